@@ -1,0 +1,66 @@
+"""neurosim: learning as a dynamical system, with neurons, multiplier units and synapses as ODEs.
+
+Public names are loaded when they are first used, so that ``import neurosim`` stays quick and imports no
+Brian2.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosim import plot, reference
+    from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.errors import (
+        BackendError,
+        ConvergenceError,
+        DataError,
+        DivergenceError,
+        FileError,
+        ModelError,
+        NeurosimError,
+        StabilityWarning,
+    )
+    from neurosim.flow import Flow
+    from neurosim.network import Loss, Network, Population, Projection
+    from neurosim.results import Log, Run, State, load, save
+    from neurosim.simulation import Extension, Presentations, Simulation, Simultaneous
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "neurosim.network": ("Loss", "Network", "Population", "Projection"),
+    "neurosim.flow": ("Flow",),
+    "neurosim.simulation": ("Extension", "Presentations", "Simulation", "Simultaneous"),
+    "neurosim.results": ("Log", "Run", "State", "load", "save"),
+    "neurosim.analysis.alignment": ("Alignment", "alignment"),
+    "neurosim.errors": (
+        "BackendError",
+        "ConvergenceError",
+        "DataError",
+        "DivergenceError",
+        "FileError",
+        "ModelError",
+        "NeurosimError",
+        "StabilityWarning",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("plot", "reference")
+
+__all__ = [  # noqa: PLE0604
+    "Alignment", "BackendError", "ConvergenceError", "DataError", "DivergenceError", "Extension", "FileError",
+    "Flow", "Log", "Loss", "ModelError", "Network", "NeurosimError", "Population", "Presentations", "Projection",
+    "Run", "Simulation", "Simultaneous", "StabilityWarning", "State", "alignment", "load", "plot", "reference", "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"neurosim.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'neurosim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

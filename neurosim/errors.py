@@ -1,0 +1,78 @@
+"""neurosim's own errors and warnings, and the one form in which each kind of slip is reported.
+
+The ground floor: imports nothing of the package. Every message names the thing, the value, what is
+allowed and what to try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosim.results import Run
+
+
+class NeurosimError(Exception):
+    """Base of everything neurosim raises on purpose; the command line exits with 2 on it."""
+
+
+class ModelError(NeurosimError, ValueError):
+    """A network, flow, simulation or model file that cannot be."""
+
+
+class DataError(NeurosimError, ValueError):
+    """Patterns or targets that do not fit the network."""
+
+
+class FileError(NeurosimError, OSError):
+    """A file that cannot be read or written, or that is not neurosim's."""
+
+
+class ConvergenceError(NeurosimError, RuntimeError):
+    """A fixed point that was not found: the cyclic graph does not contract."""
+
+
+class DivergenceError(NeurosimError, RuntimeError):
+    """A run that left the finite numbers.
+
+    Attributes
+    ----------
+    time : float
+        When it was seen, in s from the start of the run.
+    population : str
+        Where it was seen first.
+    run : Run or None
+        What had been recorded until then.
+    """
+
+    def __init__(self, message: str, *, time: float, population: str, run: Run | None = None) -> None:
+        super().__init__(message)
+        self.time = time
+        self.population = population
+        self.run = run
+
+
+class BackendError(NeurosimError, RuntimeError):
+    """The chosen backend cannot run here: no compiler, or a build that failed."""
+
+
+class StabilityWarning(UserWarning):
+    """The step is beyond what the linearised flow allows."""
+
+
+class NotSettledWarning(UserWarning):
+    """A result is read off a run that still moves."""
+
+
+def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
+    """The one form in which an unknown name is refused, with the nearest valid one."""
+    near = get_close_matches(str(value), list(allowed), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ModelError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{hint}")
+
+
+def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
+    """The one form in which a value outside its range is refused."""
+    return ModelError(f"{name} = {value!r}; allowed: {allowed}" + (f"; try {try_}" if try_ else ""))

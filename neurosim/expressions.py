@@ -1,0 +1,311 @@
+"""Activations and losses as text in one variable, with their derivatives.
+
+Built-in formulas are written here once; a formula of the user's own is parsed by a small grammar
+(never by `eval` or `sympify`), differentiated by SymPy and printed back as text that both Brian2 and
+NumPy read. Start at `activation` and `loss`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from neurosim.errors import ModelError, unknown
+
+if TYPE_CHECKING:
+    import sympy
+
+MAX_LENGTH = 500  # characters of a formula
+MAX_DEPTH = 40  # nested operations
+MAX_NUMBER = 1e12  # size of a constant: 9**9**9 must not hang SymPy
+MAX_EXPONENT = 64
+
+
+@dataclass(frozen=True)
+class Activation:
+    """sigma(a) and its slope, as text.
+
+    `dsigma` may use the value `sigma` beside `a`, where that saves a transcendental function.
+    """
+
+    name: str
+    sigma: str
+    dsigma: str
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One unit's share of V, and dV/dx, as text in `x` and `y`.
+
+    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population.
+    """
+
+    kind: str
+    value: str
+    slope: str
+    partition: bool = False
+
+
+ACTIVATIONS = {
+    "tanh": Activation("tanh", "tanh(a)", "1 - sigma*sigma"),
+    "sigmoid": Activation("sigmoid", "0.5 + 0.5*tanh(0.5*a)", "sigma*(1 - sigma)"),
+    "relu": Activation("relu", "a*int(a > 0)", "1.0*int(a > 0)"),
+    # log(1 + exp(a)) without overflow, and the logistic function as its slope
+    "softplus": Activation("softplus", "0.5*(a + abs(a)) + log1p(exp(-abs(a)))", "0.5 + 0.5*tanh(0.5*a)"),
+    "linear": Activation("linear", "a", "1.0"),
+}
+
+LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive")
+
+# name -> number of arguments, for a user's formula
+FUNCTIONS = {
+    "exp": 1,
+    "log": 1,
+    "sqrt": 1,
+    "tanh": 1,
+    "sinh": 1,
+    "cosh": 1,
+    "sin": 1,
+    "cos": 1,
+    "tan": 1,
+    "arctan": 1,
+    "abs": 1,
+    "sign": 1,
+    "max": 2,
+    "min": 2,
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation of that name, or the user's own formula in `a`, e.g. ``"a/(1+abs(a))"``.
+
+    Raises
+    ------
+    ModelError
+        An unknown name, or text that is not a plain formula in `a`.
+    """
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    if not isinstance(name, str) or name.isidentifier() and name != "a":
+        raise unknown("activation", name, (*ACTIVATIONS, "a formula in a"))
+    formula = parse(name, ("a",), "activation")
+    return Activation(name, to_text(formula), to_text(derivative(formula, "a")))
+
+
+def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
+    """The loss of that kind, or the user's own formula in `x` and `y`, summed over units.
+
+    `epsilon` is the tolerance of ``eps_insensitive`` (``loss_epsilon`` of the builders).
+
+    Raises
+    ------
+    ModelError
+        An unknown name, or text that is not a plain formula in `x` and `y`.
+    """
+    if kind == "mse":
+        return LossTerm(kind, "0.5*(x - y)**2", "x - y")
+    if kind == "cross_entropy":
+        return LossTerm(kind, "y*(log_partition - x)", "exp(x - log_partition) - y", partition=True)
+    if kind == "squared_hinge":
+        return LossTerm(kind, "0.5*(1 - y*x)**2*int(y*x < 1)", "-y*(1 - y*x)*int(y*x < 1)")
+    if kind == "eps_insensitive":
+        width = repr(float(epsilon))
+        value = f"(abs(x - y) - {width})*int(abs(x - y) > {width})"
+        return LossTerm(kind, value, f"sign(x - y)*int(abs(x - y) > {width})")
+    if not isinstance(kind, str) or kind.isidentifier() and kind not in ("x", "y"):
+        raise unknown("loss", kind, (*LOSSES, "a formula in x and y"))
+    formula = parse(kind, ("x", "y"), "loss")
+    return LossTerm(kind, to_text(formula), to_text(derivative(formula, "x")))
+
+
+def parse(text: str, variables: Iterable[str], what: str = "expression") -> sympy.Expr:
+    """A plain formula as a SymPy expression in real symbols.
+
+    Numbers, the given variables, ``+ - * / **`` and the functions of `FUNCTIONS`; nothing else ever
+    reaches SymPy, so a model file cannot run code.
+
+    Raises
+    ------
+    ModelError
+        With the text and what was not understood.
+    """
+    names = tuple(variables)
+    if not isinstance(text, str) or len(text) > MAX_LENGTH:
+        raise ModelError(f"{what} = {str(text)[:40]!r}...; allowed: a formula of at most {MAX_LENGTH} characters")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _not_plain(what, text, names, "it does not parse") from error
+    formula = _Reader(what, text, names).read(tree.body, 0)
+    if not formula.is_finite and formula.is_number:
+        raise _not_plain(what, text, names, "it is not a finite number")
+    return formula
+
+
+def _not_plain(what: str, text: str, names: tuple[str, ...], why: str) -> ModelError:
+    return ModelError(
+        f"{what} = {text!r} is not a plain formula: {why}; allowed: numbers, {', '.join(names)}, "
+        f"+ - * / ** and {', '.join(FUNCTIONS)}"
+    )
+
+
+class _Reader:
+    """Walks Python's syntax tree and builds the SymPy expression node by node."""
+
+    def __init__(self, what: str, text: str, names: tuple[str, ...]) -> None:
+        import sympy
+
+        self.sympy = sympy
+        self.refuse = lambda why: _not_plain(what, text, names, why)
+        self.symbols = {name: sympy.Symbol(name, real=True) for name in names}
+        self.functions: dict[str, Callable[..., Any]] = {
+            name: getattr(sympy, {"abs": "Abs", "max": "Max", "min": "Min", "arctan": "atan"}.get(name, name))
+            for name in FUNCTIONS
+        }
+
+    def read(self, node: ast.expr, depth: int) -> Any:
+        """The expression under one node; `depth` bounds the nesting."""
+        if depth > MAX_DEPTH:
+            raise self.refuse(f"nested deeper than {MAX_DEPTH}")
+        if isinstance(node, ast.Constant):
+            return self.number(node.value)
+        if isinstance(node, ast.Name):
+            if node.id not in self.symbols:
+                raise self.refuse(f"unknown name {node.id!r}")
+            return self.symbols[node.id]
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            value = self.read(node.operand, depth + 1)
+            return -value if isinstance(node.op, ast.USub) else value
+        if isinstance(node, ast.BinOp):
+            return self.operation(node, depth)
+        if isinstance(node, ast.Call):
+            return self.call(node, depth)
+        raise self.refuse(f"{type(node).__name__} is not allowed")
+
+    def number(self, value: object) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
+            raise self.refuse(f"constant {str(value)[:20]!r}")
+        return self.sympy.Integer(value) if isinstance(value, int) else self.sympy.Float(value)
+
+    def operation(self, node: ast.BinOp, depth: int) -> Any:
+        left, right = self.read(node.left, depth + 1), self.read(node.right, depth + 1)
+        match node.op:
+            case ast.Add():
+                return left + right
+            case ast.Sub():
+                return left - right
+            case ast.Mult():
+                return left * right
+            case ast.Div():
+                if right.is_zero:
+                    raise self.refuse("division by zero")
+                return left / right
+            case ast.Pow():
+                if not right.is_number or abs(right) > MAX_EXPONENT:
+                    raise self.refuse(f"an exponent must be a number of size at most {MAX_EXPONENT}")
+                return left**right
+        raise self.refuse(f"{type(node.op).__name__} is not allowed")
+
+    def call(self, node: ast.Call, depth: int) -> Any:
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        if name not in FUNCTIONS:
+            raise self.refuse(f"unknown function {name or ast.unparse(node.func)[:20]!r}")
+        if node.keywords or len(node.args) != FUNCTIONS[name]:
+            raise self.refuse(f"{name} takes {FUNCTIONS[name]} argument(s)")
+        return self.functions[name](*(self.read(argument, depth + 1) for argument in node.args))
+
+
+def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
+    """d formula / d variable almost everywhere: kinks have slope 0 of sign(0), jumps none."""
+    import sympy
+
+    slope = formula.diff(sympy.Symbol(variable, real=True))
+    slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+    return sympy.sympify(slope)  # an Expr already: this only narrows the type
+
+
+def to_text(formula: sympy.Expr) -> str:
+    """The expression as text that Brian2 and NumPy both read; numbers are floats."""
+    text: str = _printer().doprint(formula)
+    return text
+
+
+@lru_cache(maxsize=1)
+def _printer() -> Any:
+    from sympy.printing.str import StrPrinter
+
+    class Printer(StrPrinter):
+        """SymPy's own text, with Brian2's function names and no integer division."""
+
+        def _print_Integer(self, number: Any) -> str:
+            return f"{int(number)}.0"
+
+        def _print_Rational(self, number: Any) -> str:
+            return repr(float(number))
+
+        def _print_Float(self, number: Any) -> str:
+            return repr(float(number))
+
+        def _print_NumberSymbol(self, number: Any) -> str:
+            return repr(float(number))
+
+        _print_Pi = _print_Exp1 = _print_NumberSymbol
+
+        def _print_Abs(self, node: Any) -> str:
+            return f"abs({self._print(node.args[0])})"
+
+        def _print_atan(self, node: Any) -> str:
+            return f"arctan({self._print(node.args[0])})"
+
+        def _print_Heaviside(self, node: Any) -> str:
+            return f"(1.0*int({self._print(node.args[0])} > 0))"
+
+        def _print_Max(self, node: Any) -> str:
+            return self._chain(node.args, ">")
+
+        def _print_Min(self, node: Any) -> str:
+            return self._chain(node.args, "<")
+
+        def _chain(self, args: Any, better: str) -> str:
+            text = self._print(args[0])
+            for argument in args[1:]:
+                other = self._print(argument)
+                test = f"int(({text}) {better} ({other}))"
+                text = f"(({text})*{test} + ({other})*(1 - {test}))"
+            return str(text)
+
+        def _print_Pow(self, node: Any, rational: bool = False) -> str:
+            base, power = node.base, node.exp
+            if power.is_Integer and 2 <= abs(power) <= 4:  # products: pow() is slow and not exact
+                product = "*".join([f"({self._print(base)})"] * abs(int(power)))
+                return f"({product})" if power > 0 else f"(1.0/({product}))"
+            if power == -1:
+                return f"(1.0/({self._print(base)}))"
+            if power.is_Rational and power.q == 2 and power.p == 1:
+                return f"sqrt({self._print(base)})"
+            return f"({self._print(base)})**({self._print(power)})"
+
+    return Printer()
+
+
+@lru_cache(maxsize=256)
+def numpy_function(text: str, names: tuple[str, ...]) -> Callable[..., Any]:
+    """A user's formula as a NumPy function of `names`, by SymPy's own printer."""
+    import sympy
+
+    formula = parse(text, names)
+    function: Callable[..., Any] = sympy.lambdify([sympy.Symbol(n, real=True) for n in names], formula, "numpy")
+    return function
+
+
+@lru_cache(maxsize=256)
+def numpy_derivative(text: str, names: tuple[str, ...], variable: str) -> Callable[..., Any]:
+    """The derivative of a user's formula as a NumPy function of `names`."""
+    import sympy
+
+    slope = derivative(parse(text, names), variable)
+    function: Callable[..., Any] = sympy.lambdify([sympy.Symbol(n, real=True) for n in names], slope, "numpy")
+    return function

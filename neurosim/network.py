@@ -1,0 +1,467 @@
+"""A network as a directed graph: populations, projections, losses, and their parameters.
+
+Says what is connected and with which weights; knows no flow and runs nothing. Start at
+`Network.mlp` for layers, at `Network` for any other graph.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim import expressions
+from neurosim.errors import ModelError, out_of_range, unknown
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+CONSTRAINTS = ("lin",)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = frozenset({"run", "clock", "transport", "bias"})  # the engine's own objects
+
+Weights = Any  # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
+
+
+@dataclass(frozen=True)
+class Population:
+    """Units of one kind. An input is a population with ``clamped=True``.
+
+    Parameters
+    ----------
+    name : str
+        A letter, then letters, digits and underscores.
+    size : int
+        Number of units.
+    activation : str
+        tanh, sigmoid, relu, softplus, linear or a formula in `a`, e.g. ``"a/(1+abs(a))"``.
+    constraint : str
+        G; only "lin", G(g) = g.
+    clamped : bool
+        Outputs are data: no multiplier, no dynamics.
+    """
+
+    name: str
+    size: int
+    activation: str = "tanh"
+    constraint: str = "lin"
+    clamped: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise out_of_range(
+                "population name", self.name, f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}"
+            )
+        if isinstance(self.size, bool) or not isinstance(self.size, int | np.integer) or self.size < 1:
+            raise out_of_range(f"size of {self.name}", self.size, "a whole number >= 1")
+        object.__setattr__(self, "size", int(self.size))
+        if self.constraint not in CONSTRAINTS:
+            raise unknown(f"constraint of {self.name}", self.constraint, CONSTRAINTS)
+        expressions.activation(self.activation)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """All synapses from one population to another.
+
+    Parameters
+    ----------
+    pre, post : str
+        Names of the presynaptic and the postsynaptic population.
+    weights : array or SciPy sparse array, (n_post, n_pre), optional
+        Drawn N(0, gain² / number of presynaptic partners) if not given. Sparse: only what is stored exists.
+    mask : bool array, (n_post, n_pre), optional
+        Which synapses exist.
+    gain : float
+        Spread of drawn weights.
+    l1, l2 : float
+        Prices of R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0; l1 acts as a proximal step that reaches exact zeros.
+    """
+
+    pre: str
+    post: str
+    weights: Weights = field(default=None, repr=False)
+    mask: Any = field(default=None, repr=False)
+    gain: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        for price in ("gain", "l1", "l2"):
+            value = getattr(self, price)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
+                raise out_of_range(f"{price} of {self.name}", value, "a finite number >= 0")
+
+    @property
+    def name(self) -> str:
+        """``"pre->post"``."""
+        return f"{self.pre}->{self.post}"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """V on one population: `kind` summed over its units, times `weight`.
+
+    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`) or a formula in
+    `x` and `y`.
+    """
+
+    population: str
+    kind: str = "mse"
+    weight: float = 1.0
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key in ("weight", "epsilon"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
+                name = "loss_epsilon" if key == "epsilon" else "loss weight"
+                raise out_of_range(f"{name} of {self.population}", value, "a finite number >= 0")
+        self.term  # noqa: B018  refuses an unknown kind
+
+    @property
+    def term(self) -> expressions.LossTerm:
+        """V and dV/dx as text."""
+        return expressions.loss(self.kind, self.epsilon)
+
+
+class Network:
+    """A directed graph of populations with weights and biases.
+
+    Parameters
+    ----------
+    populations : sequence of Population
+    projections : sequence of Projection
+        Skips, cycles and self-connections are welcome; one projection an ordered pair.
+    losses : sequence of Loss
+        At most one a population.
+    seed : int
+        Of the weights that are drawn.
+
+    Attributes
+    ----------
+    populations : dict of str to Population
+    projections : dict of str to Projection
+        By ``"pre->post"``.
+    losses : dict of str to Loss
+        By population.
+    weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
+    biases : dict of str to array, (n,), unit 1
+        Of every population that is not clamped.
+
+    Raises
+    ------
+    ModelError
+        Whatever does not fit together.
+    """
+
+    def __init__(
+        self,
+        populations: Sequence[Population],
+        projections: Sequence[Projection],
+        losses: Sequence[Loss] = (),
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.populations = _by_name("population", populations, Population, "name")
+        self.projections = _by_name("projection", projections, Projection, "name")
+        self.losses = _by_name("loss", losses, Loss, "population")
+        self._check_graph()
+        rng = np.random.default_rng(_seed(seed))
+        self.weights: dict[str, Weights] = {n: self._initial(p, rng) for n, p in self.projections.items()}
+        self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
+
+    @classmethod
+    def mlp(
+        cls,
+        sizes: Sequence[int],
+        activation: str = "tanh",
+        output: str = "linear",
+        loss: str = "cross_entropy",
+        *,
+        gain: float = 1.0,
+        seed: int = 0,
+        constraint: str = "lin",
+        loss_epsilon: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+    ) -> Network:
+        """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Units a layer, input first; at least two.
+        activation, output : str
+            Activation of the hidden layers and of the last one.
+        loss : str
+            On the output.
+        loss_epsilon : float
+            Tolerance of ``eps_insensitive``.
+        l1, l2 : float
+            Prices of the weights, see `Projection`.
+
+        Examples
+        --------
+        >>> Network.mlp([64, 32, 10])
+        Network(64-32-10, 2 projections, 2410 parameters, cross_entropy on output)
+        """
+        if isinstance(sizes, str | bytes) or not isinstance(sizes, Iterable) or len(list(sizes)) < 2:
+            raise out_of_range("sizes", sizes, "at least two layers, input first", "[64, 32, 10]")
+        names = ["input", *(f"hidden{i}" for i in range(1, len(sizes) - 1)), "output"]
+        populations = [Population("input", sizes[0], "linear", clamped=True)]
+        populations += [
+            Population(n, s, activation, constraint) for n, s in zip(names[1:-1], sizes[1:-1], strict=True)
+        ]
+        populations.append(Population("output", sizes[-1], output, constraint))
+        projections = [
+            Projection(pre, post, gain=gain, l1=l1, l2=l2) for pre, post in zip(names[:-1], names[1:], strict=True)
+        ]
+        return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the clamped populations."""
+        return tuple(n for n, p in self.populations.items() if p.clamped)
+
+    @property
+    def neurons(self) -> tuple[str, ...]:
+        """Names of the populations that are constraints, i.e. not clamped."""
+        return tuple(n for n, p in self.populations.items() if not p.clamped)
+
+    @property
+    def output(self) -> str:
+        """The population that `predict` reads: the last one with a loss, else the last one."""
+        return list(self.losses or self.neurons)[-1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Synapses that exist, and biases."""
+        synapses = sum(w.size if isinstance(w, np.ndarray) else w.nnz for w in self.weights.values())
+        return int(synapses) + sum(b.size for b in self.biases.values())
+
+    def incoming(self, population: str) -> list[Projection]:
+        """Projections into a population."""
+        return [p for p in self.projections.values() if p.post == population]
+
+    def outgoing(self, population: str) -> list[Projection]:
+        """Projections out of a population."""
+        return [p for p in self.projections.values() if p.pre == population]
+
+    def order(self) -> list[str] | None:
+        """Populations so that every projection goes forward, or None where the graph has a cycle."""
+        import networkx as nx
+
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.populations)
+        graph.add_edges_from((p.pre, p.post) for p in self.projections.values())
+        return list(nx.topological_sort(graph)) if nx.is_directed_acyclic_graph(graph) else None
+
+    def copy(self) -> Network:
+        """The same graph with its own weights and biases."""
+        twin = object.__new__(Network)
+        twin.populations, twin.projections, twin.losses = (
+            dict(self.populations),
+            dict(self.projections),
+            dict(self.losses),
+        )
+        twin.weights = {n: w.copy() for n, w in self.weights.items()}
+        twin.biases = {n: b.copy() for n, b in self.biases.items()}
+        return twin
+
+    def check_parameters(self) -> None:
+        """Refuse weights or biases that were replaced by something that does not fit, or is not finite."""
+        for name, projection in self.projections.items():
+            self.weights[name] = self._checked(projection, self.weights.get(name))
+        for name in self.neurons:
+            bias, size = np.asarray(self.biases.get(name), dtype=float), self.populations[name].size
+            if bias.shape != (size,) or not np.isfinite(bias).all():
+                raise ModelError(f"biases[{name!r}] has shape {bias.shape}; allowed: ({size},), finite numbers")
+            self.biases[name] = np.ascontiguousarray(bias)
+
+    def to_networkx(self) -> nx.DiGraph:
+        """Populations as nodes, projections as edges; every argument is an attribute, weights included."""
+        import networkx as nx
+
+        graph = nx.DiGraph()
+        for name, p in self.populations.items():
+            graph.add_node(
+                name, size=p.size, activation=p.activation, constraint=p.constraint, clamped=p.clamped,
+                bias=self.biases.get(name), loss=self.losses.get(name),
+            )  # fmt: skip
+        for name, q in self.projections.items():
+            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), l1=q.l1, l2=q.l2)
+        return graph
+
+    @classmethod
+    def from_networkx(cls, graph: nx.DiGraph, *, seed: int = 0) -> Network:
+        """The way back; a graph of any origin needs a node attribute `size`, the rest has defaults.
+
+        Nodes without incoming edges are clamped unless they say otherwise.
+        """
+        populations, projections, losses = [], [], []
+        for name, data in graph.nodes(data=True):
+            if "size" not in data:
+                raise ModelError(f"node {name!r} has no attribute 'size'; allowed: size=number of units")
+            populations.append(
+                Population(
+                    str(name),
+                    data["size"],
+                    data.get("activation", "tanh"),
+                    data.get("constraint", "lin"),
+                    data.get("clamped", graph.in_degree(name) == 0),
+                )
+            )
+            if data.get("loss") is not None:
+                given = data["loss"]
+                losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
+        for pre, post, data in graph.edges(data=True):
+            keys = {k: data[k] for k in ("weights", "mask", "gain", "l1", "l2") if k in data}
+            projections.append(Projection(str(pre), str(post), **keys))
+        net = cls(populations, projections, losses, seed=seed)
+        for name, data in graph.nodes(data=True):
+            if data.get("bias") is not None and name in net.biases:
+                net.biases[name] = np.array(data["bias"], dtype=float)
+        net.check_parameters()
+        return net
+
+    def describe(self) -> dict[str, Any]:
+        """The graph without weights, as plain values for files; `from_description` is the way back."""
+        return {
+            "populations": [
+                {"name": p.name, "size": p.size, "activation": p.activation, "constraint": p.constraint,
+                 "clamped": p.clamped}
+                for p in self.populations.values()
+            ],
+            "projections": [
+                {"pre": q.pre, "post": q.post, "l1": q.l1, "l2": q.l2, "sparse": not isinstance(self.weights[n], np.ndarray)}
+                for n, q in self.projections.items()
+            ],
+            "losses": [
+                {"population": v.population, "kind": v.kind, "weight": v.weight, "epsilon": v.epsilon}
+                for v in self.losses.values()
+            ],
+        }  # fmt: skip
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], weights: Mapping[str, Weights], biases: Mapping[str, Any]
+    ) -> Network:
+        """A network from `describe` and its parameters."""
+        projections = [
+            Projection(q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"], l1=q["l1"], l2=q["l2"])
+            for q in description["projections"]
+        ]
+        net = cls(
+            [Population(**p) for p in description["populations"]],
+            projections,
+            [Loss(**v) for v in description["losses"]],
+        )
+        net.biases = {n: np.array(biases[n], dtype=float) for n in net.neurons}
+        net.check_parameters()
+        return net
+
+    def __repr__(self) -> str:
+        sizes = [p.size for p in self.populations.values()]
+        chain = list(zip(list(self.populations)[:-1], list(self.populations)[1:], strict=True))
+        layered = [(q.pre, q.post) for q in self.projections.values()] == chain
+        shape = "-".join(map(str, sizes)) if layered else f"{len(sizes)} populations, {sum(sizes)} units"
+        losses = ", ".join(f"{v.kind} on {v.population}" for v in self.losses.values()) or "no loss"
+        cycle = "" if self.order() is not None else ", cyclic"
+        return f"Network({shape}, {len(self.projections)} projections, {self.n_parameters} parameters, {losses}{cycle})"
+
+    def _check_graph(self) -> None:
+        if not self.neurons:
+            raise ModelError("no population with dynamics: every one is clamped; add one with clamped=False")
+        for q in self.projections.values():
+            for end in (q.pre, q.post):
+                if end not in self.populations:
+                    raise unknown(f"an end of {q.name}", end, self.populations)
+            if self.populations[q.post].clamped:
+                raise ModelError(f"projection {q.name} ends at a clamped population, whose outputs are data")
+        for name in self.losses:
+            if name not in self.populations:
+                raise unknown("population of a loss", name, self.populations)
+            if self.populations[name].clamped:
+                raise ModelError(f"loss on {name!r}, which is clamped: nothing there could learn")
+
+    def _initial(self, projection: Projection, rng: np.random.Generator) -> Weights:
+        if projection.weights is not None:
+            return self._checked(projection, projection.weights)
+        shape = self._shape(projection)
+        mask = _checked_mask(projection, shape)
+        draw = rng.normal(size=shape)
+        if mask is None:
+            return draw * (projection.gain / math.sqrt(shape[1]))
+        from scipy.sparse import csr_array
+
+        partners = np.maximum(mask.sum(axis=1), 1)[:, None]
+        weights = csr_array(mask.astype(float))
+        weights.sort_indices()
+        weights.data[:] = (draw * projection.gain / np.sqrt(partners))[mask]
+        return weights
+
+    def _shape(self, projection: Projection) -> tuple[int, int]:
+        return self.populations[projection.post].size, self.populations[projection.pre].size
+
+    def _checked(self, projection: Projection, weights: Weights) -> Weights:
+        """Weights as this projection keeps them: a C-contiguous float array, or CSR with sorted indices."""
+        from scipy.sparse import csr_array, issparse
+
+        name, shape = f"weights of {projection.name}", self._shape(projection)
+        mask = _checked_mask(projection, shape)
+        try:
+            sparse = csr_array(weights, dtype=float) if issparse(weights) else None
+            dense = None if sparse is not None else np.array(weights, dtype=float, order="C")
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}") from error
+        got = sparse.shape if sparse is not None else dense.shape if dense is not None else ()
+        if got != shape:
+            hint = "; try the transpose" if got == shape[::-1] else ""
+            raise ModelError(f"{name} have shape {got}; allowed: (n_post, n_pre) = {shape}{hint}")
+        values = sparse.data if sparse is not None else dense
+        if not np.isfinite(values).all():
+            raise ModelError(f"{name} hold NaN or infinity; allowed: finite numbers")
+        if mask is not None and sparse is None:
+            sparse = csr_array(mask.astype(float))
+            sparse.sort_indices()
+            sparse.data[:] = dense[mask]
+        if sparse is None:
+            return dense
+        if mask is not None and not mask[sparse.nonzero()].all():
+            raise ModelError(f"{name} have synapses outside the mask")
+        sparse.sum_duplicates()
+        sparse.sort_indices()
+        return sparse
+
+
+def _checked_mask(projection: Projection, shape: tuple[int, int]) -> Any:
+    if projection.mask is None:
+        return None
+    mask = np.asarray(projection.mask.toarray() if hasattr(projection.mask, "toarray") else projection.mask)
+    if mask.shape != shape or not (mask.dtype == bool or np.isin(mask, (0, 1)).all()):
+        raise ModelError(f"mask of {projection.name} has shape {mask.shape}; allowed: bool (n_post, n_pre) = {shape}")
+    return mask.astype(bool)
+
+
+def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, Any]:
+    if isinstance(items, kind):
+        items = [items]
+    named: dict[str, Any] = {}
+    for item in items:
+        if not isinstance(item, kind):
+            raise ModelError(f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)")
+        if getattr(item, key) in named:
+            raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
+        named[getattr(item, key)] = item
+    return named
+
+
+def _seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise out_of_range("seed", seed, "a whole number >= 0")
+    return int(seed)
