@@ -1,0 +1,248 @@
+"""What neurosim uses of Brian2 beyond its public interface, in one place.
+
+One device instance a simulation, code objects whose names do not depend on what else is alive, one
+translation unit, binaries cached by the hash of all that goes into them. Tested with Brian2 2.9, 2.10
+and 2.11. Start at `scope` and `Device`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from brian2 import prefs
+from brian2.core.clocks import Clock
+from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+from brian2.devices.device import reset_device, set_device
+from brian2.groups.group import CodeRunner, Group
+from brian2.units import second
+
+from neurosim.errors import BackendError
+
+HERE = Path(__file__).parent
+INCLUDE = HERE / "include"
+
+
+class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
+    """A standalone code object that also finds neurosim's own templates."""
+
+    templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine", templates_dir="templates_cpp")
+
+
+class Device(CPPStandaloneDevice):  # type: ignore[misc]
+    """C++ standalone for one simulation: a build of its own, of one translation unit, cached.
+
+    Sources never hold values (those are run-time arguments), so two simulations of one structure have
+    one program.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+        self.program: Path | None = None
+        self.flags: tuple[list[str], list[str]] = ([], [])
+        self.include_dirs.append(str(INCLUDE))
+        # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps its meaning
+        self.define_macros.append(("__FAST_MATH__", "1"))
+        self.extra_compile_args += ["-include", str(INCLUDE / "ns_clock.h")]
+
+    def link_blas(self) -> None:
+        """Products of whole batches by the OpenBLAS that the scipy-openblas32 wheel carries."""
+        import scipy_openblas32 as blas
+
+        self.define_macros.append(("NS_BLAS", "1"))
+        self.library_dirs.append(blas.get_lib_dir())
+        self.runtime_library_dirs.append(blas.get_lib_dir())
+        self.libraries.append(blas.get_library())
+
+    def code_object(self, owner: Any, name: str, *args: Any, **kwds: Any) -> Any:
+        """As Brian2's, with names that count within this device only."""
+        base = name.rstrip("*")
+        name, number = base, 1
+        while name in self.code_objects:
+            name, number = f"{base}_{number}", number + 1
+        return super().code_object(owner, name, *args, **kwds)
+
+    def generate_makefile(self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any) -> None:
+        """Keeps the flags; the makefile itself is not used."""
+        self.flags = (compiler_flags.replace('"', "").split(), linker_flags.replace('"', "").split())
+        super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)
+
+    def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
+        """One translation unit, or the program of an earlier build of the same sources."""
+        source = _one_unit(Path(directory), self)
+        command = [compiler_command() or "g++", *self.flags[0], "-I.", "unit.cpp"]
+        key = _fingerprint(Path(directory), source, command + self.flags[1])
+        self.program = cache_directory() / key
+        if self.program.exists() and os.access(self.program, os.X_OK):
+            os.utime(self.program)
+            return
+        Path(directory, "unit.cpp").write_text(source)
+        handle, temporary = tempfile.mkstemp(dir=self.program.parent, prefix=key)
+        os.close(handle)
+        try:
+            done = subprocess.run(
+                [*command, "-o", temporary, *self.flags[1]], cwd=directory, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{done.stderr[-2000:]}")
+            os.chmod(temporary, 0o755)
+            os.replace(temporary, self.program)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        trim_cache()
+
+    def execute(self, arguments: list[str]) -> None:
+        """Run the program on `arguments` (``group.variable=value or file``)."""
+        previous = prefs.devices.cpp_standalone.run_cmd_unix
+        environment = os.environ.get("OPENBLAS_NUM_THREADS")
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        prefs.devices.cpp_standalone.run_cmd_unix = str(self.program)
+        try:
+            self.run(run_args=arguments, with_output=False)
+        except RuntimeError as error:
+            raise BackendError(f"the compiled simulation failed: {error}; try backend='numpy'") from error
+        finally:
+            prefs.devices.cpp_standalone.run_cmd_unix = previous
+            if environment is None:
+                del os.environ["OPENBLAS_NUM_THREADS"]
+            else:
+                os.environ["OPENBLAS_NUM_THREADS"] = environment
+
+    def value(self, variable: Any) -> np.ndarray:
+        """What the last run left in an array."""
+        name = self.get_array_filename(variable)
+        return np.fromfile(os.path.join(self.results_dir, name), dtype=variable.dtype)
+
+
+class Kernel(CodeRunner):  # type: ignore[misc]
+    """A `CodeRunner` on one of neurosim's templates."""
+
+    add_to_magic_network = False
+
+    def __init__(self, group: Group, template: str, *, when: str, order: int, needed: list[str], **kwds: Any) -> None:
+        super().__init__(
+            group,
+            template,
+            clock=group.clock,
+            when=when,
+            order=order,
+            name=f"{group.name}_{template}",
+            needed_variables=needed,
+            template_kwds=kwds,
+            check_units=False,
+            codeobj_class=CodeObject,
+        )
+
+
+@contextlib.contextmanager
+def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]:
+    """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
+    kept = prefs.codegen.target
+    random = np.random.get_state()
+    set_device(device if device is not None else "runtime", build_on_run=False)
+    if device is None:
+        prefs.codegen.target = target
+    try:
+        yield
+    finally:
+        prefs.codegen.target = kept
+        reset_device()
+        np.random.set_state(random)
+
+
+@contextlib.contextmanager
+def quick_run() -> Iterator[None]:
+    """`Network.run` collects garbage first, 60-160 ms in a large process; what is alive now stays."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def rename(brian_object: Any, name: str) -> None:
+    """Give an object that Brian2 named with a running number a name that is always the same."""
+    brian_object._name = name
+
+
+def make_clock(dt: float) -> Clock:
+    """The one clock of a simulation."""
+    return Clock(dt=dt * second, name="steps")
+
+
+def compiler_command() -> str | None:
+    """The C++ compiler that would be used, or None."""
+    names = [os.environ.get("CXX"), "g++", "clang++", "c++"]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def cache_directory() -> Path:
+    """Where compiled programs are kept: $NEUROSIM_CACHE, else the user's cache folder."""
+    base = os.environ.get("NEUROSIM_CACHE")
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neurosim"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        root = Path(tempfile.gettempdir()) / f"neurosim-{os.getuid()}"
+        root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def trim_cache(keep: int = 200) -> None:
+    """Forget the programs that were not used for longest."""
+    programs = sorted(cache_directory().iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in programs[keep:]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+
+
+def _one_unit(directory: Path, device: Device) -> str:
+    """All sources as one text: each code object in its own namespace, every standard header before."""
+    headers = "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple set string"
+    text = "".join(f"#include <{h}>\n" for h in headers.split())
+    text += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
+    text += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
+    text += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n'
+    text += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
+    for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):
+        parts = [code.name, *(f"{block}_{code.name}" for block in code.before_after_blocks)]
+        for j, part in enumerate(parts):
+            function = f"_run_{part}" if j == 0 else f"_{part}"
+            text += f'namespace unit_{i}_{j} {{\n#include "code_objects/{part}.cpp"\n}}\n'
+            text += f"using unit_{i}_{j}::{function};\n"
+    if (directory / "brianlib" / "spikequeue.cpp").exists():
+        text += '#include "brianlib/spikequeue.cpp"\n'
+    return text + "".join(f'#include "{s}.cpp"\n' for s in ("synapses_classes", "network", "objects", "run", "main"))
+
+
+def _fingerprint(directory: Path, source: str, command: list[str]) -> str:
+    digest = hashlib.sha256(source.encode())
+    for root in (directory, INCLUDE):
+        for path in sorted(p for p in root.rglob("*") if p.suffix in (".cpp", ".h") and p.name != "unit.cpp"):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
+    digest.update(version + " ".join(command).encode() + _processor().encode())
+    return digest.hexdigest()[:24]
+
+
+def _processor() -> str:
+    """-march=native makes a program one processor's."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return line
+    return f"{platform.machine()} {platform.processor()} {sys.platform}"

@@ -1,0 +1,15 @@
+// Brian2 2.9 asks for the processor time at every step, a system call of 0.5 us; the coarse clock costs nothing.
+#ifndef NS_CLOCK_H
+#define NS_CLOCK_H
+#include <ctime>
+#include <time.h>
+#ifdef CLOCK_MONOTONIC_COARSE
+static inline std::clock_t ns_clock_() {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return t.tv_sec * 1000000L + t.tv_nsec / 1000;
+}
+namespace std { using ::ns_clock_; }
+#define clock() ns_clock_()
+#endif
+#endif
