@@ -137,7 +137,7 @@ class RuntimeEngine(Engine):
 
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         self.presenter.sources = [(self.arrays.units(*key), rows) for key, rows in data.items()]
-        self.presenter.order = order
+        self.presenter.queue = order
 
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0})

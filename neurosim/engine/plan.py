@@ -88,6 +88,12 @@ class Plan:
         lines = [f"recorded_{v} = {v} : 1 (constant over dt)" for v in sorted(derived) if not self._stored(population, v)]
         return "\n".join([text, *lines])
 
+    def variables(self, population: str) -> list[str]:
+        """What can be recorded of a population: everything its equations name per unit."""
+        lines = [line for line in self.equations(population).splitlines() if "shared" not in line and ":" in line]
+        heads = [line.split(":")[0].split("=")[0].strip() for line in lines]
+        return [h[1:].removesuffix("/dt") if h.endswith("/dt") else h for h in heads if not h.startswith("recorded_")]
+
     def array_name(self, recorded: Recorded) -> str:
         """The array that holds a recorded variable."""
         if recorded.variable in ARRAYS or self._stored(recorded.group, recorded.variable):

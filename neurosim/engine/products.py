@@ -164,7 +164,7 @@ class Present(Step):
         self.step, self.ticks, self.plastic = (arrays.counter(n) for n in ("step", "ticks", "plastic"))
         self.first, self.length, self.gate = (arrays.counter(n) for n in ("first_step", "present_steps", "gate_steps"))
         self.sources: list[tuple[Array, Array]] = []  # (live array, data set)
-        self.order = np.empty(0, dtype=np.int64)
+        self.queue = np.empty(0, dtype=np.int64)
 
     def run(self) -> None:
         """Counts steps of the presentation."""
@@ -173,7 +173,7 @@ class Present(Step):
         self.plastic[0] = phase >= self.gate[0]
         if phase == 0 or self.ticks[0] == 0:
             first = (now - int(self.first[0])) // length * K
-            rows = self.order[first : first + K]
+            rows = self.queue[first : first + K]
             for array, data in self.sources:
                 np.take(data, rows, axis=0, out=array)
 

@@ -1,0 +1,321 @@
+"""One engine driven over one set of patterns: loaded, run in segments, watched, read.
+
+Above `engine`, `reference` and `guard`, below `simulation`. A segment is what runs without looking back
+at Python: progress, the watch over the stable step, checkpoints and Ctrl-C live between segments.
+Start at `Session`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim import guard
+from neurosim.errors import DivergenceError, ModelError, StabilityWarning, unknown
+from neurosim.flow import Flow
+from neurosim.network import Network
+from neurosim.results import Run, State, build_traces
+
+if TYPE_CHECKING:
+    from neurosim.engine import Engine, Plan, Recorded
+    from neurosim.engine.build import Factory
+
+Array = np.ndarray
+Key = tuple[str, str]
+BOUND = 1e6  # of x and lam, times the largest input or target: beyond it a run counts as diverged
+GUARD_PATTERNS = 2  # that the watch over the stable step looks at
+SLACK = 1.02  # a step this much beyond the bound is still no reason to warn
+
+logger = logging.getLogger("neurosim")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a simulation fixed, as its sessions need it."""
+
+    net: Network
+    flow: Flow
+    dt: float
+    method: str
+    backend: str
+    seed: int
+    extensions: tuple[Any, ...]
+    factories: Sequence[Factory] = ()
+    described: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run records: variables, every how many steps, of which patterns."""
+
+    variables: tuple[str, ...] = ()
+    every: int = 1
+    patterns: tuple[int, ...] = ()
+
+
+class Session:
+    """One engine with its data.
+
+    Parameters
+    ----------
+    setting : Setting
+    clamped, targets : dict of str to array, (patterns, units)
+        All patterns; a batch of them if `batch` is given.
+    start : State or mapping of arrays
+        Outputs and multipliers of the patterns that are simulated at once.
+    batch : int, optional
+        Patterns simulated at once; then rows of the data are presented in turn.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        clamped: Mapping[str, Array],
+        targets: Mapping[str, Array],
+        start: State,
+        *,
+        plastic: bool,
+        recording: Recording,
+        batch: int | None = None,
+    ) -> None:
+        from neurosim import engine
+
+        self.setting, self.clamped, self.targets = setting, clamped, targets
+        self.net, self.flow, self.recording = setting.net, setting.flow, recording
+        self.count = batch or len(next(iter(clamped.values()), next(iter(start.x.values()))))
+        self.plan = engine.Plan(
+            self.net,
+            self.count,
+            setting.dt,
+            setting.method,
+            presentation=batch is not None,
+            extensions=setting.extensions,
+        )
+        self.plan = self._with_recording(self.plan)
+        self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories)
+        self.recorded: list[Array] = []
+        self.warned = False
+        self.good: State = start
+        largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
+        self.engine.load(self._constants(plastic, BOUND * largest))
+        self.engine.load(self._state(start))
+        if batch is None:
+            self.engine.load({(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()})
+
+    @property
+    def steps(self) -> int:
+        """Steps since the start."""
+        return self.engine.counter("step")
+
+    @property
+    def time(self) -> float:
+        """Simulated time since the start, s."""
+        return self.steps * self.setting.dt
+
+    def state(self) -> State:
+        """Outputs and multipliers as they stand."""
+        shape = {n: (self.count, self.net.populations[n].size) for n in self.net.neurons}
+        read = {v: {n: self.engine.value(n, v).reshape(shape[n]).copy() for n in shape} for v in ("x", "lam")}
+        return State(read["x"], read["lam"])
+
+    def batch(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Inputs and targets that are clamped now."""
+        x = {n: self.engine.value(n, "x").reshape(self.count, -1).copy() for n in self.net.inputs}
+        return x, {n: self.engine.value(n, "y").reshape(self.count, -1).copy() for n in self.net.losses}
+
+    def read_weights(self) -> None:
+        """Give the network the weights and biases as they stand."""
+        from neurosim.engine.plan import bias_group, projection_group
+
+        for name, w in self.net.weights.items():
+            values = self.engine.value(projection_group(name), "w")
+            if isinstance(w, np.ndarray):
+                self.net.weights[name] = values.reshape(w.shape).copy()
+            else:
+                w.data = values[: w.nnz].copy()
+        for name in self.net.neurons:
+            self.net.biases[name] = self.engine.value(bias_group(name), "w").copy()
+
+    def run(self, n_steps: int, segment: int) -> bool:
+        """One segment; False if Ctrl-C ended it.
+
+        Raises
+        ------
+        DivergenceError
+            The state left its bound.
+        """
+        before = self.steps
+        self.engine.run(n_steps, int(np.random.SeedSequence([self.setting.seed, segment]).generate_state(1)[0]))
+        if number := self.engine.counter("diverged"):
+            raise self._diverged(self.net.neurons[number - 1])
+        self.good = self.state()
+        return self.steps - before >= n_steps
+
+    def watch(self) -> float:
+        """The largest stable Euler step here, s; warns once where dt is beyond it."""
+        if self.setting.method != "euler":
+            return float("nan")
+        clamped, targets = self.batch()
+        state, rows = self.good, np.unique(np.linspace(0, self.count - 1, GUARD_PATTERNS).astype(int))
+        x, lam, X, Y = ({n: v[rows] for n, v in part.items()} for part in (state.x, state.lam, clamped, targets))
+        found = guard.stable_step(self.net, self.flow, x, lam, X, Y, patterns=GUARD_PATTERNS)
+        if self.setting.dt > SLACK * found.step and not self.warned:
+            self.warned = True
+            bound = f"{found.step * 1e3:.3g} ms" if found.step > 0 else "0 (some mode does not decay)"
+            warnings.warn(
+                f"dt = {self.setting.dt * 1e3:.3g} ms is beyond the largest stable Euler step here, {bound}, "
+                f"limited in {found.population}; {guard.remedy(self.net, self.flow, self.setting.dt, found)}",
+                StabilityWarning,
+                stacklevel=3,
+            )
+        return found.step
+
+    def finish(self, interrupted: bool) -> Run:
+        """All that the engine holds, as a run."""
+        state = self.state()
+        clamped, targets = self.batch()
+        return Run(
+            network=self.net.copy(),
+            flow=self.flow,
+            settings={**self.setting.described, "backend": self.setting.backend, "duration": self.time},
+            X=clamped,
+            Y=targets,
+            x=dict(state.x),
+            lam=dict(state.lam),
+            traces=self.traces(),
+            time=self.time,
+            steps=self.steps,
+            interrupted=interrupted,
+            auxiliary=self._auxiliary(),
+        )
+
+    def traces(self) -> Any:
+        """What was recorded, or None."""
+        if not self.recording.variables:
+            return None
+        arrays = [np.concatenate(parts) if parts else np.empty((0, 0)) for parts in self._parts()]
+        length = min(len(a) for a in arrays)
+        units: dict[str, dict[str, Array]] = {}
+        weights: dict[str, Array] = {}
+        names = {n.replace("->", "_to_"): n for n in self.net.projections}
+        for r, values in zip(self.plan.recorded, arrays, strict=True):
+            if r.group in names:
+                weights[names[r.group]] = values[:length]
+            else:
+                shape = (length, len(self.recording.patterns), self.net.populations[r.group].size)
+                units.setdefault(r.variable, {})[r.group] = values[:length].reshape(shape)
+        times = np.arange(length) * self.recording.every * self.setting.dt
+        settings = {**self.setting.described, "backend": self.setting.backend, "duration": self.time}
+        return build_traces(
+            self.net, self.flow, settings, times, units, pattern=self.recording.patterns, weights=weights or None
+        )
+
+    def snapshot(self) -> dict[str, Array]:
+        """Every array from which the run can go on, for a checkpoint."""
+        kept = {f"{group}.{variable}": value for (group, variable), value in self.engine.state().items()}
+        return kept | {f"record.{i}": np.concatenate(p) for i, p in enumerate(self._parts()) if p}
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Go on from a checkpoint."""
+        state = {k: v for k, v in snapshot.items() if not k.startswith("record.")}
+        self.engine.load({(k.split(".")[0], k.split(".")[1]): v for k, v in state.items()})
+        self.recorded = [snapshot[f"record.{i}"] for i in range(len(self.plan.recorded)) if f"record.{i}" in snapshot]
+        self.good = self.state()
+
+    def close(self) -> None:
+        """Give back what the engine holds on disk; values can then no longer be read in standalone mode."""
+        self.engine.close()
+
+    def _parts(self) -> list[list[Array]]:
+        new = self.engine.recorded()
+        return [[*([self.recorded[i]] if self.recorded else []), a] for i, a in enumerate(new)]
+
+    def _diverged(self, population: str) -> DivergenceError:
+        found = None
+        clamped, targets = self.batch()
+        try:
+            with np.errstate(all="ignore"):
+                found = guard.stable_step(
+                    self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
+                )
+            advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+            advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"
+        return DivergenceError(
+            f"the run diverged at t = {self.time:.6g} s (step {self.steps}) in population {population!r}, with "
+            f"dt = {self.setting.dt * 1e3:.3g} ms; {advice}",
+            time=self.time,
+            population=population,
+        )
+
+    def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:
+        from neurosim.engine.plan import bias_group, projection_group
+
+        values: dict[Key, Any] = {
+            ("run", "plastic"): int(plastic),
+            ("run", "bound"): bound,
+            ("run", "record_steps"): self.recording.every,
+        }
+        flow = self.flow
+        for n in self.net.neurons:
+            values |= {(n, gain): getattr(flow, gain) for gain in ("kappa", "gamma", "rho")}
+            values |= {(n, time): flow.time(time, n) for time in ("tau_x", "tau_lam")}
+            values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): self.net.biases[n]}
+        for name, q in self.net.projections.items():
+            group, w = projection_group(name), self.net.weights[name]
+            values |= {(group, "tau_w"): flow.time("tau_w", q.post), (group, "l1"): q.l1, (group, "l2"): q.l2}
+            if isinstance(w, np.ndarray):
+                values[group, "w"] = w
+            elif w.nnz:
+                values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
+            else:
+                values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
+        for e in self.setting.extensions:
+            values |= {(e.population, k): np.asarray(v, dtype=float) for k, v in e.parameters.items()}
+        return values
+
+    def _state(self, start: State) -> dict[Key, Array]:
+        return {(n, v): getattr(start, v)[n] for n in self.net.neurons for v in ("x", "lam")}
+
+    def _auxiliary(self) -> dict[str, Array]:
+        """State variables of a user's own, so that a run can go on."""
+        found = {}
+        for e in self.setting.extensions:
+            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
+                found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1).copy()
+        return found
+
+    def _with_recording(self, plan: Plan) -> Plan:
+        from dataclasses import replace
+
+        return replace(plan, recorded=tuple(self._recorded(plan)))
+
+    def _recorded(self, plan: Plan) -> list[Recorded]:
+        from neurosim.engine import Recorded
+        from neurosim.engine.plan import projection_group
+
+        chosen = []
+        wrong = [p for p in self.recording.patterns if not 0 <= p < self.count]
+        if wrong:
+            raise ModelError(f"patterns = {wrong[0]!r}; allowed: 0 to {self.count - 1}, those simulated at once")
+        for variable in self.recording.variables:
+            if variable == "w" or variable.startswith("w:"):
+                names = list(self.net.projections) if variable == "w" else [variable[2:]]
+                if names[0] not in self.net.projections:
+                    raise unknown("record, after 'w:'", names[0], self.net.projections)
+                sizes = {n: w.size if isinstance(w, np.ndarray) else w.nnz for n, w in self.net.weights.items()}
+                chosen += [Recorded(projection_group(n), "w", tuple(range(sizes[n]))) for n in names]
+                continue
+            found = [n for n in self.net.neurons if variable in plan.variables(n)]
+            if not found:
+                names = sorted({v for n in self.net.neurons for v in plan.variables(n)})
+                raise unknown("record", variable, [*names, "w", "w:pre->post"])
+            for n in found:
+                size = self.net.populations[n].size
+                chosen.append(Recorded(n, variable, tuple(k * size + i for k in self.recording.patterns for i in range(size))))
+        return chosen
