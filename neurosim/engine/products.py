@@ -41,9 +41,9 @@ class Arrays:
             return live(group, "w").reshape(shape)
         from scipy.sparse import csr_array
 
-        size = self.net.weights[projection].nnz
-        matrix = csr_array(shape)
-        matrix.data, matrix.indices, matrix.indptr = live(group, "w")[:size], live(group, "col")[:size], live(group, "row")
+        structure = self.net.weights[projection]
+        matrix = csr_array(structure)
+        matrix.data = live(group, "w")[: structure.nnz]
         return matrix
 
     def counter(self, name: str) -> Array:
