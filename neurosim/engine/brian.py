@@ -22,14 +22,17 @@ from typing import Any
 
 import numpy as np
 from brian2 import prefs
+from brian2.core.base import BrianObjectException
 from brian2.core.clocks import Clock
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
+from brian2.equations.equations import EquationError
 from brian2.groups.group import CodeRunner, Group
 from brian2.units import second
+from brian2.units.fundamentalunits import DimensionMismatchError
 
-from neurosim.errors import BackendError
+from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
 INCLUDE = HERE / "include"
@@ -165,6 +168,18 @@ def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]
 
 
 @contextlib.contextmanager
+def explained(extended: bool) -> Iterator[None]:
+    """What Brian2 finds wrong with a user's own equations, as neurosim's error."""
+    try:
+        yield
+    except (BrianObjectException, EquationError, DimensionMismatchError) as error:
+        if not extended:
+            raise
+        cause = error.__cause__ or error
+        raise ModelError(f"an extension does not fit its population: {cause}; see sim.equations") from error
+
+
+@contextlib.contextmanager
 def quick_run() -> Iterator[None]:
     """`Network.run` collects garbage first, 60-160 ms in a large process; what is alive now stays."""
     gc.freeze()
@@ -177,6 +192,13 @@ def quick_run() -> Iterator[None]:
 def rename(brian_object: Any, name: str) -> None:
     """Give an object that Brian2 named with a running number a name that is always the same."""
     brian_object._name = name
+
+
+def adopt(network: Any) -> None:
+    """Tell objects where they belong now, not at their first run: a failure before it is noise enough."""
+    for item in network.objects:
+        for own in (item, *item.contained_objects):
+            own._network = network.id
 
 
 def make_clock(dt: float) -> Clock:

@@ -6,9 +6,10 @@ compiled program once a segment and hands its state from one segment to the next
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class RuntimeEngine(Engine):
     def __init__(self, plan: Plan, factories: Sequence[Factory], target: str) -> None:
         super().__init__(plan)
         self.target = target
-        with brian.scope(target=target):
+        with brian.scope(target=target), brian.explained(bool(plan.extensions)):
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             self.arrays = arrays = products.Arrays(self.groups)
             steps: list[products.Step] = [
@@ -127,6 +128,7 @@ class RuntimeEngine(Engine):
             self.network = BrianNetwork(*self.groups.objects, *steps, finish, name="neurosim_network")
             finish.network = self.network
             add_user_objects(self.network, factories)
+            brian.adopt(self.network)
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
         for (group, variable), value in values.items():
@@ -141,8 +143,8 @@ class RuntimeEngine(Engine):
 
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0})
-        with brian.scope(target=self.target), brian.quick_run(), np.errstate(all="ignore"):
-            if self.plan.stochastic or self.plan.extensions:
+        with brian.scope(target=self.target), brian.explained(bool(self.plan.extensions)), _quiet():
+            if self.plan.extensions:
                 brian2.seed(seed)
             self.network.run(n_steps * self.plan.dt * second, namespace={})
 
@@ -170,11 +172,12 @@ class StandaloneEngine(Engine):
             self.device.link_blas()
         self.pending: dict[tuple[str, str], Any] = {}
         self.started = False
-        with brian.scope(self.device):
+        with brian.scope(self.device), brian.explained(bool(plan.extensions)):
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             self.kernels = Kernels(self.groups)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
             add_user_objects(self.network, factories)
+            brian.adopt(self.network)
             self._generate()
 
     def _generate(self) -> None:
@@ -324,6 +327,13 @@ class Kernels(Group):  # type: ignore[misc]
                 {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
             ],
         }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No collection of garbage and no warnings of NumPy: the guard says what diverges."""
+    with brian.quick_run(), np.errstate(all="ignore"):
+        yield
 
 
 def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:

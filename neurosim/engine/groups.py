@@ -13,9 +13,11 @@ from brian2 import Equations, NeuronGroup
 from brian2.core.base import BrianObject
 from brian2.core.clocks import Clock
 from brian2.core.variables import Variables
+from brian2.equations.equations import PARAMETER, SingleEquation
 from brian2.groups.group import CodeRunner, Group
 from brian2.stateupdaters.explicit import euler
 from brian2.units import second
+from brian2.units.fundamentalunits import DIMENSIONLESS
 
 from neurosim import lagrangian
 from neurosim.engine.brian import rename
@@ -146,6 +148,6 @@ class Groups:
 
 def outputs_first(equations: Equations, variables: Any, method_options: Any = None) -> str:
     """Explicit Euler of everything but the multipliers, as a Brian2 state update method."""
-    text = "\n".join(str(e) for e in equations.values() if e.varname != "lam")
-    code: str = euler(Equations(text + "\nlam : 1"), variables, method_options)
+    rest = [e for e in equations.values() if e.varname != "lam"]
+    code: str = euler(Equations([*rest, SingleEquation(PARAMETER, "lam", DIMENSIONLESS)]), variables, method_options)
     return code

@@ -37,12 +37,6 @@ class Extension:
     equations: str = ""
     parameters: dict[str, object] = field(default_factory=dict)
 
-    @property
-    def stochastic(self) -> bool:
-        """Whether random numbers are drawn at every step."""
-        text = f"{self.x} {self.lam} {self.equations}"
-        return any(word in text for word in ("xi", "rand", "poisson"))
-
 
 @dataclass(frozen=True)
 class Recorded:
@@ -104,11 +98,6 @@ class Plan:
         own = self.extension(population).equations
         heads = [line.split(":")[0].split("=")[0].strip() for line in own.splitlines()]
         return variable in heads or f"d{variable}/dt" in heads
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether the numbers depend on the seed."""
-        return any(e.stochastic for e in self.extensions)
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -1,0 +1,221 @@
+"""One text on every backend: the same numbers; nothing of one simulation is left for another."""
+
+import logging
+
+import brian2
+import numpy as np
+import pytest
+from brian2 import StateMonitor, ms
+from numpy.testing import assert_allclose
+
+import neurosim as ns
+from neurosim.engine import brian
+from tests.problems import random_problem
+
+BACKENDS = ["numpy", pytest.param("cython", marks=pytest.mark.compiler), pytest.param("standalone", marks=pytest.mark.compiler)]
+NOISE = ns.Extension(
+    "hidden1",
+    x="I/tau_x",
+    equations="dI/dt = -I/tau_I + sd*sqrt(2/tau_I)*xi : 1\ntau_I : second (shared)\nsd : 1 (shared)",
+    parameters={"tau_I": 5 * ms, "sd": 0.2},
+)
+
+
+def graph(seed: int = 0) -> tuple[ns.Network, np.ndarray, np.ndarray]:
+    """Skips, a sparse projection, prices and an early exit."""
+    rng = np.random.default_rng(seed)
+    net = ns.Network(
+        [
+            ns.Population("input", 6, clamped=True),
+            ns.Population("a", 5, "softplus"),
+            ns.Population("b", 4, "a/(1+abs(a))"),
+            ns.Population("out", 3, "linear"),
+        ],
+        [
+            ns.Projection("input", "a", l2=0.1),
+            ns.Projection("a", "b", mask=rng.random((4, 5)) < 0.6, l1=0.01),
+            ns.Projection("b", "out", l1=0.01, l2=0.02),
+            ns.Projection("input", "out"),
+        ],
+        [ns.Loss("b", "0.5*(x - y)**2", 0.3), ns.Loss("out", "cross_entropy")],
+        seed=seed,
+    )
+    return net, rng.normal(size=(12, 6)), rng.integers(3, size=12)
+
+
+def targets(labels: np.ndarray) -> dict:
+    return {"b": np.eye(4)[labels], "out": labels}
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("method", ["euler", "semi_implicit"])
+@pytest.mark.parametrize("batch", [1, 4, None])
+def test_the_same_numbers_on_every_backend(batch: int | None, method: str) -> None:
+    """500 steps, weights moving, sparse and priced projections, several losses."""
+    found = {}
+    for backend in ("numpy", "cython", "standalone"):
+        net, X, labels = graph()
+        sim = ns.Simulation(net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, backend=backend)
+        if batch is None:
+            schedule = ns.Simultaneous(duration=500 * ms, reports=3)
+        else:
+            schedule = ns.Presentations(batch=batch, present=500 / (12 // batch) / 2 * ms, epochs=2)
+        log = sim.train(X, targets(labels), schedule, record=("x", "g", "w"), every=7 * ms)
+        found[backend] = (net, log.run)
+    net, run = found["numpy"]
+    for other, its in (found["cython"], found["standalone"]):
+        assert its.steps == run.steps
+        for n in net.neurons:
+            assert_allclose(its.x[n], run.x[n], rtol=0, atol=1e-9)
+            assert_allclose(its.lam[n], run.lam[n], rtol=0, atol=1e-9)
+            assert_allclose(other.biases[n], net.biases[n], rtol=0, atol=1e-9)
+        for n, w in net.weights.items():
+            assert_allclose(abs(other.weights[n] - w).max(), 0, atol=1e-9)
+        for v in ("x", "g", "w"):
+            assert_allclose(its.traces[v], run.traces[v], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_seed_gives_the_same_noise(backend: str) -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+
+    def relaxed(seed: int) -> np.ndarray:
+        sim = ns.Simulation(net, ns.Flow.damped(), backend=backend, seed=seed, extensions=NOISE)
+        return sim.relax(X, Y, duration=50 * ms).x["hidden1"]
+
+    assert np.array_equal(relaxed(1), relaxed(1))
+    assert np.abs(relaxed(1) - relaxed(2)).max() > 1e-3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_noise_has_the_spread_that_was_asked_for(backend: str) -> None:
+    """Ornstein-Uhlenbeck: stationary standard deviation sd, correlation e^(-t/tau)."""
+    net, X, Y = random_problem([2, 40, 1], seed=0, patterns=50)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), dt=0.2 * ms, backend=backend, extensions=NOISE)
+    run = sim.relax(X, Y, duration=60 * ms, record="I", every=5 * ms)
+    current = run.traces.I.values[6:, :, :40]
+    assert current.std() == pytest.approx(0.2, rel=0.03)
+    pairs = np.corrcoef(current[:-1].ravel(), current[1:].ravel())[0, 1]
+    assert pairs == pytest.approx(np.exp(-1), abs=0.03)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_constant_current_shifts_the_rest_point_as_computed(backend: str) -> None:
+    """`adjoint` with a current c/tau_x: x rests at sigma(a) + c."""
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    drive = ns.Extension("hidden1", x="c/tau_x", equations="c : 1", parameters={"c": 0.25})
+    run = ns.Simulation(net, ns.Flow.adjoint(), dt=5 * ms, backend=backend, extensions=drive).relax(X, Y, duration=1)
+    expected = np.tanh(X @ net.weights["input->hidden1"].T + net.biases["hidden1"]) + 0.25
+    assert_allclose(run.x["hidden1"], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_users_own_monitor_sees_what_the_recorder_sees(backend: str) -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    sim = ns.Simulation(net, ns.Flow.damped(), backend=backend)
+    sim.add(lambda network: StateMonitor(network["hidden1"], ["x", "g"], record=True, dt=2 * ms, name="watch"))
+    run = sim.relax(X, Y, duration=40 * ms, record=("x", "g"), every=2 * ms)
+    watch = sim.network["watch"]
+    for v in ("x", "g"):
+        mine = run.traces[v].values[:, :, :3].reshape(20, -1)
+        assert_allclose(getattr(watch, v).T, mine, rtol=0, atol=1e-12)
+    assert_allclose(np.asarray(sim.network["hidden1"].x), run.x["hidden1"].ravel(), atol=1e-15)
+
+
+@pytest.mark.compiler
+def test_simulations_and_the_users_own_objects_do_not_disturb_each_other() -> None:
+    kept = brian2.prefs.codegen.target
+    brian2.prefs.codegen.target = "numpy"
+    try:
+        brian2.start_scope()
+        brian2.defaultclock.dt = 0.1 * ms
+        group = brian2.NeuronGroup(3, "dv/dt = -v/(10*ms) : 1", method="exact", name="hidden1")
+        group.v = 1
+        brian2.run(10 * ms)
+        np.random.seed(3)
+        state = np.random.get_state()[1].copy()
+        net, X, Y = random_problem([4, 3, 2], seed=0)
+        runs = []
+        for backend in ("standalone", "numpy", "cython", "standalone", "numpy"):
+            sim = ns.Simulation(net, ns.Flow.damped(), backend=backend, extensions=NOISE)
+            runs.append((backend, sim, sim.relax(X, Y, duration=30 * ms)))
+        for backend, sim, run in runs:  # all still readable, side by side
+            assert_allclose(np.asarray(sim.network["output"].lam), run.lam["output"].ravel(), atol=1e-15)
+            first = next(r for b, _, r in runs if b == backend)
+            assert np.array_equal(first.lam["output"], run.lam["output"])
+        brian2.run(10 * ms)
+        assert_allclose(group.v[:], np.exp(-2), rtol=1e-12)
+        assert np.array_equal(np.random.get_state()[1], state)
+        assert type(brian2.get_device()).__name__ == "RuntimeDevice"
+        assert brian2.prefs.codegen.target == "numpy"
+        assert brian2.defaultclock.dt == 0.1 * ms
+    finally:
+        brian2.prefs.codegen.target = kept
+
+
+@pytest.mark.compiler
+def test_one_structure_is_compiled_once(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights, gains, data, seed, duration: the same program."""
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
+    for seed, flow, duration in ((0, ns.Flow.damped(), 20 * ms), (5, ns.Flow.augmented(2), 35 * ms)):
+        net, X, Y = random_problem([4, 3, 2], seed=seed)
+        sim = ns.Simulation(net, flow, backend="standalone", seed=seed)
+        run = sim.relax(X, Y, duration=duration)
+        same = ns.Simulation(net, flow, backend="numpy").relax(X, Y, duration=duration)
+        assert_allclose(run.lam["hidden1"], same.lam["hidden1"], atol=1e-12)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_auto_weighs_the_work_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms)
+    sim.relax(X, Y, duration=20 * ms)
+    assert sim.backend == "numpy"
+    assert "not worth a compiler" in sim.backend_reason
+    monkeypatch.setattr(ns.simulation, "WORTH_COMPILING", 0.0)
+    monkeypatch.setattr(brian, "compiler_command", lambda: None)
+    with caplog.at_level(logging.WARNING, logger="neurosim"):
+        run = sim.relax(X, Y, duration=20 * ms)
+    assert sim.backend == run.settings["backend"] == "numpy"
+    notices = [r.message for r in caplog.records if r.name == "neurosim"]
+    assert len(notices) == 1
+    assert notices[0].startswith("no C++ compiler found: running on NumPy")
+    with pytest.raises(ns.BackendError, match="needs a C.. compiler and none was found; try backend='numpy'"):
+        ns.Simulation(net, ns.Flow.adjoint(), backend="standalone").relax(X, Y, duration=20 * ms)
+    monkeypatch.undo()
+
+
+@pytest.mark.compiler
+def test_a_build_that_fails_says_what_the_compiler_said(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "g++"
+    broken.write_text("#!/bin/sh\necho 'no space left for objects' >&2; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path / "cache"))
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    with pytest.raises(ns.BackendError, match="no space left for objects"):
+        ns.Simulation(net, ns.Flow.adjoint(), backend="standalone").relax(X, Y, duration=20 * ms)
+    assert list((tmp_path / "cache").iterdir()) == []  # nothing half-written
+
+
+def test_undamped_saddle_stays_bounded_when_semi_implicit() -> None:
+    """A linear net under the plain saddle flow: Euler's spiral grows, the alternating step rings for ever."""
+    net, X, Y = random_problem([6, 5, 2], seed=2, activation="linear")
+    flow = ns.Flow.arrow_hurwicz()
+    run = ns.Simulation(net, flow, method="semi_implicit").relax(X, Y, duration=20, record="lam", every=10 * ms)
+    size = np.sqrt((run.traces.lam.values**2).sum(axis=(1, 2)))
+    late, early = size[-500:], size[100:600]
+    assert 0.5 < late.max() / early.max() < 1.5
+    assert late.std() > 1e-3
+    with pytest.warns(ns.StabilityWarning, match="beyond the largest stable Euler step"):
+        grown = ns.Simulation(net, flow).relax(X, Y, duration=1)
+    assert np.abs(grown.lam["hidden1"]).max() > 2 * np.abs(run.traces.lam).max()
+
+
+def test_the_equations_can_be_read() -> None:
+    net, _, _ = random_problem([4, 3, 2], seed=0)
+    text = ns.Simulation(net, ns.Flow.augmented(), extensions=NOISE).equations
+    assert "dx/dt = (-kappa*dL_dx - gamma*g)/tau_x + ((I/tau_x)) : 1" in text
+    assert "dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam : 1" in text
+    assert "dw/dt = plastic*(mean(delta_post*x_pre))/tau_w : 1" in text
+    assert "dI/dt = -I/tau_I" in text
