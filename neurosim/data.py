@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError, unknown
+from neurosim.errors import DataError, unknown
 from neurosim.network import Loss, Network
 
 Array = np.ndarray
@@ -28,6 +28,8 @@ def patterns(net: Network, X: Any) -> dict[str, Array]:
         Wrong shape, not numbers, NaN or infinity; says which.
     """
     sizes = {n: net.populations[n].size for n in net.inputs}
+    if not sizes:
+        raise DataError("X has nowhere to go: no population is clamped; add Population(name, size, clamped=True)")
     if isinstance(X, Mapping):
         if set(X) != set(sizes):
             raise DataError(f"X has populations {sorted(X)}; allowed: {sorted(sizes)}")
@@ -143,7 +145,6 @@ def _signs(name: str, values: Array) -> Array:
         return 2 * values - 1
     if np.isin(values, (-1, 1)).all():
         return values
-    raise DataError(f"{name} holds {values[~np.isin(values, (-1, 0, 1))].flat[0]:g}; allowed for squared_hinge: 0/1 or -1/1")
-
-
-__all__ = ["DataError", "ModelError", "accuracy", "labels", "patterns", "targets"]
+    wrong = values[~np.isin(values, (-1, 0, 1))]
+    found = f"holds {wrong[0]:g}" if wrong.size else "mixes -1 and 0"
+    raise DataError(f"{name} {found}; allowed for squared_hinge: 0/1 or -1/1")

@@ -219,11 +219,12 @@ class _Reader:
 
 
 def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
-    """d formula / d variable almost everywhere: kinks have slope 0 of sign(0), jumps none."""
+    """d formula / d variable almost everywhere; at a kink max and min have the slope from the left, abs 0."""
     import sympy
 
     slope = formula.diff(sympy.Symbol(variable, real=True))
     slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
+    slope = slope.replace(sympy.Heaviside, lambda x, *_: sympy.Heaviside(x, 0))  # a kink has its left slope
     return sympy.sympify(slope)  # an Expr already: this only narrows the type
 
 

@@ -391,7 +391,7 @@ class Network:
 
     def _initial(self, projection: Projection, rng: np.random.Generator) -> Weights:
         if projection.weights is not None:
-            return self._checked(projection, projection.weights)
+            return self._checked(projection, projection.weights).copy()
         shape = self._shape(projection)
         mask = _checked_mask(projection, shape)
         draw = rng.normal(size=shape)
@@ -416,7 +416,7 @@ class Network:
         mask = _checked_mask(projection, shape)
         try:
             sparse = csr_array(weights, dtype=float) if issparse(weights) else None
-            dense = None if sparse is not None else np.array(weights, dtype=float, order="C")
+            dense = None if sparse is not None else np.ascontiguousarray(weights, dtype=float)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}") from error
         got = sparse.shape if sparse is not None else dense.shape if dense is not None else ()

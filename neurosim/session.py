@@ -100,6 +100,7 @@ class Session:
         self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories)
         self.recorded: list[Array] = []
         self.warned = False
+        self.stopped = False
         self.good: State = start
         largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
         self.engine.load(self._constants(plastic, BOUND * largest))
@@ -154,7 +155,12 @@ class Session:
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.good = self.state()
-        return self.steps - before >= n_steps
+        return self.steps - before >= n_steps and not self.stopped
+
+    def stop(self) -> None:
+        """End the segment that runs now as soon as may be; a compiled program ends it by the same Ctrl-C."""
+        self.stopped = True
+        self.engine.network.stop()
 
     def watch(self) -> float:
         """The largest stable Euler step here, s; warns once where dt is beyond it."""
@@ -166,10 +172,8 @@ class Session:
         found = guard.stable_step(self.net, self.flow, x, lam, X, Y, patterns=GUARD_PATTERNS)
         if self.setting.dt > SLACK * found.step and not self.warned:
             self.warned = True
-            bound = f"{found.step * 1e3:.3g} ms" if found.step > 0 else "0 (some mode does not decay)"
             warnings.warn(
-                f"dt = {self.setting.dt * 1e3:.3g} ms is beyond the largest stable Euler step here, {bound}, "
-                f"limited in {found.population}; {guard.remedy(self.net, self.flow, self.setting.dt, found)}",
+                guard.remedy(self.net, self.flow, self.setting.dt, found),
                 StabilityWarning,
                 stacklevel=3,
             )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -442,12 +444,24 @@ class Simulation:
 
     @contextmanager
     def _guarded(self, session: Session) -> Iterator[None]:
-        """A run that diverges hands over what it had."""
+        """A run that diverges hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
+        previous = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+
+        def stop(*_: Any) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            session.stop()
+
+        if main:
+            signal.signal(signal.SIGINT, stop)
         try:
             yield
         except DivergenceError as error:
             error.run = session.finish(interrupted=True)
             raise
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, previous)
 
     def _fingerprint(self, schedule: Any, clamped: Mapping[str, Array], targets: Mapping[str, Array]) -> str:
         """What must be the same for a checkpoint to go on."""

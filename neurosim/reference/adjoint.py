@@ -1,0 +1,457 @@
+"""Backpropagation in plain NumPy, with the implicit adjoint on cyclic graphs.
+
+Above `network` and `data`, beside `engine`: its own formulas for the built-in activations and losses, shared
+with nothing that is simulated. Start at `backprop`.
+
+References
+----------
+Cycles: Almeida 1987; Pineda, Phys. Rev. Lett. 59, 2229 (1987): recurrent backpropagation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_softmax, softmax
+
+from neurosim import expressions
+from neurosim.data import patterns, targets
+from neurosim.errors import ConvergenceError, out_of_range
+from neurosim.network import Loss, Network, Weights
+
+Array = np.ndarray
+Component = tuple[list[str], bool]  # populations that reach each other, and whether they form a cycle
+
+MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
+TOLERANCE = 1e-10  # of a change in x, relative to 1 + |x|
+SAME = 1e-5  # two fixed points closer than this, relative to 1 + |x|, are one
+CHUNK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
+
+_SIGMA: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "relu": lambda a: np.maximum(a, 0.0),
+    "softplus": lambda a: np.logaddexp(0.0, a),
+    "linear": lambda a: a,
+}
+_DSIGMA: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda a: 1 / np.cosh(np.clip(a, -350, 350)) ** 2,
+    "sigmoid": lambda a: expit(a) * expit(-a),
+    "relu": lambda a: np.where(a > 0, 1.0, 0.0),
+    "softplus": expit,
+    "linear": np.ones_like,
+}
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """Backpropagation's answer for a batch.
+
+    Attributes
+    ----------
+    x : dict of str to array, (patterns, units), unit 1
+        Outputs of every population, clamped ones included.
+    lam : dict of str to array, (patterns, units), unit 1
+        -dV/dx of each pattern, through all that x drives; of every population that is not clamped.
+    grad_w : dict of str to array or csr_array, (n_post, n_pre)
+        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where l1 > 0 it is the
+        subgradient with sign(0) = 0.
+    grad_b : dict of str to array, (n,)
+        Gradient of `loss`, by population.
+    loss : float
+        Mean over the patterns of V, weights of the losses included.
+    penalty : float
+        R(w) = l1 Σ|w| + (l2/2) Σ w², over all projections.
+    """
+
+    x: dict[str, Array]
+    lam: dict[str, Array]
+    grad_w: dict[str, Weights]
+    grad_b: dict[str, Array]
+    loss: float
+    penalty: float
+
+
+def forward(net: Network, X: Any) -> dict[str, Array]:
+    """The forward pass; on a cycle, the fixed point x = sigma(W x + b) of each pattern.
+
+    A cycle *contracts* if the plain iteration x <- sigma(W x + b) settles from x = 0, and at the same point
+    from three starts far outside it (all high, all low, mixed signs). A cycle with several fixed points, or
+    one that rings, is refused: which point a flow finds would depend on its gains.
+
+    Parameters
+    ----------
+    net : Network
+    X : array (patterns, features), or mapping by input population
+
+    Returns
+    -------
+    dict of str to array, (patterns, units), unit 1
+        Of every population, clamped ones included; fixed points to about 1e-14.
+
+    Raises
+    ------
+    DataError
+        X does not fit the network.
+    ConvergenceError
+        A cycle does not contract; names its populations, its spectral norm and radius, and a scale that does.
+    """
+    return _forward(net, _components(net), patterns(net, X))
+
+
+def backprop(net: Network, X: Any, Y: Any) -> Adjoint:
+    """Outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
+
+    On a cycle the adjoint is implicit: per pattern (I - Wᵀ D) lam = -dV/dx with D = diag sigma'(a).
+
+    Parameters
+    ----------
+    net : Network
+    X : array (patterns, features), or mapping by input population
+    Y : array (patterns,) or (patterns, units), or mapping by population with a loss
+
+    Returns
+    -------
+    Adjoint
+
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    ConvergenceError
+        A cycle does not contract, see `forward`.
+    """
+    clamped = patterns(net, X)
+    return _backprop(net, _components(net), clamped, targets(net, Y, n_patterns(clamped)))
+
+
+def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
+    """Mean over the patterns of V, summed over the losses with their weights.
+
+    Parameters
+    ----------
+    net : Network
+    outputs : mapping of str to array, (patterns, units), unit 1
+        At least of every population with a loss, as `forward` returns them.
+    Y : array (patterns,) or (patterns, units), or mapping by population with a loss
+
+    Raises
+    ------
+    DataError
+        Y does not fit the network.
+    """
+    if not net.losses:
+        return 0.0
+    encoded = targets(net, Y, len(outputs[next(iter(net.losses))]))
+    return float(sum(loss_value(v, outputs[n], encoded[n]).mean() for n, v in net.losses.items()))
+
+
+def penalty(net: Network) -> float:
+    """R(w) = l1 Σ|w| + (l2/2) Σ w², over all projections."""
+    return float(
+        sum(
+            q.l1 * np.abs(synapses(net.weights[name])).sum() + q.l2 / 2 * np.square(synapses(net.weights[name])).sum()
+            for name, q in net.projections.items()
+        )
+    )
+
+
+def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0) -> Network:
+    """Plain stochastic gradient descent by backpropagation: the yardstick beside the flows.
+
+    Parameters
+    ----------
+    net : Network
+        Is not changed.
+    X, Y : array or mapping
+        As in `backprop`.
+    epochs : int
+        Times that every pattern is shown, in an order drawn anew each time.
+    batch : int
+        Patterns a step; the last batch of an epoch may be smaller.
+    rate : float
+        Step in w per gradient, unit 1.
+    seed : int
+        Of the order of the patterns.
+
+    Returns
+    -------
+    Network
+        A copy with the learnt weights.
+
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    ModelError
+        `epochs`, `batch` or `rate` out of range.
+    ConvergenceError
+        A cycle stopped contracting on the way.
+    """
+    for name, value, least in (("epochs", epochs, 0), ("batch", batch, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise out_of_range(name, value, f"a whole number >= {least}")
+    if not 0 < rate < np.inf:
+        raise out_of_range("rate", rate, "a finite number > 0", "0.1")
+    clamped = patterns(net, X)
+    count = n_patterns(clamped)
+    encoded = targets(net, Y, count)
+    net, components, rng = net.copy(), _components(net), np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(count)
+        for first in range(0, count, batch):
+            shown = order[first : first + batch]
+            step = _backprop(net, components, _rows(clamped, shown), _rows(encoded, shown))
+            for name, gradient in step.grad_w.items():
+                synapses(net.weights[name])[...] -= rate * synapses(gradient)
+            for name, gradient in step.grad_b.items():
+                net.biases[name] -= rate * gradient
+    return net
+
+
+def sigma(activation: str, a: Array) -> Array:
+    """Output sigma(a); `a` and the result have the same shape, unit 1."""
+    if activation in _SIGMA:
+        return _SIGMA[activation](a)
+    return _filled(expressions.numpy_function(activation, ("a",))(a), a)
+
+
+def dsigma(activation: str, a: Array) -> Array:
+    """Slope sigma'(a), of the shape of `a`, unit 1; 0 at the kink of relu."""
+    if activation in _DSIGMA:
+        return _DSIGMA[activation](a)
+    return _filled(expressions.numpy_derivative(activation, ("a",), "a")(a), a)
+
+
+def loss_value(loss: Loss, x: Array, y: Array) -> Array:
+    """V of each pattern, (patterns,), times the loss's weight; `x` and `y` are (patterns, units)."""
+    match loss.kind:
+        case "mse":
+            terms = (x - y) ** 2 / 2
+        case "cross_entropy":
+            terms = -y * log_softmax(x, axis=1)
+        case "squared_hinge":
+            terms = np.maximum(0.0, 1 - y * x) ** 2 / 2
+        case "eps_insensitive":
+            terms = np.maximum(0.0, np.abs(x - y) - loss.epsilon)
+        case formula:
+            terms = _filled(expressions.numpy_function(formula, ("x", "y"))(x, y), x)
+    return np.asarray(loss.weight * terms.sum(axis=1))
+
+
+def loss_slope(loss: Loss, x: Array, y: Array) -> Array:
+    """dV/dx, (patterns, units), times the loss's weight."""
+    match loss.kind:
+        case "mse":
+            slope = x - y
+        case "cross_entropy":
+            slope = softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y
+        case "squared_hinge":
+            slope = -y * np.maximum(0.0, 1 - y * x)
+        case "eps_insensitive":
+            slope = np.where(np.abs(x - y) > loss.epsilon, np.sign(x - y), 0.0)
+        case formula:
+            slope = _filled(expressions.numpy_derivative(formula, ("x", "y"), "x")(x, y), x)
+    return np.asarray(loss.weight * slope)
+
+
+def net_input(net: Network, population: str, x: Mapping[str, Array]) -> Array:
+    """a = W x + b, (patterns, units): what the parents send forward, over all projections."""
+    a = np.tile(net.biases[population], (n_patterns(x), 1))
+    for q in net.incoming(population):
+        a += x[q.pre] @ net.weights[q.name].T
+    return a
+
+
+def received(net: Network, population: str, delta: Mapping[str, Array]) -> Array:
+    """Wᵀ delta, (patterns, units): what the children send back, over all projections."""
+    back = np.zeros((n_patterns(delta), net.populations[population].size))
+    for q in net.outgoing(population):
+        back += delta[q.post] @ net.weights[q.name]
+    return back
+
+
+def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
+    """Mean over the patterns of delta_i x_j at every synapse, laid out as `synapses` are.
+
+    Parameters
+    ----------
+    weights : array or csr_array, (n_post, n_pre)
+        Says which synapses exist.
+    delta : (patterns, n_post), unit 1
+    x : (patterns, n_pre), unit 1
+    """
+    product = delta.T @ x / len(x)
+    if isinstance(weights, np.ndarray):
+        return np.asarray(product)
+    post = np.repeat(np.arange(len(product)), np.diff(weights.indptr))
+    return np.asarray(product[post, weights.indices])
+
+
+def synapses(weights: Weights) -> Array:
+    """The weights of the synapses that exist, a view: (n_post, n_pre), or (synapses,) of a csr_array."""
+    return weights if isinstance(weights, np.ndarray) else np.asarray(weights.data)
+
+
+def like(weights: Weights, values: Array) -> Weights:
+    """`values`, laid out as `synapses` are, as weights of the same type, shape and sparsity."""
+    if isinstance(weights, np.ndarray):
+        return values.reshape(weights.shape)
+    from scipy.sparse import csr_array
+
+    return csr_array((values, weights.indices.copy(), weights.indptr.copy()), shape=weights.shape)
+
+
+def n_patterns(arrays: Mapping[str, Array]) -> int:
+    """Number of patterns in arrays by population."""
+    return len(next(iter(arrays.values())))
+
+
+def _filled(values: Any, like: Array) -> Array:
+    """A user's formula may be a constant: give it the shape of its variable."""
+    return np.array(np.broadcast_to(values, like.shape), dtype=float)
+
+
+def _rows(arrays: Mapping[str, Array], rows: Array) -> dict[str, Array]:
+    return {n: a[rows] for n, a in arrays.items()}
+
+
+def _components(net: Network) -> list[Component]:
+    """Strongly connected components, parents first; a cycle is solved as a whole."""
+    import networkx as nx
+
+    graph = nx.DiGraph()
+    graph.add_nodes_from(net.populations)
+    graph.add_edges_from((q.pre, q.post) for q in net.projections.values())
+    condensed = nx.condensation(graph)
+    groups = [sorted(condensed.nodes[node]["members"]) for node in nx.topological_sort(condensed)]
+    return [(names, len(names) > 1 or graph.has_edge(names[0], names[0])) for names in groups]
+
+
+def _forward(net: Network, components: list[Component], clamped: Mapping[str, Array]) -> dict[str, Array]:
+    x = dict(clamped)
+    for names, cyclic in components:
+        if cyclic:
+            x |= _Loop(net, names).fixed_point(x)
+        elif names[0] not in clamped:
+            x[names[0]] = sigma(net.populations[names[0]].activation, net_input(net, names[0], x))
+    return {n: x[n] for n in net.populations}
+
+
+def _backprop(
+    net: Network, components: list[Component], clamped: Mapping[str, Array], Y: Mapping[str, Array]
+) -> Adjoint:
+    x = _forward(net, components, clamped)
+    slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
+    pull = {n: -loss_slope(v, x[n], Y[n]) for n, v in net.losses.items()}
+    lam: dict[str, Array] = {}
+    delta = {n: np.zeros_like(x[n]) for n in net.neurons}  # children first; a cycle's own are still 0
+    for names, cyclic in reversed(components):
+        if names[0] in clamped:
+            continue
+        for n in names:
+            lam[n] = pull.get(n, 0.0) + received(net, n, delta)
+        if cyclic:
+            lam |= _Loop(net, names).adjoint(slopes, lam)
+        for n in names:
+            delta[n] = slopes[n] * lam[n]
+    grad_w = {}
+    for name, q in net.projections.items():
+        w = synapses(net.weights[name])
+        gradient = q.l2 * w + q.l1 * np.sign(w) - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        grad_w[name] = like(net.weights[name], gradient)
+    return Adjoint(
+        x=x,
+        lam={n: lam[n] for n in net.neurons},
+        grad_w=grad_w,
+        grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
+        loss=float(sum(loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items())),
+        penalty=penalty(net),
+    )
+
+
+class _Loop:
+    """Populations that reach each other, as one system x = sigma(W x + drive) of (patterns, units)."""
+
+    def __init__(self, net: Network, names: list[str]) -> None:
+        self.net, self.names = net, names
+        self.cuts = np.cumsum([net.populations[n].size for n in names])[:-1]
+        self.W = np.block([[self._block(pre, post) for pre in names] for post in names])
+
+    def _block(self, pre: str, post: str) -> Array:
+        if (weights := self.net.weights.get(f"{pre}->{post}")) is None:
+            return np.zeros((self.net.populations[post].size, self.net.populations[pre].size))
+        return np.asarray(weights if isinstance(weights, np.ndarray) else weights.toarray())
+
+    def fixed_point(self, x: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of the loop, given those of the populations that drive it."""
+        silent = {n: np.zeros((n_patterns(x), self.net.populations[n].size)) for n in self.names}
+        drive = np.hstack([net_input(self.net, n, {**x, **silent}) for n in self.names])
+        rest = self._iterate(np.zeros_like(drive), drive)
+        scale = 1 + np.abs(rest).max()
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=drive.shape[1])
+        for far in (1.0, -1.0, signs):
+            if np.abs(self._iterate(2 * scale * far + 0 * drive, drive) - rest).max() > SAME * scale:
+                raise self._refusal("it has more than one fixed point")
+        for _ in range(2):  # Newton: squares an error of 1e-7 at most
+            a = rest @ self.W.T + drive
+            rest = rest + self._solve(self._slopes(a), self._apply(sigma, a) - rest)
+        if not np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max() <= 1e-12 * scale:
+            raise self._refusal("Newton's method leaves the point where the iteration settled")
+        return self._split(rest)
+
+    def adjoint(self, slopes: Mapping[str, Array], pull: Mapping[str, Array]) -> dict[str, Array]:
+        """lam of (I - Wᵀ D) lam = pull, one system a pattern."""
+        D, right = (np.hstack([by_name[n] for n in self.names]) for by_name in (slopes, pull))
+        return self._split(self._solve(D, right, transposed=True))
+
+    def _iterate(self, x: Array, drive: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(MAX_ITERATIONS):
+                x, previous = self._apply(sigma, x @ self.W.T + drive), x
+                change = np.abs(x - previous).max()
+                if not np.isfinite(change):
+                    raise self._refusal("x <- sigma(W x + b) grows without bound")
+                if change <= TOLERANCE * (1 + np.abs(x).max()):
+                    return x
+        raise self._refusal(f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations")
+
+    def _solve(self, slopes: Array, right: Array, transposed: bool = False) -> Array:
+        """(I - D W)⁻¹ right, or with the transpose, one system a pattern."""
+        size = len(self.W)
+        result = np.empty_like(right)
+        for first in range(0, len(right), step := max(1, CHUNK // size**2)):
+            part = slice(first, first + step)
+            matrices = np.eye(size) - slopes[part, :, None] * self.W
+            if transposed:
+                matrices = matrices.transpose(0, 2, 1)
+            try:
+                result[part] = np.linalg.solve(matrices, right[part, :, None])[..., 0]
+            except np.linalg.LinAlgError as error:
+                raise self._refusal("I - D W is singular at its fixed point") from error
+        return result
+
+    def _apply(self, function: Callable[[str, Array], Array], a: Array) -> Array:
+        parts = zip(self.names, np.split(a, self.cuts, axis=1), strict=True)
+        return np.hstack([function(self.net.populations[n].activation, part) for n, part in parts])
+
+    def _slopes(self, a: Array) -> Array:
+        return self._apply(dsigma, a)
+
+    def _split(self, values: Array) -> dict[str, Array]:
+        return dict(zip(self.names, map(np.ascontiguousarray, np.split(values, self.cuts, axis=1)), strict=True))
+
+    def _refusal(self, why: str) -> ConvergenceError:
+        norm = np.linalg.norm(self.W, 2)
+        radius = np.abs(np.linalg.eigvals(self.W)).max()
+        sampled = np.linspace(-20, 20, 2001)
+        steepest = max(np.abs(dsigma(self.net.populations[n].activation, sampled)).max() for n in self.names)
+        hint = f"its weights times less than {1 / (steepest * norm):.3g}" if steepest * norm > 1 else "another bias"
+        return ConvergenceError(
+            f"the cycle through {', '.join(self.names)} does not contract: {why}. Its weights have spectral norm "
+            f"{norm:.3g} and radius {radius:.3g}, its activations slopes up to {steepest:.3g}; allowed: cycles where "
+            f"x <- sigma(W x + b) settles at one point from any start; try {hint}"
+        )

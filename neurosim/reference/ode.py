@@ -1,0 +1,355 @@
+"""The three coupled flows as one SciPy right-hand side, and the scalar L that they descend and ascend.
+
+Plain NumPy, written from section 1 of the design and from nothing that is simulated: it reads neither the
+equation text of `lagrangian` nor `engine`. Start at `right_hand_side`; `lagrangian` is a third derivation.
+
+References
+----------
+Betti, Gori & Marra 2018, arXiv 1808.06934; rho: Platt & Barr, NIPS 1987.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neurosim.data import patterns, targets
+from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
+from neurosim.flow import Flow, seconds
+from neurosim.network import Network, Weights
+from neurosim.reference.adjoint import (
+    dsigma,
+    forward,
+    hebbian,
+    like,
+    loss_slope,
+    loss_value,
+    n_patterns,
+    net_input,
+    penalty,
+    received,
+    sigma,
+    synapses,
+)
+
+Array = np.ndarray
+METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Time derivatives, in 1/s.
+
+    Attributes
+    ----------
+    x, lam : dict of str to array, (patterns, units)
+        Of every population that is not clamped.
+    w : dict of str to array or csr_array, (n_post, n_pre)
+        By projection; sparse where the weights are.
+    b : dict of str to array, (n,)
+    """
+
+    x: dict[str, Array]
+    lam: dict[str, Array]
+    w: dict[str, Weights]
+    b: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where SciPy arrived, and on which way if asked.
+
+    Attributes
+    ----------
+    x, lam : dict of str to array, (patterns, units), unit 1
+        Final outputs and multipliers of every population that is not clamped.
+    weights, biases : dict of str to array
+        Final ones, as `Network` keeps them.
+    time : float
+        Integrated time, s.
+    evaluations : int
+        Of the right-hand side.
+    t : array, (times,), s, or None
+        0, `every`, 2 `every`, ... up to the end.
+    x_trace, lam_trace : dict of str to array, (times, patterns, units), unit 1
+        At `t`; empty unless `every` was given.
+    """
+
+    x: dict[str, Array]
+    lam: dict[str, Array]
+    weights: dict[str, Weights]
+    biases: dict[str, Array]
+    time: float
+    evaluations: int
+    t: Array | None = None
+    x_trace: dict[str, Array] = field(default_factory=dict, repr=False)
+    lam_trace: dict[str, Array] = field(default_factory=dict, repr=False)
+
+
+def right_hand_side(
+    net: Network,
+    flow: Flow,
+    x: Mapping[str, Array],
+    lam: Mapping[str, Array],
+    X: Any,
+    Y: Any,
+    weights: Mapping[str, Weights] | None = None,
+    biases: Mapping[str, Array] | None = None,
+) -> Rates:
+    """All time derivatives of the flow at a state, section 1 of the design with G = lin.
+
+    ::
+
+        g          = x - sigma(W x + b)        mu = lam + rho g        delta = sigma'(a) mu
+        dL/dx      = dV/dx + mu - Wᵀ delta
+        tau_x   dx/dt   = -kappa dL/dx - gamma g
+        tau_lam dlam/dt = +kappa g     - gamma dL/dx
+        tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (tau_w of the postsynaptic population)
+        tau_w   db/dt   = mean over patterns of delta
+
+    Parameters
+    ----------
+    net : Network
+    flow : Flow
+    x, lam : mapping of str to array, (patterns, units), unit 1
+        Of every population that is not clamped; clamped ones are taken from X.
+    X, Y : array or mapping
+        Inputs and targets, as users give them or encoded.
+    weights, biases : mapping, optional
+        In place of the network's own.
+
+    Returns
+    -------
+    Rates
+        In 1/s. l1 is not in it: its subgradient jumps, so it is a proximal step of the simulation.
+
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    """
+    net = _with(net, weights, biases)
+    clamped = patterns(net, X)
+    return _rates(net, flow, x, lam, clamped, targets(net, Y, n_patterns(clamped)), plastic=True)
+
+
+def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any) -> float:
+    """L = Σ_k [V + Σ_i lam_i g_i + (rho/2) g_i² + R(w)], straight from its definition.
+
+    Of it, -dL/dx and dL/dlam are the forces on x and lam. Weights see the mean over the patterns, so
+    tau_w dw/dt is -dL/dw divided by their number; R(w), a price a pattern, is therefore counted once for each.
+
+    Parameters
+    ----------
+    net, flow, x, lam, X, Y
+        As in `right_hand_side`.
+
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    """
+    clamped = patterns(net, X)
+    count = n_patterns(clamped)
+    outputs = {**clamped, **{n: x[n] for n in net.neurons}}
+    total = count * penalty(net)
+    for name, y in targets(net, Y, count).items():
+        total += loss_value(net.losses[name], outputs[name], y).sum()
+    for name in net.neurons:
+        a = net.biases[name] + sum(outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name))
+        g = outputs[name] - sigma(net.populations[name].activation, a)
+        total += np.sum(lam[name] * g + flow.rho / 2 * g**2)
+    return float(total)
+
+
+def solve_ivp(
+    net: Network,
+    flow: Flow,
+    X: Any,
+    Y: Any,
+    duration: Any,
+    plastic: bool = False,
+    start: Any = "zero",
+    rtol: float = 1e-10,
+    atol: float = 1e-12,
+    every: Any = None,
+    method: str = "DOP853",
+) -> Trajectory:
+    """The flow of outputs and multipliers, and of the weights if `plastic`, in SciPy.
+
+    Parameters
+    ----------
+    net : Network
+        Is not changed.
+    flow : Flow
+    X, Y : array or mapping
+        Inputs and targets of the whole batch, clamped all the time.
+    duration : time
+        Brian2 quantity, float seconds or text.
+    plastic : bool
+        Weights and biases flow too.
+    start : {"zero", "forward"} or anything with `.x` and `.lam`
+        x = lam = 0; x from the forward pass and lam = 0; or a run, trajectory or state to go on from.
+    rtol, atol : float
+        Tolerances of `scipy.integrate.solve_ivp`.
+    every : time, optional
+        Record x and lam at 0, `every`, 2 `every`, ...
+    method : str
+        One of SciPy's; implicit ones (Radau, BDF, LSODA) where time constants lie far apart.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    ModelError
+        A time, `start` or `method` that is not allowed; l1 > 0 while plastic.
+    DataError
+        X, Y or the state to start from do not fit the network.
+    ConvergenceError
+        The trajectory leaves the finite numbers, or SciPy gives up.
+    """
+    from scipy import integrate
+
+    end = seconds(duration, "duration")
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    if plastic and (priced := [name for name, q in net.projections.items() if q.l1 > 0]):
+        raise ModelError(
+            f"l1 > 0 on {', '.join(priced)} while plastic: |w| has no derivative at 0, so there is no smooth "
+            "right-hand side; allowed: l1 = 0; try l2, or Simulation.train, which takes l1 as a proximal step"
+        )
+    clamped = patterns(net, X)
+    encoded = targets(net, Y, n_patterns(clamped))
+    layout = _Layout(net.copy(), n_patterns(clamped), plastic)
+    times = np.array([end]) if every is None else _times(seconds(every, "every"), end)
+
+    def rates(_: float, state: Array) -> Array:
+        now, x, lam = layout.unpack(state)
+        return layout.pack(_rates(now, flow, x, lam, clamped, encoded, plastic))
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        begin = layout.pack(_start(net, clamped, start))
+        solution = integrate.solve_ivp(
+            rates, (0.0, end), begin, method=method, t_eval=np.union1d(times, end), rtol=rtol, atol=atol
+        )
+    if not solution.success or not np.isfinite(solution.y).all():
+        reached = solution.t[-1] if len(solution.t) else 0.0
+        raise ConvergenceError(
+            f"SciPy's {method} gave up between {reached:g} s and {end:g} s: {solution.message} The flow "
+            f"probably diverges; try a shorter duration, a larger rho, Flow.adjoint()"
+            + (" or a larger tau_w" if plastic else "")
+        )
+    final, x, lam = layout.unpack(solution.y[:, -1].copy())
+    trajectory = Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev))
+    if every is None:
+        return trajectory
+    states = [layout.unpack(state)[1:] for state in solution.y.T[: len(times)]]
+    traces = [{n: np.stack([state[part][n] for state in states]) for n in net.neurons} for part in (0, 1)]
+    return Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev), times, *traces)
+
+
+def _rates(
+    net: Network,
+    flow: Flow,
+    x: Mapping[str, Array],
+    lam: Mapping[str, Array],
+    clamped: Mapping[str, Array],
+    Y: Mapping[str, Array],
+    plastic: bool,
+) -> Rates:
+    """`right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
+    outputs = {**clamped, **{n: x[n] for n in net.neurons}}
+    g, mu, delta = {}, {}, {}
+    for n in net.neurons:
+        activation, a = net.populations[n].activation, net_input(net, n, outputs)
+        g[n] = outputs[n] - sigma(activation, a)
+        mu[n] = lam[n] + flow.rho * g[n]
+        delta[n] = dsigma(activation, a) * mu[n]
+    dx, dlam = {}, {}
+    for n in net.neurons:
+        slope = mu[n] - received(net, n, delta)  # dL/dx
+        if n in net.losses:
+            slope += loss_slope(net.losses[n], outputs[n], Y[n])
+        dx[n] = (-flow.kappa * slope - flow.gamma * g[n]) / flow.time("tau_x", n)
+        dlam[n] = (flow.kappa * g[n] - flow.gamma * slope) / flow.time("tau_lam", n)
+    if not plastic:
+        return Rates(dx, dlam, {}, {})
+    dw = {}
+    for name, q in net.projections.items():
+        w = net.weights[name]
+        descent = hebbian(w, delta[q.post], outputs[q.pre]) - q.l2 * synapses(w)
+        dw[name] = like(w, descent / flow.time("tau_w", q.post))
+    db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
+    return Rates(dx, dlam, dw, db)
+
+
+def _with(net: Network, weights: Mapping[str, Weights] | None, biases: Mapping[str, Array] | None) -> Network:
+    """The same graph that reads other weights and biases; nothing is copied."""
+    twin = copy.copy(net)
+    twin.weights = net.weights if weights is None else dict(weights)
+    twin.biases = net.biases if biases is None else dict(biases)
+    return twin
+
+
+def _start(net: Network, clamped: Mapping[str, Array], start: Any) -> Rates:
+    """The initial state, in the form that `_Layout.pack` reads: x, lam, weights, biases."""
+    count = n_patterns(clamped)
+    zero = {n: np.zeros((count, net.populations[n].size)) for n in net.neurons}
+    if isinstance(start, str) and start == "zero":
+        return Rates(zero, zero, net.weights, net.biases)
+    if isinstance(start, str) and start == "forward":
+        return Rates(forward(net, clamped), zero, net.weights, net.biases)
+    if not (hasattr(start, "x") and hasattr(start, "lam")):
+        raise unknown("start", start, ("zero", "forward", "a run or state with .x and .lam"))
+    for part in ("x", "lam"):
+        for n, like_ in zero.items():
+            shape = np.shape(getattr(start, part).get(n))
+            if shape != like_.shape:
+                raise DataError(f"start.{part}[{n!r}] has shape {shape}; allowed: (patterns, units) = {like_.shape}")
+    return Rates(start.x, start.lam, net.weights, net.biases)
+
+
+def _times(every: float, end: float) -> Array:
+    """0, every, 2 every, ... not beyond the end; the end itself exactly, if rounding alone keeps it out."""
+    times: Array = np.minimum(every * np.arange(int(end / every * (1 + 1e-12)) + 1), end)
+    return times
+
+
+class _Layout:
+    """Which part of one long state vector is what: x and lam, then weights and biases if plastic."""
+
+    def __init__(self, net: Network, count: int, plastic: bool) -> None:
+        self.net, self.plastic = net, plastic
+        self.states = {n: (count, net.populations[n].size) for n in net.neurons}
+        shapes = [*self.states.values(), *self.states.values()]
+        if plastic:
+            shapes += [synapses(w).shape for w in net.weights.values()]
+            shapes += [b.shape for b in net.biases.values()]
+        self.shapes = shapes
+        self.cuts = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
+
+    def pack(self, parts: Rates) -> Array:
+        """States, or their derivatives, as one vector."""
+        arrays = [parts.x[n] for n in self.states] + [parts.lam[n] for n in self.states]
+        if self.plastic:
+            arrays += [synapses(parts.w[name]) for name in self.net.weights]
+            arrays += [parts.b[n] for n in self.net.biases]
+        return np.concatenate([np.ravel(a) for a in arrays])
+
+    def unpack(self, vector: Array) -> tuple[Network, dict[str, Array], dict[str, Array]]:
+        """The network with its weights of that moment, x and lam: views of the vector."""
+        pieces = zip(np.split(vector, self.cuts), self.shapes, strict=True)
+        arrays = iter([piece.reshape(shape) for piece, shape in pieces])
+        x = {n: next(arrays) for n in self.states}
+        lam = {n: next(arrays) for n in self.states}
+        if not self.plastic:
+            return self.net, x, lam
+        weights = {name: like(w, next(arrays)) for name, w in self.net.weights.items()}
+        biases = {n: next(arrays) for n in self.net.biases}
+        return _with(self.net, weights, biases), x, lam

@@ -1,0 +1,129 @@
+"""The figures that neurosim answers for, measured anew: ``python -m tests.evidence [NAME ...]``.
+
+Each function measures one row and returns plain numbers; the tests hold the same numbers to their bounds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import neurosim as ns
+from neurosim.data import accuracy
+
+TAU = 10e-3  # s
+SEEDS = range(5)
+XOR_X = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+XOR_Y = np.array([-1.0, 1.0, 1.0, -1.0])
+
+
+def xor(seeds: range = range(10)) -> list[tuple[float, float]]:
+    """Loss and gradient norm (reference) of 2-4-1 nets trained by all three flows at once."""
+    found = []
+    for seed in seeds:
+        net = ns.Network.mlp([2, 4, 1], loss="mse", seed=seed)
+        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.1 * TAU)
+        sim.train(XOR_X, XOR_Y, ns.Simultaneous(duration=1500 * TAU, reports=5))
+        exact = ns.reference.backprop(net, XOR_X, XOR_Y)
+        gradient = [*exact.grad_w.values(), *exact.grad_b.values()]
+        found.append((exact.loss, float(np.sqrt(sum(np.sum(g**2) for g in gradient)))))
+    return found
+
+
+def digits(seed: int) -> tuple[Any, ...]:
+    """Digits / 16, a stratified 80/20 split."""
+    X, Y = load_digits(return_X_y=True)
+    return tuple(train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed))
+
+
+def simultaneous(seed: int, backend: str = "auto") -> float:
+    """Test accuracy: every pattern its own neurons, 2000 steps of 0.2 tau, tau_w = tau_x."""
+    X, Xt, Y, Yt = digits(seed)
+    net = ns.Network.mlp([64, 32, 10], seed=seed)
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, backend=backend)
+    sim.train(X, Y, ns.Simultaneous(duration=400 * TAU, reports=4))
+    return accuracy(sim.predict(Xt), Yt)
+
+
+def presentations(seed: int, backend: str = "auto") -> float:
+    """Test accuracy: batches of 32 for 6 tau, plastic in the second half, 20 epochs, rho = 2."""
+    X, Xt, Y, Yt = digits(seed)
+    net = ns.Network.mlp([64, 32, 10], seed=seed)
+    sim = ns.Simulation(net, ns.Flow.augmented(2, tau_w=20 * TAU), dt=0.1 * TAU, seed=seed, backend=backend)
+    sim.train(X, Y, ns.Presentations(batch=32, present=6 * TAU, epochs=20))
+    return accuracy(sim.predict(Xt), Yt)
+
+
+def one_at_a_time(seed: int, backend: str = "auto") -> float:
+    """Test accuracy: one pattern for 6 tau, plastic in the second half, 3 epochs, `adjoint`, tau_w = 100 tau."""
+    X, Xt, Y, Yt = digits(seed)
+    net = ns.Network.mlp([64, 32, 10], seed=seed)
+    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=100 * TAU), dt=0.2 * TAU, seed=seed, backend=backend)
+    sim.train(X, Y, ns.Presentations(batch=1, present=6 * TAU, epochs=3))
+    return accuracy(sim.predict(Xt), Yt)
+
+
+def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> float:
+    """Test accuracy of the reference's backpropagation SGD on the same split and start."""
+    X, Xt, Y, Yt = digits(seed)
+    net = ns.reference.sgd(ns.Network.mlp([64, 32, 10], seed=seed), X, Y, epochs=epochs, batch=batch, rate=rate, seed=seed)
+    return accuracy(ns.reference.forward(net, Xt)["output"], Yt)
+
+
+def at_rest() -> dict[str, float]:
+    """Largest error of x and lam after 600 steps of 0.2 tau, 64 digits, by flow, loss and backend."""
+    X, Y = (part[:64] for part in load_digits(return_X_y=True))
+    found = {}
+    for loss in ("mse", "cross_entropy"):
+        net = ns.Network.mlp([64, 32, 10], loss=loss)
+        exact = ns.reference.backprop(net, X / 16, Y)
+        for name, flow in (("augmented(1)", ns.Flow.augmented(1)), ("damped", ns.Flow.damped()), ("adjoint", ns.Flow.adjoint())):
+            for backend in ("numpy", "standalone"):
+                run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(X / 16, Y, duration=120 * TAU)
+                errors = [np.abs(run.x[n] - exact.x[n]).max() for n in run.x] + [np.abs(run.lam[n] - exact.lam[n]).max() for n in run.x]
+                found[f"{name}, {loss}, {backend}"] = float(max(errors))
+    return found
+
+
+def depths() -> dict[int, float]:
+    """Largest error of lam after 2L steps of dt = tau, `adjoint`, by number of weight layers L."""
+    found = {}
+    for layers in range(2, 21):
+        net = ns.Network.mlp([5, *[6] * (layers - 1), 3], loss="mse", seed=layers)
+        X, Y = np.random.default_rng(layers).normal(size=(5, 5)), np.random.default_rng(0).normal(size=(5, 3))
+        run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(X, Y, duration=2 * layers * TAU)
+        exact = ns.reference.backprop(net, X, Y)
+        found[layers] = float(max(np.abs(run.lam[n] - exact.lam[n]).max() for n in run.lam))
+    return found
+
+
+def accuracies(measure: Callable[[int], float]) -> str:
+    """Mean and worst over the seeds."""
+    values = [measure(seed) for seed in SEEDS]
+    return f"mean {fmean(values):.2%}, worst {min(values):.2%}"
+
+
+def main(names: list[str]) -> None:
+    """Print the rows that were asked for, or all."""
+    rows: dict[str, Callable[[], Any]] = {
+        "at_rest": lambda: "; ".join(f"{k}: {v:.1e}" for k, v in at_rest().items()),
+        "depths": lambda: f"largest over L = 2 to 20: {max(depths().values()):.1e}",
+        "xor": lambda: "loss, gradient norm: " + "; ".join(f"{a:.1e}, {b:.1e}" for a, b in xor()),
+        "simultaneous": lambda: accuracies(simultaneous),
+        "presentations": lambda: accuracies(presentations),
+        "one_at_a_time": lambda: accuracies(one_at_a_time),
+        "sgd_batches": lambda: accuracies(sgd),
+        "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
+    }
+    for name in names or rows:
+        print(f"{name}: {rows[name]()}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
