@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from brian2.core.network import Network as BrianNetwork
 from brian2.core.variables import ArrayVariable, Variables
 from brian2.devices.device import get_device
 from brian2.groups.group import Group
+from threadpoolctl import ThreadpoolController
 
 from neurosim.engine import brian, products
 from neurosim.engine.groups import Groups
@@ -147,6 +149,7 @@ class RuntimeEngine(Engine):
             if self.plan.extensions:
                 brian2.seed(seed)
             self.network.run(n_steps * self.plan.dt * second, namespace={})
+        brian.keep_code(self.groups.objects)
 
     def recorded(self) -> list[Array]:
         if not self.plan.recorded:
@@ -331,9 +334,14 @@ class Kernels(Group):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No collection of garbage and no warnings of NumPy: the guard says what diverges."""
-    with brian.quick_run(), np.errstate(all="ignore"):
+    """One BLAS thread, no collection of garbage, no warnings of NumPy: the guard says what diverges."""
+    with _blas().limit(limits=1, user_api="blas"), brian.quick_run(), np.errstate(all="ignore"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:

@@ -1,0 +1,1 @@
+"""What is read off runs: agreement with backpropagation, and checks of whole models."""

@@ -1,0 +1,335 @@
+"""The command line: wiring between model files, simulations, results and pictures.
+
+What is slow to import is imported inside the commands, so that ``--help`` stays quick. Every error of
+neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from neurosim import __version__
+from neurosim.errors import ConvergenceError, DivergenceError, FileError, NeurosimError, StabilityWarning
+
+if TYPE_CHECKING:
+    from neurosim.datasets import Data
+    from neurosim.modelfile import ModelFile
+    from neurosim.network import Network
+    from neurosim.results import Log, Run
+    from neurosim.simulation import Simulation
+
+BAD_INPUT, INTERRUPTED = 2, 130
+FORMATS = ("png", "pdf")
+COMPARED = 32  # patterns that are relaxed on to rest after training
+GONE = 1e-9  # multipliers below this have no direction to compare
+
+
+class _Group(TyperGroup):
+    """Every command's errors and warnings, in one form."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", StabilityWarning)
+            try:
+                return super().invoke(ctx)
+            except NeurosimError as error:
+                _say(f"error: {error}")
+                raise typer.Exit(BAD_INPUT) from None
+            except MemoryError as error:
+                _say(f"error: not enough memory: {error}; try fewer patterns, less to record or a larger `every`")
+                raise typer.Exit(BAD_INPUT) from None
+            except KeyboardInterrupt:
+                _say("interrupted")
+                raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Learning as a dynamical system: neurons, multiplier units and synapses as ODEs.",
+)
+
+Model = Annotated[str, typer.Argument(help="A model file, or a built-in model's name (`neurosim models`).")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the model, e.g. flow.rho=2; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of weights, data and simulation alike.")]
+Backend = Annotated[str | None, typer.Option(help="auto, numpy, cython or standalone.")]
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neurosim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    model: Model,
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/<model name>.")] = None,
+    seed: Seed = None,
+    backend: Backend = None,
+) -> None:
+    """Train or relax a model; write results, weights and figures."""
+    from neurosim import modelfile
+
+    spec = modelfile.load(model, _overrides(set_, seed, backend))
+    folder = _writable(out or Path(spec.tables.output.folder or Path("runs") / spec.name))
+    data, simulation, schedule = spec.data(), spec.simulation(), spec.schedule()
+    _own_warnings()
+    started = time.perf_counter()
+    with _kept_on_divergence(folder):
+        go = spec.relax if schedule is None else spec.train
+        result = go(simulation, data, progress=True)
+    seconds = time.perf_counter() - started
+    _write(spec, simulation, result, folder)
+    _print(_rows(spec, data, simulation, result, seconds), title=spec.name)
+    typer.echo(f"results, weights and figures in {folder}")
+    if result.interrupted:
+        _say(f"interrupted at {_last(result).time:g} s of simulated time: what was reached until then is in {folder}")
+        raise typer.Exit(INTERRUPTED)
+    typer.echo(_closing_line(simulation, result))
+
+
+@app.command()
+def check(
+    model: Model,
+    set_: Set = None,
+    patterns: Annotated[int, typer.Option(min=1, help="How many patterns of the data are used.")] = 8,
+    seed: Seed = None,
+    backend: Backend = None,
+) -> None:
+    """Multipliers against backpropagation, the trajectory against SciPy; exit code 1 where they differ."""
+    from rich.console import Console
+
+    from neurosim import modelfile
+    from neurosim.analysis.check import check as compare
+
+    spec = modelfile.load(model, _overrides(set_, seed, backend))
+    data, keys = spec.data(), spec.tables.simulation.given(*modelfile.OF_SIMULATION)
+    _own_warnings()
+    report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
+    Console().print(report.table())
+    raise typer.Exit(0 if report.passed else 1)
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(help="A run.nc or log.nc.")],
+    out: Annotated[
+        list[Path] | None, typer.Option(help="The picture, .png, .pdf or .svg; repeatable; default beside the file.")
+    ] = None,
+) -> None:
+    """Draw the summary of a saved run or log."""
+    from neurosim import results
+
+    result = results.load(file)
+    for path in out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]:
+        _draw(result, path)
+        typer.echo(str(path))
+
+
+@app.command()
+def models() -> None:
+    """List the built-in models."""
+    from neurosim import modelfile
+
+    for name, path in modelfile.built_in().items():
+        typer.echo(f"{name:12}{modelfile.headline(path.read_text(encoding='utf-8'))}")
+
+
+def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -> list[str]:
+    overrides = list(given or ())
+    if seed is not None:
+        overrides += [f"{table}.seed={seed}" for table in ("network", "data", "simulation")]
+    if backend is not None:
+        overrides.append(f"simulation.backend={backend}")
+    return overrides
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made and tried, so that a long run does not end at a closed door."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as trial:
+            trial.write(b"0" * 4096)
+            trial.flush()
+    except OSError as error:
+        raise FileError(f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out") from error
+    return folder
+
+
+@contextmanager
+def _kept_on_divergence(folder: Path) -> Iterator[None]:
+    """What a diverging run had recorded is written beside older results, under its own name."""
+    try:
+        yield
+    except DivergenceError as error:
+        if error.run is not None:
+            from neurosim import results
+
+            results.save(error.run, folder / "diverged.nc")
+            _say(f"what was recorded until then is in {folder / 'diverged.nc'}")
+        raise
+
+
+def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
+    """Weights first, figures last: if the disk fills up, what matters most is there."""
+    from neurosim import modelfile, results
+
+    simulation.save_weights(folder / "weights.npz")
+    results.save(result, folder / ("run.nc" if _is_run(result) else "log.nc"))
+    header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
+    with results.replacing(folder / "model.toml") as path:
+        path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
+    for suffix in spec.tables.output.formats or FORMATS:
+        _draw(result, folder / f"summary.{suffix}")
+
+
+def _draw(result: Run | Log, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from neurosim import plot as pictures
+    from neurosim import results
+    from neurosim.errors import unknown
+
+    suffix = path.suffix.lstrip(".").lower()
+    if suffix not in ("png", "pdf", "svg"):
+        raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
+    with results.replacing(path) as new:
+        pictures.summary(result).savefig(new, format=suffix, dpi=150)
+
+
+def _is_run(result: Run | Log) -> bool:
+    from neurosim.results import Run
+
+    return isinstance(result, Run)
+
+
+def _last(result: Run | Log) -> Run:
+    from neurosim.results import Run
+
+    return result if isinstance(result, Run) else result.run
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _own_warnings() -> None:
+    """To be called before a simulation runs: the engine's Brian2, once imported, sends all warnings to its log."""
+    import neurosim.engine  # noqa: F401
+
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    _say(f"warning: {message}")
+
+
+def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log, seconds: float) -> dict[str, str]:
+    """What `run` prints, by heading."""
+    last = _last(result)
+    flow = ", ".join(f"{k} = {_shown(k, v)}" for k, v in last.flow.as_dict().items())
+    settings = last.settings
+    return {
+        "network": repr(last.network).removeprefix("Network(").removesuffix(")"),
+        "flow": f"{spec.tables.flow.preset or 'own'}: {flow}",
+        "data": str(data),
+        "backend": f"{settings['backend']}: {settings['backend_reason']}",
+        "steps": f"{last.steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {last.time:g} s simulated",
+        "time": f"{seconds:.2f} s, {1e6 * seconds / max(last.steps, 1):.1f} us a step, builds included",
+        **_performance(last.network, data),
+    }
+
+
+def _shown(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_shown(key, time)}" for name, time in value.items()) + "}"
+    return f"{1e3 * value:g} ms" if key.startswith("tau") else f"{value:g}"
+
+
+def _performance(net: Network, data: Data) -> dict[str, str]:
+    """Loss, and accuracy where the targets are classes, of training and test patterns after a forward pass."""
+    from neurosim import reference
+    from neurosim.data import accuracy, labels
+
+    parts = {"training": (data.X, data.Y)} | ({"test": data.validation} if data.validation else {})
+    losses, shares = [], []
+    for name, (X, Y) in parts.items():
+        try:
+            outputs = reference.forward(net, X)
+        except ConvergenceError:
+            return {"loss": "none: the cyclic graph has no single fixed point"}
+        losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
+        classes = labels(Y, net.populations[net.output].size)
+        if classes is not None:
+            shares.append(f"{100 * accuracy(outputs[net.output], classes):.1f} % {name}")
+    found = {"loss": ", ".join(losses)} if net.losses else {}
+    return found | ({"accuracy": ", ".join(shares)} if shares else {})
+
+
+def _print(rows: dict[str, str], title: str) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_header=False, title=title, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    Console().print(table)
+
+
+def _closing_line(simulation: Simulation, result: Run | Log) -> str:
+    """How far lam is from backpropagation, in one line."""
+    from neurosim import reference
+    from neurosim.analysis import check as checks
+    from neurosim.analysis.alignment import alignment
+
+    last = _last(result)
+    try:
+        if _is_run(result):
+            how, speed = "as it ended", checks.speed(last)
+        else:
+            settled = checks.frozen(simulation, last, COMPARED)
+            how, last, speed = f"final weights frozen, relaxed on for {settled.time:.3g} s", settled.run, settled.speed
+        truth = reference.backprop(last.network, last.X, last.Y)
+        found = alignment(last, truth)
+    except (ConvergenceError, DivergenceError) as error:
+        return f"lam could not be compared with backpropagation: {error}"
+    moving = "at rest" if speed <= checks.REST else f"still moving by {speed:.1g} per time constant"
+    count, size = len(next(iter(last.lam.values()))), max(float(abs(lam).max()) for lam in truth.lam.values())
+    scale = f"cosine {found.worst:.6f} or more" if size > GONE else "the loss is gone, and lam with it"
+    return (
+        f"lam is within {found.max_error:.1e} of backpropagation's, which is up to {size:.1e} ({scale}): "
+        f"{count} patterns, {how}, {moving}."
+    )

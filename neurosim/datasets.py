@@ -1,0 +1,337 @@
+"""Data by name, split for training and test: small built-in sets and files of the user's own.
+
+Everything comes from scikit-learn's package or from a file, nothing is downloaded. Knows no network.
+Start at `load`.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosim.errors import DataError, FileError, out_of_range, unknown
+
+Array = np.ndarray
+MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+CODINGS = ("signs", "bits", "labels")
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Patterns and targets, split.
+
+    Attributes
+    ----------
+    X, X_test : (patterns, features), unit 1
+        `X_test` is None where nothing was held back.
+    Y, Y_test : (patterns,) or (patterns, outputs)
+        Class labels 0, 1, ... or targets.
+    classes : int or None
+        How many classes; None for targets that are no labels.
+    """
+
+    X: Array = field(repr=False)
+    Y: Array = field(repr=False)
+    X_test: Array | None = field(default=None, repr=False)
+    Y_test: Array | None = field(default=None, repr=False)
+    classes: int | None = None
+
+    @property
+    def validation(self) -> tuple[Array, Array] | None:
+        """The test patterns and targets as `Simulation.train` takes them."""
+        return None if self.X_test is None or self.Y_test is None else (self.X_test, self.Y_test)
+
+    def __str__(self) -> str:
+        held = "" if self.X_test is None else f" + {len(self.X_test)} test"
+        kind = f"{self.classes} classes" if self.classes else f"targets {self.Y.shape[1:] or (1,)}"
+        return f"{len(self.X)}{held} patterns, {self.X.shape[1]} features, {kind}"
+
+
+def load(
+    name: str | Path,
+    *,
+    test: float | None = None,
+    seed: int = 0,
+    patterns: int | None = None,
+    scale: float | None = None,
+    offset: float = 0.0,
+    standardise: bool | None = None,
+    **options: Any,
+) -> Data:
+    """A data set by name, or from a file, split and scaled.
+
+    Parameters
+    ----------
+    name : str
+        xor, moons, iris, wine, breast_cancer, digits, random, or the path of a ``.npz`` (arrays `X`, `y`) or
+        ``.csv`` (last column the target: numbers, or names of classes).
+    test : float, optional
+        Share that is held back, stratified by class, in [0, 1); 0 for xor and random, else 0.2.
+    seed : int
+        Of the split and of whatever is drawn.
+    patterns : int, optional
+        How many: moons and random draw so many (400 and 64), of the others so many are kept.
+    scale, offset : float
+        X / scale + offset; `scale` is 16 for digits unless given (so that 0 <= X <= 1), else 1.
+    standardise : bool, optional
+        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for iris, wine
+        and breast_cancer.
+    **options
+        xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out); moons: `noise` (0.1);
+        random: `features` (10), `outputs` (1), both N(0, 1).
+
+    Raises
+    ------
+    ModelError
+        An unknown name or option, or a value out of range.
+    DataError
+        Data that are no numbers, not finite, or too few to split.
+    FileError
+        A file that cannot be read.
+    """
+    key = str(name)
+    make = BUILT_IN.get(key)
+    if make is None:
+        if not is_path(key):
+            raise unknown("data.name", key, (*BUILT_IN, "the path of a .npz or .csv file"))
+        make = _file
+        options["path"] = Path(key)
+    divisor = (16.0 if key == "digits" else 1.0) if scale is None else scale
+    _check(test, seed, patterns, divisor, offset)
+    X, Y = make(**_own(key, make, options, seed, patterns))
+    X, Y = _clean(key, X, Y)
+    classes = int(Y.max()) + 1 if Y.ndim == 1 and np.issubdtype(Y.dtype, np.integer) else None
+    if patterns is not None and patterns < len(X):
+        X, Y, _, _ = _split(X, Y, classes, (len(X) - patterns) / len(X), seed=seed, keep=patterns)
+    share = (0.0 if key in ("xor", "random") else 0.2) if test is None else test
+    X, Y, X_test, Y_test = _split(X, Y, classes, share, seed=seed)
+    if standardise if standardise is not None else key in STANDARDISED:
+        X, X_test = _standardise(X, X_test)
+    if X_test is not None:
+        X_test = X_test / divisor + offset
+    return Data(X / divisor + offset, Y, X_test, Y_test, classes)
+
+
+def xor(coding: str = "signs") -> tuple[Array, Array]:
+    """The four patterns of the exclusive or."""
+    if coding not in CODINGS:
+        raise unknown("data.coding", coding, CODINGS)
+    labels = XOR[:, 0] ^ XOR[:, 1]
+    if coding == "bits":
+        return XOR.astype(float), labels[:, None].astype(float)
+    return 2.0 * XOR - 1, labels if coding == "labels" else 2.0 * labels[:, None] - 1
+
+
+def moons(patterns: int = 400, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
+    """Two interleaved half circles, as in scikit-learn."""
+    from sklearn.datasets import make_moons
+
+    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < math.inf:
+        raise out_of_range("data.noise", noise, "a finite number >= 0")
+    X, Y = make_moons(patterns, noise=noise, random_state=seed)
+    return X, Y
+
+
+def random(patterns: int = 64, features: int = 10, outputs: int = 1, seed: int = 0) -> tuple[Array, Array]:
+    """Patterns and targets without any relation, N(0, 1)."""
+    for key, value in {"features": features, "outputs": outputs}.items():
+        _whole(f"data.{key}", value, 1)
+    if patterns * (features + outputs) > MAX_NUMBERS:
+        size = f"{patterns} x ({features} + {outputs})"
+        raise out_of_range("size of data", size, f"at most {MAX_NUMBERS} numbers")
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(patterns, features)), rng.normal(size=(patterns, outputs))
+
+
+def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
+    def read() -> tuple[Array, Array]:
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{name}")()
+        return bunch.data, bunch.target
+
+    return read
+
+
+PACKAGED = ("iris", "wine", "breast_cancer", "digits")
+STANDARDISED = ("iris", "wine", "breast_cancer")
+BUILT_IN: dict[str, Callable[..., tuple[Any, Any]]] = {
+    "xor": xor,
+    "moons": moons,
+    **{name: _packaged(name) for name in PACKAGED},
+    "random": random,
+}
+
+
+def options(name: str) -> tuple[str, ...]:
+    """What only this data set takes, beside the keywords of `load`."""
+    make = BUILT_IN.get(name, _file)
+    return tuple(p for p in inspect.signature(make).parameters if p not in ("patterns", "seed", "path"))
+
+
+def _own(name: str, make: Callable[..., Any], given: dict[str, Any], seed: int, patterns: int | None) -> dict[str, Any]:
+    """The keywords of one data set's own function."""
+    for key in given:
+        if key != "path" and key not in options(name):
+            general = ("test", "seed", "patterns", "scale", "offset", "standardise")
+            raise unknown(f"a key of data ({name})", key, (*options(name), *general))
+    takes = inspect.signature(make).parameters
+    drawn = {k: v for k, v in {"seed": seed, "patterns": patterns}.items() if k in takes and v is not None}
+    return {**given, **drawn}
+
+
+def _check(test: float | None, seed: int, patterns: int | None, scale: float, offset: float) -> None:
+    if test is not None and (isinstance(test, bool) or not isinstance(test, int | float) or not 0 <= test < 1):
+        raise out_of_range("data.test", test, "a share in [0, 1)", "0.2")
+    _whole("data.seed", seed, 0, 2**32 - 1)
+    if patterns is not None:
+        _whole("data.patterns", patterns, 2, MAX_NUMBERS // 4)
+    for key, value in {"scale": scale, "offset": offset}.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or (key == "scale" and value == 0):
+            raise out_of_range(f"data.{key}", value, "a finite number" + (" that is not 0" if key == "scale" else ""))
+
+
+def _whole(name: str, value: Any, low: int, high: int = MAX_NUMBERS) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise out_of_range(name, value, f"a whole number from {low} to {high}")
+
+
+def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
+    """Finite float patterns; labels as integers, other targets as finite floats."""
+    Y = np.asarray(Y)
+    try:
+        X = np.asarray(X, dtype=float)
+        Y = Y.astype(int) if _are_labels(Y) else Y.astype(float)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"data {name!r} are not numbers: {error}; allowed: numbers, and names only as classes"
+        ) from error
+    if X.ndim != 2 or len(X) < 1 or X.shape[1] < 1 or Y.ndim not in (1, 2) or len(Y) != len(X):
+        raise DataError(
+            f"data {name!r} have X of shape {X.shape} and y of shape {Y.shape}; allowed: (patterns, features) and "
+            "(patterns,) or (patterns, outputs), equally many patterns"
+        )
+    for what, array in {"X": X, "y": Y}.items():
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            at = tuple(int(i) for i in bad[0])
+            raise DataError(
+                f"{what} of data {name!r} holds {array[at]} at index {at} ({len(bad)} in all); "
+                "allowed: finite numbers; try sklearn.impute"
+            )
+    return X, Y
+
+
+def _are_labels(Y: Array) -> bool:
+    """One column of integers from 0 on; of floats, too, if they are whole and each is met twice on average."""
+    if Y.ndim != 1 or Y.dtype.kind not in "biuf" or len(Y) == 0 or not np.isfinite(Y).all() or Y.min() < 0:
+        return False
+    return Y.dtype.kind != "f" or bool((np.round(Y) == Y).all() and np.unique(Y).size <= max(2, len(Y) / 2))
+
+
+def _split(
+    X: Array, Y: Array, classes: int | None, share: float, *, seed: int, keep: int | None = None
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """Training and test patterns, stratified where there are classes; `keep` fixes the first number."""
+    if share == 0:
+        return X, Y, None, None
+    from sklearn.model_selection import train_test_split
+
+    try:
+        X, X_test, Y, Y_test = train_test_split(
+            X,
+            Y,
+            test_size=share if keep is None else None,
+            train_size=keep,
+            random_state=seed,
+            stratify=None if classes is None else Y,
+        )
+    except ValueError as error:
+        what = f"data.test = {share:g}" if keep is None else f"data.patterns = {keep}"
+        raise DataError(
+            f"{what} cannot be: {len(X)} patterns do not split like that ({error}); try data.test=0"
+        ) from error
+    return X, Y, X_test, Y_test
+
+
+def _standardise(X: Array, X_test: Array | None) -> tuple[Array, Array | None]:
+    mean, spread = X.mean(axis=0), X.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (X - mean) / spread, None if X_test is None else (X_test - mean) / spread
+
+
+def is_path(name: str) -> bool:
+    """Whether `load` takes this name for a file's."""
+    return Path(name).suffix.lower() in (".npz", ".csv") or "/" in name or "\\" in name
+
+
+def _file(path: Path) -> tuple[Any, Any]:
+    """X and y of a file."""
+    readers = {".npz": _npz, ".csv": _csv}
+    if path.suffix.lower() not in readers:
+        raise out_of_range("data.name", str(path), "a built-in name, or a file that ends in .npz or .csv")
+    try:
+        return readers[path.suffix.lower()](path)
+    except FileNotFoundError as error:
+        raise FileError(f"no data file {str(path)!r}; allowed: a path, or one of {', '.join(BUILT_IN)}") from error
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, csv.Error, ValueError, EOFError) as error:
+        if isinstance(error, FileError | DataError):
+            raise
+        raise FileError(f"cannot read data file {str(path)!r}: {error}") from error
+
+
+def _npz(path: Path) -> tuple[Any, Any]:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > 8 * MAX_NUMBERS:
+        raise FileError(f"data file {str(path)!r} unpacks to {size} bytes; allowed: at most {8 * MAX_NUMBERS}")
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = {"X", "y"} - set(arrays.files)
+        if missing:
+            raise FileError(f"data file {str(path)!r} holds {sorted(arrays.files)}; allowed: arrays 'X' and 'y'")
+        X, y = arrays["X"], arrays["y"]
+    return X, _classes(y)
+
+
+def _csv(path: Path) -> tuple[Any, Any]:
+    if path.stat().st_size > 8 * MAX_NUMBERS:
+        raise FileError(f"data file {str(path)!r} is larger than {8 * MAX_NUMBERS} bytes")
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        rows = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
+    if rows and not any(_is_number(cell) for cell in rows[0]):
+        rows = rows[1:]  # names of the columns
+    widths = {len(row) for row in rows}
+    if len(widths) != 1 or min(widths) < 2:
+        raise DataError(
+            f"data file {str(path)!r} has rows of {sorted(widths) or 'no'} columns; allowed: equally many, at least 2, "
+            "comma-separated, the last one the target"
+        )
+    for number, row in enumerate(rows):
+        for cell in row[:-1]:
+            if not _is_number(cell):
+                raise DataError(f"data file {str(path)!r}, pattern {number}: {cell[:40]!r}; allowed: numbers")
+    X, last = [[float(cell) for cell in row[:-1]] for row in rows], [row[-1].strip() for row in rows]
+    return X, np.array([float(cell) for cell in last]) if all(map(_is_number, last)) else _classes(np.array(last))
+
+
+def _classes(y: Array) -> Array:
+    """Names of classes become 0, 1, ... in alphabetical order; numbers stay."""
+    return np.unique(y, return_inverse=True)[1].reshape(y.shape) if y.dtype.kind in "US" else y
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
