@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
         ConvergenceError,
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from neurosim.flow import Flow
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.results import Log, Run, State, load, save
-    from neurosim.simulation import Extension, Presentations, Simulation, Simultaneous
+    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.simulation import Simulation
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "neurosim.network": ("Loss", "Network", "Population", "Projection"),
     "neurosim.flow": ("Flow",),
-    "neurosim.simulation": ("Extension", "Presentations", "Simulation", "Simultaneous"),
+    "neurosim.simulation": ("Simulation",),
+    "neurosim.schedules": ("Presentations", "Simultaneous"),
+    "neurosim.engine.plan": ("Extension",),
     "neurosim.results": ("Log", "Run", "State", "load", "save"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.errors": (
@@ -47,7 +51,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("plot", "reference")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Alignment", "BackendError", "ConvergenceError", "DataError", "DivergenceError", "Extension", "FileError",
     "Flow", "Log", "Loss", "ModelError", "Network", "NeurosimError", "Population", "Presentations", "Projection",
     "Run", "Simulation", "Simultaneous", "StabilityWarning", "State", "alignment", "load", "plot", "reference", "save",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,8 +151,9 @@ def plot(
     from neurosim import results
 
     result = results.load(file)
-    for path in out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]:
-        _draw(result, path)
+    paths = out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]
+    _draw(result, paths)
+    for path in paths:
         typer.echo(str(path))
 
 
@@ -209,23 +210,28 @@ def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: P
     header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
     with results.replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
-    for suffix in spec.tables.output.formats or FORMATS:
-        _draw(result, folder / f"summary.{suffix}")
+    _draw(result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS])
 
 
-def _draw(result: Run | Log, path: Path) -> None:
+def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
+    """The summary of a result, once drawn, in as many formats as there are paths."""
     import matplotlib as mpl
 
+    from neurosim.errors import unknown
+
+    formats = [path.suffix.lstrip(".").lower() for path in paths]
+    for suffix in formats:
+        if suffix not in ("png", "pdf", "svg"):
+            raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
     mpl.use("Agg")
     from neurosim import plot as pictures
     from neurosim import results
-    from neurosim.errors import unknown
 
-    suffix = path.suffix.lstrip(".").lower()
-    if suffix not in ("png", "pdf", "svg"):
-        raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
-    with results.replacing(path) as new:
-        pictures.summary(result).savefig(new, format=suffix, dpi=150)
+    figure = None
+    for path, suffix in zip(paths, formats, strict=True):
+        with results.replacing(path) as new:  # an unwritable folder is told before the work
+            figure = figure or pictures.summary(result)
+            figure.savefig(new, format=suffix, dpi=150)
 
 
 def _is_run(result: Run | Log) -> bool:

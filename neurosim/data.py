@@ -35,7 +35,7 @@ def patterns(net: Network, X: Any) -> dict[str, Array]:
             raise DataError(f"X has populations {sorted(X)}; allowed: {sorted(sizes)}")
         arrays = {n: _matrix(f"X[{n!r}]", X[n], sizes[n]) for n in sizes}
         if len({len(a) for a in arrays.values()}) > 1:
-            raise DataError(f"X has {({n: len(a) for n, a in arrays.items()})} patterns; allowed: equally many")
+            raise DataError(f"X has { ({n: len(a) for n, a in arrays.items()}) } patterns; allowed: equally many")
         return arrays
     X = _matrix("X", X, sum(sizes.values()))
     cuts = np.cumsum(list(sizes.values()))[:-1]
@@ -71,12 +71,12 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
 def labels(Y: Any, size: int) -> Array | None:
     """Class indices (patterns,) of labels or one-hot rows; None where Y is a regression target."""
     Y = np.asarray(Y)
-    if size > 1 and Y.ndim == 1 and np.issubdtype(Y.dtype, np.number) and (Y == np.round(Y)).all():
-        return Y.astype(int)
+    if size > 1 and Y.ndim == 1 and np.issubdtype(Y.dtype, np.number) and (np.round(Y) == Y).all():
+        return np.asarray(Y.astype(int))
     if Y.ndim == 2 and Y.shape[1] == size > 1 and (np.sort(Y, axis=1)[:, :-1] == np.sort(Y, axis=1)[:, :1]).all():
         return np.asarray(Y.argmax(axis=1)) if np.isin(Y, (-1, 0, 1)).all() else None
     if size == 1 and np.unique(Y).size == 2 and np.isin(Y, (-1, 0, 1)).all():
-        return (Y.reshape(-1) > 0).astype(int)
+        return np.asarray(Y.reshape(-1) > 0, dtype=int)
     return None
 
 

@@ -89,7 +89,7 @@ def activation(name: str) -> Activation:
     """
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
-    if not isinstance(name, str) or name.isidentifier() and name != "a":
+    if not isinstance(name, str) or (name.isidentifier() and name != "a"):
         raise unknown("activation", name, (*ACTIVATIONS, "a formula in a"))
     formula = parse(name, ("a",), "activation")
     return Activation(name, to_text(formula), to_text(derivative(formula, "a")))
@@ -115,7 +115,7 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
         width = repr(float(epsilon))
         value = f"(abs(x - y) - {width})*int(abs(x - y) > {width})"
         return LossTerm(kind, value, f"sign(x - y)*int(abs(x - y) > {width})")
-    if not isinstance(kind, str) or kind.isidentifier() and kind not in ("x", "y"):
+    if not isinstance(kind, str) or (kind.isidentifier() and kind not in ("x", "y")):
         raise unknown("loss", kind, (*LOSSES, "a formula in x and y"))
     formula = parse(kind, ("x", "y"), "loss")
     return LossTerm(kind, to_text(formula), to_text(derivative(formula, "x")))
@@ -159,7 +159,7 @@ class _Reader:
         import sympy
 
         self.sympy = sympy
-        self.refuse = lambda why: _not_plain(what, text, names, why)
+        self.refuse: Callable[[str], ModelError] = lambda why: _not_plain(what, text, names, why)
         self.symbols = {name: sympy.Symbol(name, real=True) for name in names}
         self.functions: dict[str, Callable[..., Any]] = {
             name: getattr(sympy, {"abs": "Abs", "max": "Max", "min": "Min", "arctan": "atan"}.get(name, name))
@@ -238,7 +238,7 @@ def to_text(formula: sympy.Expr) -> str:
 def _printer() -> Any:
     from sympy.printing.str import StrPrinter
 
-    class Printer(StrPrinter):
+    class Printer(StrPrinter):  # type: ignore[misc]
         """SymPy's own text, with Brian2's function names and no integer division."""
 
         def _print_Integer(self, number: Any) -> str:
@@ -252,8 +252,6 @@ def _printer() -> Any:
 
         def _print_NumberSymbol(self, number: Any) -> str:
             return repr(float(number))
-
-        _print_Pi = _print_Exp1 = _print_NumberSymbol
 
         def _print_Abs(self, node: Any) -> str:
             return f"abs({self._print(node.args[0])})"

@@ -35,9 +35,9 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
         if match is None or match[2] not in UNITS:
             raise out_of_range(name, value, "a number and one of " + ", ".join(UNITS), "'10 ms'")
         result = float(match[1]) * UNITS[match[2]]
-    elif dim is not None and tuple(float(d) for d in getattr(dim, "_dims", ())) not in (_SECOND, (0.0,) * 7):
-        raise out_of_range(name, value, "a time", "10*ms")
-    elif isinstance(value, bool):
+    elif (
+        dim is not None and tuple(float(d) for d in getattr(dim, "_dims", ())) not in (_SECOND, (0.0,) * 7)
+    ) or isinstance(value, bool):
         raise out_of_range(name, value, "a time", "10*ms")
     else:
         try:

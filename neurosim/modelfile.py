@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from neurosim.datasets import Data
     from neurosim.network import Network
     from neurosim.results import Log, Run
-    from neurosim.simulation import Presentations, Simulation, Simultaneous
+    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.simulation import Simulation
 
 MAX_BYTES = 1_000_000
 MAX_UNITS = 100_000
@@ -233,7 +234,7 @@ class TrainTable(_Table):
 
     def build(self) -> Simultaneous | Presentations:
         """The schedule."""
-        from neurosim.simulation import Presentations, Simultaneous
+        from neurosim.schedules import Presentations, Simultaneous
 
         keys = self.given()
         del keys["schedule"]

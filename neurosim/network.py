@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -214,13 +215,9 @@ class Network:
             raise out_of_range("sizes", sizes, "at least two layers, input first", "[64, 32, 10]")
         names = ["input", *(f"hidden{i}" for i in range(1, len(sizes) - 1)), "output"]
         populations = [Population("input", sizes[0], "linear", clamped=True)]
-        populations += [
-            Population(n, s, activation, constraint) for n, s in zip(names[1:-1], sizes[1:-1], strict=True)
-        ]
+        populations += [Population(n, s, activation, constraint) for n, s in zip(names[1:-1], sizes[1:-1], strict=True)]
         populations.append(Population("output", sizes[-1], output, constraint))
-        projections = [
-            Projection(pre, post, gain=gain, l1=l1, l2=l2) for pre, post in zip(names[:-1], names[1:], strict=True)
-        ]
+        projections = [Projection(pre, post, gain=gain, l1=l1, l2=l2) for pre, post in pairwise(names)]
         return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
     @property
@@ -338,7 +335,8 @@ class Network:
                 for p in self.populations.values()
             ],
             "projections": [
-                {"pre": q.pre, "post": q.post, "l1": q.l1, "l2": q.l2, "sparse": not isinstance(self.weights[n], np.ndarray)}
+                {"pre": q.pre, "post": q.post, "l1": q.l1, "l2": q.l2,
+                 "sparse": not isinstance(self.weights[n], np.ndarray)}
                 for n, q in self.projections.items()
             ],
             "losses": [
@@ -416,14 +414,14 @@ class Network:
         mask = _checked_mask(projection, shape)
         try:
             sparse = csr_array(weights, dtype=float) if issparse(weights) else None
-            dense = None if sparse is not None else np.ascontiguousarray(weights, dtype=float)
+            dense = np.empty(0) if sparse is not None else np.ascontiguousarray(weights, dtype=float)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}") from error
-        got = sparse.shape if sparse is not None else dense.shape if dense is not None else ()
+        got = dense.shape if sparse is None else sparse.shape
         if got != shape:
             hint = "; try the transpose" if got == shape[::-1] else ""
             raise ModelError(f"{name} have shape {got}; allowed: (n_post, n_pre) = {shape}{hint}")
-        values = sparse.data if sparse is not None else dense
+        values = dense if sparse is None else sparse.data
         if not np.isfinite(values).all():
             raise ModelError(f"{name} hold NaN or infinity; allowed: finite numbers")
         if mask is not None and sparse is None:

@@ -162,6 +162,13 @@ class Session:
         self.stopped = True
         self.engine.network.stop()
 
+    def present(self, order: Array, length: int, gate: int) -> None:
+        """Show these rows next, a batch after the other, `length` steps each, plastic from step `gate` on."""
+        sets = {(n, "x"): v for n, v in self.clamped.items()} | {(n, "y"): v for n, v in self.targets.items()}
+        self.engine.present(sets, order)
+        steps = {"present_steps": length, "gate_steps": gate, "first_step": self.steps}
+        self.engine.load({("run", name): value for name, value in steps.items()})
+
     def watch(self) -> float:
         """The largest stable Euler step here, s; warns once where dt is beyond it."""
         if self.setting.method != "euler":
@@ -321,5 +328,7 @@ class Session:
                 raise unknown("record", variable, [*names, "w", "w:pre->post"])
             for n in found:
                 size = self.net.populations[n].size
-                chosen.append(Recorded(n, variable, tuple(k * size + i for k in self.recording.patterns for i in range(size))))
+                chosen.append(
+                    Recorded(n, variable, tuple(k * size + i for k in self.recording.patterns for i in range(size)))
+                )
         return chosen

@@ -1,7 +1,7 @@
 """Simulation: a network and a flow, relaxed or trained on Brian2.
 
-Above `session`, which drives one engine; here are what a user calls, the schedules of learning, progress
-and checkpoints. Start at `Simulation.relax` and `Simulation.train`.
+Above `session`, which drives one engine, and `training`, which keeps the log; here is what a user calls.
+Start at `Simulation.relax` and `Simulation.train`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,13 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.engine.plan import Extension, Plan
-from neurosim.errors import DataError, DivergenceError, FileError, ModelError, out_of_range, unknown
+from neurosim.errors import DataError, DivergenceError, ModelError, out_of_range, unknown
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
-from neurosim.results import Log, Run, State, load_weights, replacing, save_weights
+from neurosim.results import Log, Run, State, load_weights, save_weights
+from neurosim.schedules import Lesson, Presentations, Simultaneous, split, whole
 from neurosim.session import Recording, Session, Setting
+from neurosim.training import Held, bar, history_of, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -34,55 +35,8 @@ BACKENDS = ("auto", "numpy", "cython", "standalone")
 METHODS = ("euler", "semi_implicit")
 TRANSPORTS = ("dense",)
 WORTH_COMPILING = 5.0  # s of NumPy work from which a compiler's 3 s pay
-LOOK_AT = 500  # training patterns that the log's loss and accuracy are read from
 
 logger = logging.getLogger("neurosim")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Simultaneous:
-    """Every pattern has its own neurons and multiplier units; all three flows run at once.
-
-    The setting of Betti, Gori & Marra 2018. The log has `reports` rows.
-    """
-
-    duration: Any
-    reports: int = 40
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "duration", seconds(self.duration, "duration"))
-        _whole("reports", self.reports, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Presentations:
-    """Batches of patterns, each shown for a time; nothing is reset between them.
-
-    Parameters
-    ----------
-    batch : int
-        Patterns shown at once; 1 is online learning.
-    present : time
-        How long each batch is shown.
-    plastic_from : float
-        Share of a presentation after which weights move, 0 to 1.
-    epochs : int
-        Passes over the data, in an order drawn anew each time (unless `shuffle` is False); what is left
-        when `batch` does not divide the patterns waits for another epoch. The log has a row an epoch.
-    """
-
-    batch: int = 32
-    present: Any = 120e-3
-    plastic_from: float = 0.5
-    epochs: int = 20
-    shuffle: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "present", seconds(self.present, "present"))
-        _whole("batch", self.batch, 1)
-        _whole("epochs", self.epochs, 1)
-        if not isinstance(self.plastic_from, int | float) or not 0 <= self.plastic_from <= 1:
-            raise out_of_range("plastic_from", self.plastic_from, "0 to 1, a share of the presentation", "0.5")
 
 
 class Simulation:
@@ -144,7 +98,7 @@ class Simulation:
             if value not in allowed:
                 raise unknown(name, value, allowed)
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
-        self.dt, self.seed = seconds(dt, "dt"), _whole("seed", seed, 0)
+        self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         for e in self.extensions:
             if e.population not in net.neurons:
@@ -159,7 +113,8 @@ class Simulation:
         self._session: Session | None = None
 
     def __repr__(self) -> str:
-        return f"Simulation({self.net!r}, {self.flow!r}, dt={self.dt:g} s, {self.method}, {self.backend}: {self.backend_reason})"
+        where = f"{self.backend}: {self.backend_reason}"
+        return f"Simulation({self.net!r}, {self.flow!r}, dt={self.dt:g} s, {self.method}, {where})"
 
     @property
     def equations(self) -> str:
@@ -170,11 +125,15 @@ class Simulation:
         parts = []
         for name in self.net.neurons:
             size = self.net.populations[name].size
-            parts.append(f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}\n{lagrangian.bias()}")
+            parts.append(
+                f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}\n{lagrangian.bias()}"
+            )
         for name, q in self.net.projections.items():
             w = self.net.weights[name]
             count = w.size if isinstance(w, np.ndarray) else w.nnz
-            parts.append(f"# {name}: {count} synapses; a_post += w*x_pre, feedback_pre += w*delta_post\n{lagrangian.projection(q)}")
+            parts.append(
+                f"# {name}: {count} synapses, a += w*x_pre, feedback += w*delta_post\n{lagrangian.projection(q)}"
+            )
         return "\n\n".join(parts)
 
     @property
@@ -247,12 +206,14 @@ class Simulation:
         clamped, targets, count = self._read(X, Y)
         steps = self._steps("duration", duration)
         recording = self._recording(record, every, patterns, count)
-        session = self._open(clamped, targets, self._start(start, clamped, count), steps, plastic=False, recording=recording)
+        session = self._open(
+            clamped, targets, self._start(start, clamped, count), steps, plastic=False, recording=recording
+        )
         parts = 20 if progress and not self._one_segment else 1
         complete = True
-        with self._guarded(session), _bar(progress, "relaxing", steps) as advance:
+        with self._guarded(session), bar(progress, "relaxing", steps) as advance:
             session.watch()
-            for number, length in enumerate(_split(steps, parts, recording.every)):
+            for number, length in enumerate(split(steps, parts, recording.every)):
                 complete = session.run(length, number)
                 advance(length, "")
                 if not complete:
@@ -304,36 +265,45 @@ class Simulation:
         if not self.net.losses:
             raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
         clamped, targets, count = self._read(X, Y)
-        held = _Held(self.net, X, Y, validation)
-        lesson = _Lesson.of(schedule, self.dt, count, self.seed)
+        held = Held(self.net, X, Y, validation)
+        lesson = Lesson.of(schedule, self.dt, count, self.seed)
         at_once = lesson.batch or count
         recording = self._recording(record, every, patterns, at_once)
         first = {n: v[lesson.order(0)[:at_once]] for n, v in clamped.items()} if lesson.batch else clamped
         session = self._open(
-            clamped, targets, self._start(start, first, at_once), lesson.total, plastic=True, recording=recording, lesson=lesson
+            clamped,
+            targets,
+            self._start(start, first, at_once),
+            lesson.total,
+            plastic=True,
+            recording=recording,
+            lesson=lesson,
         )
         rows: list[dict[str, float]] = []
         done = 0
         if resume is not None:
-            done, rows = _resume(resume, session, self._fingerprint(schedule, clamped, targets))
+            done, rows = read_checkpoint(resume, session, self._fingerprint(schedule, clamped, targets))
         complete = True
-        with self._guarded(session), _bar(progress, "training", lesson.total, session.steps) as advance:
+        with self._guarded(session), bar(progress, "training", lesson.total, session.steps) as advance:
             if done == 0 and not lesson.batch:
                 session.watch()
             for number, length in enumerate(lesson.segments(self._one_segment)):
                 if number < done:
                     continue
                 if lesson.batch:
-                    lesson.present(session, number, self._one_segment)
+                    epochs = range(lesson.reports) if self._one_segment else [number]
+                    session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
                 complete = session.run(length, number)
                 session.read_weights()
                 rows.append(held.row(session))
                 advance(length, held.say(rows[-1]))
                 if checkpoint is not None and complete:
-                    _checkpoint(checkpoint, session, number + 1, rows, self._fingerprint(schedule, clamped, targets))
+                    write_checkpoint(
+                        checkpoint, session, number + 1, rows, self._fingerprint(schedule, clamped, targets)
+                    )
                 if not complete:
                     break
-        return Log(_history(rows), session.finish(interrupted=not complete))
+        return Log(history_of(rows), session.finish(interrupted=not complete))
 
     def predict(self, X: Any) -> Array:
         """Outputs of the forward pass with the weights as they are, (patterns, outputs), no softmax."""
@@ -355,7 +325,11 @@ class Simulation:
     def _read(self, X: Any, Y: Any) -> tuple[dict[str, Array], dict[str, Array], int]:
         self.net.check_parameters()
         clamped = data.patterns(self.net, X)
-        count = len(next(iter(clamped.values()))) if clamped else len(np.atleast_1d(next(iter(Y.values())) if isinstance(Y, Mapping) else Y))
+        count = (
+            len(next(iter(clamped.values())))
+            if clamped
+            else len(np.atleast_1d(next(iter(Y.values())) if isinstance(Y, Mapping) else Y))
+        )
         return clamped, data.targets(self.net, Y, count), count
 
     def _steps(self, name: str, time: Any) -> int:
@@ -365,17 +339,19 @@ class Simulation:
             raise out_of_range(name, time, f"at least one step, dt = {self.dt:g} s")
         return steps
 
-    def _recording(self, record: str | Iterable[str], every: Any, patterns: Sequence[int] | None, count: int) -> Recording:
+    def _recording(
+        self, record: str | Iterable[str], every: Any, patterns: Sequence[int] | None, count: int
+    ) -> Recording:
         names = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
         stride = 1 if every is None else self._steps("every", every)
         if every is not None and abs(stride * self.dt - seconds(every, "every")) > 1e-6 * self.dt:
             raise out_of_range("every", every, f"a multiple of dt = {self.dt:g} s", f"{stride * self.dt:g}")
-        chosen = range(count) if patterns is None else [_whole("patterns", p, 0) for p in patterns]
+        chosen = range(count) if patterns is None else [whole("patterns", p, 0) for p in patterns]
         return Recording(names, stride, tuple(chosen))
 
     def _start(self, start: Any, clamped: Mapping[str, Array], count: int) -> State:
         zero = {n: np.zeros((count, self.net.populations[n].size)) for n in self.net.neurons}
-        if self.net.order() is None or isinstance(start, str) and start == "forward":
+        if self.net.order() is None or (isinstance(start, str) and start == "forward"):
             forward = reference.forward(self.net, clamped)  # refuses a cycle that does not contract
         if isinstance(start, str):
             if start == "forward":
@@ -403,7 +379,7 @@ class Simulation:
         *,
         plastic: bool,
         recording: Recording,
-        lesson: _Lesson | None = None,
+        lesson: Lesson | None = None,
     ) -> Session:
         batch = lesson.batch if lesson else None
         self._choose(steps, batch or len(next(iter(start.x.values()))))
@@ -420,7 +396,9 @@ class Simulation:
         return {
             "dt": self.dt, "method": self.method, "transport": self.transport, "seed": self.seed,
             "backend_reason": self.backend_reason,
-            "extensions": [f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions],
+            "extensions": [
+                f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
+            ],
         }  # fmt: skip
 
     def _choose(self, steps: int, count: int) -> None:
@@ -471,156 +449,13 @@ class Simulation:
         for arrays in (clamped, targets):
             for name, values in arrays.items():
                 digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        model = [self.net.describe(), self.flow.as_dict(), repr(schedule), self.dt, self.method, self.seed, repr(self.extensions)]
+        model = [
+            self.net.describe(),
+            self.flow.as_dict(),
+            repr(schedule),
+            self.dt,
+            self.method,
+            self.seed,
+            repr(self.extensions),
+        ]
         return digest.hexdigest() + json.dumps(model, default=str)
-
-
-@dataclass(frozen=True)
-class _Lesson:
-    """A schedule in steps: how long, how many patterns at once, and in which order."""
-
-    total: int
-    batch: int | None
-    reports: int
-    count: int
-    seed: int
-    length: int = 1
-    gate: int = 0
-    shuffle: bool = True
-
-    @classmethod
-    def of(cls, schedule: Simultaneous | Presentations, dt: float, count: int, seed: int) -> _Lesson:
-        if isinstance(schedule, Simultaneous):
-            total = max(round(schedule.duration / dt), 1)
-            return cls(total, None, min(schedule.reports, total), count, seed)
-        if schedule.batch > count:
-            raise DataError(f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns")
-        length = round(schedule.present / dt)
-        if length < 1:
-            raise out_of_range("present", schedule.present, f"at least one step, dt = {dt:g} s")
-        gate = round(schedule.plastic_from * length)
-        total = schedule.epochs * (count // schedule.batch) * length
-        return cls(total, schedule.batch, schedule.epochs, count, seed, length, gate, schedule.shuffle)
-
-    def segments(self, one: bool) -> list[int]:
-        """Steps of each segment."""
-        return [self.total] if one else _split(self.total, self.reports, 1)
-
-    def order(self, epoch: int) -> Array:
-        """Rows of an epoch, a batch after the other."""
-        assert self.batch is not None
-        rows = np.arange(self.count)
-        if self.shuffle:
-            rows = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return rows[: self.count // self.batch * self.batch]
-
-    def present(self, session: Session, number: int, one: bool) -> None:
-        """Hand the engine the rows of its next segment."""
-        rows = np.concatenate([self.order(e) for e in range(self.reports)]) if one else self.order(number)
-        sets = {(n, "x"): v for n, v in session.clamped.items()} | {(n, "y"): v for n, v in session.targets.items()}
-        session.engine.present(sets, rows)
-        session.engine.load(
-            {
-                ("run", "present_steps"): self.length,
-                ("run", "gate_steps"): self.gate,
-                ("run", "first_step"): session.steps,
-            }
-        )
-
-
-class _Held:
-    """Data on which the log's rows are measured."""
-
-    def __init__(self, net: Network, X: Any, Y: Any, validation: tuple[Any, Any] | None) -> None:
-        self.net = net
-        clamped = data.patterns(net, X)
-        rows = slice(None, LOOK_AT)
-        count = len(next(iter(clamped.values())))
-        self.sets = {"": ({n: v[rows] for n, v in clamped.items()}, {n: v[rows] for n, v in data.targets(net, Y, count).items()})}
-        if validation is not None:
-            held = data.patterns(net, validation[0])
-            self.sets["validation_"] = (held, data.targets(net, validation[1], len(next(iter(held.values())))))
-
-    def row(self, session: Session) -> dict[str, float]:
-        """One row of the log: the forward pass now, and how far the state is from backpropagation's."""
-        net, found = self.net, {"time": session.time}
-        for prefix, (X, Y) in self.sets.items():
-            outputs = reference.forward(net, X)
-            found[f"{prefix}loss"] = reference.loss(net, outputs, Y)
-            classes = data.labels(Y[net.output], net.populations[net.output].size)
-            if classes is not None:
-                found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes)
-        X, Y = session.batch()
-        exact = reference.backprop(net, X, Y)
-        state = session.state()
-        cosines = [_cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
-        errors = np.concatenate([np.ravel(state.x[n] - exact.x[n]) for n in net.neurons])
-        found |= {"cosine": min(cosines), "violation": float(np.sqrt(np.mean(errors**2))), "max_step": session.watch()}
-        return found
-
-    def say(self, row: Mapping[str, float]) -> str:
-        """The row in a few words, for the progress bar."""
-        accuracy = row.get("validation_accuracy", row.get("accuracy"))
-        return f"loss {row['loss']:.3g}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
-
-
-def _cosine(a: Array, b: Array) -> float:
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.sum(a * b)) / size if size > 0 else float(not np.any(a) and not np.any(b))
-
-
-def _split(total: int, parts: int, multiple: int) -> list[int]:
-    """`total` steps in at most `parts` segments, all but the last multiples of `multiple`."""
-    marks = np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int) // multiple * multiple)
-    marks = np.unique([*marks[marks < total], total])
-    return [int(n) for n in np.diff(marks)]
-
-
-def _history(rows: Sequence[Mapping[str, float]]) -> Any:
-    import xarray as xr
-
-    columns = {k: ("time", [row.get(k, np.nan) for row in rows]) for k in (rows[0] if rows else {}) if k != "time"}
-    history = xr.Dataset(columns, {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})})
-    for name, variable in history.data_vars.items():
-        variable.attrs["units"] = "s" if name == "max_step" else "1"
-    return history
-
-
-@contextmanager
-def _bar(progress: bool, what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A rich bar with the time left, or nothing."""
-    if not progress:
-        yield lambda steps, text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=done, text="")
-        yield lambda steps, text: bar.update(task, advance=steps, text=text)
-
-
-def _checkpoint(path: str | Path, session: Session, done: int, rows: Sequence[Mapping[str, float]], model: str) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **session.snapshot(), _done=np.array(done), _rows=np.array(json.dumps(list(rows))), _model=np.array(model))
-
-
-def _resume(path: str | Path, session: Session, model: str) -> tuple[int, list[dict[str, float]]]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {k: stored[k] for k in stored.files}
-        done, rows, written = int(found.pop("_done")), json.loads(str(found.pop("_rows"))), str(found.pop("_model"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise FileError(f"{path} is not a checkpoint that can be read ({error}); allowed: a file of train(checkpoint=...)") from error
-    if written != model:
-        raise FileError(f"{path} is a checkpoint of another model, data set or schedule; try it with the same ones")
-    session.restore(found)
-    session.read_weights()
-    return done, rows
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise out_of_range(name, value, f"a whole number >= {least}")
-    return int(value)

@@ -72,7 +72,9 @@ def one_at_a_time(seed: int, backend: str = "auto") -> float:
 def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> float:
     """Test accuracy of the reference's backpropagation SGD on the same split and start."""
     X, Xt, Y, Yt = digits(seed)
-    net = ns.reference.sgd(ns.Network.mlp([64, 32, 10], seed=seed), X, Y, epochs=epochs, batch=batch, rate=rate, seed=seed)
+    net = ns.reference.sgd(
+        ns.Network.mlp([64, 32, 10], seed=seed), X, Y, epochs=epochs, batch=batch, rate=rate, seed=seed
+    )
     return accuracy(ns.reference.forward(net, Xt)["output"], Yt)
 
 
@@ -83,10 +85,16 @@ def at_rest() -> dict[str, float]:
     for loss in ("mse", "cross_entropy"):
         net = ns.Network.mlp([64, 32, 10], loss=loss)
         exact = ns.reference.backprop(net, X / 16, Y)
-        for name, flow in (("augmented(1)", ns.Flow.augmented(1)), ("damped", ns.Flow.damped()), ("adjoint", ns.Flow.adjoint())):
+        for name, flow in (
+            ("augmented(1)", ns.Flow.augmented(1)),
+            ("damped", ns.Flow.damped()),
+            ("adjoint", ns.Flow.adjoint()),
+        ):
             for backend in ("numpy", "standalone"):
                 run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(X / 16, Y, duration=120 * TAU)
-                errors = [np.abs(run.x[n] - exact.x[n]).max() for n in run.x] + [np.abs(run.lam[n] - exact.lam[n]).max() for n in run.x]
+                errors = [np.abs(run.x[n] - exact.x[n]).max() for n in run.x] + [
+                    np.abs(run.lam[n] - exact.lam[n]).max() for n in run.x
+                ]
                 found[f"{name}, {loss}, {backend}"] = float(max(errors))
     return found
 

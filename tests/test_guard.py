@@ -19,7 +19,7 @@ from neurosim.reference import backprop, right_hand_side
 from tests import problems
 
 
-def growth(net, flow, X, Y, dt: float, steps: int) -> float:  # noqa: PLR0917
+def growth(net, flow, X, Y, dt: float, steps: int) -> float:
     """Factor a step by which explicit Euler moves away from rest; < 1 comes back."""
     ref, rng = backprop(net, X, Y), np.random.default_rng(0)
     x, lam = ({n: part[n] + 1e-6 * rng.normal(size=part[n].shape) for n in net.neurons} for part in (ref.x, ref.lam))

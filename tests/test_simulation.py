@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from brian2 import mV, ms, second
+from brian2 import ms, mV, second
 
 import neurosim as ns
 from tests.problems import random_problem
@@ -100,7 +100,9 @@ def test_a_diverging_run_says_when_where_and_what_would_hold() -> None:
     flow = ns.Flow.augmented(4, tau_lam=10 * ms)
     with (
         pytest.warns(ns.StabilityWarning, match=r"dt = 9 ms is beyond the stable step .* try dt = "),
-        pytest.raises(ns.DivergenceError, match=r"diverged at t = .* in population '(hidden1|output)', with dt = 9 ms; ") as caught,
+        pytest.raises(
+            ns.DivergenceError, match=r"diverged at t = .* in population '(hidden1|output)', with dt = 9 ms; "
+        ) as caught,
     ):
         ns.Simulation(net, flow, dt=9 * ms).relax(X, Y, duration=10 * second, record="x", every=9 * ms)
     error = caught.value
@@ -164,13 +166,13 @@ def test_weights_that_were_broken_by_hand_are_refused() -> None:
 
 def test_an_extension_that_brian2_cannot_read_is_refused() -> None:
     wrong = ns.Extension("hidden1", x="unheard_of/tau_x")
-    with pytest.raises(ns.ModelError, match="an extension does not fit its population: .*unheard_of"):
+    with pytest.raises(ns.ModelError, match=r"an extension does not fit its population: .*unheard_of"):
         sim(extensions=wrong).relax(X, Y, duration=10 * ms)
 
 
 def test_the_network_is_there_after_a_run() -> None:
     mine = sim()
-    with pytest.raises(ns.ModelError, match="sim.network is built by relax or train"):
+    with pytest.raises(ns.ModelError, match=r"sim.network is built by relax or train"):
         _ = mine.network
     run = mine.relax(X, Y, duration=10 * ms)
     assert np.array_equal(np.asarray(mine.network["output"].lam), run.lam["output"].ravel())

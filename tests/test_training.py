@@ -72,7 +72,9 @@ def test_presentations_are_what_a_loop_by_hand_does(backend: str) -> None:
     ns.Simultaneous(duration=0.2, reports=4),
     ns.Presentations(batch=3, present=0.012, epochs=4),
 ])  # fmt: skip
-def test_a_resumed_run_is_the_uninterrupted_one(schedule, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_is_the_uninterrupted_one(
+    schedule, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed after two segments of four, with noise, then resumed: bit for bit the same."""
     net, X, Y = random_problem([4, 5, 2], seed=3, patterns=7)
     noise = ns.Extension("hidden1", x="0.1*sqrt(2/tau_x)*xi + I/tau_x", equations="dI/dt = (0.1 - I)/(50*second) : 1")
@@ -98,7 +100,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(schedule, backend: str, tmp_path
         ns.Simulation(halves, flow, **arguments).train(X, Y, schedule, checkpoint=path, record=("x", "w"), every=4 * ms)
     monkeypatch.setattr(ns.session.Session, "run", done)
     again = net.copy()
-    resumed = ns.Simulation(again, flow, **arguments).train(X, Y, schedule, resume=path, record=("x", "w"), every=4 * ms)
+    resumed = ns.Simulation(again, flow, **arguments).train(
+        X, Y, schedule, resume=path, record=("x", "w"), every=4 * ms
+    )
     for n, w in whole.weights.items():
         assert np.array_equal(again.weights[n], w)
     for n in net.neurons:

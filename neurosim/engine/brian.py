@@ -78,7 +78,9 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             name, number = f"{base}_{number}", number + 1
         return super().code_object(owner, name, *args, **kwds)
 
-    def generate_makefile(self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any) -> None:
+    def generate_makefile(
+        self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any
+    ) -> None:
         """Keeps the flags; the makefile itself is not used."""
         self.flags = (compiler_flags.replace('"', "").split(), linker_flags.replace('"', "").split())
         super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)

@@ -266,7 +266,7 @@ class Kernels(Group):  # type: ignore[misc]
             wanted = ["x"] if plan.net.populations[name].clamped else ["x", "lam", "a", "delta", "feedback"]
             wanted += [v for v in ("y", "log_partition") if v in group.variables]
             self._refer(group, wanted, name)
-        for name, synapses in groups.synapses.items():
+        for synapses in groups.synapses.values():
             wanted = ["w", "tau_w", "l1", "l2"]
             self._refer(synapses, [*wanted, *(["row", "col"] if "row" in synapses.variables else [])], synapses.name)
         for name, biases in groups.biases.items():
@@ -281,7 +281,9 @@ class Kernels(Group):  # type: ignore[misc]
         slots += [("forward", "before_start", -10), ("backward", "groups", -10), ("finish", "end", 100)]
         slots += [("record", "start", -20)] if recorded else []
         for template, when, order in slots:
-            self.contained_objects.append(brian.Kernel(self, template, when=when, order=order, needed=self.needed, **kwds))
+            self.contained_objects.append(
+                brian.Kernel(self, template, when=when, order=order, needed=self.needed, **kwds)
+            )
         if plan.method == "semi_implicit":
             again = brian.Kernel(self, "forward", when="synapses", order=0, needed=self.needed, **kwds)
             brian.rename(again, "transport_forward_again")
@@ -290,7 +292,9 @@ class Kernels(Group):  # type: ignore[misc]
     def before_run(self, run_namespace: Any = None) -> None:
         """Nothing to prepare."""
 
-    def _refer(self, group: Group, variables: Sequence[str], suffix: str, rename: Mapping[str, str] | None = None) -> None:
+    def _refer(
+        self, group: Group, variables: Sequence[str], suffix: str, rename: Mapping[str, str] | None = None
+    ) -> None:
         for variable in variables:
             name = (rename or {}).get(variable, variable) + (f"_{suffix}" if suffix else "")
             self.variables.add_reference(name, group, variable)

@@ -79,7 +79,9 @@ class Plan:
         text = lagrangian.population(self.net, population, own.x, own.lam, own.equations)
         derived = {r.variable for r in self.recorded if r.group == population} - ARRAYS
         # a copy that Brian2 stores once a step, for the recorder
-        lines = [f"recorded_{v} = {v} : 1 (constant over dt)" for v in sorted(derived) if not self._stored(population, v)]
+        lines = [
+            f"recorded_{v} = {v} : 1 (constant over dt)" for v in sorted(derived) if not self._stored(population, v)
+        ]
         return "\n".join([text, *lines])
 
     def variables(self, population: str) -> list[str]:

@@ -186,7 +186,8 @@ class Record(Step):
         plan, groups = arrays.groups.plan, arrays.groups
         self.step, self.every = arrays.counter("step"), arrays.counter("record_steps")
         self.sources = [
-            (live(groups.by_name[r.group], plan.array_name(r)), np.array(r.indices, dtype=np.intp)) for r in plan.recorded
+            (live(groups.by_name[r.group], plan.array_name(r)), np.array(r.indices, dtype=np.intp))
+            for r in plan.recorded
         ]
         self.rows: list[list[Array]] = [[] for _ in plan.recorded]
 

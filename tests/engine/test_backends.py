@@ -12,7 +12,11 @@ import neurosim as ns
 from neurosim.engine import brian
 from tests.problems import random_problem
 
-BACKENDS = ["numpy", pytest.param("cython", marks=pytest.mark.compiler), pytest.param("standalone", marks=pytest.mark.compiler)]
+BACKENDS = [
+    "numpy",
+    pytest.param("cython", marks=pytest.mark.compiler),
+    pytest.param("standalone", marks=pytest.mark.compiler),
+]
 NOISE = ns.Extension(
     "hidden1",
     x="I/tau_x",
@@ -180,7 +184,7 @@ def test_auto_weighs_the_work_and_says_so(monkeypatch: pytest.MonkeyPatch, caplo
     notices = [r.message for r in caplog.records if r.name == "neurosim"]
     assert len(notices) == 1
     assert notices[0].startswith("no C++ compiler found: running on NumPy")
-    with pytest.raises(ns.BackendError, match="needs a C.. compiler and none was found; try backend='numpy'"):
+    with pytest.raises(ns.BackendError, match=r"needs a C.. compiler and none was found; try backend='numpy'"):
         ns.Simulation(net, ns.Flow.adjoint(), backend="standalone").relax(X, Y, duration=20 * ms)
     monkeypatch.undo()
 

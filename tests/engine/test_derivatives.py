@@ -91,7 +91,7 @@ def test_a_planted_error_is_seen(right: str, wrong: str, monkeypatch: pytest.Mon
     written = lagrangian.population
     assert right in written(net, "hidden1")
     monkeypatch.setattr(lagrangian, "population", lambda *a: written(*a).replace(right, wrong))
-    with pytest.raises(AssertionError, match="of hidden1|of output|hidden1->output"):
+    with pytest.raises(AssertionError, match=r"of hidden1|of output|hidden1->output"):
         compare(step(net, flow, X, Y, state), truth)
 
 

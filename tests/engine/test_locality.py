@@ -44,7 +44,9 @@ def perturbed(net: ns.Network, seed: int) -> tuple[ns.State, list[tuple[str, Uni
     x, lam = random_state(net, seed, 1)
     moved = [(v, (n, i)) for v in ("x", "lam") for n in net.neurons for i in range(net.populations[n].size)]
     rows = 1 + 2 * len(moved)
-    state = ns.State({n: np.repeat(v, rows, axis=0) for n, v in x.items()}, {n: np.repeat(v, rows, axis=0) for n, v in lam.items()})
+    state = ns.State(
+        {n: np.repeat(v, rows, axis=0) for n, v in x.items()}, {n: np.repeat(v, rows, axis=0) for n, v in lam.items()}
+    )
     for m, (variable, (n, i)) in enumerate(moved):
         getattr(state, variable)[n][1 + 2 * m, i] += H
         getattr(state, variable)[n][2 + 2 * m, i] -= H
@@ -59,7 +61,7 @@ def slopes(values: np.ndarray) -> np.ndarray:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(activations=SMOOTH), rings(activations=SMOOTH)), seed=SEEDS)
 def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(problem: Problem, seed: int) -> None:
-    net, X, Y = problem
+    net, X, _ = problem
     net = separable(net)
     state, moved = perturbed(net, seed)
     rows = len(next(iter(state.x.values())))
@@ -67,7 +69,9 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(pr
     found = step(net, FLOW, X1, Y1, state)
     graph = unit_graph(net)
     for n in net.neurons:
-        received = sum((found.delta[q.post] @ dense(net.weights[q.name]) for q in net.outgoing(n)), np.zeros_like(state.x[n]))
+        received = sum(
+            (found.delta[q.post] @ dense(net.weights[q.name]) for q in net.outgoing(n)), np.zeros_like(state.x[n])
+        )
         for variable, rates, sign in (("x", found.x[n], FLOW.kappa), ("lam", found.lam[n], FLOW.gamma)):
             tau = FLOW.time(f"tau_{variable}", n)
             alone = slopes(rates - sign * received / tau)  # what is left without the messages that were received
@@ -77,11 +81,11 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(pr
                 parents, children = set(graph.predecessors(unit)), set(graph.successors(unit))
                 others = {p for c in children for p in graph.predecessors(c)}
                 for m, (what, where) in enumerate(moved):
-                    if not (where == unit or what == "x" and where in parents):
+                    if not (where == unit or (what == "x" and where in parents)):
                         assert abs(alone[m, i]) < ZERO, f"{variable} of {unit} reads {what} of {where}"
                         assert abs(sent[m, i]) < ZERO, f"the message of {unit} reads {what} of {where}"
-                    near = where == unit or where in parents and what == "x" or where in children
-                    if not (near or what == "x" and where in others):
+                    near = where == unit or (where in parents and what == "x") or where in children
+                    if not (near or (what == "x" and where in others)):
                         assert abs(whole[m, i]) < ZERO, f"{variable} of {unit} moves with {what} of {where}"
     strongest = max(np.abs(slopes(found.x[n])).max() for n in net.neurons)
     assert strongest > 1  # the Jacobian is not all zero: the mask above says something

@@ -108,7 +108,9 @@ def test_the_trajectory_is_scipys_to_first_order(preset, plastic: bool, method: 
             run = sim.train(X, Y, ns.Simultaneous(duration=end, reports=1), start=start).run
         else:
             run = sim.relax(X, Y, duration=end, start=start)
-        gaps = [np.abs(run.x[n] - truth.x[n]).max() for n in run.x] + [np.abs(run.lam[n] - truth.lam[n]).max() for n in run.lam]
+        gaps = [np.abs(run.x[n] - truth.x[n]).max() for n in run.x] + [
+            np.abs(run.lam[n] - truth.lam[n]).max() for n in run.lam
+        ]
         if plastic:
             gaps += [np.abs(own.weights[n] - truth.weights[n]).max() for n in own.weights]
             gaps += [np.abs(own.biases[n] - truth.biases[n]).max() for n in own.biases]

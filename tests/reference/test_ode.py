@@ -23,7 +23,7 @@ from tests import problems
 NUDGE = 1e-5
 
 
-def slope_of_L(net, flow, x, lam, X, Y, values, directions):  # noqa: PLR0917
+def slope_of_L(net, flow, x, lam, X, Y, values, directions):
     """dL along each direction, (m,), where `values` is an array that L reads: some x, lam, weights or biases."""
     kept, slopes = values.copy(), []
     for direction in directions:

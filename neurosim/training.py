@@ -1,0 +1,134 @@
+"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left.
+
+Above `session`, below `simulation`. Start at `Held`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosim import data, reference
+from neurosim.errors import FileError
+from neurosim.network import Network
+from neurosim.results import replacing
+from neurosim.session import Session
+
+Array = np.ndarray
+LOOK_AT = 500  # training patterns that the log's loss and accuracy are read from
+
+
+class Held:
+    """Data on which the log's rows are measured."""
+
+    def __init__(self, net: Network, X: Any, Y: Any, validation: tuple[Any, Any] | None) -> None:
+        self.net = net
+        clamped = data.patterns(net, X)
+        rows = slice(None, LOOK_AT)
+        count = len(next(iter(clamped.values())))
+        self.sets = {
+            "": ({n: v[rows] for n, v in clamped.items()}, {n: v[rows] for n, v in data.targets(net, Y, count).items()})
+        }
+        if validation is not None:
+            held = data.patterns(net, validation[0])
+            self.sets["validation_"] = (held, data.targets(net, validation[1], len(next(iter(held.values())))))
+
+    def row(self, session: Session) -> dict[str, float]:
+        """One row of the log: the forward pass now, and how far the state is from backpropagation's."""
+        net, found = self.net, {"time": session.time}
+        for prefix, (X, Y) in self.sets.items():
+            outputs = reference.forward(net, X)
+            found[f"{prefix}loss"] = reference.loss(net, outputs, Y)
+            classes = data.labels(Y[net.output], net.populations[net.output].size)
+            if classes is not None:
+                found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes)
+        X, Y = session.batch()
+        exact = reference.backprop(net, X, Y)
+        state = session.state()
+        cosines = [_cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
+        errors = np.concatenate([np.ravel(state.x[n] - exact.x[n]) for n in net.neurons])
+        found |= {"cosine": min(cosines), "violation": float(np.sqrt(np.mean(errors**2))), "max_step": session.watch()}
+        return found
+
+    def say(self, row: Mapping[str, float]) -> str:
+        """The row in a few words, for the progress bar."""
+        accuracy = row.get("validation_accuracy", row.get("accuracy"))
+        return f"loss {row['loss']:.3g}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+
+
+def _cosine(a: Array, b: Array) -> float:
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.sum(a * b)) / size if size > 0 else float(not np.any(a) and not np.any(b))
+
+
+def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
+    """The rows of a log as a dataset over time."""
+    import xarray as xr
+
+    columns = {k: ("time", [row.get(k, np.nan) for row in rows]) for k in (rows[0] if rows else {}) if k != "time"}
+    history = xr.Dataset(
+        columns, {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})}
+    )
+    for name, variable in history.data_vars.items():
+        variable.attrs["units"] = "s" if name == "max_step" else "1"
+    return history
+
+
+@contextmanager
+def bar(progress: bool, what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A rich bar with the time left, or nothing."""
+    if not progress:
+        yield lambda steps, text: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=done, text="")
+        yield lambda steps, text: bar.update(task, advance=steps, text=text)
+
+
+def write_checkpoint(
+    path: str | Path, session: Session, done: int, rows: Sequence[Mapping[str, float]], model: str
+) -> None:
+    """Everything from which training goes on, in place of an earlier checkpoint once it is complete."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        about = {"_done": np.array(done), "_rows": np.array(json.dumps(list(rows))), "_model": np.array(model)}
+        np.savez(file, allow_pickle=False, **session.snapshot(), **about)
+
+
+def read_checkpoint(path: str | Path, session: Session, model: str) -> tuple[int, list[dict[str, float]]]:
+    """Put a session where a checkpoint left it; segments done, and the log until then."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {k: stored[k] for k in stored.files}
+        done, rows, written = int(found.pop("_done")), json.loads(str(found.pop("_rows"))), str(found.pop("_model"))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise FileError(
+            f"{path} is not a checkpoint that can be read ({error}); allowed: a file of train(checkpoint=...)"
+        ) from error
+    if written != model:
+        raise FileError(f"{path} is a checkpoint of another model, data set or schedule; try it with the same ones")
+    session.restore(found)
+    session.read_weights()
+    return done, rows
