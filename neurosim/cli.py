@@ -214,24 +214,23 @@ def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: P
 
 
 def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
-    """The summary of a result, once drawn, in as many formats as there are paths."""
+    """One figure, laid out once, in every format that is asked for."""
     import matplotlib as mpl
 
+    mpl.use("Agg")
+    from neurosim import plot as pictures
+    from neurosim import results
     from neurosim.errors import unknown
 
     formats = [path.suffix.lstrip(".").lower() for path in paths]
     for suffix in formats:
         if suffix not in ("png", "pdf", "svg"):
             raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
-    mpl.use("Agg")
-    from neurosim import plot as pictures
-    from neurosim import results
-
-    figure = None
+    figure = pictures.summary(result)
     for path, suffix in zip(paths, formats, strict=True):
-        with results.replacing(path) as new:  # an unwritable folder is told before the work
-            figure = figure or pictures.summary(result)
+        with results.replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=150)
+        figure.set_layout_engine("none")
 
 
 def _is_run(result: Run | Log) -> bool:
@@ -286,7 +285,7 @@ def _shown(key: str, value: Any) -> str:
 def _performance(net: Network, data: Data) -> dict[str, str]:
     """Loss, and accuracy where the targets are classes, of training and test patterns after a forward pass."""
     from neurosim import reference
-    from neurosim.data import accuracy, labels
+    from neurosim.data import accuracy, labels, middle
 
     parts = {"training": (data.X, data.Y)} | ({"test": data.validation} if data.validation else {})
     losses, shares = [], []
@@ -298,7 +297,7 @@ def _performance(net: Network, data: Data) -> dict[str, str]:
         losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
         classes = labels(Y, net.populations[net.output].size)
         if classes is not None:
-            shares.append(f"{100 * accuracy(outputs[net.output], classes):.1f} % {name}")
+            shares.append(f"{100 * accuracy(outputs[net.output], classes, middle(Y)):.1f} % {name}")
     found = {"loss": ", ".join(losses)} if net.losses else {}
     return found | ({"accuracy": ", ".join(shares)} if shares else {})
 

@@ -80,11 +80,16 @@ def labels(Y: Any, size: int) -> Array | None:
     return None
 
 
-def accuracy(outputs: Array, classes: Array) -> float:
-    """Share of patterns whose largest output is the class; one output: its sign, or side of 1/2."""
+def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
+    """Share of patterns whose largest output is the class; one output: its side of `middle`."""
     if outputs.shape[1] > 1:
         return float(np.mean(outputs.argmax(axis=1) == classes))
-    return float(np.mean((outputs[:, 0] > 0) == (classes > 0)))
+    return float(np.mean((outputs[:, 0] > middle) == (classes > 0)))
+
+
+def middle(Y: Any) -> float:
+    """Between the two values of a target with one output: 1/2 for 0 and 1, 0 for -1 and 1."""
+    return 0.5 * float(np.min(Y) + np.max(Y))
 
 
 def _matrix(name: str, value: Any, columns: int) -> Array:

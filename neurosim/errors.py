@@ -68,7 +68,8 @@ class NotSettledWarning(UserWarning):
 
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     """The one form in which an unknown name is refused, with the nearest valid one."""
-    near = get_close_matches(str(value), list(allowed), n=1)
+    text = str(value)
+    near = get_close_matches(text, list(allowed), n=1) or [a for a in allowed if len(text) > 2 and text in a]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ModelError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{hint}")
 

@@ -355,7 +355,7 @@ def load(path: AnyPath) -> Run | Log:
         raise _damaged(path, error) from error
 
 
-def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> memoryview:
+def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
     """A netCDF-4 file with one dataset a group, in memory: HDF5 crashes the process when a disk runs full."""
     import h5netcdf
     from xarray.backends import H5NetCDFStore
@@ -366,7 +366,7 @@ def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> memoryview:
             exact = {name: {"_FillValue": None} for name in dataset.variables}
             store = H5NetCDFStore(file.create_group(group) if group else file)
             dataset.drop_encoding().dump_to_store(store, encoding=exact)
-    return buffer.getbuffer()
+    return buffer.getvalue()  # a view would outlive the buffer in a traceback, and crash the collector of Python 3.12
 
 
 def _read(path: Path, group: str | None) -> xr.Dataset:

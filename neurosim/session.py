@@ -100,7 +100,7 @@ class Session:
         self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories)
         self.recorded: list[Array] = []
         self.warned = False
-        self.stopped = False
+        self.stopped, self.plastic = False, plastic
         self.good: State = start
         largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
         self.engine.load(self._constants(plastic, BOUND * largest))
@@ -255,6 +255,11 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
+            if self.plastic and self.setting.dt < found.step:
+                advice = (
+                    f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so "
+                    "moving weights are the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
+                )
         except (ArithmeticError, ValueError, np.linalg.LinAlgError):
             advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"
         return DivergenceError(

@@ -46,7 +46,7 @@ class Held:
             found[f"{prefix}loss"] = reference.loss(net, outputs, Y)
             classes = data.labels(Y[net.output], net.populations[net.output].size)
             if classes is not None:
-                found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes)
+                found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
         X, Y = session.batch()
         exact = reference.backprop(net, X, Y)
         state = session.state()

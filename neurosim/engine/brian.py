@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -157,6 +158,9 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]:
     """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
     kept = prefs.codegen.target
+    states = logging.getLogger("brian2.groups.group")  # warns of NaN, which the guard reports
+    level = states.level
+    states.setLevel(logging.ERROR)
     random = np.random.get_state()
     set_device(device if device is not None else "runtime", build_on_run=False)
     if device is None:
@@ -164,6 +168,7 @@ def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]
     try:
         yield
     finally:
+        states.setLevel(level)
         prefs.codegen.target = kept
         reset_device()
         np.random.set_state(random)

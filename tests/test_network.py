@@ -1,0 +1,121 @@
+"""The graph: builders, sparse weights, NetworkX and back, what is refused."""
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import coo_array, csr_array, csr_matrix
+
+import neurosim as ns
+from tests.problems import Problem, dags, rings
+
+IN, OUT = ns.Population("in", 3, clamped=True), ns.Population("out", 2)
+
+
+def test_mlp_has_the_names_shapes_and_spread_of_the_design() -> None:
+    net = ns.Network.mlp([400, 300, 10], gain=1.5, seed=3)
+    assert list(net.populations) == ["input", "hidden1", "output"]
+    assert list(net.weights) == ["input->hidden1", "hidden1->output"]
+    assert net.weights["input->hidden1"].shape == (300, 400)
+    assert net.weights["input->hidden1"].std() == pytest.approx(1.5 / 20, rel=0.02)
+    assert not any(b.any() for b in net.biases.values())
+    assert net.populations["output"].activation == "linear"
+    assert repr(net) == "Network(400-300-10, 2 projections, 123310 parameters, cross_entropy on output)"
+    again = ns.Network.mlp([400, 300, 10], gain=1.5, seed=3)
+    assert all(np.array_equal(again.weights[n], w) for n, w in net.weights.items())
+
+
+@settings(max_examples=25, deadline=None)
+@given(problem=st.one_of(dags(l1=True), rings()))
+def test_networkx_and_back(problem: Problem) -> None:
+    net, X, _ = problem
+    graph = net.to_networkx()
+    assert isinstance(graph, nx.DiGraph)
+    back = ns.Network.from_networkx(graph)
+    for key, found in back.describe().items():
+        assert sorted(found, key=repr) == sorted(net.describe()[key], key=repr)
+    for n, w in net.weights.items():
+        assert abs(back.weights[n] - w).max() == 0
+    for n, x in ns.reference.forward(back, X).items():
+        assert np.array_equal(x, ns.reference.forward(net, X)[n])
+
+
+def test_any_networkx_graph_with_sizes_is_a_network() -> None:
+    graph = nx.DiGraph([("a", "b"), ("b", "c"), ("a", "c")])
+    nx.set_node_attributes(graph, 4, "size")
+    graph.nodes["c"]["loss"] = "mse"
+    net = ns.Network.from_networkx(graph, seed=1)
+    assert net.inputs == ("a",)
+    assert net.losses["c"].kind == "mse"
+    del graph.nodes["b"]["size"]
+    with pytest.raises(ns.ModelError, match="node 'b' has no attribute 'size'"):
+        ns.Network.from_networkx(graph)
+
+
+@pytest.mark.parametrize("kind", [csr_array, csr_matrix, coo_array])
+def test_sparse_weights_of_any_kind_become_compressed_rows(kind) -> None:
+    w = np.array([[0.0, 1.5, 0.0], [2.0, 0.0, -1.0]])
+    net = ns.Network([IN, OUT], [ns.Projection("in", "out", kind(w))])
+    assert isinstance(net.weights["in->out"], csr_array)
+    assert np.array_equal(net.weights["in->out"].toarray(), w)
+    assert net.n_parameters == 3 + 2
+
+
+def test_a_mask_says_which_synapses_exist() -> None:
+    mask = np.array([[1, 0, 1], [0, 0, 0]])
+    net = ns.Network([IN, OUT], [ns.Projection("in", "out", mask=mask)], seed=1)
+    w = net.weights["in->out"]
+    assert np.array_equal(w.toarray() != 0, mask)
+    given_too = ns.Network([IN, OUT], [ns.Projection("in", "out", np.ones((2, 3)), mask)])
+    assert np.array_equal(given_too.weights["in->out"].toarray(), mask)
+
+
+def test_a_network_keeps_its_own_weights() -> None:
+    w = np.ones((2, 3))
+    net = ns.Network([IN, OUT], [ns.Projection("in", "out", w)])
+    twin = net.copy()
+    w[:] = 5
+    net.weights["in->out"][0, 0] = 7
+    assert net.weights["in->out"].max() == 7
+    assert twin.weights["in->out"].max() == 1
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: ns.Population("2nd", 3), r"population name = '2nd'; allowed: a letter"),
+    (lambda: ns.Population("a;b", 3), r"population name = 'a;b'"),
+    (lambda: ns.Population("run", 3), r"population name = 'run'"),
+    (lambda: ns.Population("a", 0), r"size of a = 0; allowed: a whole number >= 1"),
+    (lambda: ns.Population("a", 2.5), r"size of a = 2.5"),
+    (lambda: ns.Population("a", 2, "tanhh"), r"did you mean 'tanh'\?"),
+    (lambda: ns.Population("a", 2, constraint="lni"), r"constraint of a = 'lni'; allowed: lin; did you mean 'lin'\?"),
+    (lambda: ns.Network.mlp([3]), r"at least two layers"),
+    (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
+    (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
+    (lambda: ns.Network.mlp([3, 2], l1=-0.1), r"l1 of input->output = -0.1"),
+    (lambda: ns.Network.mlp([3, 2], gain=float("nan")), r"gain of input->output = nan"),
+    (lambda: ns.Network.mlp([3, 2], loss="hinge"), r"loss = 'hinge'; .* did you mean 'squared_hinge'\?"),
+    (lambda: ns.Network([IN], []), r"no population with dynamics"),
+    (lambda: ns.Network([IN, OUT, OUT], []), r"population 'out' is given twice"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "uot")]), r"an end of in->uot = .* did you mean 'out'\?"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("out", "in")]), r"ends at a clamped population"),
+    (lambda: ns.Network([IN, OUT], [], [ns.Loss("in")]), r"loss on 'in', which is clamped"),
+    (lambda: ns.Network([IN, OUT], [], [ns.Loss("ou")]), r"did you mean 'out'\?"),
+    (lambda: ns.Network([IN, OUT], ["in->out"]), r"projection 'in->out' is a str; allowed: Projection\(...\)"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.ones((3, 2)))]), r"\(3, 2\); .* try the transpose"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.full((2, 3), np.nan))]), r"hold NaN or infinity"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", [["a"] * 3] * 2)]), r"are not numbers"),
+    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.ones((3, 2)))]), r"mask of in->out has shape"),
+    (lambda: ns.Loss("out", weight=-1), r"loss weight of out = -1"),
+    (lambda: ns.Loss("out", "eps_insensitive", epsilon=-1), r"loss_epsilon of out = -1"),
+])  # fmt: skip
+def test_a_network_that_cannot_be_is_refused(make, message: str) -> None:
+    with pytest.raises(ns.ModelError, match=message):
+        make()
+
+
+def test_cycles_are_seen() -> None:
+    ring = ns.Network([IN, OUT], [ns.Projection("in", "out"), ns.Projection("out", "out", gain=0.1)])
+    assert ring.order() is None
+    assert "cyclic" in repr(ring)
+    assert ns.Network([IN, OUT], [ns.Projection("in", "out")]).order() == ["in", "out"]
