@@ -258,7 +258,8 @@ class Session:
             if self.plastic and self.setting.dt < found.step:
                 advice = (
                     f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so "
-                    "moving weights are the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
+                    "moving weights are the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later "
+                    "plastic_from"
                 )
         except (ArithmeticError, ValueError, np.linalg.LinAlgError):
             advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"

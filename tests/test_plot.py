@@ -131,6 +131,13 @@ def test_pictures_leave_the_users_style_alone(run: Run, ax: Axes) -> None:
     assert dict(mpl.rcParams) == before
 
 
+def test_all_pictures_share_one_look(run: Run) -> None:
+    with mpl.rc_context({"font.size": 25, "legend.fontsize": 25, "axes.spines.top": True}):
+        ax = plot.violation(run)
+    assert not ax.spines["top"].get_visible()
+    assert {t.get_fontsize() for t in ax.get_legend().get_texts()} == {8}
+
+
 # What is drawn is what was recorded
 
 

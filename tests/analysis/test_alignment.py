@@ -43,7 +43,7 @@ def test_backpropagation_agrees_with_itself(problem: Problem, flow: Flow) -> Non
     assert set(found.grad_cosine) == set(found.grad_error) == set(net.projections)
     assert max(found.grad_error.values()) < 1e-10
     for name, gradient in ref.grad_w.items():  # near 0 its direction is rounding
-        if np.abs(entries(gradient)).max(initial=0) > 1e-6 or not entries(gradient).any():
+        if np.abs(entries(gradient)).max(initial=0) > 1e-6:
             assert found.grad_cosine[name] == pytest.approx(1, abs=1e-6)
 
 
