@@ -92,6 +92,15 @@ def middle(Y: Any) -> float:
     return 0.5 * float(np.min(Y) + np.max(Y))
 
 
+def cosine(a: Array, b: Array) -> float:
+    """Cosine of the angle between two arrays of one shape, read as vectors; 1 if both are zero, 0 if one is."""
+    sizes = [float(np.abs(v).max(initial=0.0)) for v in (a, b)]
+    if 0 in sizes:
+        return float(sizes[0] == sizes[1])
+    u, v = a / sizes[0], b / sizes[1]  # squares neither over- nor underflow
+    return float(np.clip(np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))
+
+
 def _matrix(name: str, value: Any, columns: int) -> Array:
     array = _numbers(name, value)
     if array.ndim != 2 or array.shape[1] != columns or len(array) == 0:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from neurosim.results import Run
+from typing import Any
 
 
 class NeurosimError(Exception):
@@ -47,7 +44,7 @@ class DivergenceError(NeurosimError, RuntimeError):
         What had been recorded until then.
     """
 
-    def __init__(self, message: str, *, time: float, population: str, run: Run | None = None) -> None:
+    def __init__(self, message: str, *, time: float, population: str, run: Any = None) -> None:
         super().__init__(message)
         self.time = time
         self.population = population

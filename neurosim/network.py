@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 CONSTRAINTS = ("lin",)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-RESERVED = frozenset({"run", "clock", "transport", "bias"})  # the engine's own objects
+# the engine's own objects
+RESERVED = frozenset(
+    {"run", "transport", "forward", "forward_again", "backward", "present", "record", "finish", "steps"}
+)
 
 Weights = Any  # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
 
@@ -275,7 +278,11 @@ class Network:
         for name, projection in self.projections.items():
             self.weights[name] = self._checked(projection, self.weights.get(name))
         for name in self.neurons:
-            bias, size = np.asarray(self.biases.get(name), dtype=float), self.populations[name].size
+            size = self.populations[name].size
+            try:
+                bias = np.asarray(self.biases.get(name), dtype=float)
+            except (TypeError, ValueError) as error:
+                raise ModelError(f"biases[{name!r}] are not numbers; allowed: ({size},), finite numbers") from error
             if bias.shape != (size,) or not np.isfinite(bias).all():
                 raise ModelError(f"biases[{name!r}] has shape {bias.shape}; allowed: ({size},), finite numbers")
             self.biases[name] = np.ascontiguousarray(bias)

@@ -70,6 +70,8 @@ class Session:
         Outputs and multipliers of the patterns that are simulated at once.
     batch : int, optional
         Patterns simulated at once; then rows of the data are presented in turn.
+    auxiliary : dict of str to array, optional
+        State variables of a user's own, as an earlier run left them.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Session:
         plastic: bool,
         recording: Recording,
         batch: int | None = None,
+        auxiliary: Mapping[str, Array] | None = None,
     ) -> None:
         from neurosim import engine
 
@@ -105,6 +108,7 @@ class Session:
         largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
         self.engine.load(self._constants(plastic, BOUND * largest))
         self.engine.load(self._state(start))
+        self.engine.load(self._resumed(auxiliary or {}))
         if batch is None:
             self.engine.load({(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()})
 
@@ -193,7 +197,7 @@ class Session:
         return Run(
             network=self.net.copy(),
             flow=self.flow,
-            settings={**self.setting.described, "backend": self.setting.backend, "duration": self.time},
+            settings=self._settings(),
             X=clamped,
             Y=targets,
             x=dict(state.x),
@@ -215,15 +219,20 @@ class Session:
         weights: dict[str, Array] = {}
         names = {n.replace("->", "_to_"): n for n in self.net.projections}
         for r, values in zip(self.plan.recorded, arrays, strict=True):
-            if r.group in names:
+            if r.variable == "w" and r.group in names:
                 weights[names[r.group]] = values[:length]
             else:
                 shape = (length, len(self.recording.patterns), self.net.populations[r.group].size)
                 units.setdefault(r.variable, {})[r.group] = values[:length].reshape(shape)
         times = np.arange(length) * self.recording.every * self.setting.dt
-        settings = {**self.setting.described, "backend": self.setting.backend, "duration": self.time}
         return build_traces(
-            self.net, self.flow, settings, times, units, pattern=self.recording.patterns, weights=weights or None
+            self.net,
+            self.flow,
+            self._settings(),
+            times,
+            units,
+            pattern=self.recording.patterns,
+            weights=weights or None,
         )
 
     def snapshot(self) -> dict[str, Array]:
@@ -238,9 +247,9 @@ class Session:
         self.recorded = [snapshot[f"record.{i}"] for i in range(len(self.plan.recorded)) if f"record.{i}" in snapshot]
         self.good = self.state()
 
-    def close(self) -> None:
-        """Give back what the engine holds on disk; values can then no longer be read in standalone mode."""
-        self.engine.close()
+    def _settings(self) -> dict[str, Any]:
+        chosen = {"backend": self.setting.backend, "plastic": self.plastic, "duration": self.time}
+        return {**self.setting.described, **chosen}
 
     def _parts(self) -> list[list[Array]]:
         new = self.engine.recorded()
@@ -298,6 +307,15 @@ class Session:
 
     def _state(self, start: State) -> dict[Key, Array]:
         return {(n, v): getattr(start, v)[n] for n in self.net.neurons for v in ("x", "lam")}
+
+    def _resumed(self, auxiliary: Mapping[str, Array]) -> dict[Key, Array]:
+        """State variables of a user's own from an earlier run, where they are still the same."""
+        own = self._auxiliary()
+        return {
+            (k.split(".")[0], k.split(".")[1]): v
+            for k, v in auxiliary.items()
+            if k in own and np.shape(v) == own[k].shape
+        }
 
     def _auxiliary(self) -> dict[str, Array]:
         """State variables of a user's own, so that a run can go on."""

@@ -207,7 +207,13 @@ class Simulation:
         steps = self._steps("duration", duration)
         recording = self._recording(record, every, patterns, count)
         session = self._open(
-            clamped, targets, self._start(start, clamped, count), steps, plastic=False, recording=recording
+            clamped,
+            targets,
+            self._start(start, clamped, count),
+            steps,
+            plastic=False,
+            recording=recording,
+            auxiliary=getattr(start, "auxiliary", None),
         )
         parts = 20 if progress and not self._one_segment else 1
         complete = True
@@ -278,6 +284,7 @@ class Simulation:
             plastic=True,
             recording=recording,
             lesson=lesson,
+            auxiliary=getattr(start, "auxiliary", None),
         )
         rows: list[dict[str, float]] = []
         done = 0
@@ -380,6 +387,7 @@ class Simulation:
         plastic: bool,
         recording: Recording,
         lesson: Lesson | None = None,
+        auxiliary: Mapping[str, Array] | None = None,
     ) -> Session:
         batch = lesson.batch if lesson else None
         self._choose(steps, batch or len(next(iter(start.x.values()))))
@@ -388,7 +396,7 @@ class Simulation:
                 self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
                 tuple(self._factories), self._described(),
             ),
-            clamped, targets, start, plastic=plastic, recording=recording, batch=batch,
+            clamped, targets, start, plastic=plastic, recording=recording, batch=batch, auxiliary=auxiliary,
         )  # fmt: skip
         return self._session
 

@@ -16,6 +16,7 @@ import numpy as np
 from neurosim import data, reference
 from neurosim.errors import FileError
 from neurosim.network import Network
+from neurosim.reference.adjoint import net_input, sigma
 from neurosim.results import replacing
 from neurosim.session import Session
 
@@ -50,20 +51,17 @@ class Held:
         X, Y = session.batch()
         exact = reference.backprop(net, X, Y)
         state = session.state()
-        cosines = [_cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
-        errors = np.concatenate([np.ravel(state.x[n] - exact.x[n]) for n in net.neurons])
-        found |= {"cosine": min(cosines), "violation": float(np.sqrt(np.mean(errors**2))), "max_step": session.watch()}
+        cosines = [data.cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
+        sent = {**X, **state.x}
+        g = [state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent)) for n in net.neurons]
+        rms = float(np.sqrt(np.mean(np.concatenate([np.ravel(v) for v in g]) ** 2)))
+        found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
         return found
 
     def say(self, row: Mapping[str, float]) -> str:
         """The row in a few words, for the progress bar."""
         accuracy = row.get("validation_accuracy", row.get("accuracy"))
         return f"loss {row['loss']:.3g}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
-
-
-def _cosine(a: Array, b: Array) -> float:
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.sum(a * b)) / size if size > 0 else float(not np.any(a) and not np.any(b))
 
 
 def history_of(rows: Sequence[Mapping[str, float]]) -> Any:

@@ -253,12 +253,12 @@ def test_a_full_disk_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_written_before_the_disk_filled_up_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neurosim import plot
+    from matplotlib.figure import Figure
 
-    def full(_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(plot, "summary", full)
+    monkeypatch.setattr(Figure, "savefig", full)
     assert "the disk is full" in refused(call("run", "xor", *QUICK))
     assert names("runs/xor") == TRAINED - FIGURES
 

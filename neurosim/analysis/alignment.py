@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.data import cosine
 from neurosim.errors import DataError
 from neurosim.reference import Adjoint, right_hand_side
 from neurosim.reference.adjoint import synapses
@@ -90,15 +91,6 @@ def alignment(run: Run, ref: Adjoint) -> Alignment:
         grad_cosine={name: cosine(g, gradient[name]) for name, g in own.items()},
         grad_error={name: _largest(g - gradient[name]) for name, g in own.items()},
     )
-
-
-def cosine(a: Array, b: Array) -> float:
-    """Cosine of the angle between two arrays of one shape, read as vectors; 1 if both are zero, 0 if one is."""
-    sizes = _largest(a), _largest(b)
-    if 0 in sizes:
-        return float(sizes[0] == sizes[1])
-    u, v = a / sizes[0], b / sizes[1]  # squares neither over- nor underflow
-    return float(np.clip(np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))
 
 
 def _largest(difference: Array) -> float:

@@ -82,10 +82,6 @@ class Engine(ABC):
     def recorded(self) -> list[Array]:
         """(samples, entries) of every recorded variable since the engine was built."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Remove what was written to disk."""
-
     def counter(self, name: str) -> int:
         """One of the run's own counters."""
         return int(self.value("run", name)[0])
@@ -156,9 +152,6 @@ class RuntimeEngine(Engine):
             return []
         sizes = [len(r.indices) for r in self.plan.recorded]
         return [np.reshape(rows, (len(rows), n)) for rows, n in zip(self.recorder.rows, sizes, strict=True)]
-
-    def close(self) -> None:
-        """Nothing is on disk."""
 
 
 class StandaloneEngine(Engine):
@@ -245,9 +238,6 @@ class StandaloneEngine(Engine):
             values = np.fromfile(path) if path.exists() else np.empty(0)
             found.append(values.reshape(-1, len(r.indices)))
         return found
-
-    def close(self) -> None:
-        self.folder.cleanup()
 
 
 class Kernels(Group):  # type: ignore[misc]

@@ -89,7 +89,7 @@ class Groups:
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self.plan = plan
-        net, K = plan.net, plan.patterns
+        net = plan.net
         self.clock = clock
         self.counters = Counters(clock)
         self.populations = {n: self._population(n) for n in net.populations}
@@ -106,12 +106,11 @@ class Groups:
         ]  # fmt: skip
         if plan.method == "semi_implicit":
             self.objects += [self._multipliers(n) for n in net.neurons]
-        names = [o.name for o in self.objects]
+        names = [each.name for o in self.objects for each in (o, *o.contained_objects)]
         if len(set(names)) < len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
             raise ModelError(f"population names give {twice} twice in the Brian2 network; rename one of them")
         self.by_name: dict[str, Group] = {o.name: o for o in self.objects if isinstance(o, Group)}
-        assert K >= 1
 
     def _population(self, name: str) -> NeuronGroup:
         plan = self.plan

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim import reference
-from neurosim.analysis.alignment import cosine
-from neurosim.data import patterns, targets
+from neurosim.data import cosine, patterns, targets
 from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.results import Run
