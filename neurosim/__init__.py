@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         NeurosimError,
         StabilityWarning,
     )
+    from neurosim.files import load, save
     from neurosim.flow import Flow
     from neurosim.network import Loss, Network, Population, Projection
-    from neurosim.results import Log, Run, State, load, save
+    from neurosim.results import Log, Run, State
     from neurosim.schedules import Presentations, Simultaneous
     from neurosim.simulation import Simulation
 
@@ -35,7 +36,8 @@ _HOMES = {
     "neurosim.simulation": ("Simulation",),
     "neurosim.schedules": ("Presentations", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
-    "neurosim.results": ("Log", "Run", "State", "load", "save"),
+    "neurosim.results": ("Log", "Run", "State"),
+    "neurosim.files": ("load", "save"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.errors": (
         "BackendError",

@@ -148,9 +148,9 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the summary of a saved run or log."""
-    from neurosim import results
+    from neurosim import files
 
-    result = results.load(file)
+    result = files.load(file)
     paths = out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]
     _draw(result, paths)
     for path in paths:
@@ -194,21 +194,21 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
         yield
     except DivergenceError as error:
         if error.run is not None:
-            from neurosim import results
+            from neurosim import files
 
-            results.save(error.run, folder / "diverged.nc")
+            files.save(error.run, folder / "diverged.nc")
             _say(f"what was recorded until then is in {folder / 'diverged.nc'}")
         raise
 
 
 def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Weights first, figures last: if the disk fills up, what matters most is there."""
-    from neurosim import modelfile, results
+    from neurosim import files, modelfile
 
     simulation.save_weights(folder / "weights.npz")
-    results.save(result, folder / ("run.nc" if _is_run(result) else "log.nc"))
+    files.save(result, folder / ("run.nc" if _is_run(result) else "log.nc"))
     header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
-    with results.replacing(folder / "model.toml") as path:
+    with files.replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
     _draw(result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS])
 
@@ -218,8 +218,8 @@ def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    from neurosim import files
     from neurosim import plot as pictures
-    from neurosim import results
     from neurosim.errors import unknown
 
     formats = [path.suffix.lstrip(".").lower() for path in paths]
@@ -228,7 +228,7 @@ def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
             raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
     figure = pictures.summary(result)
     for path, suffix in zip(paths, formats, strict=True):
-        with results.replacing(path) as new:
+        with files.replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=150)
         figure.set_layout_engine("none")
 

@@ -20,9 +20,10 @@ import numpy as np
 from neurosim import data, reference
 from neurosim.engine.plan import Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, out_of_range, unknown
+from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
-from neurosim.results import Log, Run, State, load_weights, save_weights
+from neurosim.results import Log, Run, State
 from neurosim.schedules import Lesson, Presentations, Simultaneous, split, whole
 from neurosim.session import Recording, Session, Setting
 from neurosim.training import Held, bar, history_of, read_checkpoint, write_checkpoint

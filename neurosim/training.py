@@ -15,9 +15,9 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.errors import FileError
+from neurosim.files import replacing
 from neurosim.network import Network
 from neurosim.reference.adjoint import net_input, sigma
-from neurosim.results import replacing
 from neurosim.session import Session
 
 Array = np.ndarray

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from neurosim import __version__, modelfile, results
+from neurosim import __version__, files, modelfile
 from neurosim.cli import app
 from neurosim.results import Log, Run
 from neurosim.simulation import Simulation
@@ -81,7 +81,7 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
         assert heading in result.output
     assert "not worth a compiler" in words(result.output) or "as asked for" in words(result.output)
 
-    log = results.load(tmp_path / "here" / "log.nc")
+    log = files.load(tmp_path / "here" / "log.nc")
     assert isinstance(log, Log)
     with np.load("here/weights.npz") as weights:
         np.testing.assert_array_equal(weights["input->hidden1"], log.run.network.weights["input->hidden1"])
@@ -95,7 +95,7 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
 def test_the_effective_model_gives_the_same_result(tmp_path: Path) -> None:
     call("run", "xor", *QUICK, "--seed", "3", "--out", "first")
     call("run", "first/model.toml", "--out", "second")
-    first, second = (results.load(tmp_path / n / "log.nc") for n in ("first", "second"))
+    first, second = (files.load(tmp_path / n / "log.nc") for n in ("first", "second"))
     assert isinstance(first, Log)
     assert isinstance(second, Log)
     for name, w in first.run.network.weights.items():
@@ -110,7 +110,7 @@ def test_relaxing_ends_with_backpropagation() -> None:
     error = float(last.split()[3])
     assert error < 1e-4
     assert "8 patterns, as it ended" in last
-    run = results.load("runs/ring/run.nc")
+    run = files.load("runs/ring/run.nc")
     assert isinstance(run, Run)
     assert run.traces is not None
 
@@ -236,7 +236,7 @@ def test_a_run_that_diverges_says_when_where_and_what_to_try() -> None:
     for name, content in before.items():
         assert Path("runs/ring", name).read_bytes() == content, name
     assert names("runs/ring") - set(before) == {"diverged.nc"}
-    assert isinstance(results.load("runs/ring/diverged.nc"), Run)
+    assert isinstance(files.load("runs/ring/diverged.nc"), Run)
 
 
 def test_a_full_disk_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,6 +354,6 @@ def test_ctrl_c_leaves_log_weights_and_figures() -> None:
             break
     assert "interrupted at" in err
     assert names("runs/xor") == TRAINED
-    log = results.load("runs/xor/log.nc")
+    log = files.load("runs/xor/log.nc")
     assert log.interrupted
     assert "loss" in out

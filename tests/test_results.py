@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim.data import patterns, targets
+from neurosim.files import FORMAT, load_weights, replacing, save_weights
 from neurosim.flow import Flow
 from neurosim.network import Network
-from neurosim.results import FORMAT, Log, Run, build_traces, load_weights, replacing, save_weights, synapses
+from neurosim.results import Log, Run, build_traces, synapses
 from tests.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
