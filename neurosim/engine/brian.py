@@ -13,11 +13,15 @@ import hashlib
 import logging
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,9 @@ from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
 INCLUDE = HERE / "include"
+PROGRAM = re.compile("[0-9a-f]{24}.*")  # name of a cached program, or of one that is being written
+QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects left over by an error
+LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
 
 
 class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
@@ -60,7 +67,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.include_dirs.append(str(INCLUDE))
         # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps its meaning
         self.define_macros.append(("__FAST_MATH__", "1"))
-        self.extra_compile_args += ["-include", str(INCLUDE / "ns_clock.h")]
+        self.extra_compile_args += ["-include", shlex.quote(str(INCLUDE / "ns_clock.h"))]
 
     def link_blas(self) -> None:
         """Products of whole batches by the OpenBLAS that the scipy-openblas32 wheel carries."""
@@ -83,7 +90,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any
     ) -> None:
         """Keeps the flags; the makefile itself is not used."""
-        self.flags = (compiler_flags.replace('"', "").split(), linker_flags.replace('"', "").split())
+        self.flags = (shlex.split(compiler_flags), shlex.split(linker_flags))
         super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)
 
     def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
@@ -91,12 +98,14 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         source = _one_unit(Path(directory), self)
         command = [compiler_command() or "g++", *self.flags[0], "-I.", "unit.cpp"]
         key = _fingerprint(Path(directory), source, command + self.flags[1])
-        self.program = cache_directory() / key
-        if self.program.exists() and os.access(self.program, os.X_OK):
-            os.utime(self.program)
+        cached = cache_directory() / key
+        self.program = Path(directory, "program")  # the cache may be trimmed while this one runs
+        with contextlib.suppress(OSError):
+            os.utime(cached)
+            _same(cached, self.program)
             return
         Path(directory, "unit.cpp").write_text(source)
-        handle, temporary = tempfile.mkstemp(dir=self.program.parent, prefix=key)
+        handle, temporary = tempfile.mkstemp(dir=cached.parent, prefix=key)
         os.close(handle)
         try:
             done = subprocess.run(
@@ -105,7 +114,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             if done.returncode:
                 raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{done.stderr[-2000:]}")
             os.chmod(temporary, 0o755)
-            os.replace(temporary, self.program)
+            _same(Path(temporary), self.program)
+            os.replace(temporary, cached)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -118,7 +128,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         prefs.devices.cpp_standalone.run_cmd_unix = str(self.program)
         try:
-            self.run(run_args=arguments, with_output=False)
+            with LOCK:
+                self.run(run_args=arguments, with_output=False)
         except RuntimeError as error:
             raise BackendError(f"the compiled simulation failed: {error}; try backend='numpy'") from error
         finally:
@@ -157,21 +168,37 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 @contextlib.contextmanager
 def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]:
     """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
-    kept = prefs.codegen.target
-    states = logging.getLogger("brian2.groups.group")  # warns of NaN, which the guard reports
-    level = states.level
-    states.setLevel(logging.ERROR)
+    LOCK.acquire()
+    own = {
+        "codegen.target": prefs.codegen.target if device is not None else target,
+        "core.default_float_dtype": np.float64,
+        "devices.cpp_standalone.openmp_threads": 0,
+    }
+    kept = {name: prefs[name] for name in own}
+    quiet = [logging.getLogger(f"brian2.{name}") for name in QUIET]
+    levels = [q.level for q in quiet]
+    for q in quiet:
+        q.setLevel(logging.ERROR)
     random = np.random.get_state()
     set_device(device if device is not None else "runtime", build_on_run=False)
-    if device is None:
-        prefs.codegen.target = target
     try:
+        for name, value in own.items():
+            prefs[name] = value
         yield
     finally:
-        states.setLevel(level)
-        prefs.codegen.target = kept
+        for q, level in zip(quiet, levels, strict=True):
+            q.setLevel(level)
+        for name, value in kept.items():
+            prefs[name] = value
         reset_device()
         np.random.set_state(random)
+        LOCK.release()
+
+
+USERS_ERRORS = (
+    BrianObjectException, EquationError, DimensionMismatchError,
+    SyntaxError, ValueError, TypeError, KeyError, NotImplementedError,
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -179,8 +206,8 @@ def explained(extended: bool) -> Iterator[None]:
     """What Brian2 finds wrong with a user's own equations, as neurosim's error."""
     try:
         yield
-    except (BrianObjectException, EquationError, DimensionMismatchError) as error:
-        if not extended:
+    except USERS_ERRORS as error:
+        if not extended or isinstance(error, ModelError):
             raise
         cause = error.__cause__ or error
         raise ModelError(f"an extension does not fit its population: {cause}; see sim.equations") from error
@@ -237,16 +264,36 @@ def cache_directory() -> Path:
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neurosim"
     try:
         root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
     except OSError:
-        root = Path(tempfile.gettempdir()) / f"neurosim-{os.getuid()}"
-        root.mkdir(parents=True, exist_ok=True)
+        return _own_cache()
     return root
 
 
+@lru_cache(maxsize=1)
+def _own_cache() -> Path:
+    """For this process alone, where there is no folder to keep programs in."""
+    return Path(tempfile.mkdtemp(prefix="neurosim_cache_"))
+
+
+def _same(source: Path, target: Path) -> None:
+    """The same file under another name, or a copy of it."""
+    with contextlib.suppress(FileNotFoundError):
+        target.unlink()
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def trim_cache(keep: int = 200) -> None:
-    """Forget the programs that were not used for longest."""
-    programs = sorted(cache_directory().iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-    for old in programs[keep:]:
+    """Forget the programs that were not used for longest; nothing else that lies there is touched."""
+    ages = []
+    for path in cache_directory().iterdir():
+        with contextlib.suppress(OSError):  # another process was faster
+            if PROGRAM.fullmatch(path.name):
+                ages.append((path.stat().st_mtime, path))
+    for _, old in sorted(ages, reverse=True)[keep:]:
         with contextlib.suppress(OSError):
             old.unlink()
 

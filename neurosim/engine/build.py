@@ -26,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 from neurosim.engine import brian, products
 from neurosim.engine.groups import Groups
 from neurosim.engine.plan import GUARD_EVERY, Plan, bias_group, projection_group
-from neurosim.errors import BackendError
+from neurosim.errors import BackendError, FileError
 
 Array = np.ndarray
 Factory = Callable[[BrianNetwork], Any]  # a user's own objects for the network
@@ -106,13 +106,14 @@ class RuntimeEngine(Engine):
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], target: str) -> None:
         super().__init__(plan)
-        self.target = target
+        self.target, self.random = target, bool(plan.extensions or factories)
         with brian.scope(target=target), brian.explained(bool(plan.extensions)):
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             self.arrays = arrays = products.Arrays(self.groups)
             steps: list[products.Step] = [
                 products.Forward(arrays, when="before_start", order=-10, name="forward"),
-                products.Backward(arrays, when="groups", order=-10, name="backward"),
+                products.Backward(arrays, when="before_start", order=10, name="backward"),
+                products.Plasticity(arrays, when="groups", order=-10, name="plasticity"),
             ]
             if plan.method == "semi_implicit":
                 steps.append(products.Forward(arrays, when="synapses", order=0, name="forward_again"))
@@ -131,6 +132,8 @@ class RuntimeEngine(Engine):
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
         for (group, variable), value in values.items():
             products.live(self.network[group], variable)[:] = np.ravel(value)
+        if ("run", "step") in values:
+            self.network.t_ = float(np.ravel(values["run", "step"])[0]) * self.plan.dt
 
     def value(self, group: str, variable: str) -> Array:
         return products.live(self.network[group], variable)
@@ -142,7 +145,7 @@ class RuntimeEngine(Engine):
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0})
         with brian.scope(target=self.target), brian.explained(bool(self.plan.extensions)), _quiet():
-            if self.plan.extensions:
+            if self.random:
                 brian2.seed(seed)
             self.network.run(n_steps * self.plan.dt * second, namespace={})
         brian.keep_code(self.groups.objects)
@@ -159,7 +162,8 @@ class StandaloneEngine(Engine):
 
     def __init__(self, plan: Plan, factories: Sequence[Factory]) -> None:
         super().__init__(plan)
-        self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
+        with _on_disk(Path(tempfile.gettempdir())):
+            self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
         self.directory = Path(self.folder.name)
         (self.directory / "data").mkdir()
         (self.directory / "values").mkdir()
@@ -203,8 +207,10 @@ class StandaloneEngine(Engine):
         for (population, variable), rows in data.items():
             path = self.directory / "data" / f"{population}_{variable}.bin"
             if not path.exists():
-                np.ascontiguousarray(rows, dtype=np.float64).tofile(path)
-        order.astype(np.int64).tofile(self.directory / "data" / "order.bin")
+                with _on_disk(path):
+                    np.ascontiguousarray(rows, dtype=np.float64).tofile(path)
+        with _on_disk(self.directory):
+            order.astype(np.int64).tofile(self.directory / "data" / "order.bin")
 
     def run(self, n_steps: int, seed: int) -> None:
         if self.started:  # what the last segment left is where this one begins
@@ -228,7 +234,8 @@ class StandaloneEngine(Engine):
         found = self.network[key[0]].variables[key[1]]
         array = np.broadcast_to(np.ravel(value), (found.size,)).astype(found.dtype)
         path = self.directory / "values" / f"{key[0]}.{key[1]}"
-        array.tofile(path)
+        with _on_disk(path):
+            array.tofile(path)
         return f"{key[0]}.{key[1]}=values/{path.name}"
 
     def recorded(self) -> list[Array]:
@@ -268,7 +275,8 @@ class Kernels(Group):  # type: ignore[misc]
         self._enable_group_attributes()
         kwds = self._structure() | {"recorded": recorded}
         slots = [("present", "before_start", -20)] if plan.presentation else []
-        slots += [("forward", "before_start", -10), ("backward", "groups", -10), ("finish", "end", 100)]
+        slots += [("forward", "before_start", -10), ("backward", "before_start", 10)]
+        slots += [("plasticity", "groups", -10), ("finish", "end", 100)]
         slots += [("record", "start", -20)] if recorded else []
         for template, when, order in slots:
             self.contained_objects.append(
@@ -309,7 +317,7 @@ class Kernels(Group):  # type: ignore[misc]
         projections = [
             {"name": projection_group(n), "pre": q.pre, "post": q.post,
              "m": net.populations[q.post].size, "n": net.populations[q.pre].size,
-             "sparse": not isinstance(net.weights[n], np.ndarray), "priced": bool(q.l1 or q.l2),
+             "sparse": not isinstance(net.weights[n], np.ndarray),
              "feeds_back": not net.populations[q.pre].clamped}
             for n, q in net.projections.items()
         ]  # fmt: skip
@@ -324,6 +332,18 @@ class Kernels(Group):  # type: ignore[misc]
                 {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
             ],
         }
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """What goes wrong in the temporary folder, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be written ({error}): the temporary folder is full or missing; try TMPDIR=another folder, "
+            "or backend='numpy'"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -106,6 +106,7 @@ class Groups:
         ]  # fmt: skip
         if plan.method == "semi_implicit":
             self.objects += [self._multipliers(n) for n in net.neurons]
+        self.objects += [self._copies(n) for n in net.neurons if plan.copied(n)]
         names = [each.name for o in self.objects for each in (o, *o.contained_objects)]
         if len(set(names)) < len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
@@ -129,16 +130,25 @@ class Groups:
             rename(group.subexpression_updater, f"{name}_messages")
         return group
 
+    def _copies(self, name: str) -> CodeRunner:
+        """Values for the recorder that no array holds, evaluated after all messages of the step came in."""
+        code = "\n".join(f"recorded_{v} = {v}" for v in self.plan.copied(name))
+        return self._runner(name, "copies", code, when="start", order=-30)
+
     def _multipliers(self, name: str) -> CodeRunner:
         """The second half of a semi-implicit step, after the net inputs were sent again."""
+        code = lagrangian.multiplier_update(self.plan.net, name, self.plan.extension(name).lam)
+        return self._runner(name, "multipliers", code, when="synapses", order=1)
+
+    def _runner(self, population: str, what: str, code: str, *, when: str, order: int) -> CodeRunner:
         runner = CodeRunner(
-            self.populations[name],
+            self.populations[population],
             "stateupdate",
-            code=lagrangian.multiplier_update(self.plan.net, name, self.plan.extension(name).lam),
+            code=code,
             clock=self.clock,
-            when="synapses",
-            order=1,
-            name=f"{name}_multipliers",
+            when=when,
+            order=order,
+            name=f"{population}_{what}",
             check_units=False,
         )
         runner.add_to_magic_network = False

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neurosim import expressions, lagrangian
+from neurosim.errors import out_of_range
 from neurosim.network import Network
 
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound
-ARRAYS = frozenset({"x", "lam", "a", "feedback", "sigma", "delta", "y", "w", "b"})  # stored, not derived
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Extension:
     lam: str = ""
     equations: str = ""
     parameters: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("population", "x", "lam", "equations"):
+            if not isinstance(getattr(self, key), str):
+                raise out_of_range(f"{key} of an extension", getattr(self, key), "text in Brian2's notation")
 
 
 @dataclass(frozen=True)
@@ -77,29 +82,31 @@ class Plan:
             return lagrangian.clamped()
         own = self.extension(population)
         text = lagrangian.population(self.net, population, own.x, own.lam, own.equations)
-        derived = {r.variable for r in self.recorded if r.group == population} - ARRAYS
-        # a copy that Brian2 stores once a step, for the recorder
-        lines = [
-            f"recorded_{v} = {v} : 1 (constant over dt)" for v in sorted(derived) if not self._stored(population, v)
-        ]
-        return "\n".join([text, *lines])
+        return "\n".join([text, *(f"recorded_{v} : 1" for v in self.copied(population))])
 
-    def variables(self, population: str) -> list[str]:
-        """What can be recorded of a population: everything its equations name per unit."""
-        lines = [line for line in self.equations(population).splitlines() if "shared" not in line and ":" in line]
-        heads = [line.split(":")[0].split("=")[0].strip() for line in lines]
-        return [h[1:].removesuffix("/dt") if h.endswith("/dt") else h for h in heads if not h.startswith("recorded_")]
+    def copied(self, population: str) -> list[str]:
+        """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
+        names = {r.variable for r in self.recorded if r.group == population}
+        return sorted(v for v in names if not self.variables(population)[v])
+
+    def variables(self, population: str) -> dict[str, bool]:
+        """What can be recorded of a population, every dimensionless value per unit; whether it is an array."""
+        from brian2 import Equations
+        from brian2.equations.equations import SUBEXPRESSION
+
+        own = self.extension(population)
+        text = lagrangian.population(self.net, population, own.x, own.lam, own.equations)
+        found = {}
+        for e in Equations(text).values():
+            if e.dim.is_dimensionless and "shared" not in e.flags and e.var_type == "float":
+                found[e.varname] = e.type != SUBEXPRESSION or "constant over dt" in e.flags
+        return found
 
     def array_name(self, recorded: Recorded) -> str:
         """The array that holds a recorded variable."""
-        if recorded.variable in ARRAYS or self._stored(recorded.group, recorded.variable):
+        if recorded.group not in self.net.populations or self.variables(recorded.group)[recorded.variable]:
             return recorded.variable
         return f"recorded_{recorded.variable}"
-
-    def _stored(self, population: str, variable: str) -> bool:
-        own = self.extension(population).equations
-        heads = [line.split(":")[0].split("=")[0].strip() for line in own.splitlines()]
-        return variable in heads or f"d{variable}/dt" in heads
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from neurosim.engine.groups import Groups, Synapses
 from neurosim.engine.plan import GUARD_EVERY
 
 Array = np.ndarray
+CHUNK = 2**20  # products of single synapses held at once
 
 
 def live(group: Any, variable: str) -> Array:
@@ -94,7 +95,7 @@ class Forward(Step):
 
 
 class Backward(Step):
-    """Every feedback, sum of W^T delta; then, where plastic, every weight and bias."""
+    """Every feedback, sum of W^T delta, from the weights of this step."""
 
     def __init__(self, arrays: Arrays, **slot: Any) -> None:
         super().__init__(arrays, **slot)
@@ -106,6 +107,24 @@ class Backward(Step):
             )
             for n in net.neurons
         ]
+
+    def run(self) -> None:
+        """All projections at once."""
+        for f, children in self.back:
+            if len(children) == 1 and isinstance(children[0][1], np.ndarray):
+                np.matmul(children[0][0], children[0][1], out=f)
+                continue
+            f[:] = 0
+            for delta, w in children:
+                f += delta @ w if isinstance(w, np.ndarray) else (w.T @ delta.T).T
+
+
+class Plasticity(Step):
+    """Where plastic, every weight and bias moves by the messages of this step."""
+
+    def __init__(self, arrays: Arrays, **slot: Any) -> None:
+        super().__init__(arrays, **slot)
+        net, groups = arrays.net, arrays.groups
         self.plastic = arrays.counter("plastic")
         self.learn = [
             Learn(arrays.weights(n), groups.synapses[n], arrays.units(q.post, "delta"), arrays.units(q.pre, "x"))
@@ -115,14 +134,7 @@ class Backward(Step):
         self.dt = float(groups.clock.dt_)
 
     def run(self) -> None:
-        """All projections at once; weights move after every feedback was read."""
-        for f, children in self.back:
-            if len(children) == 1 and isinstance(children[0][1], np.ndarray):
-                np.matmul(children[0][0], children[0][1], out=f)
-                continue
-            f[:] = 0
-            for delta, w in children:
-                f += delta @ w if isinstance(w, np.ndarray) else (w.T @ delta.T).T
+        """All projections and biases at once."""
         if self.plastic[0]:
             for learn in self.learn:
                 learn(self.dt)
@@ -146,7 +158,12 @@ class Learn:
         if self.dense:
             change = np.matmul(self.delta.T, self.x, out=self.change)
         else:
-            change = np.einsum("kp,kp->p", self.delta[:, self.rows], self.x[:, self.w.indices])
+            change = np.zeros(len(values))
+            rows = max(1, CHUNK // max(len(values), 1))
+            for k in range(0, len(self.x), rows):
+                change += np.einsum(
+                    "kp,kp->p", self.delta[k : k + rows][:, self.rows], self.x[k : k + rows][:, self.w.indices]
+                )
         if self.l2[0]:
             values *= 1 - rate * self.l2[0]
         change *= rate / len(self.x)

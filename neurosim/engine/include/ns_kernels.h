@@ -92,29 +92,6 @@ inline void learn(double* NS_R W, const double* NS_R d, const double* NS_R x, do
         }
 }
 
-// backward and learn in one pass over the weights of a single pattern
-template <int M, int N>
-inline void backward_learn(double* NS_R W, const double* NS_R d, const double* NS_R x, double* NS_R f, double h) {
-    int i = 0;
-    for (; i + 2 <= M; i += 2) {
-        double *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N;
-        const double d0 = d[i], d1 = d[i + 1], c0 = h * d0, c1 = h * d1;
-        for (int j = 0; j < N; j++) {
-            f[j] += w0[j] * d0 + w1[j] * d1;
-            w0[j] += c0 * x[j];
-            w1[j] += c1 * x[j];
-        }
-    }
-    for (; i < M; i++) {
-        double* NS_R w0 = W + (size_t)i * N;
-        const double d0 = d[i], c0 = h * d0;
-        for (int j = 0; j < N; j++) {
-            f[j] += w0[j] * d0;
-            w0[j] += c0 * x[j];
-        }
-    }
-}
-
 // b += h delta, summed over the batch
 template <int K, int M> inline void learn_bias(double* NS_R b, const double* NS_R d, double h) {
     for (int k = 0; k < K; k++)
