@@ -12,7 +12,15 @@ from typing import Any
 
 
 class NeurosimError(Exception):
-    """Base of everything neurosim raises on purpose; the command line exits with 2 on it."""
+    """Base of everything neurosim raises on purpose; the command line exits with 2 on it.
+
+    Attributes
+    ----------
+    log : Log or None
+        What training had logged until then, if it was training that failed.
+    """
+
+    log: Any = None
 
 
 class ModelError(NeurosimError, ValueError):
@@ -57,10 +65,6 @@ class BackendError(NeurosimError, RuntimeError):
 
 class StabilityWarning(UserWarning):
     """The step is beyond what the linearised flow allows."""
-
-
-class NotSettledWarning(UserWarning):
-    """A result is read off a run that still moves."""
 
 
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:

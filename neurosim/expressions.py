@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ MAX_LENGTH = 500  # characters of a formula
 MAX_DEPTH = 40  # nested operations
 MAX_NUMBER = 1e12  # size of a constant: 9**9**9 must not hang SymPy
 MAX_EXPONENT = 64
+MAX_CHOICES = 4  # max and min within each other: each level doubles the text
+MAX_TEXT = 5000  # characters of what SymPy makes of it
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def activation(name: str) -> Activation:
     ModelError
         An unknown name, or text that is not a plain formula in `a`.
     """
-    if name in ACTIVATIONS:
+    if isinstance(name, str) and name in ACTIVATIONS:
         return ACTIVATIONS[name]
     if not isinstance(name, str) or (name.isidentifier() and name != "a"):
         raise unknown("activation", name, (*ACTIVATIONS, "a formula in a"))
@@ -139,9 +142,28 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _not_plain(what, text, names, "it does not parse") from error
-    formula = _Reader(what, text, names).read(tree.body, 0)
-    if not formula.is_finite and formula.is_number:
-        raise _not_plain(what, text, names, "it is not a finite number")
+    try:
+        return _plain(_Reader(what, text, names).read(tree.body, 0), names)
+    except ModelError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise _not_plain(what, text, names, str(error) or type(error).__name__) from error
+
+
+def _plain(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
+    """The expression itself, if it is a real function that both engines can print; ValueError if not."""
+    import sympy
+
+    known = (sympy.exp, sympy.log, sympy.tanh, sympy.sinh, sympy.cosh, sympy.sin, sympy.cos, sympy.tan, sympy.atan,
+             sympy.Abs, sympy.sign)  # fmt: skip
+    if {str(s) for s in formula.free_symbols} - set(names):
+        raise ValueError("it has symbols of its own")
+    if formula.has(sympy.I, sympy.nan, sympy.oo, -sympy.oo, sympy.zoo):
+        raise ValueError("it is not a finite real number everywhere it should be")
+    if strange := {type(f).__name__ for f in formula.atoms(sympy.Function) if not isinstance(f, known)}:
+        raise ValueError(f"its derivative needs {', '.join(sorted(strange))}")
+    if formula.has(sympy.Derivative, sympy.Subs, sympy.Integral):
+        raise ValueError("it cannot be differentiated")
     return formula
 
 
@@ -162,9 +184,11 @@ class _Reader:
         self.refuse: Callable[[str], ModelError] = lambda why: _not_plain(what, text, names, why)
         self.symbols = {name: sympy.Symbol(name, real=True) for name in names}
         self.functions: dict[str, Callable[..., Any]] = {
-            name: getattr(sympy, {"abs": "Abs", "max": "Max", "min": "Min", "arctan": "atan"}.get(name, name))
+            name: getattr(sympy, {"abs": "Abs", "arctan": "atan"}.get(name, name))
             for name in FUNCTIONS
+            if name not in ("max", "min")
         }
+        self.choices = 0
 
     def read(self, node: ast.expr, depth: int) -> Any:
         """The expression under one node; `depth` bounds the nesting."""
@@ -188,10 +212,19 @@ class _Reader:
     def number(self, value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
             raise self.refuse(f"constant {str(value)[:20]!r}")
-        return self.sympy.Integer(value) if isinstance(value, int) else self.sympy.Float(value)
+        return self.sympy.Float(value)  # not Integer: powers of integers have no bound
 
     def operation(self, node: ast.BinOp, depth: int) -> Any:
         left, right = self.read(node.left, depth + 1), self.read(node.right, depth + 1)
+        return self.bounded(self.combined(node, left, right))
+
+    def bounded(self, value: Any) -> Any:
+        """Constants stay real and of moderate size."""
+        if value.is_number and not (value.is_real and abs(value) <= MAX_NUMBER):
+            raise self.refuse("a constant that is not real, or too large")
+        return value
+
+    def combined(self, node: ast.BinOp, left: Any, right: Any) -> Any:
         match node.op:
             case ast.Add():
                 return left + right
@@ -206,7 +239,8 @@ class _Reader:
             case ast.Pow():
                 if not right.is_number or abs(right) > MAX_EXPONENT:
                     raise self.refuse(f"an exponent must be a number of size at most {MAX_EXPONENT}")
-                return left**right
+                exact = Fraction(float(right)).limit_denominator(MAX_EXPONENT)  # a**0.5 is a square root
+                return left ** (self.sympy.Rational(exact) if float(exact) == float(right) else right)
         raise self.refuse(f"{type(node.op).__name__} is not allowed")
 
     def call(self, node: ast.Call, depth: int) -> Any:
@@ -215,22 +249,38 @@ class _Reader:
             raise self.refuse(f"unknown function {name or ast.unparse(node.func)[:20]!r}")
         if node.keywords or len(node.args) != FUNCTIONS[name]:
             raise self.refuse(f"{name} takes {FUNCTIONS[name]} argument(s)")
-        return self.functions[name](*(self.read(argument, depth + 1) for argument in node.args))
+        if name in ("max", "min"):
+            self.choices += 1
+            if self.choices > MAX_CHOICES:
+                raise self.refuse(f"max and min more than {MAX_CHOICES} deep")
+        arguments = [self.read(argument, depth + 1) for argument in node.args]
+        if name in ("max", "min"):
+            self.choices -= 1
+            one, two = arguments  # not SymPy's own Max, which compares for minutes
+            sign = 1 if name == "max" else -1
+            return self.bounded((one + two + sign * self.sympy.Abs(one - two)) / self.sympy.Float(2))
+        return self.bounded(self.functions[name](*arguments))
 
 
 def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
-    """d formula / d variable almost everywhere; at a kink max and min have the slope from the left, abs 0."""
+    """d formula / d variable almost everywhere; at a kink the mean of both sides, at a jump no more than that."""
     import sympy
 
     slope = formula.diff(sympy.Symbol(variable, real=True))
     slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
-    slope = slope.replace(sympy.Heaviside, lambda x, *_: sympy.Heaviside(x, 0))  # a kink has its left slope
-    return sympy.sympify(slope)  # an Expr already: this only narrows the type
+    try:
+        return _plain(slope, [str(s) for s in formula.free_symbols])
+    except ValueError as error:
+        raise ModelError(f"{to_text(formula)} is not a plain formula: {error}; try one that is smooth") from error
 
 
 def to_text(formula: sympy.Expr) -> str:
     """The expression as text that Brian2 and NumPy both read; numbers are floats."""
     text: str = _printer().doprint(formula)
+    if len(text) > MAX_TEXT:
+        raise ModelError(
+            f"a formula or its derivative has {len(text)} characters; allowed: {MAX_TEXT}; try a shorter one"
+        )
     return text
 
 
@@ -258,23 +308,6 @@ def _printer() -> Any:
 
         def _print_atan(self, node: Any) -> str:
             return f"arctan({self._print(node.args[0])})"
-
-        def _print_Heaviside(self, node: Any) -> str:
-            return f"(1.0*int({self._print(node.args[0])} > 0))"
-
-        def _print_Max(self, node: Any) -> str:
-            return self._chain(node.args, ">")
-
-        def _print_Min(self, node: Any) -> str:
-            return self._chain(node.args, "<")
-
-        def _chain(self, args: Any, better: str) -> str:
-            text = self._print(args[0])
-            for argument in args[1:]:
-                other = self._print(argument)
-                test = f"int(({text}) {better} ({other}))"
-                text = f"(({text})*{test} + ({other})*(1 - {test}))"
-            return str(text)
 
         def _print_Pow(self, node: Any, rational: bool = False) -> str:
             base, power = node.base, node.exp

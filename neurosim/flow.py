@@ -49,6 +49,17 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
     return result
 
 
+def gain(name: str, value: Any) -> float:
+    """A finite number that is not negative, or the error that says so."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise out_of_range(name, value, "a number >= 0") from error
+    if not 0 <= number < inf:  # nor nan
+        raise out_of_range(name, value, "a finite number >= 0")
+    return number
+
+
 Time = float | Mapping[str, float]
 
 
@@ -80,15 +91,8 @@ class Flow:
     tau_w: Time = DEFAULT_TIMES["tau_w"]
 
     def __post_init__(self) -> None:
-        for gain in ("kappa", "gamma", "rho"):
-            value = getattr(self, gain)
-            try:
-                number = float(value)
-            except (TypeError, ValueError) as error:
-                raise out_of_range(f"flow.{gain}", value, "a number >= 0") from error
-            if not 0 <= number < inf:  # nor nan
-                raise out_of_range(f"flow.{gain}", value, "a finite number >= 0")
-            object.__setattr__(self, gain, number)
+        for name in ("kappa", "gamma", "rho"):
+            object.__setattr__(self, name, gain(f"flow.{name}", getattr(self, name)))
         if self.kappa + self.gamma == 0:
             raise ModelError("flow.kappa = flow.gamma = 0: nothing would move; try Flow.adjoint() or Flow.augmented()")
         for name in DEFAULT_TIMES:
@@ -120,7 +124,7 @@ class Flow:
     def augmented(cls, rho: float = 1.0, **times: Any) -> Flow:
         """Saddle flow with Platt-Barr damping; `tau_lam` defaults to tau_x / max(1, rho)."""
         if "tau_lam" not in times:
-            scale = 1 / max(1.0, float(rho))
+            scale = 1 / max(1.0, gain("flow.rho", rho))
             tau_x = times.get("tau_x", DEFAULT_TIMES["tau_x"])
             if isinstance(tau_x, Mapping):
                 times["tau_lam"] = {p: seconds(t, f"flow.tau_x[{p!r}]") * scale for p, t in tau_x.items()}
@@ -136,7 +140,7 @@ class Flow:
     @classmethod
     def rotated(cls, theta: float = pi / 4, rho: float = 0.0, **times: Any) -> Flow:
         """kappa = cos theta, gamma = sin theta (radians): from `arrow_hurwicz` (0) to `adjoint` (pi/2)."""
-        if not 0 <= theta <= pi / 2:
+        if not 0 <= gain("flow.theta", theta) <= pi / 2:
             raise out_of_range("theta", theta, "0 to pi/2 radians")
         return cls(kappa=max(cos(theta), 0.0) if theta < pi / 2 else 0.0, gamma=sin(theta), rho=rho, **times)
 

@@ -56,7 +56,7 @@ class Population:
     clamped: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or self.name in RESERVED:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or _reserved(self.name):
             raise out_of_range(
                 "population name", self.name, f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}"
             )
@@ -99,6 +99,7 @@ class Projection:
             value = getattr(self, price)
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
                 raise out_of_range(f"{price} of {self.name}", value, "a finite number >= 0")
+            object.__setattr__(self, price, float(value))
 
     @property
     def name(self) -> str:
@@ -437,11 +438,18 @@ class Network:
             sparse.data[:] = dense[mask]
         if sparse is None:
             return dense
-        if mask is not None and not mask[sparse.nonzero()].all():
-            raise ModelError(f"{name} have synapses outside the mask")
+        if not sparse.has_canonical_format:
+            sparse = sparse.copy()  # the user's own stays as it is
         sparse.sum_duplicates()
+        stored = sparse.tocoo()
+        if mask is not None and not mask[stored.row, stored.col].all():
+            raise ModelError(f"{name} have synapses outside the mask")
         sparse.sort_indices()
         return sparse
+
+
+def _reserved(name: str) -> bool:
+    return name in RESERVED or name.startswith("transport_")
 
 
 def _checked_mask(projection: Projection, shape: tuple[int, int]) -> Any:

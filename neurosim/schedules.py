@@ -20,7 +20,8 @@ Array = np.ndarray
 class Simultaneous:
     """Every pattern has its own neurons and multiplier units; all three flows run at once.
 
-    The setting of Betti, Gori & Marra 2018. The log has `reports` rows.
+    The setting of Betti, Gori & Marra 2018. The log has `reports` rows (noise is
+    drawn anew after each, so that they belong to the seed).
     """
 
     duration: Any
@@ -91,7 +92,7 @@ class Lesson:
 
     def segments(self, one: bool) -> list[int]:
         """Steps of each segment."""
-        return [self.total] if one else split(self.total, self.reports, 1)
+        return [self.total] if one else split(self.total, self.reports)
 
     def order(self, epoch: int) -> Array:
         """Rows of an epoch, a batch after the other."""
@@ -102,11 +103,9 @@ class Lesson:
         return rows[: self.count // self.batch * self.batch]
 
 
-def split(total: int, parts: int, multiple: int) -> list[int]:
-    """`total` steps in at most `parts` segments, all but the last multiples of `multiple`."""
-    marks = np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int) // multiple * multiple)
-    marks = np.unique([*marks[marks < total], total])
-    return [int(n) for n in np.diff(marks)]
+def split(total: int, parts: int) -> list[int]:
+    """`total` steps in at most `parts` segments."""
+    return [int(n) for n in np.diff(np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int)))]
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import guard
-from neurosim.errors import DivergenceError, ModelError, StabilityWarning, unknown
+from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.results import Run, State, build_traces
 
 if TYPE_CHECKING:
-    from neurosim.engine import Engine, Plan, Recorded
+    from neurosim.engine import Engine, Extension, Plan, Recorded
     from neurosim.engine.build import Factory
 
 Array = np.ndarray
@@ -140,11 +140,11 @@ class Session:
         for name, w in self.net.weights.items():
             values = self.engine.value(projection_group(name), "w")
             if isinstance(w, np.ndarray):
-                self.net.weights[name] = values.reshape(w.shape).copy()
+                w[...] = values.reshape(w.shape)
             else:
-                w.data = values[: w.nnz].copy()
+                w.data[...] = values[: w.nnz]
         for name in self.net.neurons:
-            self.net.biases[name] = self.engine.value(bias_group(name), "w").copy()
+            self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
 
     def run(self, n_steps: int, segment: int) -> bool:
         """One segment; False if Ctrl-C ended it.
@@ -154,6 +154,8 @@ class Session:
         DivergenceError
             The state left its bound.
         """
+        if self.stopped:
+            return False
         before = self.steps
         self.engine.run(n_steps, int(np.random.SeedSequence([self.setting.seed, segment]).generate_state(1)[0]))
         if number := self.engine.counter("diverged"):
@@ -243,6 +245,9 @@ class Session:
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Go on from a checkpoint."""
         state = {k: v for k, v in snapshot.items() if not k.startswith("record.")}
+        expected = self.engine.state()
+        if {k: np.size(v) for k, v in state.items()} != {f"{g}.{v}": a.size for (g, v), a in expected.items()}:
+            raise FileError("the checkpoint's arrays are not those of this model; try it with the model that wrote it")
         self.engine.load({(k.split(".")[0], k.split(".")[1]): v for k, v in state.items()})
         self.recorded = [snapshot[f"record.{i}"] for i in range(len(self.plan.recorded)) if f"record.{i}" in snapshot]
         self.good = self.state()
@@ -264,7 +269,9 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if self.plastic and self.setting.dt < found.step:
+            if not self.plastic and self.setting.dt < found.step:
+                advice = "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
+            elif self.setting.dt < found.step:
                 advice = (
                     f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so "
                     "moving weights are the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later "
@@ -302,8 +309,29 @@ class Session:
             else:
                 values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
         for e in self.setting.extensions:
-            values |= {(e.population, k): np.asarray(v, dtype=float) for k, v in e.parameters.items()}
+            values |= {(e.population, k): v for k, v in self._parameters(e).items()}
         return values
+
+    def _parameters(self, e: Extension) -> dict[str, Array]:
+        """The values of an extension's own parameters, all of them."""
+        from brian2 import Equations
+
+        own = Equations(e.equations) if e.equations.strip() else Equations([])
+        allowed = own.parameter_names | own.diff_eq_names
+        found = {}
+        for name, value in e.parameters.items():
+            if name not in allowed:
+                raise unknown(f"parameter of the extension of {e.population}", name, sorted(allowed))
+            array = np.asarray(value, dtype=float)
+            size = self.engine.network[e.population].variables[name].size
+            if array.size not in (1, size):
+                raise ModelError(
+                    f"{name} of {e.population} has shape {array.shape}; allowed: a number, or {size} of them"
+                )
+            found[name] = array
+        if missing := sorted(own.parameter_names - set(found)):
+            raise ModelError(f"the extension of {e.population} gives no value to {', '.join(missing)}; try parameters=")
+        return found
 
     def _state(self, start: State) -> dict[Key, Array]:
         return {(n, v): getattr(start, v)[n] for n in self.net.neurons for v in ("x", "lam")}
@@ -341,10 +369,10 @@ class Session:
         for variable in self.recording.variables:
             if variable == "w" or variable.startswith("w:"):
                 names = list(self.net.projections) if variable == "w" else [variable[2:]]
-                if names[0] not in self.net.projections:
-                    raise unknown("record, after 'w:'", names[0], self.net.projections)
+                if not names or names[0] not in self.net.projections:
+                    raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
                 sizes = {n: w.size if isinstance(w, np.ndarray) else w.nnz for n, w in self.net.weights.items()}
-                chosen += [Recorded(projection_group(n), "w", tuple(range(sizes[n]))) for n in names]
+                chosen += [Recorded(projection_group(n), "w", tuple(range(sizes[n]))) for n in names if sizes[n]]
                 continue
             found = [n for n in self.net.neurons if variable in plan.variables(n)]
             if not found:

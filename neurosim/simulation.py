@@ -19,7 +19,7 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.engine.plan import Extension, Plan
-from neurosim.errors import DataError, DivergenceError, ModelError, out_of_range, unknown
+from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
@@ -102,6 +102,10 @@ class Simulation:
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         for e in self.extensions:
+            if not isinstance(e, Extension):
+                raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
+            if method == "semi_implicit" and "xi" in e.lam:
+                raise ModelError("noise on lam needs method='euler': semi_implicit steps lam by itself")
             if e.population not in net.neurons:
                 raise unknown("population of an extension", e.population, net.neurons)
         for name in (p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t):
@@ -216,11 +220,11 @@ class Simulation:
             recording=recording,
             auxiliary=getattr(start, "auxiliary", None),
         )
-        parts = 20 if progress and not self._one_segment else 1
+        parts = 20 if progress and not self._one_segment and not self.extensions else 1  # noise is drawn by segment
         complete = True
         with self._guarded(session), bar(progress, "relaxing", steps) as advance:
             session.watch()
-            for number, length in enumerate(split(steps, parts, recording.every)):
+            for number, length in enumerate(split(steps, parts)):
                 complete = session.run(length, number)
                 advance(length, "")
                 if not complete:
@@ -290,9 +294,9 @@ class Simulation:
         rows: list[dict[str, float]] = []
         done = 0
         if resume is not None:
-            done, rows = read_checkpoint(resume, session, self._fingerprint(schedule, clamped, targets))
+            done, rows = read_checkpoint(resume, session, self._fingerprint(schedule, recording, clamped, targets))
         complete = True
-        with self._guarded(session), bar(progress, "training", lesson.total, session.steps) as advance:
+        with self._guarded(session, rows), bar(progress, "training", lesson.total, session.steps) as advance:
             if done == 0 and not lesson.batch:
                 session.watch()
             for number, length in enumerate(lesson.segments(self._one_segment)):
@@ -307,7 +311,7 @@ class Simulation:
                 advance(length, held.say(rows[-1]))
                 if checkpoint is not None and complete:
                     write_checkpoint(
-                        checkpoint, session, number + 1, rows, self._fingerprint(schedule, clamped, targets)
+                        checkpoint, session, number + 1, rows, self._fingerprint(schedule, recording, clamped, targets)
                     )
                 if not complete:
                     break
@@ -354,6 +358,8 @@ class Simulation:
         stride = 1 if every is None else self._steps("every", every)
         if every is not None and abs(stride * self.dt - seconds(every, "every")) > 1e-6 * self.dt:
             raise out_of_range("every", every, f"a multiple of dt = {self.dt:g} s", f"{stride * self.dt:g}")
+        if patterns is not None and not len(patterns):
+            raise out_of_range("patterns", patterns, "at least one pattern, or None for all")
         chosen = range(count) if patterns is None else [whole("patterns", p, 0) for p in patterns]
         return Recording(names, stride, tuple(chosen))
 
@@ -430,8 +436,8 @@ class Simulation:
         logger.info("backend %s: %s", self.backend, self.backend_reason)
 
     @contextmanager
-    def _guarded(self, session: Session) -> Iterator[None]:
-        """A run that diverges hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
+    def _guarded(self, session: Session, rows: list[dict[str, float]] | None = None) -> Iterator[None]:
+        """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
         previous = signal.getsignal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
 
@@ -443,14 +449,20 @@ class Simulation:
             signal.signal(signal.SIGINT, stop)
         try:
             yield
-        except DivergenceError as error:
-            error.run = session.finish(interrupted=True)
+        except NeurosimError as error:
+            run = session.finish(interrupted=True)
+            if isinstance(error, DivergenceError):
+                error.run = run
+            if rows is not None:
+                error.log = Log(history_of(rows), run)
             raise
         finally:
             if main:
-                signal.signal(signal.SIGINT, previous)
+                signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
 
-    def _fingerprint(self, schedule: Any, clamped: Mapping[str, Array], targets: Mapping[str, Array]) -> str:
+    def _fingerprint(
+        self, schedule: Any, recording: Recording, clamped: Mapping[str, Array], targets: Mapping[str, Array]
+    ) -> str:
         """What must be the same for a checkpoint to go on."""
         import hashlib
 
@@ -462,6 +474,7 @@ class Simulation:
             self.net.describe(),
             self.flow.as_dict(),
             repr(schedule),
+            repr(recording),
             self.dt,
             self.method,
             self.seed,

@@ -6,6 +6,8 @@ Above `session`, below `simulation`. Start at `Held`.
 from __future__ import annotations
 
 import json
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neurosim import data, reference
-from neurosim.errors import FileError
+from neurosim.errors import ConvergenceError, DataError, FileError, StabilityWarning
 from neurosim.files import replacing
 from neurosim.network import Network
 from neurosim.reference.adjoint import net_input, sigma
@@ -28,7 +30,9 @@ class Held:
     """Data on which the log's rows are measured."""
 
     def __init__(self, net: Network, X: Any, Y: Any, validation: tuple[Any, Any] | None) -> None:
-        self.net = net
+        self.net, self.warned = net, False
+        if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+            raise DataError(f"validation is a {type(validation).__name__}; allowed: (X, Y)")
         clamped = data.patterns(net, X)
         rows = slice(None, LOOK_AT)
         count = len(next(iter(clamped.values())))
@@ -40,6 +44,16 @@ class Held:
             self.sets["validation_"] = (held, data.targets(net, validation[1], len(next(iter(held.values())))))
 
     def row(self, session: Session) -> dict[str, float]:
+        """One row of the log; a cyclic graph that no longer contracts has no forward pass to measure."""
+        try:
+            return self._measured(session)
+        except ConvergenceError as error:
+            if not self.warned:
+                warnings.warn(f"the log has no loss from here on: {error}", StabilityWarning, stacklevel=2)
+            self.warned = True
+            return {"time": session.time}
+
+    def _measured(self, session: Session) -> dict[str, float]:
         """One row of the log: the forward pass now, and how far the state is from backpropagation's."""
         net, found = self.net, {"time": session.time}
         for prefix, (X, Y) in self.sets.items():
@@ -61,14 +75,20 @@ class Held:
     def say(self, row: Mapping[str, float]) -> str:
         """The row in a few words, for the progress bar."""
         accuracy = row.get("validation_accuracy", row.get("accuracy"))
-        return f"loss {row['loss']:.3g}" + (f", accuracy {accuracy:.1%}" if accuracy is not None else "")
+        return f"loss {row.get('loss', float('nan')):.3g}" + (
+            f", accuracy {accuracy:.1%}" if accuracy is not None else ""
+        )
 
 
 def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
     """The rows of a log as a dataset over time."""
     import xarray as xr
 
-    columns = {k: ("time", [row.get(k, np.nan) for row in rows]) for k in (rows[0] if rows else {}) if k != "time"}
+    columns = {
+        k: ("time", [row.get(k, np.nan) for row in rows])
+        for k in dict.fromkeys(k for row in rows for k in row)
+        if k != "time"
+    }
     history = xr.Dataset(
         columns, {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})}
     )
@@ -121,7 +141,7 @@ def read_checkpoint(path: str | Path, session: Session, model: str) -> tuple[int
         with np.load(path, allow_pickle=False) as stored:
             found = {k: stored[k] for k in stored.files}
         done, rows, written = int(found.pop("_done")), json.loads(str(found.pop("_rows"))), str(found.pop("_model"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise FileError(
             f"{path} is not a checkpoint that can be read ({error}); allowed: a file of train(checkpoint=...)"
         ) from error

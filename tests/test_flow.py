@@ -52,6 +52,14 @@ def test_gains_out_of_range_are_refused(gains: dict) -> None:
         ns.Flow(**gains)
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: ns.Flow.augmented("a"), lambda: ns.Flow.augmented(None), lambda: ns.Flow.rotated("a")]
+)
+def test_presets_refuse_what_is_no_gain(make) -> None:
+    with pytest.raises(ns.ModelError, match=r"flow\.(rho|theta) = .*; allowed: a number >= 0"):
+        make()
+
+
 def test_a_flow_that_would_not_move_is_refused() -> None:
     with pytest.raises(ns.ModelError, match=r"nothing would move; try Flow\.adjoint"):
         ns.Flow(kappa=0, gamma=0)

@@ -87,6 +87,8 @@ def test_a_network_keeps_its_own_weights() -> None:
     (lambda: ns.Population("run", 3), r"population name = 'run'"),
     (lambda: ns.Population("a", 0), r"size of a = 0; allowed: a whole number >= 1"),
     (lambda: ns.Population("a", 2.5), r"size of a = 2.5"),
+    (lambda: ns.Population("transport_forward", 2), r"population name = 'transport_forward'"),
+    (lambda: ns.Population("a", 2, ["tanh"]), r"activation = \['tanh'\]"),
     (lambda: ns.Population("a", 2, "tanhh"), r"did you mean 'tanh'\?"),
     (lambda: ns.Population("a", 2, constraint="lni"), r"constraint of a = 'lni'; allowed: lin; did you mean 'lin'\?"),
     (lambda: ns.Network.mlp([3]), r"at least two layers"),
@@ -112,6 +114,15 @@ def test_a_network_keeps_its_own_weights() -> None:
 def test_a_network_that_cannot_be_is_refused(make, message: str) -> None:
     with pytest.raises(ns.ModelError, match=message):
         make()
+
+
+def test_a_users_own_sparse_matrix_stays_as_it_is() -> None:
+    mine = csr_array((np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 3))
+    net = ns.Network([IN, OUT], [ns.Projection("in", "out", mine)])
+    assert mine.nnz == 3
+    assert np.array_equal(net.weights["in->out"].toarray(), [[3.0, 0, 0], [0, 3.0, 0]])
+    with pytest.raises(ns.ModelError, match="outside the mask"):
+        ns.Network([IN, OUT], [ns.Projection("in", "out", mine, mask=np.zeros((2, 3)))])
 
 
 def test_cycles_are_seen() -> None:

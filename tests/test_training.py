@@ -77,7 +77,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     """Killed after two segments of four, with noise, then resumed: bit for bit the same."""
     net, X, Y = random_problem([4, 5, 2], seed=3, patterns=7)
-    noise = ns.Extension("hidden1", x="0.1*sqrt(2/tau_x)*xi + I/tau_x", equations="dI/dt = (0.1 - I)/(50*second) : 1")
+    drive = "0.1*sqrt(2/tau_x)*xi + (I + 0.5*sin(2*pi*t/(70*ms)))/tau_x"
+    noise = ns.Extension("hidden1", x=drive, equations="dI/dt = (0.1 - I)/(50*second) : 1")
     arguments = {"backend": backend, "extensions": noise, "seed": 5}
     whole, halves = net.copy(), net.copy()
     flow = ns.Flow.augmented(2, tau_w=100 * ms)
@@ -120,6 +121,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     ns.Simulation(net.copy(), ns.Flow.damped()).train(X, Y, schedule, checkpoint=path)
     with pytest.raises(ns.FileError, match="of another model, data set or schedule"):
         ns.Simulation(net, ns.Flow.adjoint()).train(X, Y, schedule, resume=path)
+    written = path.read_bytes()
+    with pytest.raises(ns.FileError, match="of another model, data set or schedule"):
+        ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path, record="x")
+    for damaged in (written[: len(written) // 2], written[:400] + b"\0\1" + written[402:], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ns.FileError, match="is not a checkpoint that can be read"):
+            ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
     path.write_text("nothing of the kind")
     with pytest.raises(ns.FileError, match="is not a checkpoint that can be read"):
         ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
@@ -165,6 +173,25 @@ def test_an_l1_price_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(spars
     exact = Lasso(alpha=0.1, tol=1e-12, max_iter=100_000).fit(X, Y)
     assert_allclose(found, exact.coef_, atol=1e-9)
     assert set(np.flatnonzero(found == 0)) == set(np.flatnonzero(exact.coef_ == 0)) != set()
+
+
+def test_the_users_own_arrays_are_the_weights() -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    w, before = net.weights["input->hidden1"], net.weights["input->hidden1"].copy()
+    ns.Simulation(net, ns.Flow.damped()).train(X, Y, ns.Simultaneous(duration=50 * ms, reports=2))
+    assert net.weights["input->hidden1"] is w
+    assert np.abs(w - before).max() > 1e-4
+
+
+def test_training_that_diverges_keeps_its_log() -> None:
+    net, X, Y = random_problem([4, 5, 2], seed=3)
+    sim = ns.Simulation(net, ns.Flow.augmented(4, tau_lam=10 * ms, tau_w=50 * ms), dt=3.4 * ms)
+    with pytest.warns(ns.StabilityWarning), pytest.raises(ns.DivergenceError) as caught:
+        sim.train(X, Y, ns.Simultaneous(duration=20 * second, reports=2000))
+    log = caught.value.log
+    assert len(log.history.time) >= 1
+    assert log.interrupted
+    assert np.isfinite(log.history.loss.values[0])
 
 
 def test_an_l2_price_is_ridge_regression() -> None:

@@ -99,7 +99,7 @@ class Backward(Step):
 
     def __init__(self, arrays: Arrays, **slot: Any) -> None:
         super().__init__(arrays, **slot)
-        net, groups = arrays.net, arrays.groups
+        net = arrays.net
         self.back = [
             (
                 arrays.units(n, "feedback"),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.engine import brian
-from tests.problems import random_problem
+from tests.problems import random_problem, random_state
 
 BACKENDS = [
     "numpy",
@@ -168,6 +168,67 @@ def test_one_structure_is_compiled_once(tmp_path, monkeypatch: pytest.MonkeyPatc
         same = ns.Simulation(net, flow, backend="numpy").relax(X, Y, duration=duration)
         assert_allclose(run.lam["hidden1"], same.lam["hidden1"], atol=1e-12)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_everything_that_can_be_recorded_is_of_one_moment(backend: str) -> None:
+    """At t = 0, from a random state: what was recorded against the reference."""
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    flow, start = ns.Flow(kappa=0.7, gamma=0.4, rho=1.3), ns.State(*random_state(net, 2, len(X)))
+    names = ("x", "lam", "a", "sigma", "dsigma", "g", "mu", "delta", "feedback", "dL_dx", "h")
+    mine = ns.Extension("hidden1", equations="h = 2*x + lam : 1")
+    sim = ns.Simulation(net, flow, backend=backend, extensions=mine)
+    run = sim.relax(X, Y, duration=3 * ms, start=start, record=names)
+    found = {v: run.traces[v].values[0][:, :3] for v in names}
+    x, lam = start.x["hidden1"], start.lam["hidden1"]
+    a = X @ net.weights["input->hidden1"].T + net.biases["hidden1"]
+    w = net.weights["hidden1->output"]
+    g_out = start.x["output"] - x @ w.T - net.biases["output"]
+    feedback = (start.lam["output"] + flow.rho * g_out) @ w
+    g = x - np.tanh(a)
+    mu, slope = lam + flow.rho * g, 1 - np.tanh(a) ** 2
+    truth = {"x": x, "lam": lam, "a": a, "sigma": np.tanh(a), "dsigma": slope, "g": g, "mu": mu, "delta": slope * mu,
+             "feedback": feedback, "dL_dx": mu - feedback, "h": 2 * x + lam}  # fmt: skip
+    for v in names:
+        assert_allclose(found[v], truth[v], atol=1e-13, err_msg=v)
+
+
+def test_the_users_preferences_are_neither_used_nor_changed() -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    brian2.prefs.core.default_float_dtype = np.float32
+    try:
+        run = ns.Simulation(net, ns.Flow.adjoint(), dt=10 * ms).relax(X, Y, duration=60 * ms)
+        assert brian2.prefs.core.default_float_dtype is np.float32
+    finally:
+        brian2.prefs.core.default_float_dtype = np.float64
+    assert_allclose(run.lam["hidden1"], ns.reference.backprop(net, X, Y).lam["hidden1"], atol=1e-14)
+
+
+@pytest.mark.compiler
+def test_the_cache_forgets_only_its_own(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
+    for i in range(5):
+        (tmp_path / f"thesis_{i}.tex").write_text("ten years of work")
+        (tmp_path / f"{i:024x}").write_text("an old program")
+    (tmp_path / f"{9:024x}").symlink_to("nowhere")
+    brian.trim_cache(keep=2)
+    assert len(list(tmp_path.glob("thesis_*"))) == 5
+    assert len([p for p in tmp_path.iterdir() if len(p.name) == 24 and p.exists()]) == 2
+
+
+@pytest.mark.parametrize(("extension", "message"), [
+    ({"x": "k/tau_x", "equations": "k : 1"}, "gives no value to k"),
+    ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"kk": 1}}, "did you mean 'k'"),
+    ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"k": [1, 2]}}, r"k of hidden1 has shape \(2,\)"),
+    ({"x": "1/(tau_x"}, "an extension does not fit"),
+    ({"equations": "dt : 1"}, "an extension does not fit"),
+    ({"x": "1"}, "an extension does not fit"),
+    ({"parameters": {"kappa": 5}}, "parameter of the extension of hidden1 = 'kappa'"),
+])  # fmt: skip
+def test_an_extension_that_does_not_fit_is_refused_in_words(extension: dict, message: str) -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    with pytest.raises(ns.ModelError, match=message):
+        ns.Simulation(net, ns.Flow.damped(), extensions=ns.Extension("hidden1", **extension)).relax(X, Y, duration=0.01)
 
 
 def test_auto_weighs_the_work_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
