@@ -106,8 +106,12 @@ class Simulation:
                 raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
             if method == "semi_implicit" and "xi" in e.lam:
                 raise ModelError("noise on lam needs method='euler': semi_implicit steps lam by itself")
-            if e.population not in net.neurons:
-                raise unknown("population of an extension", e.population, net.neurons)
+            if e.population not in net.populations:
+                raise unknown("population of an extension", e.population, net.populations)
+            if e.population in net.inputs and (e.x or e.lam):
+                raise ModelError(
+                    f"{e.population} is clamped: an extension can bring equations, but no term for x or lam"
+                )
         for name in (p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t):
             if name not in net.neurons:
                 raise unknown("population of a time constant", name, net.neurons)

@@ -91,8 +91,8 @@ class Engine(ABC):
         own = [("run", "step")]
         own += [(projection_group(n), "w") for n in self.plan.net.projections]
         own += [(bias_group(n), "w") for n in self.plan.net.neurons]
-        for name, p in self.plan.net.populations.items():
-            own += [(name, "x")] if p.clamped else [(name, v) for v in self._state_variables(name)]
+        for name in self.plan.net.populations:
+            own += [(name, v) for v in self._state_variables(name)]
         return {key: self.value(*key).copy() for key in own}
 
     def _state_variables(self, population: str) -> list[str]:

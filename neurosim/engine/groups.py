@@ -120,7 +120,7 @@ class Groups:
         group = NeuronGroup(
             size,
             plan.equations(name),
-            method=None if clamped else (outputs_first if plan.method == "semi_implicit" else "euler"),
+            method=outputs_first if plan.method == "semi_implicit" and not clamped else "euler",
             clock=self.clock,
             name=name,
             namespace={},

@@ -22,6 +22,7 @@ class Extension:
     Parameters
     ----------
     population : str
+        A clamped one takes equations, but has no dx/dt or dlam/dt for a term.
     x, lam : str
         Terms in 1/s added to dx/dt and dlam/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
     equations : str
@@ -78,11 +79,13 @@ class Plan:
 
     def equations(self, population: str) -> str:
         """The equations of one population, as Brian2 gets them."""
-        if self.net.populations[population].clamped:
-            return lagrangian.clamped()
+        return "\n".join([self._text(population), *(f"recorded_{v} : 1" for v in self.copied(population))])
+
+    def _text(self, population: str) -> str:
         own = self.extension(population)
-        text = lagrangian.population(self.net, population, own.x, own.lam, own.equations)
-        return "\n".join([text, *(f"recorded_{v} : 1" for v in self.copied(population))])
+        if self.net.populations[population].clamped:
+            return "\n".join([lagrangian.clamped(), *own.equations.strip().splitlines()])
+        return lagrangian.population(self.net, population, own.x, own.lam, own.equations)
 
     def copied(self, population: str) -> list[str]:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
@@ -94,10 +97,8 @@ class Plan:
         from brian2 import Equations
         from brian2.equations.equations import SUBEXPRESSION
 
-        own = self.extension(population)
-        text = lagrangian.population(self.net, population, own.x, own.lam, own.equations)
         found = {}
-        for e in Equations(text).values():
+        for e in Equations(self._text(population)).values():
             if e.dim.is_dimensionless and "shared" not in e.flags and e.var_type == "float":
                 found[e.varname] = e.type != SUBEXPRESSION or "constant over dt" in e.flags
         return found

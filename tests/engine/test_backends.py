@@ -216,6 +216,18 @@ def test_the_cache_forgets_only_its_own(tmp_path, monkeypatch: pytest.MonkeyPatc
     assert len([p for p in tmp_path.iterdir() if len(p.name) == 24 and p.exists()]) == 2
 
 
+def test_an_input_can_have_equations_of_its_own() -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    drift = ns.Extension("input", equations="dI/dt = (1 - I)/(10*ms) : 1")
+    sim = ns.Simulation(net, ns.Flow.adjoint(), extensions=drift)
+    run = sim.relax(X, Y, duration=50 * ms)
+    assert_allclose(run.auxiliary["input.I"], 1 - 0.9**50, rtol=1e-12)
+    on = sim.relax(X, Y, duration=50 * ms, start=run)
+    assert_allclose(on.auxiliary["input.I"], 1 - 0.9**100, rtol=1e-12)
+    with pytest.raises(ns.ModelError, match="input is clamped: an extension can bring equations, but no term"):
+        ns.Simulation(net, ns.Flow.adjoint(), extensions=ns.Extension("input", x="1/(10*ms)"))
+
+
 @pytest.mark.parametrize(("extension", "message"), [
     ({"x": "k/tau_x", "equations": "k : 1"}, "gives no value to k"),
     ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"kk": 1}}, "did you mean 'k'"),
