@@ -132,7 +132,8 @@ def write_checkpoint(
     """Everything from which training goes on, in place of an earlier checkpoint once it is complete."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         about = {"_done": np.array(done), "_rows": np.array(json.dumps(list(rows))), "_model": np.array(model)}
-        np.savez(file, allow_pickle=False, **session.snapshot(), **about)
+        arrays: Any = {**session.snapshot(), **about}  # Any: a name could be savez's own keyword
+        np.savez(file, **arrays)
 
 
 def read_checkpoint(path: str | Path, session: Session, model: str) -> tuple[int, list[dict[str, float]]]:
