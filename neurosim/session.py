@@ -90,7 +90,7 @@ class Session:
 
         self.setting, self.clamped, self.targets = setting, clamped, targets
         self.net, self.flow, self.recording = setting.net, setting.flow, recording
-        self.count = batch or len(next(iter(clamped.values()), next(iter(start.x.values()))))
+        self.count = batch or len(next(iter(clamped.values())))
         self.plan = engine.Plan(
             self.net,
             self.count,

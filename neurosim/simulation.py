@@ -341,11 +341,7 @@ class Simulation:
     def _read(self, X: Any, Y: Any) -> tuple[dict[str, Array], dict[str, Array], int]:
         self.net.check_parameters()
         clamped = data.patterns(self.net, X)
-        count = (
-            len(next(iter(clamped.values())))
-            if clamped
-            else len(np.atleast_1d(next(iter(Y.values())) if isinstance(Y, Mapping) else Y))
-        )
+        count = len(next(iter(clamped.values())))
         return clamped, data.targets(self.net, Y, count), count
 
     def _steps(self, name: str, time: Any) -> int:
