@@ -225,6 +225,7 @@ class _Reader:
         return value
 
     def combined(self, node: ast.BinOp, left: Any, right: Any) -> Any:
+        """What an operator makes of its two sides."""
         match node.op:
             case ast.Add():
                 return left + right
@@ -244,6 +245,7 @@ class _Reader:
         raise self.refuse(f"{type(node.op).__name__} is not allowed")
 
     def call(self, node: ast.Call, depth: int) -> Any:
+        """A function of `FUNCTIONS`, with as many arguments as it takes."""
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in FUNCTIONS:
             raise self.refuse(f"unknown function {name or ast.unparse(node.func)[:20]!r}")

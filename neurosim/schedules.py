@@ -78,6 +78,7 @@ class Lesson:
 
     @classmethod
     def of(cls, schedule: Simultaneous | Presentations, dt: float, count: int, seed: int) -> Lesson:
+        """A schedule in steps of `dt`, for `count` patterns."""
         if isinstance(schedule, Simultaneous):
             total = max(round(schedule.duration / dt), 1)
             return cls(total, None, min(schedule.reports, total), count, seed)
