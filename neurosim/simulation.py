@@ -152,6 +152,11 @@ class Simulation:
             raise ModelError("sim.network is built by relax or train; to put objects into it before, use sim.add(...)")
         return self._session.engine.network
 
+    @property
+    def loop_time(self) -> float:
+        """Wall-clock seconds that the last run spent stepping, without building, compiling or reading."""
+        return self._session.engine.loop_time if self._session else 0.0
+
     def add(self, factory: Callable[[BrianNetwork], Any]) -> None:
         """Put Brian2 objects of your own into every network that this simulation builds.
 

@@ -121,8 +121,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 os.unlink(temporary)
         trim_cache()
 
-    def execute(self, arguments: list[str]) -> None:
-        """Run the program on `arguments` (``group.variable=value or file``)."""
+    def execute(self, arguments: list[str]) -> float:
+        """Run the program on `arguments` (``group.variable=value or file``); seconds in its loop."""
         previous = prefs.devices.cpp_standalone.run_cmd_unix
         environment = os.environ.get("OPENBLAS_NUM_THREADS")
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -138,6 +138,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 del os.environ["OPENBLAS_NUM_THREADS"]
             else:
                 os.environ["OPENBLAS_NUM_THREADS"] = environment
+        return float(self._last_run_time)
 
     def value(self, variable: Any) -> np.ndarray:
         """What the last run left in an array."""

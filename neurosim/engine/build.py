@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import brian2
@@ -55,12 +56,14 @@ class Engine(ABC):
     ----------
     network : brian2.Network
     plan : Plan
+    loop_time : float
+        Seconds that stepping took, of all segments.
     """
 
     network: BrianNetwork
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        self.plan, self.loop_time = plan, 0.0
 
     @abstractmethod
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
@@ -147,7 +150,9 @@ class RuntimeEngine(Engine):
         with brian.scope(target=self.target), brian.explained(bool(self.plan.extensions)), _quiet():
             if self.random:
                 brian2.seed(seed)
+            begin = perf_counter()
             self.network.run(n_steps * self.plan.dt * second, namespace={})
+            self.loop_time += perf_counter() - begin
         brian.keep_code(self.groups.objects)
 
     def recorded(self) -> list[Array]:
@@ -219,7 +224,7 @@ class StandaloneEngine(Engine):
         self.pending |= {("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", "start"): start}
         self.pending |= {("run", "seed"): seed % 2**31}
         arguments = [self._argument(*item) for item in self.pending.items()]
-        self.device.execute(arguments)
+        self.loop_time += self.device.execute(arguments)
         self.started, self.pending = True, {}
 
     def _everything(self) -> dict[tuple[str, str], Array]:
