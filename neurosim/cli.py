@@ -6,11 +6,13 @@ neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +24,7 @@ from neurosim.errors import ConvergenceError, DivergenceError, FileError, Neuros
 
 if TYPE_CHECKING:
     from neurosim.datasets import Data
+    from neurosim.engine.cache import Entry
     from neurosim.modelfile import ModelFile
     from neurosim.network import Network
     from neurosim.results import Log, Run
@@ -164,6 +167,61 @@ def models() -> None:
 
     for name, path in modelfile.built_in().items():
         typer.echo(f"{name:12}{modelfile.headline(path.read_text(encoding='utf-8'))}")
+
+
+@app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them all.")] = False,
+    trim: Annotated[bool, typer.Option("--trim", help="Remove those used longest ago, down to the limit.")] = False,
+) -> None:
+    """Show the compiled programs that are kept for the next run of the same model, or remove them.
+
+    They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE, else 1 GB. No
+    program that is running is harmed.
+    """
+    kept = _program_cache()
+    folder, limit, before = kept.directory(), kept.limit(), kept.entries()
+    if clear or trim:
+        freed = kept.clear() if clear else kept.trim()
+        typer.echo(f"{len(before) - len(kept.entries())} removed, {_bytes(freed)} freed")
+        return
+    size = sum(entry.size for entry in before)
+    typer.echo(f"{folder}: {len(before)} programs, {_bytes(size)} of at most {_bytes(limit)}")
+    if before:
+        _print_entries(before)
+
+
+def _program_cache() -> Any:
+    """`neurosim.engine.cache` without its package, which imports Brian2: a second or two for a list of files."""
+    name = "neurosim_engine_cache"
+    spec = spec_from_file_location(name, Path(__file__).with_name("engine") / "cache.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = module_from_spec(spec)  # where its dataclass looks up its annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def _print_entries(entries: Sequence[Entry]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("program", "size", "last used", box=SIMPLE_HEAD)
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        table.add_row(Text(entry.about), Text(_bytes(entry.size), no_wrap=True), Text(used, no_wrap=True))
+    Console().print(table)
+
+
+def _bytes(count: float) -> str:
+    """Three digits and a unit: 144 kB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -> list[str]:

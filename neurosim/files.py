@@ -55,22 +55,46 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
     try:
-        if target.is_dir():
-            raise FileError(f"{path} cannot be written: it is a folder; try {Path(path) / 'run.nc'}")
-        temporary.touch(exist_ok=False)  # an unwritable folder is told before the work, not after it
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
+        with writing(path):
+            if target.is_dir():
+                raise FileError(f"{path} cannot be written: it is a folder; try {Path(path) / 'run.nc'}")
+            temporary.touch(exist_ok=False)  # an unwritable folder is told before the work, not after it
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: AnyPath) -> Iterator[None]:
+    """What the system refuses in this block is a `FileError` in words."""
+    try:
+        yield
     except FileError:
         raise
     except OSError as error:
         raise _not_written(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Damage that is met in this block is a `FileError`; HDF5 and zarr report it in many ways."""
+    try:
+        yield
+    except (ImportError, FileError):
+        raise
+    except MemoryError as error:
+        raise FileError(
+            f"{path} does not fit into memory ({path.stat().st_size} bytes on disk); "
+            f"try a larger machine or xarray.open_dataset, which reads piece by piece"
+        ) from error
+    except Exception as error:
+        raise _damaged(path, error) from error
 
 
 def _not_written(path: AnyPath, error: OSError) -> FileError:
@@ -105,10 +129,10 @@ def save(result: Run | Log, path: AnyPath) -> None:
         raise TypeError(f"result is a {type(result).__name__}; allowed: Run, Log")
     run = result.run if isinstance(result, Log) else result
     root = result.history if isinstance(result, Log) else run.traces
-    attributes = _file_attributes("log" if isinstance(result, Log) else "run")
+    attributes = file_attributes("log" if isinstance(result, Log) else "run")
     groups: dict[str | None, xr.Dataset] = {
         None: (xr.Dataset() if root is None else root).assign_attrs(attributes),
-        "run": _run_to_dataset(run),
+        "run": run_to_dataset(run),
     }
     if isinstance(result, Log) and run.traces is not None:
         groups["traces"] = run.traces
@@ -120,33 +144,30 @@ def save(result: Run | Log, path: AnyPath) -> None:
 def load(path: AnyPath) -> Run | Log:
     """The run or the log that `save` wrote; the same numbers, bit by bit.
 
+    The folder of a recording is a run too, with traces that stay on disk until they are used.
+
     Raises
     ------
     FileError
-        A file that is missing, unreadable, cut short, not neurosim's, or of a newer format; says which and
-        what to try. Nothing in a file is ever executed.
+        A file that is missing, unreadable, cut short, not neurosim's, or of a newer format; a recording
+        whose run is not over. Says which and what to try. Nothing in a file is ever executed.
     """
     path = Path(path)
+    if path.is_dir():
+        from neurosim.recording import load_run
+
+        return load_run(path)
     kind = _check_file(path)
-    try:
+    with reading(path):
         root = _read(path, None)
-        for key in _file_attributes(kind):
+        for key in file_attributes(kind):
             del root.attrs[key]
         stored = _read(path, "run")
         has_traces = bool(stored.attrs["has_traces"])
         if kind == "log":
-            run = _run_from_dataset(stored, _read(path, "traces") if has_traces else None)
+            run = run_from_dataset(stored, _read(path, "traces") if has_traces else None)
             return Log(root, run)
-        return _run_from_dataset(stored, root if has_traces else None)
-    except ImportError:
-        raise
-    except MemoryError as error:
-        raise FileError(
-            f"{path} does not fit into memory ({path.stat().st_size} bytes on disk); "
-            f"try a larger machine or xarray.open_dataset, which reads piece by piece"
-        ) from error
-    except Exception as error:  # HDF5 reports damage as OSError, KeyError, RuntimeError or ValueError
-        raise _damaged(path, error) from error
+        return run_from_dataset(stored, root if has_traces else None)
 
 
 def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
@@ -170,7 +191,8 @@ def _read(path: Path, group: str | None) -> xr.Dataset:
     return dataset.drop_encoding()
 
 
-def _file_attributes(kind: str) -> dict[str, Any]:
+def file_attributes(kind: str) -> dict[str, Any]:
+    """What every file and store of ours says of itself."""
     from neurosim import __version__
 
     return {"neurosim_format": FORMAT, "neurosim_kind": kind, "neurosim_version": __version__}
@@ -188,25 +210,35 @@ def _check_file(path: Path) -> str:
     if start != HDF5:
         found = "a classic netCDF file" if start.startswith(b"CDF") else f"no netCDF-4 file (it begins {start!r})"
         raise FileError(f"{path} is {found}; allowed: a file that neurosim.save wrote")
-    try:
-        with h5netcdf.File(path, "r") as file:
-            attributes = {key: file.attrs[key] for key in file.attrs if key.startswith("neurosim_")}
-    except ImportError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
-    version, kind = attributes.get("neurosim_format"), attributes.get("neurosim_kind")
-    if version is None or kind not in ("run", "log"):
+    with reading(path), h5netcdf.File(path, "r") as file:
+        attributes = {key: file.attrs[key] for key in file.attrs if key.startswith("neurosim_")}
+    kind = attributes.get("neurosim_kind")
+    if attributes.get("neurosim_format") is None or kind not in ("run", "log"):
         raise FileError(
             f"{path} is an HDF5 or netCDF file, but not one that neurosim.save wrote; "
             f"try xarray.open_dataset({str(path)!r})"
         )
+    check_format(path, attributes)
+    return str(kind)
+
+
+def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
+    """A `FileError` for what a newer neurosim wrote."""
+    version = attributes.get("neurosim_format")
     if not isinstance(version, int | np.integer) or version > FORMAT:
         raise FileError(
             f"{path} has format {version}, written by neurosim {attributes.get('neurosim_version')}; "
             f"allowed: up to {FORMAT}; try a newer neurosim"
         )
-    return str(kind)
+
+
+def missing(path: Path) -> FileError:
+    """The one form in which a path that is not there is refused, with the nearest name that is."""
+    folder = path.parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    near = get_close_matches(path.name, names, n=1)
+    hint = f"did you mean {str(folder / near[0])!r}?" if near else f"try another path than {str(path.absolute())!r}"
+    return FileError(f"{path} does not exist; {hint}")
 
 
 def _check_readable(path: Path) -> None:
@@ -216,11 +248,7 @@ def _check_readable(path: Path) -> None:
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError as error:
-        folder = path.parent
-        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-        near = get_close_matches(path.name, names, n=1)
-        hint = f"did you mean {str(folder / near[0])!r}?" if near else f"try another path than {str(path.absolute())!r}"
-        raise FileError(f"{path} does not exist; {hint}") from error
+        raise missing(path) from error
     except FileError:
         raise
     except OSError as error:
@@ -236,7 +264,7 @@ def _damaged(path: Path, error: Exception) -> FileError:
     )
 
 
-def _run_to_dataset(run: Run) -> xr.Dataset:
+def run_to_dataset(run: Run) -> xr.Dataset:
     """Everything of a run but its traces: ``X.population``, ``lam.population``, parameters, auxiliary arrays."""
     import xarray as xr
 
@@ -259,7 +287,8 @@ def _run_to_dataset(run: Run) -> xr.Dataset:
     return xr.Dataset(variables, attrs=attributes)
 
 
-def _run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
+def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
+    """The run that `run_to_dataset` took apart, with its traces."""
     model = json.loads(stored.attrs["model"])
     arrays = {str(name): np.ascontiguousarray(variable.values) for name, variable in stored.data_vars.items()}
     keys = {key: arrays[parameter_name(key)] for key in _parameter_keys(model["network"])}

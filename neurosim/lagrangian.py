@@ -64,13 +64,14 @@ def clamped() -> str:
     return "x : 1"
 
 
-def multiplier_update(net: Network, name: str, lam_term: str = "") -> str:
-    """One explicit step of the multipliers alone, after the outputs moved (``semi_implicit``).
+def leak(net: Network, name: str) -> dict[str, str]:
+    """The linear leaks of a population's neurons and multiplier units, 1/s: minus d(dx/dt)/dx, d(dlam/dt)/dlam.
 
-    The new violation is read from a net input `a` that was sent again.
+    What a loss adds counts where it is linear (`mse`).
     """
-    sigma = expressions.activation(net.populations[name].activation).sigma
-    return f"sigma = {sigma}\nlam = lam + dt*((kappa*g - gamma*dL_dx)/tau_lam{_plus(lam_term)})"
+    loss = net.losses.get(name)
+    pull = f" + {float(loss.weight)!r}" if loss is not None and loss.kind == "mse" else ""
+    return {"x": f"(kappa*(rho{pull}) + gamma)/tau_x", "lam": "gamma/tau_lam"}
 
 
 def projection(q: Projection) -> str:

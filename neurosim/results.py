@@ -7,7 +7,7 @@ model. Start at `Run`; `build_traces` is how its traces are made, `files` is the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ VARIABLES = {  # long name of what can be recorded, all of unit 1
     "delta": "message sent back through the incoming synapses",
     "w": "synaptic weight",
 }
+OWN = ("time", "pattern", "unit", "population", "index", "synapse", "projection", "post", "pre", "w", "run")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class Run:
     auxiliary: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
+    def settled(self) -> bool:
+        """Whether the run stopped because nothing changed any more (``relax(settle=...)``)."""
+        return bool(self.settings.get("settled", False))
+
+    @property
     def state(self) -> State:
         """The final outputs and multipliers."""
         return State(self.x, self.lam)
@@ -113,6 +119,7 @@ def build_traces(
     recorded: Mapping[str, Mapping[str, Array]],
     *,
     pattern: Sequence[int] | Array = (),
+    units: Mapping[str, Sequence[int] | Array] | None = None,
     weights: Mapping[str, Array] | None = None,
     synapses: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> xr.Dataset:
@@ -131,6 +138,8 @@ def build_traces(
         Such as x, lam, g, a, delta. Units of a population that a variable leaves out are NaN.
     pattern : (pattern,) of int
         Which patterns of the batch were recorded.
+    units : {population: (units,) of int}, optional
+        Index of the recorded units; by default all of the population.
     weights : {projection: (time, synapses)}, unit 1, optional
     synapses : {projection: (post, pre)}, optional
         Index of the recorded synapses; by default all of the projection, row by row.
@@ -152,15 +161,63 @@ def build_traces(
 
     times, pattern = np.asarray(times, dtype=float), np.asarray(pattern, dtype=int)
     variables: dict[str, Any] = {}
-    seconds = {"units": "s", "long_name": "time"}
-    coordinates: dict[str, Any] = {"time": ("time", times, seconds)}
+    coordinates = time_coordinate(times)
     if recorded:
-        coordinates["pattern"] = ("pattern", pattern, {"long_name": "index in the batch"})
-        variables |= _unit_traces(net, recorded, (len(times), len(pattern)), coordinates)
+        variables |= _unit_traces(net, recorded, len(times), pattern, units or {}, coordinates)
     if weights:
         variables |= _synapse_traces(net, weights, synapses or {}, len(times), coordinates)
     variables |= {parameter_name(key): value for key, value in parameter_variables(net).items()}
     return xr.Dataset(variables, coordinates, {"model": model_json(net, flow, settings)})
+
+
+def time_coordinate(times: Array) -> dict[str, Any]:
+    """The coordinate of every trace, s."""
+    return {"time": ("time", times, {"units": "s", "long_name": "time"})}
+
+
+def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, Any]:
+    """Coordinates of traces over (time, pattern, unit), from the recorded units of every population."""
+    sizes = [len(chosen) for chosen in units.values()]
+    return {
+        "pattern": ("pattern", pattern, {"long_name": "index in the batch"}),
+        "population": ("unit", np.repeat(np.array(list(units), dtype=str), sizes)),
+        "index": ("unit", np.concatenate([np.arange(0), *units.values()])),
+    }
+
+
+def synapse_coordinates(synapses: Mapping[str, tuple[Array, Array]]) -> dict[str, Any]:
+    """Coordinates of traces over (time, synapse), from (post, pre) of the recorded synapses of every projection."""
+    names = np.repeat(np.array(list(synapses), dtype=str), [len(post) for post, _ in synapses.values()])
+    ends = {end: np.concatenate([pair[i] for pair in synapses.values()]) for i, end in enumerate(("post", "pre"))}
+    return {"projection": ("synapse", names)} | {end: ("synapse", index) for end, index in ends.items()}
+
+
+def chosen_units(
+    net: Network, recorded: Mapping[str, Collection[str]], units: Mapping[str, Sequence[int] | Array]
+) -> dict[str, Array]:
+    """Index of the recorded units of every population that some variable has; all that `units` does not name.
+
+    Raises
+    ------
+    DataError
+        A population that the network does not have, a unit that the population does not have, a variable
+        with a name that traces and files use themselves.
+    """
+    for variable, populations in recorded.items():
+        if variable in OWN:
+            raise DataError(f"trace of {variable!r}; allowed: any name but {', '.join(OWN)}; try to rename it")
+        for name in populations:
+            if name not in net.populations:
+                raise DataError(str(unknown(f"population of the trace of {variable}", name, net.populations)))
+    for name, chosen in units.items():
+        if name not in net.populations:
+            raise DataError(str(unknown("population of the recorded units", name, net.populations)))
+        size, index = net.populations[name].size, np.asarray(chosen)
+        whole = index.ndim == 1 and (index.dtype.kind in "iu" or not index.size)
+        if not whole or not ((index >= 0) & (index < size)).all():
+            raise DataError(f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}")
+    present = [n for n in net.populations if any(n in populations for populations in recorded.values())]
+    return {n: np.asarray(units[n] if n in units else np.arange(net.populations[n].size), dtype=int) for n in present}
 
 
 def synapses(weights: Any) -> tuple[Array, Array]:
@@ -172,30 +229,28 @@ def synapses(weights: Any) -> tuple[Array, Array]:
 
 
 def _unit_traces(
-    net: Network, recorded: Mapping[str, Mapping[str, Array]], shape: tuple[int, int], coordinates: dict[str, Any]
+    net: Network,
+    recorded: Mapping[str, Mapping[str, Array]],
+    n_times: int,
+    pattern: Array,
+    units: Mapping[str, Sequence[int] | Array],
+    coordinates: dict[str, Any],
 ) -> dict[str, Any]:
-    for variable, by_population in recorded.items():
-        for name, values in by_population.items():
-            if name not in net.populations:
-                raise DataError(str(unknown(f"population of the trace of {variable}", name, net.populations)))
-            allowed = (*shape, net.populations[name].size)
-            if np.shape(values) != allowed:
-                raise DataError(
-                    f"trace of {variable} in {name} has shape {np.shape(values)}; "
-                    f"allowed: (time, pattern, units) = {allowed}"
-                )
-    present = [n for n in net.populations if any(n in by_population for by_population in recorded.values())]
-    sizes = [net.populations[n].size for n in present]
-    ends = np.cumsum(sizes)
-    coordinates["population"] = ("unit", np.repeat(np.array(present, dtype=str), sizes))
-    coordinates["index"] = ("unit", np.concatenate([np.arange(s) for s in sizes]) if sizes else np.arange(0))
+    index = chosen_units(net, recorded, units)
+    coordinates |= unit_coordinates(pattern, index)
+    ends = dict(zip(index, np.cumsum([len(chosen) for chosen in index.values()]), strict=True))
     variables = {}
     for variable, by_population in recorded.items():
-        values = np.full((*shape, sum(sizes)), np.nan)
-        for name, size, end in zip(present, sizes, ends, strict=True):
-            if name in by_population:
-                values[..., end - size : end] = by_population[name]
-        variables[variable] = (("time", "pattern", "unit"), values, _attributes(variable))
+        values = np.full((n_times, len(pattern), sum(map(len, index.values()))), np.nan)
+        for name, part in by_population.items():
+            allowed = (n_times, len(pattern), len(index[name]))
+            if np.shape(part) != allowed:
+                raise DataError(
+                    f"trace of {variable} in {name} has shape {np.shape(part)}; "
+                    f"allowed: (time, pattern, units) = {allowed}"
+                )
+            values[..., ends[name] - allowed[-1] : ends[name]] = part
+        variables[variable] = (("time", "pattern", "unit"), values, attributes(variable))
     return variables
 
 
@@ -206,26 +261,36 @@ def _synapse_traces(
     n_times: int,
     coordinates: dict[str, Any],
 ) -> dict[str, Any]:
-    posts, pres = [], []
+    ends = recorded_synapses(net, weights, chosen)
     for name, values in weights.items():
+        allowed = (n_times, len(ends[name][0]))
+        if np.shape(values) != allowed:
+            raise DataError(
+                f"trace of the weights of {name} has shape {np.shape(values)}; allowed: (time, synapses) = {allowed}"
+            )
+    coordinates |= synapse_coordinates(ends)
+    return {"w": (("time", "synapse"), np.concatenate(list(weights.values()), axis=1, dtype=float), attributes("w"))}
+
+
+def recorded_synapses(
+    net: Network, projections: Collection[str], chosen: Mapping[str, tuple[Array, Array]]
+) -> dict[str, tuple[Array, Array]]:
+    """(post, pre) of the recorded synapses of these projections; all of those that `chosen` does not name.
+
+    Raises
+    ------
+    DataError
+        A projection that the network does not have.
+    """
+    for name in projections:
         if name not in net.projections:
             raise DataError(str(unknown("projection of a trace of weights", name, net.projections)))
-        post, pre = chosen[name] if name in chosen else synapses(net.weights[name])
-        if np.shape(values) != (n_times, len(post)):
-            raise DataError(
-                f"trace of the weights of {name} has shape {np.shape(values)}; "
-                f"allowed: (time, synapses) = {(n_times, len(post))}"
-            )
-        posts.append(np.asarray(post, dtype=int))
-        pres.append(np.asarray(pre, dtype=int))
-    names = np.repeat(np.array(list(weights), dtype=str), [len(post) for post in posts])
-    coordinates["projection"] = ("synapse", names)
-    coordinates["post"] = ("synapse", np.concatenate(posts))
-    coordinates["pre"] = ("synapse", np.concatenate(pres))
-    return {"w": (("time", "synapse"), np.concatenate(list(weights.values()), axis=1, dtype=float), _attributes("w"))}
+    pairs = {name: chosen[name] if name in chosen else synapses(net.weights[name]) for name in projections}
+    return {name: (np.asarray(post, dtype=int), np.asarray(pre, dtype=int)) for name, (post, pre) in pairs.items()}
 
 
-def _attributes(variable: str) -> dict[str, str]:
+def attributes(variable: str) -> dict[str, str]:
+    """Unit and long name of what is recorded."""
     return {"units": "1", "long_name": VARIABLES[variable]} if variable in VARIABLES else {"long_name": variable}
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import guard
+from neurosim import guard, recording
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
@@ -23,7 +25,8 @@ from neurosim.results import Run, State, build_traces
 
 if TYPE_CHECKING:
     from neurosim.engine import Engine, Extension, Plan, Recorded
-    from neurosim.engine.build import Factory
+    from neurosim.engine.engine import Factory
+    from neurosim.recording import Store
 
 Array = np.ndarray
 Key = tuple[str, str]
@@ -45,17 +48,35 @@ class Setting:
     backend: str
     seed: int
     extensions: tuple[Any, ...]
+    threads: int = 1
+    precision: str = "float64"
+    shortcuts: bool = True
     factories: Sequence[Factory] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run records: variables, every how many steps, of which patterns."""
+    """What a run records: variables, every how many steps, of which patterns and units; where to, if not in memory."""
 
     variables: tuple[str, ...] = ()
     every: int = 1
     patterns: tuple[int, ...] = ()
+    units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    stream: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How a run is stepped where it is not as the simulation says: adaptive ticks, the rate at which it is at rest.
+
+    `settle` is max |tau dz/dt| over outputs and multipliers; `tolerance` is of one adaptive step, absolute and
+    relative; `tick` (s) is the adaptive step's longest.
+    """
+
+    settle: float = 0.0
+    tolerance: float | None = None
+    tick: float = 0.0
 
 
 class Session:
@@ -83,24 +104,33 @@ class Session:
         *,
         plastic: bool,
         recording: Recording,
+        steps: int,
         batch: int | None = None,
         auxiliary: Mapping[str, Array] | None = None,
+        stepping: Stepping | None = None,
     ) -> None:
         from neurosim import engine
 
+        self.stepping = stepping or Stepping()
+        self.adaptive = self.stepping.tolerance is not None
+        self.dt = self.stepping.tick if self.adaptive else setting.dt
         self.setting, self.clamped, self.targets = setting, clamped, targets
         self.net, self.flow, self.recording = setting.net, setting.flow, recording
         self.count = batch or len(next(iter(clamped.values())))
         self.plan = engine.Plan(
             self.net,
             self.count,
-            setting.dt,
-            setting.method,
+            self.dt,
+            "adaptive" if self.adaptive else setting.method,
             presentation=batch is not None,
             extensions=setting.extensions,
+            precision=setting.precision,
+            settles=self.stepping.settle > 0,
+            shortcuts=setting.shortcuts and not setting.factories,
         )
-        self.plan = self._with_recording(self.plan)
-        self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories)
+        self.store: Store | None = None
+        self.plan = replace(self.plan, recorded=tuple(self._recorded(self.plan, steps)))
+        self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories, setting.threads)
         self.recorded: list[Array] = []
         self.warned = False
         self.stopped, self.plastic = False, plastic
@@ -120,7 +150,9 @@ class Session:
     @property
     def time(self) -> float:
         """Simulated time since the start, s."""
-        return self.steps * self.setting.dt
+        if self.adaptive:
+            return float(self.engine.value("run", "elapsed")[0])
+        return self.steps * self.dt
 
     def state(self) -> State:
         """Outputs and multipliers as they stand."""
@@ -161,7 +193,12 @@ class Session:
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.good = self.state()
-        return self.steps - before >= n_steps and not self.stopped
+        return (self.steps - before >= n_steps or self.settled) and not self.stopped
+
+    @property
+    def settled(self) -> bool:
+        """Nothing changes any more, as `Stepping.settle` says."""
+        return bool(self.engine.counter("settled"))
 
     def stop(self) -> None:
         """End the segment that runs now as soon as may be; a compiled program ends it by the same Ctrl-C."""
@@ -177,7 +214,7 @@ class Session:
 
     def watch(self) -> float:
         """The largest stable Euler step here, s; warns once where dt is beyond it."""
-        if self.setting.method != "euler":
+        if self.plan.method != "euler":
             return float("nan")
         clamped, targets = self.batch()
         state, rows = self.good, np.unique(np.linspace(0, self.count - 1, GUARD_PATTERNS).astype(int))
@@ -196,7 +233,7 @@ class Session:
         """All that the engine holds, as a run."""
         state = self.state()
         clamped, targets = self.batch()
-        return Run(
+        run = Run(
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
@@ -204,43 +241,51 @@ class Session:
             Y=targets,
             x=dict(state.x),
             lam=dict(state.lam),
-            traces=self.traces(),
+            traces=None if self.store else self.traces(),
             time=self.time,
-            steps=self.steps,
+            steps=self.engine.counter("accepted") if self.adaptive else self.steps,
             interrupted=interrupted,
             auxiliary=self._auxiliary(),
         )
+        if self.store is None:
+            return run
+        self.store.finish(run, self.engine.samples)
+        return replace(run, traces=recording.load_run(self.store.path).traces)
 
     def traces(self) -> Any:
         """What was recorded, or None."""
         if not self.recording.variables:
             return None
-        arrays = [np.concatenate(parts) if parts else np.empty((0, 0)) for parts in self._parts()]
-        length = min(len(a) for a in arrays)
         units: dict[str, dict[str, Array]] = {}
         weights: dict[str, Array] = {}
-        names = {n.replace("->", "_to_"): n for n in self.net.projections}
-        for r, values in zip(self.plan.recorded, arrays, strict=True):
-            if r.variable == "w" and r.group in names:
-                weights[names[r.group]] = values[:length]
-            else:
-                shape = (length, len(self.recording.patterns), self.net.populations[r.group].size)
-                units.setdefault(r.variable, {})[r.group] = values[:length].reshape(shape)
-        times = np.arange(length) * self.recording.every * self.setting.dt
+        patterns, samples = len(self.recording.patterns), self.engine.samples
+        for r, values in zip(self.plan.recorded, self._rows(), strict=True):
+            for part in r.parts:
+                own = values[:, part.position]
+                if r.variable == "w":
+                    weights[part.name] = own
+                else:
+                    units.setdefault(r.variable, {})[part.name] = own.reshape(
+                        samples, patterns, own.shape[1] // patterns
+                    )
         return build_traces(
             self.net,
             self.flow,
             self._settings(),
-            times,
+            self._times(samples),
             units,
             pattern=self.recording.patterns,
+            units=self.recording.units,
             weights=weights or None,
         )
+
+    def _times(self, samples: int) -> Array:
+        return np.arange(samples) * (self.recording.every * self.dt)
 
     def snapshot(self) -> dict[str, Array]:
         """Every array from which the run can go on, for a checkpoint."""
         kept = {f"{group}.{variable}": value for (group, variable), value in self.engine.state().items()}
-        return kept | {f"record.{i}": np.concatenate(p) for i, p in enumerate(self._parts()) if p}
+        return kept | {f"record.{i}": rows for i, rows in enumerate(self._rows())}
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Go on from a checkpoint."""
@@ -253,12 +298,22 @@ class Session:
         self.good = self.state()
 
     def _settings(self) -> dict[str, Any]:
-        chosen = {"backend": self.setting.backend, "plastic": self.plastic, "duration": self.time}
+        chosen: dict[str, Any] = {"backend": self.setting.backend, "plastic": self.plastic, "duration": self.time}
+        if self.stepping.settle:
+            chosen |= {"settle": self.stepping.settle, "settled": self.settled}
+        if self.adaptive:
+            chosen |= {
+                "method": "adaptive",
+                "tolerance": self.stepping.tolerance,
+                "evaluations": self.engine.counter("evaluations"),
+            }
         return {**self.setting.described, **chosen}
 
-    def _parts(self) -> list[list[Array]]:
-        new = self.engine.recorded()
-        return [[*([self.recorded[i]] if self.recorded else []), a] for i, a in enumerate(new)]
+    def _rows(self) -> list[Array]:
+        """(samples, entries) of every recorded variable since the start."""
+        first, last = self.engine.first_sample, self.engine.samples
+        new = [self.engine.recorded(i, first, last) for i in range(len(self.plan.recorded))]
+        return [np.concatenate(pair) for pair in zip(self.recorded, new, strict=True)] if self.recorded else new
 
     def _diverged(self, population: str) -> DivergenceError:
         found = None
@@ -293,6 +348,10 @@ class Session:
             ("run", "plastic"): int(plastic),
             ("run", "bound"): bound,
             ("run", "record_steps"): self.recording.every,
+            ("run", "settle"): self.stepping.settle,
+            ("run", "tolerance"): self.stepping.tolerance or 0.0,
+            ("run", "step_size"): min(self.setting.dt, self.dt),
+            ("run", "residual"): np.inf,
         }
         flow = self.flow
         for n in self.net.neurons:
@@ -353,34 +412,44 @@ class Session:
                 found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1).copy()
         return found
 
-    def _with_recording(self, plan: Plan) -> Plan:
-        from dataclasses import replace
-
-        return replace(plan, recorded=tuple(self._recorded(plan)))
-
-    def _recorded(self, plan: Plan) -> list[Recorded]:
+    def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:
         from neurosim.engine import Recorded
-        from neurosim.engine.plan import projection_group
 
-        chosen = []
-        wrong = [p for p in self.recording.patterns if not 0 <= p < self.count]
+        chosen = self.recording
+        if not chosen.variables:
+            return []
+        wrong = [p for p in chosen.patterns if not 0 <= p < self.count]
         if wrong:
             raise ModelError(f"patterns = {wrong[0]!r}; allowed: 0 to {self.count - 1}, those simulated at once")
+        variables, weights = self._variables(plan)
+        if chosen.stream is not None:
+            self.store = store = recording.Store(
+                chosen.stream, self.net, self.flow, self.setting.described, self._times(-(-steps // chosen.every)), variables,
+                pattern=chosen.patterns, units=chosen.units, weights=weights, dtype=plan.precision,
+            )  # fmt: skip
+            return [
+                Recorded(
+                    v, tuple(parts), store.sizes[v], 1 if v == "w" else 2, store.rows, store.folders[v],
+                    partial(store.write, v),
+                )
+                for v, parts in store.layout.items()
+            ]  # fmt: skip
+        sizes, layout = recording.layout(self.net, variables, chosen.patterns, chosen.units, weights)
+        return [Recorded(v, tuple(parts), sizes[v]) for v, parts in layout.items()]
+
+    def _variables(self, plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
+        """Populations that have each recorded variable, and projections whose weights are recorded."""
+        variables: dict[str, list[str]] = {}
+        weights: list[str] = []
         for variable in self.recording.variables:
             if variable == "w" or variable.startswith("w:"):
                 names = list(self.net.projections) if variable == "w" else [variable[2:]]
                 if not names or names[0] not in self.net.projections:
                     raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
-                sizes = {n: w.size if isinstance(w, np.ndarray) else w.nnz for n, w in self.net.weights.items()}
-                chosen += [Recorded(projection_group(n), "w", tuple(range(sizes[n]))) for n in names if sizes[n]]
+                weights += [n for n in names if n not in weights]
                 continue
-            found = [n for n in self.net.neurons if variable in plan.variables(n)]
-            if not found:
-                names = sorted({v for n in self.net.neurons for v in plan.variables(n)})
-                raise unknown("record", variable, [*names, "w", "w:pre->post"])
-            for n in found:
-                size = self.net.populations[n].size
-                chosen.append(
-                    Recorded(n, variable, tuple(k * size + i for k in self.recording.patterns for i in range(size)))
-                )
-        return chosen
+            variables[variable] = [n for n in self.net.neurons if variable in plan.variables(n)]
+            if not variables[variable]:
+                known = sorted({v for n in self.net.neurons for v in plan.variables(n)})
+                raise unknown("record", variable, [*known, "w", "w:pre->post"])
+        return variables, weights

@@ -25,7 +25,7 @@ from neurosim.flow import Flow, seconds
 from neurosim.network import Network
 from neurosim.results import Log, Run, State
 from neurosim.schedules import Lesson, Presentations, Simultaneous, split, whole
-from neurosim.session import Recording, Session, Setting
+from neurosim.session import Recording, Session, Setting, Stepping
 from neurosim.training import Held, bar, history_of, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BACKENDS = ("auto", "numpy", "cython", "standalone")
-METHODS = ("euler", "semi_implicit")
+METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
+PRECISIONS = ("float64", "float32")
+LONGEST_TICK = 10  # times the slowest neuron: how long an adaptive run goes without looking up
 TRANSPORTS = ("dense",)
 WORTH_COMPILING = 5.0  # s of NumPy work from which a compiler's 3 s pay
 
@@ -53,14 +55,22 @@ class Simulation:
     dt : time
         Step; a `StabilityWarning` names the bound where it is too long.
     method : str
-        "euler", or "semi_implicit": multipliers read the new violation, which keeps an undamped saddle
-        bounded.
+        "euler"; "semi_implicit": multipliers read the new violation, which keeps an undamped saddle
+        bounded; "exponential_euler": exact in the linear leak of neurons and multiplier units; "heun" and
+        "rk4": orders 2 and 4, messages recomputed at every stage.
     backend : str
         "numpy", "cython", "standalone" (C++), or "auto": by the amount of work; `backend_reason` says why.
     seed : int
         Of noise and of the order of presentations.
     extensions : Extension or sequence of Extension
         Terms and equations of a user's own.
+    threads : int
+        Of the products of whole batches (BLAS); one pattern at a time does not profit.
+    precision : "float64" or "float32"
+        Of outputs, multipliers and weights while they flow.
+    shortcuts : bool
+        Leave out work whose result is known, such as the first product of an input that stands still; exact
+        to rounding. Off where objects of your own are added.
 
     Attributes
     ----------
@@ -86,6 +96,9 @@ class Simulation:
         backend: str = "auto",
         seed: int = 0,
         extensions: Extension | Sequence[Extension] = (),
+        threads: int = 1,
+        precision: str = "float64",
+        shortcuts: bool = True,
     ) -> None:
         if not isinstance(net, Network):
             raise ModelError(f"net is a {type(net).__name__}; allowed: a Network, e.g. Network.mlp([64, 32, 10])")
@@ -95,17 +108,19 @@ class Simulation:
             ("transport", transport, TRANSPORTS),
             ("method", method, METHODS),
             ("backend", backend, BACKENDS),
+            ("precision", precision, PRECISIONS),
         ):
             if value not in allowed:
                 raise unknown(name, value, allowed)
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
+        self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         for e in self.extensions:
             if not isinstance(e, Extension):
                 raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
-            if method == "semi_implicit" and "xi" in e.lam:
-                raise ModelError("noise on lam needs method='euler': semi_implicit steps lam by itself")
+            if method in ("heun", "rk4") and _noisy(e):
+                raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
             if e.population not in net.populations:
                 raise unknown("population of an extension", e.population, net.populations)
             if e.population in net.inputs and (e.x or e.lam):
@@ -182,6 +197,11 @@ class Simulation:
         every: Any = None,
         start: Any = "zero",
         patterns: Sequence[int] | None = None,
+        units: Mapping[str, Sequence[int]] | None = None,
+        stream: str | Path | None = None,
+        adaptive: bool = False,
+        tolerance: float = 1e-6,
+        settle: float | None = None,
         progress: bool = False,
     ) -> Run:
         """Let outputs and multipliers flow with the weights fixed.
@@ -201,6 +221,18 @@ class Simulation:
             x = lam = 0; x of the forward pass and lam = 0; or what another run left.
         patterns : sequence of int, optional
             Which patterns are recorded; all by default.
+        units : {population: sequence of int}, optional
+            Which units are recorded; all by default.
+        stream : path, optional
+            A folder (zarr) into which what is recorded goes while the run goes on, in place of memory;
+            `neurosim.recording.read_traces` and `xarray.open_zarr` read it meanwhile.
+        adaptive : bool
+            Steps of Dormand-Prince 5(4) as long as `tolerance` allows, of the whole coupled state; `dt` is
+            only the first.
+        tolerance : float
+            Error of one adaptive step, absolute and relative.
+        settle : float, optional
+            Stop once max |tau dz/dt| over all outputs and multipliers is below it (`run.settled`).
         progress : bool
             A bar with the time left, on standard error.
 
@@ -218,8 +250,8 @@ class Simulation:
             With the time, the population and what would hold.
         """
         clamped, targets, count = self._read(X, Y)
-        steps = self._steps("duration", duration)
-        recording = self._recording(record, every, patterns, count)
+        steps, stepping = self._stepping(duration, every, bool(record), adaptive, tolerance, settle)
+        recording = self._recording(record, every, patterns, count, units, stream, stepping)
         session = self._open(
             clamped,
             targets,
@@ -228,6 +260,7 @@ class Simulation:
             plastic=False,
             recording=recording,
             auxiliary=getattr(start, "auxiliary", None),
+            stepping=stepping,
         )
         parts = 20 if progress and not self._one_segment and not self.extensions else 1  # noise is drawn by segment
         complete = True
@@ -236,7 +269,7 @@ class Simulation:
             for number, length in enumerate(split(steps, parts)):
                 complete = session.run(length, number)
                 advance(length, "")
-                if not complete:
+                if not complete or session.settled:
                     break
             else:
                 session.watch()
@@ -252,6 +285,8 @@ class Simulation:
         record: str | Iterable[str] = (),
         every: Any = None,
         patterns: Sequence[int] | None = None,
+        units: Mapping[str, Sequence[int]] | None = None,
+        stream: str | Path | None = None,
         start: Any = "zero",
         progress: bool = False,
         checkpoint: str | Path | None = None,
@@ -261,7 +296,7 @@ class Simulation:
 
         Parameters
         ----------
-        X, Y, record, every, patterns, start, progress
+        X, Y, record, every, patterns, units, stream, start, progress
             As in `relax`; `start` and `patterns` are of the patterns simulated at once.
         schedule : Simultaneous or Presentations
         validation : (X, Y), optional
@@ -284,11 +319,13 @@ class Simulation:
             raise ModelError(f"schedule = {schedule!r}; allowed: Simultaneous(...) or Presentations(...)")
         if not self.net.losses:
             raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
+        if stream is not None and (checkpoint is not None or resume is not None):
+            raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, X, Y, validation)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         at_once = lesson.batch or count
-        recording = self._recording(record, every, patterns, at_once)
+        recording = self._recording(record, every, patterns, at_once, units, stream)
         first = {n: v[lesson.order(0)[:at_once]] for n, v in clamped.items()} if lesson.batch else clamped
         session = self._open(
             clamped,
@@ -356,17 +393,45 @@ class Simulation:
             raise out_of_range(name, time, f"at least one step, dt = {self.dt:g} s")
         return steps
 
+    def _stepping(
+        self, duration: Any, every: Any, records: bool, adaptive: bool, tolerance: float, settle: float | None
+    ) -> tuple[int, Stepping]:
+        """Steps of a relaxation and how they are taken; an adaptive one is counted in ticks."""
+        rest = 0.0 if settle is None else _positive("settle", settle)
+        if not adaptive:
+            return self._steps("duration", duration), Stepping(rest)
+        if any(_noisy(e) for e in self.extensions):
+            raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
+        whole_time = seconds(duration, "duration")
+        tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
+        if records:
+            tick = self.dt if every is None else seconds(every, "every")
+        ticks = max(round(whole_time / tick), 1) if records else max(-int(-whole_time // tick), 1)
+        return ticks, Stepping(rest, _positive("tolerance", tolerance), tick if records else whole_time / ticks)
+
     def _recording(
-        self, record: str | Iterable[str], every: Any, patterns: Sequence[int] | None, count: int
+        self,
+        record: str | Iterable[str],
+        every: Any,
+        patterns: Sequence[int] | None,
+        count: int,
+        units: Mapping[str, Sequence[int]] | None = None,
+        stream: str | Path | None = None,
+        stepping: Stepping | None = None,
     ) -> Recording:
         names = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
-        stride = 1 if every is None else self._steps("every", every)
-        if every is not None and abs(stride * self.dt - seconds(every, "every")) > 1e-6 * self.dt:
-            raise out_of_range("every", every, f"a multiple of dt = {self.dt:g} s", f"{stride * self.dt:g}")
+        if stream is not None and not names:
+            raise ModelError(f"stream = {str(stream)!r}, but nothing is recorded; try record=('x', 'lam')")
+        stride = 1
+        if every is not None and (stepping is None or stepping.tolerance is None):
+            stride = self._steps("every", every)
+            if abs(stride * self.dt - seconds(every, "every")) > 1e-6 * self.dt:
+                raise out_of_range("every", every, f"a multiple of dt = {self.dt:g} s", f"{stride * self.dt:g}")
         if patterns is not None and not len(patterns):
             raise out_of_range("patterns", patterns, "at least one pattern, or None for all")
         chosen = range(count) if patterns is None else [whole("patterns", p, 0) for p in patterns]
-        return Recording(names, stride, tuple(chosen))
+        kept = {n: tuple(whole("units", i, 0) for i in own) for n, own in (units or {}).items()}
+        return Recording(names, stride, tuple(chosen), kept, None if stream is None else Path(stream))
 
     def _start(self, start: Any, clamped: Mapping[str, Array], count: int) -> State:
         zero = {n: np.zeros((count, self.net.populations[n].size)) for n in self.net.neurons}
@@ -400,22 +465,24 @@ class Simulation:
         recording: Recording,
         lesson: Lesson | None = None,
         auxiliary: Mapping[str, Array] | None = None,
+        stepping: Stepping | None = None,
     ) -> Session:
         batch = lesson.batch if lesson else None
         self._choose(steps, batch or len(next(iter(start.x.values()))))
         self._session = Session(
             Setting(
                 self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
-                tuple(self._factories), self._described(),
+                self.threads, self.precision, self.shortcuts, tuple(self._factories), self._described(),
             ),
-            clamped, targets, start, plastic=plastic, recording=recording, batch=batch, auxiliary=auxiliary,
+            clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
+            auxiliary=auxiliary, stepping=stepping,
         )  # fmt: skip
         return self._session
 
     def _described(self) -> dict[str, Any]:
         return {
             "dt": self.dt, "method": self.method, "transport": self.transport, "seed": self.seed,
-            "backend_reason": self.backend_reason,
+            "backend_reason": self.backend_reason, "precision": self.precision,
             "extensions": [
                 f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
             ],
@@ -482,7 +549,18 @@ class Simulation:
             repr(recording),
             self.dt,
             self.method,
+            self.precision,
             self.seed,
             repr(self.extensions),
         ]
         return digest.hexdigest() + json.dumps(model, default=str)
+
+
+def _noisy(extension: Extension) -> bool:
+    return "xi" in f"{extension.x} {extension.lam} {extension.equations}"
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+        raise out_of_range(name, value, "a number > 0", "1e-6")
+    return float(value)

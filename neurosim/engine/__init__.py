@@ -3,7 +3,8 @@
 Nothing above this floor knows Brian2 objects. Start at `build`.
 """
 
-from neurosim.engine.build import Engine, build
+from neurosim.engine.build import build
+from neurosim.engine.engine import Engine
 from neurosim.engine.plan import Extension, Plan, Recorded
 
 __all__ = ["Engine", "Extension", "Plan", "Recorded", "build"]

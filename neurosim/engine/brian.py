@@ -20,15 +20,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from brian2 import prefs
+from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.core.base import BrianObjectException
 from brian2.core.clocks import Clock
+from brian2.core.variables import Variables
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
@@ -37,6 +39,7 @@ from brian2.groups.group import CodeRunner, Group
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
 
+from neurosim.engine.text import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
@@ -121,11 +124,11 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 os.unlink(temporary)
         trim_cache()
 
-    def execute(self, arguments: list[str]) -> float:
+    def execute(self, arguments: list[str], threads: int = 1) -> float:
         """Run the program on `arguments` (``group.variable=value or file``); seconds in its loop."""
         previous = prefs.devices.cpp_standalone.run_cmd_unix
         environment = os.environ.get("OPENBLAS_NUM_THREADS")
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
         prefs.devices.cpp_standalone.run_cmd_unix = str(self.program)
         try:
             with LOCK:
@@ -151,15 +154,17 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 
     add_to_magic_network = False
 
-    def __init__(self, group: Group, template: str, *, when: str, order: int, needed: list[str], **kwds: Any) -> None:
+    def __init__(
+        self, group: Group, template: str, *, when: str, order: int, code: str | dict[str, str] = "", **kwds: Any
+    ) -> None:
         super().__init__(
             group,
             template,
+            code=code,
             clock=group.clock,
             when=when,
             order=order,
             name=f"{group.name}_{template}",
-            needed_variables=needed,
             template_kwds=kwds,
             check_units=False,
             codeobj_class=CodeObject,
@@ -167,12 +172,12 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def scope(device: Device | None = None, target: str = "numpy") -> Iterator[None]:
+def scope(device: Device | None = None, target: str = "numpy", precision: str = "float64") -> Iterator[None]:
     """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
     LOCK.acquire()
     own = {
         "codegen.target": prefs.codegen.target if device is not None else target,
-        "core.default_float_dtype": np.float64,
+        "core.default_float_dtype": np.dtype(precision).type,
         "devices.cpp_standalone.openmp_threads": 0,
     }
     kept = {name: prefs[name] for name in own}
@@ -224,9 +229,20 @@ def quick_run() -> Iterator[None]:
         gc.unfreeze()
 
 
-def rename(brian_object: Any, name: str) -> None:
-    """Give an object that Brian2 named with a running number a name that is always the same."""
-    brian_object._name = name
+def code_object(group: Group, statements: Iterable[tuple[str, str]], dt: float, run: Group) -> Callable[[], None]:
+    """Statements on a group's variables as one code object of the current target."""
+    more = Variables(None, default_index="0")
+    more.add_constant(LENGTH, value=dt)
+    more.add_reference(MOMENT, run, MOMENT, index="0")
+    made: Callable[[], None] = create_runner_codeobj(
+        group,
+        "\n".join(f"{target} = {expression}" for target, expression in statements),
+        "stateupdate",
+        {},
+        check_units=False,
+        additional_variables=more,
+    )
+    return made
 
 
 def adopt(network: Any) -> None:
@@ -305,7 +321,7 @@ def _one_unit(directory: Path, device: Device) -> str:
     text = "".join(f"#include <{h}>\n" for h in headers.split())
     text += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
     text += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    text += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n'
+    text += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n#include "ns_present.h"\n#include "ns_record.h"\n'
     text += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
     for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):
         parts = [code.name, *(f"{block}_{code.name}" for block in code.before_after_blocks)]

@@ -9,19 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from brian2 import Equations, NeuronGroup
+from brian2 import NeuronGroup
 from brian2.core.base import BrianObject
 from brian2.core.clocks import Clock
 from brian2.core.variables import Variables
-from brian2.equations.equations import PARAMETER, SingleEquation
-from brian2.groups.group import CodeRunner, Group
-from brian2.stateupdaters.explicit import euler
+from brian2.groups.group import Group
 from brian2.units import second
-from brian2.units.fundamentalunits import DIMENSIONLESS
 
-from neurosim import lagrangian
-from neurosim.engine.brian import rename
-from neurosim.engine.plan import Plan, bias_group, projection_group
+from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
+from neurosim.engine.text import LENGTH, MOMENT
 from neurosim.errors import ModelError
 
 
@@ -43,6 +39,7 @@ class Synapses(Group):  # type: ignore[misc]
         self.variables.add_array("tau_w", size=1, scalar=True, dimensions=second.dim)
         for price in ("l1", "l2"):
             self.variables.add_array(price, size=1, scalar=True)
+        self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
         if rows:
             self.variables.add_array("row", size=rows + 1, dtype=np.int32)
             self.variables.add_array("col", size=size, dtype=np.int32)
@@ -57,7 +54,13 @@ class Counters(Group):  # type: ignore[misc]
     """What a run counts and is told: steps, the gate of plasticity, the bound of the state."""
 
     add_to_magic_network = False
-    WHOLE = ("step", "ticks", "n_steps", "first_step", "present_steps", "gate_steps", "record_steps")
+    WHOLE = (
+        "step", "ticks", "n_steps", "first_step", "present_steps", "gate_steps", "record_steps",
+        "evaluations", "accepted",
+    )  # fmt: skip
+    FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
+    TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size")
+    NUMBERS = ("bound", "settle", "tolerance", "residual")
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(name="run", clock=clock, when="groups")
@@ -65,10 +68,11 @@ class Counters(Group):  # type: ignore[misc]
         self.variables.add_constant("N", 1)
         for name in self.WHOLE:
             self.variables.add_array(name, size=1, scalar=True, dtype=np.int64)
-        for name in ("plastic", "diverged", "seed"):
+        for name in self.FLAGS:
             self.variables.add_array(name, size=1, scalar=True, dtype=np.int32)
-        for name in ("bound", "start"):
-            self.variables.add_array(name, size=1, scalar=True)
+        for name in (*self.TIMES, *self.NUMBERS):
+            self.variables.add_array(name, size=1, scalar=True, dtype=np.float64)
+        self.variables.add_array(LENGTH, size=1, scalar=True)  # dt in the precision of the state
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
@@ -104,9 +108,6 @@ class Groups:
         self.objects: list[BrianObject] = [
             self.counters, *self.populations.values(), *self.synapses.values(), *self.biases.values()
         ]  # fmt: skip
-        if plan.method == "semi_implicit":
-            self.objects += [self._multipliers(n) for n in net.neurons]
-        self.objects += [self._copies(n) for n in net.neurons if plan.copied(n)]
         names = [each.name for o in self.objects for each in (o, *o.contained_objects)]
         if len(set(names)) < len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
@@ -114,49 +115,15 @@ class Groups:
         self.by_name: dict[str, Group] = {o.name: o for o in self.objects if isinstance(o, Group)}
 
     def _population(self, name: str) -> NeuronGroup:
+        """A population whose equations are there to be read and set; its steps are the engine's."""
         plan = self.plan
         size = plan.net.populations[name].size * plan.patterns
-        clamped = plan.net.populations[name].clamped
-        group = NeuronGroup(
-            size,
-            plan.equations(name),
-            method=outputs_first if plan.method == "semi_implicit" and not clamped else "euler",
-            clock=self.clock,
-            name=name,
-            namespace={},
-        )
+        group = NeuronGroup(size, plan.equations(name), method="euler", clock=self.clock, name=name, namespace={})
         group.add_to_magic_network = False
-        if not clamped:
-            rename(group.subexpression_updater, f"{name}_messages")
+        for own in group.contained_objects:
+            own.active = False
+        if plan.settles or plan.method in STAGED:
+            for variable in group.equations.diff_eq_names:
+                shared = group.variables[variable].scalar
+                group.variables.add_array(f"rate_{variable}", size=1 if shared else size, scalar=shared)
         return group
-
-    def _copies(self, name: str) -> CodeRunner:
-        """Values for the recorder that no array holds, evaluated after all messages of the step came in."""
-        code = "\n".join(f"recorded_{v} = {v}" for v in self.plan.copied(name))
-        return self._runner(name, "copies", code, when="start", order=-30)
-
-    def _multipliers(self, name: str) -> CodeRunner:
-        """The second half of a semi-implicit step, after the net inputs were sent again."""
-        code = lagrangian.multiplier_update(self.plan.net, name, self.plan.extension(name).lam)
-        return self._runner(name, "multipliers", code, when="synapses", order=1)
-
-    def _runner(self, population: str, what: str, code: str, *, when: str, order: int) -> CodeRunner:
-        runner = CodeRunner(
-            self.populations[population],
-            "stateupdate",
-            code=code,
-            clock=self.clock,
-            when=when,
-            order=order,
-            name=f"{population}_{what}",
-            check_units=False,
-        )
-        runner.add_to_magic_network = False
-        return runner
-
-
-def outputs_first(equations: Equations, variables: Any, method_options: Any = None) -> str:
-    """Explicit Euler of everything but the multipliers, as a Brian2 state update method."""
-    rest = [e for e in equations.values() if e.varname != "lam"]
-    code: str = euler(Equations([*rest, SingleEquation(PARAMETER, "lam", DIMENSIONLESS)]), variables, method_options)
-    return code

@@ -6,13 +6,26 @@ plans that are equal need one build.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from neurosim import expressions, lagrangian
 from neurosim.errors import out_of_range
 from neurosim.network import Network
 
-GUARD_EVERY = 10  # steps between two looks for a state that left its bound
+if TYPE_CHECKING:
+    from neurosim.engine.text import Text
+    from neurosim.recording import Part
+
+Array = np.ndarray
+
+GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
+METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive")
+STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
 
 
 @dataclass(frozen=True)
@@ -44,18 +57,30 @@ class Extension:
                 raise out_of_range(f"{key} of an extension", getattr(self, key), "text in Brian2's notation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recorded:
-    """One recorded variable: which entries of which group's array."""
+    """One recorded variable; a sample is a row of `size` numbers."""
 
-    group: str
     variable: str
-    indices: tuple[int, ...]
+    parts: tuple[Part, ...]
+    size: int
+    dimensions: int = 2  # of a sample, as it is kept
+    rows: int = 1024  # samples a file
+    folder: Path | None = None  # of a compiled program's files; a temporary one if None
+    write: Callable[[int, Array], None] | None = None  # takes rows from a number on, in place of memory
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The structure of one Brian2 network, for `patterns` patterns at once."""
+    """The structure of one Brian2 network, for `patterns` patterns at once.
+
+    Attributes
+    ----------
+    settles : bool
+        Whether the run looks for the moment from which nothing changes any more.
+    shortcuts : bool
+        Whether work whose result is known is left out: products of clamped inputs, messages nobody reads.
+    """
 
     net: Network
     patterns: int
@@ -64,6 +89,9 @@ class Plan:
     presentation: bool = False
     extensions: tuple[Extension, ...] = ()
     recorded: tuple[Recorded, ...] = ()
+    precision: str = "float64"
+    settles: bool = False
+    shortcuts: bool = True
 
     def extension(self, population: str) -> Extension:
         """All extensions of one population as one."""
@@ -89,7 +117,7 @@ class Plan:
 
     def copied(self, population: str) -> list[str]:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
-        names = {r.variable for r in self.recorded if r.group == population}
+        names = {r.variable for r in self.recorded for part in r.parts if part.name == population}
         return sorted(v for v in names if not self.variables(population)[v])
 
     def variables(self, population: str) -> dict[str, bool]:
@@ -103,11 +131,28 @@ class Plan:
                 found[e.varname] = e.type != SUBEXPRESSION or "constant over dt" in e.flags
         return found
 
-    def array_name(self, recorded: Recorded) -> str:
+    def array_name(self, group: str, variable: str) -> str:
         """The array that holds a recorded variable."""
-        if recorded.group not in self.net.populations or self.variables(recorded.group)[recorded.variable]:
-            return recorded.variable
-        return f"recorded_{recorded.variable}"
+        if group not in self.net.populations or self.variables(group)[variable]:
+            return variable
+        return f"recorded_{variable}"
+
+    def records(self, variable: str) -> bool:
+        """Whether this variable is recorded anywhere."""
+        return any(r.variable == variable for r in self.recorded)
+
+    def text(self, population: str) -> Text:
+        """The equations of one population taken apart."""
+        from neurosim.engine.text import take_apart
+
+        return take_apart(self._text(population))
+
+    def late_is_read(self, population: str) -> bool:
+        """Whether messages of outputs and multipliers have a reader while weights rest."""
+        if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in self.net.incoming(population)):
+            return True
+        text = self.text(population)
+        return any(text.reads(n) or self.records(n) for n, _ in text.late)
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -1,39 +1,74 @@
 // The products of a projection. Weights are W (M postsynaptic, N presynaptic), row by row, stored once;
 // x is (K patterns, N), a and delta are (K, M), feedback is (K, N). K = 1: loops with sizes known to the
-// compiler; more: OpenBLAS where it is linked, loops elsewhere. Sparse weights: compressed rows.
+// compiler; more: OpenBLAS where it is linked, or loops where those are faster. Sparse: compressed rows.
 #ifndef NS_KERNELS_H
 #define NS_KERNELS_H
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#ifdef NS_BLAS
-extern "C" void scipy_cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, double alpha,
-                                  const double* a, int lda, const double* b, int ldb, double beta, double* c, int ldc);
-#endif
+#include <cstring>
 #define NS_R __restrict
 namespace ns {
 
-// a = b for every pattern
-template <int K, int M> inline void start(const double* NS_R b, double* NS_R a) {
+#ifdef NS_BLAS
+extern "C" void scipy_cblas_dgemm(int, int, int, int, int, int, double, const double*, int, const double*, int, double,
+                                  double*, int);
+extern "C" void scipy_cblas_sgemm(int, int, int, int, int, int, float, const float*, int, const float*, int, float,
+                                  float*, int);
+const int NO = 111, YES = 112;  // transposed?
+inline void gemm(int ta, int tb, int m, int n, int k, double alpha, const double* a, int lda, const double* b, int ldb,
+                 double beta, double* c, int ldc) {
+    scipy_cblas_dgemm(101, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+inline void gemm(int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb,
+                 float beta, float* c, int ldc) {
+    scipy_cblas_sgemm(101, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+#endif
+
+// memory of one program, shared by its code objects, by number
+template <class T, int ID, size_t SIZE> inline T* buffer() {
+    alignas(64) static T data[SIZE];
+    return data;
+}
+// state of one program: 1 until it is changed
+template <int ID> inline int& flag() {
+    static int value = 1;
+    return value;
+}
+template <int ID> inline double& scale() {
+    static double value = 1;
+    return value;
+}
+
+// y = s y + h x
+template <class T> inline void blend(size_t n, T s, T h, const T* NS_R x, T* NS_R y) {
+    _Pragma("GCC ivdep")
+    for (size_t i = 0; i < n; i++) y[i] = s * y[i] + h * x[i];
+}
+
+// a = b for every pattern, plus what clamped inputs send where that is kept
+template <int K, int M, class T> inline void start(const T* NS_R b, T* NS_R a) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i];
 }
+template <int K, int M, class T> inline void start(const T* NS_R b, const T* NS_R drive, T* NS_R a) {
+    for (int k = 0; k < K; k++)
+        for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i] + drive[(size_t)k * M + i];
+}
 
 // a += x W^T
-template <int K, int M, int N> inline void forward(const double* NS_R W, const double* NS_R x, double* NS_R a) {
+template <int K, int M, int N, class T> inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a) {
 #ifdef NS_BLAS
-    if (K > 1) {
-        scipy_cblas_dgemm(101, 111, 112, K, M, N, 1.0, x, N, W, N, 1.0, a, M);
-        return;
-    }
+    if (K > 1) return gemm(NO, YES, K, M, N, T(1), x, N, W, N, T(1), a, M);
 #endif
     for (int k = 0; k < K; k++) {
-        const double* NS_R xk = x + (size_t)k * N;
-        double* NS_R ak = a + (size_t)k * M;
+        const T* NS_R xk = x + (size_t)k * N;
+        T* NS_R ak = a + (size_t)k * M;
         int i = 0;
         for (; i + 4 <= M; i += 4) {  // four rows at once: x is read once for all
-            const double *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N, *NS_R w2 = w1 + N, *NS_R w3 = w2 + N;
-            double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+            const T *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N, *NS_R w2 = w1 + N, *NS_R w3 = w2 + N;
+            T s0 = 0, s1 = 0, s2 = 0, s3 = 0;
             for (int j = 0; j < N; j++) {
                 s0 += w0[j] * xk[j];
                 s1 += w1[j] * xk[j];
@@ -46,105 +81,170 @@ template <int K, int M, int N> inline void forward(const double* NS_R W, const d
             ak[i + 3] += s3;
         }
         for (; i < M; i++) {
-            double s = 0;
+            T s = 0;
             for (int j = 0; j < N; j++) s += W[(size_t)i * N + j] * xk[j];
             ak[i] += s;
         }
     }
 }
 
-// feedback += delta W
-template <int K, int M, int N> inline void backward(const double* NS_R W, const double* NS_R d, double* NS_R f) {
+// feedback (+)= delta W
+template <int K, int M, int N, bool ADD, class T> inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f) {
 #ifdef NS_BLAS
-    if (K > 1) {
-        scipy_cblas_dgemm(101, 111, 111, K, N, M, 1.0, d, M, W, N, 1.0, f, N);
-        return;
-    }
+    if (K > 1) return gemm(NO, NO, K, N, M, T(1), d, M, W, N, T(ADD), f, N);
 #endif
+    if (!ADD) std::memset(f, 0, (size_t)K * N * sizeof(T));
+    for (int k = 0; k < K; k++) {
+        T* NS_R fk = f + (size_t)k * N;
+        int i = 0;
+        for (; i + 2 <= M; i += 2) {
+            const T *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N;
+            const T d0 = d[(size_t)k * M + i], d1 = d[(size_t)k * M + i + 1];
+            for (int j = 0; j < N; j++) fk[j] += w0[j] * d0 + w1[j] * d1;
+        }
+        for (; i < M; i++) {
+            const T* NS_R w = W + (size_t)i * N;
+            const T di = d[(size_t)k * M + i];
+            for (int j = 0; j < N; j++) fk[j] += w[j] * di;
+        }
+    }
+}
+
+// both for one pattern in one pass over the weights: feedback (+)= delta W, then W = s W + h delta x^T
+template <int M, int N, bool ADD, class T>
+inline void backward_and_learn(T* NS_R W, const T* NS_R d, const T* NS_R x, T* NS_R f, T s, T h) {
+    if (!ADD) std::memset(f, 0, N * sizeof(T));
+    int i = 0;
+    for (; i + 2 <= M; i += 2) {
+        T *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N;
+        const T d0 = d[i], d1 = d[i + 1], c0 = h * d0, c1 = h * d1;
+        for (int j = 0; j < N; j++) {
+            f[j] += w0[j] * d0 + w1[j] * d1;
+            w0[j] = s * w0[j] + c0 * x[j];
+            w1[j] = s * w1[j] + c1 * x[j];
+        }
+    }
+    for (; i < M; i++) {
+        T* NS_R w = W + (size_t)i * N;
+        const T di = d[i], c = h * di;
+        for (int j = 0; j < N; j++) {
+            f[j] += w[j] * di;
+            w[j] = s * w[j] + c * x[j];
+        }
+    }
+}
+
+// W = s W + h delta^T x
+template <int K, int M, int N, class T> inline void outer(T* NS_R W, const T* NS_R d, const T* NS_R x, T s, T h) {
+#ifdef NS_BLAS
+    if (K > 1) return gemm(YES, NO, M, N, K, h, d, M, x, N, s, W, N);
+#endif
+    if (s != 1)
+        for (size_t p = 0; p < (size_t)M * N; p++) W[p] *= s;
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) {
-            const double* NS_R w = W + (size_t)i * N;
-            const double di = d[(size_t)k * M + i];
-            for (int j = 0; j < N; j++) f[(size_t)k * N + j] += w[j] * di;
+            T* NS_R w = W + (size_t)i * N;
+            const T c = h * d[(size_t)k * M + i];
+            for (int j = 0; j < N; j++) w[j] += c * x[(size_t)k * N + j];
         }
 }
 
-// W += h (delta^T x - price_l2 W), where h already holds the mean over the batch; shrink = h l1, proximal
-template <int K, int M, int N>
-inline void learn(double* NS_R W, const double* NS_R d, const double* NS_R x, double h, double decay, double shrink) {
-    if (decay != 0)
-        for (size_t s = 0; s < (size_t)M * N; s++) W[s] *= 1 - decay;
-#ifdef NS_BLAS
-    if (K > 1) {
-        scipy_cblas_dgemm(101, 112, 111, M, N, K, h, d, M, x, N, 1.0, W, N);
-    } else
-#endif
-        for (int k = 0; k < K; k++)
-            for (int i = 0; i < M; i++) {
-                double* NS_R w = W + (size_t)i * N;
-                const double c = h * d[(size_t)k * M + i];
-                for (int j = 0; j < N; j++) w[j] += c * x[(size_t)k * N + j];
-            }
-    if (shrink != 0)
-        for (size_t s = 0; s < (size_t)M * N; s++) {
-            const double size = std::fabs(W[s]) - shrink;
-            W[s] = size > 0 ? std::copysign(size, W[s]) : 0.0;
+// w = sign(w) max(|w| - size, 0): the proximal step of an L1 price
+template <class T> inline void shrink(size_t n, T* NS_R w, T size) {
+    if (size != 0)
+        for (size_t p = 0; p < n; p++) {
+            const T left = std::fabs(w[p]) - size;
+            w[p] = left > 0 ? std::copysign(left, w[p]) : T(0);
         }
 }
 
-// b += h delta, summed over the batch
-template <int K, int M> inline void learn_bias(double* NS_R b, const double* NS_R d, double h) {
+// b = s b + h delta, summed over the batch
+template <int K, int M, class T> inline void outer_bias(T* NS_R b, const T* NS_R d, T s, T h) {
+    if (s != 1)
+        for (int i = 0; i < M; i++) b[i] *= s;
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) b[i] += h * d[(size_t)k * M + i];
 }
 
-// the same three products on compressed rows
-template <int K, int M, int N>
-inline void forward_rows(const double* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const double* NS_R x,
-                         double* NS_R a) {
+// the same products on compressed rows
+template <int K, int M, int N, class T>
+inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R x,
+                         T* NS_R a) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) {
-            double s = 0;
+            T s = 0;
             for (int p = row[i]; p < row[i + 1]; p++) s += w[p] * x[(size_t)k * N + col[p]];
             a[(size_t)k * M + i] += s;
         }
 }
-template <int K, int M, int N>
-inline void backward_rows(const double* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const double* NS_R d,
-                          double* NS_R f) {
+template <int K, int M, int N, class T>
+inline void backward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R d,
+                          T* NS_R f) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++)
             for (int p = row[i]; p < row[i + 1]; p++) f[(size_t)k * N + col[p]] += w[p] * d[(size_t)k * M + i];
 }
-template <int K, int M, int N>
-inline void learn_rows(double* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const double* NS_R d,
-                       const double* NS_R x, double h, double decay, double shrink) {
+template <int K, int M, int N, class T>
+inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R d, const T* NS_R x,
+                       T s, T h) {
     for (int i = 0; i < M; i++)
         for (int p = row[i]; p < row[i + 1]; p++) {
-            double s = 0;
-            for (int k = 0; k < K; k++) s += d[(size_t)k * M + i] * x[(size_t)k * N + col[p]];
-            const double moved = w[p] * (1 - decay) + h * s, size = std::fabs(moved) - shrink;
-            w[p] = shrink == 0 ? moved : size > 0 ? std::copysign(size, moved) : 0.0;
+            T sum = 0;
+            for (int k = 0; k < K; k++) sum += d[(size_t)k * M + i] * x[(size_t)k * N + col[p]];
+            w[p] = s * w[p] + h * sum;
         }
 }
 
-// log sum_j exp(x_j) of each pattern, given to each of its units
-template <int K, int M> inline void log_partition(const double* NS_R x, double* NS_R z) {
+// G = x x^T, of all pairs of patterns
+template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
+#ifdef NS_BLAS
+    if (K > 1) return gemm(NO, YES, K, K, N, T(1), x, N, x, N, T(0), G, K);
+#endif
+    for (int k = 0; k < K; k++)
+        for (int l = 0; l < K; l++) {
+            T s = 0;
+            for (int j = 0; j < N; j++) s += x[(size_t)k * N + j] * x[(size_t)l * N + j];
+            G[(size_t)k * K + l] = s;
+        }
+}
+
+// drive = s drive + h G delta: what W x becomes when W = s W + h delta^T x and x stands still
+template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {
+#ifdef NS_BLAS
+    if (K > 1) return gemm(NO, NO, K, M, K, h, G, K, d, M, s, drive, M);
+#endif
     for (int k = 0; k < K; k++) {
-        const double* NS_R xk = x + (size_t)k * M;
-        double top = xk[0], sum = 0;
+        T* NS_R out = drive + (size_t)k * M;
+        for (int i = 0; i < M; i++) out[i] *= s;
+        for (int l = 0; l < K; l++)
+            for (int i = 0; i < M; i++) out[i] += h * G[(size_t)k * K + l] * d[(size_t)l * M + i];
+    }
+}
+
+// log sum_j exp(x_j) of each pattern, given to each of its units
+template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* NS_R z) {
+    for (int k = 0; k < K; k++) {
+        const T* NS_R xk = x + (size_t)k * M;
+        T top = xk[0], sum = 0;
         for (int i = 1; i < M; i++) top = xk[i] > top ? xk[i] : top;
         for (int i = 0; i < M; i++) sum += std::exp(xk[i] - top);
-        const double value = top + std::log(sum);
+        const T value = top + std::log(sum);
         for (int i = 0; i < M; i++) z[(size_t)k * M + i] = value;
     }
 }
 
 // some |v| that is not below the bound (or not a number)
-inline bool beyond(const double* NS_R v, size_t n, double bound) {
+template <class T> inline bool beyond(const T* NS_R v, size_t n, double bound) {
     int wrong = 0;
     for (size_t i = 0; i < n; i++) wrong |= !(std::fabs(v[i]) < bound);
     return wrong;
+}
+
+// max |v|
+template <class T> inline double largest(const T* NS_R v, size_t n) {
+    T top = 0;
+    for (size_t i = 0; i < n; i++) top = std::fabs(v[i]) > top ? std::fabs(v[i]) : top;
+    return top;
 }
 
 }  // namespace ns

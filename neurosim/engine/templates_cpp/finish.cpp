@@ -1,20 +1,21 @@
-{# End of a step: stop at the last one, or where the state has left its bound. #}
+{# End of a step: stop at the last one, where the state has settled, or where it has left its bound. #}
 {% extends 'common_group.cpp' %}
 {% block extra_headers %}
-#include "ns_kernels.h"
-#include "network.h"
+{% include 'head.cpp' %}
 {% endblock %}
-{% macro _array(name) %}{{get_array_name(variables[name])}}{% endmacro %}
 {% block maincode %}
-    {{_array('step')}}[0] += 1;
-    {{_array('ticks')}}[0] += 1;
-    const bool _last = {{_array('ticks')}}[0] >= {{_array('n_steps')}}[0];
-    if (_last || {{_array('ticks')}}[0] % {{guard_every}} == 0) {
-        const double _bound = {{_array('bound')}}[0];
+    {% if counts %}
+    if ({{array('settled')}}[0]) { Network::_globally_stopped = true; return; }
+    {% endif %}
+    {{array('step')}}[0] += 1;
+    {{array('ticks')}}[0] += 1;
+    const bool _last = {{array('ticks')}}[0] >= {{array('n_steps')}}[0];
+    if (_last || {{array('ticks')}}[0] % {{guard_every}} == 0 || {{'true' if method == 'adaptive' else 'false'}}) {
+        const double _bound = {{array('bound')}}[0];
         {% for p in populations %}
-        if ({{_array('diverged')}}[0] == 0 && (ns::beyond({{_array('x_' + p.name)}}, {{p.n * K}}, _bound) || ns::beyond({{_array('lam_' + p.name)}}, {{p.n * K}}, _bound)))
-            {{_array('diverged')}}[0] = {{loop.index}};
+        if ({{array('diverged')}}[0] == 0 && (ns::beyond({{array('x_' + p.name)}}, {{p.n * K}}, _bound) || ns::beyond({{array('lam_' + p.name)}}, {{p.n * K}}, _bound)))
+            {{array('diverged')}}[0] = {{loop.index}};
         {% endfor %}
     }
-    if (_last || {{_array('diverged')}}[0]) Network::_globally_stopped = true;
+    if (_last || {{array('diverged')}}[0] || {{array('settled')}}[0]) Network::_globally_stopped = true;
 {% endblock %}

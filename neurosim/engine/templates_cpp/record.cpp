@@ -1,22 +1,27 @@
-{# Every `every` steps: chosen values appended to files, as raw doubles, one row a sample. #}
+{# Every few steps: chosen values into files, as raw numbers. #}
+{# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
+{% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}
-#include <cstdio>
-#include <cstdlib>
+{% include 'head.cpp' %}
+#include "ns_record.h"
 {% endblock %}
-{% macro _array(name) %}{{get_array_name(variables[name])}}{% endmacro %}
 {% block maincode %}
-    if ({{_array('step')}}[0] % {{_array('record_steps')}}[0] == 0) {
-        {% for q in recorded %}
-        {
-            static FILE* _file = 0;
-            if (!_file && !(_file = fopen("data/{{q.file}}", "ab"))) { std::cerr << "cannot open data/{{q.file}}" << std::endl; exit(2); }
-            static double _row[{{q.n}}];
-            const double* _values = {{_array(q.variable)}};
-            const int32_t* _chosen = {{_array(q.chosen)}};
-            for (int _i = 0; _i < {{q.n}}; _i++) _row[_i] = _values[_chosen[_i]];
-            if (fwrite(_row, sizeof(double), {{q.n}}, _file) != {{q.n}}) { std::cerr << "cannot write data/{{q.file}}" << std::endl; exit(3); }
-        }
+    const int64_t _step = {{array('step')}}[0], _every = {{array('record_steps')}}[0];
+    {% for r in recorded %}
+    static ns::Recorder<{{real}}> _recorder_{{r.number}}({{r.number}});
+    {% endfor %}
+    if ({{array('ended')}}[0]) {  // after the last step
+        {% for r in recorded %}
+        _recorder_{{r.number}}.write();
+        {% endfor %}
+        return;
+    }
+    if (_step % _every == 0) {
+        {{_parts.materialize()}}
+        {{_parts.passes('copies')}}
+        {% for r in recorded %}
+        _recorder_{{r.number}}.sample(_step / _every, { {% for n in r.arrays %}{{array(n)}}, {% endfor %} });
         {% endfor %}
     }
 {% endblock %}

@@ -1,0 +1,116 @@
+"""What an engine is, whichever backend steps it: loaded, run for some steps, read.
+
+Start at `Engine`; `neurosim.engine.build` chooses one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from brian2.core.network import Network as BrianNetwork
+
+from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
+
+Array = np.ndarray
+Factory = Callable[[BrianNetwork], Any]  # a user's own objects for the network
+
+
+class Engine(ABC):
+    """One Brian2 network and the values in it.
+
+    Attributes
+    ----------
+    network : brian2.Network
+    plan : Plan
+    threads : int
+    loop_time : float
+        Seconds that stepping took, of all segments.
+    """
+
+    network: BrianNetwork
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan, self.threads, self.loop_time = plan, threads, 0.0
+        self.settings: dict[str, float] = {}  # numbers of the run that were loaded
+        self.first_sample = 0
+
+    def load(self, values: Mapping[tuple[str, str], Any]) -> None:
+        """Set arrays by (group, variable); a number fills the array."""
+        for (group, variable), value in values.items():
+            if group == "run":
+                self.settings[variable] = float(np.ravel(value)[0])
+        if ("run", "step") in values:
+            self.first_sample = -int(-self.settings["step"] // self.settings.get("record_steps", 1))
+
+    @abstractmethod
+    def value(self, group: str, variable: str) -> Array:
+        """One array, flat, as it stands."""
+
+    @abstractmethod
+    def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
+        """The data set by (population, variable) and the rows that come next, a batch after the other."""
+
+    @abstractmethod
+    def run(self, n_steps: int, seed: int) -> None:
+        """Go on for `n_steps`, or until the state leaves its bound or settles."""
+
+    @abstractmethod
+    def recorded(self, number: int, first: int, last: int) -> Array:
+        """(samples, entries) of one recorded variable, samples `first` to `last`."""
+
+    @property
+    def samples(self) -> int:
+        """Samples since the run began, those of an earlier engine included."""
+        step, every = self.counter("step"), int(self.settings.get("record_steps", 1))
+        settled = self.plan.method != "adaptive" and self.counter("settled") and step % every == 0
+        return -(-step // every) + bool(settled)
+
+    def counter(self, name: str) -> int:
+        """One of the run's own counters."""
+        return int(self.value("run", name)[0])
+
+    def state(self) -> dict[tuple[str, str], Array]:
+        """Every array from which the run can go on."""
+        own = [("run", "step")]
+        own += [(projection_group(n), "w") for n in self.plan.net.projections]
+        own += [(bias_group(n), "w") for n in self.plan.net.neurons]
+        for name in self.plan.net.populations:
+            own += [(name, v) for v in self._state_variables(name)]
+        return {key: self.value(*key).copy() for key in own}
+
+    def _state_variables(self, population: str) -> list[str]:
+        equations = self.network[population].equations
+        stored = [*equations.diff_eq_names, *(n for n in ("y", "feedback") if n in equations.names)]
+        return sorted({*stored, *(n for n in equations.parameter_names if n not in ("a", "log_partition"))})
+
+    def defers(self, projection: str, n_steps: int) -> bool:
+        """Whether the weights from a clamped input are brought up to date only when they are read.
+
+        With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact, and less work
+        than two products with W a step while patterns are fewer than twice the inputs.
+        """
+        plan, q = self.plan, self.plan.net.projections[projection]
+        dense = isinstance(plan.net.weights[projection], np.ndarray)
+        still = plan.net.populations[q.pre].clamped and plan.shortcuts and plan.method not in STAGED
+        if not (still and dense and not q.l1 and (plan.presentation or self.settings.get("plastic"))):
+            return False
+        steps = float(n_steps)
+        if plan.presentation:
+            steps = min(steps, self.settings["present_steps"] - self.settings["gate_steps"])
+        if plan.records("w"):
+            steps = min(steps, self.settings["record_steps"])
+        m, n = plan.net.weights[projection].shape
+        products = plan.patterns * m * n
+        return bool(plan.patterns**2 * (n + steps * m) + 2 * products < 2 * steps * products)
+
+
+def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:
+    """What a user's own functions return for this network."""
+    for factory in factories:
+        made = factory(network)
+        for item in made if isinstance(made, list | tuple) else [made]:
+            if item is not None and item not in network.objects:
+                network.add(item)

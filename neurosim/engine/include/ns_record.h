@@ -1,0 +1,85 @@
+// Chosen values of a few arrays, sample after sample, into files of `rows` samples each: raw numbers, which
+// is a chunk of an uncompressed zarr array. The last file is filled up with NaN.
+#ifndef NS_RECORD_H
+#define NS_RECORD_H
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <string>
+#include <vector>
+namespace ns {
+
+template <class T> class Recorder {
+    struct Part {
+        int64_t array, count;
+        std::vector<int64_t> source, position;
+    };
+    std::string folder, ending;
+    int64_t size, rows, chunk, filled;
+    std::vector<Part> parts;
+    std::vector<T> data;
+    static void need(bool good, const std::string& what) {
+        if (good) return;
+        std::fprintf(stderr, "cannot %s\n", what.c_str());
+        std::exit(3);
+    }
+
+  public:
+    // data/record_<number>.layout: size of a sample, samples a file, dimensions of a sample, number of parts;
+    // then of each part the number of its array, of its entries, where they come from, where they go
+    explicit Recorder(int number) : folder("data/record_" + std::to_string(number)), chunk(-1), filled(0) {
+        const std::string path = folder + ".layout";
+        std::FILE* file = std::fopen(path.c_str(), "rb");
+        need(file, "open " + path);
+        const auto next = [&]() { int64_t v; need(std::fread(&v, 8, 1, file) == 1, "read " + path); return v; };
+        size = next();
+        rows = next();
+        for (int64_t dimensions = next(); dimensions > 0; dimensions--) ending += ".0";
+        parts.resize(next());
+        for (Part& p : parts) {
+            p.array = next();
+            p.count = next();
+            for (auto* list : {&p.source, &p.position})
+                for (int64_t i = 0; i < p.count; i++) list->push_back(next());
+        }
+        std::fclose(file);
+        data.resize(size * rows);
+    }
+    // the sample of that number
+    void sample(int64_t number, const std::vector<const T*>& arrays) {
+        if (number / rows != chunk) {
+            write();
+            open(number / rows);
+        }
+        T* row = data.data() + (number % rows) * size;
+        for (const Part& p : parts) {
+            const T* values = arrays[p.array];
+            for (int64_t i = 0; i < p.count; i++) row[p.position[i]] = values[p.source[i]];
+        }
+        filled++;
+    }
+    void write() {
+        if (!filled) return;
+        const std::string path = folder + "/" + std::to_string(chunk) + ending, temporary = folder + "/.part";
+        std::FILE* file = std::fopen(temporary.c_str(), "wb");
+        need(file, "open " + temporary);
+        need(std::fwrite(data.data(), sizeof(T), data.size(), file) == data.size(), "write " + path);
+        need(std::fclose(file) == 0 && std::rename(temporary.c_str(), path.c_str()) == 0, "write " + path);
+        filled = 0;
+    }
+
+  private:
+    void open(int64_t number) {
+        chunk = number;
+        for (T& v : data) v = std::numeric_limits<T>::quiet_NaN();
+        const std::string path = folder + "/" + std::to_string(chunk) + ending;
+        if (std::FILE* file = std::fopen(path.c_str(), "rb")) {  // a run that goes on
+            need(std::fread(data.data(), sizeof(T), data.size(), file) == data.size(), "read " + path);
+            std::fclose(file);
+        }
+    }
+};
+
+}  // namespace ns
+#endif

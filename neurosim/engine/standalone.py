@@ -1,0 +1,405 @@
+"""C++ standalone mode: one compiled program of a structure, run once a segment on files.
+
+Values, data, duration, step and seed are run-time arguments, so that every run of a structure after the
+first starts without a compiler. Start at `StandaloneEngine`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from brian2 import second
+from brian2.core.network import Network as BrianNetwork
+from brian2.core.variables import ArrayVariable, Variables
+from brian2.devices.device import get_device
+from brian2.groups.group import Group
+
+from neurosim import lagrangian
+from neurosim.engine import brian
+from neurosim.engine.engine import Engine, Factory, add_user_objects
+from neurosim.engine.groups import Groups
+from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, projection_group
+from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
+from neurosim.engine.text import LENGTH, Statement, Text, abstract_code, stepped, suffixed
+from neurosim.errors import FileError, ModelError
+
+Array = np.ndarray
+LONGEST = 1e6  # s; a program runs until its step counter says stop
+CLOCK = ("t", "dt", "t_in_timesteps")
+
+
+class StandaloneEngine(Engine):
+    """A compiled program and the files that it reads and leaves."""
+
+    def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int) -> None:
+        super().__init__(plan, threads)
+        with _on_disk(Path(tempfile.gettempdir())):
+            self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
+        self.directory = Path(self.folder.name)
+        for name in ("data", "values"):
+            (self.directory / name).mkdir()
+        self.device = brian.Device(self.directory)
+        if plan.patterns > 1:
+            self.device.link_blas()
+        self.pending: dict[tuple[str, str], Any] = {}
+        self.started = False
+        with brian.scope(self.device, precision=plan.precision), brian.explained(bool(plan.extensions)):
+            self.groups = Groups(plan, brian.make_clock(1e-3))  # the step is an argument of the program
+            self.kernels = Kernels(self.groups, merged=not factories)
+            self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
+            add_user_objects(self.network, factories)
+            brian.adopt(self.network)
+            self._generate()
+        self._prepare_recording()
+
+    def _generate(self) -> None:
+        device = get_device()
+        device.apply_run_args()
+        own = self.groups.counters.variables
+        name = {n: device.get_array_name(own[n]) for n in ("start", "step_dt", "seed", "ended")}
+        clock = device.get_array_name(self.groups.clock.variables["dt"])
+        device.insert_code(
+            "main",
+            f"{self.network.name}.t = {name['start']}[0];\n{clock}[0] = {name['step_dt']}[0];\n"
+            f"brian::_random_generators[0].seed((unsigned long){name['seed']}[0]);",
+        )
+        self.network.run(LONGEST * second, namespace={})
+        last = [f"_run_{kernel.codeobj.name}();" for kernel in self.kernels.last]
+        device.insert_code("main", "\n".join([f"{name['ended']}[0] = 1;", *last]))
+        device.build(directory=str(self.directory), run=False, with_output=False)
+
+    def load(self, values: Mapping[tuple[str, str], Any]) -> None:
+        super().load(values)
+        self.pending.update(values)
+
+    def value(self, group: str, variable: str) -> Array:
+        found: ArrayVariable = self.network[group].variables[variable]
+        if (group, variable) in self.pending:
+            return np.broadcast_to(np.ravel(self.pending[group, variable]), (found.size,)).astype(found.dtype)
+        if not self.started:
+            return np.zeros(found.size, dtype=found.dtype)
+        return self.device.value(found)
+
+    def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
+        for (population, variable), rows in data.items():
+            path = self.directory / "data" / f"{population}_{variable}.bin"
+            if not path.exists():
+                with _on_disk(path):
+                    np.ascontiguousarray(rows, dtype=self.plan.precision).tofile(path)
+        with _on_disk(self.directory):
+            order.astype(np.int64).tofile(self.directory / "data" / "order.bin")
+
+    def run(self, n_steps: int, seed: int) -> None:
+        if self.started:  # what the last segment left is where this one begins
+            self.pending = {**self._everything(), **self.pending}
+        dt = self.plan.dt
+        start = self.counter("step") * dt
+        self.pending |= {("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", "start"): start}
+        self.pending |= {
+            ("run", "step_dt"): dt,
+            ("run", LENGTH): dt,
+            ("run", "seed"): seed % 2**31,
+            ("run", "ended"): 0,
+        }
+        for name in self.plan.net.projections:
+            self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
+        arguments = [self._argument(*item) for item in self.pending.items()]
+        self.loop_time += self.device.execute(arguments, self.threads)
+        self.started, self.pending = True, {}
+
+    def _everything(self) -> dict[tuple[str, str], Array]:
+        kept = {}
+        for name, group in self.groups.by_name.items():
+            for variable, found in group.variables.items():
+                if isinstance(found, ArrayVariable) and found.owner.name == name and not found.read_only:
+                    kept[name, variable] = self.device.value(found)
+        return kept
+
+    def _argument(self, key: tuple[str, str], value: Any) -> str:
+        found = self.network[key[0]].variables[key[1]]
+        array = np.broadcast_to(np.ravel(value), (found.size,)).astype(found.dtype)
+        path = self.directory / "values" / f"{key[0]}.{key[1]}"
+        with _on_disk(path):
+            array.tofile(path)
+        return f"{key[0]}.{key[1]}=values/{path.name}"
+
+    def _prepare_recording(self) -> None:
+        for number, r in enumerate(self.plan.recorded):
+            folder = self.directory / "data" / f"record_{number}"
+            with _on_disk(folder):
+                if r.folder is None:
+                    folder.mkdir()
+                else:
+                    folder.symlink_to(r.folder.absolute(), target_is_directory=True)
+                groups = recorded_groups(r.parts)
+                layout = [np.array([r.size, r.rows, r.dimensions, len(r.parts)])]
+                for part in r.parts:
+                    head = np.array([groups.index(part.name), len(part.source)])
+                    layout += [head, part.source, part.position]
+                np.concatenate(layout).astype(np.int64).tofile(folder.with_suffix(".layout"))
+
+    def recorded(self, number: int, first: int, last: int) -> Array:
+        r = self.plan.recorded[number]
+        folder, ending = self.directory / "data" / f"record_{number}", ".0" * r.dimensions
+        found = [np.empty((0, r.size), dtype=self.plan.precision)]
+        for chunk in range(first // r.rows, -(-last // r.rows)):
+            rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(-1, r.size)
+            found.append(rows[max(first - chunk * r.rows, 0) : last - chunk * r.rows])
+        return np.concatenate(found)
+
+
+class Kernels(Group):  # type: ignore[misc]
+    """All that a program does in a step, as a few code objects on neurosim's own templates."""
+
+    add_to_magic_network = False
+
+    def __init__(self, groups: Groups, merged: bool) -> None:
+        super().__init__(name="transport", clock=groups.clock, when="groups")
+        self.groups, self.plan = groups, groups.plan
+        self.last: list[Any] = []  # what is called once more after the last step
+        self.variables = Variables(self)
+        self.variables.add_constant("N", 1)
+        self.variables.create_clock_variables(self._clock)
+        plan = self.plan
+        self._refer_to_everything()
+        self._enable_group_attributes()
+        common = self._structure(merged and plan.method not in STAGED) | {"array": self._array_name}
+        if plan.presentation:
+            self._kernel("present", "before_start", -20, Blocks(self), common)
+        now = Blocks(self)
+        now.messages()
+        self._kernel("messages", "before_start", 0, now, common)
+        if plan.recorded:
+            copies = Blocks(self)
+            for name in plan.net.populations:
+                copied = [(f"recorded_{v}", v) for v in plan.copied(name)]
+                copies.add("copies", name, plan.text(name).with_helpers(copied))
+            self.last.append(self._kernel("record", "start", -20, copies, common))
+        step = Blocks(self)
+        if plan.method in STAGED:
+            step.messages(stages=True)
+            step.rates(stages=True)
+            template = "adaptive" if plan.method == "adaptive" else "runge_kutta"
+            own = self._states() | _coefficients(plan.method)
+        else:
+            step.updates()
+            template, own = "update", {}
+        self._kernel(template, "groups", 0, step, common | own)
+        self._kernel("finish", "end", 100, Blocks(self), common)
+        if any(q["lazy"] for q in common["projections"]):
+            self.last.append(self._kernel("materialize", "end", 101, Blocks(self), common))
+
+    def before_run(self, run_namespace: Any = None) -> None:
+        """Nothing to prepare."""
+
+    def _kernel(self, template: str, when: str, order: int, blocks: Blocks, common: dict[str, Any]) -> Any:
+        kwds = common | {"blocks": blocks.found}
+        kernel = brian.Kernel(self, template, when=when, order=order, code=blocks.code or "", **kwds)
+        self.contained_objects.append(kernel)
+        return kernel
+
+    def _array_name(self, name: str) -> str:
+        return str(get_device().get_array_name(self.variables[name]))
+
+    def _refer_to_everything(self) -> None:
+        groups = self.groups
+        for name, group in groups.populations.items():
+            for variable, found in group.variables.items():
+                if variable not in CLOCK and not hasattr(found, "expr"):
+                    self._refer(f"{variable}_{name}", group, variable)
+        for synapses in groups.synapses.values():
+            for variable in ("w", "tau_w", "l1", "l2", "lazy", "row", "col"):
+                if variable in synapses.variables:
+                    self._refer(f"{variable}_{synapses.name}", synapses, variable)
+        for name, biases in groups.biases.items():
+            self._refer(f"b_{name}", biases, "w")
+            self._refer(f"tau_w_{biases.name}", biases, "tau_w")
+        for variable in groups.counters.variables:
+            if variable not in (*CLOCK, "N"):
+                self._refer(variable, groups.counters, variable)
+
+    def _refer(self, name: str, group: Group, variable: str) -> None:
+        if name in self.variables:
+            raise ModelError(f"names of populations and variables give {name!r} twice; rename a population")
+        self.variables.add_reference(name, group, variable)
+
+    def _structure(self, merged: bool) -> dict[str, Any]:
+        plan, net, K = self.plan, self.plan.net, self.plan.patterns
+        whole = plan.shortcuts and plan.method not in STAGED
+        filled: set[str] = set()  # populations whose feedback a dense product has written
+        sums = {n: [q for q in net.outgoing(n)] for n in net.neurons}
+        sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
+        gathers = {n for n, out in sums.items() if any(sparse[q.name] for q in out)}
+        projections = []
+        for number, (name, q) in enumerate(net.projections.items(), start=1):
+            clamped = net.populations[q.pre].clamped
+            m, n = net.populations[q.post].size, net.populations[q.pre].size
+            adds = q.pre in gathers or q.pre in filled
+            filled.add(q.pre)
+            projections.append(
+                {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
+                 "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
+                 "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts,
+                 "lazy": clamped and whole and not sparse[name],
+                 "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")}
+            )  # fmt: skip
+        populations = [
+            {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
+             "gathers": n in gathers, "still": plan.shortcuts and all(net.populations[q.pre].clamped for q in net.incoming(n))}
+            for n in net.neurons
+        ]  # fmt: skip
+        sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]
+        return {
+            "K": K,
+            "real": "float" if plan.precision == "float32" else "double",
+            "populations": populations,
+            "projections": projections,
+            "method": plan.method,
+            "settles": plan.settles and plan.method != "adaptive",
+            "guard_every": GUARD_EVERY,
+            "counts": plan.settles and plan.method != "adaptive",
+            "recorded": [
+                {"number": i, "arrays": [self._recorded_name(group, r.variable) for group in recorded_groups(r.parts)]}
+                for i, r in enumerate(plan.recorded)
+            ],
+            "sources": [
+                {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
+            ],
+        }
+
+    def _recorded_name(self, group: str, variable: str) -> str:
+        array = self.plan.array_name(group, variable)
+        return f"{array}_{projection_group(group)}"
+
+    def _states(self) -> dict[str, Any]:
+        """State variables that a method with stages keeps copies of."""
+        net = self.plan.net
+        found: list[dict[str, Any]] = []
+        for name, group in self.groups.populations.items():
+            for variable in group.equations.diff_eq_names:
+                size = group.variables[variable].size
+                found.append({"variable": f"{variable}_{name}", "n": size})
+        n_states = sum(s["n"] for s in found)
+        if self.plan.method in ("heun", "rk4"):
+            by_name = {q["name"]: q for q in self._structure(False)["projections"]}
+            for name in net.projections:
+                q = by_name[projection_group(name)]
+                found.append({"variable": f"w_{q['name']}", "n": q["size"], "projection": q})
+            for n in net.neurons:
+                bias = {"name": n, "bias": bias_group(n)}
+                found.append({"variable": f"b_{n}", "n": net.populations[n].size, "bias": bias})
+        real = "float" if self.plan.precision == "float32" else "double"
+        for i, s in enumerate(found, start=10 * len(net.projections)):
+            s["id"] = i
+            s |= {"projection": s.get("projection"), "bias": s.get("bias")}
+            own = s["projection"] or s["bias"]
+            s["rate"] = (
+                f"ns::buffer<{real}, {1002 + 3 * i}, {s['n']}>()" if own else self._array_name(f"rate_{s['variable']}")
+            )
+        return {"states": found, "n_states": n_states}
+
+
+class Blocks:
+    """Statements of all populations as blocks of Brian2's abstract code, with what a template must know of each."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self.kernels, self.plan = kernels, kernels.plan
+        self.code: dict[str, str] = {}
+        self.found: list[dict[str, Any]] = []
+
+    def messages(self, stages: bool = False) -> None:
+        """What is sent once a step."""
+        for name in self.plan.net.populations:
+            text = self._text(name, stages)
+            self.add("early", name, text.with_helpers(text.early))
+            self.add("late", name, text.with_helpers(text.late), optional=not self.plan.late_is_read(name))
+
+    def rates(self, stages: bool = False) -> None:
+        """Right-hand sides into arrays."""
+        for name in self.plan.net.populations:
+            text = self._text(name, stages)
+            for part in self._split(name, text):
+                self.add("rates", name, text.with_helpers([(f"rate_{v}", text.rates[v]) for v in part]))
+
+    def updates(self) -> None:
+        """One explicit step of every state variable, all from the old values."""
+        method, net = self.plan.method, self.plan.net
+        if self.plan.settles:
+            self.rates()
+        for name in net.populations:
+            text = self._text(name)
+            leaks = lagrangian.leak(net, name) if name in net.neurons and method == "exponential_euler" else {}
+            later = ["lam"] if method == "semi_implicit" and name in net.neurons else []
+            for part in self._split(name, text):
+                self.add("update", name, in_place(*stepped(text, [v for v in part if v not in later], leaks)))
+            if later:
+                self.add("early", name, text.with_helpers(text.early))
+                self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
+
+    def add(self, kind: str, population: str, statements: Sequence[Statement], optional: bool = False) -> None:
+        """A block, if there is anything in it."""
+        if not statements:
+            return
+        group = self.kernels.groups.populations[population]
+        name = f"{kind}_{population}_{len(self.code)}"
+        own = [v for v in group.variables if v not in CLOCK]
+        self.code[name] = abstract_code(suffixed(statements, own, population))
+        size = self.plan.patterns * self.plan.net.populations[population].size
+        self.found.append({"kind": kind, "name": name, "population": population, "n": size, "optional": optional})
+
+    def _text(self, population: str, stages: bool = False) -> Text:
+        text = self.plan.text(population)
+        return text.at_stages() if stages else text
+
+    def _split(self, population: str, text: Text) -> list[list[str]]:
+        """Variables of units, then shared ones, whose old values the units read."""
+        variables = self.kernels.groups.populations[population].variables
+        shared = [v for v in text.rates if variables[v].scalar]
+        return [part for part in ([v for v in text.rates if v not in shared], shared) if part]
+
+
+def in_place(assigned: Sequence[Statement], updated: Sequence[Statement]) -> list[Statement]:
+    """Assignments, then variables that grow by increments which those have made ready."""
+    return [*assigned, *((v, f"{v} + {increment}") for v, increment in updated)]
+
+
+def recorded_groups(parts: Sequence[Any]) -> list[str]:
+    """The groups that a recorded variable is read from, each once."""
+    return list(dict.fromkeys(part.name for part in parts))
+
+
+def _coefficients(method: str) -> dict[str, Any]:
+    """The method's coefficients as a template reads them."""
+
+    def row(values: Sequence[float]) -> str:
+        return ", ".join(repr(float(v)) for v in values)
+
+    if method == "adaptive":
+        a, c, e = DORMAND_PRINCE
+        return {
+            "nodes": ", ".join("{" + row(r) + "}" for r in a),
+            "times": row(c),
+            "errors": row(e),
+            "share": SETTLING_SHARE,
+        }
+    if method in TABLEAUS:
+        c, b = TABLEAUS[method]
+        return {"nodes": row(c), "weights": row(b), "stages": len(b)}
+    return {}
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """What goes wrong in the temporary folder, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be written ({error}): the temporary folder is full or missing; try TMPDIR=another folder, "
+            "or backend='numpy'"
+        ) from error

@@ -1,0 +1,27 @@
+"""Coefficients of the explicit Runge-Kutta methods."""
+
+from __future__ import annotations
+
+# nodes c and weights b of methods whose stage i starts from stage i - 1 alone: y_i = y + h c_i k_(i-1)
+TABLEAUS = {
+    "heun": ((0.0, 1.0), (1 / 2, 1 / 2)),
+    "rk4": ((0.0, 1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+}
+
+# Dormand & Prince 1980: stages a, nodes c, and weights of the difference between orders 5 and 4
+DORMAND_PRINCE = (
+    (
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        (1 / 5, 0.0, 0.0, 0.0, 0.0, 0.0),
+        (3 / 40, 9 / 40, 0.0, 0.0, 0.0, 0.0),
+        (44 / 45, -56 / 15, 32 / 9, 0.0, 0.0, 0.0),
+        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729, 0.0, 0.0),
+        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656, 0.0),
+        (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+    ),
+    (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
+    (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
+)
+
+# of the motion that is left (max |tau dz/dt|), what the error of one adaptive step may be
+SETTLING_SHARE = 0.1

@@ -1,0 +1,5 @@
+{# Headers that every template of the engine needs. #}
+#include "ns_kernels.h"
+#include "network.h"
+#include <algorithm>
+#include <cstdlib>

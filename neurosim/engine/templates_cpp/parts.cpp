@@ -1,0 +1,162 @@
+{# What a step is made of; `array` gives the C++ name of a variable's array. Start at `messages`. #}
+{% macro pass(block, n) %}
+    {   // {{block}}
+        const size_t _vectorisation_idx = -1;
+        {{scalar_code[block]|autoindent}}
+        {% if vector_code[block] %}
+        _Pragma("GCC ivdep")
+        for (int _idx = 0; _idx < {{n}}; _idx++) {
+            const size_t _vectorisation_idx = _idx;
+            {{vector_code[block]|autoindent}}
+        }
+        {% endif %}
+    }
+{% endmacro %}
+
+{% macro passes(prefix) %}
+    {% for b in blocks if b.kind == prefix %}
+    {{pass(b.name, b.n)}}
+    {% endfor %}
+{% endmacro %}
+
+{# Net inputs and what follows from them. While weights and inputs rest, so does all that a clamped input drives. #}
+{% macro forward() %}
+    {% for q in projections if q.kept %}
+    if (ns::flag<{{q.id}}>()) {
+        {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
+        std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
+        {{product('forward', q, array('x_' + q.pre), '_drive')}}
+        {% if q.lazy %}
+        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>());
+        {% endif %}
+        ns::flag<{{q.id}}>() = 0;
+    }
+    {% endfor %}
+    {% for p in populations %}
+    {% if p.still %}if (ns::flag<0>()) { {% endif %}
+    {% for q in projections if q.post == p.name and q.kept %}
+    {% if loop.first %}
+    ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
+    {% else %}
+    ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
+    {% endif %}
+    {% else %}
+    ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, {{array('a_' + p.name)}});
+    {% endfor %}
+    {% for q in projections if q.post == p.name and not q.kept %}
+    {{product('forward', q, array('x_' + q.pre), array('a_' + q.post))}}
+    {% endfor %}
+    {% for b in blocks if b.kind == 'early' and b.population == p.name %}
+    {{pass(b.name, b.n)}}
+    {% endfor %}
+    {% if p.still %} } {% endif %}
+    {% endfor %}
+    ns::flag<0>() = 0;
+    {% for p in populations if p.partition %}
+    ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
+    {% endfor %}
+{% endmacro %}
+
+{% macro product(kind, q, given, result) %}
+    {% if q.sparse %}
+    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
+    {% else %}
+    ns::{{kind}}<{{K}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{array('w_' + q.name)}}, {{given}}, {{result}});
+    {% endif %}
+{% endmacro %}
+
+{# Messages sent back. One pattern: a weight moves in the pass that reads it. #}
+{% macro backward(learns) %}
+    {% for b in blocks if b.kind == 'late' %}
+    {% if b.optional %}if ({{array('plastic')}}[0]) {% endif %}{{pass(b.name, b.n)}}
+    {% endfor %}
+    {% for p in populations if p.gathers %}
+    std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
+    {% endfor %}
+    {% for q in projections if q.feeds_back %}
+    {% if learns and q.merged %}
+    if ({{array('plastic')}}[0]) {
+        {{rates(q)}}
+        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
+        ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _size);
+    } else
+    {% endif %}
+    { {{product('backward', q, array('delta_' + q.post), array('feedback_' + q.pre))}} }
+    {% endfor %}
+{% endmacro %}
+
+{% macro messages(learns=false) %}
+    {{forward()}}
+    {{backward(learns)}}
+{% endmacro %}
+
+{% macro rates(q) %}
+        const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0];
+        const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0], _size = _rate * {{array('l1_' + q.name)}}[0];
+{% endmacro %}
+
+{# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
+{% macro learn() %}
+    if ({{array('plastic')}}[0]) {
+        ns::flag<0>() = 1;
+        {% for q in projections if not q.merged %}
+        {
+        {{rates(q)}}
+        {% if q.lazy %}
+        if ({{array('lazy_' + q.name)}}[0]) {
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array('delta_' + q.post)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array('delta_' + q.post)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::scale<{{q.id}}>() *= _keep;
+            ns::flag<{{q.id + 1}}>() = 0;
+        } else
+        {% endif %}
+        {
+            {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
+            ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _size);
+            {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
+        }
+        }
+        {% endfor %}
+        {% for p in populations %}
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array('delta_' + p.name)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
+        {% endfor %}
+    }
+{% endmacro %}
+
+{% macro outer(q, result, keep, rate) %}
+    {% if q.sparse %}
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{keep}}, {{rate}});
+    {% else %}
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{keep}}, {{rate}});
+    {% endif %}
+{% endmacro %}
+
+{# Weights whose change was only accumulated, brought up to date. #}
+{% macro materialize() %}
+    {% for q in projections if q.lazy %}
+    if (!ns::flag<{{q.id + 1}}>()) {
+        {{real}}* _sum = ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>();
+        const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0] / {{K}};
+        ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, _sum, {{array('x_' + q.pre)}}, ns::scale<{{q.id}}>(), _rate);
+        std::memset(_sum, 0, {{K * q.m}} * sizeof({{real}}));
+        ns::scale<{{q.id}}>() = 1;
+        ns::flag<{{q.id + 1}}>() = 1;
+    }
+    {% endfor %}
+{% endmacro %}
+
+{# The right-hand sides of every state variable, of the state as it stands. #}
+{% macro derivatives() %}
+    {{passes('rates')}}
+    {{array('evaluations')}}[0] += 1;
+{% endmacro %}
+
+{# max |tau dz/dt| over outputs and multipliers. #}
+{% macro residual() %}
+    double _residual = 0;
+    {% for p in populations %}
+    _residual = std::max(_residual, ns::largest({{array('rate_x_' + p.name)}}, {{p.n * K}}) * {{array('tau_x_' + p.name)}}[0]);
+    _residual = std::max(_residual, ns::largest({{array('rate_lam_' + p.name)}}, {{p.n * K}}) * {{array('tau_lam_' + p.name)}}[0]);
+    {% endfor %}
+    {{array('residual')}}[0] = _residual;
+{% endmacro %}

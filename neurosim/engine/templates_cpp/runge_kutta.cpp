@@ -1,0 +1,61 @@
+{# One step of an explicit Runge-Kutta method on the whole coupled state, weights too where they are plastic; messages
+   are sent anew at every stage. The first stage's were sent before the step. #}
+{# ALLOWS_SCALAR_WRITE #}
+{% extends 'common_group.cpp' %}
+{% import 'parts.cpp' as _parts with context %}
+{% block extra_headers %}
+{% include 'head.cpp' %}
+{% endblock %}
+{% block maincode %}
+    const {{real}} _h = {{array('step_length')}}[0];
+    static const {{real}} _c[] = { {{nodes}}, 0 }, _b[] = { {{weights}} };
+    const double _t = {{array('t')}}[0];
+    const bool _learning = {{array('plastic')}}[0];
+    {% for s in states %}
+    {{real}} *_y_{{s.id}} = ns::buffer<{{real}}, {{1000 + 3 * s.id}}, {{s.n}}>(), *_s_{{s.id}} = ns::buffer<{{real}}, {{1001 + 3 * s.id}}, {{s.n}}>();
+    {% endfor %}
+    for (int _stage = 0; _stage < {{stages}}; _stage++) {
+        {{array('stage_time')}}[0] = _t + _c[_stage] * _h;
+        if (_stage) {
+            {{_parts.messages()}}
+        }
+        {{_parts.derivatives()}}
+        {% if settles %}
+        if (_stage == 0 && {{array('ticks')}}[0] % {{guard_every}} == 0) {
+            {{_parts.residual()}}
+            if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
+        }
+        {% endif %}
+        {% for s in states if s.projection or s.bias %}
+        if (_learning) {
+            {% if s.projection %}
+            std::memcpy({{s.rate}}, {{array(s.variable)}}, {{s.n}} * sizeof({{real}}));
+            {{_parts.outer(s.projection, s.rate, '-' + array('l2_' + s.projection.name) + '[0] / ' + array('tau_w_' + s.projection.name) + '[0]', '1 / ' + array('tau_w_' + s.projection.name) + '[0] / ' ~ K)}}
+            {% else %}
+            std::memset({{s.rate}}, 0, {{s.n}} * sizeof({{real}}));
+            ns::outer_bias<{{K}}, {{s.n}}, {{real}}>({{s.rate}}, {{array('delta_' + s.bias.name)}}, 1, 1 / {{array('tau_w_' + s.bias.bias)}}[0] / {{K}});
+            {% endif %}
+        }
+        {% endfor %}
+        {% for s in states %}
+        {% if s.projection or s.bias %}if (_learning) {% endif %}{
+            {{real}} *__restrict _now = {{array(s.variable)}}, *__restrict _start = _y_{{s.id}}, *__restrict _sum = _s_{{s.id}};
+            const {{real}}* __restrict _rate = {{s.rate}};
+            if (_stage == 0) { std::memcpy(_start, _now, {{s.n}} * sizeof({{real}})); std::memset(_sum, 0, {{s.n}} * sizeof({{real}})); }
+            const {{real}} _weight = _b[_stage];
+            for (size_t i = 0; i < {{s.n}}; i++) _sum[i] += _weight * _rate[i];
+            if (_stage < {{stages - 1}}) { const {{real}} _far = _h * _c[_stage + 1]; for (size_t i = 0; i < {{s.n}}; i++) _now[i] = _start[i] + _far * _rate[i]; }
+            else for (size_t i = 0; i < {{s.n}}; i++) _now[i] = _start[i] + _h * _sum[i];
+        }
+        {% endfor %}
+        if (_learning) {
+            ns::flag<0>() = 1;
+            {% for q in projections if q.kept %}
+            ns::flag<{{q.id}}>() = 1;
+            {% endfor %}
+        }
+    }
+    {% for q in projections %}
+    if (_learning) ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _h / {{array('tau_w_' + q.name)}}[0] * {{array('l1_' + q.name)}}[0]);
+    {% endfor %}
+{% endblock %}
