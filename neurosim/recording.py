@@ -51,6 +51,40 @@ class Part:
     position: Array
 
 
+def layout(
+    net: Network,
+    variables: Mapping[str, Collection[str]],
+    pattern: Sequence[int] | Array,
+    units: Mapping[str, Sequence[int] | Array] | None = None,
+    weights: Collection[str] = (),
+) -> tuple[dict[str, int], dict[str, list[Part]]]:
+    """Length of a row of each variable, and what it is made of; parameters and errors as those of `Store`."""
+    sizes, parts = {}, {}
+    pattern, row = np.asarray(pattern, dtype=int)[:, None], np.arange(len(pattern))[:, None]
+    index = results.chosen_units(net, variables, units or {})
+    starts = np.cumsum([0, *map(len, index.values())])
+    for v, populations in variables.items():
+        sizes[v] = len(pattern) * int(starts[-1])
+        parts[v] = [
+            Part(
+                n,
+                (pattern * net.populations[n].size + chosen).ravel(),
+                (row * starts[-1] + np.arange(start, start + len(chosen))).ravel(),
+            )
+            for (n, chosen), start in zip(index.items(), starts[:-1], strict=True)
+            if n in populations
+        ]
+    if weights:
+        counts = {n: len(post) for n, (post, _) in results.recorded_synapses(net, weights, {}).items()}
+        ends = np.cumsum([*counts.values()])
+        sizes["w"] = int(ends[-1])
+        parts["w"] = [
+            Part(n, np.arange(count), np.arange(end - count, end))
+            for (n, count), end in zip(counts.items(), ends, strict=True)
+        ]
+    return sizes, parts
+
+
 class Store:
     """A recording that is being written; `read_traces` and `xarray.open_zarr` read it meanwhile.
 
@@ -80,10 +114,8 @@ class Store:
     folders : {variable: Path}
     rows : int
         Samples a chunk, the same for all variables.
-    layout : {variable: list of Part}
-        Where the numbers of a row are; a row is flat, (pattern, unit) or the synapses.
-    sizes : {variable: int}
-        Length of a row.
+    sizes, layout : {variable: int}, {variable: list of Part}
+        Length of a row, and where its numbers come from; a row is flat, (pattern, unit) or the synapses.
 
     Raises
     ------
@@ -111,24 +143,16 @@ class Store:
             raise unknown("dtype", dtype, ("float64", "float32"))
         self.path, self.dtype = Path(path), np.dtype(dtype).newbyteorder("<")
         times, pattern = np.asarray(times, dtype=float), np.asarray(pattern, dtype=int)
+        self.sizes, self.layout = layout(net, variables, pattern, units, weights)
         coordinates = results.time_coordinate(times)
         shapes: dict[str, tuple[int, ...]] = {}
-        self.layout: dict[str, list[Part]] = {}
         if variables:
             index = results.chosen_units(net, variables, units or {})
             coordinates |= results.unit_coordinates(pattern, index)
             shapes = {v: (len(pattern), sum(map(len, index.values()))) for v in variables}
-            self.layout |= {v: _unit_parts(net, index, names, pattern) for v, names in variables.items()}
         if weights:
-            pairs = results.recorded_synapses(net, weights, {})
-            coordinates |= results.synapse_coordinates(pairs)
-            ends = np.cumsum([len(post) for post, _ in pairs.values()])
-            shapes["w"] = (int(ends[-1]),)
-            self.layout["w"] = [
-                Part(name, np.arange(len(post)), np.arange(end - len(post), end))
-                for (name, (post, _)), end in zip(pairs.items(), ends, strict=True)
-            ]
-        self.sizes = {v: prod(shape) for v, shape in shapes.items()}
+            coordinates |= results.synapse_coordinates(results.recorded_synapses(net, weights, {}))
+            shapes["w"] = (self.sizes["w"],)
         self.folders = {v: self.path / v for v in shapes}
         self.rows = _rows((len(times), max(self.sizes.values(), default=0)), self.dtype)
         self._blocks: dict[str, tuple[int, Array]] = {}  # number and rows of each variable's chunk that is not full
@@ -261,46 +285,6 @@ def load_run(path: files.AnyPath) -> Run:
     del traces.attrs["complete"]
     with files.reading(path):
         return files.run_from_dataset(_open(path, "run").load().drop_encoding(), traces)
-
-
-def layout(
-    net: Network,
-    variables: Mapping[str, Collection[str]],
-    pattern: Sequence[int] | Array,
-    units: Mapping[str, Sequence[int] | Array],
-    weights: Collection[str] = (),
-) -> tuple[dict[str, int], dict[str, list[Part]]]:
-    """Length of a row of every recorded variable, and where its numbers come from; arguments as of `Store`."""
-    parts: dict[str, list[Part]] = {}
-    sizes: dict[str, int] = {}
-    if variables:
-        index = results.chosen_units(net, variables, units)
-        parts |= {v: _unit_parts(net, index, names, np.asarray(pattern, dtype=int)) for v, names in variables.items()}
-        sizes |= dict.fromkeys(variables, len(pattern) * sum(map(len, index.values())))
-    if weights:
-        pairs = results.recorded_synapses(net, weights, {})
-        ends = np.cumsum([len(post) for post, _ in pairs.values()])
-        sizes["w"] = int(ends[-1])
-        parts["w"] = [
-            Part(name, np.arange(len(post)), np.arange(end - len(post), end))
-            for (name, (post, _)), end in zip(pairs.items(), ends, strict=True)
-        ]
-    return sizes, parts
-
-
-def _unit_parts(net: Network, index: Mapping[str, Array], names: Collection[str], pattern: Array) -> list[Part]:
-    """Where the units of these populations are in a row over all recorded patterns and units."""
-    ends = dict(zip(index, np.cumsum([len(chosen) for chosen in index.values()]), strict=True))
-    width, row = sum(map(len, index.values())), np.arange(len(pattern))[:, None]
-    return [
-        Part(
-            n,
-            (pattern[:, None] * net.populations[n].size + chosen).ravel(),
-            (row * width + np.arange(ends[n] - len(chosen), ends[n])).ravel(),
-        )
-        for n, chosen in index.items()
-        if n in names
-    ]
 
 
 def _claim(path: Path) -> None:

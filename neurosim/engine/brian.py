@@ -124,8 +124,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 os.unlink(temporary)
         trim_cache()
 
-    def execute(self, arguments: list[str], threads: int = 1) -> float:
-        """Run the program on `arguments` (``group.variable=value or file``); seconds in its loop."""
+    def execute(self, arguments: list[str], threads: int = 1) -> None:
+        """Run the program on `arguments` (``group.variable=value or file``)."""
         previous = prefs.devices.cpp_standalone.run_cmd_unix
         environment = os.environ.get("OPENBLAS_NUM_THREADS")
         os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
@@ -141,7 +141,6 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 del os.environ["OPENBLAS_NUM_THREADS"]
             else:
                 os.environ["OPENBLAS_NUM_THREADS"] = environment
-        return float(self._last_run_time)
 
     def value(self, variable: Any) -> np.ndarray:
         """What the last run left in an array."""

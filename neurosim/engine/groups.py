@@ -59,7 +59,7 @@ class Counters(Group):  # type: ignore[misc]
         "evaluations", "accepted",
     )  # fmt: skip
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
-    TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size")
+    TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
 
     def __init__(self, clock: Clock) -> None:

@@ -122,14 +122,15 @@ class Product:
         self.clamped = plan.net.populations[q.pre].clamped
         self.feedback = None if self.clamped else machine.units(q.pre, "feedback")
         self.prices = tuple(live(group, v) for v in ("tau_w", "l1", "l2"))
-        self.kept = self.clamped and plan.shortcuts
-        self.stale, self.defers, self.waiting = True, False, False
-        self.drive = np.zeros_like(self.a) if self.kept else self.a
+        self.may_keep = self.clamped and plan.shortcuts
+        self.kept, self.stale, self.defers, self.waiting = False, True, False, False
+        self.drive = np.zeros_like(self.a) if self.may_keep else self.a
         if not self.dense:
             self.rows = np.repeat(np.arange(self.w.shape[0]), np.diff(self.w.indptr))
 
-    def prepare(self, dt: float, defers: bool) -> None:
-        """Read what is fixed for the run."""
+    def prepare(self, dt: float, defers: bool, moves: bool) -> None:
+        """Read what is fixed for the run; `moves`: at every step the weights are others."""
+        self.kept = self.may_keep and (defers or not moves)
         tau_w, l1, l2 = (float(p[0]) for p in self.prices)
         self.rate, self.keep, self.size = dt / tau_w, 1 - dt / tau_w * l2, dt / tau_w * l1
         self.tau_w, self.l2 = tau_w, l2
@@ -144,7 +145,10 @@ class Product:
 
     def into_drive(self) -> None:
         """W x of an input that stands still."""
-        self.drive[:] = self.x @ self.w.T if self.dense else (self.w @ self.x.T).T
+        if self.dense:
+            np.matmul(self.x, self.w.T, self.drive)
+        else:
+            self.drive[:] = (self.w @ self.x.T).T
         if self.defers:
             np.matmul(self.x, self.x.T, out=self.gram)
         self.stale = False
@@ -257,7 +261,7 @@ class Machine:
         self.step_number, self.ticks = int(self.numbers["step"][0]), 0
         self.learning = bool(self.numbers["plastic"][0])
         for name, product in self.products.items():
-            product.prepare(self.dt, defers[name])
+            product.prepare(self.dt, defers[name], self.learning and not self.plan.presentation)
         self.biases = [
             (live(self.groups.biases[n], "w"), float(live(self.groups.biases[n], "tau_w")[0]), self.units(n, "delta"))
             for n in self.net.neurons

@@ -61,16 +61,18 @@ class StandaloneEngine(Engine):
         device = get_device()
         device.apply_run_args()
         own = self.groups.counters.variables
-        name = {n: device.get_array_name(own[n]) for n in ("start", "step_dt", "seed", "ended")}
+        name = {n: device.get_array_name(own[n]) for n in ("start", "step_dt", "seed", "ended", "seconds")}
         clock = device.get_array_name(self.groups.clock.variables["dt"])
         device.insert_code(
             "main",
             f"{self.network.name}.t = {name['start']}[0];\n{clock}[0] = {name['step_dt']}[0];\n"
-            f"brian::_random_generators[0].seed((unsigned long){name['seed']}[0]);",
+            f"brian::_random_generators[0].seed((unsigned long){name['seed']}[0]);\n"
+            f"{name['seconds']}[0] = -ns::seconds();",
         )
         self.network.run(LONGEST * second, namespace={})
         last = [f"_run_{kernel.codeobj.name}();" for kernel in self.kernels.last]
-        device.insert_code("main", "\n".join([f"{name['ended']}[0] = 1;", *last]))
+        end = [f"{name['ended']}[0] = 1;", *last, f"{name['seconds']}[0] += ns::seconds();"]
+        device.insert_code("main", "\n".join(end))
         device.build(directory=str(self.directory), run=False, with_output=False)
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
@@ -109,8 +111,9 @@ class StandaloneEngine(Engine):
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
         arguments = [self._argument(*item) for item in self.pending.items()]
-        self.loop_time += self.device.execute(arguments, self.threads)
+        self.device.execute(arguments, self.threads)
         self.started, self.pending = True, {}
+        self.loop_time += float(self.value("run", "seconds")[0])
 
     def _everything(self) -> dict[tuple[str, str], Array]:
         kept = {}

@@ -22,6 +22,7 @@ from neurosim.engine.text import Statement
 
 Array = np.ndarray
 Node = tuple[Any, ...]  # ("array", name, version), ("sum", constant, ((factor, node), ...)), (operation, *nodes)
+Step = tuple[str, str, Node]  # "assign" or "update", the array, the value or the increment
 Operand = tuple[int, str, Node | None]  # sign, name in the generated code, the node it is the value of
 
 UFUNCS = {
@@ -33,6 +34,7 @@ LOGICAL = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal", ast.Eq: "equal",
     ast.NotEq: "not_equal", ast.And: "logical_and", ast.Or: "logical_or", ast.Not: "logical_not",
 }  # fmt: skip
+PIECE = 2**14  # units whose arrays fit into a cache together
 RANDOM = {"randn": np.random.standard_normal, "rand": np.random.random_sample}
 
 
@@ -52,7 +54,7 @@ class Compiler:
         self.versions: Counter[str] = Counter()
         self.local: dict[str, Node] = {}
         self.fresh = count()
-        self.phases: list[list[tuple[str, str, Node]]] = []
+        self.phases: list[list[Step]] = []
 
     def phase(self, assigned: Sequence[Statement] = (), updated: Sequence[Statement] = ()) -> None:
         """One function: assignments in their order, then arrays that grow by increments, all at once.
@@ -74,10 +76,18 @@ class Compiler:
 
     def functions(self) -> list[Callable[[], None] | None]:
         """The phases as functions, to be called in their order; None where there is nothing to do."""
-        writer = _Writer(self)
+        pieces = [self._piece(first, min(first + PIECE, self.size)) for first in range(0, self.size, PIECE)]
+        if any(self.arrays[target].size != self.size for steps in self.phases for _, target, _ in steps):
+            pieces = [self._piece(0, self.size)]  # a shared variable must not move once a piece
+        return [_one_after_the_other(actions) for actions in zip(*pieces, strict=True)]
+
+    def _piece(self, first: int, last: int) -> list[Callable[[], None] | None]:
+        """The phases for some of the units: few enough for their arrays to stay in the processor's cache."""
+        arrays = {n: a[first:last] if a.size == self.size else a for n, a in self.arrays.items()}
+        writer = _Writer(self.phases, arrays, last - first, self.dtype)
         sources = [writer.phase(steps) for steps in self.phases]
         names = {f"np_{u}": getattr(np, u) for u in dir(np) if isinstance(getattr(np, u), np.ufunc)}
-        names |= {f"v_{n}": a for n, a in self.arrays.items()} | writer.names
+        names |= {f"v_{n}": a for n, a in arrays.items()} | writer.names
         made: list[Callable[[], None] | None] = []
         for lines in sources:
             scope: dict[str, Any] = dict(names)
@@ -121,7 +131,7 @@ class Compiler:
 
     def _name(self, name: str) -> Node:
         if name in self.local:
-            return self.local[name]
+            return shared(self.local[name]) if not name.startswith("_") else self.local[name]
         if name in self.arrays:
             return ("array", name, self.versions[name])
         for known in (self.scalars, DEFAULT_UNITS):
@@ -145,9 +155,25 @@ class Compiler:
         return ("function", name, *arguments)
 
 
+def _one_after_the_other(actions: Sequence[Callable[[], None] | None]) -> Callable[[], None] | None:
+    if len(actions) == 1 or actions[0] is None:
+        return actions[0]
+
+    def all_pieces() -> None:
+        for action in actions:
+            action()  # type: ignore[misc]  # a phase has something to do in every piece or in none
+
+    return all_pieces
+
+
 def number(value: float) -> Node:
     """A constant, in the normal form of a sum without terms."""
     return ("sum", value, ())
+
+
+def shared(node: Node) -> Node:
+    """A sum that several expressions read: it stays one, and is not spread over theirs."""
+    return ("same", node) if node[0] == "sum" and len(node[2]) + bool(node[1]) > 1 else node
 
 
 def is_number(node: Node) -> bool:
@@ -225,17 +251,19 @@ def combined(op: ast.operator, left: Node, right: Node) -> Node:
 class _Writer:
     """Writes phases line by line; a buffer whose value nobody reads any more is used again."""
 
-    def __init__(self, compiler: Compiler) -> None:
-        self.size, self.dtype, self.arrays = compiler.size, compiler.dtype, compiler.arrays
+    def __init__(self, phases: Sequence[Sequence[Step]], arrays: Mapping[str, Array], size: int, dtype: Any) -> None:
+        self.arrays, self.size, self.dtype = arrays, size, dtype
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
         self.pools: dict[str, list[str]] = {"b": [], "m": []}  # buffers of numbers, of truth values
         self.values: dict[Node, tuple[int, str]] = {}
         self.uses: Counter[Node] = Counter()
         self.alias: dict[Node, Node] = {}  # the same value, or its negative
-        for steps in compiler.phases:
-            for _, _, node in steps:
+        self.changes: Counter[str] = Counter()  # how often an array is written to
+        for steps in phases:
+            for _, target, node in steps:
                 self._count(node)
+                self.changes[target] += 1
 
     def _count(self, node: Node) -> None:
         self.uses[node] += 1
@@ -243,7 +271,7 @@ class _Writer:
             for child in children(node):
                 self._count(child)
 
-    def phase(self, steps: Sequence[tuple[str, str, Node]]) -> list[str]:
+    def phase(self, steps: Sequence[Step]) -> list[str]:
         """The lines of one function."""
         self.lines = []
         waiting: list[tuple[str, Operand]] = []
@@ -261,14 +289,15 @@ class _Writer:
 
     def _assign(self, target: str, node: Node) -> None:
         live = f"v_{target}"
+        stays = self.uses[node] == 1 or self.changes[target] == 1  # until the last reader has read it
         whole = self.arrays[target].size == self.size
-        sign, name, owner = self._value(node, into=live if whole and self.uses[node] == 1 else None)
+        sign, name, owner = self._value(node, into=live if whole and stays else None)
         if name != live or sign < 0:
             name = self._fitted(name, target)
             self.lines.append(f"np_negative({name}, {live})" if sign < 0 else f"{live}[:] = {name}")
         self._release(name, owner)
 
-    def _held(self, operand: Operand, steps: Sequence[tuple[str, str, Node]]) -> Operand:
+    def _held(self, operand: Operand, steps: Sequence[Step]) -> Operand:
         """The operand, or its copy where it is an array that this very phase updates."""
         sign, name, owner = operand
         if name not in {f"v_{target}" for kind, target, _ in steps if kind == "update"}:
@@ -288,6 +317,11 @@ class _Writer:
             return (1 if node[1] >= 0 else -1), repr(abs(float(node[1]))), None
         if node[0] == "array":
             return 1, f"v_{node[1]}", None
+        if node[0] == "same" and node not in self.values:
+            sign, name, owner = self._value(node[1], into)
+            self.values[node] = sign, name
+            if owner is not None:
+                self.alias[node] = owner
         if node not in self.values:
             self.values[node] = self._sum(node, into) if node[0] == "sum" else (1, self._operation(node, into))
         return (*self.values[node], node)

@@ -12,4 +12,10 @@ static inline std::clock_t ns_clock_() {
 namespace std { using ::ns_clock_; }
 #define clock() ns_clock_()
 #endif
+#include <chrono>
+namespace ns {
+inline double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+}  // namespace ns
 #endif
