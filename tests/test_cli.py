@@ -59,7 +59,7 @@ def test_version_and_help() -> None:
     assert call("--version").output.strip() == f"neurosim {__version__}"
     shown = call("--help")
     assert shown.exit_code == 0
-    for command in ("run", "check", "plot", "models"):
+    for command in ("run", "check", "plot", "models", "cache"):
         assert command in shown.output
         assert call(command, "--help").exit_code == 0
 
@@ -159,6 +159,82 @@ def test_plot() -> None:
     )
 
 
+# --- compiled programs -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three programs, the last one the newest, and a file that is not neurosim's."""
+    from neurosim.engine import cache
+
+    def build(path: Path) -> None:
+        path.write_bytes(b"#!/bin/sh".ljust(10_000))
+        path.chmod(0o755)
+
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NEUROSIM_CACHE_SIZE", raising=False)
+    for i, about in enumerate(("the [oldest]", "the middle", "the newest")):
+        cache.program(f"{i:024x}", build, target=tmp_path / "program", about=about)
+        os.utime(cache.entries()[0].path / cache.SEAL, (1e9 + 1e6 * i,) * 2)
+    (tmp_path / "cache" / "thesis.tex").write_text("ten years of work")
+    return tmp_path / "cache"
+
+
+def test_the_cache_is_shown_newest_first(programs: Path) -> None:
+    result = call("cache")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert lines[0] == f"{programs}: 3 programs, 30.4 kB of at most 1 GB".split()
+    shown = [line for line in lines if line[:1] == ["the"]]
+    assert [line[1] for line in shown] == ["newest", "middle", "[oldest]"]
+    assert all(line[2:4] == ["10.1", "kB"] for line in shown)
+    assert [line[4] for line in shown] == ["2001-10-02", "2001-09-20", "2001-09-09"]
+    assert len(names(programs)) == 4
+
+
+def test_the_cache_is_trimmed_to_the_limit(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("cache", "--trim").output == "0 removed, 0 B freed\n"
+    monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "15 kB")
+    assert call("cache", "--trim").output == "2 removed, 20.3 kB freed\n"
+    shown = call("cache").output
+    assert "1 programs, 10.1 kB of at most 15 kB" in words(shown)
+    assert "the newest" in shown
+
+
+def test_the_cache_is_cleared_of_what_is_ours(programs: Path) -> None:
+    assert call("cache", "--clear").output == "3 removed, 30.4 kB freed\n"
+    assert names(programs) == {"thesis.tex"}
+    assert call("cache").output == f"{programs}: 0 programs, 0 B of at most 1 GB\n"
+    assert call("cache", "--clear").output == "0 removed, 0 B freed\n"
+
+
+@pytest.mark.parametrize("option", [(), ("--clear",), ("--trim",)])
+def test_a_limit_that_is_no_size_is_refused(
+    option: tuple[str, ...], programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "lots")
+    assert "error: NEUROSIM_CACHE_SIZE = 'lots'; allowed: bytes" in refused(call("cache", *option))
+    assert len(names(programs)) == 4
+
+
+def test_help_of_the_cache_has_an_example() -> None:
+    assert "Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim" in words(call("cache", "--help").output)
+
+
+def test_the_cache_is_shown_without_brian2(programs: Path) -> None:
+    code = """
+import sys
+from neurosim.cli import app
+try:
+    app(["cache"])
+finally:
+    print(sorted({"brian2", "numpy", "scipy", "matplotlib"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "the newest" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 # --- bad input ---------------------------------------------------------------------------------------------
 
 
@@ -187,6 +263,7 @@ def test_plot() -> None:
         (("run",), "Missing argument"),
         (("walk",), "No such command"),
         (("plot", "no.nc"), "no.nc"),
+        (("cache", "--clean"), "No such option.*--clear"),
     ],
 )
 def test_bad_input_ends_in_one_message(args: tuple[str, ...], message: str) -> None:

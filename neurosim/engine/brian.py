@@ -1,7 +1,7 @@
 """What neurosim uses of Brian2 beyond its public interface, in one place.
 
-One device instance a simulation, code objects whose names do not depend on what else is alive, one
-translation unit, binaries cached by the hash of all that goes into them. Tested with Brian2 2.9, 2.10
+One device instance a simulation, code objects whose names do not depend on what else is alive, two
+translation units, programs cached by the hash of all that goes into them. Tested with Brian2 2.9, 2.10
 and 2.11. Start at `scope` and `Device`.
 """
 
@@ -13,15 +13,13 @@ import hashlib
 import logging
 import os
 import platform
-import re
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +37,13 @@ from brian2.groups.group import CodeRunner, Group
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
 
+from neurosim.engine import cache
 from neurosim.engine.text import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
 INCLUDE = HERE / "include"
-PROGRAM = re.compile("[0-9a-f]{24}.*")  # name of a cached program, or of one that is being written
+STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
 QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects left over by an error
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
 
@@ -56,15 +55,15 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
 
 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]
-    """C++ standalone for one simulation: a build of its own, of one translation unit, cached.
+    """C++ standalone for one simulation: a build of its own, of two translation units, cached.
 
     Sources never hold values (those are run-time arguments), so two simulations of one structure have
     one program.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, about: str) -> None:
         super().__init__()
-        self.directory = directory
+        self.directory, self.about = directory, about
         self.program: Path | None = None
         self.flags: tuple[list[str], list[str]] = ([], [])
         self.include_dirs.append(str(INCLUDE))
@@ -97,32 +96,29 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)
 
     def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
-        """One translation unit, or the program of an earlier build of the same sources."""
-        source = _one_unit(Path(directory), self)
-        command = [compiler_command() or "g++", *self.flags[0], "-I.", "unit.cpp"]
-        key = _fingerprint(Path(directory), source, command + self.flags[1])
-        cached = cache_directory() / key
-        self.program = Path(directory, "program")  # the cache may be trimmed while this one runs
-        with contextlib.suppress(OSError):
-            os.utime(cached)
-            _same(cached, self.program)
-            return
-        Path(directory, "unit.cpp").write_text(source)
-        handle, temporary = tempfile.mkstemp(dir=cached.parent, prefix=key)
-        os.close(handle)
-        try:
-            done = subprocess.run(
-                [*command, "-o", temporary, *self.flags[1]], cwd=directory, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{done.stderr[-2000:]}")
-            os.chmod(temporary, 0o755)
-            _same(Path(temporary), self.program)
-            os.replace(temporary, cached)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        trim_cache()
+        """The program of these sources: compiled now, or by an earlier build."""
+        folder = Path(directory)
+        for name, text in _units(folder, self).items():
+            (folder / name).write_text(text)
+        command = [compiler_command() or "g++", *self.flags[0], "-I."]
+        key = _fingerprint(folder, [*command, *self.flags[1]])
+        self.program = folder / "program"
+        cache.program(key, partial(self._compile, folder, command), target=self.program, about=self.about)
+
+    def _compile(self, folder: Path, command: list[str], program: Path) -> None:
+        """What is stepped at full optimisation, beside it (on another core) what runs once at none."""
+        jobs = [
+            subprocess.Popen([*command, *more, "-c", source, "-o", f"{source}.o"], cwd=folder, stderr=subprocess.PIPE, text=True)
+            for source, more in ((STEPS, []), (ONCE, ["-O0"]))
+        ]  # fmt: skip
+        messages = [job.communicate()[1] for job in jobs]
+        link = [*command, f"{STEPS}.o", f"{ONCE}.o", "-o", str(program.absolute()), *self.flags[1]]
+        if not any(job.returncode for job in jobs):
+            jobs.append(subprocess.Popen(link, cwd=folder, stderr=subprocess.PIPE, text=True))
+            messages.append(jobs[-1].communicate()[1])
+        if any(job.returncode for job in jobs):
+            said = "\n".join(m for job, m in zip(jobs, messages, strict=True) if job.returncode)
+            raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{said[-2000:]}")
 
     def execute(self, arguments: list[str], threads: int = 1) -> None:
         """Run the program on `arguments` (``group.variable=value or file``)."""
@@ -274,69 +270,31 @@ def compiler_command() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-def cache_directory() -> Path:
-    """Where compiled programs are kept: $NEUROSIM_CACHE, else the user's cache folder."""
-    base = os.environ.get("NEUROSIM_CACHE")
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neurosim"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=root).close()
-    except OSError:
-        return _own_cache()
-    return root
-
-
-@lru_cache(maxsize=1)
-def _own_cache() -> Path:
-    """For this process alone, where there is no folder to keep programs in."""
-    return Path(tempfile.mkdtemp(prefix="neurosim_cache_"))
-
-
-def _same(source: Path, target: Path) -> None:
-    """The same file under another name, or a copy of it."""
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def trim_cache(keep: int = 200) -> None:
-    """Forget the programs that were not used for longest; nothing else that lies there is touched."""
-    ages = []
-    for path in cache_directory().iterdir():
-        with contextlib.suppress(OSError):  # another process was faster
-            if PROGRAM.fullmatch(path.name):
-                ages.append((path.stat().st_mtime, path))
-    for _, old in sorted(ages, reverse=True)[keep:]:
-        with contextlib.suppress(OSError):
-            old.unlink()
-
-
-def _one_unit(directory: Path, device: Device) -> str:
-    """All sources as one text: each code object in its own namespace, every standard header before."""
+def _units(directory: Path, device: Device) -> dict[str, str]:
+    """All sources as two translation units: what is stepped, each code object in its own namespace, and the rest."""
     headers = "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple set string"
-    text = "".join(f"#include <{h}>\n" for h in headers.split())
-    text += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
-    text += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    text += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n#include "ns_present.h"\n#include "ns_record.h"\n'
-    text += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
+    steps = "".join(f"#include <{h}>\n" for h in headers.split())
+    steps += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
+    steps += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
+    steps += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n#include "ns_present.h"\n#include "ns_record.h"\n'
+    steps += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
     for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):
         parts = [code.name, *(f"{block}_{code.name}" for block in code.before_after_blocks)]
         for j, part in enumerate(parts):
             function = f"_run_{part}" if j == 0 else f"_{part}"
-            text += f'namespace unit_{i}_{j} {{\n#include "code_objects/{part}.cpp"\n}}\n'
-            text += f"using unit_{i}_{j}::{function};\n"
+            steps += f'namespace unit_{i}_{j} {{\n#include "code_objects/{part}.cpp"\n}}\n'
+            steps += f"void {function}() {{ unit_{i}_{j}::{function}(); }}\n"
+    once = ""
     if (directory / "brianlib" / "spikequeue.cpp").exists():
-        text += '#include "brianlib/spikequeue.cpp"\n'
-    return text + "".join(f'#include "{s}.cpp"\n' for s in ("synapses_classes", "network", "objects", "run", "main"))
+        once += '#include "brianlib/spikequeue.cpp"\n'
+    once += "".join(f'#include "{s}.cpp"\n' for s in ("synapses_classes", "objects", "run", "main"))
+    return {STEPS: steps + '#include "network.cpp"\n', ONCE: once}
 
 
-def _fingerprint(directory: Path, source: str, command: list[str]) -> str:
-    digest = hashlib.sha256(source.encode())
+def _fingerprint(directory: Path, command: list[str]) -> str:
+    digest = hashlib.sha256()
     for root in (directory, INCLUDE):
-        for path in sorted(p for p in root.rglob("*") if p.suffix in (".cpp", ".h") and p.name != "unit.cpp"):
+        for path in sorted(p for p in root.rglob("*") if p.suffix in (".cpp", ".h")):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
     digest.update(version + " ".join(command).encode() + _processor().encode())

@@ -188,7 +188,8 @@ class Product:
     def mean_change(self) -> Array:
         """delta x of every synapse, mean over the batch."""
         if self.dense:
-            return (self.delta.T @ self.x).ravel() / self.K
+            whole: Array = (self.delta.T @ self.x).ravel() / self.K
+            return whole
         change = np.zeros(len(self.values), self.values.dtype)
         rows = max(1, CHUNK // max(len(self.values), 1))
         for k in range(0, self.K, rows):
@@ -331,7 +332,8 @@ class Machine:
         return compiler.functions()
 
     def _cython(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        group, made = self.groups.populations[name], []
+        group = self.groups.populations[name]
+        made: list[Action | None] = []
         helpers = dict(self.texts[name].helpers)  # Brian2 puts them in by itself
         for assigned, updated in phases:
             parts: list[Action] = []

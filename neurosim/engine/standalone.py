@@ -43,7 +43,8 @@ class StandaloneEngine(Engine):
         self.directory = Path(self.folder.name)
         for name in ("data", "values"):
             (self.directory / name).mkdir()
-        self.device = brian.Device(self.directory)
+        sizes = "-".join(str(p.size) for p in plan.net.populations.values())
+        self.device = brian.Device(self.directory, f"{sizes}, {plan.patterns} pattern(s), {plan.method}")
         if plan.patterns > 1:
             self.device.link_blas()
         self.pending: dict[tuple[str, str], Any] = {}
@@ -391,8 +392,8 @@ def _coefficients(method: str) -> dict[str, Any]:
             "share": SETTLING_SHARE,
         }
     if method in TABLEAUS:
-        c, b = TABLEAUS[method]
-        return {"nodes": row(c), "weights": row(b), "stages": len(b)}
+        nodes, weights = TABLEAUS[method]
+        return {"nodes": row(nodes), "weights": row(weights), "stages": len(weights)}
     return {}
 
 

@@ -83,7 +83,8 @@ def take_apart(text: str) -> Text:
         raise ModelError(f"an extension names a variable {name!r}, which is the engine's own; try another name")
     if equations.stochastic_type == "multiplicative":
         raise ModelError("an extension multiplies noise with a state; allowed: xi with a constant factor")
-    messages, helpers = [], []
+    messages: list[Statement] = []
+    helpers: list[Statement] = []
     for e in equations.ordered:
         if e.type == SUBEXPRESSION:
             (messages if "constant over dt" in e.flags else helpers).append((e.varname, str(e.expr)))

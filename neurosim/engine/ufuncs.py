@@ -106,8 +106,8 @@ class Compiler:
 
     def _node(self, tree: ast.expr) -> Node:
         match tree:
-            case ast.Constant(value=bool() | int() | float() as value):
-                return number(float(value))
+            case ast.Constant(value=bool() | int() | float() as constant):
+                return number(float(constant))
             case ast.Name(id=name):
                 return self._name(name)
             case ast.UnaryOp(op=ast.USub(), operand=operand):

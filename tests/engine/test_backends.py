@@ -204,18 +204,6 @@ def test_the_users_preferences_are_neither_used_nor_changed() -> None:
     assert_allclose(run.lam["hidden1"], ns.reference.backprop(net, X, Y).lam["hidden1"], atol=1e-14)
 
 
-@pytest.mark.compiler
-def test_the_cache_forgets_only_its_own(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
-    for i in range(5):
-        (tmp_path / f"thesis_{i}.tex").write_text("ten years of work")
-        (tmp_path / f"{i:024x}").write_text("an old program")
-    (tmp_path / f"{9:024x}").symlink_to("nowhere")
-    brian.trim_cache(keep=2)
-    assert len(list(tmp_path.glob("thesis_*"))) == 5
-    assert len([p for p in tmp_path.iterdir() if len(p.name) == 24 and p.exists()]) == 2
-
-
 def test_an_input_can_have_equations_of_its_own() -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     drift = ns.Extension("input", equations="dI/dt = (1 - I)/(10*ms) : 1")
