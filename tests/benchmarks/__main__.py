@@ -1,0 +1,70 @@
+"""The command: which benchmarks, how often, where to."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.timing import Row, Setting
+
+NAMES = ("online", "batches", "presentations", "runtime", "relaxation")
+
+
+def table(name: str, rows: list[Row]) -> Table:
+    """Rows of one benchmark, to be read."""
+    title = importlib.import_module(f"tests.benchmarks.{name}").__doc__ or ""
+    shown = Table(title=f"{name}: {title.splitlines()[0]}", title_justify="left", show_lines=True)
+    for heading in ("what", "ours", "yardstick", "its time", "ratio", "target", "max diff", "note"):
+        shown.add_column(heading)
+    for row in rows:
+        shown.add_row(*row.cells())
+    return shown
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser("python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    parser.add_argument("--repeat", type=int, help="turns of ours and the yardstick; 7 by default, 2 if quick")
+    parser.add_argument("--quick", action="store_true", help="small sizes and short samples: to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every sample, too")
+    found = parser.parse_args()
+    for name in found.names:
+        if name not in NAMES:
+            parser.error(f"NAME = {name!r}; allowed: {', '.join(NAMES)}")
+    return found
+
+
+def main() -> int:
+    """Print a table a benchmark; 1 if one of them failed."""
+    asked = arguments()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # children inherit it
+    setting = Setting.quickly(asked.repeat or 2) if asked.quick else Setting(asked.repeat or 7)
+    console = Console()
+    console.width = max(console.width, 160)
+    rows: list[Row] = []
+    failed = False
+    for name in asked.names or NAMES:
+        found: list[Row] = []
+        try:
+            found.extend(importlib.import_module(f"tests.benchmarks.{name}").measure(setting))
+        except Exception:  # the others still have their say
+            traceback.print_exc()
+            failed = True
+        console.print(table(name, found))
+        rows += found
+        if asked.json:
+            asked.json.write_text(json.dumps([row.as_dict() for row in rows], indent=1))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""One pattern, x, lam and w all flowing, compiled; µs a step against a hand-written C++ loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from tests.benchmarks.problems import LARGE, SMALL, WAYS, Problem, train
+from tests.benchmarks.timing import Row, Setting, beside
+from tests.benchmarks.yardsticks import cpp_euler
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """A net after the other."""
+    for sizes in (LARGE, SMALL):
+        problem = Problem.random(sizes, 1)
+        ours = {name: partial(train, problem, **way) for name, way in WAYS.items()}
+        yield from beside(problem.name, ours, {"C++ loop": (partial(cpp_euler, "hand", problem), "<= 1.0")}, setting)

@@ -1,0 +1,58 @@
+"""Other people's simulators: in interpreters of their own, on the same core. Start at `Peer`.
+
+``NEUROSIM_PEER_PYTHON`` lists interpreters (as in PATH) that are tried before this one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+@lru_cache
+def interpreter(*modules: str) -> str | None:
+    """The first interpreter that has all the modules."""
+    given = os.environ.get("NEUROSIM_PEER_PYTHON", "").split(os.pathsep)
+    ask = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {modules!r})))"
+    pythons = [*filter(None, given), sys.executable]
+    return next((p for p in pythons if subprocess.run([p, "-c", ask], check=False).returncode == 0), None)
+
+
+def missing(*modules: str) -> str:
+    """What to do about a peer that no interpreter has."""
+    return f"not installed: pip install {' '.join(modules)}, or set NEUROSIM_PEER_PYTHON"
+
+
+class Peer:
+    """A program of this folder that answers each line of JSON with one; it waits in between, so turns can be taken."""
+
+    def __init__(self, script: str, *arguments: str, modules: tuple[str, ...]) -> None:
+        python = interpreter(*modules)
+        if python is None:
+            raise ModuleNotFoundError(missing(*modules))
+        command = [python, str(HERE / script), *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.communicate()  # the end of its input ends it
+
+    def __call__(self, function: str, **arguments: Any) -> Any:
+        """What a function of the program returns."""
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps([function, arguments]), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.process.args} ended at {function}({arguments})")
+        return json.loads(answer)
