@@ -198,6 +198,14 @@ class SimulationTable(_Table):
     every: Time = None
     start: Literal["zero", "forward"] | None = None
     patterns: list[int] | None = None
+    units: dict[str, list[int]] | None = None
+    stream: str | None = None
+    threads: int | None = None
+    precision: str | None = None
+    shortcuts: bool | None = None
+    adaptive: bool | None = None
+    tolerance: float | None = None
+    settle: float | None = None
 
 
 class DataTable(_Table):
@@ -289,9 +297,18 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("train",): TrainTable,
     ("output",): OutputTable,
 }
-OF_SIMULATION = ("transport", "dt", "method", "backend", "seed")  # of [simulation]; the other keys are of its runs
-OF_TRAIN = ("record", "every", "start", "patterns")
-OF_RELAX = (*OF_TRAIN, "duration")
+OF_SIMULATION = (
+    "transport",
+    "dt",
+    "method",
+    "backend",
+    "seed",
+    "threads",
+    "precision",
+    "shortcuts",
+)  # of [simulation]; the other keys are of its runs
+OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
+OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")
 
 
 @dataclass(frozen=True)

@@ -424,8 +424,9 @@ class Session:
         variables, weights = self._variables(plan)
         if chosen.stream is not None:
             self.store = store = recording.Store(
-                chosen.stream, self.net, self.flow, self.setting.described, self._times(-(-steps // chosen.every)), variables,
-                pattern=chosen.patterns, units=chosen.units, weights=weights, dtype=plan.precision,
+                chosen.stream, self.net, self.flow, self.setting.described,
+                self._times(-(-steps // chosen.every)), variables, pattern=chosen.patterns,
+                units=chosen.units, weights=weights, dtype=plan.precision,
             )  # fmt: skip
             return [
                 Recorded(

@@ -29,7 +29,7 @@ def broken(array: np.ndarray, value: float) -> np.ndarray:
     ({"dt": 3 * mV}, r"dt = .*; allowed: a time"),
     ({"dt": "3 mm"}, r"dt = '3 mm'; allowed: a number and one of s"),
     ({"dt": float("nan")}, r"dt = nan; allowed: a finite time > 0"),
-    ({"method": "eular"}, r"method = 'eular'; allowed: euler, semi_implicit, exponential_euler, heun, rk4; did you mean 'euler'\?"),
+    ({"method": "eular"}, r"method = 'eular'; allowed: euler, semi_implicit, .*; did you mean 'euler'\?"),
     ({"backend": "numba"}, r"backend = 'numba'; allowed: auto, numpy, cython, standalone; did you mean 'numpy'\?"),
     ({"transport": "dence"}, r"did you mean 'dense'\?"),
     ({"seed": -1}, r"seed = -1; allowed: a whole number >= 0"),

@@ -108,13 +108,13 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
         """What is stepped at full optimisation, beside it (on another core) what runs once at none."""
         jobs = [
-            subprocess.Popen([*command, *more, "-c", source, "-o", f"{source}.o"], cwd=folder, stderr=subprocess.PIPE, text=True)
+            _start([*command, *more, "-c", source, "-o", f"{source}.o"], folder)
             for source, more in ((STEPS, []), (ONCE, ["-O0"]))
-        ]  # fmt: skip
+        ]
         messages = [job.communicate()[1] for job in jobs]
         link = [*command, f"{STEPS}.o", f"{ONCE}.o", "-o", str(program.absolute()), *self.flags[1]]
         if not any(job.returncode for job in jobs):
-            jobs.append(subprocess.Popen(link, cwd=folder, stderr=subprocess.PIPE, text=True))
+            jobs.append(_start(link, folder))
             messages.append(jobs[-1].communicate()[1])
         if any(job.returncode for job in jobs):
             said = "\n".join(m for job, m in zip(jobs, messages, strict=True) if job.returncode)
@@ -270,13 +270,18 @@ def compiler_command() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
+def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
 def _units(directory: Path, device: Device) -> dict[str, str]:
     """All sources as two translation units: what is stepped, each code object in its own namespace, and the rest."""
     headers = "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple set string"
     steps = "".join(f"#include <{h}>\n" for h in headers.split())
     steps += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
     steps += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    steps += '#include "brianlib/stdint_compat.h"\n#include "ns_kernels.h"\n#include "ns_present.h"\n#include "ns_record.h"\n'
+    own = ("brianlib/stdint_compat.h", "ns_kernels.h", "ns_present.h", "ns_record.h")
+    steps += "".join(f'#include "{h}"\n' for h in own)
     steps += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
     for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):
         parts = [code.name, *(f"{block}_{code.name}" for block in code.before_after_blocks)]

@@ -147,6 +147,14 @@ class Plan:
 
         return take_apart(self._text(population))
 
+    @property
+    def still(self) -> tuple[str, ...]:
+        """Populations whose net input stands still while weights and inputs do."""
+        if not self.shortcuts:
+            return ()
+        inputs = {n: [self.net.populations[q.pre] for q in self.net.incoming(n)] for n in self.net.neurons}
+        return tuple(n for n, sources in inputs.items() if all(source.clamped for source in sources))
+
     def late_is_read(self, population: str) -> bool:
         """Whether messages of outputs and multipliers have a reader while weights rest."""
         if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in self.net.incoming(population)):

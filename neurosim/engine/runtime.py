@@ -31,6 +31,7 @@ from neurosim.engine.text import LENGTH, MOMENT, Statement, stepped
 
 Array = np.ndarray
 CHUNK = 2**20  # products of single synapses held at once
+Moving = tuple[Array, Array]  # a state variable and its rate of change
 Action = Callable[[], Any]
 Phase = tuple[Sequence[Statement], Sequence[Statement]]  # what is assigned, then what grows by increments
 CLOCK = ("t", "dt", "t_in_timesteps")
@@ -232,10 +233,7 @@ class Machine:
         ]
         self.rows: list[list[Array]] = [[] for _ in self.plan.recorded]
         self.written = 0
-        self.still = [
-            n for n in self.net.neurons
-            if self.plan.shortcuts and all(self.net.populations[q.pre].clamped for q in self.net.incoming(n))
-        ]  # fmt: skip
+        self.still = self.plan.still
         self.moved = True
 
     def units(self, population: str, variable: str) -> Array:
@@ -497,6 +495,10 @@ class Machine:
 
     def _settled(self) -> bool:
         self._derivatives()
+        return self._rests()
+
+    def _rests(self) -> bool:
+        """Whether the rates of change, as they were last computed, are those of a settled state."""
         self.numbers["residual"][0] = residual = self._residual()
         self.numbers["settled"][0] = residual < self.numbers["settle"][0]
         return bool(self.numbers["settled"][0])
@@ -509,7 +511,7 @@ class Machine:
             for v in ("x", "lam")
         )
 
-    def _states(self) -> list[tuple[Array, Array]]:
+    def _states(self) -> list[Moving]:
         """State variables of all populations and their rates of change."""
         return [
             (live(group, v), live(group, f"rate_{v}"))
@@ -549,58 +551,62 @@ class Machine:
         Near rest the error of a step is held below a share of the motion that is left, so that the rate of
         change keeps falling and the run settles, whatever the tolerance.
         """
-        a, c, e = DORMAND_PRINCE
         numbers, states = self.numbers, self._states()
         end, t, done = self.dt, float(self.now[0]), 0.0
         rates = [np.empty((7, z.size), z.dtype) for z, _ in states]
-        size = sum(z.size for z, _ in states)
-        floor = 1e-6 if self.plan.precision == "float32" else 1e-14
         known = False  # whether stage 0 holds the rates of this state
-        while done < end * (1 - 1e-12):
+        while done < end * (1 - 1e-12) and not numbers["settled"][0]:
             whole = numbers["step_size"][0] < end - done
             h = float(numbers["step_size"][0]) if whole else end - done
             starts = [z.copy() for z, _ in states]
-            for stage in range(1 if known else 0, 7):
-                numbers[MOMENT][0] = t + done + c[stage] * h
-                if stage:
-                    for (z, _), start, k in zip(states, starts, rates, strict=True):
-                        z[:] = start + h * (np.asarray(a[stage][:stage], z.dtype) @ k[:stage])
-                self.send()
-                self._derivatives()
-                for (_, rate), k in zip(states, rates, strict=True):
-                    k[stage] = rate
-                if stage == 0:
-                    numbers["residual"][0] = self._residual()
-                    if numbers["residual"][0] < numbers["settle"][0]:
-                        numbers["settled"][0] = 1
-                        break
-            if numbers["settled"][0]:
+            if not known and self._rates_at(t + done, states, rates, 0):
                 break
-            allowed = max(floor, min(numbers["tolerance"][0], SETTLING_SHARE * numbers["residual"][0]))
-            squares = sum(
-                float(np.sum((h * (np.asarray(e) @ k) / (allowed * (1 + np.maximum(np.abs(start), np.abs(z))))) ** 2))
-                for (z, _), start, k in zip(states, starts, rates, strict=True)
-            )
-            error = float(np.sqrt(squares / size))
-            known = True
+            self._try_step(t + done, h, states, starts, rates)
+            error, known = self._error(h, states, starts, rates), True
             if error <= 1:
                 done += h
                 numbers["accepted"][0] += 1
                 for k in rates:
                     k[0] = k[6]
-                numbers["residual"][0] = self._residual()
-                if numbers["residual"][0] < numbers["settle"][0]:
-                    numbers["settled"][0] = 1
-                    break
+                self._rests()
             else:
                 for (z, _), start in zip(states, starts, strict=True):
                     z[:] = start
-                if not error < 1e300:  # not a number: the state has left every bound
-                    numbers["diverged"][0] = 1
-                    break
+            if not error < 1e300:  # not a number: the state has left every bound
+                numbers["diverged"][0] = 1
+                break
             if whole or error > 1:
                 numbers["step_size"][0] = h * min(5.0, max(0.2, 0.9 * (error + 1e-30) ** -0.2))
         numbers["elapsed"][0] += done
+
+    def _try_step(self, t: float, h: float, states: list[Moving], starts: list[Array], rates: list[Array]) -> None:
+        """Stages 1 to 6; the last is the state of order 5."""
+        a, c, _ = DORMAND_PRINCE
+        for stage in range(1, 7):
+            for (z, _), start, k in zip(states, starts, rates, strict=True):
+                z[:] = start + h * (np.asarray(a[stage][:stage], z.dtype) @ k[:stage])
+            self._rates_at(t + c[stage] * h, states, rates, stage)
+
+    def _rates_at(self, t: float, states: list[Moving], rates: list[Array], stage: int) -> bool:
+        """Rates of the state as it stands, of one stage; at the first, whether it rests."""
+        self.numbers[MOMENT][0] = t
+        self.send()
+        self._derivatives()
+        for (_, rate), k in zip(states, rates, strict=True):
+            k[stage] = rate
+        return stage == 0 and self._rests()
+
+    def _error(self, h: float, states: list[Moving], starts: list[Array], rates: list[Array]) -> float:
+        """Root mean square of the difference between orders 5 and 4, in units of what is allowed."""
+        floor = 1e-6 if self.plan.precision == "float32" else 1e-14
+        left = SETTLING_SHARE * self.numbers["residual"][0]
+        allowed = max(floor, min(self.numbers["tolerance"][0], left))
+        weights = np.asarray(DORMAND_PRINCE[2])
+        squares = sum(
+            float(np.sum((h * (weights @ k) / (allowed * (1 + np.maximum(np.abs(start), np.abs(z))))) ** 2))
+            for (z, _), start, k in zip(states, starts, rates, strict=True)
+        )
+        return float(np.sqrt(squares / sum(z.size for z, _ in states)))
 
 
 def live(group: Any, variable: str) -> Array:

@@ -236,7 +236,7 @@ class Kernels(Group):  # type: ignore[misc]
         plan, net, K = self.plan, self.plan.net, self.plan.patterns
         whole = plan.shortcuts and plan.method not in STAGED
         filled: set[str] = set()  # populations whose feedback a dense product has written
-        sums = {n: [q for q in net.outgoing(n)] for n in net.neurons}
+        sums = {n: list(net.outgoing(n)) for n in net.neurons}
         sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
         gathers = {n for n, out in sums.items() if any(sparse[q.name] for q in out)}
         projections = []
@@ -254,7 +254,7 @@ class Kernels(Group):  # type: ignore[misc]
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
-             "gathers": n in gathers, "still": plan.shortcuts and all(net.populations[q.pre].clamped for q in net.incoming(n))}
+             "gathers": n in gathers, "still": n in plan.still}
             for n in net.neurons
         ]  # fmt: skip
         sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]

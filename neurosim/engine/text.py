@@ -58,7 +58,7 @@ class Text:
         """The same at the time of a stage within a step, where it was the clock's `t`."""
 
         def moved(expression: str) -> str:
-            return word_substitute(expression, {"t": MOMENT})
+            return str(word_substitute(expression, {"t": MOMENT}))
 
         return Text(
             tuple((n, moved(e)) for n, e in self.early),

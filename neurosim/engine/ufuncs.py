@@ -104,7 +104,7 @@ class Compiler:
     def _read(self, expression: str) -> Node:
         return self._node(ast.parse(expression.strip(), mode="eval").body)
 
-    def _node(self, tree: ast.expr) -> Node:
+    def _node(self, tree: ast.expr) -> Node:  # noqa: PLR0911 - one answer a kind of node
         match tree:
             case ast.Constant(value=bool() | int() | float() as constant):
                 return number(float(constant))
@@ -220,7 +220,7 @@ def split(node: Node) -> tuple[float, Node]:
     return 1.0, node
 
 
-def combined(op: ast.operator, left: Node, right: Node) -> Node:
+def combined(op: ast.operator, left: Node, right: Node) -> Node:  # noqa: PLR0911 - one answer an operator
     """What an operator makes of its two sides."""
     match op:
         case ast.Add():
@@ -299,7 +299,7 @@ class _Writer:
 
     def _held(self, operand: Operand, steps: Sequence[Step]) -> Operand:
         """The operand, or its copy where it is an array that this very phase updates."""
-        sign, name, owner = operand
+        sign, name, _ = operand
         if name not in {f"v_{target}" for kind, target, _ in steps if kind == "update"}:
             return operand
         buffer = self._buffer("b")

@@ -294,7 +294,7 @@ def test_nothing_behind_a_link_is_removed(target: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis" / "chapter").write_text("ten years of work")
     for _ in range(2):
         kept().symlink_to(tmp_path / "thesis")
-        cache.clear()
+        assert cache.clear() == len(str(tmp_path / "thesis"))  # the link's own bytes
         assert not kept().is_symlink()
     kept().symlink_to(tmp_path / "thesis")
     assert not cache.program(KEY, compiler(), target=target)
@@ -653,6 +653,20 @@ def test_precompiled_stays_while_a_compiler_may_read_it(target: Path, monkeypatc
     os.utime(found / cache.SEAL, (time.time() - cache.IN_USE - 10,) * 2)
     assert cache.trim() > 1000
     assert cache.entries() == []
+
+
+def test_without_locks_the_first_precompiled_stays_as_it_may_be_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "fcntl", None)
+    first = []
+
+    def slow(folder: Path) -> None:
+        found = cache.precompiled(KEY, compile_headers)  # by another process, as it were
+        first.append((found / "ns.h").stat().st_ino)
+        compile_headers(folder)
+
+    found = cache.precompiled(KEY, slow)
+    assert [(found / "ns.h").stat().st_ino] == first
+    assert len(names(found.parent)) == 1
 
 
 def test_a_build_that_precompiles_first(target: Path) -> None:
