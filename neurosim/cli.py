@@ -6,13 +6,11 @@ neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,7 +177,8 @@ def cache(
     They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE, else 1 GB. No
     program that is running is harmed.
     """
-    kept = _program_cache()
+    from neurosim.engine import cache as kept
+
     folder, limit, before = kept.directory(), kept.limit(), kept.entries()
     if clear or trim:
         freed = kept.clear() if clear else kept.trim()
@@ -189,17 +188,6 @@ def cache(
     typer.echo(f"{folder}: {len(before)} programs, {_bytes(size)} of at most {_bytes(limit)}")
     if before:
         _print_entries(before)
-
-
-def _program_cache() -> Any:
-    """`neurosim.engine.cache` without its package, which imports Brian2: a second or two for a list of files."""
-    name = "neurosim_engine_cache"
-    spec = spec_from_file_location(name, Path(__file__).with_name("engine") / "cache.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = module_from_spec(spec)  # where its dataclass looks up its annotations
-    spec.loader.exec_module(module)
-    return module
 
 
 def _print_entries(entries: Sequence[Entry]) -> None:

@@ -7,17 +7,22 @@ Start at `load`.
 from __future__ import annotations
 
 import csv
+import hashlib
 import inspect
+import json
 import math
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurosim.errors import DataError, FileError, out_of_range, unknown
+from neurosim.files import replacing
 
 Array = np.ndarray
 MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
@@ -105,6 +110,23 @@ def load(
             raise unknown("data.name", key, (*BUILT_IN, "the path of a .npz or .csv file"))
         make = _file
         options["path"] = Path(key)
+    if key in PACKAGED and not options:
+        return _kept(key, partial(_load, key, make, options), test, seed, patterns, scale, offset, standardise)
+    return _load(key, make, options, test, seed, patterns, scale, offset, standardise)
+
+
+def _load(
+    key: str,
+    make: Callable[..., tuple[Any, Any]],
+    options: dict[str, Any],
+    test: float | None,
+    seed: int,
+    patterns: int | None,
+    scale: float | None,
+    offset: float,
+    standardise: bool | None,
+) -> Data:
+    """`load` from the source itself."""
     divisor = (16.0 if key == "digits" else 1.0) if scale is None else scale
     _check(test, seed, patterns, divisor, offset)
     X, Y = make(**_own(key, make, options, seed, patterns))
@@ -152,6 +174,31 @@ def random(patterns: int = 64, features: int = 10, outputs: int = 1, seed: int =
     return rng.normal(size=(patterns, features)), rng.normal(size=(patterns, outputs))
 
 
+def _kept(key: str, make: Callable[..., Data], *chosen: Any) -> Data:
+    """A packaged set as it was split and scaled before: to import scikit-learn takes longer than many a run."""
+    from importlib.metadata import version
+
+    from neurosim.engine.cache import directory
+
+    of = json.dumps([key, FORMAT, repr(chosen), version("scikit-learn"), version("numpy")])
+    path = directory() / f"{key}-{hashlib.sha256(of.encode()).hexdigest()[:16]}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["of"]) == of:
+                classes = int(stored["classes"])
+                parts = {n: stored[n] for n in stored.files if n not in ("of", "classes")}
+                return Data(**parts, classes=None if classes < 0 else classes)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # not there, or damaged: it is made anew
+    data = make(*chosen)
+    arrays: dict[str, Any] = {n: getattr(data, n) for n in ("X", "Y", "X_test", "Y_test")}
+    arrays = {n: a for n, a in arrays.items() if a is not None}
+    arrays |= {"of": of, "classes": -1 if data.classes is None else data.classes}
+    with suppress(FileError), replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    return data
+
+
 def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
     def read() -> tuple[Array, Array]:
         from sklearn import datasets
@@ -162,6 +209,7 @@ def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
     return read
 
 
+FORMAT = 1  # of a kept set
 PACKAGED = ("iris", "wine", "breast_cancer", "digits")
 STANDARDISED = ("iris", "wine", "breast_cancer")
 BUILT_IN: dict[str, Callable[..., tuple[Any, Any]]] = {

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import guard, recording
+from neurosim.engine.plan import Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.results import Run, State, build_traces
 
 if TYPE_CHECKING:
-    from neurosim.engine import Engine, Extension, Plan, Recorded
-    from neurosim.engine.engine import Factory
+    from neurosim.engine.engine import Engine, Factory
     from neurosim.recording import Store
 
 Array = np.ndarray
@@ -109,7 +109,7 @@ class Session:
         auxiliary: Mapping[str, Array] | None = None,
         stepping: Stepping | None = None,
     ) -> None:
-        from neurosim import engine
+        from neurosim.engine.build import build
 
         self.stepping = stepping or Stepping()
         self.adaptive = self.stepping.tolerance is not None
@@ -117,7 +117,7 @@ class Session:
         self.setting, self.clamped, self.targets = setting, clamped, targets
         self.net, self.flow, self.recording = setting.net, setting.flow, recording
         self.count = batch or len(next(iter(clamped.values())))
-        self.plan = engine.Plan(
+        self.plan = Plan(
             self.net,
             self.count,
             self.dt,
@@ -130,7 +130,7 @@ class Session:
         )
         self.store: Store | None = None
         self.plan = replace(self.plan, recorded=tuple(self._recorded(self.plan, steps)))
-        self.engine: Engine = engine.build(self.plan, setting.backend, setting.factories, setting.threads)
+        self.engine: Engine = build(self.plan, setting.backend, setting.factories, setting.threads)
         self.recorded: list[Array] = []
         self.warned = False
         self.stopped, self.plastic = False, plastic
@@ -413,8 +413,6 @@ class Session:
         return found
 
     def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:
-        from neurosim.engine import Recorded
-
         chosen = self.recording
         if not chosen.variables:
             return []

@@ -191,3 +191,20 @@ def test_npz_refused(tmp_path: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path
+
+
+def test_a_packaged_set_is_kept_as_it_was_split(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time nothing is split anew; a damaged or another set's file is not taken for it."""
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
+    first = datasets.load("iris", test=0.3, seed=2)
+    (kept,) = tmp_path.iterdir()
+    monkeypatch.setattr(datasets, "_load", lambda *_: pytest.fail("made anew"))
+    again = datasets.load("iris", test=0.3, seed=2)
+    for part in ("X", "Y", "X_test", "Y_test"):
+        assert np.array_equal(getattr(first, part), getattr(again, part))
+    assert again.classes == first.classes == 3
+    monkeypatch.undo()
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(datasets.load("iris", test=0.3, seed=2).X, first.X)
+    assert not np.array_equal(datasets.load("iris", test=0.3, seed=3).X, first.X)

@@ -228,7 +228,10 @@ def test_a_part_of_it_is_read_as_a_part(recorded: Path) -> None:
     np.testing.assert_array_equal(traces.x.isel(time=slice(0, 3)), expected.x[:3])
     hidden = traces.x.isel(unit=traces.population.values == "hidden1").isel(time=[9, 9])
     np.testing.assert_array_equal(hidden, expected.x[[9, 9]][:, :, :2])
-    assert not traces.variables["x"]._in_memory  # nor is it kept
+    np.testing.assert_array_equal(traces.w.values, expected.w)
+    assert not any(traces.variables[v]._in_memory for v in ("x", "lam", "w"))  # nor is it kept
+    assert all(v.encoding == {} for v in traces.variables.values())
+    assert list(traces.data_vars) == list(expected.data_vars)
 
 
 # While the run goes on
@@ -254,6 +257,19 @@ def test_it_can_be_read_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytes
         write(store, rows, step, step + 1)
     store.finish(final(chosen), 10)
     assert read_traces(store.path).attrs["complete"] == 1
+
+
+def test_a_reader_never_sees_half_a_chunk(tmp_path: Path) -> None:
+    """What it has opened stays as it was, since a new chunk is another file that takes the name."""
+    chosen = small()
+    store = chosen.open(tmp_path / "run.zarr")
+    write(store, chosen.rows(store), 0, 4)
+    store.flush()
+    with (store.folders["x"] / "0.0.0").open("rb") as opened:
+        before = (store.folders["x"] / "0.0.0").read_bytes()
+        write(store, chosen.rows(store), 4, 8)
+        store.flush()
+        assert opened.read() == before != (store.folders["x"] / "0.0.0").read_bytes()
 
 
 def test_samples_are_those_that_every_variable_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,17 +336,18 @@ def test_an_older_recording_is_replaced(recorded: Path) -> None:
     xr.testing.assert_identical(ns.load(recorded).traces, chosen.traces())
 
 
-def test_a_replacement_that_was_killed_leaves_a_recording(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone: list[Path] = []
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_replacement_that_was_killed_leaves_a_recording(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, emptied: bool
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
 
-    def killed(path: Path) -> None:
-        if len(gone) == 3:
-            raise KeyboardInterrupt
-        gone.append(path)
-        remove(path)
-
-    remove = shutil.rmtree
-    monkeypatch.setattr(shutil, "rmtree", killed)
+    if emptied:
+        monkeypatch.setattr(recording, "_put_json", killed)
+    else:
+        monkeypatch.setattr(shutil, "rmtree", killed)
+        shutil.move(recorded / "x", recorded.parent)  # what had gone until then
     with pytest.raises(KeyboardInterrupt):
         small().open(recorded)
     monkeypatch.undo()

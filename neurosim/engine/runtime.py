@@ -457,8 +457,11 @@ class Machine:
                 for values, source, position in parts:
                     row[position] = values[source]
                 rows.append(row)
-                if r.write is not None and len(rows) >= r.rows:
-                    self._write()
+            if any(
+                r.write is not None and len(rows) >= r.rows
+                for (r, _), rows in zip(self.records, self.rows, strict=True)
+            ):
+                self._write()
 
     def _write(self) -> None:
         """Hand over rows that are not to be kept in memory."""
