@@ -398,6 +398,7 @@ class Simulation:
     ) -> tuple[int, Stepping]:
         """Steps of a relaxation and how they are taken; an adaptive one is counted in ticks."""
         rest = 0.0 if settle is None else _positive("settle", settle)
+        tolerance = _positive("tolerance", tolerance)
         if not adaptive:
             return self._steps("duration", duration), Stepping(rest)
         if any(_noisy(e) for e in self.extensions):
@@ -407,7 +408,7 @@ class Simulation:
         if records:
             tick = self.dt if every is None else seconds(every, "every")
         ticks = max(round(whole_time / tick), 1) if records else max(-int(-whole_time // tick), 1)
-        return ticks, Stepping(rest, _positive("tolerance", tolerance), tick if records else whole_time / ticks)
+        return ticks, Stepping(rest, tolerance, tick if records else whole_time / ticks)
 
     def _recording(
         self,
