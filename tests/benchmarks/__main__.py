@@ -13,9 +13,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.processes import CORES
 from tests.benchmarks.timing import Row, Setting
 
-NAMES = ("online", "batches", "presentations", "runtime", "relaxation")
+NAMES = (
+    "online",
+    "batches",
+    "presentations",
+    "runtime",
+    "relaxation",
+    "plain_brian2",
+    "scaling",
+    "start",
+    "digits",
+    "training",
+    "recording",
+)
 
 
 def table(name: str, rows: list[Row]) -> Table:
@@ -46,7 +59,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Print a table a benchmark; 1 if one of them failed."""
     asked = arguments()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # children inherit it
+    os.sched_setaffinity(0, {max(CORES)})  # children inherit it
     setting = Setting.quickly(asked.repeat or 2) if asked.quick else Setting(asked.repeat or 7)
     console = Console()
     console.width = max(console.width, 160)

@@ -1,0 +1,60 @@
+"""Digits 64-32-10 to 95 % of the test patterns: the whole process, its programs kept, against peers' processes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosim import datasets
+from tests.benchmarks.peers import HERE, interpreter, missing
+from tests.benchmarks.processes import finished, python
+from tests.benchmarks.timing import Row, Setting, in_turns
+
+LEAST = 0.95
+PEERS = {
+    "JAX, backpropagation": ("digits_jax.py", ("jax", "optax"), ""),
+    "PCX": ("digits_pcx.py", ("pcx",), "< 1"),
+}
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Ours beside each peer that is installed; jpc is not on the package index that this was written with."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.npz"
+        data = datasets.load("digits", test=0.2)
+        assert data.validation
+        X, Y = data.validation
+        np.savez(path, X=data.X, Y=data.Y, X_test=X, Y_test=Y)
+        commands = {
+            "neurosim": python("digits_neurosim.py", path),
+            "import brian2": [python("")[0], "-c", "import brian2"],
+        }
+        for name, (script, modules, _) in PEERS.items():
+            found = interpreter(*modules)
+            if found is None:
+                yield Row("all of it", (), name, note=missing(*modules))
+            else:
+                commands[name] = [found, str(HERE / script), str(path)]
+        said: dict[str, Any] = {}
+
+        def whole(name: str) -> float:
+            done = finished(commands[name])
+            if name != "import brian2":
+                said[name] = json.loads(done.said.splitlines()[-1])
+                if said[name]["accuracy"] < LEAST:
+                    raise AssertionError(f"{name}: {said[name]}")
+            return done.seconds
+
+        whole("neurosim")  # compiles
+        samples = in_turns({name: lambda name=name: whole(name) for name in commands}, setting.repeat)
+    parts = ", ".join(f"{part} {value:.3g}" for part, value in said["neurosim"].items())
+    for name in commands:
+        if name != "neurosim":
+            target, theirs = PEERS.get(name, ("", (), ""))[2], said.get(name, {}).get("accuracy", "")
+            note = f"the last one of ours, in s: {parts}" + (f"; its accuracy {theirs:.3f}" if theirs else "")
+            yield Row("whole process to 95 %", samples["neurosim"], name, samples[name], target, note)

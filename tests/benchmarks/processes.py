@@ -1,0 +1,103 @@
+"""Whole processes: how long they take, how much memory their trees hold. Start at `finished`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, sleep
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+LOOK = 0.005  # s between two looks at the memory of a tree
+CORES = os.sched_getaffinity(0)  # before the command pins itself and its children to one
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended well.
+
+    Parameters
+    ----------
+    seconds : float
+        From its start to its end.
+    peak : int
+        Bytes: the sum of what each process of its tree held at most (not always at one moment: an upper bound). Only
+        looked at if asked for.
+    said : str
+        Its standard output.
+    """
+
+    seconds: float
+    peak: int
+    said: str
+
+
+def finished(
+    command: Sequence[str | Path], *, memory: bool = False, cores: set[int] | None = None, **environment: str
+) -> Finished:
+    """Run a command; `environment` is added to this process's.
+
+    Raises
+    ------
+    RuntimeError
+        It failed; with the end of what it said.
+    """
+    with tempfile.TemporaryFile("w+") as out:
+        begin = perf_counter()
+        process = subprocess.Popen(
+            [*map(str, command)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        )
+        peak = watched(process) if memory else 0
+        code = process.wait()
+        seconds = perf_counter() - begin
+        out.seek(0)
+        said = out.read()
+    if code:
+        raise RuntimeError(f"{command} ended with {code}:\n{said[-3000:]}")
+    return Finished(seconds, peak, said)
+
+
+def python(script: str, *arguments: object) -> list[str]:
+    """The command of a Python program of this folder, in this interpreter."""
+    return [sys.executable, str(HERE / script), *map(str, arguments)]
+
+
+def watched(process: subprocess.Popen[bytes]) -> int:
+    """Peak memory of a tree while it lives."""
+    most: dict[int, int] = {}
+    while process.poll() is None:
+        for pid in tree(process.pid):
+            most[pid] = max(most.get(pid, 0), high_water(pid))
+        sleep(LOOK)
+    return sum(most.values())
+
+
+def tree(pid: int) -> Iterator[int]:
+    """A process and all that it started."""
+    yield pid
+    try:
+        children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
+    except OSError:  # it ended meanwhile
+        return
+    for child in children:
+        yield from tree(child)
+
+
+def high_water(pid: int) -> int:
+    """Most memory that a process held since its program began, in bytes."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    fields: Mapping[str, str] = dict(line.split(":", 1) for line in lines)
+    return int(fields.get("VmHWM", "0 kB").split()[0]) * 1024

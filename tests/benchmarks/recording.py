@@ -1,0 +1,22 @@
+"""Peak memory of a streamed recording of 1e6 steps against one of 1e3, on both backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.benchmarks.processes import finished, python
+from tests.benchmarks.timing import Row, Setting, in_turns
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Every step of every unit of a 4-3-2 net with 2 patterns is recorded."""
+    long, turns = (10_000, 1) if setting.quick else (1_000_000, setting.repeat)
+    for backend, repeat in (("standalone", turns), ("numpy", min(turns, 3))):  # the latter takes minutes
+
+        def peak(steps: int, backend: str = backend) -> float:
+            return float(finished(python("record_once.py", backend, steps), memory=True).peak)
+
+        samples = in_turns({"long": lambda: peak(long), "short": lambda: peak(1_000)}, repeat)
+        what = f"{backend}, {long:,} steps recorded"
+        note = "Python and program together; " + finished(python("record_once.py", backend, 1_000)).said.strip()
+        yield Row(what, samples["long"], "1,000 steps", samples["short"], "< 2", note, "B")

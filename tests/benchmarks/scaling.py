@@ -1,0 +1,71 @@
+"""Synapses x patterns from 1e3 to 1e8, x, lam and w flowing, compiled: the slope of time, and peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tests.benchmarks.problems import LARGE, SMALL, WAYS, Problem, train
+from tests.benchmarks.processes import finished, python
+from tests.benchmarks.timing import Row, Setting, in_turns
+
+Sizes = tuple[int, int, int]
+WIDTHS = (26, 95, 311, 995, 3157)  # of n-n-10 nets: 1e3 to 1e7 synapses
+WIDEST = 9995  # 1e8
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """More patterns of one net, wider nets of one pattern; then memory."""
+    most = 2 if setting.quick else 5
+    widths = (*WIDTHS, WIDEST)[: most + 1]
+    families: dict[str, list[tuple[Sizes, int]]] = {
+        "64-32-10, 1 to 40,000 patterns": [(SMALL, k) for k in (1, 4, 40, 400, 4_000, 40_000)[: most + 1]],
+        "784-128-10, 1 to 1,000 patterns": [(LARGE, k) for k in (1, 10, 100, 1_000)[:most]],
+        "n-n-10, one pattern": [((n, n, 10), 1) for n in widths],
+    }
+    for name, cases in families.items():
+        yield from slopes(name, cases, setting)
+    for sizes, patterns in ((LARGE, 1_000), (SMALL, 40_000), ((WIDEST, WIDEST, 10), 1))[: 1 if setting.quick else 3]:
+        yield memory(sizes, patterns, setting)
+
+
+def slopes(name: str, cases: list[tuple[Sizes, int]], setting: Setting) -> Iterator[Row]:
+    """Of log time over log work, without and with shortcuts."""
+    work = [synapses(sizes) * patterns for sizes, patterns in cases]
+    problems = [Problem.random(sizes, patterns) for sizes, patterns in cases]
+    for way, options in WAYS.items():
+        turns = range(min(setting.repeat, 3))
+        times = np.array([[a_step(problem, setting, options) for problem in problems] for _ in turns])
+        found = tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in times)
+        shown = ", ".join(f"{t:.2g} s at {w:.1e}" for t, w in zip(np.median(times, axis=0), work, strict=True))
+        yield Row(f"slope, {name}\n{way}", found, target="<= 1.05", note=shown, unit="1")
+
+
+def a_step(problem: Problem, setting: Setting, options: dict[str, bool]) -> float:
+    """Seconds."""
+    guess = train(problem, 20, **options)[0]
+    steps = setting.steps(guess)
+    return guess if steps == 20 else train(problem, steps, **options)[0]
+
+
+def synapses(sizes: Sizes) -> int:
+    """Biases not counted."""
+    return sizes[0] * sizes[1] + sizes[1] * sizes[2]
+
+
+def memory(sizes: Sizes, patterns: int, setting: Setting) -> Row:
+    """Of a process and its program while it trains, less what a tiny net takes, against states, data and weights."""
+    counted = sizes[0] + sizes[2] + 2 * sum(sizes[1:])
+    size = 8 * (synapses(sizes) + sum(sizes[1:]) + patterns * counted)
+
+    def peak(sizes: Sizes, patterns: int) -> float:
+        return float(finished(python("train_once.py", *sizes, patterns), memory=True).peak)
+
+    few = min(setting.repeat, 3)
+    samples = in_turns({"tiny": lambda: peak((4, 4, 4), 2), "ours": lambda: peak(sizes, patterns)}, few)
+    grown = tuple(a - b for a, b in zip(samples["ours"], samples["tiny"], strict=True))
+    what = f"peak memory, {'-'.join(map(str, sizes))}, {patterns} patterns"
+    note = "of Python and program together; a tiny net's, libraries and all, taken off: "
+    note += f"{np.median(samples['tiny']) / 2**20:.0f} MiB"
+    return Row(what, grown, "x, lam, inputs, targets, weights", (float(size),) * few, "<= 3", note, "B")

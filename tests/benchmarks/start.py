@@ -1,0 +1,94 @@
+"""From the command to the first simulated step: models/digits.toml with other parameters, its program kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from time import time
+
+from tests.benchmarks.processes import CORES, ROOT, finished
+from tests.benchmarks.timing import Row, Setting, in_turns
+
+RUN = """
+import sys, time
+from neurosim import cli
+from neurosim.engine import brian
+def at(name, original):
+    def told(*args, **kwds):
+        print(name, time.time(), flush=True)
+        return original(*args, **kwds)
+    return told
+brian.Device.execute = at("first-step", brian.Device.execute)
+brian.Device._compile = at("compiler", brian.Device._compile)
+cli.main()
+"""  # the program begins its first step about 10 ms after it is started: it reads its values
+MODEL = ("run", "models/digits.toml", "--set", "simulation.backend=standalone", "--set", "train.duration=20 ms")
+TOGETHER = 8
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """The second run beside the import of Brian2; eight runs that begin at once with an empty cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        told(folder)
+        rho = iter(range(1, 1000))
+        samples = in_turns(
+            {
+                "import": lambda: finished([sys.executable, "-c", "import brian2"]).seconds,
+                "run": lambda: first(folder, rho),
+            },
+            setting.repeat,
+        )
+    later = tuple(a - b for a, b in zip(samples["run"], samples["import"], strict=True))
+    ones = (1.0,) * len(later)
+    note = f"import brian2: {min(samples['import']):.2f} to {max(samples['import']):.2f} s; no compiler was started"
+    yield Row("first step of a second run, later than import brian2", later, "1 s", ones, "<= 1", note)
+    yield at_once(setting)
+
+
+def first(folder: str, rho: Iterator[int]) -> float:
+    """Seconds to the first step of a run with another rho and seed."""
+    value = next(rho)
+    begin = time()
+    marks = told(folder, "--set", f"flow.rho={1 + value / 100}", "--seed", str(value))
+    if "compiler" in marks:
+        raise AssertionError("a second run started the compiler")
+    return marks["first-step"] - begin
+
+
+def told(folder: str, *options: str) -> dict[str, float]:
+    """When what happened for the first time."""
+    with tempfile.TemporaryDirectory() as out:
+        said = finished([sys.executable, "-c", RUN, *MODEL, "--out", out, *options], NEUROSIM_CACHE=folder).said
+    lines = [line.split() for line in said.splitlines() if line.startswith(("first-step ", "compiler "))]
+    return {name: float(at) for name, at in reversed(lines)}
+
+
+def at_once(setting: Setting) -> Row:
+    """How long until all have ended well, and how many of them started a compiler."""
+    times, compilers = [], 0
+    for _ in range(1 if setting.quick else min(setting.repeat, 3)):
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time()
+            runs = [
+                subprocess.Popen(
+                    [sys.executable, "-c", RUN, *MODEL, "--out", f"{folder}/{i}", "--seed", str(i)],
+                    cwd=ROOT,
+                    env=os.environ | {"NEUROSIM_CACHE": f"{folder}/cache"},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    preexec_fn=lambda: os.sched_setaffinity(0, CORES),
+                )
+                for i in range(TOGETHER)
+            ]
+            said = [run.communicate()[0] for run in runs]
+            times.append(time() - begin)
+        failed = [text for run, text in zip(runs, said, strict=True) if run.returncode]
+        if failed:
+            raise AssertionError(f"{len(failed)} of {TOGETHER} runs failed; the first said\n{failed[0][-2000:]}")
+        compilers += sum("compiler " in text for text in said)
+    note = f"{TOGETHER} ended well each time; compilers started: {compilers} in {len(times)} turns, 2 programs each"
+    return Row(f"{TOGETHER} runs at once, empty cache", tuple(times), note=note)
