@@ -188,7 +188,7 @@ class _Linearised:
         half = len(self.net.neurons)
         x, lam = (dict(zip(self.net.neurons, p, strict=True)) for p in (parts[:half], parts[half:]))
         X, Y = ({n: np.repeat(a, len(states), axis=0) for n, a in data.items()} for data in (self.X, self.Y))
-        rates = right_hand_side(self.net, self.flow, x, lam, X, Y)
+        rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False)
         return np.hstack([part[n] for part in (rates.x, rates.lam) for n in self.net.neurons])
 
     def along(self, directions: Array) -> Array:

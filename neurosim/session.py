@@ -32,6 +32,7 @@ Array = np.ndarray
 Key = tuple[str, str]
 BOUND = 1e6  # of x and lam, times the largest input or target: beyond it a run counts as diverged
 GUARD_PATTERNS = 2  # that the watch over the stable step looks at
+WATCHED = 3_000_000  # synapses of the largest net whose stable step is looked for: some 250 passes through them
 SLACK = 1.02  # a step this much beyond the bound is still no reason to warn
 
 logger = logging.getLogger("neurosim")
@@ -213,8 +214,8 @@ class Session:
         self.engine.load({("run", name): value for name, value in steps.items()})
 
     def watch(self) -> float:
-        """The largest stable Euler step here, s; warns once where dt is beyond it."""
-        if self.plan.method != "euler":
+        """The largest stable Euler step here, s; warns once where dt is beyond it. NaN where it is not looked for."""
+        if self.plan.method != "euler" or not self._watched:
             return float("nan")
         clamped, targets = self.batch()
         state, rows = self.good, np.unique(np.linspace(0, self.count - 1, GUARD_PATTERNS).astype(int))
@@ -228,6 +229,10 @@ class Session:
                 stacklevel=3,
             )
         return found.step
+
+    @property
+    def _watched(self) -> bool:
+        return sum(int(w.size) for w in self.net.weights.values()) <= WATCHED
 
     def finish(self, interrupted: bool) -> Run:
         """All that the engine holds, as a run."""
@@ -316,9 +321,10 @@ class Session:
         return [np.concatenate(pair) for pair in zip(self.recorded, new, strict=True)] if self.recorded else new
 
     def _diverged(self, population: str) -> DivergenceError:
-        found = None
         clamped, targets = self.batch()
         try:
+            if not self._watched:
+                raise ArithmeticError(f"more than {WATCHED} synapses")
             with np.errstate(all="ignore"):
                 found = guard.stable_step(
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from neurosim import guard
 from neurosim.data import patterns, targets
+from neurosim.errors import DivergenceError
 from neurosim.flow import Flow
 from neurosim.guard import remedy, stable_step
 from neurosim.network import Loss, Network, Population, Projection
 from neurosim.reference import backprop, right_hand_side
+from neurosim.simulation import Simulation
 from tests import problems
 
 
@@ -213,3 +215,13 @@ def test_patterns_are_spread_over_the_batch():
                     X[[k]], {"output": Y["output"][[k]]}).step for k in (0, 4, 8)
     )  # fmt: skip
     assert stable.step == pytest.approx(worst, rel=1e-6)
+
+
+def test_nets_too_large_to_look_run_without_the_watch(monkeypatch):
+    """A pass through 1e8 synapses takes seconds, the search for the limiting mode hundreds of them."""
+    monkeypatch.setattr("neurosim.session.WATCHED", 10)
+    net, X, Y = problems.random_problem([4, 4, 3], 0, patterns=3)
+    sim = Simulation(net, Flow.augmented(), dt=30e-3, backend="numpy")
+    monkeypatch.setattr("neurosim.guard.stable_step", None)
+    with pytest.raises(DivergenceError, match="try dt"):
+        sim.relax(X, Y, duration=5.0)

@@ -36,6 +36,7 @@ from brian2.equations.equations import EquationError
 from brian2.groups.group import CodeRunner, Group
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
+from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
 from neurosim.engine.text import LENGTH, MOMENT
@@ -52,6 +53,12 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     """A standalone code object that also finds neurosim's own templates."""
 
     templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine", templates_dir="templates_cpp")
+
+
+# Jinja's translation of templates into Python took a third of the time before a kept program starts
+with contextlib.suppress(OSError, RuntimeError):  # no temporary folder that is safe
+    for _templater in (CPPStandaloneCodeObject.templater, CodeObject.templater):
+        _templater.env.bytecode_cache = FileSystemBytecodeCache()
 
 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]

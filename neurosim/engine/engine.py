@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from brian2.core.network import Network as BrianNetwork
 
-from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
+from neurosim.engine.plan import Plan, bias_group, projection_group
 
 Array = np.ndarray
 Factory = Callable[[BrianNetwork], Any]  # a user's own objects for the network
@@ -89,13 +89,10 @@ class Engine(ABC):
     def defers(self, projection: str, n_steps: int) -> bool:
         """Whether the weights from a clamped input are brought up to date only when they are read.
 
-        With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact, and less work
-        than two products with W a step while patterns are fewer than twice the inputs.
+        With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact.
         """
-        plan, q = self.plan, self.plan.net.projections[projection]
-        dense = isinstance(plan.net.weights[projection], np.ndarray)
-        still = plan.net.populations[q.pre].clamped and plan.shortcuts and plan.method not in STAGED
-        if not (still and dense and not q.l1 and (plan.presentation or self.settings.get("plastic"))):
+        plan, moves = self.plan, self.plan.presentation or self.settings.get("plastic")
+        if not (moves and plan.may_defer(projection)) or plan.net.projections[projection].l1:
             return False
         steps = float(n_steps)
         if plan.presentation:

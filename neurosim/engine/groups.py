@@ -14,11 +14,15 @@ from brian2.core.base import BrianObject
 from brian2.core.clocks import Clock
 from brian2.core.variables import Variables
 from brian2.groups.group import Group
+from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
 from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
 from neurosim.engine.text import LENGTH, MOMENT
 from neurosim.errors import ModelError
+from neurosim.transport import BACKWARD, FORWARD
+
+HEAR = {FORWARD: -9, BACKWARD: -1}  # when events are heard, after "present", in the slot before the step
 
 
 class Synapses(Group):  # type: ignore[misc]
@@ -118,10 +122,16 @@ class Groups:
         """A population whose equations are there to be read and set; its steps are the engine's."""
         plan = self.plan
         size = plan.net.populations[name].size * plan.patterns
-        group = NeuronGroup(size, plan.equations(name), method="euler", clock=self.clock, name=name, namespace={})
+        outlets = [o for o in plan.outlets if o.population == name]
+        group = NeuronGroup(
+            size, plan.equations(name), method="euler", clock=self.clock, name=name, namespace={},
+            events={o.event: o.condition for o in outlets},
+        )  # fmt: skip
         group.add_to_magic_network = False
         for own in group.contained_objects:
-            own.active = False
+            own.active = isinstance(own, Thresholder)
+        for o in outlets:
+            group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
         if plan.settles or plan.method in STAGED:
             for variable in group.equations.diff_eq_names:
                 shared = group.variables[variable].scalar

@@ -6,16 +6,18 @@ plans that are equal need one build.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim import expressions, lagrangian
+from neurosim import expressions, lagrangian, transport
 from neurosim.errors import out_of_range
 from neurosim.network import Network
+from neurosim.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.text import Text
@@ -80,6 +82,10 @@ class Plan:
         Whether the run looks for the moment from which nothing changes any more.
     shortcuts : bool
         Whether work whose result is known is left out: products of clamped inputs, messages nobody reads.
+    transports : dict of str to Transport
+        By projection; those that are not named are dense.
+    learns : bool
+        Whether weights may move.
     """
 
     net: Network
@@ -92,6 +98,19 @@ class Plan:
     precision: str = "float64"
     settles: bool = False
     shortcuts: bool = True
+    transports: Mapping[str, Transport] = field(default_factory=dict)
+    learns: bool = False
+
+    @cached_property
+    def outlets(self) -> tuple[Outlet, ...]:
+        """What is said as events."""
+        every = {name: self.transports.get(name, Dense()) for name in self.net.projections}
+        return transport.outlets(self.net, every, self.learns)
+
+    def outlet(self, projection: str, variable: str) -> Outlet | None:
+        """Through which a projection hears x or delta as events; None if it is dense, or nobody listens."""
+        own = (o for o in self.outlets if o.variable == variable and projection in o.projections)
+        return next(own, None)
 
     def extension(self, population: str) -> Extension:
         """All extensions of one population as one."""
@@ -111,9 +130,12 @@ class Plan:
 
     def _text(self, population: str) -> str:
         own = self.extension(population)
+        outlets = [o for o in self.outlets if o.population == population]
+        adaptive = transport.ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
+        more = [*own.equations.strip().splitlines(), *(e for o in outlets for e in o.equations), *adaptive]
         if self.net.populations[population].clamped:
-            return "\n".join([lagrangian.clamped(), *own.equations.strip().splitlines()])
-        return lagrangian.population(self.net, population, own.x, own.lam, own.equations)
+            return "\n".join([lagrangian.clamped(), *more])
+        return lagrangian.population(self.net, population, own.x, own.lam, "\n".join(more))
 
     def copied(self, population: str) -> list[str]:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
@@ -152,12 +174,30 @@ class Plan:
         """Populations whose net input stands still while weights and inputs do."""
         if not self.shortcuts:
             return ()
-        inputs = {n: [self.net.populations[q.pre] for q in self.net.incoming(n)] for n in self.net.neurons}
-        return tuple(n for n, sources in inputs.items() if all(source.clamped for source in sources))
+        inputs = {n: list(self.net.incoming(n)) for n in self.net.neurons}
+        return tuple(
+            n
+            for n, own in inputs.items()
+            if all(self.net.populations[q.pre].clamped and not self.outlet(q.name, FORWARD) for q in own)
+        )
+
+    def may_defer(self, projection: str) -> bool:
+        """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see `Engine.defers`).
+
+        That is less work than two products with W, for however many steps, while patterns are fewer than twice the
+        inputs; and only then is there room for a Gram matrix.
+        """
+        pre = self.net.populations[self.net.projections[projection].pre]
+        dense = isinstance(self.net.weights[projection], np.ndarray)
+        still = pre.clamped and self.shortcuts and self.method not in STAGED and not self.outlet(projection, FORWARD)
+        return still and dense and self.patterns < 2 * pre.size
 
     def late_is_read(self, population: str) -> bool:
         """Whether messages of outputs and multipliers have a reader while weights rest."""
-        if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in self.net.incoming(population)):
+        incoming = list(self.net.incoming(population))
+        if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in incoming):
+            return True
+        if any(self.outlet(q.name, BACKWARD) for q in incoming):
             return True
         text = self.text(population)
         return any(text.reads(n) or self.records(n) for n, _ in text.late)
@@ -166,6 +206,12 @@ class Plan:
     def partitions(self) -> tuple[str, ...]:
         """Populations whose loss reads the softmax's normaliser."""
         return tuple(n for n, v in self.net.losses.items() if expressions.loss(v.kind, v.epsilon).partition)
+
+
+def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
+    """How the speed of a unit with an adaptive threshold is followed: an increment, from the rates of this step."""
+    adaptive = any(o.adaptive for o in plan.outlets if o.population == population)
+    return (("activity", f"{transport.ACTIVITY} - activity"),) if adaptive else ()
 
 
 def projection_group(name: str) -> str:

@@ -234,7 +234,6 @@ class Kernels(Group):  # type: ignore[misc]
 
     def _structure(self, merged: bool) -> dict[str, Any]:
         plan, net, K = self.plan, self.plan.net, self.plan.patterns
-        whole = plan.shortcuts and plan.method not in STAGED
         filled: set[str] = set()  # populations whose feedback a dense product has written
         sums = {n: list(net.outgoing(n)) for n in net.neurons}
         sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
@@ -249,7 +248,7 @@ class Kernels(Group):  # type: ignore[misc]
                 {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
                  "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts,
-                 "lazy": clamped and whole and not sparse[name],
+                 "lazy": plan.may_defer(name),
                  "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")}
             )  # fmt: skip
         populations = [

@@ -99,6 +99,7 @@ def right_hand_side(
     Y: Any,
     weights: Mapping[str, Weights] | None = None,
     biases: Mapping[str, Array] | None = None,
+    plastic: bool = True,
 ) -> Rates:
     """All time derivatives of the flow at a state, section 1 of the design with G = lin.
 
@@ -121,6 +122,8 @@ def right_hand_side(
         Inputs and targets, as users give them or encoded.
     weights, biases : mapping, optional
         In place of the network's own.
+    plastic : bool
+        Whether weights and biases flow; their rates are left out where they rest.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def right_hand_side(
     """
     net = _with(net, weights, biases)
     clamped = patterns(net, X)
-    return _rates(net, flow, x, lam, clamped, targets(net, Y, n_patterns(clamped)), plastic=True)
+    return _rates(net, flow, x, lam, clamped, targets(net, Y, n_patterns(clamped)), plastic)
 
 
 def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any) -> float:

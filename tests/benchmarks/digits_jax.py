@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-BATCH, EPOCHS, RATE = 16, 4, 0.5
+BATCH, EPOCHS, RATE = 16, 6, 0.5
 given = np.load(sys.argv[1])
 X, Y = given["X"], given["Y"]
 Y = np.eye(10)[Y.astype(int)] if Y.ndim == 1 else Y

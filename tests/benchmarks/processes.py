@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -49,14 +50,10 @@ def finished(
     """
     with tempfile.TemporaryFile("w+") as out:
         begin = perf_counter()
-        process = subprocess.Popen(
-            [*map(str, command)],
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=os.environ | environment,
-            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
-        )
+        with on(cores or os.sched_getaffinity(0)):
+            process = subprocess.Popen(
+                [*map(str, command)], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=os.environ | environment
+            )
         peak = watched(process) if memory else 0
         code = process.wait()
         seconds = perf_counter() - begin
@@ -65,6 +62,17 @@ def finished(
     if code:
         raise RuntimeError(f"{command} ended with {code}:\n{said[-3000:]}")
     return Finished(seconds, peak, said)
+
+
+@contextmanager
+def on(cores: set[int]) -> Iterator[None]:
+    """What is started meanwhile runs on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def python(script: str, *arguments: object) -> list[str]:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from time import time
 
-from tests.benchmarks.processes import CORES, ROOT, finished
+from tests.benchmarks.processes import CORES, ROOT, finished, on
 from tests.benchmarks.timing import Row, Setting, in_turns
 
 RUN = """
@@ -49,10 +49,11 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def first(folder: str, rho: Iterator[int]) -> float:
-    """Seconds to the first step of a run with another rho and seed."""
+    """Seconds to the first step of a run with another rho and other seeds; a new split of data imports scikit-learn."""
     value = next(rho)
     begin = time()
-    marks = told(folder, "--set", f"flow.rho={1 + value / 100}", "--seed", str(value))
+    other = {"flow.rho": 1 + value / 100, "network.seed": value, "simulation.seed": value}
+    marks = told(folder, *(part for key, new in other.items() for part in ("--set", f"{key}={new}")))
     if "compiler" in marks:
         raise AssertionError("a second run started the compiler")
     return marks["first-step"] - begin
@@ -69,21 +70,17 @@ def told(folder: str, *options: str) -> dict[str, float]:
 def at_once(setting: Setting) -> Row:
     """How long until all have ended well, and how many of them started a compiler."""
     times, compilers = [], 0
+    command, pipe = [sys.executable, "-c", RUN, *MODEL], subprocess.PIPE
     for _ in range(1 if setting.quick else min(setting.repeat, 3)):
         with tempfile.TemporaryDirectory() as folder:
             begin = time()
-            runs = [
-                subprocess.Popen(
-                    [sys.executable, "-c", RUN, *MODEL, "--out", f"{folder}/{i}", "--seed", str(i)],
-                    cwd=ROOT,
-                    env=os.environ | {"NEUROSIM_CACHE": f"{folder}/cache"},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    preexec_fn=lambda: os.sched_setaffinity(0, CORES),
-                )
-                for i in range(TOGETHER)
-            ]
+            environment = os.environ | {"NEUROSIM_CACHE": f"{folder}/cache"}
+            commands = [[*command, "--out", f"{folder}/{i}", "--seed", str(i)] for i in range(TOGETHER)]
+            with on(CORES):
+                runs = [
+                    subprocess.Popen(c, cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+                    for c in commands
+                ]
             said = [run.communicate()[0] for run in runs]
             times.append(time() - begin)
         failed = [text for run, text in zip(runs, said, strict=True) if run.returncode]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 from sklearn.datasets import load_digits
 
 import neurosim as ns

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <type_traits>
 #define NS_R __restrict
 namespace ns {
 
@@ -27,9 +29,17 @@ inline void gemm(int ta, int tb, int m, int n, int k, float alpha, const float* 
 #endif
 
 // memory of one program, shared by its code objects, by number
-template <class T, int ID, size_t SIZE> inline T* buffer() {
+template <class T, int ID, size_t SIZE> inline T* buffer(std::false_type) {
     alignas(64) static T data[SIZE];
     return data;
+}
+// beyond what a program may hold at fixed addresses: 2 GB in all
+template <class T, int ID, size_t SIZE> inline T* buffer(std::true_type) {
+    static const std::unique_ptr<T[]> data(new T[SIZE]());
+    return data.get();
+}
+template <class T, int ID, size_t SIZE> inline T* buffer() {
+    return buffer<T, ID, SIZE>(std::integral_constant<bool, (SIZE * sizeof(T) > (size_t(1) << 24))>());
 }
 // state of one program: 1 until it is changed
 template <int ID> inline int& flag() {
