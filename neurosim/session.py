@@ -23,6 +23,7 @@ from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWar
 from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.results import Run, State, build_traces
+from neurosim.transport import Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine, Factory
@@ -52,6 +53,7 @@ class Setting:
     threads: int = 1
     precision: str = "float64"
     shortcuts: bool = True
+    transports: Mapping[str, Transport] = field(default_factory=dict)
     factories: Sequence[Factory] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
 
@@ -128,6 +130,8 @@ class Session:
             precision=setting.precision,
             settles=self.stepping.settle > 0,
             shortcuts=setting.shortcuts and not setting.factories,
+            transports=setting.transports,
+            learns=plastic,
         )
         self.store: Store | None = None
         self.plan = replace(self.plan, recorded=tuple(self._recorded(self.plan, steps)))
@@ -373,6 +377,8 @@ class Session:
                 values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
             else:
                 values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
+        for o in self.plan.outlets:
+            values |= {(o.population, k): v for k, v in o.constants(flow, self.setting.dt).items()}
         for e in self.setting.extensions:
             values |= {(e.population, k): v for k, v in self._parameters(e).items()}
         return values
@@ -407,7 +413,7 @@ class Session:
         return {
             (k.split(".")[0], k.split(".")[1]): v
             for k, v in auxiliary.items()
-            if k in own and np.shape(v) == own[k].shape
+            if k in own and np.shape(v) == own[k].shape and not k.split(".")[1].startswith(("spoken_", "taught_"))
         }
 
     def _auxiliary(self) -> dict[str, Array]:
@@ -416,6 +422,9 @@ class Session:
         for e in self.setting.extensions:
             for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
                 found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1).copy()
+        for o in self.plan.outlets:
+            for v in (f"{said}_{o.name}" for said in ("sent", "spoken", "taught")):
+                found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1).copy()
         return found
 
     def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:

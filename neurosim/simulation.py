@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import data, reference
+from neurosim import transport as transports
 from neurosim.engine.plan import Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
@@ -36,7 +37,7 @@ BACKENDS = ("auto", "numpy", "cython", "standalone")
 METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
 PRECISIONS = ("float64", "float32")
 LONGEST_TICK = 10  # times the slowest neuron: how long an adaptive run goes without looking up
-TRANSPORTS = ("dense",)
+SPOKEN = ("euler", "exponential_euler")  # methods whose messages are sent once a step
 WORTH_COMPILING = 5.0  # s of NumPy work from which a compiler's 3 s pay
 
 logger = logging.getLogger("neurosim")
@@ -50,8 +51,8 @@ class Simulation:
     net : Network
         `train` changes its weights in place.
     flow : Flow
-    transport : str
-        How messages travel: "dense".
+    transport : Dense, Events, Spikes, "dense", "events", "spikes", or {projection: one of these}
+        How messages travel: at every step, or once a unit has something new to say.
     dt : time
         Step; a `StabilityWarning` names the bound where it is too long.
     method : str
@@ -90,7 +91,7 @@ class Simulation:
         net: Network,
         flow: Flow,
         *,
-        transport: str = "dense",
+        transport: Any = "dense",
         dt: Any = 1e-3,
         method: str = "euler",
         backend: str = "auto",
@@ -105,7 +106,6 @@ class Simulation:
         if not isinstance(flow, Flow):
             raise ModelError(f"flow is a {type(flow).__name__}; allowed: a Flow, e.g. Flow.augmented()")
         for name, value, allowed in (
-            ("transport", transport, TRANSPORTS),
             ("method", method, METHODS),
             ("backend", backend, BACKENDS),
             ("precision", precision, PRECISIONS),
@@ -113,6 +113,11 @@ class Simulation:
             if value not in allowed:
                 raise unknown(name, value, allowed)
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
+        self.transports = transports.resolve(net, transport)
+        if any(not isinstance(t, transports.Dense) for t in self.transports.values()) and method not in SPOKEN:
+            raise ModelError(
+                f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
+            )
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
@@ -145,7 +150,7 @@ class Simulation:
         """The ODEs of every population and projection, in Brian2's notation."""
         from neurosim import lagrangian
 
-        plan = Plan(self.net, 1, self.dt, self.method, extensions=self.extensions)
+        plan = Plan(self.net, 1, self.dt, self.method, extensions=self.extensions, transports=self.transports)
         parts = []
         for name in self.net.neurons:
             size = self.net.populations[name].size
@@ -473,7 +478,8 @@ class Simulation:
         self._session = Session(
             Setting(
                 self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
-                self.threads, self.precision, self.shortcuts, tuple(self._factories), self._described(),
+                self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
+                self._described(),
             ),
             clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
             auxiliary=auxiliary, stepping=stepping,
@@ -482,7 +488,7 @@ class Simulation:
 
     def _described(self) -> dict[str, Any]:
         return {
-            "dt": self.dt, "method": self.method, "transport": self.transport, "seed": self.seed,
+            "dt": self.dt, "method": self.method, "transport": transports.described(self.transport), "seed": self.seed,
             "backend_reason": self.backend_reason, "precision": self.precision,
             "extensions": [
                 f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
@@ -552,6 +558,7 @@ class Simulation:
             self.method,
             self.precision,
             self.seed,
+            transports.described(self.transport),
             repr(self.extensions),
         ]
         return digest.hexdigest() + json.dumps(model, default=str)

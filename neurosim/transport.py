@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from neurosim.errors import ModelError, out_of_range, unknown
-from neurosim.flow import seconds
+from neurosim.flow import Flow, seconds
 from neurosim.network import Network
 
 FORWARD, BACKWARD = "x", "delta"  # the variable that travels
@@ -67,19 +67,15 @@ class Events:
         Threshold of x forward; populations that are not named have 0.01.
     backward : the same, optional
         Threshold of delta; `theta` if None.
-    delay : time
-        From sender to receiver, in both directions.
     """
 
     theta: Any = 0.01
     backward: Any = None
-    delay: Any = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "theta", _thresholds("theta", self.theta))
         if self.backward is not None:
             object.__setattr__(self, "backward", _thresholds("backward", self.backward))
-        object.__setattr__(self, "delay", seconds(self.delay, "delay", positive=False))
 
     def threshold(self, variable: str, population: str) -> Threshold:
         """Of one population's messages in one direction."""
@@ -102,15 +98,12 @@ class Spikes:
         After a spike a unit is silent for this long.
     max_rate : float, optional
         Spikes of a unit per second, at most (or a Brian2 frequency).
-    delay : time
-        From sender to receiver, in both directions.
     """
 
     quantum: Any = 0.01
     backward: Any = None
     refractory: Any = 0.0
     max_rate: Any = None
-    delay: Any = 0.0
 
     def __post_init__(self) -> None:
         for name in ("quantum", "backward"):
@@ -122,8 +115,7 @@ class Spikes:
                     raise out_of_range(name, one, "a number above 0: spikes have a fixed size", "0.01")
                 _number(name, one, least=0.0, above=True)
             object.__setattr__(self, name, _thresholds(name, value))
-        for name in ("delay", "refractory"):
-            object.__setattr__(self, name, seconds(getattr(self, name), name, positive=False))
+        object.__setattr__(self, "refractory", seconds(self.refractory, "refractory", positive=False))
         if self.max_rate is not None:
             object.__setattr__(self, "max_rate", _number("max_rate", float(self.max_rate), least=0.0, above=True))
 
@@ -199,12 +191,30 @@ class Outlet:
         """Variables that the outlet adds to its population."""
         own = [f"sent_{self.name} : 1", f"spoken_{self.name} : 1", f"taught_{self.name} : 1"]
         own += [] if self.adaptive else [f"theta_{self.name} : 1 (shared)"]
-        return own + ([f"ready_{self.name} : second"] if self.silent else [])
+        return own + ([f"ready_{self.name} : second", f"silence_{self.name} : second (shared)"] if self.silent else [])
+
+    def constants(self, flow: Flow, dt: float) -> dict[str, float]:
+        """Values of the shared variables of its equations, and where the adaptive ones begin."""
+        found: dict[str, float] = {}
+        if isinstance(self.rule, Spikes) and self.silent:
+            # half a step less: a comparison of times must not hang on rounding
+            found[f"silence_{self.name}"] = self.rule.silence - dt / 2
+        if not isinstance(rule := self.threshold, Adaptive):
+            return found | {f"theta_{self.name}": rule}
+        tau = flow.time("tau_x", self.population)
+        return found | {
+            "theta_floor": rule.floor,
+            "theta_top": rule.top,
+            "roof": rule.top,
+            "roof_time": rule.fall * tau,
+            "activity": rule.top,
+            "activity_fade": rule.fade ** (dt / (0.2 * tau)),
+        }
 
 
 ADAPTIVE_EQUATIONS = (
     "theta = clip(activity, theta_floor, clip(roof, theta_floor, theta_top)) : 1",
-    "droof/dt = -roof/roof_time : 1 (shared)",
+    "droof/dt = -roof/roof_time : 1",
     "roof_time : second (shared)",
     "theta_floor : 1 (shared)",
     "theta_top : 1 (shared)",

@@ -112,6 +112,16 @@ class Plan:
         own = (o for o in self.outlets if o.variable == variable and projection in o.projections)
         return next(own, None)
 
+    def heard(self, projection: str, variable: str) -> str:
+        """What a projection knows of x or delta: as it is, or as it was last said."""
+        outlet = self.outlet(projection, variable)
+        return f"sent_{outlet.name}" if outlet else variable
+
+    def heard_by_biases(self, population: str) -> str:
+        """What the biases of a population know of delta: as much as its first projection does."""
+        first = next((q.name for q in self.net.incoming(population)), None)
+        return self.heard(first, BACKWARD) if first else BACKWARD
+
     def extension(self, population: str) -> Extension:
         """All extensions of one population as one."""
         own = [e for e in self.extensions if e.population == population]

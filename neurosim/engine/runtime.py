@@ -24,10 +24,11 @@ from threadpoolctl import ThreadpoolController
 from neurosim import lagrangian
 from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, add_user_objects
-from neurosim.engine.groups import Groups
-from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, projection_group
+from neurosim.engine.groups import HEAR, Groups
+from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
 from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import LENGTH, MOMENT, Statement, stepped
+from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
 CHUNK = 2**20  # products of single synapses held at once
@@ -47,6 +48,9 @@ class RuntimeEngine(Engine):
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             self.machine = Machine(self.groups, target)
             slots = [("messages", "before_start", 0), ("step", "groups", 0), ("finish", "end", 100)]
+            if plan.outlets:  # Brian2 looks who has something to say just before each of the two
+                slots[:1] = [("present", "before_start", -20)] if plan.presentation else []
+                slots += [("speak", "before_start", HEAR[FORWARD]), ("reply", "before_start", HEAR[BACKWARD])]
             slots += [("record", "start", -20)] if plan.recorded else []
             steps = [
                 Step(getattr(self.machine, name), self.groups.clock, when=when, order=order, name=f"run_{name}")
@@ -118,12 +122,15 @@ class Product:
         self.name, self.K = name, plan.patterns
         self.w, self.values = machine.weights(name)
         self.dense = isinstance(self.w, np.ndarray)
-        self.x, self.delta = machine.units(q.pre, "x"), machine.units(q.post, "delta")
+        self.x = machine.units(q.pre, plan.heard(name, FORWARD))
+        self.delta = machine.units(q.post, plan.heard(name, BACKWARD))
+        self.listens = plan.outlet(name, FORWARD) is not None
+        self.replied = True  # whether what it sends back may have changed
         self.a = machine.units(q.post, "a")
         self.clamped = plan.net.populations[q.pre].clamped
         self.feedback = None if self.clamped else machine.units(q.pre, "feedback")
         self.prices = tuple(live(group, v) for v in ("tau_w", "l1", "l2"))
-        self.may_keep = self.clamped and plan.shortcuts
+        self.may_keep = self.listens or (self.clamped and plan.shortcuts)
         self.kept, self.stale, self.defers, self.waiting = False, True, False, False
         self.drive = np.zeros_like(self.a) if self.may_keep else self.a
         if not self.dense:
@@ -131,7 +138,8 @@ class Product:
 
     def prepare(self, dt: float, defers: bool, moves: bool) -> None:
         """Read what is fixed for the run; `moves`: at every step the weights are others."""
-        self.kept = self.may_keep and (defers or not moves)
+        self.kept = self.may_keep and (self.listens or defers or not moves)
+        self.replied = True
         tau_w, l1, l2 = (float(p[0]) for p in self.prices)
         self.rate, self.keep, self.size = dt / tau_w, 1 - dt / tau_w * l2, dt / tau_w * l1
         self.tau_w, self.l2 = tau_w, l2
@@ -184,7 +192,7 @@ class Product:
         else:
             self.values += self.rate * self.mean_change()
         self.shrink(self.size)
-        self.stale = True
+        self.stale = self.replied = True
 
     def mean_change(self) -> Array:
         """delta x of every synapse, mean over the batch."""
@@ -213,6 +221,42 @@ class Product:
             self.sum[:], self.scale, self.waiting = 0, 1.0, False
 
 
+class Speaker:
+    """What one population says in one direction, as events; Brian2's thresholder has found who speaks."""
+
+    def __init__(self, machine: Machine, outlet: Outlet) -> None:
+        group = machine.groups.populations[outlet.population]
+        self.who = live(group, f"_{outlet.event}space")  # units, then their number in the last place
+        self.now, self.sent, self.spoken, self.taught = (
+            live(group, v) for v in (outlet.variable, *(f"{v}_{outlet.name}" for v in ("sent", "spoken", "taught")))
+        )
+        self.quantum = live(group, f"theta_{outlet.name}") if isinstance(outlet.rule, Spikes) else None
+        self.waits = [live(group, f"{v}_{outlet.name}") for v in ("ready", "silence")] if outlet.silent else []
+        self.products = [machine.products[name] for name in outlet.projections]
+        self.backward = outlet.variable == BACKWARD
+
+    def speak(self, t: float, learning: bool) -> None:
+        """Whoever has something to say is heard."""
+        units = self.who[: self.who[-1]]
+        if not len(units):
+            return
+        if self.quantum is None:
+            self.sent[units] = self.now[units]
+        else:
+            self.sent[units] += np.copysign(self.quantum[0], self.now[units] - self.sent[units])
+        self.spoken[units] += 1
+        if learning:
+            self.taught[units] += 1
+        if self.waits:
+            ready, silence = self.waits
+            ready[units] = t + silence[0]
+        for product in self.products:
+            if self.backward:
+                product.replied = True
+            else:
+                product.stale = True
+
+
 class Machine:
     """All that one step does, on the live arrays of the groups."""
 
@@ -235,6 +279,12 @@ class Machine:
         self.written = 0
         self.still = self.plan.still
         self.moved = True
+        said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
+        self.speakers = {v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)}
+        self.roofs = [
+            (live(groups.populations[n], "roof"), live(groups.populations[n], "theta_top"))
+            for n in sorted({o.population for o in self.plan.outlets if o.adaptive})
+        ]
 
     def units(self, population: str, variable: str) -> Array:
         """(patterns, units)."""
@@ -262,7 +312,11 @@ class Machine:
         for name, product in self.products.items():
             product.prepare(self.dt, defers[name], self.learning and not self.plan.presentation)
         self.biases = [
-            (live(self.groups.biases[n], "w"), float(live(self.groups.biases[n], "tau_w")[0]), self.units(n, "delta"))
+            (
+                live(self.groups.biases[n], "w"),
+                float(live(self.groups.biases[n], "tau_w")[0]),
+                self.units(n, self.plan.heard_by_biases(n)),
+            )
             for n in self.net.neurons
         ]
         self.ones = np.ones(self.K, dtype=self.plan.precision)
@@ -291,7 +345,8 @@ class Machine:
             own = name in self.net.neurons
             later = ["lam"] if plan.method == "semi_implicit" and own else []
             leaks = lagrangian.leak(self.net, name) if plan.method == "exponential_euler" and own else {}
-            moves = stepped(text, [v for v in text.rates if v not in later], leaks)
+            assigned, increments = stepped(text, [v for v in text.rates if v not in later], leaks)
+            moves = assigned, [*increments, *moves_activity(plan, name)]
             if plan.method in STAGED:
                 late += make(name, [(sent, [])])
             else:
@@ -357,20 +412,21 @@ class Machine:
             others = [products[q.name] for q in net.incoming(n) if not products[q.name].kept]
             self.inputs.append((n in self.still, _net_input(a, b, drives, others, partial(_each, self.early[n]))))
         self.partitions = [(self.units(n, "x"), self.units(n, "log_partition")) for n in self.plan.partitions]
-        self.back: list[Action] = []
+        self.back: list[tuple[list[Product], Action]] = []
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
             if len(children) == 1 and children[0].dense:
-                self.back.append(partial(np.matmul, children[0].delta, children[0].w, self.units(n, "feedback")))
+                product = partial(np.matmul, children[0].delta, children[0].w, self.units(n, "feedback"))
+                self.back.append((children, product))
             elif children:
-                self.back.append(partial(_gather, self.units(n, "feedback"), children))
+                self.back.append((children, partial(_gather, self.units(n, "feedback"), children)))
 
     # --- what a step is made of
 
     def messages(self) -> None:
         """Before a step: the next rows of the data set, then what is sent forward and back."""
         if self.plan.presentation:
-            self._present()
+            self.present()
         self.send()
 
     def send(self) -> None:
@@ -378,8 +434,26 @@ class Machine:
         self._forward()
         for action in self.late:
             action()
-        for action in self.back:
+        for _, action in self.back:
             action()
+
+    def speak(self) -> None:
+        """Events of neurons, and what follows from them."""
+        for speaker in self.speakers[FORWARD]:
+            speaker.speak(float(self.now[0]), self.learning)
+        self._forward()
+        for action in self.late:
+            action()
+
+    def reply(self) -> None:
+        """Events of multiplier units."""
+        for speaker in self.speakers[BACKWARD]:
+            speaker.speak(float(self.now[0]), self.learning)
+        for children, action in self.back:
+            if any(product.replied or not product.listens for product in children):
+                action()
+            for product in children:
+                product.replied = False
 
     def _forward(self) -> None:
         for product in self.kept:
@@ -393,7 +467,8 @@ class Machine:
             top = x.max(axis=1, keepdims=True)
             z[:] = top + np.log(np.exp(x - top).sum(axis=1, keepdims=True))
 
-    def _present(self) -> None:
+    def present(self) -> None:
+        """The next rows of the data set when a presentation begins, and the gate of plasticity."""
         now, length = self.step_number, int(self.numbers["present_steps"][0])
         phase = now % length
         self.learning = phase >= self.numbers["gate_steps"][0]
@@ -403,6 +478,8 @@ class Machine:
             first = (now - int(self.numbers["first_step"][0])) // length * self.K
             for array, data in self.sources:
                 array[:] = data[self.queue[first : first + self.K]]
+            for roof, top in self.roofs:
+                roof[:] = top
             self.input_changed()
 
     def input_changed(self) -> None:

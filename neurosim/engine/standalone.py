@@ -22,14 +22,16 @@ from brian2.groups.group import Group
 from neurosim import lagrangian
 from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, add_user_objects
-from neurosim.engine.groups import Groups
-from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, projection_group
+from neurosim.engine.groups import HEAR, Groups
+from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_activity, projection_group
 from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import LENGTH, Statement, Text, abstract_code, stepped, suffixed
 from neurosim.errors import FileError, ModelError
+from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop
+REFOLD_EVERY = 1000  # steps after which weights that moved by their integrals are brought up to date
 CLOCK = ("t", "dt", "t_in_timesteps")
 
 
@@ -177,7 +179,11 @@ class Kernels(Group):  # type: ignore[misc]
             self._kernel("present", "before_start", -20, Blocks(self), common)
         now = Blocks(self)
         now.messages()
-        self._kernel("messages", "before_start", 0, now, common)
+        if plan.outlets:  # Brian2 looks who has something to say just before each of the two
+            self._kernel("speak", "before_start", HEAR[FORWARD], now, common)
+            self._kernel("reply", "before_start", HEAR[BACKWARD], Blocks(self), common)
+        else:
+            self._kernel("messages", "before_start", 0, now, common)
         if plan.recorded:
             copies = Blocks(self)
             for name in plan.net.populations:
@@ -195,7 +201,7 @@ class Kernels(Group):  # type: ignore[misc]
             template, own = "update", {}
         self._kernel(template, "groups", 0, step, common | own)
         self._kernel("finish", "end", 100, Blocks(self), common)
-        if any(q["lazy"] for q in common["projections"]):
+        if any(q["lazy"] or q["exact"] == "true" for q in common["projections"]):
             self.last.append(self._kernel("materialize", "end", 101, Blocks(self), common))
 
     def before_run(self, run_namespace: Any = None) -> None:
@@ -237,7 +243,8 @@ class Kernels(Group):  # type: ignore[misc]
         filled: set[str] = set()  # populations whose feedback a dense product has written
         sums = {n: list(net.outgoing(n)) for n in net.neurons}
         sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
-        gathers = {n for n, out in sums.items() if any(sparse[q.name] for q in out)}
+        events = {n: plan.outlet(n, FORWARD) is not None for n in net.projections}
+        gathers = {n for n, out in sums.items() if any(sparse[q.name] or events[q.name] for q in out)}
         projections = []
         for number, (name, q) in enumerate(net.projections.items(), start=1):
             clamped = net.populations[q.pre].clamped
@@ -247,13 +254,17 @@ class Kernels(Group):  # type: ignore[misc]
             projections.append(
                 {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
-                 "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts,
-                 "lazy": plan.may_defer(name),
-                 "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")}
+                 "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
+                 "lazy": plan.may_defer(name), "events": events[name], "back": _flag(not clamped),
+                 "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts and not sparse[name]),
+                 "x": f"{plan.heard(name, FORWARD)}_{q.pre}", "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
+                 "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")
+                 and not plan.outlets}
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
-             "gathers": n in gathers, "still": n in plan.still}
+             "gathers": n in gathers, "still": n in plan.still, "taught_by": f"{plan.heard_by_biases(n)}_{n}",
+             "roof": any(o.adaptive for o in plan.outlets if o.population == n)}
             for n in net.neurons
         ]  # fmt: skip
         sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]
@@ -262,6 +273,9 @@ class Kernels(Group):  # type: ignore[misc]
             "real": "float" if plan.precision == "float32" else "double",
             "populations": populations,
             "projections": projections,
+            "outlets": [self._outlet(o) for o in plan.outlets],
+            "refold_every": REFOLD_EVERY,
+            "records_w": plan.records("w"),
             "method": plan.method,
             "settles": plan.settles and plan.method != "adaptive",
             "guard_every": GUARD_EVERY,
@@ -273,6 +287,18 @@ class Kernels(Group):  # type: ignore[misc]
             "sources": [
                 {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
             ],
+        }
+
+    def _outlet(self, o: Outlet) -> dict[str, Any]:
+        own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "spoken", "taught")}
+        own |= {v: f"{v}_{o.name}_{o.population}" if o.silent else "" for v in ("ready", "silence")}
+        return own | {
+            "variable": o.variable,
+            "n": self.plan.net.populations[o.population].size * self.plan.patterns,
+            "space": f"_{o.event}space_{o.population}",
+            "now": f"{o.variable}_{o.population}",
+            "quantum": f"theta_{o.name}_{o.population}" if isinstance(o.rule, Spikes) else "",
+            "projections": [projection_group(name) for name in o.projections],
         }
 
     def _recorded_name(self, group: str, variable: str) -> str:
@@ -339,7 +365,9 @@ class Blocks:
             leaks = lagrangian.leak(net, name) if name in net.neurons and method == "exponential_euler" else {}
             later = ["lam"] if method == "semi_implicit" and name in net.neurons else []
             for part in self._split(name, text):
-                self.add("update", name, in_place(*stepped(text, [v for v in part if v not in later], leaks)))
+                assigned, increments = stepped(text, [v for v in part if v not in later], leaks)
+                increments += moves_activity(self.plan, name) if "x" in part else ()
+                self.add("update", name, in_place(assigned, increments))
             if later:
                 self.add("early", name, text.with_helpers(text.early))
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
@@ -369,6 +397,11 @@ class Blocks:
 def in_place(assigned: Sequence[Statement], updated: Sequence[Statement]) -> list[Statement]:
     """Assignments, then variables that grow by increments which those have made ready."""
     return [*assigned, *((v, f"{v} + {increment}") for v, increment in updated)]
+
+
+def _flag(value: bool) -> str:
+    """As C++ writes it."""
+    return "true" if value else "false"
 
 
 def recorded_groups(parts: Sequence[Any]) -> list[str]:

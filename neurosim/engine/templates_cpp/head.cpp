@@ -1,5 +1,6 @@
 {# Headers that every template of the engine needs. #}
 #include "ns_kernels.h"
+#include "ns_events.h"
 #include "network.h"
 #include <algorithm>
 #include <cstdlib>

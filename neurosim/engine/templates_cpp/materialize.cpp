@@ -6,5 +6,5 @@
 {% endblock %}
 {% block maincode %}
     if (!{{array('ended')}}[0]) return;
-    {{_parts.materialize()}}
+    {{_parts.materialize(folds=true)}}
 {% endblock %}

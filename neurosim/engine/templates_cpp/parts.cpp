@@ -44,7 +44,19 @@
     ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, {{array('a_' + p.name)}});
     {% endfor %}
     {% for q in projections if q.post == p.name and not q.kept %}
+    {% if q.events %}
+    {
+        auto& _held = {{held(q)}};
+        if (_held.forward_stale) {
+            std::fill(_held.A.begin(), _held.A.end(), 0);
+            {{product('forward', q, array(q.x), '_held.A.data()')}}
+            _held.forward_known({{array(q.x)}});
+        }
+        _held.read_forward({{array('a_' + q.post)}});
+    }
+    {% else %}
     {{product('forward', q, array('x_' + q.pre), array('a_' + q.post))}}
+    {% endif %}
     {% endfor %}
     {% for b in blocks if b.kind == 'early' and b.population == p.name %}
     {{pass(b.name, b.n)}}
@@ -65,15 +77,63 @@
     {% endif %}
 {% endmacro %}
 
-{# Messages sent back. One pattern: a weight moves in the pass that reads it. #}
-{% macro backward(learns) %}
+{# What multiplier units have to say. #}
+{% macro late() %}
     {% for b in blocks if b.kind == 'late' %}
     {% if b.optional %}if ({{array('plastic')}}[0]) {% endif %}{{pass(b.name, b.n)}}
     {% endfor %}
+{% endmacro %}
+
+{# What a projection keeps of the events that it heard. #}
+{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}>>(){% endmacro %}
+
+{# Events of all populations in one direction. #}
+{% macro hear(variable) %}
+    {% for o in outlets if o.variable == variable %}
+    {
+        const auto _said = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.spoken)}}, {{array(o.taught)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
+        {% if o.ready %}
+        for (int _e = 0; _e < _said.count; _e++) {{array(o.ready)}}[_said.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
+        {% endif %}
+        {% for q in projections if q.name in o.projections %}
+        {% if q.sparse %}
+        if (_said.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}_stale = true;
+        {% elif variable == 'x' %}
+        {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _said);
+        {% else %}
+        {{held(q)}}.hear_backward({{array('w_' + q.name)}}, _said);
+        {% endif %}
+        {% endfor %}
+    }
+    {% endfor %}
+{% endmacro %}
+
+{# Weights that moved by their integrals, every so often. #}
+{% macro refold() %}
+    if ({{array('ticks')}}[0] % {{refold_every}} == 0) {
+        {% for q in projections if q.events %}
+        {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}});
+        {% endfor %}
+    }
+{% endmacro %}
+
+{# Messages sent back. One pattern: a weight moves in the pass that reads it. #}
+{% macro feedback(learns) %}
     {% for p in populations if p.gathers %}
     std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
     {% endfor %}
     {% for q in projections if q.feeds_back %}
+    {% if q.events %}
+    {
+        auto& _held = {{held(q)}};
+        if (_held.backward_stale) {
+            std::fill(_held.F.begin(), _held.F.end(), 0);
+            {{product('backward', q, array(q.delta), '_held.F.data()')}}
+            _held.backward_known({{array(q.delta)}});
+        }
+        _held.read_backward({{array(q.x)}}, {{array('feedback_' + q.pre)}});
+    }
+    {% else %}
     {% if learns and q.merged %}
     if ({{array('plastic')}}[0]) {
         {{rates(q)}}
@@ -82,12 +142,14 @@
     } else
     {% endif %}
     { {{product('backward', q, array('delta_' + q.post), array('feedback_' + q.pre))}} }
+    {% endif %}
     {% endfor %}
 {% endmacro %}
 
 {% macro messages(learns=false) %}
     {{forward()}}
-    {{backward(learns)}}
+    {{late()}}
+    {{feedback(learns)}}
 {% endmacro %}
 
 {% macro rates(q) %}
@@ -110,29 +172,34 @@
             ns::flag<{{q.id + 1}}>() = 0;
         } else
         {% endif %}
+        {% if q.exact == 'true' %}
+        if (_keep == 1 && _size == 0) {{held(q)}}.learn({{array(q.delta)}}, _rate);
+        else
+        {% endif %}
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
             ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _size);
             {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
+            {% if q.events %}{{held(q)}}.stale();{% endif %}
         }
         }
         {% endfor %}
         {% for p in populations %}
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array('delta_' + p.name)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array(p.taught_by)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
         {% endfor %}
     }
 {% endmacro %}
 
 {% macro outer(q, result, keep, rate) %}
     {% if q.sparse %}
-    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{keep}}, {{rate}});
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
     {% else %}
-    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{keep}}, {{rate}});
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
     {% endif %}
 {% endmacro %}
 
 {# Weights whose change was only accumulated, brought up to date. #}
-{% macro materialize() %}
+{% macro materialize(folds=false) %}
     {% for q in projections if q.lazy %}
     if (!ns::flag<{{q.id + 1}}>()) {
         {{real}}* _sum = ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>();
@@ -143,6 +210,11 @@
         ns::flag<{{q.id + 1}}>() = 1;
     }
     {% endfor %}
+    {% if folds %}
+    {% for q in projections if q.exact == 'true' %}
+    {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}});
+    {% endfor %}
+    {% endif %}
 {% endmacro %}
 
 {# The right-hand sides of every state variable, of the state as it stands. #}

@@ -20,6 +20,9 @@
                 std::memcpy({{array(q.variable)}} + (size_t)_k * {{q.n}}, _data + (size_t)_rows[_k] * {{q.n}}, {{q.n}} * sizeof({{real}}));
         }
         {% endfor %}
+        {% for p in populations if p.roof %}
+        std::fill({{array('roof_' + p.name)}}, {{array('roof_' + p.name)}} + {{p.n * K}}, {{array('theta_top_' + p.name)}}[0]);
+        {% endfor %}
         ns::flag<0>() = 1;
         {% for q in projections if q.kept %}
         ns::flag<{{q.id}}>() = 1;
