@@ -1,9 +1,13 @@
 // Events: what a population says, and what a projection keeps of what it heard.
 //
-// A projection keeps A = W x^ and F = W^T d^ of the values x^ and d^ that were last said, and changes them by one
-// column or row of W for each event. While weights move (one pattern), W = u + I x^T with I_i the integral of d^_i:
-// an event changes one column of u, a step changes I alone, and W x^ = A + I S, W^T d^ = F + x^ Q are read in O(1) a
-// unit, with S = sum x^_j^2, Q = sum I_i d^_i, P = sum d^_i^2 = dQ/dt. Exact; `fold` puts I into the weights.
+// A projection keeps A = W x^ and F = W^T d^ of the values x^ and d^ that were last said; an event changes them by one
+// column or row of W. Columns are read in a transposed copy U. While the weights of one pattern move, dW/dt = d^ x^T
+// with both factors constant between events, so neither matrix is touched by a step, and by an event in one line only:
+//
+//     W = U + I x^T    I_i = integral of d^_i    W x^   = A + I S    S = sum x^_j^2    x_j speaks: column j of U
+//     W = V + d^ J^T   J_j = integral of x^_j    W^T d^ = F + J R    R = sum d^_i^2    d_i speaks: row i of V
+//
+// Exact; `fold` brings the weights up to date.
 #ifndef NS_EVENTS_H
 #define NS_EVENTS_H
 #include "ns_kernels.h"
@@ -34,51 +38,76 @@ inline Said<T> speak(const int32_t* space, const T* now, T* sent, T* spoken, T* 
     return {count, space, from.data(), to.data()};
 }
 
-// of one dense projection; EXACT: weights move by I, BACK: what comes back has a reader
+// (rows, columns) to (columns, rows), by blocks that stay in cache
+template <class T> inline void transpose(int rows, int columns, const T* NS_R from, T* NS_R to) {
+    const int B = 16;
+    for (int r = 0; r < rows; r += B)
+        for (int c = 0; c < columns; c += B)
+            for (int j = c; j < std::min(c + B, columns); j++)
+                for (int i = r; i < std::min(r + B, rows); i++) to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
+}
+
+// EXACT: weights move by integrals (one pattern), and the array of the weights is V; BACK: what comes back has a reader
 template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
-    std::vector<T> A, F, I;
-    T S = 0, Q = 0, P = 0;
-    bool forward_stale = true, backward_stale = true, moved = false;
-    Held() : A((size_t)K * M), F(BACK ? (size_t)K * N : 0), I(EXACT ? M : 0) {}
+    std::vector<T> A, F, U, I, J;
+    T S = 0, R = 0;
+    bool forward_stale = true, backward_stale = true, turned = false, moved = false;
+    Held() : A((size_t)K * M), F(BACK ? (size_t)K * N : 0), I(EXACT ? M : 0), J(EXACT && BACK ? N : 0) {}
 
-    void stale() { forward_stale = backward_stale = true; }
-
-    void hear_forward(T* NS_R W, const Said<T>& said) {
-        if (!said.count || forward_stale) return;
-        T* NS_R a = A.data();
-        const T* NS_R integral = I.data();
-        for (int i = 0; i < M; i++) {
-            T* NS_R row = W + (size_t)i * N;
-            for (int e = 0; e < said.count; e++) {
-                const int k = said.unit[e] / N, j = said.unit[e] % N;
-                const T change = said.to[e] - said.from[e];
-                T product = row[j] * change;
-                if (EXACT && moved) {
-                    product -= change * said.to[e] * integral[i];
-                    row[j] -= change * integral[i];
-                }
-                a[(size_t)k * M + i] += product;
-            }
-        }
-        if (EXACT)
-            for (int e = 0; e < said.count; e++) {
-                S += said.to[e] * said.to[e] - said.from[e] * said.from[e];
-                if (BACK) F[said.unit[e]] -= (said.to[e] - said.from[e]) * Q;
-            }
+    // the weights are others
+    void stale() {
+        forward_stale = backward_stale = true;
+        turned = false;
     }
 
-    void hear_backward(const T* NS_R W, const Said<T>& said) {
-        if (!BACK || !said.count || backward_stale) return;
-        for (int e = 0; e < said.count; e++) {
-            const int k = said.unit[e] / M, i = said.unit[e] % M;
-            const T change = said.to[e] - said.from[e];
-            const T* NS_R row = W + (size_t)i * N;
-            T* NS_R f = F.data() + (size_t)k * N;
-            for (int j = 0; j < N; j++) f[j] += change * row[j];
-            if (EXACT) {
-                Q += I[i] * change;
-                P += said.to[e] * said.to[e] - said.from[e] * said.from[e];
+    void turn(const T* W) {
+        U.resize((size_t)M * N);
+        transpose(M, N, W, U.data());
+        turned = true;
+    }
+
+    void hear_forward(const T* W, const Said<T>& said) {
+        if (!said.count || forward_stale) return;
+        if (!turned) {
+            if (said.count > N / 8) {  // one product is less work
+                forward_stale = true;
+                return;
             }
+            turn(W);
+        }
+        const T* NS_R integral = I.data();
+        for (int e = 0; e < said.count; e++) {
+            const T change = said.to[e] - said.from[e];
+            T* NS_R a = A.data() + (size_t)(said.unit[e] / N) * M;
+            T* NS_R u = U.data() + (size_t)(said.unit[e] % N) * M;
+            if (EXACT && moved) {
+                const T late = change * said.to[e];
+                for (int i = 0; i < M; i++) {
+                    a[i] += change * u[i] - late * integral[i];
+                    u[i] -= change * integral[i];
+                }
+            } else
+                for (int i = 0; i < M; i++) a[i] += change * u[i];
+            if (EXACT) S += said.to[e] * said.to[e] - said.from[e] * said.from[e];
+        }
+    }
+
+    void hear_backward(T* W, const Said<T>& said) {
+        if (!BACK || !said.count || backward_stale) return;
+        const T* NS_R integral = J.data();
+        for (int e = 0; e < said.count; e++) {
+            const T change = said.to[e] - said.from[e];
+            T* NS_R f = F.data() + (size_t)(said.unit[e] / M) * N;
+            T* NS_R v = W + (size_t)(said.unit[e] % M) * N;
+            if (EXACT && moved) {
+                const T late = change * said.to[e];
+                for (int j = 0; j < N; j++) {
+                    f[j] += change * v[j] - late * integral[j];
+                    v[j] -= change * integral[j];
+                }
+            } else
+                for (int j = 0; j < N; j++) f[j] += change * v[j];
+            if (EXACT) R += said.to[e] * said.to[e] - said.from[e] * said.from[e];
         }
     }
 
@@ -91,42 +120,49 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     }
     void backward_known(const T* d) {
         backward_stale = false;
-        Q = P = 0;
+        R = 0;
         if (EXACT)
-            for (int i = 0; i < M; i++) {
-                Q += I[i] * d[i];
-                P += d[i] * d[i];
-            }
+            for (int i = 0; i < M; i++) R += d[i] * d[i];
     }
 
     void read_forward(T* NS_R a) const {
-        const T* NS_R held = A.data();
-        for (size_t i = 0; i < (size_t)K * M; i++) a[i] += held[i];
+        const T *NS_R held = A.data(), *NS_R integral = I.data();
         if (EXACT && moved)
-            for (int i = 0; i < M; i++) a[i] += I[i] * S;
+            for (int i = 0; i < M; i++) a[i] += held[i] + S * integral[i];
+        else
+            for (size_t i = 0; i < (size_t)K * M; i++) a[i] += held[i];
     }
-    void read_backward(const T* NS_R x, T* NS_R f) const {
-        const T* NS_R held = F.data();
-        for (size_t j = 0; j < (size_t)K * N; j++) f[j] += held[j];
+    void read_backward(T* NS_R f) const {
+        const T *NS_R held = F.data(), *NS_R integral = J.data();
         if (EXACT && moved)
-            for (int j = 0; j < N; j++) f[j] += x[j] * Q;
+            for (int j = 0; j < N; j++) f[j] += held[j] + R * integral[j];
+        else
+            for (size_t j = 0; j < (size_t)K * N; j++) f[j] += held[j];
     }
 
-    // one Euler step of w += rate d x^T, nothing of w touched
-    void learn(const T* NS_R d, T rate) {
+    // one Euler step of w += rate d x^T
+    void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
+        if (!turned) turn(W);
         for (int i = 0; i < M; i++) I[i] += rate * d[i];
-        Q += rate * P;
+        if (BACK)
+            for (int j = 0; j < N; j++) J[j] += rate * x[j];
         moved = true;
     }
 
-    // the weights as they are; what is known of their products is computed anew, which bounds rounding
-    void fold(T* NS_R W, const T* NS_R x) {
+    // the weights as they are; products are computed anew, which bounds rounding
+    void fold(T* W, const T* x, const T* d) {
         if (EXACT && moved) {
-            outer<1, M, N, T>(W, I.data(), x, T(1), T(1));
+            if (BACK) {
+                outer<1, M, N, T>(W, d, J.data(), T(1), T(1));
+            } else {
+                transpose(N, M, U.data(), W);
+                outer<1, M, N, T>(W, I.data(), x, T(1), T(1));
+            }
             std::fill(I.begin(), I.end(), T(0));
-            moved = false;
+            std::fill(J.begin(), J.end(), T(0));
+            moved = turned = false;
         }
-        stale();
+        forward_stale = backward_stale = true;
     }
 };
 

@@ -112,7 +112,7 @@
 {% macro refold() %}
     if ({{array('ticks')}}[0] % {{refold_every}} == 0) {
         {% for q in projections if q.events %}
-        {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}});
+        {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}});
         {% endfor %}
     }
 {% endmacro %}
@@ -131,7 +131,7 @@
             {{product('backward', q, array(q.delta), '_held.F.data()')}}
             _held.backward_known({{array(q.delta)}});
         }
-        _held.read_backward({{array(q.x)}}, {{array('feedback_' + q.pre)}});
+        _held.read_backward({{array('feedback_' + q.pre)}});
     }
     {% else %}
     {% if learns and q.merged %}
@@ -173,7 +173,7 @@
         } else
         {% endif %}
         {% if q.exact == 'true' %}
-        if (_keep == 1 && _size == 0) {{held(q)}}.learn({{array(q.delta)}}, _rate);
+        if (_keep == 1 && _size == 0) {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
         else
         {% endif %}
         {
@@ -212,7 +212,7 @@
     {% endfor %}
     {% if folds %}
     {% for q in projections if q.exact == 'true' %}
-    {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}});
+    {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}});
     {% endfor %}
     {% endif %}
 {% endmacro %}
