@@ -12,6 +12,10 @@
 #define NS_EVENTS_H
 #include "ns_kernels.h"
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <sys/mman.h>
 #include <vector>
 #define NS_R __restrict
 namespace ns {
@@ -38,9 +42,23 @@ inline Said<T> speak(const int32_t* space, const T* now, T* sent, T* spoken, T* 
     return {count, space, from.data(), to.data()};
 }
 
-// (rows, columns) to (columns, rows), by blocks that stay in cache
+// Memory in large pages where there are any: the first touch of 4 kB each costs more than what is written there.
+template <class T> struct Large {
+    T* data = nullptr;
+    explicit Large(size_t count) {
+        const size_t page = size_t(1) << 21, bytes = (count * sizeof(T) + page - 1) / page * page;
+        void* found = nullptr;
+        if (posix_memalign(&found, page, bytes)) throw std::bad_alloc();
+        madvise(found, bytes, MADV_HUGEPAGE);
+        data = (T*)found;
+    }
+    Large(const Large&) = delete;
+    ~Large() { std::free(data); }
+};
+
+// (rows, columns) to (columns, rows), by blocks of one cache line: rows whose length is a power of two share few sets
 template <class T> inline void transpose(int rows, int columns, const T* NS_R from, T* NS_R to) {
-    const int B = 16;
+    const int B = 8;
     for (int r = 0; r < rows; r += B)
         for (int c = 0; c < columns; c += B)
             for (int j = c; j < std::min(c + B, columns); j++)
@@ -49,7 +67,9 @@ template <class T> inline void transpose(int rows, int columns, const T* NS_R fr
 
 // EXACT: weights move by integrals (one pattern), and the array of the weights is V; BACK: what comes back has a reader
 template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
-    std::vector<T> A, F, U, I, J;
+    std::vector<T> A, F, I, J;
+    std::unique_ptr<Large<T>> columns;
+    T* U = nullptr;
     T S = 0, R = 0;
     bool forward_stale = true, backward_stale = true, turned = false, moved = false;
     Held() : A((size_t)K * M), F(BACK ? (size_t)K * N : 0), I(EXACT ? M : 0), J(EXACT && BACK ? N : 0) {}
@@ -61,8 +81,8 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     }
 
     void turn(const T* W) {
-        U.resize((size_t)M * N);
-        transpose(M, N, W, U.data());
+        if (!U) columns.reset(new Large<T>((size_t)M * N)), U = columns->data;
+        transpose(M, N, W, U);
         turned = true;
     }
 
@@ -79,7 +99,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
         for (int e = 0; e < said.count; e++) {
             const T change = said.to[e] - said.from[e];
             T* NS_R a = A.data() + (size_t)(said.unit[e] / N) * M;
-            T* NS_R u = U.data() + (size_t)(said.unit[e] % N) * M;
+            T* NS_R u = U + (size_t)(said.unit[e] % N) * M;
             if (EXACT && moved) {
                 const T late = change * said.to[e];
                 for (int i = 0; i < M; i++) {
@@ -155,7 +175,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
             if (BACK) {
                 outer<1, M, N, T>(W, d, J.data(), T(1), T(1));
             } else {
-                transpose(N, M, U.data(), W);
+                transpose(N, M, U, W);
                 outer<1, M, N, T>(W, I.data(), x, T(1), T(1));
             }
             std::fill(I.begin(), I.end(), T(0));
