@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from neurosim.files import load, save
     from neurosim.flow import Flow
     from neurosim.network import Loss, Network, Population, Projection
+    from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
     from neurosim.schedules import Presentations, Simultaneous
     from neurosim.simulation import Simulation
+    from neurosim.transport import Adaptive, Dense, Events, Spikes
 
 __version__ = "0.1.0"
 
@@ -36,6 +38,8 @@ _HOMES = {
     "neurosim.simulation": ("Simulation",),
     "neurosim.schedules": ("Presentations", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
+    "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
+    "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
     "neurosim.results": ("Log", "Run", "State"),
     "neurosim.files": ("load", "save"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
@@ -54,9 +58,11 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("plot", "reference")
 
 __all__ = [
-    "Alignment", "BackendError", "ConvergenceError", "DataError", "DivergenceError", "Extension", "FileError",
-    "Flow", "Log", "Loss", "ModelError", "Network", "NeurosimError", "Population", "Presentations", "Projection",
-    "Run", "Simulation", "Simultaneous", "StabilityWarning", "State", "alignment", "load", "plot", "reference", "save",
+    "Adaptive", "Alignment", "BackendError", "ConvergenceError", "DataError", "Dense", "DivergenceError",
+    "Events", "Extension", "FileError", "Flow", "Log", "Loss", "ModelError", "Network", "NeurosimError",
+    "Population", "Presentations", "Projection", "Run", "Simulation", "Simultaneous", "Spikes",
+    "StabilityWarning", "State", "SynapticOperations", "alignment", "load", "plot", "reference", "save",
+    "synaptic_operations",
 ]  # fmt: skip
 
 

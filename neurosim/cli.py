@@ -308,6 +308,8 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log, seconds: float) -> dict[str, str]:
     """What `run` prints, by heading."""
+    from neurosim import operations
+
     last = _last(result)
     flow = ", ".join(f"{k} = {_shown(k, v)}" for k, v in last.flow.as_dict().items())
     settings = last.settings
@@ -318,6 +320,7 @@ def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log
         "backend": f"{settings['backend']}: {settings['backend_reason']}",
         "steps": f"{last.steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {last.time:g} s simulated",
         "time": f"{seconds:.2f} s, {1e6 * seconds / max(last.steps, 1):.1f} us a step, builds included",
+        **operations.table(operations.synaptic_operations(last)),
         **_performance(last.network, data),
     }
 

@@ -188,7 +188,7 @@ class SimulationTable(_Table):
 
     model_config = ConfigDict(title="simulation")
 
-    transport: str | None = None
+    transport: str | dict[str, Any] | None = None
     dt: Time = None
     method: str | None = None
     backend: str | None = None

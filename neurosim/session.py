@@ -22,6 +22,7 @@ from neurosim.engine.plan import Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
+from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
 from neurosim.transport import Transport
 
@@ -256,6 +257,8 @@ class Session:
             interrupted=interrupted,
             auxiliary=self._auxiliary(),
         )
+        if self.plan.outlets:
+            run = replace(run, settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()})
         if self.store is None:
             return run
         self.store.finish(run, self.engine.samples)
@@ -308,6 +311,8 @@ class Session:
 
     def _settings(self) -> dict[str, Any]:
         chosen: dict[str, Any] = {"backend": self.setting.backend, "plastic": self.plastic, "duration": self.time}
+        if self.plastic:
+            chosen["plastic_steps"] = self._plastic_steps()
         if self.stepping.settle:
             chosen |= {"settle": self.stepping.settle, "settled": self.settled}
         if self.adaptive:
@@ -317,6 +322,14 @@ class Session:
                 "evaluations": self.engine.counter("evaluations"),
             }
         return {**self.setting.described, **chosen}
+
+    def _plastic_steps(self) -> int:
+        """Steps so far at which weights moved."""
+        if not self.plan.presentation:
+            return self.steps
+        length, gate = (int(self.engine.settings.get(k, 0)) for k in ("present_steps", "gate_steps"))
+        whole, rest = divmod(self.steps, max(length, 1))
+        return whole * (length - gate) + max(rest - gate, 0)
 
     def _rows(self) -> list[Array]:
         """(samples, entries) of every recorded variable since the start."""

@@ -50,6 +50,7 @@ class Adaptive:
 
 
 Threshold = float | Adaptive
+ADAPTIVE_KEYS = {f.name for f in fields(Adaptive)}
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def resolve(net: Network, given: Any) -> dict[str, Transport]:
     ModelError
         Unknown projections, names or populations.
     """
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and "kind" not in given:
         for name in given:
             if name not in net.projections:
                 raise unknown("projection of a transport", name, net.projections)
@@ -292,11 +293,18 @@ def described(transport: Any) -> Any:
 def _transport(given: Any) -> Transport:
     if isinstance(given, Dense | Events | Spikes):
         return given
-    if isinstance(given, str) and given in KINDS:
-        made: Transport = KINDS[given]()
-        return made
     if isinstance(given, str):
-        raise unknown("transport", given, KINDS)
+        return _transport({"kind": given})
+    if isinstance(given, Mapping):
+        kind, keys = given.get("kind"), {k: v for k, v in given.items() if k != "kind"}
+        if kind not in KINDS:
+            raise unknown("transport", str(kind), KINDS)
+        allowed = [f.name for f in fields(KINDS[kind])]
+        for key in keys:
+            if key not in allowed:
+                raise unknown(f"key of transport {kind!r}", key, allowed)
+        made: Transport = KINDS[kind](**keys)
+        return made
     raise ModelError(
         f"transport is a {type(given).__name__}; allowed: Dense(), Events(theta=...), Spikes(quantum=...), one of "
         f"{', '.join(map(repr, KINDS))}, or {{projection: one of these}}"
@@ -305,6 +313,11 @@ def _transport(given: Any) -> Transport:
 
 def _thresholds(name: str, given: Any) -> Any:
     """A threshold, or a hashable of (population, threshold)."""
+    if isinstance(given, Mapping) and set(given) & ADAPTIVE_KEYS:
+        for key in given:
+            if key not in ADAPTIVE_KEYS:
+                raise unknown(f"key of an adaptive {name}", key, ADAPTIVE_KEYS)
+        return Adaptive(**given)
     if isinstance(given, Mapping):
         return frozenset((population, _thresholds(name, one)) for population, one in given.items())
     if isinstance(given, frozenset | Adaptive):
