@@ -127,7 +127,7 @@ def _counts(run: Run, o: Outlet, kind: str) -> Array:
     key = f"{o.population}.{kind}_{o.name}"
     if key not in run.auxiliary:
         raise ModelError(f"the run has no {key!r}, so its events cannot be counted; try it with this version")
-    return np.asarray(run.auxiliary[key], dtype=float).mean(axis=0)
+    return np.asarray(np.mean(run.auxiliary[key], axis=0), dtype=float)
 
 
 def _reach(net: Network, o: Outlet, messages: bool) -> Array:

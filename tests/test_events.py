@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 import neurosim as ns
 from neurosim.data import patterns, targets
@@ -25,7 +26,7 @@ def held_messages(net, flow, X, Y, steps, dt, say, plastic=False):
     zero = {n: np.zeros((K, p.size)) for n, p in net.populations.items()}
     x, lam = {**{n: z.copy() for n, z in zero.items()}, **X}, {n: zero[n].copy() for n in net.neurons}
     sent_x, sent_delta = ({n: z.copy() for n, z in zero.items()} for _ in range(2))
-    W = {n: np.array(w, dtype=float) for n, w in net.weights.items()}
+    W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
     b = {n: v.copy() for n, v in net.biases.items()}
     for _ in range(steps):
         sent_x = {n: say("forward", x[n], sent_x[n]) for n in x}
@@ -170,27 +171,50 @@ def test_a_projection_of_its_own_and_sparse_ones(backend):
     assert second in net.projections
 
 
-@pytest.mark.parametrize("flow", [ns.Flow.augmented(), ns.Flow.adjoint()], ids=["augmented", "adjoint"])
+def digits(loss, seed):
+    """64-32-10 with random weights and 64 digits."""
+    X, Y = load_digits(return_X_y=True)
+    return ns.Network.mlp([64, 32, 10], loss=loss, seed=seed), X[:64] / 16 - 0.3, Y[:64]
+
+
+def cosine(ours, theirs):
+    """Of all patterns and units of one population."""
+    return float((ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum()))
+
+
+FLOWS = {"augmented": (ns.Flow.augmented(), 35), "adjoint": (ns.Flow.adjoint(), 70)}  # operations saved, at least
+
+
+@pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-@pytest.mark.parametrize("seed", range(3))
-def test_an_adaptive_threshold_reaches_backpropagation(flow, loss, seed):
-    net, X, Y = problems.random_problem([16, 12, 8], seed, loss=loss, patterns=10)
-    truth = backprop(net, X, Y)
+@pytest.mark.parametrize("seed", range(5))
+def test_digits_relax_to_backpropagation_by_events(flow, loss, seed):
+    """300 steps of 0.2 tau: a fixed threshold comes close, an adaptive one to 1e-5."""
+    net, X, Y = digits(loss, seed)
+    truth, (flow, saving) = backprop(net, X, Y), FLOWS[flow]
+    run = ns.Simulation(net, flow, transport=ns.Events(0.01), dt=2e-3, backend="numpy").relax(X, Y, duration=0.6)
+    assert min(cosine(run.lam[n], truth.lam[n]) for n in net.neurons) >= 0.999
+    assert ns.synaptic_operations(run).saving >= saving
     run = ns.Simulation(net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy").relax(X, Y, duration=0.6)
-    assert apart(run.lam, truth.lam) < 1e-5 * max(1.0, *(np.abs(v).max() for v in truth.lam.values()))
-    assert ns.synaptic_operations(run).saving > 20
+    assert apart(run.lam, truth.lam) <= 1e-5
+    assert ns.synaptic_operations(run).saving >= 30
 
 
-def test_the_trajectory_tends_to_the_dense_one():
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_the_trajectory_tends_to_the_dense_one(flow, loss):
     """First order in theta."""
-    net, X, Y = problems.random_problem([12, 10, 6], 0, patterns=6)
-    dense = ns.Simulation(net, ns.Flow.augmented(), dt=1e-3, backend="numpy")
-    truth = dense.relax(X, Y, duration=0.1, record=("x", "lam")).traces
+    net, X, Y = digits(loss, 0)
     thetas, errors = [0.03, 0.01, 0.003, 0.001, 0.0003], []
+
+    def traces(transport):
+        sim = ns.Simulation(net, FLOWS[flow][0], transport=transport, dt=2e-3, backend="numpy")
+        return sim.relax(X, Y, duration=0.6, record=("x", "lam")).traces
+
+    truth = traces("dense")
     for theta in thetas:
-        sim = ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(theta), dt=1e-3, backend="numpy")
-        traces = sim.relax(X, Y, duration=0.1, record=("x", "lam")).traces
-        errors.append(max(float(abs(traces[v] - truth[v]).max()) for v in ("x", "lam")))
+        found = traces(ns.Events(theta))
+        errors.append(max(float(abs(found[v] - truth[v]).max()) for v in ("x", "lam")))
     slope = np.polyfit(np.log(thetas), np.log(errors), 1)[0]
     assert 0.9 <= slope <= 1.15
     assert (np.array(errors) <= 8 * np.array(thetas)).all()
