@@ -329,3 +329,20 @@ def test_unknown_populations_and_methods_are_refused():
 def test_wrong_thresholds_are_refused(wrong):
     with pytest.raises(ns.ModelError, match="allowed"):
         wrong()
+
+
+def test_models_by_events_run_and_are_checked(tmp_path):
+    """The table counts operations; a proof of the equations is one of dense messages."""
+    from typer.testing import CliRunner
+
+    from neurosim.cli import app
+
+    wide = {"COLUMNS": "200"}
+    told = CliRunner().invoke(app, ["run", "spikes", "--out", str(tmp_path)], env=wide)
+    assert told.exit_code == 0
+    assert "events of hidden1" in told.output
+    assert "AC" in told.output
+    assert ns.load(tmp_path / "run.nc").settings["synaptic_operations"]["acs"] > 0
+    checked = CliRunner().invoke(app, ["check", "events", "--patterns", "2"], env=wide)
+    assert checked.exit_code == 0
+    assert "dense messages" in checked.output
