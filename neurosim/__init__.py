@@ -55,7 +55,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("plot", "reference")
+_MODULES = ("plot", "reference", "streams")
 
 __all__ = [
     "Adaptive", "Alignment", "BackendError", "ConvergenceError", "DataError", "Dense", "DivergenceError",

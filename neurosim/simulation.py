@@ -368,6 +368,75 @@ class Simulation:
                     break
         return Log(history_of(rows), session.finish(interrupted=not complete))
 
+    def stream(
+        self,
+        frames: Any,
+        targets: Any = None,
+        *,
+        per_frame: Any,
+        plastic: bool = False,
+        record: str | Iterable[str] = (),
+        every: Any = None,
+        units: Mapping[str, Sequence[int]] | None = None,
+        stream: str | Path | None = None,
+        start: Any = "zero",
+        progress: bool = False,
+    ) -> Run:
+        """Let a stream of inputs flow through one set of neurons: x and lam are carried from frame to frame.
+
+        Parameters
+        ----------
+        frames : (time, features)
+            Each is clamped for `per_frame`, one after the other.
+        targets : (time,) labels or (time, outputs)
+            Not needed where the network has no loss.
+        per_frame : time
+            Rounded to steps.
+        plastic : bool
+            Weights move all the time, and the network's are changed.
+        record, units, stream, start, progress
+            As in `relax`.
+        every : time, optional
+            Between two samples; `per_frame` by default: sample k then holds x and lam at the end of frame k - 1.
+
+        Returns
+        -------
+        Run
+            Its X and Y are those of the last frame.
+
+        Raises
+        ------
+        DataError, ModelError, ConvergenceError, DivergenceError
+        """
+        clamped, encoded, count = self._read(frames, targets)
+        gate = 0.0 if plastic else 1.0
+        schedule = Presentations(batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False)
+        lesson = Lesson.of(schedule, self.dt, count, self.seed)
+        every = lesson.length * self.dt if every is None else every
+        first = {n: v[:1] for n, v in clamped.items()}
+        session = self._open(
+            clamped,
+            encoded,
+            self._start(start, first, 1),
+            lesson.total,
+            plastic=plastic,
+            recording=self._recording(record, every, None, 1, units, stream),
+            lesson=lesson,
+            auxiliary=getattr(start, "auxiliary", None),
+        )
+        parts = min(20, count) if progress and not self._one_segment and not self.extensions else 1
+        complete = True
+        with self._guarded(session), bar(progress, "streaming", lesson.total) as advance:
+            session.present(lesson.order(0), lesson.length, lesson.gate)
+            for number, length in enumerate(split(lesson.total, parts)):
+                complete = session.run(length, number)
+                advance(length, "")
+                if not complete:
+                    break
+        if plastic:
+            session.read_weights()
+        return session.finish(interrupted=not complete)
+
     def predict(self, X: Any) -> Array:
         """Outputs of the forward pass with the weights as they are, (patterns, outputs), no softmax."""
         return np.asarray(reference.forward(self.net, X)[self.net.output])
