@@ -103,12 +103,11 @@ def run(
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     folder = _writable(out or Path(spec.tables.output.folder or Path("runs") / spec.name))
-    data, simulation, schedule = spec.data(), spec.simulation(), spec.schedule()
+    data, simulation = spec.data(), spec.simulation()
     _own_warnings()
     started = time.perf_counter()
     with _kept_on_divergence(folder):
-        go = spec.relax if schedule is None else spec.train
-        result = go(simulation, data, progress=True)
+        result = spec.run(simulation, data, progress=True)
     seconds = time.perf_counter() - started
     _write(spec, simulation, result, folder)
     _print(_rows(spec, data, simulation, result, seconds), title=spec.name)

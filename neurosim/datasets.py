@@ -23,6 +23,7 @@ import numpy as np
 
 from neurosim.errors import DataError, FileError, out_of_range, unknown
 from neurosim.files import replacing
+from neurosim.streams import moving_digits
 
 Array = np.ndarray
 MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
@@ -77,14 +78,14 @@ def load(
     Parameters
     ----------
     name : str
-        xor, moons, iris, wine, breast_cancer, digits, random, or the path of a ``.npz`` (arrays `X`, `y`) or
-        ``.csv`` (last column the target: numbers, or names of classes).
+        xor, moons, iris, wine, breast_cancer, digits, random, moving_digits, or the path of a ``.npz`` (arrays `X`,
+        `y`) or ``.csv`` (last column the target: numbers, or names of classes).
     test : float, optional
-        Share that is held back, stratified by class, in [0, 1); 0 for xor and random, else 0.2.
+        Share that is held back, stratified by class, in [0, 1); 0 for xor, random and moving_digits, else 0.2.
     seed : int
         Of the split and of whatever is drawn.
     patterns : int, optional
-        How many: moons and random draw so many (400 and 64), of the others so many are kept.
+        How many: moons, random and moving_digits draw so many (400, 64 and 400), of the others so many are kept.
     scale, offset : float
         X / scale + offset; `scale` is 16 for digits unless given (so that 0 <= X <= 1), else 1.
     standardise : bool, optional
@@ -92,7 +93,8 @@ def load(
         and breast_cancer.
     **options
         xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out); moons: `noise` (0.1);
-        random: `features` (10), `outputs` (1), both N(0, 1).
+        random: `features` (10), `outputs` (1), both N(0, 1); moving_digits: `speed` (0.05 pixel a frame), `side` (16),
+        `dwell` (200 frames), in their order.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def _load(
     classes = int(Y.max()) + 1 if Y.ndim == 1 and np.issubdtype(Y.dtype, np.integer) else None
     if patterns is not None and patterns < len(X):
         X, Y, _, _ = _split(X, Y, classes, (len(X) - patterns) / len(X), seed=seed, keep=patterns)
-    share = (0.0 if key in ("xor", "random") else 0.2) if test is None else test
+    share = (0.0 if key in UNSPLIT else 0.2) if test is None else test
     X, Y, X_test, Y_test = _split(X, Y, classes, share, seed=seed)
     if standardise if standardise is not None else key in STANDARDISED:
         X, X_test = _standardise(X, X_test)
@@ -212,12 +214,28 @@ def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
 FORMAT = 1  # of a kept set
 PACKAGED = ("iris", "wine", "breast_cancer", "digits")
 STANDARDISED = ("iris", "wine", "breast_cancer")
+
+
+def moving(
+    patterns: int = 400, seed: int = 0, speed: float = 0.05, side: int = 16, dwell: int = 200
+) -> tuple[Array, Array]:
+    """Frames of `streams.moving_digits`, in their order."""
+    for key, value in {"side": side, "dwell": dwell}.items():
+        _whole(f"data.{key}", value, 1)
+    if patterns * side**2 > MAX_NUMBERS:
+        raise out_of_range("size of data", f"{patterns} x {side} x {side}", f"at most {MAX_NUMBERS} numbers")
+    stream = moving_digits(patterns, speed=speed, side=side, dwell=dwell, seed=seed)
+    return stream.X, stream.Y
+
+
 BUILT_IN: dict[str, Callable[..., tuple[Any, Any]]] = {
     "xor": xor,
     "moons": moons,
     **{name: _packaged(name) for name in PACKAGED},
     "random": random,
+    "moving_digits": moving,
 }
+UNSPLIT = ("xor", "random", "moving_digits")  # nothing is held back unless asked for
 
 
 def options(name: str) -> tuple[str, ...]:

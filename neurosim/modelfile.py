@@ -224,6 +224,9 @@ class DataTable(_Table):
     noise: float | None = None
     features: int | None = None
     outputs: int | None = None
+    speed: float | None = None
+    side: int | None = None
+    dwell: int | None = None
 
 
 class TrainTable(_Table):
@@ -265,6 +268,15 @@ def _inside(folder: str) -> str:
     return folder
 
 
+class StreamTable(_Table):
+    """``[stream]``: the patterns are frames, shown one after the other to one set of neurons."""
+
+    model_config = ConfigDict(title="stream")
+
+    per_frame: Time
+    plastic: bool | None = None
+
+
 class OutputTable(_Table):
     """``[output]``: where and in which formats `neurosim run` writes."""
 
@@ -282,6 +294,7 @@ class Tables(_Table):
     data: DataTable
     simulation: SimulationTable = SimulationTable()
     train: TrainTable | None = None
+    stream: StreamTable | None = None
     output: OutputTable = OutputTable()
 
 
@@ -295,6 +308,7 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("simulation",): SimulationTable,
     ("data",): DataTable,
     ("train",): TrainTable,
+    ("stream",): StreamTable,
     ("output",): OutputTable,
 }
 OF_SIMULATION = (
@@ -371,6 +385,22 @@ class ModelFile:
             raise ModelError("train is missing; allowed: a table, e.g. schedule = 'simultaneous', duration = '4 s'")
         keys = self.tables.simulation.given(*OF_TRAIN)
         return simulation.train(data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys)
+
+    def stream(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run:
+        """Let the training patterns flow by as frames, in their order."""
+        if self.tables.stream is None:
+            raise ModelError("stream is missing; allowed: a table, e.g. per_frame = '10 ms'")
+        keys = {k: v for k, v in self.tables.simulation.given(*OF_TRAIN).items() if k != "patterns"}
+        return simulation.stream(data.X, data.Y, progress=progress, **keys, **self.tables.stream.given())
+
+    def run(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run | Log:
+        """Whatever the file asks for: a stream, training, else relaxation."""
+        if self.tables.stream is not None and self.tables.train is not None:
+            raise ModelError("the file has both [train] and [stream]; allowed: one of them; try stream.plastic = true")
+        if self.tables.stream is not None:
+            return self.stream(simulation, data, progress=progress)
+        go = self.relax if self.tables.train is None else self.train
+        return go(simulation, data, progress=progress)
 
     def effective(self) -> Tables:
         """The tables with the data file's path made absolute: what is written beside results."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError
+from neurosim.errors import DataError, ModelError
 from neurosim.network import Network
 from neurosim.results import Run
 from neurosim.transport import FORWARD, Dense, Outlet, Spikes, outlets, resolve
@@ -120,6 +120,30 @@ def synaptic_operations(run: Run) -> SynapticOperations:
         connection_sparsity=1 - sum(_nonzero(net, q) for q in net.projections) / sum(map(_pairs, net.weights.values())),
         footprint=_footprint(run, spoken, patterns),
     )
+
+
+def operations_by_event(run: Run) -> dict[str, Array]:
+    """Effective operations of messages up to each recorded time, of a pattern: {"x hidden1": (time,)}.
+
+    Raises
+    ------
+    DataError
+        spoken_x or spoken_delta of some population that speaks was not recorded for all its units.
+    """
+    net, traces = run.network, run.traces
+    found: dict[str, Array] = {}
+    for o in outlets(net, resolve(net, run.settings.get("transport", "dense")), bool(run.settings.get("plastic"))):
+        variable = f"spoken_{o.name}"
+        if traces is None or variable not in traces:
+            raise DataError(f"{variable} was not recorded; try record=('spoken_x', 'spoken_delta')")
+        counts = traces[variable].values[..., traces["population"].values == o.population]
+        if counts.shape[-1] != net.populations[o.population].size or np.isnan(counts).any():
+            raise DataError(f"{variable} of {o.population} was not recorded for all its units")
+        key = f"{'x' if o.variable == FORWARD else 'δ'} {o.population}"
+        found[key] = found.get(key, 0.0) + counts.mean(axis=1) @ _reach(net, o, messages=True)
+    if not found:
+        raise DataError("no message of the run is an event; try transport='events'")
+    return found
 
 
 def _counts(run: Run, o: Outlet, kind: str) -> Array:

@@ -475,7 +475,8 @@ class Session:
                     raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
                 weights += [n for n in names if n not in weights]
                 continue
-            variables[variable] = [n for n in self.net.neurons if variable in plan.variables(n)]
+            every = self.net.neurons if variable == "x" else self.net.populations  # x of inputs is data
+            variables[variable] = [n for n in every if variable in plan.variables(n)]
             if not variables[variable]:
                 known = sorted({v for n in self.net.neurons for v in plan.variables(n)})
                 raise unknown("record", variable, [*known, "w", "w:pre->post"])

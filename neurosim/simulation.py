@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -435,7 +436,8 @@ class Simulation:
                     break
         if plastic:
             session.read_weights()
-        return session.finish(interrupted=not complete)
+        run = session.finish(interrupted=not complete)
+        return replace(run, settings=run.settings | {"per_frame": lesson.length * self.dt})
 
     def predict(self, X: Any) -> Array:
         """Outputs of the forward pass with the weights as they are, (patterns, outputs), no softmax."""

@@ -36,7 +36,16 @@ def test_sizes(name: str, train: int, test: int, features: int, classes: int | N
 
 
 def test_every_built_in_set_is_listed() -> None:
-    assert set(datasets.BUILT_IN) == {"xor", "moons", "iris", "wine", "breast_cancer", "digits", "random"}
+    assert set(datasets.BUILT_IN) == {
+        "xor",
+        "moons",
+        "iris",
+        "wine",
+        "breast_cancer",
+        "digits",
+        "random",
+        "moving_digits",
+    }
 
 
 @pytest.mark.parametrize(

@@ -347,3 +347,40 @@ def test_models_by_events_run_and_are_checked(tmp_path):
     checked = CliRunner().invoke(app, ["check", "events", "--patterns", "2"], env=wide)
     assert checked.exit_code == 0
     assert "dense messages" in checked.output
+
+
+def lines(ax):
+    """Drawn points by label."""
+    return {line.get_label(): line.get_xydata() for line in ax.lines}
+
+
+def test_pictures_of_events():
+    """Marks are events, the last point of each line is what the run counted."""
+    from matplotlib.figure import Figure
+
+    net, X, Y = problems.random_problem([6, 5, 3], 0, patterns=2)
+    sim = ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend="numpy")
+    run = sim.relax(X, Y, duration=80e-3, record=("x", "lam", "spoken_x", "spoken_delta"))
+    raster = ns.plot.events(run, ax=Figure().add_subplot())
+    marks = sum(len(line.get_xydata()) for line in raster.lines)
+    said = sum(
+        float(run.traces[v][-1, 0].sel(unit=run.traces.population == n).sum())
+        for v, names in (("spoken_x", ("input", "hidden1")), ("spoken_delta", ("output",)))
+        for n in names
+    )
+    assert marks == said > 20
+    drawn = lines(ns.plot.operations(run, ax=Figure().add_subplot()))
+    cost = ns.synaptic_operations(run)
+    assert drawn["dense"][-1, 1] == pytest.approx(cost.dense)
+    recorded = run.traces["spoken_x"].sel(unit=run.traces.population == "input")[-1].values.sum(axis=1).mean() * 5
+    assert drawn["x input"][-1, 1] == pytest.approx(recorded)
+    curve = ns.plot.cost([run, sim.relax(X, Y, duration=40e-3)], ax=Figure().add_subplot())
+    assert "θ = 0.02" in [text.get_text() for text in curve.texts]
+    assert len(ns.plot.summary(run).axes) >= 5
+    with pytest.raises(ns.DataError, match="spoken"):
+        ns.plot.events(sim.relax(X, Y, duration=10e-3, record="x"))
+    with pytest.raises(ns.DataError, match="spoken_delta"):
+        ns.plot.operations(sim.relax(X, Y, duration=10e-3, record="spoken_x"))
+    stream = sim.stream(X, Y, per_frame=10e-3, record=("x", "lam"))
+    with pytest.raises(ns.DataError, match="stream"):
+        ns.plot.agreement(stream)

@@ -90,11 +90,23 @@ def test_built_in_models_are_whole(name: str) -> None:
     net, data = model.network(), model.data()
     assert data.X.shape[1] == sum(net.populations[n].size for n in net.inputs)
     assert model.simulation().dt < 1
-    assert (model.schedule() is None) == (model.tables.simulation.duration is not None)
+    duration = model.tables.simulation.duration
+    assert sum(way is not None for way in (model.schedule(), model.tables.stream, duration)) == 1
 
 
-def test_the_seven_models_are_there() -> None:
-    assert set(modelfile.built_in()) >= {"xor", "moons", "wine", "digits", "oscillator", "deep", "ring"}
+def test_the_models_are_there() -> None:
+    assert set(modelfile.built_in()) >= {
+        "xor",
+        "moons",
+        "wine",
+        "digits",
+        "oscillator",
+        "deep",
+        "ring",
+        "events",
+        "spikes",
+        "stream",
+    }
 
 
 def test_a_preset_derives_after_the_overrides() -> None:

@@ -112,3 +112,22 @@ def test_nothing_drifts_in_a_million_steps():
         b = net.biases[q.post] - dt / flow.time("tau_w", q.post) * run.auxiliary[f"{q.post}.sent_delta"][0]
         a = last.a.sel(unit=last.population == q.post).values[0]
         assert np.abs(a - b - w @ sent[q.pre]).max() <= 1e-9
+
+
+def test_the_model_of_a_stream(tmp_path):
+    """`[stream]` in a model file, with the cost in the table; not together with `[train]`."""
+    from typer.testing import CliRunner
+
+    from neurosim import modelfile
+    from neurosim.cli import app
+
+    keys = [f"--set={key}" for key in ("data.patterns=30", "stream.plastic=true", "data.dwell=10")]
+    told = CliRunner().invoke(app, ["run", "stream", *keys, "--out", str(tmp_path)], env={"COLUMNS": "200"})
+    assert told.exit_code == 0, told.output
+    run = ns.load(tmp_path / "run.nc")
+    assert run.steps == 150
+    assert run.traces.sizes["time"] == 30
+    assert run.settings["synaptic_operations"]["plasticity"] > 0
+    spec = modelfile.load("stream", ["train.schedule='presentations'"])
+    with pytest.raises(ns.ModelError, match=r"\[train\] and \[stream\]"):
+        spec.run(spec.simulation(), spec.data())
