@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from neurosim.files import load, save
     from neurosim.flow import Flow
+    from neurosim.interchange import from_nir, to_nir
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
@@ -42,6 +43,7 @@ _HOMES = {
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
     "neurosim.results": ("Log", "Run", "State"),
     "neurosim.files": ("load", "save"),
+    "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.errors": (
         "BackendError",
@@ -58,11 +60,41 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("plot", "reference", "streams")
 
 __all__ = [
-    "Adaptive", "Alignment", "BackendError", "ConvergenceError", "DataError", "Dense", "DivergenceError",
-    "Events", "Extension", "FileError", "Flow", "Log", "Loss", "ModelError", "Network", "NeurosimError",
-    "Population", "Presentations", "Projection", "Run", "Simulation", "Simultaneous", "Spikes",
-    "StabilityWarning", "State", "SynapticOperations", "alignment", "load", "plot", "reference", "save",
+    "Adaptive",
+    "Alignment",
+    "BackendError",
+    "ConvergenceError",
+    "DataError",
+    "Dense",
+    "DivergenceError",
+    "Events",
+    "Extension",
+    "FileError",
+    "Flow",
+    "Log",
+    "Loss",
+    "ModelError",
+    "Network",
+    "NeurosimError",
+    "Population",
+    "Presentations",
+    "Projection",
+    "Run",
+    "Simulation",
+    "Simultaneous",
+    "Spikes",
+    "StabilityWarning",
+    "State",
+    "SynapticOperations",
+    "alignment",
+    "from_nir",
+    "load",
+    "plot",
+    "reference",
+    "save",
+    "streams",
     "synaptic_operations",
+    "to_nir",
 ]  # fmt: skip
 
 

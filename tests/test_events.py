@@ -13,6 +13,7 @@ from neurosim.data import patterns, targets
 from neurosim.reference import backprop
 from neurosim.reference.adjoint import dsigma, loss_slope, sigma
 from tests import problems
+from tests.evidence import by_events
 
 BACKENDS = ("numpy", "standalone")
 TAU = 10e-3
@@ -384,3 +385,17 @@ def test_pictures_of_events():
     stream = sim.stream(X, Y, per_frame=10e-3, record=("x", "lam"))
     with pytest.raises(ns.DataError, match="stream"):
         ns.plot.agreement(stream)
+
+
+@pytest.mark.slow
+def test_digits_are_learnt_by_events_and_by_spikes():
+    """One pattern at a time, 60 steps: within a point of dense messages, mean of three seeds."""
+    mean = {
+        name: np.mean([by_events(seed, rule, "standalone")[0] for seed in range(3)])
+        for name, rule in {
+            "dense": ns.Dense(), "0.01": ns.Events(0.01), "0.03": ns.Events(0.03),
+            "spikes": ns.Spikes(0.1, backward=0.03),
+        }.items()
+    }  # fmt: skip
+    assert mean["dense"] > 0.92
+    assert min(mean.values()) >= mean["dense"] - 0.01

@@ -21,6 +21,7 @@ NAMES = (
     "batches",
     "presentations",
     "runtime",
+    "events",
     "relaxation",
     "plain_brian2",
     "scaling",

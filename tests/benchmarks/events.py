@@ -1,0 +1,109 @@
+"""Messages as events against ours at every step with all shortcuts, 784-n-n-10, one pattern at a time, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+import neurosim as ns
+from neurosim.reference import backprop
+from tests.benchmarks.timing import Row, Setting, in_turns
+
+WIDTHS = (128, 256, 512, 1024, 2048)
+WIDTH, DT, TAU = 512, 2e-3, 10e-3
+PATTERNS = 20  # of a training run
+ALIKE = 0.999  # cosine of lam to backpropagation's, in every population
+TRANSPORTS = {"dense": "dense", "adaptive": ns.Events("adaptive"), "theta = 0.03": ns.Events(0.03)}
+FLOWS = {"adjoint": ns.Flow.adjoint(tau_w=200 * TAU), "augmented(1)": ns.Flow.augmented(1.0, tau_w=200 * TAU)}
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Relaxing to the same accuracy; learning online; how time and events grow."""
+    width = 128 if setting.quick else WIDTH
+    for name, flow in FLOWS.items():
+        yield relaxing(name, flow, width, setting)
+        yield from learning(name, flow, width, setting)
+    yield growth(WIDTHS[: 2 if setting.quick else None], setting)
+
+
+def data(patterns: int) -> tuple[np.ndarray, np.ndarray]:
+    """A fifth of the pixels is lit, as in handwritten digits; random targets."""
+    rng = np.random.default_rng(0)
+    X = rng.random((patterns, 784)) * (rng.random((patterns, 784)) < 0.2)
+    return X, np.eye(10)[rng.integers(10, size=patterns)]
+
+
+def simulation(flow: ns.Flow, width: int, transport: object) -> ns.Simulation:
+    """With the same weights each time."""
+    net = ns.Network.mlp([784, width, width, 10], loss="mse", seed=0)
+    return ns.Simulation(net, flow, transport=transport, dt=DT, backend="standalone")
+
+
+def cosine(run: ns.Run, truth: object) -> float:
+    """The smallest over the populations."""
+    pairs = [(run.lam[n], truth.lam[n]) for n in run.network.neurons]
+    return min(float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-300)) for a, b in pairs)
+
+
+def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
+    """One pattern from rest until lam points where backpropagation's does; each for as few steps as it needs."""
+    X, Y = data(1)
+    steps = {}
+    for way in ("dense", "adaptive"):
+        sim = simulation(flow, width, TRANSPORTS[way])
+        truth = backprop(sim.net, X, Y)
+        steps[way] = next(n for n in range(20, 1000, 10) if cosine(sim.relax(X, Y, duration=n * DT), truth) >= ALIKE)
+
+    def once(way: str) -> float:
+        sim = simulation(flow, width, TRANSPORTS[way])
+        sim.relax(X, Y, duration=steps[way] * DT)
+        return sim.loop_time
+
+    samples = in_turns({way: lambda way=way: once(way) for way in steps}, setting.repeat)
+    what = f"relaxing to cosine {ALIKE}, 784-{width}-{width}-10, {name}\nadaptive"
+    note = f"{steps['adaptive']} and {steps['dense']} steps"
+    return Row(what, samples["adaptive"], "dense", samples["dense"], "<= 0.2", note)
+
+
+def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator[Row]:
+    """Presentations of 16 tau, plastic in the second half; seconds a pattern."""
+    X, Y = data(PATTERNS)
+    schedule = ns.Presentations(present=16 * TAU, epochs=1, batch=1)
+    spent: dict[str, float] = {}
+
+    def once(way: str) -> float:
+        sim = simulation(flow, width, TRANSPORTS[way])
+        spent[way] = ns.synaptic_operations(sim.train(X, Y, schedule).run).saving
+        return sim.loop_time / PATTERNS
+
+    samples = in_turns({way: lambda way=way: once(way) for way in TRANSPORTS}, setting.repeat)
+    for way in list(TRANSPORTS)[1:]:
+        what = f"learning online, 784-{width}-{width}-10, {name}, a pattern\n{way}"
+        note = f"{spent[way]:.3g} times fewer synaptic operations, plasticity included"
+        yield Row(what, samples[way], "dense", samples["dense"], "<= 0.2", note)
+
+
+def growth(widths: tuple[int, ...], setting: Setting) -> Row:
+    """Slope of log time over log synapses, adaptive, relaxing for 80 steps; dense beside it."""
+    X, Y = data(1)
+    flow, times, counted = FLOWS["adjoint"], {"adaptive": [], "dense": []}, []
+    for width in widths:
+        for way, found in times.items():
+            samples = []
+            for _ in range(min(setting.repeat, 3)):
+                sim = simulation(flow, width, TRANSPORTS[way])
+                run = sim.relax(X, Y, duration=80 * DT)
+                samples.append(sim.loop_time)
+            found.append(float(np.median(samples)))
+            if way == "adaptive":
+                events = sum(v for own in ns.synaptic_operations(run).events.values() for v in own.values())
+                counted.append(events)
+    synapses = [784 * n + n * n + 10 * n for n in widths]
+    slopes = {w: float(np.polyfit(np.log(synapses), np.log(t), 1)[0]) for w, t in times.items()}
+    shown = "; ".join(
+        f"{n}: {e:.0f} events, {1e3 * a:.3g} ms, dense {1e3 * d:.3g} ms"
+        for n, e, a, d in zip(widths, counted, times["adaptive"], times["dense"], strict=True)
+    )
+    return Row("slope of time over synapses, 80 steps\nadaptive", (slopes["adaptive"],), "dense", (slopes["dense"],),
+               note=shown, unit="1")  # fmt: skip
