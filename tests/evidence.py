@@ -70,7 +70,7 @@ def one_at_a_time(seed: int, backend: str = "auto") -> float:
 
 
 def by_events(seed: int, transport: Any = "dense", backend: str = "auto") -> tuple[float, float]:
-    """Test accuracy, and operations a presentation: one pattern for 12 tau, plastic in the second half, 3 epochs, mse."""
+    """Test accuracy and operations a presentation: a pattern for 12 tau, plastic in the second half, 3 epochs, mse."""
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
     flow = ns.Flow.adjoint(tau_w=200 * TAU)
