@@ -95,8 +95,8 @@ class Groups:
         What goes into the Brian2 network.
     """
 
-    def __init__(self, plan: Plan, clock: Clock) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, clock: Clock, codeobj_class: Any = None) -> None:
+        self.plan, self.codeobj_class = plan, codeobj_class
         net = plan.net
         self.clock = clock
         self.counters = Counters(clock)
@@ -125,7 +125,7 @@ class Groups:
         outlets = [o for o in plan.outlets if o.population == name]
         group = NeuronGroup(
             size, plan.equations(name), method="euler", clock=self.clock, name=name, namespace={},
-            events={o.event: o.condition for o in outlets},
+            events={o.event: o.condition for o in outlets}, codeobj_class=self.codeobj_class,
         )  # fmt: skip
         group.add_to_magic_network = False
         for own in group.contained_objects:

@@ -52,7 +52,8 @@ class StandaloneEngine(Engine):
         self.pending: dict[tuple[str, str], Any] = {}
         self.started = False
         with brian.scope(self.device, precision=plan.precision), brian.explained(bool(plan.extensions)):
-            self.groups = Groups(plan, brian.make_clock(1e-3))  # the step is an argument of the program
+            clock = brian.make_clock(1e-3)  # the step is an argument of the program
+            self.groups = Groups(plan, clock, brian.CodeObject)
             self.kernels = Kernels(self.groups, merged=not factories)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
             add_user_objects(self.network, factories)

@@ -49,7 +49,7 @@
         auto& _held = {{held(q)}};
         if (_held.forward_stale) {
             std::fill(_held.A.begin(), _held.A.end(), 0);
-            {{product('forward', q, array(q.x), '_held.A.data()')}}
+            if (ns::largest({{array(q.x)}}, {{K * q.n}}) > 0) { {{product('forward', q, array(q.x), '_held.A.data()')}} }
             _held.forward_known({{array(q.x)}});
         }
         _held.read_forward({{array('a_' + q.post)}});
@@ -128,7 +128,7 @@
         auto& _held = {{held(q)}};
         if (_held.backward_stale) {
             std::fill(_held.F.begin(), _held.F.end(), 0);
-            {{product('backward', q, array(q.delta), '_held.F.data()')}}
+            if (ns::largest({{array(q.delta)}}, {{K * q.m}}) > 0) { {{product('backward', q, array(q.delta), '_held.F.data()')}} }
             _held.backward_known({{array(q.delta)}});
         }
         _held.read_backward({{array('feedback_' + q.pre)}});

@@ -1,0 +1,30 @@
+{# Who has something to say: Brian2's threshold, in blocks that the compiler turns into vector instructions, for most
+   units say nothing at most steps. No refractory period of Brian2's own. #}
+{# USES_VARIABLES { N } #}
+{% extends 'common_group.cpp' %}
+{% block maincode %}
+    const int _vectorisation_idx = -1;
+    {{scalar_code|autoindent}}
+    {% set _eventspace = get_array_name(eventspace_variable) %}
+    int _count = 0;
+    for (int _begin = 0; _begin < (int)N; _begin += 64) {
+        const int _end = _begin + 64 < (int)N ? _begin + 64 : (int)N;
+        double _speaks[64], _any = 0;
+        _Pragma("GCC ivdep")
+        for (int _idx = _begin; _idx < _end; _idx++) {
+            const size_t _vectorisation_idx = _idx;
+            {{vector_code|autoindent}}
+            _speaks[_idx - _begin] = _cond ? 1 : 0;
+            _any += _speaks[_idx - _begin];
+        }
+        if (_any > 0)
+            for (int _idx = _begin; _idx < _end; _idx++)
+                if (_speaks[_idx - _begin] > 0) {{_eventspace}}[_count++] = _idx;
+    }
+    {{_eventspace}}[N] = _count;
+{% endblock %}
+
+{% block after_code %}
+{% set _eventspace = get_array_name(eventspace_variable) %}
+    {{_eventspace}}[N] = 0;
+{% endblock %}
