@@ -207,7 +207,9 @@ def _footprint(run: Run, spoken: tuple[Outlet, ...], patterns: int) -> int:
     parameters = sum(_synapses(net, q) for q in net.projections) + sum(b.size for b in net.biases.values())
     index = sum(w.indices.nbytes + w.indptr.nbytes for w in net.weights.values() if not isinstance(w, np.ndarray))
     state = 2 * sum(net.populations[n].size for n in net.neurons) + sum(net.populations[n].size for n in net.inputs)
-    sent = sum(net.populations[o.population].size for o in spoken)
+    # what was last said, and with a delay what was heard and what is on its way
+    late = {o: o.delay_steps(float(run.settings["dt"])) for o in spoken if o.rule.delay}
+    sent = sum(net.populations[o.population].size * (2 + late[o] if o in late else 1) for o in spoken)
     return int(width * (parameters + patterns * (state + sent)) + index)
 
 

@@ -24,7 +24,7 @@ from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
-from neurosim.transport import Transport
+from neurosim.transport import Outlet, Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine, Factory
@@ -423,11 +423,15 @@ class Session:
     def _resumed(self, auxiliary: Mapping[str, Array]) -> dict[Key, Array]:
         """State variables of a user's own from an earlier run, where they are still the same."""
         own = self._auxiliary()
-        return {
+        found = {
             (k.split(".")[0], k.split(".")[1]): v
             for k, v in auxiliary.items()
             if k in own and np.shape(v) == own[k].shape and not k.split(".")[1].startswith(("spoken_", "taught_"))
         }
+        for o in self.plan.outlets:
+            if (key := (o.population, f"line_{o.name}")) in found:
+                found[key] = found[key].reshape(self.count, o.delay_steps(self.dt), -1).swapaxes(0, 1)
+        return found
 
     def _auxiliary(self) -> dict[str, Array]:
         """State variables of a user's own, so that a run can go on."""
@@ -436,9 +440,17 @@ class Session:
             for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
                 found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1).copy()
         for o in self.plan.outlets:
-            for v in (f"{said}_{o.name}" for said in ("sent", "spoken", "taught")):
+            for v in dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]):
                 found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1).copy()
+            if o.rule.delay:
+                found[f"{o.population}.line_{o.name}"] = self._in_flight(o)
         return found
+
+    def _in_flight(self, o: Outlet) -> Array:
+        """What was said and is not yet heard, the next to arrive first: (patterns, steps x units)."""
+        line, at = (self.engine.value(o.population, f"{v}_{o.name}") for v in ("line", "line_at"))
+        in_order = np.roll(line.reshape(o.delay_steps(self.dt), self.count, -1), -int(at[0]), axis=0)
+        return in_order.swapaxes(0, 1).reshape(self.count, -1)
 
     def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:
         chosen = self.recording

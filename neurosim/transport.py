@@ -68,15 +68,19 @@ class Events:
         Threshold of x forward; populations that are not named have 0.01.
     backward : the same, optional
         Threshold of delta; `theta` if None.
+    delay : time
+        From a unit to its receivers, in both directions; in whole steps, at least one if it is not 0.
     """
 
     theta: Any = 0.01
     backward: Any = None
+    delay: Any = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "theta", _thresholds("theta", self.theta))
         if self.backward is not None:
             object.__setattr__(self, "backward", _thresholds("backward", self.backward))
+        object.__setattr__(self, "delay", seconds(self.delay, "delay", positive=False))
 
     def threshold(self, variable: str, population: str) -> Threshold:
         """Of one population's messages in one direction."""
@@ -99,12 +103,15 @@ class Spikes:
         After a spike a unit is silent for this long.
     max_rate : float, optional
         Spikes of a unit per second, at most (or a Brian2 frequency).
+    delay : time
+        From a unit to its receivers, in both directions; in whole steps, at least one if it is not 0.
     """
 
     quantum: Any = 0.01
     backward: Any = None
     refractory: Any = 0.0
     max_rate: Any = None
+    delay: Any = 0.0
 
     def __post_init__(self) -> None:
         for name in ("quantum", "backward"):
@@ -116,7 +123,8 @@ class Spikes:
                     raise out_of_range(name, one, "a number above 0: spikes have a fixed size", "0.01")
                 _number(name, one, least=0.0, above=True)
             object.__setattr__(self, name, _thresholds(name, value))
-        object.__setattr__(self, "refractory", seconds(self.refractory, "refractory", positive=False))
+        for name in ("refractory", "delay"):
+            object.__setattr__(self, name, seconds(getattr(self, name), name, positive=False))
         if self.max_rate is not None:
             object.__setattr__(self, "max_rate", _number("max_rate", float(self.max_rate), least=0.0, above=True))
 
@@ -180,6 +188,15 @@ class Outlet:
         return isinstance(self.rule, Spikes) and self.rule.silence > 0
 
     @property
+    def heard(self) -> str:
+        """The variable that receivers know."""
+        return f"{'heard' if self.rule.delay else 'sent'}_{self.name}"
+
+    def delay_steps(self, dt: float) -> int:
+        """Steps between speaking and being heard."""
+        return max(1, round(self.rule.delay / dt)) if self.rule.delay else 0
+
+    @property
     def condition(self) -> str:
         """When a unit speaks, in Brian2's notation."""
         theta = "theta" if self.adaptive else f"theta_{self.name}"
@@ -192,6 +209,7 @@ class Outlet:
         """Variables that the outlet adds to its population."""
         own = [f"sent_{self.name} : 1", f"spoken_{self.name} : 1", f"taught_{self.name} : 1"]
         own += [] if self.adaptive else [f"theta_{self.name} : 1 (shared)"]
+        own += [f"{self.heard} : 1"] if self.rule.delay else []
         return own + ([f"ready_{self.name} : second", f"silence_{self.name} : second (shared)"] if self.silent else [])
 
     def constants(self, flow: Flow, dt: float) -> dict[str, float]:

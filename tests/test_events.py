@@ -19,25 +19,33 @@ BACKENDS = ("numpy", "standalone")
 TAU = 10e-3
 
 
-def held_messages(net, flow, X, Y, steps, dt, say, plastic=False):
-    """The flow with messages of values last said: x, lam, weights, biases. `say(direction, now, sent)` -> sent."""
+def held_messages(net, flow, X, Y, steps, dt, say, plastic=False, delay=0):
+    """The flow with messages of values last said, `delay` steps ago: x, lam, weights, biases.
+
+    `say(direction, now, sent)` -> sent.
+    """
     X = patterns(net, X)
     K = len(next(iter(X.values())))
     Y = targets(net, Y, K)
     zero = {n: np.zeros((K, p.size)) for n, p in net.populations.items()}
     x, lam = {**{n: z.copy() for n, z in zero.items()}, **X}, {n: zero[n].copy() for n in net.neurons}
-    sent_x, sent_delta = ({n: z.copy() for n, z in zero.items()} for _ in range(2))
+    said_x, said_delta = ({n: z.copy() for n, z in zero.items()} for _ in range(2))
+    lines = [zero] * delay, [zero] * delay
     W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
     b = {n: v.copy() for n, v in net.biases.items()}
     for _ in range(steps):
-        sent_x = {n: say("forward", x[n], sent_x[n]) for n in x}
+        said_x = {n: say("forward", x[n], said_x[n]) for n in x}
+        lines[0].append(said_x)
+        sent_x = lines[0].pop(0)
         g, mu, delta = {}, {}, {}
         for n in net.neurons:
             a = b[n] + sum(sent_x[q.pre] @ W[q.name].T for q in net.incoming(n))
             g[n] = x[n] - sigma(net.populations[n].activation, a)
             mu[n] = lam[n] + flow.rho * g[n]
             delta[n] = dsigma(net.populations[n].activation, a) * mu[n]
-        sent_delta |= {n: say("backward", delta[n], sent_delta[n]) for n in net.neurons}
+        said_delta = said_delta | {n: say("backward", delta[n], said_delta[n]) for n in net.neurons}
+        lines[1].append(said_delta)
+        sent_delta = lines[1].pop(0)
         new = {}
         for n in net.neurons:
             slope = mu[n] - sum(sent_delta[q.post] @ W[q.name] for q in net.outgoing(n))
@@ -117,6 +125,51 @@ def test_all_three_flows_as_a_plain_loop_says(backend, rule, count):
     assert apart(log.run.lam, lam) < 1e-9
     assert apart(net.weights, W) < 1e-9
     assert apart(net.biases, b) < 1e-9
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", ["events", "spikes"])
+def test_messages_arrive_after_their_delay(backend, count, kind):
+    """In a plain loop with a queue of what was said; weights move by what has arrived."""
+    net, X, Y = problems.random_problem([5, 6, 4, 3], 1, patterns=count)
+    flow = ns.Flow.adjoint(tau_w=0.5)
+    own, say = {"events": (ns.Events, graded(0.02)), "spikes": (ns.Spikes, spiking(0.02))}[kind]
+    _, lam, W, b = held_messages(net, flow, X, Y, 1200, 1e-3, say, plastic=True, delay=7)
+    sim = ns.Simulation(net, flow, transport=own(0.02, delay=7e-3), dt=1e-3, backend=backend)
+    log = sim.train(X, Y, ns.Simultaneous(duration=1.2, reports=3))
+    assert apart(log.run.lam, lam) < 1e-9
+    assert apart(net.weights, W) < 1e-9
+    assert apart(net.biases, b) < 1e-9
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_on_its_way_is_carried_over(backend, tmp_path):
+    """A run in two halves, the first through a file, is the run in one."""
+    net, X, Y = problems.random_problem([5, 6, 4, 3], 4, patterns=2)
+    rules = dict.fromkeys(net.projections, ns.Events(0.01)) | {"hidden1->hidden2": ns.Spikes(0.02, delay="5 ms")}
+    sim = ns.Simulation(net, ns.Flow.adjoint(), transport=rules, dt=1e-3, backend=backend)
+    whole = sim.relax(X, Y, duration=40e-3)
+    ns.save(sim.relax(X, Y, duration=18e-3), tmp_path / "half.nc")
+    rest = sim.relax(X, Y, duration=22e-3, start=ns.load(tmp_path / "half.nc"))
+    assert apart(rest.x, whole.x) < 1e-12
+    assert apart(rest.lam, whole.lam) < 1e-12
+
+
+def test_one_projection_is_late():
+    """By its own delay, to the step; the other is not."""
+    net, X, Y = problems.random_problem([3, 4, 2], 5, patterns=1)
+    late = next(iter(net.projections))
+    sim = ns.Simulation(net, ns.Flow.adjoint(), transport={late: ns.Events(0.0, delay=4e-3)}, dt=1e-3)
+    run = sim.relax(X, Y, duration=10e-3, record=["a"])
+    a = run.traces["a"].sel(population="hidden1").values[:, 0]
+    silent = np.abs(a - net.biases["hidden1"]).max(axis=-1) < 1e-12
+    assert list(silent) == [True] * 4 + [False] * (len(silent) - 4)
+
+
+def test_a_negative_delay_is_refused():
+    with pytest.raises(ns.ModelError, match="delay"):
+        ns.Events(0.01, delay=-1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -132,6 +132,9 @@ class Groups:
             own.active = isinstance(own, Thresholder)
         for o in outlets:
             group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
+            if o.rule.delay:  # what was said at each of the last steps, the next to arrive at `line_at`
+                group.variables.add_array(f"line_{o.name}", size=o.delay_steps(plan.dt) * size)
+                group.variables.add_array(f"line_at_{o.name}", size=1, scalar=True, dtype=np.int32)
         if plan.settles or plan.method in STAGED:
             for variable in group.equations.diff_eq_names:
                 shared = group.variables[variable].scalar

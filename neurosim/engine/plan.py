@@ -113,9 +113,9 @@ class Plan:
         return next(own, None)
 
     def heard(self, projection: str, variable: str) -> str:
-        """What a projection knows of x or delta: as it is, or as it was last said."""
+        """What a projection knows of x or delta: as it is, as it was last said, or as that has arrived."""
         outlet = self.outlet(projection, variable)
-        return f"sent_{outlet.name}" if outlet else variable
+        return outlet.heard if outlet else variable
 
     def heard_by_biases(self, population: str) -> str:
         """What the biases of a population know of delta: as much as its first projection does."""

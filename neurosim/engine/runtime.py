@@ -232,14 +232,27 @@ class Speaker:
         )
         self.quantum = live(group, f"theta_{outlet.name}") if isinstance(outlet.rule, Spikes) else None
         self.waits = [live(group, f"{v}_{outlet.name}") for v in ("ready", "silence")] if outlet.silent else []
+        self.line = None
+        if outlet.rule.delay:
+            self.line = live(group, f"line_{outlet.name}").reshape(-1, len(self.sent))
+            self.line_at, self.heard = live(group, f"line_at_{outlet.name}"), live(group, outlet.heard)
         self.products = [machine.products[name] for name in outlet.projections]
         self.backward = outlet.variable == BACKWARD
 
     def speak(self, t: float, learning: bool) -> None:
-        """Whoever has something to say is heard."""
+        """Whoever has something to say is heard, now or after the delay."""
         units = self.who[: self.who[-1]]
-        if not len(units):
+        if len(units):
+            self._say(units, t, learning)
+        if not (len(units) if self.line is None else self._arrives()):
             return
+        for product in self.products:
+            if self.backward:
+                product.replied = True
+            else:
+                product.stale = True
+
+    def _say(self, units: Array, t: float, learning: bool) -> None:
         if self.quantum is None:
             self.sent[units] = self.now[units]
         else:
@@ -250,11 +263,16 @@ class Speaker:
         if self.waits:
             ready, silence = self.waits
             ready[units] = t + silence[0]
-        for product in self.products:
-            if self.backward:
-                product.replied = True
-            else:
-                product.stale = True
+
+    def _arrives(self) -> bool:
+        """What was said a delay ago is heard; whether it is news."""
+        assert self.line is not None
+        slot = self.line[self.line_at[0]]
+        news = bool(np.any(slot != self.heard))
+        self.heard[:] = slot
+        slot[:] = self.sent
+        self.line_at[0] = (self.line_at[0] + 1) % len(self.line)
+        return news
 
 
 class Machine:

@@ -293,8 +293,10 @@ class Kernels(Group):  # type: ignore[misc]
     def _outlet(self, o: Outlet) -> dict[str, Any]:
         own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "spoken", "taught")}
         own |= {v: f"{v}_{o.name}_{o.population}" if o.silent else "" for v in ("ready", "silence")}
+        own |= {v: f"{v}_{o.name}_{o.population}" if o.rule.delay else "" for v in ("line", "line_at", "heard")}
         return own | {
             "variable": o.variable,
+            "delay_steps": o.delay_steps(self.plan.dt),
             "n": self.plan.net.populations[o.population].size * self.plan.patterns,
             "space": f"_{o.event}space_{o.population}",
             "now": f"{o.variable}_{o.population}",

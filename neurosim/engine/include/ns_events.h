@@ -42,6 +42,25 @@ inline Said<T> speak(const int32_t* space, const T* now, T* sent, T* spoken, T* 
     return {count, space, from.data(), to.data()};
 }
 
+// What was said STEPS ago is heard; `line` holds what was said since, beginning at `at`.
+template <class T, int SIZE, int STEPS>
+inline Said<T> arrive(T* line, int32_t& at, const T* sent, T* heard) {
+    static std::vector<int32_t> unit(SIZE);
+    static std::vector<T> from(SIZE), to(SIZE);
+    T* slot = line + (size_t)at * SIZE;
+    int count = 0;
+    for (int i = 0; i < SIZE; i++) {
+        if (slot[i] != heard[i]) {
+            unit[count] = i;
+            from[count] = heard[i];
+            to[count++] = heard[i] = slot[i];
+        }
+        slot[i] = sent[i];
+    }
+    at = (at + 1) % STEPS;
+    return {count, unit.data(), from.data(), to.data()};
+}
+
 // Memory in large pages where there are any: the first touch of 4 kB each costs more than what is written there.
 template <class T> struct Large {
     T* data = nullptr;

@@ -91,9 +91,14 @@
 {% macro hear(variable) %}
     {% for o in outlets if o.variable == variable %}
     {
-        const auto _said = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.spoken)}}, {{array(o.taught)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
+        const auto _new = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.spoken)}}, {{array(o.taught)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
         {% if o.ready %}
-        for (int _e = 0; _e < _said.count; _e++) {{array(o.ready)}}[_said.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
+        for (int _e = 0; _e < _new.count; _e++) {{array(o.ready)}}[_new.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
+        {% endif %}
+        {% if o.line %}
+        const auto _said = ns::arrive<{{real}}, {{o.n}}, {{o.delay_steps}}>({{array(o.line)}}, {{array(o.line_at)}}[0], {{array(o.sent)}}, {{array(o.heard)}});
+        {% else %}
+        const auto& _said = _new;
         {% endif %}
         {% for q in projections if q.name in o.projections %}
         {% if q.sparse %}
