@@ -163,13 +163,15 @@ class Session:
     def state(self) -> State:
         """Outputs and multipliers as they stand."""
         shape = {n: (self.count, self.net.populations[n].size) for n in self.net.neurons}
-        read = {v: {n: self.engine.value(n, v).reshape(shape[n]).copy() for n in shape} for v in ("x", "lam")}
+        read = {v: {n: self.engine.value(n, v).reshape(shape[n]) for n in shape} for v in ("x", "lam")}
         return State(read["x"], read["lam"])
 
     def batch(self) -> tuple[dict[str, Array], dict[str, Array]]:
         """Inputs and targets that are clamped now."""
-        x = {n: self.engine.value(n, "x").reshape(self.count, -1).copy() for n in self.net.inputs}
-        return x, {n: self.engine.value(n, "y").reshape(self.count, -1).copy() for n in self.net.losses}
+        if not self.plan.presentation and not self.setting.factories:
+            return dict(self.clamped), dict(self.targets)
+        x = {n: self.engine.value(n, "x").reshape(self.count, -1) for n in self.net.inputs}
+        return x, {n: self.engine.value(n, "y").reshape(self.count, -1) for n in self.net.losses}
 
     def read_weights(self) -> None:
         """Give the network the weights and biases as they stand."""
@@ -438,10 +440,10 @@ class Session:
         found = {}
         for e in self.setting.extensions:
             for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
-                found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1).copy()
+                found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1)
         for o in self.plan.outlets:
             for v in dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]):
-                found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1).copy()
+                found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1)
             if o.rule.delay:
                 found[f"{o.population}.line_{o.name}"] = self._in_flight(o)
         return found

@@ -328,7 +328,7 @@ class Simulation:
         if stream is not None and (checkpoint is not None or resume is not None):
             raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
         clamped, targets, count = self._read(X, Y)
-        held = Held(self.net, X, Y, validation)
+        held = Held(self.net, clamped, targets, validation)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         at_once = lesson.batch or count
         recording = self._recording(record, every, patterns, at_once, units, stream)

@@ -23,22 +23,19 @@ from neurosim.reference.adjoint import net_input, sigma
 from neurosim.session import Session
 
 Array = np.ndarray
+Patterns = Mapping[str, Array]
 LOOK_AT = 500  # training patterns that the log's loss and accuracy are read from
 
 
 class Held:
-    """Data on which the log's rows are measured."""
+    """Data on which the log's rows are measured: the first rows of what is trained on, and what is held out."""
 
-    def __init__(self, net: Network, X: Any, Y: Any, validation: tuple[Any, Any] | None) -> None:
+    def __init__(self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None) -> None:
         self.net, self.warned = net, False
         if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
             raise DataError(f"validation is a {type(validation).__name__}; allowed: (X, Y)")
-        clamped = data.patterns(net, X)
-        rows = slice(None, LOOK_AT)
-        count = len(next(iter(clamped.values())))
-        self.sets = {
-            "": ({n: v[rows] for n, v in clamped.items()}, {n: v[rows] for n, v in data.targets(net, Y, count).items()})
-        }
+        own = ({n: v[:LOOK_AT] for n, v in part.items()} for part in (clamped, targets))
+        self.sets = {"": tuple(own)}
         if validation is not None:
             held = data.patterns(net, validation[0])
             self.sets["validation_"] = (held, data.targets(net, validation[1], len(next(iter(held.values())))))

@@ -47,7 +47,7 @@ class Engine(ABC):
 
     @abstractmethod
     def value(self, group: str, variable: str) -> Array:
-        """One array, flat, as it stands."""
+        """One array, flat, as it stands: a copy."""
 
     @abstractmethod
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
@@ -79,7 +79,7 @@ class Engine(ABC):
         own += [(bias_group(n), "w") for n in self.plan.net.neurons]
         for name in self.plan.net.populations:
             own += [(name, v) for v in self._state_variables(name)]
-        return {key: self.value(*key).copy() for key in own}
+        return {key: self.value(*key) for key in own}
 
     def _state_variables(self, population: str) -> list[str]:
         equations = self.network[population].equations

@@ -69,7 +69,7 @@ class RuntimeEngine(Engine):
             self.network.t_ = self.settings["step"] * self.plan.dt
 
     def value(self, group: str, variable: str) -> Array:
-        return live(self.network[group], variable)
+        return live(self.network[group], variable).copy()
 
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         self.machine.sources = [(self.machine.units(*key), rows) for key, rows in data.items()]

@@ -78,6 +78,9 @@ class StandaloneEngine(Engine):
         end = [f"{name['ended']}[0] = 1;", *last, f"{name['seconds']}[0] += ns::seconds();"]
         device.insert_code("main", "\n".join(end))
         device.build(directory=str(self.directory), run=False, with_output=False)
+        for variable, copy in device.array_cache.items():  # the program holds the values
+            if copy is not None and copy.size > 1:
+                device.array_cache[variable] = None
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
         super().load(values)
@@ -129,7 +132,7 @@ class StandaloneEngine(Engine):
 
     def _argument(self, key: tuple[str, str], value: Any) -> str:
         found = self.network[key[0]].variables[key[1]]
-        array = np.broadcast_to(np.ravel(value), (found.size,)).astype(found.dtype)
+        array = np.broadcast_to(np.ravel(value), (found.size,)).astype(found.dtype, copy=False)
         path = self.directory / "values" / f"{key[0]}.{key[1]}"
         with _on_disk(path):
             array.tofile(path)

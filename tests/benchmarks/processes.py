@@ -27,8 +27,7 @@ class Finished:
     seconds : float
         From its start to its end.
     peak : int
-        Bytes: the sum of what each process of its tree held at most (not always at one moment: an upper bound). Only
-        looked at if asked for.
+        Bytes that its tree held at most, pages that processes share counted once. Only looked at if asked for.
     said : str
         Its standard output.
     """
@@ -82,12 +81,11 @@ def python(script: str, *arguments: object) -> list[str]:
 
 def watched(process: subprocess.Popen[bytes]) -> int:
     """Peak memory of a tree while it lives."""
-    most: dict[int, int] = {}
+    most = 0
     while process.poll() is None:
-        for pid in tree(process.pid):
-            most[pid] = max(most.get(pid, 0), high_water(pid))
+        most = max(most, sum(held(pid) for pid in tree(process.pid)))
         sleep(LOOK)
-    return sum(most.values())
+    return most
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -101,11 +99,11 @@ def tree(pid: int) -> Iterator[int]:
         yield from tree(child)
 
 
-def high_water(pid: int) -> int:
-    """Most memory that a process held since its program began, in bytes."""
+def held(pid: int) -> int:
+    """Bytes in memory; of pages that are shared, a part: a child just forked holds next to nothing."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    fields: Mapping[str, str] = dict(line.split(":", 1) for line in lines)
-    return int(fields.get("VmHWM", "0 kB").split()[0]) * 1024
+    fields: Mapping[str, str] = dict(line.split(":", 1) for line in lines[1:])
+    return int(fields.get("Pss", "0 kB").split()[0]) * 1024
