@@ -16,6 +16,8 @@ from sklearn.model_selection import train_test_split
 
 import neurosim as ns
 from neurosim.data import accuracy
+from neurosim.reference.adjoint import dsigma, net_input
+from neurosim.streams import moving_digits
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -89,6 +91,45 @@ def of_events() -> str:
     return "; ".join(f"{n}: {fmean(a for a, _ in v):.2%}, {fmean(o for _, o in v):.3g}" for n, v in found.items())
 
 
+def followed(flow: ns.Flow, speed: float, seed: int, frames: int = 400) -> tuple[float, float]:
+    """Moving digits by events (theta = 0.03), 10 steps of 0.2 tau a frame: how well and how cheaply they are followed.
+
+    The mean angle, in degrees, of what the synapses hear (delta x^T) to backpropagation's gradient of the frame, the
+    first 20 frames of a digit left out; and operations of dense messages, each frame sent once, over those by events.
+    """
+    net = ns.Network.mlp([256, 32, 10], loss="mse", seed=seed)
+    stream, steps = moving_digits(frames, speed=speed, seed=seed + 1), 10
+    sim = ns.Simulation(net, flow, transport=ns.Events(0.03), dt=0.2 * TAU, backend="standalone")
+    record = ("sent_x", "sent_delta", "delta")
+    run = sim.stream(stream.X, stream.Y, per_frame=steps * 0.2 * TAU, record=record, every=0.2 * TAU)
+    traces = {v: run.traces[v].values[steps - 1 :: steps, 0] for v in record}  # messages of the last step of each frame
+    traces["sent_delta"] = np.where(np.isnan(traces["sent_delta"]), traces["delta"], traces["sent_delta"])  # unsent
+    exact = ns.reference.backprop(net, stream.X, stream.Y)
+    x = exact.x | {"input": stream.X}
+    kept = np.arange(frames) % 200 >= 20
+    inner, ours, theirs = np.zeros((3, frames))
+    for q in net.projections.values():
+        heard = [traces[v][:, run.traces["population"] == n] for v, n in (("sent_delta", q.post), ("sent_x", q.pre))]
+        slope = dsigma(net.populations[q.post].activation, net_input(net, q.post, x))
+        true = [slope * exact.lam[q.post], x[q.pre]]
+        inner += np.prod([(a * b).sum(axis=1) for a, b in zip(heard, true, strict=True)], axis=0)
+        ours += np.prod([(a**2).sum(axis=1) for a in heard], axis=0)
+        theirs += np.prod([(a**2).sum(axis=1) for a in true], axis=0)
+    angles = np.degrees(np.arccos(inner[kept] / np.sqrt(ours[kept] * theirs[kept])))
+    once = frames * 256 * 32 + run.steps * 2 * 32 * 10
+    return float(angles.mean()), once / ns.synaptic_operations(run).effective
+
+
+def of_streams() -> str:
+    """Angle and saving over three nets, by flow and speed in pixels a frame."""
+    found = {
+        f"{name}, {speed} px": [followed(flow, speed, seed) for seed in range(3)]
+        for name, flow in (("adjoint", ns.Flow.adjoint()), ("augmented", ns.Flow.augmented()))
+        for speed in (0.05, 0.25, 1.0)
+    }
+    return "; ".join(f"{n}: {fmean(a for a, _ in v):.1f} deg, {fmean(o for _, o in v):.1f}" for n, v in found.items())
+
+
 def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> float:
     """Test accuracy of the reference's backpropagation SGD on the same split and start."""
     X, Xt, Y, Yt = digits(seed)
@@ -147,6 +188,7 @@ def main(names: list[str]) -> None:
         "presentations": lambda: accuracies(presentations),
         "one_at_a_time": lambda: accuracies(one_at_a_time),
         "events": of_events,
+        "streams": of_streams,
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
     }

@@ -256,6 +256,29 @@ def test_digits_relax_to_backpropagation_by_events(flow, loss, seed):
 
 
 @pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("epochs", [0, 3, 20])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_same_accuracy_costs_dense_messages_ten_times_more(flow, epochs, seed):
+    """Adaptive thresholds over 300 steps, nets random and trained, against dense messages that stop once as good."""
+    net, X, Y = digits("mse", seed)
+    everything = load_digits(return_X_y=True)
+    net = ns.reference.sgd(net, everything[0] / 16 - 0.3, everything[1], epochs=epochs, batch=32, rate=0.2, seed=seed)
+    truth, flow = backprop(net, X, Y), FLOWS[flow][0]
+    sparse = ns.Simulation(net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy").relax(
+        X, Y, duration=0.6
+    )
+    reached, saving = apart(sparse.lam, truth.lam), ns.synaptic_operations(sparse).saving
+    assert reached <= 1e-5
+    assert saving >= 30
+    traces = ns.Simulation(net, flow, dt=2e-3, backend="numpy").relax(X, Y, duration=0.6, record="lam").traces
+    population = traces["population"].values
+    errors = [np.abs(traces.lam.values[..., population == n] - truth.lam[n]).max(axis=(1, 2)) for n in net.neurons]
+    steps = int(np.argmax(np.max(errors, axis=0) <= reached))  # the first at which dense messages are as good
+    assert 0 < steps < 300
+    assert saving * steps / 300 >= 10
+
+
+@pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_the_trajectory_tends_to_the_dense_one(flow, loss):
     """First order in theta."""
