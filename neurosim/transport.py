@@ -30,7 +30,7 @@ class Adaptive:
     top, floor : float
         Bounds of the threshold.
     fall : float
-        Time constant of the roof, in tau_x: d roof/dt = -roof / (fall tau_x).
+        Time constant of the roof, in tau_x: roof = top exp(-t/(fall tau_x)), t since the pattern was clamped.
     fade : float
         What is left of r after 0.2 tau_x.
     """
@@ -224,7 +224,6 @@ class Outlet:
         return found | {
             "theta_floor": rule.floor,
             "theta_top": rule.top,
-            "roof": rule.top,
             "roof_time": rule.fall * tau,
             "activity": rule.top,
             "activity_fade": rule.fade ** (dt / (0.2 * tau)),
@@ -233,7 +232,8 @@ class Outlet:
 
 ADAPTIVE_EQUATIONS = (
     "theta = clip(activity, theta_floor, clip(roof, theta_floor, theta_top)) : 1",
-    "droof/dt = -roof/roof_time : 1",
+    "roof = theta_top*exp((clamped_at - t)/roof_time) : 1 (shared)",
+    "clamped_at : second (shared)",
     "roof_time : second (shared)",
     "theta_floor : 1 (shared)",
     "theta_top : 1 (shared)",

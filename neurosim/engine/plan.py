@@ -191,6 +191,18 @@ class Plan:
             if all(self.net.populations[q.pre].clamped and not self.outlet(q.name, FORWARD) for q in own)
         )
 
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """Populations whose net input stands still, while weights and inputs do, until they hear an event."""
+        if not self.shortcuts:
+            return ()
+        inputs = {n: list(self.net.incoming(n)) for n in self.net.neurons}
+        return tuple(
+            n
+            for n, own in inputs.items()
+            if all(self.net.populations[q.pre].clamped or self.outlet(q.name, FORWARD) for q in own)
+        )
+
     def may_defer(self, projection: str) -> bool:
         """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see `Engine.defers`).
 

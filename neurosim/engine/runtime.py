@@ -300,7 +300,7 @@ class Machine:
         said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
         self.speakers = {v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)}
         self.roofs = [
-            (live(groups.populations[n], "roof"), live(groups.populations[n], "theta_top"))
+            live(groups.populations[n], "clamped_at")
             for n in sorted({o.population for o in self.plan.outlets if o.adaptive})
         ]
 
@@ -496,8 +496,8 @@ class Machine:
             first = (now - int(self.numbers["first_step"][0])) // length * self.K
             for array, data in self.sources:
                 array[:] = data[self.queue[first : first + self.K]]
-            for roof, top in self.roofs:
-                roof[:] = top
+            for clamped_at in self.roofs:
+                clamped_at[:] = self.now
             self.input_changed()
 
     def input_changed(self) -> None:

@@ -31,7 +31,7 @@ from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop
-REFOLD_EVERY = 1000  # steps after which weights that moved by their integrals are brought up to date
+REFOLD_EVERY = 10000  # steps after which weights that moved by their integrals are brought up to date
 CLOCK = ("t", "dt", "t_in_timesteps")
 
 
@@ -267,7 +267,7 @@ class Kernels(Group):  # type: ignore[misc]
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
-             "gathers": n in gathers, "still": n in plan.still, "taught_by": f"{plan.heard_by_biases(n)}_{n}",
+             "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.heard_by_biases(n)}_{n}",
              "roof": any(o.adaptive for o in plan.outlets if o.population == n)}
             for n in net.neurons
         ]  # fmt: skip

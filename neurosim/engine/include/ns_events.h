@@ -7,6 +7,8 @@
 //     W = U + I x^T    I_i = integral of d^_i    W x^   = A + I S    S = sum x^_j^2    x_j speaks: column j of U
 //     W = V + d^ J^T   J_j = integral of x^_j    W^T d^ = F + J R    R = sum d^_i^2    d_i speaks: row i of V
 //
+// While weights rest between two times of learning, the x^ and d^ of the first column stay what they were when they came
+// to rest: S = sum x^_j(then) x^_j, and an event only reads. `wake` brings each line up to date at most once.
 // Exact; `fold` brings the weights up to date.
 #ifndef NS_EVENTS_H
 #define NS_EVENTS_H
@@ -17,8 +19,26 @@
 #include <new>
 #include <sys/mman.h>
 #include <vector>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 #define NS_R __restrict
 namespace ns {
+
+// Where `value` is above 0, counted from `begin`: appended to the `found` that `index` holds already.
+inline int positive(const double* value, int count, int begin, int32_t* index, int found) {
+    int i = 0;
+#ifdef __AVX__
+    for (; i + 4 <= count; i += 4)
+        for (int m = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(value + i), _mm256_setzero_pd(), _CMP_GT_OQ)); m; m &= m - 1)
+            index[found++] = begin + i + __builtin_ctz(m);
+#endif
+    for (; i < count; i++) {
+        index[found] = begin + i;
+        found += value[i] > 0;
+    }
+    return found;
+}
 
 // who spoke, from which value to which
 template <class T> struct Said {
@@ -84,19 +104,137 @@ template <class T> inline void transpose(int rows, int columns, const T* NS_R fr
                 for (int i = r; i < std::min(r + B, rows); i++) to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
 }
 
-// EXACT: weights move by integrals (one pattern), and the array of the weights is V; BACK: what comes back has a reader
+// Lines of a matrix whose units spoke together, added up in one pass: BLOCK of them, for one line a pass waits for memory
+// 2.5 times longer. Where weights move each line is brought up to date too; writing does not gain from more than MOVED.
+const int BLOCK = 4, MOVED = 2;
+template <int LENGTH, int COUNT, bool MOVES, class T>
+inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to, const T* NS_R integral) {
+    T* line[COUNT];
+    T change[COUNT], late = 0;
+    for (int e = 0; e < COUNT; e++) {
+        line[e] = given[e];
+        change[e] = to[e] - from[e];
+        late += change[e] * to[e];
+    }
+    _Pragma("GCC ivdep")
+    for (int i = 0; i < LENGTH; i++) {
+        T s = MOVES ? sum[i] - late * integral[i] : sum[i];
+        _Pragma("GCC unroll 4")
+        for (int e = 0; e < COUNT; e++) {
+            const T w = line[e][i];
+            s += change[e] * w;
+            if (MOVES) line[e][i] = w - change[e] * integral[i];
+        }
+        sum[i] = s;
+    }
+}
+
+// What was said by units of which every pattern has `units`: each adds its line of the matrix to its pattern's sum.
+template <int LENGTH, bool MOVES, class T>
+inline void hear(const Said<T>& said, int units, T* matrix, T* sums, const T* integral) {
+    const int most = MOVES ? MOVED : BLOCK;
+    T* line[BLOCK];
+    for (int e = 0, next; e < said.count; e = next) {
+        const int pattern = said.unit[e] / units;
+        for (next = e; next < said.count && next - e < most && said.unit[next] / units == pattern; next++)
+            line[next - e] = matrix + (size_t)(said.unit[next] % units) * LENGTH;
+        T* sum = sums + (size_t)pattern * LENGTH;
+        switch (next - e) {
+            case 4: add_lines<LENGTH, 4, MOVES>(sum, line, said.from + e, said.to + e, integral); break;
+            case 3: add_lines<LENGTH, 3, MOVES>(sum, line, said.from + e, said.to + e, integral); break;
+            case 2: add_lines<LENGTH, 2, MOVES>(sum, line, said.from + e, said.to + e, integral); break;
+            default: add_lines<LENGTH, 1, MOVES>(sum, line, said.from + e, said.to + e, integral);
+        }
+    }
+}
+
+// One direction of a projection: `sum` holds A of every pattern, lines are those of U (or F, and V). EXACT: weights move
+// by the integral along a line (one pattern).
+template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Side {
+    std::vector<T> sum, integral, base;  // A, I, and x^ as it was when weights came to rest
+    T squares = 0;                       // S
+    bool stale = true, resting = false;
+    Side() : sum((size_t)K * LENGTH), integral(EXACT ? LENGTH : 0), base(EXACT ? UNITS : 0) {}
+
+    void hear(const Said<T>& said, T* lines, bool moved) {
+        if (EXACT && moved && !resting)
+            ns::hear<LENGTH, true>(said, UNITS, lines, sum.data(), integral.data());
+        else
+            ns::hear<LENGTH, false>(said, UNITS, lines, sum.data(), integral.data());
+        if (EXACT)
+            for (int e = 0; e < said.count; e++)
+                squares += resting ? base[said.unit[e]] * (said.to[e] - said.from[e])
+                                   : said.to[e] * said.to[e] - said.from[e] * said.from[e];
+    }
+
+    // `sum` holds fresh products with `last`, what was last said
+    void known(const T* last) {
+        stale = false;
+        squares = 0;
+        if (EXACT)
+            for (int j = 0; j < UNITS; j++) squares += last[j] * last[j];
+    }
+
+    void read(T* NS_R result, bool moved) const {
+        const T *NS_R held = sum.data(), *NS_R grown = integral.data();
+        if (EXACT && moved)
+            for (int i = 0; i < LENGTH; i++) result[i] += held[i] + squares * grown[i];
+        else
+            for (size_t i = 0; i < (size_t)K * LENGTH; i++) result[i] += held[i];
+    }
+
+    // weights that have moved go on to do so, or rest
+    void gate(bool learns, const T* last, T* lines) {
+        if (!EXACT || learns != resting) return;
+        if (learns)
+            wake(last, lines);
+        else
+            std::copy(last, last + UNITS, base.begin());
+        resting = !learns;
+    }
+
+    // the lines of units that spoke while weights rested
+    void wake(const T* last, T* lines) {
+        const T* NS_R grown = integral.data();
+        T late = 0;
+        for (int j = 0; j < UNITS; j++) {
+            const T change = last[j] - base[j];
+            if (change == 0) continue;
+            late += change * last[j];
+            T* NS_R line = lines + (size_t)j * LENGTH;
+            for (int i = 0; i < LENGTH; i++) line[i] -= change * grown[i];
+        }
+        for (int i = 0; i < LENGTH; i++) sum[i] -= late * grown[i];
+        known(last);
+    }
+
+    // the integral begins anew
+    void folded() {
+        std::fill(integral.begin(), integral.end(), T(0));
+        stale = true;
+        resting = false;
+    }
+};
+
+// Both directions; the array of the weights is V. BACK: what comes back has a reader.
 template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
-    std::vector<T> A, F, I, J;
+    Side<T, K, M, N, EXACT> forward;
+    Side<T, K, BACK ? N : 0, M, EXACT && BACK> backward;
     std::unique_ptr<Large<T>> columns;
     T* U = nullptr;
-    T S = 0, R = 0;
-    bool forward_stale = true, backward_stale = true, turned = false, moved = false;
-    Held() : A((size_t)K * M), F(BACK ? (size_t)K * N : 0), I(EXACT ? M : 0), J(EXACT && BACK ? N : 0) {}
+    bool turned = false, moved = false, news = true;
 
     // the weights are others
     void stale() {
-        forward_stale = backward_stale = true;
+        forward.stale = backward.stale = true;
         turned = false;
+    }
+
+    // whether W x^ may be another than when this was last asked
+    bool heard() {
+        const bool found = news || forward.stale;
+        news = false;
+        return found;
     }
 
     void turn(const T* W) {
@@ -105,86 +243,37 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
         turned = true;
     }
 
+    // before events are heard: `x` and `d` as they were last said
+    void gate_forward(bool learns, const T* x) {
+        if (moved) forward.gate(learns, x, U);
+    }
+    void gate_backward(bool learns, const T* d, T* W) {
+        if (moved) backward.gate(learns, d, W);
+    }
+
     void hear_forward(const T* W, const Said<T>& said) {
-        if (!said.count || forward_stale) return;
+        if (!said.count || forward.stale) return;
+        news = true;
         if (!turned) {
             if (said.count > N / 8) {  // one product is less work
-                forward_stale = true;
+                forward.stale = true;
                 return;
             }
             turn(W);
         }
-        const T* NS_R integral = I.data();
-        for (int e = 0; e < said.count; e++) {
-            const T change = said.to[e] - said.from[e];
-            T* NS_R a = A.data() + (size_t)(said.unit[e] / N) * M;
-            T* NS_R u = U + (size_t)(said.unit[e] % N) * M;
-            if (EXACT && moved) {
-                const T late = change * said.to[e];
-                for (int i = 0; i < M; i++) {
-                    a[i] += change * u[i] - late * integral[i];
-                    u[i] -= change * integral[i];
-                }
-            } else
-                for (int i = 0; i < M; i++) a[i] += change * u[i];
-            if (EXACT) S += said.to[e] * said.to[e] - said.from[e] * said.from[e];
-        }
+        forward.hear(said, U, moved);
     }
 
     void hear_backward(T* W, const Said<T>& said) {
-        if (!BACK || !said.count || backward_stale) return;
-        const T* NS_R integral = J.data();
-        for (int e = 0; e < said.count; e++) {
-            const T change = said.to[e] - said.from[e];
-            T* NS_R f = F.data() + (size_t)(said.unit[e] / M) * N;
-            T* NS_R v = W + (size_t)(said.unit[e] % M) * N;
-            if (EXACT && moved) {
-                const T late = change * said.to[e];
-                for (int j = 0; j < N; j++) {
-                    f[j] += change * v[j] - late * integral[j];
-                    v[j] -= change * integral[j];
-                }
-            } else
-                for (int j = 0; j < N; j++) f[j] += change * v[j];
-            if (EXACT) R += said.to[e] * said.to[e] - said.from[e] * said.from[e];
-        }
-    }
-
-    // A and F hold fresh products
-    void forward_known(const T* x) {
-        forward_stale = false;
-        S = 0;
-        if (EXACT)
-            for (int j = 0; j < N; j++) S += x[j] * x[j];
-    }
-    void backward_known(const T* d) {
-        backward_stale = false;
-        R = 0;
-        if (EXACT)
-            for (int i = 0; i < M; i++) R += d[i] * d[i];
-    }
-
-    void read_forward(T* NS_R a) const {
-        const T *NS_R held = A.data(), *NS_R integral = I.data();
-        if (EXACT && moved)
-            for (int i = 0; i < M; i++) a[i] += held[i] + S * integral[i];
-        else
-            for (size_t i = 0; i < (size_t)K * M; i++) a[i] += held[i];
-    }
-    void read_backward(T* NS_R f) const {
-        const T *NS_R held = F.data(), *NS_R integral = J.data();
-        if (EXACT && moved)
-            for (int j = 0; j < N; j++) f[j] += held[j] + R * integral[j];
-        else
-            for (size_t j = 0; j < (size_t)K * N; j++) f[j] += held[j];
+        if (BACK && said.count && !backward.stale) backward.hear(said, W, moved);
     }
 
     // one Euler step of w += rate d x^T
     void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
         if (!turned) turn(W);
-        for (int i = 0; i < M; i++) I[i] += rate * d[i];
+        for (int i = 0; i < M; i++) forward.integral[i] += rate * d[i];
         if (BACK)
-            for (int j = 0; j < N; j++) J[j] += rate * x[j];
+            for (int j = 0; j < N; j++) backward.integral[j] += rate * x[j];
         moved = true;
     }
 
@@ -192,16 +281,16 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     void fold(T* W, const T* x, const T* d) {
         if (EXACT && moved) {
             if (BACK) {
-                outer<1, M, N, T>(W, d, J.data(), T(1), T(1));
+                outer<1, M, N, T>(W, backward.resting ? backward.base.data() : d, backward.integral.data(), T(1), T(1));
             } else {
                 transpose(N, M, U, W);
-                outer<1, M, N, T>(W, I.data(), x, T(1), T(1));
+                outer<1, M, N, T>(W, forward.integral.data(), forward.resting ? forward.base.data() : x, T(1), T(1));
             }
-            std::fill(I.begin(), I.end(), T(0));
-            std::fill(J.begin(), J.end(), T(0));
+            forward.folded();
+            backward.folded();
             moved = turned = false;
         }
-        forward_stale = backward_stale = true;
+        forward.stale = backward.stale = true;
     }
 };
 

@@ -19,7 +19,8 @@
     {% endfor %}
 {% endmacro %}
 
-{# Net inputs and what follows from them. While weights and inputs rest, so does all that a clamped input drives. #}
+{# Net inputs and what follows from them. While weights and inputs rest, so does all that a clamped input drives; and
+   where messages are events, all that has heard none. #}
 {% macro forward() %}
     {% for q in projections if q.kept %}
     if (ns::flag<{{q.id}}>()) {
@@ -33,7 +34,7 @@
     }
     {% endfor %}
     {% for p in populations %}
-    {% if p.still %}if (ns::flag<0>()) { {% endif %}
+    {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.heard(){% endfor %}) { {% endif %}
     {% for q in projections if q.post == p.name and q.kept %}
     {% if loop.first %}
     ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
@@ -47,12 +48,12 @@
     {% if q.events %}
     {
         auto& _held = {{held(q)}};
-        if (_held.forward_stale) {
-            std::fill(_held.A.begin(), _held.A.end(), 0);
-            if (ns::largest({{array(q.x)}}, {{K * q.n}}) > 0) { {{product('forward', q, array(q.x), '_held.A.data()')}} }
-            _held.forward_known({{array(q.x)}});
+        if (_held.forward.stale) {
+            std::fill(_held.forward.sum.begin(), _held.forward.sum.end(), 0);
+            if (ns::largest({{array(q.x)}}, {{K * q.n}}) > 0) { {{product('forward', q, array(q.x), '_held.forward.sum.data()')}} }
+            _held.forward.known({{array(q.x)}});
         }
-        _held.read_forward({{array('a_' + q.post)}});
+        _held.forward.read({{array('a_' + q.post)}}, _held.moved);
     }
     {% else %}
     {{product('forward', q, array('x_' + q.pre), array('a_' + q.post))}}
@@ -61,7 +62,7 @@
     {% for b in blocks if b.kind == 'early' and b.population == p.name %}
     {{pass(b.name, b.n)}}
     {% endfor %}
-    {% if p.still %} } {% endif %}
+    {% if p.rests %} } {% endif %}
     {% endfor %}
     ns::flag<0>() = 0;
     {% for p in populations if p.partition %}
@@ -89,6 +90,13 @@
 
 {# Events of all populations in one direction. #}
 {% macro hear(variable) %}
+    {% for q in projections if q.exact == 'true' %}
+    {% if variable == 'x' %}
+    {{held(q)}}.gate_forward({{array('plastic')}}[0], {{array(q.x)}});
+    {% else %}
+    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array('w_' + q.name)}});
+    {% endif %}
+    {% endfor %}
     {% for o in outlets if o.variable == variable %}
     {
         const auto _new = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.spoken)}}, {{array(o.taught)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
@@ -102,7 +110,7 @@
         {% endif %}
         {% for q in projections if q.name in o.projections %}
         {% if q.sparse %}
-        if (_said.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}_stale = true;
+        if (_said.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}.stale = true;
         {% elif variable == 'x' %}
         {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _said);
         {% else %}
@@ -131,12 +139,12 @@
     {% if q.events %}
     {
         auto& _held = {{held(q)}};
-        if (_held.backward_stale) {
-            std::fill(_held.F.begin(), _held.F.end(), 0);
-            if (ns::largest({{array(q.delta)}}, {{K * q.m}}) > 0) { {{product('backward', q, array(q.delta), '_held.F.data()')}} }
-            _held.backward_known({{array(q.delta)}});
+        if (_held.backward.stale) {
+            std::fill(_held.backward.sum.begin(), _held.backward.sum.end(), 0);
+            if (ns::largest({{array(q.delta)}}, {{K * q.m}}) > 0) { {{product('backward', q, array(q.delta), '_held.backward.sum.data()')}} }
+            _held.backward.known({{array(q.delta)}});
         }
-        _held.read_backward({{array('feedback_' + q.pre)}});
+        _held.backward.read({{array('feedback_' + q.pre)}}, _held.moved);
     }
     {% else %}
     {% if learns and q.merged %}

@@ -21,7 +21,7 @@
         }
         {% endfor %}
         {% for p in populations if p.roof %}
-        std::fill({{array('roof_' + p.name)}}, {{array('roof_' + p.name)}} + {{p.n * K}}, {{array('theta_top_' + p.name)}}[0]);
+        {{array('clamped_at_' + p.name)}}[0] = {{array('t')}}[0];
         {% endfor %}
         ns::flag<0>() = 1;
         {% for q in projections if q.kept %}

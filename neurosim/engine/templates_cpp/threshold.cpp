@@ -2,6 +2,9 @@
    units say nothing at most steps. No refractory period of Brian2's own. #}
 {# USES_VARIABLES { N } #}
 {% extends 'common_group.cpp' %}
+{% block extra_headers %}
+#include "ns_events.h"
+{% endblock %}
 {% block maincode %}
     const int _vectorisation_idx = -1;
     {{scalar_code|autoindent}}
@@ -17,9 +20,7 @@
             _speaks[_idx - _begin] = _cond ? 1 : 0;
             _any += _speaks[_idx - _begin];
         }
-        if (_any > 0)
-            for (int _idx = _begin; _idx < _end; _idx++)
-                if (_speaks[_idx - _begin] > 0) {{_eventspace}}[_count++] = _idx;
+        if (_any > 0) _count = ns::positive(_speaks, _end - _begin, _begin, {{_eventspace}}, _count);
     }
     {{_eventspace}}[N] = _count;
 {% endblock %}
