@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import guard, recording
-from neurosim.engine.plan import Extension, Plan, Recorded
+from neurosim import guard, lagrangian, recording
+from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
@@ -380,8 +380,8 @@ class Session:
         }
         flow = self.flow
         for n in self.net.neurons:
-            values |= {(n, gain): getattr(flow, gain) for gain in ("kappa", "gamma", "rho")}
-            values |= {(n, time): flow.time(time, n) for time in ("tau_x", "tau_lam")}
+            step = 0.0 if self.plan.method in STAGED else self.dt
+            values |= {(n, v): value for v, value in lagrangian.shared(self.net, flow, n, step).items()}
             values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): self.net.biases[n]}
         for name, q in self.net.projections.items():
             group, w = projection_group(name), self.net.weights[name]

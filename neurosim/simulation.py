@@ -20,7 +20,7 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim import transport as transports
-from neurosim.engine.plan import Extension, Plan
+from neurosim.engine.plan import STAGED, Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
@@ -119,6 +119,7 @@ class Simulation:
             raise ModelError(
                 f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
             )
+        _check_constraints(net, flow, method)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
@@ -479,6 +480,7 @@ class Simulation:
             return self._steps("duration", duration), Stepping(rest)
         if any(_noisy(e) for e in self.extensions):
             raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
+        _check_constraints(self.net, self.flow, "adaptive")
         whole_time = seconds(duration, "duration")
         tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
         if records:
@@ -633,6 +635,29 @@ class Simulation:
             repr(self.extensions),
         ]
         return digest.hexdigest() + json.dumps(model, default=str)
+
+
+def _check_constraints(net: Network, flow: Flow, method: str) -> None:
+    """Refuse what has no meaning with a constraint other than G = g."""
+    for n in net.neurons:
+        term = net.populations[n].term
+        if term.kind == "lin":
+            continue
+        if flow.kappa == 0:
+            raise ModelError(
+                f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone does not know on which side of "
+                "the constraint a multiplier belongs; allowed: kappa > 0; try Flow.augmented(), or constraint='lin'"
+            )
+        if term.kind == "tube" and flow.rho == 0 and method in STAGED:
+            raise ModelError(
+                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for Euler's steps; allowed with {method}: "
+                "rho > 0; try method='euler'"
+            )
+        if term.slides and method == "adaptive":
+            raise ModelError(
+                f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a kink, where they would "
+                "shrink without end; allowed: fixed steps, or constraint='tube'"
+            )
 
 
 def _noisy(extension: Extension) -> bool:
