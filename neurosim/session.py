@@ -241,8 +241,8 @@ class Session:
     def _watched(self) -> bool:
         return sum(int(w.size) for w in self.net.weights.values()) <= WATCHED
 
-    def finish(self, interrupted: bool) -> Run:
-        """All that the engine holds, as a run."""
+    def glance(self, interrupted: bool = False) -> Run:
+        """All that the engine holds, as a run without traces."""
         state = self.state()
         clamped, targets = self.batch()
         run = Run(
@@ -253,7 +253,6 @@ class Session:
             Y=targets,
             x=dict(state.x),
             lam=dict(state.lam),
-            traces=None if self.store else self.traces(),
             time=self.time,
             steps=self.engine.counter("accepted") if self.adaptive else self.steps,
             interrupted=interrupted,
@@ -261,8 +260,13 @@ class Session:
         )
         if self.plan.outlets:
             run = replace(run, settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()})
+        return run
+
+    def finish(self, interrupted: bool) -> Run:
+        """All that the engine holds, as a run with what was recorded."""
+        run = self.glance(interrupted)
         if self.store is None:
-            return run
+            return replace(run, traces=self.traces())
         self.store.finish(run, self.engine.samples)
         return replace(run, traces=recording.load_run(self.store.path).traces)
 
@@ -349,7 +353,12 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if not self.plastic and self.setting.dt < found.step:
+            if any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
+                advice = (
+                    "the step would hold off the kinks of the constraint function; along them the state chatters, the "
+                    f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
+                )
+            elif not self.plastic and self.setting.dt < found.step:
                 advice = "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
             elif self.setting.dt < found.step:
                 advice = (

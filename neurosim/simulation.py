@@ -298,6 +298,7 @@ class Simulation:
         progress: bool = False,
         checkpoint: str | Path | None = None,
         resume: str | Path | None = None,
+        visit: Callable[[Run], Any] | None = None,
     ) -> Log:
         """Let all three flows run: outputs, multipliers and weights. Changes the network's weights.
 
@@ -312,6 +313,8 @@ class Simulation:
             Written after every row of the log; the last complete one always stays.
         resume : path, optional
             Of a checkpoint of the same model, data and schedule: the result is that of an uninterrupted run.
+        visit : callable, optional
+            Gets the run as it stands, without traces, after every row of the log; see `SupportOverTraining`.
 
         Returns
         -------
@@ -362,6 +365,8 @@ class Simulation:
                 session.read_weights()
                 rows.append(held.row(session))
                 advance(length, held.say(rows[-1]))
+                if visit is not None:
+                    visit(session.glance())
                 if checkpoint is not None and complete:
                     write_checkpoint(
                         checkpoint, session, number + 1, rows, self._fingerprint(schedule, recording, clamped, targets)
