@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         ModelError,
         NeurosimError,
         StabilityWarning,
+        UnsettledWarning,
     )
     from neurosim.files import load, save
     from neurosim.flow import Flow
@@ -45,6 +47,7 @@ _HOMES = {
     "neurosim.files": ("load", "save"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
+    "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.errors": (
         "BackendError",
         "ConvergenceError",
@@ -54,6 +57,7 @@ _HOMES = {
         "ModelError",
         "NeurosimError",
         "StabilityWarning",
+        "UnsettledWarning",
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -71,6 +75,7 @@ __all__ = [
     "Extension",
     "FileError",
     "Flow",
+    "Kkt",
     "Log",
     "Loss",
     "ModelError",
@@ -85,14 +90,20 @@ __all__ = [
     "Spikes",
     "StabilityWarning",
     "State",
+    "Support",
+    "SupportOverTraining",
     "SynapticOperations",
+    "UnsettledWarning",
     "alignment",
+    "at_rest",
     "from_nir",
+    "kkt",
     "load",
     "plot",
     "reference",
     "save",
     "streams",
+    "support_neurons",
     "synaptic_operations",
     "to_nir",
 ]  # fmt: skip

@@ -18,7 +18,14 @@ import typer
 from typer.core import TyperGroup
 
 from neurosim import __version__
-from neurosim.errors import ConvergenceError, DivergenceError, FileError, NeurosimError, StabilityWarning
+from neurosim.errors import (
+    ConvergenceError,
+    DivergenceError,
+    FileError,
+    NeurosimError,
+    StabilityWarning,
+    UnsettledWarning,
+)
 
 if TYPE_CHECKING:
     from neurosim.datasets import Data
@@ -115,7 +122,15 @@ def run(
     if result.interrupted:
         _say(f"interrupted at {_last(result).time:g} s of simulated time: what was reached until then is in {folder}")
         raise typer.Exit(INTERRUPTED)
-    typer.echo(_closing_line(simulation, result))
+    kinds = {p.constraint for p in simulation.net.populations.values() if not p.clamped}
+    if kinds == {"lin"}:
+        typer.echo(_closing_line(simulation, result))
+    elif kinds <= {"lin", "tube"}:
+        typer.echo(_support_line(simulation, result, folder))
+    else:
+        typer.echo(
+            f"constraint {', '.join(sorted(kinds))}: lam itself is not backpropagation's error, mu on average is"
+        )
 
 
 @app.command()
@@ -362,6 +377,33 @@ def _print(rows: dict[str, str], title: str) -> None:
     for name, value in rows.items():
         table.add_row(name, Text(value))
     Console().print(table)
+
+
+def _support_line(simulation: Simulation, result: Run | Log, folder: Path) -> str:
+    """Who is support at rest, and how exactly the conditions of a minimum hold; to support.nc and a picture, too."""
+    from neurosim import files
+    from neurosim import plot as pictures
+    from neurosim.analysis.support import at_rest, kkt, support_neurons
+
+    try:
+        run = at_rest(simulation, result)
+    except DivergenceError as error:
+        return f"support could not be read at rest with weights frozen: {error}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnsettledWarning)  # the line itself says so
+        found = support_neurons(run)
+        figure = pictures.support_summary(run)
+    with files.replacing(folder / "support.nc") as path:
+        found.to_xarray().to_netcdf(path, engine="h5netcdf")
+    with files.replacing(folder / "support.png") as path:
+        figure.savefig(path, format="png", dpi=150)
+    shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in found.shares().items())
+    straw = ", ".join(f"{int((~ever).sum())} of {ever.size} in {name}" for name, ever in found.ever_support.items())
+    state = "at rest" if found.settled else f"NOT at rest but moving by {found.speed:.1g} per time constant"
+    return (
+        f"support with weights frozen, {state}: {shares}, {100 * found.support_patterns.mean():.1f} % of the patterns "
+        f"(|lam| > {found.tol:g}); never support: {straw}; conditions of a minimum missed by {kkt(run).residual:.1e}."
+    )
 
 
 def _closing_line(simulation: Simulation, result: Run | Log) -> str:

@@ -67,6 +67,10 @@ class StabilityWarning(UserWarning):
     """The step is beyond what the linearised flow allows."""
 
 
+class UnsettledWarning(UserWarning):
+    """Something that has a meaning at rest was asked of a state that still moves."""
+
+
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     """The one form in which an unknown name is refused, with the nearest valid one."""
     text = str(value)

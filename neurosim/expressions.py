@@ -1,20 +1,22 @@
-"""Activations and losses as text in one variable, with their derivatives.
+"""Activations, losses and constraint functions as text, with their derivatives.
 
 Built-in formulas are written here once; a formula of the user's own is parsed by a small grammar
 (never by `eval` or `sympify`), differentiated by SymPy and printed back as text that both Brian2 and
-NumPy read. Start at `activation` and `loss`.
+NumPy read. Start at `activation`, `loss` and `constraint`.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, out_of_range, unknown
 
 if TYPE_CHECKING:
     import sympy
@@ -25,6 +27,7 @@ MAX_NUMBER = 1e12  # size of a constant: 9**9**9 must not hang SymPy
 MAX_EXPONENT = 64
 MAX_CHOICES = 4  # max and min within each other: each level doubles the text
 MAX_TEXT = 5000  # characters of what SymPy makes of it
+SMALL = 1e-12  # what rounding may leave of a formula that is 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,31 @@ class LossTerm:
     partition: bool = False
 
 
+@dataclass(frozen=True)
+class Constraint:
+    """G(g) and its slope, as text in `g` and `epsilon`; of ``tube`` in `lam` and `rho_lam` too.
+
+    The tube |g| <= epsilon is the constraint g = s with a slack |s| <= epsilon that is where L is least in it, at
+    s = clip(g + lam/rho_lam, -epsilon, epsilon) (Rockafellar 1973, two-sided): G = g - s, and its slope is 1 where the
+    slack is at a wall, else 0. Its multiplier is free: lam_plus = max(lam, 0), lam_minus = max(-lam, 0).
+    """
+
+    kind: str
+    epsilon: float
+    value: str
+    slope: str
+
+    @property
+    def reads_epsilon(self) -> bool:
+        """Whether `epsilon` stands in the text."""
+        return re.search(r"\bepsilon\b", self.value) is not None
+
+    @property
+    def slides(self) -> bool:
+        """Whether the slope jumps, so that a state in the end slides along a kink and never rests."""
+        return self.kind != "tube" and re.search(r"\b(sign|int)\(", self.slope) is not None
+
+
 ACTIVATIONS = {
     "tanh": Activation("tanh", "tanh(a)", "1 - sigma*sigma"),
     "sigmoid": Activation("sigmoid", "0.5 + 0.5*tanh(0.5*a)", "sigma*(1 - sigma)"),
@@ -59,6 +87,16 @@ ACTIVATIONS = {
     # log(1 + exp(a)) without overflow, and the logistic function as its slope
     "softplus": Activation("softplus", "0.5*(a + abs(a)) + log1p(exp(-abs(a)))", "0.5 + 0.5*tanh(0.5*a)"),
     "linear": Activation("linear", "a", "1.0"),
+}
+
+_TENSION = "g + lam/rho_lam"
+CONSTRAINTS = {  # kind: G and its slope; at a wall the slope is that outside, so that epsilon = 0 leaves no gap
+    "lin": ("g", "1.0"),
+    "lin_eps": ("g - clip(g, -epsilon, epsilon)", "1.0*int(abs(g) >= epsilon)"),
+    "abs": ("abs(g)", "sign(g)"),
+    "abs_eps": ("(abs(g) - epsilon)*int(abs(g) >= epsilon)", "sign(g)*int(abs(g) >= epsilon)"),
+    "squared": ("g*g", "2.0*g"),
+    "tube": (f"g - clip({_TENSION}, -epsilon, epsilon)", f"1.0*int(abs({_TENSION}) >= epsilon)"),
 }
 
 LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive")
@@ -122,6 +160,34 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
         raise unknown("loss", kind, (*LOSSES, "a formula in x and y"))
     formula = parse(kind, ("x", "y"), "loss")
     return LossTerm(kind, to_text(formula), to_text(derivative(formula, "x")))
+
+
+def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
+    """The constraint function of that kind, or the user's own formula in `g` (and `epsilon`) that is 0 at g = 0.
+
+    Raises
+    ------
+    ModelError
+        An unknown name; text that is not a plain formula in `g` and `epsilon`, or is not 0 at g = 0; an `epsilon` that
+        is negative, or that nothing reads.
+    """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < inf:
+        raise out_of_range("epsilon", epsilon, "a finite number >= 0", "0.05")
+    if isinstance(kind, str) and kind in CONSTRAINTS:
+        found = Constraint(kind, float(epsilon), *CONSTRAINTS[kind])
+    else:
+        if not isinstance(kind, str) or (kind.isidentifier() and kind != "g"):
+            raise unknown("constraint", kind, (*CONSTRAINTS, "a formula in g"))
+        formula = parse(kind, ("g", "epsilon"), "constraint")
+        found = Constraint(kind, float(epsilon), to_text(formula), to_text(derivative(formula, "g")))
+        at_zero = numpy_function(kind, ("g", "epsilon"))(0.0, found.epsilon)
+        if not abs(at_zero) <= SMALL:
+            raise out_of_range(f"constraint {kind!r} at g = 0", float(at_zero), "0", "a formula that vanishes there")
+    if epsilon and not found.reads_epsilon:
+        readers = [name for name in CONSTRAINTS if Constraint(name, 0.0, *CONSTRAINTS[name]).reads_epsilon]
+        allowed = f"0 with constraint {kind!r}, which has no tolerance"
+        raise out_of_range("epsilon", epsilon, allowed, f"constraint = {' or '.join(map(repr, readers))}")
+    return found
 
 
 def parse(text: str, variables: Iterable[str], what: str = "expression") -> sympy.Expr:

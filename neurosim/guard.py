@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,7 @@ class _Linearised:
     def __init__(self, net: Network, flow: Flow, at: At) -> None:
         self.net, self.flow, self.at = net, flow, at
         x, lam, self.X, self.Y = at
+        self.regime = SimpleNamespace(x=x, lam=lam)  # a kink of G is no curvature
         self.state = np.concatenate([part[n][0] for part in (x, lam) for n in net.neurons])
         sizes = [net.populations[n].size for n in net.neurons]
         self.cuts = np.cumsum(sizes + sizes)[:-1]
@@ -188,7 +190,7 @@ class _Linearised:
         half = len(self.net.neurons)
         x, lam = (dict(zip(self.net.neurons, p, strict=True)) for p in (parts[:half], parts[half:]))
         X, Y = ({n: np.repeat(a, len(states), axis=0) for n, a in data.items()} for data in (self.X, self.Y))
-        rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False)
+        rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False, regime=self.regime)
         return np.hstack([part[n] for part in (rates.x, rates.lam) for n in self.net.neurons])
 
     def along(self, directions: Array) -> Array:

@@ -4,13 +4,20 @@ Above `network` and `flow`, below every backend: a network comes in, the right-h
 population, its messages or one projection go out as text in Brian2's notation; no Brian2 object.
 Start at `population`.
 
-    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² ) ] + R(w),  G(g) = g
+    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² ) ] + R(w)
+
+    tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
+    tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
+
+The terms with gamma relax what each unit can: G²/2 falls in x, (dL/dx)²/2 in lam, whatever G; so wherever kappa > 0 the
+states at rest are those of the saddle, G = 0 and dL/dx = 0. G = g is `lin`; `expressions.CONSTRAINTS` has the others.
 """
 
 from __future__ import annotations
 
 from neurosim import expressions
-from neurosim.network import Network, Projection
+from neurosim.flow import Flow
+from neurosim.network import Network, Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
 TIMES = ("tau_x", "tau_lam")
@@ -41,10 +48,8 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
     """
     activation = expressions.activation(net.populations[name].activation)
     lines = [
-        f"dx/dt = (-kappa*dL_dx - gamma*g)/tau_x{_plus(x_term)} : 1",
-        f"dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam{_plus(lam_term)} : 1",
+        *_saddle(net.populations[name], _plus(x_term), _plus(lam_term)),
         f"dL_dx = {'dV_dx + ' if name in net.losses else ''}mu - feedback : 1",
-        "mu = lam + rho*g : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
         f"dsigma = {activation.dsigma} : 1",
@@ -64,14 +69,33 @@ def clamped() -> str:
     return "x : 1"
 
 
+def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
+    """The values of a population's shared variables; of `dt` (s) only a tube knows.
+
+    Its rho_lam is rho, or what makes an Euler step of a multiplier end at zero, not beyond it, where rho is smaller:
+    with rho = 0 that is projected ascent.
+    """
+    term = net.populations[name].term
+    found = {gain: float(getattr(flow, gain)) for gain in GAINS} | {time: flow.time(time, name) for time in TIMES}
+    found |= {"epsilon": term.epsilon} if term.reads_epsilon else {}
+    return found | ({"rho_lam": rho_lam(flow, name, dt)} if term.kind == "tube" else {})
+
+
+def rho_lam(flow: Flow, name: str, dt: float) -> float:
+    """The rho of a tube's slack as its multipliers see it."""
+    return max(flow.rho, flow.kappa * dt / flow.time("tau_lam", name))
+
+
 def leak(net: Network, name: str) -> dict[str, str]:
     """The linear leaks of a population's neurons and multiplier units, 1/s: minus d(dx/dt)/dx, d(dlam/dt)/dlam.
 
-    What a loss adds counts where it is linear (`mse`).
+    What a loss adds counts where it is linear (`mse`), and G as if its slope stayed (exact for all but `squared` and
+    formulas).
     """
     loss = net.losses.get(name)
     pull = f" + {float(loss.weight)!r}" if loss is not None and loss.kind == "mse" else ""
-    return {"x": f"(kappa*(rho{pull}) + gamma)/tau_x", "lam": "gamma/tau_lam"}
+    slope = "" if net.populations[name].constraint == "lin" else "*dG*dG"
+    return {"x": f"(kappa*(rho{slope}{pull}) + gamma{slope})/tau_x", "lam": f"gamma{slope}/tau_lam"}
 
 
 def projection(q: Projection) -> str:
@@ -84,6 +108,26 @@ def projection(q: Projection) -> str:
 def bias() -> str:
     """The ODE of the biases: weights from a unit that is always 1."""
     return "db/dt = plastic*mean(delta)/tau_w : 1"
+
+
+def _saddle(population: Population, x_term: str, lam_term: str) -> list[str]:
+    """The two ODEs and the constraint function in them."""
+    term = population.term
+    if term.kind == "lin":
+        return [
+            f"dx/dt = (-kappa*dL_dx - gamma*g)/tau_x{x_term} : 1",
+            f"dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam{lam_term} : 1",
+            "mu = lam + rho*g : 1",
+        ]
+    return [
+        f"dx/dt = (-kappa*dL_dx - gamma*dG*G)/tau_x{x_term} : 1",
+        f"dlam/dt = (kappa*G - gamma*dG*dL_dx)/tau_lam{lam_term} : 1",
+        "mu = (lam + rho*G)*dG : 1",
+        f"G = {term.value} : 1",
+        f"dG = {term.slope} : 1",
+        *(["epsilon : 1 (shared)"] if term.reads_epsilon else []),
+        *(["rho_lam : 1 (shared)"] if term.kind == "tube" else []),
+    ]
 
 
 def _loss(net: Network, name: str) -> list[str]:

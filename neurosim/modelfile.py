@@ -68,6 +68,7 @@ class PopulationTable(_Table):
     size: int
     activation: str | None = None
     constraint: str | None = None
+    epsilon: float | None = None
     clamped: bool | None = None
 
 
@@ -103,7 +104,8 @@ class NetworkTable(_Table):
     loss: str | None = None
     gain: float | None = None
     seed: int | None = None
-    constraint: str | None = None
+    constraint: str | dict[str, str] | None = None
+    epsilon: float | dict[str, float] | None = None
     loss_epsilon: float | None = None
     l1: float | None = None
     l2: float | None = None

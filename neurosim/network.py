@@ -21,7 +21,6 @@ from neurosim.errors import ModelError, out_of_range, unknown
 if TYPE_CHECKING:
     import networkx as nx
 
-CONSTRAINTS = ("lin",)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # the engine's own objects
 RESERVED = frozenset(
@@ -44,7 +43,9 @@ class Population:
     activation : str
         tanh, sigmoid, relu, softplus, linear or a formula in `a`, e.g. ``"a/(1+abs(a))"``.
     constraint : str
-        G; only "lin", G(g) = g.
+        G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), or a formula in `g` and `epsilon`.
+    epsilon : float
+        Half-width of the tolerance, of lin_eps, abs_eps, tube and formulas that read it.
     clamped : bool
         Outputs are data: no multiplier, no dynamics.
     """
@@ -54,6 +55,7 @@ class Population:
     activation: str = "tanh"
     constraint: str = "lin"
     clamped: bool = False
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or _reserved(self.name):
@@ -63,9 +65,18 @@ class Population:
         if isinstance(self.size, bool) or not isinstance(self.size, int | np.integer) or self.size < 1:
             raise out_of_range(f"size of {self.name}", self.size, "a whole number >= 1")
         object.__setattr__(self, "size", int(self.size))
-        if self.constraint not in CONSTRAINTS:
-            raise unknown(f"constraint of {self.name}", self.constraint, CONSTRAINTS)
+        if isinstance(self.epsilon, np.number):
+            object.__setattr__(self, "epsilon", float(self.epsilon))
+        try:
+            self.term  # noqa: B018  refuses an unknown constraint
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
         expressions.activation(self.activation)
+
+    @property
+    def term(self) -> expressions.Constraint:
+        """G and its slope as text."""
+        return expressions.constraint(self.constraint, self.epsilon)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +201,8 @@ class Network:
         *,
         gain: float = 1.0,
         seed: int = 0,
-        constraint: str = "lin",
+        constraint: str | Mapping[str, str] = "lin",
+        epsilon: float | Mapping[str, float] = 0.0,
         loss_epsilon: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -205,6 +217,10 @@ class Network:
             Activation of the hidden layers and of the last one.
         loss : str
             On the output.
+        constraint : str or {population: str}
+            Of the hidden layers and the output, see `Population`; populations that a mapping leaves out have lin.
+        epsilon : float or {population: float}
+            Of the constraints; one number is for all that read it.
         loss_epsilon : float
             Tolerance of ``eps_insensitive``.
         l1, l2 : float
@@ -218,9 +234,17 @@ class Network:
         if isinstance(sizes, str | bytes) or not isinstance(sizes, Iterable) or len(list(sizes)) < 2:
             raise out_of_range("sizes", sizes, "at least two layers, input first", "[64, 32, 10]")
         names = ["input", *(f"hidden{i}" for i in range(1, len(sizes) - 1)), "output"]
+        kinds, widths = (
+            _of_each("constraint", constraint, names[1:], "lin"),
+            _of_each("epsilon", epsilon, names[1:], 0.0),
+        )
+        if isinstance(constraint, Mapping) and not isinstance(epsilon, Mapping):
+            widths = {n: epsilon if expressions.constraint(kinds[n]).reads_epsilon else 0.0 for n in names[1:]}
         populations = [Population("input", sizes[0], "linear", clamped=True)]
-        populations += [Population(n, s, activation, constraint) for n, s in zip(names[1:-1], sizes[1:-1], strict=True)]
-        populations.append(Population("output", sizes[-1], output, constraint))
+        populations += [
+            Population(n, size, activation if n != "output" else output, kinds[n], epsilon=widths[n])
+            for n, size in zip(names[1:], sizes[1:], strict=True)
+        ]
         projections = [Projection(pre, post, gain=gain, l1=l1, l2=l2) for pre, post in pairwise(names)]
         return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
@@ -296,7 +320,7 @@ class Network:
         for name, p in self.populations.items():
             graph.add_node(
                 name, size=p.size, activation=p.activation, constraint=p.constraint, clamped=p.clamped,
-                bias=self.biases.get(name), loss=self.losses.get(name),
+                epsilon=p.epsilon, bias=self.biases.get(name), loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
             graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), l1=q.l1, l2=q.l2)
@@ -319,6 +343,7 @@ class Network:
                     data.get("activation", "tanh"),
                     data.get("constraint", "lin"),
                     data.get("clamped", graph.in_degree(name) == 0),
+                    data.get("epsilon", 0.0),
                 )
             )
             if data.get("loss") is not None:
@@ -339,7 +364,7 @@ class Network:
         return {
             "populations": [
                 {"name": p.name, "size": p.size, "activation": p.activation, "constraint": p.constraint,
-                 "clamped": p.clamped}
+                 "epsilon": p.epsilon, "clamped": p.clamped}
                 for p in self.populations.values()
             ],
             "projections": [
@@ -472,6 +497,16 @@ def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str,
             raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
         named[getattr(item, key)] = item
     return named
+
+
+def _of_each(key: str, given: Any, names: Sequence[str], otherwise: Any) -> dict[str, Any]:
+    """One value for all populations, or a mapping whose names are theirs."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(names, given)
+    for name in given:
+        if name not in names:
+            raise unknown(f"population of {key}", name, names)
+    return {name: given.get(name, otherwise) for name in names}
 
 
 def _seed(seed: Any) -> int:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import guard, recording
-from neurosim.engine.plan import Extension, Plan, Recorded
+from neurosim import guard, lagrangian, recording
+from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
@@ -241,8 +241,8 @@ class Session:
     def _watched(self) -> bool:
         return sum(int(w.size) for w in self.net.weights.values()) <= WATCHED
 
-    def finish(self, interrupted: bool) -> Run:
-        """All that the engine holds, as a run."""
+    def glance(self, interrupted: bool = False) -> Run:
+        """All that the engine holds, as a run without traces."""
         state = self.state()
         clamped, targets = self.batch()
         run = Run(
@@ -253,7 +253,6 @@ class Session:
             Y=targets,
             x=dict(state.x),
             lam=dict(state.lam),
-            traces=None if self.store else self.traces(),
             time=self.time,
             steps=self.engine.counter("accepted") if self.adaptive else self.steps,
             interrupted=interrupted,
@@ -261,8 +260,13 @@ class Session:
         )
         if self.plan.outlets:
             run = replace(run, settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()})
+        return run
+
+    def finish(self, interrupted: bool) -> Run:
+        """All that the engine holds, as a run with what was recorded."""
+        run = self.glance(interrupted)
         if self.store is None:
-            return run
+            return replace(run, traces=self.traces())
         self.store.finish(run, self.engine.samples)
         return replace(run, traces=recording.load_run(self.store.path).traces)
 
@@ -349,7 +353,12 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if not self.plastic and self.setting.dt < found.step:
+            if any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
+                advice = (
+                    "the step would hold off the kinks of the constraint function; along them the state chatters, the "
+                    f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
+                )
+            elif not self.plastic and self.setting.dt < found.step:
                 advice = "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
             elif self.setting.dt < found.step:
                 advice = (
@@ -380,8 +389,8 @@ class Session:
         }
         flow = self.flow
         for n in self.net.neurons:
-            values |= {(n, gain): getattr(flow, gain) for gain in ("kappa", "gamma", "rho")}
-            values |= {(n, time): flow.time(time, n) for time in ("tau_x", "tau_lam")}
+            step = 0.0 if self.plan.method in STAGED else self.dt
+            values |= {(n, v): value for v, value in lagrangian.shared(self.net, flow, n, step).items()}
             values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): self.net.biases[n]}
         for name, q in self.net.projections.items():
             group, w = projection_group(name), self.net.weights[name]

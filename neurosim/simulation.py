@@ -20,7 +20,7 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim import transport as transports
-from neurosim.engine.plan import Extension, Plan
+from neurosim.engine.plan import STAGED, Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
@@ -119,6 +119,7 @@ class Simulation:
             raise ModelError(
                 f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
             )
+        _check_constraints(net, flow, method)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
@@ -297,6 +298,7 @@ class Simulation:
         progress: bool = False,
         checkpoint: str | Path | None = None,
         resume: str | Path | None = None,
+        visit: Callable[[Run], Any] | None = None,
     ) -> Log:
         """Let all three flows run: outputs, multipliers and weights. Changes the network's weights.
 
@@ -311,6 +313,8 @@ class Simulation:
             Written after every row of the log; the last complete one always stays.
         resume : path, optional
             Of a checkpoint of the same model, data and schedule: the result is that of an uninterrupted run.
+        visit : callable, optional
+            Gets the run as it stands, without traces, after every row of the log; see `SupportOverTraining`.
 
         Returns
         -------
@@ -361,6 +365,8 @@ class Simulation:
                 session.read_weights()
                 rows.append(held.row(session))
                 advance(length, held.say(rows[-1]))
+                if visit is not None:
+                    visit(session.glance())
                 if checkpoint is not None and complete:
                     write_checkpoint(
                         checkpoint, session, number + 1, rows, self._fingerprint(schedule, recording, clamped, targets)
@@ -479,6 +485,7 @@ class Simulation:
             return self._steps("duration", duration), Stepping(rest)
         if any(_noisy(e) for e in self.extensions):
             raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
+        _check_constraints(self.net, self.flow, "adaptive")
         whole_time = seconds(duration, "duration")
         tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
         if records:
@@ -633,6 +640,29 @@ class Simulation:
             repr(self.extensions),
         ]
         return digest.hexdigest() + json.dumps(model, default=str)
+
+
+def _check_constraints(net: Network, flow: Flow, method: str) -> None:
+    """Refuse what has no meaning with a constraint other than G = g."""
+    for n in net.neurons:
+        term = net.populations[n].term
+        if term.kind == "lin":
+            continue
+        if flow.kappa == 0:
+            raise ModelError(
+                f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone does not know on which side of "
+                "the constraint a multiplier belongs; allowed: kappa > 0; try Flow.augmented(), or constraint='lin'"
+            )
+        if term.kind == "tube" and flow.rho == 0 and method in STAGED:
+            raise ModelError(
+                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for Euler's steps; allowed with {method}: "
+                "rho > 0; try method='euler'"
+            )
+        if term.slides and method == "adaptive":
+            raise ModelError(
+                f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a kink, where they would "
+                "shrink without end; allowed: fixed steps, or constraint='tube'"
+            )
 
 
 def _noisy(extension: Extension) -> bool:

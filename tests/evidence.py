@@ -18,6 +18,7 @@ import neurosim as ns
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
+from tests import evidence_of_constraints
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -191,6 +192,7 @@ def main(names: list[str]) -> None:
         "streams": of_streams,
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
+        **evidence_of_constraints.ROWS,
     }
     for name in names or rows:
         print(f"{name}: {rows[name]()}", flush=True)

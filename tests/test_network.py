@@ -90,7 +90,12 @@ def test_a_network_keeps_its_own_weights() -> None:
     (lambda: ns.Population("transport_forward", 2), r"population name = 'transport_forward'"),
     (lambda: ns.Population("a", 2, ["tanh"]), r"activation = \['tanh'\]"),
     (lambda: ns.Population("a", 2, "tanhh"), r"did you mean 'tanh'\?"),
-    (lambda: ns.Population("a", 2, constraint="lni"), r"constraint of a = 'lni'; allowed: lin; did you mean 'lin'\?"),
+    (lambda: ns.Population("a", 2, constraint="lni"), r"a: constraint = 'lni'; .* did you mean 'lin'\?"),
+    (lambda: ns.Population("a", 2, constraint="g + 1"), r"constraint 'g \+ 1' at g = 0 = 1.0; allowed: 0"),
+    (lambda: ns.Population("a", 2, constraint="exec(g)"), r"a: constraint = 'exec\(g\)' is not a plain formula"),
+    (lambda: ns.Population("a", 2, constraint="tube", epsilon=-1), r"a: epsilon = -1; allowed: a finite number >= 0"),
+    (lambda: ns.Population("a", 2, epsilon=0.1), r"epsilon = 0.1; allowed: 0 with constraint 'lin'.*'tube'"),
+    (lambda: ns.Network.mlp([3, 2], constraint={"outptu": "abs"}), r"population of constraint = .* mean 'output'\?"),
     (lambda: ns.Network.mlp([3]), r"at least two layers"),
     (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
     (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
@@ -130,3 +135,20 @@ def test_cycles_are_seen() -> None:
     assert ring.order() is None
     assert "cyclic" in repr(ring)
     assert ns.Network([IN, OUT], [ns.Projection("in", "out")]).order() == ["in", "out"]
+
+
+def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
+    net = ns.Network.mlp([3, 4, 2], constraint="tube", epsilon=0.05)
+    assert {n: (net.populations[n].constraint, net.populations[n].epsilon) for n in net.neurons} == {
+        "hidden1": ("tube", 0.05), "output": ("tube", 0.05)
+    }  # fmt: skip
+    net = ns.Network.mlp([3, 4, 2], constraint={"hidden1": "abs_eps"}, epsilon=0.1)
+    assert (net.populations["hidden1"].epsilon, net.populations["output"].constraint) == (0.1, "lin")
+    own = ns.Network.mlp([3, 4, 2], constraint="tube", epsilon={"hidden1": 0.1})
+    assert (own.populations["hidden1"].epsilon, own.populations["output"].epsilon) == (0.1, 0.0)
+    for twin in (
+        net.copy(),
+        ns.Network.from_networkx(net.to_networkx()),
+        ns.Network.from_description(net.describe(), net.weights, net.biases),
+    ):
+        assert twin.describe() == net.describe()

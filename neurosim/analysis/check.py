@@ -6,7 +6,7 @@ Above `simulation` and `reference`. Start at `check`; `settle` relaxes a run on 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,8 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     Returns
     -------
     Report
-        Multipliers and outputs at rest against backpropagation; whether the engine stands still at
+        Multipliers and outputs at rest against backpropagation (within a tube: against the conditions of a minimum);
+        whether the engine stands still at
         backpropagation's own; one Euler step from a random state against the reference's right-hand side; the
         trajectory against SciPy while dt is halved (first order: the error falls by 2); backpropagation
         against central differences of the loss.
@@ -133,14 +134,22 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     rest = State({n: truth.x[n] for n in net.neurons}, truth.lam)
     moved = _stepped(explicit, rest, clamped, encoded)
     away = _random_state(rest)
-    expected, found = _expected(net, flow, away, clamped, encoded), _stepped(explicit, away, clamped, encoded)
+    expected = _expected(net, flow, away, clamped, encoded, explicit.dt)
+    found = _stepped(explicit, away, clamped, encoded)
     wrong = _largest({name: found[name] - rate for name, rate in expected.items()}) / _largest(expected)
+    kinds = {net.populations[n].constraint for n in net.neurons}
+    still = [_below("movement away from backpropagation's own x and lam", _largest(moved), 1e-9)]
+    slides = any(net.populations[n].term.slides for n in net.neurons)
     return Report(
         (
-            *_at_rest(simulation(), clamped, encoded, truth),
-            _below("movement away from backpropagation's own x and lam", _largest(moved), 1e-9),
+            *(
+                _at_rest(simulation(), clamped, encoded, truth)
+                if kinds == {"lin"}
+                else _within_tolerance(simulation(), clamped, encoded, kinds)
+            ),
+            *(still if kinds == {"lin"} else []),
             _below("a step at a random state against the right-hand side", wrong, 1e-9),
-            _order(simulation, clamped, encoded),
+            *([] if slides else [_order(simulation, clamped, encoded)]),
             _below("backpropagation against central differences", _gradient_error(net, clamped, encoded, truth), 1e-6),
         )
     )
@@ -199,6 +208,30 @@ def _at_rest(
     )
 
 
+def _within_tolerance(
+    simulation: Simulation, X: Mapping[str, Array], Y: Mapping[str, Array], kinds: Collection[str]
+) -> tuple[Row, ...]:
+    """A tube at rest against the conditions of Karush, Kuhn and Tucker; what slides has no multipliers at rest."""
+    from neurosim.analysis.support import kkt
+
+    name = "lam and x at rest against the conditions of a minimum within the tube"
+    if not set(kinds) <= {"lin", "tube"}:
+        return (Row(name, f"no multipliers at rest: {', '.join(sorted(kinds))}", "lin, tube", None),)
+    try:
+        settled = settle(simulation, X, Y)
+    except DivergenceError as error:
+        return (Row(name, f"diverges at {error.time:.3g} s", "a run that stays finite", False),)
+    if not settled.rests:
+        value = f"still moves by {settled.speed:.2g} after {settled.time:.3g} s"
+        return (Row(name, value, "comes to rest, or a flow that is not damped", None),)
+    found = kkt(settled.run)
+    return (
+        _below("stationarity at rest, |dL/dx|", found.stationarity, 1e-6),
+        _below("feasibility at rest, |g| - epsilon", found.feasibility, 1e-6),
+        _below("complementarity at rest, lam (|g| - epsilon)", found.complementarity, 1e-6),
+    )
+
+
 def _stepped(simulation: Simulation, state: State, X: Mapping[str, Array], Y: Mapping[str, Array]) -> dict[str, Array]:
     """Rates of change over one explicit step of the engine, in units of 1/tau, by variable and population."""
     with warnings.catch_warnings():
@@ -210,10 +243,10 @@ def _stepped(simulation: Simulation, state: State, X: Mapping[str, Array], Y: Ma
 
 
 def _expected(
-    net: Network, flow: Flow, state: State, X: Mapping[str, Array], Y: Mapping[str, Array]
+    net: Network, flow: Flow, state: State, X: Mapping[str, Array], Y: Mapping[str, Array], step: float
 ) -> dict[str, Array]:
     """The reference's right-hand side in the form of `_stepped`."""
-    rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y)
+    rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=step)
     expected = {f"x of {n}": rate * flow.time("tau_x", n) for n, rate in rates.x.items()}
     return expected | {f"lam of {n}": rate * flow.time("tau_lam", n) for n, rate in rates.lam.items()}
 

@@ -137,11 +137,13 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> t
 
     With leaks (1/s), exact in them: exponential Euler.
     """
-    rates = text.with_helpers([(f"_rate_{v}", text.rates[v]) for v in variables])
+    reaches = {v: f"{LENGTH}*exprel(-{LENGTH}*({leaks[v]}))" for v in variables if v in leaks}
+    wanted = [(f"_rate_{v}", text.rates[v]) for v in variables] + [(f"_reach_{v}", e) for v, e in reaches.items()]
+    rates = text.with_helpers(wanted)
     draws = [(xi, f"sqrt({LENGTH})*randn()") for xi in sorted({xi for v in variables for xi in text.noise[v]})]
     increments = []
     for v in variables:
-        reach = f"{LENGTH}*exprel(-{LENGTH}*({leaks[v]}))" if v in leaks else LENGTH
+        reach = f"_reach_{v}" if v in reaches else LENGTH
         noise = [f"({factor})*{xi}" for xi, factor in text.noise[v].items()]
         increments.append((v, " + ".join([f"{reach}*_rate_{v}", *noise])))
     return [*rates, *draws], increments

@@ -11,18 +11,23 @@ from neurosim.plot.learning import learning_curve
 from neurosim.plot.messages import cost, events, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
+from neurosim.plot.support import conditions, multipliers, support_map, support_summary
 
 __all__ = [
     "PALETTE",
     "agreement",
+    "conditions",
     "cost",
     "events",
     "learning_curve",
+    "multipliers",
     "network",
     "operations",
     "phase_portrait",
     "style",
     "summary",
+    "support_map",
+    "support_summary",
     "traces",
     "violation",
     "weights",

@@ -35,8 +35,10 @@ from neurosim.reference.adjoint import (
     sigma,
     synapses,
 )
+from neurosim.reference.constraints import constraint, price, violation
 
 Array = np.ndarray
+SHARP = 1e-3  # rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 
 
@@ -100,15 +102,17 @@ def right_hand_side(
     weights: Mapping[str, Weights] | None = None,
     biases: Mapping[str, Array] | None = None,
     plastic: bool = True,
+    step: float = 0.0,
+    regime: Any = None,
 ) -> Rates:
-    """All time derivatives of the flow at a state, section 1 of the design with G = lin.
+    """All time derivatives of the flow at a state, section 1 of the design.
 
     ::
 
-        g          = x - sigma(W x + b)        mu = lam + rho g        delta = sigma'(a) mu
+        g          = x - sigma(W x + b)        mu = (lam + rho G) G'        delta = sigma'(a) mu
         dL/dx      = dV/dx + mu - Wᵀ delta
-        tau_x   dx/dt   = -kappa dL/dx - gamma g
-        tau_lam dlam/dt = +kappa g     - gamma dL/dx
+        tau_x   dx/dt   = -kappa dL/dx - gamma G' G
+        tau_lam dlam/dt = +kappa G     - gamma G' dL/dx
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (tau_w of the postsynaptic population)
         tau_w   db/dt   = mean over patterns of delta
 
@@ -124,6 +128,11 @@ def right_hand_side(
         In place of the network's own.
     plastic : bool
         Whether weights and biases flow; their rates are left out where they rest.
+    step : float
+        Of explicit Euler, s. Where rho < kappa step/tau_lam a tube's multiplier then moves by the rate that takes such
+        a step to zero, not beyond; with 0 and rho = 0 it is on the way to zero at full speed until it is there.
+    regime : state with .x and .lam of (1, units), optional
+        Where it is judged on which side of each kink of G the state is; by default at the state itself.
 
     Returns
     -------
@@ -137,13 +146,15 @@ def right_hand_side(
     """
     net = _with(net, weights, biases)
     clamped = patterns(net, X)
-    return _rates(net, flow, x, lam, clamped, targets(net, Y, n_patterns(clamped)), plastic)
+    encoded = targets(net, Y, n_patterns(clamped))
+    return _rates(net, flow, x, lam, clamped, encoded, plastic, step, regime)
 
 
 def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any) -> float:
-    """L = Σ_k [V + Σ_i lam_i g_i + (rho/2) g_i² + R(w)], straight from its definition.
+    """L = Σ_k [V + Σ_i lam_i G(g_i) + (rho/2) G(g_i)² + R(w)], straight from its definition.
 
-    Of it, -dL/dx and dL/dlam are the forces on x and lam. Weights see the mean over the patterns, so
+    A tube's share is the least of lam (g - s) + (rho/2) (g - s)² over slacks |s| <= epsilon. Of L, -dL/dx and dL/dlam
+    are the forces on x and lam. Weights see the mean over the patterns, so
     tau_w dw/dt is -dL/dw divided by their number; R(w), a price a pattern, is therefore counted once for each.
 
     Parameters
@@ -165,7 +176,7 @@ def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[st
     for name in net.neurons:
         a = net.biases[name] + sum(outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name))
         g = outputs[name] - sigma(net.populations[name].activation, a)
-        total += np.sum(lam[name] * g + flow.rho / 2 * g**2)
+        total += price(net.populations[name], flow.rho, g, lam[name]).sum()
     return float(total)
 
 
@@ -183,6 +194,9 @@ def solve_ivp(
     method: str = "DOP853",
 ) -> Trajectory:
     """The flow of outputs and multipliers, and of the weights if `plastic`, in SciPy.
+
+    With rho = 0 a tube's multipliers are projected at zero up to `SHARP`. Constraints with a kink at g = 0 or at a wall
+    (abs, abs_eps, lin_eps) slide along it in the end, where steps shrink without end: follow them for short times.
 
     Parameters
     ----------
@@ -230,11 +244,12 @@ def solve_ivp(
     clamped = patterns(net, X)
     encoded = targets(net, Y, n_patterns(clamped))
     layout = _Layout(net.copy(), n_patterns(clamped), plastic)
+    sharp = SHARP / max(flow.kappa, SHARP) * min(flow.time("tau_lam", n) for n in net.neurons)
     times = np.array([end]) if every is None else _times(seconds(every, "every"), end)
 
     def rates(_: float, state: Array) -> Array:
         now, x, lam = layout.unpack(state)
-        return layout.pack(_rates(now, flow, x, lam, clamped, encoded, plastic))
+        return layout.pack(_rates(now, flow, x, lam, clamped, encoded, plastic, sharp))
 
     with np.errstate(over="ignore", invalid="ignore"):
         begin = layout.pack(_start(net, clamped, start))
@@ -265,22 +280,27 @@ def _rates(
     clamped: Mapping[str, Array],
     Y: Mapping[str, Array],
     plastic: bool,
+    step: float = 0.0,
+    regime: Any = None,
 ) -> Rates:
     """`right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
     outputs = {**clamped, **{n: x[n] for n in net.neurons}}
-    g, mu, delta = {}, {}, {}
+    judged = {} if regime is None else {**{n: v[:1] for n, v in clamped.items()}, **regime.x}
+    G, slope_G, mu, delta = {}, {}, {}, {}
     for n in net.neurons:
-        activation, a = net.populations[n].activation, net_input(net, n, outputs)
-        g[n] = outputs[n] - sigma(activation, a)
-        mu[n] = lam[n] + flow.rho * g[n]
-        delta[n] = dsigma(activation, a) * mu[n]
+        population, a = net.populations[n], net_input(net, n, outputs)
+        base = None if regime is None else (violation(net, n, judged), regime.lam[n])
+        rho = max(flow.rho, flow.kappa * step / flow.time("tau_lam", n))
+        G[n], slope_G[n] = constraint(population, outputs[n] - sigma(population.activation, a), lam[n], rho, base)
+        mu[n] = (lam[n] + flow.rho * G[n]) * slope_G[n]
+        delta[n] = dsigma(population.activation, a) * mu[n]
     dx, dlam = {}, {}
     for n in net.neurons:
         slope = mu[n] - received(net, n, delta)  # dL/dx
         if n in net.losses:
             slope += loss_slope(net.losses[n], outputs[n], Y[n])
-        dx[n] = (-flow.kappa * slope - flow.gamma * g[n]) / flow.time("tau_x", n)
-        dlam[n] = (flow.kappa * g[n] - flow.gamma * slope) / flow.time("tau_lam", n)
+        dx[n] = (-flow.kappa * slope - flow.gamma * slope_G[n] * G[n]) / flow.time("tau_x", n)
+        dlam[n] = (flow.kappa * G[n] - flow.gamma * slope_G[n] * slope) / flow.time("tau_lam", n)
     if not plastic:
         return Rates(dx, dlam, {}, {})
     dw = {}

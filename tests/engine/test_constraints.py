@@ -1,0 +1,164 @@
+"""Constraint functions on the engine: derivatives of one L, the same on every backend, and what lam is at rest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brian2 import ms
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+import neurosim as ns
+from neurosim.data import patterns
+from neurosim.reference.constraints import violation
+from tests.constrained import constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
+from tests.engine.stepping import DT, dense, step
+from tests.engine.test_derivatives import compare, differentiated
+from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state, rings
+
+SMOOTH = ("g + g**3", "sqrt(epsilon**2 + g**2) - epsilon")
+KINDS = ("lin", "lin_eps", "abs", "abs_eps", "squared", "tube", *SMOOTH)
+pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(
+    problem=st.one_of(dags(), rings()),
+    flow=flows().filter(lambda flow: flow.kappa > 0),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+    seed=SEEDS,
+)
+def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, kinds: list[str], seed: int) -> None:
+    """Of the engine and of the reference, whatever G; the terms with gamma are G G' and G' dL/dx."""
+    net, X, Y = problem
+    net, flow = constrained(net, kinds), fitted(flow, net)
+    x, lam = random_state(net, seed, len(X))
+    outputs = {**patterns(net, X), **x}
+    found = step(net, flow, X, Y, ns.State(x, lam))
+    there = ns.reference.right_hand_side(net, flow, x, lam, X, Y, step=DT)
+    for variable in ("x", "lam", "b"):
+        for n, rate in getattr(there, variable).items():
+            scale = max(1.0, np.abs(rate).max(initial=0.0))
+            assert_allclose(getattr(found, variable)[n], rate, rtol=0, atol=1e-9 * scale, err_msg=f"{variable} of {n}")
+    assume(min(kink_distance(net, outputs, Y), distance(net, flow, outputs, lam)) > 1e-3)
+    exact = ns.reference.right_hand_side(net, flow, x, lam, X, Y)
+    truth = differentiated(net, replace(flow, gamma=0.0), X, Y, ns.State(x, lam))
+    for n in net.neurons:
+        G, dL_dx = truth.lam[n] * flow.time("tau_lam", n), -truth.x[n] * flow.time("tau_x", n)
+        slope = _slope(net, flow, n, outputs, lam)
+        truth.x[n] -= flow.gamma * slope * G / flow.kappa / flow.time("tau_x", n)
+        truth.lam[n] -= flow.gamma * slope * dL_dx / flow.kappa / flow.time("tau_lam", n)
+    compare(replace(found, x=exact.x, lam=exact.lam, b=exact.b, w={k: dense(w) for k, w in exact.w.items()}), truth)
+
+
+def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> np.ndarray:
+    """d mu/d lam by central differences of mu = dL/dg."""
+    h, own, g = 1e-6, net.populations[n], violation(net, n, outputs)
+
+    def mu(shift: float) -> np.ndarray:
+        price = [ns.reference.constraints.price(own, flow.rho, g + s, lam[n] + shift) for s in (h, -h)]
+        return (price[0] - price[1]) / (2 * h)
+
+    return (mu(0.5) - mu(-0.5)) if own.constraint != "tube" else (np.abs(mu(0.0)) > 1e-9).astype(float)
+
+
+@pytest.mark.compiler
+def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name() -> None:
+    """Six constraint functions in one network, weights moving; G = g as a formula is `lin`."""
+    found, method = {}, "exponential_euler"
+    flow = ns.Flow(kappa=0.9, gamma=0.2, rho=1.5, tau_w=50 * ms)
+    for backend in ("numpy", "cython", "standalone"):
+        net, X, Y = random_problem([4, 3, 3, 3, 3, 3, 2], seed=4)
+        net = constrained(net, ("lin_eps", "abs", "abs_eps", "squared", "tube", SMOOTH[0]), 0.05)
+        sim = ns.Simulation(net, flow, method=method, backend=backend)
+        run = sim.train(X, Y, ns.Simultaneous(duration=100 * ms, reports=2)).run
+        found[backend] = np.concatenate(
+            [np.ravel(v) for v in (*run.x.values(), *run.lam.values(), *net.weights.values())]
+        )
+    assert_allclose(found["cython"], found["numpy"], rtol=0, atol=1e-11)
+    assert_allclose(found["standalone"], found["numpy"], rtol=0, atol=1e-11)
+    ends = []
+    for kind in ("lin", "g"):
+        net, X, Y = random_problem([4, 3, 2], seed=4)
+        ends.append(ns.Simulation(constrained(net, kind), flow, method=method).relax(X, Y, duration=100 * ms))
+    assert_allclose(ends[1].lam["hidden1"], ends[0].lam["hidden1"], rtol=0, atol=1e-13)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    widths=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4)),
+    loss=st.sampled_from(["mse", "cross_entropy"]),
+    epsilon=st.sampled_from([0.0, 0.02, 0.1, 0.4]),
+    seed=SEEDS,
+)
+def test_a_tube_rests_where_scipy_finds_the_minimum(widths: tuple, loss: str, epsilon: float, seed: int) -> None:
+    """One hidden layer: the problem is convex, so its minimum is one; x is, for mse, and V is in any case."""
+    net, X, Y = random_problem(widths, seed, loss=loss, patterns=2)
+    net = constrained(net, "tube", epsilon)
+    sim = ns.Simulation(net, ns.Flow.augmented(2), dt=1 * ms, backend="numpy")
+    run = sim.relax(X, Y, duration=100, settle=1e-9)
+    assert run.settled
+    assert ns.kkt(run).residual < 1e-8
+    assert ns.support_neurons(run).settled
+    x, V = scipy_minimum(net, X, Y)
+    outputs = {n: run.x[n] for n in net.neurons}
+    assert ns.reference.loss(net, outputs, Y) == pytest.approx(V, abs=1e-7)
+    if loss == "mse":
+        assert_allclose(run.x["output"], x["output"], atol=1e-5)
+
+
+def test_two_hidden_layers_in_a_tube_rest_where_scipy_cannot_move() -> None:
+    """From the forward pass, rho escalated; SLSQP from there stays."""
+    net, X, Y = random_problem([5, 6, 6, 3], seed=11, patterns=3)
+    net = constrained(net, "tube", 0.15)
+    run = relaxed_in_stages(net, X, Y)
+    assert run.settled
+    assert ns.kkt(run).residual < 1e-7
+    assert 0 < np.mean(ns.support_neurons(run)["hidden1"]) < 1
+    x, _ = scipy_minimum(net, X, Y, run.x)
+    assert max(np.abs(x[n] - run.x[n]).max() for n in net.neurons) < 1e-5
+
+
+def test_without_augmentation_a_tube_is_projected_ascent() -> None:
+    """rho = 0: no multiplier leaves zero while its neuron is within the tube, none passes beyond it."""
+    net, X, Y = random_problem([5, 1], seed=3, activation="tanh")  # one layer: mse alone damps
+    net = constrained(net, "tube", 0.2)
+    sim = ns.Simulation(net, ns.Flow.augmented(0), dt=0.5 * ms)
+    run = sim.relax(X, Y, duration=10, settle=1e-9, record=("x", "lam"), every=0.5 * ms)
+    assert run.settled
+    assert ns.kkt(run).residual < 1e-8
+    truth = ns.reference.solve_ivp(net, ns.Flow.augmented(0), X, Y, duration=80 * ms, rtol=1e-8, atol=1e-10)
+    errors = []
+    for h in (0.5, 0.25):
+        part = ns.Simulation(net, ns.Flow.augmented(0), dt=h * ms).relax(X, Y, duration=80 * ms)
+        errors.append(np.abs(part.lam["output"] - truth.lam["output"]).max())
+    assert errors[0] < 0.01
+    assert errors[1] < 0.7 * errors[0]
+    lam, free = run.traces.lam.values, np.abs(run.lam["output"][0]) == 0
+    assert (np.diff(np.sign(lam), axis=0)[np.abs(np.sign(lam[1:])) > 0] != 2).all() or not free.any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"), [("abs", (0.02, 0.01)), ("abs_eps", (0.02, 0.01)), ("lin_eps", (0.02, 0.01))]
+)
+def test_sliding_constraints_are_backpropagation_on_average(kind: str, steps: tuple[float, ...]) -> None:
+    """The time average of mu against the adjoint at the average x."""
+    assert sliding_error(kind, steps[1], seed=2) < 0.02
+
+
+@pytest.mark.parametrize(("flow", "kind", "options", "message"), [
+    (ns.Flow.adjoint(), "tube", {}, r"flow.kappa = 0 with constraint 'tube' of hidden1.*try Flow.augmented"),
+    (ns.Flow.augmented(0), "tube", {"method": "rk4"}, r"flow.rho = 0 with a tube \(hidden1\).*try method='euler'"),
+])  # fmt: skip
+def test_what_has_no_meaning_is_refused(flow: ns.Flow, kind: str, options: dict, message: str) -> None:
+    net, _, _ = random_problem([4, 3, 2], seed=0)
+    with pytest.raises(ns.ModelError, match=message):
+        ns.Simulation(constrained(net, kind), flow, **options)
+
+
+def test_adaptive_steps_refuse_to_slide() -> None:
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    sim = ns.Simulation(constrained(net, "abs"), ns.Flow.augmented())
+    with pytest.raises(ns.ModelError, match="adaptive steps with constraint 'abs' of hidden1"):
+        sim.relax(X, Y, duration=1, adaptive=True)

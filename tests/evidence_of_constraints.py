@@ -1,0 +1,113 @@
+"""Figures that constraint functions and support neurons answer for; rows of `python -m tests.evidence`.
+
+tube_one_layer, tube_two_layers, sliding, support.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from itertools import product
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from brian2 import ms
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import neurosim as ns
+from tests.constrained import constrained, relaxed_in_stages, scipy_minimum, sliding_error
+from tests.problems import random_problem
+
+TAU = 10e-3  # s
+EPSILONS = (0.0, 0.01, 0.05, 0.1)
+
+
+def tube_one_layer(nets: int = 100) -> str:
+    """Random nets, both losses, epsilon from 0 to 0.4: conditions at rest, V and x against SLSQP."""
+    residuals, losses, outputs = [], [], []
+    for seed in range(nets):
+        rng = np.random.default_rng(seed)
+        loss = ("mse", "cross_entropy")[seed % 2]
+        net, X, Y = random_problem(rng.integers(1, 7, size=3).tolist(), seed, loss=loss, patterns=2)
+        net = constrained(net, "tube", float(rng.choice([0.0, 0.02, 0.1, 0.4])))
+        run = ns.Simulation(net, ns.Flow.augmented(2), dt=1 * ms).relax(X, Y, duration=200, settle=1e-10)
+        x, V = scipy_minimum(net, X, Y)
+        residuals.append(ns.kkt(run).residual)
+        losses.append(abs(ns.reference.loss(net, run.x, Y) - V))
+        if loss == "mse":
+            outputs.append(float(np.abs(run.x["output"] - x["output"]).max()))
+    return f"{nets} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, x of the output (mse) {max(outputs):.1e}"
+
+
+def tube_two_layers(nets: int = 200) -> str:
+    """5-6-6-3, gain 1, from the forward pass, epsilon = 0.05: conditions at rest; how far SLSQP moves from there."""
+    residuals, moves = [], []
+    for seed in range(nets):
+        net, X, Y = random_problem([5, 6, 6, 3], seed, patterns=2)
+        net = constrained(net, "tube", 0.05)
+        run = relaxed_in_stages(net, X, Y)
+        residuals.append(ns.kkt(run).residual)
+        x, _ = scipy_minimum(net, X, Y, run.x)
+        moves.append(max(float(np.abs(x[n] - run.x[n]).max()) for n in net.neurons))
+    good, still = np.mean(np.array(residuals) <= 1e-6), np.mean(np.array(moves) < 1e-5)
+    return (
+        f"KKT <= 1e-6 on {good:.1%} of {nets} nets (worst {max(residuals):.1e}); "
+        f"SLSQP moves by less than 1e-5 on {still:.1%} (worst {max(moves):.1e})"
+    )
+
+
+def sliding(seeds: int = 3) -> str:
+    """Worst error over the seeds of the mean of mu against the adjoint at the mean x, by constraint and dt / tau."""
+    steps = {"abs": (0.01, 0.003, 0.001), "abs_eps": (0.01, 0.005, 0.0025), "lin_eps": (0.01, 0.005, 0.0025)}
+    return "; ".join(
+        f"{kind}, dt = {h:g} tau: {max(sliding_error(kind, h, seed) for seed in range(seeds)):.2%}"
+        for kind, own in steps.items()
+        for h in own
+    )
+
+
+def support_of(epsilon: float, seed: int, steps: int) -> dict[str, Any]:
+    """Digits / 16, 64-32-10, squared hinge, full batch, so many steps of 0.2 tau; then at rest with weights frozen."""
+    X, Y = load_digits(return_X_y=True)
+    X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
+    net = ns.Network.mlp([64, 32, 10], loss="squared_hinge", constraint="tube", epsilon=epsilon, seed=seed)
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, backend="standalone")
+    log = sim.train(X, Y, ns.Simultaneous(duration=0.2 * steps * TAU, reports=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.UnsettledWarning)
+        moving = ns.support_neurons(log.run, tol=1e-6)
+    still = ns.Simulation(net, ns.Flow.augmented(1), dt=0.05 * TAU, backend="standalone")
+    rest = ns.at_rest(still, log, settle=1e-6, most_steps=60_000)
+    found = ns.support_neurons(rest)
+    return {
+        "share": found.shares()["hidden1"],
+        "moving": moving.shares()["hidden1"],
+        "patterns": float(found.support_patterns.mean()),
+        "accuracy": float((sim.predict(Xt).argmax(axis=1) == Yt).mean()),
+        "settled": found.settled,
+        "kkt": ns.kkt(rest).residual,
+    }
+
+
+def support(seeds: int = 5) -> str:
+    """Means over the seeds, by steps of training and epsilon."""
+    rows = []
+    for steps, epsilon in product((2000, 6000), EPSILONS):
+        found = [support_of(epsilon, seed, steps) for seed in range(seeds)]
+        mean = {key: fmean(float(one[key]) for one in found) for key in ("share", "moving", "patterns", "accuracy")}
+        rows.append(
+            f"{steps} steps, epsilon = {epsilon:g}: support {mean['share']:.3f} (on the move {mean['moving']:.2f}), "
+            f"support patterns {mean['patterns']:.2f}, test {mean['accuracy']:.2%}, "
+            f"{sum(one['settled'] for one in found)} of {seeds} at rest, KKT {max(one['kkt'] for one in found):.0e}"
+        )
+    return "\n  ".join(["", *rows])
+
+
+ROWS: dict[str, Callable[[], Any]] = {
+    "tube_one_layer": tube_one_layer,
+    "tube_two_layers": tube_two_layers,
+    "sliding": sliding,
+    "support": support,
+}
