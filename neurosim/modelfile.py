@@ -82,6 +82,8 @@ class ProjectionTable(_Table):
     gain: float | None = None
     l1: float | None = None
     l2: float | None = None
+    row_l1: float | None = None
+    column_l1: float | None = None
 
 
 class LossTable(_Table):
@@ -109,6 +111,7 @@ class NetworkTable(_Table):
     loss_epsilon: float | None = None
     l1: float | None = None
     l2: float | None = None
+    group_l1: float | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None
