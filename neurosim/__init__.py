@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.architecture import grow, prune
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "neurosim.network": ("Loss", "Network", "Population", "Projection"),
     "neurosim.flow": ("Flow",),
+    "neurosim.architecture": ("grow", "prune"),
     "neurosim.simulation": ("Simulation",),
     "neurosim.schedules": ("Presentations", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
@@ -88,8 +90,10 @@ __all__ = [
     "SynapticOperations",
     "alignment",
     "from_nir",
+    "grow",
     "load",
     "plot",
+    "prune",
     "reference",
     "save",
     "streams",

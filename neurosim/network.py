@@ -140,7 +140,7 @@ class Loss:
     """V on one population: `kind` summed over its units, times `weight`.
 
     `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`) or a formula in
-    `x` and `y`.
+    `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on outputs and needs no target.
     """
 
     population: str
@@ -288,8 +288,9 @@ class Network:
 
     @property
     def output(self) -> str:
-        """The population that `predict` reads: the last one with a loss, else the last one."""
-        return list(self.losses or self.neurons)[-1]
+        """The population that `predict` reads: the last one with a loss that has a target, else the last one."""
+        compared = [n for n, v in self.losses.items() if v.term.targeted]
+        return list(compared or self.losses or self.neurons)[-1]
 
     @property
     def n_parameters(self) -> int:
