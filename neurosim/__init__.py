@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
-    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.schedules import Growing, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
     from neurosim.transport import Adaptive, Dense, Events, Spikes
 
@@ -39,7 +39,7 @@ _HOMES = {
     "neurosim.flow": ("Flow",),
     "neurosim.architecture": ("grow", "prune"),
     "neurosim.simulation": ("Simulation",),
-    "neurosim.schedules": ("Presentations", "Simultaneous"),
+    "neurosim.schedules": ("Growing", "Presentations", "Pruning", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
     "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
@@ -73,6 +73,7 @@ __all__ = [
     "Extension",
     "FileError",
     "Flow",
+    "Growing",
     "Log",
     "Loss",
     "ModelError",
@@ -81,6 +82,7 @@ __all__ = [
     "Population",
     "Presentations",
     "Projection",
+    "Pruning",
     "Run",
     "Simulation",
     "Simultaneous",

@@ -170,6 +170,37 @@ def pruned(
     return found
 
 
+def quiet(net: Network, support: Mapping[str, Array], X: Any, within: float) -> dict[str, Array]:
+    """Support once more, with as few straw neurons as leave what they send within a bound of its mean.
+
+    Parameters
+    ----------
+    net : Network
+    support : {population: bool (patterns, units)}
+    X : (patterns, features)
+    within : float
+        Bound of the sum of what hidden neurons send, as its standard deviation over X times the norm of their outgoing
+        weights: those that send least are straw first.
+
+    Returns
+    -------
+    dict of str to bool array, (units,)
+        False where a neuron is straw for every pattern and can be missed.
+    """
+    straw, x = _straw(net, support), reference.forward(net, X)
+    sent = {}
+    for n in hidden(net):
+        squares = sum(_squares(net.weights[q.name], 0) for q in net.outgoing(n)) + np.zeros(net.populations[n].size)
+        sent[n] = np.where(straw[n], x[n].std(axis=0) * np.sqrt(squares), np.inf)
+    every = np.concatenate([np.zeros(0), *sent.values()])
+    missed = np.empty(every.size, dtype=bool)
+    order = np.argsort(every)
+    missed[order] = np.cumsum(every[order]) <= within
+    return {
+        n: ~part for n, part in zip(sent, np.split(missed, np.cumsum([v.size for v in sent.values()])), strict=False)
+    }
+
+
 def grow(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0) -> Network:
     """A larger network in which neurons are split in two.
 

@@ -327,6 +327,10 @@ class Network:
         twin.biases = {n: b.copy() for n, b in self.biases.items()}
         return twin
 
+    def become(self, other: Network) -> None:
+        """Take on another network's graph and parameters, so that whoever holds this one goes on with that."""
+        self.__dict__.update(other.copy().__dict__)
+
     def check_parameters(self) -> None:
         """Refuse weights or biases that were replaced by something that does not fit, or is not finite."""
         for name, projection in self.projections.items():
