@@ -6,7 +6,7 @@ Each function measures one row and returns plain numbers; the tests hold the sam
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import Any
 
@@ -130,6 +130,56 @@ def of_streams() -> str:
     return "; ".join(f"{n}: {fmean(a for a, _ in v):.1f} deg, {fmean(o for _, o in v):.1f}" for n, v in found.items())
 
 
+def pruned(seed: int, *, support: float | None = 1e-4) -> dict[str, float]:
+    """64-128-10, started too large: 2,000 steps of 0.2 tau with a price on neurons, 1,000 without; tube, 0.01.
+
+    Beside it the same net without price and removals, and one of the size that was left, each for 3,000 steps.
+    """
+    X, Xt, Y, Yt = digits(seed)
+    rows = ns.Simultaneous(duration=600 * TAU, reports=30)
+    schedules = {"pruned": ns.Pruning(schedule=rows, every=5, finish=10, support=support), "whole": rows, "small": rows}
+    found: dict[str, float] = {}
+    for name, schedule in schedules.items():
+        size = int(found["neurons"]) if name == "small" else 128
+        net = ns.Network.mlp(
+            [64, size, 10], loss="squared_hinge", constraint="tube", epsilon=0.01, seed=seed + 100 * (name == "small"),
+            group_l1=0.01 if name == "pruned" else 0.0,
+        )  # fmt: skip
+        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU)
+        log = sim.train(X, Y, schedule, validation=(Xt, Yt))
+        found[name] = accuracy(sim.predict(Xt), Yt)
+        if name == "pruned":
+            found |= {"neurons": net.populations["hidden1"].size, "change": float(log.history.change.max())}
+            found |= {"operations": float(log.history.operations[-1]), "parameters": net.n_parameters}
+        if name == "whole":
+            cost = ns.synaptic_operations(log.run)
+            found["operations of whole"] = cost.dense + cost.dense_plasticity
+    return found
+
+
+def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
+    """64-4-10 that grows for 2,000 steps of 0.2 tau, beside 32 hidden neurons from the start."""
+    X, Xt, Y, Yt = digits(seed)
+    rows, found = ns.Simultaneous(duration=400 * TAU, reports=20), {}
+    for name, size, schedule in (("grown", 4, ns.Growing(schedule=rows)), ("whole", 32, rows)):
+        net = ns.Network.mlp([64, size, 10], loss=loss, seed=seed)
+        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, seed=seed)
+        log = sim.train(X, Y, schedule)
+        found[name] = accuracy(sim.predict(Xt), Yt)
+        if name == "grown":
+            sizes = log.history.neurons.values
+            found |= {"neurons": sizes[-1], "steps of growth": 100.0 * (1 + np.flatnonzero(np.diff(sizes)).max())}
+    return found
+
+
+def means(measure: Callable[[int], dict[str, float]], seeds: Iterable[int] = SEEDS) -> str:
+    """Mean of each figure over the seeds, and every seed's own."""
+    found = [measure(seed) for seed in seeds]
+    return "; ".join(
+        f"{k} {fmean(f[k] for f in found):.4g} ({', '.join(f'{f[k]:.4g}' for f in found)})" for k in found[0]
+    )
+
+
 def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> float:
     """Test accuracy of the reference's backpropagation SGD on the same split and start."""
     X, Xt, Y, Yt = digits(seed)
@@ -189,6 +239,9 @@ def main(names: list[str]) -> None:
         "one_at_a_time": lambda: accuracies(one_at_a_time),
         "events": of_events,
         "streams": of_streams,
+        "pruning": lambda: means(pruned),
+        "growing": lambda: means(grown),
+        "growing_cross_entropy": lambda: means(lambda s: grown(s, "cross_entropy")),
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
     }
