@@ -106,7 +106,8 @@ class Pruning:
         Neurons go whose norms of incoming and outgoing weights have at most this product.
     support : float, optional
         Neurons go, too, that are straw for every pattern: no multiplier above this tolerance at rest, looked for with
-        fixed weights for at most `rest`. Of them only so many as leave what they send within `within` of its mean.
+        fixed weights for at most `rest` (what still moves by then is hardly ever straw). Of them only so many as leave
+        what they send within `within` of its mean.
     rest : time
     within : float
     freeze : bool
