@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
     from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
+    from neurosim.architecture import grow, prune
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
-    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.schedules import Growing, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
     from neurosim.transport import Adaptive, Dense, Events, Spikes
 
@@ -38,8 +39,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "neurosim.network": ("Loss", "Network", "Population", "Projection"),
     "neurosim.flow": ("Flow",),
+    "neurosim.architecture": ("grow", "prune"),
     "neurosim.simulation": ("Simulation",),
-    "neurosim.schedules": ("Presentations", "Simultaneous"),
+    "neurosim.schedules": ("Growing", "Presentations", "Pruning", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
     "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
@@ -75,6 +77,7 @@ __all__ = [
     "Extension",
     "FileError",
     "Flow",
+    "Growing",
     "Kkt",
     "Log",
     "Loss",
@@ -84,6 +87,7 @@ __all__ = [
     "Population",
     "Presentations",
     "Projection",
+    "Pruning",
     "Run",
     "Simulation",
     "Simultaneous",
@@ -97,9 +101,11 @@ __all__ = [
     "alignment",
     "at_rest",
     "from_nir",
+    "grow",
     "kkt",
     "load",
     "plot",
+    "prune",
     "reference",
     "save",
     "streams",

@@ -327,6 +327,9 @@ def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log
     from neurosim import operations
 
     last = _last(result)
+    parts = _parts(result)
+    simulated = float(parts["time"].values[-1]) if parts else last.time
+    steps = round(simulated / last.settings["dt"]) if parts else last.steps
     flow = ", ".join(f"{k} = {_shown(k, v)}" for k, v in last.flow.as_dict().items())
     settings = last.settings
     return {
@@ -334,11 +337,23 @@ def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log
         "flow": f"{spec.tables.flow.preset or 'own'}: {flow}",
         "data": str(data),
         "backend": f"{settings['backend']}: {settings['backend_reason']}",
-        "steps": f"{last.steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {last.time:g} s simulated",
-        "time": f"{seconds:.2f} s, {1e6 * seconds / max(last.steps, 1):.1f} us a step, builds included",
+        "steps": f"{steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {simulated:g} s simulated",
+        "time": f"{seconds:.2f} s, {1e6 * seconds / max(steps, 1):.1f} us a step, builds included",
         **operations.table(operations.synaptic_operations(last)),
+        **({"hidden neurons": _tale(parts)} if parts else {}),
         **_performance(last.network, data),
     }
+
+
+def _parts(result: Run | Log) -> Any:
+    """The history of a training that has changed the network's size, or nothing."""
+    history = getattr(result, "history", {})
+    return history if "neurons" in history and history["time"].size else {}
+
+
+def _tale(history: Any) -> str:
+    size, done = (history[name].values for name in ("neurons", "operations"))
+    return f"{size[0]:.0f} to {size[-1]:.0f}; {done[-1]:.3g} operations a pattern until then, the last part's above"
 
 
 def _shown(key: str, value: Any) -> str:

@@ -45,27 +45,31 @@ def patterns(net: Network, X: Any) -> dict[str, Array]:
 def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
     """Y as ``{population with a loss: (patterns, units)}``, encoded as its loss reads it.
 
-    Class labels become one-hot rows, for `squared_hinge` rows of ±1; a single array goes to every loss.
+    Class labels become one-hot rows, for `squared_hinge` rows of ±1; a single array goes to every loss. What has
+    no target, a price on outputs, gets zeros.
 
     Raises
     ------
     DataError
         Wrong shape or number of patterns, NaN, labels out of range.
     """
-    if not net.losses:
-        return {}
+    asked = [n for n, v in net.losses.items() if v.term.targeted]
+    unasked = {n: np.zeros((n_patterns, net.populations[n].size)) for n in net.losses if n not in asked}
+    if not asked:
+        return unasked
     if Y is None:
-        raise DataError(f"Y is missing; the network has a loss on {', '.join(net.losses)}")
+        raise DataError(f"Y is missing; the network has a loss on {', '.join(asked)}")
     if isinstance(Y, Mapping):
         for name in Y:
             if name not in net.losses:
-                raise DataError(str(unknown("a key of Y", name, net.losses)))
-        if missing := set(net.losses) - set(Y):
-            raise DataError(f"Y has no targets for {sorted(missing)}; allowed: {sorted(net.losses)}")
+                raise DataError(str(unknown("a key of Y", name, asked)))
+        if missing := set(asked) - set(Y):
+            raise DataError(f"Y has no targets for {sorted(missing)}; allowed: {sorted(asked)}")
         given = dict(Y)
     else:
-        given = dict.fromkeys(net.losses, Y)
-    return {n: _encode(net.losses[n], net.populations[n].size, given[n], n_patterns) for n in net.losses}
+        given = dict.fromkeys(asked, Y)
+    encoded = {n: _encode(net.losses[n], net.populations[n].size, given[n], n_patterns) for n in asked}
+    return {n: encoded[n] if n in encoded else unasked[n] for n in net.losses}
 
 
 def labels(Y: Any, size: int) -> Array | None:

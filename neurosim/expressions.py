@@ -46,13 +46,15 @@ class Activation:
 class LossTerm:
     """One unit's share of V, and dV/dx, as text in `x` and `y`.
 
-    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population.
+    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population. One that is not
+    `targeted` reads no y: a price on outputs, such as ``"abs(x)"``.
     """
 
     kind: str
     value: str
     slope: str
     partition: bool = False
+    targeted: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
     if not isinstance(kind, str) or (kind.isidentifier() and kind not in ("x", "y")):
         raise unknown("loss", kind, (*LOSSES, "a formula in x and y"))
     formula = parse(kind, ("x", "y"), "loss")
-    return LossTerm(kind, to_text(formula), to_text(derivative(formula, "x")))
+    targeted = any(str(s) == "y" for s in formula.free_symbols)
+    return LossTerm(kind, to_text(formula), to_text(derivative(formula, "x")), targeted=targeted)
 
 
 def constraint(kind: str, epsilon: float = 0.0) -> Constraint:

@@ -19,7 +19,7 @@ import numpy as np
 
 from neurosim.errors import BackendError, ModelError, unknown
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import PRICES, Loss, Network, Population, Projection
 
 if TYPE_CHECKING:
     import nir
@@ -124,10 +124,13 @@ def _network(
         populations = [_population(n, *sizes[n], told.get(n, {})) for n in names]
         order = [key for key in prices if key in weights] + [key for key in weights if key not in prices]
         projections = [
-            Projection(*key, _stored(weights[key], prices.get(key, {})), l1=prices.get(key, {}).get("l1", 0.0),
-                       l2=prices.get(key, {}).get("l2", 0.0))
+            Projection(
+                *key,
+                _stored(weights[key], prices.get(key, {})),
+                **{k: v for k, v in prices.get(key, {}).items() if k in PRICES},
+            )
             for key in order
-        ]  # fmt: skip
+        ]
         return Network(populations, projections, [Loss(**v) for v in described.get("losses", ())])
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, ModelError):

@@ -101,7 +101,13 @@ def leak(net: Network, name: str) -> dict[str, str]:
 def projection(q: Projection) -> str:
     """The ODE of the synapses, as a reader would write it; its kernel is the engine's own."""
     penalty = f" - {q.l2!r}*w" if q.l2 else ""
-    proximal = f"  # then w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)" if q.l1 else ""
+    steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
+    steps += [
+        f"w *= max(1 - {price!r}*dt/tau_w/norm({group}), 0)"
+        for price, group in ((q.row_l1, "w_to_post"), (q.column_l1, "w_from_pre"))
+        if price
+    ]
+    proximal = f"  # then {', '.join(steps)}" if steps else ""
     return f"dw/dt = plastic*(mean(delta_post*x_pre){penalty})/tau_w : 1{proximal}"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from neurosim.datasets import Data
     from neurosim.network import Network
     from neurosim.results import Log, Run
-    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.schedules import Growing, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
 
 MAX_BYTES = 1_000_000
@@ -82,6 +82,8 @@ class ProjectionTable(_Table):
     gain: float | None = None
     l1: float | None = None
     l2: float | None = None
+    row_l1: float | None = None
+    column_l1: float | None = None
 
 
 class LossTable(_Table):
@@ -109,6 +111,7 @@ class NetworkTable(_Table):
     loss_epsilon: float | None = None
     l1: float | None = None
     l2: float | None = None
+    group_l1: float | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None
@@ -231,6 +234,34 @@ class DataTable(_Table):
     dwell: int | None = None
 
 
+class PruningTable(_Table):
+    """``[train.pruning]``: `Pruning`'s arguments, of the schedule in ``[train]``."""
+
+    model_config = ConfigDict(title="train.pruning")
+
+    every: int | None = None
+    finish: int | None = None
+    dead: float | None = None
+    support: float | None = None
+    rest: Time = None
+    within: float | None = None
+    freeze: bool | None = None
+
+
+class GrowingTable(_Table):
+    """``[train.growing]``: `Growing`'s arguments, of the schedule in ``[train]``."""
+
+    model_config = ConfigDict(title="train.growing")
+
+    every: int | None = None
+    split: int | None = None
+    spread: float | None = None
+    enough: float | None = None
+    most: int | None = None
+    patience: int | None = None
+    drop: float | None = None
+
+
 class TrainTable(_Table):
     """``[train]``: a schedule and its arguments."""
 
@@ -244,17 +275,30 @@ class TrainTable(_Table):
     plastic_from: float | None = None
     epochs: int | None = None
     shuffle: bool | None = None
+    pruning: PruningTable | None = None
+    growing: GrowingTable | None = None
 
-    def build(self) -> Simultaneous | Presentations:
+    def build(self) -> Simultaneous | Presentations | Pruning | Growing:
         """The schedule."""
+        from neurosim.schedules import Growing, Pruning
+
+        if self.pruning is not None and self.growing is not None:
+            raise ModelError("train has both pruning and growing; allowed: one of them")
+        if self.pruning is not None:
+            return Pruning(schedule=self._plain(), **self.pruning.given())
+        if self.growing is not None:
+            return Growing(schedule=self._plain(), **self.growing.given())
+        return self._plain()
+
+    def _plain(self) -> Simultaneous | Presentations:
+        """The schedule of a network that stays as large as it is."""
         from neurosim.schedules import Presentations, Simultaneous
 
-        keys = self.given()
-        del keys["schedule"]
+        keys = {k: v for k, v in self.given().items() if k not in ("schedule", "pruning", "growing")}
         own = ("duration", "reports") if self.schedule == "simultaneous" else PRESENTED
         for key in keys:
             if key not in own:
-                raise unknown(f"a key of train ({self.schedule})", key, ("schedule", *own))
+                raise unknown(f"a key of train ({self.schedule})", key, ("schedule", *own, "pruning", "growing"))
         if self.schedule == "simultaneous" and self.duration is None:
             raise ModelError("train.duration is missing; allowed: a time, e.g. '4 s'")
         return Simultaneous(**keys) if self.schedule == "simultaneous" else Presentations(**keys)
@@ -310,6 +354,8 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("simulation",): SimulationTable,
     ("data",): DataTable,
     ("train",): TrainTable,
+    ("train", "pruning"): PruningTable,
+    ("train", "growing"): GrowingTable,
     ("stream",): StreamTable,
     ("output",): OutputTable,
 }
@@ -369,7 +415,7 @@ class ModelFile:
         keys = self.tables.simulation.given(*OF_SIMULATION)
         return Simulation(self.network() if net is None else net, self.flow(), **keys)
 
-    def schedule(self) -> Simultaneous | Presentations | None:
+    def schedule(self) -> Simultaneous | Presentations | Pruning | Growing | None:
         """How the weights learn; None where the file has no ``[train]``."""
         return None if self.tables.train is None else self.tables.train.build()
 

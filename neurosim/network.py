@@ -21,6 +21,7 @@ from neurosim.errors import ModelError, out_of_range, unknown
 if TYPE_CHECKING:
     import networkx as nx
 
+PRICES = ("l1", "l2", "row_l1", "column_l1")  # of R(w), by projection
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # the engine's own objects
 RESERVED = frozenset(
@@ -95,6 +96,10 @@ class Projection:
         Spread of drawn weights.
     l1, l2 : float
         Prices of R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0; l1 acts as a proximal step that reaches exact zeros.
+    row_l1, column_l1 : float
+        Group prices, a neuron a group: row_l1 Σ_i ||w_i.|| of all synapses into one postsynaptic unit, column_l1
+        Σ_j ||w_.j|| of all out of one presynaptic unit; proximal steps that take whole groups to exact zeros
+        (Yuan & Lin 2006), after that of l1.
     """
 
     pre: str
@@ -104,9 +109,11 @@ class Projection:
     gain: float = 1.0
     l1: float = 0.0
     l2: float = 0.0
+    row_l1: float = 0.0
+    column_l1: float = 0.0
 
     def __post_init__(self) -> None:
-        for price in ("gain", "l1", "l2"):
+        for price in ("gain", *PRICES):
             value = getattr(self, price)
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
                 raise out_of_range(f"{price} of {self.name}", value, "a finite number >= 0")
@@ -117,13 +124,23 @@ class Projection:
         """``"pre->post"``."""
         return f"{self.pre}->{self.post}"
 
+    @property
+    def prices(self) -> dict[str, float]:
+        """All prices of R(w) by name."""
+        return {price: getattr(self, price) for price in PRICES}
+
+    @property
+    def proximal(self) -> bool:
+        """Whether a price has no derivative at 0, so that weights take proximal steps."""
+        return any(value for price, value in self.prices.items() if price != "l2")
+
 
 @dataclass(frozen=True)
 class Loss:
     """V on one population: `kind` summed over its units, times `weight`.
 
     `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`) or a formula in
-    `x` and `y`.
+    `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on outputs and needs no target.
     """
 
     population: str
@@ -206,6 +223,7 @@ class Network:
         loss_epsilon: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
+        group_l1: float = 0.0,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -225,6 +243,8 @@ class Network:
             Tolerance of ``eps_insensitive``.
         l1, l2 : float
             Prices of the weights, see `Projection`.
+        group_l1 : float
+            Price of each hidden neuron: `row_l1` of what comes in, `column_l1` of what goes out.
 
         Examples
         --------
@@ -245,7 +265,15 @@ class Network:
             Population(n, size, activation if n != "output" else output, kinds[n], epsilon=widths[n])
             for n, size in zip(names[1:], sizes[1:], strict=True)
         ]
-        projections = [Projection(pre, post, gain=gain, l1=l1, l2=l2) for pre, post in pairwise(names)]
+        if group_l1 and len(names) == 2:
+            raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
+        projections = [
+            Projection(
+                pre, post, gain=gain, l1=l1, l2=l2,
+                row_l1=0.0 if post == "output" else group_l1, column_l1=0.0 if pre == "input" else group_l1,
+            )
+            for pre, post in pairwise(names)
+        ]  # fmt: skip
         return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
     @property
@@ -260,8 +288,9 @@ class Network:
 
     @property
     def output(self) -> str:
-        """The population that `predict` reads: the last one with a loss, else the last one."""
-        return list(self.losses or self.neurons)[-1]
+        """The population that `predict` reads: the last one with a loss that has a target, else the last one."""
+        compared = [n for n, v in self.losses.items() if v.term.targeted]
+        return list(compared or self.losses or self.neurons)[-1]
 
     @property
     def n_parameters(self) -> int:
@@ -298,6 +327,10 @@ class Network:
         twin.biases = {n: b.copy() for n, b in self.biases.items()}
         return twin
 
+    def become(self, other: Network) -> None:
+        """Take on another network's graph and parameters, so that whoever holds this one goes on with that."""
+        self.__dict__.update(other.copy().__dict__)
+
     def check_parameters(self) -> None:
         """Refuse weights or biases that were replaced by something that does not fit, or is not finite."""
         for name, projection in self.projections.items():
@@ -323,7 +356,7 @@ class Network:
                 epsilon=p.epsilon, bias=self.biases.get(name), loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
-            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), l1=q.l1, l2=q.l2)
+            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.prices)
         return graph
 
     @classmethod
@@ -350,7 +383,7 @@ class Network:
                 given = data["loss"]
                 losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
         for pre, post, data in graph.edges(data=True):
-            keys = {k: data[k] for k in ("weights", "mask", "gain", "l1", "l2") if k in data}
+            keys = {k: data[k] for k in ("weights", "mask", "gain", *PRICES) if k in data}
             projections.append(Projection(str(pre), str(post), **keys))
         net = cls(populations, projections, losses, seed=seed)
         for name, data in graph.nodes(data=True):
@@ -368,8 +401,7 @@ class Network:
                 for p in self.populations.values()
             ],
             "projections": [
-                {"pre": q.pre, "post": q.post, "l1": q.l1, "l2": q.l2,
-                 "sparse": not isinstance(self.weights[n], np.ndarray)}
+                {"pre": q.pre, "post": q.post, **q.prices, "sparse": not isinstance(self.weights[n], np.ndarray)}
                 for n, q in self.projections.items()
             ],
             "losses": [
@@ -384,7 +416,7 @@ class Network:
     ) -> Network:
         """A network from `describe` and its parameters."""
         projections = [
-            Projection(q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"], l1=q["l1"], l2=q["l2"])
+            Projection(q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"], **{k: q[k] for k in PRICES if k in q})
             for q in description["projections"]
         ]
         net = cls(

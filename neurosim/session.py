@@ -394,7 +394,8 @@ class Session:
             values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): self.net.biases[n]}
         for name, q in self.net.projections.items():
             group, w = projection_group(name), self.net.weights[name]
-            values |= {(group, "tau_w"): flow.time("tau_w", q.post), (group, "l1"): q.l1, (group, "l2"): q.l2}
+            values |= {(group, "tau_w"): flow.time("tau_w", q.post)}
+            values |= {(group, price): value for price, value in q.prices.items()}
             if isinstance(w, np.ndarray):
                 values[group, "w"] = w
             elif w.nnz:

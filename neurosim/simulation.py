@@ -26,8 +26,9 @@ from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
 from neurosim.results import Log, Run, State
-from neurosim.schedules import Lesson, Presentations, Simultaneous, split, whole
+from neurosim.schedules import Growing, Lesson, Presentations, Pruning, Simultaneous, split, whole
 from neurosim.session import Recording, Session, Setting, Stepping
+from neurosim.shaping import shape
 from neurosim.training import Held, bar, history_of, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ class Simulation:
         self,
         X: Any,
         Y: Any,
-        schedule: Simultaneous | Presentations,
+        schedule: Simultaneous | Presentations | Pruning | Growing,
         *,
         validation: tuple[Any, Any] | None = None,
         record: str | Iterable[str] = (),
@@ -306,7 +307,8 @@ class Simulation:
         ----------
         X, Y, record, every, patterns, units, stream, start, progress
             As in `relax`; `start` and `patterns` are of the patterns simulated at once.
-        schedule : Simultaneous or Presentations
+        schedule : Simultaneous, Presentations, Pruning or Growing
+            With the latter two the network changes its size (see `shaping`); nothing can be recorded.
         validation : (X, Y), optional
             Loss and accuracy on these go into the log.
         checkpoint : path, optional
@@ -325,10 +327,23 @@ class Simulation:
         ------
         DataError, ModelError, FileError, ConvergenceError, DivergenceError
         """
-        if not isinstance(schedule, Simultaneous | Presentations):
-            raise ModelError(f"schedule = {schedule!r}; allowed: Simultaneous(...) or Presentations(...)")
+        if not isinstance(schedule, Simultaneous | Presentations | Pruning | Growing):
+            raise ModelError(
+                f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), Pruning(...) or Growing(...)"
+            )
         if not self.net.losses:
             raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
+        if isinstance(schedule, Pruning | Growing):
+            asked = {
+                "record": record, "every": every, "patterns": patterns, "units": units, "stream": stream,
+                "checkpoint": checkpoint, "resume": resume,
+            }  # fmt: skip
+            if given := [name for name, value in asked.items() if value not in (None, ())]:
+                raise ModelError(
+                    f"{given[0]} does not go with {type(schedule).__name__}: the units are not the same from start to "
+                    "end; try it with relax(start=log.run), or with the schedule inside"
+                )
+            return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
         if stream is not None and (checkpoint is not None or resume is not None):
             raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
         clamped, targets, count = self._read(X, Y)
@@ -361,7 +376,7 @@ class Simulation:
                 if lesson.batch:
                     epochs = range(lesson.reports) if self._one_segment else [number]
                     session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
-                complete = session.run(length, number)
+                complete = session.run(length, lesson.begin + number)
                 session.read_weights()
                 rows.append(held.row(session))
                 advance(length, held.say(rows[-1]))
@@ -530,10 +545,10 @@ class Simulation:
         if not hasattr(start, "x") or not hasattr(start, "lam"):
             raise ModelError(f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State")
         for part in ("x", "lam"):
-            for n, shape in ((n, z.shape) for n, z in zero.items()):
+            for n, z in zero.items():
                 got = np.shape(getattr(start, part).get(n))
-                if got != shape:
-                    raise DataError(f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {shape}")
+                if got != z.shape:
+                    raise DataError(f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {z.shape}")
                 if not np.isfinite(getattr(start, part)[n]).all():
                     raise DataError(f"start.{part}[{n!r}] holds NaN or infinity; allowed: finite numbers")
         return State({n: start.x[n] for n in zero}, {n: start.lam[n] for n in zero})

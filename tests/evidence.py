@@ -6,7 +6,7 @@ Each function measures one row and returns plain numbers; the tests hold the sam
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import neurosim as ns
+from neurosim.architecture import pruned as reshaped
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
@@ -131,6 +132,82 @@ def of_streams() -> str:
     return "; ".join(f"{n}: {fmean(a for a, _ in v):.1f} deg, {fmean(o for _, o in v):.1f}" for n, v in found.items())
 
 
+def oversized(seed: int, price: float = 0.01, size: int = 128) -> ns.Simulation:
+    """64-128-10 with a price on neurons and a tube of 0.01, squared hinge, all three flows at once."""
+    net = ns.Network.mlp(
+        [64, size, 10], loss="squared_hinge", constraint="tube", epsilon=0.01, group_l1=price, seed=seed
+    )  # fmt: skip
+    return ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU)
+
+
+def pruned(seed: int) -> dict[str, float]:
+    """64-128-10, started too large: 2,000 steps of 0.2 tau with a price on neurons, 1,000 without.
+
+    Beside it the same net without price and removals, and one of the size that was left, each for 3,000 steps.
+    """
+    X, Xt, Y, Yt = digits(seed)
+    rows = ns.Simultaneous(duration=600 * TAU, reports=30)
+    sim = oversized(seed)
+    log = sim.train(X, Y, ns.Pruning(schedule=rows, every=5, finish=10))
+    left = sim.net.populations["hidden1"].size
+    whole, small = oversized(seed, 0.0), oversized(seed + 100, 0.0, left)
+    cost = ns.synaptic_operations(whole.train(X, Y, rows).run)
+    small.train(X, Y, rows)
+    return {
+        "neurons": left,
+        "largest change of an output by removal": float(log.history.change.max()),
+        "pruned": 100 * accuracy(sim.predict(Xt), Yt),
+        "whole": 100 * accuracy(whole.predict(Xt), Yt),
+        "small from the start": 100 * accuracy(small.predict(Xt), Yt),
+        "operations": float(log.history.operations[-1]),
+        "of the whole": cost.dense + cost.dense_plasticity,
+        "parameters": sim.net.n_parameters,
+    }
+
+
+def straw(seed: int) -> dict[str, float]:
+    """64-128-10 after 2,000 steps with the price: neurons that are straw for every pattern at rest, weights fixed.
+
+    Beside them those whose product of norms is at most 1e-3; and what predictions change if straw ones go.
+    """
+    X, _, Y, _ = digits(seed)
+    sim = oversized(seed)
+    sim.train(X, Y, ns.Simultaneous(duration=400 * TAU, reports=4))
+    run = sim.relax(X, Y, duration=200 * TAU, start="forward", settle=1e-5)
+    support = {n: np.abs(lam) > 1e-4 for n, lam in run.lam.items()}
+    by_support = reshaped(sim.net, support, X, dead=0)
+    kept = set(by_support.origin["hidden1"])
+    return {
+        "support": len(kept),
+        "not dead": (by_weights := reshaped(sim.net, None, X)).network.populations["hidden1"].size,
+        "either, not both": len(kept ^ set(by_weights.origin["hidden1"])),
+        "change without straw": by_support.change,
+    }
+
+
+def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
+    """64-4-10 that grows for 2,000 steps of 0.2 tau, beside 32 hidden neurons from the start."""
+    X, Xt, Y, Yt = digits(seed)
+    rows, found = ns.Simultaneous(duration=400 * TAU, reports=20), {}
+    for name, size, schedule in (("grown", 4, ns.Growing(schedule=rows)), ("whole", 32, rows)):
+        net = ns.Network.mlp([64, size, 10], loss=loss, seed=seed)
+        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, seed=seed)
+        log = sim.train(X, Y, schedule)
+        found[name] = 100 * accuracy(sim.predict(Xt), Yt)
+        if name == "grown":
+            sizes = log.history.neurons.values
+            found |= {"neurons": sizes[-1], "steps of growth": 100.0 * (1 + np.flatnonzero(np.diff(sizes)).max())}
+    return found
+
+
+def means(measure: Callable[[int], dict[str, float]], seeds: Iterable[int] = SEEDS) -> str:
+    """Mean of each figure over the seeds, and every seed's own."""
+    found = [measure(seed) for seed in seeds]
+    return "; ".join(
+        f"{k} {fmean(f[k] for f in found):.4g} ({', '.join(f'{f[k]:.4g}' for f in found)})" for k in found[0]
+    )
+
+
 def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> float:
     """Test accuracy of the reference's backpropagation SGD on the same split and start."""
     X, Xt, Y, Yt = digits(seed)
@@ -190,6 +267,10 @@ def main(names: list[str]) -> None:
         "one_at_a_time": lambda: accuracies(one_at_a_time),
         "events": of_events,
         "streams": of_streams,
+        "pruning": lambda: means(pruned),
+        "straw": lambda: means(straw, range(3)),
+        "growing": lambda: means(grown),
+        "growing_cross_entropy": lambda: means(lambda s: grown(s, "cross_entropy")),
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
         **evidence_of_constraints.ROWS,

@@ -70,7 +70,7 @@ def random_state(net: Network, seed: int, patterns: int) -> tuple[dict[str, Arra
 
 
 def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) -> float:
-    """How far net inputs, outputs and weights are from where a slope jumps (relu, eps_insensitive, l1)."""
+    """How far net inputs, outputs and weights are from where a slope jumps (relu, eps_insensitive, prices)."""
     distances = [np.inf]
     for n in net.neurons:
         if net.populations[n].activation == "relu":
@@ -83,6 +83,10 @@ def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) 
         if q.l1 > 0 and net.weights[name].size:
             w = net.weights[name]
             distances.append(np.abs(w if isinstance(w, np.ndarray) else w.data).min(initial=np.inf))
+        for side, price in enumerate((q.row_l1, q.column_l1)):
+            if price:
+                norms = np.sqrt(np.asarray((net.weights[name] ** 2).sum(axis=1 - side)))
+                distances.append(norms[norms > 0].min(initial=np.inf))
     return float(min(distances))
 
 
@@ -90,7 +94,7 @@ def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) 
 def dags(draw: st.DrawFn, *, l1: bool = False, activations: Sequence[str] = ACTIVATIONS) -> Problem:
     """(net, X, Y): an acyclic graph with skips, inner losses and sparse projections.
 
-    `l1` lets projections have that price too; `activations` narrows the choice.
+    `l1` lets projections have that price and those of groups too; `activations` narrows the choice.
     """
     return _problem(draw, cyclic=False, l1=l1, activations=activations)
 
@@ -159,8 +163,8 @@ def _projection(draw: st.DrawFn, pre: Population, post: Population, rng: np.rand
         post.name,
         rng.normal(scale=1 / np.sqrt(pre.size), size=shape),
         mask,
-        l1=draw(st.sampled_from([0.0, 0.05])) if l1 else 0.0,
         l2=draw(st.sampled_from([0.0, 0.1])),
+        **{p: draw(st.sampled_from([0.0, 0.05])) for p in ("l1", "row_l1", "column_l1") if l1},
     )
 
 

@@ -190,11 +190,11 @@ def test_presentations_agree_between_backends(count):
 
 
 def test_weights_with_a_price_learn_by_whole_products():
-    """L1 and L2 move every weight at every step: no integrals there."""
+    """Prices move every weight at every step: no integrals there."""
     made = {}
     for backend in BACKENDS:
         net, X, Y = problems.random_problem([5, 4, 3], 3, patterns=1)
-        net.projections = {n: type(q)(q.pre, q.post, l1=1e-3, l2=1e-2) for n, q in net.projections.items()}
+        net.projections = {n: type(q)(q.pre, q.post, row_l1=1e-3, l2=1e-2) for n, q in net.projections.items()}
         sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.3), transport=ns.Events(0.02), dt=1e-3, backend=backend)
         sim.train(X, Y, ns.Simultaneous(duration=0.2, reports=1))
         made[backend] = net.weights

@@ -58,6 +58,9 @@ outputs = 2
 """
 
 
+TRAIN = "train={schedule='simultaneous', duration='1 s', "
+
+
 def built(*overrides: str, text: str = XOR) -> modelfile.ModelFile:
     model = modelfile.loads(text, overrides=overrides)
     model.network(), model.flow(), model.data(), model.simulation(), model.schedule()
@@ -321,6 +324,10 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
         ("train={schedule='simultaneous', batch=3}", ModelError, r"a key of train \(simultaneous\) = 'batch'"),
         ("train={schedule='presentations', duration='1 s'}", ModelError, r"train \(presentations\) = 'duration'"),
         ("train={schedule='presentations', batch=0}", ModelError, "batch = 0"),
+        (TRAIN + "pruning={evry=2}}", ModelError, "a key of train.pruning = 'evry'.*did you mean 'every'"),
+        (TRAIN + "growing={split=0}}", ModelError, "split = 0; allowed: a whole number >= 1"),
+        (TRAIN + "growing={}, pruning={}}", ModelError, "train has both pruning and growing; allowed: one of them"),
+        ("network.group_l1=-1", ModelError, "row_l1 of input->hidden1 = -1"),
         ("output.folder=../up", ModelError, r"output.folder = '../up'; allowed: a relative path without '\.\.'"),
         ("output.folder=/etc", ModelError, "output.folder = '/etc'"),
         ("output.formats=['gif']", ModelError, r"output.formats\[0\] = 'gif'; allowed: png, pdf, svg"),

@@ -100,6 +100,8 @@ def test_a_network_keeps_its_own_weights() -> None:
     (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
     (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
     (lambda: ns.Network.mlp([3, 2], l1=-0.1), r"l1 of input->output = -0.1"),
+    (lambda: ns.Network.mlp([3, 2, 2], group_l1=-0.1), r"row_l1 of input->hidden1 = -0.1"),
+    (lambda: ns.Network.mlp([3, 2], group_l1=0.1), r"group_l1 = 0.1; allowed: 0 where no layer is hidden"),
     (lambda: ns.Network.mlp([3, 2], gain=float("nan")), r"gain of input->output = nan"),
     (lambda: ns.Network.mlp([3, 2], loss="hinge"), r"loss = 'hinge'; .* did you mean 'squared_hinge'\?"),
     (lambda: ns.Network([IN], []), r"no population with dynamics"),

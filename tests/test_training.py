@@ -175,6 +175,50 @@ def test_an_l1_price_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(spars
     assert set(np.flatnonzero(found == 0)) == set(np.flatnonzero(exact.coef_ == 0)) != set()
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_price_of_columns_is_the_group_lasso(sparse: bool) -> None:
+    """Linear regression onto three outputs: whole inputs are left out, the rest is scikit-learn's `MultiTaskLasso`."""
+    from sklearn.linear_model import MultiTaskLasso
+
+    rng = np.random.default_rng(0)
+    X, W = rng.normal(size=(40, 6)), rng.normal(size=(3, 6)) * [1, 0, 0.5, 0, 0.1, 0]
+    Y = X @ W.T + 0.1 * rng.normal(size=(40, 3))
+    found, exact = priced(X, Y, sparse, column_l1=0.2), MultiTaskLasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, Y)
+    assert_allclose(found, exact.coef_, atol=1e-9)
+    assert set(np.flatnonzero((found == 0).all(axis=0))) == set(np.flatnonzero((exact.coef_ == 0).all(axis=0))) != set()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_price_of_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
+    """r ||w|| has the slope r w/||w||: ridge regression at r/||w||, and 0 where ||X' y||/n is below r."""
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 5))
+    Y = X @ (rng.normal(size=(5, 3)) * [1, 0.02, 0.4]) + 0.05 * rng.normal(size=(40, 3))
+    found = priced(X, Y, sparse, row_l1=0.25)
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    pull = np.linalg.norm(X.T @ Y, axis=0) / 40
+    assert set(np.flatnonzero((found == 0).all(axis=1))) == set(np.flatnonzero(pull < 0.25)) == {1}
+    for unit in (0, 2):
+        ridge = Ridge(alpha=40 * 0.25 / np.linalg.norm(found[unit])).fit(X, Y[:, unit])
+        assert_allclose(found[unit], ridge.coef_, atol=1e-8)
+
+
+def priced(X: np.ndarray, Y: np.ndarray, sparse: bool, **price: float) -> np.ndarray:
+    """Weights at rest of a linear net with that price."""
+    shape = (Y.shape[1], X.shape[1])
+    net = ns.Network(
+        [ns.Population("input", shape[1], clamped=True), ns.Population("output", shape[0], "linear")],
+        [ns.Projection("input", "output", mask=np.ones(shape) if sparse else None, **price)],
+        [ns.Loss("output", "mse")],
+    )
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms))
+    sim.train(X, Y, ns.Simultaneous(duration=6 * second, reports=2))
+    w = net.weights["input->output"]
+    return w.toarray() if sparse else w
+
+
 def test_the_users_own_arrays_are_the_weights() -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     w, before = net.weights["input->hidden1"], net.weights["input->hidden1"].copy()

@@ -13,7 +13,7 @@ import numpy as np
 from neurosim.data import cosine
 from neurosim.errors import DataError
 from neurosim.reference import Adjoint, right_hand_side
-from neurosim.reference.adjoint import synapses
+from neurosim.reference.adjoint import kinked_slope, synapses
 from neurosim.results import Run
 
 Array = np.ndarray
@@ -62,7 +62,7 @@ def alignment(run: Run, ref: Adjoint) -> Alignment:
     """A run's final state against backpropagation with the same weights and patterns.
 
     The run's own weight gradient is the one that its plasticity would follow from there: -tau_w dw/dt of the
-    reference's right-hand side, with l1's subgradient, which that leaves out.
+    reference's right-hand side, with the subgradients of l1 and its like, which that leaves out.
 
     Parameters
     ----------
@@ -81,8 +81,7 @@ def alignment(run: Run, ref: Adjoint) -> Alignment:
     rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
     own = {}
     for name, q in net.projections.items():
-        w = synapses(net.weights[name])
-        own[name] = q.l1 * np.sign(w) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
+        own[name] = kinked_slope(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
     gradient = {name: synapses(g) for name, g in ref.grad_w.items()}
     return Alignment(
         cosine={n: cosine(lam, ref.lam[n]) for n, lam in run.lam.items()},

@@ -92,7 +92,7 @@ class Engine(ABC):
         With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact.
         """
         plan, moves = self.plan, self.plan.presentation or self.settings.get("plastic")
-        if not (moves and plan.may_defer(projection)) or plan.net.projections[projection].l1:
+        if not (moves and plan.may_defer(projection)) or plan.net.projections[projection].proximal:
             return False
         steps = float(n_steps)
         if plan.presentation:

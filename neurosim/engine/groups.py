@@ -20,6 +20,7 @@ from brian2.units import second
 from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
 from neurosim.engine.text import LENGTH, MOMENT
 from neurosim.errors import ModelError
+from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD
 
 HEAR = {FORWARD: -9, BACKWARD: -1}  # when events are heard, after "present", in the slot before the step
@@ -41,7 +42,7 @@ class Synapses(Group):  # type: ignore[misc]
         self.variables.add_arange("i", size=size)
         self.variables.add_array("w", size=size)
         self.variables.add_array("tau_w", size=1, scalar=True, dimensions=second.dim)
-        for price in ("l1", "l2"):
+        for price in PRICES:
             self.variables.add_array(price, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
         if rows:

@@ -28,6 +28,7 @@ from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
 from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import LENGTH, MOMENT, Statement, stepped
+from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
@@ -129,7 +130,7 @@ class Product:
         self.a = machine.units(q.post, "a")
         self.clamped = plan.net.populations[q.pre].clamped
         self.feedback = None if self.clamped else machine.units(q.pre, "feedback")
-        self.prices = tuple(live(group, v) for v in ("tau_w", "l1", "l2"))
+        self.prices = {v: live(group, v) for v in ("tau_w", *PRICES)}
         self.may_keep = self.listens or (self.clamped and plan.shortcuts)
         self.kept, self.stale, self.defers, self.waiting = False, True, False, False
         self.drive = np.zeros_like(self.a) if self.may_keep else self.a
@@ -140,9 +141,10 @@ class Product:
         """Read what is fixed for the run; `moves`: at every step the weights are others."""
         self.kept = self.may_keep and (self.listens or defers or not moves)
         self.replied = True
-        tau_w, l1, l2 = (float(p[0]) for p in self.prices)
-        self.rate, self.keep, self.size = dt / tau_w, 1 - dt / tau_w * l2, dt / tau_w * l1
-        self.tau_w, self.l2 = tau_w, l2
+        prices = {v: float(p[0]) for v, p in self.prices.items()}
+        self.tau_w, self.l2 = prices["tau_w"], prices["l2"]
+        self.rate, self.keep = dt / self.tau_w, 1 - dt / self.tau_w * self.l2
+        self.size, *self.group_sizes = (self.rate * prices[p] for p in ("l1", "row_l1", "column_l1"))
         self.stale, self.defers, self.waiting = True, defers, False
         if self.dense:
             self.learn_dense = accumulate(self.w, self.rate / self.K, self.delta.T, self.x)
@@ -175,7 +177,7 @@ class Product:
         self.feedback += self.delta @ self.w if self.dense else (self.w.T @ self.delta.T).T
 
     def learn(self) -> None:
-        """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then l1's proximal step."""
+        """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal steps."""
         if self.defers:
             if self.keep != 1:
                 self.sum *= self.keep
@@ -191,7 +193,7 @@ class Product:
             self.learn_dense()
         else:
             self.values += self.rate * self.mean_change()
-        self.shrink(self.size)
+        self.shrink()
         self.stale = self.replied = True
 
     def mean_change(self) -> Array:
@@ -206,11 +208,21 @@ class Product:
             change += np.einsum("kp,kp->p", delta[:, self.rows], x[:, self.w.indices])
         return change / self.K
 
-    def shrink(self, size: float) -> None:
-        """The proximal step of an L1 price."""
-        if size:
-            left = np.abs(self.values) - size
+    def shrink(self) -> None:
+        """The proximal steps of l1, then of the group prices: exact zeros, weight by weight and neuron by neuron."""
+        if self.size:
+            left = np.abs(self.values) - self.size
             self.values[:] = np.where(left > 0, np.copysign(left, self.values), 0.0)
+        for side, size in enumerate(self.group_sizes):  # postsynaptic neurons' rows, presynaptic ones' columns
+            if not size:
+                continue
+            if self.dense:
+                norms = np.sqrt(np.square(self.w).sum(axis=1 - side, keepdims=True))
+                self.w *= left_of(norms, size)
+            else:
+                ends = (self.rows, self.w.indices)[side]
+                norms = np.sqrt(np.bincount(ends, np.square(self.values), minlength=self.w.shape[side]))
+                self.values *= left_of(norms, size)[ends]
 
     def materialize(self) -> None:
         """Bring weights whose change was only accumulated up to date."""
@@ -641,7 +653,7 @@ class Machine:
             if self.learning:
                 self.input_changed()
         for p in learned:
-            p.shrink(p.size)
+            p.shrink()
 
     def _adapt(self) -> None:
         """As many steps of Dormand-Prince 5(4) as the tolerance asks for in one tick; the weights rest.
@@ -711,6 +723,12 @@ def live(group: Any, variable: str) -> Array:
     """Brian2's own array, not a copy."""
     array: Array = group.variables[variable].get_value()
     return array
+
+
+def left_of(norms: Array, size: float) -> Array:
+    """The share of each group that its proximal step leaves: max(1 - size/norm, 0)."""
+    left: Array = 1 - np.divide(size, norms, out=np.ones_like(norms), where=norms > size)
+    return left
 
 
 def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:

@@ -27,6 +27,7 @@ from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_ac
 from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import LENGTH, Statement, Text, abstract_code, stepped, suffixed
 from neurosim.errors import FileError, ModelError
+from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
@@ -227,7 +228,7 @@ class Kernels(Group):  # type: ignore[misc]
                 if variable not in CLOCK and not hasattr(found, "expr"):
                     self._refer(f"{variable}_{name}", group, variable)
         for synapses in groups.synapses.values():
-            for variable in ("w", "tau_w", "l1", "l2", "lazy", "row", "col"):
+            for variable in ("w", "tau_w", *PRICES, "lazy", "row", "col"):
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
         for name, biases in groups.biases.items():

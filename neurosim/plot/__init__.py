@@ -4,10 +4,11 @@ Above `results` and `reference`. Axes name their units; colours are Okabe and It
 tell apart. Start at `summary`; `style` is the look that all share.
 """
 
+from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
 from neurosim.plot.canvas import style
 from neurosim.plot.drawing import PALETTE
 from neurosim.plot.graph import network
-from neurosim.plot.learning import learning_curve
+from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.messages import cost, events, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
@@ -15,14 +16,19 @@ from neurosim.plot.support import conditions, multipliers, support_map, support_
 
 __all__ = [
     "PALETTE",
+    "accuracies",
     "agreement",
+    "architecture",
+    "before_and_after",
     "conditions",
     "cost",
     "events",
     "learning_curve",
     "multipliers",
     "network",
+    "neurons",
     "operations",
+    "operations_done",
     "phase_portrait",
     "style",
     "summary",

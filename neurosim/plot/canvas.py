@@ -13,7 +13,7 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.network import Network
 from neurosim.plot.drawing import PALETTE
-from neurosim.results import VARIABLES, Run
+from neurosim.results import VARIABLES, Log, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -206,6 +206,13 @@ def caption(run: Run) -> str:
         f"{run.network!r}\nκ = {flow.kappa:.3g}, γ = {flow.gamma:.3g}, ρ = {flow.rho:.3g}{dt}, "
         f"{run.time:g} s in {run.steps} steps" + (", interrupted" if run.interrupted else "")
     )
+
+
+def last_part(result: Run | Log) -> str:
+    """What is to be added about the time of a training whose network changed its size."""
+    if isinstance(result, Run) or "neurons" not in result.history or not len(result.history["time"]):
+        return ""
+    return f", the last part of {float(result.history['time'][-1]):g} s"
 
 
 def share_legend(figure: Figure, axes: Sequence[Axes], net: Network) -> None:

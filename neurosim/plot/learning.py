@@ -59,6 +59,29 @@ def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@styled
+def accuracies(log: Log, ax: Axes | None = None) -> Axes:
+    """Accuracy over simulated time; full lines are training, dashed validation.
+
+    Raises
+    ------
+    DataError
+        The log holds none.
+    """
+    there = [name for name in ("accuracy", "validation_accuracy") if name in log.history]
+    if not there:
+        raise DataError(f"history holds {sorted(map(str, log.history))}; allowed: accuracy and more")
+    ax = given_axes(ax)
+    for name, label, line in (("accuracy", "training", "-"), ("validation_accuracy", "validation", (0, (3, 1.5)))):
+        _progress(log, name, ax, scale=100.0, color=PALETTE[1], linestyle=line)
+        if len(there) == 2:
+            proxy(ax, label, color=PALETTE[1], linestyle=line)
+    ax.set(xlabel="time (s)", ylabel="accuracy (%)", ylim=(None, 101))
+    if len(there) == 2:
+        add_legend(ax)
+    return ax
+
+
 def _progress(log: Log, name: str, ax: Axes, *, scale: float = 1.0, **line: Any) -> None:
     """One variable of a log's history, where it was measured."""
     if name not in log.history:

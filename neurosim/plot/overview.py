@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import ConvergenceError, DataError
-from neurosim.plot.canvas import caption, share_legend, styled
+from neurosim.plot.architecture import neurons, operations_done
+from neurosim.plot.canvas import caption, last_part, share_legend, styled
 from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
 from neurosim.plot.messages import events, operations
@@ -31,12 +32,13 @@ def summary(result: Run | Log) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    log = isinstance(result, Log)
     run = result.run if isinstance(result, Log) else result
     candidates: list[Callable[[Axes], Any]] = []
+    most = 4
     if isinstance(result, Log):
-        candidates.append(lambda ax: learning_curve(result, ax))
-        candidates.append(lambda ax: diagnostics(result, ax))
+        candidates, most = [lambda ax: learning_curve(result, ax), lambda ax: diagnostics(result, ax)], 2
+        if "neurons" in result.history:  # the network has changed its size
+            candidates[1:1], most = [lambda ax: neurons(result, ax), lambda ax: operations_done(result, ax)], 4
     candidates += [
         lambda ax: traces(run, "x", ax=ax),
         lambda ax: traces(run, "lam", ax=ax),
@@ -45,7 +47,7 @@ def summary(result: Run | Log) -> Figure:
         lambda ax: violation(run, ax),
         lambda ax: agreement(run, ax=ax),
     ]
-    panels = [panel for panel in candidates if _can_draw(panel)][: 2 if log else 4]
+    panels = [panel for panel in candidates if _can_draw(panel)][:most]
     columns = 1 + (len(panels) + 1) // 2
     figure = Figure(figsize=(1.2 + 3.3 * columns, 5.6 if len(panels) > 1 else 3.8), layout="constrained")
     grid = figure.add_gridspec(2 if len(panels) > 1 else 1, columns, width_ratios=[1.35, *[1.0] * (columns - 1)])
@@ -53,9 +55,9 @@ def summary(result: Run | Log) -> Figure:
     axes = [figure.add_subplot(grid[i % 2, 1 + i // 2]) for i in range(len(panels))]
     for ax, panel in zip(axes, panels, strict=True):
         panel(ax)
-    if panels and not log:
+    if panels and not isinstance(result, Log):
         share_legend(figure, axes, run.network)
-    figure.suptitle(caption(run), fontsize=9)
+    figure.suptitle(caption(run) + last_part(result), fontsize=9)
     return figure
 
 

@@ -57,14 +57,14 @@ class Adjoint:
     lam : dict of str to array, (patterns, units), unit 1
         -dV/dx of each pattern, through all that x drives; of every population that is not clamped.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
-        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where l1 > 0 it is the
-        subgradient with sign(0) = 0.
+        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where a price has a kink at 0
+        it is the subgradient that is 0 there.
     grad_b : dict of str to array, (n,)
         Gradient of `loss`, by population.
     loss : float
         Mean over the patterns of V, weights of the losses included.
     penalty : float
-        R(w) = l1 Σ|w| + (l2/2) Σ w², over all projections.
+        R(w), as `penalty` says.
     """
 
     x: dict[str, Array]
@@ -150,13 +150,38 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
 
 
 def penalty(net: Network) -> float:
-    """R(w) = l1 Σ|w| + (l2/2) Σ w², over all projections."""
-    return float(
-        sum(
-            q.l1 * np.abs(synapses(net.weights[name])).sum() + q.l2 / 2 * np.square(synapses(net.weights[name])).sum()
-            for name, q in net.projections.items()
-        )
-    )
+    """R(w) = l1 Σ|w| + (l2/2) Σ w² + row_l1 Σ_i ||w_i.|| + column_l1 Σ_j ||w_.j||, over all projections."""
+    total = 0.0
+    for name, q in net.projections.items():
+        w = synapses(net.weights[name])
+        total += q.l1 * np.abs(w).sum() + q.l2 / 2 * np.square(w).sum()
+        total += q.row_l1 * _norms(net.weights[name], 0).sum() + q.column_l1 * _norms(net.weights[name], 1).sum()
+    return float(total)
+
+
+def kinked_slope(net: Network, projection: str) -> Array:
+    """Of l1, row_l1 and column_l1: the subgradient that is 0 at their kinks, laid out as `synapses` are."""
+    weights, q = net.weights[projection], net.projections[projection]
+    w = synapses(weights)
+    slope: Array = q.l1 * np.sign(w)
+    for price, side in ((q.row_l1, 0), (q.column_l1, 1)):
+        if price:
+            norms = _norms(weights, side)
+            inverse = np.divide(price, norms, out=np.zeros_like(norms), where=norms > 0)
+            slope = slope + w * (inverse[_ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side))
+    return slope
+
+
+def _norms(weights: Weights, side: int) -> Array:
+    """Euclidean norm of the synapses into each postsynaptic unit (0), out of each presynaptic one (1)."""
+    if isinstance(weights, np.ndarray):
+        return np.asarray(np.sqrt(np.square(weights).sum(axis=1 - side)))
+    return np.sqrt(np.bincount(_ends(weights)[side], np.square(weights.data), minlength=weights.shape[side]))
+
+
+def _ends(weights: Weights) -> tuple[Array, Array]:
+    """Postsynaptic and presynaptic unit of each synapse of a csr_array."""
+    return np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices
 
 
 def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0) -> Network:
@@ -361,7 +386,7 @@ def _backprop(
     grad_w = {}
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
-        gradient = q.l2 * w + q.l1 * np.sign(w) - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        gradient = q.l2 * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
         grad_w[name] = like(net.weights[name], gradient)
     return Adjoint(
         x=x,

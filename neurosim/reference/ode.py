@@ -137,7 +137,8 @@ def right_hand_side(
     Returns
     -------
     Rates
-        In 1/s. l1 is not in it: its subgradient jumps, so it is a proximal step of the simulation.
+        In 1/s. l1 and the group prices are not in it: their subgradients jump, so they are proximal steps of the
+        simulation.
 
     Raises
     ------
@@ -225,7 +226,7 @@ def solve_ivp(
     Raises
     ------
     ModelError
-        A time, `start` or `method` that is not allowed; l1 > 0 while plastic.
+        A time, `start` or `method` that is not allowed; l1, row_l1 or column_l1 > 0 while plastic.
     DataError
         X, Y or the state to start from do not fit the network.
     ConvergenceError
@@ -236,10 +237,13 @@ def solve_ivp(
     end = seconds(duration, "duration")
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    if plastic and (priced := [name for name, q in net.projections.items() if q.l1 > 0]):
+    priced = [(price, name) for name, q in net.projections.items() for price, value in q.prices.items() if value]
+    if plastic and (kinked := [(price, name) for price, name in priced if price != "l2"]):
+        price = kinked[0][0]
         raise ModelError(
-            f"l1 > 0 on {', '.join(priced)} while plastic: |w| has no derivative at 0, so there is no smooth "
-            "right-hand side; allowed: l1 = 0; try l2, or Simulation.train, which takes l1 as a proximal step"
+            f"{price} > 0 on {', '.join(name for p, name in kinked if p == price)} while plastic: it has no derivative "
+            f"at 0, so there is no smooth right-hand side; allowed: {price} = 0; try l2, or Simulation.train, which "
+            f"takes {price} as a proximal step"
         )
     clamped = patterns(net, X)
     encoded = targets(net, Y, n_patterns(clamped))

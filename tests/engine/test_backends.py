@@ -37,8 +37,8 @@ def graph(seed: int = 0) -> tuple[ns.Network, np.ndarray, np.ndarray]:
         ],
         [
             ns.Projection("input", "a", l2=0.1),
-            ns.Projection("a", "b", mask=rng.random((4, 5)) < 0.6, l1=0.01),
-            ns.Projection("b", "out", l1=0.01, l2=0.02),
+            ns.Projection("a", "b", mask=rng.random((4, 5)) < 0.6, l1=0.01, row_l1=0.02, column_l1=0.03),
+            ns.Projection("b", "out", l1=0.01, l2=0.02, row_l1=0.03, column_l1=0.02),
             ns.Projection("input", "out"),
         ],
         [ns.Loss("b", "0.5*(x - y)**2", 0.3), ns.Loss("out", "cross_entropy")],

@@ -31,7 +31,7 @@ def graph(seed: int, *, loss: str = "mse", l1: float = 0.0, thin_first: bool = F
             ns.Population("output", 3, "linear"),
         ],
         [
-            ns.Projection("input", "hidden1", mask=first, l1=l1, l2=0.1),
+            ns.Projection("input", "hidden1", mask=first, l1=l1, row_l1=l1, column_l1=l1, l2=0.1),
             ns.Projection("context", "hidden1"),
             ns.Projection("hidden1", "hidden2", mask=rng.random((4, 5)) < 0.6, l2=0.1),
             ns.Projection("hidden2", "output"),

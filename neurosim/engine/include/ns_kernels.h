@@ -3,6 +3,7 @@
 // compiler; more: OpenBLAS where it is linked, or loops where those are faster. Sparse: compressed rows.
 #ifndef NS_KERNELS_H
 #define NS_KERNELS_H
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -166,6 +167,47 @@ template <class T> inline void shrink(size_t n, T* NS_R w, T size) {
             const T left = std::fabs(w[p]) - size;
             w[p] = left > 0 ? std::copysign(left, w[p]) : T(0);
         }
+}
+
+// w_g *= max(1 - size/|w_g|, 0) of every group g: the proximal step of a group price. A postsynaptic neuron's group is
+// its row, a presynaptic one's its column.
+template <int M, int N, class T> inline void shrink_rows(T* NS_R w, T size) {
+    if (size != 0)
+        for (int i = 0; i < M; i++, w += N) {
+            T sum = 0;
+            for (int j = 0; j < N; j++) sum += w[j] * w[j];
+            const T norm = std::sqrt(sum), left = norm > size ? 1 - size / norm : T(0);
+            for (int j = 0; j < N; j++) w[j] *= left;
+        }
+}
+template <int M, int N, class T> inline void shrink_columns(T* NS_R w, T size) {
+    if (size == 0) return;
+    static T left[N];
+    std::fill(left, left + N, T(0));
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) left[j] += w[(size_t)i * N + j] * w[(size_t)i * N + j];
+    for (int j = 0; j < N; j++) left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) w[(size_t)i * N + j] *= left[j];
+}
+template <int M, int N, class T>
+inline void shrink_sparse_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R, T size) {
+    if (size != 0)
+        for (int i = 0; i < M; i++) {
+            T sum = 0;
+            for (int p = row[i]; p < row[i + 1]; p++) sum += w[p] * w[p];
+            const T norm = std::sqrt(sum), left = norm > size ? 1 - size / norm : T(0);
+            for (int p = row[i]; p < row[i + 1]; p++) w[p] *= left;
+        }
+}
+template <int M, int N, class T>
+inline void shrink_sparse_columns(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, T size) {
+    if (size == 0) return;
+    static T left[N];
+    std::fill(left, left + N, T(0));
+    for (int p = 0; p < row[M]; p++) left[col[p]] += w[p] * w[p];
+    for (int j = 0; j < N; j++) left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
+    for (int p = 0; p < row[M]; p++) w[p] *= left[col[p]];
 }
 
 // b = s b + h delta, summed over the batch

@@ -151,7 +151,7 @@
     if ({{array('plastic')}}[0]) {
         {{rates(q)}}
         ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
-        ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _size);
+        {{proximal(q, '_rate')}}
     } else
     {% endif %}
     { {{product('backward', q, array('delta_' + q.post), array('feedback_' + q.pre))}} }
@@ -167,7 +167,19 @@
 
 {% macro rates(q) %}
         const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0];
-        const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0], _size = _rate * {{array('l1_' + q.name)}}[0];
+        const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
+{% endmacro %}
+
+{# Prices with a kink at 0, weight by weight, then neuron by neuron: rows, then columns. #}
+{% macro proximal(q, rate) %}
+    ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
+    {% for side, price in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
+    {% if q.sparse %}
+    ns::shrink_sparse_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
+    {% else %}
+    ns::shrink_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
+    {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
@@ -186,12 +198,12 @@
         } else
         {% endif %}
         {% if q.exact == 'true' %}
-        if (_keep == 1 && _size == 0) {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
+        if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0] + {{array('column_l1_' + q.name)}}[0] == 0) {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
         else
         {% endif %}
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
-            ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _size);
+            {{proximal(q, '_rate')}}
             {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% if q.events %}{{held(q)}}.stale();{% endif %}
         }

@@ -56,6 +56,9 @@
         }
     }
     {% for q in projections %}
-    if (_learning) ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, _h / {{array('tau_w_' + q.name)}}[0] * {{array('l1_' + q.name)}}[0]);
+    if (_learning) {
+        const {{real}} _rate = _h / {{array('tau_w_' + q.name)}}[0];
+        {{_parts.proximal(q, '_rate')}}
+    }
     {% endfor %}
 {% endblock %}
