@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NeurosimError,
         StabilityWarning,
     )
+    from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.files import load, save
     from neurosim.flow import Flow
     from neurosim.interchange import from_nir, to_nir
@@ -43,6 +44,7 @@ _HOMES = {
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
     "neurosim.results": ("Log", "Run", "State"),
     "neurosim.files": ("load", "save"),
+    "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.errors": (
@@ -80,6 +82,8 @@ __all__ = [
     "Presentations",
     "Projection",
     "Run",
+    "SaddleClassifier",
+    "SaddleRegressor",
     "Simulation",
     "Simultaneous",
     "Spikes",

@@ -5,7 +5,7 @@ Knows no network and no engine. Start at `Simultaneous` and `Presentations`; `Le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,13 @@ class Lesson:
         if self.shuffle:
             rows = np.random.default_rng([self.seed, epoch]).permutation(self.count)
         return rows[: self.count // self.batch * self.batch]
+
+
+def one_report(schedule: Simultaneous | Presentations) -> Simultaneous | Presentations:
+    """As much of a schedule as lies between two rows of its log."""
+    if isinstance(schedule, Simultaneous):
+        return replace(schedule, duration=schedule.duration / schedule.reports, reports=1)
+    return replace(schedule, epochs=1) if isinstance(schedule, Presentations) else schedule
 
 
 def split(total: int, parts: int) -> list[int]:
