@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
-    from neurosim.schedules import Presentations, Simultaneous
+    from neurosim.schedules import LocalPropagation, Presentations, Simultaneous
     from neurosim.simulation import Simulation
     from neurosim.transport import Adaptive, Dense, Events, Spikes
 
@@ -38,7 +38,7 @@ _HOMES = {
     "neurosim.network": ("Loss", "Network", "Population", "Projection"),
     "neurosim.flow": ("Flow",),
     "neurosim.simulation": ("Simulation",),
-    "neurosim.schedules": ("Presentations", "Simultaneous"),
+    "neurosim.schedules": ("LocalPropagation", "Presentations", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
     "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
@@ -73,6 +73,7 @@ __all__ = [
     "Extension",
     "FileError",
     "Flow",
+    "LocalPropagation",
     "Log",
     "Loss",
     "ModelError",

@@ -165,7 +165,7 @@ def models() -> None:
     from neurosim import modelfile
 
     for name, path in modelfile.built_in().items():
-        typer.echo(f"{name:12}{modelfile.headline(path.read_text(encoding='utf-8'))}")
+        typer.echo(f"{name:18}{modelfile.headline(path.read_text(encoding='utf-8'))}")
 
 
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")

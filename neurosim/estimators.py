@@ -26,7 +26,8 @@ from neurosim.simulation import Simulation
 
 Array = np.ndarray
 DEFAULT_SCHEDULE = Simultaneous(duration=3.0, reports=10)  # 300 times tau_x, 3000 steps
-OF_PRESETS = ("rho", "theta", "tau_x", "tau_lam", "tau_w")
+TAU_W = 20e-3  # s, twice the default tau_x
+OF_PRESETS = ("rho", "theta", "rate", "ratio", "tau_x", "tau_lam", "tau_w")
 
 
 class _Saddle(BaseEstimator):  # type: ignore[misc]
@@ -44,14 +45,19 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         loss: str | None = None,
         gain: float = 1.0,
         constraint: str = "lin",
+        epsilon: float = 0.0,
+        free_output: bool = False,
         l1: float = 0.0,
         l2: float = 0.0,
+        activity_l1: float = 0.0,
         flow: Any = "augmented",
         rho: float | None = None,
         theta: float | None = None,
-        tau_x: Any = 10e-3,
+        rate: float | None = None,
+        ratio: float | None = None,
+        tau_x: Any = None,
         tau_lam: Any = None,
-        tau_w: Any = 20e-3,
+        tau_w: Any = None,
         schedule: Any = None,
         dt: Any = 1e-3,
         method: str = "euler",
@@ -68,11 +74,16 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self.loss = loss
         self.gain = gain
         self.constraint = constraint
+        self.epsilon = epsilon
+        self.free_output = free_output
         self.l1 = l1
         self.l2 = l2
+        self.activity_l1 = activity_l1
         self.flow = flow
         self.rho = rho
         self.theta = theta
+        self.rate = rate
+        self.ratio = ratio
         self.tau_x = tau_x
         self.tau_lam = tau_lam
         self.tau_w = tau_w
@@ -121,8 +132,11 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             gain=self.gain,
             seed=self._seed,
             constraint=self.constraint,
+            epsilon=self.epsilon,
+            free_output=self.free_output,
             l1=self.l1,
             l2=self.l2,
+            activity_l1=self.activity_l1,
         )
 
     def _learn(self, X: Array, targets: Array, schedule: Any, start: str) -> None:
@@ -155,6 +169,8 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         if not isinstance(self.flow, str):
             raise ModelError(f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'")
         given = {name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None}
+        if self.flow != "local_propagation":  # which has rates in its place
+            given.setdefault("tau_w", TAU_W)
         return Flow.from_preset(self.flow, **given)
 
     def _forward(self, X: Any) -> Array:
@@ -185,21 +201,22 @@ PARAMETERS = """
         {losses}
     gain : float
         Spread of the initial weights, times 1/sqrt(inputs of a unit).
-    constraint : str
-        G of every unit, see `Network.mlp`.
-    l1, l2 : float
-        Prices of the weights, see `Projection`.
+    constraint, epsilon, free_output
+        G and its tolerance, and whether the output is a constraint at all, as in `Network.mlp`.
+    l1, l2, activity_l1 : float
+        Prices of the weights and of the hidden units' outputs, as in `Network.mlp`.
     flow : Flow or str
-        A `Flow`, or a preset's name: then `rho`, `theta`, `tau_x`, `tau_lam` and `tau_w` are its arguments, and None
-        means the preset's own default. Deep nets need a larger `rho`, or "adjoint".
-    schedule : Simultaneous or Presentations, optional
+        A `Flow`, or a preset's name: then `rho`, `theta`, `rate`, `ratio`, `tau_x`, `tau_lam` and `tau_w` are its
+        arguments, and None means the preset's own default (of `tau_w` 20 ms). Deep nets need a larger `rho`.
+    schedule : Simultaneous, Presentations or LocalPropagation, optional
         Default: all three flows at once on all patterns, for 3 s. Where patterns are many, Presentations are faster.
     dt, method, backend, precision, threads
         As in `Simulation`.
     standardise : bool
         Bring inputs{targets} to mean 0 and spread 1 by the training patterns (of the first call of `partial_fit`).
     validation : float
-        Share of the patterns, in [0, 1), on which the log measures and which is not learnt.
+        Share of the patterns, in [0, 1), that is not learnt: the log measures on it, and `LocalPropagation` keeps the
+        weights that did best on it.
     random_state : int, RandomState or None
         Of weights, of what is held out, and of the order of presentations.
     verbose : bool

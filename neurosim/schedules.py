@@ -1,6 +1,7 @@
 """Schedules of learning, as a user states them and as steps.
 
-Knows no network and no engine. Start at `Simultaneous` and `Presentations`; `Lesson` is either in steps.
+Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
+`Lesson` is any of them in steps.
 """
 
 from __future__ import annotations
@@ -63,6 +64,41 @@ class Presentations:
             raise out_of_range("plastic_from", self.plastic_from, "0 to 1, a share of the presentation", "0.5")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocalPropagation:
+    """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of Adam on all three.
+
+    L is that of the paper, the *mean* loss over the patterns and the sums of everything else: a pattern's V is divided
+    by their number K while it lasts, so that lam at rest is -dV/dx / K. Adam moves a variable by about dt/tau
+    a step, see `Flow.local_propagation`.
+
+    Parameters
+    ----------
+    epochs : int
+        Steps; each sees all patterns.
+    reports : int
+        Rows of the log.
+    best : bool
+        Where validation patterns are given, the weights that stay are those of the first row whose accuracy on them
+        (loss, where they have no classes) is the best.
+
+    References
+    ----------
+    Marra, Tiezzi, Melacci, Betti, Maggini & Gori, IJCNN 2020, arXiv 2002.07720.
+    """
+
+    epochs: int = 5000
+    reports: int = 100
+    best: bool = True
+
+    def __post_init__(self) -> None:
+        whole("epochs", self.epochs, 1)
+        whole("reports", self.reports, 1)
+
+
+Schedule = Simultaneous | Presentations | LocalPropagation
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A schedule in steps: how long, how many patterns at once, and in which order."""
@@ -77,11 +113,13 @@ class Lesson:
     shuffle: bool = True
 
     @classmethod
-    def of(cls, schedule: Simultaneous | Presentations, dt: float, count: int, seed: int) -> Lesson:
+    def of(cls, schedule: Schedule, dt: float, count: int, seed: int) -> Lesson:
         """A schedule in steps of `dt`, for `count` patterns."""
         if isinstance(schedule, Simultaneous):
             total = max(round(schedule.duration / dt), 1)
             return cls(total, None, min(schedule.reports, total), count, seed)
+        if isinstance(schedule, LocalPropagation):
+            return cls(schedule.epochs, None, min(schedule.reports, schedule.epochs), count, seed)
         if schedule.batch > count:
             raise DataError(f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns")
         length = round(schedule.present / dt)
@@ -104,8 +142,10 @@ class Lesson:
         return rows[: self.count // self.batch * self.batch]
 
 
-def one_report(schedule: Simultaneous | Presentations) -> Simultaneous | Presentations:
+def one_report(schedule: Schedule) -> Schedule:
     """As much of a schedule as lies between two rows of its log."""
+    if isinstance(schedule, LocalPropagation):
+        return replace(schedule, epochs=max(schedule.epochs // schedule.reports, 1), reports=1)
     if isinstance(schedule, Simultaneous):
         return replace(schedule, duration=schedule.duration / schedule.reports, reports=1)
     return replace(schedule, epochs=1) if isinstance(schedule, Presentations) else schedule
