@@ -120,6 +120,12 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self._learn(X, targets, one_report(self._schedule()), start="forward")
         return self
 
+    def prepared(self, X: Any, y: Any) -> tuple[Network, Any]:
+        """What `fit` would learn from: the network as drawn, and X, held-out X, targets, held-out targets."""
+        X, targets = self._read(X, y, first=True)
+        self._begin(X, targets)
+        return self.network_, self._hold_out((X - self.mean_) / self.scale_, targets)
+
     def _begin(self, X: Array, targets: Array) -> None:
         """What the first patterns settle: how inputs are scaled, and the network."""
         random = check_random_state(self.random_state)

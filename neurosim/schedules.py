@@ -79,8 +79,8 @@ class LocalPropagation:
     reports : int
         Rows of the log.
     best : bool
-        Where validation patterns are given, the weights that stay are those of the first row whose accuracy on them
-        (loss, where they have no classes) is the best.
+        Where validation patterns are given, the weights that stay are those of the row with the highest accuracy on
+        them, among equals with the lowest loss.
 
     References
     ----------

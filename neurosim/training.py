@@ -82,12 +82,12 @@ class Best:
     """The weights of the row that did best on what is held out; nothing is kept unless that is wanted."""
 
     def __init__(self, net: Network, wanted: bool) -> None:
-        self.net, self.wanted, self.score, self.time = net, wanted, -np.inf, np.nan
+        self.net, self.wanted, self.score, self.time = net, wanted, (-np.inf, -np.inf), np.nan
         self.kept: Network | None = None
 
     def see(self, row: Mapping[str, float]) -> None:
         """A row of the log, with the network's weights as they are."""
-        score = row.get("validation_accuracy", -row.get("validation_loss", np.inf))
+        score = (row.get("validation_accuracy", 0.0), -row.get("validation_loss", np.inf))
         if self.wanted and score > self.score:
             self.score, self.time, self.kept = score, row["time"], self.net.copy()
 
