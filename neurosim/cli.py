@@ -170,6 +170,9 @@ def study(
     epochs: Annotated[int, typer.Option(min=0, help="0 for the models' own.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
     full: Annotated[bool, typer.Option("--full", help="The published grid: days, not hours.")] = False,
+    points: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="KEY=V,V", help="Values of one key of the grid; repeatable.")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="The table of what is there; trains nothing.")] = False,
 ) -> None:
     """Local Propagation's tables: folds and grid, beside the published figures and backpropagation.
@@ -180,7 +183,7 @@ def study(
 
     from neurosim import study as studies
 
-    grid = studies.PUBLISHED_GRID if full else studies.GRID
+    grid = studies.grid(studies.PUBLISHED_GRID if full else studies.GRID, points or [])
     wanted = studies.cells(models or list(studies.PUBLISHED), kinds.split(","), grid, range(folds), epochs)
     if not show:
         studies.run(wanted, _writable(folder), jobs)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim import modelfile, reference
 from neurosim.datasets import STANDARDISED
-from neurosim.errors import FileError, unknown
+from neurosim.errors import FileError, out_of_range, unknown
 from neurosim.files import replacing
 from neurosim.schedules import LocalPropagation
 
@@ -79,6 +79,26 @@ class Cell:
         """Where its result is kept, below the study's folder."""
         name = hashlib.sha256(json.dumps([self.point, self.epochs]).encode()).hexdigest()[:16]
         return Path(self.model.replace("/", "-"), self.kind, f"{name}-{self.fold}.json")
+
+
+def grid(base: Mapping[str, Sequence[float]], changes: Iterable[str]) -> dict[str, Sequence[float]]:
+    """A grid with the values of some keys as ``"rate=0.001,0.01"`` gives them.
+
+    Raises
+    ------
+    ModelError
+        An unknown key, or values that are no numbers.
+    """
+    changed = dict(base)
+    for text in changes:
+        key, _, values = text.partition("=")
+        if key not in PUBLISHED_GRID:
+            raise unknown("a key of the grid", key, tuple(PUBLISHED_GRID))
+        try:
+            changed[key] = [float(value) for value in values.split(",")]
+        except ValueError as error:
+            raise out_of_range(f"grid {key}", values, "numbers, separated by commas", "0.001,0.01") from error
+    return changed
 
 
 def cells(

@@ -81,6 +81,14 @@ def test_what_is_no_part_of_the_study() -> None:
         study.cells(["wine"], ["lin"], SMALL, [0])
 
 
+def test_the_grid_can_be_changed_key_by_key() -> None:
+    assert study.grid(SMALL, ["rate=0.1,0.2"]) == SMALL | {"rate": [0.1, 0.2]}
+    with pytest.raises(ns.ModelError, match=r"a key of the grid = 'rat'; .*did you mean 'rat[eo]"):
+        study.grid(SMALL, ["rat=1"])
+    with pytest.raises(ns.ModelError, match="grid rate = '1,x'; allowed: numbers, separated by commas"):
+        study.grid(SMALL, ["rate=1,x"])
+
+
 def test_a_grid_search_goes_through_folds_and_grid() -> None:
     """The same by scikit-learn's own means: the estimator holds out what its weights are chosen by."""
     X, y = load_wine(return_X_y=True)
