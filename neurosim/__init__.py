@@ -24,13 +24,14 @@ if TYPE_CHECKING:
         StabilityWarning,
         UnsettledWarning,
     )
+    from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.files import load, save
     from neurosim.flow import Flow
     from neurosim.interchange import from_nir, to_nir
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
     from neurosim.results import Log, Run, State
-    from neurosim.schedules import Growing, Presentations, Pruning, Simultaneous
+    from neurosim.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
     from neurosim.transport import Adaptive, Dense, Events, Spikes
 
@@ -41,12 +42,13 @@ _HOMES = {
     "neurosim.flow": ("Flow",),
     "neurosim.architecture": ("grow", "prune"),
     "neurosim.simulation": ("Simulation",),
-    "neurosim.schedules": ("Growing", "Presentations", "Pruning", "Simultaneous"),
+    "neurosim.schedules": ("Growing", "LocalPropagation", "Presentations", "Pruning", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
     "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
     "neurosim.results": ("Log", "Run", "State"),
     "neurosim.files": ("load", "save"),
+    "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
@@ -79,6 +81,7 @@ __all__ = [
     "Flow",
     "Growing",
     "Kkt",
+    "LocalPropagation",
     "Log",
     "Loss",
     "ModelError",
@@ -89,6 +92,8 @@ __all__ = [
     "Projection",
     "Pruning",
     "Run",
+    "SaddleClassifier",
+    "SaddleRegressor",
     "Simulation",
     "Simultaneous",
     "Spikes",

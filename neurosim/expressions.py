@@ -99,6 +99,7 @@ CONSTRAINTS = {  # kind: G and its slope; at a wall the slope is that outside, s
     "abs_eps": ("(abs(g) - epsilon)*int(abs(g) >= epsilon)", "sign(g)*int(abs(g) >= epsilon)"),
     "squared": ("g*g", "2.0*g"),
     "tube": (f"g - clip({_TENSION}, -epsilon, epsilon)", f"1.0*int(abs({_TENSION}) >= epsilon)"),
+    "none": ("0.0", "0.0"),  # x = sigma(a) at every moment: there is nothing to violate
 }
 
 LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive")

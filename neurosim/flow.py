@@ -150,6 +150,34 @@ class Flow:
         return cls(kappa=0.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
+    def local_propagation(
+        cls, rho: float = 0.01, rate: float = 1e-3, ratio: float = 10.0, *, step: Any = 1e-3, **times: Any
+    ) -> Flow:
+        """The flow of Local Propagation, for steps of Adam (`LocalPropagation`), which are by dt/tau.
+
+        Parameters
+        ----------
+        rho : float
+            Of the paper's rho G², which has no 1/2: the flow's own `rho` is twice that.
+        rate : float
+            Of the weights, a step: tau_w = step / rate.
+        ratio : float
+            Rate of outputs and multipliers in units of the weights': tau_x = tau_lam = tau_w / ratio.
+        step : time
+            The simulation's dt.
+
+        References
+        ----------
+        Marra, Tiezzi, Melacci, Betti, Maggini & Gori, IJCNN 2020, arXiv 2002.07720.
+        """
+        for name, value in (("rate", rate), ("ratio", ratio)):
+            if not gain(f"flow.{name}", value) > 0:
+                raise out_of_range(f"flow.{name}", value, "a finite number > 0")
+        tau_w = seconds(step, "flow.step") / rate
+        times = {"tau_w": tau_w, "tau_x": tau_w / ratio, "tau_lam": tau_w / ratio} | times
+        return cls(kappa=1.0, gamma=0.0, rho=2 * gain("flow.rho", rho), **times)
+
+    @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Flow:
         """A preset by name; whatever it derives (`tau_lam` from rho) is derived after the overrides.
 
@@ -158,7 +186,11 @@ class Flow:
         ModelError
             An unknown preset or key, with the nearest valid one.
         """
-        own = {"augmented": ("rho",), "rotated": ("theta", "rho")}
+        own = {
+            "augmented": ("rho",),
+            "rotated": ("theta", "rho"),
+            "local_propagation": ("rho", "rate", "ratio", "step"),
+        }
         if preset not in PRESETS:
             raise unknown("flow.preset", preset, PRESETS)
         names = tuple(f.name for f in fields(cls))
@@ -171,4 +203,4 @@ class Flow:
         return replace(flow, **rest) if rest else flow
 
 
-PRESETS = ("arrow_hurwicz", "augmented", "damped", "rotated", "adjoint")
+PRESETS = ("arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_propagation")

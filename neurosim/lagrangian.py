@@ -4,7 +4,7 @@ Above `network` and `flow`, below every backend: a network comes in, the right-h
 population, its messages or one projection go out as text in Brian2's notation; no Brian2 object.
 Start at `population`.
 
-    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² ) ] + R(w)
+    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ] + R(w)
 
     tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
     tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
@@ -46,10 +46,12 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
     ----------
     Betti, Gori & Marra 2018, arXiv 1808.06934; rho: Platt & Barr, NIPS 1987.
     """
-    activation = expressions.activation(net.populations[name].activation)
+    own = net.populations[name]
+    activation = expressions.activation(own.activation)
+    pull = [*(["dV_dx"] if name in net.losses else []), *(["activity_l1*sign(x)"] if own.activity_l1 else [])]
     lines = [
-        *_saddle(net.populations[name], _plus(x_term), _plus(lam_term)),
-        f"dL_dx = {'dV_dx + ' if name in net.losses else ''}mu - feedback : 1",
+        *(_free(pull) if own.free else _saddle(own, _plus(x_term), _plus(lam_term))),
+        f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
         f"dsigma = {activation.dsigma} : 1",
@@ -59,6 +61,7 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
     ]
     if name in net.losses:
         lines += _loss(net, name)
+    lines += ["activity_l1 : 1 (shared)"] if own.activity_l1 else []
     lines += [f"{gain} : 1 (shared)" for gain in GAINS]
     lines += [f"{time} : second (shared)" for time in TIMES]
     return "\n".join([*lines, *more.strip().splitlines()])
@@ -75,9 +78,11 @@ def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
     Its rho_lam is rho, or what makes an Euler step of a multiplier end at zero, not beyond it, where rho is smaller:
     with rho = 0 that is projected ascent.
     """
-    term = net.populations[name].term
+    own = net.populations[name]
+    term = own.term
     found = {gain: float(getattr(flow, gain)) for gain in GAINS} | {time: flow.time(time, name) for time in TIMES}
     found |= {"epsilon": term.epsilon} if term.reads_epsilon else {}
+    found |= {"activity_l1": own.activity_l1} if own.activity_l1 else {}
     return found | ({"rho_lam": rho_lam(flow, name, dt)} if term.kind == "tube" else {})
 
 
@@ -133,6 +138,15 @@ def _saddle(population: Population, x_term: str, lam_term: str) -> list[str]:
         f"dG = {term.slope} : 1",
         *(["epsilon : 1 (shared)"] if term.reads_epsilon else []),
         *(["rho_lam : 1 (shared)"] if term.kind == "tube" else []),
+    ]
+
+
+def _free(pull: list[str]) -> list[str]:
+    """Outputs that are no variables: x follows the net input, lam is what the loss pulls with, at every moment."""
+    return [
+        "x = sigma : 1 (constant over dt)",
+        f"lam = -({' + '.join(pull) or '0.0'}) : 1 (constant over dt)",
+        "mu = lam : 1",
     ]
 
 

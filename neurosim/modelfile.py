@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from neurosim.datasets import Data
     from neurosim.network import Network
     from neurosim.results import Log, Run
-    from neurosim.schedules import Growing, Presentations, Pruning, Simultaneous
+    from neurosim.schedules import Schedule
     from neurosim.simulation import Simulation
 
 MAX_BYTES = 1_000_000
@@ -70,6 +70,7 @@ class PopulationTable(_Table):
     constraint: str | None = None
     epsilon: float | None = None
     clamped: bool | None = None
+    activity_l1: float | None = None
 
 
 class ProjectionTable(_Table):
@@ -108,10 +109,12 @@ class NetworkTable(_Table):
     seed: int | None = None
     constraint: str | dict[str, str] | None = None
     epsilon: float | dict[str, float] | None = None
+    free_output: bool | None = None
     loss_epsilon: float | None = None
     l1: float | None = None
     l2: float | None = None
     group_l1: float | None = None
+    activity_l1: float | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None
@@ -172,6 +175,8 @@ class FlowTable(_Table):
     gamma: float | None = None
     rho: float | None = None
     theta: float | None = None
+    rate: float | None = None
+    ratio: float | None = None
     tau_x: Times = None
     tau_lam: Times = None
     tau_w: Times = None
@@ -181,10 +186,9 @@ class FlowTable(_Table):
         keys = self.given()
         if self.preset is not None:
             return Flow.from_preset(**keys)
-        if "theta" in keys:
-            raise ModelError(
-                "flow.theta belongs to preset = 'rotated'; allowed: preset = 'rotated', or kappa and gamma"
-            )
+        for key, preset in {"theta": "rotated", "rate": "local_propagation", "ratio": "local_propagation"}.items():
+            if key in keys:
+                raise ModelError(f"flow.{key} belongs to preset = {preset!r}; allowed: that preset, or kappa and gamma")
         return Flow(**keys)
 
 
@@ -267,7 +271,7 @@ class TrainTable(_Table):
 
     model_config = ConfigDict(title="train")
 
-    schedule: Literal["simultaneous", "presentations"]
+    schedule: Literal["simultaneous", "presentations", "local_propagation"]
     duration: Time = None
     reports: int | None = None
     batch: int | None = None
@@ -275,10 +279,11 @@ class TrainTable(_Table):
     plastic_from: float | None = None
     epochs: int | None = None
     shuffle: bool | None = None
+    best: bool | None = None
     pruning: PruningTable | None = None
     growing: GrowingTable | None = None
 
-    def build(self) -> Simultaneous | Presentations | Pruning | Growing:
+    def build(self) -> Any:
         """The schedule."""
         from neurosim.schedules import Growing, Pruning
 
@@ -290,21 +295,25 @@ class TrainTable(_Table):
             return Growing(schedule=self._plain(), **self.growing.given())
         return self._plain()
 
-    def _plain(self) -> Simultaneous | Presentations:
+    def _plain(self) -> Any:
         """The schedule of a network that stays as large as it is."""
-        from neurosim.schedules import Presentations, Simultaneous
+        from neurosim import schedules
 
         keys = {k: v for k, v in self.given().items() if k not in ("schedule", "pruning", "growing")}
-        own = ("duration", "reports") if self.schedule == "simultaneous" else PRESENTED
+        kind, own = OF_SCHEDULES[self.schedule]
         for key in keys:
             if key not in own:
                 raise unknown(f"a key of train ({self.schedule})", key, ("schedule", *own, "pruning", "growing"))
         if self.schedule == "simultaneous" and self.duration is None:
             raise ModelError("train.duration is missing; allowed: a time, e.g. '4 s'")
-        return Simultaneous(**keys) if self.schedule == "simultaneous" else Presentations(**keys)
+        return getattr(schedules, kind)(**keys)
 
 
-PRESENTED = ("batch", "present", "plastic_from", "epochs", "shuffle")
+OF_SCHEDULES = {
+    "simultaneous": ("Simultaneous", ("duration", "reports")),
+    "presentations": ("Presentations", ("batch", "present", "plastic_from", "epochs", "shuffle")),
+    "local_propagation": ("LocalPropagation", ("epochs", "reports", "best")),
+}
 
 
 def _inside(folder: str) -> str:
@@ -415,7 +424,7 @@ class ModelFile:
         keys = self.tables.simulation.given(*OF_SIMULATION)
         return Simulation(self.network() if net is None else net, self.flow(), **keys)
 
-    def schedule(self) -> Simultaneous | Presentations | Pruning | Growing | None:
+    def schedule(self) -> Schedule | None:
         """How the weights learn; None where the file has no ``[train]``."""
         return None if self.tables.train is None else self.tables.train.build()
 
@@ -514,10 +523,10 @@ def headline(text: str) -> str:
 
 
 def built_in() -> dict[str, Path]:
-    """Built-in model files by name."""
+    """Built-in model files by name; those of a folder with its name: "lp/wine-1"."""
     package = Path(__file__).parent
     folder = package / "models" if (package / "models").is_dir() else package.parent / "models"  # wheel, else checkout
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
 
 
 def find(source: str | Path) -> Path:
@@ -534,10 +543,9 @@ def find(source: str | Path) -> Path:
             return path
     except (OSError, ValueError) as error:  # too long, or a zero byte
         raise FileError(f"model {str(source)[:80]!r} is no path: {error}") from error
-    named = path.parent in (Path(), Path("models")) and path.suffix in ("", ".toml")
-    models = built_in()
-    if named and path.stem in models:
-        return models[path.stem]
+    name, models = path.as_posix().removeprefix("models/").removesuffix(".toml"), built_in()
+    if name in models:
+        return models[name]
     raise FileError(str(unknown("model", str(source), (*models, "the path of a .toml file"))))
 
 

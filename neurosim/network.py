@@ -44,11 +44,14 @@ class Population:
     activation : str
         tanh, sigmoid, relu, softplus, linear or a formula in `a`, e.g. ``"a/(1+abs(a))"``.
     constraint : str
-        G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), or a formula in `g` and `epsilon`.
+        G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), or a formula in `g` and `epsilon`; "none"
+        for outputs that are no variables of their own: x = sigma(a) and lam = -dV/dx at every moment.
     epsilon : float
         Half-width of the tolerance, of lin_eps, abs_eps, tube and formulas that read it.
     clamped : bool
         Outputs are data: no multiplier, no dynamics.
+    activity_l1 : float
+        Price alpha of alpha Σ|x|, a pattern, >= 0.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Population:
     constraint: str = "lin"
     clamped: bool = False
     epsilon: float = 0.0
+    activity_l1: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or _reserved(self.name):
@@ -73,6 +77,12 @@ class Population:
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
         expressions.activation(self.activation)
+        object.__setattr__(self, "activity_l1", _price(f"activity_l1 of {self.name}", self.activity_l1))
+
+    @property
+    def free(self) -> bool:
+        """No constraint: its outputs follow the net input at every moment."""
+        return self.constraint == "none" and not self.clamped
 
     @property
     def term(self) -> expressions.Constraint:
@@ -114,10 +124,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         for price in ("gain", *PRICES):
-            value = getattr(self, price)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
-                raise out_of_range(f"{price} of {self.name}", value, "a finite number >= 0")
-            object.__setattr__(self, price, float(value))
+            object.__setattr__(self, price, _price(f"{price} of {self.name}", getattr(self, price)))
 
     @property
     def name(self) -> str:
@@ -150,10 +157,8 @@ class Loss:
 
     def __post_init__(self) -> None:
         for key in ("weight", "epsilon"):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
-                name = "loss_epsilon" if key == "epsilon" else "loss weight"
-                raise out_of_range(f"{name} of {self.population}", value, "a finite number >= 0")
+            name = "loss_epsilon" if key == "epsilon" else "loss weight"
+            _price(f"{name} of {self.population}", getattr(self, key))
         self.term  # noqa: B018  refuses an unknown kind
 
     @property
@@ -220,10 +225,12 @@ class Network:
         seed: int = 0,
         constraint: str | Mapping[str, str] = "lin",
         epsilon: float | Mapping[str, float] = 0.0,
+        free_output: bool = False,
         loss_epsilon: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
         group_l1: float = 0.0,
+        activity_l1: float = 0.0,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -239,12 +246,16 @@ class Network:
             Of the hidden layers and the output, see `Population`; populations that a mapping leaves out have lin.
         epsilon : float or {population: float}
             Of the constraints; one number is for all that read it.
+        free_output : bool
+            The output is no constraint (its constraint is "none"), as in Local Propagation.
         loss_epsilon : float
             Tolerance of ``eps_insensitive``.
         l1, l2 : float
             Prices of the weights, see `Projection`.
         group_l1 : float
             Price of each hidden neuron: `row_l1` of what comes in, `column_l1` of what goes out.
+        activity_l1 : float
+            Price of the hidden layers' outputs, see `Population`.
 
         Examples
         --------
@@ -260,11 +271,14 @@ class Network:
         )
         if isinstance(constraint, Mapping) and not isinstance(epsilon, Mapping):
             widths = {n: epsilon if expressions.constraint(kinds[n]).reads_epsilon else 0.0 for n in names[1:]}
+        if free_output:
+            kinds["output"], widths["output"] = "none", 0.0
         populations = [Population("input", sizes[0], "linear", clamped=True)]
         populations += [
-            Population(n, size, activation if n != "output" else output, kinds[n], epsilon=widths[n])
-            for n, size in zip(names[1:], sizes[1:], strict=True)
+            Population(n, size, activation, kinds[n], epsilon=widths[n], activity_l1=activity_l1)
+            for n, size in zip(names[1:-1], sizes[1:-1], strict=True)
         ]
+        populations.append(Population("output", sizes[-1], output, kinds["output"], epsilon=widths["output"]))
         if group_l1 and len(names) == 2:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
         projections = [
@@ -353,7 +367,7 @@ class Network:
         for name, p in self.populations.items():
             graph.add_node(
                 name, size=p.size, activation=p.activation, constraint=p.constraint, clamped=p.clamped,
-                epsilon=p.epsilon, bias=self.biases.get(name), loss=self.losses.get(name),
+                epsilon=p.epsilon, activity_l1=p.activity_l1, bias=self.biases.get(name), loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
             graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.prices)
@@ -377,6 +391,7 @@ class Network:
                     data.get("constraint", "lin"),
                     data.get("clamped", graph.in_degree(name) == 0),
                     data.get("epsilon", 0.0),
+                    data.get("activity_l1", 0.0),
                 )
             )
             if data.get("loss") is not None:
@@ -397,7 +412,7 @@ class Network:
         return {
             "populations": [
                 {"name": p.name, "size": p.size, "activation": p.activation, "constraint": p.constraint,
-                 "epsilon": p.epsilon, "clamped": p.clamped}
+                 "epsilon": p.epsilon, "clamped": p.clamped, "activity_l1": p.activity_l1}
                 for p in self.populations.values()
             ],
             "projections": [
@@ -444,6 +459,11 @@ class Network:
             for end in (q.pre, q.post):
                 if end not in self.populations:
                     raise unknown(f"an end of {q.name}", end, self.populations)
+            if self.populations[q.pre].free:
+                raise ModelError(
+                    f"projection {q.name} starts at a population without constraint, whose outputs are no variables; "
+                    "allowed: constraint 'none' where no projection starts; try 'lin'"
+                )
             if self.populations[q.post].clamped:
                 raise ModelError(f"projection {q.name} ends at a clamped population, whose outputs are data")
         for name in self.losses:
@@ -529,6 +549,13 @@ def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str,
             raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
         named[getattr(item, key)] = item
     return named
+
+
+def _price(name: str, value: Any) -> float:
+    """A finite number that is not negative, or the error that says so."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
+        raise out_of_range(name, value, "a finite number >= 0")
+    return float(value)
 
 
 def _of_each(key: str, given: Any, names: Sequence[str], otherwise: Any) -> dict[str, Any]:

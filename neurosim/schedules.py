@@ -1,7 +1,7 @@
 """Schedules of learning, as a user states them and as steps.
 
-Knows no network and no engine. Start at `Simultaneous` and `Presentations`; `Lesson` is either in steps. `Pruning` and
-`Growing` are trainings by one of the two in which the network changes its size.
+Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`; `Lesson` is any of them
+in steps. `Pruning` and `Growing` are trainings by one of the first two in which the network changes its size.
 """
 
 from __future__ import annotations
@@ -179,6 +179,42 @@ class Growing:
             _number(name, getattr(self, name))
 
 
+@dataclass(frozen=True, kw_only=True)
+class LocalPropagation:
+    """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of Adam on all three.
+
+    L is that of the paper, the *mean* loss over the patterns and the sums of everything else: a pattern's V is divided
+    by their number K while it lasts, so that lam at rest is -dV/dx / K. Adam moves a variable by about dt/tau
+    a step, see `Flow.local_propagation`.
+
+    Parameters
+    ----------
+    epochs : int
+        Steps; each sees all patterns.
+    reports : int
+        Rows of the log.
+    best : bool
+        Where validation patterns are given, the weights that stay are those of the row with the highest accuracy on
+        them, among equals with the lowest loss.
+
+    References
+    ----------
+    Marra, Tiezzi, Melacci, Betti, Maggini & Gori, IJCNN 2020, arXiv 2002.07720.
+    """
+
+    epochs: int = 5000
+    reports: int = 100
+    best: bool = True
+
+    def __post_init__(self) -> None:
+        whole("epochs", self.epochs, 1)
+        whole("reports", self.reports, 1)
+
+
+Plain = Simultaneous | Presentations | LocalPropagation  # the network stays as large as it is
+Schedule = Plain | Pruning | Growing
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A schedule in steps: how long, how many patterns at once, and in which order."""
@@ -194,11 +230,13 @@ class Lesson:
     begin: int = 0
 
     @classmethod
-    def of(cls, schedule: Simultaneous | Presentations, dt: float, count: int, seed: int) -> Lesson:
+    def of(cls, schedule: Plain, dt: float, count: int, seed: int) -> Lesson:
         """A schedule in steps of `dt`, for `count` patterns."""
         if isinstance(schedule, Simultaneous):
             total = max(round(schedule.duration / dt), 1)
             return cls(total, None, min(schedule.reports, total), count, seed, begin=schedule.begin)
+        if isinstance(schedule, LocalPropagation):
+            return cls(schedule.epochs, None, min(schedule.reports, schedule.epochs), count, seed)
         if schedule.batch > count:
             raise DataError(f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns")
         length = round(schedule.present / dt)
@@ -221,6 +259,15 @@ class Lesson:
         if self.shuffle:
             rows = np.random.default_rng([self.seed, self.begin + epoch]).permutation(self.count)
         return rows[: self.count // self.batch * self.batch]
+
+
+def one_report(schedule: Schedule) -> Schedule:
+    """As much of a schedule as lies between two rows of its log."""
+    if isinstance(schedule, LocalPropagation):
+        return replace(schedule, epochs=max(schedule.epochs // schedule.reports, 1), reports=1)
+    if isinstance(schedule, Simultaneous):
+        return replace(schedule, duration=schedule.duration / schedule.reports, reports=1)
+    return replace(schedule, epochs=1) if isinstance(schedule, Presentations) else schedule
 
 
 def split(total: int, parts: int) -> list[int]:

@@ -377,6 +377,7 @@ class Session:
 
     def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:
         from neurosim.engine.plan import bias_group, projection_group
+        from neurosim.engine.text import DECAYS
 
         values: dict[Key, Any] = {
             ("run", "plastic"): int(plastic),
@@ -386,6 +387,7 @@ class Session:
             ("run", "tolerance"): self.stepping.tolerance or 0.0,
             ("run", "step_size"): min(self.setting.dt, self.dt),
             ("run", "residual"): np.inf,
+            **{("run", name): 1.0 for name in DECAYS},
         }
         flow = self.flow
         for n in self.net.neurons:

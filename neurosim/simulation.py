@@ -6,6 +6,7 @@ Start at `Simulation.relax` and `Simulation.train`.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import signal
@@ -26,10 +27,10 @@ from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
 from neurosim.results import Log, Run, State
-from neurosim.schedules import Growing, Lesson, Presentations, Pruning, Simultaneous, split, whole
+from neurosim.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split, whole
 from neurosim.session import Recording, Session, Setting, Stepping
 from neurosim.shaping import shape
-from neurosim.training import Held, bar, history_of, read_checkpoint, write_checkpoint
+from neurosim.training import Best, Held, bar, history_of, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -115,7 +116,7 @@ class Simulation:
             if value not in allowed:
                 raise unknown(name, value, allowed)
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
-        self.transports = transports.resolve(net, transport)
+        self.transports = _resolved(net, transport)
         if any(not isinstance(t, transports.Dense) for t in self.transports.values()) and method not in SPOKEN:
             raise ModelError(
                 f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
@@ -131,10 +132,9 @@ class Simulation:
                 raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
             if e.population not in net.populations:
                 raise unknown("population of an extension", e.population, net.populations)
-            if e.population in net.inputs and (e.x or e.lam):
-                raise ModelError(
-                    f"{e.population} is clamped: an extension can bring equations, but no term for x or lam"
-                )
+            if (e.population in net.inputs or net.populations[e.population].free) and (e.x or e.lam):
+                why = "is clamped" if e.population in net.inputs else "has no constraint"
+                raise ModelError(f"{e.population} {why}: an extension can bring equations, but no term for x or lam")
         for name in (p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t):
             if name not in net.neurons:
                 raise unknown("population of a time constant", name, net.neurons)
@@ -287,7 +287,7 @@ class Simulation:
         self,
         X: Any,
         Y: Any,
-        schedule: Simultaneous | Presentations | Pruning | Growing,
+        schedule: Schedule,
         *,
         validation: tuple[Any, Any] | None = None,
         record: str | Iterable[str] = (),
@@ -307,8 +307,8 @@ class Simulation:
         ----------
         X, Y, record, every, patterns, units, stream, start, progress
             As in `relax`; `start` and `patterns` are of the patterns simulated at once.
-        schedule : Simultaneous, Presentations, Pruning or Growing
-            With the latter two the network changes its size (see `shaping`); nothing can be recorded.
+        schedule : Simultaneous, Presentations, LocalPropagation, Pruning or Growing
+            With the last two the network changes its size (see `shaping`); nothing can be recorded.
         validation : (X, Y), optional
             Loss and accuracy on these go into the log.
         checkpoint : path, optional
@@ -327,27 +327,17 @@ class Simulation:
         ------
         DataError, ModelError, FileError, ConvergenceError, DivergenceError
         """
-        if not isinstance(schedule, Simultaneous | Presentations | Pruning | Growing):
-            raise ModelError(
-                f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), Pruning(...) or Growing(...)"
-            )
-        if not self.net.losses:
-            raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
+        asked = {
+            "record": record, "every": every, "patterns": patterns, "units": units, "stream": stream,
+            "checkpoint": checkpoint, "resume": resume,
+        }  # fmt: skip
+        self._check_schedule(schedule, [name for name, value in asked.items() if value not in (None, ())])
         if isinstance(schedule, Pruning | Growing):
-            asked = {
-                "record": record, "every": every, "patterns": patterns, "units": units, "stream": stream,
-                "checkpoint": checkpoint, "resume": resume,
-            }  # fmt: skip
-            if given := [name for name, value in asked.items() if value not in (None, ())]:
-                raise ModelError(
-                    f"{given[0]} does not go with {type(schedule).__name__}: the units are not the same from start to "
-                    "end; try it with relax(start=log.run), or with the schedule inside"
-                )
             return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
-        if stream is not None and (checkpoint is not None or resume is not None):
-            raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
+        descends = isinstance(schedule, LocalPropagation)
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, clamped, targets, validation)
+        best = Best(self.net, isinstance(schedule, LocalPropagation) and schedule.best and validation is not None)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         at_once = lesson.batch or count
         recording = self._recording(record, every, patterns, at_once, units, stream)
@@ -361,6 +351,7 @@ class Simulation:
             recording=recording,
             lesson=lesson,
             auxiliary=getattr(start, "auxiliary", None),
+            descends=descends,
         )
         rows: list[dict[str, float]] = []
         done = 0
@@ -379,6 +370,7 @@ class Simulation:
                 complete = session.run(length, lesson.begin + number)
                 session.read_weights()
                 rows.append(held.row(session))
+                best.see(rows[-1])
                 advance(length, held.say(rows[-1]))
                 if visit is not None:
                     visit(session.glance())
@@ -388,7 +380,8 @@ class Simulation:
                     )
                 if not complete:
                     break
-        return Log(history_of(rows), session.finish(interrupted=not complete))
+        run = session.finish(interrupted=not complete)
+        return Log(history_of(rows), replace(run, settings=run.settings | best.restore()))
 
     def stream(
         self,
@@ -565,14 +558,18 @@ class Simulation:
         lesson: Lesson | None = None,
         auxiliary: Mapping[str, Array] | None = None,
         stepping: Stepping | None = None,
+        descends: bool = False,
     ) -> Session:
         batch = lesson.batch if lesson else None
         self._choose(steps, batch or len(next(iter(start.x.values()))))
+        net, method = (
+            (_mean_loss(self.net, len(start.x[self.net.output])), "adam") if descends else (self.net, self.method)
+        )
         self._session = Session(
             Setting(
-                self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
+                net, self.flow, self.dt, method, self.backend, self.seed, self.extensions,
                 self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
-                self._described(),
+                self._described() | {"method": method},
             ),
             clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
             auxiliary=auxiliary, stepping=stepping,
@@ -587,6 +584,35 @@ class Simulation:
                 f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
             ],
         }  # fmt: skip
+
+    def _check_schedule(self, schedule: Any, asked: Sequence[str]) -> None:
+        """Refuse what cannot be learnt, and what of `train` does not go with such a schedule."""
+        if not isinstance(schedule, Schedule):
+            raise ModelError(
+                f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), LocalPropagation(...), "
+                "Pruning(...) or Growing(...)"
+            )
+        if not self.net.losses:
+            raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
+        if isinstance(schedule, Pruning | Growing) and asked:
+            raise ModelError(
+                f"{asked[0]} does not go with {type(schedule).__name__}: the units are not the same from start to "
+                "end; try it with relax(start=log.run), or with the schedule inside"
+            )
+        kept = "checkpoint" in asked or "resume" in asked
+        if "stream" in asked and kept:
+            raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
+        if isinstance(schedule, LocalPropagation):
+            self._check_descent(kept)
+
+    def _check_descent(self, checkpoint: bool) -> None:
+        """Refuse what has no meaning for steps of Adam."""
+        if checkpoint:
+            raise ModelError("LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one")
+        if self.method != "euler":
+            raise ModelError(f"method = {self.method!r}; allowed with LocalPropagation, which steps by Adam: 'euler'")
+        if self.extensions or any(not isinstance(t, transports.Dense) for t in self.transports.values()):
+            raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
 
     def _choose(self, steps: int, count: int) -> None:
         """The backend, where it is ours to choose."""
@@ -661,7 +687,7 @@ def _check_constraints(net: Network, flow: Flow, method: str) -> None:
     """Refuse what has no meaning with a constraint other than G = g."""
     for n in net.neurons:
         term = net.populations[n].term
-        if term.kind == "lin":
+        if term.kind in ("lin", "none"):
             continue
         if flow.kappa == 0:
             raise ModelError(
@@ -678,6 +704,24 @@ def _check_constraints(net: Network, flow: Flow, method: str) -> None:
                 f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a kink, where they would "
                 "shrink without end; allowed: fixed steps, or constraint='tube'"
             )
+
+
+def _resolved(net: Network, transport: Any) -> dict[str, transports.Transport]:
+    """The transport of every projection."""
+    found = transports.resolve(net, transport)
+    for name, rule in found.items():
+        if net.populations[net.projections[name].post].free and not isinstance(rule, transports.Dense):
+            raise ModelError(
+                f"events over {name}, whose target has no constraint; allowed: 'dense'; try constraint='lin'"
+            )
+    return found
+
+
+def _mean_loss(net: Network, count: int) -> Network:
+    """A network on the same weights whose losses are divided by the number of patterns."""
+    twin = copy.copy(net)
+    twin.losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
+    return twin
 
 
 def _noisy(extension: Extension) -> bool:

@@ -19,7 +19,7 @@ from neurosim import data, reference
 from neurosim.errors import ConvergenceError, DataError, FileError, StabilityWarning
 from neurosim.files import replacing
 from neurosim.network import Network
-from neurosim.reference.adjoint import net_input, sigma
+from neurosim.reference.adjoint import net_input, sigma, synapses
 from neurosim.session import Session
 
 Array = np.ndarray
@@ -64,8 +64,9 @@ class Held:
         state = session.state()
         cosines = [data.cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
         sent = {**X, **state.x}
-        g = [state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent)) for n in net.neurons]
-        rms = float(np.sqrt(np.mean(np.concatenate([np.ravel(v) for v in g]) ** 2)))
+        bound = [n for n in net.neurons if not net.populations[n].free]
+        g = [np.ravel(state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
+        rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
         found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
         return found
 
@@ -75,6 +76,30 @@ class Held:
         return f"loss {row.get('loss', float('nan')):.3g}" + (
             f", accuracy {accuracy:.1%}" if accuracy is not None else ""
         )
+
+
+class Best:
+    """The weights of the row that did best on what is held out; nothing is kept unless that is wanted."""
+
+    def __init__(self, net: Network, wanted: bool) -> None:
+        self.net, self.wanted, self.score, self.time = net, wanted, (-np.inf, -np.inf), np.nan
+        self.kept: Network | None = None
+
+    def see(self, row: Mapping[str, float]) -> None:
+        """A row of the log, with the network's weights as they are."""
+        score = (row.get("validation_accuracy", 0.0), -row.get("validation_loss", np.inf))
+        if self.wanted and score > self.score:
+            self.score, self.time, self.kept = score, row["time"], self.net.copy()
+
+    def restore(self) -> dict[str, float]:
+        """Put the best weights back; when they were the network's, for the settings of a run."""
+        if self.kept is None:
+            return {}
+        for name, w in self.net.weights.items():
+            synapses(w)[...] = synapses(self.kept.weights[name])
+        for name, b in self.net.biases.items():
+            b[...] = self.kept.biases[name]
+        return {"best_time": self.time}
 
 
 def history_of(rows: Sequence[Mapping[str, float]]) -> Any:

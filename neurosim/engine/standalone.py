@@ -24,8 +24,8 @@ from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, add_user_objects
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_activity, projection_group
-from neurosim.engine.tableaus import DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.text import LENGTH, Statement, Text, abstract_code, stepped, suffixed
+from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
+from neurosim.engine.text import DECAYS, LENGTH, Statement, Text, abstract_code, adam, descended, stepped, suffixed
 from neurosim.errors import FileError, ModelError
 from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
@@ -34,6 +34,7 @@ Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop
 REFOLD_EVERY = 10000  # steps after which weights that moved by their integrals are brought up to date
 CLOCK = ("t", "dt", "t_in_timesteps")
+OF_ADAM = ("force_w", "first_w", "second_w")
 
 
 class StandaloneEngine(Engine):
@@ -179,7 +180,7 @@ class Kernels(Group):  # type: ignore[misc]
         plan = self.plan
         self._refer_to_everything()
         self._enable_group_attributes()
-        common = self._structure(merged and plan.method not in STAGED) | {"array": self._array_name}
+        common = self._structure(merged and plan.method not in (*STAGED, "adam")) | {"array": self._array_name}
         if plan.presentation:
             self._kernel("present", "before_start", -20, Blocks(self), common)
         now = Blocks(self)
@@ -201,6 +202,9 @@ class Kernels(Group):  # type: ignore[misc]
             step.rates(stages=True)
             template = "adaptive" if plan.method == "adaptive" else "runge_kutta"
             own = self._states() | _coefficients(plan.method)
+        elif plan.method == "adam":
+            step.descents()
+            template, own = "adam", {"decays": dict(zip(DECAYS, ADAM, strict=False))}
         else:
             step.updates()
             template, own = "update", {}
@@ -228,12 +232,14 @@ class Kernels(Group):  # type: ignore[misc]
                 if variable not in CLOCK and not hasattr(found, "expr"):
                     self._refer(f"{variable}_{name}", group, variable)
         for synapses in groups.synapses.values():
-            for variable in ("w", "tau_w", *PRICES, "lazy", "row", "col"):
+            for variable in ("w", "tau_w", *PRICES, "lazy", "row", "col", *OF_ADAM):
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
         for name, biases in groups.biases.items():
             self._refer(f"b_{name}", biases, "w")
             self._refer(f"tau_w_{biases.name}", biases, "tau_w")
+            for variable in ("w", "l2", *OF_ADAM) if self.plan.method == "adam" else ():
+                self._refer(f"{variable}_{biases.name}", biases, variable)
         for variable in groups.counters.variables:
             if variable not in (*CLOCK, "N"):
                 self._refer(variable, groups.counters, variable)
@@ -269,7 +275,7 @@ class Kernels(Group):  # type: ignore[misc]
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
              "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.heard_by_biases(n)}_{n}",
-             "roof": any(o.adaptive for o in plan.outlets if o.population == n)}
+             "roof": any(o.adaptive for o in plan.outlets if o.population == n), "free": net.populations[n].free}
             for n in net.neurons
         ]  # fmt: skip
         sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]
@@ -370,7 +376,7 @@ class Blocks:
         for name in net.populations:
             text = self._text(name)
             leaks = lagrangian.leak(net, name) if name in net.neurons and method == "exponential_euler" else {}
-            later = ["lam"] if method == "semi_implicit" and name in net.neurons else []
+            later = ["lam"] if method == "semi_implicit" and "lam" in text.rates else []
             for part in self._split(name, text):
                 assigned, increments = stepped(text, [v for v in part if v not in later], leaks)
                 increments += moves_activity(self.plan, name) if "x" in part else ()
@@ -379,16 +385,31 @@ class Blocks:
                 self.add("early", name, text.with_helpers(text.early))
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
 
+    def descents(self) -> None:
+        """One step of Adam: of outputs and multipliers, then of weights and biases along what `force_w` holds."""
+        for name in self.plan.net.populations:
+            text = self._text(name)
+            self.add("update", name, in_place(*descended(text, list(text.rates))) if text.rates else [])
+        groups = self.kernels.groups
+        for group in (*groups.synapses.values(), *groups.biases.values()):
+            statements = in_place(*adam("w", "force_w - l2*w"))
+            self._block("weights", group, group.name, statements, group.variables["w"].size)
+
     def add(self, kind: str, population: str, statements: Sequence[Statement], optional: bool = False) -> None:
         """A block, if there is anything in it."""
         if not statements:
             return
         group = self.kernels.groups.populations[population]
-        name = f"{kind}_{population}_{len(self.code)}"
-        own = [v for v in group.variables if v not in CLOCK]
-        self.code[name] = abstract_code(suffixed(statements, own, population))
         size = self.plan.patterns * self.plan.net.populations[population].size
-        self.found.append({"kind": kind, "name": name, "population": population, "n": size, "optional": optional})
+        self._block(kind, group, population, statements, size, optional)
+
+    def _block(
+        self, kind: str, group: Group, owner: str, statements: Sequence[Statement], size: int, optional: bool = False
+    ) -> None:
+        name = f"{kind}_{owner}_{len(self.code)}"
+        own = [v for v in group.variables if v not in CLOCK]
+        self.code[name] = abstract_code(suffixed(statements, own, owner))
+        self.found.append({"kind": kind, "name": name, "population": owner, "n": size, "optional": optional})
 
     def _text(self, population: str, stages: bool = False) -> Text:
         text = self.plan.text(population)

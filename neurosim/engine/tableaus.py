@@ -1,4 +1,4 @@
-"""Coefficients of the explicit Runge-Kutta methods."""
+"""Coefficients of the explicit Runge-Kutta methods and of Adam."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ DORMAND_PRINCE = (
     (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0),
     (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
 )
+
+# Kingma & Ba 2015: memory of the gradient's mean and of its square's, and what keeps the quotient finite
+ADAM = (0.9, 0.999, 1e-8)
 
 # of the motion that is left (max |tau dz/dt|), what the error of one adaptive step may be; with 0.1 and 0.05 the steps
 # of some nets outgrow their stable length near rest, and the run hovers at ten times its tolerance

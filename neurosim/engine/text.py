@@ -13,10 +13,13 @@ from brian2 import Equations
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosim.engine.tableaus import ADAM
 from neurosim.errors import ModelError
 
 Statement = tuple[str, str]  # what is assigned, and the expression
 LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s: names of the engine's own
+MOMENTS = ("first", "second")  # running means of a force and of its square
+DECAYS = ("first_lacks", "second_lacks")  # what the running means still lack of 1, as they began at 0
 
 
 @dataclass(frozen=True)
@@ -147,3 +150,36 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> t
         noise = [f"({factor})*{xi}" for xi, factor in text.noise[v].items()]
         increments.append((v, " + ".join([f"{reach}*_rate_{v}", *noise])))
     return [*rates, *draws], increments
+
+
+def descended(text: Text, variables: Sequence[str]) -> tuple[list[Statement], list[Statement]]:
+    """One step of Adam of every variable along tau dz/dt: what is assigned first, and the increments."""
+    assigned = text.with_helpers([(f"_rate_{v}", text.rates[v]) for v in variables])
+    increments: list[Statement] = []
+    for v in variables:
+        before, after = adam(v, f"tau_{v}*_rate_{v}")
+        assigned += before
+        increments += after
+    return assigned, increments
+
+
+def adam(v: str, force: str) -> tuple[list[Statement], list[Statement]]:
+    """One step of Adam of the variable `v` along a force, by dt/tau_v.
+
+    References
+    ----------
+    Kingma & Ba, ICLR 2015.
+    """
+    beta_1, beta_2, floor = ADAM
+    assigned = [
+        (f"push_{v}", force),
+        (f"mean_{v}", f"{beta_1!r}*first_{v} + {1 - beta_1!r}*push_{v}"),
+        (f"square_{v}", f"{beta_2!r}*second_{v} + {1 - beta_2!r}*push_{v}*push_{v}"),
+    ]
+    unit = f"(mean_{v}/(1 - first_lacks))/(sqrt(square_{v}/(1 - second_lacks)) + {floor!r})"
+    increments = [
+        (v, f"{LENGTH}/tau_{v}*{unit}"),
+        (f"first_{v}", f"mean_{v} - first_{v}"),
+        (f"second_{v}", f"square_{v} - second_{v}"),
+    ]
+    return assigned, increments

@@ -5,12 +5,14 @@ proof. Start at `backprop` and `solve_ivp`.
 """
 
 from neurosim.reference.adjoint import Adjoint, backprop, forward, loss, sgd
+from neurosim.reference.descent import adam
 from neurosim.reference.ode import Rates, Trajectory, lagrangian, right_hand_side, solve_ivp
 
 __all__ = [
     "Adjoint",
     "Rates",
     "Trajectory",
+    "adam",
     "backprop",
     "forward",
     "lagrangian",

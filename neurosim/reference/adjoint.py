@@ -55,7 +55,8 @@ class Adjoint:
     x : dict of str to array, (patterns, units), unit 1
         Outputs of every population, clamped ones included.
     lam : dict of str to array, (patterns, units), unit 1
-        -dV/dx of each pattern, through all that x drives; of every population that is not clamped.
+        -dV/dx of each pattern, through all that x drives; of every population that is not clamped. Prices of outputs
+        count as part of V.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
         Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where a price has a kink at 0
         it is the subgradient that is 0 there.
@@ -64,7 +65,7 @@ class Adjoint:
     loss : float
         Mean over the patterns of V, weights of the losses included.
     penalty : float
-        R(w), as `penalty` says.
+        R(w), as `penalty` says, and the mean over the patterns of activity_l1 Σ|x|.
     """
 
     x: dict[str, Array]
@@ -283,6 +284,17 @@ def loss_slope(loss: Loss, x: Array, y: Array) -> Array:
     return np.asarray(loss.weight * slope)
 
 
+def own_slope(net: Network, population: str, x: Array, Y: Mapping[str, Array]) -> Array:
+    """d/dx of what is asked of a population's outputs themselves: its loss, and the price of its outputs."""
+    slope: Array = net.populations[population].activity_l1 * np.sign(x)
+    return slope + loss_slope(net.losses[population], x, Y[population]) if population in net.losses else slope
+
+
+def activity_price(net: Network, population: str, x: Array) -> Array:
+    """activity_l1 Σ|x| of each pattern, (patterns,)."""
+    return np.asarray(net.populations[population].activity_l1 * np.abs(x).sum(axis=1))
+
+
 def net_input(net: Network, population: str, x: Mapping[str, Array]) -> Array:
     """a = W x + b, (patterns, units): what the parents send forward, over all projections."""
     a = np.tile(net.biases[population], (n_patterns(x), 1))
@@ -371,14 +383,14 @@ def _backprop(
 ) -> Adjoint:
     x = _forward(net, components, clamped)
     slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
-    pull = {n: -loss_slope(v, x[n], Y[n]) for n, v in net.losses.items()}
+    pull = {n: -own_slope(net, n, x[n], Y) for n in net.neurons}
     lam: dict[str, Array] = {}
     delta = {n: np.zeros_like(x[n]) for n in net.neurons}  # children first; a cycle's own are still 0
     for names, cyclic in reversed(components):
         if names[0] in clamped:
             continue
         for n in names:
-            lam[n] = pull.get(n, 0.0) + received(net, n, delta)
+            lam[n] = pull[n] + received(net, n, delta)
         if cyclic:
             lam |= _Loop(net, names).adjoint(slopes, lam)
         for n in names:
@@ -394,7 +406,7 @@ def _backprop(
         grad_w=grad_w,
         grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
         loss=float(sum(loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items())),
-        penalty=penalty(net),
+        penalty=penalty(net) + float(sum(activity_price(net, n, x[n]).mean() for n in net.neurons)),
     )
 
 

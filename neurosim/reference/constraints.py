@@ -54,6 +54,8 @@ def constraint(
     G: Array | float
     slope: Array | float
     match population.constraint:
+        case "none":
+            G, slope = 0.0, 0.0
         case "lin":
             G, slope = g, 1.0
         case "lin_eps":
@@ -83,6 +85,8 @@ def price(population: Population, rho: float, g: Array, lam: Array) -> Array:
     """lam G + (rho/2) G² of every unit, straight from the definition; of a tube the least over its slack."""
     width = population.epsilon
     match population.constraint:
+        case "none":
+            return np.zeros_like(g)
         case "lin":
             G = g
         case "lin_eps":

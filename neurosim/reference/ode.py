@@ -22,14 +22,15 @@ from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network, Weights
 from neurosim.reference.adjoint import (
+    activity_price,
     dsigma,
     forward,
     hebbian,
     like,
-    loss_slope,
     loss_value,
     n_patterns,
     net_input,
+    own_slope,
     penalty,
     received,
     sigma,
@@ -152,7 +153,7 @@ def right_hand_side(
 
 
 def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any) -> float:
-    """L = Σ_k [V + Σ_i lam_i G(g_i) + (rho/2) G(g_i)² + R(w)], straight from its definition.
+    """L = Σ_k [V + Σ_i lam_i G(g_i) + (rho/2) G(g_i)² + alpha_i |x_i| + R(w)], straight from its definition.
 
     A tube's share is the least of lam (g - s) + (rho/2) (g - s)² over slacks |s| <= epsilon. Of L, -dL/dx and dL/dlam
     are the forces on x and lam. Weights see the mean over the patterns, so
@@ -170,14 +171,16 @@ def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[st
     """
     clamped = patterns(net, X)
     count = n_patterns(clamped)
-    outputs = {**clamped, **{n: x[n] for n in net.neurons}}
+    outputs = _outputs(net, clamped, x)
     total = count * penalty(net)
     for name, y in targets(net, Y, count).items():
         total += loss_value(net.losses[name], outputs[name], y).sum()
     for name in net.neurons:
         a = net.biases[name] + sum(outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name))
         g = outputs[name] - sigma(net.populations[name].activation, a)
-        total += price(net.populations[name], flow.rho, g, lam[name]).sum()
+        total += (
+            activity_price(net, name, outputs[name]).sum() + price(net.populations[name], flow.rho, g, lam[name]).sum()
+        )
     return float(total)
 
 
@@ -268,10 +271,12 @@ def solve_ivp(
             + (" or a larger tau_w" if plastic else "")
         )
     final, x, lam = layout.unpack(solution.y[:, -1].copy())
+    x, lam = _followed(final, clamped, encoded, x, lam)
     trajectory = Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev))
     if every is None:
         return trajectory
-    states = [layout.unpack(state)[1:] for state in solution.y.T[: len(times)]]
+    moments = [layout.unpack(state) for state in solution.y.T[: len(times)]]
+    states = [_followed(now, clamped, encoded, x, lam) for now, x, lam in moments]
     traces = [{n: np.stack([state[part][n] for state in states]) for n in net.neurons} for part in (0, 1)]
     return Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev), times, *traces)
 
@@ -288,7 +293,7 @@ def _rates(
     regime: Any = None,
 ) -> Rates:
     """`right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
-    outputs = {**clamped, **{n: x[n] for n in net.neurons}}
+    outputs = _outputs(net, clamped, x)
     judged = {} if regime is None else {**{n: v[:1] for n, v in clamped.items()}, **regime.x}
     G, slope_G, mu, delta = {}, {}, {}, {}
     for n in net.neurons:
@@ -297,12 +302,12 @@ def _rates(
         rho = max(flow.rho, flow.kappa * step / flow.time("tau_lam", n))
         G[n], slope_G[n] = constraint(population, outputs[n] - sigma(population.activation, a), lam[n], rho, base)
         mu[n] = (lam[n] + flow.rho * G[n]) * slope_G[n]
+        if population.free:
+            mu[n] = -own_slope(net, n, outputs[n], Y)
         delta[n] = dsigma(population.activation, a) * mu[n]
     dx, dlam = {}, {}
     for n in net.neurons:
-        slope = mu[n] - received(net, n, delta)  # dL/dx
-        if n in net.losses:
-            slope += loss_slope(net.losses[n], outputs[n], Y[n])
+        slope = own_slope(net, n, outputs[n], Y) + mu[n] - received(net, n, delta)  # dL/dx; 0 where there is no x
         dx[n] = (-flow.kappa * slope - flow.gamma * slope_G[n] * G[n]) / flow.time("tau_x", n)
         dlam[n] = (flow.kappa * G[n] - flow.gamma * slope_G[n] * slope) / flow.time("tau_lam", n)
     if not plastic:
@@ -314,6 +319,21 @@ def _rates(
         dw[name] = like(w, descent / flow.time("tau_w", q.post))
     db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
     return Rates(dx, dlam, dw, db)
+
+
+def _outputs(net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of all populations; those without constraint follow their net input."""
+    outputs = {**clamped, **{n: x[n] for n in net.neurons}}
+    for n in (n for n in net.neurons if net.populations[n].free):
+        outputs[n] = sigma(net.populations[n].activation, net_input(net, n, outputs))
+    return outputs
+
+
+def _followed(net: Network, clamped: Mapping[str, Array], Y: Mapping[str, Array], x: Any, lam: Any) -> tuple[Any, Any]:
+    """x and lam, with those of populations without constraint."""
+    free = [n for n in net.neurons if net.populations[n].free]
+    outputs = _outputs(net, clamped, x)
+    return {**x, **{n: outputs[n] for n in free}}, {**lam, **{n: -own_slope(net, n, outputs[n], Y) for n in free}}
 
 
 def _with(net: Network, weights: Mapping[str, Weights] | None, biases: Mapping[str, Array] | None) -> Network:

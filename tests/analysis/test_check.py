@@ -16,7 +16,8 @@ from neurosim.errors import ConvergenceError, StabilityWarning
 from neurosim.flow import Flow
 from neurosim.network import Loss, Network, Population, Projection
 from neurosim.reference import ode
-from neurosim.simulation import Presentations, Simulation, Simultaneous
+from neurosim.schedules import Presentations, Simultaneous
+from neurosim.simulation import Simulation
 from tests.problems import random_problem
 
 FLOWS = {

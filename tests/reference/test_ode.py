@@ -92,7 +92,7 @@ def test_a_planted_gain_is_seen(plant, monkeypatch):
     assert flow_error(*problems.random_problem([4, 3, 3, 2], 1), flow, 1) > 1e-5
 
 
-@pytest.mark.parametrize("plant", ["loss_slope", "received", "dsigma", "hebbian"])
+@pytest.mark.parametrize("plant", ["own_slope", "received", "dsigma", "hebbian"])
 def test_a_planted_sign_is_seen(plant, monkeypatch):
     right = getattr(ode_module, plant)
     monkeypatch.setattr(ode_module, plant, lambda *a: -right(*a))

@@ -251,7 +251,7 @@
 {# max |tau dz/dt| over outputs and multipliers. #}
 {% macro residual() %}
     double _residual = 0;
-    {% for p in populations %}
+    {% for p in populations if not p.free %}
     _residual = std::max(_residual, ns::largest({{array('rate_x_' + p.name)}}, {{p.n * K}}) * {{array('tau_x_' + p.name)}}[0]);
     _residual = std::max(_residual, ns::largest({{array('rate_lam_' + p.name)}}, {{p.n * K}}) * {{array('tau_lam_' + p.name)}}[0]);
     {% endfor %}

@@ -1,0 +1,124 @@
+"""scikit-learn's own checks of both estimators, and what they promise beyond."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris, make_regression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import neurosim as ns
+
+# as a user gets them, but for a shorter time: 200 steps are enough for what is checked
+QUICK: dict[str, Any] = {
+    "backend": "numpy", "schedule": ns.Simultaneous(duration=0.2, reports=1), "hidden": (8,), "random_state": 0
+}  # fmt: skip
+
+
+@parametrize_with_checks([ns.SaddleClassifier(**QUICK), ns.SaddleRegressor(**QUICK)])
+def test_scikit_learn_accepts_the_estimators(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_the_defaults_learn_iris() -> None:
+    X, Xt, y, yt = train_test_split(*load_iris(return_X_y=True), stratify=load_iris().target, random_state=0)
+    model = ns.SaddleClassifier(random_state=0).fit(X, y)
+    assert model.score(Xt, yt) > 0.94
+    shares = model.predict_proba(Xt)
+    assert_allclose(shares.sum(axis=1), 1)
+    assert_array_equal(model.classes_[shares.argmax(axis=1)], model.predict(Xt))
+    assert_allclose(np.diff(np.log(shares)), np.diff(model.decision_function(Xt)), atol=1e-9)
+
+
+def test_an_estimator_does_what_a_simulation_does() -> None:
+    """The same network, flow and schedule by hand, on standardised inputs."""
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(**QUICK, rho=2, tau_w=50e-3).fit(X, y)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    net = ns.Network.mlp([4, 8, 3], seed=seed)
+    ns.Simulation(net, ns.Flow.augmented(2, tau_w=50e-3), backend="numpy").train(Z, y, QUICK["schedule"])
+    assert_allclose(model.decision_function(X), ns.Simulation(net, ns.Flow.adjoint()).predict(Z), atol=1e-12)
+
+
+def test_a_grid_goes_through_flows_constraints_and_schedules() -> None:
+    X, y = load_iris(return_X_y=True)
+    grid = [
+        {"flow": ["augmented"], "rho": [1.0, 2.0]},
+        {"flow": [ns.Flow.adjoint(tau_w=50e-3)], "schedule": [ns.Presentations(batch=10, epochs=2)]},
+    ]
+    search = GridSearchCV(ns.SaddleClassifier(**QUICK), grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 3
+    assert search.best_score_ > 0.8
+    chosen = search.best_estimator_.log_.run.flow
+    assert chosen == (search.best_params_["flow"] if "schedule" in search.best_params_ else
+                      ns.Flow.augmented(search.best_params_["rho"], tau_w=20e-3))  # fmt: skip
+
+
+def test_partial_fit_goes_on_from_where_the_weights_are() -> None:
+    """An epoch at a time, each from the forward pass; classes may be missing from a part."""
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(**QUICK | {"schedule": ns.Presentations(batch=10, epochs=30)}, tau_w=0.1)
+    scores = []
+    for _ in range(5):
+        model.partial_fit(X[:100], y[:100], classes=[0, 1, 2]).partial_fit(X[50:], y[50:])
+        scores.append(model.score(X, y))
+    assert scores[-1] > max(0.8, scores[0])
+    assert model.log_.run.steps == 10 * 120  # one epoch of 10 batches, 120 ms each
+    with pytest.raises(ValueError, match=r"allowed: the classes \[0 1 2\]"):
+        model.partial_fit(X, y + 1)
+    with pytest.raises(ValueError, match="those of the first call"):
+        model.partial_fit(X, y, classes=[0, 1])
+
+
+def test_a_regressor_answers_in_the_targets_scale_with_several_outputs() -> None:
+    X, Y = make_regression(120, 5, n_informative=3, n_targets=2, random_state=0)
+    model = ns.SaddleRegressor(**QUICK | {"schedule": ns.Simultaneous(duration=1.5, reports=1)}).fit(X, 1000 + 50 * Y)
+    assert model.predict(X).shape == (120, 2)
+    assert model.score(X, 1000 + 50 * Y) > 0.9
+    assert model.predict(X).mean() == pytest.approx(1000 + 50 * Y.mean(), rel=0.05)
+    with pytest.raises(ValueError, match="y has 1 outputs; allowed: 2"):
+        model.partial_fit(X, Y[:, 0])
+
+
+def test_validation_patterns_are_held_out_and_measured() -> None:
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(**QUICK, validation=0.2).fit(X, y)
+    assert len(model.log_.run.x["output"]) == 120
+    assert 0 <= float(model.log_.history.validation_accuracy[-1]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"flow": "augmentd"}, "flow.preset = 'augmentd'; .* did you mean 'augmented'"),
+        ({"flow": 3}, "flow = 3; allowed: a Flow, or a preset's name"),
+        ({"flow": "damped", "rho": -2}, "flow.rho"),
+        ({"flow": "adjoint", "theta": 0.3}, r"a key of flow \(adjoint\) = 'theta'"),
+        ({"hidden": "32"}, "hidden = '32'; allowed: units of each hidden layer"),
+        ({"activation": "tanhh"}, "did you mean 'tanh'"),
+        ({"validation": 1.5}, r"validation = 1.5; allowed: a share in \[0, 1\)"),
+        ({"schedule": 4}, "schedule = 4; allowed"),
+        ({"schedule": ns.Presentations(batch=500)}, "n_samples = 150; allowed: at least schedule.batch = 500"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_fit(given: dict[str, Any], message: str) -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        ns.SaddleClassifier(**QUICK | given).fit(X, y)
+
+
+def test_probabilities_are_of_cross_entropy_alone() -> None:
+    assert not hasattr(ns.SaddleClassifier(loss="squared_hinge"), "predict_proba")
+
+
+def test_importing_neurosim_imports_no_scikit_learn() -> None:
+    code = "import sys, neurosim as ns; print([m for m in ('sklearn', 'brian2', 'scipy') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
