@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -45,6 +46,7 @@ _HOMES = {
     "neurosim.files": ("load", "save"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
+    "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
     "neurosim.errors": (
         "BackendError",
         "ConvergenceError",
@@ -83,15 +85,18 @@ __all__ = [
     "Simulation",
     "Simultaneous",
     "Spikes",
+    "Stability",
     "StabilityWarning",
     "State",
     "SynapticOperations",
     "alignment",
+    "critical_rho",
     "from_nir",
     "load",
     "plot",
     "reference",
     "save",
+    "stability",
     "streams",
     "synaptic_operations",
     "to_nir",
