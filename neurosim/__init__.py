@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.analysis.continuation import Bifurcation, Branch, continuation
+    from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
     from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
@@ -46,6 +48,8 @@ _HOMES = {
     "neurosim.files": ("load", "save"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
+    "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
+    "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
     "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
     "neurosim.errors": (
         "BackendError",
@@ -65,7 +69,10 @@ __all__ = [
     "Adaptive",
     "Alignment",
     "BackendError",
+    "Bifurcation",
+    "Branch",
     "ConvergenceError",
+    "Cycle",
     "DataError",
     "Dense",
     "DivergenceError",
@@ -90,8 +97,11 @@ __all__ = [
     "State",
     "SynapticOperations",
     "alignment",
+    "attractors",
+    "continuation",
     "critical_rho",
     "from_nir",
+    "limit_cycle",
     "load",
     "plot",
     "reference",

@@ -23,15 +23,15 @@ from neurosim.linearised import Derivative, Linearised, built
 Array = np.ndarray
 
 SEARCHES = 6  # for the mode that limits the step, each with the step that the last one found
-SAME = 1e-6  # two modes closer than this, relative to the fastest, are one
+SAME = 1e-4  # two modes closer than this, relative to the fastest, are one
 ROUNDING = 1e-7  # real parts and couplings below this, relative to the fastest mode, are not seen
 
 # what ARPACK is asked for: modes of largest modulus; of an inverse, so nearest 0; of largest real part
 LIMITING = MappingProxyType({"which": "LM", "k": 6, "ncv": 40, "tol": 1e-3, "maxiter": 20})
-NEAREST = MappingProxyType({"which": "LM", "k": 20, "ncv": 80})
+PRECISE = MappingProxyType({"which": "LM", "k": 2, "ncv": 30, "tol": 1e-5, "maxiter": 20})
+NEAREST = MappingProxyType({"which": "LM", "k": 20, "ncv": 80, "tol": 1e-5, "maxiter": 20})
 RIGHTMOST = MappingProxyType({"which": "LR", "k": 6, "ncv": 80, "tol": 1e-6, "maxiter": 200})
 FARTHEST = MappingProxyType({"which": "LM", "k": 6, "ncv": 60, "tol": 1e-6, "maxiter": 100})
-PRECISE = MappingProxyType({"tol": 1e-8, "maxiter": 100})
 
 # R(z) of one step, z = h s, by powers of z; a mode holds where |R| <= 1
 AMPLIFICATION = MappingProxyType(
@@ -198,7 +198,7 @@ def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
     if np.abs(first - slope * start).max() <= ROUNDING * abs(slope) * np.abs(start).max():
         return Modes(np.array([slope + 0j]), _share(linear, states, np.ones((states.size, 1))), complete=False)
 
-    effort = {**LIMITING, **PRECISE} if rightmost else LIMITING
+    effort = PRECISE if rightmost else LIMITING
     found = [_eigenpairs(lambda v: derivative(v[None])[0], start, effort)]
     step = np.inf
     for _ in range(SEARCHES):
@@ -210,7 +210,7 @@ def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
         growths, vectors = _eigenpairs(partial(_stepped, derivative, step), start, effort)
         found.append(((growths - 1) / step, vectors))
     if rightmost and linear.invertible and states.size == linear.size:
-        slow, vectors = _eigenpairs(lambda v: linear.solve(v[None])[0], start, {**NEAREST, **PRECISE})
+        slow, vectors = _eigenpairs(lambda v: linear.solve(v[None])[0], start, NEAREST)
         found.append((1 / slow, vectors))
     elif rightmost:
         found.append(_eigenpairs(lambda v: derivative(v[None])[0], start, RIGHTMOST))
