@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
+    from neurosim.analysis.continuation import Bifurcation, Branch, continuation
+    from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
+    from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
     from neurosim.architecture import grow, prune
     from neurosim.engine.plan import Extension
@@ -52,6 +55,9 @@ _HOMES = {
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
+    "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
+    "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
+    "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
     "neurosim.errors": (
         "BackendError",
         "ConvergenceError",
@@ -71,7 +77,10 @@ __all__ = [
     "Adaptive",
     "Alignment",
     "BackendError",
+    "Bifurcation",
+    "Branch",
     "ConvergenceError",
+    "Cycle",
     "DataError",
     "Dense",
     "DivergenceError",
@@ -97,6 +106,7 @@ __all__ = [
     "Simulation",
     "Simultaneous",
     "Spikes",
+    "Stability",
     "StabilityWarning",
     "State",
     "Support",
@@ -105,14 +115,19 @@ __all__ = [
     "UnsettledWarning",
     "alignment",
     "at_rest",
+    "attractors",
+    "continuation",
+    "critical_rho",
     "from_nir",
     "grow",
     "kkt",
+    "limit_cycle",
     "load",
     "plot",
     "prune",
     "reference",
     "save",
+    "stability",
     "streams",
     "support_neurons",
     "synaptic_operations",

@@ -406,10 +406,12 @@ def numpy_function(text: str, names: tuple[str, ...]) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=256)
-def numpy_derivative(text: str, names: tuple[str, ...], variable: str) -> Callable[..., Any]:
-    """The derivative of a user's formula as a NumPy function of `names`."""
+def numpy_derivative(text: str, names: tuple[str, ...], variable: str, order: int = 1) -> Callable[..., Any]:
+    """The derivative of a user's formula, or one of higher order, as a NumPy function of `names`."""
     import sympy
 
-    slope = derivative(parse(text, names), variable)
+    slope = parse(text, names)
+    for _ in range(order):
+        slope = derivative(slope, variable)
     function: Callable[..., Any] = sympy.lambdify([sympy.Symbol(n, real=True) for n in names], slope, "numpy")
     return function

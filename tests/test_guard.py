@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim import guard
 from neurosim.data import patterns, targets
 from neurosim.errors import DivergenceError
 from neurosim.flow import Flow
@@ -184,7 +183,7 @@ def test_the_search_finds_what_the_whole_jacobian_shows(flow, monkeypatch):
     net, X, Y = problems.random_problem([20, 40, 20, 5], 3, patterns=2)
     ref = backprop(net, X, Y)
     whole = stable_step(net, flow, ref.x, ref.lam, X, Y)
-    monkeypatch.setattr(guard, "DENSE", 15)
+    monkeypatch.setattr("neurosim.guard.DENSE", 15)
     searched = stable_step(net, flow, ref.x, ref.lam, X, Y)
     assert searched.growing == whole.growing
     assert searched.step == pytest.approx(whole.step, rel=1e-2)
@@ -200,7 +199,7 @@ def test_the_search_survives_arpack_giving_up(monkeypatch):
     net, X, Y = problems.random_problem([20, 40, 20, 5], 3, patterns=1)
     ref, flow = backprop(net, X, Y), Flow.augmented(4.0)
     whole = stable_step(net, flow, ref.x, ref.lam, X, Y)
-    monkeypatch.setattr(guard, "DENSE", 15)
+    monkeypatch.setattr("neurosim.guard.DENSE", 15)
     monkeypatch.setattr(linalg, "eigs", gives_up)
     assert stable_step(net, flow, ref.x, ref.lam, X, Y).step == pytest.approx(whole.step, rel=0.05)
 

@@ -132,7 +132,7 @@ def right_hand_side(
     step : float
         Of explicit Euler, s. Where rho < kappa step/tau_lam a tube's multiplier then moves by the rate that takes such
         a step to zero, not beyond; with 0 and rho = 0 it is on the way to zero at full speed until it is there.
-    regime : state with .x and .lam of (1, units), optional
+    regime : state with .x and .lam of (1, units) or (patterns, units), optional
         Where it is judged on which side of each kink of G the state is; by default at the state itself.
 
     Returns
@@ -294,7 +294,8 @@ def _rates(
 ) -> Rates:
     """`right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
     outputs = _outputs(net, clamped, x)
-    judged = {} if regime is None else {**{n: v[:1] for n, v in clamped.items()}, **regime.x}
+    rows = 0 if regime is None else len(next(iter(regime.x.values())))
+    judged = {**{n: v[:rows] for n, v in clamped.items()}, **(regime.x if rows else {})}
     G, slope_G, mu, delta = {}, {}, {}, {}
     for n in net.neurons:
         population, a = net.populations[n], net_input(net, n, outputs)
