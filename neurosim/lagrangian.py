@@ -21,9 +21,12 @@ from neurosim.network import Network, Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
 TIMES = ("tau_x", "tau_lam")
+OWN = (*GAINS, *TIMES, "rho_lam")  # what can be each unit's own
 
 
-def population(net: Network, name: str, x_term: str = "", lam_term: str = "", more: str = "") -> str:
+def population(
+    net: Network, name: str, x_term: str = "", lam_term: str = "", more: str = "", own_gains: bool = False
+) -> str:
     """The ODEs of a population's neurons and multiplier units, with everything that they read.
 
     Parameters
@@ -35,6 +38,8 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
         Terms of a user's own, in 1/s, added to dx/dt and dlam/dt.
     more : str
         Equations of a user's own.
+    own_gains : bool
+        Every unit has gains and time constants of its own, in place of one for all.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
     activation = expressions.activation(own.activation)
     pull = [*(["dV_dx"] if name in net.losses else []), *(["activity_l1*sign(x)"] if own.activity_l1 else [])]
     lines = [
-        *(_free(pull) if own.free else _saddle(own, _plus(x_term), _plus(lam_term))),
+        *(_free(pull) if own.free else _saddle(own, _plus(x_term), _plus(lam_term), _shared(own_gains))),
         f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
@@ -62,8 +67,8 @@ def population(net: Network, name: str, x_term: str = "", lam_term: str = "", mo
     if name in net.losses:
         lines += _loss(net, name)
     lines += ["activity_l1 : 1 (shared)"] if own.activity_l1 else []
-    lines += [f"{gain} : 1 (shared)" for gain in GAINS]
-    lines += [f"{time} : second (shared)" for time in TIMES]
+    lines += [f"{gain} : 1{_shared(own_gains)}" for gain in GAINS]
+    lines += [f"{time} : second{_shared(own_gains)}" for time in TIMES]
     return "\n".join([*lines, *more.strip().splitlines()])
 
 
@@ -121,7 +126,7 @@ def bias() -> str:
     return "db/dt = plastic*mean(delta)/tau_w : 1"
 
 
-def _saddle(population: Population, x_term: str, lam_term: str) -> list[str]:
+def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> list[str]:
     """The two ODEs and the constraint function in them."""
     term = population.term
     if term.kind == "lin":
@@ -137,7 +142,7 @@ def _saddle(population: Population, x_term: str, lam_term: str) -> list[str]:
         f"G = {term.value} : 1",
         f"dG = {term.slope} : 1",
         *(["epsilon : 1 (shared)"] if term.reads_epsilon else []),
-        *(["rho_lam : 1 (shared)"] if term.kind == "tube" else []),
+        *([f"rho_lam : 1{shared}"] if term.kind == "tube" else []),
     ]
 
 
@@ -155,6 +160,10 @@ def _loss(net: Network, name: str) -> list[str]:
     scale = "" if loss.weight == 1 else f"{float(loss.weight)!r}*"
     lines = [f"dV_dx = {scale}({loss.term.slope}) : 1", "y : 1"]
     return [*lines, "log_partition : 1"] if loss.term.partition else lines
+
+
+def _shared(own_gains: bool) -> str:
+    return "" if own_gains else " (shared)"
 
 
 def _plus(term: str) -> str:

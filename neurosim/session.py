@@ -376,7 +376,6 @@ class Session:
         )
 
     def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:
-        from neurosim.engine.plan import bias_group, projection_group
         from neurosim.engine.text import DECAYS
 
         values: dict[Key, Any] = {
@@ -389,23 +388,10 @@ class Session:
             ("run", "residual"): np.inf,
             **{("run", name): 1.0 for name in DECAYS},
         }
-        flow = self.flow
-        for n in self.net.neurons:
-            step = 0.0 if self.plan.method in STAGED else self.dt
-            values |= {(n, v): value for v, value in lagrangian.shared(self.net, flow, n, step).items()}
-            values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): self.net.biases[n]}
-        for name, q in self.net.projections.items():
-            group, w = projection_group(name), self.net.weights[name]
-            values |= {(group, "tau_w"): flow.time("tau_w", q.post)}
-            values |= {(group, price): value for price, value in q.prices.items()}
-            if isinstance(w, np.ndarray):
-                values[group, "w"] = w
-            elif w.nnz:
-                values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
-            else:
-                values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
+        step = 0.0 if self.plan.method in STAGED else self.dt
+        values |= parameters(self.net, self.flow, step)
         for o in self.plan.outlets:
-            values |= {(o.population, k): v for k, v in o.constants(flow, self.setting.dt).items()}
+            values |= {(o.population, k): v for k, v in o.constants(self.flow, self.setting.dt).items()}
         for e in self.setting.extensions:
             values |= {(e.population, k): v for k, v in self._parameters(e).items()}
         return values
@@ -507,3 +493,30 @@ class Session:
                 known = sorted({v for n in self.net.neurons for v in plan.variables(n)})
                 raise unknown("record", variable, [*known, "w", "w:pre->post"])
         return variables, weights
+
+
+def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
+    """Gains, time constants, weights and biases, by the engine's (group, variable).
+
+    Parameters
+    ----------
+    step : s
+        Of which a tube knows; 0 where messages are sent anew within a step.
+    """
+    from neurosim.engine.plan import bias_group, projection_group
+
+    values: dict[Key, Any] = {}
+    for n in net.neurons:
+        values |= {(n, v): value for v, value in lagrangian.shared(net, flow, n, step).items()}
+        values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): net.biases[n]}
+    for name, q in net.projections.items():
+        group, w = projection_group(name), net.weights[name]
+        values |= {(group, "tau_w"): flow.time("tau_w", q.post)}
+        values |= {(group, price): value for price, value in q.prices.items()}
+        if isinstance(w, np.ndarray):
+            values[group, "w"] = w
+        elif w.nnz:
+            values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
+        else:
+            values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
+    return values

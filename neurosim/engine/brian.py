@@ -287,7 +287,7 @@ def _units(directory: Path, device: Device) -> dict[str, str]:
     steps = "".join(f"#include <{h}>\n" for h in headers.split())
     steps += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
     steps += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    own = ("brianlib/stdint_compat.h", "ns_kernels.h", "ns_events.h", "ns_present.h", "ns_record.h")
+    own = ("brianlib/stdint_compat.h", "ns_kernels.h", "ns_events.h", "ns_points.h", "ns_present.h", "ns_record.h")
     steps += "".join(f'#include "{h}"\n' for h in own)
     steps += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
     for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):

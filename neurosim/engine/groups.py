@@ -68,8 +68,9 @@ class Counters(Group):  # type: ignore[misc]
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
+    OF_POINTS = ("ended_at", "ending")  # step; SETTLED, or the number of the population that left its bound
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, points: int = 0) -> None:
         super().__init__(name="run", clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", 1)
@@ -81,6 +82,10 @@ class Counters(Group):  # type: ignore[misc]
             self.variables.add_array(name, size=1, scalar=True, dtype=np.float64)
         for name in (LENGTH, *DECAYS):  # dt, and what moments still lack, in the precision of the state
             self.variables.add_array(name, size=1, scalar=True)
+        if points:
+            for name in self.OF_POINTS:
+                self.variables.add_array(name, size=points, dtype=np.int64)
+            self.variables.add_array("residuals", size=points, dtype=np.float64)
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
@@ -103,18 +108,18 @@ class Groups:
         self.plan, self.codeobj_class = plan, codeobj_class
         net = plan.net
         self.clock = clock
-        self.counters = Counters(clock)
+        self.counters = Counters(clock, plan.points)
         self.populations = {n: self._population(n) for n in net.populations}
         self.synapses: dict[str, Synapses] = {}
         for name, q in net.projections.items():
             w = net.weights[name]
             sparse = not isinstance(w, np.ndarray)
-            size = max(w.nnz, 1) if sparse else w.size
+            size = (max(w.nnz, 1) if sparse else w.size) * plan.weight_sets
             rows = net.populations[q.post].size if sparse else 0
             self.synapses[name] = Synapses(projection_group(name), size, clock, rows, plan.method == "adam")
+        sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
         self.biases = {
-            n: Synapses(bias_group(n), net.populations[n].size, clock, moments=plan.method == "adam")
-            for n in net.neurons
+            n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam") for n, size in sizes.items()
         }
         self.objects: list[BrianObject] = [
             self.counters, *self.populations.values(), *self.synapses.values(), *self.biases.values()

@@ -86,6 +86,11 @@ class Plan:
         By projection; those that are not named are dense.
     learns : bool
         Whether weights may move.
+    points : int
+        Parameter points that are simulated side by side, each with its share of `patterns`: gains and time constants
+        are each unit's own, and so is each point's end. 0: one simulation.
+    weight_sets : int
+        Matrices a projection holds, the first for the first share of `patterns`, and so on.
     """
 
     net: Network
@@ -100,6 +105,8 @@ class Plan:
     shortcuts: bool = True
     transports: Mapping[str, Transport] = field(default_factory=dict)
     learns: bool = False
+    points: int = 0
+    weight_sets: int = 1
 
     @cached_property
     def outlets(self) -> tuple[Outlet, ...]:
@@ -145,7 +152,8 @@ class Plan:
         more = [*own.equations.strip().splitlines(), *(e for o in outlets for e in o.equations), *adaptive]
         if self.net.populations[population].clamped:
             return "\n".join([lagrangian.clamped(), *more])
-        return lagrangian.population(self.net, population, own.x, own.lam, "\n".join(more))
+        own_gains = self.points > 0
+        return lagrangian.population(self.net, population, own.x, own.lam, "\n".join(more), own_gains)
 
     def copied(self, population: str) -> list[str]:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
@@ -213,7 +221,7 @@ class Plan:
         dense = isinstance(self.net.weights[projection], np.ndarray)
         linear = self.method not in (*STAGED, "adam")  # increments add up, whatever was added before
         still = pre.clamped and self.shortcuts and linear and not self.outlet(projection, FORWARD)
-        return still and dense and self.patterns < 2 * pre.size
+        return still and dense and self.patterns < 2 * pre.size and not self.points
 
     def late_is_read(self, population: str) -> bool:
         """Whether messages of outputs and multipliers have a reader while weights rest."""

@@ -26,6 +26,7 @@ from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, add_user_objects
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
+from neurosim.engine.points import Points, live
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS, Statement, adam, descended, stepped
 from neurosim.network import PRICES
@@ -123,13 +124,14 @@ class Product:
         self.name, self.K = name, plan.patterns
         self.w, self.values = machine.weights(name)
         self.dense = isinstance(self.w, np.ndarray)
-        self.x = machine.units(q.pre, plan.heard(name, FORWARD))
-        self.delta = machine.units(q.post, plan.heard(name, BACKWARD))
+        self.transposed = self.w.swapaxes(-1, -2) if self.dense else self.w.T
+        self.x = machine.rows_of(q.pre, plan.heard(name, FORWARD))
+        self.delta = machine.rows_of(q.post, plan.heard(name, BACKWARD))
         self.listens = plan.outlet(name, FORWARD) is not None
         self.replied = True  # whether what it sends back may have changed
-        self.a = machine.units(q.post, "a")
+        self.a = machine.rows_of(q.post, "a")
         self.clamped = plan.net.populations[q.pre].clamped
-        self.feedback = None if self.clamped else machine.units(q.pre, "feedback")
+        self.feedback = None if self.clamped else machine.rows_of(q.pre, "feedback")
         self.prices = {v: live(group, v) for v in ("tau_w", *PRICES)}
         self.may_keep = self.listens or (self.clamped and plan.shortcuts)
         self.kept, self.stale, self.defers, self.waiting = False, True, False, False
@@ -146,7 +148,7 @@ class Product:
         self.rate, self.keep = dt / self.tau_w, 1 - dt / self.tau_w * self.l2
         self.size, *self.group_sizes = (self.rate * prices[p] for p in ("l1", "row_l1", "column_l1"))
         self.stale, self.defers, self.waiting = True, defers, False
-        if self.dense:
+        if self.dense and self.w.ndim == 2:
             self.learn_dense = accumulate(self.w, self.rate / self.K, self.delta.T, self.x)
             self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
         if defers:
@@ -157,7 +159,7 @@ class Product:
     def into_drive(self) -> None:
         """W x of an input that stands still."""
         if self.dense:
-            np.matmul(self.x, self.w.T, self.drive)
+            np.matmul(self.x, self.transposed, self.drive)
         else:
             self.drive[:] = (self.w @ self.x.T).T
         if self.defers:
@@ -166,15 +168,17 @@ class Product:
 
     def forward(self) -> None:
         """a += W x."""
-        if self.dense:
+        if self.dense and self.w.ndim == 2:
             self.add_forward()
+        elif self.dense:
+            self.a += self.x @ self.transposed
         else:
             self.a += (self.w @ self.x.T).T
 
     def backward(self) -> None:
         """feedback += W^T delta."""
         assert self.feedback is not None
-        self.feedback += self.delta @ self.w if self.dense else (self.w.T @ self.delta.T).T
+        self.feedback += self.delta @ self.w if self.dense else (self.transposed @ self.delta.T).T
 
     def learn(self) -> None:
         """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal steps."""
@@ -315,6 +319,7 @@ class Machine:
         ]
         self.rows: list[list[Array]] = [[] for _ in self.plan.recorded]
         self.written = 0
+        self.points = Points(self) if self.plan.points else None
         self.still = self.plan.still
         self.moved = True
         said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
@@ -328,11 +333,17 @@ class Machine:
         """(patterns, units)."""
         return live(self.groups.populations[population], variable).reshape(self.K, -1)
 
+    def rows_of(self, population: str, variable: str) -> Array:
+        """(patterns, units), or (sets of weights, patterns of each, units)."""
+        values, sets = self.units(population, variable), self.plan.weight_sets
+        return values if sets == 1 else values.reshape(sets, self.K // sets, -1)
+
     def weights(self, projection: str) -> tuple[Any, Array]:
         """(n_post, n_pre), dense or compressed rows, on the live values; and those values, flat."""
         structure, values = self.net.weights[projection], live(self.groups.synapses[projection], "w")
         if isinstance(structure, np.ndarray):
-            return values.reshape(structure.shape), values
+            sets = () if self.plan.weight_sets == 1 else (self.plan.weight_sets,)
+            return values.reshape(*sets, *structure.shape), values
         from scipy.sparse import csr_array
 
         matrix = csr_array(structure, dtype=values.dtype)
@@ -461,7 +472,8 @@ class Machine:
         self.kept = [p for p in products.values() if p.kept]
         self.inputs: list[tuple[bool, Action]] = []
         for n in net.neurons:
-            a, b = self.units(n, "a"), live(self.groups.biases[n], "w")
+            a, b = self.rows_of(n, "a"), live(self.groups.biases[n], "w")
+            b = b if a.ndim == 2 else b.reshape(len(a), 1, -1)
             drives = [products[q.name].drive for q in net.incoming(n) if products[q.name].kept]
             others = [products[q.name] for q in net.incoming(n) if not products[q.name].kept]
             self.inputs.append((n in self.still, _net_input(a, b, drives, others, partial(_each, self.early[n]))))
@@ -470,10 +482,10 @@ class Machine:
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
             if len(children) == 1 and children[0].dense:
-                product = partial(np.matmul, children[0].delta, children[0].w, self.units(n, "feedback"))
+                product = partial(np.matmul, children[0].delta, children[0].w, self.rows_of(n, "feedback"))
                 self.back.append((children, product))
             elif children:
-                self.back.append((children, partial(_gather, self.units(n, "feedback"), children)))
+                self.back.append((children, partial(_gather, self.rows_of(n, "feedback"), children)))
 
     # --- what a step is made of
 
@@ -631,6 +643,11 @@ class Machine:
         self.ticks += 1
         if self.ticks % GUARD_EVERY and self.ticks < self.numbers["n_steps"][0] and self.plan.method != "adaptive":
             return
+        if self.points:
+            self.numbers["settled"][0] = self.points.guard(self.step_number)
+            if self.numbers["settled"][0]:
+                self.stop()
+            return
         bound = self.numbers["bound"][0]
         for number, n in enumerate(self.net.neurons, start=1):
             if not all(max(v.max(), -v.min()) < bound for v in (self.units(n, "x"), self.units(n, "lam"))):
@@ -647,6 +664,9 @@ class Machine:
 
     def _settled(self) -> bool:
         self._derivatives()
+        if self.points:
+            self.numbers["settled"][0] = self.points.look()
+            return bool(self.numbers["settled"][0])
         return self._rests()
 
     def _rests(self) -> bool:
@@ -762,12 +782,6 @@ class Machine:
         return float(np.sqrt(squares / sum(z.size for z, _ in states)))
 
 
-def live(group: Any, variable: str) -> Array:
-    """Brian2's own array, not a copy."""
-    array: Array = group.variables[variable].get_value()
-    return array
-
-
 def left_of(norms: Array, size: float) -> Array:
     """The share of each group that its proximal step leaves: max(1 - size/norm, 0)."""
     left: Array = 1 - np.divide(size, norms, out=np.ones_like(norms), where=norms > size)
@@ -789,7 +803,7 @@ def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:
 def _net_input(a: Array, b: Array, drives: list[Array], others: list[Product], early: Action) -> Action:
     """a = b + what is sent, then the messages that follow from it alone."""
     if not drives and len(others) == 1 and others[0].dense:
-        x, transposed = others[0].x, others[0].w.T
+        x, transposed = others[0].x, others[0].transposed
 
         def plain() -> None:
             np.matmul(x, transposed, a)

@@ -281,6 +281,8 @@ class Kernels(Group):  # type: ignore[misc]
         sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]
         return {
             "K": K,
+            "sets": plan.weight_sets,
+            "points": plan.points,
             "real": "float" if plan.precision == "float32" else "double",
             "populations": populations,
             "projections": projections,

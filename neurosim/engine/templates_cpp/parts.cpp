@@ -37,12 +37,12 @@
     {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.heard(){% endfor %}) { {% endif %}
     {% for q in projections if q.post == p.name and q.kept %}
     {% if loop.first %}
-    ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
+    {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){{of_set(K // sets * q.m)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
     {% else %}
     ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
     {% endif %}
     {% else %}
-    ns::start<{{K}}, {{p.n}}>({{array('b_' + p.name)}}, {{array('a_' + p.name)}});
+    {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
     {% endfor %}
     {% for q in projections if q.post == p.name and not q.kept %}
     {% if q.events %}
@@ -70,11 +70,16 @@
     {% endfor %}
 {% endmacro %}
 
+{# Where patterns have weights of their own: once for every set of weights. #}
+{% macro each_set() %}{% if sets > 1 %}for (size_t _s = 0; _s < {{sets}}; _s++){% endif %}{% endmacro %}
+{% macro of_set(size) %}{% if sets > 1 %} + _s * {{size}}{% endif %}{% endmacro %}
+
 {% macro product(kind, q, given, result) %}
     {% if q.sparse %}
     ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
     {% else %}
-    ns::{{kind}}<{{K}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{array('w_' + q.name)}}, {{given}}, {{result}});
+    {% set from_to = (q.n, q.m) if kind == 'forward' else (q.m, q.n) %}
+    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{array('w_' + q.name)}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
     {% endif %}
 {% endmacro %}
 
@@ -246,6 +251,30 @@
 {% macro derivatives() %}
     {{passes('rates')}}
     {{array('evaluations')}}[0] += 1;
+{% endmacro %}
+
+{# Points simulated side by side whose rates of change are those of a settled state end; `_over` says whether all have. #}
+{% macro look() %}
+    std::fill({{array('residuals')}}, {{array('residuals')}} + {{points}}, 0.0);
+    {% for p in populations %}
+    {% for v in ('x', 'lam') %}
+    ns::residuals<{{points}}, {{p.n * K // points}}>({{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{array('residuals')}});
+    {% endfor %}
+    {% endfor %}
+    const bool _news = ns::settle<{{points}}>({{array('residuals')}}, {{array('settle')}}[0], {{array('step')}}[0], {{array('ending')}}, {{array('ended_at')}});
+    {{rest()}}
+    const bool _over = ns::all_ended<{{points}}>({{array('ending')}});
+{% endmacro %}
+
+{# Points that have ended rest. #}
+{% macro rest() %}
+    if (_news) {
+        {% for p in populations %}
+        {% for gain in ('kappa', 'gamma') %}
+        ns::rest<{{points}}, {{p.n * K // points}}>({{array('ending')}}, {{array(gain + '_' + p.name)}});
+        {% endfor %}
+        {% endfor %}
+    }
 {% endmacro %}
 
 {# max |tau dz/dt| over outputs and multipliers. #}

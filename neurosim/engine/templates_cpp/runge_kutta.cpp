@@ -22,8 +22,16 @@
         {{_parts.derivatives()}}
         {% if settles %}
         if (_stage == 0 && {{array('ticks')}}[0] % {{guard_every}} == 0) {
+            {% if points %}
+            {{_parts.look()}}
+            if (_over) { {{array('settled')}}[0] = 1; return; }
+            if (_news) {
+                {{_parts.derivatives()}}
+            }
+            {% else %}
             {{_parts.residual()}}
             if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
+            {% endif %}
         }
         {% endif %}
         {% for s in states if s.projection or s.bias %}

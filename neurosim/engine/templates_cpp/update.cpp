@@ -9,8 +9,13 @@
     {% if settles %}
     if ({{array('ticks')}}[0] % {{guard_every}} == 0) {
         {{_parts.derivatives()}}
+        {% if points %}
+        {{_parts.look()}}
+        if (_over) { {{array('settled')}}[0] = 1; return; }
+        {% else %}
         {{_parts.residual()}}
         if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
+        {% endif %}
     }
     {% endif %}
     {{_parts.learn()}}
