@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from neurosim.results import Log, Run, State
     from neurosim.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
+    from neurosim.sweeps import sweep
     from neurosim.transport import Adaptive, Dense, Events, Spikes
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _HOMES = {
     "neurosim.files": ("load", "save"),
     "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
     "neurosim.interchange": ("from_nir", "to_nir"),
+    "neurosim.sweeps": ("sweep",),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
@@ -130,6 +132,7 @@ __all__ = [
     "stability",
     "streams",
     "support_neurons",
+    "sweep",
     "synaptic_operations",
     "to_nir",
 ]  # fmt: skip

@@ -205,6 +205,45 @@ def study(
     Console().print(studies.table(wanted, folder))
 
 
+@app.command(epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 --grid flow.gamma=0,0.5,1 --repeat 5")
+def sweep(
+    model: Model,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="FIRST:LAST:COUNT[:log], or VALUE,VALUE,...; repeatable."),
+    ] = None,
+    set_: Set = None,
+    measure: Annotated[
+        str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")
+    ] = "settle_time",
+    repeat: Annotated[int | None, typer.Option(min=1, help="So many seeds of the weights, from 0.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder (zarr); default runs/<model name>.zarr.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")] = None,
+    design: Annotated[str, typer.Option(help="grid, random, lhs, sobol or refine.")] = "grid",
+    points: Annotated[int | None, typer.Option(help="Of random, lhs and sobol.")] = None,
+    rounds: Annotated[int, typer.Option(help="Of refine.")] = 3,
+    duration: Annotated[str | None, typer.Option(help="Of each relaxation, e.g. '2 s'.")] = None,
+    settle: Annotated[float | None, typer.Option(help="max |tau dz/dt| of a settled point.")] = None,
+) -> None:
+    """Relax a model at many parameter points and measure each; a sweep that was killed goes on where it was."""
+    from neurosim import designs, modelfile, sweeps
+
+    _own_warnings()
+    spec = modelfile.load(model, set_ or [])
+    parameters = dict(designs.parse(text) for text in grid or ())
+    if repeat is not None:
+        parameters["network.seed"] = list(range(repeat))
+    folder = out or Path("runs") / f"{spec.name}.zarr"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    found = sweeps.sweep(
+        spec, parameters, measure=[m.strip() for m in measure.split(",")], out=folder, jobs=jobs, scheduler=scheduler,
+        design=design, points=points, rounds=rounds, duration=duration, settle=settle, progress=True,
+    )  # fmt: skip
+    _print(sweeps.summary(found), title=spec.name)
+    typer.echo(f"results in {folder}; neurosim plot {folder} draws them")
+
+
 @app.command()
 def models() -> None:
     """List the built-in models."""

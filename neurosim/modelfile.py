@@ -10,11 +10,12 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
 from neurosim.errors import FileError, ModelError, out_of_range, unknown
@@ -23,9 +24,11 @@ from neurosim.flow import Flow, seconds
 if TYPE_CHECKING:
     from neurosim.datasets import Data
     from neurosim.network import Network
-    from neurosim.results import Log, Run
+    from neurosim.results import Log, Run, State
     from neurosim.schedules import Schedule
     from neurosim.simulation import Simulation
+
+Array = np.ndarray
 
 MAX_BYTES = 1_000_000
 MAX_UNITS = 100_000
@@ -102,6 +105,7 @@ class NetworkTable(_Table):
     model_config = ConfigDict(title="network")
 
     sizes: list[int] | None = None
+    depth: int | None = None
     activation: str | None = None
     output: str | None = None
     loss: str | None = None
@@ -146,12 +150,13 @@ class NetworkTable(_Table):
 
     def _layers(self) -> dict[str, int]:
         if self.sizes is not None:
-            return {str(i): n for i, n in enumerate(self.sizes)}
+            repeated = self.sizes[1:2] * (max(self.depth, 1) - 1) if self.depth is not None else self.sizes[1:-1]
+            return {str(i): n for i, n in enumerate([*self.sizes[:1], *repeated, *self.sizes[-1:]])}
         return {p.name: p.size for p in self.populations or ()}
 
     def _pairs(self) -> list[tuple[str, str]]:
         if self.sizes is not None:
-            return [(str(i), str(i + 1)) for i in range(len(self.sizes) - 1)]
+            return [(str(i), str(i + 1)) for i in range(len(self._layers()) - 1)]
         return [(q.pre, q.post) for q in self.projections or ()]
 
 
@@ -323,6 +328,36 @@ def _inside(folder: str) -> str:
     return folder
 
 
+class StartTable(_Table):
+    """``[start]``: outputs and multipliers start this far from the saddle point, N(0, 1) a unit times `x` and `lam`."""
+
+    model_config = ConfigDict(title="start")
+
+    x: float = 0.0
+    lam: float = 0.0
+    seed: int = 0
+
+    def build(self, net: Network, X: Array, Y: Array) -> State:
+        """x and lam of every population, (patterns, units).
+
+        Raises
+        ------
+        ConvergenceError
+            A cyclic graph that does not contract has no saddle point to start from.
+        """
+        from neurosim import reference
+        from neurosim.results import State
+
+        if self.seed < 0:
+            raise out_of_range("start.seed", self.seed, "a whole number >= 0")
+        saddle, rng = reference.backprop(net, X, Y), np.random.default_rng(self.seed)
+        away = {v: {n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons} for v in ("x", "lam")}
+        return State(
+            {n: saddle.x[n] + self.x * away["x"][n] for n in net.neurons},
+            {n: saddle.lam[n] + self.lam * away["lam"][n] for n in net.neurons},
+        )
+
+
 class StreamTable(_Table):
     """``[stream]``: the patterns are frames, shown one after the other to one set of neurons."""
 
@@ -350,6 +385,7 @@ class Tables(_Table):
     simulation: SimulationTable = SimulationTable()
     train: TrainTable | None = None
     stream: StreamTable | None = None
+    start: StartTable | None = None
     output: OutputTable = OutputTable()
 
 
@@ -366,6 +402,7 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("train", "pruning"): PruningTable,
     ("train", "growing"): GrowingTable,
     ("stream",): StreamTable,
+    ("start",): StartTable,
     ("output",): OutputTable,
 }
 OF_SIMULATION = (
@@ -433,7 +470,36 @@ class ModelFile:
         if self.tables.simulation.duration is None:
             raise ModelError("simulation.duration is missing; allowed: a time, e.g. '400 ms', or a [train] table")
         keys = self.tables.simulation.given(*OF_RELAX)
+        if (start := self.start(simulation.net, data)) is not None:
+            keys["start"] = start
         return simulation.relax(data.X, data.Y, progress=progress, **keys)
+
+    def start(self, net: Network, data: Data) -> State | None:
+        """Where ``[start]`` lets a relaxation start; None where the file has none.
+
+        Raises
+        ------
+        ModelError
+            ``simulation.start`` beside it.
+        """
+        if self.tables.start is None:
+            return None
+        if self.tables.simulation.start is not None:
+            raise ModelError("simulation.start beside [start]; allowed: one of them")
+        return self.tables.start.build(net, data.X, data.Y)
+
+    def changed(self, values: Mapping[str, Any]) -> ModelFile:
+        """The model with other values of some dotted keys, such as ``{"flow.rho": 2.0}``.
+
+        Raises
+        ------
+        ModelError
+            An unknown key, with the nearest valid one, or a value of the wrong type.
+        """
+        raw = self.tables.model_dump(exclude_none=True)
+        for key, value in values.items():
+            _set(raw, key.split("."), value)
+        return replace(self, tables=_validated(raw))
 
     def train(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Log:
         """Train on the training patterns by the file's schedule."""
@@ -509,11 +575,14 @@ def loads(text: str, *, name: str = "model", folder: Path = Path(), overrides: I
         raise FileError(f"model file {name!r} is not TOML: {error}") from error
     for override in overrides:
         _override(raw, override)
+    return ModelFile(name, _validated(raw), folder, headline(text))
+
+
+def _validated(raw: Mapping[str, Any]) -> Tables:
     try:
-        tables = Tables.model_validate(raw)
+        return Tables.model_validate(raw)
     except ValidationError as error:
         raise _explained(error) from None
-    return ModelFile(name, tables, folder, headline(text))
 
 
 def headline(text: str) -> str:
@@ -591,23 +660,28 @@ def _override(raw: dict[str, Any], text: str) -> None:
     parts = key.strip().split(".")
     if not equals or "" in parts:
         raise ModelError(f"--set {text!r}; allowed: TABLE.KEY=VALUE, e.g. flow.rho=2")
-    _check_dotted(parts)
+    _set(raw, parts, _parsed(value), "--set ")
+
+
+def _set(raw: dict[str, Any], parts: list[str], value: Any, option: str = "") -> None:
+    """Set one dotted key; `option` is how the user named it."""
+    _check_dotted(parts, option)
     place: Any = raw
     for i, part in enumerate(parts[:-1]):
-        place = place[_index(place, part, parts)] if isinstance(place, list) else place.setdefault(part, {})
+        place = place[_index(place, part, parts, option)] if isinstance(place, list) else place.setdefault(part, {})
         if not isinstance(place, dict | list):
             at = ".".join(parts[: i + 1])
-            raise ModelError(f"--set {text!r}: {at} is {place!r}, which has no key {parts[i + 1]!r}")
-    place[_index(place, parts[-1], parts) if isinstance(place, list) else parts[-1]] = _parsed(value)
+            raise ModelError(f"{option}{'.'.join(parts)}: {at} is {place!r}, which has no key {parts[i + 1]!r}")
+    place[_index(place, parts[-1], parts, option) if isinstance(place, list) else parts[-1]] = value
 
 
-def _index(entries: list[Any], part: str, parts: list[str]) -> int:
+def _index(entries: list[Any], part: str, parts: list[str], option: str) -> int:
     if not part.isdecimal() or int(part) >= len(entries):
-        raise ModelError(f"--set {'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
+        raise ModelError(f"{option}{'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
     return int(part)
 
 
-def _check_dotted(parts: list[str]) -> None:
+def _check_dotted(parts: list[str], option: str) -> None:
     names: tuple[str, ...] = ()
     for part in parts:
         if names in TABLES and not part.isdecimal() and part not in TABLES[names].model_fields:
@@ -615,7 +689,7 @@ def _check_dotted(parts: list[str]) -> None:
             near = get_close_matches(".".join(parts), every, n=1) or [e for e in every if e.endswith("." + parts[-1])]
             hint = f"; did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(".".join((*names, k)) for k in TABLES[names].model_fields)
-            raise ModelError(f"--set {'.'.join(parts)}: unknown key; allowed: {allowed}{hint}")
+            raise ModelError(f"{option}{'.'.join(parts)}: unknown key; allowed: {allowed}{hint}")
         if not part.isdecimal():
             names = (*names, part)
 

@@ -231,6 +231,7 @@ class Network:
         l2: float = 0.0,
         group_l1: float = 0.0,
         activity_l1: float = 0.0,
+        depth: int | None = None,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -256,6 +257,8 @@ class Network:
             Price of each hidden neuron: `row_l1` of what comes in, `column_l1` of what goes out.
         activity_l1 : float
             Price of the hidden layers' outputs, see `Population`.
+        depth : int, optional
+            Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
 
         Examples
         --------
@@ -264,6 +267,8 @@ class Network:
         """
         if isinstance(sizes, str | bytes) or not isinstance(sizes, Iterable) or len(list(sizes)) < 2:
             raise out_of_range("sizes", sizes, "at least two layers, input first", "[64, 32, 10]")
+        if depth is not None:
+            sizes = _of_depth(list(sizes), depth)
         names = ["input", *(f"hidden{i}" for i in range(1, len(sizes) - 1)), "output"]
         kinds, widths = (
             _of_each("constraint", constraint, names[1:], "lin"),
@@ -523,6 +528,14 @@ class Network:
             raise ModelError(f"{name} have synapses outside the mask")
         sparse.sort_indices()
         return sparse
+
+
+def _of_depth(sizes: list[int], depth: Any) -> list[int]:
+    if len(sizes) != 3:
+        raise out_of_range("sizes", sizes, "three layers beside depth: input, hidden, output", "[16, 16, 16]")
+    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
+        raise out_of_range("depth", depth, "a whole number of weight layers >= 1")
+    return [sizes[0], *[sizes[1]] * (int(depth) - 1), sizes[2]]
 
 
 def _reserved(name: str) -> bool:

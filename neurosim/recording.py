@@ -161,15 +161,15 @@ class Store:
         self._about = about | {"arrays": self._arrays} | files.file_attributes(KIND)
         with files.writing(self.path):
             _claim(self.path)
-            _put_json(self.path / ".zattrs", self._about)
+            put_json(self.path / ".zattrs", self._about)
             for name, (dim, values, *attrs) in coordinates.items():
-                _write_array(self.path / name, (dim,), values, *attrs)
+                write_array(self.path / name, (dim,), values, *attrs)
             for v, shape in shapes.items():
                 dims = SYNAPSES if v == "w" else UNITS
                 attributes = results.attributes(v) | {"coordinates": BESIDE[dims]}
                 whole = (len(times), *shape)
-                _declare(self.folders[v], ("time", *dims), whole, self.dtype, self.rows, attributes, "NaN")
-            _put_json(self.path / ".zgroup", GROUP)
+                declare(self.folders[v], ("time", *dims), whole, self.dtype, self.rows, attributes, "NaN")
+            put_json(self.path / ".zgroup", GROUP)
 
     def write(self, variable: str, first_row: int, rows: Array) -> None:
         """The next rows of a variable, (any number, length of a row), from row `first_row` on.
@@ -219,17 +219,17 @@ class Store:
             for name in ("time", *self.folders):
                 _cut(self.path / name, samples)
             (self.path / "run").mkdir(exist_ok=True)
-            _put_json(self.path / "run" / ".zattrs", final.attrs | {"has_traces": 1})
-            _put_json(self.path / "run" / ".zgroup", GROUP)
+            put_json(self.path / "run" / ".zattrs", final.attrs | {"has_traces": 1})
+            put_json(self.path / "run" / ".zgroup", GROUP)
             for name, array in added.items():
-                _write_array(self.path / name, *array)
+                write_array(self.path / name, *array)
             over = {"complete": 1, "model": final.attrs["model"], "arrays": [*self._arrays, *added]}
-            _put_json(self.path / ".zattrs", self._about | over)
+            put_json(self.path / ".zattrs", self._about | over)
 
     def _put(self, variable: str) -> None:
         number, block = self._blocks[variable]
         with files.writing(self.path):
-            _put(self.folders[variable] / _chunk(number, 2 if variable == "w" else 3), block)
+            put(self.folders[variable] / chunk_name(number, 2 if variable == "w" else 3), block)
 
 
 def read_traces(path: files.AnyPath) -> xr.Dataset:
@@ -334,11 +334,13 @@ def _rows(shape: Sequence[int], dtype: Dtype) -> int:
     return max(1, min(shape[0], CHUNK // max(1, dtype.itemsize * prod(shape[1:]))))
 
 
-def _chunk(number: int, ndim: int) -> str:
+def chunk_name(number: int, ndim: int) -> str:
+    """The file of a chunk along the first axis."""
     return ".".join([str(number), *["0"] * (ndim - 1)])
 
 
-def _write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None) -> None:
+def write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None) -> None:
+    """A whole array."""
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     column = values.reshape(values.shape or (1,))
@@ -348,19 +350,19 @@ def _write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Map
         part = column[number * rows : (number + 1) * rows]
         block = np.zeros((rows, *column.shape[1:]), values.dtype)
         block[: len(part)] = part
-        _put(folder / _chunk(number, column.ndim), block)
-    _declare(folder, dims, values.shape, values.dtype, rows, attributes or {}, None)
+        put(folder / chunk_name(number, column.ndim), block)
+    declare(folder, dims, values.shape, values.dtype, rows, attributes or {}, None)
 
 
-def _declare(
+def declare(
     folder: Path, dims: Sequence[Any], shape: Sequence[int], dtype: Dtype, rows: int, attributes: Any, fill: str | None
 ) -> None:
     """Describe an array in chunks of so many rows; `.zarray` comes last, as from then on the array is there."""
     folder.mkdir(exist_ok=True)
-    _put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
+    put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
     layout = {"shape": list(shape), "chunks": [rows, *(max(1, n) for n in shape[1:])][: len(shape)]}
     plain = {"compressor": None, "filters": None, "order": "C", "dimension_separator": "."}
-    _put_json(folder / ".zarray", GROUP | layout | plain | {"dtype": dtype.str, "fill_value": fill})
+    put_json(folder / ".zarray", GROUP | layout | plain | {"dtype": dtype.str, "fill_value": fill})
 
 
 def _cut(folder: Path, samples: int) -> None:
@@ -368,8 +370,8 @@ def _cut(folder: Path, samples: int) -> None:
     needed, ndim = -(-samples // about["chunks"][0]), len(about["shape"])
     if samples < about["shape"][0]:
         about["shape"][0] = samples
-        _put_json(folder / ".zarray", about)
-        while (chunk := folder / _chunk(needed, ndim)).exists():
+        put_json(folder / ".zarray", about)
+        while (chunk := folder / chunk_name(needed, ndim)).exists():
             chunk.unlink()
             needed += 1
 
@@ -386,7 +388,7 @@ def _extent(folder: Path, complete: Any = True) -> int:
     shape, chunk, dtype = about["shape"] or [1], about["chunks"] or [1], np.dtype(about["dtype"])
     length, rows = int(shape[0]), int(chunk[0])
     needed, there = -(-length // rows) if prod(shape) else 0, 0
-    while there < needed and _bytes(folder / _chunk(there, len(shape))) == dtype.itemsize * prod(chunk):
+    while there < needed and _bytes(folder / chunk_name(there, len(shape))) == dtype.itemsize * prod(chunk):
         there += 1
     if complete and there < needed:
         raise ValueError(f"chunk {there} of {folder.name}, of {needed}, is missing or cut short")
@@ -394,7 +396,7 @@ def _extent(folder: Path, complete: Any = True) -> int:
         return length
     if not there:
         return 0
-    last = np.fromfile(folder / _chunk(there - 1, len(shape)), dtype).reshape(rows, -1)
+    last = np.fromfile(folder / chunk_name(there - 1, len(shape)), dtype).reshape(rows, -1)
     filled = np.flatnonzero(~np.isnan(last).all(axis=1))  # what is not written yet is NaN
     return min((there - 1) * rows + int(filled.max(initial=-1)) + 1, length)
 
@@ -403,7 +405,7 @@ def _bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else -1
 
 
-def _put(path: Path, content: Any) -> None:
+def put(path: Path, content: Any) -> None:
     """The whole file or none: a reader may look at any time."""
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -414,8 +416,9 @@ def _put(path: Path, content: Any) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _put_json(path: Path, content: Mapping[str, Any]) -> None:
-    _put(path, json.dumps(content).encode())
+def put_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A file of JSON."""
+    put(path, json.dumps(content).encode())
 
 
 def _open(path: Path, group: str | None = None) -> xr.Dataset:

@@ -561,20 +561,26 @@ class Simulation:
         descends: bool = False,
     ) -> Session:
         batch = lesson.batch if lesson else None
-        self._choose(steps, batch or len(next(iter(start.x.values()))))
-        net, method = (
-            (_mean_loss(self.net, len(start.x[self.net.output])), "adam") if descends else (self.net, self.method)
-        )
+        patterns = batch or len(next(iter(start.x.values())))
+        setting = self.setting(steps, patterns)
+        if descends:
+            net = _mean_loss(self.net, len(start.x[self.net.output]))
+            setting = replace(setting, net=net, method="adam", described=setting.described | {"method": "adam"})
         self._session = Session(
-            Setting(
-                net, self.flow, self.dt, method, self.backend, self.seed, self.extensions,
-                self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
-                self._described() | {"method": method},
-            ),
+            setting,
             clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
             auxiliary=auxiliary, stepping=stepping,
         )  # fmt: skip
         return self._session
+
+    def setting(self, steps: int, patterns: int) -> Setting:
+        """What a session needs to know of this simulation, with the backend for so much work."""
+        self._choose(steps, patterns)
+        return Setting(
+            self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
+            self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
+            self._described(),
+        )  # fmt: skip
 
     def _described(self) -> dict[str, Any]:
         return {

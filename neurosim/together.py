@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def relax(
     """
     from neurosim.engine.build import build
 
-    order, sets = _by_weights(points)
+    order, sets = _by_weights(points, setting.backend == "standalone")
     crowd = [points[i] for i in order]
     count = len(next(iter(clamped.values())))
     plan = Plan(
@@ -123,15 +123,18 @@ def relax(
     return [found[i] for i in range(len(points))]
 
 
-def _by_weights(points: Sequence[Point]) -> tuple[list[int], int]:
-    """Points in an order in which those with the same weights are together, and how many sets of weights they need."""
+def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int]:
+    """Points in an order in which those with the same weights are together, and how many sets of weights they need.
+
+    A compiled program holds one set or one a point, so that all crowds of a size share it.
+    """
     groups: dict[bytes, list[int]] = {}
     for i, point in enumerate(points):
         if not same_structure(point.net, points[0].net):
             raise ModelError(f"points of different structures: {point.net!r} beside {points[0].net!r}")
         groups.setdefault(_weights_key(point.net), []).append(i)
     order = [i for group in groups.values() for i in group]
-    equal = len({len(group) for group in groups.values()}) == 1
+    equal = len(groups) == 1 or (not compiled and len({len(group) for group in groups.values()}) == 1)
     return order, len(groups) if equal else len(points)
 
 
@@ -218,21 +221,3 @@ class _Ends:
             looked = self.times <= run.time + self.setting.dt / 2
             ends.append(End(run, diverged, self.times[looked], self.residuals[looked, i]))
         return ends
-
-
-def chunks(points: Sequence[Point], most: int) -> Iterator[list[int]]:
-    """Indices of points that go together: one structure, at most `most`."""
-    left = list(range(len(points)))
-    while left:
-        own = [i for i in left if same_structure(points[i].net, points[left[0]].net)][:most]
-        yield own
-        taken = set(own)
-        left = [i for i in left if i not in taken]
-
-
-def in_chunks(points: Sequence[Point], most: int, each: Callable[[list[Point]], list[End]]) -> list[End]:
-    """`each` of these chunks, in the order of `points`."""
-    found: dict[int, End] = {}
-    for own in chunks(points, most):
-        found |= dict(zip(own, each([points[i] for i in own]), strict=True))
-    return [replace(found[i]) for i in range(len(points))]
