@@ -213,9 +213,7 @@ def sweep(
         typer.Option(metavar="KEY=VALUES", help="FIRST:LAST:COUNT[:log], or VALUE,VALUE,...; repeatable."),
     ] = None,
     set_: Set = None,
-    measure: Annotated[
-        str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")
-    ] = "settle_time",
+    measure: Annotated[str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")] = "settle_time",
     repeat: Annotated[int | None, typer.Option(min=1, help="So many seeds of the weights, from 0.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder (zarr); default runs/<model name>.zarr.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,

@@ -121,13 +121,16 @@ def _prepare(task: Task) -> tuple[list[_Ready], list[Found]]:
     ready, found = [], []
     trains = any(m.learnt for m in task.measures.values())
     kept: dict[str, Data] = {}
+    nets: dict[str, Network] = {}
     for index, assignment in task.points:
         try:
             spec = task.model.changed(assignment)
             key = spec.tables.data.model_dump_json()
             data = kept[key] if key in kept else kept.setdefault(key, spec.data())
-            simulation = spec.simulation()
-            log = spec.train(simulation, data) if trains and spec.tables.train is not None else None
+            learns = trains and spec.tables.train is not None
+            key = f"{index if learns else ''}{spec.tables.network.model_dump_json()}"
+            simulation = spec.simulation(nets[key] if key in nets else nets.setdefault(key, spec.network()))
+            log = spec.train(simulation, data) if learns else None
             ready.append(_Ready(index, spec, data, simulation, log))
         except DivergenceError as error:
             found.append(Found(index, "diverged", f"while training: {error}", {}))
@@ -138,16 +141,15 @@ def _prepare(task: Task) -> tuple[list[_Ready], list[Found]]:
 
 def _grouped(ready: Sequence[_Ready]) -> Iterator[list[_Ready]]:
     """Points that go into one network: of one structure, in their weights' sparsity too."""
-    left = list(ready)
-    while left:
-        first, crowded = left[0], together_in(left[0].spec)
-        own = [
-            r for r in left
-            if r is first or (crowded and structure(r.spec) == structure(first.spec)
-                              and together.same_structure(r.net, first.net))
-        ]  # fmt: skip
-        yield own
-        left = [r for r in left if r not in own]
+    alike: dict[tuple[str, int], list[_Ready]] = {}
+    for r in ready:
+        key = structure(r.spec), 0 if together_in(r.spec) else r.index
+        alike.setdefault(key, []).append(r)
+    for left in alike.values():
+        while left:
+            own = [r for r in left if together.same_structure(r.net, left[0].net)]
+            yield own
+            left = [r for r in left if not together.same_structure(r.net, own[0].net)]
 
 
 def _relaxed(task: Task, group: list[_Ready]) -> list[Found]:
@@ -158,7 +160,8 @@ def _relaxed(task: Task, group: list[_Ready]) -> list[Found]:
         if len(group) == 1:
             return [failed(group[0].index, error)]
         return [found for r in group for found in _relaxed(task, [r])]
-    return [_measured(task, r, end) for r, end in zip(group, ends, strict=True)]
+    kept: dict[Any, Any] = {}
+    return [_measured(task, r, end, kept) for r, end in zip(group, ends, strict=True)]
 
 
 def _as_one(task: Task, group: list[_Ready]) -> list[End]:
@@ -225,8 +228,8 @@ def _residual(r: _Ready, run: Run, sample: int) -> float:
     )
 
 
-def _measured(task: Task, r: _Ready, end: End) -> Found:
-    case = Case(r.net, r.simulation.flow, r.data, end, r.log)
+def _measured(task: Task, r: _Ready, end: End, kept: dict[Any, Any]) -> Found:
+    case = Case(r.net, r.simulation.flow, r.data, end, r.log, kept)
     reason = f"left its bound in {end.diverged} at t = {end.run.time:.4g} s" if end.diverged else ""
     numbers: dict[str, float] = {}
     for name, measure in task.measures.items():

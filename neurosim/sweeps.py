@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +123,15 @@ class _Plan:
     duration: float
     settle: float
 
-    @property
+    @cached_property
     def first(self) -> list[Assignment]:
         """Points that are known from the start."""
         return (self.design.grid() if isinstance(self.design, Refined) else self.design).assignments()
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """What each of them may share a network with."""
+        return [structure(self.model.changed(assignment)) for assignment in self.first]
 
 
 def _plan(
@@ -155,10 +161,15 @@ def _plan(
 def _check(plan: _Plan) -> None:
     """Every point as far as it can be seen without running: keys, values, flow, network and simulation."""
     seen: set[str] = set()
-    for assignment in plan.first:
+    tried: set[str] = set()
+    for assignment, kind in zip(plan.first, plan.kinds, strict=True):
+        flow = repr([value for key, value in assignment.items() if key.startswith("flow.")])
+        if kind in seen and flow in tried:
+            continue
         spec = plan.model.changed(assignment)
         spec.flow()
-        if (kind := structure(spec)) not in seen:
+        tried.add(flow)
+        if kind not in seen:
             seen.add(kind)
             spec.simulation(spec.network())
             spec.schedule()
@@ -228,7 +239,8 @@ def _tasks(plan: _Plan, pending: Sequence[tuple[int, Assignment]], size: int) ->
     """Points of one structure together, largest networks first; no more in one than a network may hold."""
     groups: dict[str, list[tuple[int, Assignment]]] = {}
     for index, assignment in pending:
-        groups.setdefault(structure(plan.model.changed(assignment)), []).append((int(index), assignment))
+        kind = plan.kinds[index] if index < len(plan.kinds) else structure(plan.model.changed(assignment))
+        groups.setdefault(kind, []).append((int(index), assignment))
     tasks: list[tuple[float, Task]] = []
     for points in groups.values():
         spec = plan.model.changed(points[0][1])
@@ -269,8 +281,8 @@ def summary(data: xr.Dataset) -> dict[str, str]:
         values = data[name].values[np.isfinite(data[name].values)]
         unit = data[name].attrs.get("units", "1")
         shown = "" if unit == "1" else f" {unit}"
-        middle = f"{values.min():.4g} to {values.max():.4g}{shown}, median {np.median(values):.4g}" if values.size else ""
-        rows[name] = middle or "none"
+        span = f"{values.min():.4g} to {values.max():.4g}{shown}" if values.size else "none"
+        rows[name] = f"{span}, median {np.median(values):.4g}" if values.size else span
     reasons = [r for r, o in zip(np.ravel(data["reason"].values), outcomes, strict=True) if r and o != "diverged"]
     return rows | ({"first reason": reasons[0]} if reasons else {})
 

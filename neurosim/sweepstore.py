@@ -29,6 +29,7 @@ ROWS = 2**13  # points a chunk, about
 LONGEST_REASON = 240  # letters
 OUTCOME, REASON = "outcome", "reason"
 TEXTS = {OUTCOME: np.dtype("<U8"), REASON: np.dtype(f"<U{LONGEST_REASON}")}
+ABOUT = {OUTCOME: {"long_name": "how the relaxation ended"}, REASON: {"long_name": "why it failed or diverged"}}
 SAME = ("model", "parameters", "design", "measures", "settings")  # what a sweep must share with the one it goes on from
 
 
@@ -130,8 +131,7 @@ class Table:
         """The table as it stands."""
         import xarray as xr
 
-        texts = {OUTCOME: {"long_name": "how the relaxation ended"}, REASON: {"long_name": "why it failed or diverged"}}
-        variables = {n: (self.dims, v.copy(), self.measures.get(n) or texts.get(n)) for n, v in self.values.items()}
+        variables = {n: (self.dims, v.copy(), self.measures.get(n) or ABOUT[n]) for n, v in self.values.items()}
         attributes = {k: v for k, v in self._attributes.items() if k != "arrays"}
         return xr.Dataset(variables, self.coordinates, attributes | {"complete": int(bool(self.done.all()))})
 
@@ -212,7 +212,9 @@ class Table:
             write_array(path / name, (dims,) if isinstance(dims, str) else dims, values, attributes)
         coordinates = " ".join(n for n in self.coordinates if n not in self.dims)
         for name, values in self.values.items():
-            attributes = dict(self.measures.get(name, {})) | ({"coordinates": coordinates} if coordinates else {})
+            attributes = dict(self.measures.get(name) or ABOUT[name]) | (
+                {"coordinates": coordinates} if coordinates else {}
+            )
             fill = "NaN" if values.dtype.kind == "f" else ""
             declare(path / name, self.dims, values.shape, values.dtype, self._rows, attributes, fill)
 

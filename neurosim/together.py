@@ -129,10 +129,13 @@ def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int
     A compiled program holds one set or one a point, so that all crowds of a size share it.
     """
     groups: dict[bytes, list[int]] = {}
+    known: dict[int, bytes] = {}
     for i, point in enumerate(points):
         if not same_structure(point.net, points[0].net):
             raise ModelError(f"points of different structures: {point.net!r} beside {points[0].net!r}")
-        groups.setdefault(_weights_key(point.net), []).append(i)
+        if id(point.net) not in known:
+            known[id(point.net)] = _weights_key(point.net)
+        groups.setdefault(known[id(point.net)], []).append(i)
     order = [i for group in groups.values() for i in group]
     equal = len(groups) == 1 or (not compiled and len({len(group) for group in groups.values()}) == 1)
     return order, len(groups) if equal else len(points)

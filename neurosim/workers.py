@@ -84,6 +84,7 @@ class Cluster(Pool):
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        client.register_plugin(_ready_worker(), name="neurosim")
         self.size = max(1, sum(client.nthreads().values()))
 
     def run(self, tasks: Sequence[Task]) -> Iterator[list[Found]]:
@@ -110,6 +111,17 @@ class Cluster(Pool):
 
     def _submit(self, task: Task) -> Any:
         return self.client.submit(work, task, pure=False)
+
+
+def _ready_worker() -> Any:
+    """A plugin that imports Brian2 where a worker starts: it sets a handler for Ctrl-C, as only a main thread may."""
+    from distributed import WorkerPlugin
+
+    class Ready(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            import neurosim.engine.build  # noqa: F401
+
+    return Ready()
 
 
 @contextmanager
