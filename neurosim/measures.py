@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 OUTCOMES = ("settled", "ringing", "settling", "diverged", "failed")
-STILL_FALLING = 0.5  # of the residual, from the third to the last quarter of a run: less, and it comes to rest
+STILL_FALLING = 0.5  # of the residual, from a quarter of a run to the next: less, and it comes to rest
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,16 @@ class Case:
     def outcome(self) -> str:
         """How it ended, one of `OUTCOMES` but "failed".
 
-        Not settled in its time, a point is "settling" if max |tau dz/dt| was still falling: by half or more from the
-        third to the last quarter of the run; else it is "ringing".
+        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter of the run fell by half
+        or more from the second to the third and on to the last; else it is "ringing".
         """
         if self.end.diverged:
             return "diverged"
         if self.run.settled:
             return "settled"
-        residuals, quarter = self.end.residuals, max(len(self.end.residuals) // 4, 1)
-        last, before = residuals[-quarter:], residuals[-2 * quarter : -quarter]
-        if before.size and last.max() <= STILL_FALLING * before.max():
-            return "settling"
-        return "ringing"
+        quarters = [part.max() for part in np.array_split(self.end.residuals, 4)[1:] if part.size]
+        falls = all(late <= STILL_FALLING * early for early, late in pairwise(quarters))
+        return "settling" if falls and len(quarters) > 1 else "ringing"
 
     @cached_property
     def exact(self) -> reference.Adjoint:

@@ -173,6 +173,8 @@ def _check(plan: _Plan) -> None:
             seen.add(kind)
             spec.simulation(spec.network())
             spec.schedule()
+            if len(seen) == 1:
+                spec.data()  # what fails at the first point would fail at all
             if spec.tables.start is not None and spec.tables.simulation.start is not None:
                 raise ModelError("simulation.start beside [start]; allowed: one of them")
 

@@ -246,6 +246,7 @@ def test_a_cluster_gives_the_same_and_survives_a_worker(tmp_path: Path, rhos: xr
 def test_a_point_that_keeps_killing_workers_is_recorded_as_failed(cluster: Any) -> None:
     always = partial(kills, at=1.5, flag="")
     values = {"flow.rho": [1.0, 1.5]}
+    cluster.scheduler.allowed_failures = 0
     found = ns.sweep("xor", values, measure={"mine": always}, overrides=RELAXING, duration=0.01, scheduler=cluster)
     assert found.outcome.values.tolist()[1] == "failed"
     assert "its worker process died" in str(found.reason.values[1])
