@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from neurosim.simulation import Simulation
     from neurosim.sweeps import sweep
     from neurosim.transport import Adaptive, Dense, Events, Spikes
+    from neurosim.tuning import Tuned, tune
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _HOMES = {
     "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
     "neurosim.interchange": ("from_nir", "to_nir"),
     "neurosim.sweeps": ("sweep",),
+    "neurosim.tuning": ("Tuned", "tune"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
@@ -114,6 +116,7 @@ __all__ = [
     "Support",
     "SupportOverTraining",
     "SynapticOperations",
+    "Tuned",
     "UnsettledWarning",
     "alignment",
     "at_rest",
@@ -135,6 +138,7 @@ __all__ = [
     "sweep",
     "synaptic_operations",
     "to_nir",
+    "tune",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,7 @@ from neurosim.errors import (
     ConvergenceError,
     DivergenceError,
     FileError,
+    ModelError,
     NeurosimError,
     StabilityWarning,
     UnsettledWarning,
@@ -159,19 +160,45 @@ def check(
 
 @app.command()
 def plot(
-    file: Annotated[Path, typer.Argument(help="A run.nc or log.nc.")],
+    file: Annotated[Path, typer.Argument(help="A run.nc or log.nc, or the folder of a sweep.")],
     out: Annotated[
         list[Path] | None, typer.Option(help="The picture, .png, .pdf or .svg; repeatable; default beside the file.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="Of a sweep's picture: phase_diagram, heat_map, ...")] = None,
+    measure: Annotated[str | None, typer.Option(help="Of a sweep: what is drawn.")] = None,
+    x: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the x axis.")] = None,
+    y: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the y axis.")] = None,
+    columns: Annotated[int, typer.Option(help="Of a sweep: width in columns of a page, 1 or 2.")] = 2,
 ) -> None:
-    """Draw the summary of a saved run or log."""
-    from neurosim import files
+    """Draw the summary of a saved run or log, or the picture that suits a sweep."""
+    from neurosim import files, sweepstore
 
-    result = files.load(file)
     paths = out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]
-    _draw(result, paths)
+    options = {k: v for k, v in (("measure", measure), ("x", x), ("y", y)) if v is not None}
+    if file.is_dir() and sweepstore.is_sweep(file):
+        _draw_sweep(sweepstore.read(file), kind, paths, columns, options)
+    elif options or kind is not None:
+        raise ModelError(f"--kind, --measure, --x and --y are of a sweep's pictures, and {file} is none")
+    else:
+        _draw(files.load(file), paths)
     for path in paths:
         typer.echo(str(path))
+
+
+def _draw_sweep(data: Any, kind: str | None, paths: Sequence[Path], columns: int, options: Mapping[str, str]) -> None:
+    """The picture, and a word on which others there are."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from neurosim.plot import sweeps as pictures
+
+    if not (data["outcome"] != "").any():
+        raise FileError("no point of the sweep is done yet; try neurosim sweep with the same options, and wait")
+    chosen = kind or pictures.choose(data)
+    _write_figure(pictures.sweep(data, chosen, columns=columns, **options), paths)
+    if kind is None:
+        others = ", ".join(k for k in pictures.KINDS if k != chosen)
+        typer.echo(f"drawn as {chosen}; other pictures by --kind {others}; see --measure, --x, --y, --columns too")
 
 
 @app.command(epilog="Example: neurosim study lp/wine-1 lp/pima-1 --jobs 2")
@@ -348,15 +375,26 @@ def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from neurosim import files
     from neurosim import plot as pictures
+
+    _formats(paths)
+    _write_figure(pictures.summary(result), paths)
+
+
+def _formats(paths: Sequence[Path]) -> list[str]:
     from neurosim.errors import unknown
 
     formats = [path.suffix.lstrip(".").lower() for path in paths]
     for suffix in formats:
         if suffix not in ("png", "pdf", "svg"):
             raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
-    figure = pictures.summary(result)
+    return formats
+
+
+def _write_figure(figure: Any, paths: Sequence[Path]) -> None:
+    from neurosim import files
+
+    formats = _formats(paths)
     for path, suffix in zip(paths, formats, strict=True):
         with files.replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=150)

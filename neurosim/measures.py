@@ -66,8 +66,8 @@ class Case:
     def outcome(self) -> str:
         """How it ended, one of `OUTCOMES` but "failed".
 
-        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter of the run fell by half
-        or more from the second to the third and on to the last; else it is "ringing".
+        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter of the run fell by
+        half or more from the second to the third and on to the last; else it is "ringing".
         """
         if self.end.diverged:
             return "diverged"

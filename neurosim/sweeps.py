@@ -128,6 +128,11 @@ class _Plan:
         """Points that are known from the start."""
         return (self.design.grid() if isinstance(self.design, Refined) else self.design).assignments()
 
+    def task(self, points: Sequence[tuple[int, Assignment]], of: int = 1) -> Task:
+        """Points of one structure, as a worker gets them."""
+        duration = self.duration or _duration(self.model.changed(points[0][1]))
+        return Task(self.model, tuple(points), self.measures, duration, self.settle, of)
+
     @cached_property
     def kinds(self) -> list[str]:
         """What each of them may share a network with."""
@@ -156,6 +161,13 @@ def _plan(
     plan = _Plan(spec, made, chosen, 0.0 if time is None else seconds(time, "duration"), float(rest))
     _check(plan)
     return plan
+
+
+def checked(
+    model: ModelFile, parameters: Mapping[str, Any], measure: Any, *, duration: Any = None, settle: float | None = None
+) -> _Plan:
+    """A grid that is not swept, but whose corners can be: what `neurosim.tune` searches in."""
+    return _plan(model, parameters, measure, "grid", None, 1, 0, duration, settle, ())
 
 
 def _check(plan: _Plan) -> None:
@@ -250,9 +262,8 @@ def _tasks(plan: _Plan, pending: Sequence[tuple[int, Assignment]], size: int) ->
         share = math.ceil(len(points) / (TASKS * size)) if size > 1 or not crowded else len(points)
         most = max(1, min(share, int(CROWD / weight) if crowded else 16))
         for first in range(0, len(points), most):
-            own = tuple(points[first : first + most])
-            task = Task(plan.model, own, plan.measures, plan.duration or _duration(spec), plan.settle,
-                        math.ceil(len(points) / most))  # fmt: skip
+            own = points[first : first + most]
+            task = plan.task(own, math.ceil(len(points) / most))
             tasks.append((weight * len(own), task))
     return [task for _, task in sorted(tasks, key=lambda pair: -pair[0])]
 

@@ -13,6 +13,7 @@ from neurosim.plot.messages import cost, events, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
+from neurosim.plot.sweeps import heat_map, lines, parallel_coordinates, phase_diagram, sensitivity, sweep
 
 __all__ = [
     "PALETTE",
@@ -23,17 +24,23 @@ __all__ = [
     "conditions",
     "cost",
     "events",
+    "heat_map",
     "learning_curve",
+    "lines",
     "multipliers",
     "network",
     "neurons",
     "operations",
     "operations_done",
+    "parallel_coordinates",
+    "phase_diagram",
     "phase_portrait",
+    "sensitivity",
     "style",
     "summary",
     "support_map",
     "support_summary",
+    "sweep",
     "traces",
     "violation",
     "weights",

@@ -1,0 +1,98 @@
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose
+from typer.testing import CliRunner
+
+import neurosim as ns
+from neurosim.cli import app
+from neurosim.plot import sweeps as pictures
+
+mpl.use("Agg")
+
+
+def made(shape: tuple[int, ...] = (7, 5, 2), seed: int = 0) -> xr.Dataset:
+    """A sweep over theta, gain and seeds whose boundary is known: growth = gain - theta."""
+    theta, gain = np.linspace(0.2, 1.4, shape[0]), np.linspace(0.5, 1.5, shape[1])
+    growth = np.broadcast_to((gain[None, :] - theta[:, None])[..., None], shape)
+    outcome = np.where(growth < 0, "settled", "ringing")
+    time = np.where(growth < 0, 1 / np.maximum(np.abs(growth), 1e-3), np.nan)
+    dims = ("flow.theta", "network.gain", "network.seed")
+    attributes = {"units": "1/s", "long_name": "growth"}
+    return xr.Dataset(
+        {"settle_time": (dims, time, {"units": "s"}), "growth": (dims, growth, attributes), "outcome": (dims, outcome),
+         "reason": (dims, np.full(shape, ""))},
+        {"flow.theta": ("flow.theta", theta, {"units": "rad"}), "network.gain": gain, "network.seed": range(shape[2])},
+    )  # fmt: skip
+
+
+def points(data: xr.Dataset) -> xr.Dataset:
+    return data.stack(point=list(data.dims)).reset_index("point")
+
+
+def test_a_picture_is_chosen_by_what_was_varied() -> None:
+    data = made()
+    assert pictures.choose(data) == "phase_diagram"
+    assert pictures.choose(data.isel({"network.gain": [0], "network.seed": [0]})) == "lines"
+    assert pictures.choose(points(data)) == "parallel_coordinates"
+    assert pictures.parameters(data) == ["flow.theta", "network.gain", "network.seed"]
+
+
+def test_the_boundary_is_drawn_where_the_growth_is_zero() -> None:
+    ax = pictures.phase_diagram(made()).axes[0]
+    contour = next(c for c in ax.collections if type(c).__name__ == "QuadContourSet")
+    line = np.concatenate([path.vertices for path in contour.get_paths()])
+    assert len(line) > 3
+    assert_allclose(line[:, 0], line[:, 1], atol=0.02)  # theta = gain
+    assert ax.get_xlabel() == "angle θ (rad)"
+
+
+@pytest.mark.parametrize("kind", [*pictures.KINDS])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_every_kind_draws_grids_and_points(kind: str, drawn: bool) -> None:
+    data, measure = points(made()) if drawn else made(), {} if kind == "phase_diagram" else {"measure": "growth"}
+    figure = ns.plot.sweep(data, kind, columns=1, **measure)
+    assert figure.get_size_inches()[0] == pytest.approx(3.5)
+    labels = [t for ax in figure.axes for t in (ax.get_xlabel(), ax.get_ylabel()) if t]
+    assert all("(" in t for t in labels), labels
+
+
+def test_sobol_indices_of_a_sum_are_its_shares() -> None:
+    """y = 2 u + v on the unit square: variances 4/12 and 1/12, no interaction."""
+    u = np.linspace(0, 1, 6)
+    data = xr.Dataset({"y": (("a", "b"), 2 * u[:, None] + u)}, {"a": u, "b": u})
+    names, first, total = pictures.sobol(data, "y")
+    assert names == ["a", "b"]
+    assert_allclose(first, [0.8, 0.2], atol=0.03)
+    assert_allclose(total, [0.8, 0.2], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("phase_digram", {}, "did you mean 'phase_diagram'"),
+        ("heat_map", {"measure": "setle_time"}, "did you mean 'settle_time'"),
+        ("heat_map", {"x": "flow.thta"}, "did you mean 'flow.theta'"),
+        ("heat_map", {"columns": 3}, "columns = 3; allowed: 1, 2"),
+        ("lines", {"y": "flow.theta"}, "lines takes measure, x"),
+    ],
+)
+def test_slips(kind: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ns.ModelError, match=words):
+        ns.plot.sweep(made(), kind, **options)
+
+
+def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
+    out, picture = tmp_path / "sweep.zarr", tmp_path / "picture.pdf"
+    arguments = ["xor", "--grid", "flow.rho=0.5:2:2", "--repeat", "2", "--duration", "50 ms", "--out", str(out)]
+    found = CliRunner().invoke(app, ["sweep", *arguments, "--measure", "residual,growth"])
+    assert found.exit_code == 0, found.output
+    assert "4: " in found.output
+    found = CliRunner().invoke(app, ["plot", str(out), "--out", str(picture)])
+    assert found.exit_code == 0, found.output
+    assert "drawn as phase_diagram; other pictures by --kind heat_map, lines" in found.output
+    assert picture.read_bytes().startswith(b"%PDF")
