@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 DURATION = 500  # times the slowest neuron's time constant: of a relaxation where the model says nothing
 SETTLE = 1e-6
 CROWD = 200_000  # units times patterns times points of one network, at most
-TASKS = 4  # a worker, at least, so that nobody waits long for the last one
+TASKS = 4  # a worker, so that nobody waits long for the last one,
+WORTH_A_TASK = 50_000  # but units times patterns times points a task: below it steps cost what NumPy calls cost
 UNITS = {"flow.tau_x": "s", "flow.tau_lam": "s", "flow.tau_w": "s", "simulation.dt": "s", "flow.theta": "rad"}
 
 
@@ -259,7 +260,8 @@ def _tasks(plan: _Plan, pending: Sequence[tuple[int, Assignment]], size: int) ->
     for points in groups.values():
         spec = plan.model.changed(points[0][1])
         weight, crowded = _weight(plan, spec)
-        share = math.ceil(len(points) / (TASKS * size)) if size > 1 or not crowded else len(points)
+        each = TASKS if not crowded else min(TASKS, max(1, int(weight * len(points) / (size * WORTH_A_TASK))))
+        share = math.ceil(len(points) / (each * size))
         most = max(1, min(share, int(CROWD / weight) if crowded else 16))
         for first in range(0, len(points), most):
             own = points[first : first + most]

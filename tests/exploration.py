@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -11,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import neurosim as ns
-from neurosim import modelfile
+from neurosim import modelfile, sweepstore
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
@@ -69,3 +74,85 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
         return (time.perf_counter() - begin) / count, float(np.mean(spent)), differ
     finally:
         brian.Device.execute = execute
+
+
+DRIVER = """
+import sys, neurosim as ns
+from neurosim import workers
+from tests.exploration import KILLED
+workers.Here.size = 8  # several tasks, though there is one process
+print("ready", flush=True)
+ns.sweep("xor", out=sys.argv[1], jobs=int(sys.argv[2]), **KILLED)
+print("finished", flush=True)
+"""
+KILLED: dict[str, Any] = {
+    "parameters": {"flow.rho": np.linspace(0.5, 3, 8).tolist(), "flow.gamma": np.linspace(0, 1, 6).tolist(),
+                   "network.seed": range(4), "network.depth": [2, 3, 4]},
+    "measure": ["settle_time", "error", "growth"],
+    "overrides": (*RELAXING_XOR, "network.sizes=[2,4,1]"),
+}  # fmt: skip
+
+
+def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
+    """Kills of the driver (jobs = 1) or of its workers (jobs = 2) at random moments; then the figures of a calm sweep.
+
+    The driver is killed `times` times while it sweeps, each time started anew on the same folder; of workers, one at a
+    time is killed while the one driver goes on.
+    """
+    import xarray as xr
+
+    rng = np.random.default_rng(seed)
+    calm = ns.sweep("xor", **KILLED)
+    with tempfile.TemporaryDirectory() as folder:
+        path, kills, starts, done = Path(folder) / "sweep.zarr", 0, 0, []
+        while True:
+            driver = subprocess.Popen(
+                [sys.executable, "-c", DRIVER, str(path), str(jobs)], stdout=subprocess.PIPE, text=True
+            )
+            starts += 1
+            assert driver.stdout is not None
+            driver.stdout.readline()
+            if jobs == 1 and kills < times:
+                time.sleep(rng.uniform(0, 3))
+                driver.kill()
+                kills += 1
+            while jobs > 1 and kills < times and driver.poll() is None:
+                time.sleep(rng.uniform(0, 8))
+                children = [int(p) for p in _children(driver.pid)]
+                if children:
+                    os.kill(int(rng.choice(children)), signal.SIGKILL)
+                    kills += 1
+            driver.wait()
+            found = sweepstore.read(path) if path.exists() else None
+            done.append(0 if found is None else int((found["outcome"] != "").sum()))
+            if driver.returncode == 0 and kills >= times:
+                break
+            if driver.returncode == 0:  # finished before it was killed often enough: once more from the start
+                xr.testing.assert_equal(found, calm)
+                shutil.rmtree(path)
+            elif jobs > 1:
+                raise RuntimeError(f"the driver ended with {driver.returncode} after {kills} kills")
+        xr.testing.assert_equal(found, calm)  # raises where any figure differs
+    return {"kills": kills, "starts": starts, "points": calm["outcome"].size, "done after each start": done}  # type: ignore[dict-item]
+
+
+def _children(pid: int) -> list[str]:
+    """Worker processes of a driver, those that work: joblib's resource tracker is none."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [p for p in found if "resource_tracker" not in Path(f"/proc/{p}/cmdline").read_text()]
+
+
+def speedup(points: int = 480) -> dict[str, float]:
+    """Points a second in this process and with two workers, the best of three: the first starts the workers."""
+    values = {"flow.rho": np.linspace(4, 12, points // 4).tolist(), "network.seed": range(4)}
+    overrides = ("simulation.duration='1 s'", "simulation.backend='numpy'", "simulation.record=[]")
+    found = {}
+    for jobs in (1, 2):
+        rates = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            ns.sweep("deep", values, measure="settle_time", overrides=overrides, settle=1e-12, jobs=jobs)
+            rates.append(points / (time.perf_counter() - begin))
+        found[f"{jobs} workers, points a second"] = max(rates)
+    one, two = found.values()
+    return found | {"ratio": two / one}
