@@ -10,13 +10,16 @@ import sys
 import tempfile
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import neurosim as ns
+from neurosim import crowd as crowd_of
 from neurosim import modelfile, sweepstore
+from neurosim.analysis.stability import critical_rho as critical
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
@@ -140,6 +143,89 @@ def _children(pid: int) -> list[str]:
     """Worker processes of a driver, those that work: joblib's resource tracker is none."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [p for p in found if "resource_tracker" not in Path(f"/proc/{p}/cmdline").read_text()]
+
+
+PHASE = {
+    "flow.theta": np.linspace(0.25, 1.5, 24).tolist(),
+    "network.depth": list(range(2, 21, 2)),
+    "network.gain": np.linspace(0.5, 1.75, 9).tolist(),
+}
+NEAR = 1.05  # a factor in the gain: a point is near the boundary if it is crossed within it
+
+
+def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
+    """The diagram of models/phase_diagram.toml: predicted against simulated stability, and which points are near."""
+    model, begin = modelfile.load("phase_diagram"), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        out = path or f"{folder}/phase.zarr"
+        found = ns.sweep(model, PHASE, measure=["growth", "settle_time"], out=out, jobs=jobs)
+    seconds = time.perf_counter() - begin
+    growth, settled = found["growth"], found["outcome"] == "settled"
+    predicted, near = growth < 0, _near(model, growth)
+    far = ~near
+    return {
+        "points": predicted.size, "seconds": seconds, "near the boundary": float(near.mean()),
+        "agree, of the others": float((predicted == settled).values[far].mean()),
+        "agree, of all": float((predicted == settled).mean()),
+        "predicted stable": float(predicted.mean()),
+    }  # fmt: skip
+
+
+def _near(model: modelfile.ModelFile, growth: Any) -> Any:
+    """Points where the spectrum's verdict changes when every weight grows or shrinks by 5 %."""
+    near, stable = np.zeros(growth.shape, bool), (growth < 0).transpose("flow.theta", "network.depth", "network.gain")
+    verdict = stable.values
+    beside = [np.roll(verdict, s, axis=2) != verdict for s in (1, -1)]  # else the next grid point, 9 % away or more
+    beside[0][..., 0] = beside[1][..., -1] = True
+    for index in np.argwhere(beside[0] | beside[1]):
+        at = {str(d): float(growth[d][i]) for d, i in zip(stable.dims, index, strict=True)}
+        for factor in (NEAR, 1 / NEAR):
+            values = at | {"network.gain": at["network.gain"] * factor, "network.depth": int(at["network.depth"])}
+            near[tuple(index)] |= (_growth(model.changed(values)) < 0) != verdict[tuple(index)]
+    return near
+
+
+def _growth(spec: modelfile.ModelFile) -> float:
+    """log |1 + h s| / h of Euler's fastest growing mode at the saddle point."""
+    data, dt = spec.data(), spec.simulation().dt
+    s = ns.stability(spec.network(), spec.flow(), data.X, data.Y).eigenvalues
+    return float(np.log(np.abs(1 + dt * s)).max() / dt)
+
+
+def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[str, float]:
+    """Critical rho of `augmented` from the spectrum and from simulation, over depth, gain and tau_lam / tau_x.
+
+    The spectrum's is bracketed by simulations at 0.95 and 1.05 of it, each a thousandth from the saddle point, by rk4
+    at well below its largest step, all of a depth as one network: the two agree within 5 % where the lower one does not
+    settle and the upper one does.
+    """
+    base = modelfile.load("phase_diagram")
+    tables = base.tables.model_copy(update={"flow": base.tables.flow.model_copy(update={"theta": None})})
+    base = modelfile.ModelFile("critical", tables).changed({"flow.preset": "augmented", "simulation.method": "rk4"})
+    count, agree = 0, 0
+    for depth in depths:
+        cases, points, rates, fastest = [], [], [], []
+        for gain, ratio, seed in product((1.0, 1.25, 1.5), (0.25, 1.0, 4.0), range(seeds)):
+            own = {"network.depth": depth, "network.gain": gain, "network.seed": seed, "flow.tau_lam": 0.01 * ratio}
+            spec = base.changed(own | {"flow.rho": 1.0})
+            net, data = spec.network(), spec.data()
+            exact = critical(net, spec.flow(), data.X, data.Y, tau_lam="fixed")
+            if not 0 < exact < np.inf:
+                continue  # stable at any rho, or at none that was looked at
+            cases.append((depth, gain, ratio, seed, exact))
+            for rho in (0.95 * exact, 1.05 * exact):
+                points.append(own | {"flow.rho": rho})
+                s = ns.stability(net, base.changed(points[-1]).flow(), data.X, data.Y).eigenvalues
+                rates.append(abs(float(s.real.max())))
+                fastest.append(float(np.abs(s).max()))
+        model = base.changed({"simulation.dt": 0.7 / max(fastest)})
+        task = crowd_of.Task(model, tuple(enumerate(points)), {}, 10 / min(rates), 1e-5)
+        ends = {f.index: f.outcome for f in crowd_of.work(task)}
+        for i, case in enumerate(cases):
+            below, above = ends[2 * i], ends[2 * i + 1]
+            print("depth, gain, tau_lam/tau_x, seed, rho:", *case, below, above, flush=True)
+            count, agree = count + 1, agree + (below != "settled" and above == "settled")
+    return {"cases": count, "bracketed within 5 %": agree}
 
 
 def speedup(points: int = 480) -> dict[str, float]:
