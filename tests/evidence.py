@@ -18,6 +18,7 @@ import neurosim as ns
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
+from tests import evidence_of_stability
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -189,6 +190,9 @@ def main(names: list[str]) -> None:
         "one_at_a_time": lambda: accuracies(one_at_a_time),
         "events": of_events,
         "streams": of_streams,
+        "stability": evidence_of_stability.of_predictions,
+        "hopf": evidence_of_stability.of_hopf,
+        "large_stability": evidence_of_stability.large,
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
     }

@@ -11,16 +11,21 @@ from neurosim.plot.learning import learning_curve
 from neurosim.plot.messages import cost, events, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
+from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 
 __all__ = [
     "PALETTE",
     "agreement",
+    "bifurcation",
+    "branch",
     "cost",
     "events",
     "learning_curve",
     "network",
     "operations",
+    "participation",
     "phase_portrait",
+    "spectrum",
     "style",
     "summary",
     "traces",
