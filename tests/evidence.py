@@ -19,7 +19,7 @@ from neurosim.architecture import pruned as reshaped
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
-from tests import evidence_of_constraints
+from tests import evidence_of_constraints, evidence_of_stability
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -271,6 +271,9 @@ def main(names: list[str]) -> None:
         "straw": lambda: means(straw, range(3)),
         "growing": lambda: means(grown),
         "growing_cross_entropy": lambda: means(lambda s: grown(s, "cross_entropy")),
+        "stability": evidence_of_stability.of_predictions,
+        "hopf": evidence_of_stability.of_hopf,
+        "large_stability": evidence_of_stability.large,
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
         **evidence_of_constraints.ROWS,

@@ -12,6 +12,7 @@ from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.messages import cost, events, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
+from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
 from neurosim.plot.sweeps import heat_map, lines, parallel_coordinates, phase_diagram, sensitivity, sweep
 
@@ -21,6 +22,8 @@ __all__ = [
     "agreement",
     "architecture",
     "before_and_after",
+    "bifurcation",
+    "branch",
     "conditions",
     "cost",
     "events",
@@ -33,9 +36,11 @@ __all__ = [
     "operations",
     "operations_done",
     "parallel_coordinates",
+    "participation",
     "phase_diagram",
     "phase_portrait",
     "sensitivity",
+    "spectrum",
     "style",
     "summary",
     "support_map",

@@ -1,0 +1,113 @@
+"""What is predicted by linearisation against what the engine does: ``python -m tests.evidence stability hopf ...``."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+
+import neurosim as ns
+from tests import measured
+from tests.problems import random_problem
+
+FLOWS = {
+    "augmented(1)": ns.Flow.augmented(1),
+    "augmented(4)": ns.Flow.augmented(4),
+    "damped": ns.Flow.damped(),
+    "rotated(70 deg)": ns.Flow.rotated(np.radians(70)),
+    "own times": ns.Flow(kappa=0.8, gamma=0.7, rho=0.5, tau_x={"hidden1": 4e-3}, tau_lam={"output": 25e-3}),
+}
+
+
+def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
+    """Largest relative error of slowest rate, ringing frequency and largest steps, and of how many comparisons."""
+    errors: dict[str, list[float]] = {}
+    for seed in seeds:
+        loss, widths = ("mse", "cross_entropy")[seed % 2], ([4, 5, 4, 3], [6, 8, 5], [5, 4, 4, 4, 3])[seed % 3]
+        net, X, Y = random_problem(widths, seed, patterns=1, loss=loss)
+        for flow in FLOWS.values():
+            if set(getattr(flow, "tau_x", None) if isinstance(flow.tau_x, dict) else ()) - set(net.neurons):
+                continue
+            spec = ns.stability(net, flow, X, Y)
+            if spec.growing:
+                continue
+            found = measured.slowest_mode(
+                net, flow, X, Y, 12 / spec.slowest_rate, 0.2 / float(np.abs(spec.eigenvalues).max())
+            )
+            errors.setdefault("slowest rate", []).append(abs(-found.real / spec.slowest_rate - 1))
+            if spec.frequency[0]:
+                rings = abs(found.imag) / (2 * np.pi) / spec.frequency[0]
+                errors.setdefault("ringing frequency", []).append(abs(rings - 1))
+            for method in ("euler", "rk4"):
+                step = spec.max_step[method]
+                errors.setdefault(f"largest step of {method}", []).append(
+                    abs(measured.largest_step(net, flow, X, Y, method, step) / step - 1)
+                )
+    return {name: (max(values), len(values)) for name, values in errors.items()}
+
+
+def of_predictions() -> str:
+    """One line a kind of prediction."""
+    return "; ".join(f"{name} within {worst:.2%} ({count} cases)" for name, (worst, count) in predictions().items())
+
+
+def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
+    """8-8-8-8-8-8-4, gain 1.5, mse: nets that ring under the saddle flow."""
+    net = ns.Network.mlp([8] * 6 + [4], loss="mse", gain=1.5, seed=seed)
+    rng = np.random.default_rng(seed)
+    return net, rng.normal(size=(1, 8)), 0.5 * rng.normal(size=(1, 4))
+
+
+def hopf(seed: int) -> dict[str, Any]:
+    """The first Hopf point of `rotated(theta)` from theta = pi/2 down, predicted and by the engine's rk4.
+
+    The onset is where a tiny perturbation stops to decay; the period is that of what is reached 0.5 % of theta past it.
+    """
+    net, X, Y = six_layers(seed)
+    branch = ns.continuation(net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.55, stop=0.2, points=40)
+    point = branch.hopf[0]
+    step = 0.8 / float(np.abs(ns.stability(net, ns.Flow.rotated(point.parameter), X, Y).eigenvalues).max())
+
+    def grows(theta: float) -> float:
+        return measured.growth(net, ns.Flow.rotated(theta), X, Y, step, "rk4", steps=4000)
+
+    low, high = 0.97 * point.parameter, min(1.03 * point.parameter, np.pi / 2 - 1e-3)
+    onset = brentq(grows, low, high, xtol=1e-3 * point.parameter)
+    past = 0.995 * point.parameter
+    cycle = ns.limit_cycle(branch, past, start=point)
+    return {
+        "seed": seed, "theta": point.parameter, "onset": onset / point.parameter - 1, "kind": point.criticality,
+        "ends as": cycle.kind, "period": cycle.period * point.frequency - 1,
+        "amplitude": cycle.amplitude / point.amplitude(past) - 1,
+    }  # fmt: skip
+
+
+def of_hopf() -> str:
+    """One line a net."""
+    lines = []
+    for seed in range(8):
+        found = hopf(seed)
+        lines.append(
+            f"\n  net {seed}: theta {found['theta']:.5f} ({found['kind']}), onset {found['onset']:+.2%}, ends as "
+            f"{found['ends as']}, period {found['period']:+.2%}, amplitude {found['amplitude']:+.2%}"
+        )
+    return "".join(lines)
+
+
+def large() -> str:
+    """Extreme modes of 784-256-256-10 with 64 patterns: seconds and memory."""
+    rng = np.random.default_rng(0)
+    net = ns.Network.mlp([784, 256, 256, 10], seed=0)
+    X, Y = rng.random((64, 784)) * (rng.random((64, 784)) < 0.2), rng.integers(10, size=64)
+    lines = []
+    for name in ("augmented(1)", "damped"):
+        wall, processor = time.perf_counter(), time.process_time()
+        spec = ns.stability(net, FLOWS[name], X, Y)
+        lines.append(
+            f"\n  {name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - processor:.1f} s of processor, "
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB; {spec!r}"
+        )
+    return "".join(lines)
