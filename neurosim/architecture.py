@@ -294,13 +294,13 @@ def _useless(net: Network, population: str, dead: float) -> Array:
     """Units whose norms of weights to and from others have a product of at most `dead`."""
     squares = {"in": np.zeros(net.populations[population].size), "out": np.zeros(net.populations[population].size)}
     for name, q in net.projections.items():
-        if q.pre == q.post:
-            continue
+        w = net.weights[name]
+        own = w.diagonal() ** 2 if q.pre == q.post else 0.0  # what a neuron tells itself
         if q.post == population:
-            squares["in"] += _squares(net.weights[name], 1)
+            squares["in"] += _squares(w, 1) - own
         if q.pre == population:
-            squares["out"] += _squares(net.weights[name], 0)
-    useless: Array = np.sqrt(squares["in"] * squares["out"]) <= dead
+            squares["out"] += _squares(w, 0) - own
+    useless: Array = np.sqrt(np.maximum(squares["in"] * squares["out"], 0)) <= dead
     return useless
 
 

@@ -79,6 +79,24 @@ def test_a_dead_neuron_has_a_small_product_of_norms_and_leaves_its_mean() -> Non
     assert 0 < found.change < 1e-4
 
 
+def test_a_neuron_that_speaks_only_within_its_population_is_heard() -> None:
+    """Of a cycle's own weights only what a neuron tells itself does not count."""
+    within = np.array([[0.5, 0, 0], [0.3, 0, 0], [0, 0, 0.4]])  # 0 speaks to 1 and to itself, 2 only to itself
+    net = ns.Network(
+        [ns.Population("input", 2, clamped=True), ns.Population("ring", 3), ns.Population("output", 1, "linear")],
+        [
+            ns.Projection("input", "ring", np.array([[1.0, 0.5], [0, 0], [0.3, -0.2]])),
+            ns.Projection("ring", "ring", within),
+            ns.Projection("ring", "output", np.array([[0, 1.0, 0]])),
+        ],
+        [ns.Loss("output")],
+    )
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    found = pruned(net, X=X)
+    assert list(found.origin["ring"]) == [0, 1]
+    assert found.change < 1e-12
+
+
 def test_straw_neurons_go_where_predictions_stay_and_else_are_refused() -> None:
     net, X, _ = random_problem([5, 6, 3], seed=2, patterns=10)
     support = {"hidden1": np.ones((10, 6), dtype=bool), "output": np.zeros((10, 3), dtype=bool)}

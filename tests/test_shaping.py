@@ -185,3 +185,18 @@ def test_a_training_that_diverges_hands_over_all_its_rows() -> None:
         Doomed(net, FLOW, dt=0.2 * TAU).train(X, Y, ns.Growing(schedule=ns.Simultaneous(duration=0.4, reports=8)))
     assert list(caught.value.log.history.neurons.values[:3]) == [4, 8, 12]
     assert caught.value.log.interrupted
+
+
+def test_neurons_that_support_no_pattern_are_those_without_weights() -> None:
+    """A tube and a price: what is straw for every pattern at rest can go, and predictions stay."""
+    X, _, Y, _ = few(count=100)
+    net = ns.Network.mlp([64, 16, 10], loss="squared_hinge", group_l1=0.05, constraint="tube", epsilon=0.01)
+    sim = simulation(net)
+    run = sim.train(X, Y, ns.Simultaneous(duration=100 * TAU, reports=1)).run
+    support = ns.support_neurons(ns.at_rest(sim, run, settle=1e-5), tol=1e-4)
+    dead = np.linalg.norm(net.weights["hidden1->output"], axis=0) == 0
+    assert 0 < dead.sum() < 16
+    assert np.array_equal(~support.ever_support["hidden1"], dead)
+    small = ns.prune(net, support, X, dead=0)
+    assert small.populations["hidden1"].size == 16 - dead.sum()
+    assert_allclose(ns.Simulation(small, FLOW).predict(X), sim.predict(X), rtol=0, atol=1e-12)
