@@ -55,6 +55,25 @@ def test_built_in_activations_do_not_overflow(name: str) -> None:
         assert np.isfinite(python(f.sigma, a=np.array([-1e4, 1e4]))).all()
 
 
+@pytest.mark.parametrize("kind", [*expressions.CONSTRAINTS, "g + g**3", "max(abs(g) - epsilon, 0)"])
+def test_slopes_of_constraints_are_derivatives(kind: str) -> None:
+    """Both sides of every kink; the value against the reference's own."""
+    width = 0.3 if expressions.constraint(kind).reads_epsilon else 0.0
+    term = expressions.constraint(kind, width)
+    g, lam = np.array([-2.0, -0.4, -0.2, 0.1, 0.25, 0.7, 3.0]), np.array([0.5, 0.1, -0.3, 0.0, 0.2, -0.9, 0.05])
+    names = {"epsilon": width, "lam": lam, "rho_lam": 2.0, "clip": np.clip}
+
+    def value(at: np.ndarray) -> np.ndarray:
+        return python(term.value, g=at, **names)
+
+    found = python(term.slope, g=g, **names) * np.ones_like(g)
+    assert_allclose(found, slope_of(value, g), atol=1e-8)
+    own = ns.Population("a", 7, constraint=kind, epsilon=width)
+    there = ns.reference.constraints.constraint(own, g, lam, 2.0)
+    assert_allclose(value(g), there[0], atol=1e-15)
+    assert_allclose(found, there[1], atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", [*expressions.LOSSES, "log(cosh(x - y))"])
 def test_slopes_of_losses_are_derivatives(kind: str) -> None:
     term = expressions.loss(kind, 0.1)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
-AT_REST = 0.1  # of tol: a state that moves by more per time constant has shares of its motion
 MOST_STEPS = 20_000  # on the way to rest
+CREEPS = 1e-3  # what moves by less per time constant is on its way; more is a step that is too long
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +69,8 @@ class Support(Mapping[str, Array]):
 
     @property
     def settled(self) -> bool:
-        """Whether the state is at rest; if not, all shares are artefacts of its motion."""
-        return self.speed <= AT_REST * self.tol
+        """Whether the state moves by at most `tol` per time constant; if not, shares are artefacts of its motion."""
+        return self.speed <= self.tol
 
     @property
     def ever_support(self) -> dict[str, Array]:
@@ -160,7 +160,7 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     found = Support({n: np.abs(v) > tol for n, v in run.lam.items()}, dict(run.lam), margin, tol, speed(run), run.time)
     if not found.settled:
         warnings.warn(
-            f"the run still moves by {found.speed:.1g} per time constant; allowed: {AT_REST * tol:.1g} (tol / 10). "
+            f"the run still moves by {found.speed:.1g} per time constant; allowed: {tol:g}, as tol. "
             "Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
             UnsettledWarning,
             stacklevel=2,
@@ -197,7 +197,7 @@ def at_rest(simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, mos
             rest = twin.relax(last.X, last.Y, duration=most_steps * twin.dt, start=last, settle=settle)
         except DivergenceError:
             rest = last
-    if rest is not last and (rest.settled or rest.interrupted):
+    if rest is not last and (rest.settled or rest.interrupted or speed(rest) < CREEPS):
         return rest
     twin.dt /= 4
     return twin.relax(last.X, last.Y, duration=most_steps * twin.dt, start=rest, settle=settle)
@@ -268,7 +268,7 @@ class SupportOverTraining:
             return
         X, Y, x, lam = ({n: v[: self.patterns] for n, v in part.items()} for part in (run.X, run.Y, run.x, run.lam))
         few = replace(run, X=X, Y=Y, x=x, lam=lam, auxiliary={})
-        rest = at_rest(self.simulation, few, settle=AT_REST * self.tol / 2)
+        rest = at_rest(self.simulation, few, settle=self.tol / 10)
         one = support_neurons(rest, self.tol)
         self.found.append(Support(one.support, one.lam, one.margin, one.tol, one.speed, run.time))
 

@@ -84,7 +84,7 @@ def test_over_training_the_share_is_taken_at_rest_with_weights_frozen() -> None:
     assert found.sizes["time"] == 2
     assert found.settled.all()
     assert_allclose(found.time.values, log.history.time.values[1::2])
-    last = ns.support_neurons(ns.at_rest(sim, log, settle=1e-7))
+    last = ns.support_neurons(ns.at_rest(sim, log, settle=1e-5))
     assert_allclose(found.share.sel(population="hidden1").values[-1], last["hidden1"][:6].mean())
     with pytest.raises(ns.ModelError, match="no look was taken"):
         ns.SupportOverTraining(sim).to_xarray()

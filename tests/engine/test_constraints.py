@@ -1,6 +1,7 @@
 """Constraint functions on the engine: derivatives of one L, the same on every backend, and what lam is at rest."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +163,37 @@ def test_adaptive_steps_refuse_to_slide() -> None:
     sim = ns.Simulation(constrained(net, "abs"), ns.Flow.augmented())
     with pytest.raises(ns.ModelError, match="adaptive steps with constraint 'abs' of hidden1"):
         sim.relax(X, Y, duration=1, adaptive=True)
+
+
+def test_by_events_a_tube_rests_where_it_does_with_dense_messages() -> None:
+    """delta is what travels back; a straw neuron says nothing."""
+    net, X, Y = random_problem([5, 6, 3], seed=4, patterns=4)
+    net = constrained(net, "tube", 0.15)
+    ends = {}
+    for transport in ("dense", ns.Events("adaptive"), ns.Spikes(0.002)):
+        sim = ns.Simulation(net, ns.Flow.augmented(), dt=2 * ms, transport=transport, backend="numpy")
+        ends[str(transport)] = sim.relax(X, Y, duration=6)
+    dense_end, events, spikes = ends.values()
+    assert_allclose(events.lam["hidden1"], dense_end.lam["hidden1"], atol=1e-4)
+    assert_allclose(spikes.lam["hidden1"], dense_end.lam["hidden1"], atol=0.05)
+    assert ns.kkt(dense_end).residual < 1e-6
+
+
+def test_a_tube_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Two halves of a run, a checkpoint, and a file are the whole run."""
+    net, X, Y = random_problem([4, 5, 2], seed=6)
+    net = constrained(net, "tube", 0.1)
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms), backend="numpy")
+    whole = sim.relax(X, Y, duration=80 * ms)
+    ns.save(sim.relax(X, Y, duration=40 * ms), tmp_path / "half.nc")
+    half = ns.load(tmp_path / "half.nc")
+    assert half.network.populations["hidden1"] == net.populations["hidden1"]
+    assert np.array_equal(sim.relax(X, Y, duration=40 * ms, start=half).lam["hidden1"], whole.lam["hidden1"])
+    ends = []
+    for resume in (None, tmp_path / "c.npz"):
+        own = net.copy()
+        log = ns.Simulation(own, sim.flow, backend="numpy").train(
+            X, Y, ns.Simultaneous(duration=60 * ms, reports=3), checkpoint=tmp_path / "c.npz", resume=resume
+        )
+        ends.append(log.run.lam["hidden1"])
+    assert np.array_equal(*ends)
