@@ -446,6 +446,11 @@ def test_pictures_of_events():
         for n in names
     )
     assert marks == said > 20
+    above, *below = ns.plot.events_over_traces(run, pattern=1).axes
+    assert [ax.get_ylabel() for ax in below] == ["output x (1)", "multiplier λ (1)"]
+    assert all(ax.get_xlim() == above.get_xlim() for ax in below)
+    second = run.traces["x"].sel(unit=run.traces.population == "output")[:, 1].values
+    assert any(np.array_equal(line.get_ydata(), second[:, 0]) for line in below[0].lines)
     drawn = lines(ns.plot.operations(run, ax=Figure().add_subplot()))
     cost = ns.synaptic_operations(run)
     assert drawn["dense"][-1, 1] == pytest.approx(cost.dense)
@@ -456,6 +461,8 @@ def test_pictures_of_events():
     assert len(ns.plot.summary(run).axes) >= 5
     with pytest.raises(ns.DataError, match="spoken"):
         ns.plot.events(sim.relax(X, Y, duration=10e-3, record="x"))
+    with pytest.raises(ns.DataError, match="spoken_x was not recorded"):
+        ns.plot.events_over_traces(sim.relax(X, Y, duration=10e-3, record=("x", "lam")))
     with pytest.raises(ns.DataError, match="spoken_delta"):
         ns.plot.operations(sim.relax(X, Y, duration=10e-3, record="spoken_x"))
     stream = sim.stream(X, Y, per_frame=10e-3, record=("x", "lam"))

@@ -9,7 +9,7 @@ from neurosim.plot.canvas import style
 from neurosim.plot.drawing import PALETTE
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
-from neurosim.plot.messages import cost, events, operations
+from neurosim.plot.messages import cost, events, events_over_traces, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
@@ -27,6 +27,7 @@ __all__ = [
     "conditions",
     "cost",
     "events",
+    "events_over_traces",
     "heat_map",
     "learning_curve",
     "lines",

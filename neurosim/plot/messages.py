@@ -18,16 +18,18 @@ from neurosim.plot.canvas import (
     positive,
     recorded_of,
     row_of,
+    share_legend,
     span_of,
     styled,
     traces_of,
 )
 from neurosim.plot.drawing import PALETTE
-from neurosim.plot.runs import final_reference
+from neurosim.plot.runs import final_reference, traces
 from neurosim.results import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 Array = np.ndarray
@@ -70,6 +72,28 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel="time (ms)", ylabel="unit that speaks", ylim=(-least / 4, base), xlim=span_of(time))
     return ax
+
+
+@styled
+def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
+    """Who spoke when, over what moved then: `events`, x and lam of one pattern, on one axis of time.
+
+    Raises
+    ------
+    DataError
+        x, lam, or both spoken_x and spoken_delta were not recorded.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 6.6), layout="constrained")
+    axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1.0, 1.0))
+    events(run, pattern, axes[0])
+    for variable, ax in zip(("x", "lam"), axes[1:], strict=True):
+        traces(run, variable, pattern=pattern, ax=ax)
+    for ax in axes[:-1]:
+        ax.set_xlabel("")
+    share_legend(figure, axes, run.network)
+    return figure
 
 
 @styled
