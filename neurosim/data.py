@@ -17,10 +17,11 @@ from neurosim.network import Loss, Network
 Array = np.ndarray
 
 
-def patterns(net: Network, X: Any) -> dict[str, Array]:
+def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     """X as ``{input population: (patterns, units)}``, float and finite.
 
-    X is (patterns, features); with several inputs a mapping by population, or their columns side by side.
+    X is (patterns, features); with several inputs a mapping by population, or their columns side by side. Without `copy`
+    the arrays may be the user's own, to be read only.
 
     Raises
     ------
@@ -33,11 +34,11 @@ def patterns(net: Network, X: Any) -> dict[str, Array]:
     if isinstance(X, Mapping):
         if set(X) != set(sizes):
             raise DataError(f"X has populations {sorted(X)}; allowed: {sorted(sizes)}")
-        arrays = {n: _matrix(f"X[{n!r}]", X[n], sizes[n]) for n in sizes}
+        arrays = {n: _matrix(f"X[{n!r}]", X[n], sizes[n], copy) for n in sizes}
         if len({len(a) for a in arrays.values()}) > 1:
             raise DataError(f"X has { ({n: len(a) for n, a in arrays.items()}) } patterns; allowed: equally many")
         return arrays
-    X = _matrix("X", X, sum(sizes.values()))
+    X = _matrix("X", X, sum(sizes.values()), copy)
     cuts = np.cumsum(list(sizes.values()))[:-1]
     return {n: np.ascontiguousarray(part) for n, part in zip(sizes, np.split(X, cuts, axis=1), strict=True)}
 
@@ -105,17 +106,18 @@ def cosine(a: Array, b: Array) -> float:
     return float(np.clip(np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))
 
 
-def _matrix(name: str, value: Any, columns: int) -> Array:
-    array = _numbers(name, value)
+def _matrix(name: str, value: Any, columns: int, copy: bool) -> Array:
+    array = _numbers(name, value, copy)
     if array.ndim != 2 or array.shape[1] != columns or len(array) == 0:
         hint = "; one pattern is X[None, :]" if array.ndim == 1 and array.size == columns else ""
         raise DataError(f"{name} has shape {array.shape}; allowed: (patterns, {columns}), at least one pattern{hint}")
     return array
 
 
-def _numbers(name: str, value: Any) -> Array:
+def _numbers(name: str, value: Any, copy: bool = True) -> Array:
     try:
-        array = np.array(value.toarray() if hasattr(value, "toarray") else value, dtype=float, order="C")
+        made = np.array if copy else np.asarray
+        array = made(value.toarray() if hasattr(value, "toarray") else value, dtype=float, order="C")
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not an array of numbers: {error}; try sklearn.preprocessing") from error
     bad = np.argwhere(~np.isfinite(array))

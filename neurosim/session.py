@@ -169,7 +169,7 @@ class Session:
     def batch(self) -> tuple[dict[str, Array], dict[str, Array]]:
         """Inputs and targets that are clamped now."""
         if not self.plan.presentation and not self.setting.factories:
-            return dict(self.clamped), dict(self.targets)
+            return {n: X.copy() for n, X in self.clamped.items()}, dict(self.targets)
         x = {n: self.engine.value(n, "x").reshape(self.count, -1) for n in self.net.inputs}
         return x, {n: self.engine.value(n, "y").reshape(self.count, -1) for n in self.net.losses}
 

@@ -472,7 +472,7 @@ class Simulation:
 
     def _read(self, X: Any, Y: Any) -> tuple[dict[str, Array], dict[str, Array], int]:
         self.net.check_parameters()
-        clamped = data.patterns(self.net, X)
+        clamped = data.patterns(self.net, X, copy=False)
         count = len(next(iter(clamped.values())))
         return clamped, data.targets(self.net, Y, count), count
 

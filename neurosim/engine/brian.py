@@ -12,6 +12,7 @@ import gc
 import hashlib
 import logging
 import os
+import re
 import platform
 import shlex
 import shutil
@@ -94,6 +95,17 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         while name in self.code_objects:
             name, number = f"{base}_{number}", number + 1
         return super().code_object(owner, name, *args, **kwds)
+
+    def generate_objects_source(self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any) -> None:
+        """Without the indices of a group's units where nobody reads them: 4 bytes a unit, filled at every start."""
+        sources = [str(code.code.cpp_file) for code in self.code_objects.values()]
+        unread = [v for v, name, _ in arange_arrays if not any(re.search(rf"\b\w*{name}\b", s) for s in sources)]
+        kept = self.arrays, self.zero_arrays
+        self.arrays = {v: name for v, name in self.arrays.items() if v not in unread}
+        self.zero_arrays = [entry for entry in self.zero_arrays if entry[0] not in unread]
+        arange_arrays = [entry for entry in arange_arrays if entry[0] not in unread]
+        super().generate_objects_source(writer, arange_arrays, *args, **kwds)
+        self.arrays, self.zero_arrays = kept
 
     def generate_makefile(
         self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any

@@ -23,7 +23,7 @@
    where messages are events, all that has heard none. #}
 {% macro forward() %}
     {% for q in projections if q.kept %}
-    if (ns::flag<{{q.id}}>()) {
+    if (ns::flag<{{q.id}}>() && !{{passing(q)}}) {
         {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
         std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
         {{product('forward', q, array('x_' + q.pre), '_drive')}}
@@ -36,13 +36,18 @@
     {% for p in populations %}
     {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.heard(){% endfor %}) { {% endif %}
     {% for q in projections if q.post == p.name and q.kept %}
-    {% if loop.first %}
-    {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){{of_set(K // sets * q.m)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
+    if (ns::flag<{{q.id}}>()) {
+        {% if loop.first %}{{start(p)}}{% endif %}
+        {{product('forward', q, array('x_' + q.pre), array('a_' + p.name))}}
+    } else {
+        {% if loop.first %}
+        {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){{of_set(K // sets * q.m)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
+        {% else %}
+        ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
+        {% endif %}
+    }
     {% else %}
-    ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
-    {% endif %}
-    {% else %}
-    {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
+    {{start(p)}}
     {% endfor %}
     {% for q in projections if q.post == p.name and not q.kept %}
     {% if q.events %}
@@ -73,6 +78,12 @@
 {# Where patterns have weights of their own: once for every set of weights. #}
 {% macro each_set() %}{% if sets > 1 %}for (size_t _s = 0; _s < {{sets}}; _s++){% endif %}{% endmacro %}
 {% macro of_set(size) %}{% if sets > 1 %} + _s * {{size}}{% endif %}{% endmacro %}
+
+{# a = b of every pattern. #}
+{% macro start(p) %}{{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});{% endmacro %}
+
+{# Whether the product of a clamped input is another at the next step, so that nothing is gained by keeping it. #}
+{% macro passing(q) %}({{array('plastic')}}[0]{% if q.lazy %} && !{{array('lazy_' + q.name)}}[0]{% endif %}){% endmacro %}
 
 {% macro product(kind, q, given, result) %}
     {% if q.sparse %}
