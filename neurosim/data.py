@@ -20,8 +20,8 @@ Array = np.ndarray
 def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     """X as ``{input population: (patterns, units)}``, float and finite.
 
-    X is (patterns, features); with several inputs a mapping by population, or their columns side by side. Without `copy`
-    the arrays may be the user's own, to be read only.
+    X is (patterns, features); with several inputs a mapping by population, or their columns side by side. Without
+    `copy` the arrays may be the user's own, to be read only.
 
     Raises
     ------

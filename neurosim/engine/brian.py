@@ -12,8 +12,8 @@ import gc
 import hashlib
 import logging
 import os
-import re
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -68,6 +68,9 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     Sources never hold values (those are run-time arguments), so two simulations of one structure have
     one program.
     """
+
+    arrays: dict[Any, str]
+    zero_arrays: list[tuple[Any, str]]
 
     def __init__(self, directory: Path, about: str) -> None:
         super().__init__()
