@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from neurosim.data import patterns
 from neurosim.expressions import constraint
 from neurosim.reference.adjoint import dsigma, loss_slope, net_input, received
 from neurosim.reference.constraints import violation
-from tests.problems import random_problem
+from tests.problems import Problem, random_problem
 
 EPSILON = 0.3
 
@@ -99,10 +100,40 @@ def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
     return lam
 
 
-def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, settle: float = 1e-9) -> ns.Run:
+def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -> ns.Run:
     """From the forward pass to rest, rho escalated from 1 to 16 with tau_lam = tau_x / rho."""
     run: Any = "forward"
     for rho, dt in ((1, 1.0), (4, 0.5), (16, 0.1)):
-        sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=dt * ms, backend="numpy")
-        run = sim.relax(X, Y, duration=3, start=run, settle=settle)
+        sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=dt * ms, backend=backend)
+        run = sim.relax(X, Y, duration=3, start=run, settle=1e-9)
     return run
+
+
+def side_by_side(problems: Sequence[Problem]) -> Problem:
+    """Networks of the same populations as one, in blocks that do not touch: one simulation relaxes them all."""
+    from scipy.sparse import block_diag, csr_array
+
+    nets = [net for net, _, _ in problems]
+    populations = [
+        replace(p, size=sum(net.populations[n].size for net in nets)) for n, p in nets[0].populations.items()
+    ]
+    projections = [
+        ns.Projection(q.pre, q.post, csr_array(block_diag([net.weights[name] for net in nets])))
+        for name, q in nets[0].projections.items()
+    ]
+    whole = ns.Network(populations, projections, list(nets[0].losses.values()))
+    for n in whole.neurons:
+        whole.biases[n] = np.concatenate([net.biases[n] for net in nets])
+    Y = {n: np.hstack([targets[n] for _, _, targets in problems]) for n in whole.losses}
+    return whole, np.hstack([X for _, X, _ in problems]), Y
+
+
+def taken_apart(run: ns.Run, problems: Sequence[Problem]) -> list[ns.Run]:
+    """The runs of the networks that `side_by_side` put together."""
+    ends = {n: np.cumsum([net.populations[n].size for net, _, _ in problems]) for n in run.x}
+    parts = {v: {n: np.split(own[n], ends[n][:-1], axis=1) for n in own} for v, own in (("x", run.x), ("lam", run.lam))}
+    found = []
+    for i, (net, X, Y) in enumerate(problems):
+        x, lam = ({n: own[i] for n, own in parts[v].items()} for v in ("x", "lam"))
+        found.append(replace(run, network=net, X=patterns(net, X), Y=Y, x=x, lam=lam))
+    return found

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 import neurosim as ns
 from neurosim.data import patterns
 from neurosim.reference.constraints import violation
-from tests.constrained import constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
+from tests.constrained import adjoint_at, constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
 from tests.engine.stepping import DT, dense, step
 from tests.engine.test_derivatives import compare, differentiated
 from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state, rings
@@ -146,6 +146,24 @@ def test_without_augmentation_a_tube_is_projected_ascent() -> None:
 def test_sliding_constraints_are_backpropagation_on_average(kind: str, steps: tuple[float, ...]) -> None:
     """The time average of mu against the adjoint at the average x."""
     assert sliding_error(kind, steps[1], seed=2) < 0.02
+
+
+def test_squared_is_an_integrated_penalty() -> None:
+    """lam = (kappa/tau_lam) times the integral of g², so it only grows; g = mu / 2 lam then falls as t^(-1/3)."""
+    net, X, Y = random_problem([4, 3, 2], seed=2, patterns=2)
+    net, tau = constrained(net, "squared"), 10e-3
+    sim = ns.Simulation(net, ns.Flow.augmented(), dt=0.02 * tau, backend="numpy")
+    early = sim.relax(X, Y, duration=30 * tau, record="g", every=0.02 * tau)
+    integral = 0.02 * (early.traces.g.values**2).sum(axis=0)
+    assert_allclose(np.hstack([early.lam[n] for n in net.neurons]), integral, rtol=1e-12)
+    late = sim.relax(X, Y, duration=210 * tau, start=early, record=("g", "mu", "x"), every=7 * tau)
+    fall = np.abs(late.traces.g.values[-1]).max() / np.abs(early.traces.g.values[-1]).max()
+    assert fall == pytest.approx(8 ** (-1 / 3), rel=0.1)
+    names = late.traces.population.values
+    last = {v: {n: late.traces[v].values[-1][:, names == n] for n in net.neurons} for v in ("mu", "x")}
+    exact = adjoint_at(net, last["x"], X, Y)
+    for n, mu in last["mu"].items():
+        assert_allclose(mu, exact[n], atol=0.01 * max(np.abs(v).max() for v in exact.values()))
 
 
 @pytest.mark.parametrize(("flow", "kind", "options", "message"), [
