@@ -146,7 +146,7 @@ def pruned(
         if value is not None and not (isinstance(value, int | float) and value >= 0):
             raise out_of_range(name, value, "a number >= 0")
     net.check_parameters()
-    straw, driven, read = _straw(net, support or {}), _driven(net), _read(net)
+    straw, driven, read = _straw(net, {} if support is None else support), _driven(net), _read(net)
     gone = {n: straw[n] | ~driven[n] | ~read[n] | _useless(net, n, dead) for n in net.populations}
     kept = {n: np.flatnonzero(~units | _fixed(net, n)) for n, units in gone.items()}
     silence = data.patterns(net, np.zeros((1, sum(net.populations[n].size for n in net.inputs))))
@@ -171,7 +171,7 @@ def pruned(
 
 
 def quiet(net: Network, support: Mapping[str, Array], X: Any, within: float) -> dict[str, Array]:
-    """Support once more, with as few straw neurons as leave what they send within a bound of its mean.
+    """Support once more, with only so many straw neurons that what they send stays within a bound of its mean.
 
     Parameters
     ----------
@@ -233,6 +233,8 @@ def grown(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1
     """As `grow`, with where each unit comes from."""
     if isinstance(spread, bool) or not isinstance(spread, int | float) or not 0 <= spread < np.inf:
         raise out_of_range("spread", spread, "a finite number >= 0", "1")
+    if not isinstance(units, Mapping):
+        raise ModelError(f"units are a {type(units).__name__}; allowed: {{population: units}}, e.g. {{'hidden1': [3]}}")
     for n in units:
         _check_hidden(net, n, "population of units to split")
         size = net.populations[n].size
@@ -276,6 +278,8 @@ def _check_hidden(net: Network, population: str, what: str) -> None:
 
 def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
     """Units that are support for no pattern."""
+    if not isinstance(support, Mapping):
+        raise ModelError(f"support is a {type(support).__name__}; allowed: {{population: bool}}, as of support_neurons")
     straw = {n: np.zeros(p.size, dtype=bool) for n, p in net.populations.items()}
     for n, given in support.items():
         if n not in net.populations:

@@ -176,6 +176,8 @@ WRONG = [
     (lambda net: ns.prune(net, {"hiden1": np.ones(6, bool)}), r"of support = 'hiden1'.*did you mean 'hidden1'"),
     (lambda net: ns.prune(net, {"hidden1": np.ones(6)}), r"'hidden1'\] is float64 of shape \(6,\); allowed: bool"),
     (lambda net: ns.prune(net, {"hidden1": np.ones((2, 5), bool)}), r"shape \(2, 5\); allowed: bool \(patterns, 6\)"),
+    (lambda net: ns.prune(net, np.ones((2, 6), bool)), r"support is a ndarray; allowed: \{population: bool\}"),
+    (lambda net: ns.grow(net, [3]), r"units are a list; allowed: \{population: units\}"),
     (lambda net: ns.prune(net, dead=-1), r"dead = -1; allowed: a number >= 0"),
     (lambda net: ns.grow(net, {"output": [0]}), r"to split = 'output'; allowed: hidden1: inputs and outputs keep"),
     (lambda net: ns.grow(net, {"hidden": [0]}), r"units to split = 'hidden'; allowed: hidden1; did you mean 'hidden1'"),
