@@ -39,7 +39,7 @@ def test_every_mode_is_drawn_inside_the_region_of_the_largest_step(spec):
     drawn = np.concatenate([x + 1j * y for x, y in (line.get_data() for line in ax.get_lines()[:-1])])
     assert_allclose(np.sort_complex(drawn), np.sort_complex(spec.eigenvalues))
     assert ax.get_xlabel() == "growth Re s (1/s)"
-    assert f"euler holds at dt = {1e3 * spec.max_step['euler']:.3g} ms" in labels(ax)
+    assert f"euler, dt = {1e3 * spec.max_step['euler']:.3g} ms" in labels(ax)
     edge = np.abs(1 + spec.max_step["euler"] * drawn)
     assert edge.max() == pytest.approx(1)
 
@@ -67,10 +67,15 @@ def test_a_branch_and_what_is_past_it():
         ns.Cycle(0.2 * hopf.parameter, "diverged", np.inf, np.nan, "output", None),
     ]
     ax = ns.plot.bifurcation(found, cycles)
-    wanted = {"simulated: cycle", "simulated: rest", "saddle, stable", "predicted, supercritical"}
+    wanted = {"cycle, simulated", "rest, simulated", "saddle, stable", "cycle, predicted"}
     assert wanted <= set(labels(ax))
     assert ax.get_ylabel() == "amplitude of the outputs (1)"
     ax.figure.canvas.draw()
+
+
+def test_a_step_of_ones_own_and_another_method(spec):
+    ax = ns.plot.spectrum(spec, dt=8e-3, method="rk4")
+    assert "rk4, dt = 8 ms" in labels(ax)
 
 
 def test_what_cannot_be_drawn(spec):

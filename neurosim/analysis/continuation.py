@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.analysis.stability import stability
+from neurosim.analysis.stability import refuse_other_constraints, stability
 from neurosim.data import patterns as read_patterns
 from neurosim.data import targets
 from neurosim.errors import ConvergenceError, DataError, out_of_range, unknown
@@ -210,7 +210,7 @@ def continuation(
     Raises
     ------
     ModelError
-        An unknown parameter, an empty window, `points` below 2.
+        An unknown parameter, an empty window, `points` below 2; a constraint other than lin.
     DataError
         X or Y do not fit the network, no such pattern.
     ConvergenceError
@@ -225,6 +225,7 @@ def continuation(
         raise out_of_range("points", points, "a whole number >= 2")
     if not (np.isfinite(start) and np.isfinite(stop) and start != stop):
         raise out_of_range("start, stop", (start, stop), "two finite numbers that differ")
+    refuse_other_constraints(net)
     clamped = read_patterns(net, X)
     count = len(next(iter(clamped.values())))
     if isinstance(pattern, bool) or not isinstance(pattern, int | np.integer) or not 0 <= pattern < count:

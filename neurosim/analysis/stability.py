@@ -48,7 +48,8 @@ class Stability:
         projections and ``"bias.population"`` too. Over the places they sum to 1.
     max_step : mapping of str to float, s
         Largest step from which a perturbation does not grow, by method of `Simulation`: "euler", "semi_implicit",
-        "exponential_euler", "heun", "rk4"; worked out when asked for. 0 where no step holds.
+        "exponential_euler", "heun", "rk4"; worked out when asked for. 0 where no step holds. The second and the third
+        are not known where weights move, or where derivatives are not formulas (constraints other than lin).
     complete : bool
         Whether these are all modes. Of a large network they are those of largest modulus, those of smallest damping
         that a search found, and those that limit a step of Euler.
@@ -124,7 +125,7 @@ def stability(
     DataError
         X, Y or the state do not fit the network.
     ModelError
-        `patterns` below 1, or given while plastic.
+        `patterns` below 1, or given while plastic; no state where a constraint is not lin.
     ConvergenceError
         A cyclic graph that does not contract has no saddle to be found; give `at`.
 
@@ -233,7 +234,8 @@ class _Steps(Mapping[str, float]):
 
     def __init__(self, linears: list[Linearised], eigenvalues: Array, growing: bool) -> None:
         self.linears, self.eigenvalues, self.growing = linears, eigenvalues, growing
-        self.names = tuple(m for m in METHODS if m in AMPLIFICATION or not linears[0].plastic)
+        all_known = linears[0].exact and not linears[0].plastic
+        self.names = tuple(m for m in METHODS if m in AMPLIFICATION or all_known)
         self.known: dict[str, float] = {}
 
     def __getitem__(self, method: str) -> float:
@@ -316,6 +318,7 @@ def _state(net: Network, X: Any, Y: Any, at: Any) -> tuple[dict[str, Array], ...
     count = len(next(iter(clamped.values())))
     encoded = targets(net, Y, count)
     if at is None:
+        refuse_other_constraints(net)
         at = backprop(net, clamped, encoded)
     elif not (hasattr(at, "x") and hasattr(at, "lam")):
         raise ModelError(f"at is a {type(at).__name__}; allowed: None for the saddle point, or a run with .x and .lam")
@@ -329,6 +332,16 @@ def _state(net: Network, X: Any, Y: Any, at: Any) -> tuple[dict[str, Array], ...
                 raise DataError(f"at.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {allowed}")
         parts.append(given)
     return clamped, encoded, parts[0], parts[1]
+
+
+def refuse_other_constraints(net: Network) -> None:
+    """Only where G = lin are the forward pass and backpropagation's errors the saddle point."""
+    for n in net.neurons:
+        if (constraint := net.populations[n].constraint) != "lin":
+            raise ModelError(
+                f"constraint of {n} = {constraint!r}: its flow does not rest at backpropagation's saddle point; "
+                "allowed here: lin; try stability(..., at=run), with a run that has come to rest"
+            )
 
 
 def _one(net: Network, flow: Flow, x: Any, lam: Any, X: Any, Y: Any, row: int) -> Linearised:

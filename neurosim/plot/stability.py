@@ -79,7 +79,7 @@ def _shade_region(ax: Axes, method: str, step: float) -> None:
     ax.contourf(s.real, s.imag, excess, levels=[-1, 0], colors=[PALETTE[0]], alpha=0.15, zorder=0)
     ax.contour(s.real, s.imag, excess, levels=[0], colors=[PALETTE[0]], linewidths=0.8, zorder=1)
     ax.set(xlim=(left, right), ylim=(low, high))
-    name = f"{method} holds at dt = {1e3 * step:.3g} ms"
+    name = f"{method}, dt = {1e3 * step:.3g} ms"
     ax.fill_between([left], [0.0], [0.0], color=PALETTE[0], alpha=0.25, label=name)
 
 
@@ -147,24 +147,25 @@ def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = N
     ax : Axes, optional
     """
     ax = given_axes(ax)
-    stable = found.slowest_rate > 0
-    for holds, style, label in ((True, "-", "saddle, stable"), (False, "--", "saddle, unstable")):
-        line = np.where(stable == holds, 0.0, np.nan)
+    way = np.linspace(0, len(found.parameter) - 1, 1000)
+    values, rates = (np.interp(way, range(len(v)), v) for v in (found.parameter, found.slowest_rate))
+    for stable, style, label in ((True, "-", "saddle, stable"), (False, "--", "saddle, unstable")):
+        line = np.where((rates > 0) == stable, 0.0, np.nan)
         if not np.isnan(line).all():
-            ax.plot(found.parameter, line, style, color="black", linewidth=1.6, label=label)
+            ax.plot(values, line, style, color="black", linewidth=1.6, label=label)
     drawn = [c for c in cycles if np.isfinite(c.amplitude)]
     for kind, mark in MARKS.items():
         if own := [c for c in drawn if c.kind == kind]:
             ax.plot([c.parameter for c in own], [c.amplitude for c in own], mark, color=PALETTE[1], markersize=4.5,
-                    label=f"simulated: {kind}", zorder=3)  # fmt: skip
+                    label=f"{kind}, simulated", zorder=3)  # fmt: skip
     top = 1.15 * max([c.amplitude for c in drawn], default=0.0) or None
     near = np.linspace(found.parameter.min(), found.parameter.max(), 1000)
     for point in found.hopf[:1]:
         amplitude = np.array([point.amplitude(p) for p in near])
         if top is not None:
             amplitude[amplitude > top] = np.nan
-        style = "-" if point.criticality == "supercritical" else ":"
-        ax.plot(near, amplitude, style, color=PALETTE[0], label=f"predicted, {point.criticality}", zorder=2)
+        style, label = ("-", "cycle, predicted") if point.criticality == "supercritical" else (":", "unstable cycle")
+        ax.plot(near, amplitude, style, color=PALETTE[0], label=label, zorder=2)
     _mark(ax, found.bifurcations[:1])
     ax.set(xlabel=_name(found), ylabel="amplitude of the outputs (1)", ylim=(-0.03 * (top or 1.0), top))
     add_legend(ax)
