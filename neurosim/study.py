@@ -260,13 +260,21 @@ def table(wanted: Sequence[Cell], folder: Path) -> Any:
     from rich.table import Table
 
     found, shown = results(wanted, folder), Table("model", "G", "here", "published", "trainings", box=SIMPLE_HEAD)
-    for model, kind in dict.fromkeys((cell.model, cell.kind) for cell in wanted):
-        own = [cell for cell in wanted if (cell.model, cell.kind) == (model, kind)]
-        done = sum((folder / cell.path).exists() for cell in own)
-        known = PUBLISHED.get(model)
-        there = "" if known is None else known.backprop if kind == BACKPROP else f"{known.each.get(kind, '')}"
-        shown.add_row(model, kind, _percent(found.get((model, kind), [])), there, f"{done} of {len(own)}")
+    for model in dict.fromkeys(cell.model for cell in wanted):
+        kinds, known = dict.fromkeys(cell.kind for cell in wanted if cell.model == model), PUBLISHED.get(model)
+        for kind in kinds:
+            own = [cell for cell in wanted if (cell.model, cell.kind) == (model, kind)]
+            done = sum((folder / cell.path).exists() for cell in own)
+            there = "" if known is None else known.backprop if kind == BACKPROP else f"{known.each.get(kind, '')}"
+            shown.add_row(model, kind, _percent(found.get((model, kind), [])), there, f"{done} of {len(own)}")
+        tried = [found.get((model, kind), []) for kind in kinds if kind != BACKPROP]
+        if len(tried) > 1 and any(tried):  # taken by its test patterns, as the published one was
+            shown.add_row(model, "best of them", _percent(max(tried, key=_mean_test)), known.best if known else "", "")
     return shown
+
+
+def _mean_test(folds: Sequence[Mapping[str, float]]) -> float:
+    return fmean(fold["test"] for fold in folds) if folds else 0.0
 
 
 def _percent(folds: Sequence[Mapping[str, float]]) -> str:
