@@ -210,6 +210,7 @@ def study(
     folder: Annotated[Path, typer.Option(help="Where results are kept, training by training.")] = Path("runs/lp"),
     folds: Annotated[int, typer.Option(min=1, max=4, help="How many of the four.")] = 4,
     epochs: Annotated[int, typer.Option(min=0, help="0 for the models' own.")] = 0,
+    mean: Annotated[bool, typer.Option("--mean", help="The loss is the mean over the patterns, not the sum.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
     full: Annotated[bool, typer.Option("--full", help="The published grid: days, not hours.")] = False,
     points: Annotated[
@@ -226,7 +227,7 @@ def study(
     from neurosim import study as studies
 
     grid = studies.grid(studies.PUBLISHED_GRID if full else studies.GRID, points or [])
-    wanted = studies.cells(models or list(studies.PUBLISHED), kinds.split(","), grid, range(folds), epochs)
+    wanted = studies.cells(models or list(studies.PUBLISHED), kinds.split(","), grid, range(folds), epochs, mean)
     if not show:
         studies.run(wanted, _writable(folder), jobs)
     Console().print(studies.table(wanted, folder))

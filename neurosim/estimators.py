@@ -170,11 +170,15 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
 
     def _flow(self) -> Flow:
         """The flow; a preset's own arguments are those of the estimator."""
+        given = {name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None}
         if isinstance(self.flow, Flow):
+            if given:
+                raise ModelError(
+                    f"{min(given)} = {given[min(given)]!r} beside a Flow, which has its own; allowed: None"
+                )
             return self.flow
         if not isinstance(self.flow, str):
             raise ModelError(f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'")
-        given = {name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None}
         if self.flow != "local_propagation":  # which has rates in its place
             given.setdefault("tau_w", TAU_W)
         return Flow.from_preset(self.flow, **given)

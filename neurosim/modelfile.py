@@ -284,6 +284,7 @@ class TrainTable(_Table):
     plastic_from: float | None = None
     epochs: int | None = None
     shuffle: bool | None = None
+    mean: bool | None = None
     best: bool | None = None
     pruning: PruningTable | None = None
     growing: GrowingTable | None = None
@@ -317,7 +318,7 @@ class TrainTable(_Table):
 OF_SCHEDULES = {
     "simultaneous": ("Simultaneous", ("duration", "reports")),
     "presentations": ("Presentations", ("batch", "present", "plastic_from", "epochs", "shuffle")),
-    "local_propagation": ("LocalPropagation", ("epochs", "reports", "best")),
+    "local_propagation": ("LocalPropagation", ("epochs", "reports", "mean", "best")),
 }
 
 

@@ -183,9 +183,7 @@ class Growing:
 class LocalPropagation:
     """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of Adam on all three.
 
-    L is that of the paper, the *mean* loss over the patterns and the sums of everything else: a pattern's V is divided
-    by their number K while it lasts, so that lam at rest is -dV/dx / K. Adam moves a variable by about dt/tau
-    a step, see `Flow.local_propagation`.
+    Adam moves a variable by about dt/tau a step, see `Flow.local_propagation`.
 
     Parameters
     ----------
@@ -193,6 +191,9 @@ class LocalPropagation:
         Steps; each sees all patterns.
     reports : int
         Rows of the log.
+    mean : bool
+        Whether L has the mean of V over the patterns, in place of the sum, beside the sums of everything else: a
+        pattern's V is then divided by their number K, so that lam at rest is -dV/dx / K.
     best : bool
         Where validation patterns are given, the weights that stay are those of the row with the highest accuracy on
         them, among equals with the lowest loss.
@@ -204,6 +205,7 @@ class LocalPropagation:
 
     epochs: int = 5000
     reports: int = 100
+    mean: bool = False
     best: bool = True
 
     def __post_init__(self) -> None:

@@ -334,7 +334,6 @@ class Simulation:
         self._check_schedule(schedule, [name for name, value in asked.items() if value not in (None, ())])
         if isinstance(schedule, Pruning | Growing):
             return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
-        descends = isinstance(schedule, LocalPropagation)
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, clamped, targets, validation)
         best = Best(self.net, isinstance(schedule, LocalPropagation) and schedule.best and validation is not None)
@@ -351,7 +350,7 @@ class Simulation:
             recording=recording,
             lesson=lesson,
             auxiliary=getattr(start, "auxiliary", None),
-            descends=descends,
+            descent=schedule if isinstance(schedule, LocalPropagation) else None,
         )
         rows: list[dict[str, float]] = []
         done = 0
@@ -558,13 +557,13 @@ class Simulation:
         lesson: Lesson | None = None,
         auxiliary: Mapping[str, Array] | None = None,
         stepping: Stepping | None = None,
-        descends: bool = False,
+        descent: LocalPropagation | None = None,
     ) -> Session:
         batch = lesson.batch if lesson else None
         patterns = batch or len(next(iter(start.x.values())))
         setting = self.setting(steps, patterns)
-        if descends:
-            net = _mean_loss(self.net, len(start.x[self.net.output]))
+        if descent is not None:
+            net = _mean_loss(self.net, patterns) if descent.mean else self.net
             setting = replace(setting, net=net, method="adam", described={**setting.described, "method": "adam"})
         self._session = Session(
             setting,

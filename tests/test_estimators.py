@@ -98,6 +98,7 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
     ("given", "message"),
     [
         ({"flow": "augmentd"}, "flow.preset = 'augmentd'; .* did you mean 'augmented'"),
+        ({"flow": ns.Flow.adjoint(), "rho": 2.0}, "rho = 2.0 beside a Flow, which has its own; allowed: None"),
         ({"flow": 3}, "flow = 3; allowed: a Flow, or a preset's name"),
         ({"flow": "damped", "rho": -2}, "flow.rho"),
         ({"flow": "adjoint", "theta": 0.3}, r"a key of flow \(adjoint\) = 'theta'"),

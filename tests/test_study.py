@@ -24,7 +24,7 @@ def test_cells_hold_what_each_constraint_function_reads() -> None:
     assert count == {"backprop": 4, "abs": 8, "lin_eps": 8}  # no epsilon of 0 for lin_eps, which would be lin
     assert len({cell.path for cell in wanted}) == 20
     assert dict(next(c for c in wanted if c.kind == "abs").point).keys() == {"rho", "rate", "ratio"}
-    assert {c.epochs for c in wanted} == {2000}
+    assert {c.epochs for c in wanted} == {1000}
 
 
 def test_every_published_model_is_there_with_its_widths() -> None:
@@ -54,7 +54,7 @@ def test_a_study_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     assert shown.exit_code == 0
     assert "98.86" in shown.output
-    assert "0 of 32" in shown.output  # of 2000 epochs, which nobody has trained
+    assert "0 of 32" in shown.output  # of 1000 epochs, which nobody has trained
 
 
 def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path) -> None:

@@ -237,8 +237,8 @@ def _stepped(simulation: Simulation, state: State, X: Mapping[str, Array], Y: Ma
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)  # one step from anywhere is no matter of stability
         run = simulation.relax(X, Y, duration=simulation.dt, start=state)
-    moved = {f"x of {n}": (run.x[n] - x) * run.flow.time("tau_x", n) for n, x in state.x.items()}
-    moved |= {f"lam of {n}": (run.lam[n] - lam) * run.flow.time("tau_lam", n) for n, lam in state.lam.items()}
+    moved = {f"x of {n}": (run.x[n] - state.x[n]) * run.flow.time("tau_x", n) for n in _variables(run.network)}
+    moved |= {f"lam of {n}": (run.lam[n] - state.lam[n]) * run.flow.time("tau_lam", n) for n in _variables(run.network)}
     return {name: values / simulation.dt for name, values in moved.items()}
 
 
@@ -247,8 +247,13 @@ def _expected(
 ) -> dict[str, Array]:
     """The reference's right-hand side in the form of `_stepped`."""
     rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=step)
-    expected = {f"x of {n}": rate * flow.time("tau_x", n) for n, rate in rates.x.items()}
-    return expected | {f"lam of {n}": rate * flow.time("tau_lam", n) for n, rate in rates.lam.items()}
+    expected = {f"x of {n}": rates.x[n] * flow.time("tau_x", n) for n in _variables(net)}
+    return expected | {f"lam of {n}": rates.lam[n] * flow.time("tau_lam", n) for n in _variables(net)}
+
+
+def _variables(net: Network) -> list[str]:
+    """Populations whose x and lam are variables; those without constraint follow what they hear."""
+    return [n for n in net.neurons if not net.populations[n].free]
 
 
 def _largest(arrays: Mapping[str, Array]) -> float:

@@ -186,3 +186,10 @@ def test_the_table_says_everything(tmp_path: Path) -> None:
     text = (tmp_path / "table.txt").read_text()
     assert text.count("passed") == len(report.rows)
     assert all(row.name in text for row in report.rows)
+
+
+def test_outputs_without_constraint_are_checked_by_what_drives_them() -> None:
+    net = Network.mlp([3, 4, 2], "sigmoid", free_output=True, seed=1)
+    X, Y = np.random.default_rng(0).normal(size=(3, 3)), [0, 1, 1]
+    report = check(net, Flow.augmented(2), X, Y, dt=1e-3)
+    assert report.passed, report
