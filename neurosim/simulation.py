@@ -565,7 +565,7 @@ class Simulation:
         setting = self.setting(steps, patterns)
         if descends:
             net = _mean_loss(self.net, len(start.x[self.net.output]))
-            setting = replace(setting, net=net, method="adam", described=setting.described | {"method": "adam"})
+            setting = replace(setting, net=net, method="adam", described={**setting.described, "method": "adam"})
         self._session = Session(
             setting,
             clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
