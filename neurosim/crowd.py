@@ -94,10 +94,10 @@ def structure(spec: ModelFile) -> str:
     return json.dumps(tables, sort_keys=True, default=str)
 
 
-def together_in(spec: ModelFile) -> bool:
+def together_in(spec: ModelFile, net: Network) -> bool:
     """Whether points of this model can be simulated as one network."""
     chosen = spec.tables.simulation
-    dense = chosen.transport in (None, "dense")
+    dense = chosen.transport in (None, "dense") and not any(p.free for p in net.populations.values())
     return dense and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
 
 
@@ -143,7 +143,7 @@ def _grouped(ready: Sequence[_Ready]) -> Iterator[list[_Ready]]:
     """Points that go into one network: of one structure, in their weights' sparsity too."""
     alike: dict[tuple[str, int], list[_Ready]] = {}
     for r in ready:
-        key = structure(r.spec), 0 if together_in(r.spec) else r.index
+        key = structure(r.spec), 0 if together_in(r.spec, r.net) else r.index
         alike.setdefault(key, []).append(r)
     for left in alike.values():
         while left:
@@ -153,7 +153,7 @@ def _grouped(ready: Sequence[_Ready]) -> Iterator[list[_Ready]]:
 
 
 def _relaxed(task: Task, group: list[_Ready]) -> list[Found]:
-    relax = _as_one if together_in(group[0].spec) else _alone
+    relax = _as_one if together_in(group[0].spec, group[0].net) else _alone
     try:
         ends = relax(task, group)
     except Exception as error:

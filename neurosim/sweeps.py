@@ -278,7 +278,7 @@ def _weight(plan: _Plan, spec: ModelFile) -> tuple[float, bool]:
         return 1.0, False
     trains = spec.tables.train is not None and any(m.learnt for m in plan.measures.values())
     units = sum(net.populations[n].size for n in net.neurons)
-    return float(units * len(data.X)), together_in(spec) and not trains
+    return float(units * len(data.X)), together_in(spec, net) and not trains
 
 
 def _duration(spec: ModelFile) -> float:

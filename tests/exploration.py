@@ -105,7 +105,9 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
     import xarray as xr
 
     rng = np.random.default_rng(seed)
+    begin = time.perf_counter()
     calm = ns.sweep("xor", **KILLED)
+    span = (time.perf_counter() - begin) / 5
     with tempfile.TemporaryDirectory() as folder:
         path, kills, starts, done = Path(folder) / "sweep.zarr", 0, 0, []
         while True:
@@ -116,7 +118,7 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
             assert driver.stdout is not None
             driver.stdout.readline()
             if jobs == 1 and kills < times:
-                time.sleep(rng.uniform(0, 3))
+                time.sleep(rng.uniform(0, span))
                 driver.kill()
                 kills += 1
             while jobs > 1 and kills < times and driver.poll() is None:
