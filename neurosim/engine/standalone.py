@@ -120,7 +120,8 @@ class StandaloneEngine(Engine):
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
         arguments = [self._argument(*item) for item in self.pending.items()]
-        self.device.execute(arguments, self.threads)
+        with np.errstate(over="ignore"):  # Brian2 looks for values beyond what float32 holds
+            self.device.execute(arguments, self.threads)
         self.started, self.pending = True, {}
         self.loop_time += float(self.value("run", "seconds")[0])
 
