@@ -55,7 +55,8 @@ class Local(Pool):
                     yield found
             except _broken() as error:
                 crashes += 1
-                logger.warning("a worker process died; its points are done again (%s)", error)
+                logger.warning("a worker process died; its points are done again")
+                logger.debug("joblib says: %s", error)
                 if alone and crashes > CRASHES:
                     number = next(iter(some))
                     yield [failed(index, DIED) for index, _ in left.pop(number).points]

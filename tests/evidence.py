@@ -19,7 +19,7 @@ from neurosim.architecture import pruned as reshaped
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
-from tests import evidence_of_constraints, evidence_of_stability
+from tests import evidence_of_constraints, evidence_of_stability, evidence_of_sweeps
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -277,6 +277,7 @@ def main(names: list[str]) -> None:
         "sgd_batches": lambda: accuracies(sgd),
         "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
         **evidence_of_constraints.ROWS,
+        **evidence_of_sweeps.ROWS,
     }
     for name in names or rows:
         print(f"{name}: {rows[name]()}", flush=True)

@@ -1,4 +1,4 @@
-"""Figures of sweeps, measured anew: ``python -m tests.evidence crowd phase_diagram ...``."""
+"""Figures of sweeps, measured anew: ``python -m tests.evidence crowd phase_diagram critical_rho ...``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
 DRIVER = """
 import sys, neurosim as ns
 from neurosim import workers
-from tests.exploration import KILLED
+from tests.evidence_of_sweeps import KILLED
 workers.Here.size = 8  # several tasks, though there is one process
 print("ready", flush=True)
 ns.sweep("xor", out=sys.argv[1], jobs=int(sys.argv[2]), **KILLED)
@@ -244,3 +245,17 @@ def speedup(points: int = 480) -> dict[str, float]:
         found[f"{jobs} workers, points a second"] = max(rates)
     one, two = found.values()
     return found | {"ratio": two / one}
+
+
+def _told(found: dict[str, Any]) -> str:
+    return "; ".join(f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items())
+
+
+ROWS: dict[str, Callable[[], str]] = {
+    "crowd": lambda: _told(crowd()),
+    "phase_diagram": lambda: _told(phase_diagram()),
+    "critical_rho": lambda: _told(critical_rho()),
+    "driver_killed": lambda: _told(killed(jobs=1)),
+    "workers_killed": lambda: _told(killed(jobs=2)),
+    "two_workers": lambda: _told(speedup()),
+}
