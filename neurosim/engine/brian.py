@@ -71,6 +71,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
 
     arrays: dict[Any, str]
     zero_arrays: list[tuple[Any, str]]
+    main_queue: list[tuple[str, Any]]
 
     def __init__(self, directory: Path, about: str) -> None:
         super().__init__()
@@ -98,6 +99,15 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         while name in self.code_objects:
             name, number = f"{base}_{number}", number + 1
         return super().code_object(owner, name, *args, **kwds)
+
+    def begin_at(self, now: str, start: str) -> None:
+        """Let the clock's time be that of the array `start` at the first step already; Brian2 has 0 until it ticks."""
+        queue = self.main_queue
+        found = [i for i, (kind, given) in enumerate(queue) if kind.startswith("set_by") and given[0] == now]
+        if not found:
+            raise BackendError(f"this Brian2 does not set {now} where a run begins; try backend='numpy'")
+        for i in found:
+            queue[i] = ("insert_code", f"{now}[0] = {start}[0];")
 
     def generate_objects_source(self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any) -> None:
         """Without the indices of a group's units where nobody reads them: 4 bytes a unit, filled at every start."""

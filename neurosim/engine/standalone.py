@@ -76,6 +76,7 @@ class StandaloneEngine(Engine):
             f"{name['seconds']}[0] = -ns::seconds();",
         )
         self.network.run(LONGEST * second, namespace={})
+        device.begin_at(device.get_array_name(self.groups.clock.variables["t"]), name["start"])
         last = [f"_run_{kernel.codeobj.name}();" for kernel in self.kernels.last]
         end = [f"{name['ended']}[0] = 1;", *last, f"{name['seconds']}[0] += ns::seconds();"]
         device.insert_code("main", "\n".join(end))
