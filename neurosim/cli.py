@@ -123,7 +123,7 @@ def run(
     if result.interrupted:
         _say(f"interrupted at {_last(result).time:g} s of simulated time: what was reached until then is in {folder}")
         raise typer.Exit(INTERRUPTED)
-    kinds = {p.constraint for p in simulation.net.populations.values() if not p.clamped}
+    kinds = {p.constraint for p in simulation.net.populations.values() if not (p.clamped or p.free)} or {"lin"}
     if kinds == {"lin"}:
         typer.echo(_closing_line(simulation, result))
     elif kinds <= {"lin", "tube"}:

@@ -73,13 +73,14 @@ def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) ->
     return {n: np.array([row[i] for row in rows]) for i, n in enumerate(names)}, total
 
 
-def sliding_error(kind: str, step: float, seed: int, tau: float = 10e-3, rho: float = 1.0) -> float:
-    """Largest error of the mean of mu, relative to the largest multiplier, from 200 to 300 tau; dt = step tau."""
+def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: float = 100) -> float:
+    """Largest error of the mean of mu over some tau after a wait, relative to the largest multiplier; dt = step tau."""
+    tau = 10e-3
     net, X, Y = random_problem([5, 6, 3], seed, patterns=4)
     net = constrained(net, kind, 0.05)
-    sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=step * tau)
-    start = sim.relax(X, Y, duration=200 * tau)
-    run = sim.relax(X, Y, duration=100 * tau, start=start, record=("x", "mu"), every=step * tau)
+    sim = ns.Simulation(net, ns.Flow.augmented(), dt=step * tau)
+    start = sim.relax(X, Y, duration=wait * tau)
+    run = sim.relax(X, Y, duration=over * tau, start=start, record=("x", "mu"), every=step * tau)
     names = run.traces.population.values
     mean = {v: {n: run.traces[v].values[..., names == n].mean(axis=0) for n in net.neurons} for v in ("x", "mu")}
     exact = adjoint_at(net, mean["x"], X, Y)
@@ -89,7 +90,6 @@ def sliding_error(kind: str, step: float, seed: int, tau: float = 10e-3, rho: fl
 
 def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
     """The multipliers that balance dL/dx = 0 at given outputs: backpropagation through the slopes that hold there."""
-
     outputs = {**patterns(net, X), **x}
     lam: dict = {}
     delta = {n: np.zeros_like(v) for n, v in x.items()}

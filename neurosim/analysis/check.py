@@ -137,7 +137,7 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     expected = _expected(net, flow, away, clamped, encoded, explicit.dt)
     found = _stepped(explicit, away, clamped, encoded)
     wrong = _largest({name: found[name] - rate for name, rate in expected.items()}) / _largest(expected)
-    kinds = {net.populations[n].constraint for n in net.neurons}
+    kinds = {net.populations[n].constraint for n in net.neurons if not net.populations[n].free} or {"lin"}
     still = [_below("movement away from backpropagation's own x and lam", _largest(moved), 1e-9)]
     slides = any(net.populations[n].term.slides for n in net.neurons)
     return Report(

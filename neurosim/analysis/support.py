@@ -213,7 +213,7 @@ def kkt(run: Run) -> Kkt:
     """
     net = run.network
     for n in net.neurons:
-        if net.populations[n].constraint not in ("tube", "lin"):
+        if net.populations[n].constraint not in ("tube", "lin", "none"):
             raise ModelError(f"constraint {net.populations[n].constraint!r} of {n} has no multipliers at rest; "
                              "allowed: tube, lin")  # fmt: skip
     plain = Flow(kappa=1.0, gamma=0.0, rho=0.0, tau_x=1.0, tau_lam=1.0)

@@ -126,3 +126,12 @@ def test_pictures_of_support_say_what_they_show(rest: ns.Run) -> None:
     assert drawn == found["hidden1"].size
     with pytest.raises(ns.ModelError, match=r"population = 'hiden1'.*did you mean 'hidden1'"):
         ns.plot.support_map(found, "hiden1")
+
+
+def test_a_free_output_has_conditions_of_its_layers_below_only() -> None:
+    _, X, Y = random_problem([4, 5, 2], seed=1)
+    net = ns.Network.mlp([4, 5, 2], loss="mse", constraint="tube", epsilon=0.1, free_output=True)
+    run = ns.Simulation(net, ns.Flow.augmented(), backend="numpy").relax(X, Y, duration=20, settle=1e-8)
+    assert ns.kkt(run).residual < 1e-6
+    assert ns.support_neurons(run).settled
+    assert check.check(net, ns.Flow.augmented(), X, Y, backend="numpy").passed

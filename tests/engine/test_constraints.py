@@ -66,12 +66,12 @@ def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> 
 
 @pytest.mark.compiler
 def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name() -> None:
-    """Six constraint functions in one network, weights moving; G = g as a formula is `lin`."""
+    """Four constraint functions in one network, weights moving; G = g as a formula is `lin`."""
     found, method = {}, "exponential_euler"
     flow = ns.Flow(kappa=0.9, gamma=0.2, rho=1.5, tau_w=50 * ms)
     for backend in ("numpy", "cython", "standalone"):
-        net, X, Y = random_problem([4, 3, 3, 3, 3, 3, 2], seed=4)
-        net = constrained(net, ("lin_eps", "abs", "abs_eps", "squared", "tube", SMOOTH[0]), 0.05)
+        net, X, Y = random_problem([4, 3, 3, 3, 2], seed=4)
+        net = constrained(net, ("lin_eps", "abs_eps", "tube", SMOOTH[0]), 0.05)
         sim = ns.Simulation(net, flow, method=method, backend=backend)
         run = sim.train(X, Y, ns.Simultaneous(duration=100 * ms, reports=2)).run
         found[backend] = np.concatenate(
@@ -140,12 +140,10 @@ def test_without_augmentation_a_tube_is_projected_ascent() -> None:
     assert (np.diff(np.sign(lam), axis=0)[np.abs(np.sign(lam[1:])) > 0] != 2).all() or not free.any()
 
 
-@pytest.mark.parametrize(
-    ("kind", "steps"), [("abs", (0.02, 0.01)), ("abs_eps", (0.02, 0.01)), ("lin_eps", (0.02, 0.01))]
-)
-def test_sliding_constraints_are_backpropagation_on_average(kind: str, steps: tuple[float, ...]) -> None:
-    """The time average of mu against the adjoint at the average x."""
-    assert sliding_error(kind, steps[1], seed=2) < 0.02
+@pytest.mark.parametrize(("kind", "step"), [("abs", 0.005), ("abs_eps", 0.01), ("lin_eps", 0.01)])
+def test_sliding_constraints_are_backpropagation_on_average(kind: str, step: float) -> None:
+    """The time average of mu against the adjoint at the average x, in units of the largest multiplier."""
+    assert sliding_error(kind, step, seed=2, wait=60, over=40) < 0.02
 
 
 def test_squared_is_an_integrated_penalty() -> None:
@@ -190,7 +188,7 @@ def test_by_events_a_tube_rests_where_it_does_with_dense_messages() -> None:
     ends = {}
     for transport in ("dense", ns.Events("adaptive"), ns.Spikes(0.002)):
         sim = ns.Simulation(net, ns.Flow.augmented(), dt=2 * ms, transport=transport, backend="numpy")
-        ends[str(transport)] = sim.relax(X, Y, duration=6)
+        ends[str(transport)] = sim.relax(X, Y, duration=3)
     dense_end, events, spikes = ends.values()
     assert_allclose(events.lam["hidden1"], dense_end.lam["hidden1"], atol=1e-4)
     assert_allclose(spikes.lam["hidden1"], dense_end.lam["hidden1"], atol=0.05)
