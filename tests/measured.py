@@ -34,7 +34,7 @@ def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
 def slowest_mode(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float) -> complex:
     """Rate and angular frequency (1/s) with which a small perturbation ends, by the engine's rk4.
 
-    The samples of the last half are a sum of few exponentials: dynamic mode decomposition finds them, and the one that
+    The samples of the last three quarters are a sum of few exponentials: dynamic mode decomposition finds them, and the one that
     decays slowest among those that are still to be seen at the end is what a simulation ends with.
     """
     sim = ns.Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
@@ -43,10 +43,10 @@ def slowest_mode(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float
     run = sim.relax(X, Y, duration=steps * dt, record=("x", "lam"), every=every * dt,
                     start=near_rest(net, X, Y, 1e-4))  # fmt: skip
     samples = deviation(run, X, Y)
-    late = samples[len(samples) // 2 :]
+    late = samples[len(samples) // 4 :]
     # what is left of each mode when the window opens scales its column of the fit
     U, sizes, Vt = np.linalg.svd(late[:-1].T, full_matrices=False)
-    kept = sizes > 1e-7 * sizes[0]
+    kept = sizes > 1e-9 * sizes[0]
     propagator = (U[:, kept].T @ late[1:].T) @ Vt[kept].T / sizes[kept]
     growths, vectors = np.linalg.eig(propagator)
     left = np.abs(np.linalg.solve(vectors, U[:, kept].T @ late[-1]))
