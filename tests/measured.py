@@ -9,9 +9,12 @@ import numpy as np
 from scipy.optimize import brentq
 
 import neurosim as ns
+from neurosim.data import targets
 from neurosim.errors import DivergenceError, StabilityWarning
 
 Array = np.ndarray
+
+PUSHES = 4  # of one pattern at once
 
 
 def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns.State:
@@ -22,36 +25,37 @@ def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns
 
 
 def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
-    """Recorded x and lam minus the saddle point, (samples, patterns times units times 2)."""
+    """Recorded x and lam minus the saddle point, (samples, patterns, 2 units)."""
     ref = ns.reference.backprop(run.network, X, Y)
     parts = []
     for name, rest in (("x", ref.x), ("lam", ref.lam)):
-        values = run.traces[name].values
-        parts.append((values - np.hstack([rest[n] for n in run.network.neurons])).reshape(len(values), -1))
-    return np.hstack(parts)
+        parts.append(run.traces[name].values - np.hstack([rest[n] for n in run.network.neurons]))
+    return np.concatenate(parts, axis=-1)
 
 
 def slowest_mode(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float) -> complex:
-    """Rate and angular frequency (1/s) with which a small perturbation ends, by the engine's rk4.
+    """Rate and angular frequency (1/s) with which small perturbations of one pattern end, by the engine's rk4.
 
-    The samples of the last half are a sum of few exponentials: dynamic mode decomposition finds them, and the one that
-    decays slowest among those that are still to be seen at the end is what a simulation ends with.
+    A single one may happen to hold next to nothing of the slowest mode, so there are several. Their samples of the last
+    three quarters are sums of few exponentials: dynamic mode decomposition finds them, and the one that decays slowest
+    among those that are still to be seen at the end is what a simulation ends with.
     """
+    X, Y = np.repeat(X, PUSHES, axis=0), {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()}
     sim = ns.Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
     steps = round(duration / dt)
     every = max(1, steps // 400)
     run = sim.relax(X, Y, duration=steps * dt, record=("x", "lam"), every=every * dt,
                     start=near_rest(net, X, Y, 1e-4))  # fmt: skip
     samples = deviation(run, X, Y)
-    late = samples[len(samples) // 2 :]
-    # what is left of each mode when the window opens scales its column of the fit
-    U, sizes, Vt = np.linalg.svd(late[:-1].T, full_matrices=False)
-    kept = sizes > 1e-7 * sizes[0]
-    propagator = (U[:, kept].T @ late[1:].T) @ Vt[kept].T / sizes[kept]
+    late = samples[len(samples) // 4 :]
+    before, after = (part.reshape(-1, samples.shape[-1]).T for part in (late[:-1], late[1:]))
+    U, sizes, Vt = np.linalg.svd(before, full_matrices=False)
+    kept = sizes > 1e-9 * sizes[0]
+    propagator = (U[:, kept].T @ after) @ Vt[kept].T / sizes[kept]
     growths, vectors = np.linalg.eig(propagator)
-    left = np.abs(np.linalg.solve(vectors, U[:, kept].T @ late[-1]))
+    left = np.abs(np.linalg.solve(vectors, U[:, kept].T @ late[-1].T)).max(axis=1)
     modes = np.log(growths.astype(complex)) / (every * dt)
-    seen = left * np.linalg.norm(vectors, axis=0) > 1e-3 * np.linalg.norm(late[-1])
+    seen = left > 1e-3 * np.linalg.norm(late[-1], axis=1).max()  # vectors have length 1
     return complex(max(modes[seen], key=lambda s: (s.real, s.imag)))
 
 
@@ -64,7 +68,7 @@ def growth(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: st
             run = sim.relax(X, Y, duration=steps * dt, record=("x", "lam"), start=near_rest(net, X, Y, 1e-8))
         except DivergenceError as error:
             run = error.run
-    sizes = np.linalg.norm(deviation(run, X, Y), axis=1)
+    sizes = np.linalg.norm(deviation(run, X, Y), axis=(1, 2))
     leaves = ~((sizes > 1e-13) & (sizes < 1e-3))  # rounding, or no longer linear
     linear = int(np.argmax(leaves)) if leaves.any() else len(sizes)
     last = np.arange(linear // 2, linear)

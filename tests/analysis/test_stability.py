@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -43,6 +43,7 @@ def test_one_linear_unit_in_closed_form(kappa, gamma, rho, tau):
 def test_a_perturbation_ends_at_the_predicted_rate_and_frequency(seed, flow, loss):
     net, X, Y = problems.random_problem([4, 4, 3], seed, patterns=1, loss=loss, gain=0.7)
     spec = ns.stability(net, flow, X, Y)
+    assume(not spec.growing)
     fastest = np.abs(spec.eigenvalues).max()
     found = measured.slowest_mode(net, flow, X, Y, 12 / spec.slowest_rate, 0.25 / fastest)
     assert -found.real == pytest.approx(spec.slowest_rate, rel=0.02)
