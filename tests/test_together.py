@@ -77,8 +77,8 @@ def test_a_point_among_others_does_what_it_does_alone(
     net, X, Y = constrained(problem[0], kinds), *problem[1:]
     dense = all(isinstance(w, np.ndarray) for w in net.weights.values())
     nets = [net, redrawn(net, seed)][: sets if dense else 1]  # sparse ones are not stacked
-    least = 0.5 if "tube" in kinds else 0.0  # rho = 0 with a tube is a rule for Euler's steps alone
-    own = [replace(fitted(flow, net), rho=max(flow.rho, least)) for flow in some]
+    least = 0.0 if set(kinds) == {"lin"} else 0.5  # what other constraints ask for
+    own = [replace(fitted(f, net), rho=max(f.rho, least), kappa=max(f.kappa, least)) for f in some]
     points = [Point(n, flow) for n in nets for flow in own]
     assert_equal_to_single_runs(points, X, Y, steps=35, dt=1e-3, method=method)
 
