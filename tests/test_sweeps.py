@@ -95,7 +95,7 @@ def test_events_and_adaptive_steps_are_swept_one_by_one() -> None:
 
 
 def test_it_trains_first_where_a_measure_is_of_what_was_learnt() -> None:
-    found = ns.sweep("xor", {"network.seed": [0, 1]}, measure=["loss", "accuracy"], duration=0.1)
+    found = ns.sweep("xor", {"network.seed": [0]}, measure=["loss", "accuracy"], duration=0.1)
     assert (found.loss < 1e-20).all()
     assert (found.accuracy == 1).all()
 
