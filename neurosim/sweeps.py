@@ -174,14 +174,16 @@ def checked(
 def _check(plan: _Plan) -> None:
     """Every point as far as it can be seen without running: keys, values, flow, network and simulation."""
     seen: set[str] = set()
-    tried: set[str] = set()
+    tried: set[tuple[str, str]] = set()
     for assignment, kind in zip(plan.first, plan.kinds, strict=True):
-        flow = repr([value for key, value in assignment.items() if key.startswith("flow.")])
-        if kind in seen and flow in tried:
+        parts = {t: repr([v for k, v in assignment.items() if k.startswith(t)]) for t in ("flow.", "network.")}
+        if kind in seen and set(parts.items()) <= tried:
             continue
         spec = plan.model.changed(assignment)
         spec.flow()
-        tried.add(flow)
+        if ("network.", parts["network."]) not in tried:
+            spec.network()
+        tried |= set(parts.items())
         if kind not in seen:
             seen.add(kind)
             spec.simulation(spec.network())

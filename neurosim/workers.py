@@ -51,7 +51,7 @@ class Local(Pool):
             try:
                 for number, found in self._parallel(list(some.items())):
                     del left[number]
-                    crashes = 0
+                    crashes, alone = 0, False  # the others can be tried together again
                     yield found
             except _broken() as error:
                 crashes += 1

@@ -284,3 +284,15 @@ def test_the_equations_can_be_read() -> None:
     assert "dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam : 1" in text
     assert "dw/dt = plastic*(mean(delta_post*x_pre))/tau_w : 1" in text
     assert "dI/dt = -I/tau_I" in text
+
+
+@pytest.mark.compiler
+def test_time_is_the_same_at_the_first_step_of_every_segment() -> None:
+    """A term that reads t, in a training of four segments."""
+    made = []
+    for backend in ("numpy", "standalone"):
+        net, X, Y = random_problem([4, 3, 2], seed=0)
+        drive = ns.Extension("hidden1", x="cos(t/(7*ms))/tau_x")
+        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.3), extensions=drive, backend=backend)
+        made.append(sim.train(X, Y, ns.Simultaneous(duration=40 * ms, reports=4)).run)
+    assert_allclose(made[1].x["hidden1"], made[0].x["hidden1"], rtol=0, atol=1e-12)
