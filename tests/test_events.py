@@ -13,7 +13,7 @@ from neurosim.data import patterns, targets
 from neurosim.reference import backprop
 from neurosim.reference.adjoint import dsigma, loss_slope, sigma
 from tests import problems
-from tests.evidence import by_events
+from tests.evidence.learning import by_events
 
 BACKENDS = ("numpy", "standalone")
 TAU = 10e-3

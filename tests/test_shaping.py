@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 import neurosim as ns
 from neurosim.architecture import quiet
 from neurosim.shaping import _burdened, _followed
-from tests.evidence import TAU, digits
+from tests.evidence.learning import TAU, digits
 from tests.problems import random_problem
 
 FLOW = ns.Flow.augmented(tau_w=TAU)

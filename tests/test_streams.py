@@ -9,7 +9,7 @@ import neurosim as ns
 from neurosim.reference import backprop
 from neurosim.streams import dvs, moving_digits
 from tests import problems
-from tests.evidence import followed
+from tests.evidence.learning import followed
 
 BACKENDS = ("numpy", "standalone")
 

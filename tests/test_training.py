@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.data import accuracy
-from tests import evidence
+from tests.evidence import learning as evidence
 from tests.problems import random_problem
 
 BACKENDS = ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]

@@ -1,11 +1,10 @@
-"""The figures that neurosim answers for, measured anew: ``python -m tests.evidence [NAME ...]``.
+"""Figures of relaxing and learning, by dense messages and by events, with nets that change their size.
 
 Each function measures one row and returns plain numbers; the tests hold the same numbers to their bounds.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from statistics import fmean
 from typing import Any
@@ -19,7 +18,6 @@ from neurosim.architecture import pruned as reshaped
 from neurosim.data import accuracy
 from neurosim.reference.adjoint import dsigma, net_input
 from neurosim.streams import moving_digits
-from tests import evidence_of_constraints, evidence_of_stability, evidence_of_sweeps
 
 TAU = 10e-3  # s
 SEEDS = range(5)
@@ -256,32 +254,19 @@ def accuracies(measure: Callable[[int], float]) -> str:
     return f"mean {fmean(values):.2%}, worst {min(values):.2%}"
 
 
-def main(names: list[str]) -> None:
-    """Print the rows that were asked for, or all."""
-    rows: dict[str, Callable[[], Any]] = {
-        "at_rest": lambda: "; ".join(f"{k}: {v:.1e}" for k, v in at_rest().items()),
-        "depths": lambda: f"largest over L = 2 to 20: {max(depths().values()):.1e}",
-        "xor": lambda: "loss, gradient norm: " + "; ".join(f"{a:.1e}, {b:.1e}" for a, b in xor()),
-        "simultaneous": lambda: accuracies(simultaneous),
-        "presentations": lambda: accuracies(presentations),
-        "one_at_a_time": lambda: accuracies(one_at_a_time),
-        "events": of_events,
-        "streams": of_streams,
-        "pruning": lambda: means(pruned),
-        "straw": lambda: means(straw, range(3)),
-        "growing": lambda: means(grown),
-        "growing_cross_entropy": lambda: means(lambda s: grown(s, "cross_entropy")),
-        "stability": evidence_of_stability.of_predictions,
-        "hopf": evidence_of_stability.of_hopf,
-        "large_stability": evidence_of_stability.large,
-        "sgd_batches": lambda: accuracies(sgd),
-        "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
-        **evidence_of_constraints.ROWS,
-        **evidence_of_sweeps.ROWS,
-    }
-    for name in names or rows:
-        print(f"{name}: {rows[name]()}", flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+ROWS: dict[str, Callable[[], Any]] = {
+    "at_rest": lambda: "; ".join(f"{k}: {v:.1e}" for k, v in at_rest().items()),
+    "depths": lambda: f"largest over L = 2 to 20: {max(depths().values()):.1e}",
+    "xor": lambda: "loss, gradient norm: " + "; ".join(f"{a:.1e}, {b:.1e}" for a, b in xor()),
+    "simultaneous": lambda: accuracies(simultaneous),
+    "presentations": lambda: accuracies(presentations),
+    "one_at_a_time": lambda: accuracies(one_at_a_time),
+    "events": of_events,
+    "streams": of_streams,
+    "pruning": lambda: means(pruned),
+    "straw": lambda: means(straw, range(3)),
+    "growing": lambda: means(grown),
+    "growing_cross_entropy": lambda: means(lambda s: grown(s, "cross_entropy")),
+    "sgd_batches": lambda: accuracies(sgd),
+    "sgd_one_at_a_time": lambda: accuracies(lambda s: sgd(s, batch=1, epochs=3, rate=0.02)),
+}

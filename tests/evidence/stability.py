@@ -1,9 +1,10 @@
-"""What is predicted by linearisation against what the engine does: ``python -m tests.evidence stability hopf ...``."""
+"""Figures of stability: what linearisation predicts against what the engine does."""
 
 from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,6 @@ def large() -> str:
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB; {spec!r}"
         )
     return "".join(lines)
+
+
+ROWS: dict[str, Callable[[], Any]] = {"stability": of_predictions, "hopf": of_hopf, "large_stability": large}

@@ -1,4 +1,4 @@
-"""Figures of sweeps, measured anew: ``python -m tests.evidence crowd phase_diagram critical_rho ...``."""
+"""Figures of sweeps: crowds, the phase diagram, critical rho, kills and workers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ DRIVER = """
 import sys, neurosim as ns
 import neurosim.engine.build
 from neurosim import workers
-from tests.evidence_of_sweeps import KILLED
+from tests.evidence.sweeps import KILLED
 workers.Here.size = 8  # several tasks, though there is one process
 print("ready", flush=True)
 ns.sweep("xor", out=sys.argv[1], jobs=int(sys.argv[2]), **KILLED)

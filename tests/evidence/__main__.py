@@ -1,0 +1,21 @@
+"""The command: which rows."""
+
+from __future__ import annotations
+
+import argparse
+
+from tests.evidence import constraints, learning, stability, sweeps
+
+ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | sweeps.ROWS
+
+
+def main() -> None:
+    """Print the rows that were asked for, or all."""
+    parser = argparse.ArgumentParser("python -m tests.evidence")
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}")
+    for name in parser.parse_args().names or ROWS:
+        print(f"{name}: {ROWS[name]()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
