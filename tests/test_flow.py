@@ -75,7 +75,7 @@ def test_times_of_single_populations() -> None:
 
 
 def test_presets_by_name_refuse_what_they_do_not_know() -> None:
-    assert set(PRESETS) == {"arrow_hurwicz", "augmented", "damped", "rotated", "adjoint"}
+    assert set(PRESETS) == {"arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_propagation"}
     with pytest.raises(ns.ModelError, match=r"flow\.preset = 'augmentd'; .* did you mean 'augmented'\?"):
         ns.Flow.from_preset("augmentd")
     with pytest.raises(ns.ModelError, match=r"did you mean 'tau_x'\?"):

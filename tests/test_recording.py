@@ -344,7 +344,7 @@ def test_a_replacement_that_was_killed_leaves_a_recording(
         raise KeyboardInterrupt
 
     if emptied:
-        monkeypatch.setattr(recording, "_put_json", killed)
+        monkeypatch.setattr(recording, "put_json", killed)
     else:
         monkeypatch.setattr(shutil, "rmtree", killed)
         shutil.move(recorded / "x", recorded.parent)  # what had gone until then

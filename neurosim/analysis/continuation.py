@@ -437,9 +437,10 @@ def _between(curve: _Curve, ends: list[tuple[Array, Array]], spectra: list[Array
             known = any(abs(share - other) < NEAR * LOCATED**0.5 for other, _ in found)  # by the other of its pair
             if values[k].imag and abs(values[k].real) <= CROSSES * np.abs(values).max() and not known:
                 near = [point(min(share + NEAR, 1.0)), point(max(share - NEAR, 0.0))]
-                rise = curve.spectrum(near[0])[k].real - curve.spectrum(near[1])[k].real
-                slope = rise / (curve.parameter(near[0]) - curve.parameter(near[1]))
-                found.append((share, _hopf(curve, z, abs(values[k].imag), slope)))
+                omega = abs(values[k].imag)  # other modes may change places with this one nearby
+                after, before = (v[np.argmin(np.abs(v - 1j * omega))].real for v in map(curve.spectrum, near))
+                slope = (after - before) / (curve.parameter(near[0]) - curve.parameter(near[1]))
+                found.append((share, _hopf(curve, z, omega, slope)))
     yield from (bifurcation for _, bifurcation in sorted(found, key=lambda pair: pair[0]))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import brentq
@@ -56,6 +56,7 @@ def test_a_hopf_point_is_where_the_engine_begins_to_ring():
 
 
 @settings(max_examples=4, deadline=None)
+@example(seed=909)  # two pairs cross within 0.0002 rad of each other
 @given(seed=st.integers(0, 1000))
 def test_every_hopf_point_has_a_pair_on_the_imaginary_axis(seed):
     net, X, Y = problems.random_problem([4, 4, 4, 4, 3], seed, patterns=1, gain=1.5)
