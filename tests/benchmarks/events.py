@@ -19,7 +19,7 @@ RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2
 LEARNING = {
     "dense": "dense",
     "theta = 0.03": ns.Events(0.03),
-    "adaptive, floor 0.03": ns.Events(ns.Adaptive(top=0.4, floor=0.03)),
+    "adaptive, down to 0.03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.95)),
 }
 FLOWS = {"adjoint": ns.Flow.adjoint(tau_w=200 * TAU), "augmented(1)": ns.Flow.augmented(1.0, tau_w=200 * TAU)}
 
@@ -52,11 +52,16 @@ def cosine(run: ns.Run, truth: object) -> float:
     return min(float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-300)) for a, b in pairs)
 
 
-def shown(sim: ns.Simulation, patterns: int, steps: int, plastic_from: float) -> ns.Run:
-    """Patterns one at a time, each for so many steps."""
+def relaxed(sim: ns.Simulation, patterns: int, steps: int) -> ns.Run:
+    """Patterns one at a time, each for so many steps, weights fixed."""
     X, Y = data(PATTERNS)
-    schedule = ns.Presentations(present=steps * DT, epochs=1, batch=1, plastic_from=plastic_from, shuffle=False)
-    return sim.train(X[:patterns], Y[:patterns], schedule).run
+    return sim.stream(X[:patterns], Y[:patterns], per_frame=steps * DT)
+
+
+def learnt(sim: ns.Simulation, steps: int) -> ns.Run:
+    """The same, with weights that move in the second half."""
+    X, Y = data(PATTERNS)
+    return sim.train(X, Y, ns.Presentations(present=steps * DT, epochs=1, batch=1, shuffle=False)).run
 
 
 def enough(flow: ns.Flow, width: int, transport: object) -> int:
@@ -65,7 +70,7 @@ def enough(flow: ns.Flow, width: int, transport: object) -> int:
 
     def worst(steps: int) -> float:
         sim = simulation(flow, width, transport)
-        runs = [(n, shown(sim, n, steps, 1.0)) for n in JUDGED]
+        runs = [(n, relaxed(sim, n, steps)) for n in JUDGED]
         return min(cosine(run, backprop(sim.net, X[n - 1 : n], Y[n - 1 : n])) for n, run in runs)
 
     return next(steps for steps in range(20, 1000, 5) if worst(steps) >= ALIKE)
@@ -78,7 +83,7 @@ def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
 
     def once(way: str) -> float:
         sim = simulation(flow, width, RELAXING[way])
-        spent[way] = ns.synaptic_operations(shown(sim, PATTERNS, steps[way], 1.0)).effective
+        spent[way] = ns.synaptic_operations(relaxed(sim, PATTERNS, steps[way])).effective
         return sim.loop_time / PATTERNS
 
     samples = in_turns({way: lambda way=way: once(way) for way in steps}, setting.repeat)
@@ -94,7 +99,7 @@ def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator
 
     def once(way: str) -> float:
         sim = simulation(flow, width, LEARNING[way])
-        spent[way] = ns.synaptic_operations(shown(sim, PATTERNS, 80, 0.5)).saving
+        spent[way] = ns.synaptic_operations(learnt(sim, 80)).saving
         return sim.loop_time / PATTERNS
 
     samples = in_turns({way: lambda way=way: once(way) for way in LEARNING}, setting.repeat)

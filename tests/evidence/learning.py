@@ -71,11 +71,13 @@ def one_at_a_time(seed: int, backend: str = "auto") -> float:
     return accuracy(sim.predict(Xt), Yt)
 
 
-def by_events(seed: int, transport: Any = "dense", backend: str = "auto") -> tuple[float, float]:
+def by_events(
+    seed: int, transport: Any = "dense", backend: str = "auto", flow: ns.Flow | None = None
+) -> tuple[float, float]:
     """Test accuracy and operations a presentation: a pattern for 12 tau, plastic in the second half, 3 epochs, mse."""
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
-    flow = ns.Flow.adjoint(tau_w=200 * TAU)
+    flow = flow or ns.Flow.adjoint(tau_w=200 * TAU)
     sim = ns.Simulation(net, flow, transport=transport, dt=0.2 * TAU, seed=seed, backend=backend)
     cost = ns.synaptic_operations(sim.train(X, Y, ns.Presentations(batch=1, present=12 * TAU, epochs=3)).run)
     return accuracy(sim.predict(Xt), Yt), (cost.effective + cost.plasticity) / (3 * len(X))
@@ -85,7 +87,9 @@ def of_events() -> str:
     """Mean accuracy over the seeds and operations a presentation, by transport."""
     ways = {
         "dense": ns.Dense(), "theta .01": ns.Events(0.01), "theta .03": ns.Events(0.03),
-        "adaptive": ns.Events("adaptive"), "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
+        "adaptive": ns.Events("adaptive"),
+        "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.95)),
+        "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
     }  # fmt: skip
     found = {name: [by_events(seed, way) for seed in SEEDS] for name, way in ways.items()}
     return "; ".join(f"{n}: {fmean(a for a, _ in v):.2%}, {fmean(o for _, o in v):.3g}" for n, v in found.items())
