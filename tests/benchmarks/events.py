@@ -15,7 +15,7 @@ WIDTH, DT, TAU = 512, 2e-3, 10e-3
 PATTERNS = 100  # shown one after another
 ALIKE = 0.999  # cosine of lam to backpropagation's, in every population
 JUDGED = (5, 6, 7, 8, 9)  # lengths of sequences whose last pattern must have come that far
-RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2e-3))}
+RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2e-3, fade=0.93))}
 LEARNING = {
     "dense": "dense",
     "theta = 0.03": ns.Events(0.03),
