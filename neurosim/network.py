@@ -159,8 +159,12 @@ class Projection:
 class Loss:
     """V on one population: `kind` summed over its units, times `weight`.
 
-    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`) or a formula in
+    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`), policy or a formula in
     `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on outputs and needs no target.
+
+    `policy` is -A log softmax(x)[action], whose slope is the policy gradient of REINFORCE (Williams 1992): y is the
+    advantage A at the action that was taken and 0 elsewhere, see `neurosim.tasks.advantages`; with y = 0 nothing is
+    asked, so that a network can act before it is told. Where A is negative V has no lower bound.
     """
 
     population: str
