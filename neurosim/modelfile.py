@@ -120,6 +120,8 @@ class NetworkTable(_Table):
     l2: float | None = None
     group_l1: float | None = None
     activity_l1: float | None = None
+    exits: float | dict[str, float] | None = None
+    skips: int | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None

@@ -249,6 +249,8 @@ class Network:
         group_l1: float = 0.0,
         activity_l1: float = 0.0,
         depth: int | None = None,
+        exits: float | Mapping[str, float] = 0.0,
+        skips: int = 0,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -276,6 +278,13 @@ class Network:
             Price of the hidden layers' outputs, see `Population`.
         depth : int, optional
             Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
+        exits : float or {population: float}
+            Early exits: hidden layer i has a readout `exit<i>` of the output's size, activation and constraint with
+            weights of its own, and on it the output's loss times this number; of those that a mapping leaves out, none.
+            The weights between layers are those of the same seed without exits.
+        skips : int
+            Projections from each layer to the one so many layers further on, from 2; with 0 none. All weights into a
+            layer share its spread: N(0, gain²/n) with n all its presynaptic units.
 
         Examples
         --------
@@ -300,17 +309,23 @@ class Network:
             Population(n, size, activation, kinds[n], epsilon=widths[n], activity_l1=activity_l1)
             for n, size in zip(names[1:-1], sizes[1:-1], strict=True)
         ]
-        populations.append(Population("output", sizes[-1], output, kinds["output"], epsilon=widths["output"]))
+        weights = {n: v for n, v in _of_each("exits", exits, names[1:-1], 0.0).items() if v}
+        populations += [
+            Population(n, sizes[-1], output, kinds["output"], epsilon=widths["output"])
+            for n in (*(_exit(n) for n in weights), "output")
+        ]
         if group_l1 and len(names) == 2:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
+        ends = [*pairwise(names), *_skips(skips, names), *((n, _exit(n)) for n in weights)]
         projections = [
             Projection(
-                pre, post, gain=gain, l1=l1, l2=l2,
-                row_l1=0.0 if post == "output" else group_l1, column_l1=0.0 if pre == "input" else group_l1,
+                pre, post, gain=gain * _share(pre, post, ends, populations), l1=l1, l2=l2,
+                row_l1=group_l1 if post in names[:-1] else 0.0, column_l1=0.0 if pre == "input" else group_l1,
             )
-            for pre, post in pairwise(names)
+            for pre, post in ends
         ]  # fmt: skip
-        return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
+        losses = [Loss(_exit(n), loss, weight, loss_epsilon) for n, weight in weights.items()]
+        return cls(populations, projections, [*losses, Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -553,6 +568,25 @@ def _of_depth(sizes: list[int], depth: Any) -> list[int]:
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
         raise out_of_range("depth", depth, "a whole number of weight layers >= 1")
     return [sizes[0], *[sizes[1]] * (int(depth) - 1), sizes[2]]
+
+
+def _skips(skips: Any, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Ends of the projections that jump over layers."""
+    if isinstance(skips, bool) or not isinstance(skips, int | np.integer) or skips not in (0, *range(2, len(names))):
+        allowed = f"0, or 2 to {len(names) - 1} layers" if len(names) > 2 else "0 where no layer is hidden"
+        raise out_of_range("skips", skips, allowed)
+    return list(zip(names, names[int(skips) :], strict=False)) if skips else []
+
+
+def _share(pre: str, post: str, ends: Sequence[tuple[str, str]], populations: Sequence[Population]) -> float:
+    """How much smaller weights are drawn for what else brings input: the net input keeps its spread."""
+    size = {p.name: p.size for p in populations}
+    return math.sqrt(size[pre] / sum(size[one] for one, other in ends if other == post))
+
+
+def _exit(hidden: str) -> str:
+    """The early exit of a hidden layer."""
+    return hidden.replace("hidden", "exit")
 
 
 def _reserved(name: str) -> bool:
