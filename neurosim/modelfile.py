@@ -438,7 +438,7 @@ class ModelFile:
     """
 
     name: str
-    tables: Tables
+    tables: Tables = field(repr=False)
     folder: Path = field(default=Path(), compare=False)
     comment: str = field(default="", compare=False)
 
