@@ -204,6 +204,8 @@ class SimulationTable(_Table):
     model_config = ConfigDict(title="simulation")
 
     transport: str | dict[str, Any] | None = None
+    imperfections: list[dict[str, Any]] | None = None
+    prospective: bool | float | str | None = None
     dt: Time = None
     method: str | None = None
     backend: str | None = None
@@ -416,6 +418,8 @@ OF_SIMULATION = (
     "threads",
     "precision",
     "shortcuts",
+    "imperfections",
+    "prospective",
 )  # of [simulation]; the other keys are of its runs
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")
