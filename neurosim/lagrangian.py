@@ -109,8 +109,12 @@ def leak(net: Network, name: str) -> dict[str, str]:
 
 
 def projection(q: Projection) -> str:
-    """The ODE of the synapses, as a reader would write it; its kernel is the engine's own."""
-    penalty = f" - {q.l2!r}*w" if q.l2 else ""
+    """The ODE of the synapses, as a reader would write it; its kernel is the engine's own.
+
+    Where messages go back through weights of their own (`back`, laid out as w is) the flow is no gradient flow of L:
+    at rest g = 0, and lam is the adjoint through them.
+    """
+    penalty = f" - {q.decay!r}*w" if q.decay else ""
     steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
     steps += [
         f"w *= max(1 - {price!r}*dt/tau_w/norm({group}), 0)"
@@ -118,7 +122,14 @@ def projection(q: Projection) -> str:
         if price
     ]
     proximal = f"  # then {', '.join(steps)}" if steps else ""
-    return f"dw/dt = plastic*(mean(delta_post*x_pre){penalty})/tau_w : 1{proximal}"
+    lines = [f"dw/dt = plastic*(mean(delta_post*x_pre){penalty})/tau_w : 1{proximal}"]
+    if q.feedback == "kolen_pollack":
+        lines += [f"dback/dt = plastic*(mean(x_pre*delta_post) - {q.decay!r}*back)/tau_w : 1"]
+    elif q.feedback == "sign":
+        lines += ["back = back_size*sign(w) : 1"]
+    elif q.feedback != "symmetric":
+        lines += [f"back : 1 (constant)  # {q.feedback}"]
+    return "\n".join(lines)
 
 
 def bias() -> str:

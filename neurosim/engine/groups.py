@@ -30,12 +30,14 @@ class Synapses(Group):  # type: ignore[misc]
     """The weights of one projection (or the biases of one population), stored once.
 
     `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post + 1)
-    and `col`, as in SciPy's compressed rows.
+    and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid out as `w` is.
     """
 
     add_to_magic_network = False
 
-    def __init__(self, name: str, size: int, clock: Clock, rows: int = 0, moments: bool = False) -> None:
+    def __init__(
+        self, name: str, size: int, clock: Clock, rows: int = 0, moments: bool = False, back: bool = False
+    ) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", size)
@@ -45,6 +47,9 @@ class Synapses(Group):  # type: ignore[misc]
         for price in PRICES:
             self.variables.add_array(price, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
+        if back:
+            self.variables.add_array("back", size=size)
+            self.variables.add_array("back_size", size=1, scalar=True)
         for of_adam in ("force", *MOMENTS) if moments else ():
             self.variables.add_array(f"{of_adam}_w", size=size)
         if rows:
@@ -116,7 +121,9 @@ class Groups:
             sparse = not isinstance(w, np.ndarray)
             size = (max(w.nnz, 1) if sparse else w.size) * plan.weight_sets
             rows = net.populations[q.post].size if sparse else 0
-            self.synapses[name] = Synapses(projection_group(name), size, clock, rows, plan.method == "adam")
+            self.synapses[name] = Synapses(
+                projection_group(name), size, clock, rows, plan.method == "adam", plan.back(name) == "back"
+            )
         sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
         self.biases = {
             n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam") for n, size in sizes.items()
