@@ -22,6 +22,7 @@ from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
+from neurosim.mirror import mirror
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
@@ -191,6 +192,14 @@ class Session:
             synapses(self.net.feedback[name])[...] = synapses(found)
         for name in self.net.neurons:
             self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
+
+    def mirror(self, row: int) -> None:
+        """Feedback of kind mirror comes near the weights as they are, before this row of a log."""
+        from neurosim.engine.plan import projection_group
+
+        mirror(self.net, [self.setting.seed, row])
+        for name in (n for n in self.net.feedback if self.net.projections[n].feedback == "mirror"):
+            self.engine.load({(projection_group(name), "back"): synapses(self.net.returning(name))})
 
     def run(self, n_steps: int, segment: int) -> bool:
         """One segment; False if Ctrl-C ended it.
