@@ -141,7 +141,7 @@ def test_a_sweep_is_read_back_and_not_run_twice(
     xr.testing.assert_identical(sweepstore.read(path), xor)
     plain = xr.open_zarr(path, consolidated=False)
     assert_allclose(plain.settle_time.values, xor.settle_time.values)
-    monkeypatch.setattr("neurosim.workers.work", lambda task: pytest.fail("it ran again"))
+    monkeypatch.setattr("neurosim.crowd.work", lambda task: pytest.fail("it ran again"))
     xr.testing.assert_identical(ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=path), xor)
 
 
