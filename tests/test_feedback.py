@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def adjoint_by_hand(net: ns.Network, X, Y) -> dict[str, np.ndarray]:
     """lam of tanh layers with a linear output and mse, a loop over layers in plain NumPy."""
     names = ["input", "hidden1", "hidden2", "output"]
     x, slopes = {"input": X}, {}
-    for pre, post in zip(names[:-1], names[1:], strict=True):
+    for pre, post in pairwise(names):
         a = x[pre] @ net.weights[f"{pre}->{post}"].T + net.biases[post]
         x[post], slopes[post] = (a, np.ones_like(a)) if post == "output" else (np.tanh(a), 1 - np.tanh(a) ** 2)
     lam = {"output": Y - x["output"]}
@@ -322,9 +323,9 @@ def test_what_cannot_be_is_refused() -> None:
     net = layers(feedback="kolen_pollack")
     with pytest.raises(ModelError, match="while plastic"):
         ns.stability(net, ns.Flow.adjoint(), X, Y, plastic=True)
+    sim = ns.Simulation(net, ns.Flow.local_propagation())
     with pytest.raises(ModelError, match="LocalPropagation"):
-        flow = ns.Flow.local_propagation()
-        ns.Simulation(net, flow).train(X, Y, ns.LocalPropagation(epochs=5))
+        sim.train(X, Y, ns.LocalPropagation(epochs=5))
     net.feedback["hidden2->output"] = net.feedback["hidden2->output"].T
     with pytest.raises(ModelError, match=r"feedback\['hidden2->output'\] has shape \(3, 4\).*try the transpose"):
         ns.Simulation(net, ns.Flow.adjoint()).relax(X, Y, duration=1 * ms)
