@@ -69,14 +69,20 @@ class Held:
         g = [np.ravel(state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
         rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
         found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
-        return found | self._angles(exact, state.lam)
+        return found | self._angles()
 
-    def _angles(self, exact: reference.Adjoint, lam: Mapping[str, Array]) -> dict[str, float]:
-        """In degrees, of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's."""
-        net = self.net
+    def _angles(self) -> dict[str, float]:
+        """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in degrees.
+
+        lam is that at rest, with the weights as they are, on the training patterns of the row: its angle is what the
+        feedback weights do, without what still moves.
+        """
+        net, (X, Y) = self.net, self.sets[""]
+        if not net.feedback:
+            return {}
+        ours, exact = (reference.backprop(net, X, Y, through=way).lam for way in ("feedback", "weights"))
         found = {f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback}
-        behind = [n for n in net.neurons if net.feedback and net.outgoing(n)]
-        return found | {f"angle.{n}": angle(lam[n], exact.lam[n]) for n in behind}
+        return found | {f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)}
 
     def say(self, row: Mapping[str, float]) -> str:
         """The row in a few words, for the progress bar."""

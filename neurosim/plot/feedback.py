@@ -21,8 +21,8 @@ ANGLE = "angle."  # before the name of a population or projection, in a log's hi
 def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
     """Angles over training: of λ to backpropagation's (full lines), and of each B to the weights Wᵀ (dashed).
 
-    A projection has the colour of its presynaptic population, which is where its messages arrive. λ is as it stood
-    when the row was written, so its angle holds what has not settled yet, too.
+    A projection has the colour of its presynaptic population, which is where its messages arrive. λ is that at rest
+    with the weights of the row, on training patterns.
 
     Raises
     ------
@@ -40,10 +40,10 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
     for name in names:
         place = name.removeprefix(ANGLE)
         pre, own, _ = place.partition("->")
-        line = {"color": color_of(log.run.network, pre), "linestyle": (0, (3, 1.5)) if own else "-"}
-        ax.plot(time, log.history[name].values, marker=marker, markersize=3, label="_", **line)
+        color, dashes = color_of(log.run.network, pre), (0, (3, 1.5)) if own else "-"
+        ax.plot(time, log.history[name].values, color=color, linestyle=dashes, marker=marker, markersize=3, label="_")
         if not own:
-            proxy(ax, pre, color=line["color"])
+            proxy(ax, pre, color=color)
     proxy(ax, "λ to backpropagation's", color=GREY)
     proxy(ax, "B to Wᵀ", color=GREY, linestyle=(0, (3, 1.5)))
     highest = max(float(np.nanmax(log.history[name].values)) for name in names)
