@@ -201,36 +201,45 @@ def _draw_sweep(data: Any, kind: str | None, paths: Sequence[Path], columns: int
         typer.echo(f"drawn as {chosen}; other pictures by --kind {others}; see --measure, --x, --y, --columns too")
 
 
-@app.command(epilog="Example: neurosim study lp/wine-1 lp/pima-1 --jobs 2")
+@app.command(epilog="Example: neurosim study lp --set 'study.models=[\"lp/wine-1\"]' --jobs 2")
 def study(
-    models: Annotated[list[str] | None, typer.Argument(help="Models of models/lp; all of them by default.")] = None,
-    kinds: Annotated[
-        str, typer.Option("--constraints", help="Constraint functions, and backprop.")
-    ] = "backprop,abs,abs_eps,lin,lin_eps",
-    folder: Annotated[Path, typer.Option(help="Where results are kept, training by training.")] = Path("runs/lp"),
-    folds: Annotated[int, typer.Option(min=1, max=4, help="How many of the four.")] = 4,
-    epochs: Annotated[int, typer.Option(min=0, help="0 for the models' own.")] = 0,
-    mean: Annotated[bool, typer.Option("--mean", help="The loss is the mean over the patterns, not the sum.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
-    full: Annotated[bool, typer.Option("--full", help="The published grid: days, not hours.")] = False,
-    points: Annotated[
-        list[str] | None, typer.Option("--grid", metavar="KEY=V,V", help="Values of one key of the grid; repeatable.")
+    name: Annotated[
+        str | None, typer.Argument(help="A built-in study, or the path of a study's file; without one, all are listed.")
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="The table of what is there; trains nothing.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as study.seeds=10; repeatable.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The same in a minute: fewer seeds, patterns, epochs.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/studies/<name>.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Of what is there; nothing is measured.")] = False,
 ) -> None:
-    """Local Propagation's tables: folds and grid, beside the published figures and backpropagation.
-
-    Every training is kept: stopped and started anew, it goes on.
-    """
+    """A question that takes many trainings: table, figure and data; stopped and started anew, it goes on."""
+    import matplotlib as mpl
     from rich.console import Console
 
-    from neurosim import study as studies
+    from neurosim import studies
 
-    grid = studies.grid(studies.PUBLISHED_GRID if full else studies.GRID, points or [])
-    wanted = studies.cells(models or list(studies.PUBLISHED), kinds.split(","), grid, range(folds), epochs, mean)
-    if not show:
-        studies.run(wanted, _writable(folder), jobs)
-    Console().print(studies.table(wanted, folder))
+    if name is None:
+        for known, path in studies.built_in().items():
+            typer.echo(f"{known:18}{studies.load(path).module.QUESTION}")
+        return
+    mpl.use("Agg")
+    chosen = studies.load(name, set_ or [], quick)
+    folder = _writable(out or Path("runs", "studies", chosen.name))
+    _own_warnings()
+    data, missing = studies.gather(chosen, folder) if show else studies.run(
+        chosen, folder, jobs=jobs, scheduler=scheduler, progress=True
+    )  # fmt: skip
+    Console().print(chosen.module.table(data))
+    for text in dict.fromkeys(reason for reason in data["reason"].values.ravel() if reason):
+        _say(f"without numbers: {text}")
+    _say(f"{missing} of {len(chosen.cells)} cells are missing") if missing else None
+    for path in studies.write(chosen, data, folder):
+        typer.echo(str(path))
 
 
 @app.command(epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 --grid flow.gamma=0,0.5,1 --repeat 5")

@@ -52,9 +52,22 @@ class Task:
     settle: float
     of: int = 1
 
+    @property
+    def size(self) -> int:
+        """How many points."""
+        return len(self.points)
+
+    def work(self) -> list[Found]:
+        """What is found of every point."""
+        return work(self)
+
     def singly(self) -> list[Task]:
         """The same points, a task each."""
         return [replace(self, points=(point,), of=len(self.points)) for point in self.points]
+
+    def lost(self, reason: str) -> list[Found]:
+        """What is found if it kills whoever does it."""
+        return [failed(index, reason) for index, _ in self.points]
 
 
 @dataclass(frozen=True)
@@ -240,8 +253,3 @@ def _measured(task: Task, r: _Ready, end: End, kept: dict[Any, Any]) -> Found:
         except Exception as error:
             reason = "; ".join(filter(None, [reason, f"{name}: {type(error).__name__}: {error}"]))
     return Found(r.index, case.outcome, reason, numbers)
-
-
-def numbered(number: int, task: Task) -> tuple[int, list[Found]]:
-    """`work`, and whose it was."""
-    return number, work(task)

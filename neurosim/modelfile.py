@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 MAX_BYTES = 1_000_000
+STUDIES = "studies"  # the folder of built-in files that are read by `neurosim.studies`
 MAX_UNITS = 100_000
 MAX_SYNAPSES = 50_000_000  # 0.4 GB of weights
 
@@ -441,7 +442,7 @@ class ModelFile:
     """
 
     name: str
-    tables: Tables
+    tables: Tables = field(repr=False)
     folder: Path = field(default=Path(), compare=False)
     comment: str = field(default="", compare=False)
 
@@ -559,17 +560,27 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
         An unknown key, with the nearest valid one, or a value of the wrong type.
     """
     path = find(source)
+    return loads(text_of(path), name=path.stem, folder=path.parent, overrides=overrides)
+
+
+def text_of(path: Path) -> str:
+    """The text of a model file, or of a study's.
+
+    Raises
+    ------
+    FileError
+        Not readable, not UTF-8, too large.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"model file {str(path)!r} has {path.stat().st_size} bytes; allowed: at most {MAX_BYTES}")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FileError(f"model file {str(path)!r} is not text in UTF-8: {error}") from error
     except OSError as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"cannot read model file {str(path)!r}: {error.strerror}") from error
-    return loads(text, name=path.stem, folder=path.parent, overrides=overrides)
 
 
 def loads(text: str, *, name: str = "model", folder: Path = Path(), overrides: Iterable[str] = ()) -> ModelFile:
@@ -578,8 +589,8 @@ def loads(text: str, *, name: str = "model", folder: Path = Path(), overrides: I
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"model file {name!r} is not TOML: {error}") from error
-    for override in overrides:
-        _override(raw, override)
+    for given in overrides:
+        override(raw, given)
     return ModelFile(name, _validated(raw), folder, headline(text))
 
 
@@ -590,17 +601,39 @@ def _validated(raw: Mapping[str, Any]) -> Tables:
         raise _explained(error) from None
 
 
+def check_tables(raw: Mapping[str, Any]) -> None:
+    """Refuse tables that no model has, or with keys or values that cannot be; none of them need be there.
+
+    Raises
+    ------
+    ModelError
+        The first slip.
+    """
+    for name, table in raw.items():
+        if (name,) not in TABLES:
+            raise unknown("table", name, Tables.model_fields)
+        try:
+            TABLES[name,].model_validate(table)
+        except ValidationError as error:
+            raise _explained(error, (name,)) from None
+
+
 def headline(text: str) -> str:
     """The first line of the opening comment."""
     first = text.lstrip().partition("\n")[0]
     return first.lstrip("# ").strip() if first.startswith("#") else ""
 
 
+def folder() -> Path:
+    """Where the built-in files are."""
+    package = Path(__file__).parent
+    return package / "models" if (package / "models").is_dir() else package.parent / "models"  # wheel, else checkout
+
+
 def built_in() -> dict[str, Path]:
     """Built-in model files by name; those of a folder with its name: "lp/wine-1"."""
-    package = Path(__file__).parent
-    folder = package / "models" if (package / "models").is_dir() else package.parent / "models"  # wheel, else checkout
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
+    paths = {path.relative_to(folder()).with_suffix("").as_posix(): path for path in sorted(folder().rglob("*.toml"))}
+    return {name: path for name, path in paths.items() if not name.startswith(f"{STUDIES}/")}
 
 
 def find(source: str | Path) -> Path:
@@ -659,13 +692,13 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
-    """Set one dotted key of a raw model."""
+def override(raw: dict[str, Any], text: str) -> None:
+    """Set one dotted key of a raw model, as ``--set`` has it."""
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or "" in parts:
         raise ModelError(f"--set {text!r}; allowed: TABLE.KEY=VALUE, e.g. flow.rho=2")
-    _set(raw, parts, _parsed(value), "--set ")
+    _set(raw, parts, parsed(value), "--set ")
 
 
 def _set(raw: dict[str, Any], parts: list[str], value: Any, option: str = "") -> None:
@@ -699,20 +732,20 @@ def _check_dotted(parts: list[str], option: str) -> None:
             names = (*names, part)
 
 
-def _parsed(value: str) -> Any:
+def parsed(value: str) -> Any:
     """A value as TOML writes it; anything else is text."""
     text = value.strip()
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
-    return parsed["value"] if len(parsed) == 1 else text
+    return found["value"] if len(found) == 1 else text
 
 
-def _explained(error: ValidationError) -> ModelError:
+def _explained(error: ValidationError, path: tuple[str, ...] = ()) -> ModelError:
     """The first slip that pydantic found, in neurosim's words; a misspelt key before the one that it leaves missing."""
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    place, value, kind = first["loc"], first["input"], first["type"]
+    place, value, kind = (*path, *first["loc"]), first["input"], first["type"]
     table = TABLES.get(tuple(str(p) for p in place[:-1] if not isinstance(p, int)), Tables)
     owner, dotted = _dotted(place[:-1]), _dotted(place)
     if kind == "extra_forbidden":

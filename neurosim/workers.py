@@ -1,7 +1,7 @@
-"""Who does the tasks of a sweep: this process, joblib's workers, or a Dask cluster; and what if one of them dies.
+"""Who does the tasks of a sweep or a study: this process, joblib's workers, or a Dask cluster; and what if one dies.
 
-Above `crowd`. A worker that dies takes no result with it but its own: its tasks are done again, and a point that keeps
-killing workers is recorded as failed. Start at `open_pool`.
+Knows nothing of what a task is about. A worker that dies takes no result with it but its own: its tasks are done again,
+and a point that keeps killing workers is recorded as lost. Start at `open_pool`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from neurosim.crowd import Found, Task, failed, numbered, work
 from neurosim.errors import ModelError
 
 CRASHES = 3  # without any result between them, after which points are tried one by one
@@ -21,21 +20,38 @@ DIED = "its worker process died: out of memory, killed, or a crash in compiled c
 logger = logging.getLogger("neurosim")
 
 
+class Task(Protocol):
+    """Some points that a worker does."""
+
+    @property
+    def size(self) -> int:
+        """How many points."""
+
+    def work(self) -> list[Any]:
+        """What is found of each; what fails is a finding."""
+
+    def singly(self) -> Sequence[Task]:
+        """The same points, a task each."""
+
+    def lost(self, reason: str) -> list[Any]:
+        """What is found if it kills whoever does it."""
+
+
 class Pool(ABC):
     """Does tasks, in any order."""
 
     size: int = 1
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Found]]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
         """What is found of each task, as it is done."""
 
 
 class Here(Pool):
     """This process."""
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Found]]:
-        yield from map(work, tasks)
+    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
+        yield from map(_work, tasks)
 
 
 class Local(Pool):
@@ -44,7 +60,7 @@ class Local(Pool):
     def __init__(self, jobs: int) -> None:
         self.size = jobs
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Found]]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
         left, crashes, alone = dict(enumerate(tasks)), 0, False
         while left:
             some = dict([next(iter(left.items()))]) if alone else left
@@ -59,17 +75,26 @@ class Local(Pool):
                 logger.debug("joblib says: %s", error)
                 if alone and crashes > CRASHES:
                     number = next(iter(some))
-                    yield [failed(index, DIED) for index, _ in left.pop(number).points]
+                    yield left.pop(number).lost(DIED)
                     crashes = 0
                 elif not alone and crashes > CRASHES:
                     left = dict(enumerate(single for task in left.values() for single in task.singly()))
                     crashes, alone = 0, True
 
-    def _parallel(self, tasks: list[tuple[int, Task]]) -> Iterator[tuple[int, list[Found]]]:
+    def _parallel(self, tasks: list[tuple[int, Task]]) -> Iterator[tuple[int, list[Any]]]:
         from joblib import Parallel, delayed
 
         parallel = Parallel(n_jobs=self.size, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        yield from parallel(delayed(numbered)(number, task) for number, task in tasks)
+        yield from parallel(delayed(_numbered)(number, task) for number, task in tasks)
+
+
+def _work(task: Task) -> list[Any]:
+    return task.work()
+
+
+def _numbered(number: int, task: Task) -> tuple[int, list[Any]]:
+    """What is found, and of which task."""
+    return number, task.work()
 
 
 def _broken() -> type[BaseException]:
@@ -88,7 +113,7 @@ class Cluster(Pool):
         client.register_plugin(_ready_worker(), name="neurosim")
         self.size = max(1, sum(client.nthreads().values()))
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Found]]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
@@ -101,17 +126,17 @@ class Cluster(Pool):
                 yield future.result()
             elif not isinstance(error, KilledWorker):
                 raise error
-            elif len(task.points) > 1:
+            elif task.size > 1:
                 logger.warning("workers died of a task; its points are tried one by one")
                 for single in task.singly():
                     again = self._submit(single)
                     waiting[again] = single
                     finished.add(again)
             else:
-                yield [failed(index, DIED) for index, _ in task.points]
+                yield task.lost(DIED)
 
     def _submit(self, task: Task) -> Any:
-        return self.client.submit(work, task, pure=False)
+        return self.client.submit(_work, task, pure=False)
 
 
 def _ready_worker() -> Any:

@@ -28,7 +28,16 @@ namespace ns {
 // Where `value` is above 0, counted from `begin`: appended to the `found` that `index` holds already.
 inline int positive(const double* value, int count, int begin, int32_t* index, int found) {
     int i = 0;
-#ifdef __AVX__
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+    // without a branch, which a unit that speaks now and then would lead astray; what is written past `found` is scratch
+    __m256i unit = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(begin));
+    for (; i + 8 <= count; i += 8) {
+        const __mmask8 m = _mm512_cmp_pd_mask(_mm512_loadu_pd(value + i), _mm512_setzero_pd(), _CMP_GT_OQ);
+        _mm256_storeu_si256((__m256i*)(index + found), _mm256_maskz_compress_epi32(m, unit));
+        found += __builtin_popcount(m);
+        unit = _mm256_add_epi32(unit, _mm256_set1_epi32(8));
+    }
+#elif defined(__AVX__)
     for (; i + 4 <= count; i += 4)
         for (int m = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(value + i), _mm256_setzero_pd(), _CMP_GT_OQ)); m; m &= m - 1)
             index[found++] = begin + i + __builtin_ctz(m);
