@@ -97,7 +97,8 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
         heard_delta = line_delta.pop(0)
         for n in net.neurons:
             fb[n] = zero[n] + sum(heard_delta[q.post] @ W[q.name] for q in net.outgoing(n))
-        factors = slow if lacks.slow else (heard_x, heard_delta)
+        known = heard_x, said  # a synapse is at its postsynaptic unit
+        factors = slow if lacks.slow else known
         new = {n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)] for n in net.neurons}
         if plastic:
             for name, q in net.projections.items():
@@ -107,10 +108,9 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
                 if lacks.signs:
                     W[name][W[name] * lacks.signs[q.pre] < 0] = 0
             for n in net.neurons:
-                first = next(iter(net.incoming(n)), None)
-                b[n] = b[n] + DT / flow.time("tau_w", n) * (factors if first else (0, said))[1][n].mean(axis=0)
+                b[n] = b[n] + DT / flow.time("tau_w", n) * factors[1][n].mean(axis=0)
         if lacks.slow:
-            for part, now in zip(slow, (heard_x, heard_delta), strict=True):
+            for part, now in zip(slow, known, strict=True):
                 part |= {n: part[n] + DT / lacks.slow * (now[n] - part[n]) for n in now}
         if lacks.look not in (0, inf):
             for part, now in zip(past, (x, lam), strict=True):
