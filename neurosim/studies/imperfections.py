@@ -3,8 +3,8 @@
 A cell is one training: test accuracy of the weights it leaves, and the cosine of lam at the end of the last
 presentation to backpropagation's, since accuracy alone is no proof. Of the training part a fifth is held out; the
 rates in the file are those of 10, 20 and 40 tau with the best mean accuracy there, over seeds 10 and 11, without
-imperfections and with noise of sd 1 on messages (`tests.evidence rates`). `rho_bias` is no training: see `bias`.
-Start at `measure`.
+imperfections and with noise of sd 1 on messages (`python -m tests.evidence imperfection_rates`). `rho_bias` is no
+training: see `bias`. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def train(
     }  # fmt: skip
 
 
-def bias(rho: float, sd: float, seed: int) -> dict[str, float]:
+def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> dict[str, float]:
     """What noise on messages adds to the mean weight change between two hidden layers, through rho g, at fixed weights.
 
     The noise n_j of a message stands in both factors of delta_i x_j. For Gaussian noise (Stein's lemma) the mean of
@@ -151,7 +151,7 @@ def bias(rho: float, sd: float, seed: int) -> dict[str, float]:
     net, step = Network.mlp(DEEP, seed=seed), 0.1 * TAU
     sim = Simulation(net, Flow.augmented(rho), dt=step, seed=seed, imperfections=[lacking.MessageNoise(sd)])
     run = sim.relax(
-        X[:BATCH], Y[:BATCH], duration=BIAS_STEPS * step, every=BIAS_EVERY * step, start="forward",
+        X[:BATCH], Y[:BATCH], duration=steps * step, every=BIAS_EVERY * step, start="forward",
         record=("x", "heard_x", "heard_delta", "sigma", "dsigma", "mu"),
     )  # fmt: skip
     assert run.traces is not None
@@ -173,17 +173,11 @@ def bias(rho: float, sd: float, seed: int) -> dict[str, float]:
     return {name: float(np.sum(added * law) / np.sum(law * law)) for name, law in laws.items()}
 
 
-def losses(data: xr.Dataset) -> xr.Dataset:
-    """Points of test accuracy that each imperfection costs, paired by seed, mean over seeds; a run that diverged counts
-    as chance."""
-    accuracy = _accuracy(data)
-    clean = accuracy.sel(imperfection=CLEAN, level=0.0)
-    return (100 * (clean - accuracy)).mean("seed").to_dataset(name="lost")
-
-
-def _accuracy(data: xr.Dataset) -> xr.DataArray:
+def lost(data: xr.Dataset) -> xr.DataArray:
+    """Accuracy that each imperfection costs, paired by seed; a run that diverged is as good as chance."""
     diverged = data.reason.astype(str).str.startswith("DivergenceError")
-    found: xr.DataArray = data.accuracy.where(~diverged, 0.1)
+    accuracy = data.accuracy.where(~diverged, 0.1)
+    found: xr.DataArray = accuracy.sel(imperfection=CLEAN, level=0.0) - accuracy
     return found
 
 
@@ -222,15 +216,14 @@ def figure(data: xr.Dataset) -> Any:
     from neurosim.plot import style
     from neurosim.plot.drawing import PALETTE
 
-    accuracy = 100 * _accuracy(data)
-    lost = accuracy.sel(imperfection=CLEAN, level=0.0) - accuracy
+    points = 100 * lost(data)
     kinds = [str(k) for k in data.imperfection.values if k not in (CLEAN, BIAS)]
     columns = min(4, len(kinds))
     with style():
         figure = Figure(figsize=(2.3 * columns + 0.6, 2.1 * -(-len(kinds) // columns) + 0.5), layout="constrained")
         panels = figure.subplots(-(-len(kinds) // columns), columns, squeeze=False)
         for ax, kind in zip(panels.flat, kinds, strict=False):
-            own = lost.sel(imperfection=kind).dropna("level", how="all")
+            own = points.sel(imperfection=kind).dropna("level", how="all")
             names = [f"{level:g}" for level in own.level.values]
             for i, flow in enumerate(data.flow.values):
                 line = own.sel(flow=flow).mean("seed")

@@ -143,5 +143,5 @@ def figure(data: xr.Dataset) -> Any:
         names = [kind.replace("_", " ") + (f"\n{level:g}" if kind != CLEAN else "") for kind, level in rows]
         ax.set_xticks(range(len(rows)), ["clean" if n == CLEAN else n for n in names])
         ax.set(ylim=(0, 100), ylabel="test accuracy (%)", xlabel="imperfection and its level (sd, or steps of delay)")
-        ax.legend(title="messages", loc="lower left")
+        figure.legend(loc="outside upper center", ncols=len(data.messages), title="messages")
     return figure
