@@ -122,9 +122,11 @@ def leak(net: Network, name: str) -> dict[str, str]:
 def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
     """The ODE of the synapses, as a reader would write it; its kernel is the engine's own.
 
-    `x` and `delta` are what plasticity reads, where that is not just x and delta.
+    `x` and `delta` are what plasticity reads, where that is not just x and delta. Where messages go back through
+    weights of their own (`back`, laid out as w is) the flow is no gradient flow of L: at rest g = 0, and lam is the
+    adjoint through them.
     """
-    penalty = f" - {q.l2!r}*w" if q.l2 else ""
+    penalty = f" - {q.decay!r}*w" if q.decay else ""
     steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
     steps += [
         f"w *= max(1 - {price!r}*dt/tau_w/norm({group}), 0)"
@@ -132,7 +134,14 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
         if price
     ]
     proximal = f"  # then {', '.join(steps)}" if steps else ""
-    return f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"
+    lines = [f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"]
+    if q.feedback == "kolen_pollack":
+        lines += [f"dback/dt = plastic*(mean({x}_pre*{delta}_post) - {q.decay!r}*back)/tau_w : 1"]
+    elif q.feedback == "sign":
+        lines += ["back = back_size*sign(w) : 1"]
+    elif q.feedback != "symmetric":
+        lines += [f"back : 1 (constant)  # {q.feedback}"]
+    return "\n".join(lines)
 
 
 def bias(delta: str = "delta") -> str:

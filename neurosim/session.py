@@ -20,8 +20,10 @@ import numpy as np
 from neurosim import guard, lagrangian, recording
 from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
+from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
 from neurosim.imperfections import NONE, Imperfections
+from neurosim.mirror import mirror
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
@@ -186,8 +188,21 @@ class Session:
                 w[...] = values.reshape(w.shape)
             else:
                 w.data[...] = values[: w.nnz]
+        for name in self.net.feedback:
+            values = self.engine.value(projection_group(name), "back")
+            w = self.net.weights[name]
+            found = turned(like(w, values[: synapses(w).size]))
+            synapses(self.net.feedback[name])[...] = synapses(found)
         for name in self.net.neurons:
             self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
+
+    def mirror(self, row: int) -> None:
+        """Feedback of kind mirror comes near the weights as they are, before this row of a log."""
+        from neurosim.engine.plan import projection_group
+
+        mirror(self.net, [self.setting.seed, row])
+        for name in (n for n in self.net.feedback if self.net.projections[n].feedback == "mirror"):
+            self.engine.load({(projection_group(name), "back"): synapses(self.net.returning(name))})
 
     def run(self, n_steps: int, segment: int) -> bool:
         """One segment; False if Ctrl-C ended it.
@@ -538,7 +553,10 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
     for name, q in net.projections.items():
         group, w = projection_group(name), net.weights[name]
         values |= {(group, "tau_w"): flow.time("tau_w", q.post)}
-        values |= {(group, price): value for price, value in q.prices.items()}
+        values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
+        if name in net.feedback:
+            back = synapses(net.returning(name))
+            values |= {(group, "back"): back if back.size else 0.0, (group, "back_size"): q.feedback_size or 0.0}
         if isinstance(w, np.ndarray):
             values[group, "w"] = w
         elif w.nnz:

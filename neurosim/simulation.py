@@ -383,6 +383,7 @@ class Simulation:
                 if lesson.batch:
                     epochs = range(lesson.reports) if self._one_segment else [number]
                     session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
+                session.mirror(lesson.begin + number)
                 complete = session.run(length, lesson.begin + number)
                 session.read_weights()
                 rows.append(held.row(session))
@@ -635,6 +636,11 @@ class Simulation:
             raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
         if isinstance(schedule, LocalPropagation):
             self._check_descent(kept)
+        if self._one_segment and (names := self._projections_with("mirror")):
+            raise ModelError(
+                f"feedback of {names[0]} = 'mirror' learns between two segments of a run, and with objects of your "
+                "own on backend='standalone' there is one only; try backend='numpy'"
+            )
 
     def _check_descent(self, checkpoint: bool) -> None:
         """Refuse what has no meaning for steps of Adam."""
@@ -642,10 +648,18 @@ class Simulation:
             raise ModelError("LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one")
         if self.method != "euler":
             raise ModelError(f"method = {self.method!r}; allowed with LocalPropagation, which steps by Adam: 'euler'")
+        if names := self._projections_with("kolen_pollack"):
+            raise ModelError(
+                f"feedback of {names[0]} = 'kolen_pollack' with LocalPropagation: equal steps of W and B are a rule of "
+                "the flow, which Adam leaves; allowed: 'symmetric', 'random', 'sign', 'mirror'"
+            )
         if self.extensions or any(not isinstance(t, transports.Dense) for t in self.transports.values()):
             raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
         if self.imperfections:
             raise ModelError("LocalPropagation takes no imperfections, no prospective messages: it is no flow in time")
+
+    def _projections_with(self, feedback: str) -> list[str]:
+        return [name for name, q in self.net.projections.items() if q.feedback == feedback]
 
     def _choose(self, steps: int, count: int) -> None:
         """The backend, where it is ours to choose."""

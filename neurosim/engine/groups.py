@@ -30,13 +30,22 @@ class Synapses(Group):  # type: ignore[misc]
     """The weights of one projection (or the biases of one population), stored once.
 
     `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post + 1)
-    and `col`, as in SciPy's compressed rows. `sign` is what each presynaptic neuron's weights keep, if they do.
+    and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid out as `w` is; `sign` is
+    what each presynaptic neuron's weights keep, if they do.
     """
 
     add_to_magic_network = False
 
     def __init__(
-        self, name: str, size: int, clock: Clock, rows: int = 0, moments: bool = False, signs: int = 0
+        self,
+        name: str,
+        size: int,
+        clock: Clock,
+        rows: int = 0,
+        *,
+        moments: bool = False,
+        back: bool = False,
+        signs: int = 0,
     ) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
@@ -47,6 +56,9 @@ class Synapses(Group):  # type: ignore[misc]
         for price in PRICES:
             self.variables.add_array(price, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
+        if back:
+            self.variables.add_array("back", size=size)
+            self.variables.add_array("back_size", size=1, scalar=True)
         for of_adam in ("force", *MOMENTS) if moments else ():
             self.variables.add_array(f"{of_adam}_w", size=size)
         if signs:
@@ -121,7 +133,10 @@ class Groups:
             size = (max(w.nnz, 1) if sparse else w.size) * plan.weight_sets
             rows = net.populations[q.post].size if sparse else 0
             signs = net.populations[q.pre].size if plan.dale else 0
-            self.synapses[name] = Synapses(projection_group(name), size, clock, rows, plan.method == "adam", signs)
+            self.synapses[name] = Synapses(
+                projection_group(name), size, clock, rows, moments=plan.method == "adam",
+                back=plan.back(name) == "back", signs=signs,
+            )  # fmt: skip
         sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
         self.biases = {
             n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam") for n, size in sizes.items()

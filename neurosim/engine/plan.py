@@ -257,6 +257,10 @@ class Plan:
             if all(self.net.populations[q.pre].clamped or self.outlet(q.name, FORWARD) for q in own)
         )
 
+    def back(self, projection: str) -> str:
+        """The array of a projection through which its messages return: its weights, or feedback weights of its own."""
+        return "back" if projection in self.net.feedback else "w"
+
     def may_defer(self, projection: str) -> bool:
         """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see `Engine.defers`).
 

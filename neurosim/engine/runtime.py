@@ -123,6 +123,8 @@ class Product:
         group = machine.groups.synapses[name]
         self.name, self.K = name, plan.patterns
         self.w, self.values = machine.weights(name)
+        self.back, self.returning = machine.weights(name, plan.back(name))
+        self.carried = q.feedback
         self.dense = isinstance(self.w, np.ndarray)
         self.transposed = self.w.swapaxes(-1, -2) if self.dense else self.w.T
         self.x = machine.rows_of(q.pre, plan.heard(name, FORWARD))
@@ -137,6 +139,7 @@ class Product:
         self.feedback = None if self.clamped else machine.rows_of(q.pre, "feedback")
         self.prices = {v: live(group, v) for v in ("tau_w", *PRICES)}
         self.signs = live(group, "sign") if plan.dale else None
+        self.back_size = live(group, "back_size") if plan.back(name) == "back" else None
         self.may_keep = self.listens or (self.clamped and plan.shortcuts)
         self.kept, self.stale, self.defers, self.waiting = False, True, False, False
         self.drive = np.zeros_like(self.a) if self.may_keep else self.a
@@ -155,6 +158,7 @@ class Product:
         if self.dense and self.w.ndim == 2:
             delta, x = self.factors
             self.learn_dense = accumulate(self.w, self.rate / self.K, delta.T, x)
+            self.learn_back = accumulate(self.back, self.rate / self.K, delta.T, x)
             self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
         if defers:
             self.gram, self.sum, self.scale = (
@@ -185,9 +189,9 @@ class Product:
             self.a += (self.w @ self.x.T).T
 
     def backward(self) -> None:
-        """feedback += W^T delta."""
+        """feedback += W^T delta, or B delta."""
         assert self.feedback is not None
-        self.feedback += self.delta @ self.w if self.dense else (self.transposed @ self.delta.T).T
+        self.feedback += self.delta @ self.back if self.dense else (self.back.T @ self.delta.T).T
 
     def learn(self) -> None:
         """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal steps."""
@@ -207,7 +211,26 @@ class Product:
         else:
             self.values += self.rate * self.mean_change()
         self.shrink()
+        self.follow()
         self.stale = self.replied = True
+
+    def follow(self) -> None:
+        """The step of the feedback weights that goes with that of the weights."""
+        if self.carried == "sign":
+            self.follow_signs()
+        elif self.carried == "kolen_pollack":
+            if self.keep != 1:
+                self.returning *= self.keep
+            if self.dense:
+                self.learn_back()
+            else:
+                self.returning += self.rate * self.mean_change()
+
+    def follow_signs(self) -> None:
+        """B = size sign(W^T)."""
+        if self.carried == "sign":
+            assert self.back_size is not None
+            np.multiply(np.sign(self.values), self.back_size[0], out=self.returning)
 
     def sum_change(self, force: Array) -> None:
         """Delta x of every synapse, summed over the batch, into `force`."""
@@ -374,9 +397,9 @@ class Machine:
         values, sets = self.units(population, variable), self.plan.weight_sets
         return values if sets == 1 else values.reshape(sets, self.K // sets, -1)
 
-    def weights(self, projection: str) -> tuple[Any, Array]:
+    def weights(self, projection: str, variable: str = "w") -> tuple[Any, Array]:
         """(n_post, n_pre), dense or compressed rows, on the live values; and those values, flat."""
-        structure, values = self.net.weights[projection], live(self.groups.synapses[projection], "w")
+        structure, values = self.net.weights[projection], live(self.groups.synapses[projection], variable)
         if isinstance(structure, np.ndarray):
             sets = () if self.plan.weight_sets == 1 else (self.plan.weight_sets,)
             return values.reshape(*sets, *structure.shape), values
@@ -526,7 +549,7 @@ class Machine:
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
             if len(children) == 1 and children[0].dense:
-                product = partial(np.matmul, children[0].delta, children[0].w, self.rows_of(n, "feedback"))
+                product = partial(np.matmul, children[0].delta, children[0].back, self.rows_of(n, "feedback"))
                 self.back.append((children, product))
             elif children:
                 self.back.append((children, partial(_gather, self.rows_of(n, "feedback"), children)))
@@ -645,6 +668,7 @@ class Machine:
             action()
         for product in self.products.values():
             product.shrink()
+            product.follow_signs()
 
     def materialize(self) -> None:
         """Weights as they are."""
@@ -748,7 +772,8 @@ class Machine:
         nodes, weights = TABLEAUS[self.plan.method]
         learned = list(self.products.values()) if self.learning else []
         states = self._states()
-        moving = [z for z, _ in states] + [p.values for p in learned]
+        copied = [p for p in learned if p.carried == "kolen_pollack"]
+        moving = [z for z, _ in states] + [p.values for p in learned] + [p.returning for p in copied]
         moving += [b for b, _, _ in self.biases] if self.learning else []
         starts, sums = [z.copy() for z in moving], [np.zeros_like(z) for z in moving]
         t = float(self.now[0])
@@ -758,7 +783,9 @@ class Machine:
                 self.send()
             self._derivatives()
             rates = [rate for _, rate in states]
-            rates += [(p.mean_change() - p.l2 * p.values) / p.tau_w for p in learned]
+            changes = {p.name: p.mean_change() for p in learned}
+            rates += [(changes[p.name] - p.l2 * p.values) / p.tau_w for p in learned]
+            rates += [(changes[p.name] - p.l2 * p.returning) / p.tau_w for p in copied]
             rates += [d.mean(axis=0) / tau for _, tau, d in self.biases] if self.learning else []
             last = stage == len(weights) - 1
             for z, start, total, rate in zip(moving, starts, sums, rates, strict=True):
@@ -766,8 +793,11 @@ class Machine:
                 z[:] = start + (self.dt * total if last else self.dt * nodes[stage + 1] * rate)
             if self.learning:
                 self.input_changed()
+            for p in learned:
+                p.follow_signs()
         for p in learned:
             p.shrink()
+            p.follow_signs()
 
     def _adapt(self) -> None:
         """As many steps of Dormand-Prince 5(4) as the tolerance asks for in one tick; the weights rest.

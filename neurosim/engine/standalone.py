@@ -27,6 +27,7 @@ from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_ac
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import DECAYS, LENGTH, Statement, Text, abstract_code, adam, descended, stepped, suffixed
 from neurosim.errors import FileError, ModelError
+from neurosim.feedback import FOLLOWING
 from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
@@ -234,7 +235,7 @@ class Kernels(Group):  # type: ignore[misc]
                 if variable not in CLOCK and not hasattr(found, "expr"):
                     self._refer(f"{variable}_{name}", group, variable)
         for synapses in groups.synapses.values():
-            for variable in ("w", "tau_w", *PRICES, "lazy", "sign", "row", "col", *OF_ADAM):
+            for variable in ("w", "tau_w", *PRICES, "lazy", "sign", "row", "col", "back", "back_size", *OF_ADAM):
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
         for name, biases in groups.biases.items():
@@ -269,14 +270,14 @@ class Kernels(Group):  # type: ignore[misc]
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
                  "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
                  "lazy": plan.may_defer(name), "events": events[name], "back": _flag(not clamped),
-                 "exact": _flag(
-                     events[name] and plan.learns and K == 1 and plan.shortcuts and not (sparse[name] or plan.dale)
-                 ),
+                 "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts
+                                and not (sparse[name] or plan.dale) and q.feedback not in FOLLOWING),
+                 "carrier": f"{plan.back(name)}_{projection_group(name)}", "carried": q.feedback,
                  "x": f"{plan.heard(name, FORWARD)}_{q.pre}", "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
                  "taught_x": f"{plan.teaches(name, FORWARD)}_{q.pre}",
                  "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
                  "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")
-                 and not plan.outlets
+                 and not plan.outlets and plan.back(name) == "w"
                  and all(plan.teaches(name, v) == plan.heard(name, v) for v in (FORWARD, BACKWARD))}
             )  # fmt: skip
         populations = [
@@ -348,6 +349,8 @@ class Kernels(Group):  # type: ignore[misc]
             for name in net.projections:
                 q = by_name[projection_group(name)]
                 found.append({"variable": f"w_{q['name']}", "n": q["size"], "projection": q})
+                if q["carried"] == "kolen_pollack":
+                    found.append({"variable": f"back_{q['name']}", "n": q["size"], "projection": q})
             for n in net.neurons:
                 bias = {"name": n, "bias": bias_group(n), "taught_by": f"{self.plan.teaches_biases(n)}_{n}"}
                 found.append({"variable": f"b_{n}", "n": net.populations[n].size, "bias": bias})

@@ -220,6 +220,11 @@ inline void keep_sign_sparse(T* NS_R w, const int32_t* NS_R row, const int32_t* 
     for (int p = 0; p < row[M]; p++) w[p] = w[p] * sign[col[p]] < 0 ? T(0) : w[p];
 }
 
+// back = size sign(w)
+template <class T> inline void signs(size_t n, const T* NS_R w, T size, T* NS_R back) {
+    for (size_t p = 0; p < n; p++) back[p] = w[p] == 0 ? T(0) : std::copysign(size, w[p]);
+}
+
 // b = s b + h delta, summed over the batch
 template <int K, int M, class T> inline void outer_bias(T* NS_R b, const T* NS_R d, T s, T h) {
     if (s != 1)

@@ -24,6 +24,9 @@
         {
             {{_parts.rates(q)}}
             {{_parts.proximal(q, '_rate')}}
+            {% if q.carried == 'sign' %}
+            {{_parts.follow_signs(q)}}
+            {% endif %}
         }
         {% endfor %}
     }

@@ -91,11 +91,12 @@
 {% macro passing(q) %}({{array('plastic')}}[0]{% if q.lazy %} && !{{array('lazy_' + q.name)}}[0]{% endif %}){% endmacro %}
 
 {% macro product(kind, q, given, result) %}
+    {% set matrix = array('w_' + q.name if kind == 'forward' else q.carrier) %}
     {% if q.sparse %}
-    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
+    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
     {% else %}
     {% set from_to = (q.n, q.m) if kind == 'forward' else (q.m, q.n) %}
-    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{array('w_' + q.name)}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
+    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
     {% endif %}
 {% endmacro %}
 
@@ -122,7 +123,7 @@
 {% endmacro %}
 
 {# What a projection keeps of the events that it heard. #}
-{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}>>(){% endmacro %}
+{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}{{', true' if q.carried != 'symmetric' else ''}}>>(){% endmacro %}
 
 {# Events of all populations in one direction. #}
 {% macro hear(variable) %}
@@ -130,7 +131,7 @@
     {% if variable == 'x' %}
     {{held(q)}}.gate_forward({{array('plastic')}}[0], {{array(q.x)}});
     {% else %}
-    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array('w_' + q.name)}});
+    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array(q.carrier)}});
     {% endif %}
     {% endfor %}
     {% for o in outlets if o.variable == variable %}
@@ -150,7 +151,7 @@
         {% elif variable == 'x' %}
         {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _said);
         {% else %}
-        {{held(q)}}.hear_backward({{array('w_' + q.name)}}, _said);
+        {{held(q)}}.hear_backward({{array(q.carrier)}}, _said);
         {% endif %}
         {% endfor %}
     }
@@ -225,6 +226,19 @@
     {% endif %}
 {% endmacro %}
 
+{# The step of feedback weights of their own that goes with that of the weights. #}
+{% macro follow(q) %}
+    {% if q.carried == 'kolen_pollack' %}
+    {{outer(q, array(q.carrier), '_keep', '_rate / ' ~ K)}}
+    {% endif %}
+    {{follow_signs(q)}}
+{% endmacro %}
+{% macro follow_signs(q) %}
+    {% if q.carried == 'sign' %}
+    ns::signs<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{array('back_size_' + q.name)}}[0], {{array(q.carrier)}});
+    {% endif %}
+{% endmacro %}
+
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
 {% macro learn() %}
     if ({{array('plastic')}}[0]) {
@@ -247,6 +261,9 @@
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
             {{proximal(q, '_rate')}}
+            {% if q.carried in ('sign', 'kolen_pollack') %}
+            {{follow(q)}}
+            {% endif %}
             {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% if q.events %}{{held(q)}}.stale();{% endif %}
         }

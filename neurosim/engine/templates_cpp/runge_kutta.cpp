@@ -61,12 +61,18 @@
             {% for q in projections if q.kept %}
             ns::flag<{{q.id}}>() = 1;
             {% endfor %}
+            {% for q in projections if q.carried == 'sign' %}
+            {{_parts.follow_signs(q)}}
+            {% endfor %}
         }
     }
     {% for q in projections %}
     if (_learning) {
         const {{real}} _rate = _h / {{array('tau_w_' + q.name)}}[0];
         {{_parts.proximal(q, '_rate')}}
+        {% if q.carried == 'sign' %}
+        {{_parts.follow_signs(q)}}
+        {% endif %}
     }
     {% endfor %}
 {% endblock %}
