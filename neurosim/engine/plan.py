@@ -133,7 +133,10 @@ class Plan:
 
     def teaches(self, projection: str, variable: str) -> str:
         """What plasticity reads of x or delta: what is heard, or its low-pass."""
-        return f"slow_{variable}" if self.imperfections.of(LowPass) else self.heard(projection, variable)
+        if self.imperfections.of(LowPass):
+            return f"slow_{variable}"
+        late = variable == BACKWARD and not self.outlet(projection, BACKWARD)
+        return self.imperfections.known(variable) if late else self.heard(projection, variable)
 
     def teaches_biases(self, population: str) -> str:
         """What the biases of a population read of delta: as much as its first projection does."""

@@ -161,8 +161,12 @@ class Product:
             self.learn_back = accumulate(self.back, self.rate / self.K, delta.T, x)
             self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
         if defers:
-            self.gram, self.sum, self.scale = np.empty((self.K, self.K), self.w.dtype), np.zeros_like(self.delta), 1.0
-            self.learn_drive = accumulate(self.drive, self.rate / self.K, self.gram, self.delta)
+            self.gram, self.sum, self.scale = (
+                np.empty((self.K, self.K), self.w.dtype),
+                np.zeros_like(self.factors[0]),
+                1.0,
+            )
+            self.learn_drive = accumulate(self.drive, self.rate / self.K, self.gram, self.factors[0])
             self.catch_up = accumulate(self.w, self.rate / self.K, self.sum.T, self.x)
 
     def into_drive(self) -> None:
@@ -196,7 +200,7 @@ class Product:
                 self.sum *= self.keep
                 self.drive *= self.keep
                 self.scale *= self.keep
-            np.add(self.sum, self.delta, self.sum)
+            np.add(self.sum, self.factors[0], self.sum)
             self.learn_drive()
             self.waiting = True
             return
