@@ -210,6 +210,8 @@ class SimulationTable(_Table):
     model_config = ConfigDict(title="simulation")
 
     transport: str | dict[str, Any] | None = None
+    imperfections: list[dict[str, Any]] | None = None
+    prospective: bool | float | str | None = None
     dt: Time = None
     method: str | None = None
     backend: str | None = None
@@ -422,6 +424,8 @@ OF_SIMULATION = (
     "threads",
     "precision",
     "shortcuts",
+    "imperfections",
+    "prospective",
 )  # of [simulation]; the other keys are of its runs
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")
@@ -444,7 +448,7 @@ class ModelFile:
     """
 
     name: str
-    tables: Tables
+    tables: Tables = field(repr=False)
     folder: Path = field(default=Path(), compare=False)
     comment: str = field(default="", compare=False)
 

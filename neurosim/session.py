@@ -22,11 +22,12 @@ from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
+from neurosim.imperfections import NONE, Imperfections
 from neurosim.mirror import mirror
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
-from neurosim.transport import Outlet, Transport
+from neurosim.transport import Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine, Factory
@@ -59,6 +60,7 @@ class Setting:
     transports: Mapping[str, Transport] = field(default_factory=dict)
     factories: Sequence[Factory] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
+    imperfections: Imperfections = NONE
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Session:
             shortcuts=setting.shortcuts and not setting.factories,
             transports=setting.transports,
             learns=plastic,
+            imperfections=setting.imperfections,
         )
         self.store: Store | None = None
         self.plan = replace(self.plan, recorded=tuple(self._recorded(self.plan, steps)))
@@ -368,7 +371,13 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
+            if self.plan.imperfections.prospective:
+                advice = (
+                    "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
+                    "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
+                    "a larger tau_w, or prospective=False"
+                )
+            elif any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
                 advice = (
                     "the step would hold off the kinks of the constraint function; along them the state chatters, the "
                     f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
@@ -409,6 +418,22 @@ class Session:
             values |= {(o.population, k): v for k, v in o.constants(self.flow, self.setting.dt).items()}
         for e in self.setting.extensions:
             values |= {(e.population, k): v for k, v in self._parameters(e).items()}
+        return values | self._lacking()
+
+    def _lacking(self) -> dict[Key, Any]:
+        """What imperfections give values to."""
+        from neurosim.engine.plan import projection_group
+
+        lacks = self.setting.imperfections
+        values: dict[Key, Any] = {}
+        for number, (n, p) in enumerate(self.net.populations.items()):
+            values |= {(n, k): v for k, v in lacks.constants(p.clamped).items()}
+            if lacks.own_times and not p.clamped:
+                for name, factors in zip(("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True):
+                    values[n, name] = np.tile(self.flow.time(name, n) * factors, self.count)
+        signs = lacks.signs(self.net) if self.plan.dale else {}
+        for name, q in self.net.projections.items() if signs else ():
+            values[projection_group(name), "sign"] = signs[q.pre]
         return values
 
     def _parameters(self, e: Extension) -> dict[str, Array]:
@@ -443,28 +468,29 @@ class Session:
             for k, v in auxiliary.items()
             if k in own and np.shape(v) == own[k].shape and not k.split(".")[1].startswith(("spoken_", "taught_"))
         }
-        for o in self.plan.outlets:
-            if (key := (o.population, f"line_{o.name}")) in found:
-                found[key] = found[key].reshape(self.count, o.delay_steps(self.dt), -1).swapaxes(0, 1)
+        for population, name, steps in self.plan.lines:
+            if (key := (population, f"line_{name}")) in found:
+                found[key] = found[key].reshape(self.count, steps, -1).swapaxes(0, 1)
         return found
 
     def _auxiliary(self) -> dict[str, Array]:
-        """State variables of a user's own, so that a run can go on."""
-        found = {}
-        for e in self.setting.extensions:
-            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
-                found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1)
+        """State variables beside x and lam, so that a run can go on."""
+        kept = [
+            (e.population, v)
+            for e in self.setting.extensions
+            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}
+        ]
         for o in self.plan.outlets:
-            for v in dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]):
-                found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1)
-            if o.rule.delay:
-                found[f"{o.population}.line_{o.name}"] = self._in_flight(o)
-        return found
+            own = dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard])
+            kept += [(o.population, v) for v in own]
+        kept += [(n, v) for n, p in self.net.populations.items() for v in self.setting.imperfections.memory(p.clamped)]
+        found = {f"{n}.{v}": self.engine.value(n, v).reshape(self.count, -1) for n, v in kept}
+        return found | {f"{n}.line_{name}": self._in_flight(n, name, steps) for n, name, steps in self.plan.lines}
 
-    def _in_flight(self, o: Outlet) -> Array:
+    def _in_flight(self, population: str, name: str, steps: int) -> Array:
         """What was said and is not yet heard, the next to arrive first: (patterns, steps x units)."""
-        line, at = (self.engine.value(o.population, f"{v}_{o.name}") for v in ("line", "line_at"))
-        in_order = np.roll(line.reshape(o.delay_steps(self.dt), self.count, -1), -int(at[0]), axis=0)
+        line, at = (self.engine.value(population, f"{v}_{name}") for v in ("line", "line_at"))
+        in_order = np.roll(line.reshape(steps, self.count, -1), -int(at[0]), axis=0)
         return in_order.swapaxes(0, 1).reshape(self.count, -1)
 
     def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:

@@ -61,7 +61,7 @@
         _held.forward.read({{array('a_' + q.post)}}, _held.moved);
     }
     {% else %}
-    {{product('forward', q, array('x_' + q.pre), array('a_' + q.post))}}
+    {{product('forward', q, array(q.x), array('a_' + q.post))}}
     {% endif %}
     {% endfor %}
     {% for b in blocks if b.kind == 'early' and b.population == p.name %}
@@ -70,6 +70,11 @@
     {% if p.rests %} } {% endif %}
     {% endfor %}
     ns::flag<0>() = 0;
+    {{normalise()}}
+{% endmacro %}
+
+{# The softmax's normaliser where a loss reads it. #}
+{% macro normalise() %}
     {% for p in populations if p.partition %}
     ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
     {% endfor %}
@@ -95,11 +100,26 @@
     {% endif %}
 {% endmacro %}
 
+{# What neurons have to say, where that is not just their x. #}
+{% macro say() %}
+    {% if looks_ahead %}{{normalise()}}{% endif %}
+    {{passes('said')}}
+    {{travel('x')}}
+{% endmacro %}
+
+{# Messages that arrive later. #}
+{% macro travel(variable) %}
+    {% for d in lines if d.variable == variable %}
+    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>({{array('line_' + d.of)}}, {{array('line_at_' + d.of)}}[0], {{array('said_' + d.of)}}, {{array('heard_' + d.of)}});
+    {% endfor %}
+{% endmacro %}
+
 {# What multiplier units have to say. #}
 {% macro late() %}
     {% for b in blocks if b.kind == 'late' %}
     {% if b.optional %}if ({{array('plastic')}}[0]) {% endif %}{{pass(b.name, b.n)}}
     {% endfor %}
+    {{travel('delta')}}
 {% endmacro %}
 
 {# What a projection keeps of the events that it heard. #}
@@ -167,16 +187,17 @@
     {% if learns and q.merged %}
     if ({{array('plastic')}}[0]) {
         {{rates(q)}}
-        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
+        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
         {{proximal(q, '_rate')}}
     } else
     {% endif %}
-    { {{product('backward', q, array('delta_' + q.post), array('feedback_' + q.pre))}} }
+    { {{product('backward', q, array(q.delta), array('feedback_' + q.pre))}} }
     {% endif %}
     {% endfor %}
 {% endmacro %}
 
 {% macro messages(learns=false) %}
+    {{say()}}
     {{forward()}}
     {{late()}}
     {{feedback(learns)}}
@@ -187,7 +208,8 @@
         const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
 {% endmacro %}
 
-{# Prices with a kink at 0, weight by weight, then neuron by neuron: rows, then columns. #}
+{# What follows a step of the weights: prices with a kink at 0, weight by weight, then neuron by neuron, rows, then
+   columns; then Dale's law. #}
 {% macro proximal(q, rate) %}
     ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
     {% for side, price in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
@@ -197,6 +219,11 @@
     ns::shrink_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
     {% endif %}
     {% endfor %}
+    {% if dale and q.sparse %}
+    ns::keep_sign_sparse<{{q.m}}, {{real}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('sign_' + q.name)}});
+    {% elif dale %}
+    ns::keep_sign<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{array('sign_' + q.name)}});
+    {% endif %}
 {% endmacro %}
 
 {# The step of feedback weights of their own that goes with that of the weights. #}
@@ -221,8 +248,8 @@
         {{rates(q)}}
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
-            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array('delta_' + q.post)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
-            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array('delta_' + q.post)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array(q.delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
         } else
@@ -250,9 +277,9 @@
 
 {% macro outer(q, result, keep, rate) %}
     {% if q.sparse %}
-    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
     {% else %}
-    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
     {% endif %}
 {% endmacro %}
 
@@ -309,8 +336,13 @@
 {% macro residual() %}
     double _residual = 0;
     {% for p in populations if not p.free %}
-    _residual = std::max(_residual, ns::largest({{array('rate_x_' + p.name)}}, {{p.n * K}}) * {{array('tau_x_' + p.name)}}[0]);
-    _residual = std::max(_residual, ns::largest({{array('rate_lam_' + p.name)}}, {{p.n * K}}) * {{array('tau_lam_' + p.name)}}[0]);
+    {% for v in ('x', 'lam') %}
+    {% if own_times %}
+    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{p.n * K}}));
+    {% else %}
+    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{p.n * K}}) * {{array('tau_' + v + '_' + p.name)}}[0]);
+    {% endif %}
+    {% endfor %}
     {% endfor %}
     {{array('residual')}}[0] = _residual;
 {% endmacro %}
