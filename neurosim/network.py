@@ -365,6 +365,9 @@ class Network:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
         returning = [f"{pre}->{post}" for pre, post in pairwise(names[1:])]
         carried = _of_each("feedback", feedback, returning, "symmetric", "projection")
+        for kind in carried.values():
+            if kind not in carriers.KINDS:
+                raise unknown("feedback", kind, carriers.KINDS)
         if feedback_decay is not None and "kolen_pollack" not in carried.values():
             raise out_of_range("feedback_decay", feedback_decay, "None without feedback='kolen_pollack'")
         projections = [
