@@ -55,7 +55,7 @@ def look_ahead() -> dict[str, Any]:
 
     Each at its own best rate, and both at the rate that is best clean; then how many of the saddle flows diverged.
     """
-    data = measured("prospective")
+    data = measured("prospective", "study.conditions={delay = [5]}")
     best, found = imperfections.at_best_rate(data), {}
     clean = best.sel(flow="adjoint", condition=imperfections.CLEAN, level=0.0)
     for name, condition, level in (("clean", imperfections.CLEAN, 0.0), ("delay", "delay", 5.0)):
