@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim import expressions, lagrangian, transport
+from neurosim import lagrangian, transport
 from neurosim.errors import out_of_range
 from neurosim.imperfections import NONE, Dale, Imperfections, LowPass
 from neurosim.network import Network
@@ -287,7 +287,12 @@ class Plan:
     @property
     def partitions(self) -> tuple[str, ...]:
         """Populations whose loss reads the softmax's normaliser."""
-        return tuple(n for n, v in self.net.losses.items() if expressions.loss(v.kind, v.epsilon).partition)
+        return tuple(n for n, v in self.net.losses.items() if v.term.partition)
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        """Populations whose loss reads the sum of their targets."""
+        return tuple(n for n, v in self.net.losses.items() if v.term.total)
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:

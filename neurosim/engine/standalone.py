@@ -282,6 +282,7 @@ class Kernels(Group):  # type: ignore[misc]
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
+             "total": n in plan.totals,
              "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.teaches_biases(n)}_{n}",
              "roof": any(o.adaptive for o in plan.outlets if o.population == n), "free": net.populations[n].free}
             for n in net.neurons

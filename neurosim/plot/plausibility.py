@@ -36,7 +36,7 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     DataError
         None at all.
     """
-    from matplotlib.figure import Figure
+    import matplotlib.pyplot as plt
 
     cards = dict(found) if isinstance(found, Mapping) else {"measured": found}
     if not cards:
@@ -46,7 +46,7 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     texts = [card.rows() for card in cards.values()]
     names = list(dict.fromkeys(name for rows in texts for name in rows))
     kept = np.array([[_kept(card, name) for card in cards.values()] for name in names])
-    figure = Figure(figsize=(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)), layout="constrained")
+    figure = plt.figure(figsize=(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, name in enumerate(names):

@@ -78,6 +78,9 @@
     {% for p in populations if p.partition %}
     ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
     {% endfor %}
+    {% for p in populations if p.total %}
+    ns::total<{{K}}, {{p.n}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
+    {% endfor %}
 {% endmacro %}
 
 {# Where patterns have weights of their own: once for every set of weights. #}
