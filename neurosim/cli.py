@@ -153,6 +153,8 @@ def check(
     data, keys = spec.data(), spec.tables.simulation.given(*OF_SIMULATION)
     if keys.pop("transport", "dense") != "dense":
         _say("checked with dense messages: those sent as events follow them to within a few thresholds")
+    if [keys.pop(name) for name in ("imperfections", "prospective") if name in keys]:
+        _say("checked without imperfections and look-ahead: neither backpropagation nor SciPy has any")
     _own_warnings()
     report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
     Console().print(report.table())

@@ -323,6 +323,13 @@ def test_a_prospective_saddle_flow_that_diverges_says_so():
         sim.relax(X, Y["output"], duration=4000 * DT)
 
 
+def test_a_saddle_flow_that_diverges_by_a_delay_says_so():
+    net, X, Y = problems.random_problem([4, 8, 8, 3], seed=0, gain=1.5)
+    sim = ns.Simulation(net, ns.Flow.augmented(2), dt=DT / 2, backend="numpy", imperfections=[ns.Delay(5)])
+    with pytest.raises(ns.DivergenceError, match="whose messages are neither late nor noisy would hold"):
+        sim.relax(X, Y["output"], duration=4000 * DT)
+
+
 @pytest.mark.parametrize(
     "items", [[ns.Delay(3), ns.LowPass(2 * TAU), ns.Quantised(0.1)], [ns.StateNoise(0.0, TAU), ns.Delay(time=2 * DT)]]
 )
