@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neurosim.analysis.alignment import Alignment, alignment
     from neurosim.analysis.continuation import Bifurcation, Branch, continuation
     from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
+    from neurosim.analysis.plausibility import Plausibility, plausibility
     from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
     from neurosim.architecture import grow, prune
@@ -30,6 +31,18 @@ if TYPE_CHECKING:
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.files import load, save
     from neurosim.flow import Flow
+    from neurosim.imperfections import (
+        Dale,
+        Delay,
+        Derivative,
+        LostMessages,
+        LowPass,
+        MessageNoise,
+        Prospective,
+        Quantised,
+        StateNoise,
+        TimeConstants,
+    )
     from neurosim.interchange import from_nir, to_nir
     from neurosim.network import Loss, Network, Population, Projection
     from neurosim.operations import SynapticOperations, synaptic_operations
@@ -49,6 +62,18 @@ _HOMES = {
     "neurosim.simulation": ("Simulation",),
     "neurosim.schedules": ("Growing", "LocalPropagation", "Presentations", "Pruning", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
+    "neurosim.imperfections": (
+        "Dale",
+        "Delay",
+        "Derivative",
+        "LostMessages",
+        "LowPass",
+        "MessageNoise",
+        "Prospective",
+        "Quantised",
+        "StateNoise",
+        "TimeConstants",
+    ),
     "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
     "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
     "neurosim.results": ("Log", "Run", "State"),
@@ -61,6 +86,7 @@ _HOMES = {
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
     "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
+    "neurosim.analysis.plausibility": ("Plausibility", "plausibility"),
     "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
     "neurosim.errors": (
         "BackendError",
@@ -85,8 +111,11 @@ __all__ = [
     "Branch",
     "ConvergenceError",
     "Cycle",
+    "Dale",
     "DataError",
+    "Delay",
     "Dense",
+    "Derivative",
     "DivergenceError",
     "Events",
     "Extension",
@@ -97,13 +126,19 @@ __all__ = [
     "LocalPropagation",
     "Log",
     "Loss",
+    "LostMessages",
+    "LowPass",
+    "MessageNoise",
     "ModelError",
     "Network",
     "NeurosimError",
+    "Plausibility",
     "Population",
     "Presentations",
     "Projection",
+    "Prospective",
     "Pruning",
+    "Quantised",
     "Run",
     "SaddleClassifier",
     "SaddleRegressor",
@@ -113,9 +148,11 @@ __all__ = [
     "Stability",
     "StabilityWarning",
     "State",
+    "StateNoise",
     "Support",
     "SupportOverTraining",
     "SynapticOperations",
+    "TimeConstants",
     "Tuned",
     "UnsettledWarning",
     "alignment",
@@ -128,6 +165,7 @@ __all__ = [
     "kkt",
     "limit_cycle",
     "load",
+    "plausibility",
     "plot",
     "prune",
     "reference",

@@ -47,7 +47,14 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
     ------
     BackendError
         The package `nir` is not installed.
+    ModelError
+        Feedback weights other than the weights themselves.
     """
+    if net.feedback:
+        raise ModelError(
+            f"feedback of {next(iter(net.feedback))} is not symmetric, and NIR has no word for feedback weights; "
+            "allowed: networks whose messages return through their weights"
+        )
     nir, flow = _nir(), flow or Flow.augmented()
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []

@@ -7,10 +7,12 @@ tell apart. Start at `summary`; `style` is the look that all share.
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
 from neurosim.plot.canvas import style
 from neurosim.plot.drawing import PALETTE
+from neurosim.plot.feedback import feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.messages import cost, events, events_over_traces, operations
 from neurosim.plot.overview import summary
+from neurosim.plot.plausibility import plausibility
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
@@ -28,6 +30,7 @@ __all__ = [
     "cost",
     "events",
     "events_over_traces",
+    "feedback_angles",
     "heat_map",
     "learning_curve",
     "lines",
@@ -40,6 +43,7 @@ __all__ = [
     "participation",
     "phase_diagram",
     "phase_portrait",
+    "plausibility",
     "sensitivity",
     "spectrum",
     "style",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Any]
 
-KINDS = ("local_propagation", "exits", "skips", "policy", "hebb")
+KINDS = ("exits", "hebb", "imperfections", "local_propagation", "policy", "prospective", "skips", "transport")
 REASON = "reason"  # why a cell has no numbers
 SECONDS = "seconds"  # that a cell took
 

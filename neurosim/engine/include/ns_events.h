@@ -9,7 +9,8 @@
 //
 // While weights rest between two times of learning, the x^ and d^ of the first column stay what they were when they came
 // to rest: S = sum x^_j(then) x^_j, and an event only reads. `wake` brings each line up to date at most once.
-// Exact; `fold` brings the weights up to date.
+// Exact; `fold` brings the weights up to date. Where messages go back through weights of their own, which rest, the second
+// column has those in place of V and nothing of it moves; the array of the weights is then brought up to date by the first.
 #ifndef NS_EVENTS_H
 #define NS_EVENTS_H
 #include "ns_kernels.h"
@@ -225,10 +226,11 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Side {
     }
 };
 
-// Both directions; the array of the weights is V. BACK: what comes back has a reader.
-template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
+// Both directions; the array of the weights is V. BACK: what comes back has a reader. OWN: through weights of its own.
+template <class T, int K, int M, int N, bool EXACT, bool BACK, bool OWN = false> struct Held {
+    static const bool TURNS = BACK && !OWN;  // whether V moves
     Side<T, K, M, N, EXACT> forward;
-    Side<T, K, BACK ? N : 0, M, EXACT && BACK> backward;
+    Side<T, K, BACK ? N : 0, M, EXACT && TURNS> backward;
     std::unique_ptr<Large<T>> columns;
     T* U = nullptr;
     bool turned = false, moved = false, news = true;
@@ -281,7 +283,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
         if (!turned) turn(W);
         for (int i = 0; i < M; i++) forward.integral[i] += rate * d[i];
-        if (BACK)
+        if (TURNS)
             for (int j = 0; j < N; j++) backward.integral[j] += rate * x[j];
         moved = true;
     }
@@ -289,7 +291,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     // the weights as they are; products are computed anew, which bounds rounding
     void fold(T* W, const T* x, const T* d) {
         if (EXACT && moved) {
-            if (BACK) {
+            if (TURNS) {
                 outer<1, M, N, T>(W, backward.resting ? backward.base.data() : d, backward.integral.data(), T(1), T(1));
             } else {
                 transpose(N, M, U, W);
