@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tests.evidence import constraints, feedback, imperfections, learning, stability, sweeps
+from tests.evidence import constraints, feedback, imperfections, learning, stability, sweeps, tasks
 
-ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS
+ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS | tasks.ROWS
 
 
 def main() -> None:
