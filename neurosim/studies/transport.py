@@ -133,7 +133,7 @@ def chosen(data: xr.Dataset) -> xr.Dataset:
 
 
 def table(data: xr.Dataset) -> Any:
-    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds."""
+    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds that end."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -143,13 +143,24 @@ def table(data: xr.Dataset) -> Any:
     for network in best.network.values:
         for kind in best.feedback.values:
             row = [best.sel(network=network, feedback=kind, flow=flow) for flow in flows]
-            entries = [f"{mean_and_spread(r.test, 1, 100)}, {mean_and_spread(r.angle, 0)}" for r in row]
-            shown.add_row(str(network), str(kind), *entries)
+            shown.add_row(str(network), str(kind), *map(_entry, row))
     return shown
 
 
+def _entry(seeds: xr.Dataset) -> str:
+    """Of one network, feedback and flow, with how many seeds did not diverge where some did."""
+    ended, count = int(seeds.test.count()), seeds.seed.size
+    if not ended:
+        return "diverges"
+    told = f"{mean_and_spread(seeds.test, 1, 100)}, {mean_and_spread(seeds.angle, 0)}"
+    return told if ended == count else f"{told} ({ended} of {count})"
+
+
 def figure(data: xr.Dataset) -> Any:
-    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a row a network."""
+    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a row a network.
+
+    A cross at the foot: no seed ends, all diverge.
+    """
     from matplotlib.figure import Figure
 
     from neurosim.plot import style
@@ -183,5 +194,7 @@ def _by_flow(ax: Any, values: Any, label: str) -> None:
             place, own.mean("seed"), own.std("seed"), fmt="osD^v"[i % 5], color=color, markersize=4,
             capsize=2, linewidth=1, label=str(kind).replace("_", "-"),
         )  # fmt: skip
+        gone = [x for x, n in zip(place, own.count("seed").values, strict=True) if n == 0 and values.name == "test"]
+        ax.plot(gone, [0.03] * len(gone), "x", color=color, markersize=5, transform=ax.get_xaxis_transform())
     ax.set_xticks(range(len(flows)), flows, rotation=20, ha="right")
     ax.set(ylabel=label, xlim=(-0.6, len(flows) - 0.4))
