@@ -46,7 +46,19 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
     ModelError
         An unknown flow or feedback, or sizes or times that cannot be.
     """
+    _check(settings["study"])
     own = {**settings["study"], **(QUICK if quick else {})}
+    return [
+        {"network": network, "feedback": kind, "flow": flow, "tau_w": float(tau_w), "seed": seed}
+        for network in own["networks"]
+        for kind in own["feedback"]
+        for flow in own["flows"]
+        for tau_w in own["tau_w"]
+        for seed in range(own["seeds"])
+    ]
+
+
+def _check(own: Mapping[str, Any]) -> None:
     for key, allowed in (("flows", tuple(FLOWS)), ("feedback", feedback.KINDS)):
         for name in own[key]:
             if name not in allowed:
@@ -56,14 +68,6 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
     for tau_w in own["tau_w"]:
         if isinstance(tau_w, bool) or not isinstance(tau_w, int | float) or not tau_w > 0:
             raise out_of_range("study.tau_w", tau_w, "numbers > 0, in units of tau_x", "[10, 20]")
-    return [
-        {"network": network, "feedback": kind, "flow": flow, "tau_w": float(tau_w), "seed": seed}
-        for network in own["networks"]
-        for kind in own["feedback"]
-        for flow in own["flows"]
-        for tau_w in own["tau_w"]
-        for seed in range(own["seeds"])
-    ]
 
 
 def sizes_of(network: str) -> list[int]:
