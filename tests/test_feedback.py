@@ -14,10 +14,13 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim import modelfile, together
+from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.feedback import angle
+from neurosim.linearised import Linearised
 from neurosim.mirror import mirror
-from tests.problems import SEEDS, dags, rings
+from tests import measured
+from tests.problems import SEEDS, dags, random_state, rings
 
 KINDS = ("random", "sign", "kolen_pollack", "mirror")
 LEARNT = {"feedback": "kolen_pollack", "feedback_decay": 0.3}
@@ -196,6 +199,43 @@ def test_mirrors_learn_by_day_and_night_from_the_seed() -> None:
     assert ends[0][0].feedback["hidden1->hidden2"].tobytes() == ends[1][0].feedback["hidden1->hidden2"].tobytes()
     assert ends[0][0].feedback["hidden1->hidden2"].tobytes() != ends[2][0].feedback["hidden1->hidden2"].tobytes()
     assert float(ends[0][1].history["angle.hidden1->hidden2"][-1]) < 20
+
+
+# --- stability
+
+
+@pytest.mark.parametrize("plastic", [False, True])
+def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
+    """By formulas, against central differences of the reference's right-hand side, away from rest."""
+    net, (X, Y) = layers(feedback={"hidden1->hidden2": "random"}), data(2)
+    x, lam = random_state(net, 4, 2)
+    linear = Linearised(
+        net, ns.Flow(kappa=0.7, gamma=0.4, rho=0.5), x, lam, {"input": X}, {"output": Y}, plastic=plastic
+    )
+    directions = np.random.default_rng(1).normal(size=(3, linear.size))
+    assert linear.exact
+    assert_allclose(linear.along(directions), linear._differences(directions), rtol=0, atol=1e-5)
+    if not plastic:
+        assert_allclose(linear.along(linear.solve(directions)), directions, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("flow", "grows"), [(ns.Flow.augmented(1), True), (ns.Flow.damped(), False)])
+def test_the_spectrum_says_how_a_push_grows_or_dies_out(flow: ns.Flow, grows: bool) -> None:
+    """B at a right angle to W^T, five layers; the rate against that of the engine's rk4."""
+    net = ns.Network.mlp([6, 6, 3], depth=5, loss="mse", seed=1, feedback="random")
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(1, 6)), rng.normal(size=(1, 3))
+    spec = ns.stability(net, flow, X, Y)
+    assert spec.growing == grows
+    step = 0.2 / float(np.abs(spec.eigenvalues).max())
+    steps = int(25 / (step * abs(spec.slowest_rate)))
+    found = measured.growth(net, flow, X, Y, step, "rk4", steps=min(steps, 3000))
+    assert found / step == pytest.approx(-spec.slowest_rate, rel=0.1)
+
+
+def test_a_check_of_a_model_with_feedback_passes() -> None:
+    net, (X, Y) = layers(feedback="sign"), data(2)
+    assert check(net, ns.Flow.adjoint(), X, Y, backend="numpy").passed
 
 
 # --- what is told, kept, refused
