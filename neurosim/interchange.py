@@ -19,7 +19,7 @@ import numpy as np
 
 from neurosim.errors import BackendError, ModelError, unknown
 from neurosim.flow import Flow
-from neurosim.network import PRICES, Loss, Network, Population, Projection
+from neurosim.network import OPTIONS, Loss, Network, Population, Projection
 
 if TYPE_CHECKING:
     import nir
@@ -127,7 +127,7 @@ def _network(
             Projection(
                 *key,
                 _stored(weights[key], prices.get(key, {})),
-                **{k: v for k, v in prices.get(key, {}).items() if k in PRICES},
+                **{k: v for k, v in prices.get(key, {}).items() if k in OPTIONS},
             )
             for key in order
         ]

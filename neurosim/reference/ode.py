@@ -114,7 +114,7 @@ def right_hand_side(
         dL/dx      = dV/dx + mu - Wᵀ delta
         tau_x   dx/dt   = -kappa dL/dx - gamma G' G
         tau_lam dlam/dt = +kappa G     - gamma G' dL/dx
-        tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (tau_w of the postsynaptic population)
+        tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (postsynaptic tau_w; 0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta
 
     Parameters
@@ -317,7 +317,7 @@ def _rates(
     for name, q in net.projections.items():
         w = net.weights[name]
         descent = hebbian(w, delta[q.post], outputs[q.pre]) - q.l2 * synapses(w)
-        dw[name] = like(w, descent / flow.time("tau_w", q.post))
+        dw[name] = like(w, descent / flow.time("tau_w", q.post) * q.plastic)
     db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
     return Rates(dx, dlam, dw, db)
 

@@ -1,0 +1,265 @@
+"""Rivals that move along the forces of one augmented energy: predictive coding, PC-ALM, the growing penalty, the flows.
+
+    E(x, lam) = V(x) + Σ_i [ lam_i g_i + (rho/2) g_i² ],      g = x - sigma(W x + b),      mu = lam + rho g
+
+Per pattern. Predictive coding descends E in x with lam = 0; a growing penalty lets rho grow meanwhile; PC-ALM lets lam
+climb in turns; a `Flow` moves both at once. Each starts from the forward pass with lam = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from neurosim.errors import DivergenceError, out_of_range, unknown
+from neurosim.flow import Flow, gain, seconds
+from neurosim.network import Network
+from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, Watch
+from neurosim.schedules import whole
+
+NUDGE = 1e-4  # of x, in the differences that the largest curvature is found by
+POWER = 20  # iterations for it
+
+
+def predictive_coding(
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    steps: int = 100,
+    rate: float | None = None,
+    rho: float = 1.0,
+    functions: Collection[str] | None = None,
+    watch: Watch | None = None,
+) -> Inferred:
+    """Gradient descent of the prediction errors' energy, rho/2 Σ g² + V, in the outputs.
+
+    At rest -dE/dw of the energy at its minimum over x is the mean of delta xᵀ, delta = sigma'(a) rho g: that is
+    backpropagation only where errors are small against 1/rho.
+
+    Parameters
+    ----------
+    net, X, Y, functions
+        As in `Frame`.
+    steps : int
+        Of all units at once.
+    rate : float, optional
+        Step in x per force; by default 1 over the largest curvature of the energy at the start, which is measured.
+    rho : float
+        Precision of the prediction errors.
+    watch : callable, optional
+        Gets the number of each step and the credit of every population there; ends the inference by returning True.
+
+    Returns
+    -------
+    Inferred
+        `lam` is rho g, the precision-weighted prediction error.
+
+    Raises
+    ------
+    ModelError, DataError
+        What does not fit.
+    DivergenceError
+        The rate is too large.
+
+    References
+    ----------
+    Whittington & Bogacz, Neural Computation 29, 1229 (2017); Millidge, Tschantz & Buckley 2020, arXiv 2006.04182.
+    """
+    frame = Frame(net, X, Y, functions)
+    return _alternating(frame, "predictive_coding", steps, rate, [rho], 0.0, watch)
+
+
+def pc_alm(
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    steps: int = 100,
+    rate: float | None = None,
+    rho: float = 1.0,
+    alpha: float | None = None,
+    functions: Collection[str] | None = None,
+    watch: Watch | None = None,
+) -> Inferred:
+    """Augmented Lagrangian predictive coding: a step of x down E, then one of lam up, in turns.
+
+    Parameters
+    ----------
+    net, X, Y, steps, rate, functions, watch
+        As in `predictive_coding`.
+    rho : float
+        Weight of the augmentation.
+    alpha : float, optional
+        Step in lam per violation; rho by default.
+
+    Returns
+    -------
+    Inferred
+        `lam` is mu = lam + rho g after the last step of x, with the lam from before it: the paper's credit.
+
+    Notes
+    -----
+    Without functions it is `Flow.augmented` by `method="semi_implicit"`, with tau_x = dt/rate and tau_lam = dt/alpha.
+
+    References
+    ----------
+    Seely & Gould 2026, arXiv 2605.31022.
+    """
+    frame = Frame(net, X, Y, functions)
+    return _alternating(frame, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch)
+
+
+def growing_penalty(
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    steps: int = 400,
+    rate: float | None = None,
+    rho: float = 1.0,
+    rho_end: float = 100.0,
+    functions: Collection[str] | None = None,
+    watch: Watch | None = None,
+) -> Inferred:
+    """Descent of the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
+
+    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end; the step shrinks as 1/rho.
+
+    Parameters
+    ----------
+    net, X, Y, steps, rate, functions, watch
+        As in `predictive_coding`; `rate` is of the first step.
+    rho, rho_end : float
+        First and last precision.
+
+    References
+    ----------
+    Courant 1943; Carreira-Perpiñán & Wang, AISTATS 2014 (auxiliary coordinates).
+    """
+    if not 0 < rho <= rho_end:
+        raise out_of_range("rho_end", rho_end, f"at least rho = {rho}", "100")
+    growing = list(np.geomspace(rho, rho_end, whole("steps", steps, 1)))
+    return _alternating(Frame(net, X, Y, functions), "growing_penalty", steps, rate, growing, 0.0, watch)
+
+
+def relax(
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    flow: Flow,
+    steps: int = 100,
+    dt: Any = 1e-3,
+    method: str = "euler",
+    functions: Collection[str] | None = (),
+    watch: Watch | None = None,
+) -> Inferred:
+    """A `Flow` in the rivals' frame: what `Simulation.relax(start="forward")` does, without an engine.
+
+    Parameters
+    ----------
+    net, X, Y, steps, watch
+        As in `predictive_coding`.
+    flow : Flow
+    dt : time
+        Of a step.
+    method : "euler" or "semi_implicit"
+    functions : names of populations
+        None by default: every population is a variable, as in a simulation.
+
+    Returns
+    -------
+    Inferred
+        `lam` are the multipliers; the gradient is made of delta = sigma'(a) (lam + rho g).
+    """
+    if method not in ("euler", "semi_implicit"):
+        raise unknown("method", method, ("euler", "semi_implicit"))
+    frame, step = Frame(net, X, Y, functions), seconds(dt, "dt")
+    up = {n: step / flow.time("tau_lam", n) for n in frame.variables}
+    down = {n: step / flow.time("tau_x", n) for n in frame.variables}
+    x = frame.forward()
+    lam = {n: np.zeros_like(x[n]) for n in frame.variables}
+    g, slope = frame.ascend(x)
+    for number in range(1, whole("steps", steps, 1) + 1):
+        force, _, _ = frame.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
+        for n in frame.variables:
+            x[n] = x[n] - down[n] * (flow.kappa * force[n] + flow.gamma * g[n])
+        before = g
+        g, slope = frame.ascend(x)
+        risen = before if method == "euler" else g
+        for n in frame.variables:
+            lam[n] = lam[n] + up[n] * (flow.kappa * risen[n] - flow.gamma * force[n])
+        if watch is not None and watch(number, _credit(frame, x, lam, slope)):
+            break
+    _check_finite("relax", x, number)
+    _, _, delta = frame.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
+    return frame.inferred("relax", x, _credit(frame, x, lam, slope), delta, steps=number, phases=1, states=2)
+
+
+def curvature(frame: Frame, rho: float, seed: int = 0) -> float:
+    """Largest eigenvalue of the energy's Hessian in x at the forward pass, over the patterns, by power iteration."""
+    if not frame.variables:
+        return rho
+    rng = np.random.default_rng(seed)
+    start = frame.forward()
+    v = {n: rng.normal(size=start[n].shape) for n in frame.variables}
+    found = 0.0
+    for _ in range(POWER):
+        norm = np.sqrt(sum(np.square(a).sum(axis=1, keepdims=True) for a in v.values()))
+        v = {n: a / np.maximum(norm, np.finfo(float).tiny) for n, a in v.items()}
+        plus, minus = (
+            _forces(frame, {**start, **{n: start[n] + s * a for n, a in v.items()}}, rho) for s in (NUDGE, -NUDGE)
+        )
+        product = {n: (plus[n] - minus[n]) / (2 * NUDGE) for n in v}
+        found = float(np.max(np.sqrt(sum(np.square(a).sum(axis=1) for a in product.values()))))
+        v = product
+    return found
+
+
+def _forces(frame: Frame, x: Arrays, rho: float) -> Arrays:
+    g, slope = frame.ascend(x)
+    return frame.descend(x, {n: rho * g[n] for n in g}, slope)[0]
+
+
+def _alternating(
+    frame: Frame, name: str, steps: int, rate: float | None, rhos: list[float], alpha: float, watch: Watch | None
+) -> Inferred:
+    """Steps of x down the energy, each but the last followed by lam += alpha g; `rhos` holds one rho, or one a step."""
+    steps, first = whole("steps", steps, 1), gain("rho", rhos[0])
+    if not first > 0:
+        raise out_of_range("rho", first, "a number > 0")
+    rate = 1 / curvature(frame, first) if rate is None else gain("rate", rate)
+    x = frame.forward()
+    lam = {n: np.zeros_like(x[n]) for n in frame.variables}
+    g, slope = frame.ascend(x)
+    for number in range(1, steps + 1):
+        rho = rhos[min(number, len(rhos)) - 1]
+        force, _, _ = frame.descend(x, {n: lam[n] + rho * g[n] for n in lam}, slope)
+        for n in frame.variables:
+            x[n] = x[n] - rate * first / rho * force[n]
+        g, slope = frame.ascend(x)
+        ends = watch is not None and watch(number, _credit(frame, x, {n: lam[n] + rho * g[n] for n in lam}, slope))
+        if ends or number == steps:
+            break
+        if alpha:
+            lam = {n: lam[n] + alpha * g[n] for n in lam}
+    _check_finite(name, x, number)
+    _, credit, delta = frame.descend(x, {n: lam[n] + rho * g[n] for n in lam}, slope)
+    return frame.inferred(name, x, credit, delta, steps=number, phases=1, states=2 if alpha else 1)
+
+
+def _credit(frame: Frame, x: Arrays, mu: dict[str, Array], slope: Arrays) -> Arrays:
+    """`mu` of the variables, and what reaches the functions."""
+    return frame.descend(x, mu, slope)[1] if frame.functions else dict(mu)
+
+
+def _check_finite(name: str, x: Arrays, number: int) -> None:
+    for population, values in x.items():
+        if not np.isfinite(values).all():
+            raise DivergenceError(
+                f"{name} left the finite numbers in {population} within {number} steps; try a smaller rate, or none",
+                time=float(number), population=population,
+            )  # fmt: skip
