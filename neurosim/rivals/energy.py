@@ -17,6 +17,7 @@ from neurosim.errors import DivergenceError, out_of_range, unknown
 from neurosim.flow import Flow, gain, seconds
 from neurosim.network import Network
 from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, Watch
+from neurosim.rivals.stacks import Stacks
 from neurosim.schedules import whole
 
 NUDGE = 1e-4  # of x, in the differences that the largest curvature is found by
@@ -32,6 +33,7 @@ def predictive_coding(
     rate: float | None = None,
     rho: float = 1.0,
     functions: Collection[str] | None = None,
+    precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
     """Gradient descent of the prediction errors' energy, rho/2 Σ g² + V, in the outputs.
@@ -46,9 +48,12 @@ def predictive_coding(
     steps : int
         Of all units at once.
     rate : float, optional
-        Step in x per force; by default 1 over the largest curvature of the energy at the start, which is measured.
+        Step in x per force; by default 1 over the largest curvature of the energy at the start, which is measured
+        (at least rho). Where slopes rise on the way that can be too much.
     rho : float
         Precision of the prediction errors.
+    precision : "float64" or "float32"
+        Of outputs, multipliers and weights while they are inferred.
     watch : callable, optional
         Gets the number of each step and the credit of every population there; ends the inference by returning True.
 
@@ -68,8 +73,8 @@ def predictive_coding(
     ----------
     Whittington & Bogacz, Neural Computation 29, 1229 (2017); Millidge, Tschantz & Buckley 2020, arXiv 2006.04182.
     """
-    frame = Frame(net, X, Y, functions)
-    return _alternating(frame, "predictive_coding", steps, rate, [rho], 0.0, watch)
+    stacks = Stacks(Frame(net, X, Y, functions), precision)
+    return _alternating(stacks, "predictive_coding", steps, rate, [rho], 0.0, watch)
 
 
 def pc_alm(
@@ -82,13 +87,14 @@ def pc_alm(
     rho: float = 1.0,
     alpha: float | None = None,
     functions: Collection[str] | None = None,
+    precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
     """Augmented Lagrangian predictive coding: a step of x down E, then one of lam up, in turns.
 
     Parameters
     ----------
-    net, X, Y, steps, rate, functions, watch
+    net, X, Y, steps, rate, functions, precision, watch
         As in `predictive_coding`.
     rho : float
         Weight of the augmentation.
@@ -108,8 +114,8 @@ def pc_alm(
     ----------
     Seely & Gould 2026, arXiv 2605.31022.
     """
-    frame = Frame(net, X, Y, functions)
-    return _alternating(frame, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch)
+    stacks = Stacks(Frame(net, X, Y, functions), precision)
+    return _alternating(stacks, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch)
 
 
 def growing_penalty(
@@ -122,6 +128,7 @@ def growing_penalty(
     rho: float = 1.0,
     rho_end: float = 100.0,
     functions: Collection[str] | None = None,
+    precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
     """Descent of the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
@@ -130,7 +137,7 @@ def growing_penalty(
 
     Parameters
     ----------
-    net, X, Y, steps, rate, functions, watch
+    net, X, Y, steps, rate, functions, precision, watch
         As in `predictive_coding`; `rate` is of the first step.
     rho, rho_end : float
         First and last precision.
@@ -141,8 +148,9 @@ def growing_penalty(
     """
     if not 0 < rho <= rho_end:
         raise out_of_range("rho_end", rho_end, f"at least rho = {rho}", "100")
-    growing = list(np.geomspace(rho, rho_end, whole("steps", steps, 1)))
-    return _alternating(Frame(net, X, Y, functions), "growing_penalty", steps, rate, growing, 0.0, watch)
+    growing = np.geomspace(rho, rho_end, whole("steps", steps, 1)).tolist()
+    stacks = Stacks(Frame(net, X, Y, functions), precision)
+    return _alternating(stacks, "growing_penalty", steps, rate, growing, 0.0, watch)
 
 
 def relax(
@@ -155,13 +163,14 @@ def relax(
     dt: Any = 1e-3,
     method: str = "euler",
     functions: Collection[str] | None = (),
+    precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
     """A `Flow` in the rivals' frame: what `Simulation.relax(start="forward")` does, without an engine.
 
     Parameters
     ----------
-    net, X, Y, steps, watch
+    net, X, Y, steps, precision, watch
         As in `predictive_coding`.
     flow : Flow
     dt : time
@@ -177,87 +186,116 @@ def relax(
     """
     if method not in ("euler", "semi_implicit"):
         raise unknown("method", method, ("euler", "semi_implicit"))
-    frame, step = Frame(net, X, Y, functions), seconds(dt, "dt")
-    up = {n: step / flow.time("tau_lam", n) for n in frame.variables}
-    down = {n: step / flow.time("tau_x", n) for n in frame.variables}
-    x = frame.forward()
-    lam = {n: np.zeros_like(x[n]) for n in frame.variables}
-    g, slope = frame.ascend(x)
+    step, stacks = seconds(dt, "dt"), Stacks(Frame(net, X, Y, functions), precision)
+    up, down = (
+        {
+            s: np.array([step / flow.time(t, n) for n in stacks.members[s]])[:, None, None].astype(precision)
+            for s in stacks.variables
+        }
+        for t in ("tau_lam", "tau_x")
+    )
+    x = stacks.stacked(stacks.frame.forward())
+    lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
+    g, slope = stacks.ascend(x)
     for number in range(1, whole("steps", steps, 1) + 1):
-        force, _, _ = frame.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
-        for n in frame.variables:
-            x[n] = x[n] - down[n] * (flow.kappa * force[n] + flow.gamma * g[n])
+        force, _, _ = stacks.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
+        for n in stacks.variables:
+            x[n] = x[n] - down[n] * _mixed(flow.kappa, force[n], flow.gamma, g[n])
         before = g
-        g, slope = frame.ascend(x)
+        g, slope = stacks.ascend(x)
         risen = before if method == "euler" else g
-        for n in frame.variables:
-            lam[n] = lam[n] + up[n] * (flow.kappa * risen[n] - flow.gamma * force[n])
-        if watch is not None and watch(number, _credit(frame, x, lam, slope)):
+        for n in stacks.variables:
+            lam[n] = lam[n] + up[n] * _mixed(flow.kappa, risen[n], -flow.gamma, force[n])
+        if watch is not None and watch(number, _credit(stacks, x, lam, slope)):
             break
-    _check_finite("relax", x, number)
-    _, _, delta = frame.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
-    return frame.inferred("relax", x, _credit(frame, x, lam, slope), delta, steps=number, phases=1, states=2)
+    _check_finite("relax", stacks, x, number)
+    _, _, delta = stacks.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
+    credit = _credit(stacks, x, lam, slope)
+    return _inferred("relax", stacks, x, credit, delta, number, states=2)
 
 
 def curvature(frame: Frame, rho: float, seed: int = 0) -> float:
     """Largest eigenvalue of the energy's Hessian in x at the forward pass, over the patterns, by power iteration."""
-    if not frame.variables:
+    return _curvature(Stacks(frame), rho, seed)
+
+
+def _curvature(stacks: Stacks, rho: float, seed: int = 0) -> float:
+    if not stacks.variables:
         return rho
     rng = np.random.default_rng(seed)
-    start = frame.forward()
-    v = {n: rng.normal(size=start[n].shape) for n in frame.variables}
+    start = stacks.stacked(stacks.frame.forward())
+    v = {s: rng.normal(size=start[s].shape) for s in stacks.variables}
     found = 0.0
     for _ in range(POWER):
-        norm = np.sqrt(sum(np.square(a).sum(axis=1, keepdims=True) for a in v.values()))
-        v = {n: a / np.maximum(norm, np.finfo(float).tiny) for n, a in v.items()}
+        norm = np.maximum(_norms(v), np.finfo(float).tiny)
+        v = {s: a / norm[:, None] for s, a in v.items()}
         plus, minus = (
-            _forces(frame, {**start, **{n: start[n] + s * a for n, a in v.items()}}, rho) for s in (NUDGE, -NUDGE)
+            _forces(stacks, {**start, **{s: start[s] + side * a for s, a in v.items()}}, rho)
+            for side in (NUDGE, -NUDGE)
         )
-        product = {n: (plus[n] - minus[n]) / (2 * NUDGE) for n in v}
-        found = float(np.max(np.sqrt(sum(np.square(a).sum(axis=1) for a in product.values()))))
-        v = product
+        v = {s: (plus[s] - minus[s]) / (2 * NUDGE) for s in v}
+        found = float(_norms(v).max())
     return found
 
 
-def _forces(frame: Frame, x: Arrays, rho: float) -> Arrays:
-    g, slope = frame.ascend(x)
-    return frame.descend(x, {n: rho * g[n] for n in g}, slope)[0]
+def _norms(v: Arrays) -> Array:
+    """Of each pattern, (patterns,)."""
+    return np.asarray(np.sqrt(sum(np.square(a).sum(axis=(0, 2)) for a in v.values())))
+
+
+def _forces(stacks: Stacks, x: Arrays, rho: float) -> Arrays:
+    g, slope = stacks.ascend(x)
+    return stacks.descend(x, {s: rho * g[s] for s in g}, slope)[0]
 
 
 def _alternating(
-    frame: Frame, name: str, steps: int, rate: float | None, rhos: list[float], alpha: float, watch: Watch | None
+    stacks: Stacks, name: str, steps: int, rate: float | None, rhos: list[float], alpha: float, watch: Watch | None
 ) -> Inferred:
     """Steps of x down the energy, each but the last followed by lam += alpha g; `rhos` holds one rho, or one a step."""
     steps, first = whole("steps", steps, 1), gain("rho", rhos[0])
     if not first > 0:
         raise out_of_range("rho", first, "a number > 0")
-    rate = 1 / curvature(frame, first) if rate is None else gain("rate", rate)
-    x = frame.forward()
-    lam = {n: np.zeros_like(x[n]) for n in frame.variables}
-    g, slope = frame.ascend(x)
+    rate = 1 / max(first, _curvature(stacks, first)) if rate is None else gain("rate", rate)
+    x = stacks.stacked(stacks.frame.forward())
+    lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
+    g, slope = stacks.ascend(x)
     for number in range(1, steps + 1):
         rho = rhos[min(number, len(rhos)) - 1]
-        force, _, _ = frame.descend(x, {n: lam[n] + rho * g[n] for n in lam}, slope)
-        for n in frame.variables:
-            x[n] = x[n] - rate * first / rho * force[n]
-        g, slope = frame.ascend(x)
-        ends = watch is not None and watch(number, _credit(frame, x, {n: lam[n] + rho * g[n] for n in lam}, slope))
+        force, _, _ = stacks.descend(x, {s: lam[s] + rho * g[s] for s in lam}, slope)
+        for s in stacks.variables:
+            x[s] = x[s] - rate * first / rho * force[s]
+        g, slope = stacks.ascend(x)
+        ends = watch is not None and watch(number, _credit(stacks, x, {s: lam[s] + rho * g[s] for s in lam}, slope))
         if ends or number == steps:
             break
         if alpha:
-            lam = {n: lam[n] + alpha * g[n] for n in lam}
-    _check_finite(name, x, number)
-    _, credit, delta = frame.descend(x, {n: lam[n] + rho * g[n] for n in lam}, slope)
-    return frame.inferred(name, x, credit, delta, steps=number, phases=1, states=2 if alpha else 1)
+            lam = {s: lam[s] + alpha * g[s] for s in lam}
+    _check_finite(name, stacks, x, number)
+    _, credit, delta = stacks.descend(x, {s: lam[s] + rho * g[s] for s in lam}, slope)
+    return _inferred(name, stacks, x, stacks.apart(credit), delta, number, states=2 if alpha else 1)
 
 
-def _credit(frame: Frame, x: Arrays, mu: dict[str, Array], slope: Arrays) -> Arrays:
-    """`mu` of the variables, and what reaches the functions."""
-    return frame.descend(x, mu, slope)[1] if frame.functions else dict(mu)
+def _inferred(
+    name: str, stacks: Stacks, x: Arrays, credit: Arrays, delta: Arrays, number: int, states: int
+) -> Inferred:
+    outputs = {**stacks.frame.clamped, **stacks.apart(x)}
+    return stacks.frame.inferred(name, outputs, credit, stacks.apart(delta), steps=number, phases=1, states=states)
 
 
-def _check_finite(name: str, x: Arrays, number: int) -> None:
-    for population, values in x.items():
+def _credit(stacks: Stacks, x: Arrays, mu: Arrays, slope: Arrays) -> Arrays:
+    """By population: `mu` of the variables, and what reaches the functions."""
+    return stacks.apart(stacks.descend(x, mu, slope)[1] if stacks.functions else mu)
+
+
+def _mixed(kappa: float, saddle: Array, gamma: float, relaxation: Array) -> Array:
+    """The sum of both terms of a rate, without one whose gain is 0."""
+    if not kappa:
+        return gamma * relaxation
+    return kappa * saddle + gamma * relaxation if gamma else kappa * saddle
+
+
+def _check_finite(name: str, stacks: Stacks, x: Arrays, number: int) -> None:
+    for population, values in stacks.apart(x).items():
         if not np.isfinite(values).all():
             raise DivergenceError(
                 f"{name} left the finite numbers in {population} within {number} steps; try a smaller rate, or none",

@@ -15,7 +15,7 @@ import numpy as np
 from neurosim import reference
 from neurosim.errors import ConvergenceError, ModelError, out_of_range
 from neurosim.network import Network, Projection
-from neurosim.reference.adjoint import hebbian, like, plastic, sigma
+from neurosim.reference.adjoint import hebbian, like, plastic, sigma, synapses
 from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, priced
 from neurosim.schedules import whole
 
@@ -98,7 +98,11 @@ def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
     grad_w = {}
     for name, q in net.projections.items():
         back = f"{q.post}->{q.pre}"
-        grad_w[name] = found.grad_w[name] + (found.grad_w[back].T if back in both.projections else 0.0)
+        gradient = synapses(found.grad_w[name])
+        if back in both.projections:
+            turned = found.grad_w[back].T
+            gradient = gradient + (turned if isinstance(turned, np.ndarray) else turned.tocsr().data)
+        grad_w[name] = like(net.weights[name], gradient)
     return reference.Adjoint(found.x, found.lam, grad_w, found.grad_b, found.loss, found.penalty)
 
 

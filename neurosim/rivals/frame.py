@@ -16,7 +16,6 @@ from neurosim.data import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.network import Network, Weights
 from neurosim.reference.adjoint import (
-    dsigma,
     hebbian,
     kinked_slope,
     like,
@@ -32,7 +31,7 @@ Arrays = dict[str, Array]
 Watch = Callable[[int, Arrays], Any]
 
 ONE = np.ones(1)
-_SLOPE_AT: dict[str, Callable[[Array], Any]] = {  # sigma' from sigma(a), where that is cheaper than from a
+SLOPE_AT: dict[str, Callable[[Array], Any]] = {  # sigma' from sigma(a), where that is cheaper than from a
     "tanh": lambda s: 1 - s * s,
     "sigmoid": lambda s: s * (1 - s),
     "relu": lambda s: (s > 0).astype(float),
@@ -159,33 +158,6 @@ class Frame:
         if population not in self.net.losses and not self.net.populations[population].activity_l1:
             return 0.0
         return -own_slope(self.net, population, x, self.Y)
-
-    def ascend(self, x: Arrays) -> tuple[Arrays, Arrays]:
-        """Violations x - sigma(a) of the variables, and slopes sigma'(a); writes the functions' outputs into `x`."""
-        violation: Arrays = {}
-        slope: Arrays = {}
-        for n in self.order:
-            activation, a = self.net.populations[n].activation, self.net_input(n, x)
-            output = sigma(activation, a)
-            slope[n] = _SLOPE_AT[activation](output) if activation in _SLOPE_AT else dsigma(activation, a)
-            if n in self.functions:
-                x[n] = output
-            else:
-                violation[n] = x[n] - output
-        return violation, slope
-
-    def descend(self, x: Arrays, mu: Mapping[str, Array], slope: Arrays) -> tuple[Arrays, Arrays, Arrays]:
-        """dE/dx of the variables, effective multipliers and messages delta of all, from the variables' `mu`."""
-        force: Arrays = {}
-        credit: Arrays = {}
-        delta: Arrays = {}
-        for n in reversed(self.order):
-            back = self.received(n, delta) + self.pull(n, x[n])
-            credit[n] = back if n in self.functions else mu[n]
-            if n not in self.functions:
-                force[n] = mu[n] - back
-            delta[n] = credit[n] if slope[n] is ONE else slope[n] * credit[n]
-        return force, credit, delta
 
     def gradients(self, x: Mapping[str, Array], delta: Mapping[str, Array]) -> tuple[dict[str, Weights], Arrays]:
         """-mean of delta xᵀ by projection that learns, with the slopes of the prices; -mean of delta by population."""
