@@ -15,7 +15,8 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.errors import ModelError, out_of_range, unknown
-from neurosim.network import Network, Weights
+from neurosim.feedback import along, turned
+from neurosim.network import Network, Projection, Weights
 from neurosim.results import State
 
 Array = np.ndarray
@@ -69,6 +70,10 @@ class Reshaped:
         for name, w in self.network.weights.items():
             q = old.projections[name]
             _put(old.weights[name], w, self.origin[q.post], self.origin[q.pre])
+            if name in old.feedback:
+                back = old.returning(name).copy()
+                _put(back, self.network.returning(name), self.origin[q.post], self.origin[q.pre])
+                old.feedback[name] = turned(back)
         for n in self.network.neurons:
             folded = sum(old.weights[q.name] @ self.held[q.pre] for q in old.incoming(n)) + np.zeros_like(old.biases[n])
             units = self.origin[n]
@@ -248,8 +253,9 @@ def grown(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1
     projections = []
     for name, q in net.projections.items():
         w = _taken(net.weights[name], origin[q.post], origin[q.pre], share[q.pre])
+        back = _taken(net.returning(name), origin[q.post], origin[q.pre], share[q.pre])
         _jitter(w, sizes[q.post], spread * q.gain, rng)
-        projections.append(replace(q, weights=w, mask=None))
+        projections.append(_changed(q, w, back))
     populations = [replace(p, size=len(origin[n])) for n, p in net.populations.items()]
     large = Network(populations, projections, list(net.losses.values()))
     large.biases = {n: net.biases[n][origin[n]] for n in net.neurons}
@@ -343,15 +349,23 @@ def _without(net: Network, kept: Mapping[str, Array], held: Mapping[str, Array],
         biases[q.post] += w @ held[q.pre]
         if not {q.pre, q.post} <= left:
             continue
-        w = _taken(w, kept[q.post], kept[q.pre], np.ones(len(kept[q.pre])))
+        w, back = (_taken(m, kept[q.post], kept[q.pre], np.ones(len(kept[q.pre]))) for m in (w, net.returning(name)))
         if synapses is not None:
             w = _thinned(w, synapses)
         if synapses is None or np.any(w if isinstance(w, np.ndarray) else w.data):
-            projections.append(replace(q, weights=w, mask=None))
+            projections.append(_changed(q, w, back))
     populations = [replace(p, size=len(kept[n])) for n, p in net.populations.items() if n in left]
     small = Network(populations, projections, [v for n, v in net.losses.items() if n in left])
     small.biases = {n: biases[n][kept[n]] for n in small.neurons}
     return small
+
+
+def _changed(q: Projection, w: Weights, back: Weights) -> Projection:
+    """A projection with other weights, and what is left of what its messages return through, laid out as they are."""
+    if not q.draws_feedback:
+        return replace(q, weights=w, mask=None)
+    dense = back if isinstance(back, np.ndarray) else back.toarray()
+    return replace(q, weights=w, mask=None, feedback_weights=turned(along(w, dense)))
 
 
 def _thinned(w: Weights, size: float) -> Weights:

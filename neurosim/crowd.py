@@ -111,7 +111,8 @@ def together_in(spec: ModelFile, net: Network) -> bool:
     """Whether points of this model can be simulated as one network."""
     chosen = spec.tables.simulation
     dense = chosen.transport in (None, "dense") and not any(p.free for p in net.populations.values())
-    return dense and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
+    whole = not chosen.imperfections and not chosen.prospective
+    return dense and whole and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
 
 
 def work(task: Task) -> list[Found]:

@@ -50,6 +50,8 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         l1: float = 0.0,
         l2: float = 0.0,
         activity_l1: float = 0.0,
+        feedback: str = "symmetric",
+        feedback_decay: float | None = None,
         flow: Any = "augmented",
         rho: float | None = None,
         theta: float | None = None,
@@ -79,6 +81,8 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self.l1 = l1
         self.l2 = l2
         self.activity_l1 = activity_l1
+        self.feedback = feedback
+        self.feedback_decay = feedback_decay
         self.flow = flow
         self.rho = rho
         self.theta = theta
@@ -143,6 +147,8 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             l1=self.l1,
             l2=self.l2,
             activity_l1=self.activity_l1,
+            feedback=self.feedback,
+            feedback_decay=self.feedback_decay,
         )
 
     def _learn(self, X: Array, targets: Array, schedule: Any, start: str) -> None:
@@ -215,6 +221,8 @@ PARAMETERS = """
         G and its tolerance, and whether the output is a constraint at all, as in `Network.mlp`.
     l1, l2, activity_l1 : float
         Prices of the weights and of the hidden units' outputs, as in `Network.mlp`.
+    feedback, feedback_decay
+        What carries messages back, as in `Network.mlp`.
     flow : Flow or str
         A `Flow`, or a preset's name: then `rho`, `theta`, `rate`, `ratio`, `tau_x`, `tau_lam` and `tau_w` are its
         arguments, and None means the preset's own default (of `tau_w` 20 ms). Deep nets need a larger `rho`.

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import FileError, ModelError
+from neurosim.feedback import like, turned
 from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.results import Log, Run, model_json, parameter_name, parameter_variables
+from neurosim.network import Network, Projection
+from neurosim.results import FEEDBACK, Log, Run, model_json, parameter_name, parameter_variables
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -355,12 +356,13 @@ def load_weights(net: Network, path: AnyPath) -> None:
         )
     twin = net.copy()
     try:
-        twin.weights, twin.biases = _parameters_from(description, arrays)
+        twin.weights, twin.biases, twin.feedback = _parameters_from(description, arrays)
         twin.check_parameters()
     except (ModelError, ValueError, TypeError) as error:
         raise FileError(f"{path} does not fit the network: {error}") from error
     net.weights.update(twin.weights)
     net.biases.update(twin.biases)
+    net.feedback.update(twin.feedback)
 
 
 def _parameter_keys(description: Mapping[str, Any]) -> list[str]:
@@ -368,17 +370,24 @@ def _parameter_keys(description: Mapping[str, Any]) -> list[str]:
     for q in description["projections"]:
         name = f"{q['pre']}->{q['post']}"
         keys += [f"{name}.data", f"{name}.indices", f"{name}.indptr"] if q["sparse"] else [name]
+        keys += [f"{FEEDBACK}{name}"] if Projection(**_plain_feedback(q)).draws_feedback else []
     return keys + [p["name"] for p in description["populations"] if not p["clamped"]]
+
+
+def _plain_feedback(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a described projection, what says whether its feedback is a parameter."""
+    return {key: described[key] for key in ("pre", "post", "feedback") if key in described}
 
 
 def _parameters_from(
     description: Mapping[str, Any], arrays: Mapping[str, Array]
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Weights by projection and biases by population, from the arrays of `parameter_variables` by key."""
+) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
+    """Weights by projection, biases by population and feedback weights, from `parameter_variables` by key."""
     from scipy.sparse import csr_array
 
     sizes = {p["name"]: p["size"] for p in description["populations"]}
     weights: dict[str, Any] = {}
+    feedback: dict[str, Any] = {}
     for q in description["projections"]:
         name = f"{q['pre']}->{q['post']}"
         if q["sparse"]:
@@ -387,5 +396,7 @@ def _parameters_from(
             weights[name].check_format(full_check=True)  # an index outside would be read outside by SciPy
         else:
             weights[name] = arrays[name]
+        if (own := f"{FEEDBACK}{name}") in arrays:
+            feedback[name] = turned(like(weights[name], arrays[own])) if q["sparse"] else arrays[own]
     biases = {p["name"]: arrays[p["name"]] for p in description["populations"] if not p["clamped"]}
-    return weights, biases
+    return weights, biases, feedback

@@ -19,7 +19,7 @@ import numpy as np
 
 from neurosim.errors import BackendError, ModelError, unknown
 from neurosim.flow import Flow
-from neurosim.network import OPTIONS, Loss, Network, Population, Projection
+from neurosim.network import PRICES, Loss, Network, Population, Projection
 
 if TYPE_CHECKING:
     import nir
@@ -47,7 +47,14 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
     ------
     BackendError
         The package `nir` is not installed.
+    ModelError
+        Feedback weights other than the weights themselves.
     """
+    if net.feedback:
+        raise ModelError(
+            f"feedback of {next(iter(net.feedback))} is not symmetric, and NIR has no word for feedback weights; "
+            "allowed: networks whose messages return through their weights"
+        )
     nir, flow = _nir(), flow or Flow.augmented()
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
@@ -127,7 +134,7 @@ def _network(
             Projection(
                 *key,
                 _stored(weights[key], prices.get(key, {})),
-                **{k: v for k, v in prices.get(key, {}).items() if k in OPTIONS},
+                **{k: v for k, v in prices.get(key, {}).items() if k in (*PRICES, "plastic")},
             )
             for key in order
         ]

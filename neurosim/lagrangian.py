@@ -25,7 +25,14 @@ OWN = (*GAINS, *TIMES, "rho_lam")  # what can be each unit's own
 
 
 def population(
-    net: Network, name: str, x_term: str = "", lam_term: str = "", more: str = "", own_gains: bool = False
+    net: Network,
+    name: str,
+    x_term: str = "",
+    lam_term: str = "",
+    more: str = "",
+    own_gains: bool = False,
+    own_times: bool = False,
+    slope: str = "",
 ) -> str:
     """The ODEs of a population's neurons and multiplier units, with everything that they read.
 
@@ -40,6 +47,10 @@ def population(
         Equations of a user's own.
     own_gains : bool
         Every unit has gains and time constants of its own, in place of one for all.
+    own_times : bool
+        The same of time constants alone.
+    slope : str
+        What stands in place of sigma'(a), if anything does.
 
     Returns
     -------
@@ -59,7 +70,7 @@ def population(
         f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
-        f"dsigma = {activation.dsigma} : 1",
+        f"dsigma = {slope or activation.dsigma} : 1",
         "delta = dsigma*mu : 1 (constant over dt)",
         "a : 1",
         "feedback : 1",
@@ -68,7 +79,7 @@ def population(
         lines += _loss(net, name)
     lines += ["activity_l1 : 1 (shared)"] if own.activity_l1 else []
     lines += [f"{gain} : 1{_shared(own_gains)}" for gain in GAINS]
-    lines += [f"{time} : second{_shared(own_gains)}" for time in TIMES]
+    lines += [f"{time} : second{_shared(own_gains or own_times)}" for time in TIMES]
     return "\n".join([*lines, *more.strip().splitlines()])
 
 
@@ -108,9 +119,14 @@ def leak(net: Network, name: str) -> dict[str, str]:
     return {"x": f"(kappa*(rho{slope}{pull}) + gamma{slope})/tau_x", "lam": f"gamma{slope}/tau_lam"}
 
 
-def projection(q: Projection) -> str:
-    """The ODE of the synapses, as a reader would write it; its kernel is the engine's own."""
-    penalty = f" - {q.l2!r}*w" if q.l2 else ""
+def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
+    """The ODE of the synapses, as a reader would write it; its kernel is the engine's own.
+
+    `x` and `delta` are what plasticity reads, where that is not just x and delta. Where messages go back through
+    weights of their own (`back`, laid out as w is) the flow is no gradient flow of L: at rest g = 0, and lam is the
+    adjoint through them.
+    """
+    penalty = f" - {q.decay!r}*w" if q.decay else ""
     steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
     steps += [
         f"w *= max(1 - {price!r}*dt/tau_w/norm({group}), 0)"
@@ -118,12 +134,19 @@ def projection(q: Projection) -> str:
         if price
     ]
     proximal = f"  # then {', '.join(steps)}" if steps else ""
-    return f"dw/dt = plastic*(mean(delta_post*x_pre){penalty})/tau_w : 1{proximal}"
+    lines = [f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"]
+    if q.feedback == "kolen_pollack":
+        lines += [f"dback/dt = plastic*(mean({x}_pre*{delta}_post) - {q.decay!r}*back)/tau_w : 1"]
+    elif q.feedback == "sign":
+        lines += ["back = back_size*sign(w) : 1"]
+    elif q.feedback != "symmetric":
+        lines += [f"back : 1 (constant)  # {q.feedback}"]
+    return "\n".join(lines)
 
 
-def bias() -> str:
+def bias(delta: str = "delta") -> str:
     """The ODE of the biases: weights from a unit that is always 1."""
-    return "db/dt = plastic*mean(delta)/tau_w : 1"
+    return f"db/dt = plastic*mean({delta})/tau_w : 1"
 
 
 def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> list[str]:

@@ -48,7 +48,7 @@ class Linearised:
     X, Y : mapping of str to array
         Encoded inputs and targets of the same patterns.
     plastic : bool
-        Weights and biases are states too; l1, a proximal step, is left out.
+        Weights and biases are states too; l1, a proximal step, is left out. Feedback weights are held.
 
     Attributes
     ----------
@@ -76,7 +76,13 @@ class Linearised:
         *,
         plastic: bool = False,
     ) -> None:
+        if plastic and (learnt := [name for name, q in net.projections.items() if q.feedback == "kolen_pollack"]):
+            raise ModelError(
+                f"feedback of {learnt[0]} = 'kolen_pollack' while plastic: its feedback weights are no states here; "
+                "allowed: frozen weights, or feedback that rests between two steps: symmetric, random, sign, mirror"
+            )
         self.net, self.flow, self.X, self.Y, self.plastic = net, flow, X, Y, plastic
+        self.back = {name: net.returning(name) for name in net.projections}
         weights, biases = (net.weights, net.biases) if plastic else ({}, {})
         self.places = (*net.neurons, *weights, *(f"bias.{n}" for n in biases))
         parts = Rates(dict(x), dict(lam), {name: synapses(w) for name, w in weights.items()}, dict(biases))
@@ -195,11 +201,11 @@ class Linearised:
         return total
 
     def _back(self, n: str, ddelta: Mapping[str, Array], moved: Rates) -> Any:
-        """d(Wᵀ delta) of a population, (m, patterns, units)."""
+        """d(Wᵀ delta) of a population, or d(B delta), (m, patterns, units)."""
         total: Any = 0.0
         for q in self.net.outgoing(n):
-            total = total + _product(ddelta[q.post], self.net.weights[q.name])
-            if self.plastic:
+            total = total + _product(ddelta[q.post], self.back[q.name])
+            if self.plastic and q.feedback == "symmetric":
                 changes = _changes(self.net.weights[q.name], moved.w[q.name])
                 total = total + np.stack([self.delta[q.post] @ dw for dw in changes])
         return total
@@ -217,7 +223,7 @@ class Linearised:
             product = _outer(w, ddelta[q.post], self.outputs[q.pre])
             if q.pre in moved.x:
                 product = product + _outer(w, self.delta[q.post], moved.x[q.pre])
-            rates.w[name] = (product - q.l2 * moved.w[name]) / tau * q.plastic
+            rates.w[name] = (product - q.decay * moved.w[name]) / tau * q.plastic
         for n in self.net.neurons:
             rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
 

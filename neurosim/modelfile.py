@@ -89,6 +89,10 @@ class ProjectionTable(_Table):
     l2: float | None = None
     row_l1: float | None = None
     column_l1: float | None = None
+    feedback: str | None = None
+    feedback_weights: list[list[float]] | None = None
+    feedback_size: float | None = None
+    feedback_decay: float | None = None
 
 
 class LossTable(_Table):
@@ -120,6 +124,8 @@ class NetworkTable(_Table):
     l2: float | None = None
     group_l1: float | None = None
     activity_l1: float | None = None
+    feedback: str | dict[str, str] | None = None
+    feedback_decay: float | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None
@@ -204,6 +210,8 @@ class SimulationTable(_Table):
     model_config = ConfigDict(title="simulation")
 
     transport: str | dict[str, Any] | None = None
+    imperfections: list[dict[str, Any]] | None = None
+    prospective: bool | float | str | None = None
     dt: Time = None
     method: str | None = None
     backend: str | None = None
@@ -352,7 +360,7 @@ class StartTable(_Table):
 
         if self.seed < 0:
             raise out_of_range("start.seed", self.seed, "a whole number >= 0")
-        saddle, rng = reference.backprop(net, X, Y), np.random.default_rng(self.seed)
+        saddle, rng = reference.backprop(net, X, Y, through="feedback"), np.random.default_rng(self.seed)
         away = {v: {n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons} for v in ("x", "lam")}
         return State(
             {n: saddle.x[n] + self.x * away["x"][n] for n in net.neurons},
@@ -416,6 +424,8 @@ OF_SIMULATION = (
     "threads",
     "precision",
     "shortcuts",
+    "imperfections",
+    "prospective",
 )  # of [simulation]; the other keys are of its runs
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")
@@ -438,7 +448,7 @@ class ModelFile:
     """
 
     name: str
-    tables: Tables
+    tables: Tables = field(repr=False)
     folder: Path = field(default=Path(), compare=False)
     comment: str = field(default="", compare=False)
 

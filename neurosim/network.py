@@ -9,20 +9,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim import expressions
+from neurosim import feedback as carriers
 from neurosim.errors import ModelError, out_of_range, unknown
 
 if TYPE_CHECKING:
     import networkx as nx
 
 PRICES = ("l1", "l2", "row_l1", "column_l1")  # of R(w), by projection
-OPTIONS = (*PRICES, "plastic")  # of a projection, beside its weights
+FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # of a projection, as plain values
+OPTIONS = (*PRICES, *FEEDBACK, "plastic")  # of a projection, beside its weights
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # the engine's own objects
 RESERVED = frozenset(
@@ -124,6 +126,16 @@ class Projection:
         Group prices, a neuron a group: row_l1 Σ_i ||w_i.|| of all synapses into one postsynaptic unit, column_l1
         Σ_j ||w_.j|| of all out of one presynaptic unit; proximal steps that take whole groups to exact zeros
         (Yuan & Lin 2006), after that of l1.
+    feedback : "symmetric", "random", "sign", "kolen_pollack" or "mirror"
+        What carries messages back: Wᵀ; or a matrix B of its own, that is fixed; follows the signs of Wᵀ; learns by
+        the same local product as W, both with a decay; or is learnt from the network's answers to noise before every
+        row of a training's log (see `neurosim.feedback`).
+    feedback_weights : array or SciPy sparse array, (n_pre, n_post), optional
+        B to begin with, drawn N(0, feedback_size²) if not given.
+    feedback_size : float, optional
+        Spread of a drawn B, and the size of sign's entries; root mean square of the weights if not given.
+    feedback_decay : float, optional
+        c of kolen_pollack, 0.01 if not given: W and B both decay by c, the weights beside their l2.
     plastic : bool
         Whether the weights learn; False for wiring that stays as it is, such as a residual net's identities.
     """
@@ -137,6 +149,10 @@ class Projection:
     l2: float = 0.0
     row_l1: float = 0.0
     column_l1: float = 0.0
+    feedback: str = "symmetric"
+    feedback_weights: Weights = field(default=None, repr=False)
+    feedback_size: float | None = None
+    feedback_decay: float | None = None
     plastic: bool = True
 
     def __post_init__(self) -> None:
@@ -144,6 +160,7 @@ class Projection:
             object.__setattr__(self, price, _price(f"{price} of {self.name}", getattr(self, price)))
         if not isinstance(self.plastic, bool):
             raise out_of_range(f"plastic of {self.name}", self.plastic, "True or False")
+        self._check_feedback()
 
     @property
     def name(self) -> str:
@@ -157,13 +174,47 @@ class Projection:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is kept of it beside its ends and weights."""
-        return self.prices if self.plastic else {**self.prices, "plastic": False}
+        """What is kept of it beside its ends and weights, as plain values."""
+        return self.prices | self.described_feedback | ({} if self.plastic else {"plastic": False})
+
+    @property
+    def decay(self) -> float:
+        """Of every weight, in units of 1/tau_w: l2 and, of kolen_pollack, what W shares with B."""
+        return self.l2 + (self.feedback_decay or 0.0)
 
     @property
     def proximal(self) -> bool:
         """Whether a price has no derivative at 0, so that weights take proximal steps."""
         return any(value for price, value in self.prices.items() if price != "l2")
+
+    @property
+    def draws_feedback(self) -> bool:
+        """Whether B is a parameter of its own: it is neither W nor told by W."""
+        return self.feedback not in ("symmetric", "sign")
+
+    @property
+    def described_feedback(self) -> dict[str, Any]:
+        """The plain values of what carries messages back; nothing where that is W."""
+        kept = () if self.feedback == "symmetric" else FEEDBACK
+        return {key: getattr(self, key) for key in kept if getattr(self, key) is not None}
+
+    def _check_feedback(self) -> None:
+        if self.feedback not in carriers.KINDS:
+            raise unknown(f"feedback of {self.name}", self.feedback, carriers.KINDS)
+        learns = self.feedback == "kolen_pollack"
+        if learns and self.feedback_decay is None:
+            object.__setattr__(self, "feedback_decay", carriers.DECAY)
+        used = {
+            "feedback_decay": learns,
+            "feedback_size": self.feedback != "symmetric",
+            "feedback_weights": self.feedback not in ("symmetric", "sign"),
+        }
+        for key, meant in used.items():
+            if getattr(self, key) is not None and not meant:
+                raise ModelError(f"{key} of {self.name} with feedback = {self.feedback!r}, which does not read it")
+        for key in ("feedback_decay", "feedback_size"):
+            if getattr(self, key) is not None:
+                object.__setattr__(self, key, _price(f"{key} of {self.name}", getattr(self, key)))
 
 
 @dataclass(frozen=True)
@@ -214,6 +265,8 @@ class Network:
     weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
     biases : dict of str to array, (n,), unit 1
         Of every population that is not clamped.
+    feedback : dict of str to array or csr_array, (n_pre, n_post), unit 1
+        B of every projection whose feedback is not symmetric; sparse where the weights are.
 
     Raises
     ------
@@ -236,6 +289,11 @@ class Network:
         rng = np.random.default_rng(_seed(seed))
         self.weights: dict[str, Weights] = {n: self._initial(p, rng) for n, p in self.projections.items()}
         self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
+        self.feedback: dict[str, Weights] = {
+            n: self._initial_feedback(n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,))))
+            for number, (n, q) in enumerate(self.projections.items())
+            if q.feedback != "symmetric"
+        }
 
     @classmethod
     def mlp(
@@ -256,6 +314,8 @@ class Network:
         group_l1: float = 0.0,
         activity_l1: float = 0.0,
         depth: int | None = None,
+        feedback: str | Mapping[str, str] = "symmetric",
+        feedback_decay: float | None = None,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -283,6 +343,10 @@ class Network:
             Price of the hidden layers' outputs, see `Population`.
         depth : int, optional
             Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
+        feedback : str or {projection: str}
+            What carries messages back, see `Projection`; of every projection but the first, which sends none.
+        feedback_decay : float, optional
+            Of those that are kolen_pollack.
 
         Examples
         --------
@@ -310,10 +374,16 @@ class Network:
         populations.append(Population("output", sizes[-1], output, kinds["output"], epsilon=widths["output"]))
         if group_l1 and len(names) == 2:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
+        returning = [f"{pre}->{post}" for pre, post in pairwise(names[1:])]
+        carried = _of_each("feedback", feedback, returning, "symmetric", "projection")
+        if feedback_decay is not None and "kolen_pollack" not in carried.values():
+            raise out_of_range("feedback_decay", feedback_decay, "None without feedback='kolen_pollack'")
         projections = [
             Projection(
                 pre, post, gain=gain, l1=l1, l2=l2,
                 row_l1=0.0 if post == "output" else group_l1, column_l1=0.0 if pre == "input" else group_l1,
+                feedback=(kind := carried.get(f"{pre}->{post}", "symmetric")),
+                feedback_decay=feedback_decay if kind == "kolen_pollack" else None,
             )
             for pre, post in pairwise(names)
         ]  # fmt: skip
@@ -433,7 +503,21 @@ class Network:
         )
         twin.weights = {n: w.copy() for n, w in self.weights.items()}
         twin.biases = {n: b.copy() for n, b in self.biases.items()}
+        twin.feedback = {n: b.copy() for n, b in self.feedback.items()}
         return twin
+
+    def returning(self, projection: str) -> Weights:
+        """What carries a projection's messages back, laid out as its weights are, (n_post, n_pre): W, or Bᵀ."""
+        kind, w = self.projections[projection].feedback, self.weights[projection]
+        if kind == "sign":
+            return carriers.like(w, (self.projections[projection].feedback_size or 0.0) * np.sign(carriers.synapses(w)))
+        return w if kind == "symmetric" else carriers.turned(self.feedback[projection])
+
+    def follow_signs(self) -> None:
+        """Let the feedback of kind sign be that of the weights as they are."""
+        for name, q in self.projections.items():
+            if q.feedback == "sign":
+                self.feedback[name] = carriers.turned(self.returning(name))
 
     def become(self, other: Network) -> None:
         """Take on another network's graph and parameters, so that whoever holds this one goes on with that."""
@@ -443,6 +527,10 @@ class Network:
         """Refuse weights or biases that were replaced by something that does not fit, or is not finite."""
         for name, projection in self.projections.items():
             self.weights[name] = self._checked(projection, self.weights.get(name))
+            if projection.draws_feedback:
+                found = self.feedback.get(name)
+                self.feedback[name] = carriers.checked(f"feedback[{name!r}]", found, self.weights[name])
+        self.follow_signs()
         for name in self.neurons:
             size = self.populations[name].size
             try:
@@ -464,7 +552,8 @@ class Network:
                 epsilon=p.epsilon, activity_l1=p.activity_l1, bias=self.biases.get(name), loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
-            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.options)
+            own = {"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {}
+            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.options, **own)
         return graph
 
     @classmethod
@@ -492,8 +581,8 @@ class Network:
                 given = data["loss"]
                 losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
         for pre, post, data in graph.edges(data=True):
-            keys = {k: data[k] for k in ("weights", "mask", "gain", *OPTIONS) if k in data}
-            projections.append(Projection(str(pre), str(post), **keys))
+            keys = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
+            projections.append(Projection(str(pre), str(post), **{k: data[k] for k in keys if k in data}))
         net = cls(populations, projections, losses, seed=seed)
         for name, data in graph.nodes(data=True):
             if data.get("bias") is not None and name in net.biases:
@@ -521,13 +610,21 @@ class Network:
 
     @classmethod
     def from_description(
-        cls, description: Mapping[str, Any], weights: Mapping[str, Weights], biases: Mapping[str, Any]
+        cls,
+        description: Mapping[str, Any],
+        weights: Mapping[str, Weights],
+        biases: Mapping[str, Any],
+        feedback: Mapping[str, Weights] | None = None,
     ) -> Network:
         """A network from `describe` and its parameters."""
         projections = [
-            Projection(q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"], **{k: q[k] for k in OPTIONS if k in q})
+            Projection(
+                q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"],
+                **{k: q[k] for k in OPTIONS if k in q},
+                feedback_weights=(feedback or {}).get(f"{q['pre']}->{q['post']}"),
+            )
             for q in description["projections"]
-        ]
+        ]  # fmt: skip
         net = cls(
             [Population(**p) for p in description["populations"]],
             projections,
@@ -560,6 +657,11 @@ class Network:
                 )
             if self.populations[q.post].clamped:
                 raise ModelError(f"projection {q.name} ends at a clamped population, whose outputs are data")
+            if self.populations[q.pre].clamped and q.feedback != "symmetric":
+                raise ModelError(
+                    f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back to {q.pre}, which is clamped; "
+                    "allowed: 'symmetric'"
+                )
         for name in self.losses:
             if name not in self.populations:
                 raise unknown("population of a loss", name, self.populations)
@@ -581,6 +683,17 @@ class Network:
         weights.sort_indices()
         weights.data[:] = (draw * projection.gain / np.sqrt(partners))[mask]
         return weights
+
+    def _initial_feedback(self, name: str, rng: np.random.Generator) -> Weights:
+        """B to begin with; a size that is not given becomes that of the weights as they are now."""
+        q, w = self.projections[name], self.weights[name]
+        size = carriers.size_of(w) if q.feedback_size is None else q.feedback_size
+        if q.feedback == "sign":
+            self.projections[name] = replace(q, feedback_size=size)
+            return carriers.signs(w, size)
+        if q.feedback_weights is not None:
+            return carriers.checked(f"feedback_weights of {name}", q.feedback_weights, w)
+        return carriers.drawn(w, size, rng)
 
     def _shape(self, projection: Projection) -> tuple[int, int]:
         return self.populations[projection.post].size, self.populations[projection.pre].size
@@ -667,13 +780,13 @@ def _price(name: str, value: Any) -> float:
     return float(value)
 
 
-def _of_each(key: str, given: Any, names: Sequence[str], otherwise: Any) -> dict[str, Any]:
-    """One value for all populations, or a mapping whose names are theirs."""
+def _of_each(key: str, given: Any, names: Sequence[str], otherwise: Any, what: str = "population") -> dict[str, Any]:
+    """One value for all populations (or projections), or a mapping whose names are theirs."""
     if not isinstance(given, Mapping):
         return dict.fromkeys(names, given)
     for name in given:
         if name not in names:
-            raise unknown(f"population of {key}", name, names)
+            raise unknown(f"{what} of {key}", name, names)
     return {name: given.get(name, otherwise) for name in names}
 
 

@@ -107,13 +107,13 @@ def synaptic_operations(run: Run) -> SynapticOperations:
         said, heard_at = said + float(counts.sum()), heard_at + counts.size * steps
     dense = [name for name, rule in transports.items() if isinstance(rule, Dense)]
     macs += steps * sum(_effective(run, name) for name in dense)
-    plasticity += taught_steps * sum(_synapses(net, name) for name in dense)
+    plasticity += taught_steps * sum(_moving(net, name) for name in dense)
     every = sum(_synapses(net, q) * (1 if _clamped(net, q) else 2) for q in net.projections)
     return SynapticOperations(
         dense=float(steps * every),
         macs=macs,
         acs=acs,
-        dense_plasticity=float(taught_steps * sum(_synapses(net, q) for q in net.projections)),
+        dense_plasticity=float(taught_steps * sum(_moving(net, q) for q in net.projections)),
         plasticity=plasticity,
         events=events,
         activation_sparsity=1 - said / heard_at if heard_at else 0.0,
@@ -160,7 +160,8 @@ def _reach(net: Network, o: Outlet, messages: bool) -> Array:
     total = np.zeros(net.populations[o.population].size)
     for name in o.projections:
         if forward or not (messages and _clamped(net, name)):
-            total += _fans(net.weights[name], axis=0 if forward else 1)
+            each = 1.0 if messages else _moving(net, name) / max(_synapses(net, name), 1)
+            total += each * _fans(net.weights[name], axis=0 if forward else 1)
     return total
 
 
@@ -193,6 +194,11 @@ def _synapses(net: Network, projection: str) -> int:
     return int(w.size if isinstance(w, np.ndarray) else w.nnz)
 
 
+def _moving(net: Network, projection: str) -> int:
+    """Synapses that learning moves: those of feedback weights too, where they learn by the same rule."""
+    return _synapses(net, projection) * (2 if net.projections[projection].feedback == "kolen_pollack" else 1)
+
+
 def _nonzero(net: Network, projection: str) -> int:
     w = net.weights[projection]
     return int(np.count_nonzero(w if isinstance(w, np.ndarray) else w.data))
@@ -204,7 +210,8 @@ def _pairs(w: Any) -> int:
 
 def _footprint(run: Run, spoken: tuple[Outlet, ...], patterns: int) -> int:
     net, width = run.network, np.dtype(run.settings.get("precision", "float64")).itemsize
-    parameters = sum(_synapses(net, q) for q in net.projections) + sum(b.size for b in net.biases.values())
+    parameters = sum(_synapses(net, q) for q in (*net.projections, *net.feedback))
+    parameters += sum(b.size for b in net.biases.values())
     index = sum(w.indices.nbytes + w.indptr.nbytes for w in net.weights.values() if not isinstance(w, np.ndarray))
     state = 2 * sum(net.populations[n].size for n in net.neurons) + sum(net.populations[n].size for n in net.inputs)
     # what was last said, and with a delay what was heard and what is on its way

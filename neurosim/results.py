@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
+from neurosim.feedback import turned
 from neurosim.flow import Flow
 from neurosim.network import Network
 
@@ -30,6 +31,7 @@ VARIABLES = {  # long name of what can be recorded, all of unit 1
     "delta": "message sent back through the incoming synapses",
     "w": "synaptic weight",
 }
+FEEDBACK = "feedback."  # before the name of a projection, the key of its feedback weights
 OWN = ("time", "pattern", "unit", "population", "index", "synapse", "projection", "post", "pre", "w", "run")
 
 
@@ -317,11 +319,16 @@ def _plain(value: Any) -> Any:
 
 def parameter_name(key: str) -> str:
     """Variable of a dataset that holds a parameter; its key alone would look like a recorded variable."""
+    if key.startswith(FEEDBACK):
+        return key
     return f"weights.{key}" if "->" in key else f"bias.{key}"
 
 
 def parameter_variables(net: Network) -> dict[str, tuple[tuple[str, ...], Array]]:
-    """Final weights and biases as {key: (dimensions, array)}, a sparse matrix as its three CSR parts."""
+    """Final weights and biases as {key: (dimensions, array)}, a sparse matrix as its three CSR parts.
+
+    Feedback weights of their own too, (n_pre, n_post); sparse ones in the order of the weights they stand for.
+    """
     variables: dict[str, tuple[tuple[str, ...], Array]] = {}
     for name, weights in net.weights.items():
         projection = net.projections[name]
@@ -332,4 +339,10 @@ def parameter_variables(net: Network) -> dict[str, tuple[tuple[str, ...], Array]
             variables[f"{name}.data"] = ((f"synapse.{name}",), weights.data)
             variables[f"{name}.indices"] = ((f"synapse.{name}",), weights.indices)
             variables[f"{name}.indptr"] = ((f"row.{name}",), weights.indptr)
+    for name, B in net.feedback.items():
+        q = net.projections[name]
+        if q.draws_feedback and isinstance(B, np.ndarray):
+            variables[f"{FEEDBACK}{name}"] = ((f"pre.{q.pre}", f"post.{q.post}"), B)
+        elif q.draws_feedback:
+            variables[f"{FEEDBACK}{name}"] = ((f"synapse.{name}",), turned(B).data)
     return variables | {name: ((f"post.{name}",), bias) for name, bias in net.biases.items()}

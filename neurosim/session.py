@@ -21,11 +21,14 @@ import numpy as np
 from neurosim import guard, lagrangian, recording
 from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
+from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
+from neurosim.imperfections import NONE, Imperfections
+from neurosim.mirror import mirror
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
-from neurosim.transport import Outlet, Transport
+from neurosim.transport import Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine, Factory
@@ -58,6 +61,7 @@ class Setting:
     transports: Mapping[str, Transport] = field(default_factory=dict)
     factories: Sequence[Factory] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
+    imperfections: Imperfections = NONE
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class Session:
             shortcuts=setting.shortcuts and not setting.factories,
             transports=setting.transports,
             learns=plastic,
+            imperfections=setting.imperfections,
         )
         self.store: Store | None = None
         self.plan = replace(self.plan, recorded=tuple(self._recorded(self.plan, steps)))
@@ -184,8 +189,21 @@ class Session:
                 w[...] = values.reshape(w.shape)
             else:
                 w.data[...] = values[: w.nnz]
+        for name in self.net.feedback:
+            values = self.engine.value(projection_group(name), "back")
+            w = self.net.weights[name]
+            found = turned(like(w, values[: synapses(w).size]))
+            synapses(self.net.feedback[name])[...] = synapses(found)
         for name in self.net.neurons:
             self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
+
+    def mirror(self, row: int) -> None:
+        """Feedback of kind mirror comes near the weights as they are, before this row of a log."""
+        from neurosim.engine.plan import projection_group
+
+        mirror(self.net, [self.setting.seed, row])
+        for name in (n for n in self.net.feedback if self.net.projections[n].feedback == "mirror"):
+            self.engine.load({(projection_group(name), "back"): synapses(self.net.returning(name))})
 
     def run(self, n_steps: int, segment: int) -> bool:
         """One segment; False if Ctrl-C ended it.
@@ -354,7 +372,13 @@ class Session:
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
             advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
+            if self.plan.imperfections.prospective:
+                advice = (
+                    "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
+                    "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
+                    "a larger tau_w, or prospective=False"
+                )
+            elif any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
                 advice = (
                     "the step would hold off the kinks of the constraint function; along them the state chatters, the "
                     f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
@@ -395,6 +419,22 @@ class Session:
             values |= {(o.population, k): v for k, v in o.constants(self.flow, self.setting.dt).items()}
         for e in self.setting.extensions:
             values |= {(e.population, k): v for k, v in self._parameters(e).items()}
+        return values | self._lacking()
+
+    def _lacking(self) -> dict[Key, Any]:
+        """What imperfections give values to."""
+        from neurosim.engine.plan import projection_group
+
+        lacks = self.setting.imperfections
+        values: dict[Key, Any] = {}
+        for number, (n, p) in enumerate(self.net.populations.items()):
+            values |= {(n, k): v for k, v in lacks.constants(p.clamped).items()}
+            if lacks.own_times and not p.clamped:
+                for name, factors in zip(("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True):
+                    values[n, name] = np.tile(self.flow.time(name, n) * factors, self.count)
+        signs = lacks.signs(self.net) if self.plan.dale else {}
+        for name, q in self.net.projections.items() if signs else ():
+            values[projection_group(name), "sign"] = signs[q.pre]
         return values
 
     def _parameters(self, e: Extension) -> dict[str, Array]:
@@ -429,28 +469,29 @@ class Session:
             for k, v in auxiliary.items()
             if k in own and np.shape(v) == own[k].shape and not k.split(".")[1].startswith(("spoken_", "taught_"))
         }
-        for o in self.plan.outlets:
-            if (key := (o.population, f"line_{o.name}")) in found:
-                found[key] = found[key].reshape(self.count, o.delay_steps(self.dt), -1).swapaxes(0, 1)
+        for population, name, steps in self.plan.lines:
+            if (key := (population, f"line_{name}")) in found:
+                found[key] = found[key].reshape(self.count, steps, -1).swapaxes(0, 1)
         return found
 
     def _auxiliary(self) -> dict[str, Array]:
-        """State variables of a user's own, so that a run can go on."""
-        found = {}
-        for e in self.setting.extensions:
-            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}:
-                found[f"{e.population}.{v}"] = self.engine.value(e.population, v).reshape(self.count, -1)
+        """State variables beside x and lam, so that a run can go on."""
+        kept = [
+            (e.population, v)
+            for e in self.setting.extensions
+            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}
+        ]
         for o in self.plan.outlets:
-            for v in dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]):
-                found[f"{o.population}.{v}"] = self.engine.value(o.population, v).reshape(self.count, -1)
-            if o.rule.delay:
-                found[f"{o.population}.line_{o.name}"] = self._in_flight(o)
-        return found
+            own = dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard])
+            kept += [(o.population, v) for v in own]
+        kept += [(n, v) for n, p in self.net.populations.items() for v in self.setting.imperfections.memory(p.clamped)]
+        found = {f"{n}.{v}": self.engine.value(n, v).reshape(self.count, -1) for n, v in kept}
+        return found | {f"{n}.line_{name}": self._in_flight(n, name, steps) for n, name, steps in self.plan.lines}
 
-    def _in_flight(self, o: Outlet) -> Array:
+    def _in_flight(self, population: str, name: str, steps: int) -> Array:
         """What was said and is not yet heard, the next to arrive first: (patterns, steps x units)."""
-        line, at = (self.engine.value(o.population, f"{v}_{o.name}") for v in ("line", "line_at"))
-        in_order = np.roll(line.reshape(o.delay_steps(self.dt), self.count, -1), -int(at[0]), axis=0)
+        line, at = (self.engine.value(population, f"{v}_{name}") for v in ("line", "line_at"))
+        in_order = np.roll(line.reshape(steps, self.count, -1), -int(at[0]), axis=0)
         return in_order.swapaxes(0, 1).reshape(self.count, -1)
 
     def _recorded(self, plan: Plan, steps: int) -> list[Recorded]:
@@ -513,7 +554,10 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
     for name, q in net.projections.items():
         group, w = projection_group(name), net.weights[name]
         values |= {(group, "tau_w"): flow.time("tau_w", q.post) if q.plastic else math.inf}
-        values |= {(group, price): value for price, value in q.prices.items()}
+        values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
+        if name in net.feedback:
+            back = synapses(net.returning(name))
+            values |= {(group, "back"): back if back.size else 0.0, (group, "back_size"): q.feedback_size or 0.0}
         if isinstance(w, np.ndarray):
             values[group, "w"] = w
         elif w.nnz:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import data, reference
+from neurosim import imperfections as lacking
 from neurosim import transport as transports
 from neurosim.engine.plan import STAGED, Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
@@ -75,6 +76,11 @@ class Simulation:
     shortcuts : bool
         Leave out work whose result is known, such as the first product of an input that stands still; exact
         to rounding. Off where objects of your own are added.
+    imperfections : list
+        What the circuit lacks: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`, `Delay`, `TimeConstants`,
+        `Derivative`, `Dale`, and the remedy `LowPass`; one of each kind, messages changed in this order.
+    prospective : bool, time or Prospective
+        Neighbours read x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of that time.
 
     Attributes
     ----------
@@ -103,6 +109,8 @@ class Simulation:
         threads: int = 1,
         precision: str = "float64",
         shortcuts: bool = True,
+        imperfections: Any = (),
+        prospective: Any = False,
     ) -> None:
         if not isinstance(net, Network):
             raise ModelError(f"net is a {type(net).__name__}; allowed: a Network, e.g. Network.mlp([64, 32, 10])")
@@ -125,6 +133,9 @@ class Simulation:
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
+        self.imperfections = lacking.resolve(imperfections, prospective, self.seed)
+        spoken = (name for name, t in self.transports.items() if not isinstance(t, transports.Dense))
+        lacking.check(self.imperfections, net, method, spoken)
         for e in self.extensions:
             if not isinstance(e, Extension):
                 raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
@@ -153,19 +164,24 @@ class Simulation:
         """The ODEs of every population and projection, in Brian2's notation."""
         from neurosim import lagrangian
 
-        plan = Plan(self.net, 1, self.dt, self.method, extensions=self.extensions, transports=self.transports)
+        plan = Plan(
+            self.net, 1, self.dt, self.method, extensions=self.extensions, transports=self.transports,
+            imperfections=self.imperfections,
+        )  # fmt: skip
         parts = []
         for name in self.net.neurons:
             size = self.net.populations[name].size
+            said = [f"\n# at every step {v} = {e}" for d in ("x", "delta") for v, e in plan.said(name, d)]
             parts.append(
-                f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}\n{lagrangian.bias()}"
+                f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}{''.join(said)}\n"
+                f"{lagrangian.bias(plan.teaches_biases(name))}"
             )
         for name, q in self.net.projections.items():
             w = self.net.weights[name]
             count = w.size if isinstance(w, np.ndarray) else w.nnz
-            parts.append(
-                f"# {name}: {count} synapses, a += w*x_pre, feedback += w*delta_post\n{lagrangian.projection(q)}"
-            )
+            x, delta = (plan.heard(name, v) for v in ("x", "delta"))
+            learns = lagrangian.projection(q, *(plan.teaches(name, v) for v in ("x", "delta")))
+            parts.append(f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}")
         return "\n\n".join(parts)
 
     @property
@@ -270,7 +286,7 @@ class Simulation:
             auxiliary=getattr(start, "auxiliary", None),
             stepping=stepping,
         )
-        parts = 20 if progress and not self._one_segment and not self.extensions else 1  # noise is drawn by segment
+        parts = 20 if progress and self._divides else 1
         complete = True
         with self._guarded(session), bar(progress, "relaxing", steps) as advance:
             session.watch()
@@ -334,6 +350,7 @@ class Simulation:
         self._check_schedule(schedule, [name for name, value in asked.items() if value not in (None, ())])
         if isinstance(schedule, Pruning | Growing):
             return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
+        self.imperfections.impose_signs(self.net)
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, clamped, targets, validation)
         best = Best(self.net, isinstance(schedule, LocalPropagation) and schedule.best and validation is not None)
@@ -366,6 +383,7 @@ class Simulation:
                 if lesson.batch:
                     epochs = range(lesson.reports) if self._one_segment else [number]
                     session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
+                session.mirror(lesson.begin + number)
                 complete = session.run(length, lesson.begin + number)
                 session.read_weights()
                 rows.append(held.row(session))
@@ -422,6 +440,8 @@ class Simulation:
         ------
         DataError, ModelError, ConvergenceError, DivergenceError
         """
+        if plastic:
+            self.imperfections.impose_signs(self.net)
         clamped, encoded, count = self._read(frames, targets)
         gate = 0.0 if plastic else 1.0
         schedule = Presentations(batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False)
@@ -438,7 +458,7 @@ class Simulation:
             lesson=lesson,
             auxiliary=getattr(start, "auxiliary", None),
         )
-        parts = min(20, count) if progress and not self._one_segment and not self.extensions else 1
+        parts = min(20, count) if progress and self._divides else 1
         complete = True
         with self._guarded(session), bar(progress, "streaming", lesson.total) as advance:
             session.present(lesson.order(0), lesson.length, lesson.gate)
@@ -469,6 +489,11 @@ class Simulation:
         """A user's own objects live in one program: their state is not handed from segment to segment."""
         return bool(self._factories) and self.backend == "standalone"
 
+    @property
+    def _divides(self) -> bool:
+        """Whether a run may be divided for a progress bar: noise is drawn by segment."""
+        return not (self._one_segment or self.extensions or self.imperfections.draws)
+
     def _read(self, X: Any, Y: Any) -> tuple[dict[str, Array], dict[str, Array], int]:
         self.net.check_parameters()
         clamped = data.patterns(self.net, X, copy=False)
@@ -492,6 +517,7 @@ class Simulation:
             return self._steps("duration", duration), Stepping(rest)
         if any(_noisy(e) for e in self.extensions):
             raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
+        lacking.check(self.imperfections, self.net, "adaptive", ())
         _check_constraints(self.net, self.flow, "adaptive")
         whole_time = seconds(duration, "duration")
         tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
@@ -578,7 +604,7 @@ class Simulation:
         return Setting(
             self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
             self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
-            self._described(),
+            self._described(), self.imperfections,
         )  # fmt: skip
 
     def _described(self) -> dict[str, Any]:
@@ -588,6 +614,7 @@ class Simulation:
             "extensions": [
                 f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
             ],
+            **self.imperfections.described(),
         }  # fmt: skip
 
     def _check_schedule(self, schedule: Any, asked: Sequence[str]) -> None:
@@ -609,6 +636,11 @@ class Simulation:
             raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
         if isinstance(schedule, LocalPropagation):
             self._check_descent(kept)
+        if self._one_segment and (names := self._projections_with("mirror")):
+            raise ModelError(
+                f"feedback of {names[0]} = 'mirror' learns between two segments of a run, and with objects of your "
+                "own on backend='standalone' there is one only; try backend='numpy'"
+            )
 
     def _check_descent(self, checkpoint: bool) -> None:
         """Refuse what has no meaning for steps of Adam."""
@@ -616,8 +648,18 @@ class Simulation:
             raise ModelError("LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one")
         if self.method != "euler":
             raise ModelError(f"method = {self.method!r}; allowed with LocalPropagation, which steps by Adam: 'euler'")
+        if names := self._projections_with("kolen_pollack"):
+            raise ModelError(
+                f"feedback of {names[0]} = 'kolen_pollack' with LocalPropagation: equal steps of W and B are a rule of "
+                "the flow, which Adam leaves; allowed: 'symmetric', 'random', 'sign', 'mirror'"
+            )
         if self.extensions or any(not isinstance(t, transports.Dense) for t in self.transports.values()):
             raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
+        if self.imperfections:
+            raise ModelError("LocalPropagation takes no imperfections, no prospective messages: it is no flow in time")
+
+    def _projections_with(self, feedback: str) -> list[str]:
+        return [name for name, q in self.net.projections.items() if q.feedback == feedback]
 
     def _choose(self, steps: int, count: int) -> None:
         """The backend, where it is ours to choose."""
@@ -684,6 +726,7 @@ class Simulation:
             self.seed,
             transports.described(self.transport),
             repr(self.extensions),
+            *([repr(self.imperfections)] if self.imperfections else []),
         ]
         return digest.hexdigest() + json.dumps(model, default=str)
 

@@ -145,7 +145,7 @@ def _weights_key(net: Network) -> bytes:
     import hashlib
 
     digest = hashlib.sha256()
-    for w in (*net.weights.values(), *net.biases.values()):
+    for w in (*net.weights.values(), *net.biases.values(), *map(net.returning, net.feedback)):
         for part in [w] if isinstance(w, np.ndarray) else [w.indptr, w.indices, w.data]:
             digest.update(np.ascontiguousarray(part).tobytes())
     return digest.digest()
@@ -168,7 +168,7 @@ def _stacked(crowd: Sequence[Point], count: int, sets: int, step: float) -> dict
     for group, variable in each[0]:
         if group in own and variable in lagrangian.OWN:  # a number a point, for each unit of its patterns
             values[group, variable] = np.repeat([e[group, variable] for e in each], own[group])
-        elif variable == "w":
+        elif variable in ("w", "back"):
             values[group, variable] = np.concatenate([np.ravel(e[group, variable]) for e in first])
         else:
             values[group, variable] = each[0][group, variable]

@@ -17,6 +17,7 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.errors import ConvergenceError, DataError, FileError, StabilityWarning
+from neurosim.feedback import angle
 from neurosim.files import replacing
 from neurosim.network import Network
 from neurosim.reference.adjoint import net_input, sigma, synapses
@@ -68,7 +69,20 @@ class Held:
         g = [np.ravel(state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
         rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
         found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
-        return found
+        return found | self._angles()
+
+    def _angles(self) -> dict[str, float]:
+        """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in degrees.
+
+        lam is that at rest, with the weights as they are, on the training patterns of the row: its angle is what the
+        feedback weights do, without what still moves.
+        """
+        net, (X, Y) = self.net, self.sets[""]
+        if not net.feedback:
+            return {}
+        ours, exact = (reference.backprop(net, X, Y, through=way).lam for way in ("feedback", "weights"))
+        found = {f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback}
+        return found | {f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)}
 
     def say(self, row: Mapping[str, float]) -> str:
         """The row in a few words, for the progress bar."""
@@ -97,6 +111,8 @@ class Best:
             return {}
         for name, w in self.net.weights.items():
             synapses(w)[...] = synapses(self.kept.weights[name])
+        for name, B in self.kept.feedback.items():
+            self.net.feedback[name] = B.copy()
         for name, b in self.net.biases.items():
             b[...] = self.kept.biases[name]
         return {"best_time": self.time}
@@ -115,7 +131,7 @@ def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
         columns, {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})}
     )
     for name, variable in history.data_vars.items():
-        variable.attrs["units"] = "s" if name == "max_step" else "1"
+        variable.attrs["units"] = "s" if name == "max_step" else "degree" if str(name).startswith("angle.") else "1"
     return history
 
 

@@ -252,3 +252,10 @@ def test_a_point_that_keeps_killing_workers_is_recorded_as_failed(cluster: Any) 
     assert found.outcome.values.tolist()[1] == "failed"
     assert "its worker process died" in str(found.reason.values[1])
     assert found.mine.values[0] == 1
+
+
+def test_a_saddle_point_beside_a_limit_cycle_has_a_basin() -> None:
+    """Above a subcritical Hopf point: starts nearby settle, others ring; linearised, all would settle."""
+    found = ns.sweep("basin", {"start.x": [0.01, 0.5]}, measure="slowest_rate", overrides=["start.lam=0"])
+    assert list(found.outcome.values) == ["settled", "ringing"]
+    assert (found.slowest_rate > 0).all()

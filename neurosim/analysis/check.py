@@ -108,7 +108,8 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     Returns
     -------
     Report
-        Multipliers and outputs at rest against backpropagation (within a tube: against the conditions of a minimum);
+        Multipliers and outputs at rest against backpropagation, through the feedback weights where there are any
+        (within a tube: against the conditions of a minimum);
         whether the engine stands still at
         backpropagation's own; one Euler step from a random state against the reference's right-hand side; the
         trajectory against SciPy while dt is halved (first order: the error falls by 2); backpropagation
@@ -129,7 +130,7 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
         changed = {**settings, "dt": dt if step is None else step}
         return Simulation(net, flow, **(changed if method is None else {**changed, "method": method}))
 
-    truth = reference.backprop(net, clamped, encoded)
+    truth, exact = (reference.backprop(net, clamped, encoded, through=way) for way in ("feedback", "weights"))
     explicit = simulation(method="euler")
     rest = State({n: truth.x[n] for n in net.neurons}, truth.lam)
     moved = _stepped(explicit, rest, clamped, encoded)
@@ -150,7 +151,7 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
             *(still if kinds == {"lin"} else []),
             _below("a step at a random state against the right-hand side", wrong, 1e-9),
             *([] if slides else [_order(simulation, clamped, encoded)]),
-            _below("backpropagation against central differences", _gradient_error(net, clamped, encoded, truth), 1e-6),
+            _below("backpropagation against central differences", _gradient_error(net, clamped, encoded, exact), 1e-6),
         )
     )
 

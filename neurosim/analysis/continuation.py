@@ -319,13 +319,14 @@ class _Curve:
         g = [x[n] - sigma(net.populations[n].activation, net_input(net, n, x)) for n in self.neurons]
         return np.asarray(np.hstack(g)[0])
 
-    def constraints(self, z: Array) -> Array:
-        """C = I - D W, the derivative of g by x, (units, units)."""
+    def constraints(self, z: Array, matrix: Callable[[str], Any] | None = None) -> Array:
+        """C = I - D W, the derivative of g by x, (units, units); `matrix` gives what stands for a projection's W."""
         net, x = self.network(z[-1]), self.outputs(z[:-1])
+        matrix = matrix or net.weights.__getitem__
         rows = []
         for post in self.neurons:
             slope = dsigma(net.populations[post].activation, net_input(net, post, x))[0]
-            W = [_dense(net, pre, post) for pre in self.neurons]
+            W = [_dense(net, matrix, pre, post) for pre in self.neurons]
             rows.append(-slope[:, None] * np.hstack(W))
         return np.asarray(np.eye(self.size) + np.vstack(rows))
 
@@ -360,13 +361,13 @@ class _Curve:
         return np.asarray(direction / np.sqrt(self.metric @ direction**2))
 
     def state(self, z: Array) -> State:
-        """x and lam = -(I - W D)⁻¹ dV/dx there."""
+        """x and lam = -(I - W D)⁻¹ dV/dx there, W those that messages go back through."""
         net, outputs = self.network(z[-1]), self.outputs(z[:-1])
         pull = [
             -loss_slope(net.losses[n], outputs[n], self.Y[n]) if n in net.losses else np.zeros_like(outputs[n])
             for n in self.neurons
         ]
-        lam = np.linalg.solve(self.constraints(z).T, np.hstack(pull)[0])
+        lam = np.linalg.solve(self.constraints(z, net.returning).T, np.hstack(pull)[0])
         parts = np.split(lam[None], self.cuts, axis=1)
         return State({n: outputs[n] for n in self.neurons}, dict(zip(self.neurons, parts, strict=True)))
 
@@ -381,9 +382,10 @@ class _Curve:
         return Linearised(net, flow, state.x, state.lam, self.X, self.Y)
 
 
-def _dense(net: Network, pre: str, post: str) -> Array:
-    if (w := net.weights.get(f"{pre}->{post}")) is None:
+def _dense(net: Network, matrix: Callable[[str], Any], pre: str, post: str) -> Array:
+    if (name := f"{pre}->{post}") not in net.weights:
         return np.zeros((net.populations[post].size, net.populations[pre].size))
+    w = matrix(name)
     return np.asarray(w if isinstance(w, np.ndarray) else w.toarray())
 
 

@@ -102,6 +102,9 @@ def stability(
 ) -> Stability:
     """Linearise the coupled flow and take it apart into modes, without simulating it.
 
+    Where messages go back through feedback weights B the saddle point is that of the adjoint through B, and B stands
+    for Wᵀ in the Jacobian: that is then no gradient flow of L, and no rho need make it stable.
+
     Parameters
     ----------
     net : Network
@@ -174,7 +177,8 @@ def critical_rho(
     """Smallest rho from which on the saddle point is stable; unit 1.
 
     The saddle itself does not depend on rho, and above a finite rho it is stable on every acyclic graph: the
-    constraints' Jacobian C is square and invertible there, so H + rho CᵀC is positive definite in the end.
+    constraints' Jacobian C is square and invertible there, so H + rho CᵀC is positive definite in the end. With
+    feedback weights other than Wᵀ there need be no such rho.
 
     Parameters
     ----------
@@ -319,7 +323,7 @@ def _state(net: Network, X: Any, Y: Any, at: Any) -> tuple[dict[str, Array], ...
     encoded = targets(net, Y, count)
     if at is None:
         refuse_other_constraints(net)
-        at = backprop(net, clamped, encoded)
+        at = backprop(net, clamped, encoded, through="feedback")
     elif not (hasattr(at, "x") and hasattr(at, "lam")):
         raise ModelError(f"at is a {type(at).__name__}; allowed: None for the saddle point, or a run with .x and .lam")
     parts = []

@@ -76,9 +76,11 @@ class Engine(ABC):
         """Every array from which the run can go on."""
         own = [("run", "step")]
         own += [(projection_group(n), "w") for n in self.plan.net.projections]
+        own += [(projection_group(n), "back") for n in self.plan.net.feedback]
         own += [(bias_group(n), "w") for n in self.plan.net.neurons]
         for name in self.plan.net.populations:
             own += [(name, v) for v in self._state_variables(name)]
+        own += [(name, f"{part}_{line}") for name, line, _ in self.plan.lines for part in ("line", "line_at")]
         return {key: self.value(*key) for key in own}
 
     def _state_variables(self, population: str) -> list[str]:

@@ -30,12 +30,23 @@ class Synapses(Group):  # type: ignore[misc]
     """The weights of one projection (or the biases of one population), stored once.
 
     `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post + 1)
-    and `col`, as in SciPy's compressed rows.
+    and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid out as `w` is; `sign` is
+    what each presynaptic neuron's weights keep, if they do.
     """
 
     add_to_magic_network = False
 
-    def __init__(self, name: str, size: int, clock: Clock, rows: int = 0, moments: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        clock: Clock,
+        rows: int = 0,
+        *,
+        moments: bool = False,
+        back: bool = False,
+        signs: int = 0,
+    ) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", size)
@@ -45,8 +56,13 @@ class Synapses(Group):  # type: ignore[misc]
         for price in PRICES:
             self.variables.add_array(price, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
+        if back:
+            self.variables.add_array("back", size=size)
+            self.variables.add_array("back_size", size=1, scalar=True)
         for of_adam in ("force", *MOMENTS) if moments else ():
             self.variables.add_array(f"{of_adam}_w", size=size)
+        if signs:
+            self.variables.add_array("sign", size=signs)
         if rows:
             self.variables.add_array("row", size=rows + 1, dtype=np.int32)
             self.variables.add_array("col", size=size, dtype=np.int32)
@@ -116,7 +132,11 @@ class Groups:
             sparse = not isinstance(w, np.ndarray)
             size = (max(w.nnz, 1) if sparse else w.size) * plan.weight_sets
             rows = net.populations[q.post].size if sparse else 0
-            self.synapses[name] = Synapses(projection_group(name), size, clock, rows, plan.method == "adam")
+            signs = net.populations[q.pre].size if plan.dale else 0
+            self.synapses[name] = Synapses(
+                projection_group(name), size, clock, rows, moments=plan.method == "adam",
+                back=plan.back(name) == "back", signs=signs,
+            )  # fmt: skip
         sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
         self.biases = {
             n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam") for n, size in sizes.items()
@@ -140,13 +160,14 @@ class Groups:
             events={o.event: o.condition for o in outlets}, codeobj_class=self.codeobj_class,
         )  # fmt: skip
         group.add_to_magic_network = False
-        for own in group.contained_objects:
-            own.active = isinstance(own, Thresholder)
+        for item in group.contained_objects:
+            item.active = isinstance(item, Thresholder)
         for o in outlets:
             group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
-            if o.rule.delay:  # what was said at each of the last steps, the next to arrive at `line_at`
-                group.variables.add_array(f"line_{o.name}", size=o.delay_steps(plan.dt) * size)
-                group.variables.add_array(f"line_at_{o.name}", size=1, scalar=True, dtype=np.int32)
+        for own, line, steps in plan.lines:
+            if own == name:  # what was said at each of the last steps, the next to arrive at `line_at`
+                group.variables.add_array(f"line_{line}", size=steps * size)
+                group.variables.add_array(f"line_at_{line}", size=1, scalar=True, dtype=np.int32)
         if plan.settles or plan.method in STAGED:
             for variable in group.equations.diff_eq_names:
                 shared = group.variables[variable].scalar

@@ -16,6 +16,7 @@ import numpy as np
 
 from neurosim import expressions, lagrangian, transport
 from neurosim.errors import out_of_range
+from neurosim.imperfections import NONE, Dale, Imperfections, LowPass
 from neurosim.network import Network
 from neurosim.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
 
@@ -91,6 +92,8 @@ class Plan:
         are each unit's own, and so is each point's end. 0: one simulation.
     weight_sets : int
         Matrices a projection holds, the first for the first share of `patterns`, and so on.
+    imperfections : Imperfections
+        What messages, plasticity and units lack.
     """
 
     net: Network
@@ -107,6 +110,7 @@ class Plan:
     learns: bool = False
     points: int = 0
     weight_sets: int = 1
+    imperfections: Imperfections = NONE
 
     @cached_property
     def outlets(self) -> tuple[Outlet, ...]:
@@ -121,13 +125,33 @@ class Plan:
 
     def heard(self, projection: str, variable: str) -> str:
         """What a projection knows of x or delta: as it is, as it was last said, or as that has arrived."""
-        outlet = self.outlet(projection, variable)
-        return outlet.heard if outlet else variable
+        if outlet := self.outlet(projection, variable):
+            return outlet.heard
+        pre = self.net.projections[projection].pre
+        data = variable == FORWARD and self.net.populations[pre].clamped
+        return variable if data else self.imperfections.heard(variable)
 
-    def heard_by_biases(self, population: str) -> str:
-        """What the biases of a population know of delta: as much as its first projection does."""
+    def teaches(self, projection: str, variable: str) -> str:
+        """What plasticity reads of x or delta: what is heard, or its low-pass."""
+        return f"slow_{variable}" if self.imperfections.of(LowPass) else self.heard(projection, variable)
+
+    def teaches_biases(self, population: str) -> str:
+        """What the biases of a population read of delta: as much as its first projection does."""
         first = next((q.name for q in self.net.incoming(population)), None)
-        return self.heard(first, BACKWARD) if first else BACKWARD
+        return self.teaches(first, BACKWARD) if first else BACKWARD
+
+    @property
+    def dale(self) -> bool:
+        """Whether a neuron's outgoing weights keep one sign."""
+        return self.imperfections.of(Dale) is not None
+
+    @property
+    def lines(self) -> tuple[tuple[str, str, int], ...]:
+        """Messages on their way: population, suffix of the line's variables, steps that it takes."""
+        events = [(o.population, o.name, o.delay_steps(self.dt)) for o in self.outlets if o.rule.delay]
+        steps = self.imperfections.delay_steps(self.dt)
+        dense = [(n, v, steps) for n in self.net.neurons for v in (FORWARD, BACKWARD)] if steps else []
+        return (*events, *dense)
 
     def extension(self, population: str) -> Extension:
         """All extensions of one population as one."""
@@ -146,14 +170,25 @@ class Plan:
         return "\n".join([self._text(population), *(f"recorded_{v} : 1" for v in self.copied(population))])
 
     def _text(self, population: str) -> str:
-        own = self.extension(population)
+        own, lacks, clamped = self.extension(population), self.imperfections, self.net.populations[population].clamped
         outlets = [o for o in self.outlets if o.population == population]
         adaptive = transport.ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
         more = [*own.equations.strip().splitlines(), *(e for o in outlets for e in o.equations), *adaptive]
-        if self.net.populations[population].clamped:
+        more += lacks.equations(clamped)
+        if clamped:
             return "\n".join([lagrangian.clamped(), *more])
-        own_gains = self.points > 0
-        return lagrangian.population(self.net, population, own.x, own.lam, "\n".join(more), own_gains)
+        x, lam = (" + ".join(filter(None, pair)) for pair in ((own.x, lacks.term("x")), (own.lam, lacks.term("lam"))))
+        slope = lacks.slope(self.net.populations[population].activation)
+        return lagrangian.population(
+            self.net,
+            population,
+            x,
+            lam,
+            "\n".join(more),
+            own_gains=self.points > 0,
+            own_times=lacks.own_times,
+            slope=slope,
+        )
 
     def copied(self, population: str) -> list[str]:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
@@ -187,6 +222,14 @@ class Plan:
 
         return take_apart(self._text(population))
 
+    def said(self, population: str, variable: str) -> list[tuple[str, str]]:
+        """How dense messages come about that are not just x or delta: statements, with what they read."""
+        if self.net.populations[population].clamped or not self.imperfections.speaks:
+            return []
+        text = self.text(population)
+        statements = self.imperfections.said(variable, text.rates)
+        return text.with_helpers(statements) if variable == FORWARD else statements
+
     @property
     def still(self) -> tuple[str, ...]:
         """Populations whose net input stands still while weights and inputs do."""
@@ -211,6 +254,10 @@ class Plan:
             if all(self.net.populations[q.pre].clamped or self.outlet(q.name, FORWARD) for q in own)
         )
 
+    def back(self, projection: str) -> str:
+        """The array of a projection through which its messages return: its weights, or feedback weights of its own."""
+        return "back" if projection in self.net.feedback else "w"
+
     def may_defer(self, projection: str) -> bool:
         """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see `Engine.defers`).
 
@@ -221,14 +268,15 @@ class Plan:
         dense = isinstance(self.net.weights[projection], np.ndarray)
         linear = self.method not in (*STAGED, "adam")  # increments add up, whatever was added before
         still = pre.clamped and self.shortcuts and linear and not self.outlet(projection, FORWARD)
-        return still and dense and self.patterns < 2 * pre.size and not self.points
+        one_by_one = self.points or self.dale or self.imperfections.of(LowPass)
+        return still and dense and self.patterns < 2 * pre.size and not one_by_one
 
     def late_is_read(self, population: str) -> bool:
         """Whether messages of outputs and multipliers have a reader while weights rest."""
         incoming = list(self.net.incoming(population))
         if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in incoming):
             return True
-        if any(self.outlet(q.name, BACKWARD) for q in incoming):
+        if any(self.outlet(q.name, BACKWARD) for q in incoming) or self.imperfections.speaks:
             return True
         text = self.text(population)
         return any(text.reads(n) or self.records(n) for n, _ in text.late)

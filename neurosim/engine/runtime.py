@@ -45,7 +45,7 @@ class RuntimeEngine(Engine):
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
-        self.target, self.random = target, bool(plan.extensions or factories)
+        self.target, self.random = target, bool(plan.extensions or factories or plan.imperfections.draws)
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             self.machine = Machine(self.groups, target)
@@ -123,16 +123,23 @@ class Product:
         group = machine.groups.synapses[name]
         self.name, self.K = name, plan.patterns
         self.w, self.values = machine.weights(name)
+        self.back, self.returning = machine.weights(name, plan.back(name))
+        self.carried = q.feedback
         self.dense = isinstance(self.w, np.ndarray)
         self.transposed = self.w.swapaxes(-1, -2) if self.dense else self.w.T
         self.x = machine.rows_of(q.pre, plan.heard(name, FORWARD))
         self.delta = machine.rows_of(q.post, plan.heard(name, BACKWARD))
+        self.factors = (
+            machine.rows_of(q.post, plan.teaches(name, BACKWARD)), machine.rows_of(q.pre, plan.teaches(name, FORWARD))
+        )  # fmt: skip
         self.listens = plan.outlet(name, FORWARD) is not None
         self.replied = True  # whether what it sends back may have changed
         self.a = machine.rows_of(q.post, "a")
         self.clamped = plan.net.populations[q.pre].clamped
         self.feedback = None if self.clamped else machine.rows_of(q.pre, "feedback")
         self.prices = {v: live(group, v) for v in ("tau_w", *PRICES)}
+        self.signs = live(group, "sign") if plan.dale else None
+        self.back_size = live(group, "back_size") if plan.back(name) == "back" else None
         self.may_keep = self.listens or (self.clamped and plan.shortcuts)
         self.kept, self.stale, self.defers, self.waiting = False, True, False, False
         self.drive = np.zeros_like(self.a) if self.may_keep else self.a
@@ -149,7 +156,9 @@ class Product:
         self.size, *self.group_sizes = (self.rate * prices[p] for p in ("l1", "row_l1", "column_l1"))
         self.stale, self.defers, self.waiting = True, defers, False
         if self.dense and self.w.ndim == 2:
-            self.learn_dense = accumulate(self.w, self.rate / self.K, self.delta.T, self.x)
+            delta, x = self.factors
+            self.learn_dense = accumulate(self.w, self.rate / self.K, delta.T, x)
+            self.learn_back = accumulate(self.back, self.rate / self.K, delta.T, x)
             self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
         if defers:
             self.gram, self.sum, self.scale = np.empty((self.K, self.K), self.w.dtype), np.zeros_like(self.delta), 1.0
@@ -176,9 +185,9 @@ class Product:
             self.a += (self.w @ self.x.T).T
 
     def backward(self) -> None:
-        """feedback += W^T delta."""
+        """feedback += W^T delta, or B delta."""
         assert self.feedback is not None
-        self.feedback += self.delta @ self.w if self.dense else (self.transposed @ self.delta.T).T
+        self.feedback += self.delta @ self.back if self.dense else (self.back.T @ self.delta.T).T
 
     def learn(self) -> None:
         """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal steps."""
@@ -198,30 +207,57 @@ class Product:
         else:
             self.values += self.rate * self.mean_change()
         self.shrink()
+        self.follow()
         self.stale = self.replied = True
+
+    def follow(self) -> None:
+        """The step of the feedback weights that goes with that of the weights."""
+        if self.carried == "sign":
+            self.follow_signs()
+        elif self.carried == "kolen_pollack":
+            if self.keep != 1:
+                self.returning *= self.keep
+            if self.dense:
+                self.learn_back()
+            else:
+                self.returning += self.rate * self.mean_change()
+
+    def follow_signs(self) -> None:
+        """B = size sign(W^T)."""
+        if self.carried == "sign":
+            assert self.back_size is not None
+            np.multiply(np.sign(self.values), self.back_size[0], out=self.returning)
 
     def sum_change(self, force: Array) -> None:
         """Delta x of every synapse, summed over the batch, into `force`."""
         if self.dense:
-            np.matmul(self.delta.T, self.x, out=force.reshape(self.w.shape))
+            np.matmul(self.factors[0].T, self.factors[1], out=force.reshape(self.w.shape))
         else:
             force[: len(self.values)] = self.K * self.mean_change()
         self.stale = self.replied = True
 
     def mean_change(self) -> Array:
         """delta x of every synapse, mean over the batch."""
+        deltas, outputs = self.factors
         if self.dense:
-            whole: Array = (self.delta.T @ self.x).ravel() / self.K
+            whole: Array = (deltas.T @ outputs).ravel() / self.K
             return whole
         change = np.zeros(len(self.values), self.values.dtype)
         rows = max(1, CHUNK // max(len(self.values), 1))
         for k in range(0, self.K, rows):
-            delta, x = self.delta[k : k + rows], self.x[k : k + rows]
+            delta, x = deltas[k : k + rows], outputs[k : k + rows]
             change += np.einsum("kp,kp->p", delta[:, self.rows], x[:, self.w.indices])
         return change / self.K
 
     def shrink(self) -> None:
-        """The proximal steps of l1, then of the group prices: exact zeros, weight by weight and neuron by neuron."""
+        """What follows a step: the proximal steps of l1, then of the group prices, exact zeros, weight by weight and
+        neuron by neuron; then Dale's law."""
+        self._shrink()
+        if self.signs is not None:
+            w, signs = (self.w, self.signs) if self.dense else (self.values, self.signs[self.w.indices])
+            w[w * signs < 0] = 0
+
+    def _shrink(self) -> None:
         if self.size:
             left = np.abs(self.values) - self.size
             self.values[:] = np.where(left > 0, np.copysign(left, self.values), 0.0)
@@ -299,6 +335,23 @@ class Speaker:
         return news
 
 
+class Line:
+    """Dense messages of one population in one direction, on their way for some steps."""
+
+    def __init__(self, machine: Machine, population: str, variable: str) -> None:
+        group = machine.groups.populations[population]
+        self.said, self.heard = (live(group, f"{v}_{variable}") for v in ("said", "heard"))
+        self.line = live(group, f"line_{variable}").reshape(-1, len(self.said))
+        self.at = live(group, f"line_at_{variable}")
+
+    def move(self) -> None:
+        """What was said so many steps ago is heard, and what is said now is on its way."""
+        slot = self.line[self.at[0]]
+        self.heard[:] = slot
+        slot[:] = self.said
+        self.at[0] = (self.at[0] + 1) % len(self.line)
+
+
 class Machine:
     """All that one step does, on the live arrays of the groups."""
 
@@ -324,6 +377,8 @@ class Machine:
         self.moved = True
         said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
         self.speakers = {v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)}
+        dense = [] if not self.plan.imperfections.speaks else [(n, v) for n, v, _ in self.plan.lines]
+        self.lines = {v: [Line(self, n, w) for n, w in dense if w == v] for v in (FORWARD, BACKWARD)}
         self.roofs = [
             live(groups.populations[n], "clamped_at")
             for n in sorted({o.population for o in self.plan.outlets if o.adaptive})
@@ -338,9 +393,9 @@ class Machine:
         values, sets = self.units(population, variable), self.plan.weight_sets
         return values if sets == 1 else values.reshape(sets, self.K // sets, -1)
 
-    def weights(self, projection: str) -> tuple[Any, Array]:
+    def weights(self, projection: str, variable: str = "w") -> tuple[Any, Array]:
         """(n_post, n_pre), dense or compressed rows, on the live values; and those values, flat."""
-        structure, values = self.net.weights[projection], live(self.groups.synapses[projection], "w")
+        structure, values = self.net.weights[projection], live(self.groups.synapses[projection], variable)
         if isinstance(structure, np.ndarray):
             sets = () if self.plan.weight_sets == 1 else (self.plan.weight_sets,)
             return values.reshape(*sets, *structure.shape), values
@@ -364,7 +419,7 @@ class Machine:
             (
                 live(self.groups.biases[n], "w"),
                 float(live(self.groups.biases[n], "tau_w")[0]),
-                self.units(n, self.plan.heard_by_biases(n)),
+                self.units(n, self.plan.teaches_biases(n)),
             )
             for n in self.net.neurons
         ]
@@ -380,6 +435,7 @@ class Machine:
         make = self._cython if self.target == "cython" else self._numpy
         plan, learns = self.plan, bool(self.learning or self.plan.presentation)
         self.early: dict[str, list[Action]] = {}
+        said: list[Action | None] = []
         late: list[Action | None] = []
         update: list[Action | None] = []
         multipliers: list[Action | None] = []
@@ -388,7 +444,9 @@ class Machine:
         for name in self.net.populations:
             text = self.texts[name] if plan.method not in STAGED else self.texts[name].at_stages()
             self.early[name] = present(make(name, [(text.with_helpers(text.early), [])]))
-            sent = text.with_helpers(text.late) if learns or plan.late_is_read(name) else []
+            said += make(name, [(plan.said(name, FORWARD), [])])
+            late_ones = [*text.late, *plan.said(name, BACKWARD)]
+            sent = text.with_helpers(late_ones) if learns or plan.late_is_read(name) else []
             if plan.settles or plan.method in STAGED:
                 rates += make(name, [(text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()]), [])])
             own = name in self.net.neurons
@@ -407,13 +465,18 @@ class Machine:
                 multipliers += make(name, [stepped(text, later, leaks)])
             copied = [(f"recorded_{v}", v) for v in plan.copied(name)]
             copies += make(name, [(self.texts[name].with_helpers(copied), [])])
-        self.late, self.update, self.multipliers = present(late), present(update), present(multipliers)
+        lines = {v: [line.move for line in own] for v, own in self.lines.items()}
+        self.said, self.late = present(said) + lines[FORWARD], present(late) + lines[BACKWARD]
+        self.update, self.multipliers = present(update), present(multipliers)
         self.rates, self.copies = present(rates), present(copies)
         weights = [*self.groups.synapses.values(), *self.groups.biases.values()] if plan.method == "adam" else []
         self.descents = present([self._descent(group) for group in weights])
 
     def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        if len(phases) > 1 and not self.plan.shortcuts:  # somebody may change the state between them
+        between = (
+            not self.plan.shortcuts or self.plan.imperfections.prospective
+        )  # who looks ahead reads the old feedback
+        if len(phases) > 1 and between:  # somebody may change what they read between them
             return [action for phase in phases for action in self._numpy(name, [phase])]
         if not any(assigned or updated for assigned, updated in phases):
             return [None] * len(phases)
@@ -482,7 +545,7 @@ class Machine:
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
             if len(children) == 1 and children[0].dense:
-                product = partial(np.matmul, children[0].delta, children[0].w, self.rows_of(n, "feedback"))
+                product = partial(np.matmul, children[0].delta, children[0].back, self.rows_of(n, "feedback"))
                 self.back.append((children, product))
             elif children:
                 self.back.append((children, partial(_gather, self.rows_of(n, "feedback"), children)))
@@ -497,6 +560,10 @@ class Machine:
 
     def send(self) -> None:
         """Messages of the state as it stands."""
+        if self.said:
+            self._normalise()  # of the outputs as they are: a look-ahead reads the loss
+        for action in self.said:
+            action()
         self._forward()
         for action in self.late:
             action()
@@ -529,6 +596,9 @@ class Machine:
             if self.moved or not still:
                 action()
         self.moved = False
+        self._normalise()
+
+    def _normalise(self) -> None:
         for x, z in self.partitions:
             top = x.max(axis=1, keepdims=True)
             z[:] = top + np.log(np.exp(x - top).sum(axis=1, keepdims=True))
@@ -594,6 +664,7 @@ class Machine:
             action()
         for product in self.products.values():
             product.shrink()
+            product.follow_signs()
 
     def materialize(self) -> None:
         """Weights as they are."""
@@ -678,8 +749,8 @@ class Machine:
     def _residual(self) -> float:
         """max |tau dz/dt| over outputs and multipliers."""
         return max(
-            float(np.abs(self.units(n, f"rate_{v}")).max()) * float(live(self.groups.populations[n], f"tau_{v}")[0])
-            for n in self.net.neurons
+            float(np.abs(live(group, f"rate_{v}") * live(group, f"tau_{v}")).max())
+            for n, group in self.groups.populations.items()
             for v in ("x", "lam")
             if v in self.texts[n].rates
         )
@@ -697,7 +768,8 @@ class Machine:
         nodes, weights = TABLEAUS[self.plan.method]
         learned = list(self.products.values()) if self.learning else []
         states = self._states()
-        moving = [z for z, _ in states] + [p.values for p in learned]
+        copied = [p for p in learned if p.carried == "kolen_pollack"]
+        moving = [z for z, _ in states] + [p.values for p in learned] + [p.returning for p in copied]
         moving += [b for b, _, _ in self.biases] if self.learning else []
         starts, sums = [z.copy() for z in moving], [np.zeros_like(z) for z in moving]
         t = float(self.now[0])
@@ -707,7 +779,9 @@ class Machine:
                 self.send()
             self._derivatives()
             rates = [rate for _, rate in states]
-            rates += [(p.mean_change() - p.l2 * p.values) / p.tau_w for p in learned]
+            changes = {p.name: p.mean_change() for p in learned}
+            rates += [(changes[p.name] - p.l2 * p.values) / p.tau_w for p in learned]
+            rates += [(changes[p.name] - p.l2 * p.returning) / p.tau_w for p in copied]
             rates += [d.mean(axis=0) / tau for _, tau, d in self.biases] if self.learning else []
             last = stage == len(weights) - 1
             for z, start, total, rate in zip(moving, starts, sums, rates, strict=True):
@@ -715,8 +789,11 @@ class Machine:
                 z[:] = start + (self.dt * total if last else self.dt * nodes[stage + 1] * rate)
             if self.learning:
                 self.input_changed()
+            for p in learned:
+                p.follow_signs()
         for p in learned:
             p.shrink()
+            p.follow_signs()
 
     def _adapt(self) -> None:
         """As many steps of Dormand-Prince 5(4) as the tolerance asks for in one tick; the weights rest.

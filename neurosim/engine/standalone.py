@@ -27,6 +27,7 @@ from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_ac
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import DECAYS, LENGTH, Statement, Text, abstract_code, adam, descended, stepped, suffixed
 from neurosim.errors import FileError, ModelError
+from neurosim.feedback import FOLLOWING
 from neurosim.network import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
@@ -234,7 +235,7 @@ class Kernels(Group):  # type: ignore[misc]
                 if variable not in CLOCK and not hasattr(found, "expr"):
                     self._refer(f"{variable}_{name}", group, variable)
         for synapses in groups.synapses.values():
-            for variable in ("w", "tau_w", *PRICES, "lazy", "row", "col", *OF_ADAM):
+            for variable in ("w", "tau_w", *PRICES, "lazy", "sign", "row", "col", "back", "back_size", *OF_ADAM):
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
         for name, biases in groups.biases.items():
@@ -269,14 +270,19 @@ class Kernels(Group):  # type: ignore[misc]
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
                  "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
                  "lazy": plan.may_defer(name), "events": events[name], "back": _flag(not clamped),
-                 "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts and not sparse[name]),
+                 "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts
+                                and not (sparse[name] or plan.dale) and q.feedback not in FOLLOWING),
+                 "carrier": f"{plan.back(name)}_{projection_group(name)}", "carried": q.feedback,
                  "x": f"{plan.heard(name, FORWARD)}_{q.pre}", "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
+                 "taught_x": f"{plan.teaches(name, FORWARD)}_{q.pre}",
+                 "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
                  "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")
-                 and not plan.outlets}
+                 and not plan.outlets and plan.back(name) == "w"
+                 and plan.teaches(name, FORWARD) == plan.heard(name, FORWARD)}
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
-             "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.heard_by_biases(n)}_{n}",
+             "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.teaches_biases(n)}_{n}",
              "roof": any(o.adaptive for o in plan.outlets if o.population == n), "free": net.populations[n].free}
             for n in net.neurons
         ]  # fmt: skip
@@ -289,6 +295,13 @@ class Kernels(Group):  # type: ignore[misc]
             "populations": populations,
             "projections": projections,
             "outlets": [self._outlet(o) for o in plan.outlets],
+            "lines": [
+                {"variable": v, "of": f"{v}_{n}", "steps": steps, "n": K * net.populations[n].size}
+                for n, v, steps in (plan.lines if plan.imperfections.speaks else ())
+            ],
+            "dale": plan.dale,
+            "looks_ahead": plan.imperfections.prospective is not None,
+            "own_times": plan.imperfections.own_times,
             "refold_every": REFOLD_EVERY,
             "records_w": plan.records("w"),
             "method": plan.method,
@@ -336,8 +349,10 @@ class Kernels(Group):  # type: ignore[misc]
             for name in net.projections:
                 q = by_name[projection_group(name)]
                 found.append({"variable": f"w_{q['name']}", "n": q["size"], "projection": q})
+                if q["carried"] == "kolen_pollack":
+                    found.append({"variable": f"back_{q['name']}", "n": q["size"], "projection": q})
             for n in net.neurons:
-                bias = {"name": n, "bias": bias_group(n)}
+                bias = {"name": n, "bias": bias_group(n), "taught_by": f"{self.plan.teaches_biases(n)}_{n}"}
                 found.append({"variable": f"b_{n}", "n": net.populations[n].size, "bias": bias})
         real = "float" if self.plan.precision == "float32" else "double"
         for i, s in enumerate(found, start=10 * len(net.projections)):
@@ -362,8 +377,10 @@ class Blocks:
         """What is sent once a step."""
         for name in self.plan.net.populations:
             text = self._text(name, stages)
+            late = [*text.late, *self.plan.said(name, BACKWARD)]
+            self.add("said", name, self.plan.said(name, FORWARD))
             self.add("early", name, text.with_helpers(text.early))
-            self.add("late", name, text.with_helpers(text.late), optional=not self.plan.late_is_read(name))
+            self.add("late", name, text.with_helpers(late), optional=not self.plan.late_is_read(name))
 
     def rates(self, stages: bool = False) -> None:
         """Right-hand sides into arrays."""

@@ -7,6 +7,7 @@ tell apart. Start at `summary`; `style` is the look that all share.
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
 from neurosim.plot.canvas import style
 from neurosim.plot.drawing import PALETTE
+from neurosim.plot.feedback import feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.messages import cost, events, events_over_traces, operations
@@ -28,6 +29,7 @@ __all__ = [
     "cost",
     "events",
     "events_over_traces",
+    "feedback_angles",
     "heat_map",
     "learning_curve",
     "lines",

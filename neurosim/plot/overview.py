@@ -10,6 +10,7 @@ import numpy as np
 from neurosim.errors import ConvergenceError, DataError
 from neurosim.plot.architecture import neurons, operations_done
 from neurosim.plot.canvas import caption, last_part, share_legend, styled
+from neurosim.plot.feedback import ANGLE, feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
 from neurosim.plot.messages import events, operations
@@ -37,6 +38,8 @@ def summary(result: Run | Log) -> Figure:
     most = 4
     if isinstance(result, Log):
         candidates, most = [lambda ax: learning_curve(result, ax), lambda ax: diagnostics(result, ax)], 2
+        if any(str(name).startswith(ANGLE) for name in result.history):
+            candidates, most = [*candidates, lambda ax: feedback_angles(result, ax)], 3
         if "neurons" in result.history:  # the network has changed its size
             candidates[1:1], most = [lambda ax: neurons(result, ax), lambda ax: operations_done(result, ax)], 4
     candidates += [

@@ -37,6 +37,7 @@ SYMBOLS = MappingProxyType(
      "simulation.dt": "dt", "settle_time": "settling time"}
 )  # fmt: skip
 MOST_PANELS = 6
+FEW = 6  # values of a parameter, which are all written at its axis
 MOST_LINES = 400  # of parallel coordinates
 DRAWS = 512  # a parameter, of the sensitivity
 
@@ -391,6 +392,8 @@ def _mesh(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, **style: An
             axis.set_ticks(range(len(ticks)), ticks)
         elif geometric(part[name].values.tolist()):
             (ax.set_xscale if name == x else ax.set_yscale)("log")
+        elif part[name].size <= FEW:  # a tick between them, or beyond the last, would mean nothing
+            axis.set_ticks(part[name].values, [_shown(v) for v in part[name].values])
     return drawn
 
 

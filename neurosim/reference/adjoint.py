@@ -19,12 +19,14 @@ from scipy.special import expit, log_softmax, softmax
 
 from neurosim import expressions
 from neurosim.data import patterns, targets
-from neurosim.errors import ConvergenceError, out_of_range
+from neurosim.errors import ConvergenceError, out_of_range, unknown
 from neurosim.network import Loss, Network, Weights
 
 Array = np.ndarray
+Carrier = Callable[[str], Weights]  # of a projection: the matrix, (n_post, n_pre), that errors go back through
 Component = tuple[list[str], bool]  # populations that reach each other, and whether they form a cycle
 
+THROUGH = ("weights", "feedback")  # what errors go back through
 MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
 TOLERANCE = 1e-10  # of a change in x, relative to 1 + |x|
 SAME = 1e-5  # two fixed points closer than this, relative to 1 + |x|, are one
@@ -103,7 +105,7 @@ def forward(net: Network, X: Any) -> dict[str, Array]:
     return _forward(net, _components(net), patterns(net, X))
 
 
-def backprop(net: Network, X: Any, Y: Any) -> Adjoint:
+def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     """Outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
 
     On a cycle the adjoint is implicit: per pattern (I - Wᵀ D) lam = -dV/dx with D = diag sigma'(a).
@@ -113,6 +115,9 @@ def backprop(net: Network, X: Any, Y: Any) -> Adjoint:
     net : Network
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
+    through : {"weights", "feedback"}
+        What errors go back through: Wᵀ, which is backpropagation; or the projections' own B where their feedback is
+        not symmetric. lam is then where a flow through B rests, and the "gradients" are what plasticity follows there.
 
     Returns
     -------
@@ -122,11 +127,16 @@ def backprop(net: Network, X: Any, Y: Any) -> Adjoint:
     ------
     DataError
         X or Y do not fit the network.
+    ModelError
+        An unknown `through`.
     ConvergenceError
         A cycle does not contract, see `forward`.
     """
+    if through not in THROUGH:
+        raise unknown("through", through, THROUGH)
     clamped = patterns(net, X)
-    return _backprop(net, _components(net), clamped, targets(net, Y, n_patterns(clamped)))
+    back = net.returning if through == "feedback" else net.weights.__getitem__
+    return _backprop(net, _components(net), clamped, targets(net, Y, n_patterns(clamped)), back)
 
 
 def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
@@ -151,11 +161,14 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
 
 
 def penalty(net: Network) -> float:
-    """R(w) = l1 Σ|w| + (l2/2) Σ w² + row_l1 Σ_i ||w_i.|| + column_l1 Σ_j ||w_.j||, over all projections."""
+    """R(w) = l1 Σ|w| + (l2/2) Σ w² + row_l1 Σ_i ||w_i.|| + column_l1 Σ_j ||w_.j||, over all projections.
+
+    The decay of Kolen and Pollack's rule counts as a part of l2.
+    """
     total = 0.0
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
-        total += q.l1 * np.abs(w).sum() + q.l2 / 2 * np.square(w).sum()
+        total += q.l1 * np.abs(w).sum() + q.decay / 2 * np.square(w).sum()
         total += q.row_l1 * _norms(net.weights[name], 0).sum() + q.column_l1 * _norms(net.weights[name], 1).sum()
     return float(total)
 
@@ -303,12 +316,16 @@ def net_input(net: Network, population: str, x: Mapping[str, Array]) -> Array:
     return a
 
 
-def received(net: Network, population: str, delta: Mapping[str, Array]) -> Array:
-    """Wᵀ delta, (patterns, units): what the children send back, over all projections."""
-    back = np.zeros((n_patterns(delta), net.populations[population].size))
+def received(net: Network, population: str, delta: Mapping[str, Array], back: Carrier | None = None) -> Array:
+    """Wᵀ delta, (patterns, units): what the children send back, over all projections.
+
+    `back` gives the matrix of a projection, (n_post, n_pre), by default that which its messages return through.
+    """
+    back = back or net.returning
+    total = np.zeros((n_patterns(delta), net.populations[population].size))
     for q in net.outgoing(population):
-        back += delta[q.post] @ net.weights[q.name]
-    return back
+        total += delta[q.post] @ back(q.name)
+    return total
 
 
 def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
@@ -384,8 +401,13 @@ def _forward(net: Network, components: list[Component], clamped: Mapping[str, Ar
 
 
 def _backprop(
-    net: Network, components: list[Component], clamped: Mapping[str, Array], Y: Mapping[str, Array]
+    net: Network,
+    components: list[Component],
+    clamped: Mapping[str, Array],
+    Y: Mapping[str, Array],
+    back: Carrier | None = None,
 ) -> Adjoint:
+    back = back or net.weights.__getitem__
     x = _forward(net, components, clamped)
     slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
     pull = {n: -own_slope(net, n, x[n], Y) for n in net.neurons}
@@ -395,15 +417,15 @@ def _backprop(
         if names[0] in clamped:
             continue
         for n in names:
-            lam[n] = pull[n] + received(net, n, delta)
+            lam[n] = pull[n] + received(net, n, delta, back)
         if cyclic:
-            lam |= _Loop(net, names).adjoint(slopes, lam)
+            lam |= _Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
             delta[n] = slopes[n] * lam[n]
     grad_w = {}
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
-        gradient = q.l2 * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        gradient = q.decay * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
         grad_w[name] = like(net.weights[name], gradient)
     return Adjoint(
         x=x,
@@ -421,11 +443,15 @@ class _Loop:
     def __init__(self, net: Network, names: list[str]) -> None:
         self.net, self.names = net, names
         self.cuts = np.cumsum([net.populations[n].size for n in names])[:-1]
-        self.W = np.block([[self._block(pre, post) for pre in names] for post in names])
+        self.W = self._blocks(net.weights.__getitem__)
 
-    def _block(self, pre: str, post: str) -> Array:
-        if (weights := self.net.weights.get(f"{pre}->{post}")) is None:
+    def _blocks(self, matrix: Carrier) -> Array:
+        return np.block([[self._block(matrix, pre, post) for pre in self.names] for post in self.names])
+
+    def _block(self, matrix: Carrier, pre: str, post: str) -> Array:
+        if (name := f"{pre}->{post}") not in self.net.weights:
             return np.zeros((self.net.populations[post].size, self.net.populations[pre].size))
+        weights = matrix(name)
         return np.asarray(weights if isinstance(weights, np.ndarray) else weights.toarray())
 
     def fixed_point(self, x: Mapping[str, Array]) -> dict[str, Array]:
@@ -440,15 +466,15 @@ class _Loop:
                 raise self._refusal("it has more than one fixed point")
         for _ in range(2):  # Newton: squares an error of 1e-7 at most
             a = rest @ self.W.T + drive
-            rest = rest + self._solve(self._slopes(a), self._apply(sigma, a) - rest)
+            rest = rest + self._solve(self.W, self._slopes(a), self._apply(sigma, a) - rest)
         if not np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max() <= 1e-12 * scale:
             raise self._refusal("Newton's method leaves the point where the iteration settled")
         return self._split(rest)
 
-    def adjoint(self, slopes: Mapping[str, Array], pull: Mapping[str, Array]) -> dict[str, Array]:
-        """lam of (I - Wᵀ D) lam = pull, one system a pattern."""
+    def adjoint(self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: Carrier) -> dict[str, Array]:
+        """lam of (I - Wᵀ D) lam = pull, one system a pattern; `back` gives what stands for W."""
         D, right = (np.hstack([by_name[n] for n in self.names]) for by_name in (slopes, pull))
-        return self._split(self._solve(D, right, transposed=True))
+        return self._split(self._solve(self._blocks(back), D, right, transposed=True))
 
     def _iterate(self, x: Array, drive: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -461,13 +487,13 @@ class _Loop:
                     return x
         raise self._refusal(f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations")
 
-    def _solve(self, slopes: Array, right: Array, transposed: bool = False) -> Array:
+    def _solve(self, W: Array, slopes: Array, right: Array, transposed: bool = False) -> Array:
         """(I - D W)⁻¹ right, or with the transpose, one system a pattern."""
-        size = len(self.W)
+        size = len(W)
         result = np.empty_like(right)
         for first in range(0, len(right), step := max(1, CHUNK // size**2)):
             part = slice(first, first + step)
-            matrices = np.eye(size) - slopes[part, :, None] * self.W
+            matrices = np.eye(size) - slopes[part, :, None] * W
             if transposed:
                 matrices = matrices.transpose(0, 2, 1)
             try:

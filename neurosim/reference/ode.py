@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from neurosim.data import patterns, targets
 from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
+from neurosim.feedback import turned
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network, Weights
 from neurosim.reference.adjoint import (
@@ -54,12 +55,15 @@ class Rates:
     w : dict of str to array or csr_array, (n_post, n_pre)
         By projection; sparse where the weights are.
     b : dict of str to array, (n,)
+    feedback : dict of str to array or csr_array, (n_pre, n_post)
+        Of the feedback weights that learn (kolen_pollack), by projection.
     """
 
     x: dict[str, Array]
     lam: dict[str, Array]
     w: dict[str, Weights]
     b: dict[str, Array]
+    feedback: dict[str, Weights] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Trajectory:
         0, `every`, 2 `every`, ... up to the end.
     x_trace, lam_trace : dict of str to array, (times, patterns, units), unit 1
         At `t`; empty unless `every` was given.
+    feedback : dict of str to array, (n_pre, n_post), unit 1
+        Final ones, of projections whose feedback is not symmetric.
     """
 
     x: dict[str, Array]
@@ -91,6 +97,7 @@ class Trajectory:
     t: Array | None = None
     x_trace: dict[str, Array] = field(default_factory=dict, repr=False)
     lam_trace: dict[str, Array] = field(default_factory=dict, repr=False)
+    feedback: dict[str, Weights] = field(default_factory=dict, repr=False)
 
 
 def right_hand_side(
@@ -116,6 +123,9 @@ def right_hand_side(
         tau_lam dlam/dt = +kappa G     - gamma G' dL/dx
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (postsynaptic tau_w; 0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta
+
+    Where a projection's feedback is not symmetric B stands for Wᵀ, size sign(Wᵀ) if it is sign; that of Kolen and
+    Pollack moves by tau_w dB/dt = mean over patterns of x deltaᵀ - (l2 + c) B, and c adds to the weights' l2.
 
     Parameters
     ----------
@@ -272,13 +282,13 @@ def solve_ivp(
         )
     final, x, lam = layout.unpack(solution.y[:, -1].copy())
     x, lam = _followed(final, clamped, encoded, x, lam)
-    trajectory = Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev))
+    trajectory = Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev), feedback=final.feedback)
     if every is None:
         return trajectory
     moments = [layout.unpack(state) for state in solution.y.T[: len(times)]]
     states = [_followed(now, clamped, encoded, x, lam) for now, x, lam in moments]
     traces = [{n: np.stack([state[part][n] for state in states]) for n in net.neurons} for part in (0, 1)]
-    return Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev), times, *traces)
+    return replace(trajectory, t=times, x_trace=traces[0], lam_trace=traces[1])
 
 
 def _rates(
@@ -313,13 +323,17 @@ def _rates(
         dlam[n] = (flow.kappa * G[n] - flow.gamma * slope_G[n] * slope) / flow.time("tau_lam", n)
     if not plastic:
         return Rates(dx, dlam, {}, {})
-    dw = {}
+    dw, dB = {}, {}
     for name, q in net.projections.items():
         w = net.weights[name]
-        descent = hebbian(w, delta[q.post], outputs[q.pre]) - q.l2 * synapses(w)
-        dw[name] = like(w, descent / flow.time("tau_w", q.post) * q.plastic)
+        descent = hebbian(w, delta[q.post], outputs[q.pre])
+        dw[name] = like(w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post) * q.plastic)
+        if q.feedback == "kolen_pollack":
+            tau, B = flow.time("tau_w", q.post), net.feedback[name]
+            product = synapses(turned(like(w, descent)))  # x deltaᵀ: the same, seen from the other side
+            dB[name] = like(B, (product - q.decay * synapses(B)) / tau * q.plastic)
     db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
-    return Rates(dx, dlam, dw, db)
+    return Rates(dx, dlam, dw, db, dB)
 
 
 def _outputs(net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array]) -> dict[str, Array]:
@@ -337,22 +351,28 @@ def _followed(net: Network, clamped: Mapping[str, Array], Y: Mapping[str, Array]
     return {**x, **{n: outputs[n] for n in free}}, {**lam, **{n: -own_slope(net, n, outputs[n], Y) for n in free}}
 
 
-def _with(net: Network, weights: Mapping[str, Weights] | None, biases: Mapping[str, Array] | None) -> Network:
+def _with(
+    net: Network,
+    weights: Mapping[str, Weights] | None,
+    biases: Mapping[str, Array] | None,
+    feedback: Mapping[str, Weights] | None = None,
+) -> Network:
     """The same graph that reads other weights and biases; nothing is copied."""
     twin = copy.copy(net)
     twin.weights = net.weights if weights is None else dict(weights)
     twin.biases = net.biases if biases is None else dict(biases)
+    twin.feedback = {**net.feedback, **(feedback or {})}
     return twin
 
 
 def _start(net: Network, clamped: Mapping[str, Array], start: Any) -> Rates:
-    """The initial state, in the form that `_Layout.pack` reads: x, lam, weights, biases."""
+    """The initial state, in the form that `_Layout.pack` reads: x, lam, weights, biases, feedback."""
     count = n_patterns(clamped)
     zero = {n: np.zeros((count, net.populations[n].size)) for n in net.neurons}
     if isinstance(start, str) and start == "zero":
-        return Rates(zero, zero, net.weights, net.biases)
+        return Rates(zero, zero, net.weights, net.biases, net.feedback)
     if isinstance(start, str) and start == "forward":
-        return Rates(forward(net, clamped), zero, net.weights, net.biases)
+        return Rates(forward(net, clamped), zero, net.weights, net.biases, net.feedback)
     if not (hasattr(start, "x") and hasattr(start, "lam")):
         raise unknown("start", start, ("zero", "forward", "a run or state with .x and .lam"))
     for part in ("x", "lam"):
@@ -360,7 +380,7 @@ def _start(net: Network, clamped: Mapping[str, Array], start: Any) -> Rates:
             shape = np.shape(getattr(start, part).get(n))
             if shape != like_.shape:
                 raise DataError(f"start.{part}[{n!r}] has shape {shape}; allowed: (patterns, units) = {like_.shape}")
-    return Rates(start.x, start.lam, net.weights, net.biases)
+    return Rates(start.x, start.lam, net.weights, net.biases, net.feedback)
 
 
 def _times(every: float, end: float) -> Array:
@@ -370,15 +390,17 @@ def _times(every: float, end: float) -> Array:
 
 
 class _Layout:
-    """Which part of one long state vector is what: x and lam, then weights and biases if plastic."""
+    """Which part of one long state vector is what: x and lam, then weights, biases and feedback if plastic."""
 
     def __init__(self, net: Network, count: int, plastic: bool) -> None:
         self.net, self.plastic = net, plastic
         self.states = {n: (count, net.populations[n].size) for n in net.neurons}
+        self.learnt = [name for name, q in net.projections.items() if q.feedback == "kolen_pollack"]
         shapes = [*self.states.values(), *self.states.values()]
         if plastic:
             shapes += [synapses(w).shape for w in net.weights.values()]
             shapes += [b.shape for b in net.biases.values()]
+            shapes += [synapses(net.feedback[name]).shape for name in self.learnt]
         self.shapes = shapes
         self.cuts = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
 
@@ -388,6 +410,7 @@ class _Layout:
         if self.plastic:
             arrays += [synapses(parts.w[name]) for name in self.net.weights]
             arrays += [parts.b[n] for n in self.net.biases]
+            arrays += [synapses(parts.feedback[name]) for name in self.learnt]
         return np.concatenate([np.ravel(a) for a in arrays])
 
     def unpack(self, vector: Array) -> tuple[Network, dict[str, Array], dict[str, Array]]:
@@ -400,4 +423,7 @@ class _Layout:
             return self.net, x, lam
         weights = {name: like(w, next(arrays)) for name, w in self.net.weights.items()}
         biases = {n: next(arrays) for n in self.net.biases}
-        return _with(self.net, weights, biases), x, lam
+        feedback = {name: like(self.net.feedback[name], next(arrays)) for name in self.learnt}
+        now = _with(self.net, weights, biases, feedback)
+        now.follow_signs()
+        return now, x, lam

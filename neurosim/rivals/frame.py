@@ -118,7 +118,11 @@ class Frame:
         self.count = n_patterns(self.clamped)
         self.Y = targets(net, Y, self.count)
         self.order = [n for n in order if n not in self.clamped]
-        weights = {name: _scalar(w) for name, w in net.weights.items()}
+        self.weights = {name: _scalar(w) for name, w in net.weights.items()}
+        self.returning = {
+            name: w if net.projections[name].feedback == "symmetric" else net.returning(name)
+            for name, w in self.weights.items()
+        }
         self.parents: dict[str, list[tuple[str, Any]]] = {n: [] for n in self.order}
         self.children: dict[str, list[tuple[str, Any]]] = {n: [] for n in net.populations}
         self.still = {n: net.biases[n] for n in self.order}  # the part of the net input that does not move
@@ -126,8 +130,8 @@ class Frame:
             if q.pre in self.clamped:
                 self.still[q.post] = self.still[q.post] + self.clamped[q.pre] @ net.weights[name].T
             else:
-                self.parents[q.post].append((q.pre, weights[name]))
-            self.children[q.pre].append((q.post, weights[name]))
+                self.parents[q.post].append((q.pre, self.weights[name]))
+            self.children[q.pre].append((q.post, self.returning[name]))
         ends = [n for n in self.order if not self.children[n]]
         self.functions = frozenset(ends if functions is None else functions)
         self.variables = [n for n in self.order if n not in self.functions]
@@ -147,7 +151,7 @@ class Frame:
         return a if a.ndim == 2 else np.tile(a, (self.count, 1))
 
     def received(self, population: str, delta: Mapping[str, Array]) -> Array:
-        """Wᵀ delta of the children, (patterns, units)."""
+        """Wᵀ delta of the children, (patterns, units), or B delta where the feedback is not symmetric."""
         back: Any = 0.0
         for post, w in self.children[population]:
             back = back + (delta[post] * w if isinstance(w, float) else delta[post] @ w)

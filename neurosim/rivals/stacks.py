@@ -29,7 +29,8 @@ class Link:
         Stacks.
     sources, goals : slice
         Of their populations.
-    weights : float, csr_array, or array (populations, n_post, n_pre)
+    weights, returning : float, csr_array, or array (populations, n_post, n_pre)
+        What carries outputs forward and messages back.
     """
 
     pre: str
@@ -37,6 +38,7 @@ class Link:
     sources: slice
     goals: slice
     weights: Any
+    returning: Any
 
     def forward(self, x: Array) -> Array:
         """W x, from (populations of pre, patterns, n_pre)."""
@@ -48,11 +50,11 @@ class Link:
 
     def backward(self, delta: Array) -> Array:
         """Wᵀ delta, from (populations of post, patterns, n_post)."""
-        if isinstance(self.weights, float):
-            return np.asarray(delta[self.goals] * self.weights)
-        if isinstance(self.weights, np.ndarray):
-            return np.asarray(delta[self.goals] @ self.weights)
-        return np.asarray(delta[self.goals.start] @ self.weights)[None]
+        if isinstance(self.returning, float):
+            return np.asarray(delta[self.goals] * self.returning)
+        if isinstance(self.returning, np.ndarray):
+            return np.asarray(delta[self.goals] @ self.returning)
+        return np.asarray(delta[self.goals.start] @ self.returning)[None]
 
 
 class Stacks:
@@ -149,23 +151,28 @@ def _message(slope: Array, mu: Array) -> Array:
 
 def _links(frame: Frame, place: Mapping[str, tuple[str, int]], precision: Any) -> list[Link]:
     """All projections between populations that are not clamped, as few links as their order allows."""
-    kinds: dict[tuple[Any, ...], list[tuple[int, int, Any]]] = {}
-    for post, parents in frame.parents.items():
-        for pre, w in parents:
-            (to, j), (of, i) = place[post], place[pre]
-            alone = (i, j) if not isinstance(w, float | np.ndarray) else ()
-            kinds.setdefault((of, to, w if isinstance(w, float) else "", j - i, *alone), []).append((i, j, w))
+    kinds: dict[tuple[Any, ...], list[tuple[int, int, str]]] = {}
+    for name, q in frame.net.projections.items():
+        if q.pre in frame.clamped:
+            continue
+        (of, i), (to, j), w = place[q.pre], place[q.post], frame.weights[name]
+        stacks = isinstance(w, np.ndarray) and isinstance(frame.returning[name], np.ndarray)
+        alike = w if isinstance(w, float) else None if stacks else name
+        kinds.setdefault((of, to, j - i, alike), []).append((i, j, name))
     links = []
-    for (of, to, number, *_), ends in kinds.items():
-        ends.sort(key=lambda end: end[0])
+    for (of, to, *_), ends in kinds.items():
+        ends.sort()
         starts = [k for k in range(len(ends)) if k == 0 or ends[k][0] != ends[k - 1][0] + 1]
         for first, last in zip(starts, [*starts[1:], len(ends)], strict=True):
-            run = ends[first:last]
-            weights = number if number != "" else run[0][2]
-            if isinstance(weights, np.ndarray):
-                weights = np.stack([w for _, _, w in run])
-            if not isinstance(weights, float):
-                weights = weights.astype(precision)
-            (i, j, _), count = run[0], len(run)
-            links.append(Link(of, to, slice(i, i + count), slice(j, j + count), weights))
+            (i, j, _), count = ends[first], last - first
+            names = [name for _, _, name in ends[first:last]]
+            own = (_joined([carriers[n] for n in names], precision) for carriers in (frame.weights, frame.returning))
+            links.append(Link(of, to, slice(i, i + count), slice(j, j + count), *own))
     return links
+
+
+def _joined(weights: list[Any], precision: Any) -> Any:
+    """One number, one sparse matrix, or a stack of matrices."""
+    if isinstance(weights[0], float):
+        return weights[0]
+    return (np.stack(weights) if isinstance(weights[0], np.ndarray) else weights[0]).astype(precision)

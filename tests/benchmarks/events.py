@@ -19,7 +19,7 @@ RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2
 LEARNING = {
     "dense": "dense",
     "theta = 0.03": ns.Events(0.03),
-    "adaptive, down to 0.03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.95)),
+    "adaptive, down to 0.03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
 }
 FLOWS = {"adjoint": ns.Flow.adjoint(tau_w=200 * TAU), "augmented(1)": ns.Flow.augmented(1.0, tau_w=200 * TAU)}
 

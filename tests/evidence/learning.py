@@ -88,7 +88,7 @@ def of_events() -> str:
     ways = {
         "dense": ns.Dense(), "theta .01": ns.Events(0.01), "theta .03": ns.Events(0.03),
         "adaptive": ns.Events("adaptive"),
-        "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.95)),
+        "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
         "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
     }  # fmt: skip
     found = {name: [by_events(seed, way) for seed in SEEDS] for name, way in ways.items()}

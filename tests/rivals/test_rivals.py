@@ -265,7 +265,7 @@ def test_a_rate_too_large_and_a_cycle_are_named() -> None:
 
 
 def test_stacks_of_populations_are_the_populations_one_by_one() -> None:
-    """A residual net, whose blocks are one array: single precision is near, functions follow, at rest it is the adjoint."""
+    """A residual net's blocks are one array: single precision is near, functions follow, it rests at the adjoint."""
     net = ns.Network.residual([6, 4, 3], 6, seed=2)
     rng = np.random.default_rng(0)
     X, Y = rng.random((3, 6)), np.array([0, 2, 1])
@@ -301,6 +301,19 @@ def test_residual_nets_are_exact_at_depth_128_and_their_identities_stay() -> Non
     for name, q in net.projections.items():
         same = (flat({name: net.weights[name]}) == flat({name: learnt.weights[name]})).all()
         assert same != q.plastic, name
+
+
+@pytest.mark.parametrize("feedback", ["random", "sign"])
+def test_messages_pass_feedback_weights(feedback: str) -> None:
+    net = ns.Network.mlp([4, 5, 5, 3], feedback=feedback, seed=3)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(4, 4)), rng.integers(3, size=4)
+    found = rivals.relax(net, X, Y, flow=ns.Flow.adjoint(), dt=10e-3, steps=5)
+    ref = ns.reference.backprop(net, X, Y, through="feedback")
+    assert ns.alignment(found, ref).max_error < 1e-12
+    assert ns.alignment(rivals.dual_propagation(net, X, Y, beta=1e-3), ref).max_error < 1e-5
+    plain = ns.Network.mlp([4, 5, 5, 3], seed=3)
+    assert np.abs(ns.reference.backprop(plain, X, Y).lam["hidden1"] - found.lam["hidden1"]).max() > 1e-2
 
 
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)])

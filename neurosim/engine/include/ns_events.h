@@ -9,7 +9,8 @@
 //
 // While weights rest between two times of learning, the x^ and d^ of the first column stay what they were when they came
 // to rest: S = sum x^_j(then) x^_j, and an event only reads. `wake` brings each line up to date at most once.
-// Exact; `fold` brings the weights up to date.
+// Exact; `fold` brings the weights up to date. Where messages go back through weights of their own, which rest, the second
+// column has those in place of V and nothing of it moves; the array of the weights is then brought up to date by the first.
 #ifndef NS_EVENTS_H
 #define NS_EVENTS_H
 #include "ns_kernels.h"
@@ -28,7 +29,16 @@ namespace ns {
 // Where `value` is above 0, counted from `begin`: appended to the `found` that `index` holds already.
 inline int positive(const double* value, int count, int begin, int32_t* index, int found) {
     int i = 0;
-#ifdef __AVX__
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+    // without a branch, which a unit that speaks now and then would lead astray; what is written past `found` is scratch
+    __m256i unit = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(begin));
+    for (; i + 8 <= count; i += 8) {
+        const __mmask8 m = _mm512_cmp_pd_mask(_mm512_loadu_pd(value + i), _mm512_setzero_pd(), _CMP_GT_OQ);
+        _mm256_storeu_si256((__m256i*)(index + found), _mm256_maskz_compress_epi32(m, unit));
+        found += __builtin_popcount(m);
+        unit = _mm256_add_epi32(unit, _mm256_set1_epi32(8));
+    }
+#elif defined(__AVX__)
     for (; i + 4 <= count; i += 4)
         for (int m = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(value + i), _mm256_setzero_pd(), _CMP_GT_OQ)); m; m &= m - 1)
             index[found++] = begin + i + __builtin_ctz(m);
@@ -216,10 +226,11 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Side {
     }
 };
 
-// Both directions; the array of the weights is V. BACK: what comes back has a reader.
-template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
+// Both directions; the array of the weights is V. BACK: what comes back has a reader. OWN: through weights of its own.
+template <class T, int K, int M, int N, bool EXACT, bool BACK, bool OWN = false> struct Held {
+    static const bool TURNS = BACK && !OWN;  // whether V moves
     Side<T, K, M, N, EXACT> forward;
-    Side<T, K, BACK ? N : 0, M, EXACT && BACK> backward;
+    Side<T, K, BACK ? N : 0, M, EXACT && TURNS> backward;
     std::unique_ptr<Large<T>> columns;
     T* U = nullptr;
     bool turned = false, moved = false, news = true;
@@ -272,7 +283,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
         if (!turned) turn(W);
         for (int i = 0; i < M; i++) forward.integral[i] += rate * d[i];
-        if (BACK)
+        if (TURNS)
             for (int j = 0; j < N; j++) backward.integral[j] += rate * x[j];
         moved = true;
     }
@@ -280,7 +291,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK> struct Held {
     // the weights as they are; products are computed anew, which bounds rounding
     void fold(T* W, const T* x, const T* d) {
         if (EXACT && moved) {
-            if (BACK) {
+            if (TURNS) {
                 outer<1, M, N, T>(W, backward.resting ? backward.base.data() : d, backward.integral.data(), T(1), T(1));
             } else {
                 transpose(N, M, U, W);

@@ -210,6 +210,21 @@ inline void shrink_sparse_columns(T* NS_R w, const int32_t* NS_R row, const int3
     for (int p = 0; p < row[M]; p++) w[p] *= left[col[p]];
 }
 
+// every presynaptic neuron's weights on the side of its sign
+template <int M, int N, class T> inline void keep_sign(T* NS_R w, const T* NS_R sign) {
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) w[(size_t)i * N + j] = w[(size_t)i * N + j] * sign[j] < 0 ? T(0) : w[(size_t)i * N + j];
+}
+template <int M, class T>
+inline void keep_sign_sparse(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R sign) {
+    for (int p = 0; p < row[M]; p++) w[p] = w[p] * sign[col[p]] < 0 ? T(0) : w[p];
+}
+
+// back = size sign(w)
+template <class T> inline void signs(size_t n, const T* NS_R w, T size, T* NS_R back) {
+    for (size_t p = 0; p < n; p++) back[p] = w[p] == 0 ? T(0) : std::copysign(size, w[p]);
+}
+
 // b = s b + h delta, summed over the batch
 template <int K, int M, class T> inline void outer_bias(T* NS_R b, const T* NS_R d, T s, T h) {
     if (s != 1)
@@ -245,6 +260,14 @@ inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R c
             for (int k = 0; k < K; k++) sum += d[(size_t)k * M + i] * x[(size_t)k * N + col[p]];
             w[p] = s * w[p] + h * sum;
         }
+}
+
+// what was said STEPS ago is heard, and what is said now is on its way
+template <class T, int SIZE, int STEPS> inline void travel(T* line, int32_t& at, const T* NS_R said, T* NS_R heard) {
+    T* NS_R slot = line + (size_t)at * SIZE;
+    std::memcpy(heard, slot, SIZE * sizeof(T));
+    std::memcpy(slot, said, SIZE * sizeof(T));
+    at = (at + 1) % STEPS;
 }
 
 // G = x x^T, of all pairs of patterns
@@ -296,6 +319,13 @@ template <class T> inline bool beyond(const T* NS_R v, size_t n, double bound) {
 template <class T> inline double largest(const T* NS_R v, size_t n) {
     T top = 0;
     for (size_t i = 0; i < n; i++) top = std::fabs(v[i]) > top ? std::fabs(v[i]) : top;
+    return top;
+}
+
+// max |v tau|
+template <class T> inline double largest(const T* NS_R v, const T* NS_R tau, size_t n) {
+    T top = 0;
+    for (size_t i = 0; i < n; i++) top = std::fabs(v[i]) * tau[i] > top ? std::fabs(v[i]) * tau[i] : top;
     return top;
 }
 

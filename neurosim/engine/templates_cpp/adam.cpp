@@ -17,13 +17,16 @@
         {% endfor %}
         {% for p in populations %}
         std::memset({{array('force_w_' + p.bias)}}, 0, {{p.n}} * sizeof({{real}}));
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('force_w_' + p.bias)}}, {{array('delta_' + p.name)}}, 1, 1);
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('force_w_' + p.bias)}}, {{array(p.taught_by)}}, 1, 1);
         {% endfor %}
         {{_parts.passes('weights')}}
         {% for q in projections %}
         {
             {{_parts.rates(q)}}
             {{_parts.proximal(q, '_rate')}}
+            {% if q.carried == 'sign' %}
+            {{_parts.follow_signs(q)}}
+            {% endif %}
         }
         {% endfor %}
     }

@@ -61,7 +61,7 @@
         _held.forward.read({{array('a_' + q.post)}}, _held.moved);
     }
     {% else %}
-    {{product('forward', q, array('x_' + q.pre), array('a_' + q.post))}}
+    {{product('forward', q, array(q.x), array('a_' + q.post))}}
     {% endif %}
     {% endfor %}
     {% for b in blocks if b.kind == 'early' and b.population == p.name %}
@@ -70,6 +70,11 @@
     {% if p.rests %} } {% endif %}
     {% endfor %}
     ns::flag<0>() = 0;
+    {{normalise()}}
+{% endmacro %}
+
+{# The softmax's normaliser where a loss reads it. #}
+{% macro normalise() %}
     {% for p in populations if p.partition %}
     ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
     {% endfor %}
@@ -86,12 +91,27 @@
 {% macro passing(q) %}({{array('plastic')}}[0]{% if q.lazy %} && !{{array('lazy_' + q.name)}}[0]{% endif %}){% endmacro %}
 
 {% macro product(kind, q, given, result) %}
+    {% set matrix = array('w_' + q.name if kind == 'forward' else q.carrier) %}
     {% if q.sparse %}
-    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
+    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
     {% else %}
     {% set from_to = (q.n, q.m) if kind == 'forward' else (q.m, q.n) %}
-    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{array('w_' + q.name)}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
+    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
     {% endif %}
+{% endmacro %}
+
+{# What neurons have to say, where that is not just their x. #}
+{% macro say() %}
+    {% if looks_ahead %}{{normalise()}}{% endif %}
+    {{passes('said')}}
+    {{travel('x')}}
+{% endmacro %}
+
+{# Messages that arrive later. #}
+{% macro travel(variable) %}
+    {% for d in lines if d.variable == variable %}
+    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>({{array('line_' + d.of)}}, {{array('line_at_' + d.of)}}[0], {{array('said_' + d.of)}}, {{array('heard_' + d.of)}});
+    {% endfor %}
 {% endmacro %}
 
 {# What multiplier units have to say. #}
@@ -99,10 +119,11 @@
     {% for b in blocks if b.kind == 'late' %}
     {% if b.optional %}if ({{array('plastic')}}[0]) {% endif %}{{pass(b.name, b.n)}}
     {% endfor %}
+    {{travel('delta')}}
 {% endmacro %}
 
 {# What a projection keeps of the events that it heard. #}
-{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}>>(){% endmacro %}
+{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}{{', true' if q.carried != 'symmetric' else ''}}>>(){% endmacro %}
 
 {# Events of all populations in one direction. #}
 {% macro hear(variable) %}
@@ -110,7 +131,7 @@
     {% if variable == 'x' %}
     {{held(q)}}.gate_forward({{array('plastic')}}[0], {{array(q.x)}});
     {% else %}
-    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array('w_' + q.name)}});
+    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array(q.carrier)}});
     {% endif %}
     {% endfor %}
     {% for o in outlets if o.variable == variable %}
@@ -130,7 +151,7 @@
         {% elif variable == 'x' %}
         {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _said);
         {% else %}
-        {{held(q)}}.hear_backward({{array('w_' + q.name)}}, _said);
+        {{held(q)}}.hear_backward({{array(q.carrier)}}, _said);
         {% endif %}
         {% endfor %}
     }
@@ -166,16 +187,17 @@
     {% if learns and q.merged %}
     if ({{array('plastic')}}[0]) {
         {{rates(q)}}
-        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array('delta_' + q.post)}}, {{array('x_' + q.pre)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
+        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
         {{proximal(q, '_rate')}}
     } else
     {% endif %}
-    { {{product('backward', q, array('delta_' + q.post), array('feedback_' + q.pre))}} }
+    { {{product('backward', q, array(q.delta), array('feedback_' + q.pre))}} }
     {% endif %}
     {% endfor %}
 {% endmacro %}
 
 {% macro messages(learns=false) %}
+    {{say()}}
     {{forward()}}
     {{late()}}
     {{feedback(learns)}}
@@ -186,7 +208,8 @@
         const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
 {% endmacro %}
 
-{# Prices with a kink at 0, weight by weight, then neuron by neuron: rows, then columns. #}
+{# What follows a step of the weights: prices with a kink at 0, weight by weight, then neuron by neuron, rows, then
+   columns; then Dale's law. #}
 {% macro proximal(q, rate) %}
     ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
     {% for side, price in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
@@ -196,6 +219,24 @@
     ns::shrink_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
     {% endif %}
     {% endfor %}
+    {% if dale and q.sparse %}
+    ns::keep_sign_sparse<{{q.m}}, {{real}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('sign_' + q.name)}});
+    {% elif dale %}
+    ns::keep_sign<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{array('sign_' + q.name)}});
+    {% endif %}
+{% endmacro %}
+
+{# The step of feedback weights of their own that goes with that of the weights. #}
+{% macro follow(q) %}
+    {% if q.carried == 'kolen_pollack' %}
+    {{outer(q, array(q.carrier), '_keep', '_rate / ' ~ K)}}
+    {% endif %}
+    {{follow_signs(q)}}
+{% endmacro %}
+{% macro follow_signs(q) %}
+    {% if q.carried == 'sign' %}
+    ns::signs<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{array('back_size_' + q.name)}}[0], {{array(q.carrier)}});
+    {% endif %}
 {% endmacro %}
 
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
@@ -207,8 +248,8 @@
         {{rates(q)}}
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
-            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array('delta_' + q.post)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
-            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array('delta_' + q.post)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array(q.delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
         } else
@@ -220,6 +261,9 @@
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
             {{proximal(q, '_rate')}}
+            {% if q.carried in ('sign', 'kolen_pollack') %}
+            {{follow(q)}}
+            {% endif %}
             {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% if q.events %}{{held(q)}}.stale();{% endif %}
         }
@@ -233,9 +277,9 @@
 
 {% macro outer(q, result, keep, rate) %}
     {% if q.sparse %}
-    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
     {% else %}
-    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.delta)}}, {{array(q.x)}}, {{keep}}, {{rate}});
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
     {% endif %}
 {% endmacro %}
 
@@ -292,8 +336,13 @@
 {% macro residual() %}
     double _residual = 0;
     {% for p in populations if not p.free %}
-    _residual = std::max(_residual, ns::largest({{array('rate_x_' + p.name)}}, {{p.n * K}}) * {{array('tau_x_' + p.name)}}[0]);
-    _residual = std::max(_residual, ns::largest({{array('rate_lam_' + p.name)}}, {{p.n * K}}) * {{array('tau_lam_' + p.name)}}[0]);
+    {% for v in ('x', 'lam') %}
+    {% if own_times %}
+    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{p.n * K}}));
+    {% else %}
+    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{p.n * K}}) * {{array('tau_' + v + '_' + p.name)}}[0]);
+    {% endif %}
+    {% endfor %}
     {% endfor %}
     {{array('residual')}}[0] = _residual;
 {% endmacro %}

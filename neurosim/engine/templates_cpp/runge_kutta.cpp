@@ -41,7 +41,7 @@
             {{_parts.outer(s.projection, s.rate, '-' + array('l2_' + s.projection.name) + '[0] / ' + array('tau_w_' + s.projection.name) + '[0]', '1 / ' + array('tau_w_' + s.projection.name) + '[0] / ' ~ K)}}
             {% else %}
             std::memset({{s.rate}}, 0, {{s.n}} * sizeof({{real}}));
-            ns::outer_bias<{{K}}, {{s.n}}, {{real}}>({{s.rate}}, {{array('delta_' + s.bias.name)}}, 1, 1 / {{array('tau_w_' + s.bias.bias)}}[0] / {{K}});
+            ns::outer_bias<{{K}}, {{s.n}}, {{real}}>({{s.rate}}, {{array(s.bias.taught_by)}}, 1, 1 / {{array('tau_w_' + s.bias.bias)}}[0] / {{K}});
             {% endif %}
         }
         {% endfor %}
@@ -61,12 +61,18 @@
             {% for q in projections if q.kept %}
             ns::flag<{{q.id}}>() = 1;
             {% endfor %}
+            {% for q in projections if q.carried == 'sign' %}
+            {{_parts.follow_signs(q)}}
+            {% endfor %}
         }
     }
     {% for q in projections %}
     if (_learning) {
         const {{real}} _rate = _h / {{array('tau_w_' + q.name)}}[0];
         {{_parts.proximal(q, '_rate')}}
+        {% if q.carried == 'sign' %}
+        {{_parts.follow_signs(q)}}
+        {% endif %}
     }
     {% endfor %}
 {% endblock %}
