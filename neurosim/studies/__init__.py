@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Any]
 
-KINDS = ("local_propagation", "transport")
+KINDS = ("local_propagation", "transport", "rivals")
 REASON = "reason"  # why a cell has no numbers
 SECONDS = "seconds"  # that a cell took
 
