@@ -110,7 +110,8 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
             network(net, 0)
             ways = [m for m in own["methods"] if _options(m, net) is not None]
             rates = own["rates"] if part == "train" and not residual(net) else [0.001]
-            backs = ["symmetric", "random"] if part == "train" and net == own["trained"][0] else ["symmetric"]
+            both = part == "train" and net == own["trained"][0] and not residual(net)
+            backs = ["symmetric", "random"] if both else ["symmetric"]
             found += [
                 {"part": part, "net": net, "method": way, "feedback": back, "rate": float(rate), "seed": seed}
                 for way in ways
@@ -172,7 +173,7 @@ def _functions(depth: int) -> list[str]:
 
 
 def _task(method: str, net: str, seed: int, feedback: str = "symmetric") -> tuple[Network, datasets.Data]:
-    """Network and data; equilibrium propagation has a bounded output, mse, and weights that leave it one equilibrium."""
+    """Network and data; equilibrium propagation has a bounded output, mse and weights that let it settle."""
     bounded = {"output": "tanh", "loss": "mse", "gain": 0.4} if WAYS[method].method == "equilibrium_propagation" else {}
     found = network(net, seed, feedback, **bounded)
     return found, _data("mnist_5k" if residual(net) else "digits", 0 if residual(net) else seed)
