@@ -43,7 +43,7 @@ class Link:
     def forward(self, x: Array) -> Array:
         """W x, from (populations of pre, patterns, n_pre)."""
         if isinstance(self.weights, float):
-            return np.asarray(x[self.sources] * self.weights)
+            return x[self.sources] if self.weights == 1 else np.asarray(x[self.sources] * self.weights)
         if isinstance(self.weights, np.ndarray):
             return np.asarray(x[self.sources] @ self.weights.transpose(0, 2, 1))
         return np.asarray(x[self.sources.start] @ self.weights.T)[None]
@@ -51,7 +51,7 @@ class Link:
     def backward(self, delta: Array) -> Array:
         """Wᵀ delta, from (populations of post, patterns, n_post)."""
         if isinstance(self.returning, float):
-            return np.asarray(delta[self.goals] * self.returning)
+            return delta[self.goals] if self.returning == 1 else np.asarray(delta[self.goals] * self.returning)
         if isinstance(self.returning, np.ndarray):
             return np.asarray(delta[self.goals] @ self.returning)
         return np.asarray(delta[self.goals.start] @ self.returning)[None]

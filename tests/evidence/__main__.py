@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tests.evidence import constraints, feedback, learning, stability, sweeps
+from tests.evidence import constraints, feedback, learning, rivals, stability, sweeps
 
-ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | sweeps.ROWS | feedback.ROWS
+ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | rivals.ROWS | sweeps.ROWS | feedback.ROWS
 
 
 def main() -> None:
