@@ -180,8 +180,7 @@ def _task(method: str, net: str, seed: int, feedback: str = "symmetric") -> tupl
 
 
 def _infer(method: str, net: str, **more: Any) -> Callable[..., Any]:
-    precision = {"precision": "float32"} if residual(net) and WAYS[method].method not in SWEEPS else {}
-    return partial(rivals.METHODS[WAYS[method].method], **{**precision, **(_options(method, net) or {}), **more})
+    return partial(rivals.METHODS[WAYS[method].method], **{**(_options(method, net) or {}), **more})
 
 
 def _start(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
@@ -236,7 +235,8 @@ def _train(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
         if update % LOOK == 0 and residual(name) and method != "backprop":
             looks.append(_whole(at, found.grad_w, reference.backprop(at, found.X, found.Y).grad_w))
 
-    more = {} if residual(name) or WAYS[method].method in SWEEPS else {"steps": own["training_steps"]}
+    single, steps = {"precision": "float32"}, {"steps": own["training_steps"]}
+    more = {} if WAYS[method].method in SWEEPS else single if residual(name) else steps
     with np.errstate(all="ignore"):
         learnt = rivals.train(
             net, X, Y, _infer(method, name, **more), batch=own["batch"], rate=cell["rate"], seed=cell["seed"],
@@ -292,7 +292,7 @@ def table(data: xr.Dataset) -> Any:
     trained = chosen(data) if "train" in data.part.values else None
     for net in (str(n) for n in data.net.values):
         shown.add_row(net, style="bold")
-        for method in (str(m) for m in data.method.values):
+        for method in (m for m in WAYS if m in data.method.values):
             place = {"net": net, "method": method}
             start = None
             if "start" in data.part.values:
@@ -319,8 +319,9 @@ def _of_training(end: xr.Dataset | None) -> list[str]:
     if end is None:
         return ["-"] * 3
     plain = end.sel(feedback="symmetric")
+    looks = _mean(plain.cosine) if "cosine" in plain else "-"
     through = end.test.sel(feedback="random") if "random" in end.feedback.values else end.test * np.nan
-    return [_mean(plain.cosine), mean_and_spread(plain.test, 1, 100), mean_and_spread(through, 1, 100)]
+    return [looks, mean_and_spread(plain.test, 1, 100), mean_and_spread(through, 1, 100)]
 
 
 def _mean(values: Any, digits: int = 3) -> str:
@@ -333,17 +334,20 @@ def figure(data: xr.Dataset) -> Any:
 
     from neurosim.plot import style
 
-    deep = [str(n) for n in data.net.values if residual(str(n)) and "start" in data.part.values]
-    trained = [n for n in deep if "train" in data.part.values and bool(data.test.sel(net=n).notnull().any())]
+    nets = [str(n) for n in data.net.values]
+    deep = [n for n in nets if residual(n)] or nets
+    trained = [n for n in deep if "test" in data and bool(data.test.sel(net=n).notnull().any())]
+    deep = deep if "start" in data.part.values else []
     with style():
         figure = Figure(figsize=(3.1 * (len(deep) + len(trained)), 3.4), layout="constrained")
         panels = figure.subplots(1, len(deep) + len(trained), squeeze=False)[0]
         for ax, net in zip(panels, deep, strict=False):
-            _by_depth(ax, data.sel(part="start", net=net, feedback="symmetric").max("rate"), residual(net))
-            ax.set_title(f"{net} layers, at its start")
+            depth = residual(net) or net.count("-")
+            _by_depth(ax, data.sel(part="start", net=net, feedback="symmetric").max("rate"), depth)
+            ax.set_title(f"{net}, at its start")
         for ax, net in zip(panels[len(deep) :], trained, strict=True):
             _by_cosine(ax, chosen(data).sel(net=net, feedback="symmetric"))
-            ax.set_title(f"{net} layers, trained")
+            ax.set_title(f"{net}, trained")
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5))
     return figure
@@ -359,21 +363,25 @@ def _looks(method: str) -> dict[str, Any]:
 
 def _by_depth(ax: Any, start: xr.Dataset, depth: int) -> None:
     """Mean over the seeds, a line a method; the band is the spread."""
+    from neurosim.plot.drawing import PALETTE
+
     layers = np.arange(1, depth + 1)
-    for method in (str(m) for m in start.method.values if str(m) != "backprop"):
+    for method in (m for m in WAYS if m in start.method.values and m != "backprop"):
         own = np.stack([start[f"layer{i}"].sel({"method": method}).values for i in layers])  # (layers, seeds)
         if np.isfinite(own).any():
             middle, spread = np.nanmean(own, axis=1), np.nanstd(own, axis=1)
-            ax.plot(layers, middle, markevery=max(depth // 8, 1), ms=4, label=method, **_looks(method))
+            dash = "--" if list(WAYS).index(method) >= len(PALETTE) else "-"
+            ax.plot(layers, middle, dash, markevery=max(depth // 8, 1), ms=4, label=method, **_looks(method))
             ax.fill_between(layers, middle - spread, middle + spread, color=_looks(method)["color"], alpha=0.15, lw=0)
-    ax.set(xlabel="layer of weights", ylabel="cosine of dW to backpropagation (1)", ylim=(-0.25, 1.05))
+    ax.set(xlabel="layer of weights", ylabel="cosine of dW to BP (1)", ylim=(-0.25, 1.05))
 
 
 def _by_cosine(ax: Any, trained: xr.Dataset) -> None:
     """Test accuracy against the mean cosine of the whole gradient over training, a point a seed."""
-    for method in (str(m) for m in trained.method.values):
+    for method in (m for m in WAYS if m in trained.method.values):
         own = trained.sel({"method": method})
-        at = np.ones(own.test.size) if method == "backprop" else own.cosine.values
+        exact = method == "backprop" or "cosine" not in own
+        at = np.ones(own.test.size) if exact else own.cosine.values
         if np.isfinite(own.test.values).any():
             ax.plot(at, 100 * own.test.values, ls="", ms=4, **_looks(method))
-    ax.set(xlabel="cosine of dW in training (1)", ylabel="test accuracy (%)")
+    ax.set(xlabel="cosine of dW to BP in training (1)", ylabel="test accuracy (%)", xlim=(-0.05, 1.05))
