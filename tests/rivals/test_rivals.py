@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 
 import neurosim as ns
 from neurosim import rivals
 from neurosim.data import cosine
-from neurosim.reference.adjoint import loss_value, sigma
+from tests.evidence.rivals import lowest_energy
 from tests.problems import SEEDS, Problem, dags, random_problem
 
 Array = np.ndarray
@@ -33,41 +32,15 @@ def smooth(net: ns.Network) -> bool:
     return all(v.kind in SMOOTH_LOSSES for v in net.losses.values())
 
 
-def energy(net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Array], rho: float) -> float:
-    """Mean over the patterns of V + rho/2 Σ g², plus R; populations that `state` leaves out are functions."""
-    cuts = np.cumsum([net.populations[n].size for n in net.inputs])[:-1]
-    x = dict(zip(net.inputs, np.split(X, cuts, axis=1), strict=True))
-    total = np.zeros(len(X))
-    for n in (n for n in net.order() or () if n not in net.inputs):
-        a = net.biases[n] + sum(x[q.pre] @ net.weights[q.name].T for q in net.incoming(n))
-        prediction = sigma(net.populations[n].activation, a)
-        x[n] = state.get(n, prediction)
-        total += rho / 2 * ((x[n] - prediction) ** 2).sum(axis=1)
-        total += loss_value(net.losses[n], x[n], Y[n]) if n in net.losses else 0.0
-    return float(total.mean() + sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items()))
-
-
 @given(problem=GRAPHS)
 @settings(max_examples=4, deadline=None)
 def test_predictive_coding_is_the_gradient_of_its_energys_minimum(problem: Problem) -> None:
     """By the envelope theorem: SciPy minimises over x anew for every weight that is nudged."""
     net, X, Y = problem
     assume(smooth(net))
-    inner = [n for n in net.neurons if net.outgoing(n)]
-    assume(inner)
+    assume(any(net.outgoing(n) for n in net.neurons))
     found = rivals.predictive_coding(net, X, Y, rate=0.05, steps=3000, watch=_standing())
     assume(found.steps < 3000)
-
-    def lowest() -> float:
-        shapes = [(len(X), net.populations[n].size) for n in inner]
-        cuts = np.cumsum([a * b for a, b in shapes])[:-1]
-
-        def value(z: Array) -> float:
-            parts = [p.reshape(s) for p, s in zip(np.split(z, cuts), shapes, strict=True)]
-            return energy(net, X, Y, dict(zip(inner, parts, strict=True)), 1.0)
-
-        start = np.concatenate([found.x[n].ravel() for n in inner])
-        return float(minimize(value, start, method="BFGS", options={"gtol": 1e-9}).fun)
 
     for name in list(net.projections)[:1]:
         w = net.weights[name] if isinstance(net.weights[name], np.ndarray) else net.weights[name].data
@@ -78,7 +51,7 @@ def test_predictive_coding_is_the_gradient_of_its_energys_minimum(problem: Probl
         kept, sides = w[at], []
         for nudge in (1e-4, -1e-4):
             w[at] = kept + nudge
-            sides.append(lowest())
+            sides.append(lowest_energy(net, X, Y, found.x))
         w[at] = kept
         assert own[at] == pytest.approx((sides[0] - sides[1]) / 2e-4, rel=1e-3, abs=1e-5), name
 
