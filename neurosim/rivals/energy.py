@@ -187,29 +187,23 @@ def relax(
     if method not in ("euler", "semi_implicit"):
         raise unknown("method", method, ("euler", "semi_implicit"))
     step, stacks = seconds(dt, "dt"), Stacks(Frame(net, X, Y, functions), precision)
-    up, down = (
-        {
-            s: np.array([step / flow.time(t, n) for n in stacks.members[s]])[:, None, None].astype(precision)
-            for s in stacks.variables
-        }
-        for t in ("tau_lam", "tau_x")
-    )
+    up, down = ({s: _pace(flow, t, stacks, s, step) for s in stacks.variables} for t in ("tau_lam", "tau_x"))
     x = stacks.stacked(stacks.frame.forward())
     lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
     g, slope = stacks.ascend(x)
     for number in range(1, whole("steps", steps, 1) + 1):
-        force, _, _ = stacks.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
-        for n in stacks.variables:
-            x[n] = x[n] - down[n] * _mixed(flow.kappa, force[n], flow.gamma, g[n])
+        force, _, _ = stacks.descend(x, _effective(lam, flow.rho, g), slope)
+        for s in stacks.variables:
+            _add(x[s], down[s], -flow.kappa, force[s], -flow.gamma, g[s])
         before = g
         g, slope = stacks.ascend(x)
         risen = before if method == "euler" else g
-        for n in stacks.variables:
-            lam[n] = lam[n] + up[n] * _mixed(flow.kappa, risen[n], -flow.gamma, force[n])
+        for s in stacks.variables:
+            _add(lam[s], up[s], flow.kappa, risen[s], -flow.gamma, force[s])
         if watch is not None and watch(number, _credit(stacks, x, lam, slope)):
             break
     _check_finite("relax", stacks, x, number)
-    _, _, delta = stacks.descend(x, {n: lam[n] + flow.rho * g[n] for n in lam}, slope)
+    _, _, delta = stacks.descend(x, _effective(lam, flow.rho, g), slope)
     credit = _credit(stacks, x, lam, slope)
     return _inferred("relax", stacks, x, credit, delta, number, states=2)
 
@@ -261,17 +255,19 @@ def _alternating(
     g, slope = stacks.ascend(x)
     for number in range(1, steps + 1):
         rho = rhos[min(number, len(rhos)) - 1]
-        force, _, _ = stacks.descend(x, {s: lam[s] + rho * g[s] for s in lam}, slope)
+        force, _, _ = stacks.descend(x, _effective(lam, rho, g), slope)
         for s in stacks.variables:
-            x[s] = x[s] - rate * first / rho * force[s]
+            force[s] *= rate * first / rho
+            x[s] -= force[s]
         g, slope = stacks.ascend(x)
-        ends = watch is not None and watch(number, _credit(stacks, x, {s: lam[s] + rho * g[s] for s in lam}, slope))
+        ends = watch is not None and watch(number, _credit(stacks, x, _effective(lam, rho, g), slope))
         if ends or number == steps:
             break
         if alpha:
-            lam = {s: lam[s] + alpha * g[s] for s in lam}
+            for s in stacks.variables:
+                _add(lam[s], 1.0, alpha, g[s])
     _check_finite(name, stacks, x, number)
-    _, credit, delta = stacks.descend(x, {s: lam[s] + rho * g[s] for s in lam}, slope)
+    _, credit, delta = stacks.descend(x, _effective(lam, rho, g), slope)
     return _inferred(name, stacks, x, stacks.apart(credit), delta, number, states=2 if alpha else 1)
 
 
@@ -283,15 +279,30 @@ def _inferred(
 
 
 def _credit(stacks: Stacks, x: Arrays, mu: Arrays, slope: Arrays) -> Arrays:
-    """By population: `mu` of the variables, and what reaches the functions."""
-    return stacks.apart(stacks.descend(x, mu, slope)[1] if stacks.functions else mu)
+    """By population: `mu` of the variables, and what reaches the functions; copies."""
+    found = stacks.descend(x, mu, slope)[1] if stacks.functions else mu
+    return {n: v.copy() for n, v in stacks.apart(found).items()}
 
 
-def _mixed(kappa: float, saddle: Array, gamma: float, relaxation: Array) -> Array:
-    """The sum of both terms of a rate, without one whose gain is 0."""
-    if not kappa:
-        return gamma * relaxation
-    return kappa * saddle + gamma * relaxation if gamma else kappa * saddle
+def _pace(flow: Flow, name: str, stacks: Stacks, stack: str, step: float) -> Any:
+    """dt/tau of a stack's populations: a number where they agree, else (populations, 1, 1)."""
+    own = np.array([step / flow.time(name, n) for n in stacks.members[stack]])
+    return float(own[0]) if (own == own[0]).all() else own[:, None, None].astype(stacks.precision)
+
+
+def _effective(lam: Arrays, rho: float, g: Arrays) -> Arrays:
+    """mu = lam + rho g; lam itself, to be read only, where rho is 0."""
+    return {s: lam[s] + (g[s] if rho == 1 else rho * g[s]) for s in lam} if rho else lam
+
+
+def _add(z: Array, pace: Any, *terms: Any) -> None:
+    """z += pace Σ gain values, in place; `terms` are gains and values in turns, those of gain 0 cost nothing."""
+    for own, values in zip(terms[::2], terms[1::2], strict=True):
+        factor = pace * own
+        if isinstance(factor, float) and abs(factor) == 1:
+            (np.add if factor > 0 else np.subtract)(z, values, out=z)
+        elif own:
+            z += factor * values
 
 
 def _check_finite(name: str, stacks: Stacks, x: Arrays, number: int) -> None:

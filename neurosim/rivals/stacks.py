@@ -111,14 +111,15 @@ class Stacks:
         for s in (*self.functions, *self.variables):
             a = self.still[s].copy()
             for link in self.into[s]:
-                a[link.goals] += link.forward(x[link.pre])
+                reached = a[link.goals]
+                reached += link.forward(x[link.pre])
             output = sigma(self.activation[s], a)
             at_output = SLOPE_AT.get(self.activation[s])
             slope[s] = dsigma(self.activation[s], a) if at_output is None else at_output(output)
             if s in self.frame.functions:
                 x[s] = output
             else:
-                violation[s] = x[s] - output
+                violation[s] = np.subtract(x[s], output, out=output)  # nobody else holds it
         return violation, slope
 
     def descend(self, x: Arrays, mu: Arrays, slope: Arrays) -> tuple[Arrays, Arrays, Arrays]:
@@ -132,14 +133,18 @@ class Stacks:
         for s in reversed(self.functions):
             credit[s] = self._back(s, x[s], delta, pull[s])
             delta[s] = _message(slope[s], credit[s])
-        force = {s: mu[s] - self._back(s, x[s], delta, pull[s]) for s in self.variables}
+        force = {}
+        for s in self.variables:
+            back = self._back(s, x[s], delta, pull[s])
+            force[s] = np.subtract(mu[s], back, out=back)
         return force, credit, delta
 
     def _back(self, stack: str, x: Array, delta: Arrays, pull: Iterable[tuple[int, Any]]) -> Array:
         """What children send back, and the losses' pull."""
         back = np.zeros_like(x)
         for link in self.out_of[stack]:
-            back[link.sources] += link.backward(delta[link.post])
+            reached = back[link.sources]
+            reached += link.backward(delta[link.post])
         for i, own in pull:
             back[i] += own
         return back
