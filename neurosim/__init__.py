@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neurosim.analysis.alignment import Alignment, alignment
     from neurosim.analysis.continuation import Bifurcation, Branch, continuation
     from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
+    from neurosim.analysis.plausibility import Plausibility, plausibility
     from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
     from neurosim.architecture import grow, prune
@@ -85,6 +86,7 @@ _HOMES = {
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
     "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
+    "neurosim.analysis.plausibility": ("Plausibility", "plausibility"),
     "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
     "neurosim.errors": (
         "BackendError",
@@ -130,6 +132,7 @@ __all__ = [
     "ModelError",
     "Network",
     "NeurosimError",
+    "Plausibility",
     "Population",
     "Presentations",
     "Projection",
@@ -162,6 +165,7 @@ __all__ = [
     "kkt",
     "limit_cycle",
     "load",
+    "plausibility",
     "plot",
     "prune",
     "reference",

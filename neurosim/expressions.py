@@ -46,8 +46,8 @@ class Activation:
 class LossTerm:
     """One unit's share of V, and dV/dx, as text in `x` and `y`.
 
-    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population. One that is not
-    `targeted` reads no y: a price on outputs, such as ``"abs(x)"``.
+    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population, with `total` also
+    `y_total`, sum_j y_j. One that is not `targeted` reads no y: a price on outputs, such as ``"abs(x)"``.
     """
 
     kind: str
@@ -55,6 +55,7 @@ class LossTerm:
     slope: str
     partition: bool = False
     targeted: bool = True
+    total: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ CONSTRAINTS = {  # kind: G and its slope; at a wall the slope is that outside, s
     "none": ("0.0", "0.0"),  # x = sigma(a) at every moment: there is nothing to violate
 }
 
-LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive")
+LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy")
 
 # name -> number of arguments, for a user's formula
 FUNCTIONS = {
@@ -153,6 +154,9 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
         return LossTerm(kind, "0.5*(x - y)**2", "x - y")
     if kind == "cross_entropy":
         return LossTerm(kind, "y*(log_partition - x)", "exp(x - log_partition) - y", partition=True)
+    if kind == "policy":
+        slope = "y_total*exp(x - log_partition) - y"
+        return LossTerm(kind, "y*(log_partition - x)", slope, partition=True, total=True)
     if kind == "squared_hinge":
         return LossTerm(kind, "0.5*(1 - y*x)**2*int(y*x < 1)", "-y*(1 - y*x)*int(y*x < 1)")
     if kind == "eps_insensitive":

@@ -175,7 +175,10 @@ class Quantised:
 
 @dataclass(frozen=True)
 class Delay:
-    """Messages arrive later, forward and back; before the first has arrived 0 is heard.
+    """Messages arrive later: x at the synapses onto the next unit, and what these send back at the unit before.
+
+    A synapse is where its postsynaptic unit is, and knows that unit's delta at once: both factors of plasticity are
+    then of one moment. Before the first message has arrived 0 is heard.
 
     Parameters
     ----------
@@ -363,6 +366,10 @@ class Imperfections:
         """What receivers of x or delta know."""
         return f"heard_{variable}" if self.speaks else variable
 
+    def known(self, variable: str) -> str:
+        """What the synapses onto a unit know of x at the other end, or of its own delta, which need not travel."""
+        return "said_delta" if variable == "delta" and self.of(Delay) else self.heard(variable)
+
     def slope(self, activation: str) -> str:
         """What stands in place of sigma'(a); empty if nothing does."""
         derivative = self.of(Derivative)
@@ -377,7 +384,7 @@ class Imperfections:
         """What a population's equations have beside those of section 1."""
         slow = []
         if self.of(LowPass):
-            x, delta = ("x" if clamped else self.heard("x")), self.heard("delta")
+            x, delta = ("x" if clamped else self.heard("x")), self.known("delta")
             slow = [f"dslow_x/dt = ({x} - slow_x)/low_pass : 1", "low_pass : second (shared)"]
             slow += [] if clamped else [f"dslow_delta/dt = ({delta} - slow_delta)/low_pass : 1"]
         if clamped:

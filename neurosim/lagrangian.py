@@ -55,8 +55,8 @@ def population(
     Returns
     -------
     str
-        Brian2 equations. `a` and `feedback` are written by the projections, `y` and `log_partition` by
-        the simulation; what is "constant over dt" is sent as a message once a step.
+        Brian2 equations. `a` and `feedback` are written by the projections, `y`, `y_total` and
+        `log_partition` by the simulation; what is "constant over dt" is sent as a message once a step.
 
     References
     ----------
@@ -182,7 +182,8 @@ def _loss(net: Network, name: str) -> list[str]:
     loss = net.losses[name]
     scale = "" if loss.weight == 1 else f"{float(loss.weight)!r}*"
     lines = [f"dV_dx = {scale}({loss.term.slope}) : 1", "y : 1"]
-    return [*lines, "log_partition : 1"] if loss.term.partition else lines
+    lines += ["log_partition : 1"] if loss.term.partition else []
+    return [*lines, "y_total : 1"] if loss.term.total else lines
 
 
 def _shared(own_gains: bool) -> str:

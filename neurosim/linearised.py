@@ -303,7 +303,7 @@ def loss_curvature(loss: Loss, x: Array, y: Array, dx: Array) -> Array:
     match loss.kind:
         case "mse":
             change = dx
-        case "cross_entropy":
+        case "cross_entropy" | "policy":
             p = softmax(x, axis=1)
             change = y.sum(axis=1, keepdims=True) * p * (dx - (p * dx).sum(axis=-1, keepdims=True))
         case "squared_hinge":

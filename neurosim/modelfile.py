@@ -127,6 +127,8 @@ class NetworkTable(_Table):
     activity_l1: float | None = None
     feedback: str | dict[str, str] | None = None
     feedback_decay: float | None = None
+    exits: float | dict[str, float] | None = None
+    skips: int | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None

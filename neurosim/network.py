@@ -221,8 +221,12 @@ class Projection:
 class Loss:
     """V on one population: `kind` summed over its units, times `weight`.
 
-    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`) or a formula in
+    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`), policy or a formula in
     `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on outputs and needs no target.
+
+    `policy` is -A log softmax(x)[action], whose slope is the policy gradient of REINFORCE (Williams 1992): y is the
+    advantage A at the action that was taken and 0 elsewhere, see `neurosim.tasks.advantages`; with y = 0 nothing is
+    asked, so that a network can act before it is told. Where A is negative V has no lower bound.
     """
 
     population: str
@@ -316,6 +320,8 @@ class Network:
         depth: int | None = None,
         feedback: str | Mapping[str, str] = "symmetric",
         feedback_decay: float | None = None,
+        exits: float | Mapping[str, float] = 0.0,
+        skips: int = 0,
     ) -> Network:
         """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
@@ -344,9 +350,16 @@ class Network:
         depth : int, optional
             Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
         feedback : str or {projection: str}
-            What carries messages back, see `Projection`; of every projection but the first, which sends none.
+            What carries messages back, see `Projection`; of every projection but those from the input, which send none.
         feedback_decay : float, optional
             Of those that are kolen_pollack.
+        exits : float or {population: float}
+            Early exits: hidden layer i has a readout `exit<i>` of the output's size, activation and constraint with
+            weights of its own, and on it the output's loss times this number; of those that a mapping leaves out, none.
+            The weights between layers are those of the same seed without exits.
+        skips : int
+            Projections from each layer to the one so many layers further on, from 2; with 0 none. All weights into a
+            layer share its spread: N(0, gain²/n) with n all its presynaptic units.
 
         Examples
         --------
@@ -371,23 +384,26 @@ class Network:
             Population(n, size, activation, kinds[n], epsilon=widths[n], activity_l1=activity_l1)
             for n, size in zip(names[1:-1], sizes[1:-1], strict=True)
         ]
-        populations.append(Population("output", sizes[-1], output, kinds["output"], epsilon=widths["output"]))
+        weights = {n: v for n, v in _of_each("exits", exits, names[1:-1], 0.0).items() if v}
+        populations += [
+            Population(n, sizes[-1], output, kinds["output"], epsilon=widths["output"])
+            for n in (*(_exit(n) for n in weights), "output")
+        ]
         if group_l1 and len(names) == 2:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
-        returning = [f"{pre}->{post}" for pre, post in pairwise(names[1:])]
-        carried = _of_each("feedback", feedback, returning, "symmetric", "projection")
-        if feedback_decay is not None and "kolen_pollack" not in carried.values():
-            raise out_of_range("feedback_decay", feedback_decay, "None without feedback='kolen_pollack'")
+        ends = [*pairwise(names), *_skips(skips, names), *((n, _exit(n)) for n in weights)]
+        carried = _carried(feedback, feedback_decay, [f"{pre}->{post}" for pre, post in ends if pre != "input"])
         projections = [
             Projection(
-                pre, post, gain=gain, l1=l1, l2=l2,
-                row_l1=0.0 if post == "output" else group_l1, column_l1=0.0 if pre == "input" else group_l1,
+                pre, post, gain=gain * _share(pre, post, ends, populations), l1=l1, l2=l2,
+                row_l1=group_l1 if post in names[:-1] else 0.0, column_l1=0.0 if pre == "input" else group_l1,
                 feedback=(kind := carried.get(f"{pre}->{post}", "symmetric")),
                 feedback_decay=feedback_decay if kind == "kolen_pollack" else None,
             )
-            for pre, post in pairwise(names)
+            for pre, post in ends
         ]  # fmt: skip
-        return cls(populations, projections, [Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
+        losses = [Loss(_exit(n), loss, weight, loss_epsilon) for n, weight in weights.items()]
+        return cls(populations, projections, [*losses, Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
     @classmethod
     def residual(
@@ -747,6 +763,25 @@ def _identity(size: int, value: float) -> Weights:
     return csr_array(eye_array(size) * value)
 
 
+def _skips(skips: Any, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Ends of the projections that jump over layers."""
+    if isinstance(skips, bool) or not isinstance(skips, int | np.integer) or skips not in (0, *range(2, len(names))):
+        allowed = f"0, or 2 to {len(names) - 1} layers" if len(names) > 2 else "0 where no layer is hidden"
+        raise out_of_range("skips", skips, allowed)
+    return list(zip(names, names[int(skips) :], strict=False)) if skips else []
+
+
+def _share(pre: str, post: str, ends: Sequence[tuple[str, str]], populations: Sequence[Population]) -> float:
+    """How much smaller weights are drawn for what else brings input: the net input keeps its spread."""
+    size = {p.name: p.size for p in populations}
+    return math.sqrt(size[pre] / sum(size[one] for one, other in ends if other == post))
+
+
+def _exit(hidden: str) -> str:
+    """The early exit of a hidden layer."""
+    return hidden.replace("hidden", "exit")
+
+
 def _reserved(name: str) -> bool:
     return name in RESERVED or name.startswith("transport_")
 
@@ -778,6 +813,17 @@ def _price(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
         raise out_of_range(name, value, "a finite number >= 0")
     return float(value)
+
+
+def _carried(feedback: Any, decay: float | None, returning: list[str]) -> dict[str, str]:
+    """The kind of feedback weights of every projection that sends messages back."""
+    kinds = _of_each("feedback", feedback, returning, "symmetric", "projection")
+    for kind in kinds.values():
+        if kind not in carriers.KINDS:
+            raise unknown("feedback", kind, carriers.KINDS)
+    if decay is not None and "kolen_pollack" not in kinds.values():
+        raise out_of_range("feedback_decay", decay, "None without feedback='kolen_pollack'")
+    return kinds
 
 
 def _of_each(key: str, given: Any, names: Sequence[str], otherwise: Any, what: str = "population") -> dict[str, Any]:

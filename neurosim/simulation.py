@@ -26,6 +26,7 @@ from neurosim.engine.plan import STAGED, Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
+from neurosim.interaction import Conversation, World
 from neurosim.network import Network
 from neurosim.results import Log, Run, State
 from neurosim.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split, whole
@@ -472,6 +473,92 @@ class Simulation:
         run = session.finish(interrupted=not complete)
         return replace(run, settings=run.settings | {"per_frame": lesson.length * self.dt})
 
+    def interact(
+        self,
+        world: World,
+        *,
+        frames: int,
+        per_frame: Any,
+        patterns: int = 1,
+        plastic_from: float = 1.0,
+        record: str | Iterable[str] = (),
+        every: Any = None,
+        start: Any = "zero",
+    ) -> Run:
+        """Let the outputs act on a world, which answers with the next frame: a stream that depends on what is done.
+
+        Parameters
+        ----------
+        world : callable
+            Gets the output population's x, (patterns, units), as it is at the start and at the end of every frame but
+            the last; returns what is shown next, X (patterns, features) and Y, or None to end the run.
+        frames : int
+            At most so many.
+        per_frame : time
+            How long each is shown, rounded to steps.
+        patterns : int
+            Worlds of one kind side by side.
+        plastic_from : float
+            Share of a frame after which weights move, 0 to 1; with 1 they never do.
+        record, every, start
+            As in `stream`: sample k holds the end of frame k - 1 unless `every` says otherwise.
+
+        Returns
+        -------
+        Run
+            Its X and Y are those of the last frame.
+
+        Raises
+        ------
+        DataError, ModelError, ConvergenceError, DivergenceError
+            Also whatever the world raises.
+
+        Examples
+        --------
+        See `neurosim.tasks.Bandit`.
+        """
+        whole("frames", frames, 1)
+        whole("patterns", patterns, 1)
+        if self.wanted == "standalone":
+            raise ModelError(
+                "backend = 'standalone', a compiled program; allowed where a world is asked: numpy, cython"
+            )
+        schedule = Presentations(batch=patterns, present=per_frame, plastic_from=plastic_from, epochs=1, shuffle=False)
+        count = frames * patterns
+        clamped, targets = (
+            {n: np.zeros((count, self.net.populations[n].size)) for n in names}
+            for names in (self.net.inputs, self.net.losses)
+        )
+        lesson = Lesson.of(schedule, self.dt, count, self.seed)
+        every = lesson.length * self.dt if every is None else every
+        session = self._open(
+            clamped,
+            targets,
+            self._start(start, {n: v[:patterns] for n, v in clamped.items()}, patterns),
+            lesson.total,
+            plastic=plastic_from < 1,
+            recording=self._recording(record, every, None, patterns),
+            lesson=lesson,
+            auxiliary=getattr(start, "auxiliary", None),
+            asks=True,
+        )
+        shape = patterns, self.net.populations[self.net.output].size
+        asked = Conversation(
+            world, self.net, clamped, targets, patterns,
+            lambda: session.engine.value(self.net.output, "x").reshape(shape),
+        )  # fmt: skip
+        complete = True
+        with self._guarded(session):
+            session.engine.ask(asked)
+            session.present(lesson.order(0), lesson.length, lesson.gate)
+            complete = asked() and (session.run(lesson.total, 0) or asked.asked < frames)
+        if asked.failed is not None:
+            raise asked.failed
+        if plastic_from < 1:
+            session.read_weights()
+        run = session.finish(interrupted=not complete and session.stopped)
+        return replace(run, settings=run.settings | {"per_frame": lesson.length * self.dt, "frames": asked.asked})
+
     def predict(self, X: Any) -> Array:
         """Outputs of the forward pass with the weights as they are, (patterns, outputs), no softmax."""
         return np.asarray(reference.forward(self.net, X)[self.net.output])
@@ -584,10 +671,11 @@ class Simulation:
         auxiliary: Mapping[str, Array] | None = None,
         stepping: Stepping | None = None,
         descent: LocalPropagation | None = None,
+        asks: bool = False,
     ) -> Session:
         batch = lesson.batch if lesson else None
         patterns = batch or len(next(iter(start.x.values())))
-        setting = self.setting(steps, patterns)
+        setting = self.setting(None if asks else steps, patterns)
         if descent is not None:
             net = _mean_loss(self.net, patterns) if descent.mean else self.net
             setting = replace(setting, net=net, method="adam", described={**setting.described, "method": "adam"})
@@ -598,8 +686,8 @@ class Simulation:
         )  # fmt: skip
         return self._session
 
-    def setting(self, steps: int, patterns: int) -> Setting:
-        """What a session needs to know of this simulation, with the backend for so much work."""
+    def setting(self, steps: int | None, patterns: int) -> Setting:
+        """What a session needs to know of this simulation, with the backend for so much work; None: in Python."""
         self._choose(steps, patterns)
         return Setting(
             self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
@@ -661,9 +749,12 @@ class Simulation:
     def _projections_with(self, feedback: str) -> list[str]:
         return [name for name, q in self.net.projections.items() if q.feedback == feedback]
 
-    def _choose(self, steps: int, count: int) -> None:
+    def _choose(self, steps: int | None, count: int) -> None:
         """The backend, where it is ours to choose."""
         if self.wanted != "auto":
+            return
+        if steps is None:
+            self.backend, self.backend_reason = "numpy", "a world is asked in Python"
             return
         from neurosim.engine.brian import compiler_command
 

@@ -20,7 +20,7 @@ Problem = tuple[Network, Array, dict[str, Array]]
 
 FORMULA = "a/(1 + abs(a)) + 0.1*tanh(a)**2"  # a user's activation, slopes between 0 and 1
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "linear", FORMULA)
-LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "sqrt(1 + (x - y)**2) - 1")
+LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy", "sqrt(1 + (x - y)**2) - 1")
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -77,14 +77,15 @@ def test_slopes_of_constraints_are_derivatives(kind: str) -> None:
 @pytest.mark.parametrize("kind", [*expressions.LOSSES, "log(cosh(x - y))"])
 def test_slopes_of_losses_are_derivatives(kind: str) -> None:
     term = expressions.loss(kind, 0.1)
-    y = np.array([1.0, 0.0, 0.0]) if kind == "cross_entropy" else np.array([1.0, -1.0, 1.0])
+    signs = np.array([1.0, -1.0, 1.0])
+    y = {"cross_entropy": np.array([1.0, 0.0, 0.0]), "policy": np.array([0.3, -1.7, 0.4])}.get(kind, signs)
     x = np.array([0.3, -0.7, 0.05])
 
     def total(x):
         extra = {"log_partition": np.log(np.exp(x).sum())} if term.partition else {}
         return np.sum(python(term.value, x=x, y=y, **extra))
 
-    extra = {"log_partition": np.log(np.exp(x).sum())} if term.partition else {}
+    extra = {"log_partition": np.log(np.exp(x).sum()), "y_total": y.sum()}
     numeric = [(total(x + 1e-6 * e) - total(x - 1e-6 * e)) / 2e-6 for e in np.eye(3)]
     assert_allclose(python(term.slope, x=x, y=y, **extra), numeric, atol=1e-8)
 

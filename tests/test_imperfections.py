@@ -97,7 +97,8 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
         heard_delta = line_delta.pop(0)
         for n in net.neurons:
             fb[n] = zero[n] + sum(heard_delta[q.post] @ W[q.name] for q in net.outgoing(n))
-        factors = slow if lacks.slow else (heard_x, heard_delta)
+        known = heard_x, said  # a synapse is at its postsynaptic unit
+        factors = slow if lacks.slow else known
         new = {n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)] for n in net.neurons}
         if plastic:
             for name, q in net.projections.items():
@@ -107,10 +108,9 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
                 if lacks.signs:
                     W[name][W[name] * lacks.signs[q.pre] < 0] = 0
             for n in net.neurons:
-                first = next(iter(net.incoming(n)), None)
-                b[n] = b[n] + DT / flow.time("tau_w", n) * (factors if first else (0, said))[1][n].mean(axis=0)
+                b[n] = b[n] + DT / flow.time("tau_w", n) * factors[1][n].mean(axis=0)
         if lacks.slow:
-            for part, now in zip(slow, (heard_x, heard_delta), strict=True):
+            for part, now in zip(slow, known, strict=True):
                 part |= {n: part[n] + DT / lacks.slow * (now[n] - part[n]) for n in now}
         if lacks.look not in (0, inf):
             for part, now in zip(past, (x, lam), strict=True):
@@ -166,7 +166,7 @@ CIRCUITS = st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(problems.dags(activations=("tanh", "sigmoid", "linear")), problems.flows(), CIRCUITS)
 def test_any_circuit_is_that_of_a_plain_loop(problem, flow, lacks):
     net, X, Y = problem
@@ -437,3 +437,49 @@ prospective = "5 ms"
     described = sim.imperfections.described()
     again = imperfections.resolve(described["imperfections"], described["prospective"], 0)
     assert again == sim.imperfections
+
+
+def test_noise_on_messages_biases_learning_through_rho_g_by_a_law():
+    """-rho sd² mean(sigma') w within 30 %, and by Stein's lemma, with the curvature in it, within 10 %."""
+    from neurosim.studies.imperfections import bias
+
+    found = bias(1.0, 0.1, seed=12, steps=500)
+    assert found["law"] == pytest.approx(1, abs=0.3)
+    assert found["stein"] == pytest.approx(1, abs=0.1)
+
+
+def test_prospective_messages_learn_without_phases():
+    """One pattern at a time for 2 tau, plastic all the time, messages a tau late each way, adjoint."""
+    from neurosim.studies.imperfections import split
+
+    X, Y, X_held, Y_held, *_ = split(12)
+
+    def learnt(prospective):
+        net = ns.Network.mlp([64, 16, 10], seed=12)
+        sim = ns.Simulation(
+            net, ns.Flow.adjoint(tau_w=66 * TAU), dt=DT, backend="numpy", prospective=prospective,
+            imperfections=[ns.Delay(time=TAU)],
+        )  # fmt: skip
+        sim.train(X[:400], Y[:400], ns.Presentations(batch=1, present=2 * TAU, plastic_from=0, epochs=1))
+        return np.mean(sim.predict(X_held).argmax(axis=1) == Y_held)
+
+    assert learnt(True) > learnt(False) + 0.2
+
+
+@pytest.mark.parametrize("name", ["imperfections", "prospective"])
+def test_the_studies_say_what_they_are_asked(name, monkeypatch, tmp_path):
+    """Cells, table and figure, on numbers that are made up; a flow or a condition that is none is refused."""
+    from neurosim import studies
+
+    study = studies.load(name, quick=True)
+    numbers = {"accuracy": 0.9, "held_out": 0.8, "cosine": 0.7, "law": 1.0, "stein": 1.0}
+    monkeypatch.setattr(study.module, "measure", lambda cell, *_: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]})
+    data, missing = studies.run(study, tmp_path)
+    assert missing == 0
+    text = studies.write(study, data, tmp_path, ["png"])[1].read_text()
+    assert "90.0" in text
+    assert ("88.0" if name == "imperfections" else "85.0") in text  # two, five steps of delay
+    for override, words in (("study.flows=['adjont']", "adjoint"), ("study.conditions={noise = [1]}", "message_noise")):
+        if override.split("=")[0].split(".")[1] in study.settings["study"]:
+            with pytest.raises(ns.ModelError, match=words):
+                studies.load(name, [override]).cells  # noqa: B018

@@ -23,5 +23,5 @@ def test_a_notebook_asks_a_question_and_ends_with_a_picture(path):
         compile(cell.source, path.name, "exec")
 
 
-def test_there_are_three():
-    assert len(NOTEBOOKS) == 3
+def test_there_are_four():
+    assert len(NOTEBOOKS) == 4

@@ -1,8 +1,8 @@
 """What the compiler made, kept on disk: shared by processes, checked before use, below a limit.
 
-Knows no Brian2, so that ``neurosim cache`` starts at once. An entry is a folder `<key>.program` or
-`<key>.precompiled`, filled under another name and renamed; its seal lists what has to be in it. A run
-has a hard link of its own to its program, so nothing that happens here breaks it. Start at `program`.
+Knows no Brian2, so that ``neurosim cache`` starts at once. An entry is a folder `<key>.program`,
+filled under another name and renamed; its seal lists what has to be in it. A run has a hard link of
+its own to its program, so nothing that happens here breaks it. Start at `program`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ except ImportError:  # not POSIX: everybody builds, and the first one's entry st
 
 FORMAT = 1  # of the seal; an entry with another one is built anew
 SEAL, PROGRAM = ".neurosim.json", "program"  # in the folder of an entry
-ENTRY = re.compile(r"[0-9a-f]{24}\.(program|precompiled)")
+ENTRY = re.compile(r"[0-9a-f]{24}\.program")
 EARLIER = re.compile(r"[0-9a-f]{24}")  # neurosim 0.1: a bare executable, of which nothing is known
 LEFTOVER = re.compile(ENTRY.pattern + r"\.([0-9a-f]{8}|lock)")  # of a builder that was killed, when it is OLD
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 PATIENCE, POLL = 120.0, 0.05  # s; a builder that takes longer was stopped, and is not waited for
-IN_USE, OLD = 600.0, 3600.0  # s; no compiler reads a precompiled header, or runs, for longer
+OLD = 3600.0  # s; no compiler runs for longer
 
 logger = logging.getLogger("neurosim")
 
@@ -93,7 +93,7 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
     path that it is given, and what it raises goes through; `about` is what ``neurosim cache`` shows. Processes
     that want the same program wait for the first one. What cannot be kept is built all the same.
     """
-    entry = _entry(key, "program")
+    entry = _entry(key)
     if _taken(entry, target):
         return True
     limit()  # nonsense is told before the compiler runs
@@ -113,23 +113,6 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
     return False
 
 
-def precompiled(key: str, build: Callable[[Path], None]) -> Path:
-    """The folder of `key`, filled by `build` if there is none; it is used where it lies, and at once.
-
-    `build` fills it under another name. Another process may clear the cache at any time: who finds the folder
-    gone, or gets an OSError here (a full disk), does without.
-    """
-    entry = _entry(key, "precompiled")
-    if not _whole(entry):
-        limit()
-        with _alone(entry):
-            if not _whole(entry):
-                _store(entry, build, "precompiled headers")
-                trim(keep=entry)
-    _use(entry)
-    return entry
-
-
 def entries() -> list[Entry]:
     """What is kept, last used first."""
     found = []
@@ -142,15 +125,11 @@ def entries() -> list[Entry]:
 
 
 def trim(keep: Path | None = None) -> int:
-    """Remove what was not used for longest until the rest is within `limit`, but not `keep`; the bytes freed.
-
-    A precompiled folder that was used a moment ago stays too: a compiler may be reading it.
-    """
+    """Remove what was not used for longest until the rest is within `limit`, but not `keep`; the bytes freed."""
     allowed, freed, found = limit(), _sweep(), entries()
     left = sum(entry.size for entry in found)
     for entry in reversed(found):
-        in_use = entry.path.suffix == ".precompiled" and time.time() - entry.used < IN_USE
-        if left > allowed and entry.path != keep and not in_use:
+        if left > allowed and entry.path != keep:
             freed += _remove(entry.path)
             left -= 0 if os.path.lexists(entry.path) else entry.size
     return freed
@@ -171,8 +150,8 @@ def _sweep() -> int:
     return freed
 
 
-def _entry(key: str, kind: str) -> Path:
-    name = f"{key}.{kind}"
+def _entry(key: str) -> Path:
+    name = f"{key}.program"
     if not ENTRY.fullmatch(name):
         raise ValueError(f"key = {key!r}; allowed: 24 hex digits; try hexdigest()[:24]")
     return directory() / name

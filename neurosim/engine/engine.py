@@ -16,6 +16,8 @@ from neurosim.engine.plan import Plan, bias_group, projection_group
 
 Array = np.ndarray
 Factory = Callable[[BrianNetwork], Any]  # a user's own objects for the network
+World = Callable[[], bool]  # writes the rows that are shown next; False: there are none
+WORKED_OUT = ("a", "log_partition", "y_total")  # parameters of the equations that every step makes anew
 
 
 class Engine(ABC):
@@ -53,6 +55,10 @@ class Engine(ABC):
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         """The data set by (population, variable) and the rows that come next, a batch after the other."""
 
+    def ask(self, world: World) -> None:
+        """Let the rows of each presentation be written as the one before it ends; only where Python steps."""
+        raise NotImplementedError(type(self).__name__)
+
     @abstractmethod
     def run(self, n_steps: int, seed: int) -> None:
         """Go on for `n_steps`, or until the state leaves its bound or settles."""
@@ -86,7 +92,7 @@ class Engine(ABC):
     def _state_variables(self, population: str) -> list[str]:
         equations = self.network[population].equations
         stored = [*equations.diff_eq_names, *(n for n in ("y", "feedback") if n in equations.names)]
-        return sorted({*stored, *(n for n in equations.parameter_names if n not in ("a", "log_partition"))})
+        return sorted({*stored, *(n for n in equations.parameter_names if n not in WORKED_OUT)})
 
     def defers(self, projection: str, n_steps: int) -> bool:
         """Whether the weights from a clamped input are brought up to date only when they are read.

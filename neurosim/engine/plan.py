@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim import expressions, lagrangian, transport
+from neurosim import lagrangian, transport
 from neurosim.errors import out_of_range
 from neurosim.imperfections import NONE, Dale, Imperfections, LowPass
 from neurosim.network import Network
@@ -133,7 +133,10 @@ class Plan:
 
     def teaches(self, projection: str, variable: str) -> str:
         """What plasticity reads of x or delta: what is heard, or its low-pass."""
-        return f"slow_{variable}" if self.imperfections.of(LowPass) else self.heard(projection, variable)
+        if self.imperfections.of(LowPass):
+            return f"slow_{variable}"
+        late = variable == BACKWARD and not self.outlet(projection, BACKWARD)
+        return self.imperfections.known(variable) if late else self.heard(projection, variable)
 
     def teaches_biases(self, population: str) -> str:
         """What the biases of a population read of delta: as much as its first projection does."""
@@ -284,7 +287,12 @@ class Plan:
     @property
     def partitions(self) -> tuple[str, ...]:
         """Populations whose loss reads the softmax's normaliser."""
-        return tuple(n for n, v in self.net.losses.items() if expressions.loss(v.kind, v.epsilon).partition)
+        return tuple(n for n, v in self.net.losses.items() if v.term.partition)
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        """Populations whose loss reads the sum of their targets."""
+        return tuple(n for n, v in self.net.losses.items() if v.term.total)
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:

@@ -23,7 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from neurosim import lagrangian
 from neurosim.engine import brian
-from neurosim.engine.engine import Engine, Factory, add_user_objects
+from neurosim.engine.engine import Engine, Factory, World, add_user_objects
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
 from neurosim.engine.points import Points, live
@@ -76,6 +76,9 @@ class RuntimeEngine(Engine):
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         self.machine.sources = [(self.machine.units(*key), rows) for key, rows in data.items()]
         self.machine.queue = order
+
+    def ask(self, world: World) -> None:
+        self.machine.world = world
 
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
@@ -161,8 +164,12 @@ class Product:
             self.learn_back = accumulate(self.back, self.rate / self.K, delta.T, x)
             self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
         if defers:
-            self.gram, self.sum, self.scale = np.empty((self.K, self.K), self.w.dtype), np.zeros_like(self.delta), 1.0
-            self.learn_drive = accumulate(self.drive, self.rate / self.K, self.gram, self.delta)
+            self.gram, self.sum, self.scale = (
+                np.empty((self.K, self.K), self.w.dtype),
+                np.zeros_like(self.factors[0]),
+                1.0,
+            )
+            self.learn_drive = accumulate(self.drive, self.rate / self.K, self.gram, self.factors[0])
             self.catch_up = accumulate(self.w, self.rate / self.K, self.sum.T, self.x)
 
     def into_drive(self) -> None:
@@ -196,7 +203,7 @@ class Product:
                 self.sum *= self.keep
                 self.drive *= self.keep
                 self.scale *= self.keep
-            np.add(self.sum, self.delta, self.sum)
+            np.add(self.sum, self.factors[0], self.sum)
             self.learn_drive()
             self.waiting = True
             return
@@ -366,6 +373,7 @@ class Machine:
         self.now = groups.clock.variables["t"].get_value()
         self.sources: list[tuple[Array, Array]] = []  # (live array, data set)
         self.queue = np.empty(0, dtype=np.int64)
+        self.world: World | None = None
         self.records = [
             (r, [(self._recorded(p.name, r.variable), p.source, p.position) for p in r.parts])
             for r in self.plan.recorded
@@ -541,6 +549,7 @@ class Machine:
             others = [products[q.name] for q in net.incoming(n) if not products[q.name].kept]
             self.inputs.append((n in self.still, _net_input(a, b, drives, others, partial(_each, self.early[n]))))
         self.partitions = [(self.units(n, "x"), self.units(n, "log_partition")) for n in self.plan.partitions]
+        self.totals = [(self.units(n, "y"), self.units(n, "y_total")) for n in self.plan.totals]
         self.back: list[tuple[list[Product], Action]] = []
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
@@ -602,6 +611,8 @@ class Machine:
         for x, z in self.partitions:
             top = x.max(axis=1, keepdims=True)
             z[:] = top + np.log(np.exp(x - top).sum(axis=1, keepdims=True))
+        for y, total in self.totals:
+            total[:] = y.sum(axis=1, keepdims=True)
 
     def present(self) -> None:
         """The next rows of the data set when a presentation begins, and the gate of plasticity."""
@@ -712,6 +723,12 @@ class Machine:
             return
         self.step_number += 1
         self.ticks += 1
+        if (
+            self.world is not None
+            and self.step_number % int(self.numbers["present_steps"][0]) == 0
+            and not self.world()
+        ):
+            self.stop()
         if self.ticks % GUARD_EVERY and self.ticks < self.numbers["n_steps"][0] and self.plan.method != "adaptive":
             return
         if self.points:

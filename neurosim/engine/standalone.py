@@ -278,10 +278,11 @@ class Kernels(Group):  # type: ignore[misc]
                  "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
                  "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")
                  and not plan.outlets and plan.back(name) == "w"
-                 and plan.teaches(name, FORWARD) == plan.heard(name, FORWARD)}
+                 and all(plan.teaches(name, v) == plan.heard(name, v) for v in (FORWARD, BACKWARD))}
             )  # fmt: skip
         populations = [
             {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
+             "total": n in plan.totals,
              "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.teaches_biases(n)}_{n}",
              "roof": any(o.adaptive for o in plan.outlets if o.population == n), "free": net.populations[n].free}
             for n in net.neurons

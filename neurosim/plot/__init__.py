@@ -12,6 +12,7 @@ from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.messages import cost, events, events_over_traces, operations
 from neurosim.plot.overview import summary
+from neurosim.plot.plausibility import plausibility
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
@@ -42,6 +43,7 @@ __all__ = [
     "participation",
     "phase_diagram",
     "phase_portrait",
+    "plausibility",
     "sensitivity",
     "spectrum",
     "style",

@@ -270,7 +270,7 @@ def loss_value(loss: Loss, x: Array, y: Array) -> Array:
     match loss.kind:
         case "mse":
             terms = (x - y) ** 2 / 2
-        case "cross_entropy":
+        case "cross_entropy" | "policy":
             terms = -y * log_softmax(x, axis=1)
         case "squared_hinge":
             terms = np.maximum(0.0, 1 - y * x) ** 2 / 2
@@ -286,7 +286,7 @@ def loss_slope(loss: Loss, x: Array, y: Array) -> Array:
     match loss.kind:
         case "mse":
             slope = x - y
-        case "cross_entropy":
+        case "cross_entropy" | "policy":
             slope = softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y
         case "squared_hinge":
             slope = -y * np.maximum(0.0, 1 - y * x)

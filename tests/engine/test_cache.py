@@ -312,8 +312,6 @@ def test_a_build_that_fails_leaves_nothing(target: Path, folder: Path) -> None:
 
     with pytest.raises(BackendError, match="build failed"):
         cache.program(KEY, fails, target=target)
-    with pytest.raises(BackendError, match="build failed"):
-        cache.precompiled(KEY, lambda path: fails(path / "header"))
     assert names(folder) == names(target.parent) == set()
 
 
@@ -338,8 +336,6 @@ def test_a_full_disk_only_costs_the_entry(
     with monkeypatch.context() as now:
         now.setattr(Path, "write_text", full)
         assert not cache.program(KEY, compiler(), target=target)
-        with pytest.raises(OSError, match="No space left"):
-            cache.precompiled(KEY, compile_headers)
     assert output(target) == "good"
     assert names(folder) == set()
     (record,) = (r for r in caplog.records if r.levelno == logging.WARNING)
@@ -544,18 +540,17 @@ def test_trimming_and_clearing_leave_a_run_its_program(target: Path) -> None:
 def test_what_killed_builders_left_goes_when_it_is_old(folder: Path) -> None:
     folder.mkdir()
     for age in ("a", "b"):
-        for kind in ("program", "precompiled"):
-            path = folder / f"{age * 24}.{kind}.0123abcd"
-            path.mkdir()
-            (path / "half").write_bytes(b"x" * 100)
-            (folder / f"{age * 24}.{kind}.lock").touch()
+        path = folder / f"{age * 24}.program.0123abcd"
+        path.mkdir()
+        (path / "half").write_bytes(b"x" * 100)
+        (folder / f"{age * 24}.program.lock").touch()
     for path in folder.glob("a*"):
         os.utime(path, (time.time() - cache.OLD - 10,) * 2)
     assert cache.entries() == []
-    assert cache.trim() == 200
+    assert cache.trim() == 100
     assert {name[0] for name in names(folder)} == {"b"}
     assert cache.clear() == 0
-    assert len(names(folder)) == 4
+    assert len(names(folder)) == 2
 
 
 @pytest.mark.parametrize(
@@ -597,82 +592,3 @@ TEXT = st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]), max_si
 def test_a_limit_is_a_size_or_refused(text: str) -> None:
     with patch.dict(os.environ, NEUROSIM_CACHE_SIZE=text), suppress(ModelError):
         assert cache.limit() >= 0
-
-
-# --- precompiled headers -----------------------------------------------------------------------------------
-
-
-def compile_headers(folder: Path) -> None:
-    (folder / "ns.h").write_text("#include <cmath>")
-    (folder / "deep").mkdir()
-    (folder / "deep" / "ns.h.gch").write_bytes(bytes(1000))
-
-
-def test_precompiled_is_filled_once_and_used_where_it_lies(folder: Path) -> None:
-    found = cache.precompiled(KEY, compile_headers)
-    assert found.parent == folder
-    assert cache.precompiled(KEY, never) == found
-    assert names(found) == {"ns.h", "deep", cache.SEAL}
-    (entry,) = cache.entries()
-    assert (entry.key, entry.about) == (KEY, "precompiled headers")
-    assert names(folder) == {found.name}
-
-
-@pytest.mark.parametrize("damage", [
-    lambda f: (f / "ns.h").unlink(),
-    lambda f: (f / "deep" / "ns.h.gch").write_bytes(bytes(999)),
-    lambda f: (f / "deep" / "ns.h.gch").write_bytes(bytes(999) + b"1"),
-    lambda f: (f / "foreign.h").touch(),
-    lambda f: (f / cache.SEAL).unlink(),
-    lambda f: shutil.rmtree(f / "deep"),
-    lambda f: _instead(f, b"text"),
-])  # fmt: skip
-def test_precompiled_that_is_damaged_is_filled_anew(damage: Callable[[Path], object], folder: Path) -> None:
-    found = cache.precompiled(KEY, compile_headers)
-    damage(found)
-    assert cache.precompiled(KEY, compile_headers) == found
-    assert (found / "deep" / "ns.h.gch").read_bytes() == bytes(1000)
-    assert names(found) == {"ns.h", "deep", cache.SEAL}
-    assert cache.precompiled(KEY, never) == found
-    assert names(folder) == {found.name}
-
-
-def test_an_empty_precompiled_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(BackendError, match="left an empty folder"):
-        cache.precompiled(KEY, lambda folder: None)
-    assert names(folder) == set()
-
-
-def test_precompiled_stays_while_a_compiler_may_read_it(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "0")
-    found = cache.precompiled(KEY, compile_headers)
-    cache.program(KEY, compiler(), target=target)
-    assert {e.path for e in cache.entries()} == {found, kept()}
-    cache.trim()
-    assert {e.path for e in cache.entries()} == {found}
-    os.utime(found / cache.SEAL, (time.time() - cache.IN_USE - 10,) * 2)
-    assert cache.trim() > 1000
-    assert cache.entries() == []
-
-
-def test_without_locks_the_first_precompiled_stays_as_it_may_be_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "fcntl", None)
-    first = []
-
-    def slow(folder: Path) -> None:
-        found = cache.precompiled(KEY, compile_headers)  # by another process, as it were
-        first.append((found / "ns.h").stat().st_ino)
-        compile_headers(folder)
-
-    found = cache.precompiled(KEY, slow)
-    assert [(found / "ns.h").stat().st_ino] == first
-    assert len(names(found.parent)) == 1
-
-
-def test_a_build_that_precompiles_first(target: Path) -> None:
-    def build(path: Path) -> None:
-        assert (cache.precompiled(KEY, compile_headers) / "ns.h").exists()  # the same key: no deadlock
-        compiler()(path)
-
-    assert not cache.program(KEY, build, target=target)
-    assert len(cache.entries()) == 2

@@ -99,5 +99,7 @@ def test_a_planted_error_is_seen(right: str, wrong: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("backend", ["cython", "standalone"])
 def test_compiled_backends_take_the_same_step(backend: str) -> None:
     net, X, Y = random_problem([3, 4, 2], seed=5, loss="cross_entropy")
+    net.losses = {"hidden1": ns.Loss("hidden1", "policy", 0.5), **net.losses}
+    Y["hidden1"] = np.random.default_rng(5).normal(size=(len(X), 4))
     flow, state = ns.Flow(kappa=0.7, gamma=0.4, rho=1.3), ns.State(*random_state(net, 2, len(X)))
     compare(step(net, flow, X, Y, state, backend), differentiated(net, flow, X, Y, state))

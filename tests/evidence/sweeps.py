@@ -220,14 +220,18 @@ def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[s
 
 
 def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
-    """How runs at 0.95 and 1.05 of a rho end, for ten times as long as the slower one's slowest mode lives."""
+    """How runs at 0.95 and 1.05 of a rho end, for fourteen times as long as the slower one's slowest mode lives.
+
+    At rest is what moves a thousand times less than that mode does a thousandth from the saddle point: a slow mode that
+    grows would else pass for rest.
+    """
     points = [own | {"flow.rho": 0.95 * rho}, own | {"flow.rho": 1.05 * rho}]
     specs = [base.changed(point) for point in points]
     net, data = specs[0].network(), specs[0].data()
     modes = [ns.stability(net, spec.flow(), data.X, data.Y).eigenvalues for spec in specs]
     model = base.changed({"simulation.dt": 0.7 / max(float(np.abs(s).max()) for s in modes)})
-    duration = 10 / min(abs(float(s.real.max())) for s in modes)
-    task = crowd_of.Task(model, tuple(enumerate(points)), {}, duration, 1e-5)
+    slowest = min(abs(float(s.real.max())) for s in modes)
+    task = crowd_of.Task(model, tuple(enumerate(points)), {}, 14 / slowest, 1e-6 * 0.01 * slowest)
     ends = {f.index: f.outcome for f in crowd_of.work(task)}
     return [ends[0], ends[1]]
 

@@ -103,7 +103,7 @@ def test_losses_equal_the_text_that_is_simulated(kind):
     term = net.losses["output"].term
     names = {"x": x, "y": y, "exp": np.exp, "abs": np.abs, "sign": np.sign, "sqrt": np.sqrt,
              "int": lambda b: np.asarray(b).astype(int),
-             "log_partition": np.log(np.exp(x).sum(1, keepdims=True))}  # fmt: skip
+             "log_partition": np.log(np.exp(x).sum(1, keepdims=True)), "y_total": y.sum(1, keepdims=True)}  # fmt: skip
     assert_allclose(adjoint.loss_value(net.losses["output"], x, y), eval(term.value, names).sum(axis=1), atol=1e-13)
     assert_allclose(adjoint.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13)
 

@@ -308,6 +308,15 @@ template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* N
     }
 }
 
+// sum_j y_j of each pattern, given to each of its units
+template <int K, int M, class T> inline void total(const T* NS_R y, T* NS_R z) {
+    for (int k = 0; k < K; k++) {
+        T sum = 0;
+        for (int i = 0; i < M; i++) sum += y[(size_t)k * M + i];
+        for (int i = 0; i < M; i++) z[(size_t)k * M + i] = sum;
+    }
+}
+
 // some |v| that is not below the bound (or not a number)
 template <class T> inline bool beyond(const T* NS_R v, size_t n, double bound) {
     int wrong = 0;

@@ -78,6 +78,9 @@
     {% for p in populations if p.partition %}
     ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
     {% endfor %}
+    {% for p in populations if p.total %}
+    ns::total<{{K}}, {{p.n}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
+    {% endfor %}
 {% endmacro %}
 
 {# Where patterns have weights of their own: once for every set of weights. #}
@@ -248,8 +251,8 @@
         {{rates(q)}}
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
-            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
-            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array(q.delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.taught_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array(q.taught_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
         } else
