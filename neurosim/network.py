@@ -766,7 +766,7 @@ def _identity(size: int, value: float) -> Weights:
 def _skips(skips: Any, names: Sequence[str]) -> list[tuple[str, str]]:
     """Ends of the projections that jump over layers."""
     if isinstance(skips, bool) or not isinstance(skips, int | np.integer) or skips not in (0, *range(2, len(names))):
-        allowed = f"0, or 2 to {len(names) - 1} layers" if len(names) > 2 else "0 where no layer is hidden"
+        allowed = f"0, or layers from 2 to {len(names) - 1}" if len(names) > 2 else "0 where no layer is hidden"
         raise out_of_range("skips", skips, allowed)
     return list(zip(names, names[int(skips) :], strict=False)) if skips else []
 

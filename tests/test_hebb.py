@@ -71,6 +71,7 @@ def test_what_is_handed_on_is_above_the_next_one():
     assert bcm(np.ones((1, 2)), np.array([0.5]), np.array([1.0])).tolist() == [[-0.25, -0.25]]
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_it_is_a_transformer_as_scikit_learn_asks():
     check_estimator(HebbianLayer(5, epochs=1))
 

@@ -186,7 +186,7 @@ def test_skips_jump_and_keep_the_spread_of_the_net_input():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"skips": 1}, r"skips = 1; allowed: 0, or 2 to 3 layers"),
+        ({"skips": 1}, r"skips = 1; allowed: 0, or layers from 2 to 3"),
         ({"skips": 4}, r"skips = 4; allowed"),
         ({"exits": {"hidden9": 0.3}}, r"population of exits = 'hidden9'; allowed: hidden1, hidden2"),
         ({"exits": -0.3}, r"loss weight of exit1 = -0.3"),

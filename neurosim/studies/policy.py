@@ -253,6 +253,7 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
         ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16, label="mean of the seeds" if i == 0 else None)
     ax.legend(loc="lower left")
     ax.set(ylabel="best choices (%)", title="Contextual bandit, one trial a step")
+    ax.set_ylim(min(70.0, 0.95 * 100 * float(own.best.min())), 102)
 
 
 def _draw_carts(ax: Any, own: xr.Dataset) -> None:
@@ -260,6 +261,8 @@ def _draw_carts(ax: Any, own: xr.Dataset) -> None:
 
     for solved, colour, marker, label in ((1, PALETTE[0], "o", "solved"), (0, PALETTE[1], "x", "not solved")):
         found = own.episodes.where(own.solved == solved).transpose("who", "seed").values
+        if not np.isfinite(found).any():
+            continue
         for i, seeds in enumerate(found):
             ax.plot([i] * len(seeds), seeds, marker, color=colour, ms=4, alpha=0.7, label=label if i == 0 else None)
     ax.set(ylabel="episodes played until solved", title="CartPole, sixteen episodes at a time")
