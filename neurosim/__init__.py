@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurosim import plot, reference
+    from neurosim import plot, reference, rivals
     from neurosim.analysis.alignment import Alignment, alignment
     from neurosim.analysis.continuation import Bifurcation, Branch, continuation
     from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
@@ -101,7 +101,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("plot", "reference", "streams")
+_MODULES = ("plot", "reference", "rivals", "streams")
 
 __all__ = [
     "Adaptive",
@@ -169,6 +169,7 @@ __all__ = [
     "plot",
     "prune",
     "reference",
+    "rivals",
     "save",
     "stability",
     "streams",

@@ -28,8 +28,8 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     ----------
     units : int
     rule : "oja", "bcm" or "random"
-        How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where it is above its sliding
-        threshold, away from it where below; its weights keep their norm. random: not at all, for comparison.
+        How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where it is above its
+        sliding threshold, away from it where below; its weights keep their norm. random: not at all, for comparison.
     active : int
         Units whose outputs are not 0; all where there are no more units.
     epochs : int
@@ -139,10 +139,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _learn(self, x: Array, winners: Array, y: Array, rate: float) -> None:
         """Each pattern's winner moves by the rule; changes of one unit add up."""
         moved, own = np.unique(winners, return_inverse=True)
-        if self.rule == "oja":
-            changes = oja(self.weights_[winners], x, y)
-        else:
-            changes = bcm(x, y, self.threshold_[winners])
+        changes = oja(self.weights_[winners], x, y) if self.rule == "oja" else bcm(x, y, self.threshold_[winners])
         sums = csr_array((np.ones(len(x)), (own, np.arange(len(x)))))
         self.weights_[moved] += rate * (sums @ changes)
         if self.rule == "bcm":
@@ -161,18 +158,18 @@ def oja(weights: Array, x: Array, y: Array) -> Array:
     y : (patterns,), unit 1
         The winner's output w x.
     """
-    return y[:, None] * (x - y[:, None] * weights)
+    return np.asarray(y[:, None] * (x - y[:, None] * weights))
 
 
 def bcm(x: Array, y: Array, threshold: Array) -> Array:
-    """The change y (y - threshold) x of Bienenstock, Cooper & Munro, of each pattern for its winner; shapes as `oja`."""
-    return (y * (y - threshold))[:, None] * x
+    """The change y (y - threshold) x of Bienenstock, Cooper and Munro, of each pattern for its winner; as in `oja`."""
+    return np.asarray((y * (y - threshold))[:, None] * x)
 
 
 def most_active(y: Array, active: int) -> Array:
     """How far each of the `active` largest outputs is above the next; the others are 0. (patterns, units)."""
     if active >= y.shape[1]:
-        return np.maximum(y, 0.0)
+        return np.asarray(np.maximum(y, 0.0))
     bar: Array = np.partition(y, y.shape[1] - active - 1, axis=1)[:, [y.shape[1] - active - 1]]
     return np.asarray(np.maximum(y - bar, 0.0))
 

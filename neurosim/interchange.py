@@ -134,7 +134,7 @@ def _network(
             Projection(
                 *key,
                 _stored(weights[key], prices.get(key, {})),
-                **{k: v for k, v in prices.get(key, {}).items() if k in PRICES},
+                **{k: v for k, v in prices.get(key, {}).items() if k in (*PRICES, "plastic")},
             )
             for key in order
         ]

@@ -223,7 +223,7 @@ class Linearised:
             product = _outer(w, ddelta[q.post], self.outputs[q.pre])
             if q.pre in moved.x:
                 product = product + _outer(w, self.delta[q.post], moved.x[q.pre])
-            rates.w[name] = (product - q.decay * moved.w[name]) / tau
+            rates.w[name] = (product - q.decay * moved.w[name]) / tau * q.plastic
         for n in self.net.neurons:
             rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PRICES = ("l1", "l2", "row_l1", "column_l1")  # of R(w), by projection
 FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # of a projection, as plain values
+OPTIONS = (*PRICES, *FEEDBACK, "plastic")  # of a projection, beside its weights
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # the engine's own objects
 RESERVED = frozenset(
@@ -135,6 +136,8 @@ class Projection:
         Spread of a drawn B, and the size of sign's entries; root mean square of the weights if not given.
     feedback_decay : float, optional
         c of kolen_pollack, 0.01 if not given: W and B both decay by c, the weights beside their l2.
+    plastic : bool
+        Whether the weights learn; False for wiring that stays as it is, such as a residual net's identities.
     """
 
     pre: str
@@ -150,10 +153,13 @@ class Projection:
     feedback_weights: Weights = field(default=None, repr=False)
     feedback_size: float | None = None
     feedback_decay: float | None = None
+    plastic: bool = True
 
     def __post_init__(self) -> None:
         for price in ("gain", *PRICES):
             object.__setattr__(self, price, _price(f"{price} of {self.name}", getattr(self, price)))
+        if not isinstance(self.plastic, bool):
+            raise out_of_range(f"plastic of {self.name}", self.plastic, "True or False")
         self._check_feedback()
 
     @property
@@ -165,6 +171,11 @@ class Projection:
     def prices(self) -> dict[str, float]:
         """All prices of R(w) by name."""
         return {price: getattr(self, price) for price in PRICES}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is kept of it beside its ends and weights, as plain values."""
+        return self.prices | self.described_feedback | ({} if self.plastic else {"plastic": False})
 
     @property
     def decay(self) -> float:
@@ -394,6 +405,71 @@ class Network:
         losses = [Loss(_exit(n), loss, weight, loss_epsilon) for n, weight in weights.items()]
         return cls(populations, projections, [*losses, Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
 
+    @classmethod
+    def residual(
+        cls,
+        sizes: Sequence[int],
+        depth: int,
+        activation: str = "tanh",
+        output: str = "linear",
+        loss: str = "cross_entropy",
+        *,
+        gain: float = 1.0,
+        scale: float | None = None,
+        seed: int = 0,
+    ) -> Network:
+        """A residual net, x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l), between a linear layer and the output.
+
+        What is added up is no function of one net input, so a block is two populations: `branch2`, ... hold
+        sigma(W x + b), and `hidden2`, ... are linear and hear the stream before them and the branch through fixed
+        synapses (`plastic=False`) of 1 and `scale`. Every population is an ordinary constraint, and every flow,
+        transport and analysis takes it as it is; a message needs two steps a block through the branch, one through the
+        stream.
+
+        Parameters
+        ----------
+        sizes : [input, width, output]
+        depth : int
+            Layers of plastic weights: the first (`hidden1`, linear), depth - 2 blocks, the output.
+        activation, output : str
+            Activation of the branches and of the last layer.
+        loss : str
+            On the output.
+        gain : float
+            w ~ N(0, gain²/n_pre), b = 0.
+        scale : float, optional
+            Of what a branch adds; 1/sqrt(depth) by default, which keeps outputs and adjoints finite at any depth.
+
+        References
+        ----------
+        He et al., CVPR 2016; the scale: Hayou et al., AISTATS 2021, arXiv 2010.12859.
+
+        Examples
+        --------
+        >>> Network.residual([784, 32, 10], depth=32)
+        Network(63 populations, 2746 units, 92 projections, 60010 parameters, cross_entropy on output)
+        """
+        layers = _of_depth(list(sizes), depth)
+        if len(layers) < 4:
+            raise out_of_range("depth", depth, "a whole number of weight layers >= 3: one block at least", "3")
+        scale = 1 / math.sqrt(depth) if scale is None else _price("scale", scale)
+        width, blocks = layers[1], range(2, int(depth))
+        populations = [Population("input", layers[0], "linear", clamped=True), Population("hidden1", width, "linear")]
+        for i in blocks:
+            populations += [Population(f"branch{i}", width, activation), Population(f"hidden{i}", width, "linear")]
+        populations.append(Population("output", layers[-1], output))
+        last = f"hidden{blocks[-1]}"
+        projections = [Projection("input", "hidden1", gain=gain)]
+        for i in blocks:
+            stream = f"hidden{i - 1}"
+            projections += [
+                Projection(stream, f"branch{i}", gain=gain),
+                Projection(stream, f"hidden{i}", _identity(width, 1.0), plastic=False),
+                Projection(f"branch{i}", f"hidden{i}", _identity(width, scale), plastic=False),
+            ]
+        projections.append(Projection(last, "output", gain=gain))
+        return cls(populations, projections, [Loss("output", loss)], seed=seed)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the clamped populations."""
@@ -492,8 +568,8 @@ class Network:
                 epsilon=p.epsilon, activity_l1=p.activity_l1, bias=self.biases.get(name), loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
-            own = q.described_feedback | ({"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {})
-            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.prices, **own)
+            own = {"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {}
+            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.options, **own)
         return graph
 
     @classmethod
@@ -521,7 +597,7 @@ class Network:
                 given = data["loss"]
                 losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
         for pre, post, data in graph.edges(data=True):
-            keys = ("weights", "mask", "gain", *PRICES, *FEEDBACK, "feedback_weights")
+            keys = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
             projections.append(Projection(str(pre), str(post), **{k: data[k] for k in keys if k in data}))
         net = cls(populations, projections, losses, seed=seed)
         for name, data in graph.nodes(data=True):
@@ -539,8 +615,7 @@ class Network:
                 for p in self.populations.values()
             ],
             "projections": [
-                {"pre": q.pre, "post": q.post, **q.prices, "sparse": not isinstance(self.weights[n], np.ndarray),
-                 **q.described_feedback}
+                {"pre": q.pre, "post": q.post, **q.options, "sparse": not isinstance(self.weights[n], np.ndarray)}
                 for n, q in self.projections.items()
             ],
             "losses": [
@@ -561,7 +636,7 @@ class Network:
         projections = [
             Projection(
                 q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"],
-                **{k: q[k] for k in (*PRICES, *FEEDBACK) if k in q},
+                **{k: q[k] for k in OPTIONS if k in q},
                 feedback_weights=(feedback or {}).get(f"{q['pre']}->{q['post']}"),
             )
             for q in description["projections"]
@@ -679,6 +754,13 @@ def _of_depth(sizes: list[int], depth: Any) -> list[int]:
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
         raise out_of_range("depth", depth, "a whole number of weight layers >= 1")
     return [sizes[0], *[sizes[1]] * (int(depth) - 1), sizes[2]]
+
+
+def _identity(size: int, value: float) -> Weights:
+    """One synapse a unit."""
+    from scipy.sparse import csr_array, eye_array
+
+    return csr_array(eye_array(size) * value)
 
 
 def _skips(skips: Any, names: Sequence[str]) -> list[tuple[str, str]]:

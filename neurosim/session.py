@@ -8,6 +8,7 @@ Start at `Session`.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -560,7 +561,7 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
         values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): net.biases[n]}
     for name, q in net.projections.items():
         group, w = projection_group(name), net.weights[name]
-        values |= {(group, "tau_w"): flow.time("tau_w", q.post)}
+        values |= {(group, "tau_w"): flow.time("tau_w", q.post) if q.plastic else math.inf}
         values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
         if name in net.feedback:
             back = synapses(net.returning(name))

@@ -79,6 +79,7 @@ class ProjectionTable(_Table):
     l2: float | None = None
     row_l1: float | None = None
     column_l1: float | None = None
+    plastic: bool | None = None
     feedback: str | None = None
     feedback_weights: list[list[float]] | None = None
     feedback_size: float | None = None

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim import modelfile, together
+from neurosim import modelfile, studies, together
 from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.feedback import angle
 from neurosim.linearised import Linearised
 from neurosim.mirror import mirror
+from neurosim.studies import transport
 from tests import measured
 from tests.problems import SEEDS, dags, random_state, rings
 
@@ -346,6 +347,20 @@ name = "random"
         "input->hidden1": "symmetric", "hidden1->hidden2": "sign", "hidden2->output": "kolen_pollack"
     }  # fmt: skip
     assert net.projections["hidden2->output"].feedback_decay == 0.05
+
+
+def test_the_study_measures_and_shows(tmp_path) -> None:
+    wanted = ['study.networks=["64-6-10"]', 'study.flows=["adjoint"]', 'study.feedback=["symmetric","random"]',
+              "study.tau_w=[5.0, 1e5]", "study.epochs=2", "study.seeds=1", "data.patterns=300"]  # fmt: skip
+    study = studies.load("transport", wanted)
+    found, missing = studies.run(study, tmp_path)
+    assert missing == 0
+    assert float(found.angle.sel(feedback="symmetric").max()) == 0
+    best = transport.chosen(found)
+    assert (best.test == found.test.sel(tau_w=5.0)).all()  # with 1e5 nothing is learnt
+    assert 5 < float(best.angle.sel(feedback="random")[0, 0, 0]) < 90
+    assert len(transport.figure(found).axes) == 2
+    assert [c.header for c in transport.table(found).columns] == ["network", "feedback", "adjoint"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """How near a run's multipliers and its own weight gradient are to backpropagation's.
 
-Above `results` and `reference`. Start at `alignment`.
+Above `results`, `rivals` and `reference`. Start at `alignment`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from neurosim.errors import DataError
 from neurosim.reference import Adjoint, right_hand_side
 from neurosim.reference.adjoint import kinked_slope, synapses
 from neurosim.results import Run
+from neurosim.rivals import Inferred
 
 Array = np.ndarray
 
@@ -58,15 +59,17 @@ class Alignment:
         )
 
 
-def alignment(run: Run, ref: Adjoint) -> Alignment:
+def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     """A run's final state against backpropagation with the same weights and patterns.
 
     The run's own weight gradient is the one that its plasticity would follow from there: -tau_w dw/dt of the
-    reference's right-hand side, with the subgradients of l1 and its like, which that leaves out.
+    reference's right-hand side, with the subgradients of l1 and its like, which that leaves out. It has no
+    entry for projections that do not learn.
 
     Parameters
     ----------
-    run : Run
+    run : Run or Inferred
+        Of a simulation, or of one of `neurosim.rivals`, which brings its own gradient.
     ref : Adjoint
         ``reference.backprop(run.network, run.X, run.Y)``.
 
@@ -78,10 +81,7 @@ def alignment(run: Run, ref: Adjoint) -> Alignment:
     net = run.network
     _check_same("populations", run.lam, ref.lam)
     _check_same("projections", net.weights, ref.grad_w)
-    rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
-    own = {}
-    for name, q in net.projections.items():
-        own[name] = kinked_slope(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
+    own = _gradient(run)
     gradient = {name: synapses(g) for name, g in ref.grad_w.items()}
     return Alignment(
         cosine={n: cosine(lam, ref.lam[n]) for n, lam in run.lam.items()},
@@ -90,6 +90,19 @@ def alignment(run: Run, ref: Adjoint) -> Alignment:
         grad_cosine={name: cosine(g, gradient[name]) for name, g in own.items()},
         grad_error={name: _largest(g - gradient[name]) for name, g in own.items()},
     )
+
+
+def _gradient(run: Run | Inferred) -> dict[str, Array]:
+    """What its plasticity would follow, by projection that learns, laid out as synapses are."""
+    if isinstance(run, Inferred):
+        return {name: synapses(g) for name, g in run.grad_w.items()}
+    net = run.network
+    rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
+    learning = {name: q for name, q in net.projections.items() if q.plastic}
+    return {
+        name: kinked_slope(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
+        for name, q in learning.items()
+    }
 
 
 def _largest(difference: Array) -> float:

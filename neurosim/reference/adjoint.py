@@ -244,7 +244,7 @@ def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, s
         for first in range(0, count, batch):
             shown = order[first : first + batch]
             step = _backprop(net, components, _rows(clamped, shown), _rows(encoded, shown))
-            for name, gradient in step.grad_w.items():
+            for name, gradient in plastic(net, step.grad_w).items():
                 synapses(net.weights[name])[...] -= rate * synapses(gradient)
             for name, gradient in step.grad_b.items():
                 net.biases[name] -= rate * gradient
@@ -357,6 +357,11 @@ def like(weights: Weights, values: Array) -> Weights:
     from scipy.sparse import csr_array
 
     return csr_array((values, weights.indices.copy(), weights.indptr.copy()), shape=weights.shape)
+
+
+def plastic(net: Network, gradients: Mapping[str, Weights]) -> dict[str, Weights]:
+    """Those of the projections that learn."""
+    return {name: g for name, g in gradients.items() if net.projections[name].plastic}
 
 
 def n_patterns(arrays: Mapping[str, Array]) -> int:

@@ -10,9 +10,37 @@ import numpy as np
 from neurosim.data import patterns, targets
 from neurosim.errors import out_of_range
 from neurosim.network import Network
-from neurosim.reference.adjoint import _backprop, _components, n_patterns, synapses
+from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic, synapses
 
 Array = np.ndarray
+
+
+class Adam:
+    """Steps of Adam, in place.
+
+    Parameters
+    ----------
+    moving : list of array
+        What is changed.
+    rate : float
+
+    References
+    ----------
+    Kingma & Ba, ICLR 2015.
+    """
+
+    def __init__(self, moving: list[Array], rate: float) -> None:
+        self.moving, self.rate, self.steps = moving, rate, 0
+        self.means, self.squares = ([np.zeros_like(z) for z in moving] for _ in range(2))
+
+    def __call__(self, gradients: list[Array]) -> None:
+        """One step against the gradients, of the shapes of what moves."""
+        self.steps += 1
+        for z, gradient, mean, square in zip(self.moving, gradients, self.means, self.squares, strict=True):
+            mean += 0.1 * (gradient - mean)
+            square += 0.001 * (gradient**2 - square)
+            unbiased = mean / (1 - 0.9**self.steps)
+            z -= self.rate * unbiased / (np.sqrt(square / (1 - 0.999**self.steps)) + 1e-8)
 
 
 def adam(
@@ -57,15 +85,12 @@ def adam(
     encoded = targets(net, Y, n_patterns(clamped))
     net, components = net.copy(), _components(net)
     best, highest = net, None
-    moving = [synapses(w) for w in net.weights.values()] + list(net.biases.values())
-    means, squares = [np.zeros_like(z) for z in moving], [np.zeros_like(z) for z in moving]
+    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *net.biases.values()]
+    descend = Adam(moving, rate)
     for step in range(1, epochs + 1):
         found = _backprop(net, components, clamped, encoded)
-        gradients = [synapses(found.grad_w[n]) for n in net.weights] + [found.grad_b[n] for n in net.biases]
-        for z, gradient, mean, square in zip(moving, gradients, means, squares, strict=True):
-            mean += 0.1 * (gradient - mean)
-            square += 0.001 * (gradient**2 - square)
-            z -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        gradients = plastic(net, found.grad_w).values()
+        descend([*map(synapses, gradients), *(found.grad_b[n] for n in net.biases)])
         if score is not None and (step % every == 0 or step == epochs):
             now = score(net)
             if highest is None or now > highest:

@@ -121,7 +121,7 @@ def right_hand_side(
         dL/dx      = dV/dx + mu - Wᵀ delta
         tau_x   dx/dt   = -kappa dL/dx - gamma G' G
         tau_lam dlam/dt = +kappa G     - gamma G' dL/dx
-        tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (tau_w of the postsynaptic population)
+        tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (postsynaptic tau_w; 0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta
 
     Where a projection's feedback is not symmetric B stands for Wᵀ, size sign(Wᵀ) if it is sign; that of Kolen and
@@ -327,11 +327,11 @@ def _rates(
     for name, q in net.projections.items():
         w = net.weights[name]
         descent = hebbian(w, delta[q.post], outputs[q.pre])
-        dw[name] = like(w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post))
+        dw[name] = like(w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post) * q.plastic)
         if q.feedback == "kolen_pollack":
             tau, B = flow.time("tau_w", q.post), net.feedback[name]
             product = synapses(turned(like(w, descent)))  # x deltaᵀ: the same, seen from the other side
-            dB[name] = like(B, (product - q.decay * synapses(B)) / tau)
+            dB[name] = like(B, (product - q.decay * synapses(B)) / tau * q.plastic)
     db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
     return Rates(dx, dlam, dw, db, dB)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Any]
 
-KINDS = ("exits", "hebb", "imperfections", "local_propagation", "policy", "prospective", "skips", "transport")
+KINDS = ("exits", "hebb", "imperfections", "local_propagation", "policy", "prospective", "rivals", "skips", "transport")
 REASON = "reason"  # why a cell has no numbers
 SECONDS = "seconds"  # that a cell took
 

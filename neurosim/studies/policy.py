@@ -213,10 +213,10 @@ def table(data: xr.Dataset) -> Any:
         for flow in data.flow.values:
             for start in data.start.values:
                 own = data.sel(task=task, flow=flow, start=start)
-                if task == "bandit" and own.best.count():
+                if task == "bandit" and "best" in own and own.best.count():
                     found = f"{mean_and_spread(own.best, 1, 100)} % best choices"
                     shown.add_row(str(task), str(flow), "", found, f"{100 * float(own.best.min()):.1f} %")
-                elif task == "cartpole" and own.solved.count():
+                elif task == "cartpole" and "solved" in own and own.solved.count():
                     solved, seeds = int(own.solved.sum()), int(own.solved.count())
                     took = own.episodes.where(own.solved == 1)
                     found = f"solved by {solved} of {seeds}, after {float(took.median()):.0f} episodes (median)"
@@ -231,10 +231,11 @@ def figure(data: xr.Dataset) -> Any:
 
     from neurosim.plot import style
 
+    tasks = [t for t in data.task.values if ("best" if t == "bandit" else "episodes") in data]
     with style():
-        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-        panels = figure.subplots(1, data.task.size, squeeze=False)[0]
-        for ax, task in zip(panels, data.task.values, strict=True):
+        figure = Figure(figsize=(3.6 * len(tasks), 3.0), layout="constrained")
+        panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+        for ax, task in zip(panels, tasks, strict=True):
             own = data.sel(task=task).stack(who=("flow", "start")).dropna("who", how="all")
             names = [f"{f}, from 0" if s == "zero" else str(f) for f, s in own.who.values]
             draw = _draw_bandit if task == "bandit" else _draw_carts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from tests.evidence import constraints, feedback, imperfections, learning, stability, sweeps
+from tests.evidence import constraints, feedback, imperfections, learning, rivals, stability, sweeps
 
-ROWS = learning.ROWS | constraints.ROWS | stability.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS
+ROWS = (
+    learning.ROWS | constraints.ROWS | stability.ROWS | rivals.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS
+)
 
 
 def main() -> None:

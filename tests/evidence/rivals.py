@@ -1,0 +1,125 @@
+"""Figures of the rivals: each against its own exact gradient, and the flows in their frame against the engine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from math import radians
+
+import numpy as np
+from scipy.optimize import minimize
+
+import neurosim as ns
+from neurosim import rivals
+from neurosim.data import cosine
+from neurosim.reference.adjoint import loss_value, sigma
+from tests.problems import random_problem
+
+Array = np.ndarray
+SEEDS = range(100, 120)
+DT = 1e-3  # s
+
+
+def energy(net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Array], rho: float = 1.0) -> float:
+    """Mean over the patterns of V + rho/2 Σ g², plus R(w); populations that `state` leaves out are functions."""
+    cuts = np.cumsum([net.populations[n].size for n in net.inputs])[:-1]
+    x = dict(zip(net.inputs, np.split(X, cuts, axis=1), strict=True))
+    total = np.zeros(len(X))
+    for n in (n for n in net.order() or () if n not in net.inputs):
+        a = net.biases[n] + sum(x[q.pre] @ net.weights[q.name].T for q in net.incoming(n))
+        prediction = sigma(net.populations[n].activation, a)
+        x[n] = state.get(n, prediction)
+        total += rho / 2 * ((x[n] - prediction) ** 2).sum(axis=1)
+        total += loss_value(net.losses[n], x[n], Y[n]) if n in net.losses else 0.0
+    return float(total.mean() + sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items()))
+
+
+def lowest_energy(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array]) -> float:
+    """The energy at its minimum over the outputs of all populations from which a projection starts, by SciPy."""
+    inner = [n for n in net.neurons if net.outgoing(n)]
+    shapes = [(len(X), net.populations[n].size) for n in inner]
+    cuts = np.cumsum([a * b for a, b in shapes])[:-1]
+
+    def value(z: Array) -> float:
+        parts = [p.reshape(s) for p, s in zip(np.split(z, cuts), shapes, strict=True)]
+        return energy(net, X, Y, dict(zip(inner, parts, strict=True)))
+
+    at = np.concatenate([start[n].ravel() for n in inner])
+    return float(minimize(value, at, method="BFGS", options={"gtol": 1e-9}).fun)
+
+
+def slope_of_lowest(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array], name: str) -> Array:
+    """Its derivative to every weight of a projection, by central differences."""
+    w = net.weights[name]
+    slope = np.zeros_like(w)
+    for at in np.ndindex(w.shape):
+        kept, sides = w[at], []
+        for nudge in (1e-4, -1e-4):
+            w[at] = kept + nudge
+            sides.append(lowest_energy(net, X, Y, start))
+        w[at] = kept
+        slope[at] = (sides[0] - sides[1]) / 2e-4
+    return slope
+
+
+def against_own_gradients(seeds: range = SEEDS) -> dict[str, tuple[float, int]]:
+    """Smallest cosine of a layer's gradient to the exact one over random nets, and of how many; by method."""
+    found: dict[str, list[float]] = {}
+    for seed in seeds:
+        net, X, Y = random_problem([4, 4, 3, 2], seed, patterns=3, loss=("mse", "cross_entropy")[seed % 2], gain=0.5)
+        ref = ns.reference.backprop(net, X, Y)
+        ways: dict[str, tuple[Callable[..., rivals.Inferred], Callable[..., ns.reference.Adjoint]]] = {
+            "PC-ALM": (partial(rivals.pc_alm, rho=4, steps=3000), ns.reference.backprop),
+            "growing penalty": (partial(rivals.growing_penalty, rho_end=300, steps=3000), ns.reference.backprop),
+            "dual propagation": (partial(rivals.dual_propagation, beta=0.1), ns.reference.backprop),
+            "equilibrium propagation": (
+                partial(rivals.equilibrium_propagation, steps=200, nudged_steps=200), rivals.equilibrium_adjoint
+            ),
+        }  # fmt: skip
+        for name, (infer, exact) in ways.items():
+            near = ns.alignment(infer(net, X, Y), exact(net, X, Y))
+            found.setdefault(name, []).append(min(near.grad_cosine.values()))
+        if seed < seeds[4]:  # a minimisation a weight
+            own = rivals.predictive_coding(net, X, Y, rate=0.1, steps=3000)
+            for name in ref.grad_w:
+                exact_slope = slope_of_lowest(net, X, Y, own.x, name)
+                found.setdefault("predictive coding", []).append(cosine(own.grad_w[name], exact_slope))
+    return {name: (min(values), len(values)) for name, values in found.items()}
+
+
+def of_own_gradients() -> str:
+    """One line a method."""
+    lines = (f"\n  {name}: cosine >= {c:.5f} ({count})" for name, (c, count) in against_own_gradients().items())
+    return "".join(lines)
+
+
+FLOWS = {
+    "adjoint": ns.Flow.adjoint(tau_x=DT, tau_lam=DT),
+    "rotated(75 deg), dt = .6 tau": ns.Flow.rotated(radians(75), tau_x=DT / 0.6, tau_lam=DT / 0.6),
+    "damped, dt = .4 tau": ns.Flow.damped(tau_x=DT / 0.4, tau_lam=DT / 0.4),
+}
+
+
+def of_engine(seeds: range = range(100, 101)) -> str:
+    """Residual nets of 32 layers, 64 patterns, 64 steps from the forward pass: engine against frame, and the cosine."""
+    lines = []
+    rng = np.random.default_rng(0)
+    for seed in seeds:
+        net = ns.Network.residual([64, 32, 10], 32, seed=seed)
+        X, Y = rng.random((64, 64)), rng.integers(10, size=64)
+        ref = ns.reference.backprop(net, X, Y)
+        for name, flow in FLOWS.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ns.StabilityWarning)
+                sim = ns.Simulation(net, flow, dt=DT, backend="numpy")
+                run = sim.relax(X, Y, duration=64 * DT, start="forward")
+            own = rivals.relax(net, X, Y, flow=flow, dt=DT, steps=64)
+            apart = max(float(np.abs(run.lam[n] - own.lam[n]).max()) for n in net.neurons)
+            near = ns.alignment(run, ref)
+            lowest = min(near.grad_cosine.values())
+            lines.append(f"\n  net {seed}, {name}: lam apart by {apart:.1g}; engine's lowest cosine of dW {lowest:.5f}")
+    return "".join(lines)
+
+
+ROWS: dict[str, Callable[[], str]] = {"rivals": of_own_gradients, "rivals_engine": of_engine}
