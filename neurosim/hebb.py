@@ -16,6 +16,7 @@ from neurosim.errors import out_of_range, unknown
 
 Array = np.ndarray
 RULES = ("oja", "bcm", "random")
+STARTS = ("patterns", "random")
 
 
 class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,6 +33,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         sliding threshold, away from it where below; its weights keep their norm. random: not at all, for comparison.
     active : int
         Units whose outputs are not 0; all where there are no more units.
+    start : "patterns" or "random"
+        Weights are patterns drawn from the first ones that are seen, or random directions. Units of the rule "random"
+        always start at random directions.
     epochs : int
         Passes of `fit`, over which the rate falls to 0.
     batch : int
@@ -67,14 +71,16 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         rule: str = "oja",
         *,
         active: int = 50,
+        start: str = "patterns",
         epochs: int = 15,
         batch: int = 32,
         rate: float = 0.2,
-        conscience: float = 0.03,
+        conscience: float = 0.003,
         pace: float = 0.3,
         random_state: Any = 0,
     ) -> None:
-        self.units, self.rule, self.active, self.epochs, self.batch = units, rule, active, epochs, batch
+        self.units, self.rule, self.active, self.start = units, rule, active, start
+        self.epochs, self.batch = epochs, batch
         self.rate, self.conscience, self.pace, self.random_state = rate, conscience, pace, random_state
 
     def fit(self, X: Any, y: Any = None) -> HebbianLayer:
@@ -107,8 +113,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _start(self, X: Array) -> np.random.RandomState:
         """Parameters checked, everything drawn."""
-        if self.rule not in RULES:
-            raise unknown("rule", self.rule, RULES)
+        for name, allowed in (("rule", RULES), ("start", STARTS)):
+            if getattr(self, name) not in allowed:
+                raise unknown(name, getattr(self, name), allowed)
         for name in ("units", "active", "epochs", "batch"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -118,7 +125,11 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 raise out_of_range(name, getattr(self, name), "a finite number >= 0")
         rng: np.random.RandomState = check_random_state(self.random_state)
         self.mean_ = X.mean(axis=0)
-        self.weights_ = _unit(rng.normal(size=(self.units, X.shape[1])))
+        if self.start == "patterns" and self.rule != "random":
+            seen = self._seen(X)
+            self.weights_ = seen[rng.choice(len(seen), self.units, replace=self.units > len(seen))]
+        else:
+            self.weights_ = _unit(rng.normal(size=(self.units, X.shape[1])))
         self.handicap_ = np.zeros(self.units)
         self.threshold_ = np.zeros(self.units)
         return rng

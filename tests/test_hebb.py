@@ -26,7 +26,9 @@ def test_one_unit_of_oja_finds_the_principal_component():
 
 @pytest.mark.parametrize("rule", ["oja", "bcm"])
 def test_a_batch_of_one_is_the_rule_by_hand(rule):
-    layer, by_hand = (HebbianLayer(7, rule, batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(X[:1]) for _ in "ab")
+    layer, by_hand = (
+        HebbianLayer(7, rule, start="random", batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(X[:1]) for _ in "ab"
+    )
     w, handicap, theta = by_hand.weights_.copy(), by_hand.handicap_.copy(), by_hand.threshold_.copy()
     layer.partial_fit(X[:50])
     for row in X[:50]:
@@ -48,13 +50,13 @@ def test_a_batch_of_one_is_the_rule_by_hand(rule):
 
 
 def test_conscience_gives_every_unit_its_share():
-    fair, free = (HebbianLayer(20, epochs=8, conscience=c).fit(X) for c in (0.03, 0.0))
+    fair, free = (HebbianLayer(20, start="random", epochs=8, conscience=c).fit(X) for c in (0.03, 0.0))
     wins = []
     for layer in (fair, free):
         scores = layer._seen(X) @ layer.weights_.T - layer.handicap_
         wins.append(np.bincount(scores.argmax(axis=1), minlength=20))
-    assert wins[0].min() >= 5  # of 400 patterns for 20 units
-    assert wins[1].min() == 0
+    assert wins[0].min() >= 8  # of 400 patterns for 20 units
+    assert wins[0].std() < wins[1].std() / 2
 
 
 def test_what_is_handed_on_is_above_the_next_one():
@@ -73,7 +75,9 @@ def test_it_is_a_transformer_as_scikit_learn_asks():
     check_estimator(HebbianLayer(5, epochs=1))
 
 
-@pytest.mark.parametrize(("key", "value"), [("rule", "hebb"), ("units", 0), ("rate", -1.0), ("active", 2.5)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("rule", "hebb"), ("start", "zero"), ("units", 0), ("rate", -1.0), ("active", 2.5)]
+)
 def test_what_cannot_be_is_refused(key, value):
     with pytest.raises(ns.ModelError, match=key):
         HebbianLayer(**{key: value}).fit(X)

@@ -93,7 +93,7 @@ def table(data: xr.Dataset) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table("flow", "data", "exits", "settle", "time, median (τ)", "ratio, paired", "stable", "rate (1/s)",
+    shown = Table("flow", "data", "exits", "settle", "time, median (τ)", "paired ratio, median", "stable", "rate (1/s)",
                   "critical ρ", box=SIMPLE_HEAD)  # fmt: skip
     for flow in data.flow.values:
         for offset in data.offset.values:
@@ -105,7 +105,7 @@ def table(data: xr.Dataset) -> Any:
                 ratio = (these.time / plain.time).median()
                 rho = f"{float(these.critical_rho.median()):.2f}" if "critical_rho" in these else "-"
                 shown.add_row(
-                    str(flow), f"digits / 16 {offset:+g}", f"{weight:g}",
+                    str(flow), _named(offset), f"{weight:g}",
                     f"{int(these.settled.sum())} of {these.seed.size}", f"{float(these.time.median()):,.0f}",
                     f"{float(ratio):.2f}", f"{int(these.stable.sum())} of {these.seed.size}",
                     f"{float(these.slowest_rate.median()):.2g}", rho if rho != "nan" else "-",
@@ -132,13 +132,17 @@ def figure(data: xr.Dataset) -> Any:
                     ax.plot(own.time.sel(exits=data.exits[0]), own.time.sel(exits=weight), marker, color=colour, ms=4,
                             alpha=0.8, label=f"exits of weight {weight:g}")  # fmt: skip
                 _compared(ax, own, cap)
-                ax.set_title(f"{flow}, digits / 16 {offset:+g}")
+                ax.set_title(f"{flow}, {_named(offset)}")
         for ax in panels[:, 0]:
             ax.set_ylabel("time to rest (τ), with exits")
         for ax in panels[-1]:
             ax.set_xlabel("time to rest (τ), without exits")
         figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
+
+
+def _named(offset: float) -> str:
+    return f"digits / 16 {'−' if offset < 0 else '+'} {abs(offset):g}"
 
 
 def _compared(ax: Any, own: xr.Dataset, cap: float) -> None:
@@ -149,6 +153,10 @@ def _compared(ax: Any, own: xr.Dataset, cap: float) -> None:
     ax.axhline(cap, color="0.8", lw=0.8, zorder=0)
     ax.axvline(cap, color="0.8", lw=0.8, zorder=0)
     ax.set(xscale="log", yscale="log", xlim=(low, 1.3 * cap), ylim=(low, 1.3 * cap))
+    ticks = [t for t in (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000) if low < t <= cap]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [f"{t:,}" for t in ticks])
+        axis.minorticks_off()
 
 
 def _own(settings: Mapping[str, Any], quick: bool) -> dict[str, Any]:

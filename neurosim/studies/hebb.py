@@ -31,7 +31,7 @@ NAMES = {
 RATES = {"oja": 0.2, "bcm": 1.0, "random": 0.0}
 HELD_OUT = 0.2  # of the training part, on which the readout's rate is chosen
 TAU = 10e-3  # s, and the step: 2L steps are the forward and the backward pass
-RATES_OF_READOUT = (10.0, 30.0, 100.0)  # tau over tau_w, of inputs of size 1; a hidden layer's are a hundredth
+RATES_OF_READOUT = (30.0, 100.0)  # tau over tau_w, of inputs of size 1; a hidden layer's are a hundredth
 QUICK = {"seeds": 1, "units": [200], "rules": ["oja", "random"], "epochs": 3, "readout_epochs": 5, "patterns": 1500}
 
 

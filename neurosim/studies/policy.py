@@ -250,8 +250,8 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
 
     for i, seeds in enumerate(own.best.transpose("who", "seed").values * 100):
         ax.plot([i] * len(seeds), seeds, "o", color=PALETTE[0], ms=4, alpha=0.6)
-        ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16)
-    ax.axhline(93, color="0.6", lw=0.8, ls=":")
+        ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16, label="mean of the seeds" if i == 0 else None)
+    ax.legend(loc="lower left")
     ax.set(ylabel="best choices (%)", title="Contextual bandit, one trial a step")
 
 
@@ -262,8 +262,9 @@ def _draw_carts(ax: Any, own: xr.Dataset) -> None:
         found = own.episodes.where(own.solved == solved).transpose("who", "seed").values
         for i, seeds in enumerate(found):
             ax.plot([i] * len(seeds), seeds, marker, color=colour, ms=4, alpha=0.7, label=label if i == 0 else None)
-    ax.set(ylabel="episodes until solved", title="CartPole, sixteen episodes at a time", ylim=(0, None))
-    ax.legend()
+    ax.set(ylabel="episodes played until solved", title="CartPole, sixteen episodes at a time")
+    ax.set_ylim(0, 1.25 * float(own.episodes.max()))
+    ax.legend(ncols=2)
 
 
 def _own(settings: Mapping[str, Any], quick: bool) -> dict[str, Any]:

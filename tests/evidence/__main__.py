@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from tests.evidence import constraints, feedback, imperfections, learning, rivals, stability, sweeps
+from tests.evidence import constraints, feedback, imperfections, learning, rivals, stability, sweeps, tasks
 
 ROWS = (
     learning.ROWS | constraints.ROWS | stability.ROWS | rivals.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS
-)
+    | tasks.ROWS
+)  # fmt: skip
 
 
 def main() -> None:
