@@ -147,11 +147,14 @@ def check(
 
     from neurosim import modelfile
     from neurosim.analysis.check import check as compare
+    from neurosim.tables import OF_SIMULATION
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
-    data, keys = spec.data(), spec.tables.simulation.given(*modelfile.OF_SIMULATION)
+    data, keys = spec.data(), spec.tables.simulation.given(*OF_SIMULATION)
     if keys.pop("transport", "dense") != "dense":
         _say("checked with dense messages: those sent as events follow them to within a few thresholds")
+    if [keys.pop(name) for name in ("imperfections", "prospective") if name in keys]:
+        _say("checked without imperfections and look-ahead: neither backpropagation nor SciPy has any")
     _own_warnings()
     report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
     Console().print(report.table())

@@ -371,26 +371,7 @@ class Session:
                 found = guard.stable_step(
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
-            advice = guard.remedy(self.net, self.flow, self.setting.dt, found)
-            if self.plan.imperfections.prospective:
-                advice = (
-                    "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
-                    "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
-                    "a larger tau_w, or prospective=False"
-                )
-            elif any(self.net.populations[n].term.slides for n in self.net.neurons) and self.setting.dt < found.step:
-                advice = (
-                    "the step would hold off the kinks of the constraint function; along them the state chatters, the "
-                    f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
-                )
-            elif not self.plastic and self.setting.dt < found.step:
-                advice = "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
-            elif self.setting.dt < found.step:
-                advice = (
-                    f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so "
-                    "moving weights are the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later "
-                    "plastic_from"
-                )
+            advice = self._advice(found)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError):
             advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"
         return DivergenceError(
@@ -398,6 +379,33 @@ class Session:
             f"dt = {self.setting.dt * 1e3:.3g} ms; {advice}",
             time=self.time,
             population=population,
+        )
+
+    def _advice(self, found: guard.StableStep) -> str:
+        """What to try after a divergence, given the step that would hold."""
+        if self.plan.imperfections.prospective:
+            return (
+                "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
+                "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
+                "a larger tau_w, or prospective=False"
+            )
+        if self.setting.dt >= found.step:
+            return guard.remedy(self.net, self.flow, self.setting.dt, found)
+        if self.plan.imperfections.speaks:
+            return (
+                f"a circuit whose messages are neither late nor noisy would hold (stable step {found.step * 1e3:.3g} "
+                "ms): try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
+            )
+        if any(self.net.populations[n].term.slides for n in self.net.neurons):
+            return (
+                "the step would hold off the kinks of the constraint function; along them the state chatters, the "
+                f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
+            )
+        if not self.plastic:
+            return "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
+        return (
+            f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so moving weights are "
+            "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
         )
 
     def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:

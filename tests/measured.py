@@ -19,14 +19,14 @@ PUSHES = 4  # of one pattern at once
 
 def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns.State:
     """The saddle point, pushed a little in a random direction."""
-    ref, rng = ns.reference.backprop(net, X, Y), np.random.default_rng(seed)
+    ref, rng = ns.reference.backprop(net, X, Y, through="feedback"), np.random.default_rng(seed)
     x, lam = ({n: p[n] + size * rng.normal(size=p[n].shape) for n in net.neurons} for p in (ref.x, ref.lam))
     return ns.State(x, lam)
 
 
 def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
     """Recorded x and lam minus the saddle point, (samples, patterns, 2 units)."""
-    ref = ns.reference.backprop(run.network, X, Y)
+    ref = ns.reference.backprop(run.network, X, Y, through="feedback")
     parts = []
     for name, rest in (("x", ref.x), ("lam", ref.lam)):
         parts.append(run.traces[name].values - np.hstack([rest[n] for n in run.network.neurons]))

@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim import modelfile, together
+from neurosim import modelfile, studies, together
+from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.feedback import angle
+from neurosim.linearised import Linearised
 from neurosim.mirror import mirror
-from tests.problems import SEEDS, dags, rings
+from neurosim.studies import transport
+from tests import measured
+from tests.problems import SEEDS, dags, random_state, rings
 
 KINDS = ("random", "sign", "kolen_pollack", "mirror")
 LEARNT = {"feedback": "kolen_pollack", "feedback_decay": 0.3}
@@ -198,6 +202,43 @@ def test_mirrors_learn_by_day_and_night_from_the_seed() -> None:
     assert float(ends[0][1].history["angle.hidden1->hidden2"][-1]) < 20
 
 
+# --- stability
+
+
+@pytest.mark.parametrize("plastic", [False, True])
+def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
+    """By formulas, against central differences of the reference's right-hand side, away from rest."""
+    net, (X, Y) = layers(feedback={"hidden1->hidden2": "random"}), data(2)
+    x, lam = random_state(net, 4, 2)
+    linear = Linearised(
+        net, ns.Flow(kappa=0.7, gamma=0.4, rho=0.5), x, lam, {"input": X}, {"output": Y}, plastic=plastic
+    )
+    directions = np.random.default_rng(1).normal(size=(3, linear.size))
+    assert linear.exact
+    assert_allclose(linear.along(directions), linear._differences(directions), rtol=0, atol=1e-5)
+    if not plastic:
+        assert_allclose(linear.along(linear.solve(directions)), directions, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("flow", "grows"), [(ns.Flow.augmented(1), True), (ns.Flow.damped(), False)])
+def test_the_spectrum_says_how_a_push_grows_or_dies_out(flow: ns.Flow, grows: bool) -> None:
+    """B at a right angle to W^T, five layers; the rate against that of the engine's rk4."""
+    net = ns.Network.mlp([6, 6, 3], depth=5, loss="mse", seed=1, feedback="random")
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(1, 6)), rng.normal(size=(1, 3))
+    spec = ns.stability(net, flow, X, Y)
+    assert spec.growing == grows
+    step = 0.2 / float(np.abs(spec.eigenvalues).max())
+    steps = int(25 / (step * abs(spec.slowest_rate)))
+    found = measured.growth(net, flow, X, Y, step, "rk4", steps=min(steps, 3000))
+    assert found / step == pytest.approx(-spec.slowest_rate, rel=0.1)
+
+
+def test_a_check_of_a_model_with_feedback_passes() -> None:
+    net, (X, Y) = layers(feedback="sign"), data(2)
+    assert check(net, ns.Flow.adjoint(), X, Y, backend="numpy").passed
+
+
 # --- what is told, kept, refused
 
 
@@ -306,6 +347,20 @@ name = "random"
         "input->hidden1": "symmetric", "hidden1->hidden2": "sign", "hidden2->output": "kolen_pollack"
     }  # fmt: skip
     assert net.projections["hidden2->output"].feedback_decay == 0.05
+
+
+def test_the_study_measures_and_shows(tmp_path) -> None:
+    wanted = ['study.networks=["64-6-10"]', 'study.flows=["adjoint"]', 'study.feedback=["symmetric","random"]',
+              "study.tau_w=[5.0, 1e5]", "study.epochs=2", "study.seeds=1", "data.patterns=300"]  # fmt: skip
+    study = studies.load("transport", wanted)
+    found, missing = studies.run(study, tmp_path)
+    assert missing == 0
+    assert float(found.angle.sel(feedback="symmetric").max()) == 0
+    best = transport.chosen(found)
+    assert (best.test == found.test.sel(tau_w=5.0)).all()  # with 1e5 nothing is learnt
+    assert 5 < float(best.angle.sel(feedback="random")[0, 0, 0]) < 90
+    assert len(transport.figure(found).axes) == 2
+    assert [c.header for c in transport.table(found).columns] == ["network", "feedback", "adjoint"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from neurosim import modelfile
 from neurosim.errors import DataError, FileError, ModelError, NeurosimError
 from neurosim.flow import Flow
 from neurosim.schedules import Presentations, Simultaneous
+from neurosim.tables import Tables
 
 XOR = """
 # What it shows.
@@ -217,7 +218,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 @given(raw=tables())
 @settings(deadline=None)
 def test_round_trip(raw: dict[str, Any]) -> None:
-    given_tables = modelfile.Tables.model_validate(raw)
+    given_tables = Tables.model_validate(raw)
     text = modelfile.dump(given_tables)
     assert modelfile.loads(text).tables == given_tables
     assert modelfile.dump(modelfile.loads(text)) == text

@@ -154,3 +154,44 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
         ns.Network.from_description(net.describe(), net.weights, net.biases),
     ):
         assert twin.describe() == net.describe()
+
+
+def test_exits_are_readouts_with_a_share_of_the_loss():
+    """The loss of the whole by hand; what is between the layers stays as it is without exits."""
+    plain, net = (ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3, exits=e) for e in (0.0, {"hidden2": 0.3}))
+    assert list(net.losses) == ["exit2", "output"]
+    assert net.output == "output"
+    assert all(np.array_equal(net.weights[n], w) for n, w in plain.weights.items())
+    assert list(ns.Network.mlp([5, 4, 6, 3], exits=0.5).losses) == ["exit1", "exit2", "output"]
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
+    h = np.tanh(np.tanh(X @ plain.weights["input->hidden1"].T) @ plain.weights["hidden1->hidden2"].T)
+    early, late = (h @ net.weights[f"hidden2->{end}"].T for end in ("exit2", "output"))
+    expected = 0.5 * ((late - Y) ** 2).sum(axis=1).mean() + 0.3 * 0.5 * ((early - Y) ** 2).sum(axis=1).mean()
+    assert ns.reference.backprop(net, X, Y).loss == pytest.approx(expected, rel=1e-12)
+    run = ns.Simulation(net, ns.Flow.adjoint(), dt=10e-3, backend="numpy").relax(X, Y, duration=60e-3)
+    assert ns.alignment(run, ns.reference.backprop(net, X, Y)).max_error < 1e-12
+
+
+def test_skips_jump_and_keep_the_spread_of_the_net_input():
+    net = ns.Network.mlp([300, 200, 200, 300], seed=1, gain=1.5, skips=2)
+    assert list(net.projections)[3:] == ["input->hidden2", "hidden1->output"]
+    for name, own in {"hidden1": 300, "hidden2": 500, "output": 400}.items():
+        for q in net.incoming(name):
+            assert net.weights[q.name].std() == pytest.approx(1.5 / np.sqrt(own), rel=0.02)
+    twin = ns.Network.mlp([3, 4, 2], seed=5, skips=0)
+    assert np.array_equal(twin.weights["input->hidden1"], ns.Network.mlp([3, 4, 2], seed=5).weights["input->hidden1"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"skips": 1}, r"skips = 1; allowed: 0, or 2 to 3 layers"),
+        ({"skips": 4}, r"skips = 4; allowed"),
+        ({"exits": {"hidden9": 0.3}}, r"population of exits = 'hidden9'; allowed: hidden1, hidden2"),
+        ({"exits": -0.3}, r"loss weight of exit1 = -0.3"),
+    ],
+)
+def test_impossible_exits_and_skips_are_refused(keys, message):
+    with pytest.raises(ns.ModelError, match=message):
+        ns.Network.mlp([5, 4, 6, 3], **keys)

@@ -427,6 +427,7 @@ def _step(net: Network, flow: Flow, X: Any, seed: int) -> _Step:
     changes = [
         _change(q, own, net, delta[q.post], {**clamped, **state.x}[q.pre], dt / flow.time("tau_w", q.post), rows)
         for q in net.projections.values()
+        if q.plastic
     ]
     return _Step(moved, rates["x"], rates["lam"], delta, (max(c[0] for c in changes), max(c[1] for c in changes)))
 

@@ -17,7 +17,7 @@ from neurosim.network import Network
 from neurosim.schedules import Presentations
 from neurosim.simulation import Simulation
 from neurosim.studies import mean_and_spread
-from neurosim.studies.imperfections import CLEAN, KINDS, SIZES, TAU, split
+from neurosim.studies.imperfections import CLEAN, KINDS, SIZES, TAU, at_best_rate, split
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,23 +79,12 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     return {"accuracy": accuracy(sim.predict(X_test), Y_test), "held_out": accuracy(sim.predict(X_held), Y_held)}
 
 
-def chosen(data: xr.Dataset) -> xr.Dataset:
-    """Of every flow, way of sending and condition the rate that did best on held-out patterns, mean over seeds."""
-    diverged = data.reason.astype(str).str.startswith("DivergenceError")
-    there = data.accuracy.notnull() | diverged
-    scored = data[["accuracy", "held_out"]].where(~diverged, 0.1).where(there)  # as good as chance
-    mean = scored.held_out.mean("seed").fillna(-1)
-    best = scored.isel(tau_w=mean.argmax("tau_w"))
-    best["diverged"] = (diverged & there).isel(tau_w=mean.argmax("tau_w")).sum("seed")
-    return best
-
-
 def table(data: xr.Dataset) -> Any:
     """Test accuracy (%), mean ± spread over seeds, with the rate in tau; what diverged says so."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    found = chosen(data)
+    found = at_best_rate(data)
     ways = [str(m) for m in data.messages.values]
     shown = Table("flow", "condition", "level", *ways, box=SIMPLE_HEAD, title="test accuracy (%) · tau_w / tau")
     for flow in data.flow.values:
@@ -123,7 +112,7 @@ def figure(data: xr.Dataset) -> Any:
     from neurosim.plot import style
     from neurosim.plot.drawing import PALETTE
 
-    found = 100 * chosen(data).accuracy.sel(flow="adjoint")
+    found = 100 * at_best_rate(data).accuracy.sel(flow="adjoint")
     rows = [
         (str(kind), float(level))
         for kind in data.condition.values

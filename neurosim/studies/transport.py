@@ -46,7 +46,19 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
     ModelError
         An unknown flow or feedback, or sizes or times that cannot be.
     """
+    _check(settings["study"])
     own = {**settings["study"], **(QUICK if quick else {})}
+    return [
+        {"network": network, "feedback": kind, "flow": flow, "tau_w": float(tau_w), "seed": seed}
+        for network in own["networks"]
+        for kind in own["feedback"]
+        for flow in own["flows"]
+        for tau_w in own["tau_w"]
+        for seed in range(own["seeds"])
+    ]
+
+
+def _check(own: Mapping[str, Any]) -> None:
     for key, allowed in (("flows", tuple(FLOWS)), ("feedback", feedback.KINDS)):
         for name in own[key]:
             if name not in allowed:
@@ -56,14 +68,6 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
     for tau_w in own["tau_w"]:
         if isinstance(tau_w, bool) or not isinstance(tau_w, int | float) or not tau_w > 0:
             raise out_of_range("study.tau_w", tau_w, "numbers > 0, in units of tau_x", "[10, 20]")
-    return [
-        {"network": network, "feedback": kind, "flow": flow, "tau_w": float(tau_w), "seed": seed}
-        for network in own["networks"]
-        for kind in own["feedback"]
-        for flow in own["flows"]
-        for tau_w in own["tau_w"]
-        for seed in range(own["seeds"])
-    ]
 
 
 def sizes_of(network: str) -> list[int]:
@@ -133,7 +137,7 @@ def chosen(data: xr.Dataset) -> xr.Dataset:
 
 
 def table(data: xr.Dataset) -> Any:
-    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds."""
+    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds that end."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -143,13 +147,24 @@ def table(data: xr.Dataset) -> Any:
     for network in best.network.values:
         for kind in best.feedback.values:
             row = [best.sel(network=network, feedback=kind, flow=flow) for flow in flows]
-            entries = [f"{mean_and_spread(r.test, 1, 100)}, {mean_and_spread(r.angle, 0)}" for r in row]
-            shown.add_row(str(network), str(kind), *entries)
+            shown.add_row(str(network), str(kind), *map(_entry, row))
     return shown
 
 
+def _entry(seeds: xr.Dataset) -> str:
+    """Of one network, feedback and flow, with how many seeds did not diverge where some did."""
+    ended, count = int(seeds.test.count()), seeds.seed.size
+    if not ended:
+        return "diverges"
+    told = f"{mean_and_spread(seeds.test, 1, 100)}, {mean_and_spread(seeds.angle, 0)}"
+    return told if ended == count else f"{told} ({ended} of {count})"
+
+
 def figure(data: xr.Dataset) -> Any:
-    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a row a network."""
+    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a row a network.
+
+    A cross at the foot: no seed ends, all diverge.
+    """
     from matplotlib.figure import Figure
 
     from neurosim.plot import style
@@ -183,5 +198,7 @@ def _by_flow(ax: Any, values: Any, label: str) -> None:
             place, own.mean("seed"), own.std("seed"), fmt="osD^v"[i % 5], color=color, markersize=4,
             capsize=2, linewidth=1, label=str(kind).replace("_", "-"),
         )  # fmt: skip
+        gone = [x for x, n in zip(place, own.count("seed").values, strict=True) if n == 0 and values.name == "test"]
+        ax.plot(gone, [0.03] * len(gone), "x", color=color, markersize=5, transform=ax.get_xaxis_transform())
     ax.set_xticks(range(len(flows)), flows, rotation=20, ha="right")
     ax.set(ylabel=label, xlim=(-0.6, len(flows) - 0.4))

@@ -94,8 +94,8 @@ def test_a_planted_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     truth = reference.backprop
 
-    def wrong(*args: Any) -> reference.Adjoint:
-        found = truth(*args)
+    def wrong(*args: Any, **ways: Any) -> reference.Adjoint:
+        found = truth(*args, **ways)
         return replace(found, grad_w={n: w * 1.0001 for n, w in found.grad_w.items()})
 
     monkeypatch.setattr(reference, "backprop", wrong)
@@ -107,8 +107,8 @@ def test_planted_multipliers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     truth = reference.backprop
 
-    def wrong(*args: Any) -> reference.Adjoint:
-        found = truth(*args)
+    def wrong(*args: Any, **ways: Any) -> reference.Adjoint:
+        found = truth(*args, **ways)
         return replace(found, lam={n: lam + 1e-5 for n, lam in found.lam.items()})
 
     monkeypatch.setattr(reference, "backprop", wrong)

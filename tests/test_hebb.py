@@ -1,0 +1,79 @@
+"""Hebbian layers: Oja's unit against the principal component, shares of winners, scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import neurosim as ns
+from neurosim.hebb import HebbianLayer, bcm, most_active, oja
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 6)) * np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4]) @ np.linalg.qr(RNG.normal(size=(6, 6)))[0]
+
+
+def test_one_unit_of_oja_finds_the_principal_component():
+    layer = HebbianLayer(1, epochs=20, batch=1, rate=0.1).fit(X)
+    seen = (X - X.mean(axis=0)) / np.linalg.norm(X - X.mean(axis=0), axis=1, keepdims=True)
+    first = np.linalg.eigh(seen.T @ seen)[1][:, -1]
+    assert abs(layer.weights_[0] @ first) > 0.999
+    assert np.linalg.norm(layer.weights_[0]) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("rule", ["oja", "bcm"])
+def test_a_batch_of_one_is_the_rule_by_hand(rule):
+    layer, by_hand = (HebbianLayer(7, rule, batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(X[:1]) for _ in "ab")
+    w, handicap, theta = by_hand.weights_.copy(), by_hand.handicap_.copy(), by_hand.threshold_.copy()
+    layer.partial_fit(X[:50])
+    for row in X[:50]:
+        x = row - X[0]  # the mean that the first call fixed
+        x = x / max(np.linalg.norm(x), 1e-12)
+        i = int(np.argmax(w @ x - handicap))
+        y = w[i] @ x
+        if rule == "oja":
+            w[i] += 0.3 * y * (x - y * w[i])
+        else:
+            w[i] += 0.3 * y * (y - theta[i]) * x
+            w[i] /= np.linalg.norm(w[i])
+            theta[i] += 0.4 * (y * y - theta[i])
+        handicap -= 0.1 / 7
+        handicap[i] += 0.1
+    assert_allclose(layer.weights_, w, atol=1e-12)
+    assert_allclose(layer.handicap_, handicap, atol=1e-12)
+    assert_allclose(layer.threshold_, theta, atol=1e-12)
+
+
+def test_conscience_gives_every_unit_its_share():
+    fair, free = (HebbianLayer(20, epochs=8, conscience=c).fit(X) for c in (0.03, 0.0))
+    wins = []
+    for layer in (fair, free):
+        scores = layer._seen(X) @ layer.weights_.T - layer.handicap_
+        wins.append(np.bincount(scores.argmax(axis=1), minlength=20))
+    assert wins[0].min() >= 5  # of 400 patterns for 20 units
+    assert wins[1].min() == 0
+
+
+def test_what_is_handed_on_is_above_the_next_one():
+    y = np.array([[3.0, 1.0, 2.0, -1.0], [0.5, 0.5, 0.2, 0.1]])
+    assert_allclose(most_active(y, 2), [[2, 0, 1, 0], [0.3, 0.3, 0, 0]])
+    assert_allclose(most_active(y, 4), np.maximum(y, 0))
+    layer = HebbianLayer(30, active=5, epochs=1).fit(X)
+    assert ((layer.transform(X) > 0).sum(axis=1) == 5).all()
+    assert np.array_equal(HebbianLayer(30, active=5, epochs=1).fit(X).transform(X), layer.transform(X))
+    assert make_pipeline(StandardScaler(), HebbianLayer(9, epochs=1)).fit_transform(X).shape == (400, 9)
+    assert oja(np.ones((1, 2)), np.ones((1, 2)), np.array([1.0])).tolist() == [[0.0, 0.0]]  # at unit output it rests
+    assert bcm(np.ones((1, 2)), np.array([0.5]), np.array([1.0])).tolist() == [[-0.25, -0.25]]
+
+
+def test_it_is_a_transformer_as_scikit_learn_asks():
+    check_estimator(HebbianLayer(5, epochs=1))
+
+
+@pytest.mark.parametrize(("key", "value"), [("rule", "hebb"), ("units", 0), ("rate", -1.0), ("active", 2.5)])
+def test_what_cannot_be_is_refused(key, value):
+    with pytest.raises(ns.ModelError, match=key):
+        HebbianLayer(**{key: value}).fit(X)
