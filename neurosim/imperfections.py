@@ -5,14 +5,6 @@ hear: x forward, delta = sigma'(a) mu back. What changes a message changes the n
 of it, and what plasticity uses; a unit still knows its own state. Those of messages act in the order in which they are
 given, a delay last. Data are data: what clamped inputs send arrives as it is (`LowPass` filters it too). Start at
 `StateNoise`; `Imperfections` is what an engine reads, as equations and statements in Brian2's notation.
-
-References
-----------
-The remedy `LowPass`: plasticity reads synaptic traces, slow against the noise. `Prospective`: section 1's relaxation,
-tau dx/dt = sigma(a) - x, is a low-pass filter; x + tau dx/dt undoes it, exactly where kappa = 0, and likewise
-lam + tau dlam/dt. That much follows from the equations here. The authors of latent equilibrium (Haider, Ellenberger,
-Kriener, Jordan, Senn & Petrovici, NeurIPS 2021), who use such signals in networks of neurons, give notice of a patent
-application, WO2023046504A1: mind it where this is built rather than studied.
 """
 
 from __future__ import annotations
@@ -295,13 +287,23 @@ class LowPass:
 
 @dataclass(frozen=True)
 class Prospective:
-    """Neighbours read where a unit is going: x + tau dx/dt and lam + tau dlam/dt; see the module's references.
+    """Neighbours read where a unit is going: x + tau dx/dt and lam + tau dlam/dt.
+
+    Relaxation, tau dx/dt = sigma(a) - x, is a low-pass filter of sigma(a), and x + tau dx/dt undoes it: with kappa = 0
+    what is heard is sigma(a) itself, and likewise of lam; where kappa > 0 it is a look-ahead. delta is that of both
+    states one tau ahead. Rates are by what the unit knows: the net input and the feedback that it heard last.
 
     Parameters
     ----------
     time : time, optional
         The rate is then the unit's own estimate, a low-pass difference: x + (tau/time)(x - past), with
         time d(past)/dt = x - past. Exact if None.
+
+    Notes
+    -----
+    Derived from the flow's own equations, as above. The authors of latent equilibrium (Haider, Ellenberger, Kriener,
+    Jordan, Senn & Petrovici, NeurIPS 2021), who send such signals in networks of neurons, give notice of a patent
+    application, WO2023046504A1: mind it where this is built rather than studied.
     """
 
     time: Any = None

@@ -81,7 +81,8 @@ class Simulation:
         What the circuit lacks: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`, `Delay`, `TimeConstants`,
         `Derivative`, `Dale`, and the remedy `LowPass`; one of each kind, messages changed in this order.
     prospective : bool, time or Prospective
-        Neighbours read x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of that time.
+        Neighbours read x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of that time; see
+        `Prospective`, with its derivation and the notice of a patent application.
 
     Attributes
     ----------

@@ -184,7 +184,7 @@ def at_best_rate(data: xr.Dataset) -> xr.Dataset:
         numbers[name] = numbers[name].where(~diverged, 0.1)
     at = {"tau_w": numbers.held_out.mean("seed").fillna(-1).argmax("tau_w")}
     best: xr.Dataset = numbers.isel(at)
-    return best.assign(diverged=diverged.isel(at).sum("seed"))
+    return best.assign(diverged=diverged.isel(at).sum("seed")).sortby("level")
 
 
 def lost(data: xr.Dataset) -> xr.DataArray:
@@ -204,7 +204,7 @@ def table(data: xr.Dataset) -> Any:
     title = "test accuracy (%) · smallest cosine of lam over populations · tau_w / tau"
     shown = Table("imperfection", "level", *flows, box=SIMPLE_HEAD, title=title, caption=note)
     for kind in data.imperfection.values:
-        for level in data.level.values:
+        for level in best.level.values:
             own = best.sel(imperfection=kind, level=level)
             entries = [_entry(str(kind), own.sel(flow=f)) for f in flows]
             if set(entries) != {"-"}:

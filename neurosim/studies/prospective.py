@@ -89,7 +89,7 @@ def table(data: xr.Dataset) -> Any:
     shown = Table("flow", "condition", "level", *ways, box=SIMPLE_HEAD, title="test accuracy (%) · tau_w / tau")
     for flow in data.flow.values:
         for kind in data.condition.values:
-            for level in data.level.values:
+            for level in found.level.values:
                 row = found.sel(flow=flow, condition=kind, level=level)
                 if row.accuracy.notnull().any():
                     entries = (_entry(row.sel(messages=way)) for way in ways)
@@ -116,7 +116,7 @@ def figure(data: xr.Dataset) -> Any:
     rows = [
         (str(kind), float(level))
         for kind in data.condition.values
-        for level in data.level.values
+        for level in found.level.values
         if found.sel(condition=kind, level=level).notnull().any()
     ]
     with style():

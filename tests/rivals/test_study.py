@@ -17,7 +17,8 @@ SMALL = [
 ]  # fmt: skip
 
 
-def test_cells_measure_gradients_and_trainings(tmp_path: Path) -> None:
+def test_cells_measure_gradients_and_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "MOST", 100)
     found = studies.load("rivals", SMALL)
     data, missing = studies.run(found, tmp_path)
     assert missing == 0
