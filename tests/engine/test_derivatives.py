@@ -90,7 +90,7 @@ def test_a_planted_error_is_seen(right: str, wrong: str, monkeypatch: pytest.Mon
     compare(step(net, flow, X, Y, state), truth)
     written = lagrangian.population
     assert right in written(net, "hidden1")
-    monkeypatch.setattr(lagrangian, "population", lambda *a: written(*a).replace(right, wrong))
+    monkeypatch.setattr(lagrangian, "population", lambda *a, **k: written(*a, **k).replace(right, wrong))
     with pytest.raises(AssertionError, match=r"of hidden1|of output|hidden1->output"):
         compare(step(net, flow, X, Y, state), truth)
 
