@@ -115,7 +115,7 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
             found += [
                 {"part": part, "net": net, "method": way, "feedback": back, "rate": float(rate), "seed": seed}
                 for way in ways
-                for back in backs
+                for back in (backs if way != "backprop" else backs[:1])  # which is through Wᵀ by its name
                 for rate in rates
                 for seed in range(own["seeds"])
             ]
