@@ -101,7 +101,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("plot", "reference", "rivals", "streams")
+_MODULES = ("plot", "reference", "rivals", "streams", "tasks")
 
 __all__ = [
     "Adaptive",
@@ -176,6 +176,7 @@ __all__ = [
     "support_neurons",
     "sweep",
     "synaptic_operations",
+    "tasks",
     "to_nir",
     "tune",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Figures of exits, skips, policies and Hebbian layers, as the studies measure them.
 
-Each line says what its row of issue 8 asks for. A study's cells that are done are kept in ``runs/studies``.
+Each line says what is claimed beside what was found. A study's cells that are done are kept in ``runs/studies``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def of_exits() -> str:
     both = float(ratio.where(without.settled * with_them.settled == 1).median())
     return (
         f"{int(without.settled.sum())} -> {int(with_them.settled.sum())} of {data.seed.size} settle; median time "
-        f"{float(without.time.median()):.0f} -> {float(with_them.time.median()):.0f} tau (asked: at most half), median "
+        f"{float(without.time.median()):.0f} -> {float(with_them.time.median()):.0f} tau (claimed: at most half), median "
         f"of the paired ratios {float(ratio.median()):.2f}, of nets that settle both ways {both:.2f}"
     )
 
@@ -40,7 +40,7 @@ def of_skips() -> str:
         f"{depth} layers: " + ", ".join(f"{w} {float(data.sel(depth=depth, wiring=w)):.3f}" for w in data.wiring.values)
         for depth in data.depth.values
     ]
-    return "; ".join(lines) + " (asked: skips at least 0.04 over plain)"
+    return "; ".join(lines) + " (claimed: skips at least 0.04 over plain)"
 
 
 def of_policy() -> str:
@@ -48,9 +48,9 @@ def of_policy() -> str:
     data = _data("policy", ['study.flows=["backprop", "adjoint"]']).sel(start="acting")
     best, carts = data.best.sel(task="bandit"), data.sel(task="cartpole")
     return "; ".join(
-        f"{flow}: {100 * float(best.sel(flow=flow).mean()):.1f} % best choices (asked: 93), worst seed "
+        f"{flow}: {100 * float(best.sel(flow=flow).mean()):.1f} % best choices (claimed: 93), worst seed "
         f"{100 * float(best.sel(flow=flow).min()):.1f}; carts solved by {int(carts.solved.sel(flow=flow).sum())} of "
-        f"{int(carts.solved.sel(flow=flow).count())} seeds within 300 episodes (asked: 4 of 5), last after "
+        f"{int(carts.solved.sel(flow=flow).count())} seeds within 300 episodes (claimed: 4 of 5), last after "
         f"{float(carts.episodes.sel(flow=flow).max()):.0f}"
         for flow in data.flow.values
     )
@@ -60,7 +60,7 @@ def of_hebb() -> str:
     """Test accuracy on MNIST-5k, 1000 units."""
     data = _data("hebb", ["study.units=[1000]", 'study.rules=["oja", "random"]']).test.squeeze("units") * 100
     oja, random = (data.sel(rule=r).mean() for r in ("oja", "random"))
-    return f"oja {float(oja):.1f} % (asked: 94), random features {float(random):.1f} % (asked: 4 less)"
+    return f"oja {float(oja):.1f} % (claimed: 94), random features {float(random):.1f} % (claimed: 4 less)"
 
 
 ROWS: dict[str, Callable[[], Any]] = {"exits": of_exits, "skips": of_skips, "policy": of_policy, "hebb": of_hebb}
