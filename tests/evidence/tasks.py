@@ -28,7 +28,7 @@ def of_exits() -> str:
     both = float(ratio.where(without.settled * with_them.settled == 1).median())
     return (
         f"{int(without.settled.sum())} -> {int(with_them.settled.sum())} of {data.seed.size} settle; median time "
-        f"{float(without.time.median()):.0f} -> {float(with_them.time.median()):.0f} tau (claimed: at most half), median "
+        f"{float(without.time.median()):.0f} -> {float(with_them.time.median()):.0f} tau (claimed: half), median "
         f"of the paired ratios {float(ratio.median()):.2f}, of nets that settle both ways {both:.2f}"
     )
 
