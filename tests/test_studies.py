@@ -87,6 +87,19 @@ def test_a_cell_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mo
         studies.gather(study, tmp_path)
 
 
+def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is missing, say: nothing is kept, so that the study goes on once it is there."""
+
+    def lacks(*_: Any) -> Any:
+        raise ns.ModelError("data.name = 'letter' needs a package; try pip install")
+
+    monkeypatch.setattr(lp, "measure", lacks)
+    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop"]'])
+    with pytest.raises(ns.ModelError, match="needs a package"):
+        studies.run(study, tmp_path)
+    assert not (tmp_path / "cells").exists()
+
+
 @pytest.mark.parametrize(
     ("source", "overrides", "message"),
     [

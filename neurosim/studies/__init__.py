@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from neurosim import modelfile
-from neurosim.errors import FileError, NeurosimError, out_of_range, unknown
+from neurosim.errors import ConvergenceError, DivergenceError, FileError, out_of_range, unknown
 from neurosim.files import replacing
 from neurosim.training import bar
 from neurosim.workers import Task, open_pool
@@ -169,7 +169,7 @@ class _Measured:
             started = time.perf_counter()
             try:
                 numbers = self.study.module.measure(cell, self.study.settings, self.study.quick)
-            except NeurosimError as error:
+            except (DivergenceError, ConvergenceError) as error:  # anything else would stop every cell like it
                 found.append(Found(index, {}, f"{type(error).__name__}: {error}"))
             else:
                 found.append(Found(index, {**numbers, SECONDS: time.perf_counter() - started}))

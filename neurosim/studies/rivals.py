@@ -335,7 +335,7 @@ def figure(data: xr.Dataset) -> Any:
     from neurosim.plot import style
 
     nets = [str(n) for n in data.net.values]
-    deep = [n for n in nets if residual(n)] or nets
+    deep = [n for n in nets if residual(n) and f"layer{residual(n)}" in data] or nets
     trained = [n for n in deep if "test" in data and bool(data.test.sel(net=n).notnull().any())]
     deep = deep if "start" in data.part.values else []
     with style():
