@@ -70,13 +70,18 @@ def random_state(net: Network, seed: int, patterns: int) -> tuple[dict[str, Arra
 
 
 def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) -> float:
-    """How far net inputs, outputs and weights are from where a slope jumps (relu, eps_insensitive, prices)."""
+    """How far net inputs, outputs and weights are from where a slope or a curvature jumps, weights by prices too.
+
+    Where a curvature jumps (FORMULA, squared_hinge) a central difference is wrong by the step, not by its square.
+    """
     distances = [np.inf]
     for n in net.neurons:
-        if net.populations[n].activation == "relu":
+        if net.populations[n].activation in ("relu", FORMULA):
             a = net.biases[n] + sum(outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(n))
             distances.append(np.abs(a).min())
     for n, loss in net.losses.items():
+        if loss.kind == "squared_hinge":
+            distances.append(np.abs(np.abs(outputs[n]) - 1).min())
         if loss.kind == "eps_insensitive":
             distances.append(np.abs(np.abs(outputs[n] - Y[n]) - loss.epsilon).min())
     for name, q in net.projections.items():
