@@ -11,12 +11,13 @@ from brian2 import ms
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_array
 
 import neurosim as ns
 from neurosim import modelfile, studies, together
 from neurosim.analysis.check import check
 from neurosim.errors import ModelError
-from neurosim.feedback import angle
+from neurosim.feedback import angle, turned
 from neurosim.linearised import Linearised
 from neurosim.mirror import mirror
 from neurosim.studies import transport
@@ -409,3 +410,12 @@ def _masked(net: ns.Network, kind: str) -> ns.Network:
 
 def _dense(matrix) -> np.ndarray:
     return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+@given(shape=st.tuples(st.integers(1, 5), st.integers(1, 5)), seed=st.integers(0, 1000))
+def test_turning_a_matrix_is_its_transpose(shape: tuple[int, int], seed: int) -> None:
+    """Engine and reference both read B through it, so neither could see it wrong."""
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(size=shape) * (rng.random(shape) < 0.6)
+    np.testing.assert_array_equal(turned(dense), dense.T)
+    np.testing.assert_array_equal(turned(csr_array(dense)).toarray(), dense.T)
