@@ -44,8 +44,9 @@ if TYPE_CHECKING:
         TimeConstants,
     )
     from neurosim.interchange import from_nir, to_nir
-    from neurosim.network import Loss, Network, Population, Projection
+    from neurosim.network import Network
     from neurosim.operations import SynapticOperations, synaptic_operations
+    from neurosim.populations import Loss, Population, Projection
     from neurosim.results import Log, Run, State
     from neurosim.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
     from neurosim.simulation import Simulation
@@ -56,7 +57,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "neurosim.network": ("Loss", "Network", "Population", "Projection"),
+    "neurosim.network": ("Network",),
+    "neurosim.populations": ("Loss", "Population", "Projection"),
     "neurosim.flow": ("Flow",),
     "neurosim.architecture": ("grow", "prune"),
     "neurosim.simulation": ("Simulation",),

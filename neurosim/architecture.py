@@ -15,9 +15,10 @@ import numpy as np
 
 from neurosim import data, reference
 from neurosim.errors import ModelError, out_of_range, unknown
-from neurosim.feedback import along, turned
-from neurosim.network import Network, Projection, Weights
+from neurosim.network import Network
+from neurosim.populations import Projection
 from neurosim.results import State
+from neurosim.weights import Weights, along, like, turned
 
 Array = np.ndarray
 SPARSE_BELOW = 0.25  # share of synapses left from which on compressed rows cost less than the dense product
@@ -365,7 +366,7 @@ def _changed(q: Projection, w: Weights, back: Weights) -> Projection:
     if not q.draws_feedback:
         return replace(q, weights=w, mask=None)
     dense = back if isinstance(back, np.ndarray) else back.toarray()
-    return replace(q, weights=w, mask=None, feedback_weights=turned(along(w, dense)))
+    return replace(q, weights=w, mask=None, feedback_weights=turned(like(w, along(w, dense))))
 
 
 def _thinned(w: Weights, size: float) -> Weights:

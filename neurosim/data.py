@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.network import Loss, Network
+from neurosim.network import Network
+from neurosim.populations import Loss
 
 Array = np.ndarray
 

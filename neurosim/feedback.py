@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
-
-Array = np.ndarray
-Weights = Any  # an array, or a csr_array where a synapse can be absent
+from neurosim.weights import Weights, along, like, synapses, turned
 
 KINDS = ("symmetric", "random", "sign", "kolen_pollack", "mirror")
 FOLLOWING = ("sign", "kolen_pollack")  # those that move at every step at which the weights do
@@ -40,17 +38,6 @@ def drawn(w: Weights, size: float, rng: np.random.Generator) -> Weights:
 def signs(w: Weights, size: float) -> Weights:
     """B = size sign(Wᵀ), (n_pre, n_post)."""
     return turned(like(w, size * np.sign(synapses(w))))
-
-
-def turned(matrix: Weights) -> Weights:
-    """The transpose as an own matrix of the same kind: from B's layout to that of W, and back."""
-    if isinstance(matrix, np.ndarray):
-        return np.ascontiguousarray(matrix.T)
-    from scipy.sparse import csr_array
-
-    found = csr_array(matrix.T)
-    found.sort_indices()
-    return found
 
 
 def checked(name: str, given: Any, w: Weights) -> Weights:
@@ -78,29 +65,7 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
     there = turned(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
     if np.any(dense[there.toarray() == 0]):
         raise ModelError(f"{name} has synapses that the weights do not have; allowed: those of the weights, turned")
-    return turned(along(w, dense.T))
-
-
-def along(w: Weights, matrix: Array) -> Weights:
-    """The entries of a dense matrix, laid out as W is, at the synapses that W has."""
-    if isinstance(w, np.ndarray):
-        return np.ascontiguousarray(matrix)
-    post = np.repeat(np.arange(w.shape[0]), np.diff(w.indptr))
-    return like(w, np.asarray(matrix[post, w.indices], dtype=float))
-
-
-def synapses(w: Weights) -> Array:
-    """The weights of the synapses that exist, a view."""
-    return w if isinstance(w, np.ndarray) else np.asarray(w.data)
-
-
-def like(w: Weights, values: Array) -> Weights:
-    """`values`, one a synapse, as a matrix of the same kind and sparsity."""
-    if isinstance(w, np.ndarray):
-        return values.reshape(w.shape)
-    from scipy.sparse import csr_array
-
-    return csr_array((values, w.indices.copy(), w.indptr.copy()), shape=w.shape)
+    return turned(like(w, along(w, dense.T)))
 
 
 def angle(one: Weights, other: Weights) -> float:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import FileError, ModelError
-from neurosim.feedback import like, turned
 from neurosim.flow import Flow
-from neurosim.network import Network, Projection
+from neurosim.network import Network
+from neurosim.populations import Projection
 from neurosim.results import FEEDBACK, Log, Run, model_json, parameter_name, parameter_variables
+from neurosim.weights import like, turned
 
 if TYPE_CHECKING:
     import xarray as xr

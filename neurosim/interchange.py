@@ -19,7 +19,8 @@ import numpy as np
 
 from neurosim.errors import BackendError, ModelError, unknown
 from neurosim.flow import Flow
-from neurosim.network import PRICES, Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import PRICES, Loss, Population, Projection
 
 if TYPE_CHECKING:
     import nir

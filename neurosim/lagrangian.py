@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from neurosim import expressions
 from neurosim.flow import Flow
-from neurosim.network import Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
 TIMES = ("tau_x", "tau_lam")

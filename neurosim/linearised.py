@@ -17,9 +17,11 @@ from scipy.special import expit, softmax
 from neurosim import expressions
 from neurosim.errors import ModelError
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Weights
-from neurosim.reference.adjoint import dsigma, like, net_input, sigma, synapses
+from neurosim.network import Network
+from neurosim.populations import Loss
+from neurosim.reference.adjoint import dsigma, net_input, sigma
 from neurosim.reference.ode import Rates, right_hand_side
+from neurosim.weights import Weights, like, synapses
 
 Array = np.ndarray
 Derivative = Callable[[Array], Array]  # directions (m, size) -> J @ direction (m, size), 1/s

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neurosim.feedback import like, synapses, turned
 from neurosim.network import Network
 from neurosim.reference.adjoint import hebbian, sigma
+from neurosim.weights import like, synapses, turned
 
 NOISE = 0.5  # standard deviation of what units say
 PATTERNS = 64  # of noise that are heard at once

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.feedback import turned
 from neurosim.flow import Flow
 from neurosim.network import Network
+from neurosim.weights import turned
 
 if TYPE_CHECKING:
     import xarray as xr

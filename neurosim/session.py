@@ -21,7 +21,6 @@ import numpy as np
 from neurosim import guard, lagrangian, recording
 from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
-from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
 from neurosim.imperfections import NONE, Imperfections
 from neurosim.mirror import mirror
@@ -29,6 +28,7 @@ from neurosim.network import Network
 from neurosim.operations import synaptic_operations
 from neurosim.results import Run, State, build_traces
 from neurosim.transport import Transport
+from neurosim.weights import like, synapses, turned
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine, Factory

@@ -125,7 +125,8 @@ class NetworkTable(_Table):
 
     def build(self) -> Network:
         """The network, weights drawn."""
-        from neurosim.network import Loss, Network, Population, Projection
+        from neurosim.network import Network
+        from neurosim.populations import Loss, Population, Projection
 
         graph = {"populations", "projections", "losses"}
         keys = self.given()

@@ -20,8 +20,9 @@ from neurosim.errors import ConvergenceError, DataError, FileError, StabilityWar
 from neurosim.feedback import angle
 from neurosim.files import replacing
 from neurosim.network import Network
-from neurosim.reference.adjoint import net_input, sigma, synapses
+from neurosim.reference.adjoint import net_input, sigma
 from neurosim.session import Session
+from neurosim.weights import synapses
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]

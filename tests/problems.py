@@ -13,7 +13,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 
 Array = np.ndarray
 Problem = tuple[Network, Array, dict[str, Array]]

@@ -17,10 +17,11 @@ import neurosim as ns
 from neurosim import modelfile, studies, together
 from neurosim.analysis.check import check
 from neurosim.errors import ModelError
-from neurosim.feedback import angle, turned
+from neurosim.feedback import angle
 from neurosim.linearised import Linearised
 from neurosim.mirror import mirror
 from neurosim.studies import transport
+from neurosim.weights import turned
 from tests import measured
 from tests.problems import SEEDS, dags, random_state, rings
 

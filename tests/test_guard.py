@@ -14,7 +14,8 @@ from neurosim.data import patterns, targets
 from neurosim.errors import DivergenceError
 from neurosim.flow import Flow
 from neurosim.guard import remedy, stable_step
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 from neurosim.reference import backprop, right_hand_side
 from neurosim.simulation import Simulation
 from tests import problems

@@ -28,7 +28,8 @@ import neurosim as ns
 from neurosim import plot, reference
 from neurosim.data import patterns, targets
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 from neurosim.results import Log, Run, build_traces
 from tests.problems import random_problem
 

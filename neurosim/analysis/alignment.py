@@ -13,9 +13,10 @@ import numpy as np
 from neurosim.data import cosine
 from neurosim.errors import DataError
 from neurosim.reference import Adjoint, right_hand_side
-from neurosim.reference.adjoint import kinked_slope, synapses
+from neurosim.reference.adjoint import kinked_slope
 from neurosim.results import Run
 from neurosim.rivals import Inferred
+from neurosim.weights import synapses
 
 Array = np.ndarray
 

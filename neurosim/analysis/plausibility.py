@@ -19,7 +19,8 @@ from neurosim.data import accuracy, labels
 from neurosim.data import patterns as as_patterns
 from neurosim.errors import DataError, DivergenceError, ModelError, StabilityWarning, out_of_range, unknown
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Projection
 from neurosim.results import Run, State
 from neurosim.schedules import Presentations, Simultaneous
 from neurosim.simulation import Simulation

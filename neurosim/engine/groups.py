@@ -20,7 +20,7 @@ from brian2.units import second
 from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
 from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.errors import ModelError
-from neurosim.network import PRICES
+from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD
 
 HEAR = {FORWARD: -9, BACKWARD: -1}  # when events are heard, after "present", in the slot before the step

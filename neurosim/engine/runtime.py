@@ -29,7 +29,7 @@ from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, proj
 from neurosim.engine.points import Points, live
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
 from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS, Statement, adam, descended, stepped
-from neurosim.network import PRICES
+from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray

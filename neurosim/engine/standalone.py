@@ -28,7 +28,7 @@ from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLE
 from neurosim.engine.text import DECAYS, LENGTH, Statement, Text, abstract_code, adam, descended, stepped, suffixed
 from neurosim.errors import FileError, ModelError
 from neurosim.feedback import FOLLOWING
-from neurosim.network import PRICES
+from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray

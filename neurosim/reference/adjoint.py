@@ -19,8 +19,10 @@ from scipy.special import expit, log_softmax, softmax
 
 from neurosim import expressions
 from neurosim.data import patterns, targets
-from neurosim.errors import ConvergenceError, out_of_range, unknown
-from neurosim.network import Loss, Network, Weights
+from neurosim.errors import ConvergenceError, unknown
+from neurosim.network import Network
+from neurosim.populations import Loss
+from neurosim.weights import Weights, along, ends, like, synapses
 
 Array = np.ndarray
 Carrier = Callable[[str], Weights]  # of a projection: the matrix, (n_post, n_pre), that errors go back through
@@ -182,7 +184,7 @@ def kinked_slope(net: Network, projection: str) -> Array:
         if price:
             norms = _norms(weights, side)
             inverse = np.divide(price, norms, out=np.zeros_like(norms), where=norms > 0)
-            slope = slope + w * (inverse[_ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side))
+            slope = slope + w * (inverse[ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side))
     return slope
 
 
@@ -190,65 +192,7 @@ def _norms(weights: Weights, side: int) -> Array:
     """Euclidean norm of the synapses into each postsynaptic unit (0), out of each presynaptic one (1)."""
     if isinstance(weights, np.ndarray):
         return np.asarray(np.sqrt(np.square(weights).sum(axis=1 - side)))
-    return np.sqrt(np.bincount(_ends(weights)[side], np.square(weights.data), minlength=weights.shape[side]))
-
-
-def _ends(weights: Weights) -> tuple[Array, Array]:
-    """Postsynaptic and presynaptic unit of each synapse of a csr_array."""
-    return np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices
-
-
-def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0) -> Network:
-    """Plain stochastic gradient descent by backpropagation: the yardstick beside the flows.
-
-    Parameters
-    ----------
-    net : Network
-        Is not changed.
-    X, Y : array or mapping
-        As in `backprop`.
-    epochs : int
-        Times that every pattern is shown, in an order drawn anew each time.
-    batch : int
-        Patterns a step; the last batch of an epoch may be smaller.
-    rate : float
-        Step in w per gradient, unit 1.
-    seed : int
-        Of the order of the patterns.
-
-    Returns
-    -------
-    Network
-        A copy with the learnt weights.
-
-    Raises
-    ------
-    DataError
-        X or Y do not fit the network.
-    ModelError
-        `epochs`, `batch` or `rate` out of range.
-    ConvergenceError
-        A cycle stopped contracting on the way.
-    """
-    for name, value, least in (("epochs", epochs, 0), ("batch", batch, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise out_of_range(name, value, f"a whole number >= {least}")
-    if not 0 < rate < np.inf:
-        raise out_of_range("rate", rate, "a finite number > 0", "0.1")
-    clamped = patterns(net, X)
-    count = n_patterns(clamped)
-    encoded = targets(net, Y, count)
-    net, components, rng = net.copy(), _components(net), np.random.default_rng(seed)
-    for _ in range(epochs):
-        order = rng.permutation(count)
-        for first in range(0, count, batch):
-            shown = order[first : first + batch]
-            step = _backprop(net, components, _rows(clamped, shown), _rows(encoded, shown))
-            for name, gradient in plastic(net, step.grad_w).items():
-                synapses(net.weights[name])[...] -= rate * synapses(gradient)
-            for name, gradient in step.grad_b.items():
-                net.biases[name] -= rate * gradient
-    return net
+    return np.sqrt(np.bincount(ends(weights)[side], np.square(weights.data), minlength=weights.shape[side]))
 
 
 def sigma(activation: str, a: Array) -> Array:
@@ -338,25 +282,7 @@ def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
     delta : (patterns, n_post), unit 1
     x : (patterns, n_pre), unit 1
     """
-    product = delta.T @ x / len(x)
-    if isinstance(weights, np.ndarray):
-        return np.asarray(product)
-    post = np.repeat(np.arange(len(product)), np.diff(weights.indptr))
-    return np.asarray(product[post, weights.indices])
-
-
-def synapses(weights: Weights) -> Array:
-    """The weights of the synapses that exist, a view: (n_post, n_pre), or (synapses,) of a csr_array."""
-    return weights if isinstance(weights, np.ndarray) else np.asarray(weights.data)
-
-
-def like(weights: Weights, values: Array) -> Weights:
-    """`values`, laid out as `synapses` are, as weights of the same type, shape and sparsity."""
-    if isinstance(weights, np.ndarray):
-        return values.reshape(weights.shape)
-    from scipy.sparse import csr_array
-
-    return csr_array((values, weights.indices.copy(), weights.indptr.copy()), shape=weights.shape)
+    return along(weights, delta.T @ x / len(x))
 
 
 def plastic(net: Network, gradients: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -372,10 +298,6 @@ def n_patterns(arrays: Mapping[str, Array]) -> int:
 def _filled(values: Any, like: Array) -> Array:
     """A user's formula may be a constant: give it the shape of its variable."""
     return np.array(np.broadcast_to(values, like.shape), dtype=float)
-
-
-def _rows(arrays: Mapping[str, Array], rows: Array) -> dict[str, Array]:
-    return {n: a[rows] for n, a in arrays.items()}
 
 
 def _components(net: Network) -> list[Component]:

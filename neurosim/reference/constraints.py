@@ -16,7 +16,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurosim import expressions
-from neurosim.network import Network, Population
+from neurosim.network import Network
+from neurosim.populations import Population
 from neurosim.reference.adjoint import net_input, sigma
 
 Array = np.ndarray

@@ -1,4 +1,4 @@
-"""Full-batch backpropagation with Adam: the yardstick beside Local Propagation. Start at `adam`."""
+"""Descent by backpropagation: the yardsticks beside the flows (`sgd`) and beside Local Propagation (`adam`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,64 @@ import numpy as np
 from neurosim.data import patterns, targets
 from neurosim.errors import out_of_range
 from neurosim.network import Network
-from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic, synapses
+from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic
+from neurosim.weights import synapses
 
 Array = np.ndarray
+
+
+def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0) -> Network:
+    """Plain stochastic gradient descent by backpropagation: the yardstick beside the flows.
+
+    Parameters
+    ----------
+    net : Network
+        Is not changed.
+    X, Y : array or mapping
+        As in `backprop`.
+    epochs : int
+        Times that every pattern is shown, in an order drawn anew each time.
+    batch : int
+        Patterns a step; the last batch of an epoch may be smaller.
+    rate : float
+        Step in w per gradient, unit 1.
+    seed : int
+        Of the order of the patterns.
+
+    Returns
+    -------
+    Network
+        A copy with the learnt weights.
+
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    ModelError
+        `epochs`, `batch` or `rate` out of range.
+    ConvergenceError
+        A cycle stopped contracting on the way.
+    """
+    for name, value, least in (("epochs", epochs, 0), ("batch", batch, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise out_of_range(name, value, f"a whole number >= {least}")
+    if not 0 < rate < np.inf:
+        raise out_of_range("rate", rate, "a finite number > 0", "0.1")
+    clamped = patterns(net, X)
+    count = n_patterns(clamped)
+    encoded = targets(net, Y, count)
+    net, components, rng = net.copy(), _components(net), np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = rng.permutation(count)
+        for first in range(0, count, batch):
+            shown = order[first : first + batch]
+            X_shown, Y_shown = ({n: v[shown] for n, v in part.items()} for part in (clamped, encoded))
+            step = _backprop(net, components, X_shown, Y_shown)
+            for name, gradient in plastic(net, step.grad_w).items():
+                synapses(net.weights[name])[...] -= rate * synapses(gradient)
+            for name, gradient in step.grad_b.items():
+                net.biases[name] -= rate * gradient
+    return net
 
 
 class Adam:

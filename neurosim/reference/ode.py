@@ -19,15 +19,13 @@ import numpy as np
 
 from neurosim.data import patterns, targets
 from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
-from neurosim.feedback import turned
 from neurosim.flow import Flow, seconds
-from neurosim.network import Network, Weights
+from neurosim.network import Network
 from neurosim.reference.adjoint import (
     activity_price,
     dsigma,
     forward,
     hebbian,
-    like,
     loss_value,
     n_patterns,
     net_input,
@@ -35,9 +33,9 @@ from neurosim.reference.adjoint import (
     penalty,
     received,
     sigma,
-    synapses,
 )
 from neurosim.reference.constraints import constraint, price, violation
+from neurosim.weights import Weights, like, synapses, turned
 
 Array = np.ndarray
 SHARP = 1e-3  # rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero

@@ -14,10 +14,12 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.errors import ConvergenceError, ModelError, out_of_range
-from neurosim.network import Network, Projection
-from neurosim.reference.adjoint import hebbian, like, plastic, sigma, synapses
+from neurosim.network import Network
+from neurosim.populations import Projection
+from neurosim.reference.adjoint import hebbian, plastic, sigma
 from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, priced
 from neurosim.schedules import whole
+from neurosim.weights import like, synapses
 
 
 def equilibrium_propagation(

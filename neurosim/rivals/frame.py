@@ -14,17 +14,9 @@ import numpy as np
 
 from neurosim.data import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
-from neurosim.network import Network, Weights
-from neurosim.reference.adjoint import (
-    hebbian,
-    kinked_slope,
-    like,
-    n_patterns,
-    own_slope,
-    plastic,
-    sigma,
-    synapses,
-)
+from neurosim.network import Network
+from neurosim.reference.adjoint import hebbian, kinked_slope, n_patterns, own_slope, plastic, sigma
+from neurosim.weights import Weights, like, synapses
 
 Array = np.ndarray
 Arrays = dict[str, Array]

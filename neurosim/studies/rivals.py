@@ -22,8 +22,9 @@ from neurosim.data import cosine
 from neurosim.errors import DivergenceError, unknown
 from neurosim.flow import Flow
 from neurosim.network import Network
-from neurosim.reference.adjoint import plastic, synapses
+from neurosim.reference.adjoint import plastic
 from neurosim.studies import mean_and_spread
+from neurosim.weights import synapses
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,8 @@ from neurosim.analysis import check as checks
 from neurosim.analysis.check import check, frozen, settle, speed
 from neurosim.errors import ConvergenceError, StabilityWarning
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 from neurosim.reference import ode
 from neurosim.schedules import Presentations, Simultaneous
 from neurosim.simulation import Simulation

@@ -14,7 +14,8 @@ from scipy.optimize import brentq
 import neurosim as ns
 from neurosim.errors import ConvergenceError, DataError, ModelError
 from neurosim.flow import Flow
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 from tests import measured, problems
 
 

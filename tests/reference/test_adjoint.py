@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurosim.errors import ConvergenceError, DataError, ModelError
-from neurosim.network import Loss, Network, Population, Projection
+from neurosim.network import Network
+from neurosim.populations import Loss, Population, Projection
 from neurosim.reference import adjoint, backprop, forward, loss, sgd
-from neurosim.reference.adjoint import penalty, synapses
+from neurosim.reference.adjoint import penalty
+from neurosim.weights import synapses
 from tests import problems
 
 NUDGE = 1e-5

@@ -16,8 +16,8 @@ from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.reference import backprop, forward, lagrangian, right_hand_side, solve_ivp
 from neurosim.reference import ode as ode_module
-from neurosim.reference.adjoint import synapses
 from neurosim.results import State
+from neurosim.weights import synapses
 from tests import problems
 
 NUDGE = 1e-5
