@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import guard, lagrangian, recording
+from neurosim.circuit import NONE, Imperfections
 from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.flow import Flow
-from neurosim.imperfections import NONE, Imperfections
 from neurosim.mirror import mirror
 from neurosim.network import Network
 from neurosim.operations import synaptic_operations

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import data, reference
-from neurosim import imperfections as lacking
+from neurosim import circuit, compatibility, data, reference
 from neurosim import transport as transports
-from neurosim.engine.plan import STAGED, Extension, Plan
+from neurosim.engine.plan import Extension, Plan
 from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
@@ -42,7 +41,6 @@ BACKENDS = ("auto", "numpy", "cython", "standalone")
 METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
 PRECISIONS = ("float64", "float32")
 LONGEST_TICK = 10  # times the slowest neuron: how long an adaptive run goes without looking up
-SPOKEN = ("euler", "exponential_euler")  # methods whose messages are sent once a step
 WORTH_COMPILING = 5.0  # s of NumPy work from which a compiler's 3 s pay
 
 logger = logging.getLogger("neurosim")
@@ -126,31 +124,12 @@ class Simulation:
             if value not in allowed:
                 raise unknown(name, value, allowed)
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
-        self.transports = _resolved(net, transport)
-        if any(not isinstance(t, transports.Dense) for t in self.transports.values()) and method not in SPOKEN:
-            raise ModelError(
-                f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
-            )
-        _check_constraints(net, flow, method)
+        self.transports = transports.resolve(net, transport)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
-        self.imperfections = lacking.resolve(imperfections, prospective, self.seed)
-        spoken = (name for name, t in self.transports.items() if not isinstance(t, transports.Dense))
-        lacking.check(self.imperfections, net, method, spoken)
-        for e in self.extensions:
-            if not isinstance(e, Extension):
-                raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
-            if method in ("heun", "rk4") and _noisy(e):
-                raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
-            if e.population not in net.populations:
-                raise unknown("population of an extension", e.population, net.populations)
-            if (e.population in net.inputs or net.populations[e.population].free) and (e.x or e.lam):
-                why = "is clamped" if e.population in net.inputs else "has no constraint"
-                raise ModelError(f"{e.population} {why}: an extension can bring equations, but no term for x or lam")
-        for name in (p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t):
-            if name not in net.neurons:
-                raise unknown("population of a time constant", name, net.neurons)
+        self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
+        compatibility.check(self)
         self.wanted = backend
         self.backend = "numpy" if backend == "auto" else backend
         self.backend_reason = "not run yet" if backend == "auto" else "as asked for"
@@ -349,7 +328,8 @@ class Simulation:
             "record": record, "every": every, "patterns": patterns, "units": units, "stream": stream,
             "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
-        self._check_schedule(schedule, [name for name, value in asked.items() if value not in (None, ())])
+        given = [name for name, value in asked.items() if value not in (None, ())]
+        compatibility.check_schedule(self, schedule, given, self._one_segment)
         if isinstance(schedule, Pruning | Growing):
             return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
         self.imperfections.impose_signs(self.net)
@@ -603,10 +583,7 @@ class Simulation:
         tolerance = _positive("tolerance", tolerance)
         if not adaptive:
             return self._steps("duration", duration), Stepping(rest)
-        if any(_noisy(e) for e in self.extensions):
-            raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
-        lacking.check(self.imperfections, self.net, "adaptive", ())
-        _check_constraints(self.net, self.flow, "adaptive")
+        compatibility.check_adaptive(self)
         whole_time = seconds(duration, "duration")
         tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
         if records:
@@ -706,50 +683,6 @@ class Simulation:
             **self.imperfections.described(),
         }  # fmt: skip
 
-    def _check_schedule(self, schedule: Any, asked: Sequence[str]) -> None:
-        """Refuse what cannot be learnt, and what of `train` does not go with such a schedule."""
-        if not isinstance(schedule, Schedule):
-            raise ModelError(
-                f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), LocalPropagation(...), "
-                "Pruning(...) or Growing(...)"
-            )
-        if not self.net.losses:
-            raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
-        if isinstance(schedule, Pruning | Growing) and asked:
-            raise ModelError(
-                f"{asked[0]} does not go with {type(schedule).__name__}: the units are not the same from start to "
-                "end; try it with relax(start=log.run), or with the schedule inside"
-            )
-        kept = "checkpoint" in asked or "resume" in asked
-        if "stream" in asked and kept:
-            raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
-        if isinstance(schedule, LocalPropagation):
-            self._check_descent(kept)
-        if self._one_segment and (names := self._projections_with("mirror")):
-            raise ModelError(
-                f"feedback of {names[0]} = 'mirror' learns between two segments of a run, and with objects of your "
-                "own on backend='standalone' there is one only; try backend='numpy'"
-            )
-
-    def _check_descent(self, checkpoint: bool) -> None:
-        """Refuse what has no meaning for steps of Adam."""
-        if checkpoint:
-            raise ModelError("LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one")
-        if self.method != "euler":
-            raise ModelError(f"method = {self.method!r}; allowed with LocalPropagation, which steps by Adam: 'euler'")
-        if names := self._projections_with("kolen_pollack"):
-            raise ModelError(
-                f"feedback of {names[0]} = 'kolen_pollack' with LocalPropagation: equal steps of W and B are a rule of "
-                "the flow, which Adam leaves; allowed: 'symmetric', 'random', 'sign', 'mirror'"
-            )
-        if self.extensions or any(not isinstance(t, transports.Dense) for t in self.transports.values()):
-            raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
-        if self.imperfections:
-            raise ModelError("LocalPropagation takes no imperfections, no prospective messages: it is no flow in time")
-
-    def _projections_with(self, feedback: str) -> list[str]:
-        return [name for name, q in self.net.projections.items() if q.feedback == feedback]
-
     def _choose(self, steps: int | None, count: int) -> None:
         """The backend, where it is ours to choose."""
         if self.wanted != "auto":
@@ -823,49 +756,11 @@ class Simulation:
         return digest.hexdigest() + json.dumps(model, default=str)
 
 
-def _check_constraints(net: Network, flow: Flow, method: str) -> None:
-    """Refuse what has no meaning with a constraint other than G = g."""
-    for n in net.neurons:
-        term = net.populations[n].term
-        if term.kind in ("lin", "none"):
-            continue
-        if flow.kappa == 0:
-            raise ModelError(
-                f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone does not know on which side of "
-                "the constraint a multiplier belongs; allowed: kappa > 0; try Flow.augmented(), or constraint='lin'"
-            )
-        if term.kind == "tube" and flow.rho == 0 and method in STAGED:
-            raise ModelError(
-                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for Euler's steps; allowed with {method}: "
-                "rho > 0; try method='euler'"
-            )
-        if term.slides and method == "adaptive":
-            raise ModelError(
-                f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a kink, where they would "
-                "shrink without end; allowed: fixed steps, or constraint='tube'"
-            )
-
-
-def _resolved(net: Network, transport: Any) -> dict[str, transports.Transport]:
-    """The transport of every projection."""
-    found = transports.resolve(net, transport)
-    for name, rule in found.items():
-        if net.populations[net.projections[name].post].free and not isinstance(rule, transports.Dense):
-            raise ModelError(
-                f"events over {name}, whose target has no constraint; allowed: 'dense'; try constraint='lin'"
-            )
-    return found
-
-
 def _mean_loss(net: Network, count: int) -> Network:
     """A network on the same weights whose losses are divided by the number of patterns."""
     twin = copy.copy(net)
     twin.losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
     return twin
-
-
-def _noisy(extension: Extension) -> bool:
-    return "xi" in f"{extension.x} {extension.lam} {extension.equations}"
 
 
 def _positive(name: str, value: Any) -> float:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.linalg import solve_discrete_lyapunov
 
 import neurosim as ns
-from neurosim import imperfections, modelfile
+from neurosim import circuit, modelfile
 from neurosim.data import patterns, targets
 from neurosim.reference.adjoint import dsigma, loss_slope, sigma
 from tests import problems
@@ -127,11 +127,11 @@ def given_by(lacks, net, seed=0):
     items += [ns.LowPass(lacks.slow)] if lacks.slow else []
     if lacks.times:
         items.append(ns.TimeConstants(0.3))
-        drawn = imperfections.resolve(items, None, seed)
+        drawn = circuit.resolve(items, None, seed)
         lacks.times = {n: drawn.times(i, net.populations[n].size) for i, n in enumerate(net.populations)}
     if lacks.signs:
         items.append(ns.Dale(0.4))
-        drawn = imperfections.resolve(items, None, seed)
+        drawn = circuit.resolve(items, None, seed)
         lacks.signs = drawn.signs(net)
     look = {0.0: False, inf: True}.get(lacks.look, lacks.look)
     return {"imperfections": items, "prospective": look, "seed": seed}
@@ -140,7 +140,7 @@ def given_by(lacks, net, seed=0):
 def assert_same(net, flow, X, Y, lacks, backend, steps=8):
     keys = given_by(lacks, net)
     if lacks.signs:
-        imperfections.resolve(keys["imperfections"], None, 0).impose_signs(net)
+        circuit.resolve(keys["imperfections"], None, 0).impose_signs(net)
     x, lam, W, b = plain_loop(net, flow, X, Y, steps, lacks)
     sim = ns.Simulation(net, flow, dt=DT, backend=backend, **keys)
     log = sim.train(X, Y, ns.Simultaneous(duration=steps * DT, reports=1))
@@ -447,7 +447,7 @@ prospective = "5 ms"
         spec.changed({"simulation.imperfections.0.time": "6 ms"}).simulation().imperfections.of(ns.Delay).time == 6e-3
     )
     described = sim.imperfections.described()
-    again = imperfections.resolve(described["imperfections"], described["prospective"], 0)
+    again = circuit.resolve(described["imperfections"], described["prospective"], 0)
     assert again == sim.imperfections
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim import lagrangian, transport
+from neurosim.circuit import NONE, Imperfections
 from neurosim.errors import out_of_range
-from neurosim.imperfections import NONE, Dale, Imperfections, LowPass
+from neurosim.imperfections import Dale, LowPass
 from neurosim.network import Network
 from neurosim.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
 
