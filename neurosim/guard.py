@@ -1,6 +1,7 @@
 """The watch over a running simulation: which Euler step holds at a state, and what to do where dt does not.
 
-Above `linearised` and `spectrum`, below `session`. Start at `stable_step`; `remedy` says what to do about it.
+Above `linearised` and `spectrum`, below `session`. Start at `stable_step`; `remedy` and `advice` say what
+to do about it, before and after a divergence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from neurosim.data import patterns as read_patterns
 from neurosim.data import targets as read_targets
+from neurosim.engine.plan import Plan
 from neurosim.flow import Flow
 from neurosim.linearised import Linearised
 from neurosim.network import Network
@@ -130,6 +132,34 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
     if stable.step > 0:
         return f"{found}; try dt = {_ms(MARGIN * stable.step)}"
     return f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() holds at this state: try smaller weights"
+
+
+def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool) -> str:
+    """What to try after a divergence, given the step that would hold; `plastic` says whether weights moved."""
+    if plan.imperfections.prospective:
+        return (
+            "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
+            "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
+            "a larger tau_w, or prospective=False"
+        )
+    if dt >= stable.step:
+        return remedy(plan.net, flow, dt, stable)
+    if plan.imperfections.speaks:
+        return (
+            f"a circuit whose messages are neither late nor noisy would hold (stable step {stable.step * 1e3:.3g} "
+            "ms): try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
+        )
+    if any(plan.net.populations[n].term.slides for n in plan.net.neurons):
+        return (
+            "the step would hold off the kinks of the constraint function; along them the state chatters, the "
+            f"more the longer the step: try dt = {dt * 250:.3g} ms, or constraint='tube'"
+        )
+    if not plastic:
+        return "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
+    return (
+        f"outputs and multipliers alone would hold (stable step {stable.step * 1e3:.3g} ms), so moving weights are "
+        "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
+    )
 
 
 def _candidates(net: Network, flow: Flow) -> list[tuple[str, Flow]]:

@@ -7,85 +7,33 @@ Start at `Session`.
 
 from __future__ import annotations
 
-import logging
-import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import guard, lagrangian, recording
-from neurosim.circuit import NONE, Imperfections
-from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
+from neurosim import guard, recording
+from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
-from neurosim.flow import Flow
 from neurosim.mirror import mirror
-from neurosim.network import Network
 from neurosim.operations import synaptic_operations
+from neurosim.parameters import Key, everything
 from neurosim.results import Run, State, build_traces
-from neurosim.transport import Transport
+from neurosim.settings import Recording, Setting, Stepping
 from neurosim.weights import like, synapses, turned
 
 if TYPE_CHECKING:
-    from neurosim.engine.engine import Engine, Factory
+    from neurosim.engine.engine import Engine
     from neurosim.recording import Store
 
 Array = np.ndarray
-Key = tuple[str, str]
 BOUND = 1e6  # of x and lam, times the largest input or target: beyond it a run counts as diverged
 GUARD_PATTERNS = 2  # that the watch over the stable step looks at
 WATCHED = 3_000_000  # synapses of the largest net whose stable step is looked for: some 250 passes through them
 SLACK = 1.02  # a step this much beyond the bound is still no reason to warn
-
-logger = logging.getLogger("neurosim")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a simulation fixed, as its sessions need it."""
-
-    net: Network
-    flow: Flow
-    dt: float
-    method: str
-    backend: str
-    seed: int
-    extensions: tuple[Any, ...]
-    threads: int = 1
-    precision: str = "float64"
-    shortcuts: bool = True
-    transports: Mapping[str, Transport] = field(default_factory=dict)
-    factories: Sequence[Factory] = ()
-    described: Mapping[str, Any] = field(default_factory=dict)
-    imperfections: Imperfections = NONE
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a run records: variables, every how many steps, of which patterns and units; where to, if not in memory."""
-
-    variables: tuple[str, ...] = ()
-    every: int = 1
-    patterns: tuple[int, ...] = ()
-    units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    stream: Path | None = None
-
-
-@dataclass(frozen=True)
-class Stepping:
-    """How a run is stepped where it is not as the simulation says: adaptive ticks, the rate at which it is at rest.
-
-    `settle` is max |tau dz/dt| over outputs and multipliers; `tolerance` is of one adaptive step, absolute and
-    relative; `tick` (s) is the adaptive step's longest.
-    """
-
-    settle: float = 0.0
-    tolerance: float | None = None
-    tick: float = 0.0
 
 
 class Session:
@@ -147,8 +95,7 @@ class Session:
         self.warned = False
         self.stopped, self.plastic = False, plastic
         self.good: State = start
-        largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
-        self.engine.load(self._constants(plastic, BOUND * largest))
+        self.engine.load(self._constants())
         self.engine.load(self._state(start))
         self.engine.load(self._resumed(auxiliary or {}))
         if batch is None:
@@ -371,7 +318,7 @@ class Session:
                 found = guard.stable_step(
                     self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
                 )
-            advice = self._advice(found)
+            advice = guard.advice(self.plan, self.flow, self.setting.dt, found, self.plastic)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError):
             advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"
         return DivergenceError(
@@ -381,39 +328,12 @@ class Session:
             population=population,
         )
 
-    def _advice(self, found: guard.StableStep) -> str:
-        """What to try after a divergence, given the step that would hold."""
-        if self.plan.imperfections.prospective:
-            return (
-                "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
-                "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
-                "a larger tau_w, or prospective=False"
-            )
-        if self.setting.dt >= found.step:
-            return guard.remedy(self.net, self.flow, self.setting.dt, found)
-        if self.plan.imperfections.speaks:
-            return (
-                f"a circuit whose messages are neither late nor noisy would hold (stable step {found.step * 1e3:.3g} "
-                "ms): try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
-            )
-        if any(self.net.populations[n].term.slides for n in self.net.neurons):
-            return (
-                "the step would hold off the kinks of the constraint function; along them the state chatters, the "
-                f"more the longer the step: try dt = {self.setting.dt * 250:.3g} ms, or constraint='tube'"
-            )
-        if not self.plastic:
-            return "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
-        return (
-            f"outputs and multipliers alone would hold (stable step {found.step * 1e3:.3g} ms), so moving weights are "
-            "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
-        )
-
-    def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:
+    def _constants(self) -> dict[Key, Any]:
         from neurosim.engine.text import DECAYS
 
         values: dict[Key, Any] = {
-            ("run", "plastic"): int(plastic),
-            ("run", "bound"): bound,
+            ("run", "plastic"): int(self.plastic),
+            ("run", "bound"): bound(self.clamped, self.targets),
             ("run", "record_steps"): self.recording.every,
             ("run", "settle"): self.stepping.settle,
             ("run", "tolerance"): self.stepping.tolerance or 0.0,
@@ -421,50 +341,7 @@ class Session:
             ("run", "residual"): np.inf,
             **{("run", name): 1.0 for name in DECAYS},
         }
-        step = 0.0 if self.plan.method in STAGED else self.dt
-        values |= parameters(self.net, self.flow, step)
-        for o in self.plan.outlets:
-            values |= {(o.population, k): v for k, v in o.constants(self.flow, self.setting.dt).items()}
-        for e in self.setting.extensions:
-            values |= {(e.population, k): v for k, v in self._parameters(e).items()}
-        return values | self._lacking()
-
-    def _lacking(self) -> dict[Key, Any]:
-        """What imperfections give values to."""
-        from neurosim.engine.plan import projection_group
-
-        lacks = self.setting.imperfections
-        values: dict[Key, Any] = {}
-        for number, (n, p) in enumerate(self.net.populations.items()):
-            values |= {(n, k): v for k, v in lacks.constants(p.clamped).items()}
-            if lacks.own_times and not p.clamped:
-                for name, factors in zip(("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True):
-                    values[n, name] = np.tile(self.flow.time(name, n) * factors, self.count)
-        signs = lacks.signs(self.net) if self.plan.dale else {}
-        for name, q in self.net.projections.items() if signs else ():
-            values[projection_group(name), "sign"] = signs[q.pre]
-        return values
-
-    def _parameters(self, e: Extension) -> dict[str, Array]:
-        """The values of an extension's own parameters, all of them."""
-        from brian2 import Equations
-
-        own = Equations(e.equations) if e.equations.strip() else Equations([])
-        allowed = own.parameter_names | own.diff_eq_names
-        found = {}
-        for name, value in e.parameters.items():
-            if name not in allowed:
-                raise unknown(f"parameter of the extension of {e.population}", name, sorted(allowed))
-            array = np.asarray(value, dtype=float)
-            size = self.engine.network[e.population].variables[name].size
-            if array.size not in (1, size):
-                raise ModelError(
-                    f"{name} of {e.population} has shape {array.shape}; allowed: a number, or {size} of them"
-                )
-            found[name] = array
-        if missing := sorted(own.parameter_names - set(found)):
-            raise ModelError(f"the extension of {e.population} gives no value to {', '.join(missing)}; try parameters=")
-        return found
+        return values | everything(self.plan, self.flow, self.setting.dt, self.engine)
 
     def _state(self, start: State) -> dict[Key, Array]:
         return {(n, v): getattr(start, v)[n] for n in self.net.neurons for v in ("x", "lam")}
@@ -545,31 +422,6 @@ class Session:
         return variables, weights
 
 
-def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
-    """Gains, time constants, weights and biases, by the engine's (group, variable).
-
-    Parameters
-    ----------
-    step : s
-        Of which a tube knows; 0 where messages are sent anew within a step.
-    """
-    from neurosim.engine.plan import bias_group, projection_group
-
-    values: dict[Key, Any] = {}
-    for n in net.neurons:
-        values |= {(n, v): value for v, value in lagrangian.shared(net, flow, n, step).items()}
-        values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): net.biases[n]}
-    for name, q in net.projections.items():
-        group, w = projection_group(name), net.weights[name]
-        values |= {(group, "tau_w"): flow.time("tau_w", q.post) if q.plastic else math.inf}
-        values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
-        if name in net.feedback:
-            back = synapses(net.returning(name))
-            values |= {(group, "back"): back if back.size else 0.0, (group, "back_size"): q.feedback_size or 0.0}
-        if isinstance(w, np.ndarray):
-            values[group, "w"] = w
-        elif w.nnz:
-            values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
-        else:
-            values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
-    return values
+def bound(clamped: Mapping[str, Array], targets: Mapping[str, Array]) -> float:
+    """Of x and lam: beyond it a run counts as diverged."""
+    return BOUND * max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])

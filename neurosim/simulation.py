@@ -7,12 +7,8 @@ Start at `Simulation.relax` and `Simulation.train`.
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +18,17 @@ import numpy as np
 from neurosim import circuit, compatibility, data, reference
 from neurosim import transport as transports
 from neurosim.engine.plan import Extension, Plan
-from neurosim.errors import DataError, DivergenceError, ModelError, NeurosimError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.interaction import Conversation, World
 from neurosim.network import Network
-from neurosim.results import Log, Run, State
+from neurosim.results import Log, Run
 from neurosim.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split, whole
-from neurosim.session import Recording, Session, Setting, Stepping
+from neurosim.session import Session
+from neurosim.settings import Recording, Setting, Stepping, initial_state, steps_of
 from neurosim.shaping import shape
-from neurosim.training import Best, Held, bar, history_of, read_checkpoint, write_checkpoint
+from neurosim.training import Best, Held, bar, guarded, history_of, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -256,20 +253,11 @@ class Simulation:
         """
         clamped, targets, count = self._read(X, Y)
         steps, stepping = self._stepping(duration, every, bool(record), adaptive, tolerance, settle)
-        recording = self._recording(record, every, patterns, count, units, stream, stepping)
-        session = self._open(
-            clamped,
-            targets,
-            self._start(start, clamped, count),
-            steps,
-            plastic=False,
-            recording=recording,
-            auxiliary=getattr(start, "auxiliary", None),
-            stepping=stepping,
-        )
+        recording = Recording.of(record, None if adaptive else every, self.dt, count, patterns, units, stream)
+        session = self._open(clamped, targets, start, steps, plastic=False, recording=recording, stepping=stepping)
         parts = 20 if progress and self._divides else 1
         complete = True
-        with self._guarded(session), bar(progress, "relaxing", steps) as advance:
+        with guarded(session), bar(progress, "relaxing", steps) as advance:
             session.watch()
             for number, length in enumerate(split(steps, parts)):
                 complete = session.run(length, number)
@@ -335,33 +323,22 @@ class Simulation:
         self.imperfections.impose_signs(self.net)
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, clamped, targets, validation)
-        best = Best(self.net, isinstance(schedule, LocalPropagation) and schedule.best and validation is not None)
+        descent = schedule if isinstance(schedule, LocalPropagation) else None
+        best = Best(self.net, descent is not None and descent.best and validation is not None)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
-        at_once = lesson.batch or count
-        recording = self._recording(record, every, patterns, at_once, units, stream)
-        first = {n: v[lesson.order(0)[:at_once]] for n, v in clamped.items()} if lesson.batch else clamped
+        recording = Recording.of(record, every, self.dt, lesson.batch or count, patterns, units, stream)
         session = self._open(
-            clamped,
-            targets,
-            self._start(start, first, at_once),
-            lesson.total,
-            plastic=True,
-            recording=recording,
-            lesson=lesson,
-            auxiliary=getattr(start, "auxiliary", None),
-            descent=schedule if isinstance(schedule, LocalPropagation) else None,
+            clamped, targets, start, lesson.total, plastic=True, recording=recording, lesson=lesson, descent=descent
         )
         rows: list[dict[str, float]] = []
         done = 0
         if resume is not None:
-            done, rows = read_checkpoint(resume, session, self._fingerprint(schedule, recording, clamped, targets))
+            done, rows = read_checkpoint(resume, session, schedule)
         complete = True
-        with self._guarded(session, rows), bar(progress, "training", lesson.total, session.steps) as advance:
+        with guarded(session, rows), bar(progress, "training", lesson.total, session.steps) as advance:
             if done == 0 and not lesson.batch:
                 session.watch()
-            for number, length in enumerate(lesson.segments(self._one_segment)):
-                if number < done:
-                    continue
+            for number, length in enumerate(lesson.segments(self._one_segment)[done:], start=done):
                 if lesson.batch:
                     epochs = range(lesson.reports) if self._one_segment else [number]
                     session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
@@ -374,9 +351,7 @@ class Simulation:
                 if visit is not None:
                     visit(session.glance())
                 if checkpoint is not None and complete:
-                    write_checkpoint(
-                        checkpoint, session, number + 1, rows, self._fingerprint(schedule, recording, clamped, targets)
-                    )
+                    write_checkpoint(checkpoint, session, schedule, number + 1, rows)
                 if not complete:
                     break
         run = session.finish(interrupted=not complete)
@@ -429,20 +404,11 @@ class Simulation:
         schedule = Presentations(batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
-        first = {n: v[:1] for n, v in clamped.items()}
-        session = self._open(
-            clamped,
-            encoded,
-            self._start(start, first, 1),
-            lesson.total,
-            plastic=plastic,
-            recording=self._recording(record, every, None, 1, units, stream),
-            lesson=lesson,
-            auxiliary=getattr(start, "auxiliary", None),
-        )
+        recording = Recording.of(record, every, self.dt, 1, units=units, stream=stream)
+        session = self._open(clamped, encoded, start, lesson.total, plastic=plastic, recording=recording, lesson=lesson)
         parts = min(20, count) if progress and self._divides else 1
         complete = True
-        with self._guarded(session), bar(progress, "streaming", lesson.total) as advance:
+        with guarded(session), bar(progress, "streaming", lesson.total) as advance:
             session.present(lesson.order(0), lesson.length, lesson.gate)
             for number, length in enumerate(split(lesson.total, parts)):
                 complete = session.run(length, number)
@@ -513,23 +479,16 @@ class Simulation:
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
         session = self._open(
-            clamped,
-            targets,
-            self._start(start, {n: v[:patterns] for n, v in clamped.items()}, patterns),
-            lesson.total,
-            plastic=plastic_from < 1,
-            recording=self._recording(record, every, None, patterns),
-            lesson=lesson,
-            auxiliary=getattr(start, "auxiliary", None),
-            asks=True,
-        )
+            clamped, targets, start, lesson.total, plastic=plastic_from < 1,
+            recording=Recording.of(record, every, self.dt, patterns), lesson=lesson, asks=True,
+        )  # fmt: skip
         shape = patterns, self.net.populations[self.net.output].size
         asked = Conversation(
             world, self.net, clamped, targets, patterns,
             lambda: session.engine.value(self.net.output, "x").reshape(shape),
         )  # fmt: skip
         complete = True
-        with self._guarded(session):
+        with guarded(session):
             session.engine.ask(asked)
             session.present(lesson.order(0), lesson.length, lesson.gate)
             complete = asked() and (session.run(lesson.total, 0) or asked.asked < frames)
@@ -568,13 +527,6 @@ class Simulation:
         count = len(next(iter(clamped.values())))
         return clamped, data.targets(self.net, Y, count), count
 
-    def _steps(self, name: str, time: Any) -> int:
-        duration = seconds(time, name)
-        steps = round(duration / self.dt)
-        if steps < 1:
-            raise out_of_range(name, time, f"at least one step, dt = {self.dt:g} s")
-        return steps
-
     def _stepping(
         self, duration: Any, every: Any, records: bool, adaptive: bool, tolerance: float, settle: float | None
     ) -> tuple[int, Stepping]:
@@ -582,7 +534,7 @@ class Simulation:
         rest = 0.0 if settle is None else _positive("settle", settle)
         tolerance = _positive("tolerance", tolerance)
         if not adaptive:
-            return self._steps("duration", duration), Stepping(rest)
+            return steps_of("duration", duration, self.dt), Stepping(rest)
         compatibility.check_adaptive(self)
         whole_time = seconds(duration, "duration")
         tick = LONGEST_TICK * max(self.flow.time("tau_x", n) for n in self.net.neurons)
@@ -591,76 +543,32 @@ class Simulation:
         ticks = max(round(whole_time / tick), 1) if records else max(-int(-whole_time // tick), 1)
         return ticks, Stepping(rest, tolerance, tick if records else whole_time / ticks)
 
-    def _recording(
-        self,
-        record: str | Iterable[str],
-        every: Any,
-        patterns: Sequence[int] | None,
-        count: int,
-        units: Mapping[str, Sequence[int]] | None = None,
-        stream: str | Path | None = None,
-        stepping: Stepping | None = None,
-    ) -> Recording:
-        names = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
-        if stream is not None and not names:
-            raise ModelError(f"stream = {str(stream)!r}, but nothing is recorded; try record=('x', 'lam')")
-        stride = 1
-        if every is not None and (stepping is None or stepping.tolerance is None):
-            stride = self._steps("every", every)
-            if abs(stride * self.dt - seconds(every, "every")) > 1e-6 * self.dt:
-                raise out_of_range("every", every, f"a multiple of dt = {self.dt:g} s", f"{stride * self.dt:g}")
-        if patterns is not None and not len(patterns):
-            raise out_of_range("patterns", patterns, "at least one pattern, or None for all")
-        chosen = range(count) if patterns is None else [whole("patterns", p, 0) for p in patterns]
-        kept = {n: tuple(whole("units", i, 0) for i in own) for n, own in (units or {}).items()}
-        return Recording(names, stride, tuple(chosen), kept, None if stream is None else Path(stream))
-
-    def _start(self, start: Any, clamped: Mapping[str, Array], count: int) -> State:
-        zero = {n: np.zeros((count, self.net.populations[n].size)) for n in self.net.neurons}
-        if self.net.order() is None or (isinstance(start, str) and start == "forward"):
-            forward = reference.forward(self.net, clamped)  # refuses a cycle that does not contract
-        if isinstance(start, str):
-            if start == "forward":
-                return State({n: forward[n] for n in self.net.neurons}, zero)
-            if start != "zero":
-                raise unknown("start", start, ("zero", "forward", "a Run or State"))
-            return State(zero, zero)
-        if not hasattr(start, "x") or not hasattr(start, "lam"):
-            raise ModelError(f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State")
-        for part in ("x", "lam"):
-            for n, z in zero.items():
-                got = np.shape(getattr(start, part).get(n))
-                if got != z.shape:
-                    raise DataError(f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {z.shape}")
-                if not np.isfinite(getattr(start, part)[n]).all():
-                    raise DataError(f"start.{part}[{n!r}] holds NaN or infinity; allowed: finite numbers")
-        return State({n: start.x[n] for n in zero}, {n: start.lam[n] for n in zero})
-
     def _open(
         self,
         clamped: Mapping[str, Array],
         targets: Mapping[str, Array],
-        start: State,
+        start: Any,
         steps: int,
         *,
         plastic: bool,
         recording: Recording,
         lesson: Lesson | None = None,
-        auxiliary: Mapping[str, Array] | None = None,
         stepping: Stepping | None = None,
         descent: LocalPropagation | None = None,
         asks: bool = False,
     ) -> Session:
+        """A session on these data, at its start; a lesson in batches begins with those of its first rows."""
         batch = lesson.batch if lesson else None
-        patterns = batch or len(next(iter(start.x.values())))
+        first = {n: v[lesson.order(0)[:batch]] for n, v in clamped.items()} if lesson and batch else clamped
+        state, patterns = initial_state(self.net, start, first), len(next(iter(first.values())))
         setting = self.setting(None if asks else steps, patterns)
         if descent is not None:
             net = _mean_loss(self.net, patterns) if descent.mean else self.net
             setting = replace(setting, net=net, method="adam", described={**setting.described, "method": "adam"})
         self._session = Session(
             setting,
-            clamped, targets, start, plastic=plastic, recording=recording, steps=steps, batch=batch,
-            auxiliary=auxiliary, stepping=stepping,
+            clamped, targets, state, plastic=plastic, recording=recording, steps=steps, batch=batch,
+            auxiliary=getattr(start, "auxiliary", None), stepping=stepping,
         )  # fmt: skip
         return self._session
 
@@ -704,56 +612,6 @@ class Simulation:
         else:
             self.backend, self.backend_reason = "standalone", f"{amount}: worth a compiler"
         logger.info("backend %s: %s", self.backend, self.backend_reason)
-
-    @contextmanager
-    def _guarded(self, session: Session, rows: list[dict[str, float]] | None = None) -> Iterator[None]:
-        """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
-        previous = signal.getsignal(signal.SIGINT)
-        main = threading.current_thread() is threading.main_thread()
-
-        def stop(*_: Any) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            session.stop()
-
-        if main:
-            signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        except NeurosimError as error:
-            run = session.finish(interrupted=True)
-            if isinstance(error, DivergenceError):
-                error.run = run
-            if rows is not None:
-                error.log = Log(history_of(rows), run)
-            raise
-        finally:
-            if main:
-                signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
-
-    def _fingerprint(
-        self, schedule: Any, recording: Recording, clamped: Mapping[str, Array], targets: Mapping[str, Array]
-    ) -> str:
-        """What must be the same for a checkpoint to go on."""
-        import hashlib
-
-        digest = hashlib.sha256()
-        for arrays in (clamped, targets):
-            for name, values in arrays.items():
-                digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-        model = [
-            self.net.describe(),
-            self.flow.as_dict(),
-            repr(schedule),
-            repr(recording),
-            self.dt,
-            self.method,
-            self.precision,
-            self.seed,
-            transports.described(self.transport),
-            repr(self.extensions),
-            *([repr(self.imperfections)] if self.imperfections else []),
-        ]
-        return digest.hexdigest() + json.dumps(model, default=str)
 
 
 def _mean_loss(net: Network, count: int) -> Network:

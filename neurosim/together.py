@@ -20,8 +20,10 @@ from neurosim.engine.points import MOVING, SETTLED
 from neurosim.errors import ModelError
 from neurosim.flow import Flow
 from neurosim.network import Network
+from neurosim.parameters import Key, parameters
 from neurosim.results import Run, State
-from neurosim.session import BOUND, Key, Setting, parameters
+from neurosim.session import bound
+from neurosim.settings import Setting
 
 Array = np.ndarray
 LOOKS = 16  # times that a relaxation is looked at, evenly spaced
@@ -105,8 +107,7 @@ def relax(
         shortcuts=setting.shortcuts, points=len(crowd), weight_sets=sets,
     )  # fmt: skip
     engine = build(plan, setting.backend, (), setting.threads)
-    largest = max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
-    engine.load({("run", "bound"): BOUND * largest, ("run", "settle"): settle, ("run", "residual"): np.inf})
+    engine.load({("run", "bound"): bound(clamped, targets), ("run", "settle"): settle, ("run", "residual"): np.inf})
     engine.load(_stacked(crowd, count, sets, 0.0 if plan.method in STAGED else plan.dt))
     shown = {(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()}
     engine.load({key: np.tile(v, (len(crowd), 1)) for key, v in shown.items()})

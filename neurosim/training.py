@@ -1,4 +1,4 @@
-"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left.
+"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left, a way out.
 
 Above `session`, below `simulation`. Start at `Held`.
 """
@@ -6,6 +6,8 @@ Above `session`, below `simulation`. Start at `Held`.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from neurosim import data, reference
-from neurosim.errors import ConvergenceError, DataError, FileError, StabilityWarning
+from neurosim.errors import ConvergenceError, DataError, DivergenceError, FileError, NeurosimError, StabilityWarning
 from neurosim.feedback import angle
 from neurosim.files import replacing
 from neurosim.network import Network
 from neurosim.reference.adjoint import net_input, sigma
+from neurosim.results import Log
+from neurosim.schedules import Schedule
 from neurosim.session import Session
 from neurosim.weights import synapses
 
@@ -165,17 +169,47 @@ def bar(progress: bool, what: str, total: int, done: int = 0) -> Iterator[Callab
         yield lambda steps, text: bar.update(task, advance=steps, text=text)
 
 
+@contextmanager
+def guarded(session: Session, rows: list[dict[str, float]] | None = None) -> Iterator[None]:
+    """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
+    previous = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        session.stop()
+
+    if main:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except NeurosimError as error:
+        run = session.finish(interrupted=True)
+        if isinstance(error, DivergenceError):
+            error.run = run
+        if rows is not None:
+            error.log = Log(history_of(rows), run)
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
+
+
 def write_checkpoint(
-    path: str | Path, session: Session, done: int, rows: Sequence[Mapping[str, float]], model: str
+    path: str | Path, session: Session, schedule: Schedule, done: int, rows: Sequence[Mapping[str, float]]
 ) -> None:
     """Everything from which training goes on, in place of an earlier checkpoint once it is complete."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        about = {"_done": np.array(done), "_rows": np.array(json.dumps(list(rows))), "_model": np.array(model)}
+        about = {
+            "_done": np.array(done),
+            "_rows": np.array(json.dumps(list(rows))),
+            "_model": np.array(_fingerprint(session, schedule)),
+        }
         arrays: Any = {**session.snapshot(), **about}  # Any: a name could be savez's own keyword
         np.savez(file, **arrays)
 
 
-def read_checkpoint(path: str | Path, session: Session, model: str) -> tuple[int, list[dict[str, float]]]:
+def read_checkpoint(path: str | Path, session: Session, schedule: Schedule) -> tuple[int, list[dict[str, float]]]:
     """Put a session where a checkpoint left it; segments done, and the log until then."""
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -185,8 +219,33 @@ def read_checkpoint(path: str | Path, session: Session, model: str) -> tuple[int
         raise FileError(
             f"{path} is not a checkpoint that can be read ({error}); allowed: a file of train(checkpoint=...)"
         ) from error
-    if written != model:
+    if written != _fingerprint(session, schedule):
         raise FileError(f"{path} is a checkpoint of another model, data set or schedule; try it with the same ones")
     session.restore(found)
     session.read_weights()
     return done, rows
+
+
+def _fingerprint(session: Session, schedule: Schedule) -> str:
+    """What must be the same for a checkpoint to go on."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for arrays in (session.clamped, session.targets):
+        for name, values in arrays.items():
+            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    fixed = session.setting
+    model = [
+        fixed.net.describe(),
+        fixed.flow.as_dict(),
+        repr(schedule),
+        repr(session.recording),
+        fixed.dt,
+        fixed.method,
+        fixed.precision,
+        fixed.seed,
+        fixed.described["transport"],
+        repr(fixed.extensions),
+        *([repr(fixed.imperfections)] if fixed.imperfections else []),
+    ]
+    return digest.hexdigest() + json.dumps(model, default=str)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim import data, together
-from neurosim.session import Setting
+from neurosim.settings import Setting
 from neurosim.together import End, Point
 from tests.constrained import constrained
 from tests.problems import SEEDS, Problem, dags, fitted, flows, random_problem
