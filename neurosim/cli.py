@@ -19,27 +19,21 @@ from typer.core import TyperGroup
 
 from neurosim import __version__
 from neurosim.errors import (
-    ConvergenceError,
     DivergenceError,
     FileError,
     ModelError,
     NeurosimError,
     StabilityWarning,
-    UnsettledWarning,
 )
 
 if TYPE_CHECKING:
-    from neurosim.datasets import Data
     from neurosim.engine.cache import Entry
     from neurosim.modelfile import ModelFile
-    from neurosim.network import Network
     from neurosim.results import Log, Run
     from neurosim.simulation import Simulation
 
 BAD_INPUT, INTERRUPTED = 2, 130
 FORMATS = ("png", "pdf")
-COMPARED = 32  # patterns that are relaxed on to rest after training
-GONE = 1e-9  # multipliers below this have no direction to compare
 
 
 class _Group(TyperGroup):
@@ -118,20 +112,15 @@ def run(
         result = spec.run(simulation, data, progress=True)
     seconds = time.perf_counter() - started
     _write(spec, simulation, result, folder)
-    _print(_rows(spec, data, simulation, result, seconds), title=spec.name)
+    from neurosim import report  # not before: a run begins the sooner
+
+    _print(report.rows(spec, data, result, seconds), title=spec.name)
     typer.echo(f"results, weights and figures in {folder}")
     if result.interrupted:
-        _say(f"interrupted at {_last(result).time:g} s of simulated time: what was reached until then is in {folder}")
+        reached = report.last(result).time
+        _say(f"interrupted at {reached:g} s of simulated time: what was reached until then is in {folder}")
         raise typer.Exit(INTERRUPTED)
-    kinds = {p.constraint for p in simulation.net.populations.values() if not (p.clamped or p.free)} or {"lin"}
-    if kinds == {"lin"}:
-        typer.echo(_closing_line(simulation, result))
-    elif kinds <= {"lin", "tube"}:
-        typer.echo(_support_line(simulation, result, folder))
-    else:
-        typer.echo(
-            f"constraint {', '.join(sorted(kinds))}: lam itself is not backpropagation's error, mu on average is"
-        )
+    typer.echo(report.closing(simulation, result, folder))
 
 
 @app.command()
@@ -374,9 +363,10 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
 def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Weights first, figures last: if the disk fills up, what matters most is there."""
     from neurosim import files, modelfile
+    from neurosim.results import Run
 
     simulation.save_weights(folder / "weights.npz")
-    files.save(result, folder / ("run.nc" if _is_run(result) else "log.nc"))
+    files.save(result, folder / ("run.nc" if isinstance(result, Run) else "log.nc"))
     header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
     with files.replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
@@ -414,18 +404,6 @@ def _write_figure(figure: Any, paths: Sequence[Path]) -> None:
         figure.set_layout_engine("none")
 
 
-def _is_run(result: Run | Log) -> bool:
-    from neurosim.results import Run
-
-    return isinstance(result, Run)
-
-
-def _last(result: Run | Log) -> Run:
-    from neurosim.results import Run
-
-    return result if isinstance(result, Run) else result.run
-
-
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -441,66 +419,6 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     _say(f"warning: {message}")
 
 
-def _rows(spec: ModelFile, data: Data, simulation: Simulation, result: Run | Log, seconds: float) -> dict[str, str]:
-    """What `run` prints, by heading."""
-    from neurosim import operations
-
-    last = _last(result)
-    parts = _parts(result)
-    simulated = float(parts["time"].values[-1]) if parts else last.time
-    steps = round(simulated / last.settings["dt"]) if parts else last.steps
-    flow = ", ".join(f"{k} = {_shown(k, v)}" for k, v in last.flow.as_dict().items())
-    settings = last.settings
-    return {
-        "network": repr(last.network).removeprefix("Network(").removesuffix(")"),
-        "flow": f"{spec.tables.flow.preset or 'own'}: {flow}",
-        "data": str(data),
-        "backend": f"{settings['backend']}: {settings['backend_reason']}",
-        "steps": f"{steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {simulated:g} s simulated",
-        "time": f"{seconds:.2f} s, {1e6 * seconds / max(steps, 1):.1f} us a step, builds included",
-        **operations.table(operations.synaptic_operations(last)),
-        **({"hidden neurons": _tale(parts)} if parts else {}),
-        **_performance(last.network, data),
-    }
-
-
-def _parts(result: Run | Log) -> Any:
-    """The history of a training that has changed the network's size, or nothing."""
-    history = getattr(result, "history", {})
-    return history if "neurons" in history and history["time"].size else {}
-
-
-def _tale(history: Any) -> str:
-    size, done = (history[name].values for name in ("neurons", "operations"))
-    return f"{size[0]:.0f} to {size[-1]:.0f}; {done[-1]:.3g} operations a pattern until then, the last part's above"
-
-
-def _shown(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_shown(key, time)}" for name, time in value.items()) + "}"
-    return f"{1e3 * value:g} ms" if key.startswith("tau") else f"{value:g}"
-
-
-def _performance(net: Network, data: Data) -> dict[str, str]:
-    """Loss, and accuracy where the targets are classes, of training and test patterns after a forward pass."""
-    from neurosim import reference
-    from neurosim.data import accuracy, labels, middle
-
-    parts = {"training": (data.X, data.Y)} | ({"test": data.validation} if data.validation else {})
-    losses, shares = [], []
-    for name, (X, Y) in parts.items():
-        try:
-            outputs = reference.forward(net, X)
-        except ConvergenceError:
-            return {"loss": "none: the cyclic graph has no single fixed point"}
-        losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
-        classes = labels(Y, net.populations[net.output].size)
-        if classes is not None:
-            shares.append(f"{100 * accuracy(outputs[net.output], classes, middle(Y)):.1f} % {name}")
-    found = {"loss": ", ".join(losses)} if net.losses else {}
-    return found | ({"accuracy": ", ".join(shares)} if shares else {})
-
-
 def _print(rows: dict[str, str], title: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -511,56 +429,3 @@ def _print(rows: dict[str, str], title: str) -> None:
     for name, value in rows.items():
         table.add_row(name, Text(value))
     Console().print(table)
-
-
-def _support_line(simulation: Simulation, result: Run | Log, folder: Path) -> str:
-    """Who is support at rest, and how exactly the conditions of a minimum hold; to support.nc and a picture, too."""
-    from neurosim import files
-    from neurosim import plot as pictures
-    from neurosim.analysis.support import at_rest, kkt, support_neurons
-
-    try:
-        run = at_rest(simulation, result)
-    except DivergenceError as error:
-        return f"support could not be read at rest with weights frozen: {error}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnsettledWarning)  # the line itself says so
-        found = support_neurons(run)
-        figure = pictures.support_summary(run)
-    with files.replacing(folder / "support.nc") as path:
-        found.to_xarray().to_netcdf(path, engine="h5netcdf")
-    with files.replacing(folder / "support.png") as path:
-        figure.savefig(path, format="png", dpi=150)
-    shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in found.shares().items())
-    straw = ", ".join(f"{int((~ever).sum())} of {ever.size} in {name}" for name, ever in found.ever_support.items())
-    state = "at rest" if found.settled else f"NOT at rest but moving by {found.speed:.1g} per time constant"
-    return (
-        f"support with weights frozen, {state}: {shares}, {100 * found.support_patterns.mean():.1f} % of the patterns "
-        f"(|lam| > {found.tol:g}); never support: {straw}; conditions of a minimum missed by {kkt(run).residual:.1e}."
-    )
-
-
-def _closing_line(simulation: Simulation, result: Run | Log) -> str:
-    """How far lam is from backpropagation, in one line."""
-    from neurosim import reference
-    from neurosim.analysis import check as checks
-    from neurosim.analysis.alignment import alignment
-
-    last = _last(result)
-    try:
-        if _is_run(result):
-            how, speed = "as it ended", checks.speed(last)
-        else:
-            settled = checks.frozen(simulation, last, COMPARED)
-            how, last, speed = f"final weights frozen, relaxed on for {settled.time:.3g} s", settled.run, settled.speed
-        truth = reference.backprop(last.network, last.X, last.Y)
-        found = alignment(last, truth)
-    except (ConvergenceError, DivergenceError) as error:
-        return f"lam could not be compared with backpropagation: {error}"
-    moving = "at rest" if speed <= checks.REST else f"still moving by {speed:.1g} per time constant"
-    count, size = len(next(iter(last.lam.values()))), max(float(abs(lam).max()) for lam in truth.lam.values())
-    scale = f"cosine {found.worst:.6f} or more" if size > GONE else "the loss is gone, and lam with it"
-    return (
-        f"lam is within {found.max_error:.1e} of backpropagation's, which is up to {size:.1e} ({scale}): "
-        f"{count} patterns, {how}, {moving}."
-    )
