@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 
@@ -82,3 +83,10 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
     """The one form in which a value outside its range is refused."""
     return ModelError(f"{name} = {value!r}; allowed: {allowed}" + (f"; try {try_}" if try_ else ""))
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number that is at least `least`, or the error that says so."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:  # NumPy's are Integral, too
+        raise out_of_range(name, value, f"a whole number >= {least}")
+    return int(value)

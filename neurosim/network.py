@@ -17,7 +17,7 @@ import numpy as np
 from neurosim import feedback as carriers
 from neurosim import layers
 from neurosim import weights as matrices
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.populations import OPTIONS, Loss, Population, Projection, not_negative
 from neurosim.weights import Weights
 
@@ -69,7 +69,7 @@ class Network:
         self.projections = _by_name("projection", projections, Projection, "name")
         self.losses = _by_name("loss", losses, Loss, "population")
         self._check_graph()
-        rng = np.random.default_rng(_seed(seed))
+        rng = np.random.default_rng(whole("seed", seed, 0))
         self.weights: dict[str, Weights] = {n: self._initial(p, rng) for n, p in self.projections.items()}
         self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
         self.feedback: dict[str, Weights] = {
@@ -482,9 +482,3 @@ def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str,
             raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
         named[getattr(item, key)] = item
     return named
-
-
-def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise out_of_range("seed", seed, "a whole number >= 0")
-    return int(seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from neurosim import expressions
 from neurosim import feedback as carriers
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.weights import Weights
 
 PRICES = ("l1", "l2", "row_l1", "column_l1")  # of R(w), by projection
@@ -76,9 +76,7 @@ class Population:
             raise out_of_range(
                 "population name", self.name, f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}"
             )
-        if isinstance(self.size, bool) or not isinstance(self.size, int | np.integer) or self.size < 1:
-            raise out_of_range(f"size of {self.name}", self.size, "a whole number >= 1")
-        object.__setattr__(self, "size", int(self.size))
+        object.__setattr__(self, "size", whole(f"size of {self.name}", self.size, 1))
         if isinstance(self.epsilon, np.number):
             object.__setattr__(self, "epsilon", float(self.epsilon))
         try:

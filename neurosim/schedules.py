@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError, out_of_range
+from neurosim.errors import DataError, ModelError, out_of_range, whole
 from neurosim.flow import seconds
 
 Array = np.ndarray
@@ -285,10 +285,3 @@ def _base(schedule: Any) -> None:
 def _number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
         raise out_of_range(name, value, "a finite number >= 0")
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number that is at least `least`, or the error that says so."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise out_of_range(name, value, f"a whole number >= {least}")
-    return int(value)

@@ -14,11 +14,10 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.circuit import NONE, Imperfections
-from neurosim.errors import DataError, ModelError, out_of_range, unknown
+from neurosim.errors import DataError, ModelError, out_of_range, unknown, whole
 from neurosim.flow import Flow, seconds
 from neurosim.network import Network
 from neurosim.results import State
-from neurosim.schedules import whole
 from neurosim.transport import Transport
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ import numpy as np
 from neurosim import circuit, compatibility, data, reference
 from neurosim import transport as transports
 from neurosim.engine.plan import Extension, Plan
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.files import load_weights, save_weights
 from neurosim.flow import Flow, seconds
 from neurosim.interaction import Conversation, World
 from neurosim.network import Network
 from neurosim.results import Log, Run
-from neurosim.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split, whole
+from neurosim.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split
 from neurosim.session import Session
 from neurosim.settings import Recording, Setting, Stepping, initial_state, steps_of
 from neurosim.shaping import shape

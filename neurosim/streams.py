@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, out_of_range
-from neurosim.schedules import whole
+from neurosim.errors import DataError, out_of_range, whole
 
 Array = np.ndarray
 SIDE = 8  # of scikit-learn's digits, pixels

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from neurosim.errors import DataError, out_of_range
-from neurosim.schedules import whole
+from neurosim.errors import DataError, out_of_range, whole
 
 Array = np.ndarray
 Answer = tuple[Array, Array]  # X and Y of the next frame

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.data import patterns, targets
-from neurosim.errors import out_of_range
+from neurosim.errors import out_of_range, whole
 from neurosim.network import Network
 from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic
 from neurosim.weights import synapses
@@ -48,9 +48,8 @@ def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, s
     ConvergenceError
         A cycle stopped contracting on the way.
     """
-    for name, value, least in (("epochs", epochs, 0), ("batch", batch, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise out_of_range(name, value, f"a whole number >= {least}")
+    whole("epochs", epochs, 0)
+    whole("batch", batch, 1)
     if not 0 < rate < np.inf:
         raise out_of_range("rate", rate, "a finite number > 0", "0.1")
     clamped = patterns(net, X)

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import out_of_range
+from neurosim.errors import out_of_range, whole
 from neurosim.network import Network
 from neurosim.reference.adjoint import sigma
 from neurosim.rivals.frame import Arrays, Frame, Inferred, Watch
-from neurosim.schedules import whole
 
 
 def dual_propagation(

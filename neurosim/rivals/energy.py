@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DivergenceError, out_of_range, unknown
+from neurosim.errors import DivergenceError, out_of_range, unknown, whole
 from neurosim.flow import Flow, gain, seconds
 from neurosim.network import Network
 from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, Watch
 from neurosim.rivals.stacks import Stacks
-from neurosim.schedules import whole
 
 NUDGE = 1e-4  # of x, in the differences that the largest curvature is found by
 POWER = 20  # iterations for it

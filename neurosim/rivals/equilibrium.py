@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from neurosim import reference
-from neurosim.errors import ConvergenceError, ModelError, out_of_range
+from neurosim.errors import ConvergenceError, ModelError, out_of_range, whole
 from neurosim.network import Network
 from neurosim.populations import Projection
 from neurosim.reference.adjoint import hebbian, plastic, sigma
 from neurosim.rivals.frame import Array, Arrays, Frame, Inferred, priced
-from neurosim.schedules import whole
 from neurosim.weights import like, synapses
 
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns, targets
-from neurosim.errors import out_of_range, unknown
+from neurosim.errors import out_of_range, unknown, whole
 from neurosim.network import Network
 from neurosim.reference.adjoint import n_patterns, plastic
 from neurosim.reference.descent import Adam
 from neurosim.rivals.dual import dual_propagation
 from neurosim.rivals.energy import growing_penalty, pc_alm, predictive_coding, relax
 from neurosim.rivals.equilibrium import equilibrium_propagation
-from neurosim.schedules import whole
 from neurosim.weights import synapses
 
 Method = Callable[..., Any]
