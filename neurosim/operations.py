@@ -16,6 +16,7 @@ from neurosim.errors import DataError, ModelError
 from neurosim.network import Network
 from neurosim.results import Run
 from neurosim.transport import FORWARD, Dense, Outlet, Spikes, outlets, resolve
+from neurosim.weights import synapses
 
 Array = np.ndarray
 
@@ -190,8 +191,7 @@ def _clamped(net: Network, projection: str) -> bool:
 
 
 def _synapses(net: Network, projection: str) -> int:
-    w = net.weights[projection]
-    return int(w.size if isinstance(w, np.ndarray) else w.nnz)
+    return synapses(net.weights[projection]).size
 
 
 def _moving(net: Network, projection: str) -> int:

@@ -22,6 +22,7 @@ from neurosim.operations import SynapticOperations, synaptic_operations
 from neurosim.results import Log, Run, State
 from neurosim.schedules import Growing, Pruning
 from neurosim.training import history_of
+from neurosim.weights import synapses
 
 Array = np.ndarray
 BURDEN = "burden"  # a hidden unit's integral of abs(lam) over one part of the training, in tau_lam
@@ -98,7 +99,7 @@ class _Course:
         net, cost = self.sim.net, _done(synaptic_operations(log.run))
         size = {
             "neurons": float(sum(net.populations[n].size for n in hidden(net))),
-            "synapses": float(sum(w.size if isinstance(w, np.ndarray) else w.nnz for w in net.weights.values())),
+            "synapses": float(sum(synapses(w).size for w in net.weights.values())),
             "change": 0.0,
         }
         for number, time in enumerate(log.history.time.values):
@@ -173,8 +174,8 @@ def _judged(course: _Course, schedule: Pruning) -> Reshaped:
         support = quiet(
             net, {n: np.abs(at_rest.lam[n]) > schedule.support for n in hidden(net)}, course.X, schedule.within
         )
-    synapses = None if schedule.freeze else 0.0
-    return pruned(net, support, course.X, dead=schedule.dead, synapses=synapses, within=np.inf)
+    thin = None if schedule.freeze else 0.0
+    return pruned(net, support, course.X, dead=schedule.dead, synapses=thin, within=np.inf)
 
 
 def _wake(course: _Course, asleep: _Asleep) -> None:

@@ -29,6 +29,7 @@ from neurosim.session import Session
 from neurosim.settings import Recording, Setting, Stepping, initial_state, steps_of
 from neurosim.shaping import shape
 from neurosim.training import Best, Held, bar, guarded, history_of, read_checkpoint, write_checkpoint
+from neurosim.weights import synapses
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -155,8 +156,7 @@ class Simulation:
                 f"{lagrangian.bias(plan.teaches_biases(name))}"
             )
         for name, q in self.net.projections.items():
-            w = self.net.weights[name]
-            count = w.size if isinstance(w, np.ndarray) else w.nnz
+            count = synapses(self.net.weights[name]).size
             x, delta = (plan.heard(name, v) for v in ("x", "delta"))
             learns = lagrangian.projection(q, *(plan.teaches(name, v) for v in ("x", "delta")))
             parts.append(f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}")
@@ -601,8 +601,7 @@ class Simulation:
         from neurosim.engine.brian import compiler_command
 
         units = sum(self.net.populations[n].size for n in self.net.neurons)
-        synapses = self.net.n_parameters
-        work = steps * (70e-6 * len(self.net.neurons) + count * (3e-8 * units + 1.5e-10 * synapses))
+        work = steps * (70e-6 * len(self.net.neurons) + count * (3e-8 * units + 1.5e-10 * self.net.n_parameters))
         amount = f"{steps} steps of {count} pattern(s), about {work:.2g} s on NumPy"
         if work < WORTH_COMPILING:
             self.backend, self.backend_reason = "numpy", f"{amount}: not worth a compiler"
