@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import guard, lagrangian, recording
-from neurosim.engine.plan import STAGED, Extension, Plan, Recorded
+from neurosim.engine.plan import DIFFERENTIAL, STAGED, Extension, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.feedback import like, synapses, turned
 from neurosim.flow import Flow
@@ -230,7 +230,7 @@ class Session:
     def stop(self) -> None:
         """End the segment that runs now as soon as may be; a compiled program ends it by the same Ctrl-C."""
         self.stopped = True
-        self.engine.network.stop()
+        self.engine.stop()
 
     def present(self, order: Array, length: int, gate: int) -> None:
         """Show these rows next, a batch after the other, `length` steps each, plastic from step `gate` on."""
@@ -409,7 +409,7 @@ class Session:
         )
 
     def _constants(self, plastic: bool, bound: float) -> dict[Key, Any]:
-        from neurosim.engine.text import DECAYS
+        from neurosim.engine.plan import DECAYS
 
         values: dict[Key, Any] = {
             ("run", "plastic"): int(plastic),
@@ -456,7 +456,7 @@ class Session:
             if name not in allowed:
                 raise unknown(f"parameter of the extension of {e.population}", name, sorted(allowed))
             array = np.asarray(value, dtype=float)
-            size = self.engine.network[e.population].variables[name].size
+            size = self.engine.size(e.population, name)
             if array.size not in (1, size):
                 raise ModelError(
                     f"{name} of {e.population} has shape {array.shape}; allowed: a number, or {size} of them"
@@ -487,7 +487,8 @@ class Session:
         kept = [
             (e.population, v)
             for e in self.setting.extensions
-            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}
+            for v, kind in self.engine.kinds(e.population).items()
+            if kind == DIFFERENTIAL and v not in ("x", "lam")
         ]
         for o in self.plan.outlets:
             own = dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard])

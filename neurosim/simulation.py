@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -400,7 +401,7 @@ class Simulation:
                 if not complete:
                     break
         run = session.finish(interrupted=not complete)
-        return Log(history_of(rows), replace(run, settings=run.settings | best.restore()))
+        return Log(partial(history_of, rows), replace(run, settings=run.settings | best.restore()))
 
     def stream(
         self,
@@ -757,7 +758,7 @@ class Simulation:
         if steps is None:
             self.backend, self.backend_reason = "numpy", "a world is asked in Python"
             return
-        from neurosim.engine.brian import compiler_command
+        from neurosim.engine.compiler import compiler_command
 
         units = sum(self.net.populations[n].size for n in self.net.neurons)
         synapses = self.net.n_parameters
@@ -791,7 +792,7 @@ class Simulation:
             if isinstance(error, DivergenceError):
                 error.run = run
             if rows is not None:
-                error.log = Log(history_of(rows), run)
+                error.log = Log(partial(history_of, rows), run)
             raise
         finally:
             if main:
