@@ -102,7 +102,7 @@ def _of_extension(e: Extension, engine: Engine) -> dict[str, Array]:
         if name not in allowed:
             raise unknown(f"parameter of the extension of {e.population}", name, sorted(allowed))
         array = np.asarray(value, dtype=float)
-        size = engine.network[e.population].variables[name].size
+        size = engine.size(e.population, name)
         if array.size not in (1, size):
             raise ModelError(f"{name} of {e.population} has shape {array.shape}; allowed: a number, or {size} of them")
         found[name] = array

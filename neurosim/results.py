@@ -7,8 +7,9 @@ model. Start at `Run`; `build_traces` is how its traces are made, `files` is the
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,6 @@ class Run:
         return State(self.x, self.lam)
 
 
-@dataclass(frozen=True)
 class Log:
     """What training left behind.
 
@@ -104,8 +104,16 @@ class Log:
         The final state; `relax(start=log.run)` goes on from it.
     """
 
-    history: xr.Dataset
-    run: Run
+    def __init__(self, history: xr.Dataset | Callable[[], xr.Dataset], run: Run) -> None:
+        self._history, self.run = history, run
+
+    @cached_property
+    def history(self) -> xr.Dataset:
+        """Made when it is read: importing xarray takes as long as a short training."""
+        return self._history() if callable(self._history) else self._history
+
+    def __repr__(self) -> str:
+        return f"Log({', '.join(map(str, self.history.data_vars))}; {self.history.time.size} rows)"
 
     @property
     def interrupted(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import guard, recording
-from neurosim.engine.plan import Plan, Recorded
+from neurosim.engine.plan import DECAYS, DIFFERENTIAL, Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.mirror import mirror
 from neurosim.operations import synaptic_operations
@@ -177,7 +177,7 @@ class Session:
     def stop(self) -> None:
         """End the segment that runs now as soon as may be; a compiled program ends it by the same Ctrl-C."""
         self.stopped = True
-        self.engine.network.stop()
+        self.engine.stop()
 
     def present(self, order: Array, length: int, gate: int) -> None:
         """Show these rows next, a batch after the other, `length` steps each, plastic from step `gate` on."""
@@ -329,8 +329,6 @@ class Session:
         )
 
     def _constants(self) -> dict[Key, Any]:
-        from neurosim.engine.text import DECAYS
-
         values: dict[Key, Any] = {
             ("run", "plastic"): int(self.plastic),
             ("run", "bound"): bound(self.clamped, self.targets),
@@ -364,7 +362,8 @@ class Session:
         kept = [
             (e.population, v)
             for e in self.setting.extensions
-            for v in self.engine.network[e.population].equations.diff_eq_names - {"x", "lam"}
+            for v, kind in self.engine.kinds(e.population).items()
+            if kind == DIFFERENTIAL and v not in ("x", "lam")
         ]
         for o in self.plan.outlets:
             own = dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard])

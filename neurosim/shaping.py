@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -121,7 +122,7 @@ class _Course:
 
     def log(self) -> Log:
         assert self.run is not None
-        return Log(history_of(self.rows), self.run)
+        return Log(partial(history_of, tuple(self.rows)), self.run)
 
 
 # --- fewer neurons

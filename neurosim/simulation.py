@@ -10,6 +10,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -355,7 +356,7 @@ class Simulation:
                 if not complete:
                     break
         run = session.finish(interrupted=not complete)
-        return Log(history_of(rows), replace(run, settings=run.settings | best.restore()))
+        return Log(partial(history_of, rows), replace(run, settings=run.settings | best.restore()))
 
     def stream(
         self,
@@ -598,7 +599,7 @@ class Simulation:
         if steps is None:
             self.backend, self.backend_reason = "numpy", "a world is asked in Python"
             return
-        from neurosim.engine.brian import compiler_command
+        from neurosim.engine.compiler import compiler_command
 
         units = sum(self.net.populations[n].size for n in self.net.neurons)
         work = steps * (70e-6 * len(self.net.neurons) + count * (3e-8 * units + 1.5e-10 * self.net.n_parameters))

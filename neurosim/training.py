@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def guarded(session: Session, rows: list[dict[str, float]] | None = None) -> Ite
         if isinstance(error, DivergenceError):
             error.run = run
         if rows is not None:
-            error.log = Log(history_of(rows), run)
+            error.log = Log(partial(history_of, rows), run)
         raise
     finally:
         if main:

@@ -365,7 +365,7 @@ def test_an_interrupted_run_is_written_and_said(monkeypatch: pytest.MonkeyPatch)
 
     def interrupted(*args: Any, **keys: Any) -> Log:
         log = train(*args, **keys)
-        return replace(log, run=replace(log.run, interrupted=True))
+        return Log(log.history, replace(log.run, interrupted=True))
 
     monkeypatch.setattr(Simulation, "train", interrupted)
     result = call("run", "xor", *QUICK)

@@ -12,12 +12,9 @@ import gc
 import hashlib
 import logging
 import os
-import platform
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -40,7 +37,8 @@ from brian2.units.fundamentalunits import DimensionMismatchError
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
-from neurosim.engine.text import LENGTH, MOMENT
+from neurosim.engine.compiler import compiler_command, processor
+from neurosim.engine.plan import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
@@ -76,7 +74,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     def __init__(self, directory: Path, about: str) -> None:
         super().__init__()
         self.directory, self.about = directory, about
-        self.program: Path | None = None
+        self.key = ""  # of the program
         self.flags: tuple[list[str], list[str]] = ([], [])
         self.include_dirs.append(str(INCLUDE))
         # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps its meaning
@@ -133,9 +131,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         for name, text in _units(folder, self).items():
             (folder / name).write_text(text)
         command = [compiler_command() or "g++", *self.flags[0], "-I."]
-        key = _fingerprint(folder, [*command, *self.flags[1]])
-        self.program = folder / "program"
-        cache.program(key, partial(self._compile, folder, command), target=self.program, about=self.about)
+        self.key = _fingerprint(folder, [*command, *self.flags[1]])
+        cache.program(self.key, partial(self._compile, folder, command), target=folder / "program", about=self.about)
 
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
         """What is stepped at full optimisation, beside it (on another core) what runs once at none."""
@@ -152,28 +149,11 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             said = "\n".join(m for job, m in zip(jobs, messages, strict=True) if job.returncode)
             raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{said[-2000:]}")
 
-    def execute(self, arguments: list[str], threads: int = 1) -> None:
-        """Run the program on `arguments` (``group.variable=value or file``)."""
-        previous = prefs.devices.cpp_standalone.run_cmd_unix
-        environment = os.environ.get("OPENBLAS_NUM_THREADS")
-        os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
-        prefs.devices.cpp_standalone.run_cmd_unix = str(self.program)
-        try:
-            with LOCK:
-                self.run(run_args=arguments, with_output=False)
-        except RuntimeError as error:
-            raise BackendError(f"the compiled simulation failed: {error}; try backend='numpy'") from error
-        finally:
-            prefs.devices.cpp_standalone.run_cmd_unix = previous
-            if environment is None:
-                del os.environ["OPENBLAS_NUM_THREADS"]
-            else:
-                os.environ["OPENBLAS_NUM_THREADS"] = environment
-
-    def value(self, variable: Any) -> np.ndarray:
-        """What the last run left in an array."""
-        name = self.get_array_filename(variable)
-        return np.fromfile(os.path.join(self.results_dir, name), dtype=variable.dtype)
+    def read_from(self, results: Path) -> None:
+        """Let variables have the values that a program has left there."""
+        self.results_dir, self.has_been_run = os.path.join(results, ""), True
+        for variable in self.array_cache:
+            self.array_cache[variable] = None
 
 
 class Kernel(CodeRunner):  # type: ignore[misc]
@@ -296,12 +276,6 @@ def make_clock(dt: float) -> Clock:
     return Clock(dt=dt * second, name="steps")
 
 
-def compiler_command() -> str | None:
-    """The C++ compiler that would be used, or None."""
-    names = [os.environ.get("CXX"), "g++", "clang++", "c++"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
-
-
 def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
 
@@ -334,14 +308,5 @@ def _fingerprint(directory: Path, command: list[str]) -> str:
         for path in sorted(p for p in root.rglob("*") if p.suffix in (".cpp", ".h")):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
-    digest.update(version + " ".join(command).encode() + _processor().encode())
+    digest.update(version + " ".join(command).encode() + processor().encode())
     return digest.hexdigest()[:24]
-
-
-def _processor() -> str:
-    """-march=native makes a program one processor's."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return line
-    return f"{platform.machine()} {platform.processor()} {sys.platform}"

@@ -36,9 +36,13 @@ FORMAT = 1  # of the seal; an entry with another one is built anew
 SEAL, PROGRAM = ".neurosim.json", "program"  # in the folder of an entry
 ENTRY = re.compile(r"[0-9a-f]{24}\.program")
 EARLIER = re.compile(r"[0-9a-f]{24}")  # neurosim 0.1: a bare executable, of which nothing is known
-LEFTOVER = re.compile(ENTRY.pattern + r"\.([0-9a-f]{8}|lock)")  # of a builder that was killed, when it is OLD
+NOTE = re.compile(r"[0-9a-f]{24}\.note")
+LEFTOVER = re.compile(
+    r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)"
+)  # of a builder that was killed, when it is OLD
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 PATIENCE, POLL = 120.0, 0.05  # s; a builder that takes longer was stopped, and is not waited for
+NOTES = 2000  # that are kept; then the older half goes
 OLD = 3600.0  # s; no compiler runs for longer
 
 logger = logging.getLogger("neurosim")
@@ -113,6 +117,34 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
     return False
 
 
+def take(key: str, target: Path) -> bool:
+    """Put the executable of `key` at `target`, if it is kept whole."""
+    return _taken(_entry(key), target)
+
+
+def remember(name: str, key: str, about: str) -> None:
+    """Note under another name (24 hex digits) that `key` is the program for it, with what has to be known to run it."""
+    note = directory() / f"{name}.note"
+    try:
+        with _temporary(note) as fresh:
+            fresh.write_text(json.dumps({"format": FORMAT, "program": key, "about": about}), encoding="utf-8")
+            os.replace(fresh, note)
+        if len(notes := _notes()) > NOTES:
+            for path in sorted(notes, key=lambda path: path.lstat().st_mtime)[: NOTES // 2]:
+                _remove(path)
+    except OSError as error:
+        logger.warning("what is known of a compiled program could not be kept in %s: %s", note.parent, error)
+
+
+def recall(name: str) -> tuple[str, str] | None:
+    """The program's key and what was noted with it, if there is a note."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        note = json.loads((directory() / f"{name}.note").read_bytes())
+        if note["format"] == FORMAT:
+            return str(note["program"]), str(note["about"])
+    return None
+
+
 def entries() -> list[Entry]:
     """What is kept, last used first."""
     found = []
@@ -137,7 +169,7 @@ def trim(keep: Path | None = None) -> int:
 
 def clear() -> int:
     """Remove everything that is neurosim's, and nothing else; the bytes freed."""
-    return _sweep() + sum(_remove(entry.path) for entry in entries())
+    return _sweep() + sum(map(_remove, _notes())) + sum(_remove(entry.path) for entry in entries())
 
 
 def _sweep() -> int:
@@ -148,6 +180,10 @@ def _sweep() -> int:
             if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > OLD:
                 freed += _remove(path)
     return freed
+
+
+def _notes() -> list[Path]:
+    return [path for path in directory().iterdir() if NOTE.fullmatch(path.name)]
 
 
 def _entry(key: str) -> Path:

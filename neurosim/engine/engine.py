@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from brian2.core.network import Network as BrianNetwork
 
-from neurosim.engine.plan import Plan, bias_group, projection_group
+from neurosim.engine.plan import DIFFERENTIAL, PARAMETER, Plan, bias_group, projection_group
+
+if TYPE_CHECKING:
+    from brian2.core.network import Network as BrianNetwork
 
 Array = np.ndarray
-Factory = Callable[[BrianNetwork], Any]  # a user's own objects for the network
+Factory = Callable[["BrianNetwork"], Any]  # a user's own objects for the network
 World = Callable[[], bool]  # writes the rows that are shown next; False: there are none
 WORKED_OUT = ("a", "log_partition", "y_total")  # parameters of the equations that every step makes anew
 
@@ -46,6 +48,18 @@ class Engine(ABC):
                 self.settings[variable] = float(np.ravel(value)[0])
         if ("run", "step") in values:
             self.first_sample = -int(-self.settings["step"] // self.settings.get("record_steps", 1))
+
+    @abstractmethod
+    def kinds(self, population: str) -> dict[str, str]:
+        """Variables of a population's equations that keep a value: whether each is `DIFFERENTIAL` or a `PARAMETER`."""
+
+    @abstractmethod
+    def size(self, group: str, variable: str) -> int:
+        """Entries of one array."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the segment that runs now as soon as may be."""
 
     @abstractmethod
     def value(self, group: str, variable: str) -> Array:
@@ -90,9 +104,7 @@ class Engine(ABC):
         return {key: self.value(*key) for key in own}
 
     def _state_variables(self, population: str) -> list[str]:
-        equations = self.network[population].equations
-        stored = [*equations.diff_eq_names, *(n for n in ("y", "feedback") if n in equations.names)]
-        return sorted({*stored, *(n for n in equations.parameter_names if n not in WORKED_OUT)})
+        return sorted(n for n in self.kinds(population) if n not in WORKED_OUT)
 
     def defers(self, projection: str, n_steps: int) -> bool:
         """Whether the weights from a clamped input are brought up to date only when they are read.
@@ -110,6 +122,12 @@ class Engine(ABC):
         m, n = plan.net.weights[projection].shape
         products = plan.patterns * m * n
         return bool(plan.patterns**2 * (n + steps * m) + 2 * products < 2 * steps * products)
+
+
+def kinds_of(equations: Any) -> dict[str, str]:
+    """`Engine.kinds` of a population's Brian2 equations."""
+    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL) | dict.fromkeys(equations.parameter_names, PARAMETER)
+    return dict(sorted(own.items()))
 
 
 def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:

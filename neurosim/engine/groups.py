@@ -17,8 +17,7 @@ from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
-from neurosim.engine.plan import STAGED, Plan, bias_group, projection_group
-from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS
+from neurosim.engine.plan import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED, Plan, bias_group, projection_group
 from neurosim.errors import ModelError
 from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD

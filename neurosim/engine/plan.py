@@ -29,6 +29,10 @@ Array = np.ndarray
 
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
 METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
+DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
+LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s: names of the engine's own
+MOMENTS = ("first", "second")  # running means of a force and of its square
+DECAYS = ("first_lacks", "second_lacks")  # what the running means still lack of 1, as they began at 0
 STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
 
 

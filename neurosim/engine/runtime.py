@@ -23,12 +23,22 @@ from threadpoolctl import ThreadpoolController
 
 from neurosim import lagrangian
 from neurosim.engine import brian
-from neurosim.engine.engine import Engine, Factory, World, add_user_objects
+from neurosim.engine.engine import Engine, Factory, World, add_user_objects, kinds_of
 from neurosim.engine.groups import HEAR, Groups
-from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, moves_activity, projection_group
+from neurosim.engine.plan import (
+    DECAYS,
+    GUARD_EVERY,
+    LENGTH,
+    MOMENT,
+    MOMENTS,
+    STAGED,
+    Plan,
+    moves_activity,
+    projection_group,
+)
 from neurosim.engine.points import Points, live
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.text import DECAYS, LENGTH, MOMENT, MOMENTS, Statement, adam, descended, stepped
+from neurosim.engine.text import Statement, adam, descended, stepped
 from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
@@ -62,6 +72,15 @@ class RuntimeEngine(Engine):
             self.machine.stop = self.network.stop
             add_user_objects(self.network, factories)
             brian.adopt(self.network)
+
+    def kinds(self, population: str) -> dict[str, str]:
+        return kinds_of(self.groups.populations[population].equations)
+
+    def size(self, group: str, variable: str) -> int:
+        return int(self.groups.by_name[group].variables[variable].size)
+
+    def stop(self) -> None:
+        self.network.stop()
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
         super().load(values)

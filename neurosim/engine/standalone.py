@@ -1,14 +1,12 @@
-"""C++ standalone mode: one compiled program of a structure, run once a segment on files.
+"""C++ standalone mode: the one program of a structure, as Brian2 writes it.
 
-Values, data, duration, step and seed are run-time arguments, so that every run of a structure after the
-first starts without a compiler. Start at `StandaloneEngine`.
+Values, data, duration, step and seed are run-time arguments (`neurosim.engine.program`), so that every run of a
+structure after the first starts without a compiler. Start at `StandaloneEngine`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,22 @@ from brian2.devices.device import get_device
 from brian2.groups.group import Group
 
 from neurosim import lagrangian
-from neurosim.engine import brian
-from neurosim.engine.engine import Engine, Factory, add_user_objects
+from neurosim.engine import brian, cache
+from neurosim.engine.engine import Factory, add_user_objects, kinds_of
 from neurosim.engine.groups import HEAR, Groups
-from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan, bias_group, moves_activity, projection_group
+from neurosim.engine.plan import (
+    DECAYS,
+    GUARD_EVERY,
+    STAGED,
+    Plan,
+    bias_group,
+    moves_activity,
+    projection_group,
+)
+from neurosim.engine.program import Layout, ProgramEngine, Slot, recorded_groups
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.text import DECAYS, LENGTH, Statement, Text, abstract_code, adam, descended, stepped, suffixed
-from neurosim.errors import FileError, ModelError
+from neurosim.engine.text import Statement, Text, abstract_code, adam, descended, stepped, suffixed
+from neurosim.errors import ModelError
 from neurosim.feedback import FOLLOWING
 from neurosim.populations import PRICES
 from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
@@ -38,22 +45,15 @@ CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
 
 
-class StandaloneEngine(Engine):
-    """A compiled program and the files that it reads and leaves."""
+class StandaloneEngine(ProgramEngine):
+    """A program that Brian2 writes and a compiler makes, or the cache has."""
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int) -> None:
         super().__init__(plan, threads)
-        with _on_disk(Path(tempfile.gettempdir())):
-            self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
-        self.directory = Path(self.folder.name)
-        for name in ("data", "values"):
-            (self.directory / name).mkdir()
         sizes = "-".join(str(p.size) for p in plan.net.populations.values())
         self.device = brian.Device(self.directory, f"{sizes}, {plan.patterns} pattern(s), {plan.method}")
         if plan.patterns > 1:
             self.device.link_blas()
-        self.pending: dict[tuple[str, str], Any] = {}
-        self.started = False
         with brian.scope(self.device, precision=plan.precision), brian.explained(bool(plan.extensions)):
             clock = brian.make_clock(1e-3)  # the step is an argument of the program
             self.groups = Groups(plan, clock, brian.CodeObject)
@@ -62,7 +62,7 @@ class StandaloneEngine(Engine):
             add_user_objects(self.network, factories)
             brian.adopt(self.network)
             self._generate()
-        self._prepare_recording()
+        self.layout = self._layout()
 
     def _generate(self) -> None:
         device = get_device()
@@ -82,90 +82,28 @@ class StandaloneEngine(Engine):
         end = [f"{name['ended']}[0] = 1;", *last, f"{name['seconds']}[0] += ns::seconds();"]
         device.insert_code("main", "\n".join(end))
         device.build(directory=str(self.directory), run=False, with_output=False)
-        for variable, copy in device.array_cache.items():  # the program holds the values
-            if copy is not None and copy.size > 1:
-                device.array_cache[variable] = None
 
-    def load(self, values: Mapping[tuple[str, str], Any]) -> None:
-        super().load(values)
-        self.pending.update(values)
-
-    def value(self, group: str, variable: str) -> Array:
-        found: ArrayVariable = self.network[group].variables[variable]
-        if (group, variable) in self.pending:
-            return np.broadcast_to(np.ravel(self.pending[group, variable]), (found.size,)).astype(found.dtype)
-        if not self.started:
-            return np.zeros(found.size, dtype=found.dtype)
-        return self.device.value(found)
-
-    def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
-        for (population, variable), rows in data.items():
-            path = self.directory / "data" / f"{population}_{variable}.bin"
-            if not path.exists():
-                with _on_disk(path):
-                    np.ascontiguousarray(rows, dtype=self.plan.precision).tofile(path)
-        with _on_disk(self.directory):
-            order.astype(np.int64).tofile(self.directory / "data" / "order.bin")
-
-    def run(self, n_steps: int, seed: int) -> None:
-        if self.started:  # what the last segment left is where this one begins
-            self.pending = {**self._everything(), **self.pending}
-        dt = self.plan.dt
-        start = self.counter("step") * dt
-        self.pending |= {("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", "start"): start}
-        self.pending |= {
-            ("run", "step_dt"): dt,
-            ("run", LENGTH): dt,
-            ("run", "seed"): seed % 2**31,
-            ("run", "ended"): 0,
-        }
-        for name in self.plan.net.projections:
-            self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        arguments = [self._argument(*item) for item in self.pending.items()]
-        with np.errstate(over="ignore"):  # Brian2 looks for values beyond what float32 holds
-            self.device.execute(arguments, self.threads)
-        self.started, self.pending = True, {}
-        self.loop_time += float(self.value("run", "seconds")[0])
-
-    def _everything(self) -> dict[tuple[str, str], Array]:
-        kept = {}
+    def _layout(self) -> Layout:
+        arrays = {}
         for name, group in self.groups.by_name.items():
             for variable, found in group.variables.items():
-                if isinstance(found, ArrayVariable) and found.owner.name == name and not found.read_only:
-                    kept[name, variable] = self.device.value(found)
-        return kept
+                if isinstance(found, ArrayVariable) and found.owner.name == name:
+                    file, kept = self.device.get_array_filename(found), not found.read_only
+                    arrays[f"{name}.{variable}"] = Slot(found.size, np.dtype(found.dtype).str, file, kept)
+        return Layout(arrays, {n: kinds_of(group.equations) for n, group in self.groups.populations.items()})
 
-    def _argument(self, key: tuple[str, str], value: Any) -> str:
-        found = self.network[key[0]].variables[key[1]]
-        array = np.broadcast_to(np.ravel(value), (found.size,)).astype(found.dtype, copy=False)
-        path = self.directory / "values" / f"{key[0]}.{key[1]}"
-        with _on_disk(path):
-            array.tofile(path)
-        return f"{key[0]}.{key[1]}=values/{path.name}"
+    def remember(self, key: str) -> None:
+        """Let the next process that wants this structure do without Brian2."""
+        if self.device.key and not self.device.static_arrays:  # those are files of this very build
+            cache.remember(key, self.device.key, self.layout.as_json())
 
-    def _prepare_recording(self) -> None:
-        for number, r in enumerate(self.plan.recorded):
-            folder = self.directory / "data" / f"record_{number}"
-            with _on_disk(folder):
-                if r.folder is None:
-                    folder.mkdir()
-                else:
-                    folder.symlink_to(r.folder.absolute(), target_is_directory=True)
-                groups = recorded_groups(r.parts)
-                layout = [np.array([r.size, r.rows, r.dimensions, len(r.parts)])]
-                for part in r.parts:
-                    head = np.array([groups.index(part.name), len(part.source)])
-                    layout += [head, part.source, part.position]
-                np.concatenate(layout).astype(np.int64).tofile(folder.with_suffix(".layout"))
+    def execute(self, arguments: Sequence[str]) -> None:
+        super().execute(arguments)
+        self.show(self.results)
 
-    def recorded(self, number: int, first: int, last: int) -> Array:
-        r = self.plan.recorded[number]
-        folder, ending = self.directory / "data" / f"record_{number}", ".0" * r.dimensions
-        found = [np.empty((0, r.size), dtype=self.plan.precision)]
-        for chunk in range(first // r.rows, -(-last // r.rows)):
-            rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(-1, r.size)
-            found.append(rows[max(first - chunk * r.rows, 0) : last - chunk * r.rows])
-        return np.concatenate(found)
+    def show(self, results: Path) -> None:
+        """Let the network's variables read what a program has left there."""
+        self.device.read_from(results)
 
 
 class Kernels(Group):  # type: ignore[misc]
@@ -454,11 +392,6 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def recorded_groups(parts: Sequence[Any]) -> list[str]:
-    """The groups that a recorded variable is read from, each once."""
-    return list(dict.fromkeys(part.name for part in parts))
-
-
 def _coefficients(method: str) -> dict[str, Any]:
     """The method's coefficients as a template reads them."""
 
@@ -477,15 +410,3 @@ def _coefficients(method: str) -> dict[str, Any]:
         nodes, weights = TABLEAUS[method]
         return {"nodes": row(nodes), "weights": row(weights), "stages": len(weights)}
     return {}
-
-
-@contextlib.contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
-    """What goes wrong in the temporary folder, in words."""
-    try:
-        yield
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be written ({error}): the temporary folder is full or missing; try TMPDIR=another folder, "
-            "or backend='numpy'"
-        ) from error

@@ -13,13 +13,11 @@ from brian2 import Equations
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosim.engine.plan import LENGTH, MOMENT
 from neurosim.engine.tableaus import ADAM
 from neurosim.errors import ModelError
 
 Statement = tuple[str, str]  # what is assigned, and the expression
-LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s: names of the engine's own
-MOMENTS = ("first", "second")  # running means of a force and of its square
-DECAYS = ("first_lacks", "second_lacks")  # what the running means still lack of 1, as they began at 0
 
 
 @dataclass(frozen=True)

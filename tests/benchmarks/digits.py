@@ -19,11 +19,16 @@ LEAST = 0.95
 PEERS = {
     "JAX, backpropagation": ("digits_jax.py", ("jax", "optax"), ""),
     "PCX": ("digits_pcx.py", ("pcx",), "< 1"),
+    "jpc": ("digits_jpc.py", ("jpc",), "< 1"),
 }
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Ours beside each peer that is installed; jpc is not on the package index that this was written with."""
+    """Ours beside each peer that is installed.
+
+    jpc: ``pip install git+https://github.com/thebuckleylab/jpc@1acae75 jax==0.6.0``; later commits rename its updates,
+    later jax has lost a module that it imports.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.npz"
         data = datasets.load("digits", test=0.2)

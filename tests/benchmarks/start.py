@@ -15,14 +15,16 @@ from tests.benchmarks.timing import Row, Setting, in_turns
 RUN = """
 import sys, time
 from neurosim import cli
-from neurosim.engine import brian
+from neurosim.engine import cache
+from neurosim.engine.program import ProgramEngine
 def at(name, original):
     def told(*args, **kwds):
         print(name, time.time(), flush=True)
         return original(*args, **kwds)
     return told
-brian.Device.execute = at("first-step", brian.Device.execute)
-brian.Device._compile = at("compiler", brian.Device._compile)
+ProgramEngine.execute = at("first-step", ProgramEngine.execute)
+program = cache.program
+cache.program = lambda key, build, **kwds: program(key, at("compiler", build), **kwds)
 cli.main()
 """  # the program begins its first step about 10 ms after it is started: it reads its values
 MODEL = ("run", "models/digits.toml", "--set", "simulation.backend=standalone", "--set", "train.duration=20 ms")

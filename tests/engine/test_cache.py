@@ -501,6 +501,29 @@ def test_clearing_while_others_build_harms_nobody(tmp_path: Path) -> None:
     assert [output(tmp_path / f"p{i}") for i in range(12)] == 12 * ["good"]
 
 
+# --- notes -------------------------------------------------------------------------------------------------
+
+
+def test_notes_find_their_program_and_go_with_it(target: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note, other = "a" * 24, "b" * 24
+    assert cache.recall(note) is None
+    cache.program(KEY, compiler(), target=target)
+    cache.remember(note, KEY, "what it holds")
+    assert cache.recall(note) == (KEY, "what it holds")
+    assert cache.take(KEY, target)
+    assert output(target) == "good"
+    assert not cache.take(other, target)
+    for damage in ("", "[]", "{", '{"format": 1}', '{"format": 0, "program": "x", "about": ""}'):
+        (folder / f"{note}.note").write_text(damage)
+        assert cache.recall(note) is None
+    monkeypatch.setattr(cache, "NOTES", 4)
+    for i in range(5):
+        cache.remember(f"{i:024x}", KEY, "")
+    assert len(list(folder.glob("*.note"))) == 4
+    assert cache.clear() > 0
+    assert list(folder.iterdir()) == []
+
+
 # --- the limit ---------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,57 @@
+"""Peer program: learns digits by predictive coding, as jpc's advanced usage does. ``python digits_jpc.py DATA.npz``
+
+The layers are ours, as jpc takes any callables: drawing those of ``jpc.make_mlp`` compiles for 0.8 s more.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jpc
+import numpy as np
+import optax
+
+BATCH, EPOCHS, STEPS, RATE = 64, 4, 2, 2e-2
+given = np.load(sys.argv[1])
+X, Y = given["X"].astype(np.float32), given["Y"]
+Y = (np.eye(10)[Y.astype(int)] if Y.ndim == 1 else Y).astype(np.float32)
+optim_w, optim_z = optax.adam(RATE), optax.sgd(1e-1 * BATCH)  # jpc's energy is a mean over the batch
+rng = np.random.default_rng(0)
+
+
+class Layer(eqx.Module):
+    """Weights of an activation, as in ``jpc.make_mlp``."""
+
+    w: jax.Array
+    b: jax.Array
+    activation: Callable = eqx.field(static=True)
+
+    def __call__(self, x):
+        return self.w @ self.activation(x) + self.b
+
+
+@eqx.filter_jit
+def learn(model, state, x, y):
+    """Inference, then one step of the weights; cross entropy."""
+    z = jpc.init_activities_with_ffwd(model, x)
+    inference = optim_z.init(z)
+    for _ in range(STEPS):
+        done = jpc.update_activities((model, None), z, optim_z, inference, y, input=x, loss_id="ce")
+        z, inference = done["activities"], done["opt_state"]
+    done = jpc.update_params((model, None), z, optim_w, state, y, input=x, loss_id="ce")
+    return done["model"], done["opt_state"]
+
+
+model = [
+    Layer((rng.normal(size=(m, n)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32), activation)
+    for m, n, activation in ((32, 64, lambda x: x), (10, 32, jax.numpy.tanh))
+]
+state = eqx.filter_jit(optim_w.init)((model, None))
+for _ in range(EPOCHS):
+    for batch in rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH):
+        model, state = learn(model, state, X[batch], Y[batch])
+T, outputs = given["Y_test"], jpc.init_activities_with_ffwd(model, given["X_test"].astype(np.float32))[-1]
+right = np.asarray(outputs).argmax(1) == (T if T.ndim == 1 else T.argmax(1))
+print(json.dumps({"accuracy": float(right.mean())}))
