@@ -26,7 +26,7 @@ TAU = 10e-3  # s
 DT = 0.05 * TAU  # at 0.2 tau Euler's step is too long for modes that hardly decay
 CLOSE = 1e-6  # of x and lam to backpropagation's: at rest
 EVERY = 4 * TAU  # s, between two looks
-QUICK = {"seeds": 4, "cap": 400, "flows": ["augmented(1)"], "offsets": [-0.3], "exits": [0.0, 0.3]}
+QUICK = {"seeds": 4, "cap": 1200, "flows": ["augmented(1)"], "offsets": [-0.3], "exits": [0.0, 0.3]}
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:

@@ -166,6 +166,7 @@ def figure(data: xr.Dataset) -> Any:
     A cross at the foot: no seed ends, all diverge.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from neurosim.plot import style
 
@@ -181,6 +182,8 @@ def figure(data: xr.Dataset) -> Any:
             for ax in row:
                 ax.set_title(network)
         handles, names = panels[0, 0].get_legend_handles_labels()
+        if bool((best.test.count("seed") == 0).any()):
+            handles, names = [*handles, Line2D([], [], marker="x", color="0.3", linestyle="none")], [*names, "diverges"]
         figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 
