@@ -145,7 +145,7 @@ def _ready_worker() -> Any:
 
     class Ready(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
-            import neurosim.engine.build  # noqa: F401
+            import neurosim.engine.brian  # noqa: F401
 
     return Ready()
 

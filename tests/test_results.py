@@ -67,7 +67,9 @@ def bits(value: Any) -> Any:
             found = columns, sorted(map(str, value.coords)), dict(value.attrs)
         case Network():
             found = bits([value.describe(), value.weights, value.biases])
-        case Run() | Log():
+        case Log():
+            found = bits(value.history), bits(value.run)
+        case Run():
             found = {f.name: bits(getattr(value, f.name)) for f in dataclasses.fields(value)}
         case Mapping():
             found = {key: bits(v) for key, v in value.items()}
