@@ -186,7 +186,7 @@ def test_a_run_comes_back_bit_by_bit(
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_log_comes_back_bit_by_bit(tmp_path: Path, recorded: bool) -> None:
-    log = dataclasses.replace(small_log(), run=small_run(recorded))
+    log = Log(small_log().history, small_run(recorded))
     ns.save(log, str(tmp_path / "log.nc"))
     found = ns.load(str(tmp_path / "log.nc"))
     assert isinstance(found, Log)
