@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.circuit import Imperfections
 from neurosim.engine.compiler import compiler_command, processor
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.network import Network
@@ -27,7 +28,8 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = ("*.py", "*.h", "*.cpp")
 MAKERS = ("brian2", "sympy", "jinja2", "numpy", "scipy-openblas32")
 VARIABLES = ("CXX", "CC", "CXXFLAGS", "CPPFLAGS", "CFLAGS", "LDFLAGS")
-NOT_IN_CODE = {Plan: ("dt",), Recorded: ("folder", "write")}  # dt is an argument; what it makes of delays is added
+# dt and what a seed draws are arguments; what dt makes of delays is added
+NOT_IN_CODE = {Plan: ("dt",), Recorded: ("folder", "write"), Imperfections: ("seed",)}
 
 
 class _UntoldError(Exception):
