@@ -41,15 +41,7 @@ def check(chosen: Chosen) -> None:
     ModelError
     """
     net, flow = chosen.net, chosen.flow
-    for name in (spoken := _spoken(chosen)):
-        if net.populations[net.projections[name].post].free:
-            raise ModelError(
-                f"events over {name}, whose target has no constraint; allowed: 'dense'; try constraint='lin'"
-            )
-    if spoken and chosen.method not in ONCE_A_STEP:
-        raise ModelError(
-            f"events need method='euler' or 'exponential_euler': {chosen.method} sends messages anew within a step"
-        )
+    _check_events(chosen, chosen.method)
     _check_constraints(chosen, chosen.method)
     _check_imperfections(chosen, chosen.method)
     for extension in chosen.extensions:
@@ -68,6 +60,7 @@ def check_adaptive(chosen: Chosen) -> None:
     """
     if any(_noisy(e) for e in chosen.extensions):
         raise ModelError("noise needs method='euler': an adaptive step has no meaning for it")
+    _check_events(chosen, "adaptive")
     _check_imperfections(chosen, "adaptive")
     _check_constraints(chosen, "adaptive")
 
@@ -125,6 +118,19 @@ def _check_descent(chosen: Chosen, checkpoint: bool) -> None:
         raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
     if chosen.imperfections:
         raise ModelError("LocalPropagation takes no imperfections, no prospective messages: it is no flow in time")
+
+
+def _check_events(chosen: Chosen, method: str) -> None:
+    """Refuse messages that are sent once a step where they are read at every stage of one."""
+    for name in (spoken := _spoken(chosen)):
+        if chosen.net.populations[chosen.net.projections[name].post].free:
+            raise ModelError(
+                f"events over {name}, whose target has no constraint; allowed: 'dense'; try constraint='lin'"
+            )
+    if spoken and method not in ONCE_A_STEP:
+        raise ModelError(
+            f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
+        )
 
 
 def _check_constraints(chosen: Chosen, method: str) -> None:

@@ -482,3 +482,12 @@ def test_digits_are_learnt_by_events_and_by_spikes():
     }  # fmt: skip
     assert mean["dense"] > 0.92
     assert min(mean.values()) >= mean["dense"] - 0.01
+
+
+@pytest.mark.parametrize("rule", [ns.Events(theta=0.01), ns.Events("adaptive"), ns.Spikes(quantum=0.01)])
+def test_adaptive_steps_are_refused(rule) -> None:
+    """An event is said once a step; at the stages of one, and in a step that is taken back, it would be said again."""
+    net, X, Y = problems.random_problem([4, 3, 2], seed=0)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), transport=rule)
+    with pytest.raises(ns.ModelError, match="events need method='euler' or 'exponential_euler': adaptive"):
+        sim.relax(X, Y, duration=20e-3, adaptive=True)

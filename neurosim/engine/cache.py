@@ -37,9 +37,8 @@ SEAL, PROGRAM = ".neurosim.json", "program"  # in the folder of an entry
 ENTRY = re.compile(r"[0-9a-f]{24}\.program")
 EARLIER = re.compile(r"[0-9a-f]{24}")  # neurosim 0.1: a bare executable, of which nothing is known
 NOTE = re.compile(r"[0-9a-f]{24}\.note")
-LEFTOVER = re.compile(
-    r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)"
-)  # of a builder that was killed, when it is OLD
+# of a builder that was killed, when it is OLD
+LEFTOVER = re.compile(r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)")
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 PATIENCE, POLL = 120.0, 0.05  # s; a builder that takes longer was stopped, and is not waited for
 NOTES = 2000  # that are kept; then the older half goes

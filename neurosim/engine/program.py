@@ -162,8 +162,13 @@ class ProgramEngine(Engine):
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(self.threads), "LD_BIND_NOW": "1"}
         command = [str(self.program), "--results_dir", f"{self.results}{os.sep}", *arguments]
         said = self.results / OUTPUT
-        with on_disk(said), said.open("wb") as output:
-            status = subprocess.call(command, cwd=self.directory, env=environment, stdout=output)
+        with on_disk(said):
+            output = said.open("wb")
+        with output:
+            try:
+                status = subprocess.call(command, cwd=self.directory, env=environment, stdout=output)
+            except OSError as error:
+                raise BackendError(f"the compiled program cannot be started ({error}); try backend='numpy'") from error
         if status:
             words = said.read_text(errors="replace")[-2000:]
             raise BackendError(f"the compiled simulation failed (status {status}); try backend='numpy'\n{words}")

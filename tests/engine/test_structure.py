@@ -202,3 +202,13 @@ def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
     assert whole.state().keys() == kept.state().keys()
     assert whole.kinds("hidden1") == kept.kinds("hidden1")
     assert whole.size("hidden1", "x") == kept.size("hidden1", "x") == 15
+
+
+@pytest.mark.compiler
+def test_a_program_that_cannot_be_started_says_so() -> None:
+    made = plan(layers())
+    engine = StandaloneEngine(made, (), 1)
+    engine.program.unlink()  # the cache's is another name of the same file
+    engine.program.write_text("no program")
+    with pytest.raises(ns.BackendError, match=r"cannot be started .*; try backend='numpy'"):
+        engine.execute([])
