@@ -120,9 +120,9 @@ class Session:
         return State(read["x"], read["lam"])
 
     def batch(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Inputs and targets that are clamped now."""
+        """Inputs and targets that are clamped now, to be read."""
         if not self.plan.presentation and not self.setting.factories:
-            return {n: X.copy() for n, X in self.clamped.items()}, dict(self.targets)
+            return dict(self.clamped), dict(self.targets)
         x = {n: self.engine.value(n, "x").reshape(self.count, -1) for n in self.net.inputs}
         return x, {n: self.engine.value(n, "y").reshape(self.count, -1) for n in self.net.losses}
 
@@ -209,16 +209,15 @@ class Session:
 
     def glance(self, interrupted: bool = False) -> Run:
         """All that the engine holds, as a run without traces."""
-        state = self.state()
         clamped, targets = self.batch()
         run = Run(
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
-            X=clamped,
+            X={n: X.copy() if X is self.clamped[n] else X for n, X in clamped.items()},  # the user's may change
             Y=targets,
-            x=dict(state.x),
-            lam=dict(state.lam),
+            x=dict(self.good.x),
+            lam=dict(self.good.lam),
             time=self.time,
             steps=self.engine.counter("accepted") if self.adaptive else self.steps,
             interrupted=interrupted,
@@ -423,4 +422,5 @@ class Session:
 
 def bound(clamped: Mapping[str, Array], targets: Mapping[str, Array]) -> float:
     """Of x and lam: beyond it a run counts as diverged."""
-    return BOUND * max([1.0, *(float(np.abs(v).max()) for v in (*clamped.values(), *targets.values()) if v.size)])
+    parts = [v for v in (*clamped.values(), *targets.values()) if v.size]
+    return BOUND * max([1.0, *(float(max(v.max(), -v.min())) for v in parts)])

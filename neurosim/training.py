@@ -31,7 +31,7 @@ from neurosim.weights import synapses
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]
-LOOK_AT = 500  # training patterns that the log's loss and accuracy are read from
+LOOK_AT = 500  # patterns that a row of the log is read from: trained on, and simulated at once
 
 
 class Held:
@@ -66,13 +66,13 @@ class Held:
             classes = data.labels(Y[net.output], net.populations[net.output].size)
             if classes is not None:
                 found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
-        X, Y = session.batch()
+        looked = (*session.batch(), session.good.x, session.good.lam)
+        X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
         exact = reference.backprop(net, X, Y)
-        state = session.state()
-        cosines = [data.cosine(state.lam[n], exact.lam[n]) for n in net.neurons]
-        sent = {**X, **state.x}
+        cosines = [data.cosine(lam[n], exact.lam[n]) for n in net.neurons]
+        sent = {**X, **x}
         bound = [n for n in net.neurons if not net.populations[n].free]
-        g = [np.ravel(state.x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
+        g = [np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
         rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
         found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
         return found | self._angles()

@@ -89,14 +89,20 @@ def watched(process: subprocess.Popen[bytes]) -> int:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all that it started."""
+    """A process and all that it started; between fork and exec a child still is its parent, memory and all."""
     yield pid
     try:
         children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
+        others = [child for child in children if command(child) != command(pid)]
     except OSError:  # it ended meanwhile
         return
-    for child in children:
+    for child in others:
         yield from tree(child)
+
+
+def command(pid: int) -> bytes:
+    """What a process was started with."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def held(pid: int) -> int:

@@ -27,7 +27,8 @@ def measure(setting: Setting) -> Iterator[Row]:
     for name, cases in families.items():
         yield from slopes(name, cases, setting)
     for sizes, patterns in ((LARGE, 1_000), (SMALL, 40_000), ((WIDEST, WIDEST, 10), 1))[: 1 if setting.quick else 3]:
-        yield memory(sizes, patterns, setting)
+        for way in WAYS:
+            yield memory(sizes, patterns, way, setting)
 
 
 def slopes(name: str, cases: list[tuple[Sizes, int]], setting: Setting) -> Iterator[Row]:
@@ -54,19 +55,19 @@ def synapses(sizes: Sizes) -> int:
     return sizes[0] * sizes[1] + sizes[1] * sizes[2]
 
 
-def memory(sizes: Sizes, patterns: int, setting: Setting) -> Row:
+def memory(sizes: Sizes, patterns: int, way: str, setting: Setting) -> Row:
     """Of a process and its program while it trains, less what a tiny net takes, against states, data and weights."""
     counted = sizes[0] + sizes[2] + 2 * sum(sizes[1:])
     size = 8 * (synapses(sizes) + sum(sizes[1:]) + patterns * counted)
 
     def peak(sizes: Sizes, patterns: int) -> float:
-        return float(finished(python("train_once.py", *sizes, patterns), memory=True).peak)
+        return float(finished(python("train_once.py", *sizes, patterns, way), memory=True).peak)
 
-    peak(sizes, patterns)  # compiles
+    peak(sizes, patterns), peak((4, 4, 4), 2)  # compiles
     few = min(setting.repeat, 3)
     samples = in_turns({"tiny": lambda: peak((4, 4, 4), 2), "ours": lambda: peak(sizes, patterns)}, few)
     grown = tuple(a - b for a, b in zip(samples["ours"], samples["tiny"], strict=True))
-    what = f"peak memory, {'-'.join(map(str, sizes))}, {patterns} patterns"
+    what = f"peak memory, {'-'.join(map(str, sizes))}, {patterns} patterns\n{way}"
     note = "of Python and program together; a tiny net's, libraries and all, taken off: "
     note += f"{np.median(samples['tiny']) / 2**20:.0f} MiB"
     return Row(what, grown, "x, lam, inputs, targets, weights", (float(size),) * few, "<= 3", note, "B")
