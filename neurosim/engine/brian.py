@@ -37,7 +37,7 @@ from brian2.units.fundamentalunits import DimensionMismatchError
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
-from neurosim.engine.compiler import compiler_command, processor
+from neurosim.engine.compiler import compiler_command, processor, wide_vectors
 from neurosim.engine.plan import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
@@ -79,7 +79,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.include_dirs.append(str(INCLUDE))
         # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps its meaning
         self.define_macros.append(("__FAST_MATH__", "1"))
-        self.extra_compile_args += ["-include", shlex.quote(str(INCLUDE / "ns_clock.h"))]
+        self.extra_compile_args += ["-include", shlex.quote(str(INCLUDE / "ns_clock.h")), *wide_vectors()]
 
     def link_blas(self) -> None:
         """Products of whole batches by the OpenBLAS that the scipy-openblas32 wheel carries."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from tests.benchmarks.problems import LARGE, SMALL, WAYS, Problem, train
+from tests.benchmarks.problems import LARGE, SMALL, WAYS, Problem, State, train
 from tests.benchmarks.processes import finished, python
 from tests.benchmarks.timing import Row, Setting, in_turns
+from tests.benchmarks.yardsticks import cpp_euler
 
 Sizes = tuple[int, int, int]
 WIDTHS = (26, 95, 311, 995, 3157)  # of n-n-10 nets: 1e3 to 1e7 synapses; with 1e8 it takes minutes a turn
@@ -32,22 +34,30 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def slopes(name: str, cases: list[tuple[Sizes, int]], setting: Setting) -> Iterator[Row]:
-    """Of log time over log work, without and with shortcuts."""
+    """Of log time over log work, without and with shortcuts, beside the loop that touches what no shortcut spares."""
     work = [synapses(sizes) * patterns for sizes, patterns in cases]
     problems = [Problem.random(sizes, patterns) for sizes, patterns in cases]
-    for way, options in WAYS.items():
-        turns = range(min(setting.repeat, 3))
-        times = np.array([[a_step(problem, setting, options) for problem in problems] for _ in turns])
-        found = tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in times)
-        shown = ", ".join(f"{t:.2g} s at {w:.1e}" for t, w in zip(np.median(times, axis=0), work, strict=True))
-        yield Row(f"slope, {name}\n{way}", found, target="<= 1.05", note=shown, unit="1")
+    loop = "hand" if all(patterns == 1 for _, patterns in cases) else "blas"
+    runs: dict[str, Callable[[Problem, int], tuple[float, State]]] = {
+        way: partial(train, **options) for way, options in WAYS.items()
+    }
+    theirs = f"C++ loop, {loop}"
+    runs[theirs] = partial(cpp_euler, loop)
+    turns = range(min(setting.repeat, 3))
+    times = {who: np.array([[a_step(run, p, setting) for p in problems] for _ in turns]) for who, run in runs.items()}
+    found = {
+        who: tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in own) for who, own in times.items()
+    }
+    for way in WAYS:
+        shown = ", ".join(f"{t:.2g} s at {w:.1e}" for t, w in zip(np.median(times[way], axis=0), work, strict=True))
+        yield Row(f"slope, {name}\n{way}", found[way], theirs, found[theirs], "<= 1.05", shown, "1")
 
 
-def a_step(problem: Problem, setting: Setting, options: dict[str, bool]) -> float:
+def a_step(run: Callable[[Problem, int], tuple[float, State]], problem: Problem, setting: Setting) -> float:
     """Seconds."""
-    guess = train(problem, 20, **options)[0]
+    guess = run(problem, 20)[0]
     steps = setting.steps(guess)
-    return guess if steps == 20 else train(problem, steps, **options)[0]
+    return guess if steps == 20 else run(problem, steps)[0]
 
 
 def synapses(sizes: Sizes) -> int:
