@@ -27,6 +27,7 @@ DT = 0.05 * TAU  # at 0.2 tau Euler's step is too long for modes that hardly dec
 CLOSE = 1e-6  # of x and lam to backpropagation's: at rest
 EVERY = 4 * TAU  # s, between two looks
 QUICK = {"seeds": 4, "cap": 1200, "flows": ["augmented(1)"], "offsets": [-0.3], "exits": [0.0, 0.3]}
+QUICK_DEPTH = 6  # of ten layers, no net of four settles that soon
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
@@ -54,7 +55,8 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
         `critical_rho`, of saddles, if not `quick`.
     """
     cap, flow = _own(settings, quick)["cap"], FLOWS[cell["flow"]]
-    net = Network.mlp(**settings["network"], exits=cell["exits"], seed=cell["seed"])
+    shape = settings["network"] | ({"depth": QUICK_DEPTH} if quick else {})
+    net = Network.mlp(**shape, exits=cell["exits"], seed=cell["seed"])
     X, Y = digit(cell["offset"], cell["seed"])
     time = settling(net, flow, X, Y, cap)
     rate = stability(net, flow, X, Y).slowest_rate

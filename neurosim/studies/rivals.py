@@ -71,12 +71,18 @@ def _flow(make: Callable[..., Flow], down: float, up: float, method: str = "eule
 
 
 ROTATED = partial(Flow.rotated, radians(75))
+NUDGED: Options = {"steps": 100, "nudged_steps": 60}
 WAYS: dict[str, Way] = {
     "backprop": Way("backprop"),
     "adjoint": Way("relax", _flow(Flow.adjoint, 1, 1), _flow(Flow.adjoint, 1, 1)),
     "rotated(75°)": Way("relax", _flow(ROTATED, 0.4, 0.4), _flow(ROTATED, 0.6, 0.6)),
     "damped": Way("relax", _flow(Flow.damped, 0.2, 0.2), _flow(Flow.damped, 0.4, 0.4)),
-    "augmented(2)": Way("relax", _flow(partial(Flow.augmented, 2), 0.1, 0.2), None),
+    "augmented(2)": Way(
+        "relax",
+        _flow(partial(Flow.augmented, 2), 0.1, 0.2),
+        _flow(partial(Flow.augmented, 2), 0.1, 0.2),
+        blocks=True,
+    ),
     "fast multipliers": Way(
         "relax",
         None,
@@ -87,7 +93,7 @@ WAYS: dict[str, Way] = {
     "growing penalty": Way("growing_penalty", {}, {"rate": 0.25}, blocks=True),
     "predictive coding": Way("predictive_coding", {}, {"rate": 0.25}, blocks=True),
     "dual propagation": Way("dual_propagation", {}, {}),
-    "equilibrium propagation": Way("equilibrium_propagation", {"steps": 100, "nudged_steps": 60}, None),
+    "equilibrium propagation": Way("equilibrium_propagation", NUDGED, NUDGED),
 }
 SWEEPS = ("dual_propagation", "equilibrium_propagation", "backprop")  # have numbers of steps of their own
 
@@ -142,7 +148,7 @@ def network(net: str, seed: int, feedback: str = "symmetric", **more: Any) -> Ne
     """The network of that name."""
     try:
         if residual(net):
-            return Network.residual([784, 32, 10], residual(net), seed=seed)
+            return Network.residual([784, 32, 10], residual(net), seed=seed, **more)
         return Network.mlp([int(n) for n in net.split("-")], seed=seed, feedback=feedback, **more)
     except ValueError as error:
         raise unknown("study.nets", net, ("64-32-10 or other sizes", "residual 32 or another depth")) from error
@@ -188,10 +194,10 @@ def _start(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
     method, name = cell["method"], cell["net"]
     net, data = _task(method, name, cell["seed"])
     X, Y = data.X[: own["batch"]], data.Y[: own["batch"]]
-    exact = rivals.equilibrium_adjoint if WAYS[method].method == "equilibrium_propagation" else reference.backprop
-    ref = exact(net, X, Y)
     many = {} if residual(name) or WAYS[method].method in SWEEPS else {"steps": own["steps"]}
     found = _infer(method, name, **many)(net, X, Y)
+    exact = rivals.equilibrium_adjoint if WAYS[method].method == "equilibrium_propagation" else reference.backprop
+    ref = exact(net, X, Y)
     layers = _layers(net, found.grad_w, ref.grad_w)
     numbers = {"cosine": _whole(net, found.grad_w, ref.grad_w), "lowest": min(layers)}
     numbers |= {f"layer{i}": value for i, value in enumerate(layers, 1)}
@@ -299,10 +305,21 @@ def table(data: xr.Dataset) -> Any:
             if "start" in data.part.values:
                 start = data.sel({"part": "start", "feedback": "symmetric", **place}).max("rate")
             row = [*_of_start(start, net), *_of_training(None if trained is None else trained.sel(place))]
+            if restless(data, net, method):
+                row[0] = "does not settle"
             if any(entry != "-" for entry in row):
                 shown.add_row(method, *row)
         shown.add_section()
     return shown
+
+
+def restless(data: xr.Dataset, net: str, method: str) -> bool:
+    """Whether a method was tried on a network at its start, and found no rest for any seed."""
+    if "start" not in data.part.values:
+        return False
+    own = data.sel({"part": "start", "net": net, "method": method, "feedback": "symmetric"})
+    tried = own.reason.astype(str) != ""
+    return bool(tried.any() and not own.cosine.notnull().any())
 
 
 def _of_start(start: xr.Dataset | None, net: str) -> list[str]:
@@ -346,11 +363,14 @@ def figure(data: xr.Dataset) -> Any:
             depth = residual(net) or net.count("-")
             _by_depth(ax, data.sel(part="start", net=net, feedback="symmetric").max("rate"), depth)
             ax.set_title(f"{net}, at its start")
+            if lost := [m for m in WAYS if m in data.method.values and restless(data, net, m)]:
+                ax.text(0.03, 0.03, f"no rest: {', '.join(lost)}", transform=ax.transAxes, fontsize="small")
         for ax, net in zip(panels[len(deep) :], trained, strict=True):
             _by_cosine(ax, chosen(data).sel(net=net, feedback="symmetric"))
             ax.set_title(f"{net}, trained")
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5))
+        columns = 1 + 3 * len(panels) // 2  # as many as fit above the panels
+        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), columns))
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,3 +62,21 @@ def test_blocks_are_one_constraint_for_those_whose_papers_say_so() -> None:
     assert own is not None and own["steps"] == 10  # noqa: PT018
     assert set(own["functions"]) <= set(study.network("residual 5", 0).neurons)
     assert "functions" not in (study._options("damped", "residual 5") or {})
+
+
+def test_what_finds_no_rest_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(X=rng.random((8, 784)), Y=rng.integers(10, size=8))
+    monkeypatch.setattr(study, "_data", lambda name, seed: data)
+    methods = 'study.methods=["adjoint", "augmented(2)", "equilibrium propagation"]'
+    few = ['study.nets=["residual 12"]', 'study.parts=["start"]', "study.seeds=1", methods]
+    found = studies.load("rivals", few)
+    measured, _ = studies.run(found, tmp_path)
+    at = {"part": "start", "net": "residual 12", "feedback": "symmetric"}
+    assert float(measured.cosine.sel({"method": "adjoint", **at}).max()) == pytest.approx(1, abs=1e-9)
+    assert 0 < float(measured.cosine.sel({"method": "augmented(2)", **at}).max()) < 1
+    lost = [m for m in measured.method.values if study.restless(measured, "residual 12", m)]
+    assert lost == ["equilibrium propagation"]
+    assert "does not settle" in studies.write(found, measured, tmp_path, formats=("png",))[1].read_text(
+        encoding="utf-8"
+    )
