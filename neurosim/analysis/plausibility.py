@@ -17,7 +17,7 @@ from neurosim import imperfections as broken
 from neurosim import reference
 from neurosim.data import accuracy, labels
 from neurosim.data import patterns as as_patterns
-from neurosim.errors import DataError, DivergenceError, ModelError, StabilityWarning, out_of_range, unknown
+from neurosim.errors import DataError, DivergenceError, ModelError, StabilityWarning, out_of_range, unknown, whole
 from neurosim.flow import Flow
 from neurosim.network import Network
 from neurosim.populations import Loss, Projection
@@ -58,7 +58,9 @@ class Tolerance:
     costs : float or None
         The first that did; None if none of them.
     lost : dict of float to float
-        Accuracy lost at every level that was tried.
+        Accuracy lost at every level that was tried, mean over the seeds.
+    spread : dict of float to float
+        Standard deviation over the seeds of what was lost there.
     share : float
         Of the levels, those that did not cost too much.
     """
@@ -66,6 +68,7 @@ class Tolerance:
     level: float | None
     costs: float | None
     lost: dict[float, float]
+    spread: dict[float, float]
     share: float
 
     def __str__(self) -> str:
@@ -102,6 +105,8 @@ class Plausibility:
     transport : dict of str to float
         After training with feedback weights of another kind: "random" is fixed, "kolen_pollack" learns.
     tolerance : dict of str to Tolerance
+    spread : dict of str to float
+        Standard deviations over the seeds of the accuracies in `trained`, which are means.
     """
 
     foreign: float
@@ -115,6 +120,7 @@ class Plausibility:
     ungated: float
     transport: dict[str, float]
     tolerance: dict[str, Tolerance]
+    spread: dict[str, float]
 
     @property
     def trained(self) -> dict[str, float]:
@@ -134,8 +140,12 @@ class Plausibility:
             "negative messages, back (%)": f"{100 * self.signed['back']:.0f}",
             "clocked switches a presentation": f"{self.switches}",
         }
-        found |= {name: f"{100 * share:.1f}" for name, share in self.trained.items()}
+        found |= {name: f"{100 * share:.1f}{self._spread(name)}" for name, share in self.trained.items()}
         return found | {name: str(t) for name, t in self.tolerance.items()}
+
+    def _spread(self, name: str) -> str:
+        """ " ± 0.4" of a row; nothing where one seed was trained, or all alike."""
+        return f" ± {100 * self.spread[name]:.1f}" if self.spread[name] else ""
 
     def table(self, title: str = "") -> Table:
         """For the terminal."""
@@ -163,13 +173,22 @@ class _Trial:
     test: tuple[Array, Array]
     schedule: Presentations
     options: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
 
-    def accuracy(self, net: Network | None = None, schedule: Presentations | None = None, **options: Any) -> float:
-        """On the test patterns; chance where the training diverges."""
-        own = (net or self.net).copy()
-        simulation = Simulation(own, self.flow, **{**self.options, **options})
+    def accuracies(self, net: Network | None = None, schedule: Presentations | None = None, **options: Any) -> Array:
+        """On the test patterns, (seeds,)."""
+        first = self.options["seed"]
+        return np.array([
+            self._accuracy(net or self.net, schedule or self.schedule, {**self.options, **options, "seed": seed})
+            for seed in range(first, first + self.seeds)
+        ])  # fmt: skip
+
+    def _accuracy(self, net: Network, schedule: Presentations, options: Mapping[str, Any]) -> float:
+        """Of one seed; chance where the training diverges."""
+        own = net.copy()
+        simulation = Simulation(own, self.flow, **options)
         try:
-            simulation.train(*self.train, schedule or self.schedule)
+            simulation.train(*self.train, schedule)
         except DivergenceError:
             return 1 / int(own.populations[own.output].size)
         return float(accuracy(simulation.predict(self.test[0]), self.test[1]))
@@ -187,6 +206,7 @@ def plausibility(
     levels: Mapping[str, Sequence[float]] | None = None,
     costs: float = COSTS,
     seed: int = 0,
+    seeds: int = 1,
     backend: str = "auto",
 ) -> Plausibility:
     """Measure what learning needs and what it bears, with this network, flow and data.
@@ -208,7 +228,10 @@ def plausibility(
     costs : float
         Loss of accuracy that is not tolerated.
     seed : int
-        Of the simulations and the random state.
+        Of the simulations and the random state; the first of several.
+    seeds : int
+        Trainings of each kind, with seeds one after another, from the same initial weights: accuracies are means, and
+        an imperfection is judged by the mean loss against the unbroken training with the same seed.
     backend : str
 
     Returns
@@ -233,7 +256,15 @@ def plausibility(
     if not 0 < costs < 1:
         raise out_of_range("costs", costs, "between 0 and 1", "0.03")
     options = {"dt": 0.2 * tau if dt is None else dt, "seed": seed, "backend": backend}
-    trial = _Trial(net, flow, (np.asarray(X), np.asarray(Y)), (np.asarray(test[0]), classes), plan, options)
+    trial = _Trial(
+        net,
+        flow,
+        (np.asarray(X), np.asarray(Y)),
+        (np.asarray(test[0]), classes),
+        plan,
+        options,
+        whole("seeds", seeds, 1),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)  # what diverges is counted
         return _measured(trial, chosen, costs)
@@ -253,14 +284,17 @@ def _measured(trial: _Trial, levels: Mapping[str, Sequence[float]], costs: float
     foreign, foreign_synapse = locality(net, flow, trial.train[0], seed=trial.options["seed"])
     states, synapse_states = _states(net, flow)
     run = _at_rest(trial)
-    best = trial.accuracy()
-    return Plausibility(
+    best = trial.accuracies()
+    ungated = trial.accuracies(schedule=replace(trial.schedule, plastic_from=0.0))
+    transport = {kind: trial.accuracies(with_feedback(net, kind)) for kind in ("random", "kolen_pollack")}
+    spreads = [float(found.std()) for found in (best, ungated, *transport.values())]
+    card = Plausibility(
         foreign, foreign_synapse, states, _error_states(trial), synapse_states, _signed(run),
-        2 * (trial.schedule.plastic_from > 0), best,
-        trial.accuracy(schedule=replace(trial.schedule, plastic_from=0.0)),
-        {kind: trial.accuracy(with_feedback(net, kind)) for kind in ("random", "kolen_pollack")},
-        {name: _tolerance(trial, best, LEVELS[name][0], own, costs) for name, own in levels.items()},
+        2 * (trial.schedule.plastic_from > 0), float(best.mean()), float(ungated.mean()),
+        {kind: float(found.mean()) for kind, found in transport.items()},
+        {name: _tolerance(trial, best, LEVELS[name][0], own, costs) for name, own in levels.items()}, {},
     )  # fmt: skip
+    return replace(card, spread=dict(zip(card.trained, spreads, strict=True)))
 
 
 def with_feedback(net: Network, kind: str) -> Network:
@@ -276,17 +310,19 @@ def with_feedback(net: Network, kind: str) -> Network:
 
 
 def _tolerance(
-    trial: _Trial, best: float, make: Callable[[float], Any], levels: Sequence[float], costs: float
+    trial: _Trial, best: Array, make: Callable[[float], Any], levels: Sequence[float], costs: float
 ) -> Tolerance:
     """Levels, mildest first, until one costs too much."""
     lost: dict[float, float] = {}
+    spread: dict[float, float] = {}
     level = None
     for one in levels:
-        lost[one] = best - trial.accuracy(imperfections=[make(one)])
+        cost = best - trial.accuracies(imperfections=[make(one)])
+        lost[one], spread[one] = float(cost.mean()), float(cost.std())
         if lost[one] > costs:
-            return Tolerance(level, one, lost, (len(lost) - 1) / len(levels))
+            return Tolerance(level, one, lost, spread, (len(lost) - 1) / len(levels))
         level = one
-    return Tolerance(level, None, lost, 1.0)
+    return Tolerance(level, None, lost, spread, 1.0)
 
 
 def _at_rest(trial: _Trial) -> Run:

@@ -50,6 +50,27 @@ def test_levels_end_where_they_cost_too_much(card: ns.Plausibility) -> None:
     assert [len(list(column.cells)) for column in shown.columns] == [len(card.rows())] * 3
 
 
+def test_seeds_are_averaged_and_spread(iris: tuple[Any, ...]) -> None:
+    """Two seeds at once are the mean and the deviation of each alone, losses paired by seed."""
+
+    def scored(**seeds: int) -> ns.Plausibility:
+        schedule = ns.Presentations(batch=25, present=4 * TAU, epochs=1)
+        flow, levels = ns.Flow.adjoint(tau_w=10 * TAU), {"message noise (sd)": [2.0]}
+        options: dict[str, Any] = {"schedule": schedule, "levels": levels, "costs": 0.9, "backend": "numpy", **seeds}
+        return ns.plausibility(ns.Network.mlp([4, 5, 3], seed=0), flow, *iris[:2], test=iris[2:], **options)
+
+    both, alone = scored(seed=3, seeds=2), [scored(seed=3), scored(seed=4)]
+    accuracies = [card.accuracy for card in alone]
+    lost = [card.tolerance["message noise (sd)"].lost[2.0] for card in alone]
+    found = both.tolerance["message noise (sd)"]
+    assert np.std(accuracies) > 0
+    assert np.std(lost) > 0
+    assert (both.accuracy, both.spread["accuracy (%)"]) == pytest.approx((np.mean(accuracies), np.std(accuracies)))
+    assert (found.lost[2.0], found.spread[2.0]) == pytest.approx((np.mean(lost), np.std(lost)))
+    assert both.rows()["accuracy (%)"] == f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f}"
+    assert "±" not in alone[0].rows()["accuracy (%)"]
+
+
 @pytest.mark.parametrize("flow", [ns.Flow.adjoint(), ns.Flow.augmented(2.0), ns.Flow(kappa=0.8, gamma=0.5, rho=0.7)])
 def test_separable_losses_are_local_and_a_softmax_is_not(flow: ns.Flow) -> None:
     X = np.random.default_rng(0).normal(size=(3, 6))
