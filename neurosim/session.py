@@ -214,10 +214,10 @@ class Session:
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
-            X={n: X.copy() if X is self.clamped[n] else X for n, X in clamped.items()},  # the user's may change
+            X={n: X.copy() for n, X in clamped.items()},  # the user's may change, and the run is the user's
             Y=targets,
-            x=dict(self.good.x),
-            lam=dict(self.good.lam),
+            x={n: x.copy() for n, x in self.good.x.items()},
+            lam={n: lam.copy() for n, lam in self.good.lam.items()},
             time=self.time,
             steps=self.engine.counter("accepted") if self.adaptive else self.steps,
             interrupted=interrupted,

@@ -71,18 +71,14 @@ def _flow(make: Callable[..., Flow], down: float, up: float, method: str = "eule
 
 
 ROTATED = partial(Flow.rotated, radians(75))
+AUGMENTED = _flow(partial(Flow.augmented, 2), 0.1, 0.2)
 NUDGED: Options = {"steps": 100, "nudged_steps": 60}
 WAYS: dict[str, Way] = {
     "backprop": Way("backprop"),
     "adjoint": Way("relax", _flow(Flow.adjoint, 1, 1), _flow(Flow.adjoint, 1, 1)),
     "rotated(75°)": Way("relax", _flow(ROTATED, 0.4, 0.4), _flow(ROTATED, 0.6, 0.6)),
     "damped": Way("relax", _flow(Flow.damped, 0.2, 0.2), _flow(Flow.damped, 0.4, 0.4)),
-    "augmented(2)": Way(
-        "relax",
-        _flow(partial(Flow.augmented, 2), 0.1, 0.2),
-        _flow(partial(Flow.augmented, 2), 0.1, 0.2),
-        blocks=True,
-    ),
+    "augmented(2)": Way("relax", AUGMENTED, AUGMENTED, blocks=True),
     "fast multipliers": Way(
         "relax",
         None,
@@ -195,7 +191,7 @@ def _start(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
     net, data = _task(method, name, cell["seed"])
     X, Y = data.X[: own["batch"]], data.Y[: own["batch"]]
     many = {} if residual(name) or WAYS[method].method in SWEEPS else {"steps": own["steps"]}
-    found = _infer(method, name, **many)(net, X, Y)
+    found = _infer(method, name, **many)(net, X, Y)  # first: what finds no rest is refused later only after minutes
     exact = rivals.equilibrium_adjoint if WAYS[method].method == "equilibrium_propagation" else reference.backprop
     ref = exact(net, X, Y)
     layers = _layers(net, found.grad_w, ref.grad_w)
