@@ -154,7 +154,7 @@ class Store:
             coordinates |= results.synapse_coordinates(results.recorded_synapses(net, weights, {}))
             shapes["w"] = (self.sizes["w"],)
         self.folders = {v: self.path / v for v in shapes}
-        self.rows = _rows((len(times), max(self.sizes.values(), default=0)), self.dtype)
+        self.rows = rows_a_chunk((len(times), max(self.sizes.values(), default=0)), self.dtype)
         self._blocks: dict[str, tuple[int, Array]] = {}  # number and rows of each variable's chunk that is not full
         self._arrays = list(coordinates)
         about = {"complete": 0, "model": results.model_json(net, flow, settings), "recorded": list(shapes)}
@@ -329,7 +329,7 @@ def _about(path: Path) -> dict[str, Any]:
 # Arrays of the format
 
 
-def _rows(shape: Sequence[int], dtype: Dtype) -> int:
+def rows_a_chunk(shape: Sequence[int], dtype: Dtype) -> int:
     """Entries of the first axis a chunk."""
     return max(1, min(shape[0], CHUNK // max(1, dtype.itemsize * prod(shape[1:]))))
 
@@ -344,7 +344,7 @@ def write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Mapp
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     column = values.reshape(values.shape or (1,))
-    rows = _rows(column.shape, values.dtype)
+    rows = rows_a_chunk(column.shape, values.dtype)
     folder.mkdir(exist_ok=True)
     for number in range(-(-len(column) // rows) if values.size else 0):
         part = column[number * rows : (number + 1) * rows]

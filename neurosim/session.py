@@ -34,6 +34,7 @@ BOUND = 1e6  # of x and lam, times the largest input or target: beyond it a run 
 GUARD_PATTERNS = 2  # that the watch over the stable step looks at
 WATCHED = 3_000_000  # synapses of the largest net whose stable step is looked for: some 250 passes through them
 SLACK = 1.02  # a step this much beyond the bound is still no reason to warn
+IN_MEMORY = 1024  # samples at most that a compiled program collects before it writes them
 
 
 class Session:
@@ -393,13 +394,15 @@ class Session:
             )  # fmt: skip
             return [
                 Recorded(
-                    v, tuple(parts), store.sizes[v], 1 if v == "w" else 2, store.rows, store.folders[v],
+                    v, tuple(parts), store.sizes[v], store.rows, 1 if v == "w" else 2, store.folders[v],
                     partial(store.write, v),
                 )
                 for v, parts in store.layout.items()
             ]  # fmt: skip
         sizes, layout = recording.layout(self.net, variables, chosen.patterns, chosen.units, weights)
-        return [Recorded(v, tuple(parts), sizes[v]) for v, parts in layout.items()]
+        dtype = np.dtype(plan.precision)
+        rows = {v: recording.rows_a_chunk((IN_MEMORY, size), dtype) for v, size in sizes.items()}
+        return [Recorded(v, tuple(parts), sizes[v], rows[v]) for v, parts in layout.items()]
 
     def _variables(self, plan: Plan) -> tuple[dict[str, list[str]], list[str]]:
         """Populations that have each recorded variable, and projections whose weights are recorded."""

@@ -72,8 +72,8 @@ class Recorded:
     variable: str
     parts: tuple[Part, ...]
     size: int
+    rows: int  # samples a file
     dimensions: int = 2  # of a sample, as it is kept
-    rows: int = 1024  # samples a file
     folder: Path | None = None  # of a compiled program's files; a temporary one if None
     write: Callable[[int, Array], None] | None = None  # takes rows from a number on, in place of memory
 

@@ -40,6 +40,8 @@ from neurosim.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop
+FAR = 2**20  # bytes of weights that are not near the processor any more when the next step wants them
+WAITS_FOR = 16  # steps after which changes of such weights are added
 REFOLD_EVERY = 10000  # steps after which weights that moved by their integrals are brought up to date
 CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
@@ -151,7 +153,7 @@ class Kernels(Group):  # type: ignore[misc]
             template, own = "update", {}
         self._kernel(template, "groups", 0, step, common | own)
         self._kernel("finish", "end", 100, Blocks(self), common)
-        if any(q["lazy"] or q["exact"] == "true" for q in common["projections"]):
+        if any(q["lazy"] or q["waits"] or q["exact"] == "true" for q in common["projections"]):
             self.last.append(self._kernel("materialize", "end", 101, Blocks(self), common))
 
     def before_run(self, run_namespace: Any = None) -> None:
@@ -207,7 +209,8 @@ class Kernels(Group):  # type: ignore[misc]
                 {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
                  "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
-                 "lazy": plan.may_defer(name), "events": events[name], "back": _flag(not clamped),
+                 "lazy": plan.may_defer(name), "waits": merged and clamped and self._far(name),
+                 "events": events[name], "back": _flag(not clamped),
                  "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts
                                 and not (sparse[name] or plan.dale) and q.feedback not in FOLLOWING),
                  "carrier": f"{plan.back(name)}_{projection_group(name)}", "carried": q.feedback,
@@ -242,6 +245,7 @@ class Kernels(Group):  # type: ignore[misc]
             "looks_ahead": plan.imperfections.prospective is not None,
             "own_times": plan.imperfections.own_times,
             "refold_every": REFOLD_EVERY,
+            "waits_for": WAITS_FOR,
             "records_w": plan.records("w"),
             "method": plan.method,
             "settles": plan.settles and plan.method != "adaptive",
@@ -255,6 +259,13 @@ class Kernels(Group):  # type: ignore[misc]
                 {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
             ],
         }
+
+    def _far(self, projection: str) -> bool:
+        """Whether one pattern's changes of dense weights had better wait until several of them are added at once."""
+        plan, weights = self.plan, self.plan.net.weights[projection]
+        if not isinstance(weights, np.ndarray) or plan.patterns > 1 or plan.dale or plan.outlet(projection, FORWARD):
+            return False
+        return bool(weights.size * np.dtype(plan.precision).itemsize > FAR)
 
     def _outlet(self, o: Outlet) -> dict[str, Any]:
         own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "spoken", "taught")}

@@ -277,6 +277,32 @@ def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, back
         assert_allclose(found[1][1][v].values, found[0][1][v].values, rtol=0, atol=1e-11, err_msg=v)
 
 
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("plastic_from", "shortcuts", "l2"), [(None, False, 0.0), (0.4, False, 0.5), (0.4, False, 0.0), (0.96, True, 0.0)]
+)
+def test_changes_of_far_weights_may_wait(plastic_from: float | None, shortcuts: bool, l2: float) -> None:
+    """Weights of more than a MiB are not written at every step: nothing that is read tells."""
+    schedule, K = ns.Simultaneous(duration=100 * ms, reports=3), 1
+    if plastic_from is not None:  # at .96 for one step: the inputs' products are kept in the others
+        schedule, K = ns.Presentations(batch=1, present=25 * ms, plastic_from=plastic_from, epochs=2), 3
+    found = []
+    for backend in ("numpy", "standalone"):
+        net = ns.Network.mlp([1100, 130, 3], activation="tanh", seed=3, l2=l2)
+        X, Y = np.random.default_rng(3).normal(size=(K, 1100)), [[1.0, 0, 0]] * K
+        before = net.weights["input->hidden1"].copy()
+        sim = ns.Simulation(net, ns.Flow.augmented(1, tau_w=500 * ms), backend=backend, shortcuts=shortcuts)
+        runs = [sim.train(X, Y, schedule, record="w", every=31 * ms).run for _ in range(2)]
+        assert np.abs(net.weights["input->hidden1"] - before).max() > 1e-3
+        found.append((net, runs))
+    (net, runs), (other, theirs) = found
+    assert state_gap(runs[-1], theirs[-1]) < 1e-11
+    for name, w in net.weights.items():
+        assert_allclose(other.weights[name], w, rtol=0, atol=1e-11)
+    for one, two in zip(runs, theirs, strict=True):
+        assert_allclose(two.traces.w.values, one.traces.w.values, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_shortcuts_notice_new_data_and_new_weights(backend: str) -> None:
     """The same simulation again, with other inputs and after its weights were changed by hand."""

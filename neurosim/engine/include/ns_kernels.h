@@ -160,6 +160,52 @@ template <int K, int M, int N, class T> inline void outer(T* NS_R W, const T* NS
         }
 }
 
+// One pattern's changes of weights that nobody else reads: W + sum_s delta_s x_s^T, until H of them are added in one
+// pass. A step then reads W once and, at most every H-th, writes it: what counts where no cache holds it.
+template <class T, int M, int N, int H> struct Waiting {
+    T delta[H][M], x[H][N];
+    int count = 0;
+
+    void learn(T* NS_R W, const T* NS_R d, const T* NS_R now, T h) {
+        for (int i = 0; i < M; i++) delta[count][i] = h * d[i];
+        std::memcpy(x[count], now, sizeof(x[0]));
+        if (++count == H) fold(W);
+    }
+    void forward(const T* NS_R W, const T* NS_R now, T* NS_R a) const {
+        ns::forward<1, M, N>(W, now, a);
+        for (int s = 0; s < count; s++) {
+            T dot = 0;
+            for (int j = 0; j < N; j++) dot += x[s][j] * now[j];
+            for (int i = 0; i < M; i++) a[i] += dot * delta[s][i];
+        }
+    }
+    void fold(T* NS_R W) {
+        for (int s = count; s % 4; s++) std::memset(delta[s], 0, sizeof(delta[0]));  // four in one pass
+        for (int from = 0; from < N; from += 2048) {  // as many as stay near the processor with all their x
+            int i = 0;
+            for (; i + 4 <= M; i += 4) add<4>(W, i, from, std::min(from + 2048, N));
+            for (; i < M; i++) add<1>(W, i, from, std::min(from + 2048, N));
+        }
+        count = 0;
+    }
+
+  private:
+    template <int ROWS> void add(T* NS_R W, int i, int from, int to) const {
+        for (int s = 0; s < count; s += 4)
+            for (int j = from; j < to; j++) {
+                T sum[ROWS];
+                for (int r = 0; r < ROWS; r++) sum[r] = W[(size_t)(i + r) * N + j];
+                for (int q = s; q < s + 4; q++)
+                    for (int r = 0; r < ROWS; r++) sum[r] += delta[q][i + r] * x[q][j];
+                for (int r = 0; r < ROWS; r++) W[(size_t)(i + r) * N + j] = sum[r];
+            }
+    }
+};
+template <int ID, class W> inline W& waiting() {
+    static W one;
+    return one;
+}
+
 // w = sign(w) max(|w| - size, 0): the proximal step of an L1 price
 template <class T> inline void shrink(size_t n, T* NS_R w, T size) {
     if (size != 0)

@@ -95,13 +95,18 @@
 
 {% macro product(kind, q, given, result) %}
     {% set matrix = array('w_' + q.name if kind == 'forward' else q.carrier) %}
-    {% if q.sparse %}
+    {% if q.waits %}
+    {{waiting(q)}}.forward({{matrix}}, {{given}}, {{result}});
+    {% elif q.sparse %}
     ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
     {% else %}
     {% set from_to = (q.n, q.m) if kind == 'forward' else (q.m, q.n) %}
     {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
     {% endif %}
 {% endmacro %}
+
+{# Changes of the weights that wait to be added together. #}
+{% macro waiting(q) %}ns::waiting<{{q.id}}, ns::Waiting<{{real}}, {{q.m}}, {{q.n}}, {{waits_for}}>>(){% endmacro %}
 
 {# What neurons have to say, where that is not just their x. #}
 {% macro say() %}
@@ -257,9 +262,15 @@
             ns::flag<{{q.id + 1}}>() = 0;
         } else
         {% endif %}
-        {% if q.exact == 'true' %}
-        if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0] + {{array('column_l1_' + q.name)}}[0] == 0) {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
-        else
+        {% if q.exact == 'true' or q.waits %}
+        if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0] + {{array('column_l1_' + q.name)}}[0] == 0) {
+            {% if q.waits %}
+            {{waiting(q)}}.learn({{array('w_' + q.name)}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, _rate);
+            {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
+            {% else %}
+            {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
+            {% endif %}
+        } else
         {% endif %}
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
@@ -299,6 +310,9 @@
     }
     {% endfor %}
     {% if folds %}
+    {% for q in projections if q.waits %}
+    {{waiting(q)}}.fold({{array('w_' + q.name)}});
+    {% endfor %}
     {% for q in projections if q.exact == 'true' %}
     {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}});
     {% endfor %}

@@ -18,7 +18,7 @@
         return;
     }
     if (_step % _every == 0) {
-        {{_parts.materialize(folds=records_w)}}
+        {% if records_w %}{{_parts.materialize(folds=true)}}{% endif %}
         {{_parts.passes('copies')}}
         {% for r in recorded %}
         _recorder_{{r.number}}.sample(_step / _every, { {% for n in r.arrays %}{{array(n)}}, {% endfor %} });
