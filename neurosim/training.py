@@ -68,8 +68,8 @@ class Held:
                 found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
         looked = (*session.batch(), session.good.x, session.good.lam)
         X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
-        exact = reference.backprop(net, X, Y)
-        cosines = [data.cosine(lam[n], exact.lam[n]) for n in net.neurons]
+        exact = reference.multipliers(net, X, Y)
+        cosines = [data.cosine(lam[n], exact[n]) for n in net.neurons]
         sent = {**X, **x}
         bound = [n for n in net.neurons if not net.populations[n].free]
         g = [np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
@@ -86,7 +86,7 @@ class Held:
         net, (X, Y) = self.net, self.sets[""]
         if not net.feedback:
             return {}
-        ours, exact = (reference.backprop(net, X, Y, through=way).lam for way in ("feedback", "weights"))
+        ours, exact = (reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights"))
         found = {f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback}
         return found | {f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)}
 

@@ -134,11 +134,23 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     ConvergenceError
         A cycle does not contract, see `forward`.
     """
+    clamped, Y, back = _given(net, X, Y, through)
+    return _backprop(net, _components(net), clamped, Y, back)
+
+
+def multipliers(net: Network, X: Any, Y: Any, through: str = "weights") -> dict[str, Array]:
+    """lam of `backprop` alone, by population: nothing of a weight's size is made."""
+    clamped, Y, back = _given(net, X, Y, through)
+    lam = _adjoint(net, _components(net), clamped, Y, back)[1]
+    return {n: lam[n] for n in net.neurons}
+
+
+def _given(net: Network, X: Any, Y: Any, through: str) -> tuple[dict[str, Array], dict[str, Array], Carrier]:
     if through not in THROUGH:
         raise unknown("through", through, THROUGH)
     clamped = patterns(net, X)
     back = net.returning if through == "feedback" else net.weights.__getitem__
-    return _backprop(net, _components(net), clamped, targets(net, Y, n_patterns(clamped)), back)
+    return clamped, targets(net, Y, n_patterns(clamped)), back
 
 
 def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
@@ -282,7 +294,7 @@ def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
     delta : (patterns, n_post), unit 1
     x : (patterns, n_pre), unit 1
     """
-    return along(weights, delta.T @ x / len(x))
+    return along(weights, (delta / len(x)).T @ x)
 
 
 def plastic(net: Network, gradients: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -329,7 +341,26 @@ def _backprop(
     Y: Mapping[str, Array],
     back: Carrier | None = None,
 ) -> Adjoint:
-    back = back or net.weights.__getitem__
+    x, lam, delta = _adjoint(net, components, clamped, Y, back or net.weights.__getitem__)
+    grad_w = {}
+    for name, q in net.projections.items():
+        w = synapses(net.weights[name])
+        gradient = q.decay * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        grad_w[name] = like(net.weights[name], gradient)
+    return Adjoint(
+        x=x,
+        lam={n: lam[n] for n in net.neurons},
+        grad_w=grad_w,
+        grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
+        loss=float(sum(loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items())),
+        penalty=penalty(net) + float(sum(activity_price(net, n, x[n]).mean() for n in net.neurons)),
+    )
+
+
+def _adjoint(
+    net: Network, components: list[Component], clamped: Mapping[str, Array], Y: Mapping[str, Array], back: Carrier
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """x, lam and delta = sigma' lam of every pattern, forward, then back."""
     x = _forward(net, components, clamped)
     slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
     pull = {n: -own_slope(net, n, x[n], Y) for n in net.neurons}
@@ -344,19 +375,7 @@ def _backprop(
             lam |= _Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
             delta[n] = slopes[n] * lam[n]
-    grad_w = {}
-    for name, q in net.projections.items():
-        w = synapses(net.weights[name])
-        gradient = q.decay * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
-        grad_w[name] = like(net.weights[name], gradient)
-    return Adjoint(
-        x=x,
-        lam={n: lam[n] for n in net.neurons},
-        grad_w=grad_w,
-        grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
-        loss=float(sum(loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items())),
-        penalty=penalty(net) + float(sum(activity_price(net, n, x[n]).mean() for n in net.neurons)),
-    )
+    return x, lam, delta
 
 
 class _Loop:

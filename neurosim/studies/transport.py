@@ -121,7 +121,7 @@ def split(data: Mapping[str, Any], seed: int) -> tuple[Any, Any, tuple[Any, Any]
 
 def angles(net: Network, X: Any, Y: Any) -> dict[str, float]:
     """Of lam at rest to backpropagation's and of B to Wᵀ, degrees; the largest over hidden layers, and projections."""
-    ways = [reference.backprop(net, X, Y, through=way).lam for way in ("feedback", "weights")]
+    ways = [reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")]
     hidden = [n for n in net.neurons if net.outgoing(n)]
     own = [feedback.angle(net.returning(n), net.weights[n]) for n in net.feedback]
     return {

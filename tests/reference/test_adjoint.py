@@ -72,6 +72,7 @@ def test_lam_is_the_pull_of_losses_and_children(problem):
             slope = adjoint.dsigma(net.populations[q.post].activation, adjoint.net_input(net, q.post, ref.x))
             pull += (slope * ref.lam[q.post]) @ net.weights[q.name]
         assert_allclose(ref.lam[n], pull, rtol=0, atol=1e-12)
+        assert_allclose(adjoint.multipliers(net, X, Y)[n], pull, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=50, deadline=None)
