@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from brian2 import prefs
 from brian2.codegen.codeobject import create_runner_codeobj
+from brian2.codegen.generators.cpp_generator import CPPCodeGenerator
 from brian2.core.base import BrianObjectException
 from brian2.core.clocks import Clock
 from brian2.core.variables import Variables
@@ -32,8 +33,10 @@ from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
 from brian2.equations.equations import EquationError
 from brian2.groups.group import CodeRunner, Group
+from brian2.parsing.rendering import CPPNodeRenderer
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
+from brian2.utils.stringtools import word_substitute
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
@@ -48,9 +51,28 @@ QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects l
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
 
 
+class SinglePrecision(CPPNodeRenderer):  # type: ignore[misc]
+    """C++ whose numbers are floats: one that is a double takes its whole expression with it."""
+
+    def render_Constant(self, node: Any) -> str:
+        text: str = super().render_Constant(node)
+        return f"{text}f" if isinstance(node.value, float | np.floating) else text
+
+
+class Generator(CPPCodeGenerator):  # type: ignore[misc]
+    """As Brian2's, in the precision of the simulation."""
+
+    def translate_expression(self, expr: str) -> str:
+        if prefs.core.default_float_dtype is not np.float32:
+            return str(super().translate_expression(expr))
+        expr = word_substitute(expr, self.func_name_replacements)
+        return str(SinglePrecision(auto_vectorise=self.auto_vectorise).render_expr(expr)).strip()
+
+
 class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     """A standalone code object that also finds neurosim's own templates."""
 
+    generator_class = Generator
     templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine", templates_dir="templates_cpp")
 
 
