@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from neurosim.engine.runtime import Machine
+    from neurosim.engine.machine import Machine
 
 Array = np.ndarray
 MOVING, SETTLED = 0, -1  # how a point has ended; else the number of the population that left its bound
