@@ -73,10 +73,9 @@ def residual(net: ns.Network, flow: ns.Flow, run: ns.Run, X: Any, Y: Any) -> flo
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("plastic", [False, True])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 @pytest.mark.parametrize(
-    ("method", "steps", "low", "high"),
-    [("exponential_euler", 80, 1.85, 2.15), ("heun", 40, 3.4, 4.6), ("rk4", 16, 12, 20)],
+    ("method", "loss", "steps", "low", "high"),
+    [("exponential_euler", "mse", 80, 1.85, 2.15), ("heun", "cross_entropy", 40, 3.4, 4.6), ("rk4", "mse", 16, 12, 20)],
 )
 def test_halving_the_step_shows_the_order(
     method: str, steps: int, low: float, high: float, loss: str, plastic: bool, backend: str
@@ -256,8 +255,10 @@ VARIANTS: dict[str, dict[str, Any]] = {"l2": {}, "l1": {"l1": 0.02}, "sparse": {
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("method", ["euler", "exponential_euler", "heun"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "method"),
+    [(v, "euler") for v in VARIANTS] + [("l2", "exponential_euler"), ("sparse", "heun")],
+)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, backend: str) -> None:
     """400 steps, weights moving fast, recorded in between."""
@@ -319,8 +320,7 @@ def test_shortcuts_notice_new_data_and_new_weights(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("method", ["euler", "heun", "rk4"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "method"), [("l1", "euler"), ("l2", "rk4"), ("sparse", "rk4")])
 @pytest.mark.parametrize("plastic", [False, True])
 def test_float32_is_close_and_says_so(plastic: bool, variant: str, method: str, backend: str) -> None:
     found = []
