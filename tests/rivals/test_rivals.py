@@ -103,11 +103,14 @@ def test_a_growing_penalty_tends_to_the_adjoint(seed: int, loss: str) -> None:
 @given(problem=GRAPHS)
 @settings(max_examples=20, deadline=None)
 def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -> None:
-    """Second order in beta, one sweep: the means stay, the dyads' differences are odd in the nudge."""
+    """Second order in beta, one sweep: the means stay, the dyads' differences are odd in the nudge.
+
+    The weaker nudge leaves a hundredth; where the second order itself is next to nothing, rounding is what is left.
+    """
     net, X, Y = problem
     assume(smooth(net))
     ref = ns.reference.backprop(net, X, Y)
-    coarse, fine = (ns.alignment(rivals.dual_propagation(net, X, Y, beta=b), ref) for b in (0.4, 0.04))
+    coarse, fine = (ns.alignment(rivals.dual_propagation(net, X, Y, beta=b), ref) for b in (0.04, 0.004))
     assert fine.max_error < max(0.05 * coarse.max_error, 1e-9)
     assert max(fine.grad_error.values()) < 1e-2
     for name, g in ref.grad_w.items():
