@@ -28,7 +28,8 @@ def measure(setting: Setting) -> Iterator[Row]:
     }
     for name, cases in families.items():
         yield from slopes(name, cases, setting)
-    for sizes, patterns in ((LARGE, 1_000), (SMALL, 40_000), ((WIDEST, WIDEST, 10), 1))[: 1 if setting.quick else 3]:
+    widest = (WIDEST, WIDEST, 10)
+    for sizes, patterns in ((LARGE, 1_000), (LARGE, 784), (SMALL, 40_000), (widest, 1))[: 1 if setting.quick else 4]:
         for way in WAYS:
             yield memory(sizes, patterns, way, setting)
 
