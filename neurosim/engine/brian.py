@@ -27,7 +27,7 @@ from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.generators.cpp_generator import CPPCodeGenerator
 from brian2.core.base import BrianObjectException
 from brian2.core.clocks import Clock
-from brian2.core.variables import Variables
+from brian2.core.variables import ArrayVariable, Variables
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
@@ -48,6 +48,9 @@ HERE = Path(__file__).parent
 INCLUDE = HERE / "include"
 STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
 QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects left over by an error
+GARBAGE = 2**25  # bytes of networks' arrays, after which dead ones are looked for
+LEAST = 2**22  # that a network counts for: much hangs on it
+_made: list[int] = []  # bytes of each network since then
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
 
 
@@ -272,6 +275,17 @@ def code_object(group: Group, statements: Iterable[tuple[str, str]], dt: float, 
         additional_variables=more,
     )
     return made
+
+
+def tidy(groups: Iterable[Group]) -> None:
+    """Look for dead networks now and then: they are cycles, few objects and much memory, and `quick_run` lets the
+    collector believe that it has seen them.
+    """
+    arrays = (v for g in groups for v in g.variables.values() if isinstance(v, ArrayVariable))
+    _made.append(LEAST + sum(v.size * np.dtype(v.dtype).itemsize for v in arrays))
+    if sum(_made) > GARBAGE:
+        _made.clear()
+        gc.collect()
 
 
 def adopt(network: Any) -> None:

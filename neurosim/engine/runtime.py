@@ -39,6 +39,7 @@ class RuntimeEngine(Engine):
         self.target, self.random = target, bool(plan.extensions or factories or plan.imperfections.draws)
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
+            brian.tidy(self.groups.objects)
             self.machine = Machine(self.groups, target)
             slots = [("messages", "before_start", 0), ("step", "groups", 0), ("finish", "end", 100)]
             if plan.outlets:  # Brian2 looks who has something to say just before each of the two

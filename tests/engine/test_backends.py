@@ -1,5 +1,6 @@
 """One text on every backend: the same numbers; nothing of one simulation is left for another."""
 
+import gc
 import logging
 
 import brian2
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.engine import compiler
+from neurosim.engine.machine import Machine
 from tests.problems import random_problem, random_state
 
 BACKENDS = [
@@ -296,3 +298,12 @@ def test_time_is_the_same_at_the_first_step_of_every_segment() -> None:
         sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.3), extensions=drive, backend=backend)
         made.append(sim.train(X, Y, ns.Simultaneous(duration=40 * ms, reports=4)).run)
     assert_allclose(made[1].x["hidden1"], made[0].x["hidden1"], rtol=0, atol=1e-12)
+
+
+def test_networks_that_nobody_holds_are_not_kept() -> None:
+    """Each holds some 6 MiB; Brian2's networks are cycles, which only the collector takes away."""
+    X, Y = np.random.default_rng(0).normal(size=(2000, 64)), np.zeros((2000, 10))
+    for seed in range(20):
+        net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
+        ns.Simulation(net, ns.Flow.adjoint(), backend="numpy").relax(X, Y, duration=20 * ms)
+    assert sum(isinstance(o, Machine) for o in gc.get_objects()) < 10
