@@ -36,7 +36,7 @@ from brian2.groups.group import CodeRunner, Group
 from brian2.parsing.rendering import CPPNodeRenderer
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
-from brian2.utils.stringtools import word_substitute
+from brian2.utils.stringtools import get_identifiers, word_substitute
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
@@ -66,7 +66,8 @@ class Generator(CPPCodeGenerator):  # type: ignore[misc]
     """As Brian2's, in the precision of the simulation."""
 
     def translate_expression(self, expr: str) -> str:
-        if prefs.core.default_float_dtype is not np.float32:
+        timed = {"t", "dt", MOMENT} & get_identifiers(expr)  # those are doubles, and so is what they are compared with
+        if timed or prefs.core.default_float_dtype is not np.float32:
             return str(super().translate_expression(expr))
         expr = word_substitute(expr, self.func_name_replacements)
         return str(SinglePrecision(auto_vectorise=self.auto_vectorise).render_expr(expr)).strip()
