@@ -66,6 +66,7 @@ class Generator(CPPCodeGenerator):  # type: ignore[misc]
     """As Brian2's, in the precision of the simulation."""
 
     def translate_expression(self, expr: str) -> str:
+        """An expression of Brian2's as C++."""
         timed = {"t", "dt", MOMENT} & get_identifiers(expr)  # those are doubles, and so is what they are compared with
         if timed or prefs.core.default_float_dtype is not np.float32:
             return str(super().translate_expression(expr))

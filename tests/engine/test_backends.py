@@ -307,3 +307,16 @@ def test_networks_that_nobody_holds_are_not_kept() -> None:
         net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
         ns.Simulation(net, ns.Flow.adjoint(), backend="numpy").relax(X, Y, duration=20 * ms)
     assert sum(isinstance(o, Machine) for o in gc.get_objects()) < 10
+
+
+@pytest.mark.compiler
+def test_single_precision_leaves_the_time_alone() -> None:
+    """As a float, .1 is later than the step at .1 s."""
+    found = []
+    for backend in ("numpy", "standalone"):
+        net = ns.Network.mlp([3, 4, 2], loss="mse", seed=0)
+        late = ns.Extension("hidden1", x="drive/tau_x", equations="drive = int(t >= 0.1*second) : 1")
+        sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend=backend, precision="float32", extensions=late)
+        run = sim.relax(np.ones((1, 3)), np.ones((1, 2)), duration=105 * ms, record="x", every=1 * ms)
+        found.append(run.traces.x.values)
+    assert_allclose(found[1], found[0], rtol=0, atol=1e-5)
