@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim import modelfile, reference
 from neurosim.datasets import STANDARDISED
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.schedules import LocalPropagation
 from neurosim.studies import mean_and_spread
 
@@ -26,7 +26,6 @@ VARIED = ("models", "constraints", "folds", "grid")
 KINDS = ("abs", "abs_eps", "lin", "lin_eps")
 BACKPROP = "backprop"
 FOLDS = 4
-HELD_OUT = 0.25  # of the training part, for the best weights and the choice of the grid point
 REPORTS = 50  # looks at the held-out patterns
 GRID = ("rho", "rate", "ratio", "epsilon", "l2", "activity_l1")
 QUICK = {"models": ["lp/wine-1"], "constraints": [BACKPROP, "abs_eps"], "folds": 2, "epochs": 100}
@@ -85,8 +84,9 @@ def _check(own: Mapping[str, Any]) -> None:
     for model in own["models"]:
         if model not in PUBLISHED:
             raise unknown("study.models", model, tuple(PUBLISHED))
-    if own["folds"] not in range(1, FOLDS + 1):
-        raise out_of_range("study.folds", own["folds"], f"1 to {FOLDS}")
+    whole("study.folds", own["folds"], 1)
+    if not isinstance(own["held_out"], float) or not 0 < own["held_out"] < 1:
+        raise out_of_range("study.held_out", own["held_out"], "a share between 0 and 1", "0.25")
     for key, values in own["grid"].items():
         if key not in GRID:
             raise unknown("study.grid key", key, GRID)
@@ -106,7 +106,13 @@ def _points(kind: str, grid: Mapping[str, Sequence[float]]) -> Iterator[dict[str
 
 
 def estimator(
-    model: str, kind: str, point: Mapping[str, float], epochs: int, seed: int, mean: bool = False
+    model: str,
+    kind: str,
+    point: Mapping[str, float],
+    epochs: int,
+    seed: int,
+    held_out: float = 0.25,
+    mean: bool = False,
 ) -> SaddleClassifier:
     """A model file as scikit-learn's estimator, with one constraint function and one point of the grid."""
     from neurosim.estimators import SaddleClassifier
@@ -118,7 +124,7 @@ def estimator(
     made = SaddleClassifier(
         tuple(sizes[1:-1]), **keys, flow=flow.pop("preset"), **flow,
         **spec.tables.simulation.given("precision", "backend"),
-        schedule=LocalPropagation(epochs=epochs, reports=REPORTS, mean=mean), validation=HELD_OUT, random_state=seed,
+        schedule=LocalPropagation(epochs=epochs, reports=REPORTS, mean=mean), validation=held_out, random_state=seed,
         standardise=spec.tables.data.name in STANDARDISED,
     )  # fmt: skip
     made.set_params(constraint=kind, **point)
@@ -131,14 +137,15 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
 
     own = {**settings["study"], **(QUICK if quick else {})}
     data = modelfile.load(cell["model"], ["data.test=0", "data.standardise=false"]).data()
-    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(data.X, data.Y)
-    train, test = list(splits)[cell["fold"]]
+    partition, fold = divmod(cell["fold"], FOLDS)
+    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=partition).split(data.X, data.Y)
+    train, test = list(splits)[fold]
     point = {k: cell[k] for k in GRID if k in cell and (k != "epsilon" or cell["constraint"].endswith("_eps"))}
     epochs = own["epochs"] or _schedule(cell["model"]).epochs
     parts = data.X[train], data.Y[train], data.X[test], data.Y[test]
     if cell["constraint"] == BACKPROP:
-        return _backprop(cell, epochs, *parts)
-    model = estimator(cell["model"], cell["constraint"], point, epochs, cell["fold"], own["mean_loss"])
+        return _backprop(cell, epochs, own["held_out"], *parts)
+    model = estimator(cell["model"], cell["constraint"], point, epochs, cell["fold"], own["held_out"], own["mean_loss"])
     model.fit(*parts[:2])
     rows = model.log_.history
     row = rows.sel(time=model.log_.run.settings["best_time"], method="nearest")
@@ -155,11 +162,13 @@ def _schedule(model: str) -> LocalPropagation:
     return schedule
 
 
-def _backprop(cell: Mapping[str, Any], epochs: int, X: Any, y: Any, X_test: Any, y_test: Any) -> dict[str, float]:
+def _backprop(
+    cell: Mapping[str, Any], epochs: int, held_out: float, X: Any, y: Any, X_test: Any, y_test: Any
+) -> dict[str, float]:
     """The same network, split and initial weights, descended by backpropagation with Adam on all patterns."""
     from neurosim.data import accuracy
 
-    start = estimator(cell["model"], "lin", {}, epochs, cell["fold"])
+    start = estimator(cell["model"], "lin", {}, epochs, cell["fold"], held_out)
     net, (X, held, y, held_y) = start.prepared(X, y)
 
     def score(trained: Any) -> tuple[float, float]:
