@@ -59,14 +59,23 @@ class Held:
 
     def _measured(self, session: Session) -> dict[str, float]:
         """One row of the log: the forward pass now, and how far the state is from backpropagation's."""
-        net, found = self.net, {"time": session.time}
+        found = {"time": session.time}
         for prefix, (X, Y) in self.sets.items():
-            outputs = reference.forward(net, X)
-            found[f"{prefix}loss"] = reference.loss(net, outputs, Y)
-            classes = data.labels(Y[net.output], net.populations[net.output].size)
-            if classes is not None:
-                found[f"{prefix}accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
-        looked = (*session.batch(), session.good.x, session.good.lam)
+            found |= {f"{prefix}{k}": v for k, v in self._fit(X, Y).items()}
+        return found | self._unsettled(session) | {"max_step": session.watch()} | self._angles()
+
+    def _fit(self, X: Patterns, Y: Patterns) -> dict[str, float]:
+        """Loss and accuracy of the forward pass."""
+        net, outputs = self.net, reference.forward(self.net, X)
+        found = {"loss": reference.loss(net, outputs, Y)}
+        classes = data.labels(Y[net.output], net.populations[net.output].size)
+        if classes is not None:
+            found["accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
+        return found
+
+    def _unsettled(self, session: Session) -> dict[str, float]:
+        """Cosine of lam and backpropagation's, the least of all populations; root mean square of the violations."""
+        net, looked = self.net, (*session.batch(), session.good.x, session.good.lam)
         X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
         exact = reference.multipliers(net, X, Y)
         cosines = [data.cosine(lam[n], exact[n]) for n in net.neurons]
@@ -74,8 +83,7 @@ class Held:
         bound = [n for n in net.neurons if not net.populations[n].free]
         g = [np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
         rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
-        found |= {"cosine": min(cosines), "violation": rms, "max_step": session.watch()}
-        return found | self._angles()
+        return {"cosine": min(cosines), "violation": rms}
 
     def _angles(self) -> dict[str, float]:
         """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in degrees.

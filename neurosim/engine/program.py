@@ -139,8 +139,10 @@ class ProgramEngine(Engine):
         }
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        self.execute([self._argument(*item) for item in self.pending.items()])
-        self.started, self.pending = True, {}
+        arguments = [self._argument(*item) for item in self.pending.items()]
+        self.pending = {}  # on disk now: the program has its own
+        self.execute(arguments)
+        self.started = True
         self.loop_time += float(self.value("run", "seconds")[0])
 
     def _argument(self, key: tuple[str, str], value: Any) -> str:

@@ -140,15 +140,17 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
 
 def multipliers(net: Network, X: Any, Y: Any, through: str = "weights") -> dict[str, Array]:
     """lam of `backprop` alone, by population: nothing of a weight's size is made."""
-    clamped, Y, back = _given(net, X, Y, through)
+    clamped, Y, back = _given(net, X, Y, through, copy=False)
     lam = _adjoint(net, _components(net), clamped, Y, back)[1]
     return {n: lam[n] for n in net.neurons}
 
 
-def _given(net: Network, X: Any, Y: Any, through: str) -> tuple[dict[str, Array], dict[str, Array], Carrier]:
+def _given(
+    net: Network, X: Any, Y: Any, through: str, copy: bool = True
+) -> tuple[dict[str, Array], dict[str, Array], Carrier]:
     if through not in THROUGH:
         raise unknown("through", through, THROUGH)
-    clamped = patterns(net, X)
+    clamped = patterns(net, X, copy=copy)
     back = net.returning if through == "feedback" else net.weights.__getitem__
     return clamped, targets(net, Y, n_patterns(clamped)), back
 

@@ -316,30 +316,51 @@ template <class T, int SIZE, int STEPS> inline void travel(T* line, int32_t& at,
     at = (at + 1) % STEPS;
 }
 
-// G = x x^T, of all pairs of patterns
+// What G = x x^T of all pairs of patterns takes: it is its own transpose, so a strip of rows begins at its own first
+// pattern, and what stands before that is read from the strips above.
+const int STRIP = 64;
+constexpr size_t gram_size(int K, int from = 0) {
+    return from >= K ? 0 : (size_t)(K - from < STRIP ? K - from : STRIP) * (K - from) + gram_size(K, from + STRIP);
+}
 template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 #ifdef NS_BLAS
-    if (K > 1) return gemm(NO, YES, K, K, N, T(1), x, N, x, N, T(0), G, K);
+    for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N) {
+        const int rows = std::min(STRIP, K - from), wide = K - from;
+        gemm(NO, YES, rows, wide, N, T(1), x, N, x, N, T(0), G, wide);
+        G += (size_t)rows * wide;
+    }
+#else
+    static_assert(K == 1, "OpenBLAS is linked for more");
+    T s = 0;
+    for (int j = 0; j < N; j++) s += x[j] * x[j];
+    G[0] = s;
 #endif
-    for (int k = 0; k < K; k++)
-        for (int l = 0; l < K; l++) {
-            T s = 0;
-            for (int j = 0; j < N; j++) s += x[(size_t)k * N + j] * x[(size_t)l * N + j];
-            G[(size_t)k * K + l] = s;
-        }
+}
+
+// drive = x W^T; by strips, for one product of all patterns holds a copy of them
+template <int K, int M, int N, class T> inline void drive(const T* NS_R W, const T* NS_R x, T* NS_R to) {
+#ifdef NS_BLAS
+    for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, to += STRIP * M)
+        gemm(NO, YES, std::min(STRIP, K - from), M, N, T(1), x, N, W, N, T(0), to, M);
+#else
+    std::memset(to, 0, M * sizeof(T));
+    forward<K, M, N>(W, x, to);
+#endif
 }
 
 // drive = s drive + h G delta: what W x becomes when W = s W + h delta^T x and x stands still
 template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {
 #ifdef NS_BLAS
-    if (K > 1) return gemm(NO, NO, K, M, K, h, G, K, d, M, s, drive, M);
-#endif
-    for (int k = 0; k < K; k++) {
-        T* NS_R out = drive + (size_t)k * M;
-        for (int i = 0; i < M; i++) out[i] *= s;
-        for (int l = 0; l < K; l++)
-            for (int i = 0; i < M; i++) out[i] += h * G[(size_t)k * K + l] * d[(size_t)l * M + i];
+    for (int from = 0; from < K; from += STRIP, d += STRIP * M, drive += STRIP * M) {
+        const int rows = std::min(STRIP, K - from), wide = K - from;
+        const T keep = from ? T(1) : s;
+        gemm(NO, NO, rows, M, wide, h, G, wide, d, M, keep, drive, M);
+        if (wide > rows) gemm(YES, NO, wide - rows, M, rows, h, G + rows, wide, d, M, keep, drive + STRIP * M, M);
+        G += (size_t)rows * wide;
     }
+#else
+    blend<T>(M, s, h * G[0], d, drive);
+#endif
 }
 
 // log sum_j exp(x_j) of each pattern, given to each of its units

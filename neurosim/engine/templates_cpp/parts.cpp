@@ -25,10 +25,12 @@
     {% for q in projections if q.kept %}
     if (ns::flag<{{q.id}}>() && !{{passing(q)}}) {
         {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
+        {% if q.lazy %}
+        ns::drive<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, _drive);
+        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
+        {% else %}
         std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
         {{product('forward', q, array('x_' + q.pre), '_drive')}}
-        {% if q.lazy %}
-        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>());
         {% endif %}
         ns::flag<{{q.id}}>() = 0;
     }
@@ -89,6 +91,9 @@
 
 {# a = b of every pattern. #}
 {% macro start(p) %}{{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});{% endmacro %}
+
+{# Of an input's patterns, see ns_kernels.h. #}
+{% macro gram(q) %}ns::buffer<{{real}}, {{q.id + 1}}, ns::gram_size({{K}})>(){% endmacro %}
 
 {# Whether the product of a clamped input is another at the next step, so that nothing is gained by keeping it. #}
 {% macro passing(q) %}({{array('plastic')}}[0]{% if q.lazy %} && !{{array('lazy_' + q.name)}}[0]{% endif %}){% endmacro %}
@@ -257,7 +262,7 @@
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
             ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.taught_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
-            ns::learn_drive<{{K}}, {{q.m}}>(ns::buffer<{{real}}, {{q.id + 1}}, {{K * K}}>(), {{array(q.taught_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.taught_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
         } else
