@@ -3,7 +3,9 @@
 import os
 import signal
 import threading
+import time
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +135,14 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
         ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
 
 
+def ctrl_c(before: Any) -> None:
+    """Half a second after a run has begun to listen to it, however slow the machine is."""
+    while signal.getsignal(signal.SIGINT) is before:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_leaves_a_usable_log_and_weights(backend: str) -> None:
     net, X, Y = random_problem([64, 32, 10], seed=3, patterns=64)
@@ -140,8 +150,7 @@ def test_ctrl_c_leaves_a_usable_log_and_weights(backend: str) -> None:
     sim = ns.Simulation(net, ns.Flow.augmented(), dt=2 * ms, backend=backend)
     sim.relax(X, Y, duration=4 * ms)  # imports and, in standalone, the compiler come first
     sim.train(X, Y, ns.Simultaneous(duration=4 * ms, reports=1))
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    threading.Thread(target=ctrl_c, args=(signal.getsignal(signal.SIGINT),), daemon=True).start()
     log = sim.train(X, Y, ns.Simultaneous(duration=100_000 * second, reports=1000))
     assert log.interrupted
     assert 0 < log.run.time < 100_000

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from tests.benchmarks.problems import LARGE, SMALL, WAYS, Problem, State, train
+from tests.benchmarks.problems import LARGE, SMALL, WAYS, Array, Problem, State, train
 from tests.benchmarks.processes import finished, python
 from tests.benchmarks.timing import Row, Setting, in_turns
 from tests.benchmarks.yardsticks import cpp_euler
@@ -15,6 +15,7 @@ from tests.benchmarks.yardsticks import cpp_euler
 Sizes = tuple[int, int, int]
 WIDTHS = (26, 95, 311, 995, 3157)  # of n-n-10 nets: 1e3 to 1e7 synapses; with 1e8 it takes minutes a turn
 WIDEST = 9995  # 1e8
+LOOP = "C++ loop"  # by hand for one pattern, OpenBLAS for more
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -26,32 +27,39 @@ def measure(setting: Setting) -> Iterator[Row]:
         "784-128-10, 1 to 1,000 patterns": [(LARGE, k) for k in (1, 10, 100, 1_000)[:most]],
         "n-n-10, one pattern": [((n, n, 10), 1) for n in widths],
     }
-    for name, cases in families.items():
-        yield from slopes(name, cases, setting)
+    found = {name: timed(cases, setting) for name, cases in families.items()}
+    for name, (work, times) in found.items():
+        yield from slopes(name, work, times)
+    every = {who: np.hstack([times[who] for _, times in found.values()]) for who in (*WAYS, LOOP)}
+    yield from slopes("all of these together", np.concatenate([work for work, _ in found.values()]), every)
     widest = (WIDEST, WIDEST, 10)
     for sizes, patterns in ((LARGE, 1_000), (LARGE, 784), (SMALL, 40_000), (widest, 1))[: 1 if setting.quick else 4]:
         for way in WAYS:
             yield memory(sizes, patterns, way, setting)
 
 
-def slopes(name: str, cases: list[tuple[Sizes, int]], setting: Setting) -> Iterator[Row]:
-    """Of log time over log work, without and with shortcuts, beside the loop that touches what no shortcut spares."""
-    work = [synapses(sizes) * patterns for sizes, patterns in cases]
+def timed(cases: list[tuple[Sizes, int]], setting: Setting) -> tuple[Array, dict[str, Array]]:
+    """Synapses x patterns of each case, and seconds a step by who took it: (turns, cases)."""
+    work = np.array([synapses(sizes) * patterns for sizes, patterns in cases])
     problems = [Problem.random(sizes, patterns) for sizes, patterns in cases]
     loop = "hand" if all(patterns == 1 for _, patterns in cases) else "blas"
     runs: dict[str, Callable[[Problem, int], tuple[float, State]]] = {
         way: partial(train, **options) for way, options in WAYS.items()
     }
-    theirs = f"C++ loop, {loop}"
-    runs[theirs] = partial(cpp_euler, loop)
+    runs[LOOP] = partial(cpp_euler, loop)
     turns = range(min(setting.repeat, 3))
     times = {who: np.array([[a_step(run, p, setting) for p in problems] for _ in turns]) for who, run in runs.items()}
+    return work, times
+
+
+def slopes(name: str, work: Array, times: dict[str, Array]) -> Iterator[Row]:
+    """Of log time over log work, without and with shortcuts, beside the loop that touches what no shortcut spares."""
     found = {
         who: tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in own) for who, own in times.items()
     }
     for way in WAYS:
         shown = ", ".join(f"{t:.2g} s at {w:.1e}" for t, w in zip(np.median(times[way], axis=0), work, strict=True))
-        yield Row(f"slope, {name}\n{way}", found[way], theirs, found[theirs], "<= 1.05", shown, "1")
+        yield Row(f"slope, {name}\n{way}", found[way], LOOP, found[LOOP], "<= 1.05", shown, "1")
 
 
 def a_step(run: Callable[[Problem, int], tuple[float, State]], problem: Problem, setting: Setting) -> float:

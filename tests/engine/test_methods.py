@@ -71,8 +71,10 @@ def residual(net: ns.Network, flow: ns.Flow, run: ns.Run, X: Any, Y: Any) -> flo
 # orders
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("plastic", [False, True])
+@pytest.mark.parametrize(
+    ("plastic", "backend"),
+    [(False, "numpy"), (True, "numpy"), pytest.param(True, "standalone", marks=pytest.mark.compiler)],
+)
 @pytest.mark.parametrize(
     ("method", "loss", "steps", "low", "high"),
     [("exponential_euler", "mse", 80, 1.85, 2.15), ("heun", "cross_entropy", 40, 3.4, 4.6), ("rk4", "mse", 16, 12, 20)],
@@ -236,9 +238,10 @@ def test_fixed_steps_settle_too_and_only_when_asked(method: str, preset: str, ba
     short = sim.relax(X, Y, duration=2 * TAU, settle=1e-6)
     assert not short.settled
     assert short.steps == 20
-    whole = sim.relax(X, Y, duration=300 * TAU)
-    assert not whole.settled
-    assert whole.steps == 3000
+    if backend == "numpy" or method == "euler":  # another program
+        whole = sim.relax(X, Y, duration=300 * TAU)
+        assert not whole.settled
+        assert whole.steps == 3000
 
 
 # shortcuts
@@ -261,13 +264,11 @@ VARIANTS: dict[str, dict[str, Any]] = {"l2": {}, "l1": {"l1": 0.02}, "sparse": {
 )
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, backend: str) -> None:
-    """400 steps, weights moving fast, recorded in between."""
+    """400 steps, weights moving fast, recorded in between; the truth are NumPy's without."""
     found = []
-    for shortcuts in (False, True):
+    for own in ({"backend": "numpy", "shortcuts": False}, {"backend": backend}):
         net, X, Y = graph(5, **VARIANTS[variant])
-        sim = ns.Simulation(
-            net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, backend=backend, shortcuts=shortcuts
-        )
+        sim = ns.Simulation(net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, **own)
         before = {n: dense(w).copy() for n, w in net.weights.items()}
         run = sim.train(X, Y, SCHEDULES[schedule](), record=("x", "lam", "a", "w"), every=13 * ms).run
         assert run.steps == 400
@@ -339,10 +340,10 @@ def test_shortcuts_notice_new_data_and_new_weights(backend: str) -> None:
 @pytest.mark.parametrize("plastic", [False, True])
 def test_float32_is_close_and_says_so(plastic: bool, variant: str, method: str, backend: str) -> None:
     found = []
-    for precision in ("float64", "float32"):
+    for precision, engine in (("float64", "numpy"), ("float32", backend)):
         net, X, Y = graph(6, **VARIANTS[variant])
         flow = ns.Flow.augmented(2, tau_w=100 * ms)
-        sim = ns.Simulation(net, flow, method=method, backend=backend, precision=precision)
+        sim = ns.Simulation(net, flow, method=method, backend=engine, precision=precision)
         if plastic:
             run = sim.train(X, Y, ns.Simultaneous(duration=200 * ms, reports=2), record="lam", every=20 * ms).run
         else:
@@ -357,9 +358,9 @@ def test_float32_is_close_and_says_so(plastic: bool, variant: str, method: str, 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_float32_can_be_adaptive_presented_and_gone_on_from(backend: str) -> None:
     found = []
-    for precision in ("float64", "float32"):
+    for precision, engine in (("float64", "numpy"), ("float32", backend)):
         net, X, Y = graph(6)
-        sim = ns.Simulation(net, ns.Flow.damped(tau_w=100 * ms), backend=backend, precision=precision)
+        sim = ns.Simulation(net, ns.Flow.damped(tau_w=100 * ms), backend=engine, precision=precision)
         first = sim.relax(X, Y, duration=50 * ms, adaptive=True, tolerance=1e-4)
         on = sim.relax(X, Y, duration=50 * ms, start=first)
         log = sim.train(X, Y, ns.Presentations(batch=4, present=50 * ms, epochs=2))

@@ -337,16 +337,13 @@ template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 #endif
 }
 
+#ifdef NS_BLAS
 // drive = x W^T; by strips, for one product of all patterns holds a copy of them
 template <int K, int M, int N, class T> inline void drive(const T* NS_R W, const T* NS_R x, T* NS_R to) {
-#ifdef NS_BLAS
     for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, to += STRIP * M)
         gemm(NO, YES, std::min(STRIP, K - from), M, N, T(1), x, N, W, N, T(0), to, M);
-#else
-    std::memset(to, 0, M * sizeof(T));
-    forward<K, M, N>(W, x, to);
-#endif
 }
+#endif
 
 // drive = s drive + h G delta: what W x becomes when W = s W + h delta^T x and x stands still
 template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {

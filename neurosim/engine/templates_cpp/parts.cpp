@@ -25,12 +25,14 @@
     {% for q in projections if q.kept %}
     if (ns::flag<{{q.id}}>() && !{{passing(q)}}) {
         {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
-        {% if q.lazy %}
+        {% if q.lazy and K > 1 %}
         ns::drive<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, _drive);
-        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
         {% else %}
         std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
         {{product('forward', q, array('x_' + q.pre), '_drive')}}
+        {% endif %}
+        {% if q.lazy %}
+        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
         {% endif %}
         ns::flag<{{q.id}}>() = 0;
     }
