@@ -102,17 +102,19 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Draw new weights and learn X and y by the whole schedule.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,), or (patterns, outputs) for a regressor
+        validation : (X, y), optional
+            What the log measures on, in place of a share of the patterns.
         """
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
-        self._learn(X, targets, self._schedule(), start="zero")
+        self._learn(X, targets, self._schedule(), start="zero", validation=validation)
         return self
 
     def _partial(self, X: Any, y: Any, **kept: Any) -> Self:
@@ -124,11 +126,11 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self._learn(X, targets, one_report(self._schedule()), start="forward")
         return self
 
-    def prepared(self, X: Any, y: Any) -> tuple[Network, Any]:
+    def prepared(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> tuple[Network, Any]:
         """What `fit` would learn from: the network as drawn, and X, held-out X, targets, held-out targets."""
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
-        return self.network_, self._hold_out((X - self.mean_) / self.scale_, targets)
+        return self.network_, self._parted(X, targets, validation)
 
     def _begin(self, X: Array, targets: Array) -> None:
         """What the first patterns settle: how inputs are scaled, and the network."""
@@ -151,18 +153,28 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             feedback_decay=self.feedback_decay,
         )
 
-    def _learn(self, X: Array, targets: Array, schedule: Any, start: str) -> None:
+    def _learn(
+        self, X: Array, targets: Array, schedule: Any, start: str, validation: tuple[Any, Any] | None = None
+    ) -> None:
         simulation = Simulation(
             self.network_, self._flow(), dt=self.dt, method=self.method, backend=self.backend,
             seed=self._seed, precision=self.precision, threads=self.threads,
         )  # fmt: skip
-        X, held = (X - self.mean_) / self.scale_, None
-        if self.validation:
-            X, held, targets, held_targets = self._hold_out(X, targets)
-            held = (held, held_targets)
+        X, held, targets, held_targets = self._parted(X, targets, validation)
         if isinstance(schedule, Presentations) and schedule.batch > len(X):
             raise DataError(f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}")
-        self.log_ = simulation.train(X, targets, schedule, validation=held, start=start, progress=bool(self.verbose))
+        self.log_ = simulation.train(
+            X, targets, schedule, validation=None if held is None else (held, held_targets), start=start,
+            progress=bool(self.verbose),
+        )  # fmt: skip
+
+    def _parted(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Any:
+        """X, held-out X, targets, held-out targets, inputs scaled; None for what is not held out."""
+        X = (X - self.mean_) / self.scale_
+        if validation is not None:
+            held, held_targets = self._read(*validation, first=False)
+            return X, (held - self.mean_) / self.scale_, targets, held_targets
+        return self._hold_out(X, targets) if self.validation else (X, None, targets, None)
 
     def _hold_out(self, X: Array, targets: Array) -> Any:
         """Patterns for the log's validation rows: a share, stratified where there are classes."""

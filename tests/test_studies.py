@@ -106,6 +106,8 @@ def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.
         ("lpp", [], "study = 'lpp'; allowed: .*did you mean 'lp'"),
         ("lp", ["study.fold=2"], "--set study key = 'fold'; .*did you mean 'folds'"),
         ("lp", ["study.folds=two"], "--set study.folds = 'two'; allowed: a value like 4"),
+        ("lp", ["study.folds=0"], "study.folds = 0; allowed: a whole number >= 1"),
+        ("lp", ["study.held_out=1"], r"study.held_out = 1; allowed: a share in \[0, 1\); try 0.25"),
         ("lp", ["flow.roh=2"], "flow.roh: unknown key; .*did you mean 'flow.rho'"),
         ("lp", ['study.models=["wine"]'], "study.models = 'wine'; .*did you mean 'lp/wine"),
         ("lp", ['study.constraints=["lin-eps"]'], "study.constraints = 'lin-eps'; .*did you mean 'lin_eps'"),
@@ -143,6 +145,22 @@ def test_cells_hold_what_each_constraint_function_reads() -> None:
         "backprop": 4 * 2, "abs": 4 * 4, "lin_eps": 4 * 8,
     }  # fmt: skip
     assert all(c["epsilon"] == 0 for c in cells if c["constraint"] != "lin_eps")
+
+
+def test_folds_go_on_with_further_partitions() -> None:
+    y = load_wine().target
+    tested = [lp.split(y, fold)[1] for fold in range(8)]
+    for partition in (tested[:4], tested[4:]):
+        assert np.array_equal(np.sort(np.concatenate(partition)), np.arange(len(y)))
+    assert not any(np.array_equal(tested[i], tested[i + 4]) for i in range(4))
+    assert not set(lp.split(y, 5)[0]) & set(tested[5])
+
+
+@pytest.mark.parametrize("kind", [lp.BACKPROP, "abs_eps"])
+def test_where_nothing_is_held_out_the_test_patterns_choose(kind: str) -> None:
+    study = studies.load("lp", [*SMALL, "study.held_out=0", f'study.constraints=["{kind}"]'])
+    found = lp.measure(study.cells[0], study.settings, quick=False)
+    assert found["validation"] == found["test"] > 0.5
 
 
 def test_every_published_model_is_there_with_its_widths() -> None:

@@ -1,7 +1,8 @@
 """Local Propagation's tables: every constraint function over folds and grid, beside the published figures.
 
 A cell (model, constraint, fold, grid point) is one training. Of every fold the grid point is taken that did best on the
-patterns held out of its training part. Start at `measure`.
+patterns held out of its training part; where none are, on the fold's test patterns, which then measure how well the
+best can do that was tried. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def _check(own: Mapping[str, Any]) -> None:
         if model not in PUBLISHED:
             raise unknown("study.models", model, tuple(PUBLISHED))
     whole("study.folds", own["folds"], 1)
-    if not isinstance(own["held_out"], float) or not 0 < own["held_out"] < 1:
-        raise out_of_range("study.held_out", own["held_out"], "a share between 0 and 1", "0.25")
+    if not isinstance(own["held_out"], int | float) or not 0 <= own["held_out"] < 1:
+        raise out_of_range("study.held_out", own["held_out"], "a share in [0, 1)", "0.25")
     for key, values in own["grid"].items():
         if key not in GRID:
             raise unknown("study.grid key", key, GRID)
@@ -133,26 +134,35 @@ def estimator(
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
     """Accuracies of one training: on the held-out patterns, by which it is chosen, and on the fold's test patterns."""
-    from sklearn.model_selection import StratifiedKFold
-
     own = {**settings["study"], **(QUICK if quick else {})}
     data = modelfile.load(cell["model"], ["data.test=0", "data.standardise=false"]).data()
-    partition, fold = divmod(cell["fold"], FOLDS)
-    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=partition).split(data.X, data.Y)
-    train, test = list(splits)[fold]
+    train, test = split(data.Y, cell["fold"])
     point = {k: cell[k] for k in GRID if k in cell and (k != "epsilon" or cell["constraint"].endswith("_eps"))}
     epochs = own["epochs"] or _schedule(cell["model"]).epochs
-    parts = data.X[train], data.Y[train], data.X[test], data.Y[test]
+    tested = data.X[test], data.Y[test]
+    held = None if own["held_out"] else tested
     if cell["constraint"] == BACKPROP:
-        return _backprop(cell, epochs, own["held_out"], *parts)
+        model = estimator(cell["model"], "lin", {}, epochs, cell["fold"], own["held_out"])
+        return _backprop(model, cell["rate"], epochs, model.prepared(data.X[train], data.Y[train], held), *tested)
     model = estimator(cell["model"], cell["constraint"], point, epochs, cell["fold"], own["held_out"], own["mean_loss"])
-    model.fit(*parts[:2])
+    model.fit(data.X[train], data.Y[train], held)
     rows = model.log_.history
     row = rows.sel(time=model.log_.run.settings["best_time"], method="nearest")
     return {
         "validation": float(row.validation_accuracy), "validation_loss": float(row.validation_loss),
-        "test": float(model.score(*parts[2:])),
+        "test": float(model.score(*tested)),
     }  # fmt: skip
+
+
+def split(classes: Any, fold: int) -> tuple[Any, Any]:
+    """Rows to train on and to test on; beyond the first four folds, those of further partitions."""
+    from sklearn.model_selection import StratifiedKFold
+
+    partition, fold = divmod(fold, FOLDS)
+    found: tuple[Any, Any] = list(StratifiedKFold(FOLDS, shuffle=True, random_state=partition).split(classes, classes))[
+        fold
+    ]
+    return found
 
 
 def _schedule(model: str) -> LocalPropagation:
@@ -163,19 +173,18 @@ def _schedule(model: str) -> LocalPropagation:
 
 
 def _backprop(
-    cell: Mapping[str, Any], epochs: int, held_out: float, X: Any, y: Any, X_test: Any, y_test: Any
+    start: SaddleClassifier, rate: float, epochs: int, prepared: Any, X_test: Any, y_test: Any
 ) -> dict[str, float]:
     """The same network, split and initial weights, descended by backpropagation with Adam on all patterns."""
     from neurosim.data import accuracy
 
-    start = estimator(cell["model"], "lin", {}, epochs, cell["fold"], held_out)
-    net, (X, held, y, held_y) = start.prepared(X, y)
+    net, (X, held, y, held_y) = prepared
 
     def score(trained: Any) -> tuple[float, float]:
         outputs = reference.forward(trained, held)
         return accuracy(outputs["output"], held_y), -reference.loss(trained, outputs, held_y)
 
-    net = reference.adam(net, X, y, epochs=epochs, rate=cell["rate"], score=score, every=max(epochs // REPORTS, 1))
+    net = reference.adam(net, X, y, epochs=epochs, rate=rate, score=score, every=max(epochs // REPORTS, 1))
     found, loss = score(net)
     test = reference.forward(net, (X_test - start.mean_) / start.scale_)["output"]
     return {"validation": found, "validation_loss": -loss, "test": accuracy(test, y_test)}
