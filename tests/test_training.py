@@ -116,6 +116,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         assert np.array_equal(resumed.run.traces[v], full.run.traces[v])
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_that_is_over_is_resumed_as_it_ended(backend: str, tmp_path) -> None:
+    net, X, Y = random_problem([4, 5, 2], seed=3, patterns=7)
+    found = []
+    for own in ({"checkpoint": tmp_path / "c.npz"}, {"resume": tmp_path / "c.npz"}):
+        sim = ns.Simulation(net.copy(), ns.Flow.augmented(2, tau_w=100 * ms), backend=backend)
+        found.append(sim.train(X, Y, ns.Simultaneous(duration=0.2, reports=4), record=("x", "w"), every=4 * ms, **own))
+    one, two = found
+    assert two.history.identical(one.history)
+    for v in ("x", "w"):
+        assert np.array_equal(two.run.traces[v], one.run.traces[v])
+    for n, w in one.run.network.weights.items():
+        assert np.array_equal(two.run.network.weights[n], w)
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     net, X, Y = random_problem([4, 5, 2], seed=3)
     path = tmp_path / "checkpoint.npz"

@@ -363,7 +363,8 @@ class Machine:
     def record(self) -> None:
         """Every few steps: chosen values, one row for every recorded variable."""
         if self.step_number % self.numbers["record_steps"][0] == 0:
-            self.materialize()
+            if self.plan.records("w"):
+                self.materialize()
             for action in self.copies:
                 action()
             for (r, parts), rows in zip(self.records, self.rows, strict=True):

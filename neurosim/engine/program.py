@@ -194,7 +194,7 @@ class ProgramEngine(Engine):
         r = self.plan.recorded[number]
         folder, ending = self.directory / "data" / f"record_{number}", ".0" * r.dimensions
         found = [np.empty((0, r.size), dtype=self.plan.precision)]
-        for chunk in range(first // r.rows, -(-last // r.rows)):
+        for chunk in range(first // r.rows, -(-last // r.rows) if last > first else 0):
             rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(-1, r.size)
             found.append(rows[max(first - chunk * r.rows, 0) : last - chunk * r.rows])
         return np.concatenate(found)

@@ -296,9 +296,15 @@ def test_the_shortcut_for_many_patterns_changes_nothing() -> None:
 
 @pytest.mark.compiler
 @pytest.mark.parametrize(
-    ("plastic_from", "shortcuts", "l2"), [(None, False, 0.0), (0.4, False, 0.5), (0.4, False, 0.0), (0.96, True, 0.0)]
+    ("plastic_from", "shortcuts", "l2", "method"),
+    [
+        (None, False, 0.0, "euler"),
+        (0.4, False, 0.5, "euler"),
+        (0.4, False, 0.0, "semi_implicit"),
+        (0.96, True, 0.0, "exponential_euler"),
+    ],
 )
-def test_changes_of_far_weights_may_wait(plastic_from: float | None, shortcuts: bool, l2: float) -> None:
+def test_changes_of_far_weights_may_wait(plastic_from: float | None, shortcuts: bool, l2: float, method: str) -> None:
     """Weights of more than a MiB are not written at every step: nothing that is read tells."""
     schedule, K = ns.Simultaneous(duration=100 * ms, reports=3), 1
     if plastic_from is not None:  # at .96 for one step: the inputs' products are kept in the others
@@ -308,7 +314,9 @@ def test_changes_of_far_weights_may_wait(plastic_from: float | None, shortcuts: 
         net = ns.Network.mlp([1100, 130, 3], activation="tanh", seed=3, l2=l2)
         X, Y = np.random.default_rng(3).normal(size=(K, 1100)), [[1.0, 0, 0]] * K
         before = net.weights["input->hidden1"].copy()
-        sim = ns.Simulation(net, ns.Flow.augmented(1, tau_w=500 * ms), backend=backend, shortcuts=shortcuts)
+        sim = ns.Simulation(
+            net, ns.Flow.augmented(1, tau_w=500 * ms), method=method, backend=backend, shortcuts=shortcuts
+        )
         runs = [sim.train(X, Y, schedule, record="w", every=31 * ms).run for _ in range(2)]
         assert np.abs(net.weights["input->hidden1"] - before).max() > 1e-3
         found.append((net, runs))
