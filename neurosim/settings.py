@@ -113,7 +113,7 @@ def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> Sta
         A cyclic graph that does not contract.
     """
     count = len(next(iter(clamped.values())))
-    zero = {n: np.zeros((count, net.populations[n].size)) for n in net.neurons}
+    zero = {n: np.broadcast_to(0.0, (count, net.populations[n].size)) for n in net.neurons}  # takes no memory
     if net.order() is None or (isinstance(start, str) and start == "forward"):
         forward = reference.forward(net, clamped)  # refuses a cycle that does not contract
     if isinstance(start, str):

@@ -281,11 +281,11 @@ def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, back
 
 @pytest.mark.compiler
 def test_the_shortcut_for_many_patterns_changes_nothing() -> None:
-    """More than two strips of the inputs' products, of which each holds only what those above it do not."""
+    """Several strips of the inputs' products, each of what those above it do not hold, the last one narrower."""
     rng, found = np.random.default_rng(4), []
-    X, Y = rng.normal(size=(150, 160)), rng.normal(size=(150, 2))
+    X, Y = rng.normal(size=(300, 310)), rng.normal(size=(300, 2))
     for backend, shortcuts in (("numpy", False), ("standalone", True)):
-        net = ns.Network.mlp([160, 5, 2], activation="tanh", loss="mse", seed=4, l2=0.1)
+        net = ns.Network.mlp([310, 5, 2], activation="tanh", loss="mse", seed=4, l2=0.1)
         before = net.weights["input->hidden1"].copy()
         sim = ns.Simulation(net, ns.Flow.augmented(1, tau_w=500 * ms), backend=backend, shortcuts=shortcuts)
         run = sim.train(X, Y, ns.Simultaneous(duration=200 * ms, reports=2)).run

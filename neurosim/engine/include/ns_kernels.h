@@ -102,7 +102,10 @@ template <int K, int M, int N, class T> inline void forward(const T* NS_R W, con
 // feedback (+)= delta W
 template <int K, int M, int N, bool ADD, class T> inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f) {
 #ifdef NS_BLAS
-    if (K > 1) return gemm(NO, NO, K, N, M, T(1), d, M, W, N, T(ADD), f, N);
+    const int strip = 256;  // of patterns, whose feedback stays near the processor until it is complete
+    for (int from = 0; K > 1 && from < K; from += strip)
+        gemm(NO, NO, std::min(strip, K - from), N, M, T(1), d + (size_t)from * M, M, W, N, T(ADD), f + (size_t)from * N, N);
+    if (K > 1) return;
 #endif
     if (!ADD) std::memset(f, 0, (size_t)K * N * sizeof(T));
     for (int k = 0; k < K; k++) {
