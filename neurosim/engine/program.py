@@ -139,8 +139,10 @@ class ProgramEngine(Engine):
         }
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        arguments = [self._argument(*item) for item in self.pending.items()]
+        told = [(key, value) for key, value in self.pending.items() if np.any(value)]  # zeros are what it begins with
+        arguments = [self._argument(*item) for item in told]
         self.pending = {}  # on disk now: the program has its own
+        del told
         self.execute(arguments)
         self.started = True
         self.loop_time += float(self.value("run", "seconds")[0])
