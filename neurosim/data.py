@@ -74,6 +74,13 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
     return {n: encoded[n] if n in encoded else unasked[n] for n in net.losses}
 
 
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """X and Y, given as one argument."""
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        raise DataError(f"{name} is a {type(value).__name__}; allowed: (X, Y)")
+    return value[0], value[1]
+
+
 def labels(Y: Any, size: int) -> Array | None:
     """Class indices (patterns,) of labels or one-hot rows; None where Y is a regression target."""
     Y = np.asarray(Y)

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from neurosim import reference
+from neurosim.data import pair
 from neurosim.errors import DataError, ModelError, out_of_range
 from neurosim.flow import Flow
 from neurosim.network import Network
@@ -172,7 +173,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         """X, held-out X, targets, held-out targets, inputs scaled; None for what is not held out."""
         X = (X - self.mean_) / self.scale_
         if validation is not None:
-            held, held_targets = self._read(*validation, first=False)
+            held, held_targets = self._read(*pair("validation", validation), first=False)
             return X, (held - self.mean_) / self.scale_, targets, held_targets
         return self._hold_out(X, targets) if self.validation else (X, None, targets, None)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from neurosim import data, reference
-from neurosim.errors import ConvergenceError, DataError, DivergenceError, FileError, NeurosimError, StabilityWarning
+from neurosim.errors import ConvergenceError, DivergenceError, FileError, NeurosimError, StabilityWarning
 from neurosim.feedback import angle
 from neurosim.files import replacing
 from neurosim.network import Network
@@ -39,13 +39,12 @@ class Held:
 
     def __init__(self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None) -> None:
         self.net, self.warned = net, False
-        if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
-            raise DataError(f"validation is a {type(validation).__name__}; allowed: (X, Y)")
         own = ({n: v[:LOOK_AT] for n, v in part.items()} for part in (clamped, targets))
         self.sets = {"": tuple(own)}
         if validation is not None:
-            held = data.patterns(net, validation[0])
-            self.sets["validation_"] = (held, data.targets(net, validation[1], len(next(iter(held.values())))))
+            X, Y = data.pair("validation", validation)
+            held = data.patterns(net, X)
+            self.sets["validation_"] = (held, data.targets(net, Y, len(next(iter(held.values())))))
 
     def row(self, session: Session) -> dict[str, float]:
         """One row of the log; a cyclic graph that no longer contracts has no forward pass to measure."""

@@ -123,3 +123,16 @@ def test_importing_neurosim_imports_no_scikit_learn() -> None:
     code = "import sys, neurosim as ns; print([m for m in ('sklearn', 'brian2', 'scipy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_validation_patterns_of_ones_own() -> None:
+    """They stand in the log, scaled as the training patterns are, and nothing is held out of those."""
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(random_state=0, schedule=ns.Simultaneous(duration=0.5, reports=2))
+    model.fit(X[::2], y[::2], validation=(X[1::2], y[1::2]))
+    assert len(model.log_.run.x["output"]) == 75
+    assert float(model.log_.history.validation_accuracy[-1]) == model.score(X[1::2], y[1::2]) > 0.8
+    with pytest.raises(ns.DataError, match=r"validation is a ndarray; allowed: \(X, Y\)"):
+        model.fit(X, y, validation=X)
+    with pytest.raises(ns.DataError, match="y holds 7; allowed: the classes"):
+        model.fit(X, y, validation=(X[:2], [0, 7]))

@@ -159,10 +159,9 @@ def split(classes: Any, fold: int) -> tuple[Any, Any]:
     from sklearn.model_selection import StratifiedKFold
 
     partition, fold = divmod(fold, FOLDS)
-    found: tuple[Any, Any] = list(StratifiedKFold(FOLDS, shuffle=True, random_state=partition).split(classes, classes))[
-        fold
-    ]
-    return found
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=partition)
+    train, test = list(folds.split(classes, classes))[fold]
+    return train, test
 
 
 def _schedule(model: str) -> LocalPropagation:
