@@ -209,6 +209,7 @@ class Kernels(Group):  # type: ignore[misc]
                 {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
                  "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
                  "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
+                 "alone": q.post in plan.still and len(list(net.incoming(q.post))) == 1,
                  "lazy": plan.may_defer(name), "waits": merged and clamped and self._far(name),
                  "events": events[name], "back": _flag(not clamped),
                  "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts

@@ -1,6 +1,7 @@
 """How steps are taken: orders, adaptive steps, settling, shortcuts, precision, threads, recordings on disk."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -281,11 +282,18 @@ def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, back
 
 @pytest.mark.compiler
 def test_the_shortcut_for_many_patterns_changes_nothing() -> None:
-    """Several strips of the inputs' products, each of what those above it do not hold, the last one narrower."""
+    """Several strips of the inputs' products, each of what those above it do not hold, the last one narrower; of an
+    input that drives a population alone, and of one that does so together with neurons."""
     rng, found = np.random.default_rng(4), []
     X, Y = rng.normal(size=(300, 310)), rng.normal(size=(300, 2))
+    sizes = {"input": 310, "hidden1": 5, "output": 2}
     for backend, shortcuts in (("numpy", False), ("standalone", True)):
-        net = ns.Network.mlp([310, 5, 2], activation="tanh", loss="mse", seed=4, l2=0.1)
+        net = ns.Network(
+            [ns.Population(n, size, clamped=n == "input") for n, size in sizes.items()],
+            [ns.Projection(pre, post, l2=0.1) for pre, post in combinations(sizes, 2)],
+            [ns.Loss("output", "mse")],
+            seed=4,
+        )
         before = net.weights["input->hidden1"].copy()
         sim = ns.Simulation(net, ns.Flow.augmented(1, tau_w=500 * ms), backend=backend, shortcuts=shortcuts)
         run = sim.train(X, Y, ns.Simultaneous(duration=200 * ms, reports=2)).run

@@ -341,10 +341,10 @@ template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 }
 
 #ifdef NS_BLAS
-// drive = x W^T; by strips, for one product of all patterns holds a copy of them
-template <int K, int M, int N, class T> inline void drive(const T* NS_R W, const T* NS_R x, T* NS_R to) {
-    for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, to += STRIP * M)
-        gemm(NO, YES, std::min(STRIP, K - from), M, N, T(1), x, N, W, N, T(0), to, M);
+// a += x W^T; by strips, for one product of all patterns holds a copy of them
+template <int K, int M, int N, class T> inline void forward_by_strips(const T* NS_R W, const T* NS_R x, T* NS_R a) {
+    for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, a += STRIP * M)
+        gemm(NO, YES, std::min(STRIP, K - from), M, N, T(1), x, N, W, N, T(1), a, M);
 }
 #endif
 
@@ -361,6 +361,14 @@ template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const 
 #else
     blend<T>(M, s, h * G[0], d, drive);
 #endif
+}
+
+// and a = b + drive, biases having gone from `then` to b
+template <int K, int M, class T> inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
+    for (int i = 0; i < M; i++) then[i] = b[i] - s * then[i];
+    for (int k = 0; k < K; k++)
+        for (int i = 0; i < M; i++) a[(size_t)k * M + i] += then[i];
+    std::memcpy(then, b, M * sizeof(T));
 }
 
 // log sum_j exp(x_j) of each pattern, given to each of its units

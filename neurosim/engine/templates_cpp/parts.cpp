@@ -22,19 +22,11 @@
 {# Net inputs and what follows from them. While weights and inputs rest, so does all that a clamped input drives; and
    where messages are events, all that has heard none. #}
 {% macro forward() %}
-    {% for q in projections if q.kept %}
+    {% for q in projections if q.kept and not q.alone %}
     if (ns::flag<{{q.id}}>() && !{{passing(q)}}) {
         {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
-        {% if q.lazy and K > 1 %}
-        ns::drive<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, _drive);
-        {% else %}
         std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
-        {{product('forward', q, array('x_' + q.pre), '_drive')}}
-        {% endif %}
-        {% if q.lazy %}
-        if ({{array('lazy_' + q.name)}}[0]) ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
-        {% endif %}
-        ns::flag<{{q.id}}>() = 0;
+        {{known(q, '_drive')}}
     }
     {% endfor %}
     {% for p in populations %}
@@ -42,9 +34,15 @@
     {% for q in projections if q.post == p.name and q.kept %}
     if (ns::flag<{{q.id}}>()) {
         {% if loop.first %}{{start(p)}}{% endif %}
+        {% if q.alone %}
+        {{known(q, array('a_' + p.name))}}
+        {% else %}
         {{product('forward', q, array('x_' + q.pre), array('a_' + p.name))}}
+        {% endif %}
     } else {
-        {% if loop.first %}
+        {% if q.alone %}
+        {{learnt(q)}}
+        {% elif loop.first %}
         {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){{of_set(K // sets * q.m)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
         {% else %}
         ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
@@ -93,6 +91,32 @@
 
 {# a = b of every pattern. #}
 {% macro start(p) %}{{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});{% endmacro %}
+
+{# What a clamped input sends, added to `result`, and all from which its next value follows. #}
+{% macro known(q, result) %}
+        {% if q.lazy and K > 1 %}
+        ns::forward_by_strips<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, {{result}});
+        {% else %}
+        {{product('forward', q, array('x_' + q.pre), result)}}
+        {% endif %}
+        {% if q.lazy %}
+        if ({{array('lazy_' + q.name)}}[0]) {
+            ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
+            {% if q.alone %}std::memcpy({{biases_then(q)}}, {{array('b_' + q.post)}}, {{q.m}} * sizeof({{real}}));{% endif %}
+        }
+        {% endif %}
+        ns::flag<{{q.id}}>() = 0;
+{% endmacro %}
+
+{# Net inputs that one clamped input alone drives: what the last step of weights and biases made of them. #}
+{% macro learnt(q) %}
+        {% if q.lazy %}
+        {{rates(q)}}
+        ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.taught_delta)}}, _keep, _rate / {{K}}, {{array('a_' + q.post)}});
+        ns::shift<{{K}}, {{q.m}}>({{array('b_' + q.post)}}, _keep, {{biases_then(q)}}, {{array('a_' + q.post)}});
+        {% endif %}
+{% endmacro %}
+{% macro biases_then(q) %}ns::buffer<{{real}}, {{q.id}}, {{q.m}}>(){% endmacro %}
 
 {# Of an input's patterns, see ns_kernels.h. #}
 {% macro gram(q) %}ns::buffer<{{real}}, {{q.id + 1}}, ns::gram_size({{K}})>(){% endmacro %}
@@ -264,7 +288,9 @@
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
             ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.taught_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            {% if not q.alone %}
             ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.taught_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            {% endif %}
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
         } else
