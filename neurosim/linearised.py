@@ -227,7 +227,7 @@ class Linearised:
                 product = product + _outer(w, self.delta[q.post], moved.x[q.pre])
             rates.w[name] = (product - q.decay * moved.w[name]) / tau * q.plastic
         for n in self.net.neurons:
-            rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
+            rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n) * self.net.populations[n].plastic_bias
 
     def _differences(self, directions: Array) -> Array:
         reach = NUDGE * max(1.0, float(np.abs(self.state).max()))

@@ -96,6 +96,7 @@ class Network:
         l2: float = 0.0,
         group_l1: float = 0.0,
         activity_l1: float = 0.0,
+        plastic_bias: bool = True,
         depth: int | None = None,
         feedback: str | Mapping[str, str] = "symmetric",
         feedback_decay: float | None = None,
@@ -126,6 +127,8 @@ class Network:
             Price of each hidden neuron: `row_l1` of what comes in, `column_l1` of what goes out.
         activity_l1 : float
             Price of the hidden layers' outputs, see `Population`.
+        plastic_bias : bool
+            Whether biases learn; False: a net without biases.
         depth : int, optional
             Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
         feedback : str or {projection: str}
@@ -148,11 +151,15 @@ class Network:
         size = layers.named(sizes, depth)
         names, hidden = list(size), list(size)[1:-1]
         own = layers.constraints(names[1:], constraint, epsilon, free_output)
+        learns: dict[str, Any] = {"plastic_bias": plastic_bias}
         shares = {n: v for n, v in layers.of_each("exits", exits, hidden, 0.0).items() if v}
         populations = [
             Population("input", size["input"], "linear", clamped=True),
-            *(Population(n, size[n], activation, **own[n], activity_l1=activity_l1) for n in hidden),
-            *(Population(n, size["output"], output, **own["output"]) for n in (*map(layers.exit_of, shares), "output")),
+            *(Population(n, size[n], activation, **own[n], **learns, activity_l1=activity_l1) for n in hidden),
+            *(
+                Population(n, size["output"], output, **own["output"], **learns)
+                for n in (*map(layers.exit_of, shares), "output")
+            ),
         ]
         if group_l1 and not hidden:
             raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
@@ -328,7 +335,8 @@ class Network:
         for name, p in self.populations.items():
             graph.add_node(
                 name, size=p.size, activation=p.activation, constraint=p.constraint, clamped=p.clamped,
-                epsilon=p.epsilon, activity_l1=p.activity_l1, bias=self.biases.get(name), loss=self.losses.get(name),
+                epsilon=p.epsilon, activity_l1=p.activity_l1, plastic_bias=p.plastic_bias, bias=self.biases.get(name),
+                loss=self.losses.get(name),
             )  # fmt: skip
         for name, q in self.projections.items():
             own = {"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {}
@@ -354,6 +362,7 @@ class Network:
                     data.get("clamped", graph.in_degree(name) == 0),
                     data.get("epsilon", 0.0),
                     data.get("activity_l1", 0.0),
+                    data.get("plastic_bias", True),
                 )
             )
             if data.get("loss") is not None:
@@ -374,7 +383,8 @@ class Network:
         return {
             "populations": [
                 {"name": p.name, "size": p.size, "activation": p.activation, "constraint": p.constraint,
-                 "epsilon": p.epsilon, "clamped": p.clamped, "activity_l1": p.activity_l1}
+                 "epsilon": p.epsilon, "clamped": p.clamped, "activity_l1": p.activity_l1,
+                 **({} if p.plastic_bias else {"plastic_bias": False})}
                 for p in self.populations.values()
             ],
             "projections": [

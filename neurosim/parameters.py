@@ -36,7 +36,9 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
     values: dict[Key, Any] = {}
     for n in net.neurons:
         values |= {(n, v): value for v, value in lagrangian.shared(net, flow, n, step).items()}
-        values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n), (bias_group(n), "w"): net.biases[n]}
+        learns = net.populations[n].plastic_bias
+        values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n) if learns else math.inf}
+        values |= {(bias_group(n), "w"): net.biases[n]}
     for name, q in net.projections.items():
         group, w = projection_group(name), net.weights[name]
         values |= {(group, "tau_w"): flow.time("tau_w", q.post) if q.plastic else math.inf}

@@ -48,6 +48,8 @@ class Population:
         Outputs are data: no multiplier, no dynamics.
     activity_l1 : float
         Price alpha of alpha Σ|x|, a pattern, >= 0.
+    plastic_bias : bool
+        Whether the biases learn; False for biases that stay as they are, 0 unless set.
 
     Notes
     -----
@@ -70,6 +72,7 @@ class Population:
     clamped: bool = False
     epsilon: float = 0.0
     activity_l1: float = 0.0
+    plastic_bias: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or _reserved(self.name):
@@ -85,6 +88,7 @@ class Population:
             raise ModelError(f"{self.name}: {error}") from error
         expressions.activation(self.activation)
         object.__setattr__(self, "activity_l1", not_negative(f"activity_l1 of {self.name}", self.activity_l1))
+        yes_or_no(f"plastic_bias of {self.name}", self.plastic_bias)
 
     @property
     def free(self) -> bool:
@@ -149,8 +153,7 @@ class Projection:
     def __post_init__(self) -> None:
         for price in ("gain", *PRICES):
             object.__setattr__(self, price, not_negative(f"{price} of {self.name}", getattr(self, price)))
-        if not isinstance(self.plastic, bool):
-            raise out_of_range(f"plastic of {self.name}", self.plastic, "True or False")
+        yes_or_no(f"plastic of {self.name}", self.plastic)
         self._check_feedback()
 
     @property
@@ -242,6 +245,12 @@ def not_negative(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
         raise out_of_range(name, value, "a finite number >= 0")
     return float(value)
+
+
+def yes_or_no(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise out_of_range(name, value, "True or False")
 
 
 def _reserved(name: str) -> bool:

@@ -65,6 +65,7 @@ class PopulationTable(_Table):
     epsilon: float | None = None
     clamped: bool | None = None
     activity_l1: float | None = None
+    plastic_bias: bool | None = None
 
 
 class ProjectionTable(_Table):
@@ -115,6 +116,7 @@ class NetworkTable(_Table):
     l2: float | None = None
     group_l1: float | None = None
     activity_l1: float | None = None
+    plastic_bias: bool | None = None
     feedback: str | dict[str, str] | None = None
     feedback_decay: float | None = None
     exits: float | dict[str, float] | None = None

@@ -132,7 +132,8 @@ def _problem(draw: st.DrawFn, *, cyclic: bool, l1: bool, activations: Sequence[s
     sizes = st.integers(1, 4)
     inputs = [Population(f"in{i}", draw(sizes), clamped=True) for i in range(draw(st.integers(1, 2)))]
     neurons = [
-        Population(f"n{i}", draw(sizes), draw(st.sampled_from(activations))) for i in range(draw(st.integers(1, 4)))
+        Population(f"n{i}", draw(sizes), draw(st.sampled_from(activations)), plastic_bias=draw(st.booleans()))
+        for i in range(draw(st.integers(1, 4)))
     ]
     rng = np.random.default_rng(draw(SEEDS))
     pairs: list[tuple[Population, Population]] = []

@@ -94,6 +94,7 @@ def test_a_network_keeps_its_own_weights() -> None:
     (lambda: ns.Population("a", 2, constraint="g + 1"), r"constraint 'g \+ 1' at g = 0 = 1.0; allowed: 0"),
     (lambda: ns.Population("a", 2, constraint="exec(g)"), r"a: constraint = 'exec\(g\)' is not a plain formula"),
     (lambda: ns.Population("a", 2, constraint="tube", epsilon=-1), r"a: epsilon = -1; allowed: a finite number >= 0"),
+    (lambda: ns.Population("a", 2, plastic_bias=0), r"plastic_bias of a = 0; allowed: True or False"),
     (lambda: ns.Population("a", 2, epsilon=0.1), r"epsilon = 0.1; allowed: 0 with constraint 'lin'.*'tube'"),
     (lambda: ns.Network.mlp([3, 2], constraint={"outptu": "abs"}), r"population of constraint = .* mean 'output'\?"),
     (lambda: ns.Network.mlp([3]), r"at least two layers"),
@@ -144,7 +145,7 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
     assert {n: (net.populations[n].constraint, net.populations[n].epsilon) for n in net.neurons} == {
         "hidden1": ("tube", 0.05), "output": ("tube", 0.05)
     }  # fmt: skip
-    net = ns.Network.mlp([3, 4, 2], constraint={"hidden1": "abs_eps"}, epsilon=0.1)
+    net = ns.Network.mlp([3, 4, 2], constraint={"hidden1": "abs_eps"}, epsilon=0.1, plastic_bias=False)
     assert (net.populations["hidden1"].epsilon, net.populations["output"].constraint) == (0.1, "lin")
     own = ns.Network.mlp([3, 4, 2], constraint="tube", epsilon={"hidden1": 0.1})
     assert (own.populations["hidden1"].epsilon, own.populations["output"].epsilon) == (0.1, 0.0)
@@ -154,6 +155,7 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
         ns.Network.from_description(net.describe(), net.weights, net.biases),
     ):
         assert twin.describe() == net.describe()
+        assert not any(twin.populations[n].plastic_bias for n in net.neurons)
 
 
 def test_exits_are_readouts_with_a_share_of_the_loss():

@@ -304,6 +304,11 @@ def plastic(net: Network, gradients: Mapping[str, Weights]) -> dict[str, Weights
     return {name: g for name, g in gradients.items() if net.projections[name].plastic}
 
 
+def plastic_biases(net: Network, gradients: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of the populations whose biases learn."""
+    return {name: g for name, g in gradients.items() if net.populations[name].plastic_bias}
+
+
 def n_patterns(arrays: Mapping[str, Array]) -> int:
     """Number of patterns in arrays by population."""
     return len(next(iter(arrays.values())))

@@ -10,7 +10,7 @@ import numpy as np
 from neurosim.data import patterns, targets
 from neurosim.errors import out_of_range, whole
 from neurosim.network import Network
-from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic
+from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic, plastic_biases
 from neurosim.weights import synapses
 
 Array = np.ndarray
@@ -64,7 +64,7 @@ def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, s
             step = _backprop(net, components, X_shown, Y_shown)
             for name, gradient in plastic(net, step.grad_w).items():
                 synapses(net.weights[name])[...] -= rate * synapses(gradient)
-            for name, gradient in step.grad_b.items():
+            for name, gradient in plastic_biases(net, step.grad_b).items():
                 net.biases[name] -= rate * gradient
     return net
 
@@ -139,12 +139,12 @@ def adam(
     encoded = targets(net, Y, n_patterns(clamped))
     net, components = net.copy(), _components(net)
     best, highest = net, None
-    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *net.biases.values()]
+    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *plastic_biases(net, net.biases).values()]
     descend = Adam(moving, rate)
     for step in range(1, epochs + 1):
         found = _backprop(net, components, clamped, encoded)
         gradients = plastic(net, found.grad_w).values()
-        descend([*map(synapses, gradients), *(found.grad_b[n] for n in net.biases)])
+        descend([*map(synapses, gradients), *plastic_biases(net, found.grad_b).values()])
         if score is not None and (step % every == 0 or step == epochs):
             now = score(net)
             if highest is None or now > highest:

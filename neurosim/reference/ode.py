@@ -120,7 +120,7 @@ def right_hand_side(
         tau_x   dx/dt   = -kappa dL/dx - gamma G' G
         tau_lam dlam/dt = +kappa G     - gamma G' dL/dx
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (postsynaptic tau_w; 0 if not plastic)
-        tau_w   db/dt   = mean over patterns of delta
+        tau_w   db/dt   = mean over patterns of delta                    (0 if not plastic_bias)
 
     Where a projection's feedback is not symmetric B stands for Wᵀ, size sign(Wᵀ) if it is sign; that of Kolen and
     Pollack moves by tau_w dB/dt = mean over patterns of x deltaᵀ - (l2 + c) B, and c adds to the weights' l2.
@@ -330,7 +330,7 @@ def _rates(
             tau, B = flow.time("tau_w", q.post), net.feedback[name]
             product = synapses(turned(like(w, descent)))  # x deltaᵀ: the same, seen from the other side
             dB[name] = like(B, (product - q.decay * synapses(B)) / tau * q.plastic)
-    db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) for n in net.neurons}
+    db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) * net.populations[n].plastic_bias for n in net.neurons}
     return Rates(dx, dlam, dw, db, dB)
 
 

@@ -11,7 +11,7 @@ from neurosim import reference
 from neurosim.data import patterns, targets
 from neurosim.errors import out_of_range, unknown, whole
 from neurosim.network import Network
-from neurosim.reference.adjoint import n_patterns, plastic
+from neurosim.reference.adjoint import n_patterns, plastic, plastic_biases
 from neurosim.reference.descent import Adam
 from neurosim.rivals.dual import dual_propagation
 from neurosim.rivals.energy import growing_penalty, pc_alm, predictive_coding, relax
@@ -94,7 +94,7 @@ def train(
         raise out_of_range("batch", batch, f"1 to {count}, the patterns")
     encoded = targets(net, Y, count)
     net, rng, update = net.copy(), np.random.default_rng(seed), 0
-    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *net.biases.values()]
+    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *plastic_biases(net, net.biases).values()]
     step = Adam(moving, rate) if optimiser == "adam" else _sgd(moving, rate)
     for _ in range(whole("epochs", epochs, 0)):
         order = rng.permutation(count)
@@ -104,8 +104,13 @@ def train(
             found = infer(net, X_shown, Y_shown, **(options or {}))
             if visit is not None:
                 visit(update, net, found)
-            gradients = plastic(net, found.grad_w)
-            step([*(synapses(gradients[n]) for n in plastic(net, net.weights)), *(found.grad_b[n] for n in net.biases)])
+            weights, biases = plastic(net, found.grad_w), plastic_biases(net, found.grad_b)
+            step(
+                [
+                    *(synapses(weights[n]) for n in plastic(net, net.weights)),
+                    *(biases[n] for n in plastic_biases(net, net.biases)),
+                ]
+            )
             update += 1
     return net
 

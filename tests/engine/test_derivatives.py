@@ -45,7 +45,7 @@ def differentiated(net: ns.Network, flow: ns.Flow, X, Y, state: ns.State) -> Ste
         dx, dlam = gradient(L, state.x[n]), gradient(L, state.lam[n])
         rates.x[n] = (-flow.kappa * dx - flow.gamma * dlam) / flow.time("tau_x", n)
         rates.lam[n] = (flow.kappa * dlam - flow.gamma * dx) / flow.time("tau_lam", n)
-        rates.b[n] = -gradient(L, net.biases[n]) / K / flow.time("tau_w", n)
+        rates.b[n] = -gradient(L, net.biases[n]) / K / flow.time("tau_w", n) * net.populations[n].plastic_bias
     for name, q in net.projections.items():
         w = net.weights[name]
         values = w if isinstance(w, np.ndarray) else w.data

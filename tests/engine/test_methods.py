@@ -28,7 +28,7 @@ def graph(seed: int, *, loss: str = "mse", l1: float = 0.0, thin_first: bool = F
             ns.Population("input", 6, clamped=True),
             ns.Population("context", 3, clamped=True),
             ns.Population("hidden1", 5),
-            ns.Population("hidden2", 4),
+            ns.Population("hidden2", 4, plastic_bias=False),
             ns.Population("output", 3, "linear"),
         ],
         [
@@ -94,6 +94,8 @@ def test_halving_the_step_shows_the_order(
     goal |= {f"w {n}": dense(w) for n, w in truth.weights.items()} | {f"b {n}": b for n, b in truth.biases.items()}
     if plastic:
         assert min(np.abs(goal[f"w {n}"] - dense(w)).max() for n, w in net.weights.items()) > 0.02
+        moved = {n: bool((goal[f"b {n}"] != b).any()) for n, b in net.biases.items()}
+        assert moved == {"hidden1": True, "hidden2": False, "output": True}
     errors = []
     for halvings in range(4):
         own = net.copy()

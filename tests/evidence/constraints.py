@@ -81,13 +81,15 @@ def sliding(seeds: int = 3) -> str:
 
 
 def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
-    """Digits / 16, 64-32-10, squared hinge, full batch, steps of 0.2 tau, after 2,000 and after 6,000 of them.
+    """Digits / 16, 64-32-10 without biases, squared hinge, full batch, steps of 0.2 tau, after 2,000 and after 6,000.
 
     Shares at rest with weights frozen, of 500 training patterns; `moving` is what the training itself shows.
     """
     X, Y = load_digits(return_X_y=True)
     X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
-    net = ns.Network.mlp([64, 32, 10], loss="squared_hinge", constraint="tube", epsilon=epsilon, seed=seed)
+    net = ns.Network.mlp(
+        [64, 32, 10], loss="squared_hinge", constraint="tube", epsilon=epsilon, plastic_bias=False, seed=seed
+    )
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, backend="standalone")
     still = ns.Simulation(net, ns.Flow.augmented(), dt=0.1 * TAU, backend="standalone")
     rows: list[dict[str, float]] = []

@@ -57,7 +57,8 @@ def flow_error(net, X, Y, flow, seed: int) -> float:
         compare(rates.x[n], flow.time("tau_x", n), directions, -flow.kappa * down - flow.gamma * up)
         compare(rates.lam[n], flow.time("tau_lam", n), directions, flow.kappa * up - flow.gamma * down)
         directions = rng.normal(size=(2, *net.biases[n].shape))
-        compare(rates.b[n], flow.time("tau_w", n), directions, -slope_of_L(*here, net.biases[n], directions) / count)
+        descent = -slope_of_L(*here, net.biases[n], directions) / count * net.populations[n].plastic_bias
+        compare(rates.b[n], flow.time("tau_w", n), directions, descent)
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
         directions = rng.normal(size=(2, *w.shape))
@@ -120,7 +121,8 @@ def test_backpropagation_is_where_every_flow_rests(problem):
         for n in net.neurons:
             assert_allclose(flow.time("tau_x", n) * rates.x[n], 0, atol=1e-11)
             assert_allclose(flow.time("tau_lam", n) * rates.lam[n], 0, atol=1e-11)
-            assert_allclose(flow.time("tau_w", n) * rates.b[n], -ref.grad_b[n], atol=1e-11)
+            descent = -ref.grad_b[n] * net.populations[n].plastic_bias
+            assert_allclose(flow.time("tau_w", n) * rates.b[n], descent, atol=1e-11)
         for name, q in net.projections.items():
             descent = -flow.time("tau_w", q.post) * synapses(rates.w[name])
             assert_allclose(descent, synapses(ref.grad_w[name]), atol=1e-11)
@@ -208,7 +210,7 @@ def test_plastic_weights_start_with_their_rate(problem, flow):
     x, lam = problems.random_state(net, 0, len(X))
     moment, rates = 1e-7, right_hand_side(net, flow, x, lam, X, Y)
     moved = solve_ivp(net, flow, X, Y, moment, plastic=True, start=State(x, lam))
-    scale = max(np.abs(rate).max() for rate in rates.b.values())
+    scale = max(np.abs(rate).max(initial=0) for rate in (*map(synapses, rates.w.values()), *rates.b.values()))
     for name, w in net.weights.items():
         assert type(moved.weights[name]) is type(w)
         change = synapses(moved.weights[name]) - synapses(w)

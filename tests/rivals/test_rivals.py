@@ -314,3 +314,27 @@ def test_the_engine_leaves_what_is_not_plastic_alone(backend: str) -> None:
     assert set(near.grad_cosine) == {n for n, q in net.projections.items() if q.plastic}
     again = ns.Network.from_description(net.describe(), net.weights, net.biases)
     assert [q.plastic for q in again.projections.values()] == [q.plastic for q in net.projections.values()]
+
+
+def test_biases_that_do_not_learn_stay_as_they_are() -> None:
+    net = ns.Network.mlp([4, 5, 3], plastic_bias=False, seed=2)
+    net.biases["hidden1"][:] = 0.3
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((8, 4)), rng.integers(3, size=8)
+    learnt = {
+        "sgd": ns.reference.sgd(net, X, Y, epochs=2, batch=4, rate=0.1),
+        "adam": ns.reference.adam(net, X, Y, epochs=2, rate=0.1),
+        "rival": rivals.train(net, X, Y, epochs=2, batch=4, rate=0.1, optimiser="adam"),
+    }
+    ways: list[tuple[ns.Flow, object]] = [
+        (ns.Flow.adjoint(tau_w=20e-3), ns.Simultaneous(duration=0.2, reports=1)),
+        (ns.Flow.local_propagation(rho=1, rate=0.01), ns.LocalPropagation(epochs=20, reports=1)),
+    ]
+    for flow, schedule in ways:
+        own = learnt[type(schedule).__name__] = net.copy()
+        ns.Simulation(own, flow).train(X, Y, schedule)
+    for who, own in learnt.items():
+        for name, w in net.weights.items():
+            assert (own.weights[name] != w).any(), (who, name)
+        assert (own.biases["hidden1"] == 0.3).all(), who
+        assert (own.biases["output"] == 0).all(), who
