@@ -60,7 +60,7 @@ def held_messages(net, flow, X, Y, steps, dt, say, plastic=False, delay=0):
                 rate = dt / flow.time("tau_w", q.post)
                 W[name] += rate * sent_delta[q.post].T @ sent_x[q.pre] / K
             for n in net.neurons:
-                b[n] += dt / flow.time("tau_w", n) * sent_delta[n].mean(axis=0)
+                b[n] += dt / flow.time("tau_w", n) * sent_delta[n].mean(axis=0) * net.populations[n].plastic_bias
         for n, (nx, nlam) in new.items():
             x[n], lam[n] = nx, nlam
     return x, lam, W, b

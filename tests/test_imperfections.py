@@ -108,7 +108,7 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
                 if lacks.signs:
                     W[name][W[name] * lacks.signs[q.pre] < 0] = 0
             for n in net.neurons:
-                b[n] = b[n] + DT / flow.time("tau_w", n) * factors[1][n].mean(axis=0)
+                b[n] = b[n] + DT / flow.time("tau_w", n) * factors[1][n].mean(axis=0) * net.populations[n].plastic_bias
         if lacks.slow:
             for part, now in zip(slow, known, strict=True):
                 part |= {n: part[n] + DT / lacks.slow * (now[n] - part[n]) for n in now}
