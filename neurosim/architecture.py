@@ -99,8 +99,8 @@ def prune(
 
     Gone are neurons that are straw for every pattern, that nothing reads, whose output is constant, or whose
     norms of incoming and outgoing weights have a product of at most `dead`; of them, their mean output over X stays
-    as a part of their children's biases (exact where it is constant), and a population of which nothing is left
-    goes too.
+    as a part of their children's biases, also of those that do not learn (exact where it is constant), and a
+    population of which nothing is left goes too.
 
     Parameters
     ----------

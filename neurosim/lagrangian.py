@@ -135,8 +135,9 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
         if price
     ]
     proximal = f"  # then {', '.join(steps)}" if steps else ""
-    lines = [f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"]
-    if q.feedback == "kolen_pollack":
+    moves = f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"
+    lines = [moves if q.plastic else "w : 1 (constant)"]
+    if q.feedback == "kolen_pollack" and q.plastic:
         lines += [f"dback/dt = plastic*(mean({x}_pre*{delta}_post) - {q.decay!r}*back)/tau_w : 1"]
     elif q.feedback == "sign":
         lines += ["back = back_size*sign(w) : 1"]
@@ -145,9 +146,9 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
     return "\n".join(lines)
 
 
-def bias(delta: str = "delta") -> str:
+def bias(population: Population, delta: str = "delta") -> str:
     """The ODE of the biases: weights from a unit that is always 1."""
-    return f"db/dt = plastic*mean({delta})/tau_w : 1"
+    return f"db/dt = plastic*mean({delta})/tau_w : 1" if population.plastic_bias else "b : 1 (constant)"
 
 
 def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> list[str]:

@@ -50,12 +50,12 @@ class Linearised:
     X, Y : mapping of str to array
         Encoded inputs and targets of the same patterns.
     plastic : bool
-        Weights and biases are states too; l1, a proximal step, is left out. Feedback weights are held.
+        Weights and biases that learn are states too; l1, a proximal step, is left out. Feedback weights are held.
 
     Attributes
     ----------
     size : int
-        Of a state: x of every population, lam of every population, then weights and biases if plastic.
+        Of a state: x of every population, lam of every population, then what learns of weights and biases if plastic.
     places : tuple of str
         Populations; if plastic, projections and ``"bias.population"`` too.
     place : (size,) of int
@@ -85,9 +85,10 @@ class Linearised:
             )
         self.net, self.flow, self.X, self.Y, self.plastic = net, flow, X, Y, plastic
         self.back = {name: net.returning(name) for name in net.projections}
-        weights, biases = (net.weights, net.biases) if plastic else ({}, {})
-        self.places = (*net.neurons, *weights, *(f"bias.{n}" for n in biases))
-        parts = Rates(dict(x), dict(lam), {name: synapses(w) for name, w in weights.items()}, dict(biases))
+        self.weights = {k: w for k, w in net.weights.items() if plastic and net.projections[k].plastic}
+        self.biases = {n: b for n, b in net.biases.items() if plastic and net.populations[n].plastic_bias}
+        self.places = (*net.neurons, *self.weights, *(f"bias.{n}" for n in self.biases))
+        parts = Rates(dict(x), dict(lam), {name: synapses(w) for name, w in self.weights.items()}, self.biases)
         self.shapes = [np.shape(v) for v in self._in_order(parts)]
         self.state = np.concatenate([np.ravel(v) for v in self._in_order(parts)])
         self.size = self.state.size
@@ -195,10 +196,10 @@ class Linearised:
         for q in self.net.incoming(n):
             if q.pre in moved.x:
                 total = total + _product(moved.x[q.pre], self.net.weights[q.name].T)
-            if self.plastic:
+            if q.name in moved.w:
                 changes = _changes(self.net.weights[q.name], moved.w[q.name])
                 total = total + np.stack([self.outputs[q.pre] @ dw.T for dw in changes])
-        if self.plastic:
+        if n in moved.b:
             total = total + moved.b[n][:, None, :]
         return total
 
@@ -207,7 +208,7 @@ class Linearised:
         total: Any = 0.0
         for q in self.net.outgoing(n):
             total = total + _product(ddelta[q.post], self.back[q.name])
-            if self.plastic and q.feedback == "symmetric":
+            if q.name in moved.w and q.feedback == "symmetric":
                 changes = _changes(self.net.weights[q.name], moved.w[q.name])
                 total = total + np.stack([self.delta[q.post] @ dw for dw in changes])
         return total
@@ -220,14 +221,14 @@ class Linearised:
 
     def _learn(self, rates: Rates, ddelta: Mapping[str, Array], moved: Rates) -> None:
         """The rates of weights and biases."""
-        for name, q in self.net.projections.items():
-            w, tau = self.net.weights[name], self.flow.time("tau_w", q.post)
+        for name, w in self.weights.items():
+            q = self.net.projections[name]
             product = _outer(w, ddelta[q.post], self.outputs[q.pre])
             if q.pre in moved.x:
                 product = product + _outer(w, self.delta[q.post], moved.x[q.pre])
-            rates.w[name] = (product - q.decay * moved.w[name]) / tau * q.plastic
-        for n in self.net.neurons:
-            rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n) * self.net.populations[n].plastic_bias
+            rates.w[name] = (product - q.decay * moved.w[name]) / self.flow.time("tau_w", q.post)
+        for n in self.biases:
+            rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
 
     def _differences(self, directions: Array) -> Array:
         reach = NUDGE * max(1.0, float(np.abs(self.state).max()))
@@ -251,15 +252,16 @@ class Linearised:
     def _rate(self, state: Array) -> Rates:
         parts = self._unpack(state[None])
         x, lam, b = ({n: v[0] for n, v in part.items()} for part in (parts.x, parts.lam, parts.b))
-        weights = {name: like(self.net.weights[name], w[0]) for name, w in parts.w.items()}
-        rates = right_hand_side(self.net, self.flow, x, lam, self.X, self.Y, weights, b, regime=self.regime)
+        weights = self.net.weights | {name: like(self.weights[name], w[0]) for name, w in parts.w.items()}
+        biases = self.net.biases | b
+        rates = right_hand_side(self.net, self.flow, x, lam, self.X, self.Y, weights, biases, regime=self.regime)
         return Rates(rates.x, rates.lam, {name: synapses(w) for name, w in rates.w.items()}, rates.b)
 
     def _in_order(self, parts: Rates) -> list[Array]:
         neurons = self.net.neurons
         values = [part[n] for part in (parts.x, parts.lam) for n in neurons]
         if self.plastic:
-            values += [parts.w[name] for name in self.net.weights] + [parts.b[n] for n in self.net.biases]
+            values += [parts.w[name] for name in self.weights] + [parts.b[n] for n in self.biases]
         return values
 
     def _pack(self, parts: Rates, count: int) -> Array:
@@ -272,7 +274,7 @@ class Linearised:
         x, lam = ({n: next(arrays) for n in self.net.neurons} for _ in range(2))
         if not self.plastic:
             return Rates(x, lam, {}, {})
-        return Rates(x, lam, {k: next(arrays) for k in self.net.weights}, {n: next(arrays) for n in self.net.biases})
+        return Rates(x, lam, {k: next(arrays) for k in self.weights}, {n: next(arrays) for n in self.biases})
 
 
 def built(derivative: Derivative, size: int) -> Array:

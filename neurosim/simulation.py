@@ -154,7 +154,7 @@ class Simulation:
             said = [f"\n# at every step {v} = {e}" for d in ("x", "delta") for v, e in plan.said(name, d)]
             parts.append(
                 f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}{''.join(said)}\n"
-                f"{lagrangian.bias(plan.teaches_biases(name))}"
+                f"{lagrangian.bias(self.net.populations[name], plan.teaches_biases(name))}"
             )
         for name, q in self.net.projections.items():
             count = synapses(self.net.weights[name]).size

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+import neurosim as ns
 from neurosim.data import patterns
 from neurosim.errors import ModelError
 from neurosim.flow import Flow
@@ -82,3 +83,22 @@ def test_formulas_without_a_plain_second_derivative_are_differenced(plastic, mon
     found = linear.jacobian()
     assert_allclose(found, exact, rtol=0, atol=1e-7 * np.abs(exact).max())
     assert not found[exact == 0].any()
+
+
+def test_what_does_not_learn_is_no_state():
+    """Its derivative is 0: as a state, it would look like a direction in which nothing ever decays."""
+    net = Network.residual([3, 2, 2], 3, loss="mse")
+    x, lam = problems.random_state(net, 0, 2)
+    X, Y = {"input": np.ones((2, 3))}, {"output": np.zeros((2, 2))}
+    whole = Linearised(net, Flow.damped(), x, lam, X, Y, plastic=True)
+    learn = [n for n, q in net.projections.items() if q.plastic]
+    assert len(learn) < len(net.projections)
+    assert whole.places == (*net.neurons, *learn, *(f"bias.{n}" for n in net.neurons))
+    assert_allclose(whole.along(np.eye(whole.size)), whole._differences(np.eye(whole.size)), rtol=0, atol=1e-5)
+
+    net = Network.mlp([2, 1], loss="mse", plastic_bias=False, seed=1)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
+    spec = ns.stability(net, Flow.augmented(1, tau_w=0.2), X, Y, plastic=True)
+    assert set(spec.participation) == {"output", "input->output"}
+    assert spec.slowest_rate > 0.1

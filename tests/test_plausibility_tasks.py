@@ -39,8 +39,9 @@ def test_exits_help_a_saddle_that_is_left_without_them():
     assert rates[0] < 0 < rates[1]
 
 
-def test_a_stream_that_stands_still_has_backpropagations_gradient():
-    settings = {"network": {"sizes": [5, 6, 4], "loss": "mse"}}
+@pytest.mark.parametrize("plastic_bias", [True, False])
+def test_a_stream_that_stands_still_has_backpropagations_gradient(plastic_bias):
+    settings = {"network": {"sizes": [5, 6, 4], "loss": "mse", "plastic_bias": plastic_bias}}
     for wiring in ("plain", "skips and exits"):
         still, slow = (
             skips.measure({"wiring": wiring, "depth": 4, "speed": v, "seed": 1}, settings, False)["cosine"]

@@ -14,6 +14,7 @@ import numpy as np
 from neurosim import Flow, Network, Simulation, reference
 from neurosim.data import cosine
 from neurosim.errors import unknown
+from neurosim.reference.adjoint import plastic, plastic_biases
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,8 +61,9 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
         shown = X[[k - 1]], Y[[k - 1]]
         rates = reference.right_hand_side(net, flow, x, lam, *shown)
         exact = reference.backprop(net, *shown)
-        ours = [*rates.w.values(), *rates.b.values()]
-        truth = [*(-g for g in exact.grad_w.values()), *(-g for g in exact.grad_b.values())]
+        ours = [*plastic(net, rates.w).values(), *plastic_biases(net, rates.b).values()]
+        learnt = plastic(net, exact.grad_w), plastic_biases(net, exact.grad_b)
+        truth = [-g for part in learnt for g in part.values()]
         found.append(cosine(*(np.concatenate([np.ravel(v) for v in part]) for part in (ours, truth))))
     return {"cosine": float(np.mean(found))}
 

@@ -285,6 +285,10 @@ def test_the_equations_can_be_read() -> None:
     assert "dx/dt = (-kappa*dL_dx - gamma*g)/tau_x + ((I/tau_x)) : 1" in text
     assert "dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam : 1" in text
     assert "dw/dt = plastic*(mean(delta_post*x_pre))/tau_w : 1" in text
+    assert "db/dt = plastic*mean(delta)/tau_w : 1" in text
+    still = ns.Network.mlp([3, 2], plastic_bias=False)
+    assert "b : 1 (constant)" in ns.Simulation(still, ns.Flow.augmented()).equations
+    assert "w : 1 (constant)" in ns.Simulation(ns.Network.residual([3, 2, 2], 3), ns.Flow.augmented()).equations
     assert "dI/dt = -I/tau_I" in text
 
 

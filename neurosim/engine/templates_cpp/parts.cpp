@@ -95,10 +95,10 @@
 {# What a clamped input sends, added to `result`, and all from which its next value follows. #}
 {% macro known(q, result) %}
         {% if q.lazy and K > 1 %}
-        ns::forward_by_strips<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, {{result}});
-        {% else %}
-        {{product('forward', q, array('x_' + q.pre), result)}}
+        if ({{array('lazy_' + q.name)}}[0]) ns::forward_by_strips<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, {{result}});
+        else
         {% endif %}
+        { {{product('forward', q, array('x_' + q.pre), result)}} }
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
             ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
