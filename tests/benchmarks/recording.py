@@ -16,6 +16,7 @@ def measure(setting: Setting) -> Iterator[Row]:
         def peak(steps: int, backend: str = backend) -> float:
             return float(finished(python("record_once.py", backend, steps), memory=True).peak)
 
+        peak(1_000)  # compiles
         samples = in_turns({"long": lambda: peak(long), "short": lambda: peak(1_000)}, repeat)
         what = f"{backend}, {long:,} steps recorded"
         note = "Python and program together; " + finished(python("record_once.py", backend, 1_000)).said.strip()
