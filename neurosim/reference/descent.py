@@ -144,7 +144,7 @@ def adam(
     for step in range(1, epochs + 1):
         found = _backprop(net, components, clamped, encoded)
         gradients = plastic(net, found.grad_w).values()
-        descend([*map(synapses, gradients), *plastic_biases(net, found.grad_b).values()])
+        descend([*map(synapses, gradients), *(found.grad_b[n] for n in plastic_biases(net, net.biases))])
         if score is not None and (step % every == 0 or step == epochs):
             now = score(net)
             if highest is None or now > highest:

@@ -104,13 +104,8 @@ def train(
             found = infer(net, X_shown, Y_shown, **(options or {}))
             if visit is not None:
                 visit(update, net, found)
-            weights, biases = plastic(net, found.grad_w), plastic_biases(net, found.grad_b)
-            step(
-                [
-                    *(synapses(weights[n]) for n in plastic(net, net.weights)),
-                    *(biases[n] for n in plastic_biases(net, net.biases)),
-                ]
-            )
+            weights = [synapses(found.grad_w[n]) for n in plastic(net, net.weights)]
+            step([*weights, *(found.grad_b[n] for n in plastic_biases(net, net.biases))])
             update += 1
     return net
 
