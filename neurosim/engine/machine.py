@@ -1,33 +1,28 @@
 """One step in Brian2's runtime mode: what is done, in which order, on the groups' live arrays.
 
-Element by element the work is NumPy calls made from the equations (`ufuncs`) or Brian2's Cython code objects;
-products are BLAS calls (`products`). Start at `Machine`.
+Element by element the work is functions made from the equations (`actions`); products are BLAS calls (`products`).
+Start at `Machine`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
-from brian2.core.variables import ArrayVariable
 
-from neurosim import lagrangian
-from neurosim.engine import brian
+from neurosim.engine.actions import CLOCK, Actions, each
 from neurosim.engine.engine import World
 from neurosim.engine.groups import Groups
-from neurosim.engine.plan import DECAYS, GUARD_EVERY, LENGTH, MOMENT, MOMENTS, STAGED, moves_activity, projection_group
+from neurosim.engine.plan import DECAYS, GUARD_EVERY, MOMENT, projection_group
 from neurosim.engine.points import Points, live
 from neurosim.engine.products import Action, Line, Product, Speaker, accumulate
 from neurosim.engine.tableaus import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.text import Statement, adam, descended, stepped
 from neurosim.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
 Moving = tuple[Array, Array]  # a state variable and its rate of change
-Phase = tuple[Sequence[Statement], Sequence[Statement]]  # what is assigned, then what grows by increments
-CLOCK = ("t", "dt", "t_in_timesteps")
 
 
 class Machine:
@@ -36,11 +31,11 @@ class Machine:
     stop: Action
 
     def __init__(self, groups: Groups, target: str) -> None:
-        self.groups, self.plan, self.target = groups, groups.plan, target
+        self.groups, self.plan = groups, groups.plan
         self.net, self.K = groups.plan.net, groups.plan.patterns
         self.numbers = {n: live(groups.counters, n) for n in groups.counters.variables if n not in (*CLOCK, "N")}
         self.products = {n: Product(self, n) for n in self.net.projections}
-        self.texts = {n: self.plan.text(n) for n in self.net.populations}
+        self.actions = Actions(groups, target, self.numbers)
         self.now = groups.clock.variables["t"].get_value()
         self.sources: list[tuple[Array, Array]] = []  # (live array, data set)
         self.queue = np.empty(0, dtype=np.int64)
@@ -106,107 +101,10 @@ class Machine:
         self.learn_biases = [
             accumulate(b[None], self.dt / tau / self.K, self.ones[None], d) for b, tau, d in self.biases
         ]
-        self._compile()
-        self._wire()
-
-    def _compile(self) -> None:
-        """Every population's part of a step as functions; None where there is nothing to do."""
-        make = self._cython if self.target == "cython" else self._numpy
-        plan, learns = self.plan, bool(self.learning or self.plan.presentation)
-        self.early: dict[str, list[Action]] = {}
-        said: list[Action | None] = []
-        late: list[Action | None] = []
-        update: list[Action | None] = []
-        multipliers: list[Action | None] = []
-        rates: list[Action | None] = []
-        copies: list[Action | None] = []
-        for name in self.net.populations:
-            text = self.texts[name] if plan.method not in STAGED else self.texts[name].at_stages()
-            self.early[name] = present(make(name, [(text.with_helpers(text.early), [])]))
-            said += make(name, [(plan.said(name, FORWARD), [])])
-            late_ones = [*text.late, *plan.said(name, BACKWARD)]
-            sent = text.with_helpers(late_ones) if learns or plan.late_is_read(name) else []
-            if plan.settles or plan.method in STAGED:
-                rates += make(name, [(text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()]), [])])
-            own = name in self.net.neurons
-            later = ["lam"] if plan.method == "semi_implicit" and "lam" in text.rates else []
-            leaks = lagrangian.leak(self.net, name) if plan.method == "exponential_euler" and own else {}
-            now = [v for v in text.rates if v not in later]
-            assigned, increments = descended(text, now) if plan.method == "adam" else stepped(text, now, leaks)
-            moves = assigned, [*increments, *moves_activity(plan, name)]
-            if plan.method in STAGED:
-                late += make(name, [(sent, [])])
-            else:
-                first, second = make(name, [(sent, []), moves])
-                late.append(first)
-                update.append(second)
-            if later:
-                multipliers += make(name, [stepped(text, later, leaks)])
-            copied = [(f"recorded_{v}", v) for v in plan.copied(name)]
-            copies += make(name, [(self.texts[name].with_helpers(copied), [])])
+        self.actions.make(bool(self.learning or self.plan.presentation))
         lines = {v: [line.move for line in own] for v, own in self.lines.items()}
-        self.said, self.late = present(said) + lines[FORWARD], present(late) + lines[BACKWARD]
-        self.update, self.multipliers = present(update), present(multipliers)
-        self.rates, self.copies = present(rates), present(copies)
-        weights = [*self.groups.synapses.values(), *self.groups.biases.values()] if plan.method == "adam" else []
-        self.descents = present([self._descent(group) for group in weights])
-
-    def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        between = (
-            not self.plan.shortcuts or self.plan.imperfections.prospective
-        )  # who looks ahead reads the old feedback
-        if len(phases) > 1 and between:  # somebody may change what they read between them
-            return [action for phase in phases for action in self._numpy(name, [phase])]
-        if not any(assigned or updated for assigned, updated in phases):
-            return [None] * len(phases)
-        from neurosim.engine.ufuncs import Compiler
-
-        group = self.groups.populations[name]
-        states = {v for n in self.texts[name].rates for v in (n, f"rate_{n}")}
-        arrays = {"t": self.groups.clock.variables["t"].get_value()}
-        arrays |= {n: self.numbers[n] for n in (MOMENT, *DECAYS)}
-        scalars = {"dt": self.dt, LENGTH: self.dt, "N": float(len(group))}
-        for variable, found in group.variables.items():
-            if variable in (*CLOCK, "N") or not isinstance(found, ArrayVariable):
-                continue
-            value = np.atleast_1d(found.get_value())
-            if found.scalar and variable not in states:
-                scalars[variable] = float(value[0])
-            else:
-                arrays[variable] = value
-        compiler = Compiler(arrays, scalars, len(group), self.plan.precision)
-        for assigned, updated in phases:
-            compiler.phase(assigned, updated)
-        return compiler.functions()
-
-    def _descent(self, group: Any) -> Action | None:
-        """Adam's step of the weights of one projection, or of the biases of one population."""
-        from neurosim.engine.ufuncs import Compiler
-
-        own = {v: live(group, v) for v in ("w", "force_w", *(f"{m}_w" for m in MOMENTS))}
-        prices = {v: float(live(group, v)[0]) for v in ("tau_w", "l2")}
-        compiler = Compiler(
-            own | {n: self.numbers[n] for n in DECAYS}, prices | {LENGTH: self.dt}, len(own["w"]), self.plan.precision
-        )
-        compiler.phase(*adam("w", "force_w - l2*w"))
-        return compiler.functions()[0]
-
-    def _cython(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        group = self.groups.populations[name]
-        made: list[Action | None] = []
-        helpers = dict(self.texts[name].helpers)  # Brian2 puts them in by itself
-        for assigned, updated in phases:
-            parts: list[Action] = []
-            statements = [*assigned, *((v, f"{v} + {increment}") for v, increment in updated)]
-            for shared in (False, True):  # units read the old values of shared variables
-                own = [
-                    (v, e) for v, e in statements
-                    if v not in helpers and (v not in group.variables or group.variables[v].scalar == shared)
-                ]  # fmt: skip
-                if any(v in group.variables for v, _ in own):
-                    parts.append(brian.code_object(group, own, self.dt, self.groups.counters))
-            made.append(partial(_each, parts) if parts else None)
-        return made
+        self.said, self.late = self.actions.said + lines[FORWARD], self.actions.late + lines[BACKWARD]
+        self._wire()
 
     def _wire(self) -> None:
         """The order of a step's products, fixed for the run."""
@@ -218,7 +116,9 @@ class Machine:
             b = b if a.ndim == 2 else b.reshape(len(a), 1, -1)
             drives = [products[q.name].drive for q in net.incoming(n) if products[q.name].kept]
             others = [products[q.name] for q in net.incoming(n) if not products[q.name].kept]
-            self.inputs.append((n in self.still, _net_input(a, b, drives, others, partial(_each, self.early[n]))))
+            self.inputs.append(
+                (n in self.still, _net_input(a, b, drives, others, partial(each, self.actions.early[n])))
+            )
         self.partitions = [(self.units(n, "x"), self.units(n, "log_partition")) for n in self.plan.partitions]
         self.totals = [(self.units(n, "y"), self.units(n, "y_total")) for n in self.plan.totals]
         self.back: list[tuple[list[Product], Action]] = []
@@ -324,11 +224,11 @@ class Machine:
                 product.learn()
             for learn in self.learn_biases:
                 learn()
-        for action in self.update:
+        for action in self.actions.update:
             action()
         if self.plan.method == "semi_implicit":
             self._forward()
-            for action in self.multipliers:
+            for action in self.actions.multipliers:
                 action()
 
     def _descend(self) -> None:
@@ -342,7 +242,7 @@ class Machine:
             product.sum_change(live(self.groups.synapses[name], "force_w"))
         for n, (_, _, delta) in zip(self.net.neurons, self.biases, strict=True):
             delta.sum(axis=0, out=live(self.groups.biases[n], "force_w"))
-        for action in self.descents:
+        for action in self.actions.descents:
             action()
         for product in self.products.values():
             product.shrink()
@@ -365,7 +265,7 @@ class Machine:
         if self.step_number % self.numbers["record_steps"][0] == 0:
             if self.plan.records("w"):
                 self.materialize()
-            for action in self.copies:
+            for action in self.actions.copies:
                 action()
             for (r, parts), rows in zip(self.records, self.rows, strict=True):
                 row = np.full(r.size, np.nan)
@@ -418,7 +318,7 @@ class Machine:
     # --- methods of true order
 
     def _derivatives(self) -> None:
-        for action in self.rates:
+        for action in self.actions.rates:
             action()
         self.numbers["evaluations"][0] += 1
 
@@ -441,7 +341,7 @@ class Machine:
             float(np.abs(live(group, f"rate_{v}") * live(group, f"tau_{v}")).max())
             for n, group in self.groups.populations.items()
             for v in ("x", "lam")
-            if v in self.texts[n].rates
+            if v in self.actions.texts[n].rates
         )
 
     def _states(self) -> list[Moving]:
@@ -449,7 +349,7 @@ class Machine:
         return [
             (live(group, v), live(group, f"rate_{v}"))
             for n, group in self.groups.populations.items()
-            for v in self.texts[n].rates
+            for v in self.actions.texts[n].rates
         ]
 
     def _stages(self) -> None:
@@ -572,16 +472,6 @@ def _net_input(a: Array, b: Array, drives: list[Array], others: list[Product], e
         early()
 
     return general
-
-
-def present(actions: Sequence[Action | None]) -> list[Action]:
-    """Those that have anything to do."""
-    return [action for action in actions if action is not None]
-
-
-def _each(actions: Sequence[Action]) -> None:
-    for action in actions:
-        action()
 
 
 def _gather(feedback: Array, children: list[Product]) -> None:
