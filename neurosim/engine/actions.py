@@ -1,6 +1,7 @@
 """What populations and weights do in a step, as functions made from their equations, in Brian2's runtime mode.
 
-They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Start at `Actions.make`.
+They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Those of the last run serve the next one where
+statements, arrays and constants are the same. Start at `Actions.make`.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ class Actions:
     def __init__(self, groups: Groups, target: str, numbers: Mapping[str, Array]) -> None:
         self.groups, self.plan, self.target, self.numbers = groups, groups.plan, target, numbers
         self.texts = {n: self.plan.text(n) for n in self.plan.net.populations}
+        self.made: dict[Any, list[Action | None]] = {}
 
     def make(self, learns: bool) -> None:
         """The functions of every population and of all weights, none where there is nothing to do."""
+        self.known, self.made = self.made, {}
         self.early: dict[str, list[Action]] = {}
         self.said: list[Action] = []
         self.late: list[Action] = []
@@ -128,13 +131,18 @@ class Actions:
     def _functions(
         self, phases: Sequence[Phase], arrays: Mapping[str, Array], scalars: Mapping[str, float], size: int
     ) -> list[Action | None]:
-        """Phases as NumPy calls."""
+        """Phases as NumPy calls: the last run's where it had the same ones, on the same arrays and constants."""
         from neurosim.engine.ufuncs import Compiler
 
-        compiler = Compiler(arrays, scalars, size, self.plan.precision)
-        for assigned, updated in phases:
-            compiler.phase(assigned, updated)
-        return compiler.functions()
+        places = tuple((n, a.__array_interface__["data"][0], a.size) for n, a in arrays.items())
+        key = repr(phases), places, tuple(scalars.items())
+        if key not in self.known:
+            compiler = Compiler(arrays, scalars, size, self.plan.precision)
+            for assigned, updated in phases:
+                compiler.phase(assigned, updated)
+            self.known[key] = compiler.functions()
+        self.made[key] = self.known[key]
+        return self.made[key]
 
     def _cython(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
         group = self.groups.populations[name]

@@ -15,9 +15,10 @@ from brian2 import prefs
 from numpy.testing import assert_array_equal
 
 import neurosim as ns
-from neurosim.engine import build, cache, structure
+from neurosim.engine import build, cache, structure, ufuncs
 from neurosim.engine.plan import Plan
 from neurosim.engine.program import KeptProgram
+from neurosim.engine.runtime import RuntimeEngine
 from neurosim.engine.standalone import StandaloneEngine
 from tests.problems import FORMULA
 
@@ -212,3 +213,31 @@ def test_a_program_that_cannot_be_started_says_so() -> None:
     engine.program.write_text("no program")
     with pytest.raises(ns.BackendError, match=r"cannot be started .*; try backend='numpy'"):
         engine.execute([])
+
+
+def test_the_next_segment_makes_functions_only_for_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of populations with other time constants; and those are the ones that then run."""
+    made: list[int] = []
+    whole = ufuncs.Compiler.functions
+    monkeypatch.setattr(ufuncs.Compiler, "functions", lambda own: made.append(own.size) or whole(own))
+    start = {("hidden1", "x"): np.linspace(0, 1, 15), ("run", "bound"): 1e6, ("run", "residual"): np.inf}
+    start |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
+    start |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
+    start |= {(n, "tau_w"): 1.0 for n in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias")}
+    slower = {("hidden1", "tau_x"): 0.03}
+    engine, fresh = (RuntimeEngine(plan(layers()), (), 1, target="numpy") for _ in range(2))
+    engine.load(start)
+    engine.run(8, 0)
+    assert made
+    made.clear()
+    engine.run(12, 0)
+    assert not made
+    middle = engine.state()
+    engine.load(slower)
+    engine.run(5, 0)
+    assert set(made) == {15}  # hidden1's five patterns of three
+    fresh.load(start | middle | slower)
+    fresh.run(5, 0)
+    for name in ("hidden1", "output"):
+        for v in ("x", "lam"):
+            assert_array_equal(engine.value(name, v), fresh.value(name, v))
