@@ -107,6 +107,7 @@ def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.
         ("lp", ["study.fold=2"], "--set study key = 'fold'; .*did you mean 'folds'"),
         ("lp", ["study.folds=two"], "--set study.folds = 'two'; allowed: a value like 4"),
         ("lp", ["study.folds=0"], "study.folds = 0; allowed: a whole number >= 1"),
+        ("lp", ["study.looks=0"], "study.looks = 0; allowed: a whole number >= 1"),
         ("lp", ["study.held_out=1"], r"study.held_out = 1; allowed: a share in \[0, 1\); try 0.25"),
         ("lp", ["flow.roh=2"], "flow.roh: unknown key; .*did you mean 'flow.rho'"),
         ("lp", ['study.models=["wine"]'], "study.models = 'wine'; .*did you mean 'lp/wine"),
@@ -165,7 +166,7 @@ def test_where_nothing_is_held_out_the_test_patterns_choose(kind: str) -> None:
 
 def test_every_published_model_is_there_with_its_widths() -> None:
     for name, published in lp.PUBLISHED.items():
-        model = lp.estimator(name, "abs_eps", {"epsilon": 1e-3, "rho": 10.0}, 10, 0)
+        model = lp.estimator(name, "abs_eps", {"epsilon": 1e-3, "rho": 10.0}, ns.LocalPropagation(epochs=10), 0)
         assert model.free_output and model.activation == "sigmoid"  # noqa: PT018
         depth = int(name.rsplit("-", 1)[1])
         width = 10 if "mnist" in name else {1: 100, 3: 30}[depth]
@@ -190,8 +191,8 @@ def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path, monkeypatch: pyt
 def test_a_grid_search_goes_through_folds_and_grid() -> None:
     """The same by scikit-learn's own means: the estimator holds out what its weights are chosen by."""
     X, y = load_wine(return_X_y=True)
-    model = lp.estimator("lp/wine-1", "abs_eps", {"epsilon": 1e-2}, 60, 0)
-    model.set_params(hidden=(20,), schedule=ns.LocalPropagation(epochs=60, reports=4))
+    model = lp.estimator("lp/wine-1", "abs_eps", {"epsilon": 1e-2}, ns.LocalPropagation(epochs=60, reports=4), 0)
+    model.set_params(hidden=(20,))
 
     def scores(fitted: Any, X: Any, y: Any) -> dict[str, float]:
         held = float(fitted.log_.history.validation_accuracy.max())

@@ -8,7 +8,7 @@ best can do that was tried. Start at `measure`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from neurosim import modelfile, reference
@@ -27,7 +27,6 @@ VARIED = ("models", "constraints", "folds", "grid")
 KINDS = ("abs", "abs_eps", "lin", "lin_eps")
 BACKPROP = "backprop"
 FOLDS = 4
-REPORTS = 50  # looks at the held-out patterns
 GRID = ("rho", "rate", "ratio", "epsilon", "l2", "activity_l1")
 QUICK = {"models": ["lp/wine-1"], "constraints": [BACKPROP, "abs_eps"], "folds": 2, "epochs": 100}
 
@@ -86,6 +85,7 @@ def _check(own: Mapping[str, Any]) -> None:
         if model not in PUBLISHED:
             raise unknown("study.models", model, tuple(PUBLISHED))
     whole("study.folds", own["folds"], 1)
+    whole("study.looks", own["looks"], 1)
     if not isinstance(own["held_out"], int | float) or not 0 <= own["held_out"] < 1:
         raise out_of_range("study.held_out", own["held_out"], "a share in [0, 1)", "0.25")
     for key, values in own["grid"].items():
@@ -110,10 +110,9 @@ def estimator(
     model: str,
     kind: str,
     point: Mapping[str, float],
-    epochs: int,
+    schedule: LocalPropagation,
     seed: int,
     held_out: float = 0.25,
-    mean: bool = False,
 ) -> SaddleClassifier:
     """A model file as scikit-learn's estimator, with one constraint function and one point of the grid."""
     from neurosim.estimators import SaddleClassifier
@@ -125,7 +124,7 @@ def estimator(
     made = SaddleClassifier(
         tuple(sizes[1:-1]), **keys, flow=flow.pop("preset"), **flow,
         **spec.tables.simulation.given("precision", "backend"),
-        schedule=LocalPropagation(epochs=epochs, reports=REPORTS, mean=mean), validation=held_out, random_state=seed,
+        schedule=schedule, validation=held_out, random_state=seed,
         standardise=spec.tables.data.name in STANDARDISED,
     )  # fmt: skip
     made.set_params(constraint=kind, **point)
@@ -138,13 +137,13 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     data = modelfile.load(cell["model"], ["data.test=0", "data.standardise=false"]).data()
     train, test = split(data.Y, cell["fold"])
     point = {k: cell[k] for k in GRID if k in cell and (k != "epsilon" or cell["constraint"].endswith("_eps"))}
-    epochs = own["epochs"] or _schedule(cell["model"]).epochs
+    schedule = _schedule(cell["model"], own)
     tested = data.X[test], data.Y[test]
     held = None if own["held_out"] else tested
     if cell["constraint"] == BACKPROP:
-        model = estimator(cell["model"], "lin", {}, epochs, cell["fold"], own["held_out"])
-        return _backprop(model, cell["rate"], epochs, model.prepared(data.X[train], data.Y[train], held), *tested)
-    model = estimator(cell["model"], cell["constraint"], point, epochs, cell["fold"], own["held_out"], own["mean_loss"])
+        model = estimator(cell["model"], "lin", {}, schedule, cell["fold"], own["held_out"])
+        return _backprop(model, cell["rate"], schedule, model.prepared(data.X[train], data.Y[train], held), *tested)
+    model = estimator(cell["model"], cell["constraint"], point, schedule, cell["fold"], own["held_out"])
     model.fit(data.X[train], data.Y[train], held)
     rows = model.log_.history
     row = rows.sel(time=model.log_.run.settings["best_time"], method="nearest")
@@ -164,15 +163,16 @@ def split(classes: Any, fold: int) -> tuple[Any, Any]:
     return train, test
 
 
-def _schedule(model: str) -> LocalPropagation:
+def _schedule(model: str, own: Mapping[str, Any]) -> LocalPropagation:
+    """The model's own, with what the study says of it."""
     schedule = modelfile.load(model).schedule()
     if not isinstance(schedule, LocalPropagation):
         raise ModelError(f"model {model!r} trains by another schedule; allowed in this study: local_propagation")
-    return schedule
+    return replace(schedule, epochs=own["epochs"] or schedule.epochs, reports=own["looks"], mean=own["mean_loss"])
 
 
 def _backprop(
-    start: SaddleClassifier, rate: float, epochs: int, prepared: Any, X_test: Any, y_test: Any
+    start: SaddleClassifier, rate: float, schedule: LocalPropagation, prepared: Any, X_test: Any, y_test: Any
 ) -> dict[str, float]:
     """The same network, split and initial weights, descended by backpropagation with Adam on all patterns."""
     from neurosim.data import accuracy
@@ -183,7 +183,8 @@ def _backprop(
         outputs = reference.forward(trained, held)
         return accuracy(outputs["output"], held_y), -reference.loss(trained, outputs, held_y)
 
-    net = reference.adam(net, X, y, epochs=epochs, rate=rate, score=score, every=max(epochs // REPORTS, 1))
+    every = max(schedule.epochs // schedule.reports, 1)
+    net = reference.adam(net, X, y, epochs=schedule.epochs, rate=rate, score=score, every=every)
     found, loss = score(net)
     test = reference.forward(net, (X_test - start.mean_) / start.scale_)["output"]
     return {"validation": found, "validation_loss": -loss, "test": accuracy(test, y_test)}
