@@ -48,6 +48,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         constraint: str = "lin",
         epsilon: float = 0.0,
         free_output: bool = False,
+        plastic_bias: bool = True,
         l1: float = 0.0,
         l2: float = 0.0,
         activity_l1: float = 0.0,
@@ -79,6 +80,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self.constraint = constraint
         self.epsilon = epsilon
         self.free_output = free_output
+        self.plastic_bias = plastic_bias
         self.l1 = l1
         self.l2 = l2
         self.activity_l1 = activity_l1
@@ -147,6 +149,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             constraint=self.constraint,
             epsilon=self.epsilon,
             free_output=self.free_output,
+            plastic_bias=self.plastic_bias,
             l1=self.l1,
             l2=self.l2,
             activity_l1=self.activity_l1,
@@ -232,6 +235,8 @@ PARAMETERS = """
         Spread of the initial weights, times 1/sqrt(inputs of a unit).
     constraint, epsilon, free_output
         G and its tolerance, and whether the output is a constraint at all, as in `Network.mlp`.
+    plastic_bias : bool
+        Whether biases learn; without, they stay at 0.
     l1, l2, activity_l1 : float
         Prices of the weights and of the hidden units' outputs, as in `Network.mlp`.
     feedback, feedback_decay

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,7 @@ class Network:
         *,
         gain: float = 1.0,
         scale: float | None = None,
+        plastic_bias: bool = True,
         seed: int = 0,
     ) -> Network:
         """A residual net, x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l), between a linear layer and the output.
@@ -210,6 +212,8 @@ class Network:
             w ~ N(0, gain²/n_pre), b = 0.
         scale : float, optional
             Of what a branch adds; 1/sqrt(depth) by default, which keeps outputs and adjoints finite at any depth.
+        plastic_bias : bool
+            Whether biases learn.
 
         References
         ----------
@@ -225,10 +229,11 @@ class Network:
             raise out_of_range("depth", depth, "a whole number of weight layers >= 3: one block at least", "3")
         scale = 1 / math.sqrt(depth) if scale is None else not_negative("scale", scale)
         width, blocks = widths[1], range(2, int(depth))
-        populations = [Population("input", widths[0], "linear", clamped=True), Population("hidden1", width, "linear")]
+        unit = partial(Population, plastic_bias=plastic_bias)
+        populations = [Population("input", widths[0], "linear", clamped=True), unit("hidden1", width, "linear")]
         for i in blocks:
-            populations += [Population(f"branch{i}", width, activation), Population(f"hidden{i}", width, "linear")]
-        populations.append(Population("output", widths[-1], output))
+            populations += [unit(f"branch{i}", width, activation), unit(f"hidden{i}", width, "linear")]
+        populations.append(unit("output", widths[-1], output))
         last = f"hidden{blocks[-1]}"
         projections = [Projection("input", "hidden1", gain=gain)]
         for i in blocks:

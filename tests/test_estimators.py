@@ -47,6 +47,13 @@ def test_an_estimator_does_what_a_simulation_does() -> None:
     assert_allclose(model.decision_function(X), ns.Simulation(net, ns.Flow.adjoint()).predict(Z), atol=1e-12)
 
 
+def test_biases_that_stay_are_zero_and_the_weights_learn_without() -> None:
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(**QUICK, plastic_bias=False).fit(X, y)
+    assert not any(b.any() for b in model.network_.biases.values())
+    assert model.score(X, y) > 0.8
+
+
 def test_a_grid_goes_through_flows_constraints_and_schedules() -> None:
     X, y = load_iris(return_X_y=True)
     grid = [
@@ -103,6 +110,7 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
         ({"flow": "damped", "rho": -2}, "flow.rho"),
         ({"flow": "adjoint", "theta": 0.3}, r"a key of flow \(adjoint\) = 'theta'"),
         ({"hidden": "32"}, "hidden = '32'; allowed: units of each hidden layer"),
+        ({"plastic_bias": "no"}, "plastic_bias of .* = 'no'; allowed: True or False"),
         ({"activation": "tanhh"}, "did you mean 'tanh'"),
         ({"validation": 1.5}, r"validation = 1.5; allowed: a share in \[0, 1\)"),
         ({"schedule": 4}, "schedule = 4; allowed"),

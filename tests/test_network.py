@@ -156,6 +156,8 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
     ):
         assert twin.describe() == net.describe()
         assert not any(twin.populations[n].plastic_bias for n in net.neurons)
+    deep = ns.Network.residual([3, 2, 2], 4, plastic_bias=False)
+    assert not any(deep.populations[n].plastic_bias for n in deep.neurons)
 
 
 def test_exits_are_readouts_with_a_share_of_the_loss():
