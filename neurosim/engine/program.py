@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from neurosim.errors import BackendError, FileError
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
+
+    from neurosim.engine.standalone import StandaloneEngine
 
 Array = np.ndarray
 OUTPUT = "stdout.txt"  # beside the results: what a program said
@@ -71,7 +74,7 @@ class ProgramEngine(Engine):
     Attributes
     ----------
     directory : Path
-        The program's own, with `data`, `values` and `results`.
+        The program's own, with `data` and, of the last segment, `values` and `results`.
     layout : Layout
     """
 
@@ -82,11 +85,10 @@ class ProgramEngine(Engine):
         with on_disk(Path(tempfile.gettempdir())):
             self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
         self.directory = Path(self.folder.name)
-        self.program, self.results = self.directory / "program", self.directory / "results"
-        for name in ("data", "values", "results"):
-            (self.directory / name).mkdir()
+        self.program, self.results = self.directory / "program", self.directory
+        (self.directory / "data").mkdir()
         self.pending: dict[tuple[str, str], Any] = {}
-        self.started = False
+        self.segments = 0
         self._prepare_recording()
 
     def kinds(self, population: str) -> dict[str, str]:
@@ -109,7 +111,7 @@ class ProgramEngine(Engine):
         slot = self._slot(group, variable)
         if (group, variable) in self.pending:
             return np.broadcast_to(np.ravel(self.pending[group, variable]), (slot.size,)).astype(slot.dtype)
-        return self._left(slot) if self.started else np.zeros(slot.size, slot.dtype)
+        return self._left(slot) if self.segments else np.zeros(slot.size, slot.dtype)
 
     def _left(self, slot: Slot) -> Array:
         """What the last segment left in an array."""
@@ -121,13 +123,12 @@ class ProgramEngine(Engine):
             if not path.exists():
                 with on_disk(path):
                     np.ascontiguousarray(rows, dtype=self.plan.precision).tofile(path)
-        with on_disk(self.directory):
-            order.astype(np.int64).tofile(self.directory / "data" / "order.bin")
+        path = self.directory / "data" / "order.bin"
+        with on_disk(path):
+            path.unlink(missing_ok=True)  # see `run`
+            order.astype(np.int64).tofile(path)
 
     def run(self, n_steps: int, seed: int) -> None:
-        if self.started:  # what the last segment left is where this one begins
-            kept = {_key(name): self._left(slot) for name, slot in self.layout.arrays.items() if slot.kept}
-            self.pending = {**kept, **self.pending}
         dt = self.plan.dt
         start = self.counter("step") * dt
         self.pending |= {("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", "start"): start}
@@ -139,24 +140,49 @@ class ProgramEngine(Engine):
         }
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        told = [(key, value) for key, value in self.pending.items() if np.any(value)]  # zeros are what it begins with
-        arguments = [self._argument(*item) for item in told]
-        self.pending = {}  # on disk now: the program has its own
-        del told
-        self.execute(arguments)
-        self.started = True
+        # New files in a new folder: ext4 puts a file that is written over on the disk at once, 2 ms each.
+        folder, before = self.directory / f"segment{self.segments}", self.results
+        values, results = folder / "values", folder / "results"
+        with on_disk(folder):
+            for new in (folder, values, results):
+                new.mkdir()
+        self.execute([*self._kept(), *self._told(values)], results)
+        self.show(results)
+        for old in (values, before.parent) if self.segments else (values,):
+            shutil.rmtree(old, ignore_errors=True)
+        self.segments += 1
         self.loop_time += float(self.value("run", "seconds")[0])
 
-    def _argument(self, key: tuple[str, str], value: Any) -> str:
-        slot, name = self._slot(*key), ".".join(key)
-        array = np.broadcast_to(np.ravel(value), (slot.size,)).astype(slot.dtype, copy=False)
-        path = self.directory / "values" / name
-        with on_disk(path):
-            array.tofile(path)
-        return f"{name}=values/{name}"
+    def _kept(self) -> list[str]:
+        """Arguments by which this segment begins where the last one ended; a program's arrays are zeros at first."""
+        if not self.segments:
+            return []
+        return [
+            f"{name}={(self.results / slot.file).relative_to(self.directory)}"
+            for name, slot in self.layout.arrays.items()
+            if slot.kept and _key(name) not in self.pending and self._left(slot).any()
+        ]
 
-    def execute(self, arguments: Sequence[str]) -> None:
-        """Run the program on `arguments` (``group.variable=file``).
+    def _told(self, folder: Path) -> list[str]:
+        """Arguments that give what is pending, from then on in files of this folder."""
+        arguments = []
+        for key, value in self.pending.items():
+            if not np.any(value):
+                continue
+            slot, name = self._slot(*key), ".".join(key)
+            array = np.broadcast_to(np.ravel(value), (slot.size,)).astype(slot.dtype, copy=False)
+            with on_disk(folder / name):
+                array.tofile(folder / name)
+            arguments.append(f"{name}={(folder / name).relative_to(self.directory)}")
+        self.pending = {}
+        return arguments
+
+    def show(self, results: Path) -> None:
+        """Arrays are from now on what a program has left here."""
+        self.results = results
+
+    def execute(self, arguments: Sequence[str], results: Path) -> None:
+        """Run the program on `arguments` (``group.variable=file``), to leave its arrays in the folder `results`.
 
         Raises
         ------
@@ -164,8 +190,8 @@ class ProgramEngine(Engine):
             It failed.
         """
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(self.threads), "LD_BIND_NOW": "1"}
-        command = [str(self.program), "--results_dir", f"{self.results}{os.sep}", *arguments]
-        said = self.results / OUTPUT
+        command = [str(self.program), "--results_dir", f"{results}{os.sep}", *arguments]
+        said = results / OUTPUT
         with on_disk(said):
             output = said.open("wb")
         with output:
@@ -208,6 +234,7 @@ class KeptProgram(ProgramEngine):
     def __init__(self, plan: Plan, threads: int, layout: Layout) -> None:
         super().__init__(plan, threads)
         self.layout = layout
+        self.made: StandaloneEngine | None = None
 
     @classmethod
     def recall(cls, key: str, plan: Plan, threads: int) -> KeptProgram | None:
@@ -225,10 +252,15 @@ class KeptProgram(ProgramEngine):
         """Made when somebody asks for it, with the values that the program left."""
         from neurosim.engine.standalone import StandaloneEngine
 
-        self._made = StandaloneEngine(self.plan, (), self.threads)
-        if self.started:
-            self._made.show(self.results)
-        return self._made.network
+        self.made = StandaloneEngine(self.plan, (), self.threads)
+        if self.segments:
+            self.made.show(self.results)
+        return self.made.network
+
+    def show(self, results: Path) -> None:
+        super().show(results)
+        if self.made:
+            self.made.show(results)
 
 
 def recorded_groups(parts: Sequence[Any]) -> list[str]:

@@ -99,12 +99,9 @@ class StandaloneEngine(ProgramEngine):
         if self.device.key and not self.device.static_arrays:  # those are files of this very build
             cache.remember(key, self.device.key, self.layout.as_json())
 
-    def execute(self, arguments: Sequence[str]) -> None:
-        super().execute(arguments)
-        self.show(self.results)
-
     def show(self, results: Path) -> None:
-        """Let the network's variables read what a program has left there."""
+        """The network's variables read what a program has left there, too."""
+        super().show(results)
         self.device.read_from(results)
 
 

@@ -182,7 +182,7 @@ def test_a_kept_program_runs_without_brian2(tmp_path, monkeypatch: pytest.Monkey
 
 @pytest.mark.compiler
 def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
-    """Halves from a kept program, against a whole one that Brian2 has made."""
+    """Halves from a kept program, against a whole one that Brian2 has made; a network looked at moves on."""
     made = plan(layers(), relax={"settle": 1e-6})
     whole = StandaloneEngine(made, (), 1)
     whole.remember(structure.key(made))
@@ -195,7 +195,10 @@ def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
         engine.load(values)
     whole.run(20, 0)
     kept.run(8, 0)
+    looked_at = kept.network["hidden1"].x
     kept.run(12, 0)
+    assert_array_equal(looked_at[:], kept.value("hidden1", "x"))
+    assert len(list(kept.directory.glob("segment*"))) == 1  # what an earlier segment left is gone
     assert whole.counter("step") == kept.counter("step") == 20
     for name in ("hidden1", "output"):
         for v in ("x", "lam"):
@@ -212,7 +215,7 @@ def test_a_program_that_cannot_be_started_says_so() -> None:
     engine.program.unlink()  # the cache's is another name of the same file
     engine.program.write_text("no program")
     with pytest.raises(ns.BackendError, match=r"cannot be started .*; try backend='numpy'"):
-        engine.execute([])
+        engine.execute([], engine.directory)
 
 
 def test_the_next_segment_makes_functions_only_for_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
