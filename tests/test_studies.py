@@ -143,7 +143,7 @@ def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> Non
 def test_cells_hold_what_each_constraint_function_reads() -> None:
     cells = studies.load("lp", [*WINE, 'study.constraints=["backprop", "abs", "lin_eps"]']).cells
     assert {kind: sum(c["constraint"] == kind for c in cells) for kind in ("backprop", "abs", "lin_eps")} == {
-        "backprop": 4 * 2, "abs": 4 * 4, "lin_eps": 4 * 8,
+        "backprop": 4 * 2, "abs": 4 * 8, "lin_eps": 4 * 16,
     }  # fmt: skip
     assert all(c["epsilon"] == 0 for c in cells if c["constraint"] != "lin_eps")
 
