@@ -1,21 +1,27 @@
 """neurosim: learning as a dynamical system, with neurons, multiplier units and synapses as ODEs.
 
 Public names are loaded when they are first used, so that ``import neurosim`` stays quick and imports no
-Brian2.
+Brian2. The modules live in rooms (CONTRIBUTING has the plan); those that users import by name keep the
+name that they had in 0.1.0, by the table `_ALIASES`.
 """
 
+import sys
 from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from neurosim.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from neurosim import plot, reference, rivals
+    from neurosim import plot, reference
     from neurosim.analysis.alignment import Alignment, alignment
     from neurosim.analysis.continuation import Bifurcation, Branch, continuation
     from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
     from neurosim.analysis.plausibility import Plausibility, plausibility
     from neurosim.analysis.stability import Stability, critical_rho, stability
     from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
-    from neurosim.architecture import grow, prune
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -29,9 +35,10 @@ if TYPE_CHECKING:
         UnsettledWarning,
     )
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
-    from neurosim.files import load, save
-    from neurosim.flow import Flow
-    from neurosim.imperfections import (
+    from neurosim.experiments.sweep import sweep
+    from neurosim.experiments.tuning import Tuned, tune
+    from neurosim.model.flow import Flow
+    from neurosim.model.imperfections import (
         Dale,
         Delay,
         Derivative,
@@ -43,28 +50,27 @@ if TYPE_CHECKING:
         StateNoise,
         TimeConstants,
     )
-    from neurosim.interchange import from_nir, to_nir
-    from neurosim.network import Network
-    from neurosim.operations import SynapticOperations, synaptic_operations
-    from neurosim.populations import Loss, Population, Projection
-    from neurosim.results import Log, Run, State
-    from neurosim.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
-    from neurosim.simulation import Simulation
-    from neurosim.sweeps import sweep
-    from neurosim.transport import Adaptive, Dense, Events, Spikes
-    from neurosim.tuning import Tuned, tune
-
-__version__ = "0.1.0"
+    from neurosim.model.network import Network
+    from neurosim.model.populations import Loss, Population, Projection
+    from neurosim.model.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
+    from neurosim.model.transport import Adaptive, Dense, Events, Spikes
+    from neurosim.nir import from_nir, to_nir
+    from neurosim.reference import rivals
+    from neurosim.results.files import load, save
+    from neurosim.results.operations import SynapticOperations, synaptic_operations
+    from neurosim.results.runs import Log, Run, State
+    from neurosim.simulation.simulation import Simulation
+    from neurosim.simulation.surgery import grow, prune
 
 _HOMES = {
-    "neurosim.network": ("Network",),
-    "neurosim.populations": ("Loss", "Population", "Projection"),
-    "neurosim.flow": ("Flow",),
-    "neurosim.architecture": ("grow", "prune"),
-    "neurosim.simulation": ("Simulation",),
-    "neurosim.schedules": ("Growing", "LocalPropagation", "Presentations", "Pruning", "Simultaneous"),
+    "neurosim.model.network": ("Network",),
+    "neurosim.model.populations": ("Loss", "Population", "Projection"),
+    "neurosim.model.flow": ("Flow",),
+    "neurosim.simulation.surgery": ("grow", "prune"),
+    "neurosim.simulation.simulation": ("Simulation",),
+    "neurosim.model.schedules": ("Growing", "LocalPropagation", "Presentations", "Pruning", "Simultaneous"),
     "neurosim.engine.plan": ("Extension",),
-    "neurosim.imperfections": (
+    "neurosim.model.imperfections": (
         "Dale",
         "Delay",
         "Derivative",
@@ -76,14 +82,14 @@ _HOMES = {
         "StateNoise",
         "TimeConstants",
     ),
-    "neurosim.transport": ("Adaptive", "Dense", "Events", "Spikes"),
-    "neurosim.operations": ("SynapticOperations", "synaptic_operations"),
-    "neurosim.results": ("Log", "Run", "State"),
-    "neurosim.files": ("load", "save"),
+    "neurosim.model.transport": ("Adaptive", "Dense", "Events", "Spikes"),
+    "neurosim.results.operations": ("SynapticOperations", "synaptic_operations"),
+    "neurosim.results.runs": ("Log", "Run", "State"),
+    "neurosim.results.files": ("load", "save"),
     "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
-    "neurosim.interchange": ("from_nir", "to_nir"),
-    "neurosim.sweeps": ("sweep",),
-    "neurosim.tuning": ("Tuned", "tune"),
+    "neurosim.nir": ("from_nir", "to_nir"),
+    "neurosim.experiments.sweep": ("sweep",),
+    "neurosim.experiments.tuning": ("Tuned", "tune"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
     "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
@@ -103,7 +109,19 @@ _HOMES = {
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("plot", "reference", "rivals", "streams", "tasks")
+_MODULES = ("plot", "reference")
+_ALIASES = {
+    "neurosim.datasets": "neurosim.data.datasets",
+    "neurosim.files": "neurosim.results.files",
+    "neurosim.measures": "neurosim.experiments.measures",
+    "neurosim.modelfile": "neurosim.experiments.modelfile",
+    "neurosim.recording": "neurosim.results.recording",
+    "neurosim.rivals": "neurosim.reference.rivals",
+    "neurosim.streams": "neurosim.data.streams",
+    "neurosim.studies": "neurosim.experiments.studies",
+    "neurosim.studies.transport": "neurosim.experiments.studies.weight_transport",
+    "neurosim.tasks": "neurosim.data.tasks",
+}
 
 __all__ = [
     "Adaptive",
@@ -185,7 +203,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in _MODULES or f"neurosim.{name}" in _ALIASES:
         return import_module(f"neurosim.{name}")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
@@ -194,3 +212,37 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _AliasLoader(Loader):
+    """Load the module that an alias stands for."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module from its home."""
+        module = import_module(self.home)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module back its own spec, which the import system has replaced."""
+        module.__spec__ = self.spec
+
+
+class _AliasFinder:
+    """Import a module under an alias: the module itself, not a copy."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Answer for the names of `_ALIASES` and the modules below them."""
+        parent, _, child = name.rpartition(".")
+        if name in _ALIASES:
+            return ModuleSpec(name, _AliasLoader(_ALIASES[name]))
+        if parent in _ALIASES:
+            return ModuleSpec(name, _AliasLoader(f"{_ALIASES[parent]}.{child}"))
+        return None
+
+
+sys.meta_path.insert(0, _AliasFinder)  # before the finder that would load a copy

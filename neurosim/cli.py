@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from neurosim import __version__
 from neurosim.errors import (
     DivergenceError,
     FileError,
@@ -25,12 +24,13 @@ from neurosim.errors import (
     NeurosimError,
     StabilityWarning,
 )
+from neurosim.version import __version__
 
 if TYPE_CHECKING:
     from neurosim.engine.cache import Entry
-    from neurosim.modelfile import ModelFile
-    from neurosim.results import Log, Run
-    from neurosim.simulation import Simulation
+    from neurosim.experiments.modelfile import ModelFile
+    from neurosim.results.runs import Log, Run
+    from neurosim.simulation.simulation import Simulation
 
 BAD_INPUT, INTERRUPTED = 2, 130
 FORMATS = ("png", "pdf")
@@ -101,7 +101,7 @@ def run(
     backend: Backend = None,
 ) -> None:
     """Train or relax a model; write results, weights and figures."""
-    from neurosim import modelfile
+    from neurosim.experiments import modelfile
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     folder = _writable(out or Path(spec.tables.output.folder or Path("runs") / spec.name))
@@ -112,7 +112,7 @@ def run(
         result = spec.run(simulation, data, progress=True)
     seconds = time.perf_counter() - started
     _write(spec, simulation, result, folder)
-    from neurosim import report  # not before: a run begins the sooner
+    from neurosim.experiments import report  # not before: a run begins the sooner
 
     _print(report.rows(spec, data, result, seconds), title=spec.name)
     typer.echo(f"results, weights and figures in {folder}")
@@ -134,9 +134,9 @@ def check(
     """Multipliers against backpropagation, the trajectory against SciPy; exit code 1 where they differ."""
     from rich.console import Console
 
-    from neurosim import modelfile
     from neurosim.analysis.check import check as compare
-    from neurosim.tables import OF_SIMULATION
+    from neurosim.experiments import modelfile
+    from neurosim.experiments.schema import OF_SIMULATION
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     data, keys = spec.data(), spec.tables.simulation.given(*OF_SIMULATION)
@@ -163,7 +163,8 @@ def plot(
     columns: Annotated[int, typer.Option(help="Of a sweep: width in columns of a page, 1 or 2.")] = 2,
 ) -> None:
     """Draw the summary of a saved run or log, or the picture that suits a sweep."""
-    from neurosim import files, sweepstore
+    from neurosim.experiments import sweep_store as sweepstore
+    from neurosim.results import files
 
     paths = out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]
     options = {k: v for k, v in (("measure", measure), ("x", x), ("y", y)) if v is not None}
@@ -213,7 +214,7 @@ def study(
     import matplotlib as mpl
     from rich.console import Console
 
-    from neurosim import studies
+    from neurosim.experiments import studies
 
     if name is None:
         for known, path in studies.built_in().items():
@@ -254,7 +255,8 @@ def sweep(
     settle: Annotated[float | None, typer.Option(help="max |tau dz/dt| of a settled point.")] = None,
 ) -> None:
     """Relax a model at many parameter points and measure each; a sweep that was killed goes on where it was."""
-    from neurosim import designs, modelfile, sweeps
+    from neurosim.experiments import designs, modelfile
+    from neurosim.experiments import sweep as sweeps
 
     _own_warnings()
     spec = modelfile.load(model, set_ or [])
@@ -274,7 +276,7 @@ def sweep(
 @app.command()
 def models() -> None:
     """List the built-in models."""
-    from neurosim import modelfile
+    from neurosim.experiments import modelfile
 
     for name, path in modelfile.built_in().items():
         typer.echo(f"{name:18}{modelfile.headline(path.read_text(encoding='utf-8'))}")
@@ -353,7 +355,7 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
         yield
     except DivergenceError as error:
         if error.run is not None:
-            from neurosim import files
+            from neurosim.results import files
 
             files.save(error.run, folder / "diverged.nc")
             _say(f"what was recorded until then is in {folder / 'diverged.nc'}")
@@ -362,8 +364,9 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
 
 def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Weights first, figures last: if the disk fills up, what matters most is there."""
-    from neurosim import files, modelfile
-    from neurosim.results import Run
+    from neurosim.experiments import modelfile
+    from neurosim.results import files
+    from neurosim.results.runs import Run
 
     simulation.save_weights(folder / "weights.npz")
     files.save(result, folder / ("run.nc" if isinstance(result, Run) else "log.nc"))
@@ -395,7 +398,7 @@ def _formats(paths: Sequence[Path]) -> list[str]:
 
 
 def _write_figure(figure: Any, paths: Sequence[Path]) -> None:
-    from neurosim import files
+    from neurosim.results import files
 
     formats = _formats(paths)
     for path, suffix in zip(paths, formats, strict=True):

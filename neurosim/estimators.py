@@ -18,12 +18,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from neurosim import reference
-from neurosim.data import pair
+from neurosim.data.patterns import pair
 from neurosim.errors import DataError, ModelError, out_of_range
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.schedules import Presentations, Simultaneous, one_report
-from neurosim.simulation import Simulation
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.schedules import Presentations, Simultaneous, one_report
+from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 DEFAULT_SCHEDULE = Simultaneous(duration=3.0, reports=10)  # 300 times tau_x, 3000 steps

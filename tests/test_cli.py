@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from neurosim import __version__, files, modelfile
+from neurosim import __version__
 from neurosim.cli import app
-from neurosim.results import Log, Run
-from neurosim.simulation import Simulation
+from neurosim.experiments import modelfile
+from neurosim.results import files
+from neurosim.results.runs import Log, Run
+from neurosim.simulation.simulation import Simulation
 
 QUICK = ("--backend", "numpy", "--set", "train.duration=100 ms", "--set", "train.reports=2")
 RELAX = ("--backend", "numpy", "--set", "simulation.duration=400 ms")

@@ -14,12 +14,12 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.analysis.alignment import alignment
-from neurosim.data import patterns, targets
+from neurosim.data.patterns import patterns, targets
 from neurosim.errors import DivergenceError, StabilityWarning
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.results import Run, State
-from neurosim.simulation import Simulation
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.results.runs import Run, State
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from rich.table import Table

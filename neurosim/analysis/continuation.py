@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 
 from neurosim.analysis.stability import refuse_other_constraints, stability
-from neurosim.data import patterns as read_patterns
-from neurosim.data import targets
+from neurosim.data.patterns import patterns as read_patterns
+from neurosim.data.patterns import targets
 from neurosim.errors import ConvergenceError, DataError, out_of_range, unknown
-from neurosim.flow import Flow
-from neurosim.linearised import Linearised
-from neurosim.network import Network
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
 from neurosim.reference import forward
-from neurosim.reference.adjoint import dsigma, loss_slope, net_input, sigma
-from neurosim.results import State
+from neurosim.reference.backpropagation import dsigma, loss_slope, net_input, sigma
+from neurosim.reference.jacobian import Linearised
+from neurosim.results.runs import State
 
 Array = np.ndarray
 Family = Callable[[float], tuple[Network, Flow]]

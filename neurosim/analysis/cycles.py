@@ -14,9 +14,9 @@ import numpy as np
 
 from neurosim.analysis.continuation import Bifurcation, Branch
 from neurosim.errors import DivergenceError, StabilityWarning
-from neurosim.linearised import Linearised
-from neurosim.results import State
-from neurosim.simulation import Simulation
+from neurosim.reference.jacobian import Linearised
+from neurosim.results.runs import State
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import imperfections as broken
 from neurosim import reference
-from neurosim.data import accuracy, labels
-from neurosim.data import patterns as as_patterns
+from neurosim.data.patterns import accuracy, labels
+from neurosim.data.patterns import patterns as as_patterns
 from neurosim.errors import DataError, DivergenceError, ModelError, StabilityWarning, out_of_range, unknown, whole
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.populations import Loss, Projection
-from neurosim.results import Run, State
-from neurosim.schedules import Presentations, Simultaneous
-from neurosim.simulation import Simulation
+from neurosim.model import imperfections as broken
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Projection
+from neurosim.model.schedules import Presentations, Simultaneous
+from neurosim.results.runs import Run, State
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -365,12 +365,12 @@ def _states(net: Network, flow: Flow) -> tuple[float, float]:
 def _signed(run: Run) -> dict[str, float]:
     """Shares of negative messages."""
     net = run.network
-    a = {n: reference.adjoint.net_input(net, n, {**run.X, **run.x}) for n in net.neurons}
+    a = {n: reference.backpropagation.net_input(net, n, {**run.X, **run.x}) for n in net.neurons}
     rho, forward, back = run.flow.rho, [], []
     for n in net.neurons:
         activation = net.populations[n].activation
-        g = run.x[n] - reference.adjoint.sigma(activation, a[n])
-        back.append((reference.adjoint.dsigma(activation, a[n]) * (run.lam[n] + rho * g)).ravel())
+        g = run.x[n] - reference.backpropagation.sigma(activation, a[n])
+        back.append((reference.backpropagation.dsigma(activation, a[n]) * (run.lam[n] + rho * g)).ravel())
         if net.outgoing(n):
             forward.append(run.x[n].ravel())
     shares = {"forward": np.concatenate(forward or [np.zeros(0)]), "back": np.concatenate(back)}

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.data import patterns as read_patterns
-from neurosim.data import targets
+from neurosim.data.patterns import patterns as read_patterns
+from neurosim.data.patterns import targets
 from neurosim.errors import DataError, ModelError, out_of_range, unknown
-from neurosim.flow import Flow
-from neurosim.linearised import Linearised
-from neurosim.network import Network
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
 from neurosim.reference import backprop
-from neurosim.spectrum import AMPLIFICATION, ROUNDING, Modes, largest_step, modes, radius
+from neurosim.reference.jacobian import Linearised
+from neurosim.reference.spectrum import AMPLIFICATION, ROUNDING, Modes, largest_step, modes, radius
 
 Array = np.ndarray
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from neurosim.analysis.check import speed
 from neurosim.errors import DivergenceError, ModelError, StabilityWarning, UnsettledWarning, out_of_range
-from neurosim.flow import Flow
+from neurosim.model.flow import Flow
 from neurosim.reference import right_hand_side
 from neurosim.reference.constraints import violation
-from neurosim.results import Log, Run
-from neurosim.simulation import Simulation
+from neurosim.results.runs import Log, Run
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -45,7 +45,7 @@ from neurosim.engine.plan import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent
-INCLUDE = HERE / "include"
+INCLUDE = HERE / "standalone" / "include"
 STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
 QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects left over by an error
 GARBAGE = 2**25  # bytes of networks' arrays, after which dead ones are looked for
@@ -78,7 +78,7 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     """A standalone code object that also finds neurosim's own templates."""
 
     generator_class = Generator
-    templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine", templates_dir="templates_cpp")
+    templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine.standalone", templates_dir="templates")
 
 
 # Jinja's translation of templates into Python took a third of the time before a kept program starts

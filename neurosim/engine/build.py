@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from neurosim.engine import compiler, structure
+from neurosim.engine import compiler
 from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.plan import Plan
-from neurosim.engine.program import KeptProgram
+from neurosim.engine.standalone import key as structure
+from neurosim.engine.standalone.program import KeptProgram
 from neurosim.errors import BackendError
 
 
@@ -23,7 +24,7 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
         raise BackendError(f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'")
     if backend == "standalone":
         return _compiled(plan, factories, threads)
-    from neurosim.engine.runtime import RuntimeEngine
+    from neurosim.engine.runtime.engine import RuntimeEngine
 
     return RuntimeEngine(plan, factories, threads, target=backend)
 
@@ -33,7 +34,7 @@ def _compiled(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:
     key = None if factories else structure.key(plan)
     if key and (kept := KeptProgram.recall(key, plan, threads)):
         return kept
-    from neurosim.engine.standalone import StandaloneEngine
+    from neurosim.engine.standalone.codegen import StandaloneEngine
 
     made = StandaloneEngine(plan, factories, threads)
     if key:

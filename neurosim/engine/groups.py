@@ -19,8 +19,8 @@ from brian2.units import second
 
 from neurosim.engine.plan import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED, Plan, bias_group, projection_group
 from neurosim.errors import ModelError
-from neurosim.populations import PRICES
-from neurosim.transport import BACKWARD, FORWARD
+from neurosim.model.populations import PRICES
+from neurosim.model.transport import BACKWARD, FORWARD
 
 HEAR = {FORWARD: -9, BACKWARD: -1}  # when events are heard, after "present", in the slot before the step
 

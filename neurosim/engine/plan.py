@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim import lagrangian, transport
-from neurosim.circuit import NONE, Imperfections
 from neurosim.errors import out_of_range
-from neurosim.imperfections import Dale, LowPass
-from neurosim.network import Network
-from neurosim.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
+from neurosim.model import transport
+from neurosim.model.equations import lagrangian
+from neurosim.model.equations.imperfections import NONE, Imperfections
+from neurosim.model.imperfections import Dale, LowPass
+from neurosim.model.network import Network
+from neurosim.model.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
 
 if TYPE_CHECKING:
-    from neurosim.engine.text import Text
-    from neurosim.recording import Part
+    from neurosim.engine.statements import Text
+    from neurosim.results.recording import Part
 
 Array = np.ndarray
 
@@ -226,7 +227,7 @@ class Plan:
 
     def text(self, population: str) -> Text:
         """The equations of one population taken apart."""
-        from neurosim.engine.text import take_apart
+        from neurosim.engine.statements import take_apart
 
         return take_apart(self._text(population))
 

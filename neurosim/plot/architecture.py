@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.network import Network
+from neurosim.model.network import Network
 from neurosim.plot.canvas import GREY, add_legend, given_axes, styled
 from neurosim.plot.drawing import PALETTE, proxy
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
-from neurosim.results import Log
+from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

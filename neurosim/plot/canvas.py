@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.network import Network
+from neurosim.model.network import Network
 from neurosim.plot.drawing import PALETTE
-from neurosim.results import VARIABLES, Log, Run
+from neurosim.results.runs import VARIABLES, Log, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.network import Network
+from neurosim.model.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, styled
 from neurosim.plot.drawing import proxy
-from neurosim.results import Log
+from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

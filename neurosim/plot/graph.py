@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.network import Network
+from neurosim.model.network import Network
 from neurosim.plot.canvas import given_axes, styled
 from neurosim.plot.drawing import columns, draw_labels, draw_synapses, draw_units, rings
-from neurosim.results import Run
+from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

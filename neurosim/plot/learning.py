@@ -9,7 +9,7 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.plot.canvas import GREY, add_legend, given_axes, log_scale, styled
 from neurosim.plot.drawing import PALETTE, proxy
-from neurosim.results import Log
+from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

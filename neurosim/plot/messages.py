@@ -25,7 +25,7 @@ from neurosim.plot.canvas import (
 )
 from neurosim.plot.drawing import PALETTE
 from neurosim.plot.runs import final_reference, traces
-from neurosim.results import Run
+from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +105,7 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
     DataError
         spoken_x or spoken_delta of some population that speaks was not recorded.
     """
-    from neurosim.operations import operations_by_event, synaptic_operations
+    from neurosim.results.operations import operations_by_event, synaptic_operations
 
     spent = operations_by_event(run)
     total, time, ax = synaptic_operations(run), milliseconds(run), given_axes(ax)
@@ -137,7 +137,7 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     DataError
         No runs, or frames of a stream.
     """
-    from neurosim.operations import synaptic_operations
+    from neurosim.results.operations import synaptic_operations
 
     points = []
     for run in runs:

@@ -15,7 +15,7 @@ from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
 from neurosim.plot.messages import events, operations
 from neurosim.plot.runs import agreement, traces, violation
-from neurosim.results import Log, Run
+from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

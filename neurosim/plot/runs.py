@@ -27,7 +27,7 @@ from neurosim.plot.canvas import (
     traces_of,
 )
 from neurosim.plot.drawing import proxy
-from neurosim.results import Run
+from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -234,7 +234,7 @@ def agreement(run: Run, measure: str = "error", ref: Adjoint | None = None, ax: 
 
 def _violations(run: Run) -> dict[str, Array]:
     """g by population, (time, pattern, units)."""
-    from neurosim.reference.adjoint import net_input, sigma
+    from neurosim.reference.backpropagation import net_input, sigma
 
     if run.traces is not None and "g" in run.traces:
         return recorded_of(run, "g")

@@ -16,7 +16,7 @@ from neurosim.analysis.stability import Stability
 from neurosim.errors import out_of_range, unknown
 from neurosim.plot.canvas import GREY, add_legend, given_axes, styled
 from neurosim.plot.drawing import PALETTE
-from neurosim.spectrum import AMPLIFICATION
+from neurosim.reference.spectrum import AMPLIFICATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

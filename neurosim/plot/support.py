@@ -13,7 +13,7 @@ from neurosim.errors import unknown
 from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, styled
 from neurosim.plot.drawing import PALETTE
 from neurosim.reference.constraints import violation
-from neurosim.results import Run
+from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.designs import geometric
 from neurosim.errors import DataError, ModelError, unknown
+from neurosim.experiments.designs import geometric
 from neurosim.plot.canvas import GREY, styled
 from neurosim.plot.drawing import PALETTE
 

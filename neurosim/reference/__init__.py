@@ -4,7 +4,7 @@ Beside `engine`, and never imported by it nor importing it: two independent deri
 proof. Start at `backprop` and `solve_ivp`.
 """
 
-from neurosim.reference.adjoint import Adjoint, backprop, forward, loss, multipliers
+from neurosim.reference.backpropagation import Adjoint, backprop, forward, loss, multipliers
 from neurosim.reference.descent import adam, sgd
 from neurosim.reference.ode import Rates, Trajectory, lagrangian, right_hand_side, solve_ivp
 

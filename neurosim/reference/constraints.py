@@ -15,10 +15,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neurosim import expressions
-from neurosim.network import Network
-from neurosim.populations import Population
-from neurosim.reference.adjoint import net_input, sigma
+from neurosim.model import expressions
+from neurosim.model.network import Network
+from neurosim.model.populations import Population
+from neurosim.reference.backpropagation import net_input, sigma
 
 Array = np.ndarray
 

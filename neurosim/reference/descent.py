@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.data import patterns, targets
+from neurosim.data.patterns import patterns, targets
 from neurosim.errors import out_of_range, whole
-from neurosim.network import Network
-from neurosim.reference.adjoint import _backprop, _components, n_patterns, plastic, plastic_biases
-from neurosim.weights import synapses
+from neurosim.model.network import Network
+from neurosim.model.weights import synapses
+from neurosim.reference.backpropagation import _backprop, _components, n_patterns, plastic, plastic_biases
 
 Array = np.ndarray
 

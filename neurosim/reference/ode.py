@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.data import patterns, targets
+from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
-from neurosim.flow import Flow, seconds
-from neurosim.network import Network
-from neurosim.reference.adjoint import (
+from neurosim.model.flow import Flow, seconds
+from neurosim.model.network import Network
+from neurosim.model.weights import Weights, like, synapses, turned
+from neurosim.reference.backpropagation import (
     activity_price,
     dsigma,
     forward,
@@ -35,7 +36,6 @@ from neurosim.reference.adjoint import (
     sigma,
 )
 from neurosim.reference.constraints import constraint, price, violation
-from neurosim.weights import Weights, like, synapses, turned
 
 Array = np.ndarray
 SHARP = 1e-3  # rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero

@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim import reference
-from neurosim.data import cosine, patterns, targets
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.results import Run
-from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state, rings
+from neurosim.data.patterns import cosine, patterns, targets
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.results.runs import Run
+from tests.helpers.problems import (
+    SEEDS,
+    Problem,
+    dags,
+    fitted,
+    flows,
+    kink_distance,
+    random_problem,
+    random_state,
+    rings,
+)
 
 Array = np.ndarray
 

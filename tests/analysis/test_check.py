@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurosim import modelfile, reference
+from neurosim import reference
 from neurosim.analysis import check as checks
 from neurosim.analysis.check import check, frozen, settle, speed
 from neurosim.errors import ConvergenceError, StabilityWarning
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.populations import Loss, Population, Projection
+from neurosim.experiments import modelfile
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Population, Projection
+from neurosim.model.schedules import Presentations, Simultaneous
 from neurosim.reference import ode
-from neurosim.schedules import Presentations, Simultaneous
-from neurosim.simulation import Simulation
-from tests.problems import random_problem
+from neurosim.simulation.simulation import Simulation
+from tests.helpers.problems import random_problem
 
 FLOWS = {
     "augmented": Flow.augmented(),

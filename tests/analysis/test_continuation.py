@@ -13,10 +13,10 @@ from scipy.optimize import brentq
 
 import neurosim as ns
 from neurosim.errors import ConvergenceError, DataError, ModelError
-from neurosim.flow import Flow
-from neurosim.network import Network
-from neurosim.populations import Loss, Population, Projection
-from tests import measured, problems
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Population, Projection
+from tests.helpers import measured, problems
 
 
 def six_layers(seed: int) -> tuple[Network, np.ndarray, np.ndarray]:

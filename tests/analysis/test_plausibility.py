@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 
 import neurosim as ns
 from neurosim.analysis import plausibility as scoring
-from neurosim.imperfections import Derivative, StateNoise
+from neurosim.model.imperfections import Derivative, StateNoise
 
 TAU = 10e-3
 FEW: dict[str, Any] = {"quantum (1)": [1e-9, 1e3, 1e4], "message noise (sd)": [1e-9]}

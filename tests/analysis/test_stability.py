@@ -14,8 +14,8 @@ import neurosim as ns
 from neurosim.analysis import stability as room
 from neurosim.analysis.stability import METHODS, with_rho
 from neurosim.errors import DataError, ModelError
-from neurosim.flow import Flow
-from tests import measured, problems
+from neurosim.model.flow import Flow
+from tests.helpers import measured, problems
 
 GAINS = st.floats(0.0, 2.0)
 DAMPED = st.one_of(

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.analysis import check
-from tests.constrained import constrained
-from tests.problems import random_problem
+from tests.helpers.constrained import constrained
+from tests.helpers.problems import random_problem
 
 mpl.use("Agg")
 

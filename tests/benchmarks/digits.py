@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim import datasets
+from neurosim.data import datasets
 from tests.benchmarks.peers import HERE, interpreter, missing
 from tests.benchmarks.processes import finished, python
 from tests.benchmarks.timing import Row, Setting, in_turns

@@ -21,7 +21,7 @@ from tests.benchmarks.timing import Row, Setting, State, beside, in_turns
 FIRST_BUILD = """
 import time
 from functools import wraps
-from neurosim import modelfile
+from neurosim.experiments import modelfile
 from neurosim.engine import brian
 class Device(brian.Device):
     @wraps(brian.Device.build)

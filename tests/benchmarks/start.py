@@ -16,7 +16,7 @@ RUN = """
 import sys, time
 from neurosim import cli
 from neurosim.engine import cache
-from neurosim.engine.program import ProgramEngine
+from neurosim.engine.standalone.program import ProgramEngine
 def at(name, original):
     def told(*args, **kwds):
         print(name, time.time(), flush=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import neurosim as ns
-from neurosim import modelfile, studies
+from neurosim.experiments import modelfile, studies
 from tests.compatibility.write_files import MS, arrays_of, problem, sparse_net
 
 FILES = Path(__file__).parent / "version_0_1_0"
@@ -57,7 +58,7 @@ def test_a_saved_log_loads_with_the_same_numbers(name: str) -> None:
 
 
 def test_a_recording_loads_with_the_same_numbers() -> None:
-    from neurosim.recording import read_traces
+    from neurosim.results.recording import read_traces
 
     same(arrays_of(ns.load(FILES / "recording.zarr")), "recording")
     traces = read_traces(FILES / "recording.zarr")
@@ -65,7 +66,7 @@ def test_a_recording_loads_with_the_same_numbers() -> None:
 
 
 def test_weights_load_with_the_same_numbers() -> None:
-    from neurosim.files import load_weights
+    from neurosim.results.files import load_weights
 
     net = sparse_net()
     for w in net.weights.values():
@@ -157,3 +158,30 @@ def test_every_name_is_still_there() -> None:
     for name in OLD_NAMES:
         assert getattr(ns, name) is not None
         assert name in ns.__all__
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("datasets", "data.datasets"),
+        ("files", "results.files"),
+        ("measures", "experiments.measures"),
+        ("modelfile", "experiments.modelfile"),
+        ("recording", "results.recording"),
+        ("rivals", "reference.rivals"),
+        ("rivals.energy", "reference.rivals.energy"),
+        ("streams", "data.streams"),
+        ("studies", "experiments.studies"),
+        ("studies.transport", "experiments.studies.weight_transport"),
+        ("tasks", "data.tasks"),
+        ("hebb", "hebb"),
+    ],
+)
+def test_a_module_is_reached_by_its_old_name(name: str, home: str) -> None:
+    """One module, not a copy: whoever imports it by either name sees the same classes."""
+    module = import_module(f"neurosim.{name}")
+    assert module is import_module(f"neurosim.{home}")
+    assert module.__spec__ is not None
+    assert module.__spec__.name == module.__name__ == f"neurosim.{home}"
+    if "." not in name:
+        assert getattr(ns, name) is module

@@ -70,7 +70,11 @@ def write_runs(folder: Path) -> None:
     keep(folder, "run_dense", arrays_of(run))
 
     sim = ns.Simulation(
-        ns.Network.mlp([5, 4, 3], seed=1), flow, dt=2 * MS, backend="numpy", transport=ns.Events("adaptive", delay=4 * MS)
+        ns.Network.mlp([5, 4, 3], seed=1),
+        flow,
+        dt=2 * MS,
+        backend="numpy",
+        transport=ns.Events("adaptive", delay=4 * MS),
     )
     run = sim.relax(X, Y, duration=60 * MS, record=("x", "spoken_x", "sent_delta", "heard_x"), every=10 * MS)
     ns.save(run, folder / "run_events.nc")
@@ -112,7 +116,7 @@ def write_trainings(folder: Path) -> None:
         path = folder / f"checkpoint_{name}.npz"
         rows = 0
 
-        def visit(_: ns.Run) -> None:
+        def visit(_: ns.Run, path: Path = path) -> None:
             nonlocal rows
             rows += 1
             if rows == 3:  # the checkpoint that is there is the one of the row before

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.engine import compiler
-from neurosim.engine.machine import Machine
-from tests.problems import random_problem, random_state
+from neurosim.engine.runtime.step import Machine
+from tests.helpers.problems import random_problem, random_state
 
 BACKENDS = [
     "numpy",

@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.data import patterns
-from neurosim.guard import stable_step
+from neurosim.data.patterns import patterns
 from neurosim.reference.constraints import violation
-from tests.constrained import adjoint_at, constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
-from tests.engine.stepping import DT, dense, step
+from neurosim.simulation.stable_step import stable_step
 from tests.engine.test_derivatives import compare, differentiated
-from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state, rings
+from tests.helpers.constrained import adjoint_at, constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
+from tests.helpers.problems import (
+    SEEDS,
+    Problem,
+    dags,
+    fitted,
+    flows,
+    kink_distance,
+    random_problem,
+    random_state,
+    rings,
+)
+from tests.helpers.stepping import DT, dense, step
 
 SMOOTH = ("g + g**3", "sqrt(epsilon**2 + g**2) - epsilon")
 KINDS = ("lin", "lin_eps", "abs", "abs_eps", "squared", "tube", *SMOOTH)

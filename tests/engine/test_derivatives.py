@@ -10,10 +10,20 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim import lagrangian
-from neurosim.data import patterns
-from tests.engine.stepping import Stepped, dense, step
-from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state, rings
+from neurosim.data.patterns import patterns
+from neurosim.model.equations import lagrangian
+from tests.helpers.problems import (
+    SEEDS,
+    Problem,
+    dags,
+    fitted,
+    flows,
+    kink_distance,
+    random_problem,
+    random_state,
+    rings,
+)
+from tests.helpers.stepping import Stepped, dense, step
 
 H = 1e-6  # of the central differences
 pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")  # one step cannot diverge

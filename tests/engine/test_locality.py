@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import neurosim as ns
-from neurosim.data import patterns
-from tests.engine.stepping import dense, step
-from tests.problems import SEEDS, Problem, dags, random_state, rings
+from neurosim.data.patterns import patterns
+from tests.helpers.problems import SEEDS, Problem, dags, random_state, rings
+from tests.helpers.stepping import dense, step
 
 H = 1e-4
 ZERO = 1e-7  # of a rate in 1/s per unit of state; rates here are of order 100

@@ -10,8 +10,8 @@ from brian2 import ms
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from tests.engine.stepping import dense
-from tests.problems import random_problem, random_state, random_targets
+from tests.helpers.problems import random_problem, random_state, random_targets
+from tests.helpers.stepping import dense
 
 TAU = 10e-3  # s
 BACKENDS = ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]

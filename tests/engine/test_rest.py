@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
 import neurosim as ns
-from tests.engine.stepping import dense
-from tests.problems import Problem, dags, kink_distance, random_problem, random_state, rings
+from tests.helpers.problems import Problem, dags, kink_distance, random_problem, random_state, rings
+from tests.helpers.stepping import dense
 
 TAU = 10e-3  # s
 # every example builds a simulation; reproducible, so that CI does not search

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.data import patterns
-from tests.engine.stepping import step
+from neurosim.data.patterns import patterns
 from tests.engine.test_derivatives import compare, differentiated
-from tests.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state
+from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state
+from tests.helpers.stepping import step
 
 TAU = 10e-3
 pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
@@ -53,7 +53,7 @@ def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, alpha:
 
 def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, Any]:
     """Outputs of populations without constraint, as a step of one reads them."""
-    from neurosim.reference.adjoint import net_input, sigma
+    from neurosim.reference.backpropagation import net_input, sigma
 
     sent = {**patterns(net, X), **x}
     return {n: sigma(net.populations[n].activation, net_input(net, n, sent)) for n in names}

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import neurosim as ns
-from tests.constrained import (
+from tests.helpers.constrained import (
     constrained,
     relaxed_in_stages,
     scipy_minimum,
@@ -26,7 +26,7 @@ from tests.constrained import (
     sliding_error,
     taken_apart,
 )
-from tests.problems import random_problem
+from tests.helpers.problems import random_problem
 
 TAU = 10e-3  # s
 EPSILONS = (0.0, 0.01, 0.05, 0.1)

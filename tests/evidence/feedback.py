@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import neurosim as ns
-from neurosim import together
-from neurosim.data import targets
-from neurosim.studies import transport
+from neurosim.data.patterns import targets
+from neurosim.experiments.studies import transport
+from neurosim.simulation import batch as together
 
 Array = np.ndarray
 TAU = 10e-3  # s

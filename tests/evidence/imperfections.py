@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neurosim import studies
-from neurosim.studies import imperfections
+from neurosim.experiments import studies
+from neurosim.experiments.studies import imperfections
 
 HARD = {"message_noise": 1.0, "lost_zero": 0.3, "delay": 5.0}
 ROBUST = ("damped", "rotated")

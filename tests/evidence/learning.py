@@ -14,10 +14,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import neurosim as ns
-from neurosim.architecture import pruned as reshaped
-from neurosim.data import accuracy
-from neurosim.reference.adjoint import dsigma, net_input
-from neurosim.streams import moving_digits
+from neurosim.data.patterns import accuracy
+from neurosim.data.streams import moving_digits
+from neurosim.reference.backpropagation import dsigma, net_input
+from neurosim.simulation.surgery import pruned as reshaped
 
 TAU = 10e-3  # s
 SEEDS = range(5)

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 import neurosim as ns
-from neurosim import rivals
-from neurosim.data import cosine
-from neurosim.reference.adjoint import loss_value, sigma
-from tests.problems import random_problem
+from neurosim.data.patterns import cosine
+from neurosim.reference import rivals
+from neurosim.reference.backpropagation import loss_value, sigma
+from tests.helpers.problems import random_problem
 
 Array = np.ndarray
 SEEDS = range(100, 120)

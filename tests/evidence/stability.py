@@ -11,8 +11,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 import neurosim as ns
-from tests import measured
-from tests.problems import random_problem
+from tests.helpers import measured
+from tests.helpers.problems import random_problem
 
 FLOWS = {
     "augmented(1)": ns.Flow.augmented(1),

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 import neurosim as ns
-from neurosim import crowd as crowd_of
-from neurosim import modelfile, sweepstore
 from neurosim.analysis.stability import critical_rho as critical
+from neurosim.experiments import modelfile
+from neurosim.experiments import sweep_store as sweepstore
+from neurosim.experiments import sweep_task as crowd_of
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
@@ -83,7 +84,7 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
 DRIVER = """
 import sys, neurosim as ns
 import neurosim.engine.build
-from neurosim import workers
+from neurosim.experiments import pool as workers
 from tests.evidence.sweeps import KILLED
 workers.Here.size = 8  # several tasks, though there is one process
 print("ready", flush=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from neurosim import studies
+from neurosim.experiments import studies
 
 FOLDER = Path("runs", "studies")
 

@@ -12,13 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import expm
 
 from neurosim.errors import ConvergenceError, DataError, ModelError
-from neurosim.flow import Flow
-from neurosim.network import Network
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.weights import synapses
 from neurosim.reference import backprop, forward, lagrangian, right_hand_side, solve_ivp
 from neurosim.reference import ode as ode_module
-from neurosim.results import State
-from neurosim.weights import synapses
-from tests import problems
+from neurosim.results.runs import State
+from tests.helpers import problems
 
 NUDGE = 1e-5
 
@@ -68,7 +68,7 @@ def flow_error(net, X, Y, flow, seed: int) -> float:
 
 
 def assume_smooth(net, X, Y, x) -> None:
-    from neurosim.data import patterns
+    from neurosim.data.patterns import patterns
 
     if problems.kink_distance(net, {**patterns(net, X), **x}, Y) < 1e-3:
         assume(False)

@@ -1,0 +1,4 @@
+"""Brian2's runtime mode: NumPy or Cython in this process.
+
+Start at `engine`; `step` is one step.
+"""

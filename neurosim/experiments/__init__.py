@@ -1,0 +1,4 @@
+"""Model files, sweeps, tuning and studies.
+
+Start at `modelfile` and `sweep`.
+"""

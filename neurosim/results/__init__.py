@@ -1,0 +1,4 @@
+"""Runs, logs, traces and files.
+
+Start at `runs`.
+"""

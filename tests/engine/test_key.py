@@ -1,0 +1,248 @@
+"""Programs that are kept under the name of their structure: the right ones, and without Brian2."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from brian2 import prefs
+from numpy.testing import assert_array_equal
+
+import neurosim as ns
+from neurosim.engine import build, cache
+from neurosim.engine.plan import Plan
+from neurosim.engine.runtime import ufuncs
+from neurosim.engine.runtime.engine import RuntimeEngine
+from neurosim.engine.standalone import key as structure
+from neurosim.engine.standalone.codegen import StandaloneEngine
+from neurosim.engine.standalone.program import KeptProgram
+from tests.helpers.problems import FORMULA
+
+SIZES = [4, 3, 2]
+
+
+class _PlannedError(Exception):
+    pass
+
+
+def layers(seed: int = 0, **options: Any) -> ns.Network:
+    return ns.Network.mlp(SIZES, seed=seed, **options)
+
+
+def sparse(synapses: int) -> ns.Network:
+    mask = np.arange(12).reshape(3, 4) < synapses
+    populations = [ns.Population("input", 4, clamped=True), ns.Population("hidden", 3), ns.Population("output", 2)]
+    projections = [ns.Projection("input", "hidden", mask=mask), ns.Projection("hidden", "output")]
+    return ns.Network(populations, projections, [ns.Loss("output", "mse", 1.0)], seed=0)
+
+
+def plan(
+    net: ns.Network, train: Any = None, patterns: int = 5, flow: Any = None, relax: Any = None, **keys: Any
+) -> Plan:
+    """What a simulation would build."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(patterns, 4)), rng.integers(2, size=patterns)
+    sim = ns.Simulation(net, flow or ns.Flow.damped(), backend="standalone", **keys)
+    found: list[Plan] = []
+
+    def caught(plan: Plan, *_: Any) -> Any:
+        found.append(plan)
+        raise _PlannedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build", caught)
+        with contextlib.suppress(_PlannedError):
+            sim.train(X, Y, train) if train else sim.relax(X, Y, duration="20 ms", **(relax or {}))
+    return found[0]
+
+
+SHOWN = ns.Presentations(batch=2, present="10 ms", epochs=1)
+LATE = [ns.Delay(steps=2)]
+VARIANTS: dict[str, Callable[[], Plan]] = {
+    "as it is": lambda: plan(layers()),
+    "activation": lambda: plan(layers(activation="sigmoid")),
+    "formula": lambda: plan(layers(activation=FORMULA)),
+    "cross entropy": lambda: plan(layers(loss="cross_entropy")),
+    "hinge": lambda: plan(layers(loss="squared_hinge")),
+    "tube": lambda: plan(layers(constraint="tube", epsilon=0.1)),
+    "wider tube": lambda: plan(layers(constraint="tube", epsilon=0.2)),
+    "abs": lambda: plan(layers(constraint="abs")),
+    "price on outputs": lambda: plan(layers(activity_l1=0.1)),
+    "one pattern": lambda: plan(layers(), patterns=1),
+    "exits": lambda: plan(layers(exits=0.3)),
+    "random feedback": lambda: plan(layers(feedback="random")),
+    "kolen_pollack": lambda: plan(layers(feedback="kolen_pollack"), train=SHOWN),
+    "sparse": lambda: plan(sparse(7)),
+    "sparser": lambda: plan(sparse(5)),
+    "semi-implicit": lambda: plan(layers(), method="semi_implicit"),
+    "exponential": lambda: plan(layers(), method="exponential_euler"),
+    "heun": lambda: plan(layers(), method="heun"),
+    "rk4": lambda: plan(layers(), method="rk4"),
+    "adaptive": lambda: plan(layers(), relax={"adaptive": True}),
+    "settles": lambda: plan(layers(), relax={"settle": 1e-6}),
+    "float32": lambda: plan(layers(), precision="float32"),
+    "no shortcuts": lambda: plan(layers(), shortcuts=False),
+    "events": lambda: plan(layers(), transport=ns.Events(theta=0.01)),
+    "late events": lambda: plan(layers(), transport=ns.Events(theta=0.01, delay="2 ms"), dt="1 ms"),
+    "late events, other step": lambda: plan(layers(), transport=ns.Events(theta=0.01, delay="2 ms"), dt="0.5 ms"),
+    "adaptive events": lambda: plan(layers(), transport=ns.Events("adaptive")),
+    "spikes": lambda: plan(layers(), transport=ns.Spikes(quantum=0.01)),
+    "late": lambda: plan(layers(), imperfections=LATE),
+    "later": lambda: plan(layers(), imperfections=[ns.Delay(steps=3)]),
+    "noise": lambda: plan(layers(), imperfections=[ns.MessageNoise(0.1)]),
+    "noisy states": lambda: plan(layers(), imperfections=[ns.StateNoise(0.1)]),
+    "own clocks": lambda: plan(layers(), imperfections=[ns.TimeConstants(0.1)]),
+    "prospective": lambda: plan(layers(), flow=ns.Flow.adjoint(), prospective=True),
+    "recorded": lambda: plan(layers(), relax={"record": ("x",)}),
+    "recorded multipliers": lambda: plan(layers(), relax={"record": ("x", "lam")}),
+    "everything flows": lambda: plan(layers(), train=ns.Simultaneous(duration="20 ms")),
+    "presentations": lambda: plan(layers(), train=SHOWN),
+    "price on weights": lambda: plan(layers(l1=0.1), train=SHOWN),
+    "price on neurons": lambda: plan(layers(group_l1=0.1), train=SHOWN),
+}  # fmt: skip
+VALUES: dict[str, Callable[[], Plan]] = {
+    "weights": lambda: plan(layers(seed=3, gain=2.0)),
+    "flow": lambda: plan(layers(), flow=ns.Flow.augmented(2)),
+    "step": lambda: plan(layers(), dt="0.3 ms"),
+    "start": lambda: plan(layers(), relax={"start": "forward"}),
+}
+
+
+def test_one_name_has_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever differs in the code differs in the key."""
+    monkeypatch.setattr(cache, "program", lambda *_, **__: True)
+    codes: dict[str, str] = {}
+    for name, make in (VARIANTS | VALUES).items():
+        made = make()
+        key, code = structure.key(made), StandaloneEngine(made, (), 1).device.key
+        assert key, name
+        assert codes.setdefault(key, code) == code, name
+    assert len(set(codes.values())) > 30
+    assert {structure.key(make()) for make in VALUES.values()} == {structure.key(VARIANTS["as it is"]())}
+
+
+def test_what_a_user_gave_brian2_has_no_name() -> None:
+    made = plan(layers(), extensions=ns.Extension("hidden1", equations="h = 2*x : 1"))
+    assert structure.key(made) is None
+
+
+def test_brian2s_preferences_and_the_compiler_are_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(layers())
+    before = structure.key(made)
+    kept = prefs.codegen.cpp.extra_compile_args_gcc
+    prefs.codegen.cpp.extra_compile_args_gcc = ["-O1"]
+    try:
+        assert structure.key(made) != before
+    finally:
+        prefs.codegen.cpp.extra_compile_args_gcc = kept
+    assert structure.key(made) == before
+    monkeypatch.setenv("CXXFLAGS", "-O1")
+    assert structure.key(made) != before
+
+
+SCRIPT = """
+import json, sys
+import numpy as np
+import neurosim as ns
+net = ns.Network.mlp([4, 3, 2], loss="cross_entropy", seed=1)
+sim = ns.Simulation(net, ns.Flow.augmented(1, tau_w="50 ms"), dt="1 ms", backend="standalone")
+X, Y = np.random.default_rng(0).normal(size=(6, 4)), [0, 1, 0, 1, 1, 0]
+log = sim.train(X, Y, ns.Presentations(batch=2, present="10 ms", plastic_from=0.5, epochs=2))
+brian2 = "brian2" in sys.modules
+shown = sim.network["hidden1"].lam[:].tolist() if len(sys.argv) > 1 else []
+print(json.dumps([brian2, net.weights["input->hidden1"].tolist(), log.run.lam["hidden1"].tolist(), shown]))
+"""
+
+
+@pytest.mark.compiler
+def test_a_kept_program_runs_without_brian2(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits, with the network made only when it is looked at; damaged notes are made anew."""
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
+
+    def run(*arguments: str) -> list[Any]:
+        said = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=True, text=True)
+        return json.loads(said.stdout.splitlines()[-1])
+
+    first, second, looked = run(), run(), run("look")
+    assert first[0]
+    assert not second[0]
+    assert not looked[0]
+    assert first[1:] == second[1:]
+    assert looked[1:3] == first[1:3]
+    assert np.reshape(looked[3], (2, 3)).tolist() == looked[2]
+    (note,) = (n for n in tmp_path.glob("*.note") if json.loads(n.read_text())["program"])
+    note.write_text(note.read_text().replace('\\"kinds\\"', '\\"kind\\"'))
+    assert run() == first
+    assert run() == second
+
+
+@pytest.mark.compiler
+def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
+    """Halves from a kept program, against a whole one that Brian2 has made; a network looked at moves on."""
+    made = plan(layers(), relax={"settle": 1e-6})
+    whole = StandaloneEngine(made, (), 1)
+    whole.remember(structure.key(made))
+    kept = KeptProgram.recall(structure.key(made), made, 1)
+    assert kept
+    values = {("hidden1", "x"): np.linspace(0, 1, 15), ("run", "bound"): 1e6, ("run", "residual"): np.inf}
+    values |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
+    values |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
+    for engine in (whole, kept):
+        engine.load(values)
+    whole.run(20, 0)
+    kept.run(8, 0)
+    looked_at = kept.network["hidden1"].x
+    kept.run(12, 0)
+    assert_array_equal(looked_at[:], kept.value("hidden1", "x"))
+    assert len(list(kept.directory.glob("segment*"))) == 1  # what an earlier segment left is gone
+    assert whole.counter("step") == kept.counter("step") == 20
+    for name in ("hidden1", "output"):
+        for v in ("x", "lam"):
+            assert_array_equal(whole.value(name, v), kept.value(name, v))
+    assert whole.state().keys() == kept.state().keys()
+    assert whole.kinds("hidden1") == kept.kinds("hidden1")
+    assert whole.size("hidden1", "x") == kept.size("hidden1", "x") == 15
+
+
+@pytest.mark.compiler
+def test_a_program_that_cannot_be_started_says_so() -> None:
+    made = plan(layers())
+    engine = StandaloneEngine(made, (), 1)
+    engine.program.unlink()  # the cache's is another name of the same file
+    engine.program.write_text("no program")
+    with pytest.raises(ns.BackendError, match=r"cannot be started .*; try backend='numpy'"):
+        engine.execute([], engine.directory)
+
+
+def test_the_next_segment_makes_functions_only_for_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of populations with other time constants; and those are the ones that then run."""
+    made: list[int] = []
+    whole = ufuncs.Compiler.functions
+    monkeypatch.setattr(ufuncs.Compiler, "functions", lambda own: made.append(own.size) or whole(own))
+    start = {("hidden1", "x"): np.linspace(0, 1, 15), ("run", "bound"): 1e6, ("run", "residual"): np.inf}
+    start |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
+    start |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
+    start |= {(n, "tau_w"): 1.0 for n in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias")}
+    slower = {("hidden1", "tau_x"): 0.03}
+    engine, fresh = (RuntimeEngine(plan(layers()), (), 1, target="numpy") for _ in range(2))
+    engine.load(start)
+    engine.run(8, 0)
+    assert made
+    made.clear()
+    engine.run(12, 0)
+    assert not made
+    middle = engine.state()
+    engine.load(slower)
+    engine.run(5, 0)
+    assert set(made) == {15}  # hidden1's five patterns of three
+    fresh.load(start | middle | slower)
+    fresh.run(5, 0)
+    for name in ("hidden1", "output"):
+        for v in ("x", "lam"):
+            assert_array_equal(engine.value(name, v), fresh.value(name, v))

@@ -1,0 +1,208 @@
+"""Studies: which cells there are, how they are kept, what stops them; and Local Propagation's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from typer.testing import CliRunner
+
+import neurosim as ns
+from neurosim.cli import app
+from neurosim.experiments import studies
+from neurosim.experiments.studies import local_propagation as lp
+
+WINE = ['study.models=["lp/wine-1"]']
+SMALL = [*WINE, "study.folds=2", "study.epochs=40", "study.grid={rho = [10.0], rate = [0.01], epsilon = [0.0, 0.01]}"]
+
+
+@pytest.mark.parametrize("name", studies.built_in())
+def test_every_study_has_its_four_functions_and_its_cells(name: str) -> None:
+    study = studies.load(name)
+    assert study.comment and study.module.QUESTION.endswith("?")  # noqa: PT018
+    assert len({study.path(cell) for cell in study.cells}) == len(study.cells) > 0
+    quick = studies.load(name, quick=True)
+    assert 0 < len(quick.cells) <= len(study.cells)
+    assert not {quick.path(cell) for cell in quick.cells} & {study.path(cell) for cell in study.cells}
+    assert all(callable(getattr(study.module, f)) for f in ("measure", "table", "figure"))
+    assert all(isinstance(v, str | int | float) for cell in study.cells for v in cell.values())
+
+
+def test_what_says_which_cells_there_are_is_no_part_of_one() -> None:
+    one, more = studies.load("lp", SMALL), studies.load("lp", [*SMALL, "study.folds=4"])
+    assert [one.path(c) for c in one.cells] == [more.path(c) for c in more.cells if c["fold"] < 2]
+    other = studies.load("lp", [*SMALL, "study.epochs=50"])
+    assert not {one.path(c) for c in one.cells} & {other.path(c) for c in other.cells}
+
+
+def test_a_study_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop", "abs_eps"]'])
+    assert len(study.cells) == 4
+    measure = lp.measure
+
+    def stopped(cell: Any, *rest: Any) -> Any:
+        if cell["constraint"] == "abs_eps" and cell["fold"] == 1:
+            raise KeyboardInterrupt
+        return measure(cell, *rest)
+
+    monkeypatch.setattr(lp, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(study, tmp_path)
+    assert studies.gather(study, tmp_path)[1] == 1
+    monkeypatch.setattr(lp, "measure", measure)
+    data, missing = studies.run(study, tmp_path)
+    assert missing == 0
+    monkeypatch.setattr(lp, "measure", lambda *_: pytest.fail("trained again"))
+    assert studies.run(study, tmp_path)[0].identical(data)
+    assert float(lp.chosen(data).min()) > 0.8
+    shown = CliRunner().invoke(
+        app, ["study", "lp", *(a for s in [*SMALL, 'study.constraints=["backprop", "abs_eps"]'] for a in ("--set", s)),
+              "--out", str(tmp_path), "--show"],
+    )  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    assert "98.86" in shown.output
+    assert {p.suffix for p in tmp_path.iterdir() if p.is_file()} == {".nc", ".txt", ".png", ".pdf"}
+
+
+def test_a_cell_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverges(cell: Any, *_: Any) -> Any:
+        if cell["fold"]:
+            raise ns.DivergenceError("x left its bound", time=0.1, population="hidden1")
+        return {"test": 0.5}
+
+    monkeypatch.setattr(lp, "measure", diverges)
+    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop"]'])
+    data, missing = studies.run(study, tmp_path)
+    assert missing == 0
+    test = data["test"].squeeze()
+    assert float(test.sel(fold=0)) == 0.5
+    assert np.isnan(float(test.sel(fold=1)))
+    assert data["reason"].squeeze().sel(fold=1) == "DivergenceError: x left its bound"
+    (tmp_path / study.path(study.cells[0])).write_text("{")
+    with pytest.raises(ns.FileError, match="is no result of the study"):
+        studies.gather(study, tmp_path)
+
+
+def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is missing, say: nothing is kept, so that the study goes on once it is there."""
+
+    def lacks(*_: Any) -> Any:
+        raise ns.ModelError("data.name = 'letter' needs a package; try pip install")
+
+    monkeypatch.setattr(lp, "measure", lacks)
+    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop"]'])
+    with pytest.raises(ns.ModelError, match="needs a package"):
+        studies.run(study, tmp_path)
+    assert not (tmp_path / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides", "message"),
+    [
+        ("lpp", [], "study = 'lpp'; allowed: .*did you mean 'lp'"),
+        ("lp", ["study.fold=2"], "--set study key = 'fold'; .*did you mean 'folds'"),
+        ("lp", ["study.folds=two"], "--set study.folds = 'two'; allowed: a value like 4"),
+        ("lp", ["study.folds=0"], "study.folds = 0; allowed: a whole number >= 1"),
+        ("lp", ["study.looks=0"], "study.looks = 0; allowed: a whole number >= 1"),
+        ("lp", ["study.held_out=1"], r"study.held_out = 1; allowed: a share in \[0, 1\); try 0.25"),
+        ("lp", ["flow.roh=2"], "flow.roh: unknown key; .*did you mean 'flow.rho'"),
+        ("lp", ['study.models=["wine"]'], "study.models = 'wine'; .*did you mean 'lp/wine"),
+        ("lp", ['study.constraints=["lin-eps"]'], "study.constraints = 'lin-eps'; .*did you mean 'lin_eps'"),
+        ("lp", ["study.grid={rat = [1.0]}"], "study.grid key = 'rat'; .*did you mean 'rat[eo]"),
+        ("lp", ["study.grid={rate = 1.0}"], "study.grid.rate = 1.0; allowed: a list of numbers"),
+    ],
+)
+def test_what_is_no_study(source: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(ns.NeurosimError, match=message):
+        _ = studies.load(source, overrides).cells
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[study]\nkind = 'transprt'", "study.kind = 'transprt'; allowed: "),
+        ("[study]\nkind = ['lp']", "study.kind = "),
+        ("kind = 1", "study.kind = None"),
+        ("[study]\nkind = 'local_propagation'\nseeds = 0", "study.seeds = 0; allowed: a whole number >= 1"),
+        ("[study]\nkind = 'local_propagation'\n[netwrk]\n", "table = 'netwrk'; .*did you mean 'network'"),
+        ("[study]\nkind = 'local_propagation'\n[flow]\nrho = 'a'\n", "flow.rho = 'a'; allowed: a number"),
+        ("[study\n", "is not TOML"),
+    ],
+)
+def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ns.NeurosimError, match=message):
+        studies.load(path)
+
+
+def test_cells_hold_what_each_constraint_function_reads() -> None:
+    cells = studies.load("lp", [*WINE, 'study.constraints=["backprop", "abs", "lin_eps"]']).cells
+    assert {kind: sum(c["constraint"] == kind for c in cells) for kind in ("backprop", "abs", "lin_eps")} == {
+        "backprop": 4 * 2, "abs": 4 * 8, "lin_eps": 4 * 16,
+    }  # fmt: skip
+    assert all(c["epsilon"] == 0 for c in cells if c["constraint"] != "lin_eps")
+
+
+def test_folds_go_on_with_further_partitions() -> None:
+    y = load_wine().target
+    tested = [lp.split(y, fold)[1] for fold in range(8)]
+    for partition in (tested[:4], tested[4:]):
+        assert np.array_equal(np.sort(np.concatenate(partition)), np.arange(len(y)))
+    assert not any(np.array_equal(tested[i], tested[i + 4]) for i in range(4))
+    assert not set(lp.split(y, 5)[0]) & set(tested[5])
+
+
+@pytest.mark.parametrize("kind", [lp.BACKPROP, "abs_eps"])
+def test_where_nothing_is_held_out_the_test_patterns_choose(kind: str) -> None:
+    study = studies.load("lp", [*SMALL, "study.held_out=0", f'study.constraints=["{kind}"]'])
+    found = lp.measure(study.cells[0], study.settings, quick=False)
+    assert found["validation"] == found["test"] > 0.5
+
+
+def test_every_published_model_is_there_with_its_widths() -> None:
+    for name, published in lp.PUBLISHED.items():
+        model = lp.estimator(name, "abs_eps", {"epsilon": 1e-3, "rho": 10.0}, ns.LocalPropagation(epochs=10), 0)
+        assert model.free_output and model.activation == "sigmoid"  # noqa: PT018
+        depth = int(name.rsplit("-", 1)[1])
+        width = 10 if "mnist" in name else {1: 100, 3: 30}[depth]
+        assert model.hidden == (width,) * depth
+        assert set(published.each) <= set(lp.KINDS)
+
+
+def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the best on the test patterns; among equals the one with the lowest loss."""
+    made = {
+        0.01: {"validation": 0.9, "validation_loss": 0.3, "test": 0.7},
+        10.0: {"validation": 0.9, "validation_loss": 0.4, "test": 1.0},
+        20.0: {"validation": 0.8, "validation_loss": 0.1, "test": 0.9},
+    }
+    monkeypatch.setattr(lp, "measure", lambda cell, *_: made[cell["rho"]])
+    study = studies.load(
+        "lp", [*WINE, 'study.constraints=["abs"]', "study.folds=1", "study.grid={rho = [0.01, 10.0, 20.0], rate = [1]}"]
+    )
+    assert lp.chosen(studies.run(study, tmp_path)[0]).item() == 0.7
+
+
+def test_a_grid_search_goes_through_folds_and_grid() -> None:
+    """The same by scikit-learn's own means: the estimator holds out what its weights are chosen by."""
+    X, y = load_wine(return_X_y=True)
+    model = lp.estimator("lp/wine-1", "abs_eps", {"epsilon": 1e-2}, ns.LocalPropagation(epochs=60, reports=4), 0)
+    model.set_params(hidden=(20,))
+
+    def scores(fitted: Any, X: Any, y: Any) -> dict[str, float]:
+        held = float(fitted.log_.history.validation_accuracy.max())
+        return {"held_out": held, "test": fitted.score(X, y)}
+
+    search = GridSearchCV(
+        model, {"rho": [0.01, 10.0], "constraint": ["abs_eps", "lin_eps"], "rate": [1e-2]}, scoring=scores, refit=False,
+        cv=StratifiedKFold(2, shuffle=True, random_state=0), error_score="raise",
+    ).fit(X, y)  # fmt: skip
+    found = search.cv_results_
+    assert len(found["params"]) == 4
+    chosen = [np.argmax(found[f"split{i}_test_held_out"]) for i in range(2)]
+    assert np.mean([found[f"split{i}_test_test"][c] for i, c in enumerate(chosen)]) > 0.85

@@ -1,0 +1,139 @@
+"""Networks with constraint functions, and what their states are held against: SciPy, the adjoint at a given x."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from brian2 import ms
+
+import neurosim as ns
+from neurosim.data.patterns import patterns
+from neurosim.model.expressions import constraint
+from neurosim.reference.backpropagation import dsigma, loss_slope, net_input, received
+from neurosim.reference.constraints import violation
+from tests.helpers.problems import Problem, random_problem
+
+EPSILON = 0.3
+
+
+def constrained(net: ns.Network, kinds: Any, epsilon: float = EPSILON) -> ns.Network:
+    """The same network with these constraint functions, one a population in turn."""
+    twin, kinds = net.copy(), [kinds] if isinstance(kinds, str) else kinds
+    for i, n in enumerate(net.neurons):
+        kind = kinds[i % len(kinds)]
+        reads = constraint(kind).reads_epsilon
+        twin.populations[n] = replace(net.populations[n], constraint=kind, epsilon=epsilon if reads else 0.0)
+    return twin
+
+
+def distance(net: ns.Network, flow: ns.Flow, outputs: dict, lam: dict) -> float:
+    """How far every unit is from a kink of its G."""
+    found = [np.inf]
+    for n in net.neurons:
+        g, kind = violation(net, n, outputs), net.populations[n].constraint
+        if kind in ("lin_eps", "abs_eps", "abs"):
+            found.append(np.abs(np.abs(g) - net.populations[n].epsilon).min())
+        elif kind == "tube" and flow.rho > 0:
+            found.append(np.abs(np.abs(lam[n] + flow.rho * g) - flow.rho * EPSILON).min())
+        elif kind == "tube":
+            found.append(np.abs(lam[n]).min())
+    return float(min(found))
+
+
+def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) -> tuple[dict, float]:
+    """min V subject to |g| <= epsilon, pattern by pattern, by SLSQP; no multiplier of ours is used."""
+    from scipy.optimize import minimize
+
+    names, sizes = net.neurons, [net.populations[n].size for n in net.neurons]
+    clamped, cuts = patterns(net, X), np.cumsum(sizes)[:-1]
+    widths = np.concatenate([np.full(s, net.populations[n].epsilon) for n, s in zip(names, sizes, strict=True)])
+    forward = ns.reference.forward(net, X) if start is None else start
+    rows, total = [], 0.0
+    for k in range(len(X)):
+        X1, Y1 = {n: v[k : k + 1] for n, v in clamped.items()}, {n: v[k : k + 1] for n, v in Y.items()}
+
+        def outputs(z: np.ndarray, X1: dict = X1) -> dict:
+            return {**X1, **{n: part[None] for n, part in zip(names, np.split(z, cuts), strict=True)}}
+
+        def g(z: np.ndarray, outputs: Any = outputs) -> np.ndarray:
+            return np.concatenate([violation(net, n, outputs(z))[0] for n in names])
+
+        def V(z: np.ndarray, outputs: Any = outputs, Y1: dict = Y1) -> float:
+            return ns.reference.loss(net, outputs(z), Y1)
+
+        bounds = [{"type": "ineq", "fun": lambda z, g=g, s=s: widths - s * g(z)} for s in (1, -1)]
+        given_ = [{"type": "eq", "fun": g}] if not widths.any() else bounds
+        z0 = np.concatenate([forward[n][k] for n in names])
+        best = minimize(V, z0, constraints=given_, method="SLSQP", options={"ftol": 1e-14, "maxiter": 500})
+        rows.append(np.split(best.x, cuts))
+        total += best.fun / len(X)
+    return {n: np.array([row[i] for row in rows]) for i, n in enumerate(names)}, total
+
+
+def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: float = 100) -> float:
+    """Largest error of the mean of mu over some tau after a wait, relative to the largest multiplier; dt = step tau."""
+    tau = 10e-3
+    net, X, Y = random_problem([5, 6, 3], seed, patterns=4)
+    net = constrained(net, kind, 0.05)
+    sim = ns.Simulation(net, ns.Flow.augmented(), dt=step * tau)
+    start = sim.relax(X, Y, duration=wait * tau)
+    run = sim.relax(X, Y, duration=over * tau, start=start, record=("x", "mu"), every=step * tau)
+    names = run.traces.population.values
+    mean = {v: {n: run.traces[v].values[..., names == n].mean(axis=0) for n in net.neurons} for v in ("x", "mu")}
+    exact = adjoint_at(net, mean["x"], X, Y)
+    size = max(np.abs(v).max() for v in exact.values())
+    return max(float(np.abs(mean["mu"][n] - exact[n]).max()) for n in net.neurons) / size
+
+
+def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
+    """The multipliers that balance dL/dx = 0 at given outputs: backpropagation through the slopes that hold there."""
+    outputs = {**patterns(net, X), **x}
+    lam: dict = {}
+    delta = {n: np.zeros_like(v) for n, v in x.items()}
+    for n in reversed(net.neurons):
+        pull = -loss_slope(net.losses[n], outputs[n], Y[n]) if n in net.losses else 0.0
+        lam[n] = pull + received(net, n, delta)
+        delta[n] = dsigma(net.populations[n].activation, net_input(net, n, outputs)) * lam[n]
+    return lam
+
+
+def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -> ns.Run:
+    """From the forward pass to rest, rho escalated from 1 to 16 with tau_lam = tau_x / rho."""
+    run: Any = "forward"
+    for rho, dt in ((1, 1.0), (4, 0.5), (16, 0.1)):
+        sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=dt * ms, backend=backend)
+        run = sim.relax(X, Y, duration=3, start=run, settle=1e-9)
+    return run
+
+
+def side_by_side(problems: Sequence[Problem]) -> Problem:
+    """Networks of the same populations as one, in blocks that do not touch: one simulation relaxes them all."""
+    from scipy.sparse import block_diag, csr_array
+
+    nets = [net for net, _, _ in problems]
+    populations = [
+        replace(p, size=sum(net.populations[n].size for net in nets)) for n, p in nets[0].populations.items()
+    ]
+    projections = [
+        ns.Projection(q.pre, q.post, csr_array(block_diag([net.weights[name] for net in nets])))
+        for name, q in nets[0].projections.items()
+    ]
+    whole = ns.Network(populations, projections, list(nets[0].losses.values()))
+    for n in whole.neurons:
+        whole.biases[n] = np.concatenate([net.biases[n] for net in nets])
+    Y = {n: np.hstack([targets[n] for _, _, targets in problems]) for n in whole.losses}
+    return whole, np.hstack([X for _, X, _ in problems]), Y
+
+
+def taken_apart(run: ns.Run, problems: Sequence[Problem]) -> list[ns.Run]:
+    """The runs of the networks that `side_by_side` put together."""
+    ends = {n: np.cumsum([net.populations[n].size for net, _, _ in problems]) for n in run.x}
+    parts = {v: {n: np.split(own[n], ends[n][:-1], axis=1) for n in own} for v, own in (("x", run.x), ("lam", run.lam))}
+    found = []
+    for i, (net, X, Y) in enumerate(problems):
+        x, lam = ({n: own[i] for n, own in parts[v].items()} for v in ("x", "lam"))
+        found.append(replace(run, network=net, X=patterns(net, X), Y=Y, x=x, lam=lam))
+    return found

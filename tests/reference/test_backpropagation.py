@@ -1,0 +1,215 @@
+"""Backpropagation against central differences of the loss, which share nothing with it but the forward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from neurosim.errors import ConvergenceError, DataError, ModelError
+from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Population, Projection
+from neurosim.model.weights import synapses
+from neurosim.reference import adjoint, backprop, forward, loss, sgd
+from neurosim.reference.backpropagation import penalty
+from tests.helpers import problems
+
+NUDGE = 1e-5
+
+
+def gradient_error(net, X, Y, seed: int) -> float:
+    """Largest difference of backprop and central differences, along a random direction of each parameter array."""
+    ref, rng = backprop(net, X, Y), np.random.default_rng(seed)
+    parameters = [(synapses(net.weights[n]), synapses(g)) for n, g in ref.grad_w.items()]
+    parameters += [(net.biases[n], g) for n, g in ref.grad_b.items()]
+    exact, measured = [], []
+    for values, gradient in parameters:
+        direction, kept = rng.normal(size=values.shape), values.copy()
+        costs = []
+        for sign in (1, -1):
+            values[...] = kept + sign * NUDGE * direction
+            costs.append(loss(net, forward(net, X), Y) + penalty(net))
+        values[...] = kept
+        exact.append(np.sum(gradient * direction))
+        measured.append((costs[0] - costs[1]) / (2 * NUDGE))
+    return float(np.abs(np.subtract(exact, measured)).max() / max(np.abs(exact).max(), 1e-2))
+
+
+@settings(max_examples=50, deadline=None)
+@given(problem=problems.dags(l1=True), seed=problems.SEEDS)
+def test_gradients_of_acyclic_graphs(problem, seed):
+    net, X, Y = problem
+    assume(problems.kink_distance(net, forward(net, X), Y) > 1e-3)
+    assert gradient_error(net, X, Y, seed) < 1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(problem=problems.rings(l1=True), seed=problems.SEEDS)
+def test_gradients_of_cycles(problem, seed):
+    net, X, Y = problem
+    assume(problems.kink_distance(net, forward(net, X), Y) > 1e-3)
+    assert gradient_error(net, X, Y, seed) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["loss_slope", "dsigma", "received", "hebbian"])
+def test_a_planted_error_is_seen(name, monkeypatch):
+    right = getattr(adjoint, name)
+    monkeypatch.setattr(adjoint, name, lambda *a: 1.001 * right(*a))
+    assert gradient_error(*problems.random_problem([4, 3, 2], 0), 0) > 1e-5
+
+
+@settings(max_examples=50, deadline=None)
+@given(problem=st.one_of(problems.dags(), problems.rings()))
+def test_lam_is_the_pull_of_losses_and_children(problem):
+    """The stationarity condition itself, a unit at a time; on a cycle it is not how lam was found."""
+    net, X, Y = problem
+    ref = backprop(net, X, Y)
+    for n in net.neurons:
+        pull = -adjoint.loss_slope(net.losses[n], ref.x[n], Y[n]) if n in net.losses else np.zeros_like(ref.lam[n])
+        for q in net.outgoing(n):
+            slope = adjoint.dsigma(net.populations[q.post].activation, adjoint.net_input(net, q.post, ref.x))
+            pull += (slope * ref.lam[q.post]) @ net.weights[q.name]
+        assert_allclose(ref.lam[n], pull, rtol=0, atol=1e-12)
+        assert_allclose(adjoint.multipliers(net, X, Y)[n], pull, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(problem=problems.rings())
+def test_the_fixed_point_is_one(problem):
+    net, X, _ = problem
+    x = forward(net, X)
+    for n in net.neurons:
+        again = adjoint.sigma(net.populations[n].activation, adjoint.net_input(net, n, x))
+        assert_allclose(x[n], again, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", [*problems.ACTIVATIONS, "0.5", "max(a, 0.1*a)"])
+def test_activations_equal_the_text_that_is_simulated(activation):
+    """The formulas here and those of `expressions`, which the engine reads, were written apart."""
+    from neurosim.model import expressions
+
+    a = np.linspace(-30, 30, 400)  # without 0, where max() has its kink
+    text = expressions.activation(activation)
+    names = {"a": a, "tanh": np.tanh, "log1p": np.log1p, "exp": np.exp, "abs": np.abs, "sign": np.sign,
+             "int": lambda b: np.asarray(b).astype(int)}  # fmt: skip
+    value = eval(text.sigma, names)
+    assert_allclose(adjoint.sigma(activation, a), value + 0 * a, rtol=0, atol=1e-14)
+    assert_allclose(adjoint.dsigma(activation, a), eval(text.dsigma, names | {"sigma": value}) + 0 * a, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", problems.LOSSES)
+def test_losses_equal_the_text_that_is_simulated(kind):
+    net, _, Y = problems.random_problem([2, 3], 0, loss=kind, patterns=20)
+    x, y = np.random.default_rng(1).normal(scale=2, size=(20, 3)), Y["output"]
+    term = net.losses["output"].term
+    names = {"x": x, "y": y, "exp": np.exp, "abs": np.abs, "sign": np.sign, "sqrt": np.sqrt,
+             "int": lambda b: np.asarray(b).astype(int),
+             "log_partition": np.log(np.exp(x).sum(1, keepdims=True)), "y_total": y.sum(1, keepdims=True)}  # fmt: skip
+    assert_allclose(adjoint.loss_value(net.losses["output"], x, y), eval(term.value, names).sum(axis=1), atol=1e-13)
+    assert_allclose(adjoint.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problem=problems.dags())
+def test_patterns_do_not_see_each_other(problem):
+    net, X, Y = problem
+    whole = backprop(net, X, Y)
+    for k in range(len(X)):
+        alone = backprop(net, X[[k]], {n: y[[k]] for n, y in Y.items()})
+        for n in net.neurons:
+            assert_allclose(alone.lam[n], whole.lam[n][[k]], rtol=0, atol=1e-14)
+
+
+def test_sparse_gradients_keep_the_synapses():
+    mask = np.array([[1, 0, 1], [0, 1, 1]])
+    net = Network(
+        [Population("a", 3, clamped=True), Population("b", 2)], [Projection("a", "b", mask=mask)], [Loss("b")], seed=1
+    )
+    dense = net.copy()
+    dense.weights["a->b"] = net.weights["a->b"].toarray()
+    X, Y = np.random.default_rng(0).normal(size=(4, 3)), np.zeros((4, 2))
+    sparse = backprop(net, X, Y).grad_w["a->b"]
+    assert_array_equal(sparse.indices, net.weights["a->b"].indices)
+    assert_allclose(sparse.toarray(), backprop(dense, X, Y).grad_w["a->b"] * mask, rtol=0, atol=1e-16)
+
+
+def ring(weight: float, activation: str = "tanh") -> Network:
+    """in -> left <-> right, two units each, equal weights on the cycle."""
+    identity = weight * np.eye(2)
+    return Network(
+        [Population("in", 2, clamped=True), Population("left", 2, activation), Population("right", 2, activation)],
+        [
+            Projection("in", "left", np.eye(2)),
+            Projection("left", "right", identity),
+            Projection("right", "left", identity),
+        ],
+        [Loss("right")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight", "activation", "why"),
+    [
+        (2.0, "tanh", "more than one fixed point"),
+        (-2.0, "tanh", "still changes"),
+        (1.5, "linear", "grows without bound"),
+        (-1.0, "linear", "still changes"),
+    ],
+)
+def test_a_cycle_that_does_not_contract_is_refused(weight, activation, why):
+    with pytest.raises(ConvergenceError, match=why) as refused:
+        forward(ring(weight, activation), np.full((1, 2), 0.01))
+    message = str(refused.value)
+    assert "left, right" in message
+    assert f"spectral norm {abs(weight):.3g}" in message
+    if abs(weight) > 1:
+        assert f"times less than {1 / abs(weight):.3g}" in message
+
+
+def test_a_scaled_cycle_as_the_refusal_says_contracts():
+    net = ring(2.0 * 0.499)
+    assert np.isfinite(forward(net, np.full((1, 2), 0.01))["right"]).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(weight=st.floats(-0.99, 0.99))
+def test_a_linear_cycle_in_closed_form(weight):
+    x, u = forward(ring(weight, "linear"), [[1.0, -3.0]]), np.array([[1.0, -3.0]])
+    assert_allclose(x["left"], u / (1 - weight**2), rtol=1e-12)
+    assert_allclose(x["right"], weight * u / (1 - weight**2), rtol=1e-12, atol=1e-14)
+
+
+def test_sgd_learns_xor_and_leaves_the_network_alone():
+    net = Network.mlp([2, 4, 1], loss="mse", seed=3)
+    before = net.copy()
+    X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) - 0.5, np.array([[0.0], [1], [1], [0]])
+    trained = sgd(net, X, Y, epochs=1500, batch=2, rate=0.2, seed=0)
+    assert loss(trained, forward(trained, X), Y) < 1e-3
+    for name, w in net.weights.items():
+        assert_array_equal(w, before.weights[name])
+
+
+def test_sgd_with_one_batch_is_gradient_descent():
+    net, X, Y = problems.random_problem([4, 3, 2], 5)
+    ref, trained = backprop(net, X, Y), sgd(net, X, Y, epochs=1, batch=99, rate=0.1)
+    for name, gradient in ref.grad_w.items():
+        assert_allclose(trained.weights[name], net.weights[name] - 0.1 * gradient, rtol=0, atol=1e-15)
+
+
+def test_slips_are_named():
+    net, X, Y = problems.random_problem([4, 3, 2], 5)
+    with pytest.raises(DataError, match=r"X has shape \(5, 3\)"):
+        backprop(net, X[:, :3], Y)
+    with pytest.raises(ModelError, match="batch = 0"):
+        sgd(net, X, Y, epochs=1, batch=0, rate=0.1)
+    with pytest.raises(ModelError, match="rate = -1"):
+        sgd(net, X, Y, epochs=1, batch=1, rate=-1)
+
+
+def test_a_network_without_loss_pulls_nothing():
+    net = Network([Population("a", 2, clamped=True), Population("b", 2)], [Projection("a", "b")])
+    ref = backprop(net, np.ones((3, 2)), None)
+    assert ref.loss == 0 == loss(net, ref.x, None)
+    assert_array_equal(ref.lam["b"], np.zeros((3, 2)))
