@@ -1,8 +1,8 @@
 """neurosim: learning as a dynamical system, with neurons, multiplier units and synapses as ODEs.
 
-Public names are loaded when they are first used, so that ``import neurosim`` stays quick and imports no
-Brian2. The modules live in rooms (CONTRIBUTING has the plan); those that users import by name keep the
-name that they had in 0.1.0, by the table `_ALIASES`.
+Public names are loaded when they are first used, so that ``import neurosim`` stays quick and
+imports no Brian2. The modules live in rooms (CONTRIBUTING has the plan); those that users import by
+name keep the name that they had in 0.1.0, by the table `_ALIASES`.
 """
 
 import sys
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from neurosim.analysis.cycles import Cycle, attractors, limit_cycle
     from neurosim.analysis.plausibility import Plausibility, plausibility
     from neurosim.analysis.stability import Stability, critical_rho, stability
-    from neurosim.analysis.support import Kkt, Support, SupportOverTraining, at_rest, kkt, support_neurons
+    from neurosim.analysis.support import (
+        Kkt,
+        Support,
+        SupportOverTraining,
+        at_rest,
+        kkt,
+        support_neurons,
+    )
     from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
@@ -52,7 +59,13 @@ if TYPE_CHECKING:
     )
     from neurosim.model.network import Network
     from neurosim.model.populations import Loss, Population, Projection
-    from neurosim.model.schedules import Growing, LocalPropagation, Presentations, Pruning, Simultaneous
+    from neurosim.model.schedules import (
+        Growing,
+        LocalPropagation,
+        Presentations,
+        Pruning,
+        Simultaneous,
+    )
     from neurosim.model.transport import Adaptive, Dense, Events, Spikes
     from neurosim.nir import from_nir, to_nir
     from neurosim.reference import rivals
@@ -68,7 +81,13 @@ _HOMES = {
     "neurosim.model.flow": ("Flow",),
     "neurosim.simulation.surgery": ("grow", "prune"),
     "neurosim.simulation.simulation": ("Simulation",),
-    "neurosim.model.schedules": ("Growing", "LocalPropagation", "Presentations", "Pruning", "Simultaneous"),
+    "neurosim.model.schedules": (
+        "Growing",
+        "LocalPropagation",
+        "Presentations",
+        "Pruning",
+        "Simultaneous",
+    ),
     "neurosim.engine.plan": ("Extension",),
     "neurosim.model.imperfections": (
         "Dale",
@@ -91,7 +110,14 @@ _HOMES = {
     "neurosim.experiments.sweep": ("sweep",),
     "neurosim.experiments.tuning": ("Tuned", "tune"),
     "neurosim.analysis.alignment": ("Alignment", "alignment"),
-    "neurosim.analysis.support": ("Kkt", "Support", "SupportOverTraining", "at_rest", "kkt", "support_neurons"),
+    "neurosim.analysis.support": (
+        "Kkt",
+        "Support",
+        "SupportOverTraining",
+        "at_rest",
+        "kkt",
+        "support_neurons",
+    ),
     "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
     "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
     "neurosim.analysis.plausibility": ("Plausibility", "plausibility"),
@@ -199,7 +225,7 @@ __all__ = [
     "tasks",
     "to_nir",
     "tune",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

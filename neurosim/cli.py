@@ -1,7 +1,7 @@
 """The command line: wiring between model files, simulations, results and pictures.
 
-What is slow to import is imported inside the commands, so that ``--help`` stays quick. Every error of
-neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
+What is slow to import is imported inside the commands, so that ``--help`` stays quick. Every error
+of neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class _Group(TyperGroup):
                 _say(f"error: {error}")
                 raise typer.Exit(BAD_INPUT) from None
             except MemoryError as error:
-                _say(f"error: not enough memory: {error}; try fewer patterns, less to record or a larger `every`")
+                _say(
+                    f"error: not enough memory: {error}; try fewer patterns, less to "
+                    "record or a larger `every`"
+                )
                 raise typer.Exit(BAD_INPUT) from None
             except KeyboardInterrupt:
                 _say("interrupted")
@@ -63,10 +66,16 @@ app = typer.Typer(
     help="Learning as a dynamical system: neurons, multiplier units and synapses as ODEs.",
 )
 
-Model = Annotated[str, typer.Argument(help="A model file, or a built-in model's name (`neurosim models`).")]
+Model = Annotated[
+    str, typer.Argument(help="A model file, or a built-in model's name (`neurosim models`).")
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the model, e.g. flow.rho=2; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the model, e.g. flow.rho=2; repeatable.",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, data and simulation alike.")]
 Backend = Annotated[str | None, typer.Option(help="auto, numpy, cython or standalone.")]
@@ -86,7 +95,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and leave."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -96,7 +108,9 @@ def _options(
 def run(
     model: Model,
     set_: Set = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/<model name>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; default runs/<model name>.")
+    ] = None,
     seed: Seed = None,
     backend: Backend = None,
 ) -> None:
@@ -118,7 +132,10 @@ def run(
     typer.echo(f"results, weights and figures in {folder}")
     if result.interrupted:
         reached = report.last(result).time
-        _say(f"interrupted at {reached:g} s of simulated time: what was reached until then is in {folder}")
+        _say(
+            f"interrupted at {reached:g} s of simulated time: what was reached until "
+            f"then is in {folder}"
+        )
         raise typer.Exit(INTERRUPTED)
     typer.echo(report.closing(simulation, result, folder))
 
@@ -127,11 +144,15 @@ def run(
 def check(
     model: Model,
     set_: Set = None,
-    patterns: Annotated[int, typer.Option(min=1, help="How many patterns of the data are used.")] = 8,
+    patterns: Annotated[
+        int, typer.Option(min=1, help="How many patterns of the data are used.")
+    ] = 8,
     seed: Seed = None,
     backend: Backend = None,
 ) -> None:
-    """Multipliers against backpropagation, the trajectory against SciPy; exit code 1 where they differ."""
+    """Multipliers against backpropagation, the trajectory against SciPy; exit code 1 where they
+    differ.
+    """
     from rich.console import Console
 
     from neurosim.analysis.check import check as compare
@@ -141,9 +162,15 @@ def check(
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     data, keys = spec.data(), spec.tables.simulation.given(*OF_SIMULATION)
     if keys.pop("transport", "dense") != "dense":
-        _say("checked with dense messages: those sent as events follow them to within a few thresholds")
+        _say(
+            "checked with dense messages: those sent as events follow them to within a "
+            "few thresholds"
+        )
     if [keys.pop(name) for name in ("imperfections", "prospective") if name in keys]:
-        _say("checked without imperfections and look-ahead: neither backpropagation nor SciPy has any")
+        _say(
+            "checked without imperfections and look-ahead: neither backpropagation nor "
+            "SciPy has any"
+        )
     _own_warnings()
     report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
     Console().print(report.table())
@@ -154,13 +181,18 @@ def check(
 def plot(
     file: Annotated[Path, typer.Argument(help="A run.nc or log.nc, or the folder of a sweep.")],
     out: Annotated[
-        list[Path] | None, typer.Option(help="The picture, .png, .pdf or .svg; repeatable; default beside the file.")
+        list[Path] | None,
+        typer.Option(help="The picture, .png, .pdf or .svg; repeatable; default beside the file."),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Of a sweep's picture: phase_diagram, heat_map, ...")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Of a sweep's picture: phase_diagram, heat_map, ...")
+    ] = None,
     measure: Annotated[str | None, typer.Option(help="Of a sweep: what is drawn.")] = None,
     x: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the x axis.")] = None,
     y: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the y axis.")] = None,
-    columns: Annotated[int, typer.Option(help="Of a sweep: width in columns of a page, 1 or 2.")] = 2,
+    columns: Annotated[
+        int, typer.Option(help="Of a sweep: width in columns of a page, 1 or 2.")
+    ] = 2,
 ) -> None:
     """Draw the summary of a saved run or log, or the picture that suits a sweep."""
     from neurosim.experiments import sweep_store as sweepstore
@@ -171,14 +203,18 @@ def plot(
     if file.is_dir() and sweepstore.is_sweep(file):
         _draw_sweep(sweepstore.read(file), kind, paths, columns, options)
     elif options or kind is not None:
-        raise ModelError(f"--kind, --measure, --x and --y are of a sweep's pictures, and {file} is none")
+        raise ModelError(
+            f"--kind, --measure, --x and --y are of a sweep's pictures, and {file} is none"
+        )
     else:
         _draw(files.load(file), paths)
     for path in paths:
         typer.echo(str(path))
 
 
-def _draw_sweep(data: Any, kind: str | None, paths: Sequence[Path], columns: int, options: Mapping[str, str]) -> None:
+def _draw_sweep(
+    data: Any, kind: str | None, paths: Sequence[Path], columns: int, options: Mapping[str, str]
+) -> None:
     """The picture, and a word on which others there are."""
     import matplotlib as mpl
 
@@ -186,31 +222,48 @@ def _draw_sweep(data: Any, kind: str | None, paths: Sequence[Path], columns: int
     from neurosim.plot import sweeps as pictures
 
     if not (data["outcome"] != "").any():
-        raise FileError("no point of the sweep is done yet; try neurosim sweep with the same options, and wait")
+        raise FileError(
+            "no point of the sweep is done yet; try neurosim sweep with the same options, and wait"
+        )
     chosen = kind or pictures.choose(data)
     _write_figure(pictures.sweep(data, chosen, columns=columns, **options), paths)
     if kind is None:
         others = ", ".join(k for k in pictures.KINDS if k != chosen)
-        typer.echo(f"drawn as {chosen}; other pictures by --kind {others}; see --measure, --x, --y, --columns too")
+        typer.echo(
+            f"drawn as {chosen}; other pictures by --kind {others}; see --measure, --x, "
+            "--y, --columns too"
+        )
 
 
 @app.command(epilog="Example: neurosim study lp --set 'study.models=[\"lp/wine-1\"]' --jobs 2")
 def study(
     name: Annotated[
-        str | None, typer.Argument(help="A built-in study, or the path of a study's file; without one, all are listed.")
+        str | None,
+        typer.Argument(
+            help="A built-in study, or the path of a study's file; without one, all are listed."
+        ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as study.seeds=10; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Such as study.seeds=10; repeatable."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="The same in a minute: fewer seeds, patterns, epochs.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default runs/studies/<name>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; default runs/studies/<name>.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Of what is there; nothing is measured.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Of what is there; nothing is measured.")
+    ] = False,
 ) -> None:
-    """A question that takes many trainings: table, figure and data; stopped and started anew, it goes on."""
+    """A question that takes many trainings: table, figure and data; stopped and started anew, it
+    goes on.
+    """
     import matplotlib as mpl
     from rich.console import Console
 
@@ -224,9 +277,11 @@ def study(
     chosen = studies.load(name, set_ or [], quick)
     folder = _writable(out or Path("runs", "studies", chosen.name))
     _own_warnings()
-    data, missing = studies.gather(chosen, folder) if show else studies.run(
-        chosen, folder, jobs=jobs, scheduler=scheduler, progress=True
-    )  # fmt: skip
+    data, missing = (
+        studies.gather(chosen, folder)
+        if show
+        else studies.run(chosen, folder, jobs=jobs, scheduler=scheduler, progress=True)
+    )
     Console().print(chosen.module.table(data))
     for text in dict.fromkeys(reason for reason in data["reason"].values.ravel() if reason):
         _say(f"without numbers: {text}")
@@ -235,26 +290,43 @@ def study(
         typer.echo(str(path))
 
 
-@app.command(epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 --grid flow.gamma=0,0.5,1 --repeat 5")
+@app.command(
+    epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 --grid "
+    "flow.gamma=0,0.5,1 --repeat 5"
+)
 def sweep(
     model: Model,
     grid: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUES", help="FIRST:LAST:COUNT[:log], or VALUE,VALUE,...; repeatable."),
+        typer.Option(
+            metavar="KEY=VALUES", help="FIRST:LAST:COUNT[:log], or VALUE,VALUE,...; repeatable."
+        ),
     ] = None,
     set_: Set = None,
-    measure: Annotated[str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")] = "settle_time",
-    repeat: Annotated[int | None, typer.Option(min=1, help="So many seeds of the weights, from 0.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder (zarr); default runs/<model name>.zarr.")] = None,
+    measure: Annotated[
+        str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")
+    ] = "settle_time",
+    repeat: Annotated[
+        int | None, typer.Option(min=1, help="So many seeds of the weights, from 0.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder (zarr); default runs/<model name>.zarr.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")
+    ] = None,
     design: Annotated[str, typer.Option(help="grid, random, lhs, sobol or refine.")] = "grid",
     points: Annotated[int | None, typer.Option(help="Of random, lhs and sobol.")] = None,
     rounds: Annotated[int, typer.Option(help="Of refine.")] = 3,
     duration: Annotated[str | None, typer.Option(help="Of each relaxation, e.g. '2 s'.")] = None,
-    settle: Annotated[float | None, typer.Option(help="max |tau dz/dt| of a settled point.")] = None,
+    settle: Annotated[
+        float | None, typer.Option(help="max |tau dz/dt| of a settled point.")
+    ] = None,
 ) -> None:
-    """Relax a model at many parameter points and measure each; a sweep that was killed goes on where it was."""
+    """Relax a model at many parameter points and measure each; a sweep that was killed goes on
+    where it was.
+    """
     from neurosim.experiments import designs, modelfile
     from neurosim.experiments import sweep as sweeps
 
@@ -266,9 +338,19 @@ def sweep(
     folder = out or Path("runs") / f"{spec.name}.zarr"
     folder.parent.mkdir(parents=True, exist_ok=True)
     found = sweeps.sweep(
-        spec, parameters, measure=[m.strip() for m in measure.split(",")], out=folder, jobs=jobs, scheduler=scheduler,
-        design=design, points=points, rounds=rounds, duration=duration, settle=settle, progress=True,
-    )  # fmt: skip
+        spec,
+        parameters,
+        measure=[m.strip() for m in measure.split(",")],
+        out=folder,
+        jobs=jobs,
+        scheduler=scheduler,
+        design=design,
+        points=points,
+        rounds=rounds,
+        duration=duration,
+        settle=settle,
+        progress=True,
+    )
     _print(sweeps.summary(found), title=spec.name)
     typer.echo(f"results in {folder}; neurosim plot {folder} draws them")
 
@@ -285,12 +367,14 @@ def models() -> None:
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove them all.")] = False,
-    trim: Annotated[bool, typer.Option("--trim", help="Remove those used longest ago, down to the limit.")] = False,
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Remove those used longest ago, down to the limit.")
+    ] = False,
 ) -> None:
     """Show the compiled programs that are kept for the next run of the same model, or remove them.
 
-    They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE, else 1 GB. No
-    program that is running is harmed.
+    They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE,
+    else 1 GB. No program that is running is harmed.
     """
     from neurosim.engine import cache as kept
 
@@ -314,7 +398,9 @@ def _print_entries(entries: Sequence[Entry]) -> None:
     table = Table("program", "size", "last used", box=SIMPLE_HEAD)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        table.add_row(Text(entry.about), Text(_bytes(entry.size), no_wrap=True), Text(used, no_wrap=True))
+        table.add_row(
+            Text(entry.about), Text(_bytes(entry.size), no_wrap=True), Text(used, no_wrap=True)
+        )
     Console().print(table)
 
 
@@ -344,7 +430,9 @@ def _writable(folder: Path) -> Path:
             trial.write(b"0" * 4096)
             trial.flush()
     except OSError as error:
-        raise FileError(f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out") from error
+        raise FileError(
+            f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out"
+        ) from error
     return folder
 
 
@@ -373,7 +461,9 @@ def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: P
     header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
     with files.replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
-    _draw(result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS])
+    _draw(
+        result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS]
+    )
 
 
 def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
@@ -412,7 +502,9 @@ def _say(text: str) -> None:
 
 
 def _own_warnings() -> None:
-    """To be called before a simulation runs: the engine's Brian2, once imported, sends all warnings to its log."""
+    """To be called before a simulation runs: the engine's Brian2, once imported, sends all warnings
+    to its log.
+    """
     import neurosim.engine  # noqa: F401
 
     warnings.showwarning = _show_warning

@@ -75,7 +75,9 @@ class UnsettledWarning(UserWarning):
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     """The one form in which an unknown name is refused, with the nearest valid one."""
     text = str(value)
-    near = get_close_matches(text, list(allowed), n=1) or [a for a in allowed if len(text) > 2 and text in a]
+    near = get_close_matches(text, list(allowed), n=1) or [
+        a for a in allowed if len(text) > 2 and text in a
+    ]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ModelError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{hint}")
 
@@ -87,6 +89,8 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
 
 def whole(name: str, value: Any, least: int) -> int:
     """A whole number that is at least `least`, or the error that says so."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:  # NumPy's are Integral, too
+    if (
+        isinstance(value, bool) or not isinstance(value, Integral) or value < least
+    ):  # NumPy's are Integral, too
         raise out_of_range(name, value, f"a whole number >= {least}")
     return int(value)

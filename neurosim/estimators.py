@@ -1,7 +1,7 @@
 """scikit-learn's interface: a classifier and a regressor that learn by the saddle flows.
 
-Above `simulation`; every parameter is a plain value or an immutable object, so that pipelines, `clone` and
-`GridSearchCV` work as with any other estimator. Start at `SaddleClassifier`.
+Above `simulation`; every parameter is a plain value or an immutable object, so that pipelines,
+`clone` and `GridSearchCV` work as with any other estimator. Start at `SaddleClassifier`.
 """
 
 from __future__ import annotations
@@ -129,8 +129,12 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self._learn(X, targets, one_report(self._schedule()), start="forward")
         return self
 
-    def prepared(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> tuple[Network, Any]:
-        """What `fit` would learn from: the network as drawn, and X, held-out X, targets, held-out targets."""
+    def prepared(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None
+    ) -> tuple[Network, Any]:
+        """What `fit` would learn from: the network as drawn, and X, held-out X, targets, held-out
+        targets.
+        """
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
         return self.network_, self._parted(X, targets, validation)
@@ -158,19 +162,36 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         )
 
     def _learn(
-        self, X: Array, targets: Array, schedule: Any, start: str, validation: tuple[Any, Any] | None = None
+        self,
+        X: Array,
+        targets: Array,
+        schedule: Any,
+        start: str,
+        validation: tuple[Any, Any] | None = None,
     ) -> None:
         simulation = Simulation(
-            self.network_, self._flow(), dt=self.dt, method=self.method, backend=self.backend,
-            seed=self._seed, precision=self.precision, threads=self.threads,
-        )  # fmt: skip
+            self.network_,
+            self._flow(),
+            dt=self.dt,
+            method=self.method,
+            backend=self.backend,
+            seed=self._seed,
+            precision=self.precision,
+            threads=self.threads,
+        )
         X, held, targets, held_targets = self._parted(X, targets, validation)
         if isinstance(schedule, Presentations) and schedule.batch > len(X):
-            raise DataError(f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}")
+            raise DataError(
+                f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}"
+            )
         self.log_ = simulation.train(
-            X, targets, schedule, validation=None if held is None else (held, held_targets), start=start,
+            X,
+            targets,
+            schedule,
+            validation=None if held is None else (held, held_targets),
+            start=start,
             progress=bool(self.verbose),
-        )  # fmt: skip
+        )
 
     def _parted(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Any:
         """X, held-out X, targets, held-out targets, inputs scaled; None for what is not held out."""
@@ -182,25 +203,36 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
 
     def _hold_out(self, X: Array, targets: Array) -> Any:
         """Patterns for the log's validation rows: a share, stratified where there are classes."""
-        if isinstance(self.validation, bool) or not isinstance(self.validation, Real) or not 0 < self.validation < 1:
+        if (
+            isinstance(self.validation, bool)
+            or not isinstance(self.validation, Real)
+            or not 0 < self.validation < 1
+        ):
             raise out_of_range("validation", self.validation, "a share in [0, 1)", "0.25")
         classes = targets if targets.ndim == 1 else None
-        return train_test_split(X, targets, test_size=self.validation, random_state=self._seed, stratify=classes)
+        return train_test_split(
+            X, targets, test_size=self.validation, random_state=self._seed, stratify=classes
+        )
 
     def _schedule(self) -> Any:
         return DEFAULT_SCHEDULE if self.schedule is None else self.schedule
 
     def _flow(self) -> Flow:
         """The flow; a preset's own arguments are those of the estimator."""
-        given = {name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None}
+        given = {
+            name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None
+        }
         if isinstance(self.flow, Flow):
             if given:
                 raise ModelError(
-                    f"{min(given)} = {given[min(given)]!r} beside a Flow, which has its own; allowed: None"
+                    f"{min(given)} = {given[min(given)]!r} beside a Flow, which has its "
+                    "own; allowed: None"
                 )
             return self.flow
         if not isinstance(self.flow, str):
-            raise ModelError(f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'")
+            raise ModelError(
+                f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'"
+            )
         if self.flow != "local_propagation":  # which has rates in its place
             given.setdefault("tau_w", TAU_W)
         return Flow.from_preset(self.flow, **given)
@@ -209,7 +241,9 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         """Outputs of a forward pass, (patterns, outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=float)
-        return np.asarray(reference.forward(self.network_, (X - self.mean_) / self.scale_)[self.network_.output])
+        return np.asarray(
+            reference.forward(self.network_, (X - self.mean_) / self.scale_)[self.network_.output]
+        )
 
     # what the two kinds answer for themselves
 
@@ -273,7 +307,9 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
     """Classes learnt by neurons, multiplier units and synapses that flow into a saddle point."""
 
     __doc__ += PARAMETERS.format(
-        losses='On the outputs, one a class: "cross_entropy" if not given, or as `Network.mlp` allows.', targets=""
+        losses='On the outputs, one a class: "cross_entropy" if not given, or as '
+        "`Network.mlp` allows.",
+        targets="",
     )
     __doc__ += """    classes_ : (classes,)
 
@@ -288,7 +324,8 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
     _own_loss = "cross_entropy"
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Go on learning from where the weights are, for as long as lies between two rows of the log.
+        """Go on learning from where the weights are, for as long as lies between two rows of the
+        log.
 
         An epoch of `Presentations`; `Simultaneous` has `reports` rows.
 
@@ -302,7 +339,9 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
         return self._partial(X, y, classes=classes)
 
     def decision_function(self, X: Any) -> Array:
-        """Outputs of the forward pass, (patterns, classes); of two classes the difference, (patterns,)."""
+        """Outputs of the forward pass, (patterns, classes); of two classes the difference,
+        (patterns,).
+        """
         outputs = self._forward(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
@@ -330,11 +369,15 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
         if first:
             self.classes_ = np.unique(y if classes is None else classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise DataError(f"classes = {classes!r}; allowed: those of the first call, {self.classes_}")
+            raise DataError(
+                f"classes = {classes!r}; allowed: those of the first call, {self.classes_}"
+            )
         if len(self.classes_) < 2:
             raise DataError(f"y has 1 class, {self.classes_[0]!r}; allowed: at least 2 classes")
         if strange := set(np.unique(y).tolist()) - set(self.classes_.tolist()):
-            raise DataError(f"y holds {min(strange, key=str)!r}; allowed: the classes {self.classes_}")
+            raise DataError(
+                f"y holds {min(strange, key=str)!r}; allowed: the classes {self.classes_}"
+            )
         return X, np.searchsorted(self.classes_, y)
 
     def _outputs(self, targets: Array) -> int:
@@ -345,7 +388,8 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
     """Targets learnt by neurons, multiplier units and synapses that flow into a saddle point."""
 
     __doc__ += PARAMETERS.format(
-        losses='"mse" if not given, "eps_insensitive", or a formula in `x` and `y`.', targets=" and targets"
+        losses='"mse" if not given, "eps_insensitive", or a formula in `x` and `y`.',
+        targets=" and targets",
     )
 
     _own_loss = "mse"
@@ -353,7 +397,8 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
     _y_scale: Any
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Go on learning from where the weights are, for as long as lies between two rows of the log.
+        """Go on learning from where the weights are, for as long as lies between two rows of the
+        log.
 
         An epoch of `Presentations`; `Simultaneous` has `reports` rows.
 
@@ -365,18 +410,24 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
         return self._partial(X, y)
 
     def predict(self, X: Any) -> Array:
-        """Outputs of the forward pass in the targets' own scale, (patterns,) or (patterns, outputs)."""
+        """Outputs of the forward pass in the targets' own scale, (patterns,) or (patterns,
+        outputs).
+        """
         outputs: Array = self._forward(X) * self._y_scale + self._y_mean
         return outputs[:, 0] if self._flat else outputs
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, reset=first, dtype=float, multi_output=True, y_numeric=True)
+        X, y = validate_data(
+            self, X, y, reset=first, dtype=float, multi_output=True, y_numeric=True
+        )
         flat, y = np.ndim(y) == 1, np.asarray(y, dtype=float).reshape(len(X), -1)
         if first:
             self._flat, self._n_outputs = flat, y.shape[1]
             self._y_mean, self._y_scale = _mean_and_spread(y) if self.standardise else (0.0, 1.0)
         if y.shape[1] != self._n_outputs:
-            raise DataError(f"y has {y.shape[1]} outputs; allowed: {self._n_outputs}, as in the first call")
+            raise DataError(
+                f"y has {y.shape[1]} outputs; allowed: {self._n_outputs}, as in the first call"
+            )
         return X, (y - self._y_mean) / self._y_scale
 
     def _outputs(self, targets: Array) -> int:

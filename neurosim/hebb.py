@@ -1,6 +1,8 @@
-"""Hebbian first layers: features learnt from what comes in alone, for a readout that learns by the saddle rule.
+"""Hebbian first layers: features learnt from what comes in alone, for a readout that learns by the
+saddle rule.
 
-Plain NumPy beside the flows, with scikit-learn's interface; no error reaches these weights. Start at `HebbianLayer`.
+Plain NumPy beside the flows, with scikit-learn's interface; no error reaches these weights. Start
+at `HebbianLayer`.
 """
 
 from __future__ import annotations
@@ -22,20 +24,21 @@ STARTS = ("patterns", "random")
 class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A layer whose units compete for the patterns and learn by a local rule, without a target.
 
-    Patterns are taken less their mean and divided by their norm. What is handed on is how far the most active units
-    are above the next one, and 0 for the others.
+    Patterns are taken less their mean and divided by their norm. What is handed on is how far the
+    most active units are above the next one, and 0 for the others.
 
     Parameters
     ----------
     units : int
     rule : "oja", "bcm" or "random"
-        How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where it is above its
-        sliding threshold, away from it where below; its weights keep their norm. random: not at all, for comparison.
+        How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where
+        it is above its sliding threshold, away from it where below; its weights keep their norm.
+        random: not at all, for comparison.
     active : int
         Units whose outputs are not 0; all where there are no more units.
     start : "patterns" or "random"
-        Weights are patterns drawn from the first ones that are seen, or random directions. Units of the rule "random"
-        always start at random directions.
+        Weights are patterns drawn from the first ones that are seen, or random directions. Units of
+        the rule "random" always start at random directions.
     epochs : int
         Passes of `fit`, over which the rate falls to 0.
     batch : int
@@ -44,7 +47,8 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     conscience : float
         By how much a unit's handicap grows with each pattern that it wins beyond its share.
     pace : float
-        With which the threshold follows the mean of the output's square where the unit wins, 0 to 1 (bcm).
+        With which the threshold follows the mean of the output's square where the unit wins, 0 to 1
+        (bcm).
     random_state : int, RandomState or None
 
     Attributes
@@ -81,7 +85,12 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     ) -> None:
         self.units, self.rule, self.active, self.start = units, rule, active, start
         self.epochs, self.batch = epochs, batch
-        self.rate, self.conscience, self.pace, self.random_state = rate, conscience, pace, random_state
+        self.rate, self.conscience, self.pace, self.random_state = (
+            rate,
+            conscience,
+            pace,
+            random_state,
+        )
 
     def fit(self, X: Any, y: Any = None) -> HebbianLayer:
         """Learn from (patterns, features), in an order drawn anew each epoch; `y` is not read."""
@@ -93,7 +102,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> HebbianLayer:
-        """Learn from these patterns in their order, once, at the full rate; the first call fixes the mean."""
+        """Learn from these patterns in their order, once, at the full rate; the first call fixes
+        the mean.
+        """
         X = validate_data(self, X, dtype=float, reset=not hasattr(self, "weights_"))
         if not hasattr(self, "weights_"):
             self._start(X)
@@ -138,7 +149,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return _unit(X - self.mean_)
 
     def _pass(self, x: Array, rate: float) -> None:
-        """Show patterns in batches; winners learn, and whoever wins more than its share is held back."""
+        """Show patterns in batches; winners learn, and whoever wins more than its share is held
+        back.
+        """
         for first in range(0, len(x), self.batch):
             shown = x[first : first + self.batch]
             found = shown @ self.weights_.T
@@ -150,7 +163,11 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _learn(self, x: Array, winners: Array, y: Array, rate: float) -> None:
         """Each pattern's winner moves by the rule; changes of one unit add up."""
         moved, own = np.unique(winners, return_inverse=True)
-        changes = oja(self.weights_[winners], x, y) if self.rule == "oja" else bcm(x, y, self.threshold_[winners])
+        changes = (
+            oja(self.weights_[winners], x, y)
+            if self.rule == "oja"
+            else bcm(x, y, self.threshold_[winners])
+        )
         sums = csr_array((np.ones(len(x)), (own, np.arange(len(x)))))
         self.weights_[moved] += rate * (sums @ changes)
         if self.rule == "bcm":
@@ -173,12 +190,16 @@ def oja(weights: Array, x: Array, y: Array) -> Array:
 
 
 def bcm(x: Array, y: Array, threshold: Array) -> Array:
-    """The change y (y - threshold) x of Bienenstock, Cooper and Munro, of each pattern for its winner; as in `oja`."""
+    """The change y (y - threshold) x of Bienenstock, Cooper and Munro, of each pattern for its
+    winner; as in `oja`.
+    """
     return np.asarray((y * (y - threshold))[:, None] * x)
 
 
 def most_active(y: Array, active: int) -> Array:
-    """How far each of the `active` largest outputs is above the next; the others are 0. (patterns, units)."""
+    """How far each of the `active` largest outputs is above the next; the others are 0. (patterns,
+    units).
+    """
     if active >= y.shape[1]:
         return np.asarray(np.maximum(y, 0.0))
     bar: Array = np.partition(y, y.shape[1] - active - 1, axis=1)[:, [y.shape[1] - active - 1]]

@@ -1,8 +1,10 @@
-"""The forward network in NIR, the format in which neuromorphic tools exchange graphs, and back. Start at `to_nir`.
+"""The forward network in NIR, the format in which neuromorphic tools exchange graphs, and back.
+Start at `to_nir`.
 
-A population is NIR's leaky integrator, tau dv/dt = v_leak - v + I, whose leak is the bias: at rest it holds the net
-input. A projection is a linear node. What NIR has no word for (activations, losses, prices of weights, which synapses
-can be absent) stands in the graph's metadata as JSON, so that a round trip loses nothing.
+A population is NIR's leaky integrator, tau dv/dt = v_leak - v + I, whose leak is the bias: at rest
+it holds the net input. A projection is a linear node. What NIR has no word for (activations,
+losses, prices of weights, which synapses can be absent) stands in the graph's metadata as JSON, so
+that a round trip loses nothing.
 
 References
 ----------
@@ -53,7 +55,8 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
     """
     if net.feedback:
         raise ModelError(
-            f"feedback of {next(iter(net.feedback))} is not symmetric, and NIR has no word for feedback weights; "
+            f"feedback of {next(iter(net.feedback))} is not symmetric, and NIR has no "
+            "word for feedback weights; "
             "allowed: networks whose messages return through their weights"
         )
     nir, flow = _nir(), flow or Flow.augmented()
@@ -84,8 +87,8 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
 def from_nir(graph: nir.NIRGraph) -> Network:
     """A network from a NIR graph of inputs, leaky integrators, and linear or affine nodes.
 
-    Without neurosim's metadata populations are linear and there is no loss. A linear node that leads to no
-    integrator is a population of its own.
+    Without neurosim's metadata populations are linear and there is no loss. A linear node that
+    leads to no integrator is a population of its own.
 
     Parameters
     ----------
@@ -94,7 +97,8 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     Raises
     ------
     ModelError
-        A node that a network of constraints x = sigma(W x + b) does not have, or metadata that do not fit.
+        A node that a network of constraints x = sigma(W x + b) does not have, or metadata that do
+        not fit.
     """
     kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
     for name, kind in kinds.items():
@@ -103,13 +107,22 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     described = _described(graph.metadata)
     after = {name: [b for a, b in graph.edges if a == name] for name in kinds}
     own = {n: n for n, k in kinds.items() if k in ("Input", "LI")}
-    own |= {n: _identifier(n) for n, k in kinds.items() if k in WEIGHTED and not _integrators(kinds, after[n])}
+    own |= {
+        n: _identifier(n)
+        for n, k in kinds.items()
+        if k in WEIGHTED and not _integrators(kinds, after[n])
+    }
     weights: dict[tuple[str, str], Array] = {}
-    biases = {own[n]: np.asarray(graph.nodes[n].v_leak, dtype=float) for n in own if kinds[n] == "LI"}
+    biases = {
+        own[n]: np.asarray(graph.nodes[n].v_leak, dtype=float) for n in own if kinds[n] == "LI"
+    }
     for name in (n for n, k in kinds.items() if k in WEIGHTED):
         node, sources = graph.nodes[name], [a for a, b in graph.edges if b == name]
         if len(sources) != 1 or sources[0] not in own:
-            raise ModelError(f"NIR node {name!r} reads {sources}; allowed: one input, integrator or linear population")
+            raise ModelError(
+                f"NIR node {name!r} reads {sources}; allowed: one input, integrator or "
+                "linear population"
+            )
         for target in _integrators(kinds, after[name]) or [name]:
             key, weight = (own[sources[0]], own[target]), np.asarray(node.weight, dtype=float)
             weights[key] = weights[key] + weight if key in weights else weight
@@ -123,14 +136,18 @@ def from_nir(graph: nir.NIRGraph) -> Network:
 
 
 def _network(
-    sizes: Mapping[str, tuple[int, bool]], weights: Mapping[tuple[str, str], Array], described: Mapping[str, Any]
+    sizes: Mapping[str, tuple[int, bool]],
+    weights: Mapping[tuple[str, str], Array],
+    described: Mapping[str, Any],
 ) -> Network:
     try:
         told = {p["name"]: p for p in described.get("populations", ())}
         prices = {(q["pre"], q["post"]): q for q in described.get("projections", ())}
         names = [n for n in told if n in sizes] + [n for n in sizes if n not in told]
         populations = [_population(n, *sizes[n], told.get(n, {})) for n in names]
-        order = [key for key in prices if key in weights] + [key for key in weights if key not in prices]
+        order = [key for key in prices if key in weights] + [
+            key for key in weights if key not in prices
+        ]
         projections = [
             Projection(
                 *key,
@@ -143,11 +160,15 @@ def _network(
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"the metadata {KEY!r} of the NIR graph do not fit it: {error}; try without them") from error
+        raise ModelError(
+            f"the metadata {KEY!r} of the NIR graph do not fit it: {error}; try without them"
+        ) from error
 
 
 def _population(name: str, size: int, clamped: bool, told: Mapping[str, Any]) -> Population:
-    keys: dict[str, Any] = {"activation": "linear"} | dict(told) | {"name": name, "size": size, "clamped": clamped}
+    keys: dict[str, Any] = (
+        {"activation": "linear"} | dict(told) | {"name": name, "size": size, "clamped": clamped}
+    )
     return Population(**keys)
 
 
@@ -157,7 +178,10 @@ def _stored(weight: Array, told: Mapping[str, Any]) -> Any:
         return weight
     from scipy.sparse import csr_array
 
-    row, column = np.asarray(told["row"], dtype=np.int32), np.asarray(told["column"], dtype=np.int32)
+    row, column = (
+        np.asarray(told["row"], dtype=np.int32),
+        np.asarray(told["column"], dtype=np.int32),
+    )
     values = weight[np.repeat(np.arange(len(weight)), np.diff(row)), column]
     return csr_array((values, column, row), shape=weight.shape)
 
@@ -171,7 +195,10 @@ def _described(metadata: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ModelError(f"the metadata {KEY!r} of the NIR graph are not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"the metadata {KEY!r} of the NIR graph are a {type(found).__name__}; allowed: a JSON object")
+        raise ModelError(
+            f"the metadata {KEY!r} of the NIR graph are a {type(found).__name__}; "
+            "allowed: a JSON object"
+        )
     return found
 
 

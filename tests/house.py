@@ -1,4 +1,5 @@
-"""Measure how the package reads: ``python -m tests.house`` prints the table that `test_house` holds.
+"""Measure how the package reads: ``python -m tests.house`` prints the table that `test_house`
+holds.
 
 Lines of code are those that are neither blank, comment nor docstring.
 """
@@ -61,7 +62,9 @@ def measure(package: Path = PACKAGE) -> Measures:
     """Count all of it in one pass over the files."""
     found = Measures()
     found.modules = len([p for p in package.glob("*.py") if p.name != "__init__.py"])
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
     found.floors = len(next(c for c in contracts if c["type"] == "layers")["layers"])
     for path in sorted(package.rglob("*.py")):
         _measure_file(path, found)
@@ -102,7 +105,14 @@ def _measure_file(path: Path, found: Measures) -> None:
 def code_lines(text: str, tree: ast.Module) -> set[int]:
     """Numbers of the lines that hold code."""
     lines: set[int] = set()
-    ignored = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    ignored = (
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in ignored:
             lines |= set(range(token.start[0], token.end[0] + 1))
@@ -120,7 +130,9 @@ def _is_nested(node: ast.expr) -> bool:
 
 
 def _shows_a_value(error: ast.expr) -> bool:
-    """Whether the message holds a computed part: a value in an f-string, or what a helper was given."""
+    """Whether the message holds a computed part: a value in an f-string, or what a helper was
+    given.
+    """
     if any(isinstance(node, ast.FormattedValue) for node in ast.walk(error)):
         return True
     if not isinstance(error, ast.Call):
@@ -131,7 +143,9 @@ def _shows_a_value(error: ast.expr) -> bool:
 
 
 def circles(package: Path = PACKAGE) -> list[list[str]]:
-    """Groups of modules that import each other, imports for type checkers and within functions included."""
+    """Groups of modules that import each other, imports for type checkers and within functions
+    included.
+    """
     import networkx as nx
 
     graph = nx.DiGraph()
@@ -176,7 +190,11 @@ def table(found: Measures) -> list[tuple[str, str, str]]:
         ("functions over 60 lines of code", f"{len(found.long_functions)}", "0"),
         ("docstrings that begin with What or Of", f"{len(found.openings)}", "0"),
         ("'is no <noun>'", f"{len(found.is_no)}", "0"),
-        ("raise statements that show a value", f"{100 * found.showing:.1f} % of {found.raises}", "95 %"),
+        (
+            "raise statements that show a value",
+            f"{100 * found.showing:.1f} % of {found.raises}",
+            "95 %",
+        ),
         ("fmt: skip", f"{len(found.skipped)}", "0"),
         ("lines of code", f"{found.lines}", ""),
     ]
@@ -188,13 +206,23 @@ def main() -> None:
 
     parser = argparse.ArgumentParser("python -m tests.house", description=__doc__)
     parser.add_argument("--places", action="store_true", help="list the places, too")
-    parser.add_argument("--below", type=Path, default=PACKAGE, help="only this folder (floors and circles aside)")
+    parser.add_argument(
+        "--below", type=Path, default=PACKAGE, help="only this folder (floors and circles aside)"
+    )
     asked = parser.parse_args()
     found = measure(asked.below.resolve())
     for name, figure, target in table(found):
         print(f"{name:42}{figure:40}{target}")
     if asked.places:
-        for title in ("nested", "long_functions", "openings", "is_no", "silent", "skipped", "circles"):
+        for title in (
+            "nested",
+            "long_functions",
+            "openings",
+            "is_no",
+            "silent",
+            "skipped",
+            "circles",
+        ):
             print(f"\n{title}:")
             for place in getattr(found, title):
                 print(f"  {place}")

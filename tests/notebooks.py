@@ -1,6 +1,8 @@
-"""Execute every notebook, and keep of its outputs the last picture: ``python -m tests.notebooks [--write]``.
+"""Execute every notebook, and keep of its outputs the last picture: ``python -m tests.notebooks
+[--write]``.
 
-Fails on the first cell that raises. With ``--write`` the notebooks are written back, light enough for the repository.
+Fails on the first cell that raises. With ``--write`` the notebooks are written back, light enough
+for the repository.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def main(arguments: list[str]) -> None:
         print(f"{path.name}: {time.perf_counter() - start:.1f} s", flush=True)
         if "--write" in arguments:
             nbformat.write(light(notebook), path)
-    print(f"all of them: {time.perf_counter() - begin:.1f} s (at most {MOST:.0f} on an idle machine)")
+    print(
+        f"all of them: {time.perf_counter() - begin:.1f} s (at most {MOST:.0f} on an idle machine)"
+    )
 
 
 if __name__ == "__main__":

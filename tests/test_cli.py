@@ -1,4 +1,6 @@
-"""The command line as a user meets it: files, closing line, exit codes; no bad input ends in a traceback."""
+"""The command line as a user meets it: files, closing line, exit codes; no bad input ends in a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,15 @@ from neurosim.simulation.simulation import Simulation
 
 QUICK = ("--backend", "numpy", "--set", "train.duration=100 ms", "--set", "train.reports=2")
 RELAX = ("--backend", "numpy", "--set", "simulation.duration=400 ms")
-DIVERGENT = ("ring", "--backend", "numpy", "--set", "simulation.dt=40 ms", "--set", "simulation.every=40 ms")
+DIVERGENT = (
+    "ring",
+    "--backend",
+    "numpy",
+    "--set",
+    "simulation.dt=40 ms",
+    "--set",
+    "simulation.every=40 ms",
+)
 FIGURES = {"summary.png", "summary.pdf"}
 TRAINED = {"log.nc", "weights.npz", "model.toml", *FIGURES}
 
@@ -86,7 +96,9 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
     log = files.load(tmp_path / "here" / "log.nc")
     assert isinstance(log, Log)
     with np.load("here/weights.npz") as weights:
-        np.testing.assert_array_equal(weights["input->hidden1"], log.run.network.weights["input->hidden1"])
+        np.testing.assert_array_equal(
+            weights["input->hidden1"], log.run.network.weights["input->hidden1"]
+        )
     written = (tmp_path / "here" / "model.toml").read_text()
     assert __version__ in written.splitlines()[1]
     assert tomllib.loads(written)["train"]["duration"] == "100 ms"
@@ -128,7 +140,12 @@ def test_seed_and_set_and_backend_reach_the_model() -> None:
 
 
 def test_formats_of_figures() -> None:
-    assert call("run", "xor", *QUICK, "--set", "output.formats=['svg']", "--set", "output.folder=mine").exit_code == 0
+    assert (
+        call(
+            "run", "xor", *QUICK, "--set", "output.formats=['svg']", "--set", "output.folder=mine"
+        ).exit_code
+        == 0
+    )
     assert names("mine") == TRAINED - FIGURES | {"summary.svg"}
 
 
@@ -161,7 +178,8 @@ def test_plot() -> None:
     )
 
 
-# --- compiled programs -------------------------------------------------------------------------------------
+# --- compiled programs
+# -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -220,7 +238,9 @@ def test_a_limit_that_is_no_size_is_refused(
 
 
 def test_help_of_the_cache_has_an_example() -> None:
-    assert "Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim" in words(call("cache", "--help").output)
+    assert "Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim" in words(
+        call("cache", "--help").output
+    )
 
 
 def test_the_cache_is_shown_without_brian2(programs: Path) -> None:
@@ -237,7 +257,8 @@ finally:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-# --- bad input ---------------------------------------------------------------------------------------------
+# --- bad input
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,21 +268,48 @@ finally:
         (("check", "no.toml"), "error: model = 'no.toml'"),
         (("run", "elsewhere/xor.toml"), "error: model = 'elsewhere/xor.toml'"),
         (("run", "xor", "--set", "flow.roh=2"), "did you mean 'flow.rho'"),
-        (("run", "xor", "--set", "flow.preset=augmentd"), "flow.preset = 'augmentd'.* did you mean 'augmented'"),
-        (("run", "xor", "--set", "flow.tau_x=-10 ms"), "flow.tau_x = '-10 ms'; allowed: a finite time > 0"),
+        (
+            ("run", "xor", "--set", "flow.preset=augmentd"),
+            "flow.preset = 'augmentd'.* did you mean 'augmented'",
+        ),
+        (
+            ("run", "xor", "--set", "flow.tau_x=-10 ms"),
+            "flow.tau_x = '-10 ms'; allowed: a finite time > 0",
+        ),
         (("run", "xor", "--set", "flow.tau_x={hiden1=1}"), "did you mean 'hidden1'"),
         (("run", "xor", "--set", "network.activation=os.getcwd()"), "is not a plain formula"),
-        (("run", "xor", "--set", "network.sizes=[3, 4, 1]"), r"X has shape \(4, 2\); allowed: \(patterns, 3\)"),
-        (("check", "xor", "--set", "network.sizes=[3, 4, 1]"), r"X has shape \(4, 2\); allowed: \(patterns, 3\)"),
+        (
+            ("run", "xor", "--set", "network.sizes=[3, 4, 1]"),
+            r"X has shape \(4, 2\); allowed: \(patterns, 3\)",
+        ),
+        (
+            ("check", "xor", "--set", "network.sizes=[3, 4, 1]"),
+            r"X has shape \(4, 2\); allowed: \(patterns, 3\)",
+        ),
         (("run", "iris", "--set", "a.b=1"), "error: model = 'iris'"),
-        (("run", "wine", "--set", "network.sizes=[13, 4, 2]"), "holds label 2; allowed: whole numbers 0 to 1"),
-        (("run", "xor", "--set", "data.name=nofile.csv"), "no data file 'nofile.csv'|no data file '.*/nofile.csv'"),
+        (
+            ("run", "wine", "--set", "network.sizes=[13, 4, 2]"),
+            "holds label 2; allowed: whole numbers 0 to 1",
+        ),
+        (
+            ("run", "xor", "--set", "data.name=nofile.csv"),
+            "no data file 'nofile.csv'|no data file '.*/nofile.csv'",
+        ),
         (("run", "xor", "--seed", "-1"), "seed = -1"),
-        (("run", "xor", "--backend", "cuda"), "backend = 'cuda'; allowed: auto, numpy, cython, standalone"),
+        (
+            ("run", "xor", "--backend", "cuda"),
+            "backend = 'cuda'; allowed: auto, numpy, cython, standalone",
+        ),
         (("run", "xor", "--set", "simulation.record=['y1']", *QUICK), "y1"),
-        (("run", "xor", "--set", "simulation.every=1.5 ms", *QUICK), "every = '1.5 ms'; allowed: a multiple of dt"),
+        (
+            ("run", "xor", "--set", "simulation.every=1.5 ms", *QUICK),
+            "every = '1.5 ms'; allowed: a multiple of dt",
+        ),
         (("run", "ring", "--set", "network.projections.1.gain=30", *RELAX), "contract"),
-        (("check", "ring", "--set", "network.projections.1.gain=30", "--backend", "numpy"), "contract"),
+        (
+            ("check", "ring", "--set", "network.projections.1.gain=30", "--backend", "numpy"),
+            "contract",
+        ),
         (("run",), "Missing argument"),
         (("walk",), "No such command"),
         (("plot", "no.nc"), "no.nc"),
@@ -286,17 +334,23 @@ def test_bad_input_ends_in_one_message(args: tuple[str, ...], message: str) -> N
 )
 def test_bad_data(text: str, message: str) -> None:
     Path("d.csv").write_text(text)
-    Path("m.toml").write_text(modelfile.dump(modelfile.load("xor", ["data={name='d.csv', test=0}"])))
+    Path("m.toml").write_text(
+        modelfile.dump(modelfile.load("xor", ["data={name='d.csv', test=0}"]))
+    )
     assert message in refused(call("run", "m.toml", *QUICK))
 
 
-@pytest.mark.parametrize("content", [b"", b"CDF\x01 foreign", b"\x89HDF\r\n\x1a\n cut short", b"text"])
+@pytest.mark.parametrize(
+    "content", [b"", b"CDF\x01 foreign", b"\x89HDF\r\n\x1a\n cut short", b"text"]
+)
 def test_foreign_result_files(content: bytes) -> None:
     Path("r.nc").write_bytes(content)
     assert "r.nc" in refused(call("plot", "r.nc"))
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_found_before_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Simulation, "train", lambda *_, **__: pytest.fail("the run had started"))
     Path("file").write_text("mine")
     message = refused(call("run", "xor", *QUICK, "--out", "file/below"))
@@ -352,14 +406,22 @@ def test_too_little_memory_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_warnings_are_one_line_and_no_error() -> None:
     result = call(
-        "run", "ring", "--backend", "numpy", "--set", "simulation.dt=5 ms", "--set", "simulation.duration=10 ms"
+        "run",
+        "ring",
+        "--backend",
+        "numpy",
+        "--set",
+        "simulation.dt=5 ms",
+        "--set",
+        "simulation.duration=10 ms",
     )
     assert result.exit_code == 0, result.output
     assert "warning: " in result.output
     assert "warnings.warn" not in result.output
 
 
-# --- Ctrl-C ------------------------------------------------------------------------------------------------
+# --- Ctrl-C
+# ------------------------------------------------------------------------------------------------
 
 
 def test_an_interrupted_run_is_written_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +435,10 @@ def test_an_interrupted_run_is_written_and_said(monkeypatch: pytest.MonkeyPatch)
     result = call("run", "xor", *QUICK)
     assert result.exit_code == 130
     assert names("runs/xor") == TRAINED
-    assert "interrupted at 0.1 s of simulated time: what was reached until then is in runs/xor" in words(result.output)
+    assert (
+        "interrupted at 0.1 s of simulated time: what was reached until then is in runs/xor"
+        in words(result.output)
+    )
 
 
 def test_ctrl_c_before_anything_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,12 +452,15 @@ def test_ctrl_c_before_anything_was_reached(monkeypatch: pytest.MonkeyPatch) -> 
     assert "Traceback" not in result.output
 
 
-# --- as processes of their own -----------------------------------------------------------------------------
+# --- as processes of their own
+# -----------------------------------------------------------------------------
 
 
 def process(*args: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from neurosim.cli import main; main()", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def test_messages_go_to_stderr() -> None:
@@ -418,7 +486,14 @@ def test_ctrl_c_leaves_log_weights_and_figures() -> None:
     """However long imports take here: Ctrl-C comes later and later until it meets the run itself."""
     for wait in (5, 15, 45):
         started = process(
-            "run", "xor", "--backend", "numpy", "--set", "train.duration=1e7 s", "--set", "train.reports=1"
+            "run",
+            "xor",
+            "--backend",
+            "numpy",
+            "--set",
+            "train.duration=1e7 s",
+            "--set",
+            "train.reports=1",
         )
         try:
             time.sleep(wait)

@@ -17,8 +17,11 @@ import neurosim as ns
 
 # as a user gets them, but for a shorter time: 200 steps are enough for what is checked
 QUICK: dict[str, Any] = {
-    "backend": "numpy", "schedule": ns.Simultaneous(duration=0.2, reports=1), "hidden": (8,), "random_state": 0
-}  # fmt: skip
+    "backend": "numpy",
+    "schedule": ns.Simultaneous(duration=0.2, reports=1),
+    "hidden": (8,),
+    "random_state": 0,
+}
 
 
 @parametrize_with_checks([ns.SaddleClassifier(**QUICK), ns.SaddleRegressor(**QUICK)])
@@ -27,7 +30,9 @@ def test_scikit_learn_accepts_the_estimators(estimator: Any, check: Any) -> None
 
 
 def test_the_defaults_learn_iris() -> None:
-    X, Xt, y, yt = train_test_split(*load_iris(return_X_y=True), stratify=load_iris().target, random_state=0)
+    X, Xt, y, yt = train_test_split(
+        *load_iris(return_X_y=True), stratify=load_iris().target, random_state=0
+    )
     model = ns.SaddleClassifier(random_state=0).fit(X, y)
     assert model.score(Xt, yt) > 0.94
     shares = model.predict_proba(Xt)
@@ -43,8 +48,12 @@ def test_an_estimator_does_what_a_simulation_does() -> None:
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     net = ns.Network.mlp([4, 8, 3], seed=seed)
-    ns.Simulation(net, ns.Flow.augmented(2, tau_w=50e-3), backend="numpy").train(Z, y, QUICK["schedule"])
-    assert_allclose(model.decision_function(X), ns.Simulation(net, ns.Flow.adjoint()).predict(Z), atol=1e-12)
+    ns.Simulation(net, ns.Flow.augmented(2, tau_w=50e-3), backend="numpy").train(
+        Z, y, QUICK["schedule"]
+    )
+    assert_allclose(
+        model.decision_function(X), ns.Simulation(net, ns.Flow.adjoint()).predict(Z), atol=1e-12
+    )
 
 
 def test_biases_that_stay_are_zero_and_the_weights_learn_without() -> None:
@@ -58,20 +67,28 @@ def test_a_grid_goes_through_flows_constraints_and_schedules() -> None:
     X, y = load_iris(return_X_y=True)
     grid = [
         {"flow": ["augmented"], "rho": [1.0, 2.0]},
-        {"flow": [ns.Flow.adjoint(tau_w=50e-3)], "schedule": [ns.Presentations(batch=10, epochs=2)]},
+        {
+            "flow": [ns.Flow.adjoint(tau_w=50e-3)],
+            "schedule": [ns.Presentations(batch=10, epochs=2)],
+        },
     ]
     search = GridSearchCV(ns.SaddleClassifier(**QUICK), grid, cv=2, error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 3
     assert search.best_score_ > 0.8
     chosen = search.best_estimator_.log_.run.flow
-    assert chosen == (search.best_params_["flow"] if "schedule" in search.best_params_ else
-                      ns.Flow.augmented(search.best_params_["rho"], tau_w=20e-3))  # fmt: skip
+    assert chosen == (
+        search.best_params_["flow"]
+        if "schedule" in search.best_params_
+        else ns.Flow.augmented(search.best_params_["rho"], tau_w=20e-3)
+    )
 
 
 def test_partial_fit_goes_on_from_where_the_weights_are() -> None:
     """An epoch at a time, each from the forward pass; classes may be missing from a part."""
     X, y = load_iris(return_X_y=True)
-    model = ns.SaddleClassifier(**QUICK | {"schedule": ns.Presentations(batch=10, epochs=30)}, tau_w=0.1)
+    model = ns.SaddleClassifier(
+        **QUICK | {"schedule": ns.Presentations(batch=10, epochs=30)}, tau_w=0.1
+    )
     scores = []
     for _ in range(5):
         model.partial_fit(X[:100], y[:100], classes=[0, 1, 2]).partial_fit(X[50:], y[50:])
@@ -86,7 +103,9 @@ def test_partial_fit_goes_on_from_where_the_weights_are() -> None:
 
 def test_a_regressor_answers_in_the_targets_scale_with_several_outputs() -> None:
     X, Y = make_regression(120, 5, n_informative=3, n_targets=2, random_state=0)
-    model = ns.SaddleRegressor(**QUICK | {"schedule": ns.Simultaneous(duration=1.5, reports=1)}).fit(X, 1000 + 50 * Y)
+    model = ns.SaddleRegressor(
+        **QUICK | {"schedule": ns.Simultaneous(duration=1.5, reports=1)}
+    ).fit(X, 1000 + 50 * Y)
     assert model.predict(X).shape == (120, 2)
     assert model.score(X, 1000 + 50 * Y) > 0.9
     assert model.predict(X).mean() == pytest.approx(1000 + 50 * Y.mean(), rel=0.05)
@@ -105,7 +124,10 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
     ("given", "message"),
     [
         ({"flow": "augmentd"}, "flow.preset = 'augmentd'; .* did you mean 'augmented'"),
-        ({"flow": ns.Flow.adjoint(), "rho": 2.0}, "rho = 2.0 beside a Flow, which has its own; allowed: None"),
+        (
+            {"flow": ns.Flow.adjoint(), "rho": 2.0},
+            "rho = 2.0 beside a Flow, which has its own; allowed: None",
+        ),
         ({"flow": 3}, "flow = 3; allowed: a Flow, or a preset's name"),
         ({"flow": "damped", "rho": -2}, "flow.rho"),
         ({"flow": "adjoint", "theta": 0.3}, r"a key of flow \(adjoint\) = 'theta'"),
@@ -114,7 +136,10 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
         ({"activation": "tanhh"}, "did you mean 'tanh'"),
         ({"validation": 1.5}, r"validation = 1.5; allowed: a share in \[0, 1\)"),
         ({"schedule": 4}, "schedule = 4; allowed"),
-        ({"schedule": ns.Presentations(batch=500)}, "n_samples = 150; allowed: at least schedule.batch = 500"),
+        (
+            {"schedule": ns.Presentations(batch=500)},
+            "n_samples = 150; allowed: at least schedule.batch = 500",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_fit(given: dict[str, Any], message: str) -> None:

@@ -1,4 +1,6 @@
-"""Hebbian layers: Oja's unit against the principal component, shares of winners, scikit-learn's conventions."""
+"""Hebbian layers: Oja's unit against the principal component, shares of winners, scikit-learn's
+conventions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ import neurosim as ns
 from neurosim.hebb import HebbianLayer, bcm, most_active, oja
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(400, 6)) * np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4]) @ np.linalg.qr(RNG.normal(size=(6, 6)))[0]
+X = (
+    RNG.normal(size=(400, 6))
+    * np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4])
+    @ np.linalg.qr(RNG.normal(size=(6, 6)))[0]
+)
 
 
 def test_one_unit_of_oja_finds_the_principal_component():
@@ -27,9 +33,16 @@ def test_one_unit_of_oja_finds_the_principal_component():
 @pytest.mark.parametrize("rule", ["oja", "bcm"])
 def test_a_batch_of_one_is_the_rule_by_hand(rule):
     layer, by_hand = (
-        HebbianLayer(7, rule, start="random", batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(X[:1]) for _ in "ab"
+        HebbianLayer(7, rule, start="random", batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(
+            X[:1]
+        )
+        for _ in "ab"
     )
-    w, handicap, theta = by_hand.weights_.copy(), by_hand.handicap_.copy(), by_hand.threshold_.copy()
+    w, handicap, theta = (
+        by_hand.weights_.copy(),
+        by_hand.handicap_.copy(),
+        by_hand.threshold_.copy(),
+    )
     layer.partial_fit(X[:50])
     for row in X[:50]:
         x = row - X[0]  # the mean that the first call fixed
@@ -50,7 +63,9 @@ def test_a_batch_of_one_is_the_rule_by_hand(rule):
 
 
 def test_conscience_gives_every_unit_its_share():
-    fair, free = (HebbianLayer(20, start="random", epochs=8, conscience=c).fit(X) for c in (0.03, 0.0))
+    fair, free = (
+        HebbianLayer(20, start="random", epochs=8, conscience=c).fit(X) for c in (0.03, 0.0)
+    )
     wins = []
     for layer in (fair, free):
         scores = layer._seen(X) @ layer.weights_.T - layer.handicap_
@@ -65,9 +80,16 @@ def test_what_is_handed_on_is_above_the_next_one():
     assert_allclose(most_active(y, 4), np.maximum(y, 0))
     layer = HebbianLayer(30, active=5, epochs=1).fit(X)
     assert ((layer.transform(X) > 0).sum(axis=1) == 5).all()
-    assert np.array_equal(HebbianLayer(30, active=5, epochs=1).fit(X).transform(X), layer.transform(X))
-    assert make_pipeline(StandardScaler(), HebbianLayer(9, epochs=1)).fit_transform(X).shape == (400, 9)
-    assert oja(np.ones((1, 2)), np.ones((1, 2)), np.array([1.0])).tolist() == [[0.0, 0.0]]  # at unit output it rests
+    assert np.array_equal(
+        HebbianLayer(30, active=5, epochs=1).fit(X).transform(X), layer.transform(X)
+    )
+    assert make_pipeline(StandardScaler(), HebbianLayer(9, epochs=1)).fit_transform(X).shape == (
+        400,
+        9,
+    )
+    assert oja(np.ones((1, 2)), np.ones((1, 2)), np.array([1.0])).tolist() == [
+        [0.0, 0.0]
+    ]  # at unit output it rests
     assert bcm(np.ones((1, 2)), np.array([0.5]), np.array([1.0])).tolist() == [[-0.25, -0.25]]
 
 
@@ -77,7 +99,8 @@ def test_it_is_a_transformer_as_scikit_learn_asks():
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("rule", "hebb"), ("start", "zero"), ("units", 0), ("rate", -1.0), ("active", 2.5)]
+    ("key", "value"),
+    [("rule", "hebb"), ("start", "zero"), ("units", 0), ("rate", -1.0), ("active", 2.5)],
 )
 def test_what_cannot_be_is_refused(key, value):
     with pytest.raises(ns.ModelError, match=key):

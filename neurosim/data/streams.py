@@ -1,4 +1,5 @@
-"""Streams of frames: digits that move over a canvas, and events of a changing image. Start at `moving_digits`.
+"""Streams of frames: digits that move over a canvas, and events of a changing image. Start at
+`moving_digits`.
 
 Any array (time, features) is a stream as it stands: `Simulation.stream` takes it.
 """
@@ -33,10 +34,14 @@ class Stream:
     side: int
 
 
-def moving_digits(frames: int, *, speed: float = 0.05, side: int = 16, dwell: int = 200, seed: int = 0) -> Stream:
-    """scikit-learn's handwritten digits, one at a time, on straight ways over a canvas from whose edges they bounce.
+def moving_digits(
+    frames: int, *, speed: float = 0.05, side: int = 16, dwell: int = 200, seed: int = 0
+) -> Stream:
+    """scikit-learn's handwritten digits, one at a time, on straight ways over a canvas from whose
+    edges they bounce.
 
-    Between pixels an image is interpolated linearly, so that a slow digit changes every frame a little.
+    Between pixels an image is interpolated linearly, so that a slow digit changes every frame a
+    little.
 
     Parameters
     ----------
@@ -71,7 +76,11 @@ def moving_digits(frames: int, *, speed: float = 0.05, side: int = 16, dwell: in
     room = float(side - SIDE)
     X, Y = np.zeros((frames, side * side)), np.zeros(frames, dtype=int)
     for first in range(0, frames, dwell):
-        number, start, angle = rng.integers(len(images)), rng.uniform(0, room, 2), rng.uniform(0, 2 * np.pi)
+        number, start, angle = (
+            rng.integers(len(images)),
+            rng.uniform(0, room, 2),
+            rng.uniform(0, 2 * np.pi),
+        )
         steps = np.arange(min(dwell, frames - first))[:, None]
         way = _bounced(start + speed * steps * np.array([np.sin(angle), np.cos(angle)]), room)
         canvas = np.zeros((side, side))
@@ -83,7 +92,8 @@ def moving_digits(frames: int, *, speed: float = 0.05, side: int = 16, dwell: in
 
 
 def dvs(frames: Any, theta: float = 0.1) -> Array:
-    """Events of an image sensor: +1 or -1 where a pixel differs by more than `theta` from its value at its last event.
+    """Events of an image sensor: +1 or -1 where a pixel differs by more than `theta` from its value
+    at its last event.
 
     Parameters
     ----------
@@ -103,7 +113,9 @@ def dvs(frames: Any, theta: float = 0.1) -> Array:
     """
     values = np.asarray(frames, dtype=float)
     if values.ndim != 2 or not np.isfinite(values).all():
-        raise DataError(f"frames have shape {values.shape}; allowed: finite numbers, (time, features)")
+        raise DataError(
+            f"frames have shape {values.shape}; allowed: finite numbers, (time, features)"
+        )
     if not 0 < theta < np.inf:
         raise out_of_range("theta", theta, "a finite number above 0", "0.1")
     events, level = np.zeros(values.shape), np.zeros(values.shape[1])

@@ -1,7 +1,9 @@
-"""Tasks in which what is shown depends on what was done: a contextual bandit, carts that balance poles.
+"""Tasks in which what is shown depends on what was done: a contextual bandit, carts that balance
+poles.
 
-Worlds for `Simulation.interact`: asked with a network's outputs, whose softmax is the policy, they say what is shown
-next. Start at `Bandit`, `CartPole`; `advantages` makes targets for the loss ``"policy"``.
+Worlds for `Simulation.interact`: asked with a network's outputs, whose softmax is the policy, they
+say what is shown next. Start at `Bandit`, `CartPole`; `advantages` makes targets for the loss
+``"policy"``.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from neurosim.errors import DataError, out_of_range, whole
 Array = np.ndarray
 Answer = tuple[Array, Array]  # X and Y of the next frame
 
-SCALES = np.array([2.4, 2.0, 0.2095, 2.0])  # what a cart's state is divided by: the first and the third are its limits
+SCALES = np.array(
+    [2.4, 2.0, 0.2095, 2.0]
+)  # what a cart's state is divided by: the first and the third are its limits
 
 
 def advantages(actions: Any, values: Any, size: int) -> Array:
@@ -62,8 +66,9 @@ def sampled(outputs: Array, rng: np.random.Generator) -> Array:
 class Bandit:
     """A contextual bandit: for each context one arm pays more often than the others.
 
-    A trial is two frames: a context with no target (y = 0), on which the network acts, then the same context with the
-    advantage at the arm that was drawn, its reward less a running mean of rewards.
+    A trial is two frames: a context with no target (y = 0), on which the network acts, then the
+    same context with the advantage at the arm that was drawn, its reward less a running mean of
+    rewards.
 
     Attributes
     ----------
@@ -98,7 +103,9 @@ class Bandit:
     _now: int | None = None
 
     @classmethod
-    def drawn(cls, *, contexts: int = 16, features: int = 8, arms: int = 4, seed: int = 0) -> Bandit:
+    def drawn(
+        cls, *, contexts: int = 16, features: int = 8, arms: int = 4, seed: int = 0
+    ) -> Bandit:
         """Contexts of random signs, all different, and for each a random best arm."""
         whole("arms", arms, 2)
         whole("features", features, 1)
@@ -130,8 +137,9 @@ class Bandit:
 class CartPole:
     """Carts that balance a pole each by pushes to the left or to the right, each until it falls.
 
-    As in Gymnasium's CartPole, 10 N at 50 Hz: a pole falls beyond 12 degrees, a cart beyond 2.4 m. The frame's input is
-    the state (m, m/s, rad, rad/s) over `SCALES`; there is no target. A cart that has fallen stays as it is.
+    As in Gymnasium's CartPole, 10 N at 50 Hz: a pole falls beyond 12 degrees, a cart beyond 2.4 m.
+    The frame's input is the state (m, m/s, rad, rad/s) over `SCALES`; there is no target. A cart
+    that has fallen stays as it is.
 
     Attributes
     ----------
@@ -155,20 +163,28 @@ class CartPole:
 
     @classmethod
     def drawn(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
-        """Carts near the middle, poles nearly upright: every number of the state uniform within 0.05."""
+        """Carts near the middle, poles nearly upright: every number of the state uniform within
+        0.05.
+        """
         whole("carts", carts, 1)
         whole("most", most, 1)
         rng = np.random.default_rng(seed)
         return cls(rng.uniform(-0.05, 0.05, (carts, 4)), rng, most)
 
     def __call__(self, outputs: Array) -> Answer | None:
-        """Push where the outputs say, and show where that led; None once all have fallen, or time is over."""
+        """Push where the outputs say, and show where that led; None once all have fallen, or time
+        is over.
+        """
         standing = np.ones(len(self.state), dtype=bool)
         if self.shown:
             self.pushed.append(sampled(outputs, self.rng))
             moved = pushed(self.state, self.pushed[-1])
             self.state = np.where(self.up[-1][:, None], moved, self.state)
-            standing = self.up[-1] & (np.abs(self.state[:, 0]) <= SCALES[0]) & (np.abs(self.state[:, 2]) <= SCALES[2])
+            standing = (
+                self.up[-1]
+                & (np.abs(self.state[:, 0]) <= SCALES[0])
+                & (np.abs(self.state[:, 2]) <= SCALES[2])
+            )
         if len(self.pushed) == self.most or not standing.any():
             return None
         self.shown.append(self.state / SCALES)
@@ -182,10 +198,16 @@ class CartPole:
 
 
 def pushed(state: Array, actions: Array) -> Array:
-    """The state after a push of 20 ms, to the right where the action is 1; (carts, 4) in m, m/s, rad, rad/s."""
+    """The state after a push of 20 ms, to the right where the action is 1; (carts, 4) in m, m/s,
+    rad, rad/s.
+    """
     x, v, angle, turn = state.T
     push = np.where(actions == 1, 10.0, -10.0)  # N; the cart has 1 kg, the pole 0.1 kg and 1 m
     drive = (push + 0.05 * turn**2 * np.sin(angle)) / 1.1
-    swing = (9.8 * np.sin(angle) - np.cos(angle) * drive) / (0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1))
+    swing = (9.8 * np.sin(angle) - np.cos(angle) * drive) / (
+        0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1)
+    )
     gain = drive - 0.05 * swing * np.cos(angle) / 1.1
-    return np.column_stack([x + 0.02 * v, v + 0.02 * gain, angle + 0.02 * turn, turn + 0.02 * swing])
+    return np.column_stack(
+        [x + 0.02 * v, v + 0.02 * gain, angle + 0.02 * turn, turn + 0.02 * swing]
+    )

@@ -1,8 +1,8 @@
 """What neurosim uses of Brian2 beyond its public interface, in one place.
 
 One device instance a simulation, code objects whose names do not depend on what else is alive, two
-translation units, programs cached by the hash of all that goes into them. Tested with Brian2 2.9, 2.10
-and 2.11. Start at `scope` and `Device`.
+translation units, programs cached by the hash of all that goes into them. Tested with Brian2 2.9,
+2.10 and 2.11. Start at `scope` and `Device`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Generator(CPPCodeGenerator):  # type: ignore[misc]
 
     def translate_expression(self, expr: str) -> str:
         """An expression of Brian2's as C++."""
-        timed = {"t", "dt", MOMENT} & get_identifiers(expr)  # those are doubles, and so is what they are compared with
+        timed = {"t", "dt", MOMENT} & get_identifiers(
+            expr
+        )  # those are doubles, and so is what they are compared with
         if timed or prefs.core.default_float_dtype is not np.float32:
             return str(super().translate_expression(expr))
         expr = word_substitute(expr, self.func_name_replacements)
@@ -78,7 +80,9 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     """A standalone code object that also finds neurosim's own templates."""
 
     generator_class = Generator
-    templater = CPPStandaloneCodeObject.templater.derive("neurosim.engine.standalone", templates_dir="templates")
+    templater = CPPStandaloneCodeObject.templater.derive(
+        "neurosim.engine.standalone", templates_dir="templates"
+    )
 
 
 # Jinja's translation of templates into Python took a third of the time before a kept program starts
@@ -90,8 +94,8 @@ with contextlib.suppress(OSError, RuntimeError):  # no temporary folder that is 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]
     """C++ standalone for one simulation: a build of its own, of two translation units, cached.
 
-    Sources never hold values (those are run-time arguments), so two simulations of one structure have
-    one program.
+    Sources never hold values (those are run-time arguments), so two simulations of one structure
+    have one program.
     """
 
     arrays: dict[Any, str]
@@ -104,9 +108,14 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.key = ""  # of the program
         self.flags: tuple[list[str], list[str]] = ([], [])
         self.include_dirs.append(str(INCLUDE))
-        # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps its meaning
+        # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps
+        # its meaning
         self.define_macros.append(("__FAST_MATH__", "1"))
-        self.extra_compile_args += ["-include", shlex.quote(str(INCLUDE / "ns_clock.h")), *wide_vectors()]
+        self.extra_compile_args += [
+            "-include",
+            shlex.quote(str(INCLUDE / "ns_clock.h")),
+            *wide_vectors(),
+        ]
 
     def link_blas(self) -> None:
         """Products of whole batches by the OpenBLAS that the scipy-openblas32 wheel carries."""
@@ -126,18 +135,34 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         return super().code_object(owner, name, *args, **kwds)
 
     def begin_at(self, now: str, start: str) -> None:
-        """Let the clock's time be that of the array `start` at the first step already; Brian2 has 0 until it ticks."""
+        """Let the clock's time be that of the array `start` at the first step already; Brian2 has 0
+        until it ticks.
+        """
         queue = self.main_queue
-        found = [i for i, (kind, given) in enumerate(queue) if kind.startswith("set_by") and given[0] == now]
+        found = [
+            i
+            for i, (kind, given) in enumerate(queue)
+            if kind.startswith("set_by") and given[0] == now
+        ]
         if not found:
-            raise BackendError(f"this Brian2 does not set {now} where a run begins; try backend='numpy'")
+            raise BackendError(
+                f"this Brian2 does not set {now} where a run begins; try backend='numpy'"
+            )
         for i in found:
             queue[i] = ("insert_code", f"{now}[0] = {start}[0];")
 
-    def generate_objects_source(self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any) -> None:
-        """Without the indices of a group's units where nobody reads them: 4 bytes a unit, filled at every start."""
+    def generate_objects_source(
+        self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any
+    ) -> None:
+        """Without the indices of a group's units where nobody reads them: 4 bytes a unit, filled at
+        every start.
+        """
         sources = [str(code.code.cpp_file) for code in self.code_objects.values()]
-        unread = [v for v, name, _ in arange_arrays if not any(re.search(rf"\b\w*{name}\b", s) for s in sources)]
+        unread = [
+            v
+            for v, name, _ in arange_arrays
+            if not any(re.search(rf"\b\w*{name}\b", s) for s in sources)
+        ]
         kept = self.arrays, self.zero_arrays
         self.arrays = {v: name for v, name in self.arrays.items() if v not in unread}
         self.zero_arrays = [entry for entry in self.zero_arrays if entry[0] not in unread]
@@ -159,7 +184,12 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             (folder / name).write_text(text)
         command = [compiler_command() or "g++", *self.flags[0], "-I."]
         self.key = _fingerprint(folder, [*command, *self.flags[1]])
-        cache.program(self.key, partial(self._compile, folder, command), target=folder / "program", about=self.about)
+        cache.program(
+            self.key,
+            partial(self._compile, folder, command),
+            target=folder / "program",
+            about=self.about,
+        )
 
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
         """What is stepped at full optimisation, beside it (on another core) what runs once at none."""
@@ -174,7 +204,9 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             messages.append(jobs[-1].communicate()[1])
         if any(job.returncode for job in jobs):
             said = "\n".join(m for job, m in zip(jobs, messages, strict=True) if job.returncode)
-            raise BackendError(f"the C++ build failed ({command[0]}); try backend='numpy'\n{said[-2000:]}")
+            raise BackendError(
+                f"the C++ build failed ({command[0]}); try backend='numpy'\n{said[-2000:]}"
+            )
 
     def read_from(self, results: Path) -> None:
         """Let variables have the values that a program has left there."""
@@ -189,7 +221,14 @@ class Kernel(CodeRunner):  # type: ignore[misc]
     add_to_magic_network = False
 
     def __init__(
-        self, group: Group, template: str, *, when: str, order: int, code: str | dict[str, str] = "", **kwds: Any
+        self,
+        group: Group,
+        template: str,
+        *,
+        when: str,
+        order: int,
+        code: str | dict[str, str] = "",
+        **kwds: Any,
     ) -> None:
         super().__init__(
             group,
@@ -206,7 +245,9 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def scope(device: Device | None = None, target: str = "numpy", precision: str = "float64") -> Iterator[None]:
+def scope(
+    device: Device | None = None, target: str = "numpy", precision: str = "float64"
+) -> Iterator[None]:
     """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
     LOCK.acquire()
     own = {
@@ -236,9 +277,15 @@ def scope(device: Device | None = None, target: str = "numpy", precision: str = 
 
 
 USERS_ERRORS = (
-    BrianObjectException, EquationError, DimensionMismatchError,
-    SyntaxError, ValueError, TypeError, KeyError, NotImplementedError,
-)  # fmt: skip
+    BrianObjectException,
+    EquationError,
+    DimensionMismatchError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    NotImplementedError,
+)
 
 
 @contextlib.contextmanager
@@ -250,7 +297,9 @@ def explained(extended: bool) -> Iterator[None]:
         if not extended or isinstance(error, ModelError):
             raise
         cause = error.__cause__ or error
-        raise ModelError(f"an extension does not fit its population: {cause}; see sim.equations") from error
+        raise ModelError(
+            f"an extension does not fit its population: {cause}; see sim.equations"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -263,7 +312,9 @@ def quick_run() -> Iterator[None]:
         gc.unfreeze()
 
 
-def code_object(group: Group, statements: Iterable[tuple[str, str]], dt: float, run: Group) -> Callable[[], None]:
+def code_object(
+    group: Group, statements: Iterable[tuple[str, str]], dt: float, run: Group
+) -> Callable[[], None]:
     """Statements on a group's variables as one code object of the current target."""
     more = Variables(None, default_index="0")
     more.add_constant(LENGTH, value=dt)
@@ -280,8 +331,8 @@ def code_object(group: Group, statements: Iterable[tuple[str, str]], dt: float, 
 
 
 def tidy(groups: Iterable[Group]) -> None:
-    """Look for dead networks now and then: they are cycles, few objects and much memory, and `quick_run` lets the
-    collector believe that it has seen them.
+    """Look for dead networks now and then: they are cycles, few objects and much memory, and
+    `quick_run` lets the collector believe that it has seen them.
     """
     arrays = (v for g in groups for v in g.variables.values() if isinstance(v, ArrayVariable))
     _made.append(LEAST + sum(v.size * np.dtype(v.dtype).itemsize for v in arrays))
@@ -291,14 +342,18 @@ def tidy(groups: Iterable[Group]) -> None:
 
 
 def adopt(network: Any) -> None:
-    """Tell objects where they belong now, not at their first run: a failure before it is noise enough."""
+    """Tell objects where they belong now, not at their first run: a failure before it is noise
+    enough.
+    """
     for item in network.objects:
         for own in (item, *item.contained_objects):
             own._network = network.id
 
 
 def keep_code(objects: Iterable[Any]) -> None:
-    """`Network.run` generates the same code anew each time, 30 ms; ours does not change after the first."""
+    """`Network.run` generates the same code anew each time, 30 ms; ours does not change after the
+    first.
+    """
     for item in objects:
         for own in (item, *item.contained_objects):
             if isinstance(own, CodeRunner):
@@ -319,12 +374,23 @@ def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 def _units(directory: Path, device: Device) -> dict[str, str]:
-    """All sources as two translation units: what is stepped, each code object in its own namespace, and the rest."""
+    """All sources as two translation units: what is stepped, each code object in its own namespace,
+    and the rest.
+    """
     headers = "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple set string"
     steps = "".join(f"#include <{h}>\n" for h in headers.split())
-    steps += "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
+    steps += (
+        "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
+    )
     steps += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    own = ("brianlib/stdint_compat.h", "ns_kernels.h", "ns_events.h", "ns_points.h", "ns_present.h", "ns_record.h")
+    own = (
+        "brianlib/stdint_compat.h",
+        "ns_kernels.h",
+        "ns_events.h",
+        "ns_points.h",
+        "ns_present.h",
+        "ns_record.h",
+    )
     steps += "".join(f'#include "{h}"\n' for h in own)
     steps += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
     for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):

@@ -21,7 +21,9 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
         No compiler where one is needed, or a build that failed.
     """
     if backend != "numpy" and compiler.compiler_command() is None:
-        raise BackendError(f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'")
+        raise BackendError(
+            f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'"
+        )
     if backend == "standalone":
         return _compiled(plan, factories, threads)
     from neurosim.engine.runtime.engine import RuntimeEngine

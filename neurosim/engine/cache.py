@@ -49,7 +49,9 @@ logger = logging.getLogger("neurosim")
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing kept: where, its bytes, when it was last used (s since 1970), its builder's words about it."""
+    """One thing kept: where, its bytes, when it was last used (s since 1970), its builder's words
+    about it.
+    """
 
     key: str
     path: Path
@@ -59,10 +61,16 @@ class Entry:
 
 
 def directory() -> Path:
-    """$NEUROSIM_CACHE, else the user's cache folder; where that cannot be written, one for this process alone."""
+    """$NEUROSIM_CACHE, else the user's cache folder; where that cannot be written, one for this
+    process alone.
+    """
     base = os.environ.get("NEUROSIM_CACHE")
     try:
-        root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "neurosim")
+        root = (
+            Path(base)
+            if base
+            else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "neurosim")
+        )
         root = root.expanduser().absolute()
         root.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=root).close()
@@ -73,7 +81,9 @@ def directory() -> Path:
 
 @lru_cache(maxsize=1)
 def _private(instead_of: str) -> Path:
-    logger.warning("compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of)
+    logger.warning(
+        "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
+    )
     folder = Path(tempfile.mkdtemp(prefix="neurosim_cache_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -84,17 +94,23 @@ def limit() -> int:
     text = os.environ.get("NEUROSIM_CACHE_SIZE", "").strip() or "1 GB"
     size = SIZE.fullmatch(text)
     if size is None:
-        raise out_of_range("NEUROSIM_CACHE_SIZE", text, "bytes, or a number of kB, MB, GB or TB", "'500 MB'")
+        raise out_of_range(
+            "NEUROSIM_CACHE_SIZE", text, "bytes, or a number of kB, MB, GB or TB", "'500 MB'"
+        )
     number, prefix, binary = size.groups()
-    return round(float(number) * (1024.0 if binary else 1000.0) ** " kmgt".index((prefix or " ").lower()))
+    return round(
+        float(number) * (1024.0 if binary else 1000.0) ** " kmgt".index((prefix or " ").lower())
+    )
 
 
 def program(key: str, build: Callable[[Path], None], *, target: Path, about: str = "") -> bool:
-    """Put the executable of `key` at `target`, from the cache or by `build`; True if nothing was built.
+    """Put the executable of `key` at `target`, from the cache or by `build`; True if nothing was
+    built.
 
-    `key` is 24 hex digits, a hash of all that the program is made from; `build` writes an executable to the
-    path that it is given, and what it raises goes through; `about` is what ``neurosim cache`` shows. Processes
-    that want the same program wait for the first one. What cannot be kept is built all the same.
+    `key` is 24 hex digits, a hash of all that the program is made from; `build` writes an
+    executable to the path that it is given, and what it raises goes through; `about` is what
+    ``neurosim cache`` shows. Processes that want the same program wait for the first one. What
+    cannot be kept is built all the same.
     """
     entry = _entry(key)
     if _taken(entry, target):
@@ -103,10 +119,14 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
     with _alone(entry):
         if _taken(entry, target):  # another process has built it while this one waited
             return True
-        with _temporary(target) as made:  # not in the cache: a disk that is full there is no reason to fail
+        with _temporary(
+            target
+        ) as made:  # not in the cache: a disk that is full there is no reason to fail
             build(made)
             if not (_executable(made) and made.stat().st_size):
-                raise BackendError(f"the build of {target} left no program; allowed: an executable file at {made}")
+                raise BackendError(
+                    f"the build of {target} left no program; allowed: an executable file at {made}"
+                )
             os.replace(made, target)
         try:
             _store(entry, lambda folder: _same(target, folder / PROGRAM), about)
@@ -122,17 +142,23 @@ def take(key: str, target: Path) -> bool:
 
 
 def remember(name: str, key: str, about: str) -> None:
-    """Note under another name (24 hex digits) that `key` is the program for it, with what has to be known to run it."""
+    """Note under another name (24 hex digits) that `key` is the program for it, with what has to be
+    known to run it.
+    """
     note = directory() / f"{name}.note"
     try:
         with _temporary(note) as fresh:
-            fresh.write_text(json.dumps({"format": FORMAT, "program": key, "about": about}), encoding="utf-8")
+            fresh.write_text(
+                json.dumps({"format": FORMAT, "program": key, "about": about}), encoding="utf-8"
+            )
             os.replace(fresh, note)
         if len(notes := _notes()) > NOTES:
             for path in sorted(notes, key=lambda path: path.lstat().st_mtime)[: NOTES // 2]:
                 _remove(path)
     except OSError as error:
-        logger.warning("what is known of a compiled program could not be kept in %s: %s", note.parent, error)
+        logger.warning(
+            "what is known of a compiled program could not be kept in %s: %s", note.parent, error
+        )
 
 
 def recall(name: str) -> tuple[str, str] | None:
@@ -151,12 +177,22 @@ def entries() -> list[Entry]:
         if ENTRY.fullmatch(path.name) or (EARLIER.fullmatch(path.name) and _executable(path)):
             with suppress(OSError):  # another process has removed it
                 used = (path / SEAL if (path / SEAL).is_file() else path).lstat().st_mtime
-                found.append(Entry(path.name[:24], path, _size(path), used, str(_seal(path).get("about", "not known"))))
+                found.append(
+                    Entry(
+                        path.name[:24],
+                        path,
+                        _size(path),
+                        used,
+                        str(_seal(path).get("about", "not known")),
+                    )
+                )
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
 def trim(keep: Path | None = None) -> int:
-    """Remove what was not used for longest until the rest is within `limit`, but not `keep`; the bytes freed."""
+    """Remove what was not used for longest until the rest is within `limit`, but not `keep`; the
+    bytes freed.
+    """
     allowed, freed, found = limit(), _sweep(), entries()
     left = sum(entry.size for entry in found)
     for entry in reversed(found):
@@ -193,7 +229,9 @@ def _entry(key: str) -> Path:
 
 
 def _taken(entry: Path, target: Path) -> bool:
-    """The link is checked, not the entry: whatever others do to that meanwhile, this is what will run."""
+    """The link is checked, not the entry: whatever others do to that meanwhile, this is what will
+    run.
+    """
     with suppress(OSError), _temporary(target) as link:
         _same(entry / PROGRAM, link)
         if _seal(entry).get("contents") == {PROGRAM: _print(link)}:
@@ -216,7 +254,9 @@ def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
         fill(fresh)
         contents = _contents(fresh)
         if not contents:
-            raise BackendError(f"the build of {entry.name} left an empty folder; allowed: at least one file")
+            raise BackendError(
+                f"the build of {entry.name} left an empty folder; allowed: at least one file"
+            )
         seal = {"format": FORMAT, "about": about, "contents": contents}
         (fresh / SEAL).write_text(json.dumps(seal), encoding="utf-8")
         if not _whole(entry):  # where there are no locks, another may have been faster
@@ -226,9 +266,11 @@ def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
 
 @contextmanager
 def _alone(entry: Path) -> Iterator[None]:
-    """One builder at a time, as far as the file system has locks; the kernel takes a dead one's away.
+    """One builder at a time, as far as the file system has locks; the kernel takes a dead one's
+    away.
 
-    Who waited holds a file without a name by then, and newcomers another: both find the first one's entry.
+    Who waited holds a file without a name by then, and newcomers another: both find the first one's
+    entry.
     """
     path, end = entry.with_name(f"{entry.name}.lock"), time.monotonic() + PATIENCE
     with ExitStack() as stack:

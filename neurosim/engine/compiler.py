@@ -26,5 +26,7 @@ def processor() -> str:
 
 
 def wide_vectors() -> list[str]:
-    """The option by which loops are as wide as the processor: by itself GCC halves what AVX-512 has."""
+    """The option by which loops are as wide as the processor: by itself GCC halves what AVX-512
+    has.
+    """
     return ["-mprefer-vector-width=512"] if "avx512f" in processor().split() else []

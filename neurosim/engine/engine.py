@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Factory = Callable[["BrianNetwork"], Any]  # a user's own objects for the network
 World = Callable[[], bool]  # writes the rows that are shown next; False: there are none
-WORKED_OUT = ("a", "log_partition", "y_total")  # parameters of the equations that every step makes anew
+WORKED_OUT = (
+    "a",
+    "log_partition",
+    "y_total",
+)  # parameters of the equations that every step makes anew
 
 
 class Engine(ABC):
@@ -51,7 +55,9 @@ class Engine(ABC):
 
     @abstractmethod
     def kinds(self, population: str) -> dict[str, str]:
-        """Variables of a population's equations that keep a value: whether each is `DIFFERENTIAL` or a `PARAMETER`."""
+        """Variables of a population's equations that keep a value: whether each is `DIFFERENTIAL`
+        or a `PARAMETER`.
+        """
 
     @abstractmethod
     def size(self, group: str, variable: str) -> int:
@@ -67,10 +73,14 @@ class Engine(ABC):
 
     @abstractmethod
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
-        """The data set by (population, variable) and the rows that come next, a batch after the other."""
+        """The data set by (population, variable) and the rows that come next, a batch after the
+        other.
+        """
 
     def ask(self, world: World) -> None:
-        """Let the rows of each presentation be written as the one before it ends; only where Python steps."""
+        """Let the rows of each presentation be written as the one before it ends; only where Python
+        steps.
+        """
         raise NotImplementedError(type(self).__name__)
 
     @abstractmethod
@@ -100,7 +110,11 @@ class Engine(ABC):
         own += [(bias_group(n), "w") for n in self.plan.net.neurons]
         for name in self.plan.net.populations:
             own += [(name, v) for v in self._state_variables(name)]
-        own += [(name, f"{part}_{line}") for name, line, _ in self.plan.lines for part in ("line", "line_at")]
+        own += [
+            (name, f"{part}_{line}")
+            for name, line, _ in self.plan.lines
+            for part in ("line", "line_at")
+        ]
         return {key: self.value(*key) for key in own}
 
     def _state_variables(self, population: str) -> list[str]:
@@ -126,7 +140,9 @@ class Engine(ABC):
 
 def kinds_of(equations: Any) -> dict[str, str]:
     """`Engine.kinds` of a population's Brian2 equations."""
-    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL) | dict.fromkeys(equations.parameter_names, PARAMETER)
+    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL) | dict.fromkeys(
+        equations.parameter_names, PARAMETER
+    )
     return dict(sorted(own.items()))
 
 

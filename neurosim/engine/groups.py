@@ -1,7 +1,7 @@
 """The Brian2 objects that both backends share: populations, synapses, and the run's own counters.
 
-Populations are `NeuronGroup`s of patterns x units, pattern after pattern; a projection holds its weights
-once, whatever the number of patterns. Start at `Groups`.
+Populations are `NeuronGroup`s of patterns x units, pattern after pattern; a projection holds its
+weights once, whatever the number of patterns. Start at `Groups`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,32 @@ from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
-from neurosim.engine.plan import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED, Plan, bias_group, projection_group
+from neurosim.engine.plan import (
+    DECAYS,
+    LENGTH,
+    MOMENT,
+    MOMENTS,
+    STAGED,
+    Plan,
+    bias_group,
+    projection_group,
+)
 from neurosim.errors import ModelError
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD
 
-HEAR = {FORWARD: -9, BACKWARD: -1}  # when events are heard, after "present", in the slot before the step
+HEAR = {
+    FORWARD: -9,
+    BACKWARD: -1,
+}  # when events are heard, after "present", in the slot before the step
 
 
 class Synapses(Group):  # type: ignore[misc]
     """The weights of one projection (or the biases of one population), stored once.
 
-    `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post + 1)
-    and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid out as `w` is; `sign` is
-    what each presynaptic neuron's weights keep, if they do.
+    `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post
+    + 1) and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid
+    out as `w` is; `sign` is what each presynaptic neuron's weights keep, if they do.
     """
 
     add_to_magic_network = False
@@ -77,13 +89,23 @@ class Counters(Group):  # type: ignore[misc]
 
     add_to_magic_network = False
     WHOLE = (
-        "step", "ticks", "n_steps", "first_step", "present_steps", "gate_steps", "record_steps",
-        "evaluations", "accepted",
-    )  # fmt: skip
+        "step",
+        "ticks",
+        "n_steps",
+        "first_step",
+        "present_steps",
+        "gate_steps",
+        "record_steps",
+        "evaluations",
+        "accepted",
+    )
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
-    OF_POINTS = ("ended_at", "ending")  # step; SETTLED, or the number of the population that left its bound
+    OF_POINTS = (
+        "ended_at",
+        "ending",
+    )  # step; SETTLED, or the number of the population that left its bound
 
     def __init__(self, clock: Clock, points: int = 0) -> None:
         super().__init__(name="run", clock=clock, when="groups")
@@ -95,7 +117,10 @@ class Counters(Group):  # type: ignore[misc]
             self.variables.add_array(name, size=1, scalar=True, dtype=np.int32)
         for name in (*self.TIMES, *self.NUMBERS):
             self.variables.add_array(name, size=1, scalar=True, dtype=np.float64)
-        for name in (LENGTH, *DECAYS):  # dt, and what moments still lack, in the precision of the state
+        for name in (
+            LENGTH,
+            *DECAYS,
+        ):  # dt, and what moments still lack, in the precision of the state
             self.variables.add_array(name, size=1, scalar=True)
         if points:
             for name in self.OF_POINTS:
@@ -133,20 +158,31 @@ class Groups:
             rows = net.populations[q.post].size if sparse else 0
             signs = net.populations[q.pre].size if plan.dale else 0
             self.synapses[name] = Synapses(
-                projection_group(name), size, clock, rows, moments=plan.method == "adam",
-                back=plan.back(name) == "back", signs=signs,
-            )  # fmt: skip
+                projection_group(name),
+                size,
+                clock,
+                rows,
+                moments=plan.method == "adam",
+                back=plan.back(name) == "back",
+                signs=signs,
+            )
         sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
         self.biases = {
-            n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam") for n, size in sizes.items()
+            n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam")
+            for n, size in sizes.items()
         }
         self.objects: list[BrianObject] = [
-            self.counters, *self.populations.values(), *self.synapses.values(), *self.biases.values()
-        ]  # fmt: skip
+            self.counters,
+            *self.populations.values(),
+            *self.synapses.values(),
+            *self.biases.values(),
+        ]
         names = [each.name for o in self.objects for each in (o, *o.contained_objects)]
         if len(set(names)) < len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
-            raise ModelError(f"population names give {twice} twice in the Brian2 network; rename one of them")
+            raise ModelError(
+                f"population names give {twice} twice in the Brian2 network; rename one of them"
+            )
         self.by_name: dict[str, Group] = {o.name: o for o in self.objects if isinstance(o, Group)}
 
     def _population(self, name: str) -> NeuronGroup:
@@ -155,22 +191,32 @@ class Groups:
         size = plan.net.populations[name].size * plan.patterns
         outlets = [o for o in plan.outlets if o.population == name]
         group = NeuronGroup(
-            size, plan.equations(name), method="euler", clock=self.clock, name=name, namespace={},
-            events={o.event: o.condition for o in outlets}, codeobj_class=self.codeobj_class,
-        )  # fmt: skip
+            size,
+            plan.equations(name),
+            method="euler",
+            clock=self.clock,
+            name=name,
+            namespace={},
+            events={o.event: o.condition for o in outlets},
+            codeobj_class=self.codeobj_class,
+        )
         group.add_to_magic_network = False
         for item in group.contained_objects:
             item.active = isinstance(item, Thresholder)
         for o in outlets:
             group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
         for own, line, steps in plan.lines:
-            if own == name:  # what was said at each of the last steps, the next to arrive at `line_at`
+            if (
+                own == name
+            ):  # what was said at each of the last steps, the next to arrive at `line_at`
                 group.variables.add_array(f"line_{line}", size=steps * size)
                 group.variables.add_array(f"line_at_{line}", size=1, scalar=True, dtype=np.int32)
         if plan.settles or plan.method in STAGED:
             for variable in group.equations.diff_eq_names:
                 shared = group.variables[variable].scalar
-                group.variables.add_array(f"rate_{variable}", size=1 if shared else size, scalar=shared)
+                group.variables.add_array(
+                    f"rate_{variable}", size=1 if shared else size, scalar=shared
+                )
         for variable in group.equations.diff_eq_names if plan.method == "adam" else ():
             for moment in MOMENTS:
                 group.variables.add_array(f"{moment}_{variable}", size=size)

@@ -1,7 +1,8 @@
-"""What an engine is loaded with before a run: gains, time constants, weights, biases, and what else equations read.
+"""What an engine is loaded with before a run: gains, time constants, weights, biases, and what else
+equations read.
 
-Keys are the engine's (group, variable). Above `lagrangian` and `engine.plan`, below `session` and `together`, which
-load what is told here. Start at `parameters`.
+Keys are the engine's (group, variable). Above `lagrangian` and `engine.plan`, below `session` and
+`together`, which load what is told here. Start at `parameters`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
         values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
         if name in net.feedback:
             back = synapses(net.returning(name))
-            values |= {(group, "back"): back if back.size else 0.0, (group, "back_size"): q.feedback_size or 0.0}
+            values |= {
+                (group, "back"): back if back.size else 0.0,
+                (group, "back_size"): q.feedback_size or 0.0,
+            }
         if isinstance(w, np.ndarray):
             values[group, "w"] = w
         elif w.nnz:
@@ -85,7 +89,9 @@ def _lacking(plan: Plan, flow: Flow) -> dict[Key, Any]:
     for number, (n, p) in enumerate(net.populations.items()):
         values |= {(n, k): v for k, v in lacks.constants(p.clamped).items()}
         if lacks.own_times and not p.clamped:
-            for name, factors in zip(("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True):
+            for name, factors in zip(
+                ("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True
+            ):
                 values[n, name] = np.tile(flow.time(name, n) * factors, plan.patterns)
     signs = lacks.signs(net) if plan.dale else {}
     for name, q in net.projections.items() if signs else ():
@@ -106,8 +112,14 @@ def _of_extension(e: Extension, engine: Engine) -> dict[str, Array]:
         array = np.asarray(value, dtype=float)
         size = engine.size(e.population, name)
         if array.size not in (1, size):
-            raise ModelError(f"{name} of {e.population} has shape {array.shape}; allowed: a number, or {size} of them")
+            raise ModelError(
+                f"{name} of {e.population} has shape {array.shape}; allowed: a number, "
+                f"or {size} of them"
+            )
         found[name] = array
     if missing := sorted(own.parameter_names - set(found)):
-        raise ModelError(f"the extension of {e.population} gives no value to {', '.join(missing)}; try parameters=")
+        raise ModelError(
+            f"the extension of {e.population} gives no value to {', '.join(missing)}; "
+            "try parameters="
+        )
     return found

@@ -1,7 +1,7 @@
 """What fixes the structure of a simulation, before any Brian2 object exists.
 
-Start at `Plan`; its values (weights, gains, data, seed) are loaded into an engine later, so that two
-plans that are equal need one build.
+Start at `Plan`; its values (weights, gains, data, seed) are loaded into an engine later, so that
+two plans that are equal need one build.
 """
 
 from __future__ import annotations
@@ -31,9 +31,15 @@ Array = np.ndarray
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
 METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
 DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
-LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s: names of the engine's own
+LENGTH, MOMENT = (
+    "step_length",
+    "stage_time",
+)  # of a step, and of a stage within it, s: names of the engine's own
 MOMENTS = ("first", "second")  # running means of a force and of its square
-DECAYS = ("first_lacks", "second_lacks")  # what the running means still lack of 1, as they began at 0
+DECAYS = (
+    "first_lacks",
+    "second_lacks",
+)  # what the running means still lack of 1, as they began at 0
 STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
 
 
@@ -48,10 +54,11 @@ class Extension:
     x, lam : str
         Terms in 1/s added to dx/dt and dlam/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
     equations : str
-        More equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters such as
-        ``"tau_I : second (shared)"``.
+        More equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters such
+        as ``"tau_I : second (shared)"``.
     parameters : dict of str to value
-        Initial values of what `equations` declares; Brian2 quantities or numbers, or (patterns, units).
+        Initial values of what `equations` declares; Brian2 quantities or numbers, or (patterns,
+        units).
     """
 
     population: str
@@ -63,7 +70,9 @@ class Extension:
     def __post_init__(self) -> None:
         for key in ("population", "x", "lam", "equations"):
             if not isinstance(getattr(self, key), str):
-                raise out_of_range(f"{key} of an extension", getattr(self, key), "text in Brian2's notation")
+                raise out_of_range(
+                    f"{key} of an extension", getattr(self, key), "text in Brian2's notation"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +85,9 @@ class Recorded:
     rows: int  # samples a file
     dimensions: int = 2  # of a sample, as it is kept
     folder: Path | None = None  # of a compiled program's files; a temporary one if None
-    write: Callable[[int, Array], None] | None = None  # takes rows from a number on, in place of memory
+    write: Callable[[int, Array], None] | None = (
+        None  # takes rows from a number on, in place of memory
+    )
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,15 @@ class Plan:
     settles : bool
         Whether the run looks for the moment from which nothing changes any more.
     shortcuts : bool
-        Whether work whose result is known is left out: products of clamped inputs, messages nobody reads.
+        Whether work whose result is known is left out: products of clamped inputs, messages nobody
+        reads.
     transports : dict of str to Transport
         By projection; those that are not named are dense.
     learns : bool
         Whether weights may move.
     points : int
-        Parameter points that are simulated side by side, each with its share of `patterns`: gains and time constants
-        are each unit's own, and so is each point's end. 0: one simulation.
+        Parameter points that are simulated side by side, each with its share of `patterns`: gains
+        and time constants are each unit's own, and so is each point's end. 0: one simulation.
     weight_sets : int
         Matrices a projection holds, the first for the first share of `patterns`, and so on.
     imperfections : Imperfections
@@ -125,12 +137,16 @@ class Plan:
         return transport.outlets(self.net, every, self.learns)
 
     def outlet(self, projection: str, variable: str) -> Outlet | None:
-        """Through which a projection hears x or delta as events; None if it is dense, or nobody listens."""
+        """Through which a projection hears x or delta as events; None if it is dense, or nobody
+        listens.
+        """
         own = (o for o in self.outlets if o.variable == variable and projection in o.projections)
         return next(own, None)
 
     def heard(self, projection: str, variable: str) -> str:
-        """What a projection knows of x or delta: as it is, as it was last said, or as that has arrived."""
+        """What a projection knows of x or delta: as it is, as it was last said, or as that has
+        arrived.
+        """
         if outlet := self.outlet(projection, variable):
             return outlet.heard
         pre = self.net.projections[projection].pre
@@ -157,9 +173,13 @@ class Plan:
     @property
     def lines(self) -> tuple[tuple[str, str, int], ...]:
         """Messages on their way: population, suffix of the line's variables, steps that it takes."""
-        events = [(o.population, o.name, o.delay_steps(self.dt)) for o in self.outlets if o.rule.delay]
+        events = [
+            (o.population, o.name, o.delay_steps(self.dt)) for o in self.outlets if o.rule.delay
+        ]
         steps = self.imperfections.delay_steps(self.dt)
-        dense = [(n, v, steps) for n in self.net.neurons for v in (FORWARD, BACKWARD)] if steps else []
+        dense = (
+            [(n, v, steps) for n in self.net.neurons for v in (FORWARD, BACKWARD)] if steps else []
+        )
         return (*events, *dense)
 
     def extension(self, population: str) -> Extension:
@@ -176,17 +196,30 @@ class Plan:
 
     def equations(self, population: str) -> str:
         """The equations of one population, as Brian2 gets them."""
-        return "\n".join([self._text(population), *(f"recorded_{v} : 1" for v in self.copied(population))])
+        return "\n".join(
+            [self._text(population), *(f"recorded_{v} : 1" for v in self.copied(population))]
+        )
 
     def _text(self, population: str) -> str:
-        own, lacks, clamped = self.extension(population), self.imperfections, self.net.populations[population].clamped
+        own, lacks, clamped = (
+            self.extension(population),
+            self.imperfections,
+            self.net.populations[population].clamped,
+        )
         outlets = [o for o in self.outlets if o.population == population]
         adaptive = transport.ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
-        more = [*own.equations.strip().splitlines(), *(e for o in outlets for e in o.equations), *adaptive]
+        more = [
+            *own.equations.strip().splitlines(),
+            *(e for o in outlets for e in o.equations),
+            *adaptive,
+        ]
         more += lacks.equations(clamped)
         if clamped:
             return "\n".join([lagrangian.clamped(), *more])
-        x, lam = (" + ".join(filter(None, pair)) for pair in ((own.x, lacks.term("x")), (own.lam, lacks.term("lam"))))
+        x, lam = (
+            " + ".join(filter(None, pair))
+            for pair in ((own.x, lacks.term("x")), (own.lam, lacks.term("lam")))
+        )
         slope = lacks.slope(self.net.populations[population].activation)
         return lagrangian.population(
             self.net,
@@ -200,12 +233,16 @@ class Plan:
         )
 
     def copied(self, population: str) -> list[str]:
-        """Recorded variables that are no arrays: they are evaluated into one when a sample is taken."""
+        """Recorded variables that are no arrays: they are evaluated into one when a sample is
+        taken.
+        """
         names = {r.variable for r in self.recorded for part in r.parts if part.name == population}
         return sorted(v for v in names if not self.variables(population)[v])
 
     def variables(self, population: str) -> dict[str, bool]:
-        """What can be recorded of a population, every dimensionless value per unit; whether it is an array."""
+        """What can be recorded of a population, every dimensionless value per unit; whether it is
+        an array.
+        """
         from brian2 import Equations
         from brian2.equations.equations import SUBEXPRESSION
 
@@ -232,7 +269,9 @@ class Plan:
         return take_apart(self._text(population))
 
     def said(self, population: str, variable: str) -> list[tuple[str, str]]:
-        """How dense messages come about that are not just x or delta: statements, with what they read."""
+        """How dense messages come about that are not just x or delta: statements, with what they
+        read.
+        """
         if self.net.populations[population].clamped or not self.imperfections.speaks:
             return []
         text = self.text(population)
@@ -248,12 +287,17 @@ class Plan:
         return tuple(
             n
             for n, own in inputs.items()
-            if all(self.net.populations[q.pre].clamped and not self.outlet(q.name, FORWARD) for q in own)
+            if all(
+                self.net.populations[q.pre].clamped and not self.outlet(q.name, FORWARD)
+                for q in own
+            )
         )
 
     @property
     def resting(self) -> tuple[str, ...]:
-        """Populations whose net input stands still, while weights and inputs do, until they hear an event."""
+        """Populations whose net input stands still, while weights and inputs do, until they hear an
+        event.
+        """
         if not self.shortcuts:
             return ()
         inputs = {n: list(self.net.incoming(n)) for n in self.net.neurons}
@@ -264,19 +308,25 @@ class Plan:
         )
 
     def back(self, projection: str) -> str:
-        """The array of a projection through which its messages return: its weights, or feedback weights of its own."""
+        """The array of a projection through which its messages return: its weights, or feedback
+        weights of its own.
+        """
         return "back" if projection in self.net.feedback else "w"
 
     def may_defer(self, projection: str) -> bool:
-        """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see `Engine.defers`).
+        """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see
+        `Engine.defers`).
 
-        Its products with the messages are less work than two with W while patterns are fewer than twice the inputs;
-        measured, nothing is won from 1.3 times on, and up to as many as there are inputs it takes no more memory than
-        those.
+        Its products with the messages are less work than two with W while patterns are fewer than
+        twice the inputs; measured, nothing is won from 1.3 times on, and up to as many as there are
+        inputs it takes no more memory than those.
         """
         pre = self.net.populations[self.net.projections[projection].pre]
         dense = isinstance(self.net.weights[projection], np.ndarray)
-        linear = self.method not in (*STAGED, "adam")  # increments add up, whatever was added before
+        linear = self.method not in (
+            *STAGED,
+            "adam",
+        )  # increments add up, whatever was added before
         still = pre.clamped and self.shortcuts and linear and not self.outlet(projection, FORWARD)
         one_by_one = self.points or self.dale or self.imperfections.of(LowPass)
         return still and dense and self.patterns <= pre.size and not one_by_one
@@ -303,7 +353,9 @@ class Plan:
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
-    """How the speed of a unit with an adaptive threshold is followed: an increment, from the rates of this step."""
+    """How the speed of a unit with an adaptive threshold is followed: an increment, from the rates
+    of this step.
+    """
     adaptive = any(o.adaptive for o in plan.outlets if o.population == population)
     return (("activity", f"{transport.ACTIVITY} - activity"),) if adaptive else ()
 

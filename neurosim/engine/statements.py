@@ -1,7 +1,7 @@
 """A population's equations taken apart for stepping: messages, rates and noise as statements.
 
-Both backends step the same Brian2 `Equations`: one writes these statements into a C++ template, the other
-turns them into NumPy calls. Start at `take_apart`.
+Both backends step the same Brian2 `Equations`: one writes these statements into a C++ template, the
+other turns them into NumPy calls. Start at `take_apart`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Text:
     Attributes
     ----------
     early, late : messages, sent once a step
-        The early ones are functions of the net input `a` alone: while that stands still, so do they.
+        The early ones are functions of the net input `a` alone: while that stands still, so do
+        they.
     helpers : other subexpressions
     order : of all subexpressions, in which they can be evaluated
     rates : right-hand side of every differential equation, without noise, 1/s
@@ -42,18 +43,25 @@ class Text:
     noise: dict[str, dict[str, str]]
 
     def with_helpers(self, statements: Iterable[Statement]) -> list[Statement]:
-        """The statements, with the helpers that they read, in an order in which they can be evaluated."""
+        """The statements, with the helpers that they read, in an order in which they can be
+        evaluated.
+        """
         own, helpers = dict(statements), dict(self.helpers)
         wanted = set().union(*(get_identifiers(e) for e in own.values()))
         for name in reversed(self.order):
             if name in wanted and name in helpers:
                 wanted |= get_identifiers(helpers[name])
         first = [n for n in self.order if n in own or (n in helpers and n in wanted)]
-        return [(n, own.get(n) or helpers[n]) for n in first] + [(n, e) for n, e in own.items() if n not in first]
+        return [(n, own.get(n) or helpers[n]) for n in first] + [
+            (n, e) for n, e in own.items() if n not in first
+        ]
 
     def reads(self, name: str) -> bool:
         """Whether a helper or a rate reads this variable."""
-        return any(name in get_identifiers(e) for e in [*self.rates.values(), *(e for _, e in self.helpers)])
+        return any(
+            name in get_identifiers(e)
+            for e in [*self.rates.values(), *(e for _, e in self.helpers)]
+        )
 
     def at_stages(self) -> Text:
         """The same at the time of a stage within a step, where it was the clock's `t`."""
@@ -81,14 +89,20 @@ def take_apart(text: str) -> Text:
     """
     equations = Equations(text)
     for name in {LENGTH, MOMENT} & set(equations):
-        raise ModelError(f"an extension names a variable {name!r}, which is the engine's own; try another name")
+        raise ModelError(
+            f"an extension names a variable {name!r}, which is the engine's own; try another name"
+        )
     if equations.stochastic_type == "multiplicative":
-        raise ModelError("an extension multiplies noise with a state; allowed: xi with a constant factor")
+        raise ModelError(
+            "an extension multiplies noise with a state; allowed: xi with a constant factor"
+        )
     messages: list[Statement] = []
     helpers: list[Statement] = []
     for e in equations.ordered:
         if e.type == SUBEXPRESSION:
-            (messages if "constant over dt" in e.flags else helpers).append((e.varname, str(e.expr)))
+            (messages if "constant over dt" in e.flags else helpers).append(
+                (e.varname, str(e.expr))
+            )
     shared = {e.varname for e in equations.values() if "shared" in e.flags}
     still, early, late = {"a", *shared}, [], []
     for name, expression in messages:
@@ -101,7 +115,9 @@ def take_apart(text: str) -> Text:
     rates, noise = {}, {}
     for e in equations.ordered:
         if e.type == DIFFERENTIAL_EQUATION:
-            drift, factors = e.expr.split_stochastic() if e.expr.stochastic_variables else (e.expr, None)
+            drift, factors = (
+                e.expr.split_stochastic() if e.expr.stochastic_variables else (e.expr, None)
+            )
             rates[e.varname] = str(drift) if drift is not None else "0"
             noise[e.varname] = {xi: str(factor) for xi, factor in (factors or {}).items()}
     order = tuple(e.varname for e in equations.ordered if e.type == SUBEXPRESSION)
@@ -125,7 +141,9 @@ def suffixed(statements: Iterable[Statement], own: Iterable[str], suffix: str) -
     statements = list(statements)
     names = {*own, *(target for target, _ in statements)}
     change = {name: f"{name}_{suffix}" for name in names}
-    return [(change[target], word_substitute(expression, change)) for target, expression in statements]
+    return [
+        (change[target], word_substitute(expression, change)) for target, expression in statements
+    ]
 
 
 def abstract_code(statements: Iterable[Statement]) -> str:
@@ -133,15 +151,22 @@ def abstract_code(statements: Iterable[Statement]) -> str:
     return "\n".join(f"{target} = {expression}" for target, expression in statements)
 
 
-def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> tuple[list[Statement], list[Statement]]:
+def stepped(
+    text: Text, variables: Sequence[str], leaks: Mapping[str, str]
+) -> tuple[list[Statement], list[Statement]]:
     """One explicit step: what is assigned first, and the increment of each variable.
 
     With leaks (1/s), exact in them: exponential Euler.
     """
     reaches = {v: f"{LENGTH}*exprel(-{LENGTH}*({leaks[v]}))" for v in variables if v in leaks}
-    wanted = [(f"_rate_{v}", text.rates[v]) for v in variables] + [(f"_reach_{v}", e) for v, e in reaches.items()]
+    wanted = [(f"_rate_{v}", text.rates[v]) for v in variables] + [
+        (f"_reach_{v}", e) for v, e in reaches.items()
+    ]
     rates = text.with_helpers(wanted)
-    draws = [(xi, f"sqrt({LENGTH})*randn()") for xi in sorted({xi for v in variables for xi in text.noise[v]})]
+    draws = [
+        (xi, f"sqrt({LENGTH})*randn()")
+        for xi in sorted({xi for v in variables for xi in text.noise[v]})
+    ]
     increments = []
     for v in variables:
         reach = f"_reach_{v}" if v in reaches else LENGTH
@@ -151,7 +176,9 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> t
 
 
 def descended(text: Text, variables: Sequence[str]) -> tuple[list[Statement], list[Statement]]:
-    """One step of Adam of every variable along tau dz/dt: what is assigned first, and the increments."""
+    """One step of Adam of every variable along tau dz/dt: what is assigned first, and the
+    increments.
+    """
     assigned = text.with_helpers([(f"_rate_{v}", text.rates[v]) for v in variables])
     increments: list[Statement] = []
     for v in variables:

@@ -1,6 +1,8 @@
-"""Which parameter points a sweep looks at: a grid, draws from a box, or a grid refined where the outcome changes.
+"""Which parameter points a sweep looks at: a grid, draws from a box, or a grid refined where the
+outcome changes.
 
-Knows dotted keys and their values, no model. Start at `Grid`, `Drawn` and `Refined`; `make` chooses by name.
+Knows dotted keys and their values, no model. Start at `Grid`, `Drawn` and `Refined`; `make` chooses
+by name.
 """
 
 from __future__ import annotations
@@ -36,15 +38,17 @@ class Grid:
 
     def assignments(self) -> list[Assignment]:
         """All points, the last parameter fastest."""
-        return [dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())]
+        return [
+            dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())
+        ]
 
 
 @dataclass(frozen=True)
 class Drawn:
     """Points drawn from the box that the values span, uniformly; see `make`.
 
-    Floats are drawn between the smallest and the largest, on a logarithmic scale where they are spaced so; of other
-    values one is chosen.
+    Floats are drawn between the smallest and the largest, on a logarithmic scale where they are
+    spaced so; of other values one is chosen.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -72,7 +76,9 @@ class Drawn:
             return rng.random((self.points, d))
         if self.kind == "lhs":
             return np.asarray(qmc.LatinHypercube(d, rng=rng).random(self.points))
-        whole = 1 << max(self.points - 1, 1).bit_length()  # a Sobol sequence is balanced in powers of two
+        whole = (
+            1 << max(self.points - 1, 1).bit_length()
+        )  # a Sobol sequence is balanced in powers of two
         return np.asarray(qmc.Sobol(d, rng=rng).random(whole))[: self.points]
 
 
@@ -80,7 +86,8 @@ class Drawn:
 class Refined:
     """A grid whose cells are halved, round after round, where their corners do not all end alike.
 
-    Cells are boxes of neighbouring values of the parameters that are floats; the others are not halved between.
+    Cells are boxes of neighbouring values of the parameters that are floats; the others are not
+    halved between.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -90,7 +97,9 @@ class Refined:
         """The first round."""
         return Grid(self.values)
 
-    def next_round(self, done: Sequence[Assignment], alike: Sequence[Any], level: int) -> list[Assignment]:
+    def next_round(
+        self, done: Sequence[Assignment], alike: Sequence[Any], level: int
+    ) -> list[Assignment]:
         """Points that round `level` (1, 2, ...) adds.
 
         Parameters
@@ -113,14 +122,23 @@ class Refined:
         return [len(v) > 1 and all(isinstance(e, float) for e in v) for v in self.values.values()]
 
     def _place(self, assignment: Assignment) -> tuple[float, ...]:
-        """Position on the grid's axes: whole numbers are its values, halves between them, exact in binary."""
+        """Position on the grid's axes: whole numbers are its values, halves between them, exact in
+        binary.
+        """
         place = []
         for name, values in self.values.items():
             if assignment[name] in values:
                 place.append(float(values.index(assignment[name])))
             else:
-                place.append(float(np.interp(_scale(values)(assignment[name]), _scale(values)(np.array(values)),
-                                             np.arange(len(values)))))  # fmt: skip
+                place.append(
+                    float(
+                        np.interp(
+                            _scale(values)(assignment[name]),
+                            _scale(values)(np.array(values)),
+                            np.arange(len(values)),
+                        )
+                    )
+                )
         return tuple(round(p * 2**self.rounds) / 2**self.rounds for p in place)
 
     def _assignment(self, place: Sequence[float]) -> Assignment:
@@ -148,7 +166,9 @@ class Refined:
 Design = Grid | Drawn | Refined
 
 
-def make(kind: str, parameters: Mapping[str, Any], *, points: int | None, rounds: int, seed: int) -> Design:
+def make(
+    kind: str, parameters: Mapping[str, Any], *, points: int | None, rounds: int, seed: int
+) -> Design:
     """A design by name.
 
     Parameters
@@ -172,13 +192,17 @@ def make(kind: str, parameters: Mapping[str, Any], *, points: int | None, rounds
         raise unknown("design", kind, DESIGNS)
     values = {key: _values(key, v) for key, v in parameters.items()}
     if not values:
-        raise ModelError("no parameter to sweep over; try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4")
+        raise ModelError(
+            "no parameter to sweep over; try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4"
+        )
     if kind in ("random", "lhs", "sobol"):
         if points is None or isinstance(points, bool) or not isinstance(points, int) or points < 1:
             raise out_of_range(f"points of design {kind!r}", points, "a whole number >= 1", "100")
         return Drawn(values, kind, points, seed)
     if points is not None:
-        raise ModelError(f"points = {points} with design {kind!r}, whose points are all combinations; try 'lhs'")
+        raise ModelError(
+            f"points = {points} with design {kind!r}, whose points are all combinations; try 'lhs'"
+        )
     return Grid(values) if kind == "grid" else _refined(values, rounds)
 
 
@@ -187,7 +211,9 @@ def _refined(values: dict[str, tuple[Any, ...]], rounds: Any) -> Refined:
         raise out_of_range("rounds", rounds, "a whole number >= 1", "3")
     design = Refined({k: tuple(sorted(v)) if _numeric(v) else v for k, v in values.items()}, rounds)
     if not any(design._halvable):
-        raise ModelError("design 'refine' halves between floats, and no parameter has two; try flow.rho=0.5:4:8")
+        raise ModelError(
+            "design 'refine' halves between floats, and no parameter has two; try flow.rho=0.5:4:8"
+        )
     return design
 
 
@@ -214,7 +240,11 @@ def label(value: Any) -> Any:
     """A value as a coordinate: numbers and text as they are, a list of layers as "2-4-1"."""
     if isinstance(value, list | tuple):
         return "-".join(str(label(v)) for v in value)
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else str(value)
+    return (
+        value
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _scale(values: Sequence[float]) -> Callable[[Any], Any]:
@@ -226,7 +256,9 @@ def geometric(values: Sequence[Any]) -> bool:
     if len(values) < 3 or not _numeric(values) or min(values) <= 0:
         return False
     steps, ratios = np.diff(values), np.diff(np.log(values))
-    return bool(np.ptp(ratios) <= EVEN * np.abs(ratios).max() and np.ptp(steps) > EVEN * np.abs(steps).max())
+    return bool(
+        np.ptp(ratios) <= EVEN * np.abs(ratios).max() and np.ptp(steps) > EVEN * np.abs(steps).max()
+    )
 
 
 def _spread(values: tuple[Any, ...], unit: Array) -> list[Any]:
@@ -248,10 +280,11 @@ def _between(values: Sequence[float], place: float) -> float:
 
 
 def parse(text: str) -> tuple[str, list[Any]]:
-    """Key and values of ``flow.rho=0.5:4:8`` (8 from 0.5 to 4), ``...:8:log`` (by one ratio) or ``flow.gamma=0,0.5,1``.
+    """Key and values of ``flow.rho=0.5:4:8`` (8 from 0.5 to 4), ``...:8:log`` (by one ratio) or
+    ``flow.gamma=0,0.5,1``.
 
-    Values are as TOML writes them, separated by commas; what is no TOML is text. An even spread of whole numbers over
-    whole limits stays whole: ``network.depth=2:20:19``.
+    Values are as TOML writes them, separated by commas; what is no TOML is text. An even spread of
+    whole numbers over whole limits stays whole: ``network.depth=2:20:19``.
 
     Raises
     ------
@@ -260,7 +293,9 @@ def parse(text: str) -> tuple[str, list[Any]]:
     key, equals, values = text.partition("=")
     parts = values.split(":")
     if not equals or not key.strip() or not values.strip():
-        raise ModelError(f"--grid {text!r}; allowed: KEY=FIRST:LAST:COUNT[:log] or KEY=VALUE,VALUE,...")
+        raise ModelError(
+            f"--grid {text!r}; allowed: KEY=FIRST:LAST:COUNT[:log] or KEY=VALUE,VALUE,..."
+        )
     if len(parts) in (3, 4) and '"' not in values:
         return key.strip(), _spaced(text, parts)
     try:
@@ -274,12 +309,20 @@ def _spaced(text: str, parts: Sequence[str]) -> list[Any]:
     try:
         first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
     except ValueError:
-        raise ModelError(f"--grid {text!r}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8") from None
+        raise ModelError(
+            f"--grid {text!r}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8"
+        ) from None
     logarithmic = parts[3:] == ["log"]
     if count < 1 or (parts[3:] and not logarithmic) or (logarithmic and not (first > 0 < last)):
-        raise ModelError(f"--grid {text!r}; allowed: COUNT >= 1, and :log for values > 0, e.g. flow.rho=0.5:8:5:log")
+        raise ModelError(
+            f"--grid {text!r}; allowed: COUNT >= 1, and :log for values > 0, e.g. "
+            "flow.rho=0.5:8:5:log"
+        )
     values = np.geomspace(first, last, count) if logarithmic else np.linspace(first, last, count)
-    whole = all("." not in p and "e" not in p.lower() for p in parts[:2]) and (values == np.round(values)).all()
+    whole = (
+        all("." not in p and "e" not in p.lower() for p in parts[:2])
+        and (values == np.round(values)).all()
+    )
     return [int(v) if whole else float(v) for v in values]
 
 

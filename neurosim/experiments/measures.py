@@ -1,7 +1,8 @@
-"""What is measured of a parameter point: how its relaxation ended, how fast, how well, and what the spectrum says.
+"""What is measured of a parameter point: how its relaxation ended, how fast, how well, and what the
+spectrum says.
 
-Above `together` and `analysis`; knows a model file's parts, no sweep. Start at `MEASURES`; `Case` is what a
-measure is given.
+Above `together` and `analysis`; knows a model file's parts, no sweep. Start at `MEASURES`; `Case`
+is what a measure is given.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 OUTCOMES = ("settled", "ringing", "settling", "diverged", "failed")
-STILL_FALLING = 0.5  # of the residual, from a quarter of a run to the next: less, and it comes to rest
+STILL_FALLING = (
+    0.5  # of the residual, from a quarter of a run to the next: less, and it comes to rest
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Case:
     data: Data
     end: End
     log: Log | None = None
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # of points with the same network
+    kept: dict[Any, Any] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # of points with the same network
 
     @property
     def run(self) -> Run:
@@ -66,8 +71,9 @@ class Case:
     def outcome(self) -> str:
         """How it ended, one of `OUTCOMES` but "failed".
 
-        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter of the run fell by
-        half or more from the second to the third and on to the last; else it is "ringing".
+        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter
+        of the run fell by half or more from the second to the third and on to the last; else it is
+        "ringing".
         """
         if self.end.diverged:
             return "diverged"
@@ -134,7 +140,10 @@ def _violation(case: Case) -> float:
     sigma = reference.backpropagation.sigma
     x = {**case.run.X, **case.run.x}
     nets = {n: reference.backpropagation.net_input(case.net, n, x) for n in case.net.neurons}
-    return max(float(np.abs(x[n] - sigma(case.net.populations[n].activation, a)).max()) for n, a in nets.items())
+    return max(
+        float(np.abs(x[n] - sigma(case.net.populations[n].activation, a)).max())
+        for n, a in nets.items()
+    )
 
 
 def _loss(case: Case) -> float:
@@ -160,7 +169,9 @@ def _method(case: Case) -> str:
 
 
 def _growth(case: Case) -> float:
-    """log |R(h s)| / h of the mode that grows most, R of the method; without R, the flow's own largest Re s."""
+    """log |R(h s)| / h of the mode that grows most, R of the method; without R, the flow's own
+    largest Re s.
+    """
     from neurosim.reference.spectrum import AMPLIFICATION
 
     s, dt, method = case.spectrum.eigenvalues, float(case.run.settings["dt"]), _method(case)
@@ -173,26 +184,50 @@ MEASURES: dict[str, Measure] = {
     "settle_time": Measure(_settle_time, "s", "time until nothing changes any more"),
     "residual": Measure(_residual, "1", "largest tau dz/dt, as last looked at"),
     "alignment": Measure(
-        lambda c: c.alignment.worst, "1", "smallest cosine of lam to backpropagation's, over populations", at_end=True
+        lambda c: c.alignment.worst,
+        "1",
+        "smallest cosine of lam to backpropagation's, over populations",
+        at_end=True,
     ),
-    "error": Measure(lambda c: c.alignment.max_error, "1", "largest error of lam against backpropagation", at_end=True),
+    "error": Measure(
+        lambda c: c.alignment.max_error,
+        "1",
+        "largest error of lam against backpropagation",
+        at_end=True,
+    ),
     "gradient_alignment": Measure(
-        lambda c: min(c.alignment.grad_cosine.values()), "1",
-        "smallest cosine of the weight gradient to backpropagation's, over projections", at_end=True,
+        lambda c: min(c.alignment.grad_cosine.values()),
+        "1",
+        "smallest cosine of the weight gradient to backpropagation's, over projections",
+        at_end=True,
     ),
     "violation": Measure(_violation, "1", "largest |x - sigma(a)|", at_end=True),
     "loss": Measure(_loss, "1", "loss after a forward pass, training patterns", learnt=True),
-    "accuracy": Measure(_accuracy, "1", "share of patterns put right, held back ones if there are any", learnt=True),
-    "slowest_rate": Measure(lambda c: c.spectrum.slowest_rate, "1/s", "decay of the slowest mode at the saddle point"),
-    "frequency": Measure(lambda c: float(c.spectrum.frequency[0]), "Hz", "of the slowest mode at the saddle point"),
-    "max_step": Measure(_max_step, "s", "largest step that holds at the saddle point, for this method"),
-    "growth": Measure(_growth, "1/s", "growth of a perturbation of the saddle point at this dt: settles if negative"),
+    "accuracy": Measure(
+        _accuracy, "1", "share of patterns put right, held back ones if there are any", learnt=True
+    ),
+    "slowest_rate": Measure(
+        lambda c: c.spectrum.slowest_rate, "1/s", "decay of the slowest mode at the saddle point"
+    ),
+    "frequency": Measure(
+        lambda c: float(c.spectrum.frequency[0]), "Hz", "of the slowest mode at the saddle point"
+    ),
+    "max_step": Measure(
+        _max_step, "s", "largest step that holds at the saddle point, for this method"
+    ),
+    "growth": Measure(
+        _growth,
+        "1/s",
+        "growth of a perturbation of the saddle point at this dt: settles if negative",
+    ),
     "synaptic_operations": Measure(
-        lambda c: synaptic_operations(c.run).effective, "1", "messages times synapses, per pattern over the relaxation",
+        lambda c: synaptic_operations(c.run).effective,
+        "1",
+        "messages times synapses, per pattern over the relaxation",
         at_end=True,
     ),
     "simulated_time": Measure(lambda c: c.run.time, "s", "simulated until it ended"),
-}  # fmt: skip
+}
 
 
 def chosen(measure: Any) -> dict[str, Measure]:
@@ -219,12 +254,18 @@ def chosen(measure: Any) -> dict[str, Measure]:
                 raise unknown("measure", m, MEASURES)
             found[name] = MEASURES[m]
         elif callable(m):
-            found[name] = Measure(m, about=(getattr(m, "__doc__", None) or name).strip().splitlines()[0])
+            found[name] = Measure(
+                m, about=(getattr(m, "__doc__", None) or name).strip().splitlines()[0]
+            )
         else:
-            raise ModelError(f"measure {m!r}; allowed: a name, or a function of a Case that returns a number")
+            raise ModelError(
+                f"measure {m!r}; allowed: a name, or a function of a Case that returns a number"
+            )
     for name in found:
         if name in ("outcome", "reason", "point") or not name.isidentifier():
-            raise ModelError(f"measure named {name!r}; allowed: an identifier, not outcome, reason or point")
+            raise ModelError(
+                f"measure named {name!r}; allowed: an identifier, not outcome, reason or point"
+            )
     if not found:
         raise ModelError(f"no measure; allowed: {', '.join(MEASURES)}, or a function of your own")
     return found
@@ -233,4 +274,6 @@ def chosen(measure: Any) -> dict[str, Measure]:
 def take(measures: Mapping[str, Measure], case: Case) -> dict[str, float]:
     """Every measure of a case; NaN where it is of an end that was not reached."""
     gone = case.outcome == "diverged"
-    return {n: float("nan") if gone and m.at_end else float(m.of(case)) for n, m in measures.items()}
+    return {
+        n: float("nan") if gone and m.at_end else float(m.of(case)) for n, m in measures.items()
+    }

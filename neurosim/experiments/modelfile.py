@@ -1,7 +1,7 @@
 """Model files: a whole experiment as TOML, read, checked, changed by ``--set`` and written back.
 
-What it may hold is in `tables`. A model file is untrusted: nothing in it is run, and its size is limited. Start at
-`load`.
+What it may hold is in `tables`. A model file is untrusted: nothing in it is run, and its size is
+limited. Start at `load`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class ModelFile:
     def relax(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run:
         """Relax the training patterns with fixed weights, for ``simulation.duration``."""
         if self.tables.simulation.duration is None:
-            raise ModelError("simulation.duration is missing; allowed: a time, e.g. '400 ms', or a [train] table")
+            raise ModelError(
+                "simulation.duration is missing; allowed: a time, e.g. '400 ms', or a [train] table"
+            )
         keys = self.tables.simulation.given(*OF_RELAX)
         if (start := self.start(simulation.net, data)) is not None:
             keys["start"] = start
@@ -121,21 +123,31 @@ class ModelFile:
         """Train on the training patterns by the file's schedule."""
         schedule = self.schedule()
         if schedule is None:
-            raise ModelError("train is missing; allowed: a table, e.g. schedule = 'simultaneous', duration = '4 s'")
+            raise ModelError(
+                "train is missing; allowed: a table, e.g. schedule = 'simultaneous', "
+                "duration = '4 s'"
+            )
         keys = self.tables.simulation.given(*OF_TRAIN)
-        return simulation.train(data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys)
+        return simulation.train(
+            data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys
+        )
 
     def stream(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run:
         """Let the training patterns flow by as frames, in their order."""
         if self.tables.stream is None:
             raise ModelError("stream is missing; allowed: a table, e.g. per_frame = '10 ms'")
         keys = {k: v for k, v in self.tables.simulation.given(*OF_TRAIN).items() if k != "patterns"}
-        return simulation.stream(data.X, data.Y, progress=progress, **keys, **self.tables.stream.given())
+        return simulation.stream(
+            data.X, data.Y, progress=progress, **keys, **self.tables.stream.given()
+        )
 
     def run(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run | Log:
         """Whatever the file asks for: a stream, training, else relaxation."""
         if self.tables.stream is not None and self.tables.train is not None:
-            raise ModelError("the file has both [train] and [stream]; allowed: one of them; try stream.plastic = true")
+            raise ModelError(
+                "the file has both [train] and [stream]; allowed: one of them; try "
+                "stream.plastic = true"
+            )
         if self.tables.stream is not None:
             return self.stream(simulation, data, progress=progress)
         go = self.relax if self.tables.train is None else self.train
@@ -143,13 +155,19 @@ class ModelFile:
 
     def effective(self) -> Tables:
         """The tables with the data file's path made absolute: what is written beside results."""
-        return self.tables.model_copy(update={"data": self.tables.data.model_copy(update={"name": self._data_name()})})
+        return self.tables.model_copy(
+            update={"data": self.tables.data.model_copy(update={"name": self._data_name()})}
+        )
 
     def _data_name(self) -> str:
         from neurosim.data import datasets
 
         name = self.tables.data.name
-        return name if name in datasets.BUILT_IN or not datasets.is_path(name) else str((self.folder / name).resolve())
+        return (
+            name
+            if name in datasets.BUILT_IN or not datasets.is_path(name)
+            else str((self.folder / name).resolve())
+        )
 
 
 def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
@@ -158,9 +176,11 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
     Parameters
     ----------
     source : str or Path
-        ``"experiment.toml"``, or ``"xor"``; ``"models/xor.toml"`` means the built-in one where no such file exists.
+        ``"experiment.toml"``, or ``"xor"``; ``"models/xor.toml"`` means the built-in one where no
+        such file exists.
     overrides : iterable of str
-        ``"flow.rho=2"``, ``"network.populations.1.size=4"``: a value as TOML writes it; what is no TOML is text.
+        ``"flow.rho=2"``, ``"network.populations.1.size=4"``: a value as TOML writes it; what is no
+        TOML is text.
 
     Raises
     ------
@@ -183,7 +203,10 @@ def text_of(path: Path) -> str:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise FileError(f"model file {str(path)!r} has {path.stat().st_size} bytes; allowed: at most {MAX_BYTES}")
+            raise FileError(
+                f"model file {str(path)!r} has {path.stat().st_size} bytes; allowed: at "
+                f"most {MAX_BYTES}"
+            )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FileError(f"model file {str(path)!r} is not text in UTF-8: {error}") from error
@@ -193,7 +216,9 @@ def text_of(path: Path) -> str:
         raise FileError(f"cannot read model file {str(path)!r}: {error.strerror}") from error
 
 
-def loads(text: str, *, name: str = "model", folder: Path = Path(), overrides: Iterable[str] = ()) -> ModelFile:
+def loads(
+    text: str, *, name: str = "model", folder: Path = Path(), overrides: Iterable[str] = ()
+) -> ModelFile:
     """A model file's text; see `load`."""
     try:
         raw = tomllib.loads(text)
@@ -212,7 +237,8 @@ def _validated(raw: Mapping[str, Any]) -> Tables:
 
 
 def check_tables(raw: Mapping[str, Any]) -> None:
-    """Refuse tables that no model has, or with keys or values that cannot be; none of them need be there.
+    """Refuse tables that no model has, or with keys or values that cannot be; none of them need be
+    there.
 
     Raises
     ------
@@ -237,12 +263,17 @@ def headline(text: str) -> str:
 def folder() -> Path:
     """Where the built-in files are."""
     package = Path(__file__).parents[1]
-    return package / "models" if (package / "models").is_dir() else package.parent / "models"  # wheel, else checkout
+    return (
+        package / "models" if (package / "models").is_dir() else package.parent / "models"
+    )  # wheel, else checkout
 
 
 def built_in() -> dict[str, Path]:
     """Built-in model files by name; those of a folder with its name: "lp/wine-1"."""
-    paths = {path.relative_to(folder()).with_suffix("").as_posix(): path for path in sorted(folder().rglob("*.toml"))}
+    paths = {
+        path.relative_to(folder()).with_suffix("").as_posix(): path
+        for path in sorted(folder().rglob("*.toml"))
+    }
     return {name: path for name, path in paths.items() if not name.startswith(f"{STUDIES}/")}
 
 
@@ -274,9 +305,15 @@ def dump(model: ModelFile | Tables) -> str:
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     """Plain keys first, then tables: TOML's own order."""
-    lists = {k: v for k, v in table.items() if isinstance(v, list) and v and all(isinstance(e, Mapping) for e in v)}
+    lists = {
+        k: v
+        for k, v in table.items()
+        if isinstance(v, list) and v and all(isinstance(e, Mapping) for e in v)
+    }
     inner = {k: v for k, v in table.items() if isinstance(v, Mapping) and not path}
-    lines = [f"{_key(k)} = {_value(v)}" for k, v in table.items() if k not in lists and k not in inner]
+    lines = [
+        f"{_key(k)} = {_value(v)}" for k, v in table.items() if k not in lists and k not in inner
+    ]
     for key, value in inner.items():
         if value or Tables.model_fields[key].is_required():
             lines += ["", f"[{_key(key)}]", *_lines(value, (*path, key))]
@@ -316,16 +353,24 @@ def _set(raw: dict[str, Any], parts: list[str], value: Any, option: str = "") ->
     _check_dotted(parts, option)
     place: Any = raw
     for i, part in enumerate(parts[:-1]):
-        place = place[_index(place, part, parts, option)] if isinstance(place, list) else place.setdefault(part, {})
+        place = (
+            place[_index(place, part, parts, option)]
+            if isinstance(place, list)
+            else place.setdefault(part, {})
+        )
         if not isinstance(place, dict | list):
             at = ".".join(parts[: i + 1])
-            raise ModelError(f"{option}{'.'.join(parts)}: {at} is {place!r}, which has no key {parts[i + 1]!r}")
+            raise ModelError(
+                f"{option}{'.'.join(parts)}: {at} is {place!r}, which has no key {parts[i + 1]!r}"
+            )
     place[_index(place, parts[-1], parts, option) if isinstance(place, list) else parts[-1]] = value
 
 
 def _index(entries: list[Any], part: str, parts: list[str], option: str) -> int:
     if not part.isdecimal() or int(part) >= len(entries):
-        raise ModelError(f"{option}{'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
+        raise ModelError(
+            f"{option}{'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}"
+        )
     return int(part)
 
 
@@ -333,8 +378,15 @@ def _check_dotted(parts: list[str], option: str) -> None:
     names: tuple[str, ...] = ()
     for part in parts:
         if names in TABLES and not part.isdecimal() and part not in TABLES[names].model_fields:
-            every = [".".join((*path, k)) for path, table in TABLES.items() if path for k in table.model_fields]
-            near = get_close_matches(".".join(parts), every, n=1) or [e for e in every if e.endswith("." + parts[-1])]
+            every = [
+                ".".join((*path, k))
+                for path, table in TABLES.items()
+                if path
+                for k in table.model_fields
+            ]
+            near = get_close_matches(".".join(parts), every, n=1) or [
+                e for e in every if e.endswith("." + parts[-1])
+            ]
             hint = f"; did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(".".join((*names, k)) for k in TABLES[names].model_fields)
             raise ModelError(f"{option}{'.'.join(parts)}: unknown key; allowed: {allowed}{hint}")
@@ -353,7 +405,9 @@ def parsed(value: str) -> Any:
 
 
 def _explained(error: ValidationError, path: tuple[str, ...] = ()) -> ModelError:
-    """The first slip that pydantic found, in neurosim's words; a misspelt key before the one that it leaves missing."""
+    """The first slip that pydantic found, in neurosim's words; a misspelt key before the one that
+    it leaves missing.
+    """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     place, value, kind = (*path, *first["loc"]), first["input"], first["type"]
     table = TABLES.get(tuple(str(p) for p in place[:-1] if not isinstance(p, int)), Tables)

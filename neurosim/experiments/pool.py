@@ -1,7 +1,9 @@
-"""Who does the tasks of a sweep or a study: this process, joblib's workers, or a Dask cluster; and what if one dies.
+"""Who does the tasks of a sweep or a study: this process, joblib's workers, or a Dask cluster; and
+what if one dies.
 
-Knows nothing of what a task is about. A worker that dies takes no result with it but its own: its tasks are done again,
-and a point that keeps killing workers is recorded as lost. Start at `open_pool`.
+Knows nothing of what a task is about. A worker that dies takes no result with it but its own: its
+tasks are done again, and a point that keeps killing workers is recorded as lost. Start at
+`open_pool`.
 """
 
 from __future__ import annotations
@@ -78,13 +80,17 @@ class Local(Pool):
                     yield left.pop(number).lost(DIED)
                     crashes = 0
                 elif not alone and crashes > CRASHES:
-                    left = dict(enumerate(single for task in left.values() for single in task.singly()))
+                    left = dict(
+                        enumerate(single for task in left.values() for single in task.singly())
+                    )
                     crashes, alone = 0, True
 
     def _parallel(self, tasks: list[tuple[int, Task]]) -> Iterator[tuple[int, list[Any]]]:
         from joblib import Parallel, delayed
 
-        parallel = Parallel(n_jobs=self.size, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        parallel = Parallel(
+            n_jobs=self.size, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
+        )
         yield from parallel(delayed(_numbered)(number, task) for number, task in tasks)
 
 
@@ -140,7 +146,9 @@ class Cluster(Pool):
 
 
 def _ready_worker() -> Any:
-    """A plugin that imports Brian2 where a worker starts: it sets a handler for Ctrl-C, as only a main thread may."""
+    """A plugin that imports Brian2 where a worker starts: it sets a handler for Ctrl-C, as only a
+    main thread may.
+    """
     from distributed import WorkerPlugin
 
     class Ready(WorkerPlugin):  # type: ignore[misc]
@@ -159,8 +167,8 @@ def open_pool(jobs: int, scheduler: Any = None) -> Iterator[Pool]:
     jobs : int
         Processes on this machine; 1: this one.
     scheduler : str, cluster or client, optional
-        Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, a cluster object (dask-jobqueue's too), or a
-        client.
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, a cluster object
+        (dask-jobqueue's too), or a client.
 
     Raises
     ------
@@ -173,14 +181,18 @@ def open_pool(jobs: int, scheduler: Any = None) -> Iterator[Pool]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ModelError(f"scheduler = {scheduler!r} needs Dask: try pip install 'neurosim[cluster]'") from error
+        raise ModelError(
+            f"scheduler = {scheduler!r} needs Dask: try pip install 'neurosim[cluster]'"
+        ) from error
     if isinstance(scheduler, Client):
         yield Cluster(scheduler)
         return
     try:
         client = Client(scheduler, timeout="10 s")
     except (OSError, ValueError) as error:
-        raise ModelError(f"scheduler = {scheduler!r} does not answer ({error}); try tcp://HOST:8786") from error
+        raise ModelError(
+            f"scheduler = {scheduler!r} does not answer ({error}); try tcp://HOST:8786"
+        ) from error
     try:
         yield Cluster(client)
     finally:

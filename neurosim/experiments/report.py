@@ -1,6 +1,8 @@
-"""What the command line says of a run: what it was, and how near its multipliers are to backpropagation's.
+"""What the command line says of a run: what it was, and how near its multipliers are to
+backpropagation's.
 
-Above `analysis`, `plot` and `modelfile`, below `cli`, which prints it. Start at `rows` and `closing`.
+Above `analysis`, `plot` and `modelfile`, below `cli`, which prints it. Start at `rows` and
+`closing`.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
         "flow": f"{spec.tables.flow.preset or 'own'}: {flow}",
         "data": str(data),
         "backend": f"{settings['backend']}: {settings['backend_reason']}",
-        "steps": f"{steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: {simulated:g} s simulated",
+        "steps": f"{steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: "
+        f"{simulated:g} s simulated",
         "time": f"{seconds:.2f} s, {1e6 * seconds / max(steps, 1):.1f} us a step, builds included",
         **operations.table(operations.synaptic_operations(end)),
         **({"hidden neurons": _tale(parts)} if parts else {}),
@@ -56,8 +59,12 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
 
 
 def closing(simulation: Simulation, result: Run | Log, folder: Path) -> str:
-    """One line on the multipliers; where a tube is among the constraints, support goes into the folder, too."""
-    kinds = {p.constraint for p in simulation.net.populations.values() if not (p.clamped or p.free)} or {"lin"}
+    """One line on the multipliers; where a tube is among the constraints, support goes into the
+    folder, too.
+    """
+    kinds = {
+        p.constraint for p in simulation.net.populations.values() if not (p.clamped or p.free)
+    } or {"lin"}
     if kinds == {"lin"}:
         return _against_backpropagation(simulation, result)
     if kinds <= {"lin", "tube"}:
@@ -83,7 +90,9 @@ def _shown(key: str, value: Any) -> str:
 
 
 def _performance(net: Network, data: Data) -> dict[str, str]:
-    """Loss, and accuracy where the targets are classes, of training and test patterns after a forward pass."""
+    """Loss, and accuracy where the targets are classes, of training and test patterns after a
+    forward pass.
+    """
     parts = {"training": (data.X, data.Y)} | ({"test": data.validation} if data.validation else {})
     losses, shares = [], []
     for name, (X, Y) in parts.items():
@@ -100,7 +109,9 @@ def _performance(net: Network, data: Data) -> dict[str, str]:
 
 
 def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
-    """Who is support at rest, and how exactly the conditions of a minimum hold; to support.nc and a picture, too."""
+    """Who is support at rest, and how exactly the conditions of a minimum hold; to support.nc and a
+    picture, too.
+    """
     try:
         run = at_rest(simulation, result)
     except DivergenceError as error:
@@ -114,11 +125,20 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
     with files.replacing(folder / "support.png") as path:
         figure.savefig(path, format="png", dpi=150)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in found.shares().items())
-    straw = ", ".join(f"{int((~ever).sum())} of {ever.size} in {name}" for name, ever in found.ever_support.items())
-    state = "at rest" if found.settled else f"NOT at rest but moving by {found.speed:.1g} per time constant"
+    straw = ", ".join(
+        f"{int((~ever).sum())} of {ever.size} in {name}"
+        for name, ever in found.ever_support.items()
+    )
+    state = (
+        "at rest"
+        if found.settled
+        else f"NOT at rest but moving by {found.speed:.1g} per time constant"
+    )
     return (
-        f"support with weights frozen, {state}: {shares}, {100 * found.support_patterns.mean():.1f} % of the patterns "
-        f"(|lam| > {found.tol:g}); never support: {straw}; conditions of a minimum missed by {kkt(run).residual:.1e}."
+        f"support with weights frozen, {state}: {shares}, "
+        f"{100 * found.support_patterns.mean():.1f} % of the patterns "
+        f"(|lam| > {found.tol:g}); never support: {straw}; conditions of a minimum "
+        f"missed by {kkt(run).residual:.1e}."
     )
 
 
@@ -130,15 +150,25 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
             how, speed = "as it ended", checks.speed(end)
         else:
             settled = checks.frozen(simulation, end, COMPARED)
-            how, end, speed = f"final weights frozen, relaxed on for {settled.time:.3g} s", settled.run, settled.speed
+            how, end, speed = (
+                f"final weights frozen, relaxed on for {settled.time:.3g} s",
+                settled.run,
+                settled.speed,
+            )
         truth = reference.backprop(end.network, end.X, end.Y)
         found = alignment(end, truth)
     except (ConvergenceError, DivergenceError) as error:
         return f"lam could not be compared with backpropagation: {error}"
     moving = "at rest" if speed <= checks.REST else f"still moving by {speed:.1g} per time constant"
-    count, size = len(next(iter(end.lam.values()))), max(float(abs(lam).max()) for lam in truth.lam.values())
-    scale = f"cosine {found.worst:.6f} or more" if size > GONE else "the loss is gone, and lam with it"
+    count, size = (
+        len(next(iter(end.lam.values()))),
+        max(float(abs(lam).max()) for lam in truth.lam.values()),
+    )
+    scale = (
+        f"cosine {found.worst:.6f} or more" if size > GONE else "the loss is gone, and lam with it"
+    )
     return (
-        f"lam is within {found.max_error:.1e} of backpropagation's, which is up to {size:.1e} ({scale}): "
+        f"lam is within {found.max_error:.1e} of backpropagation's, which is up to "
+        f"{size:.1e} ({scale}): "
         f"{count} patterns, {how}, {moving}."
     )

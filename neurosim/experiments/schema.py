@@ -1,7 +1,8 @@
-"""What a model file may hold, table by table: keys, kinds of values, and the constructors that they are arguments of.
+"""What a model file may hold, table by table: keys, kinds of values, and the constructors that they
+are arguments of.
 
-Above what is built; `modelfile` reads and writes them. Keys are the constructors' arguments; what is left out has the
-constructor's default. Start at `Tables`.
+Above what is built; `modelfile` reads and writes them. Keys are the constructors' arguments; what
+is left out has the constructor's default. Start at `Tables`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class _Table(BaseModel):
 
     def given(self, *names: str) -> dict[str, Any]:
         """The keys that the file sets, or those of them that are named, as keyword arguments."""
-        return {k: v for k, v in self.model_dump(exclude_none=True).items() if not names or k in names}
+        return {
+            k: v for k, v in self.model_dump(exclude_none=True).items() if not names or k in names
+        }
 
 
 class PopulationTable(_Table):
@@ -133,15 +136,22 @@ class NetworkTable(_Table):
         graph = {"populations", "projections", "losses"}
         keys = self.given()
         if self.sizes is None and self.populations is None:
-            raise ModelError("network.sizes is missing; allowed: sizes = [64, 32, 10], or [[network.populations]]")
+            raise ModelError(
+                "network.sizes is missing; allowed: sizes = [64, 32, 10], or "
+                "[[network.populations]]"
+            )
         _limit(self._layers(), self._pairs())
         if self.sizes is not None:
             if mixed := graph & set(keys):
-                raise ModelError(f"network.{min(mixed)} beside network.sizes; allowed: one of the two ways to build")
+                raise ModelError(
+                    f"network.{min(mixed)} beside network.sizes; allowed: one of the "
+                    "two ways to build"
+                )
             return Network.mlp(**keys)
         if mixed := set(keys) - graph - {"seed"}:
             raise ModelError(
-                f"network.{min(mixed)} beside [[network.populations]]; allowed there: seed, and {min(mixed)!r} only in "
+                f"network.{min(mixed)} beside [[network.populations]]; allowed there: "
+                f"seed, and {min(mixed)!r} only in "
                 "the population, projection or loss it is about"
             )
         return Network(
@@ -153,7 +163,11 @@ class NetworkTable(_Table):
 
     def _layers(self) -> dict[str, int]:
         if self.sizes is not None:
-            repeated = self.sizes[1:2] * (max(self.depth, 1) - 1) if self.depth is not None else self.sizes[1:-1]
+            repeated = (
+                self.sizes[1:2] * (max(self.depth, 1) - 1)
+                if self.depth is not None
+                else self.sizes[1:-1]
+            )
             return {str(i): n for i, n in enumerate([*self.sizes[:1], *repeated, *self.sizes[-1:]])}
         return {p.name: p.size for p in self.populations or ()}
 
@@ -166,7 +180,12 @@ class NetworkTable(_Table):
 def _limit(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
     units = sum(max(n, 0) for n in sizes.values())
     if units > MAX_UNITS:
-        raise out_of_range("units of network", units, f"at most {MAX_UNITS} in a model file", "Network(...) in Python")
+        raise out_of_range(
+            "units of network",
+            units,
+            f"at most {MAX_UNITS} in a model file",
+            "Network(...) in Python",
+        )
     synapses = sum(sizes.get(pre, 0) * sizes.get(post, 0) for pre, post in pairs)
     if synapses > MAX_SYNAPSES:
         allowed = f"at most {MAX_SYNAPSES} in a model file"
@@ -194,9 +213,16 @@ class FlowTable(_Table):
         keys = self.given()
         if self.preset is not None:
             return Flow.from_preset(**keys)
-        for key, preset in {"theta": "rotated", "rate": "local_propagation", "ratio": "local_propagation"}.items():
+        for key, preset in {
+            "theta": "rotated",
+            "rate": "local_propagation",
+            "ratio": "local_propagation",
+        }.items():
             if key in keys:
-                raise ModelError(f"flow.{key} belongs to preset = {preset!r}; allowed: that preset, or kappa and gamma")
+                raise ModelError(
+                    f"flow.{key} belongs to preset = {preset!r}; allowed: that preset, "
+                    "or kappa and gamma"
+                )
         return Flow(**keys)
 
 
@@ -310,11 +336,17 @@ class TrainTable(_Table):
         """The schedule of a network that stays as large as it is."""
         from neurosim.model import schedules
 
-        keys = {k: v for k, v in self.given().items() if k not in ("schedule", "pruning", "growing")}
+        keys = {
+            k: v for k, v in self.given().items() if k not in ("schedule", "pruning", "growing")
+        }
         kind, own = OF_SCHEDULES[self.schedule]
         for key in keys:
             if key not in own:
-                raise unknown(f"a key of train ({self.schedule})", key, ("schedule", *own, "pruning", "growing"))
+                raise unknown(
+                    f"a key of train ({self.schedule})",
+                    key,
+                    ("schedule", *own, "pruning", "growing"),
+                )
         if self.schedule == "simultaneous" and self.duration is None:
             raise ModelError("train.duration is missing; allowed: a time, e.g. '4 s'")
         return getattr(schedules, kind)(**keys)
@@ -330,12 +362,16 @@ OF_SCHEDULES = {
 def _inside(folder: str) -> str:
     """A model file may come from anyone: what it writes stays below the current folder."""
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise out_of_range("output.folder", folder, "a relative path without '..'", "--out for any other")
+        raise out_of_range(
+            "output.folder", folder, "a relative path without '..'", "--out for any other"
+        )
     return folder
 
 
 class StartTable(_Table):
-    """``[start]``: outputs and multipliers start this far from the saddle point, N(0, 1) a unit times `x` and `lam`."""
+    """``[start]``: outputs and multipliers start this far from the saddle point, N(0, 1) a unit
+    times `x` and `lam`.
+    """
 
     model_config = ConfigDict(title="start")
 
@@ -356,8 +392,13 @@ class StartTable(_Table):
 
         if self.seed < 0:
             raise out_of_range("start.seed", self.seed, "a whole number >= 0")
-        saddle, rng = reference.backprop(net, X, Y, through="feedback"), np.random.default_rng(self.seed)
-        away = {v: {n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons} for v in ("x", "lam")}
+        saddle, rng = (
+            reference.backprop(net, X, Y, through="feedback"),
+            np.random.default_rng(self.seed),
+        )
+        away = {
+            v: {n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons} for v in ("x", "lam")
+        }
         return State(
             {n: saddle.x[n] + self.x * away["x"][n] for n in net.neurons},
             {n: saddle.lam[n] + self.lam * away["lam"][n] for n in net.neurons},

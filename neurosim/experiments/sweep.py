@@ -1,8 +1,9 @@
-"""Parameter sweeps: many points of a model file, relaxed in crowds, on every core or a cluster, into one dataset.
+"""Parameter sweeps: many points of a model file, relaxed in crowds, on every core or a cluster,
+into one dataset.
 
-Above everything that simulates or measures. The driver checks every point before anything runs, cuts the points into
-tasks of one structure, and writes what workers send back; `neurosim.experiments.sweep_task` is what a worker does.
-Start at `sweep`.
+Above everything that simulates or measures. The driver checks every point before anything runs,
+cuts the points into tasks of one structure, and writes what workers send back;
+`neurosim.experiments.sweep_task` is what a worker does. Start at `sweep`.
 """
 
 from __future__ import annotations
@@ -30,12 +31,21 @@ from neurosim.simulation.log import bar
 if TYPE_CHECKING:
     import xarray as xr
 
-DURATION = 500  # times the slowest neuron's time constant: of a relaxation where the model says nothing
+DURATION = (
+    500  # times the slowest neuron's time constant: of a relaxation where the model says nothing
+)
 SETTLE = 1e-6
 CROWD = 200_000  # units times patterns times points of one network, at most
 TASKS = 4  # a worker, so that nobody waits long for the last one,
-WORTH_A_TASK = 50_000  # but units times patterns times points a task: below it steps cost what NumPy calls cost
-UNITS = {"flow.tau_x": "s", "flow.tau_lam": "s", "flow.tau_w": "s", "simulation.dt": "s", "flow.theta": "rad"}
+# but units times patterns times points a task: below it steps cost what NumPy calls cost
+WORTH_A_TASK = 50_000
+UNITS = {
+    "flow.tau_x": "s",
+    "flow.tau_lam": "s",
+    "flow.tau_w": "s",
+    "simulation.dt": "s",
+    "flow.theta": "rad",
+}
 
 
 def sweep(
@@ -57,9 +67,9 @@ def sweep(
 ) -> xr.Dataset:
     """Relax a model at many parameter points and measure each.
 
-    Points of one structure are simulated as one network (`neurosim.simulation.batch`). A sweep relaxes; it trains
-    first where the model has ``[train]`` and a measure is of what was learnt. A point that diverges or fails is
-    recorded as such.
+    Points of one structure are simulated as one network (`neurosim.simulation.batch`). A sweep
+    relaxes; it trains first where the model has ``[train]`` and a measure is of what was learnt. A
+    point that diverges or fails is recorded as such.
 
     Parameters
     ----------
@@ -67,8 +77,8 @@ def sweep(
     parameters : {dotted key of the model: values}
         Such as ``{"flow.rho": [0.5, 1, 2], "network.seed": range(5)}``.
     measure : name, callable, sequence or mapping of them
-        Names are those of `neurosim.measures.MEASURES`; a callable gets a `neurosim.measures.Case` and returns a
-        number.
+        Names are those of `neurosim.measures.MEASURES`; a callable gets a `neurosim.measures.Case`
+        and returns a number.
     out : path, optional
         A folder (zarr), written as points are done. A sweep that was killed goes on from it.
     jobs : int
@@ -76,14 +86,15 @@ def sweep(
     scheduler : address, dask cluster or dask client, optional
         Points go there instead (``pip install 'neurosim[cluster]'``).
     design : "grid", "random", "lhs", "sobol" or "refine"
-        All combinations; draws from the box that the values span; or a grid whose cells are halved along the boundary
-        of what settles.
+        All combinations; draws from the box that the values span; or a grid whose cells are halved
+        along the boundary of what settles.
     points, rounds, seed : int
         Of the designs that draw; of "refine"; of the draw.
     duration : time, optional
         Of each relaxation; ``simulation.duration`` by default, else 500 times the slowest neuron.
     settle : float, optional
-        max |tau dz/dt| below which a point has settled; ``simulation.settle`` by default, else 1e-6.
+        max |tau dz/dt| below which a point has settled; ``simulation.settle`` by default, else
+        1e-6.
     overrides : sequence of str
         Keys that are the same at every point, ``"flow.gamma=1"``.
     progress : bool
@@ -92,8 +103,8 @@ def sweep(
     Returns
     -------
     xarray.Dataset
-        A dimension a parameter, or "point" with a coordinate a parameter; a variable a measure, and `outcome`
-        ("settled", "ringing", "settling", "diverged" or "failed") and `reason`.
+        A dimension a parameter, or "point" with a coordinate a parameter; a variable a measure, and
+        `outcome` ("settled", "ringing", "settling", "diverged" or "failed") and `reason`.
 
     Raises
     ------
@@ -102,7 +113,9 @@ def sweep(
     FileError
         Something else at `out`.
     """
-    plan = _plan(model, parameters, measure, design, points, rounds, seed, duration, settle, overrides)
+    plan = _plan(
+        model, parameters, measure, design, points, rounds, seed, duration, settle, overrides
+    )
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise out_of_range("jobs", jobs, "a whole number >= 1", "2")
     table = _table(plan, None if out is None else Path(out))
@@ -129,7 +142,9 @@ class _Plan:
     @cached_property
     def first(self) -> list[Assignment]:
         """Points that are known from the start."""
-        return (self.design.grid() if isinstance(self.design, Refined) else self.design).assignments()
+        return (
+            self.design.grid() if isinstance(self.design, Refined) else self.design
+        ).assignments()
 
     def task(self, points: Sequence[tuple[int, Assignment]], of: int = 1) -> Task:
         """Points of one structure, as a worker gets them."""
@@ -143,42 +158,67 @@ class _Plan:
 
 
 def _plan(
-    model: Any, parameters: Mapping[str, Any], measure: Any, design: str, points: int | None, rounds: int, seed: int,
-    duration: Any, settle: float | None, overrides: Sequence[str],
-) -> _Plan:  # fmt: skip
+    model: Any,
+    parameters: Mapping[str, Any],
+    measure: Any,
+    design: str,
+    points: int | None,
+    rounds: int,
+    seed: int,
+    duration: Any,
+    settle: float | None,
+    overrides: Sequence[str],
+) -> _Plan:
     if isinstance(model, ModelFile):
         if overrides:
-            raise ModelError("overrides beside a ModelFile; allowed: one of them; try model.changed({'flow.rho': 2.0})")
+            raise ModelError(
+                "overrides beside a ModelFile; allowed: one of them; try "
+                "model.changed({'flow.rho': 2.0})"
+            )
         spec = model
     else:
         spec = modelfile.load(model, overrides)
     chosen = measures.chosen(measure)
     made = designs.make(design, parameters, points=points, rounds=rounds, seed=seed)
     if spec.tables.stream is not None:
-        raise ModelError("the model has [stream]; allowed in a sweep: models that relax, or train first")
+        raise ModelError(
+            "the model has [stream]; allowed in a sweep: models that relax, or train first"
+        )
     rest = settle if settle is not None else spec.tables.simulation.settle
     rest = SETTLE if rest is None else rest
     if isinstance(rest, bool) or not isinstance(rest, int | float) or not 0 < rest < math.inf:
         raise out_of_range("settle", rest, "a number > 0", "1e-6")
     time = duration if duration is not None else spec.tables.simulation.duration
-    plan = _Plan(spec, made, chosen, 0.0 if time is None else seconds(time, "duration"), float(rest))
+    plan = _Plan(
+        spec, made, chosen, 0.0 if time is None else seconds(time, "duration"), float(rest)
+    )
     _check(plan)
     return plan
 
 
 def checked(
-    model: ModelFile, parameters: Mapping[str, Any], measure: Any, *, duration: Any = None, settle: float | None = None
+    model: ModelFile,
+    parameters: Mapping[str, Any],
+    measure: Any,
+    *,
+    duration: Any = None,
+    settle: float | None = None,
 ) -> _Plan:
     """A grid that is not swept, but whose corners can be: what `neurosim.tune` searches in."""
     return _plan(model, parameters, measure, "grid", None, 1, 0, duration, settle, ())
 
 
 def _check(plan: _Plan) -> None:
-    """Every point as far as it can be seen without running: keys, values, flow, network and simulation."""
+    """Every point as far as it can be seen without running: keys, values, flow, network and
+    simulation.
+    """
     seen: set[str] = set()
     tried: set[tuple[str, str]] = set()
     for assignment, kind in zip(plan.first, plan.kinds, strict=True):
-        parts = {t: repr([v for k, v in assignment.items() if k.startswith(t)]) for t in ("flow.", "network.")}
+        parts = {
+            t: repr([v for k, v in assignment.items() if k.startswith(t)])
+            for t in ("flow.", "network.")
+        }
         if kind in seen and set(parts.items()) <= tried:
             continue
         spec = plan.model.changed(assignment)
@@ -228,7 +268,9 @@ def _point_coordinates(assignments: Sequence[Assignment]) -> dict[str, Any]:
 def _column(values: Sequence[Any]) -> np.ndarray:
     """The values of a parameter as a coordinate: numbers, or text."""
     labels = [label(v) for v in values]
-    return np.array(labels if all(isinstance(v, int | float) for v in labels) else [str(v) for v in labels])
+    return np.array(
+        labels if all(isinstance(v, int | float) for v in labels) else [str(v) for v in labels]
+    )
 
 
 def _units(key: str) -> dict[str, str]:
@@ -246,7 +288,9 @@ def _run(plan: _Plan, table: Table, pool: workers.Pool, progress: bool) -> None:
                 table.extend(_point_coordinates(assignments))
         pending = [(i, assignments[i]) for i in np.flatnonzero(~table.done[: len(assignments)])]
         title = f"round {level} of {rounds}" if rounds else "sweeping"
-        with bar(progress and bool(pending), title, len(assignments), len(assignments) - len(pending)) as advance:
+        with bar(
+            progress and bool(pending), title, len(assignments), len(assignments) - len(pending)
+        ) as advance:
             for found in pool.run(_tasks(plan, pending, pool.size)):
                 for point in found:
                     table.put(point.index, point.outcome, point.reason, point.numbers)
@@ -255,16 +299,26 @@ def _run(plan: _Plan, table: Table, pool: workers.Pool, progress: bool) -> None:
 
 
 def _tasks(plan: _Plan, pending: Sequence[tuple[int, Assignment]], size: int) -> list[Task]:
-    """Points of one structure together, largest networks first; no more in one than a network may hold."""
+    """Points of one structure together, largest networks first; no more in one than a network may
+    hold.
+    """
     groups: dict[str, list[tuple[int, Assignment]]] = {}
     for index, assignment in pending:
-        kind = plan.kinds[index] if index < len(plan.kinds) else structure(plan.model.changed(assignment))
+        kind = (
+            plan.kinds[index]
+            if index < len(plan.kinds)
+            else structure(plan.model.changed(assignment))
+        )
         groups.setdefault(kind, []).append((int(index), assignment))
     tasks: list[tuple[float, Task]] = []
     for points in groups.values():
         spec = plan.model.changed(points[0][1])
         weight, crowded = _weight(plan, spec)
-        each = TASKS if not crowded else min(TASKS, max(1, int(weight * len(points) / (size * WORTH_A_TASK))))
+        each = (
+            TASKS
+            if not crowded
+            else min(TASKS, max(1, int(weight * len(points) / (size * WORTH_A_TASK))))
+        )
         share = math.ceil(len(points) / (each * size))
         most = max(1, min(share, int(CROWD / weight) if crowded else 16))
         for first in range(0, len(points), most):
@@ -302,10 +356,16 @@ def summary(data: xr.Dataset) -> dict[str, str]:
         shown = "" if unit == "1" else f" {unit}"
         span = f"{values.min():.4g} to {values.max():.4g}{shown}" if values.size else "none"
         rows[name] = f"{span}, median {np.median(values):.4g}" if values.size else span
-    reasons = [r for r, o in zip(np.ravel(data["reason"].values), outcomes, strict=True) if r and o != "diverged"]
+    reasons = [
+        r
+        for r, o in zip(np.ravel(data["reason"].values), outcomes, strict=True)
+        if r and o != "diverged"
+    ]
     return rows | ({"first reason": reasons[0]} if reasons else {})
 
 
 def describe(data: xr.Dataset) -> dict[str, Any]:
     """What a sweep says of itself: its design, settings and parameters, as plain values."""
-    return {key: json.loads(data.attrs[key]) for key in ("design", "settings", "parameters", "measures")}
+    return {
+        key: json.loads(data.attrs[key]) for key in ("design", "settings", "parameters", "measures")
+    }

@@ -1,7 +1,9 @@
-"""The table of a sweep: an array a measure, in memory and as a zarr store that a killed sweep goes on from.
+"""The table of a sweep: an array a measure, in memory and as a zarr store that a killed sweep goes
+on from.
 
-Above `recording`, whose format it shares. A chunk is written under another name and renamed; the outcome of a point
-comes after its numbers, and from then on the point is done. Start at `Table`; `read` opens a store.
+Above `recording`, whose format it shares. A chunk is written under another name and renamed; the
+outcome of a point comes after its numbers, and from then on the point is done. Start at `Table`;
+`read` opens a store.
 """
 
 from __future__ import annotations
@@ -29,8 +31,17 @@ ROWS = 2**13  # points a chunk, about
 LONGEST_REASON = 240  # letters
 OUTCOME, REASON = "outcome", "reason"
 TEXTS = {OUTCOME: np.dtype("<U8"), REASON: np.dtype(f"<U{LONGEST_REASON}")}
-ABOUT = {OUTCOME: {"long_name": "how the relaxation ended"}, REASON: {"long_name": "why it failed or diverged"}}
-SAME = ("model", "parameters", "design", "measures", "settings")  # what a sweep must share with the one it goes on from
+ABOUT = {
+    OUTCOME: {"long_name": "how the relaxation ended"},
+    REASON: {"long_name": "why it failed or diverged"},
+}
+SAME = (
+    "model",
+    "parameters",
+    "design",
+    "measures",
+    "settings",
+)  # what a sweep must share with the one it goes on from
 
 
 class Table:
@@ -84,7 +95,11 @@ class Table:
 
     def put(self, point: int, outcome: str, reason: str, numbers: Mapping[str, float]) -> None:
         """What was found of a point; on disk after `flush`."""
-        for name, value in (*numbers.items(), (REASON, reason[:LONGEST_REASON]), (OUTCOME, outcome)):
+        for name, value in (
+            *numbers.items(),
+            (REASON, reason[:LONGEST_REASON]),
+            (OUTCOME, outcome),
+        ):
             if name == REASON and not reason:
                 continue
             np.ravel(self.values[name])[point] = value  # a view: the arrays are contiguous
@@ -111,7 +126,10 @@ class Table:
         with files.writing(self.path):
             for name, chunks in self._dirty.items():  # OUTCOME is the last key
                 for chunk in sorted(chunks):
-                    put(self.path / name / chunk_name(chunk, len(self.shape)), self._block(name, chunk))
+                    put(
+                        self.path / name / chunk_name(chunk, len(self.shape)),
+                        self._block(name, chunk),
+                    )
                 chunks.clear()
 
     def close(self, complete: bool) -> None:
@@ -131,9 +149,14 @@ class Table:
         """The table as it stands."""
         import xarray as xr
 
-        variables = {n: (self.dims, v.copy(), self.measures.get(n) or ABOUT[n]) for n, v in self.values.items()}
+        variables = {
+            n: (self.dims, v.copy(), self.measures.get(n) or ABOUT[n])
+            for n, v in self.values.items()
+        }
         attributes = {k: v for k, v in self._attributes.items() if k != "arrays"}
-        return xr.Dataset(variables, self.coordinates, attributes | {"complete": int(bool(self.done.all()))})
+        return xr.Dataset(
+            variables, self.coordinates, attributes | {"complete": int(bool(self.done.all()))}
+        )
 
     @property
     def _attributes(self) -> dict[str, Any]:
@@ -158,7 +181,9 @@ class Table:
         """Make the folder and describe it, or take over what is there."""
         there = path / ".zattrs"
         if path.exists() and not path.is_dir():
-            raise FileError(f"{path} is a file; allowed: the folder of a sweep, or a path where nothing is yet")
+            raise FileError(
+                f"{path} is a file; allowed: the folder of a sweep, or a path where nothing is yet"
+            )
         if path.exists() and any(path.iterdir()) and not there.exists():
             raise FileError(f"{path} exists and is not a sweep; try another path, or remove it")
         with files.writing(path):
@@ -183,7 +208,9 @@ class Table:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._unlock()
-            raise FileError(f"{path} is being written by another sweep; try another path, or wait for it") from None
+            raise FileError(
+                f"{path} is being written by another sweep; try another path, or wait for it"
+            ) from None
 
     def _take_over(self, path: Path) -> None:
         found = _description(path)
@@ -191,20 +218,26 @@ class Table:
             own = self._attributes[key]
             if found.get(key) != own:
                 raise FileError(
-                    f"{path} holds another sweep: its {key} differ, there {_short(found.get(key))}, "
+                    f"{path} holds another sweep: its {key} differ, there "
+                    f"{_short(found.get(key))}, "
                     f"here {_short(own)}; try another path, or remove it"
                 )
         stored = read(path)
         for name, values in self.values.items():
             kept = stored[name].values.astype(values.dtype)
             if values.shape != kept.shape and len(self.shape) > 1:
-                raise FileError(f"{path} holds another sweep: shape {kept.shape}; try another path, or remove it")
+                raise FileError(
+                    f"{path} holds another sweep: shape {kept.shape}; try another path, "
+                    "or remove it"
+                )
             size = min(len(values), len(kept))
             values[:size] = kept[:size]
             if len(kept) > len(values):  # rounds of a refinement that are not asked for yet
                 self.values[name] = np.concatenate([values, kept[size:]])
         if len(self.shape) == 1 and len(stored[OUTCOME]) > self.shape[0]:
-            self.coordinates = {str(n): (v.dims, v.values, v.attrs) for n, v in stored.coords.items()}
+            self.coordinates = {
+                str(n): (v.dims, v.values, v.attrs) for n, v in stored.coords.items()
+            }
             self.shape = stored[OUTCOME].shape
 
     def _declare(self, path: Path) -> None:
@@ -216,7 +249,9 @@ class Table:
                 {"coordinates": coordinates} if coordinates else {}
             )
             fill = "NaN" if values.dtype.kind == "f" else ""
-            declare(path / name, self.dims, values.shape, values.dtype, self._rows, attributes, fill)
+            declare(
+                path / name, self.dims, values.shape, values.dtype, self._rows, attributes, fill
+            )
 
 
 def is_sweep(path: files.AnyPath) -> bool:
@@ -240,7 +275,9 @@ def read(path: files.AnyPath) -> xr.Dataset:
     path = Path(path)
     about = _description(path)
     if about.get("neurosim_kind") != KIND:
-        raise FileError(f"{path} is not a sweep; allowed: the folder that neurosim sweep --out wrote")
+        raise FileError(
+            f"{path} is not a sweep; allowed: the folder that neurosim sweep --out wrote"
+        )
     files.check_format(path, about)
     exact: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
     with files.reading(path), warnings.catch_warnings():

@@ -29,7 +29,14 @@ from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 
-VALUES = ("flow", "network.seed", "network.gain", "start", "simulation.seed", "train")  # keys a crowd may differ in
+VALUES = (
+    "flow",
+    "network.seed",
+    "network.gain",
+    "start",
+    "simulation.seed",
+    "train",
+)  # keys a crowd may differ in
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,13 @@ def structure(spec: ModelFile) -> str:
 def together_in(spec: ModelFile, net: Network) -> bool:
     """Whether points of this model can be simulated as one network."""
     chosen = spec.tables.simulation
-    dense = chosen.transport in (None, "dense") and not any(p.free for p in net.populations.values())
+    dense = chosen.transport in (None, "dense") and not any(
+        p.free for p in net.populations.values()
+    )
     whole = not chosen.imperfections and not chosen.prospective
-    return dense and whole and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
+    return (
+        dense and whole and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
+    )
 
 
 def work(task: Task) -> list[Found]:
@@ -143,7 +154,9 @@ def _prepare(task: Task) -> tuple[list[_Ready], list[Found]]:
             data = kept[key] if key in kept else kept.setdefault(key, spec.data())
             learns = trains and spec.tables.train is not None
             key = f"{index if learns else ''}{spec.tables.network.model_dump_json()}"
-            simulation = spec.simulation(nets[key] if key in nets else nets.setdefault(key, spec.network()))
+            simulation = spec.simulation(
+                nets[key] if key in nets else nets.setdefault(key, spec.network())
+            )
             log = spec.train(simulation, data) if learns else None
             ready.append(_Ready(index, spec, data, simulation, log))
         except DivergenceError as error:
@@ -195,7 +208,9 @@ def _start(r: _Ready) -> Any:
         from neurosim.results.runs import State
 
         x = reference.forward(r.net, r.data.X)
-        return State({n: x[n] for n in r.net.neurons}, {n: np.zeros_like(x[n]) for n in r.net.neurons})
+        return State(
+            {n: x[n] for n in r.net.neurons}, {n: np.zeros_like(x[n]) for n in r.net.neurons}
+        )
     return start
 
 
@@ -214,7 +229,12 @@ def _single(task: Task, r: _Ready) -> End:
     dt = r.simulation.dt
     every = max(1, round(task.duration / dt / LOOKS)) * dt
     keys = r.spec.tables.simulation.given("adaptive", "tolerance", "start")
-    keys |= {"duration": task.duration, "settle": task.settle, "record": ("x", "lam"), "every": every}
+    keys |= {
+        "duration": task.duration,
+        "settle": task.settle,
+        "record": ("x", "lam"),
+        "every": every,
+    }
     keys["start"] = r.spec.start(r.net, r.data) or keys.get("start", "zero")
     diverged = ""
     try:
@@ -232,7 +252,10 @@ def _residual(r: _Ready, run: Run, sample: int) -> float:
     """max |tau dz/dt| of a recorded state."""
     assert run.traces is not None
     names = run.traces["population"].values
-    x, lam = ({n: run.traces[v].values[sample][:, names == n] for n in r.net.neurons} for v in ("x", "lam"))
+    x, lam = (
+        {n: run.traces[v].values[sample][:, names == n] for n in r.net.neurons}
+        for v in ("x", "lam")
+    )
     flow = r.simulation.flow
     rates = right_hand_side(r.net, flow, x, lam, run.X, run.Y, plastic=False)
     return max(

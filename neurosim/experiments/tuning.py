@@ -61,7 +61,8 @@ def tune(
     settle: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Tuned:
-    """Search the point that settles fastest, or is best by another measure (Optuna's TPE; ``neurosim[tune]``).
+    """Search the point that settles fastest, or is best by another measure (Optuna's TPE;
+    ``neurosim[tune]``).
 
     Parameters
     ----------
@@ -70,8 +71,8 @@ def tune(
     objective : name or callable
         A measure; a point where it is not a number is a failed trial.
     over : {dotted key: values}
-        Floats: a range from the smallest to the largest, on a logarithmic scale where they are spaced so; other values
-        are chosen among.
+        Floats: a range from the smallest to the largest, on a logarithmic scale where they are
+        spaced so; other values are chosen among.
     trials : int
         In all, those of an earlier search in `storage` included.
     direction : "minimize" or "maximize", optional
@@ -106,18 +107,29 @@ def tune(
     study = optuna.create_study(
         storage=None if storage is None else f"sqlite:///{Path(storage).absolute()}",
         study_name=f"{spec.name}: {name} over {', '.join(values)}",
-        sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True), direction=direction, load_if_exists=True,
-    )  # fmt: skip
+        sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+        direction=direction,
+        load_if_exists=True,
+    )
     spread = {key: _distribution(optuna, v) for key, v in values.items()}
-    for stale in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # of a search that was killed
+    for stale in study.get_trials(
+        states=[optuna.trial.TrialState.RUNNING]
+    ):  # of a search that was killed
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     while (left := trials - len(_finished(optuna, study))) > 0:
         asked = [study.ask(spread) for _ in range(min(left, AT_ONCE))]
-        points = tuple((i, {k: _value(values[k], trial.params[k]) for k in values}) for i, trial in enumerate(asked))
+        points = tuple(
+            (i, {k: _value(values[k], trial.params[k]) for k in values})
+            for i, trial in enumerate(asked)
+        )
         for found in _tried(plan, points):
             value = found.numbers.get(name, float("nan"))
             asked[found.index].set_user_attr("outcome", found.outcome)
-            told = {"values": value} if np.isfinite(value) else {"state": optuna.trial.TrialState.PRUNED}
+            told = (
+                {"values": value}
+                if np.isfinite(value)
+                else {"state": optuna.trial.TrialState.PRUNED}
+            )
             study.tell(asked[found.index], **told)
     return _tuned(optuna, study, spec, values, name)
 
@@ -135,7 +147,9 @@ def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
     if len(values) > 1 and all(isinstance(v, float) for v in values):
         log = designs.geometric(values)
         return optuna.distributions.FloatDistribution(min(values), max(values), log=log)
-    return optuna.distributions.CategoricalDistribution(range(len(values)))  # by number: a list is no category
+    return optuna.distributions.CategoricalDistribution(
+        range(len(values))
+    )  # by number: a list is no category
 
 
 def _value(values: Sequence[Any], drawn: Any) -> Any:
@@ -156,13 +170,17 @@ def _finished(optuna: Any, study: Any) -> list[Any]:
     return found
 
 
-def _tuned(optuna: Any, study: Any, spec: ModelFile, values: Mapping[str, Sequence[Any]], name: str) -> Tuned:
+def _tuned(
+    optuna: Any, study: Any, spec: ModelFile, values: Mapping[str, Sequence[Any]], name: str
+) -> Tuned:
     import xarray as xr
 
     done = _finished(optuna, study)
     if all(t.value is None for t in done):
         ends = ", ".join(sorted({t.user_attrs.get("outcome", "") for t in done}))
-        raise ModelError(f"{name} is a number at none of {len(done)} points ({ends}); try another range")
+        raise ModelError(
+            f"{name} is a number at none of {len(done)} points ({ends}); try another range"
+        )
     points = [{k: _value(values[k], t.params[k]) for k in values} for t in done]
     best = {k: _value(values[k], study.best_trial.params[k]) for k in values}
     columns = {k: ("point", np.array([designs.label(p[k]) for p in points])) for k in values}

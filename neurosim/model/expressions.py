@@ -1,8 +1,8 @@
 """Activations, losses and constraint functions as text, with their derivatives.
 
 Built-in formulas are written here once; a formula of the user's own is parsed by a small grammar
-(never by `eval` or `sympify`), differentiated by SymPy and printed back as text that both Brian2 and
-NumPy read. Start at `activation`, `loss` and `constraint`.
+(never by `eval` or `sympify`), differentiated by SymPy and printed back as text that both Brian2
+and NumPy read. Start at `activation`, `loss` and `constraint`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class Activation:
 class LossTerm:
     """One unit's share of V, and dV/dx, as text in `x` and `y`.
 
-    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population, with `total` also
-    `y_total`, sum_j y_j. One that is not `targeted` reads no y: a price on outputs, such as ``"abs(x)"``.
+    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population,
+    with `total` also `y_total`, sum_j y_j. One that is not `targeted` reads no y: a price on
+    outputs, such as ``"abs(x)"``.
     """
 
     kind: str
@@ -62,9 +63,10 @@ class LossTerm:
 class Constraint:
     """G(g) and its slope, as text in `g` and `epsilon`; of ``tube`` in `lam` and `rho_lam` too.
 
-    The tube |g| <= epsilon is the constraint g = s with a slack |s| <= epsilon that is where L is least in it, at
-    s = clip(g + lam/rho_lam, -epsilon, epsilon) (Rockafellar 1973, two-sided): G = g - s, and its slope is 1 where the
-    slack is at a wall, else 0. Its multiplier is free: lam_plus = max(lam, 0), lam_minus = max(-lam, 0).
+    The tube |g| <= epsilon is the constraint g = s with a slack |s| <= epsilon that is where L is
+    least in it, at s = clip(g + lam/rho_lam, -epsilon, epsilon) (Rockafellar 1973, two-sided): G =
+    g - s, and its slope is 1 where the slack is at a wall, else 0. Its multiplier is free: lam_plus
+    = max(lam, 0), lam_minus = max(-lam, 0).
     """
 
     kind: str
@@ -88,12 +90,15 @@ ACTIVATIONS = {
     "sigmoid": Activation("sigmoid", "0.5 + 0.5*tanh(0.5*a)", "sigma*(1 - sigma)"),
     "relu": Activation("relu", "a*int(a > 0)", "1.0*int(a > 0)"),
     # log(1 + exp(a)) without overflow, and the logistic function as its slope
-    "softplus": Activation("softplus", "0.5*(a + abs(a)) + log1p(exp(-abs(a)))", "0.5 + 0.5*tanh(0.5*a)"),
+    "softplus": Activation(
+        "softplus", "0.5*(a + abs(a)) + log1p(exp(-abs(a)))", "0.5 + 0.5*tanh(0.5*a)"
+    ),
     "linear": Activation("linear", "a", "1.0"),
 }
 
 _TENSION = "g + lam/rho_lam"
-CONSTRAINTS = {  # kind: G and its slope; at a wall the slope is that outside, so that epsilon = 0 leaves no gap
+# kind: G and its slope; at a wall the slope is that outside, so that epsilon = 0 leaves no gap
+CONSTRAINTS = {
     "lin": ("g", "1.0"),
     "lin_eps": ("g - clip(g, -epsilon, epsilon)", "1.0*int(abs(g) >= epsilon)"),
     "abs": ("abs(g)", "sign(g)"),
@@ -171,13 +176,14 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
 
 
 def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
-    """The constraint function of that kind, or the user's own formula in `g` (and `epsilon`) that is 0 at g = 0.
+    """The constraint function of that kind, or the user's own formula in `g` (and `epsilon`) that
+    is 0 at g = 0.
 
     Raises
     ------
     ModelError
-        An unknown name; text that is not a plain formula in `g` and `epsilon`, or is not 0 at g = 0; an `epsilon` that
-        is negative, or that nothing reads.
+        An unknown name; text that is not a plain formula in `g` and `epsilon`, or is not 0 at g =
+        0; an `epsilon` that is negative, or that nothing reads.
     """
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < inf:
         raise out_of_range("epsilon", epsilon, "a finite number >= 0", "0.05")
@@ -187,14 +193,25 @@ def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
         if not isinstance(kind, str) or (kind.isidentifier() and kind != "g"):
             raise unknown("constraint", kind, (*CONSTRAINTS, "a formula in g"))
         formula = parse(kind, ("g", "epsilon"), "constraint")
-        found = Constraint(kind, float(epsilon), to_text(formula), to_text(derivative(formula, "g")))
+        found = Constraint(
+            kind, float(epsilon), to_text(formula), to_text(derivative(formula, "g"))
+        )
         at_zero = numpy_function(kind, ("g", "epsilon"))(0.0, found.epsilon)
         if not abs(at_zero) <= SMALL:
-            raise out_of_range(f"constraint {kind!r} at g = 0", float(at_zero), "0", "a formula that vanishes there")
+            raise out_of_range(
+                f"constraint {kind!r} at g = 0",
+                float(at_zero),
+                "0",
+                "a formula that vanishes there",
+            )
     if epsilon and not found.reads_epsilon:
-        readers = [name for name in CONSTRAINTS if Constraint(name, 0.0, *CONSTRAINTS[name]).reads_epsilon]
+        readers = [
+            name for name in CONSTRAINTS if Constraint(name, 0.0, *CONSTRAINTS[name]).reads_epsilon
+        ]
         allowed = f"0 with constraint {kind!r}, which has no tolerance"
-        raise out_of_range("epsilon", epsilon, allowed, f"constraint = {' or '.join(map(repr, readers))}")
+        raise out_of_range(
+            "epsilon", epsilon, allowed, f"constraint = {' or '.join(map(repr, readers))}"
+        )
     return found
 
 
@@ -211,7 +228,9 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
     """
     names = tuple(variables)
     if not isinstance(text, str) or len(text) > MAX_LENGTH:
-        raise ModelError(f"{what} = {str(text)[:40]!r}...; allowed: a formula of at most {MAX_LENGTH} characters")
+        raise ModelError(
+            f"{what} = {str(text)[:40]!r}...; allowed: a formula of at most {MAX_LENGTH} characters"
+        )
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -225,16 +244,31 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
 
 
 def _plain(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
-    """The expression itself, if it is a real function that both engines can print; ValueError if not."""
+    """The expression itself, if it is a real function that both engines can print; ValueError if
+    not.
+    """
     import sympy
 
-    known = (sympy.exp, sympy.log, sympy.tanh, sympy.sinh, sympy.cosh, sympy.sin, sympy.cos, sympy.tan, sympy.atan,
-             sympy.Abs, sympy.sign)  # fmt: skip
+    known = (
+        sympy.exp,
+        sympy.log,
+        sympy.tanh,
+        sympy.sinh,
+        sympy.cosh,
+        sympy.sin,
+        sympy.cos,
+        sympy.tan,
+        sympy.atan,
+        sympy.Abs,
+        sympy.sign,
+    )
     if {str(s) for s in formula.free_symbols} - set(names):
         raise ValueError("it has symbols of its own")
     if formula.has(sympy.I, sympy.nan, sympy.oo, -sympy.oo, sympy.zoo):
         raise ValueError("it is not a finite real number everywhere it should be")
-    if strange := {type(f).__name__ for f in formula.atoms(sympy.Function) if not isinstance(f, known)}:
+    if strange := {
+        type(f).__name__ for f in formula.atoms(sympy.Function) if not isinstance(f, known)
+    }:
         raise ValueError(f"its derivative needs {', '.join(sorted(strange))}")
     if formula.has(sympy.Derivative, sympy.Subs, sympy.Integral):
         raise ValueError("it cannot be differentiated")
@@ -284,7 +318,11 @@ class _Reader:
         raise self.refuse(f"{type(node).__name__} is not allowed")
 
     def number(self, value: object) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not abs(value) <= MAX_NUMBER
+        ):
             raise self.refuse(f"constant {str(value)[:20]!r}")
         return self.sympy.Float(value)  # not Integer: powers of integers have no bound
 
@@ -313,9 +351,15 @@ class _Reader:
                 return left / right
             case ast.Pow():
                 if not right.is_number or abs(right) > MAX_EXPONENT:
-                    raise self.refuse(f"an exponent must be a number of size at most {MAX_EXPONENT}")
-                exact = Fraction(float(right)).limit_denominator(MAX_EXPONENT)  # a**0.5 is a square root
-                return left ** (self.sympy.Rational(exact) if float(exact) == float(right) else right)
+                    raise self.refuse(
+                        f"an exponent must be a number of size at most {MAX_EXPONENT}"
+                    )
+                exact = Fraction(float(right)).limit_denominator(
+                    MAX_EXPONENT
+                )  # a**0.5 is a square root
+                return left ** (
+                    self.sympy.Rational(exact) if float(exact) == float(right) else right
+                )
         raise self.refuse(f"{type(node.op).__name__} is not allowed")
 
     def call(self, node: ast.Call, depth: int) -> Any:
@@ -334,12 +378,16 @@ class _Reader:
             self.choices -= 1
             one, two = arguments  # not SymPy's own Max, which compares for minutes
             sign = 1 if name == "max" else -1
-            return self.bounded((one + two + sign * self.sympy.Abs(one - two)) / self.sympy.Float(2))
+            return self.bounded(
+                (one + two + sign * self.sympy.Abs(one - two)) / self.sympy.Float(2)
+            )
         return self.bounded(self.functions[name](*arguments))
 
 
 def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
-    """d formula / d variable almost everywhere; at a kink the mean of both sides, at a jump no more than that."""
+    """d formula / d variable almost everywhere; at a kink the mean of both sides, at a jump no more
+    than that.
+    """
     import sympy
 
     slope = formula.diff(sympy.Symbol(variable, real=True))
@@ -347,7 +395,9 @@ def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
     try:
         return _plain(slope, [str(s) for s in formula.free_symbols])
     except ValueError as error:
-        raise ModelError(f"{to_text(formula)} is not a plain formula: {error}; try one that is smooth") from error
+        raise ModelError(
+            f"{to_text(formula)} is not a plain formula: {error}; try one that is smooth"
+        ) from error
 
 
 def to_text(formula: sympy.Expr) -> str:
@@ -355,7 +405,8 @@ def to_text(formula: sympy.Expr) -> str:
     text: str = _printer().doprint(formula)
     if len(text) > MAX_TEXT:
         raise ModelError(
-            f"a formula or its derivative has {len(text)} characters; allowed: {MAX_TEXT}; try a shorter one"
+            f"a formula or its derivative has {len(text)} characters; allowed: "
+            f"{MAX_TEXT}; try a shorter one"
         )
     return text
 
@@ -405,17 +456,23 @@ def numpy_function(text: str, names: tuple[str, ...]) -> Callable[..., Any]:
     import sympy
 
     formula = parse(text, names)
-    function: Callable[..., Any] = sympy.lambdify([sympy.Symbol(n, real=True) for n in names], formula, "numpy")
+    function: Callable[..., Any] = sympy.lambdify(
+        [sympy.Symbol(n, real=True) for n in names], formula, "numpy"
+    )
     return function
 
 
 @lru_cache(maxsize=256)
-def numpy_derivative(text: str, names: tuple[str, ...], variable: str, order: int = 1) -> Callable[..., Any]:
+def numpy_derivative(
+    text: str, names: tuple[str, ...], variable: str, order: int = 1
+) -> Callable[..., Any]:
     """The derivative of a user's formula, or one of higher order, as a NumPy function of `names`."""
     import sympy
 
     slope = parse(text, names)
     for _ in range(order):
         slope = derivative(slope, variable)
-    function: Callable[..., Any] = sympy.lambdify([sympy.Symbol(n, real=True) for n in names], slope, "numpy")
+    function: Callable[..., Any] = sympy.lambdify(
+        [sympy.Symbol(n, real=True) for n in names], slope, "numpy"
+    )
     return function

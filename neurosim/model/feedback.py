@@ -1,8 +1,9 @@
-"""Feedback weights: what carries messages back where that is not the transpose of what carried them forward.
+"""Feedback weights: what carries messages back where that is not the transpose of what carried them
+forward.
 
-The message of a projection's synapses travels back through a matrix B of its own, (n_pre, n_post), in place of Wᵀ.
-Beside `network`, which holds B; how B moves with the weights is in `lagrangian`, and between rows of a log in
-`mirror`. Start at `KINDS`.
+The message of a projection's synapses travels back through a matrix B of its own, (n_pre, n_post),
+in place of Wᵀ. Beside `network`, which holds B; how B moves with the weights is in `lagrangian`,
+and between rows of a log in `mirror`. Start at `KINDS`.
 
 References
 ----------
@@ -54,22 +55,31 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
     try:
         dense = np.array(given.toarray() if issparse(given) else given, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{name} is not an array of numbers; allowed: (n_pre, n_post) = {shape}") from error
+        raise ModelError(
+            f"{name} is not an array of numbers; allowed: (n_pre, n_post) = {shape}"
+        ) from error
     if dense.shape != shape:
         hint = "; try the transpose" if dense.shape == shape[::-1] else ""
-        raise ModelError(f"{name} has shape {dense.shape}; allowed: (n_pre, n_post) = {shape}{hint}")
+        raise ModelError(
+            f"{name} has shape {dense.shape}; allowed: (n_pre, n_post) = {shape}{hint}"
+        )
     if not np.isfinite(dense).all():
         raise ModelError(f"{name} holds NaN or infinity; allowed: finite numbers")
     if isinstance(w, np.ndarray):
         return dense
     there = turned(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
     if np.any(dense[there.toarray() == 0]):
-        raise ModelError(f"{name} has synapses that the weights do not have; allowed: those of the weights, turned")
+        raise ModelError(
+            f"{name} has synapses that the weights do not have; allowed: those of the "
+            "weights, turned"
+        )
     return turned(like(w, along(w, dense.T)))
 
 
 def angle(one: Weights, other: Weights) -> float:
-    """Angle between two matrices, or other arrays of one shape, read as vectors, in degrees; 0 if both are zero."""
+    """Angle between two matrices, or other arrays of one shape, read as vectors, in degrees; 0 if
+    both are zero.
+    """
     u, v = (np.ravel(m if isinstance(m, np.ndarray) else m.toarray()) for m in (one, other))
     lengths = [float(np.linalg.norm(w)) for w in (u, v)]
     if 0 in lengths:

@@ -1,7 +1,7 @@
 """Flow: gains and time constants of the three coupled flows, and the presets by name.
 
-Knows no network and runs nothing. Times are kept as float seconds; Brian2 quantities and text such as
-``"10 ms"`` are read too, without importing Brian2.
+Knows no network and runs nothing. Times are kept as float seconds; Brian2 quantities and text such
+as ``"10 ms"`` are read too, without importing Brian2.
 """
 
 from __future__ import annotations
@@ -16,13 +16,22 @@ from typing import Any
 from neurosim.errors import ModelError, out_of_range, unknown
 
 DEFAULT_TIMES = MappingProxyType({"tau_x": 10e-3, "tau_lam": 10e-3, "tau_w": 200e-3})  # s
-UNITS = {"s": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msecond": 1e-3, "us": 1e-6, "usecond": 1e-6}
+UNITS = {
+    "s": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "msecond": 1e-3,
+    "us": 1e-6,
+    "usecond": 1e-6,
+}
 _TIME = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-z]+)\s*")
 _SECOND = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)  # Brian2's exponents of m, kg, s, A, K, mol, cd
 
 
 def seconds(value: Any, name: str, *, positive: bool = True) -> float:
-    """A time in float seconds, from a Brian2 quantity, a number of seconds or text like ``"10 ms"``.
+    """A time in float seconds, from a Brian2 quantity, a number of seconds or text like ``"10
+    ms"``.
 
     Raises
     ------
@@ -36,7 +45,8 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
             raise out_of_range(name, value, "a number and one of " + ", ".join(UNITS), "'10 ms'")
         result = float(match[1]) * UNITS[match[2]]
     elif (
-        dim is not None and tuple(float(d) for d in getattr(dim, "_dims", ())) not in (_SECOND, (0.0,) * 7)
+        dim is not None
+        and tuple(float(d) for d in getattr(dim, "_dims", ())) not in (_SECOND, (0.0,) * 7)
     ) or isinstance(value, bool):
         raise out_of_range(name, value, "a time", "10*ms")
     else:
@@ -45,7 +55,9 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
         except (TypeError, ValueError) as error:
             raise out_of_range(name, value, "a time in seconds", "10*ms") from error
     if not (result > 0 if positive else result >= 0) or result == inf:
-        raise out_of_range(name, value, "a finite time" + (" > 0" if positive else " >= 0"), "10*ms")
+        raise out_of_range(
+            name, value, "a finite time" + (" > 0" if positive else " >= 0"), "10*ms"
+        )
     return result
 
 
@@ -65,7 +77,8 @@ Time = float | Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Gains (unit 1) and time constants (s) of the flows of arXiv 1808.06934, section 1 of the README.
+    """Gains (unit 1) and time constants (s) of the flows of arXiv 1808.06934, section 1 of the
+    README.
 
     Parameters
     ----------
@@ -94,7 +107,10 @@ class Flow:
         for name in ("kappa", "gamma", "rho"):
             object.__setattr__(self, name, gain(f"flow.{name}", getattr(self, name)))
         if self.kappa + self.gamma == 0:
-            raise ModelError("flow.kappa = flow.gamma = 0: nothing would move; try Flow.adjoint() or Flow.augmented()")
+            raise ModelError(
+                "flow.kappa = flow.gamma = 0: nothing would move; try Flow.adjoint() "
+                "or Flow.augmented()"
+            )
         for name in DEFAULT_TIMES:
             value = getattr(self, name)
             if isinstance(value, Mapping):
@@ -127,7 +143,9 @@ class Flow:
             scale = 1 / max(1.0, gain("flow.rho", rho))
             tau_x = times.get("tau_x", DEFAULT_TIMES["tau_x"])
             if isinstance(tau_x, Mapping):
-                times["tau_lam"] = {p: seconds(t, f"flow.tau_x[{p!r}]") * scale for p, t in tau_x.items()}
+                times["tau_lam"] = {
+                    p: seconds(t, f"flow.tau_x[{p!r}]") * scale for p, t in tau_x.items()
+                }
             else:
                 times["tau_lam"] = seconds(tau_x, "flow.tau_x") * scale
         return cls(kappa=1.0, gamma=0.0, rho=rho, **times)
@@ -139,21 +157,37 @@ class Flow:
 
     @classmethod
     def rotated(cls, theta: float = pi / 4, rho: float = 0.0, **times: Any) -> Flow:
-        """kappa = cos theta, gamma = sin theta (radians): from `arrow_hurwicz` (0) to `adjoint` (pi/2)."""
+        """kappa = cos theta, gamma = sin theta (radians): from `arrow_hurwicz` (0) to `adjoint`
+        (pi/2).
+        """
         if not 0 <= gain("flow.theta", theta) <= pi / 2:
             raise out_of_range("theta", theta, "0 to pi/2 radians")
-        return cls(kappa=max(cos(theta), 0.0) if theta < pi / 2 else 0.0, gamma=sin(theta), rho=rho, **times)
+        return cls(
+            kappa=max(cos(theta), 0.0) if theta < pi / 2 else 0.0,
+            gamma=sin(theta),
+            rho=rho,
+            **times,
+        )
 
     @classmethod
     def adjoint(cls, **times: Any) -> Flow:
-        """Pure relaxation: at dt = tau one Euler step a layer is the forward, then the backward pass."""
+        """Pure relaxation: at dt = tau one Euler step a layer is the forward, then the backward
+        pass.
+        """
         return cls(kappa=0.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
     def local_propagation(
-        cls, rho: float = 0.01, rate: float = 1e-3, ratio: float = 10.0, *, step: Any = 1e-3, **times: Any
+        cls,
+        rho: float = 0.01,
+        rate: float = 1e-3,
+        ratio: float = 10.0,
+        *,
+        step: Any = 1e-3,
+        **times: Any,
     ) -> Flow:
-        """The flow of Local Propagation, for steps of Adam (`LocalPropagation`), which are by dt/tau.
+        """The flow of Local Propagation, for steps of Adam (`LocalPropagation`), which are by
+        dt/tau.
 
         Parameters
         ----------
@@ -162,7 +196,8 @@ class Flow:
         rate : float
             Of the weights, a step: tau_w = step / rate.
         ratio : float
-            Rate of outputs and multipliers in units of the weights': tau_x = tau_lam = tau_w / ratio.
+            Rate of outputs and multipliers in units of the weights': tau_x = tau_lam = tau_w /
+            ratio.
         step : time
             The simulation's dt.
 
@@ -179,7 +214,8 @@ class Flow:
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Flow:
-        """A preset by name; whatever it derives (`tau_lam` from rho) is derived after the overrides.
+        """A preset by name; whatever it derives (`tau_lam` from rho) is derived after the
+        overrides.
 
         Raises
         ------
@@ -197,7 +233,9 @@ class Flow:
         for key in overrides:
             if key not in names and key not in own.get(preset, ()):
                 raise unknown(f"a key of flow ({preset})", key, (*names, *own.get(preset, ())))
-        passed = {k: v for k, v in overrides.items() if k in DEFAULT_TIMES or k in own.get(preset, ())}
+        passed = {
+            k: v for k, v in overrides.items() if k in DEFAULT_TIMES or k in own.get(preset, ())
+        }
         rest = {k: v for k, v in overrides.items() if k not in passed}
         flow: Flow = getattr(cls, preset)(**passed)
         return replace(flow, **rest) if rest else flow

@@ -1,10 +1,12 @@
-"""What a circuit may lack: noise, slow or lost messages, unequal clocks, wrong slopes, signs that must stay.
+"""What a circuit may lack: noise, slow or lost messages, unequal clocks, wrong slopes, signs that
+must stay.
 
-Each is a small frozen dataclass for `Simulation(imperfections=[...])`; they combine. Messages are what synapses
-hear: x forward, delta = sigma'(a) mu back. What changes a message changes the net inputs and the feedback that are made
-of it, and what plasticity uses; a unit still knows its own state. Those of messages act in the order in which they are
-given, a delay last. Data are data: what clamped inputs send arrives as it is (`LowPass` filters it too). Start at
-`StateNoise`; all of one simulation together are in `circuit`.
+Each is a small frozen dataclass for `Simulation(imperfections=[...])`; they combine. Messages are
+what synapses hear: x forward, delta = sigma'(a) mu back. What changes a message changes the net
+inputs and the feedback that are made of it, and what plasticity uses; a unit still knows its own
+state. Those of messages act in the order in which they are given, a delay last. Data are data: what
+clamped inputs send arrives as it is (`LowPass` filters it too). Start at `StateNoise`; all of one
+simulation together are in `circuit`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class StateNoise:
     Parameters
     ----------
     sd : float
-        Stationary standard deviation of a unit that does nothing but relax with its tau, whatever the correlation.
+        Stationary standard deviation of a unit that does nothing but relax with its tau, whatever
+        the correlation.
     correlation : time, optional
         Of the noise; white if None.
     """
@@ -45,7 +48,9 @@ class StateNoise:
     @property
     def values(self) -> dict[str, float]:
         """Of the shared parameters of `equations`."""
-        return {"state_noise": self.sd} | ({} if self.correlation is None else {"correlation": self.correlation})
+        return {"state_noise": self.sd} | (
+            {} if self.correlation is None else {"correlation": self.correlation}
+        )
 
     def term(self, variable: str) -> str:
         """What is added to dx/dt or dlam/dt, 1/s: a unit with leak 1/tau then has the variance sd²."""
@@ -59,7 +64,8 @@ class StateNoise:
         if self.correlation is None:
             return ["state_noise : 1 (shared)"]
         own = [
-            f"dnoise_{v}/dt = -noise_{v}/correlation + state_noise*sqrt(2/correlation)*xi_{v} : 1" for v in ("x", "lam")
+            f"dnoise_{v}/dt = -noise_{v}/correlation + state_noise*sqrt(2/correlation)*xi_{v} : 1"
+            for v in ("x", "lam")
         ]
         return [*own, "correlation : second (shared)", "state_noise : 1 (shared)"]
 
@@ -90,7 +96,8 @@ class MessageNoise:
 
 @dataclass(frozen=True)
 class LostMessages:
-    """Each message of each unit is lost at each step with some probability, for all who would hear it.
+    """Each message of each unit is lost at each step with some probability, for all who would hear
+    it.
 
     Parameters
     ----------
@@ -134,7 +141,8 @@ class Quantised:
     quantum : float
         Unit 1.
     how : "rounded" or "stochastic"
-        To the nearest multiple, halves up; or to one of the two around it, such that the mean is the message.
+        To the nearest multiple, halves up; or to one of the two around it, such that the mean is
+        the message.
     """
 
     quantum: float
@@ -161,10 +169,11 @@ class Quantised:
 
 @dataclass(frozen=True)
 class Delay:
-    """Messages arrive later: x at the synapses onto the next unit, and what these send back at the unit before.
+    """Messages arrive later: x at the synapses onto the next unit, and what these send back at the
+    unit before.
 
-    A synapse is where its postsynaptic unit is, and knows that unit's delta at once: both factors of plasticity are
-    then of one moment. Before the first message has arrived 0 is heard.
+    A synapse is where its postsynaptic unit is, and knows that unit's delta at once: both factors
+    of plasticity are then of one moment. Before the first message has arrived 0 is heard.
 
     Parameters
     ----------
@@ -179,8 +188,12 @@ class Delay:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.time is None):
-            raise ModelError(f"delay has steps = {self.steps!r} and time = {self.time!r}; allowed: one of them")
-        if self.steps is not None and (isinstance(self.steps, bool) or int(self.steps) != self.steps or self.steps < 1):
+            raise ModelError(
+                f"delay has steps = {self.steps!r} and time = {self.time!r}; allowed: one of them"
+            )
+        if self.steps is not None and (
+            isinstance(self.steps, bool) or int(self.steps) != self.steps or self.steps < 1
+        ):
             raise out_of_range("delay.steps", self.steps, "a whole number >= 1", "1")
         if self.time is not None:
             _keep(self, "time", seconds(self.time, "delay.time"))
@@ -197,7 +210,8 @@ class TimeConstants:
     Parameters
     ----------
     spread : float
-        Standard deviation of log tau; the median is the flow's. Drawn by the simulation's seed, alike for all patterns.
+        Standard deviation of log tau; the median is the flow's. Drawn by the simulation's seed,
+        alike for all patterns.
     """
 
     spread: float
@@ -208,12 +222,14 @@ class TimeConstants:
 
 @dataclass(frozen=True)
 class Derivative:
-    """Something else in place of sigma'(a) in what is sent back; of linear populations the slope stays 1.
+    """Something else in place of sigma'(a) in what is sent back; of linear populations the slope
+    stays 1.
 
     Parameters
     ----------
     expression : str
-        ``"box"``: 1 where \\|a\\| <= half_width, else 0; or a plain formula in `a`, such as ``"1/(1 + abs(a))"``.
+        ``"box"``: 1 where \\|a\\| <= half_width, else 0; or a plain formula in `a`, such as ``"1/(1
+        + abs(a))"``.
     half_width : float, optional
         Of the box, 1 if None; `inf` for a slope of 1 everywhere.
     """
@@ -228,7 +244,9 @@ class Derivative:
             _keep(self, "half_width", number)
             return
         if self.half_width is not None:
-            raise ModelError(f"derivative.half_width = {self.half_width!r} belongs to expression = 'box'")
+            raise ModelError(
+                f"derivative.half_width = {self.half_width!r} belongs to expression = 'box'"
+            )
         expressions.parse(self.expression, ("a",), "derivative")
 
     @property
@@ -246,10 +264,12 @@ class Derivative:
 
 @dataclass(frozen=True)
 class Dale:
-    """Each presynaptic neuron's outgoing weights keep one sign (Dale's law): what would cross 0 stays at 0.
+    """Each presynaptic neuron's outgoing weights keep one sign (Dale's law): what would cross 0
+    stays at 0.
 
-    Training begins by giving the weights as they are the sign of their neuron; then every step of a weight ends on its
-    side. Which neurons inhibit is drawn by the simulation's seed. Weights that rest stay as they are.
+    Training begins by giving the weights as they are the sign of their neuron; then every step of a
+    weight ends on its side. Which neurons inhibit is drawn by the simulation's seed. Weights that
+    rest stay as they are.
 
     Parameters
     ----------
@@ -265,7 +285,8 @@ class Dale:
 
 @dataclass(frozen=True)
 class LowPass:
-    """The remedy: plasticity reads a low-pass of each of its two factors, in place of what was just heard.
+    """The remedy: plasticity reads a low-pass of each of its two factors, in place of what was just
+    heard.
 
     Parameters
     ----------
@@ -283,15 +304,16 @@ class LowPass:
 class Prospective:
     """Neighbours read where a unit is going: x + tau dx/dt and lam + tau dlam/dt.
 
-    Relaxation, tau dx/dt = sigma(a) - x, is a low-pass filter of sigma(a), and x + tau dx/dt undoes it: with kappa = 0
-    what is heard is sigma(a) itself, and likewise of lam; where kappa > 0 it is a look-ahead. delta is that of both
-    states one tau ahead. Rates are by what the unit knows: the net input and the feedback that it heard last.
+    Relaxation, tau dx/dt = sigma(a) - x, is a low-pass filter of sigma(a), and x + tau dx/dt undoes
+    it: with kappa = 0 what is heard is sigma(a) itself, and likewise of lam; where kappa > 0 it is
+    a look-ahead. delta is that of both states one tau ahead. Rates are by what the unit knows: the
+    net input and the feedback that it heard last.
 
     Parameters
     ----------
     time : time, optional
-        The rate is then the unit's own estimate, a low-pass difference: x + (tau/time)(x - past), with
-        time d(past)/dt = x - past. Exact if None.
+        The rate is then the unit's own estimate, a low-pass difference: x + (tau/time)(x - past),
+        with time d(past)/dt = x - past. Exact if None.
 
     Notes
     -----
@@ -310,9 +332,16 @@ class Prospective:
 Stage = MessageNoise | LostMessages | Quantised
 Imperfection = StateNoise | Stage | Delay | TimeConstants | Derivative | Dale | LowPass
 KINDS: dict[str, type[Any]] = {
-    "state_noise": StateNoise, "message_noise": MessageNoise, "lost_messages": LostMessages, "quantised": Quantised,
-    "delay": Delay, "time_constants": TimeConstants, "derivative": Derivative, "dale": Dale, "low_pass": LowPass,
-}  # fmt: skip
+    "state_noise": StateNoise,
+    "message_noise": MessageNoise,
+    "lost_messages": LostMessages,
+    "quantised": Quantised,
+    "delay": Delay,
+    "time_constants": TimeConstants,
+    "derivative": Derivative,
+    "dale": Dale,
+    "low_pass": LowPass,
+}
 
 
 def _keep(item: Any, name: str, value: Any) -> None:
@@ -320,8 +349,14 @@ def _keep(item: Any, name: str, value: Any) -> None:
 
 
 def _number(name: str, value: Any, most: float = inf, above: bool = False) -> float:
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0 <= value <= most
+    good = (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and 0 <= value <= most
+    )
     if not good or value == inf or (above and value == 0):
-        allowed = f"a finite number {'above' if above else 'from'} 0" + ("" if most == inf else f" to {most:g}")
+        allowed = f"a finite number {'above' if above else 'from'} 0" + (
+            "" if most == inf else f" to {most:g}"
+        )
         raise out_of_range(name, value, allowed, "0.1")
     return float(value)

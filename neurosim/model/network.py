@@ -71,10 +71,14 @@ class Network:
         self.losses = _by_name("loss", losses, Loss, "population")
         self._check_graph()
         rng = np.random.default_rng(whole("seed", seed, 0))
-        self.weights: dict[str, Weights] = {n: self._initial(p, rng) for n, p in self.projections.items()}
+        self.weights: dict[str, Weights] = {
+            n: self._initial(p, rng) for n, p in self.projections.items()
+        }
         self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
         self.feedback: dict[str, Weights] = {
-            n: self._initial_feedback(n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,))))
+            n: self._initial_feedback(
+                n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+            )
             for number, (n, q) in enumerate(self.projections.items())
             if q.feedback != "symmetric"
         }
@@ -115,7 +119,8 @@ class Network:
         loss : str
             On the output.
         constraint : str or {population: str}
-            Of the hidden layers and the output, see `Population`; populations that a mapping leaves out have lin.
+            Of the hidden layers and the output, see `Population`; populations that a mapping leaves
+            out have lin.
         epsilon : float or {population: float}
             Of the constraints; one number is for all that read it.
         free_output : bool
@@ -131,18 +136,22 @@ class Network:
         plastic_bias : bool
             Whether biases learn; False: a net without biases.
         depth : int, optional
-            Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1 hidden layers.
+            Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1
+            hidden layers.
         feedback : str or {projection: str}
-            What carries messages back, see `Projection`; of every projection but those from the input, which send none.
+            What carries messages back, see `Projection`; of every projection but those from the
+            input, which send none.
         feedback_decay : float, optional
             Of those that are kolen_pollack.
         exits : float or {population: float}
-            Early exits: hidden layer i has a readout `exit<i>` of the output's size, activation and constraint with
-            weights of its own, and on it the output's loss times this number; of those that a mapping leaves out, none.
-            The weights between layers are those of the same seed without exits.
+            Early exits: hidden layer i has a readout `exit<i>` of the output's size, activation and
+            constraint with weights of its own, and on it the output's loss times this number; of
+            those that a mapping leaves out, none. The weights between layers are those of the same
+            seed without exits.
         skips : int
-            Projections from each layer to the one so many layers further on, from 2; with 0 none. All weights into a
-            layer share its spread: N(0, gain²/n) with n all its presynaptic units.
+            Projections from each layer to the one so many layers further on, from 2; with 0 none.
+            All weights into a layer share its spread: N(0, gain²/n) with n all its presynaptic
+            units.
 
         Examples
         --------
@@ -156,26 +165,47 @@ class Network:
         shares = {n: v for n, v in layers.of_each("exits", exits, hidden, 0.0).items() if v}
         populations = [
             Population("input", size["input"], "linear", clamped=True),
-            *(Population(n, size[n], activation, **own[n], **learns, activity_l1=activity_l1) for n in hidden),
+            *(
+                Population(n, size[n], activation, **own[n], **learns, activity_l1=activity_l1)
+                for n in hidden
+            ),
             *(
                 Population(n, size["output"], output, **own["output"], **learns)
                 for n in (*map(layers.exit_of, shares), "output")
             ),
         ]
         if group_l1 and not hidden:
-            raise out_of_range("group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1")
-        ends = [*pairwise(names), *layers.skips(skips, names), *((n, layers.exit_of(n)) for n in shares)]
+            raise out_of_range(
+                "group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1"
+            )
+        ends = [
+            *pairwise(names),
+            *layers.skips(skips, names),
+            *((n, layers.exit_of(n)) for n in shares),
+        ]
         carried = layers.carried(feedback, feedback_decay, ends)
         projections = [
             Projection(
-                pre, post, gain=gain * layers.share(pre, post, ends, populations), l1=l1, l2=l2,
-                row_l1=group_l1 if post in hidden else 0.0, column_l1=group_l1 if pre in hidden else 0.0,
+                pre,
+                post,
+                gain=gain * layers.share(pre, post, ends, populations),
+                l1=l1,
+                l2=l2,
+                row_l1=group_l1 if post in hidden else 0.0,
+                column_l1=group_l1 if pre in hidden else 0.0,
                 **carried[pre, post],
             )
             for pre, post in ends
-        ]  # fmt: skip
-        losses = [Loss(layers.exit_of(n), loss, weight, loss_epsilon) for n, weight in shares.items()]
-        return cls(populations, projections, [*losses, Loss("output", loss, epsilon=loss_epsilon)], seed=seed)
+        ]
+        losses = [
+            Loss(layers.exit_of(n), loss, weight, loss_epsilon) for n, weight in shares.items()
+        ]
+        return cls(
+            populations,
+            projections,
+            [*losses, Loss("output", loss, epsilon=loss_epsilon)],
+            seed=seed,
+        )
 
     @classmethod
     def residual(
@@ -191,13 +221,14 @@ class Network:
         plastic_bias: bool = True,
         seed: int = 0,
     ) -> Network:
-        """A residual net, x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l), between a linear layer and the output.
+        """A residual net, x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l), between a linear layer
+        and the output.
 
-        What is added up is no function of one net input, so a block is two populations: `branch2`, ... hold
-        sigma(W x + b), and `hidden2`, ... are linear and hear the stream before them and the branch through fixed
-        synapses (`plastic=False`) of 1 and `scale`. Every population is an ordinary constraint, and every flow,
-        transport and analysis takes it as it is; a message needs two steps a block through the branch, one through the
-        stream.
+        What is added up is no function of one net input, so a block is two populations: `branch2`,
+        ... hold sigma(W x + b), and `hidden2`, ... are linear and hear the stream before them and
+        the branch through fixed synapses (`plastic=False`) of 1 and `scale`. Every population is an
+        ordinary constraint, and every flow, transport and analysis takes it as it is; a message
+        needs two steps a block through the branch, one through the stream.
 
         Parameters
         ----------
@@ -211,7 +242,8 @@ class Network:
         gain : float
             w ~ N(0, gain²/n_pre), b = 0.
         scale : float, optional
-            Of what a branch adds; 1/sqrt(depth) by default, which keeps outputs and adjoints finite at any depth.
+            Of what a branch adds; 1/sqrt(depth) by default, which keeps outputs and adjoints finite
+            at any depth.
         plastic_bias : bool
             Whether biases learn.
 
@@ -226,13 +258,21 @@ class Network:
         """
         widths = layers.of_depth(list(sizes), depth)
         if len(widths) < 4:
-            raise out_of_range("depth", depth, "a whole number of weight layers >= 3: one block at least", "3")
+            raise out_of_range(
+                "depth", depth, "a whole number of weight layers >= 3: one block at least", "3"
+            )
         scale = 1 / math.sqrt(depth) if scale is None else not_negative("scale", scale)
         width, blocks = widths[1], range(2, int(depth))
         unit = partial(Population, plastic_bias=plastic_bias)
-        populations = [Population("input", widths[0], "linear", clamped=True), unit("hidden1", width, "linear")]
+        populations = [
+            Population("input", widths[0], "linear", clamped=True),
+            unit("hidden1", width, "linear"),
+        ]
         for i in blocks:
-            populations += [unit(f"branch{i}", width, activation), unit(f"hidden{i}", width, "linear")]
+            populations += [
+                unit(f"branch{i}", width, activation),
+                unit(f"hidden{i}", width, "linear"),
+            ]
         populations.append(unit("output", widths[-1], output))
         last = f"hidden{blocks[-1]}"
         projections = [Projection("input", "hidden1", gain=gain)]
@@ -241,7 +281,9 @@ class Network:
             projections += [
                 Projection(stream, f"branch{i}", gain=gain),
                 Projection(stream, f"hidden{i}", matrices.identity(width, 1.0), plastic=False),
-                Projection(f"branch{i}", f"hidden{i}", matrices.identity(width, scale), plastic=False),
+                Projection(
+                    f"branch{i}", f"hidden{i}", matrices.identity(width, scale), plastic=False
+                ),
             ]
         projections.append(Projection(last, "output", gain=gain))
         return cls(populations, projections, [Loss("output", loss)], seed=seed)
@@ -258,14 +300,18 @@ class Network:
 
     @property
     def output(self) -> str:
-        """The population that `predict` reads: the last one with a loss that has a target, else the last one."""
+        """The population that `predict` reads: the last one with a loss that has a target, else the
+        last one.
+        """
         compared = [n for n, v in self.losses.items() if v.term.targeted]
         return list(compared or self.losses or self.neurons)[-1]
 
     @property
     def n_parameters(self) -> int:
         """Synapses that exist, and biases."""
-        return sum(matrices.synapses(w).size for w in self.weights.values()) + sum(b.size for b in self.biases.values())
+        return sum(matrices.synapses(w).size for w in self.weights.values()) + sum(
+            b.size for b in self.biases.values()
+        )
 
     def incoming(self, population: str) -> list[Projection]:
         """Projections into a population."""
@@ -298,10 +344,15 @@ class Network:
         return twin
 
     def returning(self, projection: str) -> Weights:
-        """What carries a projection's messages back, laid out as its weights are, (n_post, n_pre): W, or Bᵀ."""
+        """What carries a projection's messages back, laid out as its weights are, (n_post, n_pre):
+        W, or Bᵀ.
+        """
         kind, w = self.projections[projection].feedback, self.weights[projection]
         if kind == "sign":
-            return matrices.like(w, (self.projections[projection].feedback_size or 0.0) * np.sign(matrices.synapses(w)))
+            return matrices.like(
+                w,
+                (self.projections[projection].feedback_size or 0.0) * np.sign(matrices.synapses(w)),
+            )
         return w if kind == "symmetric" else matrices.turned(self.feedback[projection])
 
     def follow_signs(self) -> None:
@@ -311,38 +362,57 @@ class Network:
                 self.feedback[name] = matrices.turned(self.returning(name))
 
     def become(self, other: Network) -> None:
-        """Take on another network's graph and parameters, so that whoever holds this one goes on with that."""
+        """Take on another network's graph and parameters, so that whoever holds this one goes on
+        with that.
+        """
         self.__dict__.update(other.copy().__dict__)
 
     def check_parameters(self) -> None:
-        """Refuse weights or biases that were replaced by something that does not fit, or is not finite."""
+        """Refuse weights or biases that were replaced by something that does not fit, or is not
+        finite.
+        """
         for name, projection in self.projections.items():
             self.weights[name] = self._checked(projection, self.weights.get(name))
             if projection.draws_feedback:
                 found = self.feedback.get(name)
-                self.feedback[name] = carriers.checked(f"feedback[{name!r}]", found, self.weights[name])
+                self.feedback[name] = carriers.checked(
+                    f"feedback[{name!r}]", found, self.weights[name]
+                )
         self.follow_signs()
         for name in self.neurons:
             size = self.populations[name].size
             try:
                 bias = np.asarray(self.biases.get(name), dtype=float)
             except (TypeError, ValueError) as error:
-                raise ModelError(f"biases[{name!r}] are not numbers; allowed: ({size},), finite numbers") from error
+                raise ModelError(
+                    f"biases[{name!r}] are not numbers; allowed: ({size},), finite numbers"
+                ) from error
             if bias.shape != (size,) or not np.isfinite(bias).all():
-                raise ModelError(f"biases[{name!r}] has shape {bias.shape}; allowed: ({size},), finite numbers")
+                raise ModelError(
+                    f"biases[{name!r}] has shape {bias.shape}; allowed: ({size},), finite numbers"
+                )
             self.biases[name] = np.ascontiguousarray(bias)
 
     def to_networkx(self) -> nx.DiGraph:
-        """Populations as nodes, projections as edges; every argument is an attribute, weights included."""
+        """Populations as nodes, projections as edges; every argument is an attribute, weights
+        included.
+        """
         import networkx as nx
 
         graph = nx.DiGraph()
         for name, p in self.populations.items():
             graph.add_node(
-                name, size=p.size, activation=p.activation, constraint=p.constraint, clamped=p.clamped,
-                epsilon=p.epsilon, activity_l1=p.activity_l1, plastic_bias=p.plastic_bias, bias=self.biases.get(name),
+                name,
+                size=p.size,
+                activation=p.activation,
+                constraint=p.constraint,
+                clamped=p.clamped,
+                epsilon=p.epsilon,
+                activity_l1=p.activity_l1,
+                plastic_bias=p.plastic_bias,
+                bias=self.biases.get(name),
                 loss=self.losses.get(name),
-            )  # fmt: skip
+            )
         for name, q in self.projections.items():
             own = {"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {}
             graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.options, **own)
@@ -357,7 +427,9 @@ class Network:
         populations, projections, losses = [], [], []
         for name, data in graph.nodes(data=True):
             if "size" not in data:
-                raise ModelError(f"node {name!r} has no attribute 'size'; allowed: size=number of units")
+                raise ModelError(
+                    f"node {name!r} has no attribute 'size'; allowed: size=number of units"
+                )
             populations.append(
                 Population(
                     str(name),
@@ -375,7 +447,9 @@ class Network:
                 losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
         for pre, post, data in graph.edges(data=True):
             keys = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
-            projections.append(Projection(str(pre), str(post), **{k: data[k] for k in keys if k in data}))
+            projections.append(
+                Projection(str(pre), str(post), **{k: data[k] for k in keys if k in data})
+            )
         net = cls(populations, projections, losses, seed=seed)
         for name, data in graph.nodes(data=True):
             if data.get("bias") is not None and name in net.biases:
@@ -387,20 +461,37 @@ class Network:
         """The graph without weights, as plain values for files; `from_description` is the way back."""
         return {
             "populations": [
-                {"name": p.name, "size": p.size, "activation": p.activation, "constraint": p.constraint,
-                 "epsilon": p.epsilon, "clamped": p.clamped, "activity_l1": p.activity_l1,
-                 **({} if p.plastic_bias else {"plastic_bias": False})}
+                {
+                    "name": p.name,
+                    "size": p.size,
+                    "activation": p.activation,
+                    "constraint": p.constraint,
+                    "epsilon": p.epsilon,
+                    "clamped": p.clamped,
+                    "activity_l1": p.activity_l1,
+                    **({} if p.plastic_bias else {"plastic_bias": False}),
+                }
                 for p in self.populations.values()
             ],
             "projections": [
-                {"pre": q.pre, "post": q.post, **q.options, "sparse": not isinstance(self.weights[n], np.ndarray)}
+                {
+                    "pre": q.pre,
+                    "post": q.post,
+                    **q.options,
+                    "sparse": not isinstance(self.weights[n], np.ndarray),
+                }
                 for n, q in self.projections.items()
             ],
             "losses": [
-                {"population": v.population, "kind": v.kind, "weight": v.weight, "epsilon": v.epsilon}
+                {
+                    "population": v.population,
+                    "kind": v.kind,
+                    "weight": v.weight,
+                    "epsilon": v.epsilon,
+                }
                 for v in self.losses.values()
             ],
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_description(
@@ -413,12 +504,14 @@ class Network:
         """A network from `describe` and its parameters."""
         projections = [
             Projection(
-                q["pre"], q["post"], weights[f"{q['pre']}->{q['post']}"],
+                q["pre"],
+                q["post"],
+                weights[f"{q['pre']}->{q['post']}"],
                 **{k: q[k] for k in OPTIONS if k in q},
                 feedback_weights=(feedback or {}).get(f"{q['pre']}->{q['post']}"),
             )
             for q in description["projections"]
-        ]  # fmt: skip
+        ]
         net = cls(
             [Population(**p) for p in description["populations"]],
             projections,
@@ -432,28 +525,38 @@ class Network:
         sizes = [p.size for p in self.populations.values()]
         chain = list(zip(list(self.populations)[:-1], list(self.populations)[1:], strict=True))
         layered = [(q.pre, q.post) for q in self.projections.values()] == chain
-        shape = "-".join(map(str, sizes)) if layered else f"{len(sizes)} populations, {sum(sizes)} units"
+        shape = (
+            "-".join(map(str, sizes))
+            if layered
+            else f"{len(sizes)} populations, {sum(sizes)} units"
+        )
         losses = ", ".join(f"{v.kind} on {v.population}" for v in self.losses.values()) or "no loss"
         cycle = "" if self.order() is not None else ", cyclic"
         return f"Network({shape}, {len(self.projections)} projections, {self.n_parameters} parameters, {losses}{cycle})"
 
     def _check_graph(self) -> None:
         if not self.neurons:
-            raise ModelError("no population with dynamics: every one is clamped; add one with clamped=False")
+            raise ModelError(
+                "no population with dynamics: every one is clamped; add one with clamped=False"
+            )
         for q in self.projections.values():
             for end in (q.pre, q.post):
                 if end not in self.populations:
                     raise unknown(f"an end of {q.name}", end, self.populations)
             if self.populations[q.pre].free:
                 raise ModelError(
-                    f"projection {q.name} starts at a population without constraint, whose outputs are no variables; "
+                    f"projection {q.name} starts at a population without constraint, "
+                    "whose outputs are no variables; "
                     "allowed: constraint 'none' where no projection starts; try 'lin'"
                 )
             if self.populations[q.post].clamped:
-                raise ModelError(f"projection {q.name} ends at a clamped population, whose outputs are data")
+                raise ModelError(
+                    f"projection {q.name} ends at a clamped population, whose outputs are data"
+                )
             if self.populations[q.pre].clamped and q.feedback != "symmetric":
                 raise ModelError(
-                    f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back to {q.pre}, which is clamped; "
+                    f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back "
+                    f"to {q.pre}, which is clamped; "
                     "allowed: 'symmetric'"
                 )
         for name in self.losses:
@@ -465,7 +568,9 @@ class Network:
     def _initial(self, q: Projection, rng: np.random.Generator) -> Weights:
         if q.weights is not None:
             return self._checked(q, q.weights).copy()
-        return matrices.drawn(self._shape(q), matrices.checked_mask(q.name, q.mask, self._shape(q)), q.gain, rng)
+        return matrices.drawn(
+            self._shape(q), matrices.checked_mask(q.name, q.mask, self._shape(q)), q.gain, rng
+        )
 
     def _initial_feedback(self, name: str, rng: np.random.Generator) -> Weights:
         """B to begin with; a size that is not given becomes that of the weights as they are now."""
@@ -492,7 +597,9 @@ def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str,
     named: dict[str, Any] = {}
     for item in items:
         if not isinstance(item, kind):
-            raise ModelError(f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)")
+            raise ModelError(
+                f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)"
+            )
         if getattr(item, key) in named:
             raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
         named[getattr(item, key)] = item

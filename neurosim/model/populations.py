@@ -23,7 +23,17 @@ OPTIONS = (*PRICES, *FEEDBACK, "plastic")  # of a projection, beside its weights
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # the engine's own objects
 RESERVED = frozenset(
-    {"run", "transport", "forward", "forward_again", "backward", "present", "record", "finish", "steps"}
+    {
+        "run",
+        "transport",
+        "forward",
+        "forward_again",
+        "backward",
+        "present",
+        "record",
+        "finish",
+        "steps",
+    }
 )
 
 
@@ -40,8 +50,9 @@ class Population:
     activation : str
         tanh, sigmoid, relu, softplus, linear or a formula in `a`, e.g. ``"a/(1+abs(a))"``.
     constraint : str
-        G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), or a formula in `g` and `epsilon`; "none"
-        for outputs that are no variables of their own: x = sigma(a) and lam = -dV/dx at every moment.
+        G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), or a formula in `g` and
+        `epsilon`; "none" for outputs that are no variables of their own: x = sigma(a) and lam =
+        -dV/dx at every moment.
     epsilon : float
         Half-width of the tolerance, of lin_eps, abs_eps, tube and formulas that read it.
     clamped : bool
@@ -56,13 +67,14 @@ class Population:
     What the multiplier lam is in the end, by constraint:
 
     - lin: backpropagation's adjoint -dV/dx, exactly; g = 0.
-    - tube: the multiplier of min V subject to |g| <= epsilon (Karush, Kuhn & Tucker): 0 within the tube, of the sign
-      of g at its wall; lam_plus = max(lam, 0), lam_minus = max(-lam, 0).
-    - abs, abs_eps, lin_eps: the state slides along the kink and never rests; mu = (lam + rho G) G' on average over time
-      is the adjoint at its own x, the nearer the smaller dt (measured: within 1.1 % for abs at dt = 0.01 tau_x, 0.03 %
-      for the others). lam itself is the height of the chatter.
-    - squared: an integrated penalty, which only grows: g falls as t^(-1/3), mu is the adjoint at that x, and the stable
-      step shrinks as lam grows.
+    - tube: the multiplier of min V subject to |g| <= epsilon (Karush, Kuhn & Tucker): 0 within the
+      tube, of the sign of g at its wall; lam_plus = max(lam, 0), lam_minus = max(-lam, 0).
+    - abs, abs_eps, lin_eps: the state slides along the kink and never rests; mu = (lam + rho G) G'
+      on average over time is the adjoint at its own x, the nearer the smaller dt (measured: within
+      1.1 % for abs at dt = 0.01 tau_x, 0.03 % for the others). lam itself is the height of the
+      chatter.
+    - squared: an integrated penalty, which only grows: g falls as t^(-1/3), mu is the adjoint at
+      that x, and the stable step shrinks as lam grows.
     """
 
     name: str
@@ -77,7 +89,9 @@ class Population:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name) or _reserved(self.name):
             raise out_of_range(
-                "population name", self.name, f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}"
+                "population name",
+                self.name,
+                f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}",
             )
         object.__setattr__(self, "size", whole(f"size of {self.name}", self.size, 1))
         if isinstance(self.epsilon, np.number):
@@ -87,7 +101,9 @@ class Population:
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
         expressions.activation(self.activation)
-        object.__setattr__(self, "activity_l1", not_negative(f"activity_l1 of {self.name}", self.activity_l1))
+        object.__setattr__(
+            self, "activity_l1", not_negative(f"activity_l1 of {self.name}", self.activity_l1)
+        )
         yes_or_no(f"plastic_bias of {self.name}", self.plastic_bias)
 
     @property
@@ -110,29 +126,34 @@ class Projection:
     pre, post : str
         Names of the presynaptic and the postsynaptic population.
     weights : array or SciPy sparse array, (n_post, n_pre), optional
-        Drawn N(0, gain² / number of presynaptic partners) if not given. Sparse: only what is stored exists.
+        Drawn N(0, gain² / number of presynaptic partners) if not given. Sparse: only what is stored
+        exists.
     mask : bool array, (n_post, n_pre), optional
         Which synapses exist.
     gain : float
         Spread of drawn weights.
     l1, l2 : float
-        Prices of R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0; l1 acts as a proximal step that reaches exact zeros.
+        Prices of R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0; l1 acts as a proximal step that reaches exact
+        zeros.
     row_l1, column_l1 : float
-        Group prices, a neuron a group: row_l1 Σ_i ||w_i.|| of all synapses into one postsynaptic unit, column_l1
-        Σ_j ||w_.j|| of all out of one presynaptic unit; proximal steps that take whole groups to exact zeros
-        (Yuan & Lin 2006), after that of l1.
+        Group prices, a neuron a group: row_l1 Σ_i ||w_i.|| of all synapses into one postsynaptic
+        unit, column_l1 Σ_j ||w_.j|| of all out of one presynaptic unit; proximal steps that take
+        whole groups to exact zeros (Yuan & Lin 2006), after that of l1.
     feedback : "symmetric", "random", "sign", "kolen_pollack" or "mirror"
-        What carries messages back: Wᵀ; or a matrix B of its own, that is fixed; follows the signs of Wᵀ; learns by
-        the same local product as W, both with a decay; or is learnt from the network's answers to noise before every
-        row of a training's log (see `neurosim.model.feedback`).
+        What carries messages back: Wᵀ; or a matrix B of its own, that is fixed; follows the signs
+        of Wᵀ; learns by the same local product as W, both with a decay; or is learnt from the
+        network's answers to noise before every row of a training's log (see
+        `neurosim.model.feedback`).
     feedback_weights : array or SciPy sparse array, (n_pre, n_post), optional
         B to begin with, drawn N(0, feedback_size²) if not given.
     feedback_size : float, optional
-        Spread of a drawn B, and the size of sign's entries; root mean square of the weights if not given.
+        Spread of a drawn B, and the size of sign's entries; root mean square of the weights if not
+        given.
     feedback_decay : float, optional
         c of kolen_pollack, 0.01 if not given: W and B both decay by c, the weights beside their l2.
     plastic : bool
-        Whether the weights learn; False for wiring that stays as it is, such as a residual net's identities.
+        Whether the weights learn; False for wiring that stays as it is, such as a residual net's
+        identities.
     """
 
     pre: str
@@ -152,7 +173,9 @@ class Projection:
 
     def __post_init__(self) -> None:
         for price in ("gain", *PRICES):
-            object.__setattr__(self, price, not_negative(f"{price} of {self.name}", getattr(self, price)))
+            object.__setattr__(
+                self, price, not_negative(f"{price} of {self.name}", getattr(self, price))
+            )
         yes_or_no(f"plastic of {self.name}", self.plastic)
         self._check_feedback()
 
@@ -205,22 +228,29 @@ class Projection:
         }
         for key, meant in used.items():
             if getattr(self, key) is not None and not meant:
-                raise ModelError(f"{key} of {self.name} with feedback = {self.feedback!r}, which does not read it")
+                raise ModelError(
+                    f"{key} of {self.name} with feedback = {self.feedback!r}, which "
+                    "does not read it"
+                )
         for key in ("feedback_decay", "feedback_size"):
             if getattr(self, key) is not None:
-                object.__setattr__(self, key, not_negative(f"{key} of {self.name}", getattr(self, key)))
+                object.__setattr__(
+                    self, key, not_negative(f"{key} of {self.name}", getattr(self, key))
+                )
 
 
 @dataclass(frozen=True)
 class Loss:
     """V on one population: `kind` summed over its units, times `weight`.
 
-    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`), policy or a formula in
-    `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on outputs and needs no target.
+    `kind` is mse, cross_entropy, squared_hinge, eps_insensitive (tolerance `epsilon`), policy or a
+    formula in `x` and `y`; one without y, such as ``"abs(x)"`` on hidden units, is a price on
+    outputs and needs no target.
 
-    `policy` is -A log softmax(x)[action], whose slope is the policy gradient of REINFORCE (Williams 1992): y is the
-    advantage A at the action that was taken and 0 elsewhere, see `neurosim.tasks.advantages`; with y = 0 nothing is
-    asked, so that a network can act before it is told. Where A is negative V has no lower bound.
+    `policy` is -A log softmax(x)[action], whose slope is the policy gradient of REINFORCE (Williams
+    1992): y is the advantage A at the action that was taken and 0 elsewhere, see
+    `neurosim.tasks.advantages`; with y = 0 nothing is asked, so that a network can act before it is
+    told. Where A is negative V has no lower bound.
     """
 
     population: str
@@ -242,7 +272,11 @@ class Loss:
 
 def not_negative(name: str, value: Any) -> float:
     """A finite number that is not negative, or the error that says so."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not 0 <= value < math.inf
+    ):
         raise out_of_range(name, value, "a finite number >= 0")
     return float(value)
 

@@ -1,7 +1,8 @@
 """Schedules of learning, as a user states them and as steps.
 
-Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`; `Lesson` is any of them
-in steps. `Pruning` and `Growing` are trainings by one of the first two in which the network changes its size.
+Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
+`Lesson` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first two in
+which the network changes its size.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ Array = np.ndarray
 class Simultaneous:
     """Every pattern has its own neurons and multiplier units; all three flows run at once.
 
-    The setting of Betti, Gori & Marra 2018. The log has `reports` rows (noise is
-    drawn anew after each, so that they belong to the seed), `begin` of a training that goes on come before them.
+    The setting of Betti, Gori & Marra 2018. The log has `reports` rows (noise is drawn anew after
+    each, so that they belong to the seed), `begin` of a training that goes on come before them.
     """
 
     duration: Any
@@ -41,7 +42,12 @@ class Simultaneous:
 
     def part(self, first: int, rows: int) -> Simultaneous:
         """Some of its rows, as a schedule."""
-        return replace(self, duration=self.duration * rows / self.reports, reports=rows, begin=self.begin + first)
+        return replace(
+            self,
+            duration=self.duration * rows / self.reports,
+            reports=rows,
+            begin=self.begin + first,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +63,9 @@ class Presentations:
     plastic_from : float
         Share of a presentation after which weights move, 0 to 1.
     epochs : int
-        Passes over the data, in an order drawn anew each time (unless `shuffle` is False); what is left
-        when `batch` does not divide the patterns waits for another epoch. The log has a row an epoch.
+        Passes over the data, in an order drawn anew each time (unless `shuffle` is False); what is
+        left when `batch` does not divide the patterns waits for another epoch. The log has a row an
+        epoch.
     begin : int
         Epochs before these, of a training that goes on: the order is drawn from there.
     """
@@ -76,7 +83,9 @@ class Presentations:
         whole("epochs", self.epochs, 1)
         whole("begin", self.begin, 0)
         if not isinstance(self.plastic_from, int | float) or not 0 <= self.plastic_from <= 1:
-            raise out_of_range("plastic_from", self.plastic_from, "0 to 1, a share of the presentation", "0.5")
+            raise out_of_range(
+                "plastic_from", self.plastic_from, "0 to 1, a share of the presentation", "0.5"
+            )
 
     @property
     def rows(self) -> int:
@@ -92,8 +101,8 @@ class Presentations:
 class Pruning:
     """Training in which neurons that carry nothing are removed on the way.
 
-    The weights need a price for it (`Projection`'s row_l1, column_l1; ``Network.mlp(group_l1=)``), or the loss a flat
-    part: else no neuron is without effect.
+    The weights need a price for it (`Projection`'s row_l1, column_l1; ``Network.mlp(group_l1=)``),
+    or the loss a flat part: else no neuron is without effect.
 
     Parameters
     ----------
@@ -105,14 +114,14 @@ class Pruning:
     dead : float
         Neurons go whose norms of incoming and outgoing weights have at most this product.
     support : float, optional
-        Neurons go, too, that are straw for every pattern: no multiplier above this tolerance at rest, looked for with
-        fixed weights for at most `rest` (what still moves by then is hardly ever straw). Of them only so many as leave
-        what they send within `within` of its mean.
+        Neurons go, too, that are straw for every pattern: no multiplier above this tolerance at
+        rest, looked for with fixed weights for at most `rest` (what still moves by then is hardly
+        ever straw). Of them only so many as leave what they send within `within` of its mean.
     rest : time
     within : float
     freeze : bool
-        They are only put to sleep: left out of what is computed until the next look, their weights as they are, and
-        awake again at the end.
+        They are only put to sleep: left out of what is computed until the next look, their weights
+        as they are, and awake again at the end.
     """
 
     schedule: Simultaneous | Presentations
@@ -128,7 +137,11 @@ class Pruning:
         _base(self.schedule)
         whole("every", self.every, 1)
         if whole("finish", self.finish, 0) >= self.schedule.rows:
-            raise out_of_range("finish", self.finish, f"0 to {self.schedule.rows - 1}, fewer than the schedule's rows")
+            raise out_of_range(
+                "finish",
+                self.finish,
+                f"0 to {self.schedule.rows - 1}, fewer than the schedule's rows",
+            )
         object.__setattr__(self, "rest", seconds(self.rest, "rest"))
         for name in ("dead", "within"):
             _number(name, getattr(self, name))
@@ -138,11 +151,12 @@ class Pruning:
 
 @dataclass(frozen=True, kw_only=True)
 class Growing:
-    """Training in which neurons are split in two where the multipliers say that the constraints are too poor.
+    """Training in which neurons are split in two where the multipliers say that the constraints are
+    too poor.
 
-    Every few rows of the log those hidden neurons with the largest integral of abs(lam) since the last look are split
-    (`grow`). That ends by itself: with enough accuracy, with `most` neurons, or when growing has stopped helping.
-    Training then goes on to the schedule's end.
+    Every few rows of the log those hidden neurons with the largest integral of abs(lam) since the
+    last look are split (`grow`). That ends by itself: with enough accuracy, with `most` neurons, or
+    when growing has stopped helping. Training then goes on to the schedule's end.
 
     Parameters
     ----------
@@ -158,7 +172,8 @@ class Growing:
     most : int
         Hidden neurons, all layers together.
     patience : int
-        Growths in a row that may lower the mean abs(mu) of the output by less than a share of `drop`.
+        Growths in a row that may lower the mean abs(mu) of the output by less than a share of
+        `drop`.
     drop : float
     """
 
@@ -181,7 +196,8 @@ class Growing:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalPropagation:
-    """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of Adam on all three.
+    """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of
+    Adam on all three.
 
     Adam moves a variable by about dt/tau a step, see `Flow.local_propagation`.
 
@@ -192,11 +208,12 @@ class LocalPropagation:
     reports : int
         Rows of the log.
     mean : bool
-        Whether L has the mean of V over the patterns, in place of the sum, beside the sums of everything else: a
-        pattern's V is then divided by their number K, so that lam at rest is -dV/dx / K.
+        Whether L has the mean of V over the patterns, in place of the sum, beside the sums of
+        everything else: a pattern's V is then divided by their number K, so that lam at rest is
+        -dV/dx / K.
     best : bool
-        Where validation patterns are given, the weights that stay are those of the row with the highest accuracy on
-        them, among equals with the lowest loss.
+        Where validation patterns are given, the weights that stay are those of the row with the
+        highest accuracy on them, among equals with the lowest loss.
 
     References
     ----------
@@ -240,15 +257,25 @@ class Lesson:
         if isinstance(schedule, LocalPropagation):
             return cls(schedule.epochs, None, min(schedule.reports, schedule.epochs), count, seed)
         if schedule.batch > count:
-            raise DataError(f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns")
+            raise DataError(
+                f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns"
+            )
         length = round(schedule.present / dt)
         if length < 1:
             raise out_of_range("present", schedule.present, f"at least one step, dt = {dt:g} s")
         gate = round(schedule.plastic_from * length)
         total = schedule.epochs * (count // schedule.batch) * length
         return cls(
-            total, schedule.batch, schedule.epochs, count, seed, length, gate, schedule.shuffle, schedule.begin
-        )  # fmt: skip
+            total,
+            schedule.batch,
+            schedule.epochs,
+            count,
+            seed,
+            length,
+            gate,
+            schedule.shuffle,
+            schedule.begin,
+        )
 
     def segments(self, one: bool) -> list[int]:
         """Steps of each segment."""
@@ -274,12 +301,16 @@ def one_report(schedule: Schedule) -> Schedule:
 
 def split(total: int, parts: int) -> list[int]:
     """`total` steps in at most `parts` segments."""
-    return [int(n) for n in np.diff(np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int)))]
+    return [
+        int(n) for n in np.diff(np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int)))
+    ]
 
 
 def _base(schedule: Any) -> None:
     if not isinstance(schedule, Simultaneous | Presentations):
-        raise ModelError(f"schedule = {schedule!r}; allowed: Simultaneous(...) or Presentations(...)")
+        raise ModelError(
+            f"schedule = {schedule!r}; allowed: Simultaneous(...) or Presentations(...)"
+        )
 
 
 def _number(name: str, value: Any) -> None:

@@ -1,8 +1,9 @@
-"""How messages travel: at every step, or as events once there is something new to say. Start at `Events`.
+"""How messages travel: at every step, or as events once there is something new to say. Start at
+`Events`.
 
-A transport is chosen for a whole simulation, or for each projection. With events a unit keeps what it last sent and
-speaks when the present value differs from it; receivers add up what they hear, so what they know is W times what was
-sent. Forward the value is x, backward it is delta.
+A transport is chosen for a whole simulation, or for each projection. With events a unit keeps what
+it last sent and speaks when the present value differs from it; receivers add up what they hear, so
+what they know is W times what was sent. Forward the value is x, backward it is delta.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ FORWARD, BACKWARD = "x", "delta"  # the variable that travels
 
 @dataclass(frozen=True)
 class Adaptive:
-    """A threshold of each unit that shrinks as the unit settles, so that the fixed point is reached to any accuracy.
+    """A threshold of each unit that shrinks as the unit settles, so that the fixed point is reached
+    to any accuracy.
 
-    theta = clip(min(r, roof), floor, top), where r is the speed of the unit, r <- max(|tau d(x, lam)/dt|, r fading),
-    and the roof falls from `top` with the time since the pattern was clamped. Clamped inputs use `floor`.
+    theta = clip(min(r, roof), floor, top), where r is the speed of the unit, r <- max(|tau d(x,
+    lam)/dt|, r fading), and the roof falls from `top` with the time since the pattern was clamped.
+    Clamped inputs use `floor`.
 
     Parameters
     ----------
     top, floor : float
         Bounds of the threshold.
     fall : float
-        Time constant of the roof, in tau_x: roof = top exp(-t/(fall tau_x)), t since the pattern was clamped.
+        Time constant of the roof, in tau_x: roof = top exp(-t/(fall tau_x)), t since the pattern
+        was clamped.
     fade : float
         What is left of r after 0.2 tau_x.
     """
@@ -69,7 +73,8 @@ class Events:
     backward : the same, optional
         Threshold of delta; `theta` if None.
     delay : time
-        From a unit to its receivers, in both directions; in whole steps, at least one if it is not 0.
+        From a unit to its receivers, in both directions; in whole steps, at least one if it is not
+        0.
     """
 
     theta: Any = 0.01
@@ -84,12 +89,16 @@ class Events:
 
     def threshold(self, variable: str, population: str) -> Threshold:
         """Of one population's messages in one direction."""
-        return _of(self.theta if variable == FORWARD or self.backward is None else self.backward, population)
+        return _of(
+            self.theta if variable == FORWARD or self.backward is None else self.backward,
+            population,
+        )
 
 
 @dataclass(frozen=True)
 class Spikes:
-    """Signed spikes of a fixed size: one, of sign(now - last sent), once |now - last sent| >= quantum.
+    """Signed spikes of a fixed size: one, of sign(now - last sent), once |now - last sent| >=
+    quantum.
 
     A large change takes several steps to send: a unit spikes at most once a step.
 
@@ -104,7 +113,8 @@ class Spikes:
     max_rate : float, optional
         Spikes of a unit per second, at most (or a Brian2 frequency).
     delay : time
-        From a unit to its receivers, in both directions; in whole steps, at least one if it is not 0.
+        From a unit to its receivers, in both directions; in whole steps, at least one if it is not
+        0.
     """
 
     quantum: Any = 0.01
@@ -120,13 +130,17 @@ class Spikes:
                 continue
             for one in value.values() if isinstance(value, Mapping) else [value]:
                 if isinstance(one, str | Adaptive):
-                    raise out_of_range(name, one, "a number above 0: spikes have a fixed size", "0.01")
+                    raise out_of_range(
+                        name, one, "a number above 0: spikes have a fixed size", "0.01"
+                    )
                 _number(name, one, least=0.0, above=True)
             object.__setattr__(self, name, _thresholds(name, value))
         for name in ("refractory", "delay"):
             object.__setattr__(self, name, seconds(getattr(self, name), name, positive=False))
         if self.max_rate is not None:
-            object.__setattr__(self, "max_rate", _number("max_rate", float(self.max_rate), least=0.0, above=True))
+            object.__setattr__(
+                self, "max_rate", _number("max_rate", float(self.max_rate), least=0.0, above=True)
+            )
 
     def threshold(self, variable: str, population: str) -> float:
         """What a spike of one population stands for, in one direction."""
@@ -210,7 +224,11 @@ class Outlet:
         own = [f"sent_{self.name} : 1", f"spoken_{self.name} : 1", f"taught_{self.name} : 1"]
         own += [] if self.adaptive else [f"theta_{self.name} : 1 (shared)"]
         own += [f"{self.heard} : 1"] if self.rule.delay else []
-        return own + ([f"ready_{self.name} : second", f"silence_{self.name} : second (shared)"] if self.silent else [])
+        return own + (
+            [f"ready_{self.name} : second", f"silence_{self.name} : second (shared)"]
+            if self.silent
+            else []
+        )
 
     def constants(self, flow: Flow, dt: float) -> dict[str, float]:
         """Values of the shared variables of its equations, and where the adaptive ones begin."""
@@ -289,7 +307,9 @@ def outlets(net: Network, transports: Mapping[str, Transport], learns: bool) -> 
                 found.append(Outlet(name, variable, suffix, rule, tuple(names), population.clamped))
         own = {o.threshold for o in found if o.population == name and o.adaptive}
         if len(own) > 1:
-            raise ModelError(f"{name} has {len(own)} adaptive thresholds; allowed: one for all that it says")
+            raise ModelError(
+                f"{name} has {len(own)} adaptive thresholds; allowed: one for all that it says"
+            )
     return tuple(found)
 
 
@@ -324,7 +344,8 @@ def _transport(given: Any) -> Transport:
         made: Transport = KINDS[kind](**keys)
         return made
     raise ModelError(
-        f"transport is a {type(given).__name__}; allowed: Dense(), Events(theta=...), Spikes(quantum=...), one of "
+        f"transport is a {type(given).__name__}; allowed: Dense(), Events(theta=...), "
+        "Spikes(quantum=...), one of "
         f"{', '.join(map(repr, KINDS))}, or {{projection: one of these}}"
     )
 
@@ -358,7 +379,13 @@ def _named(rule: Transport) -> list[str]:
 
 
 def _number(name: str, value: Any, least: float, above: bool = False) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < float("inf")
+    good = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and least <= value < float("inf")
+    )
     if not good or (above and value == least):
-        raise out_of_range(name, value, f"a finite number {'above' if above else 'from'} {least:g}", "0.01")
+        raise out_of_range(
+            name, value, f"a finite number {'above' if above else 'from'} {least:g}", "0.01"
+        )
     return float(value)

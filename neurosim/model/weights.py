@@ -1,8 +1,8 @@
 """Weight matrices: how they are laid out, drawn and checked.
 
-(n_post, n_pre): an array where every synapse exists, a csr_array with sorted indices where one can be absent. Below
-`network`, which holds them, and free of any formula of the flows, so that `engine` and `reference` may both read it.
-Start at `synapses`.
+(n_post, n_pre): an array where every synapse exists, a csr_array with sorted indices where one can
+be absent. Below `network`, which holds them, and free of any formula of the flows, so that `engine`
+and `reference` may both read it. Start at `synapses`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import numpy as np
 from neurosim.errors import ModelError
 
 Array = np.ndarray
-Weights = Any  # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
+Weights = (
+    Any  # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
+)
 
 
 def synapses(weights: Weights) -> Array:
-    """The weights of the synapses that exist, a view: (n_post, n_pre), or (synapses,) of a csr_array."""
+    """The weights of the synapses that exist, a view: (n_post, n_pre), or (synapses,) of a
+    csr_array.
+    """
     return weights if isinstance(weights, np.ndarray) else np.asarray(weights.data)
 
 
@@ -38,12 +42,16 @@ def ends(weights: Weights) -> tuple[Array, Array]:
 
 
 def along(weights: Weights, matrix: Array) -> Array:
-    """The entries of a dense matrix, (n_post, n_pre), at the synapses that exist, laid out as `synapses` are."""
+    """The entries of a dense matrix, (n_post, n_pre), at the synapses that exist, laid out as
+    `synapses` are.
+    """
     return matrix if isinstance(weights, np.ndarray) else np.asarray(matrix[ends(weights)])
 
 
 def turned(matrix: Weights) -> Weights:
-    """The transpose as an own matrix of the same kind: from the layout of feedback weights B to that of W, and back."""
+    """The transpose as an own matrix of the same kind: from the layout of feedback weights B to
+    that of W, and back.
+    """
     if isinstance(matrix, np.ndarray):
         return np.ascontiguousarray(matrix.T)
     from scipy.sparse import csr_array
@@ -53,7 +61,9 @@ def turned(matrix: Weights) -> Weights:
     return found
 
 
-def drawn(shape: tuple[int, int], mask: Array | None, gain: float, rng: np.random.Generator) -> Weights:
+def drawn(
+    shape: tuple[int, int], mask: Array | None, gain: float, rng: np.random.Generator
+) -> Weights:
     """w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask."""
     draw = rng.normal(size=shape)
     if mask is None:
@@ -84,7 +94,9 @@ def checked(projection: str, weights: Any, shape: tuple[int, int], mask: Array |
         sparse = csr_array(weights, dtype=float) if issparse(weights) else None
         dense = np.empty(0) if sparse is not None else np.ascontiguousarray(weights, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}") from error
+        raise ModelError(
+            f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}"
+        ) from error
     got = dense.shape if sparse is None else sparse.shape
     if got != shape:
         hint = "; try the transpose" if got == shape[::-1] else ""
@@ -115,7 +127,9 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
         return None
     found = np.asarray(mask.toarray() if hasattr(mask, "toarray") else mask)
     if found.shape != shape or not (found.dtype == bool or np.isin(found, (0, 1)).all()):
-        raise ModelError(f"mask of {projection} has shape {found.shape}; allowed: bool (n_post, n_pre) = {shape}")
+        raise ModelError(
+            f"mask of {projection} has shape {found.shape}; allowed: bool (n_post, n_pre) = {shape}"
+        )
     return found.astype(bool)
 
 

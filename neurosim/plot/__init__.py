@@ -1,7 +1,7 @@
 """Pictures of results and networks: every function takes results and axes, and returns the axes.
 
-Above `results` and `reference`. Axes name their units; colours are Okabe and Ito's, which the colour-blind
-tell apart. Start at `summary`; `style` is the look that all share.
+Above `results` and `reference`. Axes name their units; colours are Okabe and Ito's, which the
+colour-blind tell apart. Start at `summary`; `style` is the look that all share.
 """
 
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
@@ -16,7 +16,14 @@ from neurosim.plot.plausibility import plausibility
 from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
-from neurosim.plot.sweeps import heat_map, lines, parallel_coordinates, phase_diagram, sensitivity, sweep
+from neurosim.plot.sweeps import (
+    heat_map,
+    lines,
+    parallel_coordinates,
+    phase_diagram,
+    sensitivity,
+    sweep,
+)
 
 __all__ = [
     "PALETTE",

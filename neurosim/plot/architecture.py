@@ -1,4 +1,6 @@
-"""Pictures of networks that change their size: what is left, and what it cost. Start at `architecture`."""
+"""Pictures of networks that change their size: what is left, and what it cost. Start at
+`architecture`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ BLUE, GREEN = PALETTE[0], PALETTE[2]
 
 @styled
 def architecture(log: Log) -> Figure:
-    """The tale of a training that changes the network: hidden neurons, accuracy and operations over time.
+    """The tale of a training that changes the network: hidden neurons, accuracy and operations over
+    time.
 
     Raises
     ------
@@ -48,7 +51,8 @@ def architecture(log: Log) -> Figure:
 
 @styled
 def neurons(log: Log, ax: Axes | None = None) -> Axes:
-    """Hidden neurons that are there and awake, over simulated time; those of a row are there until its end.
+    """Hidden neurons that are there and awake, over simulated time; those of a row are there until
+    its end.
 
     Raises
     ------
@@ -60,14 +64,22 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
     time, size = log.history["time"].values, log.history["neurons"].values
     ax.stairs(size, np.concatenate([[0.0], time]), color=BLUE, linewidth=1.4, baseline=None)
     for at, count, place in ((0.0, size[0], "left"), (time[-1], size[-1], "right")):
-        ax.annotate(f"{count:.0f}", (at, count), xytext=(0, 3), textcoords="offset points", ha=place, fontsize=8)
+        ax.annotate(
+            f"{count:.0f}",
+            (at, count),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha=place,
+            fontsize=8,
+        )
     ax.set(xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, 1.12 * size.max()))
     return ax
 
 
 @styled
 def operations_done(log: Log, ax: Axes | None = None) -> Axes:
-    """Synaptic operations until then, of each pattern, beside those of a network that is at its largest all the time.
+    """Synaptic operations until then, of each pattern, beside those of a network that is at its
+    largest all the time.
 
     Raises
     ------
@@ -76,7 +88,9 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
     """
     _check(log)
     ax = given_axes(ax)
-    time, done = (np.concatenate([[0.0], log.history[name].values]) for name in ("time", "operations"))
+    time, done = (
+        np.concatenate([[0.0], log.history[name].values]) for name in ("time", "operations")
+    )
     fastest = float(np.max(np.diff(done) / np.diff(time)))
     ax.plot(time, 1e-6 * done, color=GREEN, marker="o" if len(time) <= 31 else "", markersize=3)
     ax.plot(time, 1e-6 * fastest * time, color=GREY, linestyle=(0, (3, 1.5)))
@@ -96,7 +110,9 @@ def before_and_after(before: Network, after: Network) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
-    for ax, net, name in zip(figure.subplots(1, 2), (before, after), ("before", "after"), strict=True):
+    for ax, net, name in zip(
+        figure.subplots(1, 2), (before, after), ("before", "after"), strict=True
+    ):
         network(net, ax=ax)
         ax.set_title(f"{name}: {net.n_parameters:,} parameters")
     return figure
@@ -105,5 +121,6 @@ def before_and_after(before: Network, after: Network) -> Figure:
 def _check(log: Log) -> None:
     if "neurons" not in log.history:
         raise DataError(
-            f"history holds {sorted(map(str, log.history))}, no neurons; try train(..., Pruning(...)) or Growing(...)"
+            f"history holds {sorted(map(str, log.history))}, no neurons; try train(..., "
+            "Pruning(...)) or Growing(...)"
         )

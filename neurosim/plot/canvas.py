@@ -1,4 +1,6 @@
-"""What pictures share: their look, axes, legends and colours, and what a run recorded, as arrays. Start at `styled`."""
+"""What pictures share: their look, axes, legends and colours, and what a run recorded, as arrays.
+Start at `styled`.
+"""
 
 from __future__ import annotations
 
@@ -44,15 +46,25 @@ STYLE: Any = MappingProxyType(  # matplotlib's stubs want their own literal keys
         "svg.fonttype": "none",
     }
 )
-SYMBOLS = MappingProxyType({"x": "output x", "a": "net input a", "g": "violation g", "lam": "multiplier λ",
-                            "delta": "message δ", "w": "weight w"})  # fmt: skip
+SYMBOLS = MappingProxyType(
+    {
+        "x": "output x",
+        "a": "net input a",
+        "g": "violation g",
+        "lam": "multiplier λ",
+        "delta": "message δ",
+        "w": "weight w",
+    }
+)
 
 MOST_LINES = 32  # of one population or projection; more are a blot
 ROUNDING = 1e-17  # below it differences of float64 say nothing
 
 
 def style() -> AbstractContextManager[None]:
-    """The look of all pictures as a context, for figures of one's own: ``with style(): plt.subplots()``."""
+    """The look of all pictures as a context, for figures of one's own: ``with style():
+    plt.subplots()``.
+    """
     import matplotlib as mpl
 
     return mpl.rc_context(dict(STYLE))
@@ -63,7 +75,10 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        with style(), np.errstate(over="ignore", invalid="ignore"):  # what diverged can be drawn too
+        with (
+            style(),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):  # what diverged can be drawn too
             return function(*args, **kwargs)
 
     return inner
@@ -83,7 +98,8 @@ def traces_of(run: Run, variable: str) -> Any:
     if run.traces is None or variable not in run.traces:
         there = [] if run.traces is None else [str(v) for v in run.traces if str(v) in VARIABLES]
         raise DataError(
-            f"{variable} was not recorded, only {there}; try relax(..., record=({variable!r},)) to record it"
+            f"{variable} was not recorded, only {there}; try relax(..., "
+            f"record=({variable!r},)) to record it"
         )
     return run.traces
 
@@ -92,7 +108,10 @@ def recorded_of(run: Run, variable: str) -> dict[str, Array]:
     """What was recorded of a variable, {population: (time, pattern, units)}."""
     stored = traces_of(run, variable)
     names = stored["population"].values
-    values = {str(name): stored[variable].values[..., names == name] for name in dict.fromkeys(names.tolist())}
+    values = {
+        str(name): stored[variable].values[..., names == name]
+        for name in dict.fromkeys(names.tolist())
+    }
     return {name: array for name, array in values.items() if not np.isnan(array).all()}
 
 
@@ -125,20 +144,40 @@ def counted(name: str, shown: int, total: int, noun: str) -> str:
 
 
 def plot_many(
-    ax: Axes, time: Array, values: Array, *, labels: Sequence[str], total: str, color: str, alone: bool
+    ax: Axes,
+    time: Array,
+    values: Array,
+    *,
+    labels: Sequence[str],
+    total: str,
+    color: str,
+    alone: bool,
 ) -> None:
-    """Lines of their own colours where they are few and alone, else of one colour with one entry in the legend."""
+    """Lines of their own colours where they are few and alone, else of one colour with one entry in
+    the legend.
+    """
     few = alone and len(labels) <= len(PALETTE)
     for i, line in enumerate(values.T):
         label = labels[i] if few else total if i == 0 else "_"
         alpha = 1.0 if few else max(0.35, min(1.0, 8 / len(labels)))
-        ax.plot(time, line, color=PALETTE[i] if few else color, alpha=alpha, linewidth=1.2 if few else 0.8, label=label)
+        ax.plot(
+            time,
+            line,
+            color=PALETTE[i] if few else color,
+            alpha=alpha,
+            linewidth=1.2 if few else 0.8,
+            label=label,
+        )
 
 
 def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
     """Above the axes, where no curve can be; as many columns as fit, lines opaque, each label once."""
     handles, labels = ax.get_legend_handles_labels()
-    entries = {name: h for h, name in zip(handles, labels, strict=True) if name.split(",")[0] not in without}
+    entries = {
+        name: h
+        for h, name in zip(handles, labels, strict=True)
+        if name.split(",")[0] not in without
+    }
     if (old := ax.get_legend()) is not None:
         old.remove()
     if not entries:
@@ -146,9 +185,16 @@ def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
     width = ax.bbox.width * 72 / ax.figure.dpi  # points
     widest = 26 + 4.6 * max(len(name.replace("$_{BP}$", "BP")) for name in entries)
     legend = ax.legend(
-        list(entries.values()), list(entries), loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.3,
-        ncols=int(np.clip(width // widest, 1, len(entries))), handlelength=1.6, columnspacing=1.0, labelspacing=0.3,
-    )  # fmt: skip
+        list(entries.values()),
+        list(entries),
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.3,
+        ncols=int(np.clip(width // widest, 1, len(entries))),
+        handlelength=1.6,
+        columnspacing=1.0,
+        labelspacing=0.3,
+    )
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1.0)
@@ -189,7 +235,10 @@ def log_scale(ax: Axes) -> None:
 def refuse_stream(run: Run) -> None:
     """Only the inputs of the last frame are known of a stream."""
     if "per_frame" in run.settings:
-        raise DataError("the run is a stream, whose inputs are not those of the last frame; try ref=..., record=('g',)")
+        raise DataError(
+            "the run is a stream, whose inputs are not those of the last frame; try "
+            "ref=..., record=('g',)"
+        )
 
 
 def span_of(time: Array) -> tuple[float, float]:
@@ -210,7 +259,11 @@ def caption(run: Run) -> str:
 
 def last_part(result: Run | Log) -> str:
     """What is to be added about the time of a training whose network changed its size."""
-    if isinstance(result, Run) or "neurons" not in result.history or not len(result.history["time"]):
+    if (
+        isinstance(result, Run)
+        or "neurons" not in result.history
+        or not len(result.history["time"])
+    ):
         return ""
     return f", the last part of {float(result.history['time'][-1]):g} s"
 
@@ -222,4 +275,6 @@ def share_legend(figure: Figure, axes: Sequence[Axes], net: Network) -> None:
     for ax in axes:
         add_legend(ax, without=net.populations)
     handles = [Line2D([], [], color=color_of(net, n), label=n) for n in net.neurons]
-    figure.legend(handles=handles, loc="outside lower right", ncols=min(len(handles), 8), handlelength=1.6)
+    figure.legend(
+        handles=handles, loc="outside lower right", ncols=min(len(handles), 8), handlelength=1.6
+    )

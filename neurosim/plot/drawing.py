@@ -29,8 +29,8 @@ MOST_EDGES = 3000  # in all; the strongest of each projection
 class Drawing:
     """Where units are drawn, in data coordinates.
 
-    `units` is {population: (index of the drawn units, (drawn, 2))}, `labels` the anchor of each name and the
-    side of it that the text is on, `spacing` the smallest distance of two units.
+    `units` is {population: (index of the drawn units, (drawn, 2))}, `labels` the anchor of each
+    name and the side of it that the text is on, `spacing` the smallest distance of two units.
     """
 
     units: dict[str, tuple[Array, Array]]
@@ -46,7 +46,9 @@ def _shown(size: int) -> Array:
 
 
 def columns(net: Network, gap: float) -> Drawing:
-    """An acyclic graph: a column per depth, heights 0 to 1; between two populations of one depth a gap for a name."""
+    """An acyclic graph: a column per depth, heights 0 to 1; between two populations of one depth a
+    gap for a name.
+    """
     import networkx as nx
 
     graph = nx.DiGraph()
@@ -68,7 +70,10 @@ def columns(net: Network, gap: float) -> Drawing:
         y = 0.5 + (step * total + gaps) / 2
         for name in names:
             index = _shown(net.populations[name].size)
-            units[name] = index, np.column_stack([np.full(len(index), float(depth)), y - step * rows[name]])
+            units[name] = (
+                index,
+                np.column_stack([np.full(len(index), float(depth)), y - step * rows[name]]),
+            )
             labels[name] = (float(depth), y, "center", "bottom")
             if rows[name][-1] >= len(index):
                 dots.append((float(depth), y - step * (SHOWN // 2 + 0.5)))
@@ -97,7 +102,11 @@ def rings(net: Network) -> Drawing:
         anchor = outward * (1 + (radius + 0.1) / np.linalg.norm(outward))
         beside = abs(outward[0]) > 0.5
         horizontal = ("right" if outward[0] < 0 else "left") if beside else "center"
-        labels[name] = (*anchor, horizontal, "center" if beside else "bottom" if outward[1] > 0 else "top")
+        labels[name] = (
+            *anchor,
+            horizontal,
+            "center" if beside else "bottom" if outward[1] > 0 else "top",
+        )
     return Drawing(units, labels, spacing, rings=True)
 
 
@@ -112,7 +121,9 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
         block = net.weights[name][post][:, pre]
         block = block if isinstance(block, np.ndarray) else block.toarray()
         i, j = np.nonzero(block)
-        order = np.argsort(np.abs(block[i, j]))[-MOST_EDGES // len(net.projections) :]  # strong ones on top
+        order = np.argsort(np.abs(block[i, j]))[
+            -MOST_EDGES // len(net.projections) :
+        ]  # strong ones on top
         if order.size == 0:
             continue
         i, j = i[order], j[order]
@@ -126,7 +137,9 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
         colors[:, 3] = 0.05 + 0.65 * strength**2
         curves = _curves(start[j], end[i], bend)
         top = max(top, float(curves[..., 1].max()))
-        ax.add_collection(LineCollection(list(curves), colors=colors, linewidths=0.2 + 1.2 * strength, zorder=1))
+        ax.add_collection(
+            LineCollection(list(curves), colors=colors, linewidths=0.2 + 1.2 * strength, zorder=1)
+        )
     for label, color in (("w > 0", PALETTE[0]), ("w < 0", PALETTE[1])):
         proxy(ax, label, color=color)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, handlelength=1.6)
@@ -134,7 +147,9 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
 
 
 def _curves(start: Array, end: Array, bend: float) -> Array:
-    """Lines (n, points, 2) from `start` to `end`, bent to the left by half of `bend` times their length."""
+    """Lines (n, points, 2) from `start` to `end`, bent to the left by half of `bend` times their
+    length.
+    """
     t = np.linspace(0, 1, 24 if bend else 2)[None, :, None]
     chord = (end - start)[:, None, :]
     left = chord[..., ::-1] * np.array([-1.0, 1.0])
@@ -142,7 +157,9 @@ def _curves(start: Array, end: Array, bend: float) -> Array:
 
 
 def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
-    """Names and sizes, and limits that leave room for them; upright where columns are narrower than words."""
+    """Names and sizes, and limits that leave room for them; upright where columns are narrower than
+    words.
+    """
     texts = {}
     for name in drawing.labels:
         p = net.populations[name]
@@ -166,10 +183,17 @@ def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
         ax.set(xlim=(-0.5, last + 0.5), ylim=(-0.05, top + 0.04 + (top + 0.09) * room / (1 - room)))
     for name, (x, y, horizontal, vertical) in drawing.labels.items():
         ax.annotate(
-            (", " if upright else "\n").join(texts[name]), (x, y), xytext=(0, 0 if drawing.rings else 8),
-            textcoords="offset points", ha=horizontal, va=vertical, rotation=90 if upright else 0, fontsize=8, zorder=4,
+            (", " if upright else "\n").join(texts[name]),
+            (x, y),
+            xytext=(0, 0 if drawing.rings else 8),
+            textcoords="offset points",
+            ha=horizontal,
+            va=vertical,
+            rotation=90 if upright else 0,
+            fontsize=8,
+            zorder=4,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-        )  # fmt: skip
+        )
 
 
 def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array] | None) -> None:
@@ -191,11 +215,22 @@ def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array
         if lam is not None and not clamped:
             face = colormap.to_rgba(lam[name][index])
         marker = "s" if clamped else "o"
-        ax.scatter(xy[:, 0], xy[:, 1], s=area, marker=marker, c=face, edgecolors="#404040", linewidths=0.5, zorder=3)
+        ax.scatter(
+            xy[:, 0],
+            xy[:, 1],
+            s=area,
+            marker=marker,
+            c=face,
+            edgecolors="#404040",
+            linewidths=0.5,
+            zorder=3,
+        )
     for x, y in drawing.dots:
         ax.text(x, y, "⋮", ha="center", va="center", fontsize=10, zorder=3)
     if lam is not None:
-        ax.figure.colorbar(colormap, ax=ax, label="multiplier λ (1)", shrink=0.6, aspect=22, pad=0.02)
+        ax.figure.colorbar(
+            colormap, ax=ax, label="multiplier λ (1)", shrink=0.6, aspect=22, pad=0.02
+        )
 
 
 def proxy(ax: Axes, label: str, **line: Any) -> None:

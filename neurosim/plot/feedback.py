@@ -19,10 +19,11 @@ ANGLE = "angle."  # before the name of a population or projection, in a log's hi
 
 @styled
 def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
-    """Angles over training: of λ to backpropagation's (full lines), and of each B to the weights Wᵀ (dashed).
+    """Angles over training: of λ to backpropagation's (full lines), and of each B to the weights Wᵀ
+    (dashed).
 
-    A projection has the colour of its presynaptic population, which is where its messages arrive. λ is that at rest
-    with the weights of the row, on training patterns.
+    A projection has the colour of its presynaptic population, which is where its messages arrive. λ
+    is that at rest with the weights of the row, on training patterns.
 
     Raises
     ------
@@ -32,7 +33,8 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
     names = [str(name) for name in log.history if str(name).startswith(ANGLE)]
     if not names:
         raise DataError(
-            f"history holds {sorted(map(str, log.history))}, no angles; try a network with feedback='kolen_pollack'"
+            f"history holds {sorted(map(str, log.history))}, no angles; try a network "
+            "with feedback='kolen_pollack'"
         )
     ax = given_axes(ax)
     time = log.history["time"].values
@@ -41,7 +43,15 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
         place = name.removeprefix(ANGLE)
         pre, own, _ = place.partition("->")
         color, dashes = color_of(log.run.network, pre), (0, (3, 1.5)) if own else "-"
-        ax.plot(time, log.history[name].values, color=color, linestyle=dashes, marker=marker, markersize=3, label="_")
+        ax.plot(
+            time,
+            log.history[name].values,
+            color=color,
+            linestyle=dashes,
+            marker=marker,
+            markersize=3,
+            label="_",
+        )
         if not own:
             proxy(ax, pre, color=color)
     proxy(ax, "λ to backpropagation's", color=GREY)

@@ -23,9 +23,10 @@ Array = np.ndarray
 def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | None = None) -> Axes:
     """The graph: layers by depth, or rings on a circle where it is cyclic.
 
-    Lines are synapses: their width and depth is |w| relative to the strongest of the projection, their colour
-    the sign of w. With a run, its final weights are drawn, and nodes have the colour of their final multiplier.
-    Of a population of more than `drawing.MOST_UNITS` the first and the last units are drawn.
+    Lines are synapses: their width and depth is |w| relative to the strongest of the projection,
+    their colour the sign of w. With a run, its final weights are drawn, and nodes have the colour
+    of their final multiplier. Of a population of more than `drawing.MOST_UNITS` the first and the
+    last units are drawn.
 
     Parameters
     ----------
@@ -45,11 +46,17 @@ def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | N
         _check_drawable(net, run, pattern)
         net = run.network
     ax = given_axes(ax, (5.2, 3.8))
-    drawing = rings(net) if net.order() is None else columns(net, gap=50 / (72 * ax.bbox.height / ax.figure.dpi))
+    drawing = (
+        rings(net)
+        if net.order() is None
+        else columns(net, gap=50 / (72 * ax.bbox.height / ax.figure.dpi))
+    )
     ax.set_axis_off()
     top = draw_synapses(ax, net, drawing)
     draw_labels(ax, net, drawing, top)
-    draw_units(ax, net, drawing, None if run is None else {n: lam[pattern] for n, lam in run.lam.items()})
+    draw_units(
+        ax, net, drawing, None if run is None else {n: lam[pattern] for n, lam in run.lam.items()}
+    )
     return ax
 
 

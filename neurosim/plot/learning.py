@@ -20,7 +20,8 @@ Array = np.ndarray
 
 @styled
 def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
-    """Loss (left, log) and accuracy (right) over simulated time; full lines are training, dashed validation.
+    """Loss (left, log) and accuracy (right) over simulated time; full lines are training, dashed
+    validation.
 
     Returns the left axes; the right ones share their time.
 
@@ -70,9 +71,14 @@ def accuracies(log: Log, ax: Axes | None = None) -> Axes:
     """
     there = [name for name in ("accuracy", "validation_accuracy") if name in log.history]
     if not there:
-        raise DataError(f"history holds {sorted(map(str, log.history))}; allowed: accuracy and more")
+        raise DataError(
+            f"history holds {sorted(map(str, log.history))}; allowed: accuracy and more"
+        )
     ax = given_axes(ax)
-    for name, label, line in (("accuracy", "training", "-"), ("validation_accuracy", "validation", (0, (3, 1.5)))):
+    for name, label, line in (
+        ("accuracy", "training", "-"),
+        ("validation_accuracy", "validation", (0, (3, 1.5))),
+    ):
         _progress(log, name, ax, scale=100.0, color=PALETTE[1], linestyle=line)
         if len(there) == 2:
             proxy(ax, label, color=PALETTE[1], linestyle=line)

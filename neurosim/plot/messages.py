@@ -1,4 +1,6 @@
-"""Pictures of messages: who spoke when, what it cost, and what accuracy that bought. Start at `events`."""
+"""Pictures of messages: who spoke when, what it cost, and what accuracy that bought. Start at
+`events`.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +39,29 @@ Array = np.ndarray
 
 @styled
 def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes:
-    """Who spoke when: a mark for each event of a neuron (forward), and below of a multiplier unit (backward).
+    """Who spoke when: a mark for each event of a neuron (forward), and below of a multiplier unit
+    (backward).
 
-    From the recorded spoken_x and spoken_delta; where not every step was recorded, at the next sample.
+    From the recorded spoken_x and spoken_delta; where not every step was recorded, at the next
+    sample.
 
     Raises
     ------
     DataError
         Neither was recorded.
     """
-    said = {v: recorded_of(run, v) for v in ("spoken_delta", "spoken_x") if run.traces is not None and v in run.traces}
+    said = {
+        v: recorded_of(run, v)
+        for v in ("spoken_delta", "spoken_x")
+        if run.traces is not None and v in run.traces
+    }
     if not said:
         traces_of(run, "spoken_x")
     row, time, ax = row_of(run, pattern), milliseconds(run), given_axes(ax)
     base, ticks = 0.0, []
-    least = 0.15 * max(counts.shape[2] for populations in said.values() for counts in populations.values())
+    least = 0.15 * max(
+        counts.shape[2] for populations in said.values() for counts in populations.values()
+    )
     for variable, populations in said.items():
         for name, counts in reversed(populations.items()):
             sample, unit = np.nonzero(np.diff(counts[:, row], axis=0, prepend=0))
@@ -70,13 +80,16 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
             base += height + least / 2
     ax.set_yticks([place for place, _ in ticks], [label for _, label in ticks])
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="time (ms)", ylabel="unit that speaks", ylim=(-least / 4, base), xlim=span_of(time))
+    ax.set(
+        xlabel="time (ms)", ylabel="unit that speaks", ylim=(-least / 4, base), xlim=span_of(time)
+    )
     return ax
 
 
 @styled
 def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
-    """Who spoke when, over what moved then: `events`, x and lam of one pattern, on one axis of time.
+    """Who spoke when, over what moved then: `events`, x and lam of one pattern, on one axis of
+    time.
 
     Raises
     ------
@@ -98,7 +111,8 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
 
 @styled
 def operations(run: Run, ax: Axes | None = None) -> Axes:
-    """Synaptic operations of messages since the start, by events (from what was recorded) and dense, a pattern.
+    """Synaptic operations of messages since the start, by events (from what was recorded) and
+    dense, a pattern.
 
     Raises
     ------
@@ -110,13 +124,21 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
     spent = operations_by_event(run)
     total, time, ax = synaptic_operations(run), milliseconds(run), given_axes(ax)
     ax.plot(
-        time, total.dense * (time / 1e3 + run.settings["dt"]) / run.time, color="black", linestyle=":", label="dense"
+        time,
+        total.dense * (time / 1e3 + run.settings["dt"]) / run.time,
+        color="black",
+        linestyle=":",
+        label="dense",
     )
     for label, values in spent.items():
         name = label.split()[1]
         style_ = "-" if label.startswith("x") else (0, (3, 1.5))
-        ax.plot(time, positive(values), color=color_of(run.network, name), linestyle=style_, label=label)
-    ax.plot(time, positive(np.sum(list(spent.values()), axis=0)), color="black", label="events, all")
+        ax.plot(
+            time, positive(values), color=color_of(run.network, name), linestyle=style_, label=label
+        )
+    ax.plot(
+        time, positive(np.sum(list(spent.values()), axis=0)), color="black", label="events, all"
+    )
     ax.set(xlabel="time (ms)", ylabel="synaptic operations (1)")
     log_scale(ax)
     add_legend(ax)
@@ -125,7 +147,8 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
 
 @styled
 def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
-    """Accuracy against cost: of each run, the largest error of lam to backpropagation over its synaptic operations.
+    """Accuracy against cost: of each run, the largest error of lam to backpropagation over its
+    synaptic operations.
 
     Parameters
     ----------
@@ -149,15 +172,34 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     ax = given_axes(ax)
     points.sort()
     for family, color in (("θ", PALETTE[0]), ("q", PALETTE[1]), ("", PALETTE[2])):
-        own = [p for p in points if p[2].partition(" = ")[0] == family or (not family and " = " not in p[2])]
+        own = [
+            p
+            for p in points
+            if p[2].partition(" = ")[0] == family or (not family and " = " not in p[2])
+        ]
         line = "o-" if family else "D"
         ax.plot([p[0] for p in own], [p[1] for p in own], line, color=color, markersize=4)
     for operations_, error, label, _ in points:
-        ax.annotate(label, (operations_, error), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        ax.annotate(
+            label, (operations_, error), xytext=(4, 4), textcoords="offset points", fontsize=8
+        )
     ax.axvline(points[0][3], color=GREY, linestyle=(0, (3, 1.5)))
-    ax.annotate("dense", (points[0][3], 1), xycoords=("data", "axes fraction"), xytext=(-4, -10),
-                textcoords="offset points", ha="right", fontsize=8, color=GREY)  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel="synaptic operations a pattern (1)", ylabel="max |λ − λ$_{BP}$| (1)")
+    ax.annotate(
+        "dense",
+        (points[0][3], 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4, -10),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color=GREY,
+    )
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="synaptic operations a pattern (1)",
+        ylabel="max |λ − λ$_{BP}$| (1)",
+    )
     ax.margins(0.12)
     return ax
 

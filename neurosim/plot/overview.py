@@ -37,11 +37,17 @@ def summary(result: Run | Log) -> Figure:
     candidates: list[Callable[[Axes], Any]] = []
     most = 4
     if isinstance(result, Log):
-        candidates, most = [lambda ax: learning_curve(result, ax), lambda ax: diagnostics(result, ax)], 2
+        candidates, most = (
+            [lambda ax: learning_curve(result, ax), lambda ax: diagnostics(result, ax)],
+            2,
+        )
         if any(str(name).startswith(ANGLE) for name in result.history):
             candidates, most = [*candidates, lambda ax: feedback_angles(result, ax)], 3
         if "neurons" in result.history:  # the network has changed its size
-            candidates[1:1], most = [lambda ax: neurons(result, ax), lambda ax: operations_done(result, ax)], 4
+            candidates[1:1], most = (
+                [lambda ax: neurons(result, ax), lambda ax: operations_done(result, ax)],
+                4,
+            )
     candidates += [
         lambda ax: traces(run, "x", ax=ax),
         lambda ax: traces(run, "lam", ax=ax),
@@ -52,8 +58,12 @@ def summary(result: Run | Log) -> Figure:
     ]
     panels = [panel for panel in candidates if _can_draw(panel)][:most]
     columns = 1 + (len(panels) + 1) // 2
-    figure = Figure(figsize=(1.2 + 3.3 * columns, 5.6 if len(panels) > 1 else 3.8), layout="constrained")
-    grid = figure.add_gridspec(2 if len(panels) > 1 else 1, columns, width_ratios=[1.35, *[1.0] * (columns - 1)])
+    figure = Figure(
+        figsize=(1.2 + 3.3 * columns, 5.6 if len(panels) > 1 else 3.8), layout="constrained"
+    )
+    grid = figure.add_gridspec(
+        2 if len(panels) > 1 else 1, columns, width_ratios=[1.35, *[1.0] * (columns - 1)]
+    )
     network(run.network, run, ax=figure.add_subplot(grid[:, 0]))
     axes = [figure.add_subplot(grid[i % 2, 1 + i // 2]) for i in range(len(panels))]
     for ax, panel in zip(axes, panels, strict=True):

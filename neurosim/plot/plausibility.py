@@ -23,8 +23,9 @@ WORST = 0.1  # of accuracy lost: the far end of the scale
 def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     """Scorecards as a grid: an entry a cell, coloured by how much is kept.
 
-    Of accuracies the colour is what is lost against the same training with nothing taken away, up to 10 points; of an
-    imperfection the share of the levels that cost no more than 3 points. Counts have no colour.
+    Of accuracies the colour is what is lost against the same training with nothing taken away, up
+    to 10 points; of an imperfection the share of the levels that cost no more than 3 points. Counts
+    have no colour.
 
     Parameters
     ----------
@@ -41,18 +42,29 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     cards = dict(found) if isinstance(found, Mapping) else {"measured": found}
     if not cards:
         raise DataError(
-            "found is empty; allowed: {name: Plausibility}; try neurosim.plausibility(net, flow, X, Y, ...)"
+            "found is empty; allowed: {name: Plausibility}; try "
+            "neurosim.plausibility(net, flow, X, Y, ...)"
         )
     texts = [card.rows() for card in cards.values()]
     names = list(dict.fromkeys(name for rows in texts for name in rows))
     kept = np.array([[_kept(card, name) for card in cards.values()] for name in names])
-    figure = plt.figure(figsize=(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)), layout="constrained")
+    figure = plt.figure(
+        figsize=(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)), layout="constrained"
+    )
     ax = figure.subplots()
     image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, name in enumerate(names):
         for column, rows in enumerate(texts):
             light = not kept[row, column] < 0.5  # no colour is white
-            ax.text(column, row, rows.get(name, "-"), ha="center", va="center", color="k" if light else "w", size=8)
+            ax.text(
+                column,
+                row,
+                rows.get(name, "-"),
+                ha="center",
+                va="center",
+                color="k" if light else "w",
+                size=8,
+            )
     ax.set_xticks(range(len(cards)), list(cards))
     ax.set_yticks(range(len(names)), names)
     ax.xaxis.tick_top()

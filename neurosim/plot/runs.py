@@ -73,7 +73,9 @@ def traces(
     if population is not None and population not in values:
         raise unknown(f"population with a trace of {variable}", population, values)
     if population is None and units is not None:
-        raise DataError(f"units = {units!r} of which population? allowed with units: one of {', '.join(values)}")
+        raise DataError(
+            f"units = {units!r} of which population? allowed with units: one of {', '.join(values)}"
+        )
     row = row_of(run, pattern)
     lines = {
         name: chosen_units(units, values[name].shape[2], f"units of {name}")
@@ -85,7 +87,15 @@ def traces(
         labels = [f"{name}[{unit}]" for unit in chosen]
         total = counted(name, len(chosen), trace.shape[1], "units")
         color, alone = color_of(run.network, name), len(lines) == 1
-        plot_many(ax, milliseconds(run), trace[:, chosen], labels=labels, total=total, color=color, alone=alone)
+        plot_many(
+            ax,
+            milliseconds(run),
+            trace[:, chosen],
+            labels=labels,
+            total=total,
+            color=color,
+            alone=alone,
+        )
     ax.set(xlabel="time (ms)", ylabel=axis_label(variable))
     add_legend(ax)
     return ax
@@ -93,7 +103,10 @@ def traces(
 
 @styled
 def weights(
-    run: Run, projection: str, synapses: Iterable[tuple[int, int]] | None = None, ax: Axes | None = None
+    run: Run,
+    projection: str,
+    synapses: Iterable[tuple[int, int]] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Recorded weights of a projection over time, one line a synapse.
 
@@ -116,7 +129,9 @@ def weights(
     if projection not in names:
         raise unknown("projection with a trace of weights", projection, names)
     here = np.flatnonzero(stored["projection"].values == projection)
-    index = list(zip(stored["post"].values[here].tolist(), stored["pre"].values[here].tolist(), strict=True))
+    index = list(
+        zip(stored["post"].values[here].tolist(), stored["pre"].values[here].tolist(), strict=True)
+    )
     if synapses is None:
         chosen = chosen_units(None, len(here), "synapses")
     else:
@@ -124,7 +139,8 @@ def weights(
         wanted = [(int(post), int(pre)) for post, pre in synapses]
         if lost := [pair for pair in wanted if pair not in position]:
             raise DataError(
-                f"synapse (post, pre) = {lost[0]} of {projection} was not recorded; allowed: {index[:8]}..."
+                f"synapse (post, pre) = {lost[0]} of {projection} was not recorded; "
+                f"allowed: {index[:8]}..."
             )
         chosen = np.array([position[pair] for pair in wanted], dtype=int)
     ax = given_axes(ax)
@@ -161,9 +177,29 @@ def phase_portrait(
     x, lam = plane
     color = color_of(run.network, population)
     ax.plot(x, lam, color=color, label="_")
-    ax.plot(x[0], lam[0], "o", color=color, markerfacecolor="white", markersize=7, label="start", zorder=3)
-    ax.plot(x[-1], lam[-1], "o", color=color, markersize=7, label=f"end, {milliseconds(run)[-1]:g} ms", zorder=3)
-    ax.set(xlabel=f"output x of {population}[{unit}] (1)", ylabel=f"multiplier λ of {population}[{unit}] (1)")
+    ax.plot(
+        x[0],
+        lam[0],
+        "o",
+        color=color,
+        markerfacecolor="white",
+        markersize=7,
+        label="start",
+        zorder=3,
+    )
+    ax.plot(
+        x[-1],
+        lam[-1],
+        "o",
+        color=color,
+        markersize=7,
+        label=f"end, {milliseconds(run)[-1]:g} ms",
+        zorder=3,
+    )
+    ax.set(
+        xlabel=f"output x of {population}[{unit}] (1)",
+        ylabel=f"multiplier λ of {population}[{unit}] (1)",
+    )
     add_legend(ax)
     return ax
 
@@ -172,7 +208,8 @@ def phase_portrait(
 def violation(run: Run, ax: Axes | None = None) -> Axes:
     """Root mean square (full) and largest (dashed) |g| over time, by population.
 
-    From the recorded g, or else from the recorded x of all populations and the weights at the end of the run.
+    From the recorded g, or else from the recorded x of all populations and the weights at the end
+    of the run.
 
     Raises
     ------
@@ -185,7 +222,14 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
     for name, values in g.items():
         color, size = color_of(run.network, name), np.abs(values)
         ax.plot(time, positive(np.sqrt(np.mean(size**2, axis=(1, 2)))), color=color, label=name)
-        ax.plot(time, positive(size.max(axis=(1, 2))), color=color, linestyle=(0, (3, 1.5)), label="_", alpha=0.8)
+        ax.plot(
+            time,
+            positive(size.max(axis=(1, 2))),
+            color=color,
+            linestyle=(0, (3, 1.5)),
+            label="_",
+            alpha=0.8,
+        )
     proxy(ax, "rms", color=GREY)
     proxy(ax, "largest", color=GREY, linestyle=(0, (3, 1.5)))
     ax.set(xlabel="time (ms)", ylabel="violation |x − σ(a)| (1)")
@@ -195,7 +239,9 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def agreement(run: Run, measure: str = "error", ref: Adjoint | None = None, ax: Axes | None = None) -> Axes:
+def agreement(
+    run: Run, measure: str = "error", ref: Adjoint | None = None, ax: Axes | None = None
+) -> Axes:
     """Distance of the recorded multipliers to backpropagation's over time, by population.
 
     Parameters
@@ -204,7 +250,8 @@ def agreement(run: Run, measure: str = "error", ref: Adjoint | None = None, ax: 
     measure : {"error", "cosine"}
         Largest absolute error over patterns and units, or 1 - cosine.
     ref : Adjoint, optional
-        Of the recorded patterns; by default `reference.backprop` with the weights at the end of the run.
+        Of the recorded patterns; by default `reference.backprop` with the weights at the end of the
+        run.
     ax : Axes, optional
 
     Raises
@@ -222,9 +269,18 @@ def agreement(run: Run, measure: str = "error", ref: Adjoint | None = None, ax: 
     for name, values in lam.items():
         exact = truth.lam[name]
         if exact.shape != values.shape[1:]:
-            raise DataError(f"ref.lam[{name!r}] has shape {exact.shape}; allowed: {values.shape[1:]}, as recorded")
-        distance = np.abs(values - exact).max(axis=(1, 2)) if measure == "error" else _one_minus_cosine(values, exact)
-        ax.plot(milliseconds(run), positive(distance), color=color_of(run.network, name), label=name)
+            raise DataError(
+                f"ref.lam[{name!r}] has shape {exact.shape}; allowed: "
+                f"{values.shape[1:]}, as recorded"
+            )
+        distance = (
+            np.abs(values - exact).max(axis=(1, 2))
+            if measure == "error"
+            else _one_minus_cosine(values, exact)
+        )
+        ax.plot(
+            milliseconds(run), positive(distance), color=color_of(run.network, name), label=name
+        )
     distance_name = "max |λ − λ$_{BP}$|" if measure == "error" else "1 − cos(λ, λ$_{BP}$)"
     ax.set(xlabel="time (ms)", ylabel=f"{distance_name} (1)")
     log_scale(ax)
@@ -243,29 +299,42 @@ def _violations(run: Run) -> dict[str, Array]:
     if missing := [name for name in net.neurons if name not in x]:
         raise DataError(f"x of {missing} was not recorded, so g cannot be told; try record=('g',)")
     if _plastic(run):
-        raise DataError("the weights moved while x was recorded, so g cannot be told from x; try record=('g',)")
+        raise DataError(
+            "the weights moved while x was recorded, so g cannot be told from x; try record=('g',)"
+        )
     times, patterns = x[net.neurons[0]].shape[:2]
-    clamped = {n: np.tile(X[traces_of(run, "x")["pattern"].values], (times, 1)) for n, X in run.X.items()}
+    clamped = {
+        n: np.tile(X[traces_of(run, "x")["pattern"].values], (times, 1)) for n, X in run.X.items()
+    }
     outputs = clamped | {n: x[n].reshape(times * patterns, -1) for n in net.neurons}
     return {
-        n: (outputs[n] - sigma(net.populations[n].activation, net_input(net, n, outputs))).reshape(x[n].shape)
+        n: (outputs[n] - sigma(net.populations[n].activation, net_input(net, n, outputs))).reshape(
+            x[n].shape
+        )
         for n in net.neurons
     }
 
 
 def _plastic(run: Run) -> bool:
     """Whether the weights moved, so that those at the end say nothing about earlier times."""
-    return bool(run.settings.get("plastic", False)) or (run.traces is not None and "w" in run.traces)
+    return bool(run.settings.get("plastic", False)) or (
+        run.traces is not None and "w" in run.traces
+    )
 
 
 def _reference(run: Run) -> Adjoint:
     from neurosim.reference import backprop
 
     if _plastic(run):
-        raise DataError("the weights moved while lam was recorded; try ref=..., or relax(start=run) and draw that")
+        raise DataError(
+            "the weights moved while lam was recorded; try ref=..., or "
+            "relax(start=run) and draw that"
+        )
     refuse_stream(run)
     rows = traces_of(run, "pattern")["pattern"].values
-    return backprop(run.network, {n: X[rows] for n, X in run.X.items()}, {n: Y[rows] for n, Y in run.Y.items()})
+    return backprop(
+        run.network, {n: X[rows] for n, X in run.X.items()}, {n: Y[rows] for n, Y in run.Y.items()}
+    )
 
 
 def final_reference(run: Run) -> Adjoint:
@@ -277,7 +346,9 @@ def final_reference(run: Run) -> Adjoint:
 
 
 def _one_minus_cosine(values: Array, exact: Array) -> Array:
-    """Per time, over patterns and units; as |u - v|²/2 of unit vectors, which is exact where it is small."""
+    """Per time, over patterns and units; as |u - v|²/2 of unit vectors, which is exact where it is
+    small.
+    """
     u, v = values.reshape(len(values), -1), exact.reshape(1, -1)
     sizes = np.linalg.norm(u, axis=1, keepdims=True), np.linalg.norm(v)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,5 @@
-"""Modes in the complex plane and where they live; a saddle point over a parameter, and what is past its Hopf points.
+"""Modes in the complex plane and where they live; a saddle point over a parameter, and what is past
+its Hopf points.
 
 Start at `spectrum` for one flow, at `bifurcation` for a parameter.
 """
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 FINE = 300  # points a side on which a stability region is drawn
-NAMES = {"flow.theta": "θ (rad)", "flow.rho": "ρ (1)", "flow.gamma": "γ (1)", "flow.kappa": "κ (1)",
-         "flow.tau_x": "τx (s)", "flow.tau_lam": "τλ (s)", "network.gain": "gain of the weights (1)"}  # fmt: skip
+NAMES = {
+    "flow.theta": "θ (rad)",
+    "flow.rho": "ρ (1)",
+    "flow.gamma": "γ (1)",
+    "flow.kappa": "κ (1)",
+    "flow.tau_x": "τx (s)",
+    "flow.tau_lam": "τλ (s)",
+    "network.gain": "gain of the weights (1)",
+}
 MARKS = {"cycle": "o", "irregular": "s", "unsettled": "^", "rest": "."}
 
 
 @styled
-def spectrum(spec: Stability, dt: float | None = None, method: str = "euler", ax: Axes | None = None) -> Axes:
+def spectrum(
+    spec: Stability, dt: float | None = None, method: str = "euler", ax: Axes | None = None
+) -> Axes:
     """Every mode in the complex plane, over the region in which steps of an integrator hold.
 
     A mode has the colour of the population in which most of it lives.
@@ -56,7 +66,9 @@ def spectrum(spec: Stability, dt: float | None = None, method: str = "euler", ax
     ax = given_axes(ax, (4.8, 3.6))
     step = spec.max_step[method] if dt is None else dt
     s = spec.eigenvalues
-    main = np.array([max(spec.participation, key=lambda p: spec.participation[p][i]) for i in range(len(s))])
+    main = np.array(
+        [max(spec.participation, key=lambda p: spec.participation[p][i]) for i in range(len(s))]
+    )
     for color, place in zip(_colors(len(spec.participation)), spec.participation, strict=True):
         if (own := main == place).any():
             ax.plot(s[own].real, s[own].imag, ".", color=color, markersize=5, label=place, zorder=3)
@@ -101,7 +113,9 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
     shares = np.array([spec.participation[place][rows] for place in spec.participation]).T
     image = ax.imshow(shares, aspect="auto", cmap="cividis", vmin=0)
     ax.set_xticks(range(shares.shape[1]), list(spec.participation), rotation=30, ha="right")
-    ax.set_yticks(range(len(rows)), [f"{spec.damping[i]:.3g}/s, {spec.frequency[i]:.3g} Hz" for i in rows])
+    ax.set_yticks(
+        range(len(rows)), [f"{spec.damping[i]:.3g}/s, {spec.frequency[i]:.3g} Hz" for i in rows]
+    )
     ax.set(xlabel="population", ylabel="damping and frequency of the mode")
     for side in ax.spines.values():
         side.set_visible(False)
@@ -126,8 +140,14 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
     for i in range(min(modes, *(len(values) for values in found.eigenvalues))):
         damping = [-values[i].real for values in found.eigenvalues]
         label = "slowest mode" if i == 0 else "next modes"
-        ax.plot(found.parameter, damping, color=PALETTE[0] if i == 0 else GREY, linewidth=1.4 - 0.6 * (i > 0),
-                label=label if i < 2 else "_", zorder=3 - (i > 0))  # fmt: skip
+        ax.plot(
+            found.parameter,
+            damping,
+            color=PALETTE[0] if i == 0 else GREY,
+            linewidth=1.4 - 0.6 * (i > 0),
+            label=label if i < 2 else "_",
+            zorder=3 - (i > 0),
+        )
     ax.axhline(0, color="black", linewidth=0.8)
     _mark(ax, found.bifurcations)
     ax.set(xlabel=_name(found), ylabel="damping −Re s (1/s)")
@@ -137,7 +157,8 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
 
 @styled
 def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = None) -> Axes:
-    """How far the outputs swing where the flow ends, over the parameter; predicted small cycles beside the simulated.
+    """How far the outputs swing where the flow ends, over the parameter; predicted small cycles
+    beside the simulated.
 
     Parameters
     ----------
@@ -148,7 +169,9 @@ def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = N
     """
     ax = given_axes(ax)
     way = np.linspace(0, len(found.parameter) - 1, 1000)
-    values, rates = (np.interp(way, range(len(v)), v) for v in (found.parameter, found.slowest_rate))
+    values, rates = (
+        np.interp(way, range(len(v)), v) for v in (found.parameter, found.slowest_rate)
+    )
     for stable, style, label in ((True, "-", "saddle, stable"), (False, "--", "saddle, unstable")):
         line = np.where((rates > 0) == stable, 0.0, np.nan)
         if not np.isnan(line).all():
@@ -156,18 +179,31 @@ def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = N
     drawn = [c for c in cycles if np.isfinite(c.amplitude)]
     for kind, mark in MARKS.items():
         if own := [c for c in drawn if c.kind == kind]:
-            ax.plot([c.parameter for c in own], [c.amplitude for c in own], mark, color=PALETTE[1], markersize=4.5,
-                    label=f"{kind}, simulated", zorder=3)  # fmt: skip
+            ax.plot(
+                [c.parameter for c in own],
+                [c.amplitude for c in own],
+                mark,
+                color=PALETTE[1],
+                markersize=4.5,
+                label=f"{kind}, simulated",
+                zorder=3,
+            )
     top = 1.15 * max([c.amplitude for c in drawn], default=0.0) or None
     near = np.linspace(found.parameter.min(), found.parameter.max(), 1000)
     for point in found.hopf[:1]:
         amplitude = np.array([point.amplitude(p) for p in near])
         if top is not None:
             amplitude[amplitude > top] = np.nan
-        style, label = ("-", "cycle, predicted") if point.criticality == "supercritical" else (":", "unstable cycle")
+        style, label = (
+            ("-", "cycle, predicted")
+            if point.criticality == "supercritical"
+            else (":", "unstable cycle")
+        )
         ax.plot(near, amplitude, style, color=PALETTE[0], label=label, zorder=2)
     _mark(ax, found.bifurcations[:1])
-    ax.set(xlabel=_name(found), ylabel="amplitude of the outputs (1)", ylim=(-0.03 * (top or 1.0), top))
+    ax.set(
+        xlabel=_name(found), ylabel="amplitude of the outputs (1)", ylim=(-0.03 * (top or 1.0), top)
+    )
     add_legend(ax)
     return ax
 
@@ -176,8 +212,14 @@ def _mark(ax: Axes, points: Sequence[Bifurcation]) -> None:
     for i, kind in enumerate(("hopf", "fold")):
         for j, point in enumerate(p for p in points if p.kind == kind):
             name = {"hopf": "Hopf point", "fold": "fold"}[kind]
-            ax.axvline(point.parameter, color=PALETTE[1 + i], linewidth=0.8, linestyle=":",
-                       label=name if j == 0 else "_", zorder=1)  # fmt: skip
+            ax.axvline(
+                point.parameter,
+                color=PALETTE[1 + i],
+                linewidth=0.8,
+                linestyle=":",
+                label=name if j == 0 else "_",
+                zorder=1,
+            )
 
 
 def _name(found: Branch) -> str:

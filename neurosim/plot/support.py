@@ -1,4 +1,5 @@
-"""Pictures of support neurons: who is support for what, multipliers with the tube, and the cross of the conditions.
+"""Pictures of support neurons: who is support for what, multipliers with the tube, and the cross of
+the conditions.
 
 Start at `support_summary`, all three of a run in one figure.
 """
@@ -53,9 +54,11 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
 
 @styled
 def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes:
-    """Which unit of a population is support for which pattern, at the lower wall (lam < 0) or the upper one.
+    """Which unit of a population is support for which pattern, at the lower wall (lam < 0) or the
+    upper one.
 
-    Patterns stand in the order of how many units carry them, units in that of how many patterns they carry.
+    Patterns stand in the order of how many units carry them, units in that of how many patterns
+    they carry.
 
     Parameters
     ----------
@@ -82,7 +85,9 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     ax.imshow(side, cmap=ListedColormap(colors), norm=norm, aspect="auto", interpolation="nearest")
     labels = ("support, λ < 0", "straw", "support, λ > 0")
     patches = [Patch(color=color, label=label) for color, label in zip(colors, labels, strict=True)]
-    ax.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, handlelength=1)
+    ax.legend(
+        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, handlelength=1
+    )
     state = "" if found.settled else " (NOT at rest)"
     ax.set_title(f"{population}: {own.mean():.0%} support, |λ| > {found.tol:g}{state}")
     ax.set(xlabel="unit, most often support first", ylabel="pattern, most carried first")
@@ -91,7 +96,8 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
 
 @styled
 def multipliers(found: Support, population: str | None = None, ax: Axes | None = None) -> Axes:
-    """Histogram of the multipliers, straw neurons (|lam| <= tol) as one bar in the middle; counts on a log axis.
+    """Histogram of the multipliers, straw neurons (|lam| <= tol) as one bar in the middle; counts
+    on a log axis.
 
     Parameters
     ----------
@@ -110,23 +116,35 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     names = list(found) if population is None else [population]
     ax = given_axes(ax)
     largest = max(float(np.abs(found.lam[n]).max()) for n in names)
-    edges = np.linspace(-largest, largest, BINS + 1) if largest > 0 else np.linspace(-1, 1, BINS + 1)
+    edges = (
+        np.linspace(-largest, largest, BINS + 1) if largest > 0 else np.linspace(-1, 1, BINS + 1)
+    )
     for number, n in enumerate(names):
         own, color = found[n], PALETTE[list(found).index(n) % len(PALETTE)]
         label = f"{n}: {own.mean():.0%} support"
-        ax.hist(found.lam[n][own], bins=list(edges), histtype="step", color=color, label=label, linewidth=1.4)
+        ax.hist(
+            found.lam[n][own],
+            bins=list(edges),
+            histtype="step",
+            color=color,
+            label=label,
+            linewidth=1.4,
+        )
         width = edges[1] - edges[0]
         left = (number - (len(names) - 1) / 2) * width / len(names)
         ax.bar(left, (~own).sum(), width / len(names), color=color, alpha=0.4, label="_")
     ax.bar(0, 0, color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
-    ax.set(xlabel="multiplier λ (1)", ylabel="neurons and patterns (1)", yscale="log", ylim=(0.7, None))
+    ax.set(
+        xlabel="multiplier λ (1)", ylabel="neurons and patterns (1)", yscale="log", ylim=(0.7, None)
+    )
     add_legend(ax)
     return ax
 
 
 @styled
 def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = None) -> Axes:
-    """Multiplier over violation of every unit and pattern, with the cross on which both lie at a solution.
+    """Multiplier over violation of every unit and pattern, with the cross on which both lie at a
+    solution.
 
     Within the tube λ = 0; at its walls λ has the wall's sign.
 
@@ -145,13 +163,40 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
     ax = given_axes(ax, (4.2, 3.4))
     high = 1.15 * max(float(np.abs(lam).max()), tol)
     reach = 1.4 * max(float(np.abs(g).max()), width, tol)
-    cross: Any = {"color": GREY, "linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt", "zorder": 0}
+    cross: Any = {
+        "color": GREY,
+        "linewidth": 5,
+        "alpha": 0.3,
+        "solid_capstyle": "butt",
+        "zorder": 0,
+    }
     ax.plot([-width, -width, width, width], [-high, 0, 0, high], label="conditions", **cross)
     color = color_of(net, population)
-    ax.plot(g[own], lam[own], "o", color=color, markersize=3, alpha=0.6, label=f"support, {own.mean():.0%}")
-    ax.plot(g[~own], lam[~own], "o", color="black", markersize=3, alpha=0.35, label=f"straw, {(~own).mean():.0%}")
+    ax.plot(
+        g[own],
+        lam[own],
+        "o",
+        color=color,
+        markersize=3,
+        alpha=0.6,
+        label=f"support, {own.mean():.0%}",
+    )
+    ax.plot(
+        g[~own],
+        lam[~own],
+        "o",
+        color="black",
+        markersize=3,
+        alpha=0.35,
+        label=f"straw, {(~own).mean():.0%}",
+    )
     state = "" if found.settled else " (NOT at rest)"
     ax.set_title(f"{population}, ε = {width:g}{state}")
-    ax.set(xlabel="violation g (1)", ylabel="multiplier λ (1)", xlim=(-reach, reach), ylim=(-high, high))
+    ax.set(
+        xlabel="violation g (1)",
+        ylabel="multiplier λ (1)",
+        xlim=(-reach, reach),
+        ylim=(-high, high),
+    )
     ax.legend(loc="upper left")
     return ax

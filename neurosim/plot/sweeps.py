@@ -1,4 +1,5 @@
-"""Pictures of sweeps: what settles, rings or diverges, how fast, from where, and which parameter matters.
+"""Pictures of sweeps: what settles, rings or diverges, how fast, from where, and which parameter
+matters.
 
 Every function takes the dataset of a sweep. Start at `sweep`, which chooses one.
 """
@@ -28,14 +29,30 @@ Array = np.ndarray
 
 WIDTHS = MappingProxyType({1: 3.5, 2: 7.2})  # in, of a figure over one or two columns of a page
 OUTCOMES = MappingProxyType(
-    {"settled": "#009E73", "settling": "#56B4E9", "ringing": "#E69F00", "diverged": "#882255", "failed": GREY}
+    {
+        "settled": "#009E73",
+        "settling": "#56B4E9",
+        "ringing": "#E69F00",
+        "diverged": "#882255",
+        "failed": GREY,
+    }
 )
 SYMBOLS = MappingProxyType(
-    {"flow.theta": "angle θ", "flow.rho": "ρ", "flow.kappa": "κ", "flow.gamma": "γ", "flow.tau_x": "τx",
-     "flow.tau_lam": "τλ", "network.depth": "layers of weights", "network.gain": "gain of the weights",
-     "start.x": "start of x from the saddle point", "start.lam": "start of λ from the saddle point",
-     "simulation.dt": "dt", "settle_time": "settling time"}
-)  # fmt: skip
+    {
+        "flow.theta": "angle θ",
+        "flow.rho": "ρ",
+        "flow.kappa": "κ",
+        "flow.gamma": "γ",
+        "flow.tau_x": "τx",
+        "flow.tau_lam": "τλ",
+        "network.depth": "layers of weights",
+        "network.gain": "gain of the weights",
+        "start.x": "start of x from the saddle point",
+        "start.lam": "start of λ from the saddle point",
+        "simulation.dt": "dt",
+        "settle_time": "settling time",
+    }
+)
 MOST_PANELS = 6
 FEW = 6  # values of a parameter, which are all written at its axis
 MOST_LINES = 400  # of parallel coordinates
@@ -85,14 +102,22 @@ def parameters(data: xr.Dataset) -> list[str]:
     """Parameters of which there is more than one value; seeds are repeats, and come last of all."""
     names = [str(n) for n in data.coords if n != "point" and np.unique(data[n].values).size > 1]
     size = {n: np.unique(data[n].values).size for n in names}
-    return sorted(names, key=lambda n: (n.endswith("seed"), data[n].dtype.kind not in "fiu", -size[n]))
+    return sorted(
+        names, key=lambda n: (n.endswith("seed"), data[n].dtype.kind not in "fiu", -size[n])
+    )
 
 
 @styled
 def phase_diagram(
-    data: xr.Dataset, x: str | None = None, y: str | None = None, panel: str | None = None, *, width: float = WIDTHS[2]
+    data: xr.Dataset,
+    x: str | None = None,
+    y: str | None = None,
+    panel: str | None = None,
+    *,
+    width: float = WIDTHS[2],
 ) -> Figure:
-    """Outcome over two parameters, a panel a value of a third one; over repeats, the most frequent one.
+    """Outcome over two parameters, a panel a value of a third one; over repeats, the most frequent
+    one.
 
     Where `growth` was measured its zero is drawn over it: the boundary that the spectrum predicts.
     """
@@ -104,10 +129,26 @@ def phase_diagram(
         if "point" in part.dims:
             for o in shown:
                 own = part.isel(point=np.flatnonzero((part["outcome"] == o).values))
-                ax.scatter(own[x], own[y], s=14, color=OUTCOMES[o], edgecolors="0.3", linewidths=0.3)
+                ax.scatter(
+                    own[x], own[y], s=14, color=OUTCOMES[o], edgecolors="0.3", linewidths=0.3
+                )
         else:
-            number = _reduced(part["outcome"].copy(data=np.vectorize(codes.get)(part["outcome"].values)), x, y, _most)
-            _mesh(ax, part, x, y, number.values, cmap=_outcome_colors(), vmin=-0.5, vmax=len(codes) - 0.5)
+            number = _reduced(
+                part["outcome"].copy(data=np.vectorize(codes.get)(part["outcome"].values)),
+                x,
+                y,
+                _most,
+            )
+            _mesh(
+                ax,
+                part,
+                x,
+                y,
+                number.values,
+                cmap=_outcome_colors(),
+                vmin=-0.5,
+                vmax=len(codes) - 0.5,
+            )
             if "growth" in part:
                 _boundary(ax, part, x, y)
         _label(ax, data, x, y)
@@ -125,7 +166,9 @@ def heat_map(
     *,
     width: float = WIDTHS[2],
 ) -> Figure:
-    """A measure over two parameters, a panel a value of a third one; over repeats, the median. Grey: there is none."""
+    """A measure over two parameters, a panel a value of a third one; over repeats, the median.
+    Grey: there is none.
+    """
     from matplotlib.colors import LogNorm, Normalize
 
     x, y, panel = _axes_of(data, x, y, panel)
@@ -135,7 +178,9 @@ def heat_map(
     whole = np.concatenate([np.ravel(f) for f in fields])
     finite = whole[np.isfinite(whole)]
     if not finite.size:
-        raise DataError(f"{measure} has no number anywhere; try another --measure, or kind='phase_diagram'")
+        raise DataError(
+            f"{measure} has no number anywhere; try another --measure, or kind='phase_diagram'"
+        )
     logarithmic = finite.min() > 0 and finite.max() > 30 * finite.min()
     norm = (LogNorm if logarithmic else Normalize)(finite.min(), finite.max())
     drawn: Any = None
@@ -151,8 +196,12 @@ def heat_map(
 
 
 @styled
-def lines(data: xr.Dataset, measure: str | None = None, x: str | None = None, *, width: float = WIDTHS[1]) -> Figure:
-    """A measure over one parameter, in colours a second one; the median over others, of repeats the range too."""
+def lines(
+    data: xr.Dataset, measure: str | None = None, x: str | None = None, *, width: float = WIDTHS[1]
+) -> Figure:
+    """A measure over one parameter, in colours a second one; the median over others, of repeats the
+    range too.
+    """
     import matplotlib.pyplot as plt
 
     varied = parameters(data)
@@ -160,7 +209,12 @@ def lines(data: xr.Dataset, measure: str | None = None, x: str | None = None, *,
     figure, ax = plt.subplots(figsize=(width, 0.72 * width), layout="constrained")
     other = next((n for n in varied if n != x and not n.endswith("seed") and n in data.dims), None)
     series = _split(data, other)
-    series = [series[i] for i in np.unique(np.linspace(0, len(series) - 1, min(len(series), MOST_PANELS)).astype(int))]
+    series = [
+        series[i]
+        for i in np.unique(
+            np.linspace(0, len(series) - 1, min(len(series), MOST_PANELS)).astype(int)
+        )
+    ]
     for i, (label, part) in enumerate(series):
         ordered = part.sortby(x)
         dims = [d for d in ordered[measure].dims if d not in (x, "point")]
@@ -171,7 +225,9 @@ def lines(data: xr.Dataset, measure: str | None = None, x: str | None = None, *,
         ax.plot(ordered[x], middle, marker="o", markersize=3, color=color, label=label)
         if dims and all(str(d).endswith("seed") for d in dims):
             ax.fill_between(ordered[x], low, high, color=color, alpha=0.2, linewidth=0)
-    if geometric(sorted(float(v) for v in np.unique(data[x].values)) if data[x].dtype.kind in "fiu" else []):
+    if geometric(
+        sorted(float(v) for v in np.unique(data[x].values)) if data[x].dtype.kind in "fiu" else []
+    ):
         ax.set_xscale("log")
     ax.set(xlabel=_name(data, x), ylabel=_name(data, measure))
     if other is not None:
@@ -180,7 +236,9 @@ def lines(data: xr.Dataset, measure: str | None = None, x: str | None = None, *,
 
 
 @styled
-def parallel_coordinates(data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[2]) -> Figure:
+def parallel_coordinates(
+    data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[2]
+) -> Figure:
     """A line a point through all parameters to the measure, coloured by outcome."""
     import matplotlib.pyplot as plt
     from matplotlib.collections import LineCollection
@@ -188,7 +246,9 @@ def parallel_coordinates(data: xr.Dataset, measure: str | None = None, *, width:
     flat = data if "point" in data.dims else data.stack(point=list(data.dims))
     measure = _measure_of(data, measure)
     names = [*[n for n in parameters(data) if data[n].dtype.kind in "fiu"], measure]
-    flat = flat.isel(point=np.unique(np.linspace(0, flat.sizes["point"] - 1, MOST_LINES).astype(int)))
+    flat = flat.isel(
+        point=np.unique(np.linspace(0, flat.sizes["point"] - 1, MOST_LINES).astype(int))
+    )
     figure, ax = plt.subplots(figsize=(width, 0.42 * width), layout="constrained")
     columns = [np.asarray(flat[n].values, dtype=float) for n in names]
     scaled = np.array([_to_unit(column) for column in columns]).T  # (points, axes); NaN: no number
@@ -197,14 +257,24 @@ def parallel_coordinates(data: xr.Dataset, measure: str | None = None, *, width:
     for outcome in reversed(shown):
         own = scaled[(flat["outcome"] == outcome).values]
         segments = [np.column_stack([np.arange(len(names)), row]) for row in own]
-        ax.add_collection(LineCollection(segments, colors=OUTCOMES[outcome], linewidths=0.8, alpha=0.55))
+        ax.add_collection(
+            LineCollection(segments, colors=OUTCOMES[outcome], linewidths=0.8, alpha=0.55)
+        )
     for i, (name, column) in enumerate(zip(names, columns, strict=True)):
         finite = column[np.isfinite(column)]
         ax.plot([i, i], [0, 1], color="0.3", linewidth=0.8)
         if finite.size:
             for height, value in ((-0.03, finite.min()), (1.03, finite.max())):
-                ax.annotate(f"{value:.3g}", (i, height), ha="center", va="top" if height < 0 else "bottom", fontsize=7)
-        ax.annotate(_name(data, name), (i, -0.14), ha="center", va="top", fontsize=8, annotation_clip=False)
+                ax.annotate(
+                    f"{value:.3g}",
+                    (i, height),
+                    ha="center",
+                    va="top" if height < 0 else "bottom",
+                    fontsize=7,
+                )
+        ax.annotate(
+            _name(data, name), (i, -0.14), ha="center", va="top", fontsize=8, annotation_clip=False
+        )
     if np.isnan(columns[-1]).any():
         ax.annotate("none", (len(names) - 1 + 0.04, 1.12), va="center", fontsize=7)
     ax.set(xlim=(-0.3, len(names) - 0.5), ylim=(-0.22, 1.18))
@@ -214,11 +284,14 @@ def parallel_coordinates(data: xr.Dataset, measure: str | None = None, *, width:
 
 
 @styled
-def sensitivity(data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[1]) -> Figure:
-    """Sobol indices of a measure, first order and total, by `scipy.stats.sobol_indices` on the sweep interpolated.
+def sensitivity(
+    data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[1]
+) -> Figure:
+    """Sobol indices of a measure, first order and total, by `scipy.stats.sobol_indices` on the
+    sweep interpolated.
 
-    Parameters that are numbers count, each uniform over its range (on a logarithmic scale where it is spaced so); over
-    the others, and over repeats, the mean is taken.
+    Parameters that are numbers count, each uniform over its range (on a logarithmic scale where it
+    is spaced so); over the others, and over repeats, the mean is taken.
     """
     import matplotlib.pyplot as plt
 
@@ -230,7 +303,10 @@ def sensitivity(data: xr.Dataset, measure: str | None = None, *, width: float = 
     ax.barh(rows + 0.18, total, height=0.34, color=PALETTE[4], label="with interactions")
     ax.set_yticks(rows, [SYMBOLS.get(n, n) for n in names])
     ax.invert_yaxis()
-    ax.set(xlabel=f"variance of {SYMBOLS.get(measure, measure)} (share)", xlim=(min(0, first.min()), None))
+    ax.set(
+        xlabel=f"variance of {SYMBOLS.get(measure, measure)} (share)",
+        xlim=(min(0, first.min()), None),
+    )
     figure.legend(loc="outside upper center", ncols=2, columnspacing=1, handlelength=1)
     return figure
 
@@ -247,9 +323,13 @@ def sobol(data: xr.Dataset, measure: str, seed: int = 0) -> tuple[list[str], Arr
 
     names = [n for n in parameters(data) if data[n].dtype.kind in "fiu" and not n.endswith("seed")]
     if len(names) < 2:
-        raise DataError(f"sensitivity needs two parameters that are numbers; there is {names or 'none'}")
+        raise DataError(
+            f"sensitivity needs two parameters that are numbers; there is {names or 'none'}"
+        )
     function = _interpolated(data, measure, names)
-    found = sobol_indices(func=function, n=DRAWS, dists=[uniform(0, 1)] * len(names), rng=np.random.default_rng(seed))
+    found = sobol_indices(
+        func=function, n=DRAWS, dists=[uniform(0, 1)] * len(names), rng=np.random.default_rng(seed)
+    )
     return names, np.ravel(found.first_order), np.ravel(found.total_order)
 
 
@@ -261,7 +341,9 @@ def _interpolated(data: xr.Dataset, measure: str, names: Sequence[str]) -> Calla
         places = np.array([_to_unit(data[n].values.astype(float)) for n in names]).T
         values = data[measure].values
     else:
-        mean = data[measure].mean([d for d in data[measure].dims if d not in names]).transpose(*names)
+        mean = (
+            data[measure].mean([d for d in data[measure].dims if d not in names]).transpose(*names)
+        )
         axes = [_to_unit(data[n].values.astype(float)) for n in names]
         if np.isfinite(mean.values).all() and all((np.diff(a) > 0).all() for a in axes):
             grid = RegularGridInterpolator(axes, mean.values)
@@ -271,7 +353,10 @@ def _interpolated(data: xr.Dataset, measure: str, names: Sequence[str]) -> Calla
     values = np.bincount(groups.ravel(), weights=values) / np.bincount(groups.ravel())
     known = np.isfinite(values)
     if known.sum() < max(10, 0.5 * known.size):
-        raise DataError(f"{measure} is a number at {known.sum()} of {known.size} points: too few for a sensitivity")
+        raise DataError(
+            f"{measure} is a number at {known.sum()} of {known.size} points: too few "
+            "for a sensitivity"
+        )
     if known.sum() < 2000:
         radial = RBFInterpolator(places[known], values[known], kernel="linear")
         return lambda u: np.asarray(radial(u.T))
@@ -291,7 +376,9 @@ KINDS: dict[str, Callable[..., Any]] = {
 # What they share
 
 
-def _axes_of(data: xr.Dataset, x: str | None, y: str | None, panel: str | None) -> tuple[str, str, str | None]:
+def _axes_of(
+    data: xr.Dataset, x: str | None, y: str | None, panel: str | None
+) -> tuple[str, str, str | None]:
     varied = parameters(data)
     given = [_named(data, n) for n in (x, y, panel) if n is not None]
     free = [n for n in varied if n not in given]
@@ -319,12 +406,17 @@ def _measure_of(data: xr.Dataset, measure: str | None) -> str:
     return measure
 
 
-def _panels(data: xr.Dataset, panel: str | None, width: float) -> tuple[Figure, Array, list[xr.Dataset]]:
+def _panels(
+    data: xr.Dataset, panel: str | None, width: float
+) -> tuple[Figure, Array, list[xr.Dataset]]:
     import matplotlib.pyplot as plt
 
     parts = _split(data, panel)
     if len(parts) > MOST_PANELS:
-        parts = [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, MOST_PANELS).round().astype(int))]
+        parts = [
+            parts[i]
+            for i in np.unique(np.linspace(0, len(parts) - 1, MOST_PANELS).round().astype(int))
+        ]
     columns = min(len(parts), 2 if width <= WIDTHS[1] or len(parts) == 4 else 3)
     rows = -(-len(parts) // columns)
     side = width / max(columns, 1)
@@ -406,7 +498,9 @@ def _edges(values: Array) -> tuple[Array, list[str] | None]:
     if len(v) == 1:
         return np.asarray(back(np.array([v[0] - 0.5, v[0] + 0.5]))), None
     middle = (v[1:] + v[:-1]) / 2
-    return np.asarray(back(np.concatenate([[2 * v[0] - middle[0]], middle, [2 * v[-1] - middle[-1]]]))), None
+    return np.asarray(
+        back(np.concatenate([[2 * v[0] - middle[0]], middle, [2 * v[-1] - middle[-1]]]))
+    ), None
 
 
 def _boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
@@ -416,7 +510,9 @@ def _boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
     if numeric and min(growth.shape) > 1 and np.nanmin(growth) < 0 < np.nanmax(growth):
         # of one size on both sides, or the zero is drawn towards the large values of what grows
         squashed = np.sign(growth) * np.log1p(np.abs(growth) / np.nanmedian(np.abs(growth)))
-        ax.contour(part[x].values, part[y].values, squashed, levels=[0.0], colors="black", linewidths=1.6)
+        ax.contour(
+            part[x].values, part[y].values, squashed, levels=[0.0], colors="black", linewidths=1.6
+        )
 
 
 def _outcome_colors() -> Any:
@@ -429,18 +525,29 @@ def _outcome_legend(figure: Figure, shown: Sequence[str], boundary: bool) -> Non
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = [Patch(facecolor=OUTCOMES[o], edgecolor="0.3", linewidth=0.4, label=o) for o in shown]
+    handles: list[Any] = [
+        Patch(facecolor=OUTCOMES[o], edgecolor="0.3", linewidth=0.4, label=o) for o in shown
+    ]
     if boundary:
         handles.append(Line2D([], [], color="black", linewidth=1.6, label="predicted boundary"))
     narrow = figure.get_size_inches()[0] < WIDTHS[2]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3 if narrow else len(handles), handlelength=1.4)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=3 if narrow else len(handles),
+        handlelength=1.4,
+    )
 
 
 def _label(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
     subplot = ax.get_subplotspec()
     assert subplot is not None
     below = [a.get_subplotspec() for a in ax.figure.axes if a.get_subplotspec() is not None]
-    lowest = all(s.rowspan.start <= subplot.rowspan.start for s in below if s and s.colspan == subplot.colspan)
+    lowest = all(
+        s.rowspan.start <= subplot.rowspan.start
+        for s in below
+        if s and s.colspan == subplot.colspan
+    )
     ax.set_xlabel(_name(data, x) if lowest else "")
     ax.set_ylabel(_name(data, y) if subplot.is_first_col() else "")
 
@@ -452,8 +559,16 @@ def _name(data: xr.Dataset, name: str) -> str:
 
 
 def _to_unit(values: Array) -> Array:
-    """0 to 1 over the range, on a logarithmic scale where values are spaced by one ratio; without a range 1/2."""
+    """0 to 1 over the range, on a logarithmic scale where values are spaced by one ratio; without a
+    range 1/2.
+    """
     distinct = np.unique(values[np.isfinite(values)])
     scaled = np.log(values) if geometric(distinct.tolist()) else values
-    low, high = (f(scaled[np.isfinite(scaled)], initial=np.nan) for f in (np.fmin.reduce, np.fmax.reduce))
-    return np.asarray((scaled - low) / (high - low)) if high > low else np.where(np.isfinite(values), 0.5, np.nan)
+    low, high = (
+        f(scaled[np.isfinite(scaled)], initial=np.nan) for f in (np.fmin.reduce, np.fmax.reduce)
+    )
+    return (
+        np.asarray((scaled - low) / (high - low))
+        if high > low
+        else np.where(np.isfinite(values), 0.5, np.nan)
+    )

@@ -1,7 +1,7 @@
 """What neurosim is measured against: backpropagation and the same flows in SciPy, in plain NumPy.
 
-Beside `engine`, and never imported by it nor importing it: two independent derivations that agree are the
-proof. Start at `backprop` and `solve_ivp`.
+Beside `engine`, and never imported by it nor importing it: two independent derivations that agree
+are the proof. Start at `backprop` and `solve_ivp`.
 """
 
 from neurosim.reference.backpropagation import Adjoint, backprop, forward, loss, multipliers

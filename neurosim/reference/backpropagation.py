@@ -1,7 +1,7 @@
 """Backpropagation in plain NumPy, with the implicit adjoint on cyclic graphs.
 
-Above `network` and `data`, beside `engine`: its own formulas for the built-in activations and losses, shared
-with nothing that is simulated. Start at `backprop`.
+Above `network` and `data`, beside `engine`: its own formulas for the built-in activations and
+losses, shared with nothing that is simulated. Start at `backprop`.
 
 References
 ----------
@@ -25,8 +25,12 @@ from neurosim.model.populations import Loss
 from neurosim.model.weights import Weights, along, ends, like, synapses
 
 Array = np.ndarray
-Carrier = Callable[[str], Weights]  # of a projection: the matrix, (n_post, n_pre), that errors go back through
-Component = tuple[list[str], bool]  # populations that reach each other, and whether they form a cycle
+Carrier = Callable[
+    [str], Weights
+]  # of a projection: the matrix, (n_post, n_pre), that errors go back through
+Component = tuple[
+    list[str], bool
+]  # populations that reach each other, and whether they form a cycle
 
 THROUGH = ("weights", "feedback")  # what errors go back through
 MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
@@ -59,11 +63,11 @@ class Adjoint:
     x : dict of str to array, (patterns, units), unit 1
         Outputs of every population, clamped ones included.
     lam : dict of str to array, (patterns, units), unit 1
-        -dV/dx of each pattern, through all that x drives; of every population that is not clamped. Prices of outputs
-        count as part of V.
+        -dV/dx of each pattern, through all that x drives; of every population that is not clamped.
+        Prices of outputs count as part of V.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
-        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where a price has a kink at 0
-        it is the subgradient that is 0 there.
+        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where a price
+        has a kink at 0 it is the subgradient that is 0 there.
     grad_b : dict of str to array, (n,)
         Gradient of `loss`, by population.
     loss : float
@@ -83,9 +87,10 @@ class Adjoint:
 def forward(net: Network, X: Any) -> dict[str, Array]:
     """The forward pass; on a cycle, the fixed point x = sigma(W x + b) of each pattern.
 
-    A cycle *contracts* if the plain iteration x <- sigma(W x + b) settles from x = 0, and at the same point
-    from three starts far outside it (all high, all low, mixed signs). A cycle with several fixed points, or
-    one that rings, is refused: which point a flow finds would depend on its gains.
+    A cycle *contracts* if the plain iteration x <- sigma(W x + b) settles from x = 0, and at the
+    same point from three starts far outside it (all high, all low, mixed signs). A cycle with
+    several fixed points, or one that rings, is refused: which point a flow finds would depend on
+    its gains.
 
     Parameters
     ----------
@@ -102,7 +107,8 @@ def forward(net: Network, X: Any) -> dict[str, Array]:
     DataError
         X does not fit the network.
     ConvergenceError
-        A cycle does not contract; names its populations, its spectral norm and radius, and a scale that does.
+        A cycle does not contract; names its populations, its spectral norm and radius, and a scale
+        that does.
     """
     return _forward(net, _components(net), patterns(net, X))
 
@@ -118,8 +124,9 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
     through : {"weights", "feedback"}
-        What errors go back through: Wᵀ, which is backpropagation; or the projections' own B where their feedback is
-        not symmetric. lam is then where a flow through B rests, and the "gradients" are what plasticity follows there.
+        What errors go back through: Wᵀ, which is backpropagation; or the projections' own B where
+        their feedback is not symmetric. lam is then where a flow through B rests, and the
+        "gradients" are what plasticity follows there.
 
     Returns
     -------
@@ -177,7 +184,8 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
 
 
 def penalty(net: Network) -> float:
-    """R(w) = l1 Σ|w| + (l2/2) Σ w² + row_l1 Σ_i ||w_i.|| + column_l1 Σ_j ||w_.j||, over all projections.
+    """R(w) = l1 Σ|w| + (l2/2) Σ w² + row_l1 Σ_i ||w_i.|| + column_l1 Σ_j ||w_.j||, over all
+    projections.
 
     The decay of Kolen and Pollack's rule counts as a part of l2.
     """
@@ -185,12 +193,17 @@ def penalty(net: Network) -> float:
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
         total += q.l1 * np.abs(w).sum() + q.decay / 2 * np.square(w).sum()
-        total += q.row_l1 * _norms(net.weights[name], 0).sum() + q.column_l1 * _norms(net.weights[name], 1).sum()
+        total += (
+            q.row_l1 * _norms(net.weights[name], 0).sum()
+            + q.column_l1 * _norms(net.weights[name], 1).sum()
+        )
     return float(total)
 
 
 def kinked_slope(net: Network, projection: str) -> Array:
-    """Of l1, row_l1 and column_l1: the subgradient that is 0 at their kinks, laid out as `synapses` are."""
+    """Of l1, row_l1 and column_l1: the subgradient that is 0 at their kinks, laid out as `synapses`
+    are.
+    """
     weights, q = net.weights[projection], net.projections[projection]
     w = synapses(weights)
     slope: Array = q.l1 * np.sign(w)
@@ -198,15 +211,21 @@ def kinked_slope(net: Network, projection: str) -> Array:
         if price:
             norms = _norms(weights, side)
             inverse = np.divide(price, norms, out=np.zeros_like(norms), where=norms > 0)
-            slope = slope + w * (inverse[ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side))
+            slope = slope + w * (
+                inverse[ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side)
+            )
     return slope
 
 
 def _norms(weights: Weights, side: int) -> Array:
-    """Euclidean norm of the synapses into each postsynaptic unit (0), out of each presynaptic one (1)."""
+    """Euclidean norm of the synapses into each postsynaptic unit (0), out of each presynaptic one
+    (1).
+    """
     if isinstance(weights, np.ndarray):
         return np.asarray(np.sqrt(np.square(weights).sum(axis=1 - side)))
-    return np.sqrt(np.bincount(ends(weights)[side], np.square(weights.data), minlength=weights.shape[side]))
+    return np.sqrt(
+        np.bincount(ends(weights)[side], np.square(weights.data), minlength=weights.shape[side])
+    )
 
 
 def sigma(activation: str, a: Array) -> Array:
@@ -256,9 +275,15 @@ def loss_slope(loss: Loss, x: Array, y: Array) -> Array:
 
 
 def own_slope(net: Network, population: str, x: Array, Y: Mapping[str, Array]) -> Array:
-    """d/dx of what is asked of a population's outputs themselves: its loss, and the price of its outputs."""
+    """d/dx of what is asked of a population's outputs themselves: its loss, and the price of its
+    outputs.
+    """
     slope: Array = net.populations[population].activity_l1 * np.sign(x)
-    return slope + loss_slope(net.losses[population], x, Y[population]) if population in net.losses else slope
+    return (
+        slope + loss_slope(net.losses[population], x, Y[population])
+        if population in net.losses
+        else slope
+    )
 
 
 def activity_price(net: Network, population: str, x: Array) -> Array:
@@ -274,10 +299,13 @@ def net_input(net: Network, population: str, x: Mapping[str, Array]) -> Array:
     return a
 
 
-def received(net: Network, population: str, delta: Mapping[str, Array], back: Carrier | None = None) -> Array:
+def received(
+    net: Network, population: str, delta: Mapping[str, Array], back: Carrier | None = None
+) -> Array:
     """Wᵀ delta, (patterns, units): what the children send back, over all projections.
 
-    `back` gives the matrix of a projection, (n_post, n_pre), by default that which its messages return through.
+    `back` gives the matrix of a projection, (n_post, n_pre), by default that which its messages
+    return through.
     """
     back = back or net.returning
     total = np.zeros((n_patterns(delta), net.populations[population].size))
@@ -331,7 +359,9 @@ def _components(net: Network) -> list[Component]:
     return [(names, len(names) > 1 or graph.has_edge(names[0], names[0])) for names in groups]
 
 
-def _forward(net: Network, components: list[Component], clamped: Mapping[str, Array]) -> dict[str, Array]:
+def _forward(
+    net: Network, components: list[Component], clamped: Mapping[str, Array]
+) -> dict[str, Array]:
     x = dict(clamped)
     for names, cyclic in components:
         if cyclic:
@@ -352,7 +382,11 @@ def _backprop(
     grad_w = {}
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
-        gradient = q.decay * w + kinked_slope(net, name) - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        gradient = (
+            q.decay * w
+            + kinked_slope(net, name)
+            - hebbian(net.weights[name], delta[q.post], x[q.pre])
+        )
         grad_w[name] = like(net.weights[name], gradient)
     return Adjoint(
         x=x,
@@ -365,14 +399,20 @@ def _backprop(
 
 
 def _adjoint(
-    net: Network, components: list[Component], clamped: Mapping[str, Array], Y: Mapping[str, Array], back: Carrier
+    net: Network,
+    components: list[Component],
+    clamped: Mapping[str, Array],
+    Y: Mapping[str, Array],
+    back: Carrier,
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """x, lam and delta = sigma' lam of every pattern, forward, then back."""
     x = _forward(net, components, clamped)
     slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
     pull = {n: -own_slope(net, n, x[n], Y) for n in net.neurons}
     lam: dict[str, Array] = {}
-    delta = {n: np.zeros_like(x[n]) for n in net.neurons}  # children first; a cycle's own are still 0
+    delta = {
+        n: np.zeros_like(x[n]) for n in net.neurons
+    }  # children first; a cycle's own are still 0
     for names, cyclic in reversed(components):
         if names[0] in clamped:
             continue
@@ -394,7 +434,9 @@ class _Loop:
         self.W = self._blocks(net.weights.__getitem__)
 
     def _blocks(self, matrix: Carrier) -> Array:
-        return np.block([[self._block(matrix, pre, post) for pre in self.names] for post in self.names])
+        return np.block(
+            [[self._block(matrix, pre, post) for pre in self.names] for post in self.names]
+        )
 
     def _block(self, matrix: Carrier, pre: str, post: str) -> Array:
         if (name := f"{pre}->{post}") not in self.net.weights:
@@ -410,7 +452,10 @@ class _Loop:
         scale = 1 + np.abs(rest).max()
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=drive.shape[1])
         for far in (1.0, -1.0, signs):
-            if np.abs(self._iterate(2 * scale * far + 0 * drive, drive) - rest).max() > SAME * scale:
+            if (
+                np.abs(self._iterate(2 * scale * far + 0 * drive, drive) - rest).max()
+                > SAME * scale
+            ):
                 raise self._refusal("it has more than one fixed point")
         for _ in range(2):  # Newton: squares an error of 1e-7 at most
             a = rest @ self.W.T + drive
@@ -419,7 +464,9 @@ class _Loop:
             raise self._refusal("Newton's method leaves the point where the iteration settled")
         return self._split(rest)
 
-    def adjoint(self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: Carrier) -> dict[str, Array]:
+    def adjoint(
+        self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: Carrier
+    ) -> dict[str, Array]:
         """lam of (I - Wᵀ D) lam = pull, one system a pattern; `back` gives what stands for W."""
         D, right = (np.hstack([by_name[n] for n in self.names]) for by_name in (slopes, pull))
         return self._split(self._solve(self._blocks(back), D, right, transposed=True))
@@ -433,7 +480,9 @@ class _Loop:
                     raise self._refusal("x <- sigma(W x + b) grows without bound")
                 if change <= TOLERANCE * (1 + np.abs(x).max()):
                     return x
-        raise self._refusal(f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations")
+        raise self._refusal(
+            f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations"
+        )
 
     def _solve(self, W: Array, slopes: Array, right: Array, transposed: bool = False) -> Array:
         """(I - D W)⁻¹ right, or with the transpose, one system a pattern."""
@@ -458,16 +507,30 @@ class _Loop:
         return self._apply(dsigma, a)
 
     def _split(self, values: Array) -> dict[str, Array]:
-        return dict(zip(self.names, map(np.ascontiguousarray, np.split(values, self.cuts, axis=1)), strict=True))
+        return dict(
+            zip(
+                self.names,
+                map(np.ascontiguousarray, np.split(values, self.cuts, axis=1)),
+                strict=True,
+            )
+        )
 
     def _refusal(self, why: str) -> ConvergenceError:
         norm = np.linalg.norm(self.W, 2)
         radius = np.abs(np.linalg.eigvals(self.W)).max()
         sampled = np.linspace(-20, 20, 2001)
-        steepest = max(np.abs(dsigma(self.net.populations[n].activation, sampled)).max() for n in self.names)
-        hint = f"its weights times less than {1 / (steepest * norm):.3g}" if steepest * norm > 1 else "another bias"
+        steepest = max(
+            np.abs(dsigma(self.net.populations[n].activation, sampled)).max() for n in self.names
+        )
+        hint = (
+            f"its weights times less than {1 / (steepest * norm):.3g}"
+            if steepest * norm > 1
+            else "another bias"
+        )
         return ConvergenceError(
-            f"the cycle through {', '.join(self.names)} does not contract: {why}. Its weights have spectral norm "
-            f"{norm:.3g} and radius {radius:.3g}, its activations slopes up to {steepest:.3g}; allowed: cycles where "
+            f"the cycle through {', '.join(self.names)} does not contract: {why}. Its "
+            "weights have spectral norm "
+            f"{norm:.3g} and radius {radius:.3g}, its activations slopes up to "
+            f"{steepest:.3g}; allowed: cycles where "
             f"x <- sigma(W x + b) settles at one point from any start; try {hint}"
         )

@@ -1,6 +1,7 @@
 """Constraint functions G(g) in plain NumPy, and what they add to the scalar L.
 
-Its own formulas for the built-in kinds, shared with nothing that is simulated. Start at `constraint`.
+Its own formulas for the built-in kinds, shared with nothing that is simulated. Start at
+`constraint`.
 
 References
 ----------
@@ -45,7 +46,8 @@ def constraint(
     rho : float
         Of a tube; 0 is its limit, where a multiplier that is not 0 keeps its slack at the wall.
     judged : (g, lam), optional
-        In their place where it is judged on which side of a kink the state is; within a tube G is 0 then.
+        In their place where it is judged on which side of a kink the state is; within a tube G is 0
+        then.
 
     Returns
     -------
@@ -72,7 +74,9 @@ def constraint(
             G, slope = g**2, 2 * g
         case "tube":
             pull = lam if judged is None else judged[1]
-            tension = at + pull / rho if rho > 0 else np.where(pull != 0, np.copysign(np.inf, pull), at)
+            tension = (
+                at + pull / rho if rho > 0 else np.where(pull != 0, np.copysign(np.inf, pull), at)
+            )
             slope = np.where(np.abs(tension) >= width, 1.0, 0.0)
             within = 0.0 if rho == 0 or judged is not None else -lam / rho
             G = np.where(slope > 0, g - width * np.sign(tension), within)
@@ -83,7 +87,9 @@ def constraint(
 
 
 def price(population: Population, rho: float, g: Array, lam: Array) -> Array:
-    """lam G + (rho/2) G² of every unit, straight from the definition; of a tube the least over its slack."""
+    """lam G + (rho/2) G² of every unit, straight from the definition; of a tube the least over its
+    slack.
+    """
     width = population.epsilon
     match population.constraint:
         case "none":
@@ -99,7 +105,9 @@ def price(population: Population, rho: float, g: Array, lam: Array) -> Array:
         case "squared":
             G = g**2
         case "tube" if rho > 0:
-            return np.asarray((np.maximum(np.abs(lam + rho * g) - rho * width, 0.0) ** 2 - lam**2) / (2 * rho))
+            return np.asarray(
+                (np.maximum(np.abs(lam + rho * g) - rho * width, 0.0) ** 2 - lam**2) / (2 * rho)
+            )
         case "tube":
             return np.asarray(lam * g - width * np.abs(lam))
         case formula:

@@ -1,4 +1,6 @@
-"""Descent by backpropagation: the yardsticks beside the flows (`sgd`) and beside Local Propagation (`adam`)."""
+"""Descent by backpropagation: the yardsticks beside the flows (`sgd`) and beside Local Propagation
+(`adam`).
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,20 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import out_of_range, whole
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
-from neurosim.reference.backpropagation import _backprop, _components, n_patterns, plastic, plastic_biases
+from neurosim.reference.backpropagation import (
+    _backprop,
+    _components,
+    n_patterns,
+    plastic,
+    plastic_biases,
+)
 
 Array = np.ndarray
 
 
-def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0) -> Network:
+def sgd(
+    net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0
+) -> Network:
     """Plain stochastic gradient descent by backpropagation: the yardstick beside the flows.
 
     Parameters
@@ -60,7 +70,9 @@ def sgd(net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, s
         order = rng.permutation(count)
         for first in range(0, count, batch):
             shown = order[first : first + batch]
-            X_shown, Y_shown = ({n: v[shown] for n, v in part.items()} for part in (clamped, encoded))
+            X_shown, Y_shown = (
+                {n: v[shown] for n, v in part.items()} for part in (clamped, encoded)
+            )
             step = _backprop(net, components, X_shown, Y_shown)
             for name, gradient in plastic(net, step.grad_w).items():
                 synapses(net.weights[name])[...] -= rate * synapses(gradient)
@@ -90,7 +102,9 @@ class Adam:
     def __call__(self, gradients: list[Array]) -> None:
         """One step against the gradients, of the shapes of what moves."""
         self.steps += 1
-        for z, gradient, mean, square in zip(self.moving, gradients, self.means, self.squares, strict=True):
+        for z, gradient, mean, square in zip(
+            self.moving, gradients, self.means, self.squares, strict=True
+        ):
             mean += 0.1 * (gradient - mean)
             square += 0.001 * (gradient**2 - square)
             unbiased = mean / (1 - 0.9**self.steps)
@@ -120,8 +134,8 @@ def adam(
     rate : float
         Of Adam.
     score : callable, optional
-        Of a network, larger is better (anything that can be compared): the best of those met every `every` steps is
-        returned, the first of equals, in place of the last.
+        Of a network, larger is better (anything that can be compared): the best of those met every
+        `every` steps is returned, the first of equals, in place of the last.
     every : int
 
     Returns
@@ -139,12 +153,17 @@ def adam(
     encoded = targets(net, Y, n_patterns(clamped))
     net, components = net.copy(), _components(net)
     best, highest = net, None
-    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *plastic_biases(net, net.biases).values()]
+    moving = [
+        *(synapses(w) for w in plastic(net, net.weights).values()),
+        *plastic_biases(net, net.biases).values(),
+    ]
     descend = Adam(moving, rate)
     for step in range(1, epochs + 1):
         found = _backprop(net, components, clamped, encoded)
         gradients = plastic(net, found.grad_w).values()
-        descend([*map(synapses, gradients), *(found.grad_b[n] for n in plastic_biases(net, net.biases))])
+        descend(
+            [*map(synapses, gradients), *(found.grad_b[n] for n in plastic_biases(net, net.biases))]
+        )
         if score is not None and (step % every == 0 or step == epochs):
             now = score(net)
             if highest is None or now > highest:

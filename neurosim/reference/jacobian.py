@@ -1,8 +1,8 @@
 """The flow linearised at a state: its Jacobian as directional derivatives, and the modes of that.
 
-Above `reference`, below `guard` and `analysis`: the one linearisation in the house. With frozen weights patterns do
-not see each other, so a Jacobian of (x, lam) belongs to one pattern; plastic weights couple them all. Start at
-`Linearised`; `spectrum` takes it apart.
+Above `reference`, below `guard` and `analysis`: the one linearisation in the house. With frozen
+weights patterns do not see each other, so a Jacobian of (x, lam) belongs to one pattern; plastic
+weights couple them all. Start at `Linearised`; `spectrum` takes it apart.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ from neurosim.reference.ode import Rates, right_hand_side
 Array = np.ndarray
 Derivative = Callable[[Array], Array]  # directions (m, size) -> J @ direction (m, size), 1/s
 
-NUDGE = float(np.cbrt(np.finfo(float).eps))  # of a state, relative to max(1, |state|); best for central differences
-UNCOUPLED = 1e-9  # entries of a Jacobian by differences below this, relative to its largest, are rounding
+NUDGE = float(
+    np.cbrt(np.finfo(float).eps)
+)  # of a state, relative to max(1, |state|); best for central differences
+UNCOUPLED = (
+    1e-9  # entries of a Jacobian by differences below this, relative to its largest, are rounding
+)
 AT_ONCE = 256  # directions, where a matrix is built
 
 _DDSIGMA: dict[str, Callable[[Array], Array]] = {
@@ -50,12 +54,14 @@ class Linearised:
     X, Y : mapping of str to array
         Encoded inputs and targets of the same patterns.
     plastic : bool
-        Weights and biases that learn are states too; l1, a proximal step, is left out. Feedback weights are held.
+        Weights and biases that learn are states too; l1, a proximal step, is left out. Feedback
+        weights are held.
 
     Attributes
     ----------
     size : int
-        Of a state: x of every population, lam of every population, then what learns of weights and biases if plastic.
+        Of a state: x of every population, lam of every population, then what learns of weights and
+        biases if plastic.
     places : tuple of str
         Populations; if plastic, projections and ``"bias.population"`` too.
     place : (size,) of int
@@ -63,8 +69,9 @@ class Linearised:
     blocks : list of int arrays
         Entries of a state that belong to one variable of one place.
     exact : bool
-        Whether derivatives are formulas. Central differences of the reference's right-hand side otherwise: for
-        constraints other than ``lin``, and formulas of a user's own whose second derivative is not a plain formula.
+        Whether derivatives are formulas. Central differences of the reference's right-hand side
+        otherwise: for constraints other than ``lin``, and formulas of a user's own whose second
+        derivative is not a plain formula.
     """
 
     def __init__(
@@ -78,17 +85,27 @@ class Linearised:
         *,
         plastic: bool = False,
     ) -> None:
-        if plastic and (learnt := [name for name, q in net.projections.items() if q.feedback == "kolen_pollack"]):
+        if plastic and (
+            learnt := [name for name, q in net.projections.items() if q.feedback == "kolen_pollack"]
+        ):
             raise ModelError(
-                f"feedback of {learnt[0]} = 'kolen_pollack' while plastic: its feedback weights are no states here; "
-                "allowed: frozen weights, or feedback that rests between two steps: symmetric, random, sign, mirror"
+                f"feedback of {learnt[0]} = 'kolen_pollack' while plastic: its feedback "
+                "weights are no states here; "
+                "allowed: frozen weights, or feedback that rests between two steps: "
+                "symmetric, random, sign, mirror"
             )
         self.net, self.flow, self.X, self.Y, self.plastic = net, flow, X, Y, plastic
         self.back = {name: net.returning(name) for name in net.projections}
-        self.weights = {k: w for k, w in net.weights.items() if plastic and net.projections[k].plastic}
-        self.biases = {n: b for n, b in net.biases.items() if plastic and net.populations[n].plastic_bias}
+        self.weights = {
+            k: w for k, w in net.weights.items() if plastic and net.projections[k].plastic
+        }
+        self.biases = {
+            n: b for n, b in net.biases.items() if plastic and net.populations[n].plastic_bias
+        }
         self.places = (*net.neurons, *self.weights, *(f"bias.{n}" for n in self.biases))
-        parts = Rates(dict(x), dict(lam), {name: synapses(w) for name, w in self.weights.items()}, self.biases)
+        parts = Rates(
+            dict(x), dict(lam), {name: synapses(w) for name, w in self.weights.items()}, self.biases
+        )
         self.shapes = [np.shape(v) for v in self._in_order(parts)]
         self.state = np.concatenate([np.ravel(v) for v in self._in_order(parts)])
         self.size = self.state.size
@@ -134,17 +151,20 @@ class Linearised:
         return self._pack(rates, len(directions))
 
     def renewed(self, directions: Array) -> Array:
-        """What x alone moves in the multipliers' rates while the messages of the children are held, (m, size), 1/s.
+        """What x alone moves in the multipliers' rates while the messages of the children are held,
+        (m, size), 1/s.
 
-        kappa dg - gamma (dV' + rho dg): a semi-implicit step reads it anew. Zero in all but the multipliers; weights
-        are frozen.
+        kappa dg - gamma (dV' + rho dg): a semi-implicit step reads it anew. Zero in all but the
+        multipliers; weights are frozen.
         """
         moved, rates = self._unpack(directions), Rates({}, {}, {}, {})
         for n in self.net.neurons:
             dg = moved.x[n] - self.slope[n] * self._forward(n, moved)
             force = self._pull(n, moved.x[n]) + self.flow.rho * dg
             rates.x[n] = np.zeros_like(dg)
-            rates.lam[n] = (self.flow.kappa * dg - self.flow.gamma * force) / self.flow.time("tau_lam", n)
+            rates.lam[n] = (self.flow.kappa * dg - self.flow.gamma * force) / self.flow.time(
+                "tau_lam", n
+            )
         return self._pack(rates, len(directions))
 
     @property
@@ -153,7 +173,9 @@ class Linearised:
         return self.exact and not self.plastic and self.net.order() is not None
 
     def solve(self, rates: Array) -> Array:
-        """Directions whose J @ direction are these rates, (m, size): a sweep forward for x, a sweep back for lam."""
+        """Directions whose J @ direction are these rates, (m, size): a sweep forward for x, a sweep
+        back for lam.
+        """
         kappa, gamma, rho, time = self.flow.kappa, self.flow.gamma, self.flow.rho, self.flow.time
         wanted, found = self._unpack(rates), Rates({}, {}, {}, {})
         order = [n for n in self.net.order() or () if n in self.net.neurons]
@@ -186,7 +208,9 @@ class Linearised:
         """The matrix among some of the states, by default all, (states, states), 1/s."""
         states = np.arange(self.size) if states is None else states
         matrix = built(self.within(states), states.size)
-        if not self.exact:  # rounding would hide a triangular order, and split the multiple eigenvalues of a chain
+        if (
+            not self.exact
+        ):  # rounding would hide a triangular order, and split the multiple eigenvalues of a chain
             matrix[np.abs(matrix) <= UNCOUPLED * np.abs(matrix).max(initial=0.0)] = 0.0
         return matrix
 
@@ -234,17 +258,29 @@ class Linearised:
         reach = NUDGE * max(1.0, float(np.abs(self.state).max()))
         largest = np.maximum(np.abs(directions).max(axis=1, keepdims=True), np.finfo(float).tiny)
         nudges = directions * (reach / largest)
-        plus, minus = np.split(self._rates(np.vstack([self.state + nudges, self.state - nudges])), 2)
+        plus, minus = np.split(
+            self._rates(np.vstack([self.state + nudges, self.state - nudges])), 2
+        )
         return np.asarray((plus - minus) * (largest / (2 * reach)))
 
     def _rates(self, states: Array) -> Array:
-        """Time derivatives of many states, (m, size), 1/s: as one batch, unless each has weights of its own."""
+        """Time derivatives of many states, (m, size), 1/s: as one batch, unless each has weights of
+        its own.
+        """
         if self.plastic:
             return np.vstack([self._pack(self._rate(state), 1) for state in states])
         parts = self._unpack(states)
-        x, lam = ({n: v.reshape(-1, v.shape[-1]) for n, v in part.items()} for part in (parts.x, parts.lam))
-        X, Y = ({n: np.tile(a, (len(states), 1)) for n, a in data.items()} for data in (self.X, self.Y))
-        here = ({n: np.tile(a, (len(states), 1)) for n, a in part.items()} for part in vars(self.regime).values())
+        x, lam = (
+            {n: v.reshape(-1, v.shape[-1]) for n, v in part.items()}
+            for part in (parts.x, parts.lam)
+        )
+        X, Y = (
+            {n: np.tile(a, (len(states), 1)) for n, a in data.items()} for data in (self.X, self.Y)
+        )
+        here = (
+            {n: np.tile(a, (len(states), 1)) for n, a in part.items()}
+            for part in vars(self.regime).values()
+        )
         regime = SimpleNamespace(**dict(zip(("x", "lam"), here, strict=True)))
         rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False, regime=regime)
         return self._pack(rates, len(states))
@@ -252,10 +288,16 @@ class Linearised:
     def _rate(self, state: Array) -> Rates:
         parts = self._unpack(state[None])
         x, lam, b = ({n: v[0] for n, v in part.items()} for part in (parts.x, parts.lam, parts.b))
-        weights = self.net.weights | {name: like(self.weights[name], w[0]) for name, w in parts.w.items()}
+        weights = self.net.weights | {
+            name: like(self.weights[name], w[0]) for name, w in parts.w.items()
+        }
         biases = self.net.biases | b
-        rates = right_hand_side(self.net, self.flow, x, lam, self.X, self.Y, weights, biases, regime=self.regime)
-        return Rates(rates.x, rates.lam, {name: synapses(w) for name, w in rates.w.items()}, rates.b)
+        rates = right_hand_side(
+            self.net, self.flow, x, lam, self.X, self.Y, weights, biases, regime=self.regime
+        )
+        return Rates(
+            rates.x, rates.lam, {name: synapses(w) for name, w in rates.w.items()}, rates.b
+        )
 
     def _in_order(self, parts: Rates) -> list[Array]:
         neurons = self.net.neurons
@@ -268,13 +310,17 @@ class Linearised:
         return np.hstack([np.reshape(v, (count, -1)) for v in self._in_order(parts)])
 
     def _unpack(self, vectors: Array) -> Rates:
-        """Rows (m, size) as (m, patterns, units) by population, (m, synapses) by projection, (m, n) of biases."""
+        """Rows (m, size) as (m, patterns, units) by population, (m, synapses) by projection, (m, n)
+        of biases.
+        """
         pieces = zip(np.split(vectors, self.cuts, axis=1), self.shapes, strict=True)
         arrays = iter([piece.reshape(len(vectors), *shape) for piece, shape in pieces])
         x, lam = ({n: next(arrays) for n in self.net.neurons} for _ in range(2))
         if not self.plastic:
             return Rates(x, lam, {}, {})
-        return Rates(x, lam, {k: next(arrays) for k in self.weights}, {n: next(arrays) for n in self.biases})
+        return Rates(
+            x, lam, {k: next(arrays) for k in self.weights}, {n: next(arrays) for n in self.biases}
+        )
 
 
 def built(derivative: Derivative, size: int) -> Array:
@@ -297,7 +343,8 @@ def ddsigma(activation: str, a: Array) -> Array:
 
 
 def loss_curvature(loss: Loss, x: Array, y: Array, dx: Array) -> Array:
-    """Change of dV/dx along dx, (..., patterns, units), times the loss's weight; `x` and `y` are (patterns, units).
+    """Change of dV/dx along dx, (..., patterns, units), times the loss's weight; `x` and `y` are
+    (patterns, units).
 
     Raises
     ------
@@ -330,7 +377,9 @@ def _changes(w: Weights, dw: Array) -> Iterable[Any]:
 
 
 def _outer(w: Weights, delta: Array, x: Array) -> Array:
-    """Mean over the patterns of delta_i x_j at every synapse; either may have directions before its patterns."""
+    """Mean over the patterns of delta_i x_j at every synapse; either may have directions before its
+    patterns.
+    """
     product = np.swapaxes(delta, -1, -2) @ x / x.shape[-2]
     if isinstance(w, np.ndarray):
         return np.asarray(product)

@@ -1,7 +1,9 @@
-"""The three coupled flows as one SciPy right-hand side, and the scalar L that they descend and ascend.
+"""The three coupled flows as one SciPy right-hand side, and the scalar L that they descend and
+ascend.
 
-Plain NumPy, written from section 1 of the design and from nothing that is simulated: it reads neither the
-equation text of `lagrangian` nor `engine`. Start at `right_hand_side`; `lagrangian` is a third derivation.
+Plain NumPy, written from section 1 of the design and from nothing that is simulated: it reads
+neither the equation text of `lagrangian` nor `engine`. Start at `right_hand_side`; `lagrangian` is
+a third derivation.
 
 References
 ----------
@@ -38,7 +40,9 @@ from neurosim.reference.backpropagation import (
 from neurosim.reference.constraints import constraint, price, violation
 
 Array = np.ndarray
-SHARP = 1e-3  # rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero
+SHARP = (
+    1e-3  # rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero
+)
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 
 
@@ -122,8 +126,9 @@ def right_hand_side(
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (postsynaptic tau_w; 0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta                    (0 if not plastic_bias)
 
-    Where a projection's feedback is not symmetric B stands for Wᵀ, size sign(Wᵀ) if it is sign; that of Kolen and
-    Pollack moves by tau_w dB/dt = mean over patterns of x deltaᵀ - (l2 + c) B, and c adds to the weights' l2.
+    Where a projection's feedback is not symmetric B stands for Wᵀ, size sign(Wᵀ) if it is sign;
+    that of Kolen and Pollack moves by tau_w dB/dt = mean over patterns of x deltaᵀ - (l2 + c) B,
+    and c adds to the weights' l2.
 
     Parameters
     ----------
@@ -138,16 +143,18 @@ def right_hand_side(
     plastic : bool
         Whether weights and biases flow; their rates are left out where they rest.
     step : float
-        Of explicit Euler, s. Where rho < kappa step/tau_lam a tube's multiplier then moves by the rate that takes such
-        a step to zero, not beyond; with 0 and rho = 0 it is on the way to zero at full speed until it is there.
+        Of explicit Euler, s. Where rho < kappa step/tau_lam a tube's multiplier then moves by the
+        rate that takes such a step to zero, not beyond; with 0 and rho = 0 it is on the way to zero
+        at full speed until it is there.
     regime : state with .x and .lam of (1, units) or (patterns, units), optional
-        Where it is judged on which side of each kink of G the state is; by default at the state itself.
+        Where it is judged on which side of each kink of G the state is; by default at the state
+        itself.
 
     Returns
     -------
     Rates
-        In 1/s. l1 and the group prices are not in it: their subgradients jump, so they are proximal steps of the
-        simulation.
+        In 1/s. l1 and the group prices are not in it: their subgradients jump, so they are proximal
+        steps of the simulation.
 
     Raises
     ------
@@ -160,12 +167,16 @@ def right_hand_side(
     return _rates(net, flow, x, lam, clamped, encoded, plastic, step, regime)
 
 
-def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any) -> float:
-    """L = Σ_k [V + Σ_i lam_i G(g_i) + (rho/2) G(g_i)² + alpha_i |x_i| + R(w)], straight from its definition.
+def lagrangian(
+    net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any
+) -> float:
+    """L = Σ_k [V + Σ_i lam_i G(g_i) + (rho/2) G(g_i)² + alpha_i |x_i| + R(w)], straight from its
+    definition.
 
-    A tube's share is the least of lam (g - s) + (rho/2) (g - s)² over slacks |s| <= epsilon. Of L, -dL/dx and dL/dlam
-    are the forces on x and lam. Weights see the mean over the patterns, so
-    tau_w dw/dt is -dL/dw divided by their number; R(w), a price a pattern, is therefore counted once for each.
+    A tube's share is the least of lam (g - s) + (rho/2) (g - s)² over slacks |s| <= epsilon. Of L,
+    -dL/dx and dL/dlam are the forces on x and lam. Weights see the mean over the patterns, so tau_w
+    dw/dt is -dL/dw divided by their number; R(w), a price a pattern, is therefore counted once for
+    each.
 
     Parameters
     ----------
@@ -184,10 +195,13 @@ def lagrangian(net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[st
     for name, y in targets(net, Y, count).items():
         total += loss_value(net.losses[name], outputs[name], y).sum()
     for name in net.neurons:
-        a = net.biases[name] + sum(outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name))
+        a = net.biases[name] + sum(
+            outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name)
+        )
         g = outputs[name] - sigma(net.populations[name].activation, a)
         total += (
-            activity_price(net, name, outputs[name]).sum() + price(net.populations[name], flow.rho, g, lam[name]).sum()
+            activity_price(net, name, outputs[name]).sum()
+            + price(net.populations[name], flow.rho, g, lam[name]).sum()
         )
     return float(total)
 
@@ -207,8 +221,9 @@ def solve_ivp(
 ) -> Trajectory:
     """The flow of outputs and multipliers, and of the weights if `plastic`, in SciPy.
 
-    With rho = 0 a tube's multipliers are projected at zero up to `SHARP`. Constraints with a kink at g = 0 or at a wall
-    (abs, abs_eps, lin_eps) slide along it in the end, where steps shrink without end: follow them for short times.
+    With rho = 0 a tube's multipliers are projected at zero up to `SHARP`. Constraints with a kink
+    at g = 0 or at a wall (abs, abs_eps, lin_eps) slide along it in the end, where steps shrink
+    without end: follow them for short times.
 
     Parameters
     ----------
@@ -222,7 +237,8 @@ def solve_ivp(
     plastic : bool
         Weights and biases flow too.
     start : {"zero", "forward"} or anything with `.x` and `.lam`
-        x = lam = 0; x from the forward pass and lam = 0; or a run, trajectory or state to go on from.
+        x = lam = 0; x from the forward pass and lam = 0; or a run, trajectory or state to go on
+        from.
     rtol, atol : float
         Tolerances of `scipy.integrate.solve_ivp`.
     every : time, optional
@@ -248,12 +264,19 @@ def solve_ivp(
     end = seconds(duration, "duration")
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    priced = [(price, name) for name, q in net.projections.items() for price, value in q.prices.items() if value]
+    priced = [
+        (price, name)
+        for name, q in net.projections.items()
+        for price, value in q.prices.items()
+        if value
+    ]
     if plastic and (kinked := [(price, name) for price, name in priced if price != "l2"]):
         price = kinked[0][0]
         raise ModelError(
-            f"{price} > 0 on {', '.join(name for p, name in kinked if p == price)} while plastic: it has no derivative "
-            f"at 0, so there is no smooth right-hand side; allowed: {price} = 0; try l2, or Simulation.train, which "
+            f"{price} > 0 on {', '.join(name for p, name in kinked if p == price)} "
+            "while plastic: it has no derivative "
+            f"at 0, so there is no smooth right-hand side; allowed: {price} = 0; try "
+            "l2, or Simulation.train, which "
             f"takes {price} as a proximal step"
         )
     clamped = patterns(net, X)
@@ -269,23 +292,34 @@ def solve_ivp(
     with np.errstate(over="ignore", invalid="ignore"):
         begin = layout.pack(_start(net, clamped, start))
         solution = integrate.solve_ivp(
-            rates, (0.0, end), begin, method=method, t_eval=np.union1d(times, end), rtol=rtol, atol=atol
+            rates,
+            (0.0, end),
+            begin,
+            method=method,
+            t_eval=np.union1d(times, end),
+            rtol=rtol,
+            atol=atol,
         )
     if not solution.success or not np.isfinite(solution.y).all():
         reached = solution.t[-1] if len(solution.t) else 0.0
         raise ConvergenceError(
-            f"SciPy's {method} gave up between {reached:g} s and {end:g} s: {solution.message} The flow "
+            f"SciPy's {method} gave up between {reached:g} s and {end:g} s: "
+            f"{solution.message} The flow "
             f"probably diverges; try a shorter duration, a larger rho, Flow.adjoint()"
             + (" or a larger tau_w" if plastic else "")
         )
     final, x, lam = layout.unpack(solution.y[:, -1].copy())
     x, lam = _followed(final, clamped, encoded, x, lam)
-    trajectory = Trajectory(x, lam, final.weights, final.biases, end, int(solution.nfev), feedback=final.feedback)
+    trajectory = Trajectory(
+        x, lam, final.weights, final.biases, end, int(solution.nfev), feedback=final.feedback
+    )
     if every is None:
         return trajectory
     moments = [layout.unpack(state) for state in solution.y.T[: len(times)]]
     states = [_followed(now, clamped, encoded, x, lam) for now, x, lam in moments]
-    traces = [{n: np.stack([state[part][n] for state in states]) for n in net.neurons} for part in (0, 1)]
+    traces = [
+        {n: np.stack([state[part][n] for state in states]) for n in net.neurons} for part in (0, 1)
+    ]
     return replace(trajectory, t=times, x_trace=traces[0], lam_trace=traces[1])
 
 
@@ -309,14 +343,18 @@ def _rates(
         population, a = net.populations[n], net_input(net, n, outputs)
         base = None if regime is None else (violation(net, n, judged), regime.lam[n])
         rho = max(flow.rho, flow.kappa * step / flow.time("tau_lam", n))
-        G[n], slope_G[n] = constraint(population, outputs[n] - sigma(population.activation, a), lam[n], rho, base)
+        G[n], slope_G[n] = constraint(
+            population, outputs[n] - sigma(population.activation, a), lam[n], rho, base
+        )
         mu[n] = (lam[n] + flow.rho * G[n]) * slope_G[n]
         if population.free:
             mu[n] = -own_slope(net, n, outputs[n], Y)
         delta[n] = dsigma(population.activation, a) * mu[n]
     dx, dlam = {}, {}
     for n in net.neurons:
-        slope = own_slope(net, n, outputs[n], Y) + mu[n] - received(net, n, delta)  # dL/dx; 0 where there is no x
+        slope = (
+            own_slope(net, n, outputs[n], Y) + mu[n] - received(net, n, delta)
+        )  # dL/dx; 0 where there is no x
         dx[n] = (-flow.kappa * slope - flow.gamma * slope_G[n] * G[n]) / flow.time("tau_x", n)
         dlam[n] = (flow.kappa * G[n] - flow.gamma * slope_G[n] * slope) / flow.time("tau_lam", n)
     if not plastic:
@@ -325,16 +363,25 @@ def _rates(
     for name, q in net.projections.items():
         w = net.weights[name]
         descent = hebbian(w, delta[q.post], outputs[q.pre])
-        dw[name] = like(w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post) * q.plastic)
+        dw[name] = like(
+            w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post) * q.plastic
+        )
         if q.feedback == "kolen_pollack":
             tau, B = flow.time("tau_w", q.post), net.feedback[name]
-            product = synapses(turned(like(w, descent)))  # x deltaᵀ: the same, seen from the other side
+            product = synapses(
+                turned(like(w, descent))
+            )  # x deltaᵀ: the same, seen from the other side
             dB[name] = like(B, (product - q.decay * synapses(B)) / tau * q.plastic)
-    db = {n: delta[n].mean(axis=0) / flow.time("tau_w", n) * net.populations[n].plastic_bias for n in net.neurons}
+    db = {
+        n: delta[n].mean(axis=0) / flow.time("tau_w", n) * net.populations[n].plastic_bias
+        for n in net.neurons
+    }
     return Rates(dx, dlam, dw, db, dB)
 
 
-def _outputs(net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array]) -> dict[str, Array]:
+def _outputs(
+    net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array]
+) -> dict[str, Array]:
     """Outputs of all populations; those without constraint follow their net input."""
     outputs = {**clamped, **{n: x[n] for n in net.neurons}}
     for n in (n for n in net.neurons if net.populations[n].free):
@@ -342,11 +389,16 @@ def _outputs(net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array])
     return outputs
 
 
-def _followed(net: Network, clamped: Mapping[str, Array], Y: Mapping[str, Array], x: Any, lam: Any) -> tuple[Any, Any]:
+def _followed(
+    net: Network, clamped: Mapping[str, Array], Y: Mapping[str, Array], x: Any, lam: Any
+) -> tuple[Any, Any]:
     """x and lam, with those of populations without constraint."""
     free = [n for n in net.neurons if net.populations[n].free]
     outputs = _outputs(net, clamped, x)
-    return {**x, **{n: outputs[n] for n in free}}, {**lam, **{n: -own_slope(net, n, outputs[n], Y) for n in free}}
+    return {**x, **{n: outputs[n] for n in free}}, {
+        **lam,
+        **{n: -own_slope(net, n, outputs[n], Y) for n in free},
+    }
 
 
 def _with(
@@ -377,18 +429,25 @@ def _start(net: Network, clamped: Mapping[str, Array], start: Any) -> Rates:
         for n, like_ in zero.items():
             shape = np.shape(getattr(start, part).get(n))
             if shape != like_.shape:
-                raise DataError(f"start.{part}[{n!r}] has shape {shape}; allowed: (patterns, units) = {like_.shape}")
+                raise DataError(
+                    f"start.{part}[{n!r}] has shape {shape}; allowed: (patterns, units) "
+                    f"= {like_.shape}"
+                )
     return Rates(start.x, start.lam, net.weights, net.biases, net.feedback)
 
 
 def _times(every: float, end: float) -> Array:
-    """0, every, 2 every, ... not beyond the end; the end itself exactly, if rounding alone keeps it out."""
+    """0, every, 2 every, ... not beyond the end; the end itself exactly, if rounding alone keeps it
+    out.
+    """
     times: Array = np.minimum(every * np.arange(int(end / every * (1 + 1e-12)) + 1), end)
     return times
 
 
 class _Layout:
-    """Which part of one long state vector is what: x and lam, then weights, biases and feedback if plastic."""
+    """Which part of one long state vector is what: x and lam, then weights, biases and feedback if
+    plastic.
+    """
 
     def __init__(self, net: Network, count: int, plastic: bool) -> None:
         self.net, self.plastic = net, plastic

@@ -1,6 +1,7 @@
 """The modes of a linearised flow, and the steps that integrators may take on them.
 
-Above `linearised`, below `guard` and `analysis`. Start at `modes`; `largest_step` says how far a step may reach.
+Above `linearised`, below `guard` and `analysis`. Start at `modes`; `largest_step` says how far a
+step may reach.
 
 References
 ----------
@@ -26,7 +27,8 @@ SEARCHES = 6  # for the mode that limits the step, each with the step that the l
 SAME = 1e-4  # two modes closer than this, relative to the fastest, are one
 ROUNDING = 1e-7  # real parts and couplings below this, relative to the fastest mode, are not seen
 
-# what ARPACK is asked for: modes of largest modulus; of an inverse, so nearest 0; of largest real part
+# what ARPACK is asked for: modes of largest modulus; of an inverse, so nearest 0; of largest real
+# part
 LIMITING = MappingProxyType({"which": "LM", "k": 6, "ncv": 40, "tol": 1e-3, "maxiter": 20})
 PRECISE = MappingProxyType({"which": "LM", "k": 2, "ncv": 30, "tol": 1e-5, "maxiter": 20})
 NEAREST = MappingProxyType({"which": "LM", "k": 20, "ncv": 80, "tol": 1e-5, "maxiter": 20})
@@ -49,7 +51,8 @@ class Modes:
     share : (modes, places)
         Where each lives: its squared weight by `Linearised.places`; a row sums to 1.
     complete : bool
-        Whether these are all modes, and not those of largest modulus, of smallest damping, and that limit a step.
+        Whether these are all modes, and not those of largest modulus, of smallest damping, and that
+        limit a step.
     """
 
     eigenvalues: Array
@@ -65,9 +68,10 @@ class Modes:
 def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes:
     """The modes of a Jacobian, or those of them that matter where it is large.
 
-    Parts of the state that drive each other one way only have spectra of their own, and are taken apart first: that
-    keeps the strongly non-normal `Flow.adjoint` exact (on an acyclic graph -1/tau and nothing else), and means that a
-    mode lives in the part which it comes from, not in what that drives.
+    Parts of the state that drive each other one way only have spectra of their own, and are taken
+    apart first: that keeps the strongly non-normal `Flow.adjoint` exact (on an acyclic graph -1/tau
+    and nothing else), and means that a mode lives in the part which it comes from, not in what that
+    drives.
 
     Parameters
     ----------
@@ -75,8 +79,9 @@ def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes
     dense : float
         Coupled states up to which a matrix is built and diagonalised.
     rightmost : bool
-        Where that is not done, search the modes of smallest damping too, not only those that limit a step of Euler: on
-        an acyclic graph those nearest 0, by inverse iteration, whose solves are sweeps forward and back.
+        Where that is not done, search the modes of smallest damping too, not only those that limit
+        a step of Euler: on an acyclic graph those nearest 0, by inverse iteration, whose solves are
+        sweeps forward and back.
     """
     if linear.size <= dense:
         return _whole(linear, np.arange(linear.size))
@@ -84,14 +89,18 @@ def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes
         _whole(linear, states) if states.size <= dense else _searched(linear, states, rightmost)
         for states in _coupled(linear)
     ]
-    eigenvalues, share = np.concatenate([p.eigenvalues for p in parts]), np.vstack([p.share for p in parts])
+    eigenvalues, share = (
+        np.concatenate([p.eigenvalues for p in parts]),
+        np.vstack([p.share for p in parts]),
+    )
     return Modes(eigenvalues, share, all(p.complete for p in parts))
 
 
 def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
     """Largest h for which every step from 0 to h holds, |R(h s)| <= 1, for each mode; (modes,), s.
 
-    Infinite where a mode stands still; 0 where it grows, or where no step holds for a mode that oscillates undamped.
+    Infinite where a mode stands still; 0 where it grows, or where no step holds for a mode that
+    oscillates undamped.
 
     Parameters
     ----------
@@ -103,14 +112,17 @@ def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
     modulus = np.abs(eigenvalues)
     moves = (modulus > ROUNDING * fastest) & (modulus > 0)
     direction = np.exp(1j * np.angle(eigenvalues))
-    direction = np.where(np.abs(direction.real) <= ROUNDING, 1j * np.sign(direction.imag), direction)
+    direction = np.where(
+        np.abs(direction.real) <= ROUNDING, 1j * np.sign(direction.imag), direction
+    )
     found = np.full(modulus.shape, np.inf)
     found[moves] = _first_crossing(AMPLIFICATION[method], direction[moves]) / modulus[moves]
     return found
 
 
 def radius(step: Derivative, size: int, dense: int) -> float:
-    """Spectral radius of a linear map that is given by its products, unit 1; above `dense` states by Arnoldi iteration.
+    """Spectral radius of a linear map that is given by its products, unit 1; above `dense` states
+    by Arnoldi iteration.
 
     Parameters
     ----------
@@ -118,8 +130,12 @@ def radius(step: Derivative, size: int, dense: int) -> float:
         Rows (m, size) -> their images (m, size).
     """
     if size <= dense:
-        return float(np.abs(np.concatenate([values for values, *_ in _parts(built(step, size))])).max())
-    growths, _ = _eigenpairs(lambda v: step(v[None])[0], np.random.default_rng(0).normal(size=size), FARTHEST)
+        return float(
+            np.abs(np.concatenate([values for values, *_ in _parts(built(step, size))])).max()
+        )
+    growths, _ = _eigenpairs(
+        lambda v: step(v[None])[0], np.random.default_rng(0).normal(size=size), FARTHEST
+    )
     return float(np.abs(growths).max())
 
 
@@ -135,7 +151,8 @@ def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
     first = np.array([row[np.flatnonzero(row)[0]] for row in excess])
     found = np.zeros(direction.size)
     damped = first < 0
-    # roots in 1/r of the reversed polynomial: its leading coefficient, of r to the highest power, is never 0
+    # roots in 1/r of the reversed polynomial: its leading coefficient, of r to the highest power,
+    # is never 0
     companion = np.zeros((int(damped.sum()), 2 * order - 1, 2 * order - 1))
     companion[:, 1:, :-1] = np.eye(2 * order - 2)
     companion[:, :, -1] = -excess[damped, :-1] / excess[damped, -1:]
@@ -153,7 +170,9 @@ def _whole(linear: Linearised, states: Array) -> Modes:
 
 
 def _parts(matrix: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """Eigenvalues, vectors and rows of each part of a matrix whose entries reach each other both ways."""
+    """Eigenvalues, vectors and rows of each part of a matrix whose entries reach each other both
+    ways.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -171,7 +190,9 @@ def _share(linear: Linearised, states: Array, vectors: Array) -> Array:
 
 
 def _coupled(linear: Linearised) -> list[Array]:
-    """States that drive each other both ways, as index arrays, by the response to a random nudge of each block."""
+    """States that drive each other both ways, as index arrays, by the response to a random nudge of
+    each block.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -180,23 +201,36 @@ def _coupled(linear: Linearised) -> list[Array]:
     for row, block in zip(nudges, linear.blocks, strict=True):
         row[block] = rng.normal(size=block.size)
     response = np.abs(linear.along(nudges))
-    drives = np.array([[part.max(initial=0.0) for part in np.split(row, linear.cuts)] for row in response])
-    count, label = connected_components(csr_array(drives > ROUNDING * drives.max()), connection="strong")
-    return [np.concatenate([b for b, i in zip(linear.blocks, label, strict=True) if i == k]) for k in range(count)]
+    drives = np.array(
+        [[part.max(initial=0.0) for part in np.split(row, linear.cuts)] for row in response]
+    )
+    count, label = connected_components(
+        csr_array(drives > ROUNDING * drives.max()), connection="strong"
+    )
+    return [
+        np.concatenate([b for b, i in zip(linear.blocks, label, strict=True) if i == k])
+        for k in range(count)
+    ]
 
 
 def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
-    """The modes that limit a step of Euler, and if wanted the rightmost, where the Jacobian is too large to build.
+    """The modes that limit a step of Euler, and if wanted the rightmost, where the Jacobian is too
+    large to build.
 
-    The limiting mode of a step h is the eigenvalue of I + h J of largest modulus. Starting from the largest of J
-    itself (h = inf), h is lowered to what the modes found so far allow, until nothing new is found.
+    The limiting mode of a step h is the eigenvalue of I + h J of largest modulus. Starting from the
+    largest of J itself (h = inf), h is lowered to what the modes found so far allow, until nothing
+    new is found.
     """
     derivative = linear.within(states)
     start = np.random.default_rng(0).normal(size=states.size)
     first = derivative(start[None])[0]
     slope = float(start @ first / (start @ start))
     if np.abs(first - slope * start).max() <= ROUNDING * abs(slope) * np.abs(start).max():
-        return Modes(np.array([slope + 0j]), _share(linear, states, np.ones((states.size, 1))), complete=False)
+        return Modes(
+            np.array([slope + 0j]),
+            _share(linear, states, np.ones((states.size, 1))),
+            complete=False,
+        )
 
     effort = PRECISE if rightmost else LIMITING
     found = [_eigenpairs(lambda v: derivative(v[None])[0], start, effort)]
@@ -214,7 +248,10 @@ def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
         found.append((1 / slow, vectors))
     elif rightmost:
         found.append(_eigenpairs(lambda v: derivative(v[None])[0], start, RIGHTMOST))
-    eigenvalues, vectors = np.concatenate([values for values, _ in found]), np.hstack([v for _, v in found])
+    eigenvalues, vectors = (
+        np.concatenate([values for values, _ in found]),
+        np.hstack([v for _, v in found]),
+    )
     once = _distinct(eigenvalues)
     return Modes(eigenvalues[once], _share(linear, states, vectors[:, once]), complete=False)
 
@@ -233,10 +270,14 @@ def _stepped(derivative: Derivative, h: float, v: Array) -> Array:
 def _eigenpairs(
     apply: Callable[[Array], Array], start: Array, effort: Mapping[str, Any] = LIMITING
 ) -> tuple[Array, Array]:
-    """A few extreme eigenvalues and their vectors, (k,) and (size, k), of a map that is given by its products."""
+    """A few extreme eigenvalues and their vectors, (k,) and (size, k), of a map that is given by
+    its products.
+    """
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
-    operator = LinearOperator((start.size, start.size), matvec=lambda v: apply(np.ravel(v)), dtype=float)
+    operator = LinearOperator(
+        (start.size, start.size), matvec=lambda v: apply(np.ravel(v)), dtype=float
+    )
     try:
         growths, vectors = eigs(operator, v0=start, **effort)
         return growths, vectors

@@ -1,7 +1,7 @@
 """Runs, logs and weights on disk: netCDF and back, and how every file of the package is written.
 
-Above `results`, below `training`: a file is built under a temporary name and renamed, and nothing that is
-read is ever evaluated. Start at `save` and `load`; `replacing` is the one way to write.
+Above `results`, below `training`: a file is built under a temporary name and renamed, and nothing
+that is read is ever evaluated. Start at `save` and `load`; `replacing` is the one way to write.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.weights import like, turned
-from neurosim.results.runs import FEEDBACK, Log, Run, model_json, parameter_name, parameter_variables
+from neurosim.results.runs import (
+    FEEDBACK,
+    Log,
+    Run,
+    model_json,
+    parameter_name,
+    parameter_variables,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,13 +48,15 @@ HDF5 = b"\x89HDF\r\n\x1a\n"  # how a netCDF-4 file begins
 def replacing(path: AnyPath) -> Iterator[Path]:
     """A temporary file in the folder of `path` that takes its place when the block ends well.
 
-    However the block ends, the temporary file is gone and `path` is either the old file or the whole new
-    one. Parameters: `path`, str or Path. Yields the Path to write to; it keeps the suffix.
+    However the block ends, the temporary file is gone and `path` is either the old file or the
+    whole new one. Parameters: `path`, str or Path. Yields the Path to write to; it keeps the
+    suffix.
 
     Raises
     ------
     FileError
-        A missing or unwritable folder, a full disk; says what to try. The file that was there is as it was.
+        A missing or unwritable folder, a full disk; says what to try. The file that was there is as
+        it was.
 
     Examples
     --------
@@ -59,8 +68,12 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     try:
         with writing(path):
             if target.is_dir():
-                raise FileError(f"{path} cannot be written: it is a folder; try {Path(path) / 'run.nc'}")
-            temporary.touch(exist_ok=False)  # an unwritable folder is told before the work, not after it
+                raise FileError(
+                    f"{path} cannot be written: it is a folder; try {Path(path) / 'run.nc'}"
+                )
+            temporary.touch(
+                exist_ok=False
+            )  # an unwritable folder is told before the work, not after it
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -108,7 +121,9 @@ def _not_written(path: AnyPath, error: OSError) -> FileError:
         errno.ENOTDIR: f"{folder} is not a folder",
         errno.ENAMETOOLONG: "try a shorter name",
     }
-    hint = hints.get(error.errno or 0, f"try a folder that you may write to (now: {folder.absolute()})")
+    hint = hints.get(
+        error.errno or 0, f"try a folder that you may write to (now: {folder.absolute()})"
+    )
     reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
     return FileError(f"{path} cannot be written: {reason}; {hint}")
 
@@ -116,9 +131,10 @@ def _not_written(path: AnyPath, error: OSError) -> FileError:
 def save(result: Run | Log, path: AnyPath) -> None:
     """Write a run or a log to a netCDF-4 file that `load` gives back exactly.
 
-    At the root of the file are the run's traces or the log's history, so that ``xarray.open_dataset(path)``
-    shows them to anybody; the group ``run`` holds the rest of the run, parameters included. `settings` must
-    be plain values: tuples come back as lists, and what JSON does not know as its text.
+    At the root of the file are the run's traces or the log's history, so that
+    ``xarray.open_dataset(path)`` shows them to anybody; the group ``run`` holds the rest of the
+    run, parameters included. `settings` must be plain values: tuples come back as lists, and what
+    JSON does not know as its text.
 
     Raises
     ------
@@ -151,8 +167,9 @@ def load(path: AnyPath) -> Run | Log:
     Raises
     ------
     FileError
-        A file that is missing, unreadable, cut short, not neurosim's, or of a newer format; a recording
-        whose run is not over. Says which and what to try. Nothing in a file is ever executed.
+        A file that is missing, unreadable, cut short, not neurosim's, or of a newer format; a
+        recording whose run is not over. Says which and what to try. Nothing in a file is ever
+        executed.
     """
     path = Path(path)
     if path.is_dir():
@@ -173,7 +190,9 @@ def load(path: AnyPath) -> Run | Log:
 
 
 def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
-    """A netCDF-4 file with one dataset a group, in memory: HDF5 crashes the process when a disk runs full."""
+    """A netCDF-4 file with one dataset a group, in memory: HDF5 crashes the process when a disk
+    runs full.
+    """
     import h5netcdf
     from xarray.backends import H5NetCDFStore
 
@@ -183,13 +202,17 @@ def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
             exact = {name: {"_FillValue": None} for name in dataset.variables}
             store = H5NetCDFStore(file.create_group(group) if group else file)
             dataset.drop_encoding().dump_to_store(store, encoding=exact)
-    return buffer.getvalue()  # a view would outlive the buffer in a traceback, and crash the collector of Python 3.12
+    return (
+        buffer.getvalue()
+    )  # a view would outlive the buffer in a traceback, and crash the collector of Python 3.12
 
 
 def _read(path: Path, group: str | None) -> xr.Dataset:
     import xarray as xr
 
-    dataset = xr.load_dataset(path, group=group, engine="h5netcdf", mask_and_scale=False, decode_times=False)
+    dataset = xr.load_dataset(
+        path, group=group, engine="h5netcdf", mask_and_scale=False, decode_times=False
+    )
     return dataset.drop_encoding()
 
 
@@ -210,7 +233,11 @@ def _check_file(path: Path) -> str:
     if start.startswith(b"PK"):
         raise FileError(f"{path} is a zip archive, not a run; for weights try load_weights")
     if start != HDF5:
-        found = "a classic netCDF file" if start.startswith(b"CDF") else f"no netCDF-4 file (it begins {start!r})"
+        found = (
+            "a classic netCDF file"
+            if start.startswith(b"CDF")
+            else f"no netCDF-4 file (it begins {start!r})"
+        )
         raise FileError(f"{path} is {found}; allowed: a file that neurosim.save wrote")
     with reading(path), h5netcdf.File(path, "r") as file:
         attributes = {key: file.attrs[key] for key in file.attrs if key.startswith("neurosim_")}
@@ -229,7 +256,8 @@ def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
     version = attributes.get("neurosim_format")
     if not isinstance(version, int | np.integer) or version > FORMAT:
         raise FileError(
-            f"{path} has format {version}, written by neurosim {attributes.get('neurosim_version')}; "
+            f"{path} has format {version}, written by neurosim "
+            f"{attributes.get('neurosim_version')}; "
             f"allowed: up to {FORMAT}; try a newer neurosim"
         )
 
@@ -239,7 +267,11 @@ def missing(path: Path) -> FileError:
     folder = path.parent
     names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
     near = get_close_matches(path.name, names, n=1)
-    hint = f"did you mean {str(folder / near[0])!r}?" if near else f"try another path than {str(path.absolute())!r}"
+    hint = (
+        f"did you mean {str(folder / near[0])!r}?"
+        if near
+        else f"try another path than {str(path.absolute())!r}"
+    )
     return FileError(f"{path} does not exist; {hint}")
 
 
@@ -254,7 +286,9 @@ def _check_readable(path: Path) -> None:
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}; try to change its permissions") from error
+        raise FileError(
+            f"{path} cannot be read: {error.strerror}; try to change its permissions"
+        ) from error
     if empty:
         raise FileError(f"{path} is empty (0 bytes); try to save it again")
 
@@ -262,12 +296,15 @@ def _check_readable(path: Path) -> None:
 def _damaged(path: Path, error: Exception) -> FileError:
     reason = (str(error).splitlines() or [""])[0]
     return FileError(
-        f"{path} is cut short or damaged ({type(error).__name__}: {reason}); try to copy it or to run it again"
+        f"{path} is cut short or damaged ({type(error).__name__}: {reason}); try to "
+        "copy it or to run it again"
     )
 
 
 def run_to_dataset(run: Run) -> xr.Dataset:
-    """Everything of a run but its traces: ``X.population``, ``lam.population``, parameters, auxiliary arrays."""
+    """Everything of a run but its traces: ``X.population``, ``lam.population``, parameters,
+    auxiliary arrays.
+    """
     import xarray as xr
 
     variables: dict[str, Any] = {
@@ -275,7 +312,9 @@ def run_to_dataset(run: Run) -> xr.Dataset:
         for field in ("X", "Y", "x", "lam")
         for name, array in getattr(run, field).items()
     }
-    variables |= {parameter_name(key): value for key, value in parameter_variables(run.network).items()}
+    variables |= {
+        parameter_name(key): value for key, value in parameter_variables(run.network).items()
+    }
     for i, (key, array) in enumerate(run.auxiliary.items()):
         axes = [f"auxiliary.{i}.{axis}" for axis in range(np.ndim(array))]
         variables[f"auxiliary.{i}"] = (axes, np.asarray(array), {"key": key})
@@ -292,7 +331,10 @@ def run_to_dataset(run: Run) -> xr.Dataset:
 def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
     """The run that `run_to_dataset` took apart, with its traces."""
     model = json.loads(stored.attrs["model"])
-    arrays = {str(name): np.ascontiguousarray(variable.values) for name, variable in stored.data_vars.items()}
+    arrays = {
+        str(name): np.ascontiguousarray(variable.values)
+        for name, variable in stored.data_vars.items()
+    }
     keys = {key: arrays[parameter_name(key)] for key in _parameter_keys(model["network"])}
     net = Network.from_description(model["network"], *_parameters_from(model["network"], keys))
     fields = {
@@ -319,8 +361,9 @@ def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
 def save_weights(net: Network, path: AnyPath) -> None:
     """Write weights and biases as an ``.npz`` archive that NumPy alone can read.
 
-    Keys are the names of projections, (n_post, n_pre), and of populations, (n,); a sparse matrix is its CSR
-    parts, ``pre->post.data``, ``.indices`` and ``.indptr``. The file has the name that is given, as it is.
+    Keys are the names of projections, (n_post, n_pre), and of populations, (n,); a sparse matrix is
+    its CSR parts, ``pre->post.data``, ``.indices`` and ``.indptr``. The file has the name that is
+    given, as it is.
 
     Raises
     ------
@@ -328,18 +371,21 @@ def save_weights(net: Network, path: AnyPath) -> None:
         A missing or unwritable folder, a full disk; the file that was there is as it was.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
-        arrays: dict[str, Any] = {key: variable[1] for key, variable in parameter_variables(net).items()}
+        arrays: dict[str, Any] = {
+            key: variable[1] for key, variable in parameter_variables(net).items()
+        }
         np.savez(file, **arrays)
 
 
 def load_weights(net: Network, path: AnyPath) -> None:
-    """Put the weights and biases that `save_weights` wrote into a network of the same shape, in place.
+    """Put the weights and biases that `save_weights` wrote into a network of the same shape, in
+    place.
 
     Raises
     ------
     FileError
-        A file that is missing, unreadable, no such archive, or does not fit the network, which is then as it
-        was. Nothing in a file is ever executed.
+        A file that is missing, unreadable, no such archive, or does not fit the network, which is
+        then as it was. Nothing in a file is ever executed.
     """
     path = Path(path)
     _check_readable(path)
@@ -347,13 +393,16 @@ def load_weights(net: Network, path: AnyPath) -> None:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise FileError(f"{path} is damaged or not an .npz archive; allowed: a file of save_weights") from error
+        raise FileError(
+            f"{path} is damaged or not an .npz archive; allowed: a file of save_weights"
+        ) from error
     description = net.describe()
     expected = _parameter_keys(description)
     if set(arrays) != set(expected):
         missing, surplus = sorted(set(expected) - set(arrays)), sorted(set(arrays) - set(expected))
         raise FileError(
-            f"{path} does not fit the network: missing {missing}, surplus {surplus}; allowed: {', '.join(expected)}"
+            f"{path} does not fit the network: missing {missing}, surplus {surplus}; "
+            f"allowed: {', '.join(expected)}"
         )
     twin = net.copy()
     try:
@@ -383,7 +432,9 @@ def _plain_feedback(described: Mapping[str, Any]) -> dict[str, Any]:
 def _parameters_from(
     description: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
-    """Weights by projection, biases by population and feedback weights, from `parameter_variables` by key."""
+    """Weights by projection, biases by population and feedback weights, from `parameter_variables`
+    by key.
+    """
     from scipy.sparse import csr_array
 
     sizes = {p["name"]: p["size"] for p in description["populations"]}
@@ -394,10 +445,14 @@ def _parameters_from(
         if q["sparse"]:
             parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
             weights[name] = csr_array(parts, shape=(sizes[q["post"]], sizes[q["pre"]]))
-            weights[name].check_format(full_check=True)  # an index outside would be read outside by SciPy
+            weights[name].check_format(
+                full_check=True
+            )  # an index outside would be read outside by SciPy
         else:
             weights[name] = arrays[name]
         if (own := f"{FEEDBACK}{name}") in arrays:
-            feedback[name] = turned(like(weights[name], arrays[own])) if q["sparse"] else arrays[own]
+            feedback[name] = (
+                turned(like(weights[name], arrays[own])) if q["sparse"] else arrays[own]
+            )
     biases = {p["name"]: arrays[p["name"]] for p in description["populations"] if not p["clamped"]}
     return weights, biases, feedback

@@ -1,7 +1,7 @@
 """Synaptic operations: what a run cost, in NeuroBench's terms. Start at `synaptic_operations`.
 
-Above `results` and `transport`, below `session`. Counted, not timed: a dense message costs every synapse of its
-projection at every step; an event costs the synapses of the unit that spoke.
+Above `results` and `transport`, below `session`. Counted, not timed: a dense message costs every
+synapse of its projection at every step; an event costs the synapses of the unit that spoke.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ class SynapticOperations:
     Attributes
     ----------
     dense : float
-        Every synapse forward and backward at every step; nothing backward into clamped inputs, where nobody listens.
+        Every synapse forward and backward at every step; nothing backward into clamped inputs,
+        where nobody listens.
     macs, acs : float
-        Effective ones: of graded messages (multiply and accumulate), and of spikes (accumulate). Of a dense
-        projection, those with a weight and, from a clamped input, a value that is not 0.
+        Effective ones: of graded messages (multiply and accumulate), and of spikes (accumulate). Of
+        a dense projection, those with a weight and, from a clamped input, a value that is not 0.
     dense_plasticity, plasticity : float
-        Synapses touched to move the weights: all at every plastic step; those of a unit that speaks.
+        Synapses touched to move the weights: all at every plastic step; those of a unit that
+        speaks.
     events : dict of population to dict of "forward", "backward" to float
         Events sent; empty where messages are dense.
     activation_sparsity : float
@@ -93,14 +95,19 @@ def synaptic_operations(run: Run) -> SynapticOperations:
     net, plastic = run.network, bool(run.settings.get("plastic", False))
     transports = resolve(net, run.settings.get("transport", "dense"))
     spoken = outlets(net, transports, plastic)
-    steps, taught_steps = run.steps, int(run.settings.get("plastic_steps", run.steps if plastic else 0))
+    steps, taught_steps = (
+        run.steps,
+        int(run.settings.get("plastic_steps", run.steps if plastic else 0)),
+    )
     patterns = len(next(iter(run.x.values())))
     macs = acs = plasticity = said = heard_at = 0.0
     events: dict[str, dict[str, float]] = {}
     for o in spoken:
         counts, taught = (_counts(run, o, kind) for kind in ("spoken", "taught"))
         operations = float(counts @ _reach(net, o, messages=True))
-        acs, macs = (acs + operations, macs) if isinstance(o.rule, Spikes) else (acs, macs + operations)
+        acs, macs = (
+            (acs + operations, macs) if isinstance(o.rule, Spikes) else (acs, macs + operations)
+        )
         plasticity += float(taught @ _reach(net, o, messages=False)) if plastic else 0.0
         own = events.setdefault(o.population, {})
         direction = "forward" if o.variable == FORWARD else "backward"
@@ -118,13 +125,15 @@ def synaptic_operations(run: Run) -> SynapticOperations:
         plasticity=plasticity,
         events=events,
         activation_sparsity=1 - said / heard_at if heard_at else 0.0,
-        connection_sparsity=1 - sum(_nonzero(net, q) for q in net.projections) / sum(map(_pairs, net.weights.values())),
+        connection_sparsity=1
+        - sum(_nonzero(net, q) for q in net.projections) / sum(map(_pairs, net.weights.values())),
         footprint=_footprint(run, spoken, patterns),
     )
 
 
 def operations_by_event(run: Run) -> dict[str, Array]:
-    """Effective operations of messages up to each recorded time, of a pattern: {"x hidden1": (time,)}.
+    """Effective operations of messages up to each recorded time, of a pattern: {"x hidden1":
+    (time,)}.
 
     Raises
     ------
@@ -133,7 +142,9 @@ def operations_by_event(run: Run) -> dict[str, Array]:
     """
     net, traces = run.network, run.traces
     found: dict[str, Array] = {}
-    for o in outlets(net, resolve(net, run.settings.get("transport", "dense")), bool(run.settings.get("plastic"))):
+    for o in outlets(
+        net, resolve(net, run.settings.get("transport", "dense")), bool(run.settings.get("plastic"))
+    ):
         variable = f"spoken_{o.name}"
         if traces is None or variable not in traces:
             raise DataError(f"{variable} was not recorded; try record=('spoken_x', 'spoken_delta')")
@@ -151,7 +162,9 @@ def _counts(run: Run, o: Outlet, kind: str) -> Array:
     """Events of each unit, mean over the patterns."""
     key = f"{o.population}.{kind}_{o.name}"
     if key not in run.auxiliary:
-        raise ModelError(f"the run has no {key!r}, so its events cannot be counted; try it with this version")
+        raise ModelError(
+            f"the run has no {key!r}, so its events cannot be counted; try it with this version"
+        )
     return np.asarray(np.mean(run.auxiliary[key], axis=0), dtype=float)
 
 
@@ -195,8 +208,12 @@ def _synapses(net: Network, projection: str) -> int:
 
 
 def _moving(net: Network, projection: str) -> int:
-    """Synapses that learning moves: those of feedback weights too, where they learn by the same rule."""
-    return _synapses(net, projection) * (2 if net.projections[projection].feedback == "kolen_pollack" else 1)
+    """Synapses that learning moves: those of feedback weights too, where they learn by the same
+    rule.
+    """
+    return _synapses(net, projection) * (
+        2 if net.projections[projection].feedback == "kolen_pollack" else 1
+    )
 
 
 def _nonzero(net: Network, projection: str) -> int:
@@ -212,11 +229,19 @@ def _footprint(run: Run, spoken: tuple[Outlet, ...], patterns: int) -> int:
     net, width = run.network, np.dtype(run.settings.get("precision", "float64")).itemsize
     parameters = sum(_synapses(net, q) for q in (*net.projections, *net.feedback))
     parameters += sum(b.size for b in net.biases.values())
-    index = sum(w.indices.nbytes + w.indptr.nbytes for w in net.weights.values() if not isinstance(w, np.ndarray))
-    state = 2 * sum(net.populations[n].size for n in net.neurons) + sum(net.populations[n].size for n in net.inputs)
+    index = sum(
+        w.indices.nbytes + w.indptr.nbytes
+        for w in net.weights.values()
+        if not isinstance(w, np.ndarray)
+    )
+    state = 2 * sum(net.populations[n].size for n in net.neurons) + sum(
+        net.populations[n].size for n in net.inputs
+    )
     # what was last said, and with a delay what was heard and what is on its way
     late = {o: o.delay_steps(float(run.settings["dt"])) for o in spoken if o.rule.delay}
-    sent = sum(net.populations[o.population].size * (2 + late[o] if o in late else 1) for o in spoken)
+    sent = sum(
+        net.populations[o.population].size * (2 + late[o] if o in late else 1) for o in spoken
+    )
     return int(width * (parameters + patterns * (state + sent)) + index)
 
 
@@ -229,5 +254,7 @@ def table(cost: SynapticOperations) -> Mapping[str, str]:
     parts = ", ".join(f"{value:.3g} {name}" for value, name in kinds if value)
     rows["by events"] = f"{parts or '0'}: {cost.saving:.3g} times fewer"
     for name, own in cost.events.items():
-        rows[f"events of {name}"] = ", ".join(f"{count:.3g} {way}" for way, count in own.items()) + " a pattern"
+        rows[f"events of {name}"] = (
+            ", ".join(f"{count:.3g} {way}" for way, count in own.items()) + " a pattern"
+        )
     return rows | {"silent": f"{100 * cost.activation_sparsity:.3g} % of units and steps"}

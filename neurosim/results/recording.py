@@ -1,7 +1,8 @@
 """Recorded variables on disk while a run goes on: a zarr store whose chunks are raw numbers.
 
-Above `results`, below `session`. The store is zarr's format 2, written without the zarr library, so that a
-compiled program can write the same chunks; zarr and xarray read it. Start at `Store` and `read_traces`.
+Above `results`, below `session`. The store is zarr's format 2, written without the zarr library, so
+that a compiled program can write the same chunks; zarr and xarray read it. Start at `Store` and
+`read_traces`.
 """
 
 from __future__ import annotations
@@ -36,15 +37,18 @@ CHUNK = 2**20  # bytes of the largest chunk, where it holds more than one sample
 KIND = "recording"  # what the root of a store of ours says of itself
 GROUP = {"zarr_format": 2}
 UNITS, SYNAPSES = ("pattern", "unit"), ("synapse",)  # dimensions after time
-BESIDE = {UNITS: "population index", SYNAPSES: "projection post pre"}  # coordinates of what has them
+BESIDE = {
+    UNITS: "population index",
+    SYNAPSES: "projection post pre",
+}  # coordinates of what has them
 
 
 @dataclass(frozen=True)
 class Part:
     """What one population or projection gives to a row: ``row[position] = array[source]``.
 
-    `name` is that of the population or projection; `source` indexes its flat array, for a population
-    (patterns at once, units), pattern by pattern.
+    `name` is that of the population or projection; `source` indexes its flat array, for a
+    population (patterns at once, units), pattern by pattern.
     """
 
     name: str
@@ -59,7 +63,9 @@ def layout(
     units: Mapping[str, Sequence[int] | Array] | None = None,
     weights: Collection[str] = (),
 ) -> tuple[dict[str, int], dict[str, list[Part]]]:
-    """Length of a row of each variable, and what it is made of; parameters and errors as those of `Store`."""
+    """Length of a row of each variable, and what it is made of; parameters and errors as those of
+    `Store`.
+    """
     sizes, parts = {}, {}
     pattern, row = np.asarray(pattern, dtype=int)[:, None], np.arange(len(pattern))[:, None]
     index = results.chosen_units(net, variables, units or {})
@@ -76,7 +82,9 @@ def layout(
             if n in populations
         ]
     if weights:
-        counts = {n: len(post) for n, (post, _) in results.recorded_synapses(net, weights, {}).items()}
+        counts = {
+            n: len(post) for n, (post, _) in results.recorded_synapses(net, weights, {}).items()
+        }
         ends = np.cumsum([*counts.values()])
         sizes["w"] = int(ends[-1])
         parts["w"] = [
@@ -89,9 +97,9 @@ def layout(
 class Store:
     """A recording that is being written; `read_traces` and `xarray.open_zarr` read it meanwhile.
 
-    Chunk c of a variable is the file ``folders[variable] / "c.0.0"`` (of w: ``"c.0"``): `rows` rows of
-    ``sizes[variable]`` little-endian numbers, the last chunk filled up with NaN. Whoever writes it gives it
-    another name first and renames it. A variable of size 0 has no chunks.
+    Chunk c of a variable is the file ``folders[variable] / "c.0.0"`` (of w: ``"c.0"``): `rows` rows
+    of ``sizes[variable]`` little-endian numbers, the last chunk filled up with NaN. Whoever writes
+    it gives it another name first and renames it. A variable of size 0 has no chunks.
 
     Parameters
     ----------
@@ -116,7 +124,8 @@ class Store:
     rows : int
         Samples a chunk, the same for all variables.
     sizes, layout : {variable: int}, {variable: list of Part}
-        Length of a row, and where its numbers come from; a row is flat, (pattern, unit) or the synapses.
+        Length of a row, and where its numbers come from; a row is flat, (pattern, unit) or the
+        synapses.
 
     Raises
     ------
@@ -156,9 +165,15 @@ class Store:
             shapes["w"] = (self.sizes["w"],)
         self.folders = {v: self.path / v for v in shapes}
         self.rows = rows_a_chunk((len(times), max(self.sizes.values(), default=0)), self.dtype)
-        self._blocks: dict[str, tuple[int, Array]] = {}  # number and rows of each variable's chunk that is not full
+        self._blocks: dict[
+            str, tuple[int, Array]
+        ] = {}  # number and rows of each variable's chunk that is not full
         self._arrays = list(coordinates)
-        about = {"complete": 0, "model": results.model_json(net, flow, settings), "recorded": list(shapes)}
+        about = {
+            "complete": 0,
+            "model": results.model_json(net, flow, settings),
+            "recorded": list(shapes),
+        }
         self._about = about | {"arrays": self._arrays} | files.file_attributes(KIND)
         with files.writing(self.path):
             _claim(self.path)
@@ -169,7 +184,15 @@ class Store:
                 dims = SYNAPSES if v == "w" else UNITS
                 attributes = results.attributes(v) | {"coordinates": BESIDE[dims]}
                 whole = (len(times), *shape)
-                declare(self.folders[v], ("time", *dims), whole, self.dtype, self.rows, attributes, "NaN")
+                declare(
+                    self.folders[v],
+                    ("time", *dims),
+                    whole,
+                    self.dtype,
+                    self.rows,
+                    attributes,
+                    "NaN",
+                )
             put_json(self.path / ".zgroup", GROUP)
 
     def write(self, variable: str, first_row: int, rows: Array) -> None:
@@ -184,7 +207,10 @@ class Store:
         while rows.size:
             number, offset = divmod(first_row, self.rows)
             if variable not in self._blocks:
-                self._blocks[variable] = number, np.full((self.rows, rows.shape[1]), np.nan, self.dtype)
+                self._blocks[variable] = (
+                    number,
+                    np.full((self.rows, rows.shape[1]), np.nan, self.dtype),
+                )
             part = rows[: self.rows - offset]
             self._blocks[variable][1][offset : offset + len(part)] = part
             if offset + len(part) == self.rows:
@@ -204,7 +230,8 @@ class Store:
             self._put(variable)
 
     def finish(self, run: Run, samples: int) -> None:
-        """Cut to the samples that every variable has, add the final state and parameters, call it complete.
+        """Cut to the samples that every variable has, add the final state and parameters, call it
+        complete.
 
         Raises
         ------
@@ -214,7 +241,9 @@ class Store:
         self.flush()
         final = files.run_to_dataset(run)
         parameters = results.parameter_variables(run.network)
-        added: dict[str, Any] = {results.parameter_name(key): array for key, array in parameters.items()}
+        added: dict[str, Any] = {
+            results.parameter_name(key): array for key, array in parameters.items()
+        }
         added |= {f"run/{name}": (v.dims, v.values, v.attrs) for name, v in final.variables.items()}
         with files.writing(self.path):
             for name in ("time", *self.folders):
@@ -236,14 +265,14 @@ class Store:
 def read_traces(path: files.AnyPath) -> xr.Dataset:
     """The traces of a recording as far as they are written, while its run goes on or after it.
 
-    What was recorded stays on disk until it is used, and is read again whenever it is: take a part of it, as
-    in ``traces.x.isel(time=slice(0, 1000)).values``.
+    What was recorded stays on disk until it is used, and is read again whenever it is: take a part
+    of it, as in ``traces.x.isel(time=slice(0, 1000)).values``.
 
     Returns
     -------
     xarray.Dataset
-        As `build_traces` makes it. The attribute `complete` is 1 when the run is over, else 0; the final
-        parameters are there when it is over.
+        As `build_traces` makes it. The attribute `complete` is 1 when the run is over, else 0; the
+        final parameters are there when it is over.
 
     Raises
     ------
@@ -280,7 +309,8 @@ def load_run(path: files.AnyPath) -> Run:
     if not _about(path).get("complete"):
         raise FileError(
             f"{path} is a recording whose run still goes on or was killed; try "
-            f"neurosim.recording.read_traces({str(path)!r}) or xarray.open_zarr({str(path)!r}, consolidated=False)"
+            f"neurosim.recording.read_traces({str(path)!r}) or "
+            f"xarray.open_zarr({str(path)!r}, consolidated=False)"
         )
     traces = read_traces(path)
     del traces.attrs["complete"]
@@ -289,8 +319,12 @@ def load_run(path: files.AnyPath) -> Run:
 
 
 def _claim(path: Path) -> None:
-    """Make the folder; of an older recording in it everything goes but its description, which is overwritten."""
-    if path.exists() and not (path.is_dir() and (_is_ours(_description(path)) or not any(path.iterdir()))):
+    """Make the folder; of an older recording in it everything goes but its description, which is
+    overwritten.
+    """
+    if path.exists() and not (
+        path.is_dir() and (_is_ours(_description(path)) or not any(path.iterdir()))
+    ):
         raise FileError(f"{path} exists and is not a recording; try another path, or remove it")
     path.mkdir(exist_ok=True)
     for child in path.iterdir():
@@ -322,7 +356,10 @@ def _about(path: Path) -> dict[str, Any]:
     with files.reading(path):
         found = _description(path)
     if not _is_ours(found):
-        raise FileError(f"{path} is a folder, but no recording; allowed: a recording, or a file of neurosim.save")
+        raise FileError(
+            f"{path} is a folder, but no recording; allowed: a recording, or a file of "
+            "neurosim.save"
+        )
     files.check_format(path, found)
     return found
 
@@ -340,7 +377,9 @@ def chunk_name(number: int, ndim: int) -> str:
     return ".".join([str(number), *["0"] * (ndim - 1)])
 
 
-def write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None) -> None:
+def write_array(
+    folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None
+) -> None:
     """A whole array."""
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
@@ -356,9 +395,17 @@ def write_array(folder: Path, dims: Sequence[Any], values: Any, attributes: Mapp
 
 
 def declare(
-    folder: Path, dims: Sequence[Any], shape: Sequence[int], dtype: Dtype, rows: int, attributes: Any, fill: str | None
+    folder: Path,
+    dims: Sequence[Any],
+    shape: Sequence[int],
+    dtype: Dtype,
+    rows: int,
+    attributes: Any,
+    fill: str | None,
 ) -> None:
-    """Describe an array in chunks of so many rows; `.zarray` comes last, as from then on the array is there."""
+    """Describe an array in chunks of so many rows; `.zarray` comes last, as from then on the array
+    is there.
+    """
     folder.mkdir(exist_ok=True)
     put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
     layout = {"shape": list(shape), "chunks": [rows, *(max(1, n) for n in shape[1:])][: len(shape)]}
@@ -389,7 +436,9 @@ def _extent(folder: Path, complete: Any = True) -> int:
     shape, chunk, dtype = about["shape"] or [1], about["chunks"] or [1], np.dtype(about["dtype"])
     length, rows = int(shape[0]), int(chunk[0])
     needed, there = -(-length // rows) if prod(shape) else 0, 0
-    while there < needed and _bytes(folder / chunk_name(there, len(shape))) == dtype.itemsize * prod(chunk):
+    while there < needed and _bytes(
+        folder / chunk_name(there, len(shape))
+    ) == dtype.itemsize * prod(chunk):
         there += 1
     if complete and there < needed:
         raise ValueError(f"chunk {there} of {folder.name}, of {needed}, is missing or cut short")
@@ -428,4 +477,6 @@ def _open(path: Path, group: str | None = None) -> xr.Dataset:
     exact: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr's, of an array that is being made just now
-        return xr.open_dataset(path, group=group, engine="zarr", consolidated=False, cache=False, **exact)
+        return xr.open_dataset(
+            path, group=group, engine="zarr", consolidated=False, cache=False, **exact
+        )

@@ -1,7 +1,7 @@
 """Runs and logs: what a simulation hands back, in memory.
 
-Above `engine` and `reference`, below `simulation`: plain arrays and xarray datasets that carry the whole
-model. Start at `Run`; `build_traces` is how its traces are made, `files` is the way to disk.
+Above `engine` and `reference`, below `simulation`: plain arrays and xarray datasets that carry the
+whole model. Start at `Run`; `build_traces` is how its traces are made, `files` is the way to disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,19 @@ VARIABLES = {  # long name of what can be recorded, all of unit 1
     "w": "synaptic weight",
 }
 FEEDBACK = "feedback."  # before the name of a projection, the key of its feedback weights
-OWN = ("time", "pattern", "unit", "population", "index", "synapse", "projection", "post", "pre", "w", "run")
+OWN = (
+    "time",
+    "pattern",
+    "unit",
+    "population",
+    "index",
+    "synapse",
+    "projection",
+    "post",
+    "pre",
+    "w",
+    "run",
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,8 @@ class Run:
         A copy, with the weights at the end of the run.
     flow : Flow
     settings : dict
-        dt (s), method, backend, transport, seed, duration (s), plastic (whether weights moved) and whatever
-        else chose the numbers.
+        dt (s), method, backend, transport, seed, duration (s), plastic (whether weights moved) and
+        whatever else chose the numbers.
     X, Y : dict of str to array
         Clamped inputs by population; encoded targets by population with a loss.
     x, lam : dict of str to array, (patterns, units), unit 1
@@ -99,7 +111,8 @@ class Log:
     Attributes
     ----------
     history : xarray.Dataset
-        Over `time` (s): loss, accuracy, validation_loss, validation_accuracy, violation, cosine, max_step.
+        Over `time` (s): loss, accuracy, validation_loss, validation_accuracy, violation, cosine,
+        max_step.
     run : Run
         The final state; `relax(start=log.run)` goes on from it.
     """
@@ -157,10 +170,10 @@ def build_traces(
     Returns
     -------
     xarray.Dataset
-        Variables over (time, pattern, unit), where `unit` has the coordinates `population` and `index`; `w`
-        over (time, synapse) with the coordinates `projection`, `post` and `pre`; the final parameters as
-        ``weights.pre->post`` and ``bias.population`` (a sparse matrix as its CSR parts ``.data``,
-        ``.indices``, ``.indptr``); the model as JSON in the attribute `model`.
+        Variables over (time, pattern, unit), where `unit` has the coordinates `population` and
+        `index`; `w` over (time, synapse) with the coordinates `projection`, `post` and `pre`; the
+        final parameters as ``weights.pre->post`` and ``bias.population`` (a sparse matrix as its
+        CSR parts ``.data``, ``.indices``, ``.indptr``); the model as JSON in the attribute `model`.
 
     Raises
     ------
@@ -186,7 +199,9 @@ def time_coordinate(times: Array) -> dict[str, Any]:
 
 
 def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, Any]:
-    """Coordinates of traces over (time, pattern, unit), from the recorded units of every population."""
+    """Coordinates of traces over (time, pattern, unit), from the recorded units of every
+    population.
+    """
     sizes = [len(chosen) for chosen in units.values()]
     return {
         "pattern": ("pattern", pattern, {"long_name": "index in the batch"}),
@@ -196,42 +211,67 @@ def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, An
 
 
 def synapse_coordinates(synapses: Mapping[str, tuple[Array, Array]]) -> dict[str, Any]:
-    """Coordinates of traces over (time, synapse), from (post, pre) of the recorded synapses of every projection."""
-    names = np.repeat(np.array(list(synapses), dtype=str), [len(post) for post, _ in synapses.values()])
-    ends = {end: np.concatenate([pair[i] for pair in synapses.values()]) for i, end in enumerate(("post", "pre"))}
-    return {"projection": ("synapse", names)} | {end: ("synapse", index) for end, index in ends.items()}
+    """Coordinates of traces over (time, synapse), from (post, pre) of the recorded synapses of
+    every projection.
+    """
+    names = np.repeat(
+        np.array(list(synapses), dtype=str), [len(post) for post, _ in synapses.values()]
+    )
+    ends = {
+        end: np.concatenate([pair[i] for pair in synapses.values()])
+        for i, end in enumerate(("post", "pre"))
+    }
+    return {"projection": ("synapse", names)} | {
+        end: ("synapse", index) for end, index in ends.items()
+    }
 
 
 def chosen_units(
-    net: Network, recorded: Mapping[str, Collection[str]], units: Mapping[str, Sequence[int] | Array]
+    net: Network,
+    recorded: Mapping[str, Collection[str]],
+    units: Mapping[str, Sequence[int] | Array],
 ) -> dict[str, Array]:
-    """Index of the recorded units of every population that some variable has; all that `units` does not name.
+    """Index of the recorded units of every population that some variable has; all that `units` does
+    not name.
 
     Raises
     ------
     DataError
-        A population that the network does not have, a unit that the population does not have, a variable
-        with a name that traces and files use themselves.
+        A population that the network does not have, a unit that the population does not have, a
+        variable with a name that traces and files use themselves.
     """
     for variable, populations in recorded.items():
         if variable in OWN:
-            raise DataError(f"trace of {variable!r}; allowed: any name but {', '.join(OWN)}; try to rename it")
+            raise DataError(
+                f"trace of {variable!r}; allowed: any name but {', '.join(OWN)}; try to rename it"
+            )
         for name in populations:
             if name not in net.populations:
-                raise DataError(str(unknown(f"population of the trace of {variable}", name, net.populations)))
+                raise DataError(
+                    str(unknown(f"population of the trace of {variable}", name, net.populations))
+                )
     for name, chosen in units.items():
         if name not in net.populations:
             raise DataError(str(unknown("population of the recorded units", name, net.populations)))
         size, index = net.populations[name].size, np.asarray(chosen)
         whole = index.ndim == 1 and (index.dtype.kind in "iu" or not index.size)
         if not whole or not ((index >= 0) & (index < size)).all():
-            raise DataError(f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}")
-    present = [n for n in net.populations if any(n in populations for populations in recorded.values())]
-    return {n: np.asarray(units[n] if n in units else np.arange(net.populations[n].size), dtype=int) for n in present}
+            raise DataError(
+                f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}"
+            )
+    present = [
+        n for n in net.populations if any(n in populations for populations in recorded.values())
+    ]
+    return {
+        n: np.asarray(units[n] if n in units else np.arange(net.populations[n].size), dtype=int)
+        for n in present
+    }
 
 
 def synapses(weights: Any) -> tuple[Array, Array]:
-    """Index of the postsynaptic and the presynaptic unit of every synapse of a projection, row by row."""
+    """Index of the postsynaptic and the presynaptic unit of every synapse of a projection, row by
+    row.
+    """
     if isinstance(weights, np.ndarray):
         post, pre = np.indices(weights.shape)
         return post.ravel(), pre.ravel()
@@ -276,16 +316,24 @@ def _synapse_traces(
         allowed = (n_times, len(ends[name][0]))
         if np.shape(values) != allowed:
             raise DataError(
-                f"trace of the weights of {name} has shape {np.shape(values)}; allowed: (time, synapses) = {allowed}"
+                f"trace of the weights of {name} has shape {np.shape(values)}; allowed: "
+                f"(time, synapses) = {allowed}"
             )
     coordinates |= synapse_coordinates(ends)
-    return {"w": (("time", "synapse"), np.concatenate(list(weights.values()), axis=1, dtype=float), attributes("w"))}
+    return {
+        "w": (
+            ("time", "synapse"),
+            np.concatenate(list(weights.values()), axis=1, dtype=float),
+            attributes("w"),
+        )
+    }
 
 
 def recorded_synapses(
     net: Network, projections: Collection[str], chosen: Mapping[str, tuple[Array, Array]]
 ) -> dict[str, tuple[Array, Array]]:
-    """(post, pre) of the recorded synapses of these projections; all of those that `chosen` does not name.
+    """(post, pre) of the recorded synapses of these projections; all of those that `chosen` does
+    not name.
 
     Raises
     ------
@@ -295,13 +343,23 @@ def recorded_synapses(
     for name in projections:
         if name not in net.projections:
             raise DataError(str(unknown("projection of a trace of weights", name, net.projections)))
-    pairs = {name: chosen[name] if name in chosen else synapses(net.weights[name]) for name in projections}
-    return {name: (np.asarray(post, dtype=int), np.asarray(pre, dtype=int)) for name, (post, pre) in pairs.items()}
+    pairs = {
+        name: chosen[name] if name in chosen else synapses(net.weights[name])
+        for name in projections
+    }
+    return {
+        name: (np.asarray(post, dtype=int), np.asarray(pre, dtype=int))
+        for name, (post, pre) in pairs.items()
+    }
 
 
 def attributes(variable: str) -> dict[str, str]:
     """Unit and long name of what is recorded."""
-    return {"units": "1", "long_name": VARIABLES[variable]} if variable in VARIABLES else {"long_name": variable}
+    return (
+        {"units": "1", "long_name": VARIABLES[variable]}
+        if variable in VARIABLES
+        else {"long_name": variable}
+    )
 
 
 def model_json(net: Network, flow: Flow, settings: Mapping[str, Any]) -> str:
@@ -326,16 +384,20 @@ def _plain(value: Any) -> Any:
 
 
 def parameter_name(key: str) -> str:
-    """Variable of a dataset that holds a parameter; its key alone would look like a recorded variable."""
+    """Variable of a dataset that holds a parameter; its key alone would look like a recorded
+    variable.
+    """
     if key.startswith(FEEDBACK):
         return key
     return f"weights.{key}" if "->" in key else f"bias.{key}"
 
 
 def parameter_variables(net: Network) -> dict[str, tuple[tuple[str, ...], Array]]:
-    """Final weights and biases as {key: (dimensions, array)}, a sparse matrix as its three CSR parts.
+    """Final weights and biases as {key: (dimensions, array)}, a sparse matrix as its three CSR
+    parts.
 
-    Feedback weights of their own too, (n_pre, n_post); sparse ones in the order of the weights they stand for.
+    Feedback weights of their own too, (n_pre, n_post); sparse ones in the order of the weights they
+    stand for.
     """
     variables: dict[str, tuple[tuple[str, ...], Array]] = {}
     for name, weights in net.weights.items():

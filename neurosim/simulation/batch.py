@@ -1,8 +1,9 @@
 """Many parameter points relaxed as one Brian2 network, each to its own end.
 
-Above `session`, whose engine it drives: points of one structure are stacked as further patterns, with gains and
-time constants of each unit's own, and with a matrix for every set of weights. No point sees another: what settles
-rests, what diverges stays within its own rows, and the result is that of as many single runs. Start at `relax`.
+Above `session`, whose engine it drives: points of one structure are stacked as further patterns,
+with gains and time constants of each unit's own, and with a matrix for every set of weights. No
+point sees another: what settles rests, what diverges stays within its own rows, and the result is
+that of as many single runs. Start at `relax`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ from neurosim.simulation.session import bound
 
 Array = np.ndarray
 LOOKS = 16  # times that a relaxation is looked at, evenly spaced
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")  # an adaptive step is one for all
+METHODS = (
+    "euler",
+    "semi_implicit",
+    "exponential_euler",
+    "heun",
+    "rk4",
+)  # an adaptive step is one for all
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def relax(
     settle: float,
     advance: Callable[[int], None] = lambda steps: None,
 ) -> list[End]:
-    """Relax all points from their starts, weights fixed, until each has settled or diverged, or `steps` are over.
+    """Relax all points from their starts, weights fixed, until each has settled or diverged, or
+    `steps` are over.
 
     Parameters
     ----------
@@ -103,11 +111,24 @@ def relax(
     crowd = [points[i] for i in order]
     count = len(next(iter(clamped.values())))
     plan = Plan(
-        crowd[0].net, count * len(crowd), setting.dt, setting.method, precision=setting.precision, settles=True,
-        shortcuts=setting.shortcuts, points=len(crowd), weight_sets=sets,
-    )  # fmt: skip
+        crowd[0].net,
+        count * len(crowd),
+        setting.dt,
+        setting.method,
+        precision=setting.precision,
+        settles=True,
+        shortcuts=setting.shortcuts,
+        points=len(crowd),
+        weight_sets=sets,
+    )
     engine = build(plan, setting.backend, (), setting.threads)
-    engine.load({("run", "bound"): bound(clamped, targets), ("run", "settle"): settle, ("run", "residual"): np.inf})
+    engine.load(
+        {
+            ("run", "bound"): bound(clamped, targets),
+            ("run", "settle"): settle,
+            ("run", "residual"): np.inf,
+        }
+    )
     engine.load(_stacked(crowd, count, sets, 0.0 if plan.method in STAGED else plan.dt))
     shown = {(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()}
     engine.load({key: np.tile(v, (len(crowd), 1)) for key, v in shown.items()})
@@ -125,7 +146,8 @@ def relax(
 
 
 def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int]:
-    """Points in an order in which those with the same weights are together, and how many sets of weights they need.
+    """Points in an order in which those with the same weights are together, and how many sets of
+    weights they need.
 
     A compiled program holds one set or one a point, so that all crowds of a size share it.
     """
@@ -133,12 +155,16 @@ def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int
     known: dict[int, bytes] = {}
     for i, point in enumerate(points):
         if not same_structure(point.net, points[0].net):
-            raise ModelError(f"points of different structures: {point.net!r} beside {points[0].net!r}")
+            raise ModelError(
+                f"points of different structures: {point.net!r} beside {points[0].net!r}"
+            )
         if id(point.net) not in known:
             known[id(point.net)] = _weights_key(point.net)
         groups.setdefault(known[id(point.net)], []).append(i)
     order = [i for group in groups.values() for i in group]
-    equal = len(groups) == 1 or (not compiled and len({len(group) for group in groups.values()}) == 1)
+    equal = len(groups) == 1 or (
+        not compiled and len({len(group) for group in groups.values()}) == 1
+    )
     return order, len(groups) if equal else len(points)
 
 
@@ -153,11 +179,15 @@ def _weights_key(net: Network) -> bytes:
 
 
 def same_structure(one: Network, other: Network) -> bool:
-    """Whether two networks differ in nothing but numbers of weights and biases; with a sparse projection, in none."""
+    """Whether two networks differ in nothing but numbers of weights and biases; with a sparse
+    projection, in none.
+    """
     if one is other:
         return True
     dense = all(isinstance(w, np.ndarray) for net in (one, other) for w in net.weights.values())
-    return one.describe() == other.describe() and (dense or _weights_key(one) == _weights_key(other))
+    return one.describe() == other.describe() and (
+        dense or _weights_key(one) == _weights_key(other)
+    )
 
 
 def _stacked(crowd: Sequence[Point], count: int, sets: int, step: float) -> dict[Key, Any]:
@@ -167,7 +197,9 @@ def _stacked(crowd: Sequence[Point], count: int, sets: int, step: float) -> dict
     first = each[:: len(crowd) // sets]  # of every set of weights
     values: dict[Key, Any] = {}
     for group, variable in each[0]:
-        if group in own and variable in lagrangian.OWN:  # a number a point, for each unit of its patterns
+        if (
+            group in own and variable in lagrangian.OWN
+        ):  # a number a point, for each unit of its patterns
             values[group, variable] = np.repeat([e[group, variable] for e in each], own[group])
         elif variable in ("w", "back"):
             values[group, variable] = np.concatenate([np.ravel(e[group, variable]) for e in first])
@@ -175,13 +207,18 @@ def _stacked(crowd: Sequence[Point], count: int, sets: int, step: float) -> dict
             values[group, variable] = each[0][group, variable]
     for n, size in own.items():
         for v in ("x", "lam"):
-            starts = [np.zeros(size) if p.start is None else np.ravel(getattr(p.start, v)[n]) for p in crowd]
+            starts = [
+                np.zeros(size) if p.start is None else np.ravel(getattr(p.start, v)[n])
+                for p in crowd
+            ]
             values[n, v] = np.concatenate(starts)
     return values
 
 
 def _segments(steps: int) -> Iterator[int]:
-    """Lengths between two looks: multiples of the guard's, so that it looks at the same steps as in one run."""
+    """Lengths between two looks: multiples of the guard's, so that it looks at the same steps as in
+    one run.
+    """
     length = max(GUARD_EVERY, math.ceil(steps / LOOKS / GUARD_EVERY) * GUARD_EVERY)
     while steps > 0:
         yield min(length, steps)
@@ -213,14 +250,23 @@ class _Ends:
         for i, point in enumerate(crowd):
             steps = int(ended_at[i]) if ending[i] != MOVING else self.steps
             settings = {
-                **self.setting.described, "backend": self.setting.backend, "plastic": False,
-                "duration": steps * self.setting.dt, "settled": bool(ending[i] == SETTLED),
-            }  # fmt: skip
+                **self.setting.described,
+                "backend": self.setting.backend,
+                "plastic": False,
+                "duration": steps * self.setting.dt,
+                "settled": bool(ending[i] == SETTLED),
+            }
             run = Run(
-                network=point.net, flow=point.flow, settings=settings, X=dict(self.clamped), Y=dict(self.targets),
-                x={n: state[n, "x"][i] for n in neurons}, lam={n: state[n, "lam"][i] for n in neurons},
-                time=steps * self.setting.dt, steps=steps,
-            )  # fmt: skip
+                network=point.net,
+                flow=point.flow,
+                settings=settings,
+                X=dict(self.clamped),
+                Y=dict(self.targets),
+                x={n: state[n, "x"][i] for n in neurons},
+                lam={n: state[n, "lam"][i] for n in neurons},
+                time=steps * self.setting.dt,
+                steps=steps,
+            )
             diverged = neurons[ending[i] - 1] if ending[i] > 0 else ""
             looked = self.times <= run.time + self.setting.dt / 2
             ends.append(End(run, diverged, self.times[looked], self.residuals[looked, i]))

@@ -1,7 +1,8 @@
-"""What goes together: networks, flows, methods, transports, imperfections, extensions and schedules.
+"""What goes together: networks, flows, methods, transports, imperfections, extensions and
+schedules.
 
-Every refusal names what meets what, why that has no meaning, and the way out. Below `simulation`, which asks here
-before anything runs. Start at `check`.
+Every refusal names what meets what, why that has no meaning, and the way out. Below `simulation`,
+which asks here before anything runs. Start at `check`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def check(chosen: Chosen) -> None:
     _check_imperfections(chosen, chosen.method)
     for extension in chosen.extensions:
         _check_extension(chosen, extension)
-    for name in (p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t):
+    for name in (
+        p for t in (flow.tau_x, flow.tau_lam, flow.tau_w) if isinstance(t, Mapping) for p in t
+    ):
         if name not in net.neurons:
             raise unknown("population of a time constant", name, net.neurons)
 
@@ -81,24 +84,31 @@ def check_schedule(chosen: Chosen, schedule: Any, asked: Sequence[str], one_segm
     """
     if not isinstance(schedule, Schedule):
         raise ModelError(
-            f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), LocalPropagation(...), "
+            f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), "
+            "LocalPropagation(...), "
             "Pruning(...) or Growing(...)"
         )
     if not chosen.net.losses:
-        raise ModelError("the network has no loss, so nothing can be learnt; add Loss(population, kind)")
+        raise ModelError(
+            "the network has no loss, so nothing can be learnt; add Loss(population, kind)"
+        )
     if isinstance(schedule, Pruning | Growing) and asked:
         raise ModelError(
-            f"{asked[0]} does not go with {type(schedule).__name__}: the units are not the same from start to "
+            f"{asked[0]} does not go with {type(schedule).__name__}: the units are not "
+            "the same from start to "
             "end; try it with relax(start=log.run), or with the schedule inside"
         )
     kept = "checkpoint" in asked or "resume" in asked
     if "stream" in asked and kept:
-        raise ModelError("stream and checkpoint do not go together yet: a checkpoint keeps its own recording")
+        raise ModelError(
+            "stream and checkpoint do not go together yet: a checkpoint keeps its own recording"
+        )
     if isinstance(schedule, LocalPropagation):
         _check_descent(chosen, kept)
     if one_segment and (names := _with_feedback(chosen.net, "mirror")):
         raise ModelError(
-            f"feedback of {names[0]} = 'mirror' learns between two segments of a run, and with objects of your "
+            f"feedback of {names[0]} = 'mirror' learns between two segments of a run, "
+            "and with objects of your "
             "own on backend='standalone' there is one only; try backend='numpy'"
         )
 
@@ -106,18 +116,29 @@ def check_schedule(chosen: Chosen, schedule: Any, asked: Sequence[str], one_segm
 def _check_descent(chosen: Chosen, checkpoint: bool) -> None:
     """Refuse what has no meaning for steps of Adam."""
     if checkpoint:
-        raise ModelError("LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one")
+        raise ModelError(
+            "LocalPropagation and checkpoint do not go together: Adam's moments are not kept in one"
+        )
     if chosen.method != "euler":
-        raise ModelError(f"method = {chosen.method!r}; allowed with LocalPropagation, which steps by Adam: 'euler'")
+        raise ModelError(
+            f"method = {chosen.method!r}; allowed with LocalPropagation, which steps by "
+            "Adam: 'euler'"
+        )
     if names := _with_feedback(chosen.net, "kolen_pollack"):
         raise ModelError(
-            f"feedback of {names[0]} = 'kolen_pollack' with LocalPropagation: equal steps of W and B are a rule of "
+            f"feedback of {names[0]} = 'kolen_pollack' with LocalPropagation: equal "
+            "steps of W and B are a rule of "
             "the flow, which Adam leaves; allowed: 'symmetric', 'random', 'sign', 'mirror'"
         )
     if chosen.extensions or _spoken(chosen):
-        raise ModelError("LocalPropagation takes no extensions and no events: it is no flow in time")
+        raise ModelError(
+            "LocalPropagation takes no extensions and no events: it is no flow in time"
+        )
     if chosen.imperfections:
-        raise ModelError("LocalPropagation takes no imperfections, no prospective messages: it is no flow in time")
+        raise ModelError(
+            "LocalPropagation takes no imperfections, no prospective messages: it is "
+            "no flow in time"
+        )
 
 
 def _check_events(chosen: Chosen, method: str) -> None:
@@ -125,11 +146,13 @@ def _check_events(chosen: Chosen, method: str) -> None:
     for name in (spoken := _spoken(chosen)):
         if chosen.net.populations[chosen.net.projections[name].post].free:
             raise ModelError(
-                f"events over {name}, whose target has no constraint; allowed: 'dense'; try constraint='lin'"
+                f"events over {name}, whose target has no constraint; allowed: 'dense'; "
+                "try constraint='lin'"
             )
     if spoken and method not in ONCE_A_STEP:
         raise ModelError(
-            f"events need method='euler' or 'exponential_euler': {method} sends messages anew within a step"
+            f"events need method='euler' or 'exponential_euler': {method} sends "
+            "messages anew within a step"
         )
 
 
@@ -142,17 +165,21 @@ def _check_constraints(chosen: Chosen, method: str) -> None:
             continue
         if flow.kappa == 0:
             raise ModelError(
-                f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone does not know on which side of "
-                "the constraint a multiplier belongs; allowed: kappa > 0; try Flow.augmented(), or constraint='lin'"
+                f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone "
+                "does not know on which side of "
+                "the constraint a multiplier belongs; allowed: kappa > 0; try "
+                "Flow.augmented(), or constraint='lin'"
             )
         if term.kind == "tube" and flow.rho == 0 and method in STAGED:
             raise ModelError(
-                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for Euler's steps; allowed with {method}: "
+                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for "
+                f"Euler's steps; allowed with {method}: "
                 "rho > 0; try method='euler'"
             )
         if term.slides and method == "adaptive":
             raise ModelError(
-                f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a kink, where they would "
+                f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides "
+                "along a kink, where they would "
                 "shrink without end; allowed: fixed steps, or constraint='tube'"
             )
 
@@ -162,11 +189,15 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
     if not own:
         return
     if free := [n for n in net.neurons if net.populations[n].free]:
-        raise ModelError(f"{what} with {free[0]}, which has no constraint and no state; allowed: constraint='lin'")
+        raise ModelError(
+            f"{what} with {free[0]}, which has no constraint and no state; allowed: "
+            "constraint='lin'"
+        )
     messages = own.speaks or own.of(LowPass) is not None
     if messages and (spoken := _spoken(chosen)):
         raise ModelError(
-            f"{what} with events over {spoken[0]}: these act on dense messages; allowed: transport='dense'; try "
+            f"{what} with events over {spoken[0]}: these act on dense messages; "
+            "allowed: transport='dense'; try "
             "Events(delay=...), Spikes(quantum=...)"
         )
     if messages and method not in ONCE_A_STEP:
@@ -180,7 +211,8 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
         for n in net.neurons:
             if net.populations[n].constraint != "lin":
                 raise ModelError(
-                    f"prospective with constraint {net.populations[n].constraint!r} of {n}: the look-ahead is derived "
+                    f"prospective with constraint {net.populations[n].constraint!r} of "
+                    f"{n}: the look-ahead is derived "
                     "for G = g; allowed: constraint='lin'"
                 )
 
@@ -188,14 +220,18 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
 def _check_extension(chosen: Chosen, e: Any) -> None:
     net, method = chosen.net, chosen.method
     if not isinstance(e, Extension):
-        raise ModelError(f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)")
+        raise ModelError(
+            f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)"
+        )
     if method in NOISELESS and _noisy(e):
         raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
     if e.population not in net.populations:
         raise unknown("population of an extension", e.population, net.populations)
     if (e.population in net.inputs or net.populations[e.population].free) and (e.x or e.lam):
         why = "is clamped" if e.population in net.inputs else "has no constraint"
-        raise ModelError(f"{e.population} {why}: an extension can bring equations, but no term for x or lam")
+        raise ModelError(
+            f"{e.population} {why}: an extension can bring equations, but no term for x or lam"
+        )
 
 
 def _spoken(chosen: Chosen) -> list[str]:

@@ -1,4 +1,5 @@
-"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left, a way out.
+"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left,
+a way out.
 
 Above `session`, below `simulation`. Start at `Held`.
 """
@@ -20,7 +21,13 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
-from neurosim.errors import ConvergenceError, DivergenceError, FileError, NeurosimError, StabilityWarning
+from neurosim.errors import (
+    ConvergenceError,
+    DivergenceError,
+    FileError,
+    NeurosimError,
+    StabilityWarning,
+)
 from neurosim.model.feedback import angle
 from neurosim.model.network import Network
 from neurosim.model.schedules import Schedule
@@ -36,9 +43,13 @@ LOOK_AT = 500  # patterns that a row of the log is read from: trained on, and si
 
 
 class Held:
-    """Data on which the log's rows are measured: the first rows of what is trained on, and what is held out."""
+    """Data on which the log's rows are measured: the first rows of what is trained on, and what is
+    held out.
+    """
 
-    def __init__(self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None) -> None:
+    def __init__(
+        self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None
+    ) -> None:
         self.net, self.warned = net, False
         own = ({n: v[:LOOK_AT] for n, v in part.items()} for part in (clamped, targets))
         self.sets = {"": tuple(own)}
@@ -48,17 +59,23 @@ class Held:
             self.sets["validation_"] = (held, data.targets(net, Y, len(next(iter(held.values())))))
 
     def row(self, session: Session) -> dict[str, float]:
-        """One row of the log; a cyclic graph that no longer contracts has no forward pass to measure."""
+        """One row of the log; a cyclic graph that no longer contracts has no forward pass to
+        measure.
+        """
         try:
             return self._measured(session)
         except ConvergenceError as error:
             if not self.warned:
-                warnings.warn(f"the log has no loss from here on: {error}", StabilityWarning, stacklevel=2)
+                warnings.warn(
+                    f"the log has no loss from here on: {error}", StabilityWarning, stacklevel=2
+                )
             self.warned = True
             return {"time": session.time}
 
     def _measured(self, session: Session) -> dict[str, float]:
-        """One row of the log: the forward pass now, and how far the state is from backpropagation's."""
+        """One row of the log: the forward pass now, and how far the state is from
+        backpropagation's.
+        """
         found = {"time": session.time}
         for prefix, (X, Y) in self.sets.items():
             found |= {f"{prefix}{k}": v for k, v in self._fit(X, Y).items()}
@@ -70,33 +87,47 @@ class Held:
         found = {"loss": reference.loss(net, outputs, Y)}
         classes = data.labels(Y[net.output], net.populations[net.output].size)
         if classes is not None:
-            found["accuracy"] = data.accuracy(outputs[net.output], classes, data.middle(Y[net.output]))
+            found["accuracy"] = data.accuracy(
+                outputs[net.output], classes, data.middle(Y[net.output])
+            )
         return found
 
     def _unsettled(self, session: Session) -> dict[str, float]:
-        """Cosine of lam and backpropagation's, the least of all populations; root mean square of the violations."""
+        """Cosine of lam and backpropagation's, the least of all populations; root mean square of
+        the violations.
+        """
         net, looked = self.net, (*session.batch(), session.good.x, session.good.lam)
         X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
         exact = reference.multipliers(net, X, Y)
         cosines = [data.cosine(lam[n], exact[n]) for n in net.neurons]
         sent = {**X, **x}
         bound = [n for n in net.neurons if not net.populations[n].free]
-        g = [np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent))) for n in bound]
+        g = [
+            np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent)))
+            for n in bound
+        ]
         rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
         return {"cosine": min(cosines), "violation": rms}
 
     def _angles(self) -> dict[str, float]:
-        """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in degrees.
+        """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in
+        degrees.
 
-        lam is that at rest, with the weights as they are, on the training patterns of the row: its angle is what the
-        feedback weights do, without what still moves.
+        lam is that at rest, with the weights as they are, on the training patterns of the row: its
+        angle is what the feedback weights do, without what still moves.
         """
         net, (X, Y) = self.net, self.sets[""]
         if not net.feedback:
             return {}
-        ours, exact = (reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights"))
-        found = {f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback}
-        return found | {f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)}
+        ours, exact = (
+            reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")
+        )
+        found = {
+            f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback
+        }
+        return found | {
+            f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)
+        }
 
     def say(self, row: Mapping[str, float]) -> str:
         """The row in a few words, for the progress bar."""
@@ -107,7 +138,9 @@ class Held:
 
 
 class Best:
-    """The weights of the row that did best on what is held out; nothing is kept unless that is wanted."""
+    """The weights of the row that did best on what is held out; nothing is kept unless that is
+    wanted.
+    """
 
     def __init__(self, net: Network, wanted: bool) -> None:
         self.net, self.wanted, self.score, self.time = net, wanted, (-np.inf, -np.inf), np.nan
@@ -142,15 +175,20 @@ def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
         if k != "time"
     }
     history = xr.Dataset(
-        columns, {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})}
+        columns,
+        {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})},
     )
     for name, variable in history.data_vars.items():
-        variable.attrs["units"] = "s" if name == "max_step" else "degree" if str(name).startswith("angle.") else "1"
+        variable.attrs["units"] = (
+            "s" if name == "max_step" else "degree" if str(name).startswith("angle.") else "1"
+        )
     return history
 
 
 @contextmanager
-def bar(progress: bool, what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+def bar(
+    progress: bool, what: str, total: int, done: int = 0
+) -> Iterator[Callable[[int, str], None]]:
     """A rich bar with the time left, or nothing."""
     if not progress:
         yield lambda steps, text: None
@@ -180,7 +218,9 @@ def bar(progress: bool, what: str, total: int, done: int = 0) -> Iterator[Callab
 
 @contextmanager
 def guarded(session: Session, rows: list[dict[str, float]] | None = None) -> Iterator[None]:
-    """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's own."""
+    """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's
+    own.
+    """
     previous = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
 
@@ -205,9 +245,15 @@ def guarded(session: Session, rows: list[dict[str, float]] | None = None) -> Ite
 
 
 def write_checkpoint(
-    path: str | Path, session: Session, schedule: Schedule, done: int, rows: Sequence[Mapping[str, float]]
+    path: str | Path,
+    session: Session,
+    schedule: Schedule,
+    done: int,
+    rows: Sequence[Mapping[str, float]],
 ) -> None:
-    """Everything from which training goes on, in place of an earlier checkpoint once it is complete."""
+    """Everything from which training goes on, in place of an earlier checkpoint once it is
+    complete.
+    """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         about = {
             "_done": np.array(done),
@@ -218,18 +264,36 @@ def write_checkpoint(
         np.savez(file, **arrays)
 
 
-def read_checkpoint(path: str | Path, session: Session, schedule: Schedule) -> tuple[int, list[dict[str, float]]]:
+def read_checkpoint(
+    path: str | Path, session: Session, schedule: Schedule
+) -> tuple[int, list[dict[str, float]]]:
     """Put a session where a checkpoint left it; segments done, and the log until then."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {k: stored[k] for k in stored.files}
-        done, rows, written = int(found.pop("_done")), json.loads(str(found.pop("_rows"))), str(found.pop("_model"))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        done, rows, written = (
+            int(found.pop("_done")),
+            json.loads(str(found.pop("_rows"))),
+            str(found.pop("_model")),
+        )
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         raise FileError(
-            f"{path} is not a checkpoint that can be read ({error}); allowed: a file of train(checkpoint=...)"
+            f"{path} is not a checkpoint that can be read ({error}); allowed: a file of "
+            "train(checkpoint=...)"
         ) from error
     if written != _fingerprint(session, schedule):
-        raise FileError(f"{path} is a checkpoint of another model, data set or schedule; try it with the same ones")
+        raise FileError(
+            f"{path} is a checkpoint of another model, data set or schedule; try it "
+            "with the same ones"
+        )
     session.restore(found)
     session.read_weights()
     return done, rows

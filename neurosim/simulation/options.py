@@ -48,7 +48,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run records: variables, every how many steps, of which patterns and units; where to, if not in memory."""
+    """What a run records: variables, every how many steps, of which patterns and units; where to,
+    if not in memory.
+    """
 
     variables: tuple[str, ...] = ()
     every: int = 1
@@ -67,10 +69,14 @@ class Recording:
         units: Mapping[str, Sequence[int]] | None = None,
         stream: str | Path | None = None,
     ) -> Recording:
-        """As a user says it; `every` is a time or None for each step of `dt`, of `count` patterns at once."""
+        """As a user says it; `every` is a time or None for each step of `dt`, of `count` patterns
+        at once.
+        """
         names = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
         if stream is not None and not names:
-            raise ModelError(f"stream = {str(stream)!r}, but nothing is recorded; try record=('x', 'lam')")
+            raise ModelError(
+                f"stream = {str(stream)!r}, but nothing is recorded; try record=('x', 'lam')"
+            )
         stride = 1 if every is None else steps_of("every", every, dt)
         if every is not None and abs(stride * dt - seconds(every, "every")) > 1e-6 * dt:
             raise out_of_range("every", every, f"a multiple of dt = {dt:g} s", f"{stride * dt:g}")
@@ -83,10 +89,11 @@ class Recording:
 
 @dataclass(frozen=True)
 class Stepping:
-    """How a run is stepped where it is not as the simulation says: adaptive ticks, the rate at which it is at rest.
+    """How a run is stepped where it is not as the simulation says: adaptive ticks, the rate at
+    which it is at rest.
 
-    `settle` is max |tau dz/dt| over outputs and multipliers; `tolerance` is of one adaptive step, absolute and
-    relative; `tick` (s) is the adaptive step's longest.
+    `settle` is max |tau dz/dt| over outputs and multipliers; `tolerance` is of one adaptive step,
+    absolute and relative; `tick` (s) is the adaptive step's longest.
     """
 
     settle: float = 0.0
@@ -113,7 +120,9 @@ def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> Sta
         A cyclic graph that does not contract.
     """
     count = len(next(iter(clamped.values())))
-    zero = {n: np.broadcast_to(0.0, (count, net.populations[n].size)) for n in net.neurons}  # takes no memory
+    zero = {
+        n: np.broadcast_to(0.0, (count, net.populations[n].size)) for n in net.neurons
+    }  # takes no memory
     if net.order() is None or (isinstance(start, str) and start == "forward"):
         forward = reference.forward(net, clamped)  # refuses a cycle that does not contract
     if isinstance(start, str):
@@ -123,12 +132,18 @@ def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> Sta
             raise unknown("start", start, ("zero", "forward", "a Run or State"))
         return State(zero, zero)
     if not hasattr(start, "x") or not hasattr(start, "lam"):
-        raise ModelError(f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State")
+        raise ModelError(
+            f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State"
+        )
     for part in ("x", "lam"):
         for n, z in zero.items():
             got = np.shape(getattr(start, part).get(n))
             if got != z.shape:
-                raise DataError(f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {z.shape}")
+                raise DataError(
+                    f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {z.shape}"
+                )
             if not np.isfinite(getattr(start, part)[n]).all():
-                raise DataError(f"start.{part}[{n!r}] holds NaN or infinity; allowed: finite numbers")
+                raise DataError(
+                    f"start.{part}[{n!r}] holds NaN or infinity; allowed: finite numbers"
+                )
     return State({n: start.x[n] for n in zero}, {n: start.lam[n] for n in zero})

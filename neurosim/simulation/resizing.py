@@ -1,7 +1,9 @@
-"""Training that changes the network's size: in parts, with neurons removed, put to sleep or split between them.
+"""Training that changes the network's size: in parts, with neurons removed, put to sleep or split
+between them.
 
-Above `training` and `architecture`, below `simulation`, whose `train` comes here for `Pruning` and `Growing`. The log
-tells the tale: neurons, synapses and synaptic operations beside loss and accuracy. Start at `shape`.
+Above `training` and `architecture`, below `simulation`, whose `train` comes here for `Pruning` and
+`Growing`. The log tells the tale: neurons, synapses and synaptic operations beside loss and
+accuracy. Start at `shape`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Trainer(Protocol):
     seed: int
     extensions: tuple[Extension, ...]
 
-    def train(self, X: Any, Y: Any, schedule: Any, *, validation: Any, start: Any, progress: bool) -> Log:
+    def train(
+        self, X: Any, Y: Any, schedule: Any, *, validation: Any, start: Any, progress: bool
+    ) -> Log:
         """By a schedule that leaves the network as large as it is."""
 
     def relax(self, X: Any, Y: Any, *, duration: Any, settle: float, start: Any) -> Run:
@@ -50,17 +54,24 @@ class Trainer(Protocol):
 
 
 def shape(
-    sim: Trainer, X: Any, Y: Any, schedule: Pruning | Growing, *, validation: Any, start: Any, progress: bool
+    sim: Trainer,
+    X: Any,
+    Y: Any,
+    schedule: Pruning | Growing,
+    *,
+    validation: Any,
+    start: Any,
+    progress: bool,
 ) -> Log:
     """Train while the network changes its size; its own `net` is what changes.
 
     Returns
     -------
     Log
-        `history` has beside the usual columns: `neurons` (hidden ones that are there and awake), `synapses`, and
-        `operations` done until then, of each pattern simulated at once: every synapse that is there at every step,
-        forward, backward and to learn, or what events cost; `change`: of an output, by the removal after that row.
-        `run` is of the last part.
+        `history` has beside the usual columns: `neurons` (hidden ones that are there and awake),
+        `synapses`, and `operations` done until then, of each pattern simulated at once: every
+        synapse that is there at every step, forward, backward and to learn, or what events cost;
+        `change`: of an output, by the removal after that row. `run` is of the last part.
     """
     course = _Course(sim, X, Y, validation, progress, start)
     try:
@@ -79,7 +90,9 @@ def shape(
 class _Course:
     """A training so far: its rows, what it has cost, where it stands."""
 
-    def __init__(self, sim: Trainer, X: Any, Y: Any, validation: Any, progress: bool, start: Any) -> None:
+    def __init__(
+        self, sim: Trainer, X: Any, Y: Any, validation: Any, progress: bool, start: Any
+    ) -> None:
         self.sim, self.X, self.Y, self.validation, self.progress = sim, X, Y, validation, progress
         self.state: Any = start
         self.rows: list[dict[str, float]] = []
@@ -89,7 +102,12 @@ class _Course:
     def train(self, schedule: Any) -> bool:
         """One part; whether it came to its end."""
         log = self.sim.train(
-            self.X, self.Y, schedule, validation=self.validation, start=self.state, progress=self.progress
+            self.X,
+            self.Y,
+            schedule,
+            validation=self.validation,
+            start=self.state,
+            progress=self.progress,
         )
         self.state = log.run
         self.tell(log)
@@ -107,9 +125,18 @@ class _Course:
             own = {str(k): float(v.values[number]) for k, v in log.history.data_vars.items()}
             share = float(time) / log.run.time if log.run.time else 1.0
             self.rows.append(
-                {"time": self.time + float(time), **own, **size, "operations": self.operations + share * cost}
+                {
+                    "time": self.time + float(time),
+                    **own,
+                    **size,
+                    "operations": self.operations + share * cost,
+                }
             )
-        self.time, self.operations, self.run = self.time + log.run.time, self.operations + cost, log.run
+        self.time, self.operations, self.run = (
+            self.time + log.run.time,
+            self.operations + cost,
+            log.run,
+        )
 
     def turn_into(self, found: Reshaped) -> None:
         """Go on with another network from the state that this one was in."""
@@ -169,11 +196,18 @@ def _judged(course: _Course, schedule: Pruning) -> Reshaped:
     net, support = course.sim.net, None
     if schedule.support is not None:
         at_rest = course.sim.relax(
-            course.X, course.Y, duration=schedule.rest, settle=SETTLED * schedule.support, start="forward"
+            course.X,
+            course.Y,
+            duration=schedule.rest,
+            settle=SETTLED * schedule.support,
+            start="forward",
         )
         course.operations += _done(synaptic_operations(at_rest))
         support = quiet(
-            net, {n: np.abs(at_rest.lam[n]) > schedule.support for n in hidden(net)}, course.X, schedule.within
+            net,
+            {n: np.abs(at_rest.lam[n]) > schedule.support for n in hidden(net)},
+            course.X,
+            schedule.within,
         )
     thin = None if schedule.freeze else 0.0
     return pruned(net, support, course.X, dead=schedule.dead, synapses=thin, within=np.inf)
@@ -195,7 +229,9 @@ def _set_prices(net: Network, prices: Mapping[str, Mapping[str, float]]) -> None
 
 
 def _tell_of(net: Network, found: Reshaped) -> None:
-    gone = sum(p.size for p in net.populations.values()) - sum(p.size for p in found.network.populations.values())
+    gone = sum(p.size for p in net.populations.values()) - sum(
+        p.size for p in found.network.populations.values()
+    )
     if gone:
         logger.info("%d neurons removed; outputs change by up to %.2g", gone, found.change)
 
@@ -214,7 +250,10 @@ def _grow(course: _Course, schedule: Growing) -> None:
         done += rows
         if not growing or done == base.rows:
             continue
-        burdens, left = _followed(course.run, BURDEN), float(np.mean(_followed(course.run, PULL)[sim.net.output]))
+        burdens, left = (
+            _followed(course.run, BURDEN),
+            float(np.mean(_followed(course.run, PULL)[sim.net.output])),
+        )
         weak = weak + 1 if left > (1 - schedule.drop) * before else 0
         size = sum(v.size for v in burdens.values())
         logger.info("%d hidden neurons: mean |mu| of the output %.3g", size, left)
@@ -224,12 +263,16 @@ def _grow(course: _Course, schedule: Growing) -> None:
             continue
         before = left
         units = _heaviest(burdens, min(schedule.split, schedule.most - size))
-        course.turn_into(grown(sim.net, units, spread=schedule.spread, seed=int(_seed(sim.seed, done))))
+        course.turn_into(
+            grown(sim.net, units, spread=schedule.spread, seed=int(_seed(sim.seed, done)))
+        )
 
 
 def _heaviest(burdens: Mapping[str, Array], count: int) -> dict[str, list[int]]:
     """The units, of all populations, that bear most."""
-    every = sorted(((float(v), n, i) for n, own in burdens.items() for i, v in enumerate(own)), reverse=True)[:count]
+    every = sorted(
+        ((float(v), n, i) for n, own in burdens.items() for i, v in enumerate(own)), reverse=True
+    )[:count]
     return {n: [i for _, m, i in every if m == n] for n in burdens}
 
 
@@ -259,5 +302,7 @@ def _seed(seed: int, number: int) -> Any:
 
 
 def _done(cost: SynapticOperations) -> float:
-    """Operations of dense messages as they are computed, synapse by synapse; of events those that were sent."""
+    """Operations of dense messages as they are computed, synapse by synapse; of events those that
+    were sent.
+    """
     return cost.effective + cost.plasticity if cost.events else cost.dense + cost.dense_plasticity

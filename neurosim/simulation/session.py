@@ -1,8 +1,8 @@
 """One engine driven over one set of patterns: loaded, run in segments, watched, read.
 
-Above `engine`, `reference` and `guard`, below `simulation`. A segment is what runs without looking back
-at Python: progress, the watch over the stable step, checkpoints and Ctrl-C live between segments.
-Start at `Session`.
+Above `engine`, `reference` and `guard`, below `simulation`. A segment is what runs without looking
+back at Python: progress, the watch over the stable step, checkpoints and Ctrl-C live between
+segments. Start at `Session`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 BOUND = 1e6  # of x and lam, times the largest input or target: beyond it a run counts as diverged
 GUARD_PATTERNS = 2  # that the watch over the stable step looks at
-WATCHED = 3_000_000  # synapses of the largest net whose stable step is looked for: some 250 passes through them
+# synapses of the largest net whose stable step is looked for: some 250 passes through them
+WATCHED = 3_000_000
 SLACK = 1.02  # a step this much beyond the bound is still no reason to warn
 IN_MEMORY = 1024  # samples at most that a compiled program collects before it writes them
 
@@ -101,7 +102,10 @@ class Session:
         self.engine.load(self._state(start))
         self.engine.load(self._resumed(auxiliary or {}))
         if batch is None:
-            self.engine.load({(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()})
+            self.engine.load(
+                {(n, "x"): v for n, v in clamped.items()}
+                | {(n, "y"): v for n, v in targets.items()}
+            )
 
     @property
     def steps(self) -> int:
@@ -118,7 +122,9 @@ class Session:
     def state(self) -> State:
         """Outputs and multipliers as they stand."""
         shape = {n: (self.count, self.net.populations[n].size) for n in self.net.neurons}
-        read = {v: {n: self.engine.value(n, v).reshape(shape[n]) for n in shape} for v in ("x", "lam")}
+        read = {
+            v: {n: self.engine.value(n, v).reshape(shape[n]) for n in shape} for v in ("x", "lam")
+        }
         return State(read["x"], read["lam"])
 
     def batch(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -165,7 +171,9 @@ class Session:
         if self.stopped:
             return False
         before = self.steps
-        self.engine.run(n_steps, int(np.random.SeedSequence([self.setting.seed, segment]).generate_state(1)[0]))
+        self.engine.run(
+            n_steps, int(np.random.SeedSequence([self.setting.seed, segment]).generate_state(1)[0])
+        )
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.good = self.state()
@@ -177,24 +185,37 @@ class Session:
         return bool(self.engine.counter("settled"))
 
     def stop(self) -> None:
-        """End the segment that runs now as soon as may be; a compiled program ends it by the same Ctrl-C."""
+        """End the segment that runs now as soon as may be; a compiled program ends it by the same
+        Ctrl-C.
+        """
         self.stopped = True
         self.engine.stop()
 
     def present(self, order: Array, length: int, gate: int) -> None:
-        """Show these rows next, a batch after the other, `length` steps each, plastic from step `gate` on."""
-        sets = {(n, "x"): v for n, v in self.clamped.items()} | {(n, "y"): v for n, v in self.targets.items()}
+        """Show these rows next, a batch after the other, `length` steps each, plastic from step
+        `gate` on.
+        """
+        sets = {(n, "x"): v for n, v in self.clamped.items()} | {
+            (n, "y"): v for n, v in self.targets.items()
+        }
         self.engine.present(sets, order)
         steps = {"present_steps": length, "gate_steps": gate, "first_step": self.steps}
         self.engine.load({("run", name): value for name, value in steps.items()})
 
     def watch(self) -> float:
-        """The largest stable Euler step here, s; warns once where dt is beyond it. NaN where it is not looked for."""
+        """The largest stable Euler step here, s; warns once where dt is beyond it. NaN where it is
+        not looked for.
+        """
         if self.plan.method != "euler" or not self._watched:
             return float("nan")
         clamped, targets = self.batch()
-        state, rows = self.good, np.unique(np.linspace(0, self.count - 1, GUARD_PATTERNS).astype(int))
-        x, lam, X, Y = ({n: v[rows] for n, v in part.items()} for part in (state.x, state.lam, clamped, targets))
+        state, rows = (
+            self.good,
+            np.unique(np.linspace(0, self.count - 1, GUARD_PATTERNS).astype(int)),
+        )
+        x, lam, X, Y = (
+            {n: v[rows] for n, v in part.items()} for part in (state.x, state.lam, clamped, targets)
+        )
         found = guard.stable_step(self.net, self.flow, x, lam, X, Y, patterns=GUARD_PATTERNS)
         if self.setting.dt > SLACK * found.step and not self.warned:
             self.warned = True
@@ -216,7 +237,9 @@ class Session:
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
-            X={n: X.copy() for n, X in clamped.items()},  # the user's may change, and the run is the user's
+            X={
+                n: X.copy() for n, X in clamped.items()
+            },  # the user's may change, and the run is the user's
             Y=targets,
             x={n: x.copy() for n, x in self.good.x.items()},
             lam={n: lam.copy() for n, lam in self.good.lam.items()},
@@ -226,7 +249,10 @@ class Session:
             auxiliary=self._auxiliary(),
         )
         if self.plan.outlets:
-            run = replace(run, settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()})
+            run = replace(
+                run,
+                settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()},
+            )
         return run
 
     def finish(self, interrupted: bool) -> Run:
@@ -269,21 +295,36 @@ class Session:
 
     def snapshot(self) -> dict[str, Array]:
         """Every array from which the run can go on, for a checkpoint."""
-        kept = {f"{group}.{variable}": value for (group, variable), value in self.engine.state().items()}
+        kept = {
+            f"{group}.{variable}": value for (group, variable), value in self.engine.state().items()
+        }
         return kept | {f"record.{i}": rows for i, rows in enumerate(self._rows())}
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Go on from a checkpoint."""
         state = {k: v for k, v in snapshot.items() if not k.startswith("record.")}
         expected = self.engine.state()
-        if {k: np.size(v) for k, v in state.items()} != {f"{g}.{v}": a.size for (g, v), a in expected.items()}:
-            raise FileError("the checkpoint's arrays are not those of this model; try it with the model that wrote it")
+        if {k: np.size(v) for k, v in state.items()} != {
+            f"{g}.{v}": a.size for (g, v), a in expected.items()
+        }:
+            raise FileError(
+                "the checkpoint's arrays are not those of this model; try it with the "
+                "model that wrote it"
+            )
         self.engine.load({(k.split(".")[0], k.split(".")[1]): v for k, v in state.items()})
-        self.recorded = [snapshot[f"record.{i}"] for i in range(len(self.plan.recorded)) if f"record.{i}" in snapshot]
+        self.recorded = [
+            snapshot[f"record.{i}"]
+            for i in range(len(self.plan.recorded))
+            if f"record.{i}" in snapshot
+        ]
         self.good = self.state()
 
     def _settings(self) -> dict[str, Any]:
-        chosen: dict[str, Any] = {"backend": self.setting.backend, "plastic": self.plastic, "duration": self.time}
+        chosen: dict[str, Any] = {
+            "backend": self.setting.backend,
+            "plastic": self.plastic,
+            "duration": self.time,
+        }
         if self.plastic:
             chosen["plastic_steps"] = self._plastic_steps()
         if self.stepping.settle:
@@ -300,7 +341,9 @@ class Session:
         """Steps so far at which weights moved."""
         if not self.plan.presentation:
             return self.steps
-        length, gate = (int(self.engine.settings.get(k, 0)) for k in ("present_steps", "gate_steps"))
+        length, gate = (
+            int(self.engine.settings.get(k, 0)) for k in ("present_steps", "gate_steps")
+        )
         whole, rest = divmod(self.steps, max(length, 1))
         return whole * (length - gate) + max(rest - gate, 0)
 
@@ -308,7 +351,11 @@ class Session:
         """(samples, entries) of every recorded variable since the start."""
         first, last = self.engine.first_sample, self.engine.samples
         new = [self.engine.recorded(i, first, last) for i in range(len(self.plan.recorded))]
-        return [np.concatenate(pair) for pair in zip(self.recorded, new, strict=True)] if self.recorded else new
+        return (
+            [np.concatenate(pair) for pair in zip(self.recorded, new, strict=True)]
+            if self.recorded
+            else new
+        )
 
     def _diverged(self, population: str) -> DivergenceError:
         clamped, targets = self.batch()
@@ -317,13 +364,20 @@ class Session:
                 raise ArithmeticError(f"more than {WATCHED} synapses")
             with np.errstate(all="ignore"):
                 found = guard.stable_step(
-                    self.net, self.flow, self.good.x, self.good.lam, clamped, targets, patterns=GUARD_PATTERNS
+                    self.net,
+                    self.flow,
+                    self.good.x,
+                    self.good.lam,
+                    clamped,
+                    targets,
+                    patterns=GUARD_PATTERNS,
                 )
             advice = guard.advice(self.plan, self.flow, self.setting.dt, found, self.plastic)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError):
             advice = f"try dt = {self.setting.dt * 500:.3g} ms, or Flow.adjoint()"
         return DivergenceError(
-            f"the run diverged at t = {self.time:.6g} s (step {self.steps}) in population {population!r}, with "
+            f"the run diverged at t = {self.time:.6g} s (step {self.steps}) in "
+            f"population {population!r}, with "
             f"dt = {self.setting.dt * 1e3:.3g} ms; {advice}",
             time=self.time,
             population=population,
@@ -351,7 +405,9 @@ class Session:
         found = {
             (k.split(".")[0], k.split(".")[1]): v
             for k, v in auxiliary.items()
-            if k in own and np.shape(v) == own[k].shape and not k.split(".")[1].startswith(("spoken_", "taught_"))
+            if k in own
+            and np.shape(v) == own[k].shape
+            and not k.split(".")[1].startswith(("spoken_", "taught_"))
         }
         for population, name, steps in self.plan.lines:
             if (key := (population, f"line_{name}")) in found:
@@ -367,11 +423,20 @@ class Session:
             if kind == DIFFERENTIAL and v not in ("x", "lam")
         ]
         for o in self.plan.outlets:
-            own = dict.fromkeys([*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard])
+            own = dict.fromkeys(
+                [*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]
+            )
             kept += [(o.population, v) for v in own]
-        kept += [(n, v) for n, p in self.net.populations.items() for v in self.setting.imperfections.memory(p.clamped)]
+        kept += [
+            (n, v)
+            for n, p in self.net.populations.items()
+            for v in self.setting.imperfections.memory(p.clamped)
+        ]
         found = {f"{n}.{v}": self.engine.value(n, v).reshape(self.count, -1) for n, v in kept}
-        return found | {f"{n}.line_{name}": self._in_flight(n, name, steps) for n, name, steps in self.plan.lines}
+        return found | {
+            f"{n}.line_{name}": self._in_flight(n, name, steps)
+            for n, name, steps in self.plan.lines
+        }
 
     def _in_flight(self, population: str, name: str, steps: int) -> Array:
         """What was said and is not yet heard, the next to arrive first: (patterns, steps x units)."""
@@ -385,22 +450,38 @@ class Session:
             return []
         wrong = [p for p in chosen.patterns if not 0 <= p < self.count]
         if wrong:
-            raise ModelError(f"patterns = {wrong[0]!r}; allowed: 0 to {self.count - 1}, those simulated at once")
+            raise ModelError(
+                f"patterns = {wrong[0]!r}; allowed: 0 to {self.count - 1}, those simulated at once"
+            )
         variables, weights = self._variables(plan)
         if chosen.stream is not None:
             self.store = store = recording.Store(
-                chosen.stream, self.net, self.flow, self.setting.described,
-                self._times(-(-steps // chosen.every)), variables, pattern=chosen.patterns,
-                units=chosen.units, weights=weights, dtype=plan.precision,
-            )  # fmt: skip
+                chosen.stream,
+                self.net,
+                self.flow,
+                self.setting.described,
+                self._times(-(-steps // chosen.every)),
+                variables,
+                pattern=chosen.patterns,
+                units=chosen.units,
+                weights=weights,
+                dtype=plan.precision,
+            )
             return [
                 Recorded(
-                    v, tuple(parts), store.sizes[v], store.rows, 1 if v == "w" else 2, store.folders[v],
+                    v,
+                    tuple(parts),
+                    store.sizes[v],
+                    store.rows,
+                    1 if v == "w" else 2,
+                    store.folders[v],
                     partial(store.write, v),
                 )
                 for v, parts in store.layout.items()
-            ]  # fmt: skip
-        sizes, layout = recording.layout(self.net, variables, chosen.patterns, chosen.units, weights)
+            ]
+        sizes, layout = recording.layout(
+            self.net, variables, chosen.patterns, chosen.units, weights
+        )
         dtype = np.dtype(plan.precision)
         rows = {v: recording.rows_a_chunk((IN_MEMORY, size), dtype) for v, size in sizes.items()}
         return [Recorded(v, tuple(parts), sizes[v], rows[v]) for v, parts in layout.items()]
@@ -416,7 +497,9 @@ class Session:
                     raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
                 weights += [n for n in names if n not in weights]
                 continue
-            every = self.net.neurons if variable == "x" else self.net.populations  # x of inputs is data
+            every = (
+                self.net.neurons if variable == "x" else self.net.populations
+            )  # x of inputs is data
             variables[variable] = [n for n in every if variable in plan.variables(n)]
             if not variables[variable]:
                 known = sorted({v for n in self.net.neurons for v in plan.variables(n)})

@@ -1,7 +1,7 @@
 """Simulation: a network and a flow, relaxed or trained on Brian2.
 
-Above `session`, which drives one engine, and `training`, which keeps the log; here is what a user calls.
-Start at `Simulation.relax` and `Simulation.train`.
+Above `session`, which drives one engine, and `training`, which keeps the log; here is what a user
+calls. Start at `Simulation.relax` and `Simulation.train`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,28 @@ from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
-from neurosim.model.schedules import Growing, Lesson, LocalPropagation, Presentations, Pruning, Schedule, split
+from neurosim.model.schedules import (
+    Growing,
+    Lesson,
+    LocalPropagation,
+    Presentations,
+    Pruning,
+    Schedule,
+    split,
+)
 from neurosim.model.weights import synapses
 from neurosim.results.files import load_weights, save_weights
 from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility
-from neurosim.simulation.log import Best, Held, bar, guarded, history_of, read_checkpoint, write_checkpoint
+from neurosim.simulation.log import (
+    Best,
+    Held,
+    bar,
+    guarded,
+    history_of,
+    read_checkpoint,
+    write_checkpoint,
+)
 from neurosim.simulation.options import Recording, Setting, Stepping, initial_state, steps_of
 from neurosim.simulation.resizing import shape
 from neurosim.simulation.session import Session
@@ -62,10 +78,11 @@ class Simulation:
         Step; a `StabilityWarning` names the bound where it is too long.
     method : str
         "euler"; "semi_implicit": multipliers read the new violation, which keeps an undamped saddle
-        bounded; "exponential_euler": exact in the linear leak of neurons and multiplier units; "heun" and
-        "rk4": orders 2 and 4, messages recomputed at every stage.
+        bounded; "exponential_euler": exact in the linear leak of neurons and multiplier units;
+        "heun" and "rk4": orders 2 and 4, messages recomputed at every stage.
     backend : str
-        "numpy", "cython", "standalone" (C++), or "auto": by the amount of work; `backend_reason` says why.
+        "numpy", "cython", "standalone" (C++), or "auto": by the amount of work; `backend_reason`
+        says why.
     seed : int
         Of noise and of the order of presentations.
     extensions : Extension or sequence of Extension
@@ -75,14 +92,15 @@ class Simulation:
     precision : "float64" or "float32"
         Of outputs, multipliers and weights while they flow.
     shortcuts : bool
-        Leave out work whose result is known, such as the first product of an input that stands still; exact
-        to rounding. Off where objects of your own are added.
+        Leave out work whose result is known, such as the first product of an input that stands
+        still; exact to rounding. Off where objects of your own are added.
     imperfections : list
-        What the circuit lacks: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`, `Delay`, `TimeConstants`,
-        `Derivative`, `Dale`, and the remedy `LowPass`; one of each kind, messages changed in this order.
+        What the circuit lacks: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`, `Delay`,
+        `TimeConstants`, `Derivative`, `Dale`, and the remedy `LowPass`; one of each kind, messages
+        changed in this order.
     prospective : bool, time or Prospective
-        Neighbours read x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of that time; see
-        `Prospective`, with its derivation and the notice of a patent application.
+        Neighbours read x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of
+        that time; see `Prospective`, with its derivation and the notice of a patent application.
 
     Attributes
     ----------
@@ -115,9 +133,13 @@ class Simulation:
         prospective: Any = False,
     ) -> None:
         if not isinstance(net, Network):
-            raise ModelError(f"net is a {type(net).__name__}; allowed: a Network, e.g. Network.mlp([64, 32, 10])")
+            raise ModelError(
+                f"net is a {type(net).__name__}; allowed: a Network, e.g. Network.mlp([64, 32, 10])"
+            )
         if not isinstance(flow, Flow):
-            raise ModelError(f"flow is a {type(flow).__name__}; allowed: a Flow, e.g. Flow.augmented()")
+            raise ModelError(
+                f"flow is a {type(flow).__name__}; allowed: a Flow, e.g. Flow.augmented()"
+            )
         for name, value, allowed in (
             ("method", method, METHODS),
             ("backend", backend, BACKENDS),
@@ -128,7 +150,11 @@ class Simulation:
         self.net, self.flow, self.method, self.transport = net, flow, method, transport
         self.transports = transports.resolve(net, transport)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
-        self.threads, self.precision, self.shortcuts = whole("threads", threads, 1), precision, bool(shortcuts)
+        self.threads, self.precision, self.shortcuts = (
+            whole("threads", threads, 1),
+            precision,
+            bool(shortcuts),
+        )
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)
@@ -148,34 +174,51 @@ class Simulation:
         from neurosim.model.equations import lagrangian
 
         plan = Plan(
-            self.net, 1, self.dt, self.method, extensions=self.extensions, transports=self.transports,
+            self.net,
+            1,
+            self.dt,
+            self.method,
+            extensions=self.extensions,
+            transports=self.transports,
             imperfections=self.imperfections,
-        )  # fmt: skip
+        )
         parts = []
         for name in self.net.neurons:
             size = self.net.populations[name].size
-            said = [f"\n# at every step {v} = {e}" for d in ("x", "delta") for v, e in plan.said(name, d)]
+            said = [
+                f"\n# at every step {v} = {e}"
+                for d in ("x", "delta")
+                for v, e in plan.said(name, d)
+            ]
             parts.append(
-                f"# {name}: {size} neurons, {size} multiplier units\n{plan.equations(name)}{''.join(said)}\n"
+                f"# {name}: {size} neurons, {size} multiplier "
+                f"units\n{plan.equations(name)}{''.join(said)}\n"
                 f"{lagrangian.bias(self.net.populations[name], plan.teaches_biases(name))}"
             )
         for name, q in self.net.projections.items():
             count = synapses(self.net.weights[name]).size
             x, delta = (plan.heard(name, v) for v in ("x", "delta"))
             learns = lagrangian.projection(q, *(plan.teaches(name, v) for v in ("x", "delta")))
-            parts.append(f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}")
+            parts.append(
+                f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}"
+            )
         return "\n\n".join(parts)
 
     @property
     def network(self) -> BrianNetwork:
         """The Brian2 network of the last run."""
         if self._session is None:
-            raise ModelError("sim.network is built by relax or train; to put objects into it before, use sim.add(...)")
+            raise ModelError(
+                "sim.network is built by relax or train; to put objects into it "
+                "before, use sim.add(...)"
+            )
         return self._session.engine.network
 
     @property
     def loop_time(self) -> float:
-        """Wall-clock seconds that the last run spent stepping, without building, compiling or reading."""
+        """Wall-clock seconds that the last run spent stepping, without building, compiling or
+        reading.
+        """
         return self._session.engine.loop_time if self._session else 0.0
 
     def add(self, factory: Callable[[BrianNetwork], Any]) -> None:
@@ -184,13 +227,16 @@ class Simulation:
         Parameters
         ----------
         factory : callable
-            Gets the Brian2 network, returns an object or a list of them, e.g.
-            ``lambda network: StateMonitor(network["hidden1"], "lam", record=[0], name="watch")``; read it
-            after the run as ``sim.network["watch"]``. On "standalone" a run is then one program from its
+            Gets the Brian2 network, returns an object or a list of them, e.g. ``lambda network:
+            StateMonitor(network["hidden1"], "lam", record=[0], name="watch")``; read it after the
+            run as ``sim.network["watch"]``. On "standalone" a run is then one program from its
             start to its end.
         """
         if not callable(factory):
-            raise ModelError(f"add({factory!r}); allowed: a function of the Brian2 network that returns Brian2 objects")
+            raise ModelError(
+                f"add({factory!r}); allowed: a function of the Brian2 network that "
+                "returns Brian2 objects"
+            )
         self._factories.append(factory)
 
     def relax(
@@ -230,11 +276,11 @@ class Simulation:
         units : {population: sequence of int}, optional
             Which units are recorded; all by default.
         stream : path, optional
-            A folder (zarr) into which what is recorded goes while the run goes on, in place of memory;
-            `neurosim.recording.read_traces` and `xarray.open_zarr` read it meanwhile.
+            A folder (zarr) into which what is recorded goes while the run goes on, in place of
+            memory; `neurosim.recording.read_traces` and `xarray.open_zarr` read it meanwhile.
         adaptive : bool
-            Steps of Dormand-Prince 5(4) as long as `tolerance` allows, of the whole coupled state; `dt` is
-            only the first.
+            Steps of Dormand-Prince 5(4) as long as `tolerance` allows, of the whole coupled state;
+            `dt` is only the first.
         tolerance : float
             Error of one adaptive step, absolute and relative.
         settle : float, optional
@@ -257,8 +303,12 @@ class Simulation:
         """
         clamped, targets, count = self._read(X, Y)
         steps, stepping = self._stepping(duration, every, bool(record), adaptive, tolerance, settle)
-        recording = Recording.of(record, None if adaptive else every, self.dt, count, patterns, units, stream)
-        session = self._open(clamped, targets, start, steps, plastic=False, recording=recording, stepping=stepping)
+        recording = Recording.of(
+            record, None if adaptive else every, self.dt, count, patterns, units, stream
+        )
+        session = self._open(
+            clamped, targets, start, steps, plastic=False, recording=recording, stepping=stepping
+        )
         parts = 20 if progress and self._divides else 1
         complete = True
         with guarded(session), bar(progress, "relaxing", steps) as advance:
@@ -303,9 +353,11 @@ class Simulation:
         checkpoint : path, optional
             Written after every row of the log; the last complete one always stays.
         resume : path, optional
-            Of a checkpoint of the same model, data and schedule: the result is that of an uninterrupted run.
+            Of a checkpoint of the same model, data and schedule: the result is that of an
+            uninterrupted run.
         visit : callable, optional
-            Gets the run as it stands, without traces, after every row of the log; see `SupportOverTraining`.
+            Gets the run as it stands, without traces, after every row of the log; see
+            `SupportOverTraining`.
 
         Returns
         -------
@@ -317,35 +369,58 @@ class Simulation:
         DataError, ModelError, FileError, ConvergenceError, DivergenceError
         """
         asked = {
-            "record": record, "every": every, "patterns": patterns, "units": units, "stream": stream,
-            "checkpoint": checkpoint, "resume": resume,
-        }  # fmt: skip
+            "record": record,
+            "every": every,
+            "patterns": patterns,
+            "units": units,
+            "stream": stream,
+            "checkpoint": checkpoint,
+            "resume": resume,
+        }
         given = [name for name, value in asked.items() if value not in (None, ())]
         compatibility.check_schedule(self, schedule, given, self._one_segment)
         if isinstance(schedule, Pruning | Growing):
-            return shape(self, X, Y, schedule, validation=validation, start=start, progress=progress)
+            return shape(
+                self, X, Y, schedule, validation=validation, start=start, progress=progress
+            )
         self.imperfections.impose_signs(self.net)
         clamped, targets, count = self._read(X, Y)
         held = Held(self.net, clamped, targets, validation)
         descent = schedule if isinstance(schedule, LocalPropagation) else None
         best = Best(self.net, descent is not None and descent.best and validation is not None)
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
-        recording = Recording.of(record, every, self.dt, lesson.batch or count, patterns, units, stream)
+        recording = Recording.of(
+            record, every, self.dt, lesson.batch or count, patterns, units, stream
+        )
         session = self._open(
-            clamped, targets, start, lesson.total, plastic=True, recording=recording, lesson=lesson, descent=descent
+            clamped,
+            targets,
+            start,
+            lesson.total,
+            plastic=True,
+            recording=recording,
+            lesson=lesson,
+            descent=descent,
         )
         rows: list[dict[str, float]] = []
         done = 0
         if resume is not None:
             done, rows = read_checkpoint(resume, session, schedule)
         complete = True
-        with guarded(session, rows), bar(progress, "training", lesson.total, session.steps) as advance:
+        with (
+            guarded(session, rows),
+            bar(progress, "training", lesson.total, session.steps) as advance,
+        ):
             if done == 0 and not lesson.batch:
                 session.watch()
             for number, length in enumerate(lesson.segments(self._one_segment)[done:], start=done):
                 if lesson.batch:
                     epochs = range(lesson.reports) if self._one_segment else [number]
-                    session.present(np.concatenate([lesson.order(e) for e in epochs]), lesson.length, lesson.gate)
+                    session.present(
+                        np.concatenate([lesson.order(e) for e in epochs]),
+                        lesson.length,
+                        lesson.gate,
+                    )
                 session.mirror(lesson.begin + number)
                 complete = session.run(length, lesson.begin + number)
                 session.read_weights()
@@ -375,7 +450,8 @@ class Simulation:
         start: Any = "zero",
         progress: bool = False,
     ) -> Run:
-        """Let a stream of inputs flow through one set of neurons: x and lam are carried from frame to frame.
+        """Let a stream of inputs flow through one set of neurons: x and lam are carried from frame
+        to frame.
 
         Parameters
         ----------
@@ -390,7 +466,8 @@ class Simulation:
         record, units, stream, start, progress
             As in `relax`.
         every : time, optional
-            Between two samples; `per_frame` by default: sample k then holds x and lam at the end of frame k - 1.
+            Between two samples; `per_frame` by default: sample k then holds x and lam at the end of
+            frame k - 1.
 
         Returns
         -------
@@ -405,11 +482,21 @@ class Simulation:
             self.imperfections.impose_signs(self.net)
         clamped, encoded, count = self._read(frames, targets)
         gate = 0.0 if plastic else 1.0
-        schedule = Presentations(batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False)
+        schedule = Presentations(
+            batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False
+        )
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
         recording = Recording.of(record, every, self.dt, 1, units=units, stream=stream)
-        session = self._open(clamped, encoded, start, lesson.total, plastic=plastic, recording=recording, lesson=lesson)
+        session = self._open(
+            clamped,
+            encoded,
+            start,
+            lesson.total,
+            plastic=plastic,
+            recording=recording,
+            lesson=lesson,
+        )
         parts = min(20, count) if progress and self._divides else 1
         complete = True
         with guarded(session), bar(progress, "streaming", lesson.total) as advance:
@@ -436,13 +523,15 @@ class Simulation:
         every: Any = None,
         start: Any = "zero",
     ) -> Run:
-        """Let the outputs act on a world, which answers with the next frame: a stream that depends on what is done.
+        """Let the outputs act on a world, which answers with the next frame: a stream that depends
+        on what is done.
 
         Parameters
         ----------
         world : callable
-            Gets the output population's x, (patterns, units), as it is at the start and at the end of every frame but
-            the last; returns what is shown next, X (patterns, features) and Y, or None to end the run.
+            Gets the output population's x, (patterns, units), as it is at the start and at the end
+            of every frame but the last; returns what is shown next, X (patterns, features) and Y,
+            or None to end the run.
         frames : int
             At most so many.
         per_frame : time
@@ -472,9 +561,12 @@ class Simulation:
         whole("patterns", patterns, 1)
         if self.wanted == "standalone":
             raise ModelError(
-                "backend = 'standalone', a compiled program; allowed where a world is asked: numpy, cython"
+                "backend = 'standalone', a compiled program; allowed where a world is "
+                "asked: numpy, cython"
             )
-        schedule = Presentations(batch=patterns, present=per_frame, plastic_from=plastic_from, epochs=1, shuffle=False)
+        schedule = Presentations(
+            batch=patterns, present=per_frame, plastic_from=plastic_from, epochs=1, shuffle=False
+        )
         count = frames * patterns
         clamped, targets = (
             {n: np.zeros((count, self.net.populations[n].size)) for n in names}
@@ -483,14 +575,24 @@ class Simulation:
         lesson = Lesson.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
         session = self._open(
-            clamped, targets, start, lesson.total, plastic=plastic_from < 1,
-            recording=Recording.of(record, every, self.dt, patterns), lesson=lesson, asks=True,
-        )  # fmt: skip
+            clamped,
+            targets,
+            start,
+            lesson.total,
+            plastic=plastic_from < 1,
+            recording=Recording.of(record, every, self.dt, patterns),
+            lesson=lesson,
+            asks=True,
+        )
         shape = patterns, self.net.populations[self.net.output].size
         asked = Conversation(
-            world, self.net, clamped, targets, patterns,
+            world,
+            self.net,
+            clamped,
+            targets,
+            patterns,
             lambda: session.engine.value(self.net.output, "x").reshape(shape),
-        )  # fmt: skip
+        )
         complete = True
         with guarded(session):
             session.engine.ask(asked)
@@ -501,10 +603,15 @@ class Simulation:
         if plastic_from < 1:
             session.read_weights()
         run = session.finish(interrupted=not complete and session.stopped)
-        return replace(run, settings=run.settings | {"per_frame": lesson.length * self.dt, "frames": asked.asked})
+        return replace(
+            run,
+            settings=run.settings | {"per_frame": lesson.length * self.dt, "frames": asked.asked},
+        )
 
     def predict(self, X: Any) -> Array:
-        """Outputs of the forward pass with the weights as they are, (patterns, outputs), no softmax."""
+        """Outputs of the forward pass with the weights as they are, (patterns, outputs), no
+        softmax.
+        """
         return np.asarray(reference.forward(self.net, X)[self.net.output])
 
     def save_weights(self, path: str | Path) -> None:
@@ -517,7 +624,9 @@ class Simulation:
 
     @property
     def _one_segment(self) -> bool:
-        """A user's own objects live in one program: their state is not handed from segment to segment."""
+        """A user's own objects live in one program: their state is not handed from segment to
+        segment.
+        """
         return bool(self._factories) and self.backend == "standalone"
 
     @property
@@ -532,7 +641,13 @@ class Simulation:
         return clamped, data.targets(self.net, Y, count), count
 
     def _stepping(
-        self, duration: Any, every: Any, records: bool, adaptive: bool, tolerance: float, settle: float | None
+        self,
+        duration: Any,
+        every: Any,
+        records: bool,
+        adaptive: bool,
+        tolerance: float,
+        settle: float | None,
     ) -> tuple[int, Stepping]:
         """Steps of a relaxation and how they are taken; an adaptive one is counted in ticks."""
         rest = 0.0 if settle is None else _positive("settle", settle)
@@ -561,39 +676,72 @@ class Simulation:
         descent: LocalPropagation | None = None,
         asks: bool = False,
     ) -> Session:
-        """A session on these data, at its start; a lesson in batches begins with those of its first rows."""
+        """A session on these data, at its start; a lesson in batches begins with those of its first
+        rows.
+        """
         batch = lesson.batch if lesson else None
-        first = {n: v[lesson.order(0)[:batch]] for n, v in clamped.items()} if lesson and batch else clamped
+        first = (
+            {n: v[lesson.order(0)[:batch]] for n, v in clamped.items()}
+            if lesson and batch
+            else clamped
+        )
         state, patterns = initial_state(self.net, start, first), len(next(iter(first.values())))
         setting = self.setting(None if asks else steps, patterns)
         if descent is not None:
             net = _mean_loss(self.net, patterns) if descent.mean else self.net
-            setting = replace(setting, net=net, method="adam", described={**setting.described, "method": "adam"})
+            setting = replace(
+                setting, net=net, method="adam", described={**setting.described, "method": "adam"}
+            )
         self._session = Session(
             setting,
-            clamped, targets, state, plastic=plastic, recording=recording, steps=steps, batch=batch,
-            auxiliary=getattr(start, "auxiliary", None), stepping=stepping,
-        )  # fmt: skip
+            clamped,
+            targets,
+            state,
+            plastic=plastic,
+            recording=recording,
+            steps=steps,
+            batch=batch,
+            auxiliary=getattr(start, "auxiliary", None),
+            stepping=stepping,
+        )
         return self._session
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
-        """What a session needs to know of this simulation, with the backend for so much work; None: in Python."""
+        """What a session needs to know of this simulation, with the backend for so much work; None:
+        in Python.
+        """
         self._choose(steps, patterns)
         return Setting(
-            self.net, self.flow, self.dt, self.method, self.backend, self.seed, self.extensions,
-            self.threads, self.precision, self.shortcuts, self.transports, tuple(self._factories),
-            self._described(), self.imperfections,
-        )  # fmt: skip
+            self.net,
+            self.flow,
+            self.dt,
+            self.method,
+            self.backend,
+            self.seed,
+            self.extensions,
+            self.threads,
+            self.precision,
+            self.shortcuts,
+            self.transports,
+            tuple(self._factories),
+            self._described(),
+            self.imperfections,
+        )
 
     def _described(self) -> dict[str, Any]:
         return {
-            "dt": self.dt, "method": self.method, "transport": transports.described(self.transport), "seed": self.seed,
-            "backend_reason": self.backend_reason, "precision": self.precision,
+            "dt": self.dt,
+            "method": self.method,
+            "transport": transports.described(self.transport),
+            "seed": self.seed,
+            "backend_reason": self.backend_reason,
+            "precision": self.precision,
             "extensions": [
-                f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}" for e in self.extensions
+                f"{e.population}: dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}; {e.equations}"
+                for e in self.extensions
             ],
             **self.imperfections.described(),
-        }  # fmt: skip
+        }
 
     def _choose(self, steps: int | None, count: int) -> None:
         """The backend, where it is ours to choose."""
@@ -605,13 +753,18 @@ class Simulation:
         from neurosim.engine.compiler import compiler_command
 
         units = sum(self.net.populations[n].size for n in self.net.neurons)
-        work = steps * (70e-6 * len(self.net.neurons) + count * (3e-8 * units + 1.5e-10 * self.net.n_parameters))
+        work = steps * (
+            70e-6 * len(self.net.neurons) + count * (3e-8 * units + 1.5e-10 * self.net.n_parameters)
+        )
         amount = f"{steps} steps of {count} pattern(s), about {work:.2g} s on NumPy"
         if work < WORTH_COMPILING:
             self.backend, self.backend_reason = "numpy", f"{amount}: not worth a compiler"
         elif compiler_command() is None:
             self.backend, self.backend_reason = "numpy", f"{amount}, and no C++ compiler was found"
-            logger.warning("no C++ compiler found: running on NumPy; with g++ this would be faster (%s)", amount)
+            logger.warning(
+                "no C++ compiler found: running on NumPy; with g++ this would be faster (%s)",
+                amount,
+            )
         else:
             self.backend, self.backend_reason = "standalone", f"{amount}: worth a compiler"
         logger.info("backend %s: %s", self.backend, self.backend_reason)
@@ -625,6 +778,10 @@ def _mean_loss(net: Network, count: int) -> Network:
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not 0 < value < np.inf
+    ):
         raise out_of_range(name, value, "a number > 0", "1e-6")
     return float(value)

@@ -1,7 +1,8 @@
-"""The watch over a running simulation: which Euler step holds at a state, and what to do where dt does not.
+"""The watch over a running simulation: which Euler step holds at a state, and what to do where dt
+does not.
 
-Above `linearised` and `spectrum`, below `session`. Start at `stable_step`; `remedy` and `advice` say what
-to do about it, before and after a divergence.
+Above `linearised` and `spectrum`, below `session`. Start at `stable_step`; `remedy` and `advice`
+say what to do about it, before and after a divergence.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class StableStep:
     Attributes
     ----------
     step : float
-        In s; the smallest over the patterns looked at. `inf` if no mode moves; 0 if one grows, or neither
-        grows nor decays while it oscillates, so that no step holds.
+        In s; the smallest over the patterns looked at. `inf` if no mode moves; 0 if one grows, or
+        neither grows nor decays while it oscillates, so that no step holds.
     growing : bool
         Some mode has a positive real part: the flow itself leaves this state, whatever the step.
     eigenvalue : complex
@@ -65,10 +66,12 @@ def stable_step(
     Y: Any,
     patterns: int = 4,
 ) -> StableStep:
-    """Largest stable step of explicit Euler, by linearising the flow of (x, lam) at a state, weights frozen.
+    """Largest stable step of explicit Euler, by linearising the flow of (x, lam) at a state,
+    weights frozen.
 
-    A mode with eigenvalue s holds for steps below 2 |Re s| / |s|². Coupled parts of up to `DENSE` states are
-    diagonalised, larger ones searched by Arnoldi iteration, where a narrowly limiting mode can be missed.
+    A mode with eigenvalue s holds for steps below 2 |Re s| / |s|². Coupled parts of up to `DENSE`
+    states are diagonalised, larger ones searched by Arnoldi iteration, where a narrowly limiting
+    mode can be missed.
 
     Parameters
     ----------
@@ -78,7 +81,8 @@ def stable_step(
     X, Y : array or mapping
         Inputs and targets of the same patterns.
     patterns : int
-        At most so many patterns, spread over the batch, are looked at (two where the Jacobian is not built).
+        At most so many patterns, spread over the batch, are looked at (two where the Jacobian is
+        not built).
 
     Returns
     -------
@@ -95,7 +99,12 @@ def stable_step(
     wanted = min(patterns, MATRIX_FREE_PATTERNS) if large else patterns
     rows = np.unique(np.linspace(0, count - 1, max(1, min(wanted, count))).round().astype(int))
     encoded = read_targets(net, Y, count)
-    everything = ({n: x[n] for n in net.neurons}, {n: lam[n] for n in net.neurons}, clamped, encoded)
+    everything = (
+        {n: x[n] for n in net.neurons},
+        {n: lam[n] for n in net.neurons},
+        clamped,
+        encoded,
+    )
     at = _rows(everything, rows)
     found = [_limiting_mode(net, flow, _rows(everything, [row])) for row in rows]
     worst = min(found, key=lambda mode: (mode.step, -mode.eigenvalue.real))
@@ -103,7 +112,8 @@ def stable_step(
 
 
 def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
-    """A sentence that names what would hold where `dt` does not; every suggestion is tried at the same state.
+    """A sentence that names what would hold where `dt` does not; every suggestion is tried at the
+    same state.
 
     Parameters
     ----------
@@ -119,7 +129,8 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
     where = f"in {stable.population!r} (eigenvalue {stable.eigenvalue:.3g} per second)"
     if stable.step > dt / FAR:
         return (
-            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)} of the mode that limits it, {where}; "
+            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)} of the mode "
+            f"that limits it, {where}; "
             f"try dt = {_ms(MARGIN * stable.step)}"
         )
     if stable.step > 0:
@@ -135,30 +146,38 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
 
 
 def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool) -> str:
-    """What to try after a divergence, given the step that would hold; `plastic` says whether weights moved."""
+    """What to try after a divergence, given the step that would hold; `plastic` says whether
+    weights moved.
+    """
     if plan.imperfections.prospective:
         return (
-            "prospective messages undo the lag of a unit that relaxes; with a saddle term (kappa > 0), a "
-            "look-ahead time as short as the step or weights that move fast they amplify: try Flow.adjoint(), "
+            "prospective messages undo the lag of a unit that relaxes; with a saddle "
+            "term (kappa > 0), a "
+            "look-ahead time as short as the step or weights that move fast they "
+            "amplify: try Flow.adjoint(), "
             "a larger tau_w, or prospective=False"
         )
     if dt >= stable.step:
         return remedy(plan.net, flow, dt, stable)
     if plan.imperfections.speaks:
         return (
-            f"a circuit whose messages are neither late nor noisy would hold (stable step {stable.step * 1e3:.3g} "
+            "a circuit whose messages are neither late nor noisy would hold (stable "
+            f"step {stable.step * 1e3:.3g} "
             "ms): try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
         )
     if any(plan.net.populations[n].term.slides for n in plan.net.neurons):
         return (
-            "the step would hold off the kinks of the constraint function; along them the state chatters, the "
+            "the step would hold off the kinks of the constraint function; along them "
+            "the state chatters, the "
             f"more the longer the step: try dt = {dt * 250:.3g} ms, or constraint='tube'"
         )
     if not plastic:
         return "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
     return (
-        f"outputs and multipliers alone would hold (stable step {stable.step * 1e3:.3g} ms), so moving weights are "
-        "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
+        f"outputs and multipliers alone would hold (stable step {stable.step * 1e3:.3g} "
+        "ms), so moving weights are "
+        "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a "
+        "later plastic_from"
     )
 
 
@@ -166,13 +185,19 @@ def _candidates(net: Network, flow: Flow) -> list[tuple[str, Flow]]:
     """Flows that may hold where this one does not, in the order in which they are tried."""
     tau_x = {n: flow.time("tau_x", n) for n in net.neurons}
     larger = [
-        (f"rho = {rho:g} with tau_lam = tau_x/{rho:g}",
-         replace(flow, rho=rho, tau_lam={n: tau / rho for n, tau in tau_x.items()}))
-        for rho in RHOS if rho > flow.rho and flow.kappa > 0
-    ]  # fmt: skip
+        (
+            f"rho = {rho:g} with tau_lam = tau_x/{rho:g}",
+            replace(flow, rho=rho, tau_lam={n: tau / rho for n, tau in tau_x.items()}),
+        )
+        for rho in RHOS
+        if rho > flow.rho and flow.kappa > 0
+    ]
     return [
         *larger,
-        ("the preset Flow.adjoint() with these time constants", replace(flow, kappa=0.0, gamma=1.0, rho=0.0)),
+        (
+            "the preset Flow.adjoint() with these time constants",
+            replace(flow, kappa=0.0, gamma=1.0, rho=0.0),
+        ),
     ]
 
 
@@ -197,5 +222,8 @@ def _limiting_mode(net: Network, flow: Flow, at: At) -> StableStep:
     steps = largest_step("euler", found.eigenvalues, found.fastest)
     worst = np.lexsort((-found.eigenvalues.real, steps))[0]
     eigenvalue = complex(found.eigenvalues[worst])
-    growing, where = eigenvalue.real > ROUNDING * found.fastest, linear.places[int(found.share[worst].argmax())]
+    growing, where = (
+        eigenvalue.real > ROUNDING * found.fastest,
+        linear.places[int(found.share[worst].argmax())],
+    )
     return StableStep(float(steps[worst]), growing, eigenvalue, where, at)

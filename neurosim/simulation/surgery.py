@@ -1,8 +1,9 @@
-"""Networks that change their size: neurons and synapses that carry nothing taken away, neurons split in two.
+"""Networks that change their size: neurons and synapses that carry nothing taken away, neurons
+split in two.
 
-Surgery on parameters, for any graph, with the check that predictions stay; nothing here runs a flow. Inputs, and
-populations whose outputs are predicted or compared with targets, keep their units. Start at `prune` and `grow`;
-`pruned` and `grown` say besides what became of each unit.
+Surgery on parameters, for any graph, with the check that predictions stay; nothing here runs a
+flow. Inputs, and populations whose outputs are predicted or compared with targets, keep their
+units. Start at `prune` and `grow`; `pruned` and `grown` say besides what became of each unit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from neurosim.model.weights import Weights, along, like, turned
 from neurosim.results.runs import State
 
 Array = np.ndarray
-SPARSE_BELOW = 0.25  # share of synapses left from which on compressed rows cost less than the dense product
+SPARSE_BELOW = (
+    0.25  # share of synapses left from which on compressed rows cost less than the dense product
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,14 @@ class Reshaped:
     ----------
     network : Network
     origin : dict of str to array of int, (units,)
-        The unit of the old network that each unit is, or is a copy of; a population that is gone has no entry.
+        The unit of the old network that each unit is, or is a copy of; a population that is gone
+        has no entry.
     share : dict of str to array, (units,), unit 1
-        What is left of each unit's outgoing weights and multiplier: 1, and 1/2 of a neuron split in two.
+        What is left of each unit's outgoing weights and multiplier: 1, and 1/2 of a neuron split in
+        two.
     held : dict of str to array, (old units,), unit 1
-        The constant output that stands in for each unit that is gone, folded into its children's biases; else 0.
+        The constant output that stands in for each unit that is gone, folded into its children's
+        biases; else 0.
     change : float
         Largest change of an output over the patterns of the check; NaN without them.
     """
@@ -77,7 +83,9 @@ class Reshaped:
                 _put(back, self.network.returning(name), self.origin[q.post], self.origin[q.pre])
                 old.feedback[name] = turned(back)
         for n in self.network.neurons:
-            folded = sum(old.weights[q.name] @ self.held[q.pre] for q in old.incoming(n)) + np.zeros_like(old.biases[n])
+            folded = sum(
+                old.weights[q.name] @ self.held[q.pre] for q in old.incoming(n)
+            ) + np.zeros_like(old.biases[n])
             units = self.origin[n]
             old.biases[n][units] = self.network.biases[n] - folded[units]
         found = [{n: v.copy() for n, v in part.items()} for part in (before.x, before.lam)]
@@ -98,25 +106,29 @@ def prune(
 ) -> Network:
     """A smaller network without the neurons and synapses that carry nothing.
 
-    Gone are neurons that are straw for every pattern, that nothing reads, whose output is constant, or whose
-    norms of incoming and outgoing weights have a product of at most `dead`; of them, their mean output over X stays
-    as a part of their children's biases, also of those that do not learn (exact where it is constant), and a
-    population of which nothing is left goes too.
+    Gone are neurons that are straw for every pattern, that nothing reads, whose output is constant,
+    or whose norms of incoming and outgoing weights have a product of at most `dead`; of them, their
+    mean output over X stays as a part of their children's biases, also of those that do not learn
+    (exact where it is constant), and a population of which nothing is left goes too.
 
     Parameters
     ----------
     net : Network
         Is not changed.
     support : {population: bool (patterns, units) or (units,)}, optional
-        True where a neuron is support, as `support_neurons` says it; populations left out are judged by weights only.
+        True where a neuron is support, as `support_neurons` says it; populations left out are
+        judged by weights only.
     X : (patterns, features), optional
-        Patterns on which predictions are compared. Without them the output at X = 0 stands in for a neuron.
+        Patterns on which predictions are compared. Without them the output at X = 0 stands in for a
+        neuron.
     dead : float
         0 takes only what is exactly without effect.
     synapses : float
-        Synapses of at most this size go; where at most a quarter is left, the projection becomes sparse.
+        Synapses of at most this size go; where at most a quarter is left, the projection becomes
+        sparse.
     within : float
-        Largest change of an output, over X, that is accepted, relative to the largest output if that is above 1.
+        Largest change of an output, over X, that is accepted, relative to the largest output if
+        that is above 1.
 
     Returns
     -------
@@ -125,7 +137,8 @@ def prune(
     Raises
     ------
     ModelError
-        `support` does not fit the network; an argument out of range; predictions over X change by more than `within`.
+        `support` does not fit the network; an argument out of range; predictions over X change by
+        more than `within`.
     DataError
         X does not fit the network.
 
@@ -148,7 +161,9 @@ def pruned(
     synapses: float | None = 0.0,
     within: float = 1e-2,
 ) -> Reshaped:
-    """As `prune`, with where each unit comes from and the largest change of an output; `synapses` = None keeps all."""
+    """As `prune`, with where each unit comes from and the largest change of an output; `synapses` =
+    None keeps all.
+    """
     for name, value in (("dead", dead), ("synapses", synapses), ("within", within)):
         if value is not None and not (isinstance(value, int | float) and value >= 0):
             raise out_of_range(name, value, "a number >= 0")
@@ -158,27 +173,35 @@ def pruned(
     kept = {n: np.flatnonzero(~units | _fixed(net, n)) for n, units in gone.items()}
     silence = data.patterns(net, np.zeros((1, sum(net.populations[n].size for n in net.inputs))))
     before = reference.forward(net, silence if X is None else X)
-    held = {n: np.where(np.isin(np.arange(x.shape[1]), kept[n]), 0.0, x.mean(axis=0)) for n, x in before.items()}
+    held = {
+        n: np.where(np.isin(np.arange(x.shape[1]), kept[n]), 0.0, x.mean(axis=0))
+        for n, x in before.items()
+    }
     small = _without(net, kept, held, synapses)
     found = Reshaped(small, {n: kept[n] for n in small.populations}, _ones(small), held)
     if X is None:
         return found
     after = reference.forward(small, X)
     kept_outputs = [n for n in net.neurons if _fixed(net, n)]
-    found = replace(found, change=max(float(np.abs(after[n] - before[n]).max()) for n in kept_outputs))
+    found = replace(
+        found, change=max(float(np.abs(after[n] - before[n]).max()) for n in kept_outputs)
+    )
     allowed = within * max(1.0, *(float(np.abs(before[n]).max()) for n in kept_outputs))
     if found.change > allowed:
         fewer = sum(p.size - len(kept[n]) for n, p in net.populations.items())
         raise ModelError(
-            f"without {fewer} neurons the outputs change by up to {found.change:.3g}; allowed: {allowed:.3g} (within = "
-            f"{within!r}). Neurons can be straw while their outputs still count, as where the loss is flat on every "
+            f"without {fewer} neurons the outputs change by up to {found.change:.3g}; "
+            f"allowed: {allowed:.3g} (within = "
+            f"{within!r}). Neurons can be straw while their outputs still count, as "
+            "where the loss is flat on every "
             "pattern; try a price (group_l1), a smaller dead, or a larger within"
         )
     return found
 
 
 def quiet(net: Network, support: Mapping[str, Array], X: Any, within: float) -> dict[str, Array]:
-    """Support once more, with only so many straw neurons that what they send stays within a bound of its mean.
+    """Support once more, with only so many straw neurons that what they send stays within a bound
+    of its mean.
 
     Parameters
     ----------
@@ -186,8 +209,8 @@ def quiet(net: Network, support: Mapping[str, Array], X: Any, within: float) -> 
     support : {population: bool (patterns, units)}
     X : (patterns, features)
     within : float
-        Bound of the sum of what hidden neurons send, as its standard deviation over X times the norm of their outgoing
-        weights: those that send least are straw first.
+        Bound of the sum of what hidden neurons send, as its standard deviation over X times the
+        norm of their outgoing weights: those that send least are straw first.
 
     Returns
     -------
@@ -197,29 +220,38 @@ def quiet(net: Network, support: Mapping[str, Array], X: Any, within: float) -> 
     straw, x = _straw(net, support), reference.forward(net, X)
     sent = {}
     for n in hidden(net):
-        squares = sum(_squares(net.weights[q.name], 0) for q in net.outgoing(n)) + np.zeros(net.populations[n].size)
+        squares = sum(_squares(net.weights[q.name], 0) for q in net.outgoing(n)) + np.zeros(
+            net.populations[n].size
+        )
         sent[n] = np.where(straw[n], x[n].std(axis=0) * np.sqrt(squares), np.inf)
     every = np.concatenate([np.zeros(0), *sent.values()])
     missed = np.empty(every.size, dtype=bool)
     order = np.argsort(every)
     missed[order] = np.cumsum(every[order]) <= within
     return {
-        n: ~part for n, part in zip(sent, np.split(missed, np.cumsum([v.size for v in sent.values()])), strict=False)
+        n: ~part
+        for n, part in zip(
+            sent, np.split(missed, np.cumsum([v.size for v in sent.values()])), strict=False
+        )
     }
 
 
-def grow(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0) -> Network:
+def grow(
+    net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0
+) -> Network:
     """A larger network in which neurons are split in two.
 
-    Each copy, put at the end of its population, has the incoming weights of its original plus noise; both have half
-    of its outgoing weights, so that without noise every output stays as it is.
+    Each copy, put at the end of its population, has the incoming weights of its original plus
+    noise; both have half of its outgoing weights, so that without noise every output stays as it
+    is.
 
     Parameters
     ----------
     net : Network
         Is not changed.
     units : {population: sequence of int}
-        Neurons to split, such as those with the largest multipliers; one that is named twice becomes three.
+        Neurons to split, such as those with the largest multipliers; one that is named twice
+        becomes three.
     spread : float
         Of the noise, in standard deviations of freshly drawn weights (gain/sqrt(n_pre)).
     seed : int
@@ -236,20 +268,30 @@ def grow(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.
     return grown(net, units, spread=spread, seed=seed).network
 
 
-def grown(net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0) -> Reshaped:
+def grown(
+    net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0
+) -> Reshaped:
     """As `grow`, with where each unit comes from."""
     if isinstance(spread, bool) or not isinstance(spread, int | float) or not 0 <= spread < np.inf:
         raise out_of_range("spread", spread, "a finite number >= 0", "1")
     if not isinstance(units, Mapping):
-        raise ModelError(f"units are a {type(units).__name__}; allowed: {{population: units}}, e.g. {{'hidden1': [3]}}")
+        raise ModelError(
+            f"units are a {type(units).__name__}; allowed: {{population: units}}, e.g. "
+            f"{{'hidden1': [3]}}"
+        )
     for n in units:
         _check_hidden(net, n, "population of units to split")
         size = net.populations[n].size
-        if wrong := [i for i in units[n] if not isinstance(i, int | np.integer) or not 0 <= i < size]:
+        if wrong := [
+            i for i in units[n] if not isinstance(i, int | np.integer) or not 0 <= i < size
+        ]:
             raise out_of_range(f"unit of {n} to split", wrong[0], f"0 to {size - 1}")
     net.check_parameters()
     sizes = {n: p.size for n, p in net.populations.items()}
-    origin = {n: np.concatenate([np.arange(k), np.asarray(units.get(n, ()), dtype=int)]) for n, k in sizes.items()}
+    origin = {
+        n: np.concatenate([np.arange(k), np.asarray(units.get(n, ()), dtype=int)])
+        for n, k in sizes.items()
+    }
     share = {n: (1 / np.bincount(own))[own] for n, own in origin.items()}
     rng = np.random.default_rng(seed)
     projections = []
@@ -272,7 +314,11 @@ def hidden(net: Network) -> tuple[str, ...]:
 def _fixed(net: Network, population: str) -> bool:
     """Inputs, what `predict` reads, and what is compared with targets."""
     loss = net.losses.get(population)
-    return net.populations[population].clamped or population == net.output or (loss is not None and loss.term.targeted)
+    return (
+        net.populations[population].clamped
+        or population == net.output
+        or (loss is not None and loss.term.targeted)
+    )
 
 
 def _check_hidden(net: Network, population: str, what: str) -> None:
@@ -280,14 +326,18 @@ def _check_hidden(net: Network, population: str, what: str) -> None:
         raise unknown(what, population, hidden(net))
     if _fixed(net, population):
         raise ModelError(
-            f"{what} = {population!r}; allowed: {', '.join(hidden(net))}: inputs and outputs keep their size"
+            f"{what} = {population!r}; allowed: {', '.join(hidden(net))}: inputs and "
+            "outputs keep their size"
         )
 
 
 def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
     """Units that are support for no pattern."""
     if not isinstance(support, Mapping):
-        raise ModelError(f"support is a {type(support).__name__}; allowed: {{population: bool}}, as of support_neurons")
+        raise ModelError(
+            f"support is a {type(support).__name__}; allowed: {{population: bool}}, as "
+            "of support_neurons"
+        )
     straw = {n: np.zeros(p.size, dtype=bool) for n, p in net.populations.items()}
     for n, given in support.items():
         if n not in net.populations:
@@ -295,7 +345,8 @@ def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
         found, size = np.asarray(given), net.populations[n].size
         if found.dtype != bool or found.ndim not in (1, 2) or found.shape[-1] != size:
             raise ModelError(
-                f"support[{n!r}] is {found.dtype} of shape {found.shape}; allowed: bool (patterns, {size}) or "
+                f"support[{n!r}] is {found.dtype} of shape {found.shape}; allowed: bool "
+                f"(patterns, {size}) or "
                 f"({size},); try support_neurons(run, tol)"
             )
         straw[n] = np.logical_not(np.atleast_2d(found)).all(axis=0)
@@ -304,7 +355,10 @@ def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
 
 def _useless(net: Network, population: str, dead: float) -> Array:
     """Units whose norms of weights to and from others have a product of at most `dead`."""
-    squares = {"in": np.zeros(net.populations[population].size), "out": np.zeros(net.populations[population].size)}
+    squares = {
+        "in": np.zeros(net.populations[population].size),
+        "out": np.zeros(net.populations[population].size),
+    }
     for name, q in net.projections.items():
         w = net.weights[name]
         own = w.diagonal() ** 2 if q.pre == q.post else 0.0  # what a neuron tells itself
@@ -341,7 +395,9 @@ def _spread_along(net: Network, found: dict[str, Array], forward: bool) -> dict[
     return found
 
 
-def _without(net: Network, kept: Mapping[str, Array], held: Mapping[str, Array], synapses: float | None) -> Network:
+def _without(
+    net: Network, kept: Mapping[str, Array], held: Mapping[str, Array], synapses: float | None
+) -> Network:
     """The network of the units that are kept; what the others sent on average is a bias."""
     left = {n for n, units in kept.items() if len(units)}
     biases = {n: net.biases[n].copy() for n in net.neurons}
@@ -351,7 +407,10 @@ def _without(net: Network, kept: Mapping[str, Array], held: Mapping[str, Array],
         biases[q.post] += w @ held[q.pre]
         if not {q.pre, q.post} <= left:
             continue
-        w, back = (_taken(m, kept[q.post], kept[q.pre], np.ones(len(kept[q.pre]))) for m in (w, net.returning(name)))
+        w, back = (
+            _taken(m, kept[q.post], kept[q.pre], np.ones(len(kept[q.pre])))
+            for m in (w, net.returning(name))
+        )
         if synapses is not None:
             w = _thinned(w, synapses)
         if synapses is None or np.any(w if isinstance(w, np.ndarray) else w.data):
@@ -363,7 +422,9 @@ def _without(net: Network, kept: Mapping[str, Array], held: Mapping[str, Array],
 
 
 def _changed(q: Projection, w: Weights, back: Weights) -> Projection:
-    """A projection with other weights, and what is left of what its messages return through, laid out as they are."""
+    """A projection with other weights, and what is left of what its messages return through, laid
+    out as they are.
+    """
     if not q.draws_feedback:
         return replace(q, weights=w, mask=None)
     dense = back if isinstance(back, np.ndarray) else back.toarray()
@@ -404,7 +465,9 @@ def _put(w: Weights, part: Weights, post: Array, pre: Array) -> None:
 
 
 def _jitter(w: Weights, first: int, size: float, rng: np.random.Generator) -> None:
-    """Noise on the incoming weights of the units from `first` on, of the size of fresh weights times `size`."""
+    """Noise on the incoming weights of the units from `first` on, of the size of fresh weights
+    times `size`.
+    """
     if isinstance(w, np.ndarray):
         w[first:] += rng.normal(scale=size / np.sqrt(w.shape[1]), size=w[first:].shape)
         return

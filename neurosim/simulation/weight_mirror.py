@@ -1,7 +1,8 @@
-"""Weight mirrors: feedback weights learnt from a network's own answers to noise, with no errors about.
+"""Weight mirrors: feedback weights learnt from a network's own answers to noise, with no errors
+about.
 
-Above `reference`, whose activations it uses, below `session`, which lets a network mirror before every row of a
-training's log: a night between two days. Start at `mirror`.
+Above `reference`, whose activations it uses, below `session`, which lets a network mirror before
+every row of a training's log: a night between two days. Start at `mirror`.
 
 References
 ----------
@@ -27,10 +28,10 @@ ROUNDS = 30  # batches a night: of the B before, 0.9^30 = 4 % is left
 def mirror(net: Network, seed: Sequence[int]) -> None:
     """Let every B of kind mirror come near Wᵀ, in place.
 
-    The presynaptic units say noise xi, one projection at a time and with silent biases; what the postsynaptic ones
-    answer, y less its mean, meets xi at the same synapse: ``B <- B + rate (mean(xi y^T)/noise² - B)``. For Gaussian
-    noise mean(xi y^T) is noise² E[sigma'] Wᵀ, so that B settles at Wᵀ times each unit's mean slope, but for the
-    noise of a finite average.
+    The presynaptic units say noise xi, one projection at a time and with silent biases; what the
+    postsynaptic ones answer, y less its mean, meets xi at the same synapse: ``B <- B + rate
+    (mean(xi y^T)/noise² - B)``. For Gaussian noise mean(xi y^T) is noise² E[sigma'] Wᵀ, so that B
+    settles at Wᵀ times each unit's mean slope, but for the noise of a finite average.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """A world that answers to what a network does: asked once a frame, it says what is shown next.
 
-Below `simulation`, which runs the network in between. Start at `World`; `Conversation` is one of them at work.
+Below `simulation`, which runs the network in between. Start at `World`; `Conversation` is one of
+them at work.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class Conversation:
         shown = data.patterns(self.net, X)
         count = len(next(iter(shown.values())))
         if count != self.patterns:
-            raise DataError(f"the world shows {count} patterns; allowed: {self.patterns}, patterns= of interact")
+            raise DataError(
+                f"the world shows {count} patterns; allowed: {self.patterns}, patterns= of interact"
+            )
         told = data.targets(self.net, Y, count)
         for kept, new in ((self.clamped, shown), (self.targets, told)):
             for name, values in new.items():

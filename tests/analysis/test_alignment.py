@@ -30,7 +30,9 @@ from tests.helpers.problems import (
 Array = np.ndarray
 
 
-def run_at(net: Network, flow: Flow, X: Any, Y: Any, x: dict[str, Array], lam: dict[str, Array]) -> Run:
+def run_at(
+    net: Network, flow: Flow, X: Any, Y: Any, x: dict[str, Array], lam: dict[str, Array]
+) -> Run:
     clamped = patterns(net, X)
     return Run(net, flow, {}, clamped, targets(net, Y, len(X)), {n: x[n] for n in net.neurons}, lam)
 
@@ -76,7 +78,9 @@ def test_the_runs_own_gradient_is_that_of_l(problem: Problem, flow: Flow, seed: 
                 trials.append(reference.lagrangian(trial, flow, x, lam, X, Y))
             numeric[i] = (trials[0] - trials[1]) / 2e-5 / len(X)
         exact = entries(ref.grad_w[name])
-        assert found.grad_error[name] == pytest.approx(np.abs(numeric - exact).max(initial=0), rel=1e-4, abs=1e-6)
+        assert found.grad_error[name] == pytest.approx(
+            np.abs(numeric - exact).max(initial=0), rel=1e-4, abs=1e-6
+        )
         sizes = np.linalg.norm(numeric) * np.linalg.norm(exact)
         if sizes > 1e-4:
             assert found.grad_cosine[name] == pytest.approx(numeric @ exact / sizes, abs=1e-4)
@@ -104,8 +108,12 @@ def test_errors_and_cosines_are_those_of_the_state() -> None:
 def test_a_real_gradient_turns_with_lam() -> None:
     net, X, Y = random_problem([4, 3, 2], seed=1)
     ref = reference.backprop(net, X, Y)
-    opposite = run_at(net, Flow.adjoint(), X, Y, ref.x, {n: -values for n, values in ref.lam.items()})
-    assert ns.alignment(opposite, ref).grad_cosine == {n: pytest.approx(-1) for n in net.projections}
+    opposite = run_at(
+        net, Flow.adjoint(), X, Y, ref.x, {n: -values for n, values in ref.lam.items()}
+    )
+    assert ns.alignment(opposite, ref).grad_cosine == {
+        n: pytest.approx(-1) for n in net.projections
+    }
 
 
 def test_cosine_of_zero_vectors() -> None:
@@ -124,11 +132,17 @@ def test_what_is_not_comparable_is_refused() -> None:
     with pytest.raises(ns.DataError, match=r"shape \(3, 3\) in hidden1; allowed: \(5, 3\)"):
         ns.alignment(run, fewer)
     deeper, X2, Y2 = random_problem([4, 3, 3, 2], seed=1)
-    with pytest.raises(ns.DataError, match=r"populations \['hidden1', 'hidden2', 'output'\]; allowed"):
+    with pytest.raises(
+        ns.DataError, match=r"populations \['hidden1', 'hidden2', 'output'\]; allowed"
+    ):
         ns.alignment(run, reference.backprop(deeper, X2, Y2))
-    masked = Network(list(net.populations.values()), [
-        ns.Projection("input", "hidden1", net.weights["input->hidden1"], mask=np.ones((3, 4))),
-        ns.Projection("hidden1", "output", net.weights["hidden1->output"]),
-    ], list(net.losses.values()))  # fmt: skip
+    masked = Network(
+        list(net.populations.values()),
+        [
+            ns.Projection("input", "hidden1", net.weights["input->hidden1"], mask=np.ones((3, 4))),
+            ns.Projection("hidden1", "output", net.weights["hidden1->output"]),
+        ],
+        list(net.losses.values()),
+    )
     with pytest.raises(ns.DataError, match="other synapses in input->hidden1"):
         ns.alignment(run, reference.backprop(masked, X, Y))

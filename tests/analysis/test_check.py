@@ -50,7 +50,12 @@ def test_methods(method: str) -> None:
 def test_a_sparse_cycle_with_an_inner_loss_passes() -> None:
     rng = np.random.default_rng(1)
     net = Network(
-        [Population("input", 3, clamped=True), Population("a", 4), Population("b", 4), Population("out", 2, "linear")],
+        [
+            Population("input", 3, clamped=True),
+            Population("a", 4),
+            Population("b", 4),
+            Population("out", 2, "linear"),
+        ],
         [
             Projection("input", "a"),
             Projection("a", "b", gain=0.4, mask=rng.random((4, 4)) < 0.6, l2=0.1),
@@ -74,9 +79,14 @@ def test_the_network_is_left_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("gain", "failing"),
-    [("rho", ["a step at a random state", "trajectory"]), ("kappa", ["a step at a random state", "trajectory"])],
+    [
+        ("rho", ["a step at a random state", "trajectory"]),
+        ("kappa", ["a step at a random state", "trajectory"]),
+    ],
 )
-def test_a_planted_gain_is_seen(gain: str, failing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_gain_is_seen(
+    gain: str, failing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reference of another flow: at rest nobody can tell, g = 0 there."""
     true_rates = ode._rates
 
@@ -102,7 +112,9 @@ def test_a_planted_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(reference, "backprop", wrong)
     report = check(net, Flow.adjoint(), X, Y, backend="numpy")
-    assert [row.name for row in report.rows if row.passed is False] == ["backpropagation against central differences"]
+    assert [row.name for row in report.rows if row.passed is False] == [
+        "backpropagation against central differences"
+    ]
 
 
 def test_planted_multipliers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +126,15 @@ def test_planted_multipliers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(found, lam={n: lam + 1e-5 for n, lam in found.lam.items()})
 
     monkeypatch.setattr(reference, "backprop", wrong)
-    failed = [row.name for row in check(net, Flow.adjoint(), X, Y, backend="numpy").rows if row.passed is False]
-    assert failed == ["lam at rest against backpropagation", "movement away from backpropagation's own x and lam"]
+    failed = [
+        row.name
+        for row in check(net, Flow.adjoint(), X, Y, backend="numpy").rows
+        if row.passed is False
+    ]
+    assert failed == [
+        "lam at rest against backpropagation",
+        "movement away from backpropagation's own x and lam",
+    ]
 
 
 def test_a_flow_that_never_rests_is_not_judged_there(monkeypatch: pytest.MonkeyPatch) -> None:

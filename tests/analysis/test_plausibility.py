@@ -29,7 +29,9 @@ def card(iris: tuple[Any, ...]) -> ns.Plausibility:
     net = ns.Network.mlp([4, 5, 3], seed=0)
     schedule = ns.Presentations(batch=25, present=4 * TAU, epochs=12)
     flow = ns.Flow.adjoint(tau_w=10 * TAU)
-    return ns.plausibility(net, flow, *iris[:2], test=iris[2:], schedule=schedule, levels=FEW, backend="numpy", seed=1)
+    return ns.plausibility(
+        net, flow, *iris[:2], test=iris[2:], schedule=schedule, levels=FEW, backend="numpy", seed=1
+    )
 
 
 def test_what_is_counted(card: ns.Plausibility) -> None:
@@ -43,7 +45,12 @@ def test_what_is_counted(card: ns.Plausibility) -> None:
 def test_levels_end_where_they_cost_too_much(card: ns.Plausibility) -> None:
     """A quantum of a thousand silences every unit; the level after it is not tried."""
     coarse, noise = card.tolerance["quantum (1)"], card.tolerance["message noise (sd)"]
-    assert (coarse.level, coarse.costs, list(coarse.lost), coarse.share) == (1e-9, 1e3, [1e-9, 1e3], 1 / 3)
+    assert (coarse.level, coarse.costs, list(coarse.lost), coarse.share) == (
+        1e-9,
+        1e3,
+        [1e-9, 1e3],
+        1 / 3,
+    )
     assert (noise.level, noise.costs, noise.share) == (1e-9, None, 1)
     assert str(noise) == "all to 1e-09"
     shown = scoring.table({"adjoint": card, "again": card})
@@ -56,8 +63,16 @@ def test_seeds_are_averaged_and_spread(iris: tuple[Any, ...]) -> None:
     def scored(**seeds: int) -> ns.Plausibility:
         schedule = ns.Presentations(batch=25, present=4 * TAU, epochs=1)
         flow, levels = ns.Flow.adjoint(tau_w=10 * TAU), {"message noise (sd)": [2.0]}
-        options: dict[str, Any] = {"schedule": schedule, "levels": levels, "costs": 0.9, "backend": "numpy", **seeds}
-        return ns.plausibility(ns.Network.mlp([4, 5, 3], seed=0), flow, *iris[:2], test=iris[2:], **options)
+        options: dict[str, Any] = {
+            "schedule": schedule,
+            "levels": levels,
+            "costs": 0.9,
+            "backend": "numpy",
+            **seeds,
+        }
+        return ns.plausibility(
+            ns.Network.mlp([4, 5, 3], seed=0), flow, *iris[:2], test=iris[2:], **options
+        )
 
     both, alone = scored(seed=3, seeds=2), [scored(seed=3), scored(seed=4)]
     accuracies = [card.accuracy for card in alone]
@@ -65,17 +80,26 @@ def test_seeds_are_averaged_and_spread(iris: tuple[Any, ...]) -> None:
     found = both.tolerance["message noise (sd)"]
     assert np.std(accuracies) > 0
     assert np.std(lost) > 0
-    assert (both.accuracy, both.spread["accuracy (%)"]) == pytest.approx((np.mean(accuracies), np.std(accuracies)))
+    assert (both.accuracy, both.spread["accuracy (%)"]) == pytest.approx(
+        (np.mean(accuracies), np.std(accuracies))
+    )
     assert (found.lost[2.0], found.spread[2.0]) == pytest.approx((np.mean(lost), np.std(lost)))
-    assert both.rows()["accuracy (%)"] == f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f}"
+    assert (
+        both.rows()["accuracy (%)"]
+        == f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f}"
+    )
     assert "±" not in alone[0].rows()["accuracy (%)"]
 
 
-@pytest.mark.parametrize("flow", [ns.Flow.adjoint(), ns.Flow.augmented(2.0), ns.Flow(kappa=0.8, gamma=0.5, rho=0.7)])
+@pytest.mark.parametrize(
+    "flow", [ns.Flow.adjoint(), ns.Flow.augmented(2.0), ns.Flow(kappa=0.8, gamma=0.5, rho=0.7)]
+)
 def test_separable_losses_are_local_and_a_softmax_is_not(flow: ns.Flow) -> None:
     X = np.random.default_rng(0).normal(size=(3, 6))
     assert scoring.locality(ns.Network.mlp([6, 5, 4, 3], loss="mse", seed=1), flow, X) == (0, 0)
-    foreign, synapse = scoring.locality(ns.Network.mlp([6, 5, 4, 3], loss="cross_entropy", seed=1), flow, X)
+    foreign, synapse = scoring.locality(
+        ns.Network.mlp([6, 5, 4, 3], loss="cross_entropy", seed=1), flow, X
+    )
     assert 1e-3 < foreign < 1
     assert synapse == 0
 
@@ -110,13 +134,19 @@ def test_feedback_weights_come_beside_the_same_weights() -> None:
 def test_what_cannot_be_scored(iris: tuple[Any, ...]) -> None:
     net, flow, keys = ns.Network.mlp([4, 5, 3]), ns.Flow.adjoint(), {"test": iris[2:]}
     with pytest.raises(ns.DataError, match="the targets are no classes"):
-        ns.plausibility(net, flow, *iris[:2], test=(iris[2], np.random.default_rng(0).normal(size=(75, 3))))
-    with pytest.raises(ns.ModelError, match=r"imperfection = 'quantum'; .*did you mean 'quantum \(1\)'"):
+        ns.plausibility(
+            net, flow, *iris[:2], test=(iris[2], np.random.default_rng(0).normal(size=(75, 3)))
+        )
+    with pytest.raises(
+        ns.ModelError, match=r"imperfection = 'quantum'; .*did you mean 'quantum \(1\)'"
+    ):
         ns.plausibility(net, flow, *iris[:2], levels={"quantum": [1]}, **keys)
     with pytest.raises(ns.ModelError, match="the network has feedback weights"):
         ns.plausibility(ns.Network.mlp([4, 5, 3], feedback="random"), flow, *iris[:2], **keys)
     with pytest.raises(ns.ModelError, match="locality with constraint tube"):
-        scoring.locality(ns.Network.mlp([4, 5, 3], constraint="tube", epsilon=0.1), ns.Flow.augmented(), iris[0])
+        scoring.locality(
+            ns.Network.mlp([4, 5, 3], constraint="tube", epsilon=0.1), ns.Flow.augmented(), iris[0]
+        )
 
 
 def test_the_picture(card: ns.Plausibility) -> None:

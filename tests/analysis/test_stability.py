@@ -1,4 +1,6 @@
-"""Rates, frequencies and steps seen beforehand, against closed forms and against what the engine then does."""
+"""Rates, frequencies and steps seen beforehand, against closed forms and against what the engine
+then does.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ DAMPED = st.one_of(
 @settings(max_examples=50, deadline=None)
 @given(kappa=st.floats(0.1, 2), gamma=GAINS, rho=GAINS, tau=st.floats(1e-3, 1.0))
 def test_one_linear_unit_in_closed_form(kappa, gamma, rho, tau):
-    """g = x - w u, V = (x - y)²/2: dx = -kappa ((1 + rho) x + lam) - gamma x, dlam = kappa x - gamma (...)."""
+    """g = x - w u, V = (x - y)²/2: dx = -kappa ((1 + rho) x + lam) - gamma x, dlam = kappa x -
+    gamma (...).
+    """
     net = ns.Network.mlp([1, 1], loss="mse")
     flow = Flow(kappa=kappa, gamma=gamma, rho=rho, tau_x=tau, tau_lam=2 * tau)
     spec = ns.stability(net, flow, [[0.3]], [[0.7]])
     a, b, c, d = -kappa * (1 + rho) - gamma, -kappa, (kappa - gamma * (1 + rho)) / 2, -gamma / 2
     roots = np.roots([1.0, -(a + d), a * d - b * c]) / tau
-    assert_allclose(np.sort_complex(spec.eigenvalues), np.sort_complex(roots), rtol=1e-6, atol=1e-7 / tau)
+    assert_allclose(
+        np.sort_complex(spec.eigenvalues), np.sort_complex(roots), rtol=1e-6, atol=1e-7 / tau
+    )
     assert spec.slowest_rate == pytest.approx(-roots.real.max(), rel=1e-6, abs=1e-7 / tau)
     assert not spec.growing
 
@@ -47,12 +53,17 @@ def test_a_perturbation_ends_at_the_predicted_rate_and_frequency(seed, flow, los
     fastest = np.abs(spec.eigenvalues).max()
     found = measured.slowest_mode(net, flow, X, Y, 12 / spec.slowest_rate, 0.25 / fastest)
     assert -found.real == pytest.approx(spec.slowest_rate, rel=0.02)
-    assert abs(found.imag) / (2 * np.pi) == pytest.approx(spec.frequency[0], rel=0.02, abs=1e-6 * fastest)
+    assert abs(found.imag) / (2 * np.pi) == pytest.approx(
+        spec.frequency[0], rel=0.02, abs=1e-6 * fastest
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_steps_hold_below_and_not_above(method):
-    for seed, flow in ((0, Flow.augmented(2.0)), (1, Flow(kappa=0.7, gamma=0.6, tau_lam={"output": 25e-3}))):
+    for seed, flow in (
+        (0, Flow.augmented(2.0)),
+        (1, Flow(kappa=0.7, gamma=0.6, tau_lam={"output": 25e-3})),
+    ):
         net, X, Y = problems.random_problem([4, 4, 3], seed, patterns=1, gain=0.8)
         step = ns.stability(net, flow, X, Y).max_step[method]
         assert 0 < step < np.inf
@@ -69,7 +80,9 @@ def test_a_cross_entropy_is_read_anew_by_semi_implicit_steps():
 
 
 def test_the_undamped_saddle():
-    """Modes at +-i/tau: no step of Euler or Heun holds, 2 sqrt 2 tau of rk4 and 2 tau of the alternation do."""
+    """Modes at +-i/tau: no step of Euler or Heun holds, 2 sqrt 2 tau of rk4 and 2 tau of the
+    alternation do.
+    """
     net, X, Y = problems.random_problem([30, 10, 3], 0, activation="linear", patterns=1)
     spec = ns.stability(net, replace(Flow.arrow_hurwicz(), tau_x=10e-3), X, Y)
     undamped = np.abs(spec.damping) < 1e-9
@@ -91,7 +104,9 @@ def test_the_adjoint_flow_has_one_time_constant(problem, tau):
     assert spec.max_step["exponential_euler"] == np.inf
 
 
-@pytest.mark.parametrize("flow", [Flow.augmented(), Flow.damped(), Flow.rotated(0.2), Flow.augmented(0.1)])
+@pytest.mark.parametrize(
+    "flow", [Flow.augmented(), Flow.damped(), Flow.rotated(0.2), Flow.augmented(0.1)]
+)
 def test_the_search_finds_what_the_whole_jacobian_shows(flow, monkeypatch):
     net, X, Y = problems.random_problem([20, 40, 20, 5], 3, patterns=2)
     whole = ns.stability(net, flow, X, Y)
@@ -114,7 +129,9 @@ def test_the_step_of_a_large_net_is_searched_too(method, monkeypatch):
     net, X, Y = problems.random_problem([6, 10, 8, 3], 3, patterns=2)
     whole = ns.stability(net, Flow.augmented(), X, Y).max_step[method]
     monkeypatch.setattr(room, "DENSE", 15)
-    assert ns.stability(net, Flow.augmented(), X, Y).max_step[method] == pytest.approx(whole, rel=2e-3)
+    assert ns.stability(net, Flow.augmented(), X, Y).max_step[method] == pytest.approx(
+        whole, rel=2e-3
+    )
 
 
 def test_participation_says_where_a_mode_lives():
@@ -130,7 +147,9 @@ def test_participation_says_where_a_mode_lives():
 
 
 def test_moving_weights_have_modes_too():
-    """At a minimum that fits, descent stands still along the directions that change no output, and grows along none."""
+    """At a minimum that fits, descent stands still along the directions that change no output, and
+    grows along none.
+    """
     net = ns.Network.mlp([2, 3, 1], loss="mse", seed=1)
     X, flow = np.array([[1.0, -0.5]]), Flow.adjoint(tau_w=1.0)
     Y = ns.reference.forward(net, X)["output"]
@@ -140,7 +159,12 @@ def test_moving_weights_have_modes_too():
     assert set(spec.pattern) == {-1}
     assert not spec.growing
     assert (np.abs(spec.eigenvalues) < 1e-6).sum() == net.n_parameters - 1
-    assert set(spec.participation) == {*net.neurons, *net.projections, "bias.hidden1", "bias.output"}
+    assert set(spec.participation) == {
+        *net.neurons,
+        *net.projections,
+        "bias.hidden1",
+        "bias.output",
+    }
     with pytest.raises(ModelError, match="allowed: euler, heun, rk4"):
         spec.max_step["semi_implicit"]
 
@@ -150,7 +174,9 @@ def test_the_critical_rho_is_where_the_engine_begins_to_settle():
     rule = "scaled"
     rho = ns.critical_rho(net, Flow.augmented(0), X, Y, tau_lam=rule)
     assert 1 < rho < 100
-    assert ns.critical_rho(net, Flow.augmented(0), X, Y, tau_lam="fixed") != pytest.approx(rho, rel=1e-3)
+    assert ns.critical_rho(net, Flow.augmented(0), X, Y, tau_lam="fixed") != pytest.approx(
+        rho, rel=1e-3
+    )
     for factor, settles in ((0.9, False), (1.1, True)):
         flow = with_rho(net, Flow.augmented(0), factor * rho, rule)
         step = 0.3 / np.abs(ns.stability(net, flow, X, Y).eigenvalues).max()
@@ -174,7 +200,9 @@ def test_at_any_state():
 def test_what_cannot_be_is_refused():
     net, X, Y = problems.random_problem([4, 5, 3], 2)
     flow, (x, lam) = Flow.damped(), problems.random_state(net, 0, len(X) + 1)
-    with pytest.raises(DataError, match=r"at.x\['hidden1'\] has shape \(6, 5\); allowed: .* \(5, 5\)"):
+    with pytest.raises(
+        DataError, match=r"at.x\['hidden1'\] has shape \(6, 5\); allowed: .* \(5, 5\)"
+    ):
         ns.stability(net, flow, X, Y, at=ns.State(x, lam))
     with pytest.raises(ModelError, match="at is a str; allowed: None for the saddle point"):
         ns.stability(net, flow, X, Y, at="saddle")
@@ -193,7 +221,9 @@ def test_other_constraints_need_a_state():
     net = ns.Network.mlp([4, 5, 3], loss="mse", constraint="tube", epsilon=0.05)
     X, Y = np.ones((2, 4)), np.zeros((2, 3))
     for refused in (ns.stability, ns.critical_rho):
-        with pytest.raises(ModelError, match=r"constraint of hidden1 = 'tube'.*allowed here: lin; try"):
+        with pytest.raises(
+            ModelError, match=r"constraint of hidden1 = 'tube'.*allowed here: lin; try"
+        ):
             refused(net, Flow.augmented(), X, Y)
     run = ns.Simulation(net, Flow.augmented(), backend="numpy").relax(X, Y, duration=0.5)
     spec = ns.stability(net, Flow.augmented(), X, Y, at=run)

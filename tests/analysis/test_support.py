@@ -1,4 +1,6 @@
-"""Support neurons: what they are at rest, what is said of a state that moves, over training, pictures."""
+"""Support neurons: what they are at rest, what is said of a state that moves, over training,
+pictures.
+"""
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +20,9 @@ mpl.use("Agg")
 def rest() -> ns.Run:
     """Ten patterns, most of them beyond the hinge's margin, at rest in a tube."""
     net, X, Y = random_problem([6, 8, 3], seed=5, loss="squared_hinge", patterns=10, gain=2.0)
-    sim = ns.Simulation(constrained(net, "tube", 0.1), ns.Flow.augmented(2), dt=0.5 * ms, backend="numpy")
+    sim = ns.Simulation(
+        constrained(net, "tube", 0.1), ns.Flow.augmented(2), dt=0.5 * ms, backend="numpy"
+    )
     outputs = ns.reference.forward(net, X)["output"]
     Y["output"][:7] = np.where(outputs[:7] >= 0, 1.0, -1.0)  # seven patterns that need little
     return sim.relax(2 * X, Y, duration=30, settle=1e-8)
@@ -44,13 +48,19 @@ def test_support_is_at_the_wall_and_straw_sends_nothing(rest: ns.Run) -> None:
     # a pattern that nothing is support for teaches nothing
     few = [{n: v[~beyond] for n, v in part.items()} for part in (rest.x, rest.lam, rest.X, rest.Y)]
     alone = ns.reference.right_hand_side(rest.network, rest.flow, *few)
-    assert max(np.abs(w).max() for w in alone.w.values()) < 1e-4 < max(np.abs(w).max() for w in rates.w.values())
+    assert (
+        max(np.abs(w).max() for w in alone.w.values())
+        < 1e-4
+        < max(np.abs(w).max() for w in rates.w.values())
+    )
 
 
 def test_the_hard_case_is_where_the_adjoint_is(rest: ns.Run) -> None:
     """Without a tolerance support means that backpropagation's error is not 0."""
     net, X, Y = random_problem([4, 5, 2], seed=1, loss="squared_hinge", patterns=12)
-    run = ns.Simulation(net, ns.Flow.augmented(), backend="numpy").relax(X, Y, duration=20, settle=1e-8)
+    run = ns.Simulation(net, ns.Flow.augmented(), backend="numpy").relax(
+        X, Y, duration=20, settle=1e-8
+    )
     exact = ns.reference.backprop(net, X, Y)
     for n, own in ns.support_neurons(run).items():
         assert np.array_equal(own, np.abs(exact.lam[n]) > 1e-4)
@@ -61,7 +71,8 @@ def test_a_state_that_moves_is_called_so() -> None:
     sim = ns.Simulation(constrained(net, "tube", 0.1), ns.Flow.augmented(), backend="numpy")
     run = sim.relax(X, Y, duration=20 * ms)
     with pytest.warns(
-        ns.UnsettledWarning, match=r"still moves by .* Shares of support are artefacts.*try neurosim.at_rest"
+        ns.UnsettledWarning,
+        match=r"still moves by .* Shares of support are artefacts.*try neurosim.at_rest",
     ):
         found = ns.support_neurons(run)
     assert not found.settled
@@ -101,12 +112,18 @@ def test_a_dataset_says_it_all(rest: ns.Run) -> None:
 
 def test_conditions_are_refused_where_there_are_none() -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
-    run = ns.Simulation(constrained(net, "squared"), ns.Flow.augmented(), backend="numpy").relax(X, Y, duration=10 * ms)
-    with pytest.raises(ns.ModelError, match="constraint 'squared' of hidden1 has no multipliers at rest"):
+    run = ns.Simulation(constrained(net, "squared"), ns.Flow.augmented(), backend="numpy").relax(
+        X, Y, duration=10 * ms
+    )
+    with pytest.raises(
+        ns.ModelError, match="constraint 'squared' of hidden1 has no multipliers at rest"
+    ):
         ns.kkt(run)
 
 
-@pytest.mark.parametrize(("kind", "row"), [("tube", "complementarity at rest"), ("abs_eps", "no multipliers at rest")])
+@pytest.mark.parametrize(
+    ("kind", "row"), [("tube", "complementarity at rest"), ("abs_eps", "no multipliers at rest")]
+)
 def test_check_knows_what_a_constraint_answers_for(kind: str, row: str) -> None:
     net, X, Y = random_problem([4, 5, 2], seed=1)
     report = check.check(constrained(net, kind, 0.1), ns.Flow.augmented(), X, Y, backend="numpy")
@@ -131,7 +148,9 @@ def test_pictures_of_support_say_what_they_show(rest: ns.Run) -> None:
 def test_a_free_output_has_conditions_of_its_layers_below_only() -> None:
     _, X, Y = random_problem([4, 5, 2], seed=1)
     net = ns.Network.mlp([4, 5, 2], loss="mse", constraint="tube", epsilon=0.1, free_output=True)
-    run = ns.Simulation(net, ns.Flow.augmented(), backend="numpy").relax(X, Y, duration=20, settle=1e-8)
+    run = ns.Simulation(net, ns.Flow.augmented(), backend="numpy").relax(
+        X, Y, duration=20, settle=1e-8
+    )
     assert ns.kkt(run).residual < 1e-6
     assert ns.support_neurons(run).settled
     assert check.check(net, ns.Flow.augmented(), X, Y, backend="numpy").passed

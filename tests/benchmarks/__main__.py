@@ -45,10 +45,18 @@ def table(name: str, rows: list[Row]) -> Table:
 
 def arguments() -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser("python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
-    parser.add_argument("--repeat", type=int, help="turns of ours and the yardstick; 7 by default, 2 if quick")
-    parser.add_argument("--quick", action="store_true", help="small sizes and short samples: to see that it works")
+    parser = argparse.ArgumentParser(
+        "python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default"
+    )
+    parser.add_argument(
+        "--repeat", type=int, help="turns of ours and the yardstick; 7 by default, 2 if quick"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and short samples: to see that it works"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every sample, too")
     found = parser.parse_args()
     for name in found.names:

@@ -1,4 +1,6 @@
-"""A batch, x, lam and w all flowing, compiled; µs a step against OpenBLAS called from NumPy and from C++."""
+"""A batch, x, lam and w all flowing, compiled; µs a step against OpenBLAS called from NumPy and
+from C++.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Digits 64-32-10 to 95 % of the test patterns: the whole process, its programs kept, against peers' processes."""
+"""Digits 64-32-10 to 95 % of the test patterns: the whole process, its programs kept, against
+peers' processes.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ PEERS = {
 def measure(setting: Setting) -> Iterator[Row]:
     """Ours beside each peer that is installed.
 
-    jpc: ``pip install git+https://github.com/thebuckleylab/jpc@1acae75 jax==0.6.0``; later commits rename its updates,
-    later jax has lost a module that it imports.
+    jpc: ``pip install git+https://github.com/thebuckleylab/jpc@1acae75 jax==0.6.0``; later commits
+    rename its updates, later jax has lost a module that it imports.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.npz"
@@ -56,10 +58,19 @@ def measure(setting: Setting) -> Iterator[Row]:
             return done.seconds
 
         whole("neurosim")  # compiles
-        samples = in_turns({name: lambda name=name: whole(name) for name in commands}, setting.repeat)
+        samples = in_turns(
+            {name: lambda name=name: whole(name) for name in commands}, setting.repeat
+        )
     parts = ", ".join(f"{part} {value:.3g}" for part, value in said["neurosim"].items())
     for name in commands:
         if name != "neurosim":
-            target, theirs = PEERS.get(name, ("", (), ""))[2], said.get(name, {}).get("accuracy", "")
-            note = f"the last one of ours, in s: {parts}" + (f"; its accuracy {theirs:.3f}" if theirs else "")
-            yield Row("whole process to 95 %", samples["neurosim"], name, samples[name], target, note)
+            target, theirs = (
+                PEERS.get(name, ("", (), ""))[2],
+                said.get(name, {}).get("accuracy", ""),
+            )
+            note = f"the last one of ours, in s: {parts}" + (
+                f"; its accuracy {theirs:.3f}" if theirs else ""
+            )
+            yield Row(
+                "whole process to 95 %", samples["neurosim"], name, samples[name], target, note
+            )

@@ -40,5 +40,7 @@ for _ in range(EPOCHS):
     order = rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH)
     weights = epoch(weights, X[order], Y[order])
 T = given["Y_test"]
-right = np.asarray(outputs(weights, given["X_test"])).argmax(1) == (T if T.ndim == 1 else T.argmax(1))
+right = np.asarray(outputs(weights, given["X_test"])).argmax(1) == (
+    T if T.ndim == 1 else T.argmax(1)
+)
 print(json.dumps({"accuracy": float(right.mean())}))

@@ -1,6 +1,8 @@
-"""Peer program: learns digits by predictive coding, as jpc's advanced usage does. ``python digits_jpc.py DATA.npz``
+"""Peer program: learns digits by predictive coding, as jpc's advanced usage does. ``python
+digits_jpc.py DATA.npz``
 
-The layers are ours, as jpc takes any callables: drawing those of ``jpc.make_mlp`` compiles for 0.8 s more.
+The layers are ours, as jpc takes any callables: drawing those of ``jpc.make_mlp`` compiles for 0.8
+s more.
 """
 
 import json
@@ -17,7 +19,10 @@ BATCH, EPOCHS, STEPS, RATE = 64, 4, 2, 2e-2
 given = np.load(sys.argv[1])
 X, Y = given["X"].astype(np.float32), given["Y"]
 Y = (np.eye(10)[Y.astype(int)] if Y.ndim == 1 else Y).astype(np.float32)
-optim_w, optim_z = optax.adam(RATE), optax.sgd(1e-1 * BATCH)  # jpc's energy is a mean over the batch
+optim_w, optim_z = (
+    optax.adam(RATE),
+    optax.sgd(1e-1 * BATCH),
+)  # jpc's energy is a mean over the batch
 rng = np.random.default_rng(0)
 
 
@@ -45,13 +50,20 @@ def learn(model, state, x, y):
 
 
 model = [
-    Layer((rng.normal(size=(m, n)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32), activation)
+    Layer(
+        (rng.normal(size=(m, n)) / np.sqrt(n)).astype(np.float32),
+        np.zeros(m, np.float32),
+        activation,
+    )
     for m, n, activation in ((32, 64, lambda x: x), (10, 32, jax.numpy.tanh))
 ]
 state = eqx.filter_jit(optim_w.init)((model, None))
 for _ in range(EPOCHS):
     for batch in rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH):
         model, state = learn(model, state, X[batch], Y[batch])
-T, outputs = given["Y_test"], jpc.init_activities_with_ffwd(model, given["X_test"].astype(np.float32))[-1]
+T, outputs = (
+    given["Y_test"],
+    jpc.init_activities_with_ffwd(model, given["X_test"].astype(np.float32))[-1],
+)
 right = np.asarray(outputs).argmax(1) == (T if T.ndim == 1 else T.argmax(1))
 print(json.dumps({"accuracy": float(right.mean())}))

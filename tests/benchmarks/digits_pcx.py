@@ -1,4 +1,6 @@
-"""Peer program: learns digits by predictive coding, as PCX's first tutorial does. ``python digits_pcx.py DATA.npz``"""
+"""Peer program: learns digits by predictive coding, as PCX's first tutorial does. ``python
+digits_pcx.py DATA.npz``
+"""
 
 import json
 import sys
@@ -61,7 +63,9 @@ def learn(x, y, *, model, optim_w, optim_h):
             _, g = pxf.value_and_grad(states, has_aux=True)(energy)(x, model=model)
         optim_h.step(model, g["model"])
     with pxu.step(model, clear_params=pxc.VodeParam.Cache):
-        _, g = pxf.value_and_grad(pxu.M(pxnn.LayerParam).to([False, True]), has_aux=True)(energy)(x, model=model)
+        _, g = pxf.value_and_grad(pxu.M(pxnn.LayerParam).to([False, True]), has_aux=True)(energy)(
+            x, model=model
+        )
     optim_w.step(model, g["model"])
 
 
@@ -77,14 +81,18 @@ px.RKG.seed(0)
 model = Model()
 with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
     forward(np.zeros((BATCH, 64), np.float32), None, model=model)
-    optim_h = pxu.Optim(lambda: optax.sgd(1e-1 * BATCH), pxu.M_hasnot(pxc.VodeParam, frozen=True)(model))
+    optim_h = pxu.Optim(
+        lambda: optax.sgd(1e-1 * BATCH), pxu.M_hasnot(pxc.VodeParam, frozen=True)(model)
+    )
     optim_w = pxu.Optim(lambda: optax.adamw(RATE), pxu.M(pxnn.LayerParam)(model))
 rng = np.random.default_rng(0)
 for _ in range(EPOCHS):
     for batch in rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH):
         learn(X[batch], Y[batch], model=model, optim_w=optim_w, optim_h=optim_h)
 T, tests = given["Y_test"], given["X_test"].astype(np.float32)
-padded = np.resize(tests, (-(-len(tests) // BATCH) * BATCH, 64)).reshape(-1, BATCH, 64)  # states keep their batch size
+padded = np.resize(tests, (-(-len(tests) // BATCH) * BATCH, 64)).reshape(
+    -1, BATCH, 64
+)  # states keep their batch size
 classes = np.concatenate([predict(batch, model=model) for batch in padded])[: len(tests)]
 right = classes == (T if T.ndim == 1 else T.argmax(1))
 print(json.dumps({"accuracy": float(right.mean())}))

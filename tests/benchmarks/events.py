@@ -1,4 +1,6 @@
-"""Messages as events against ours at every step with all shortcuts, 784-n-n-10, one pattern at a time, compiled."""
+"""Messages as events against ours at every step with all shortcuts, 784-n-n-10, one pattern at a
+time, compiled.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ LEARNING = {
     "theta = 0.03": ns.Events(0.03),
     "adaptive, down to 0.03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
 }
-FLOWS = {"adjoint": ns.Flow.adjoint(tau_w=200 * TAU), "augmented(1)": ns.Flow.augmented(1.0, tau_w=200 * TAU)}
+FLOWS = {
+    "adjoint": ns.Flow.adjoint(tau_w=200 * TAU),
+    "augmented(1)": ns.Flow.augmented(1.0, tau_w=200 * TAU),
+}
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -50,7 +55,9 @@ def simulation(flow: ns.Flow, width: int, transport: object) -> ns.Simulation:
 def cosine(run: ns.Run, truth: object) -> float:
     """The smallest over the populations."""
     pairs = [(run.lam[n], truth.lam[n]) for n in run.network.neurons]
-    return min(float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-300)) for a, b in pairs)
+    return min(
+        float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-300)) for a, b in pairs
+    )
 
 
 def relaxed(sim: ns.Simulation, patterns: int, steps: int) -> ns.Run:
@@ -62,11 +69,15 @@ def relaxed(sim: ns.Simulation, patterns: int, steps: int) -> ns.Run:
 def learnt(sim: ns.Simulation, steps: int) -> ns.Run:
     """The same, with weights that move in the second half."""
     X, Y = data(PATTERNS)
-    return sim.train(X, Y, ns.Presentations(present=steps * DT, epochs=1, batch=1, shuffle=False)).run
+    return sim.train(
+        X, Y, ns.Presentations(present=steps * DT, epochs=1, batch=1, shuffle=False)
+    ).run
 
 
 def enough(flow: ns.Flow, width: int, transport: object) -> int:
-    """Steps a pattern from which lam points where backpropagation's does, in a sequence of patterns."""
+    """Steps a pattern from which lam points where backpropagation's does, in a sequence of
+    patterns.
+    """
     X, Y = data(PATTERNS)
 
     def worst(steps: int) -> float:
@@ -111,9 +122,11 @@ def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator
 
 
 def growth(widths: tuple[int, ...], setting: Setting) -> Row:
-    """Slopes of log time a pattern over log synapses, in a sequence of patterns, 80 steps each; dense beside it.
+    """Slopes of log time a pattern over log synapses, in a sequence of patterns, 80 steps each;
+    dense beside it.
 
-    What an event costs is its fan-out, so time should grow as synaptic operations do: that slope stands in the note.
+    What an event costs is its fan-out, so time should grow as synaptic operations do: that slope
+    stands in the note.
     """
     flow, times, done, events = FLOWS["adjoint"], {"adaptive": [], "dense": []}, [], []
     for width in widths:
@@ -131,13 +144,22 @@ def growth(widths: tuple[int, ...], setting: Setting) -> Row:
     synapses = [784 * n + n * n + 10 * n for n in widths]
     slopes = {way: _slope(synapses, found) for way, found in times.items()}
     over = {"synaptic operations": done, "events": events}
-    note = ", ".join(f"over {what} {_slope(x, times['adaptive']):.2f}" for what, x in over.items()) + "; "
+    note = (
+        ", ".join(f"over {what} {_slope(x, times['adaptive']):.2f}" for what, x in over.items())
+        + "; "
+    )
     note += "; ".join(
         f"{n}: {e:.0f} events, {1e3 * a:.3g} ms, dense {1e3 * d:.3g} ms"
         for n, e, a, d in zip(widths, events, times["adaptive"], times["dense"], strict=True)
     )
-    return Row("slope of time over synapses, 80 steps\nadaptive", (slopes["adaptive"],), "dense", (slopes["dense"],),
-               note=note, unit="1")  # fmt: skip
+    return Row(
+        "slope of time over synapses, 80 steps\nadaptive",
+        (slopes["adaptive"],),
+        "dense",
+        (slopes["dense"],),
+        note=note,
+        unit="1",
+    )
 
 
 def _slope(x: list[float] | list[int], y: list[float]) -> float:

@@ -1,7 +1,9 @@
-"""Peer program: the flow with fixed weights as a jitted JAX Euler loop, and by diffrax. Knows no neurosim.
+"""Peer program: the flow with fixed weights as a jitted JAX Euler loop, and by diffrax. Knows no
+neurosim.
 
-``python jax_peer.py PROBLEM.npz`` answers ``["euler", {"steps": 100}]`` and the like, a line each. Sigma and its slope
-in the hidden layer are constants (the input is clamped) and computed once, outside of the loops.
+``python jax_peer.py PROBLEM.npz`` answers ``["euler", {"steps": 100}]`` and the like, a line each.
+Sigma and its slope in the hidden layer are constants (the input is clamped) and computed once,
+outside of the loops.
 """
 
 from __future__ import annotations
@@ -30,7 +32,12 @@ LEAST = 0.03  # s that calls are repeated for: a single one finds cold caches
 def constants() -> dict[str, jax.Array]:
     """What the loops read."""
     s = jnp.tanh(GIVEN["X"] @ GIVEN["W1"].T + GIVEN["b1"])
-    return {"s": s, "W2": jnp.asarray(GIVEN["W2"]), "b2": jnp.asarray(GIVEN["b2"]), "y": jnp.asarray(GIVEN["Y"])}
+    return {
+        "s": s,
+        "W2": jnp.asarray(GIVEN["W2"]),
+        "b2": jnp.asarray(GIVEN["b2"]),
+        "y": jnp.asarray(GIVEN["Y"]),
+    }
 
 
 def field(z: State, c: dict[str, jax.Array]) -> State:
@@ -63,37 +70,72 @@ def fixed(z: State, c: dict[str, jax.Array], steps: int) -> State:
 
 @jax.jit
 def settling(z: State, c: dict[str, jax.Array], settle: float) -> tuple[State, int]:
-    """Until nothing moves faster than `settle`; looks every `LOOK` steps, as a look costs as much as some steps."""
+    """Until nothing moves faster than `settle`; looks every `LOOK` steps, as a look costs as much
+    as some steps.
+    """
 
     def goes_on(carry: tuple[State, int]) -> jax.Array:
         return (moving(field(carry[0], c)) > settle) & (carry[1] < LONGEST)
 
-    return jax.lax.while_loop(goes_on, lambda carry: (fixed(carry[0], c, LOOK), carry[1] + LOOK), (z, 0))
+    return jax.lax.while_loop(
+        goes_on, lambda carry: (fixed(carry[0], c, LOOK), carry[1] + LOOK), (z, 0)
+    )
 
 
 @jax.jit
 def by_diffrax(z: State, c: dict[str, jax.Array], steps: int) -> State:
     """diffrax's Euler."""
     return diffrax.diffeqsolve(
-        TERM, diffrax.Euler(), 0.0, steps * H, H, z, c, max_steps=None, throw=False, adjoint=diffrax.ForwardMode()
+        TERM,
+        diffrax.Euler(),
+        0.0,
+        steps * H,
+        H,
+        z,
+        c,
+        max_steps=None,
+        throw=False,
+        adjoint=diffrax.ForwardMode(),
     ).ys
 
 
 @jax.jit
 def tsit5(
-    z: State, c: dict[str, jax.Array], tolerance: float, settle: float | None = None, horizon: float = LONGEST * H
+    z: State,
+    c: dict[str, jax.Array],
+    tolerance: float,
+    settle: float | None = None,
+    horizon: float = LONGEST * H,
 ) -> tuple[State, int]:
-    """diffrax's Tsit5 with step control, to a horizon (in tau) or until nothing moves faster than `settle`."""
+    """diffrax's Tsit5 with step control, to a horizon (in tau) or until nothing moves faster than
+    `settle`.
+    """
     found = diffrax.diffeqsolve(
-        TERM, diffrax.Tsit5(), 0.0, horizon, H, z, c, max_steps=None, throw=False, adjoint=diffrax.ForwardMode(),
+        TERM,
+        diffrax.Tsit5(),
+        0.0,
+        horizon,
+        H,
+        z,
+        c,
+        max_steps=None,
+        throw=False,
+        adjoint=diffrax.ForwardMode(),
         stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        event=None if settle is None else diffrax.Event(lambda t, z, c, **_: moving(field(z, c)) <= settle),
-    )  # fmt: skip
+        event=None
+        if settle is None
+        else diffrax.Event(lambda t, z, c, **_: moving(field(z, c)) <= settle),
+    )
     return found.ys, 6 * found.stats["num_steps"]  # of 7 stages, the last is the next one's first
 
 
 CONSTANTS = constants()
-RUNS: dict[str, Callable[..., Any]] = {"euler": fixed, "settling": settling, "diffrax": by_diffrax, "tsit5": tsit5}
+RUNS: dict[str, Callable[..., Any]] = {
+    "euler": fixed,
+    "settling": settling,
+    "diffrax": by_diffrax,
+    "tsit5": tsit5,
+}
 
 
 @cache
@@ -103,7 +145,9 @@ def warm(name: str, **arguments: Any) -> None:
 
 
 def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of a call, as a mean, without compiling; of one with its data going there and back; where it led."""
+    """Seconds of a call, as a mean, without compiling; of one with its data going there and back;
+    where it led.
+    """
     warm(name, **arguments)
     begin, calls = perf_counter(), 0
     while perf_counter() < begin + LEAST:
@@ -115,7 +159,10 @@ def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     jax.tree.map(np.asarray, again)
     whole = perf_counter() - begin
     z, evaluations = found if name in ("settling", "tsit5") else (found, arguments["steps"])
-    state = {n: np.reshape(v, GIVEN[n].shape).tolist() for n, v in zip(("x1", "lam1", "x2", "lam2"), z, strict=True)}
+    state = {
+        n: np.reshape(v, GIVEN[n].shape).tolist()
+        for n, v in zip(("x1", "lam1", "x2", "lam2"), z, strict=True)
+    }
     return {"seconds": seconds, "whole": whole, "state": state, "evaluations": int(evaluations)}
 
 

@@ -15,4 +15,9 @@ def measure(setting: Setting) -> Iterator[Row]:
     for sizes in (LARGE, SMALL):
         problem = Problem.random(sizes, 1)
         ours = {name: partial(train, problem, **way) for name, way in WAYS.items()}
-        yield from beside(problem.name, ours, {"C++ loop": (partial(cpp_euler, "hand", problem), "<= 1.0")}, setting)
+        yield from beside(
+            problem.name,
+            ours,
+            {"C++ loop": (partial(cpp_euler, "hand", problem), "<= 1.0")},
+            setting,
+        )

@@ -23,7 +23,9 @@ def interpreter(*modules: str) -> str | None:
     given = os.environ.get("NEUROSIM_PEER_PYTHON", "").split(os.pathsep)
     ask = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {modules!r})))"
     pythons = [*filter(None, given), sys.executable]
-    return next((p for p in pythons if subprocess.run([p, "-c", ask], check=False).returncode == 0), None)
+    return next(
+        (p for p in pythons if subprocess.run([p, "-c", ask], check=False).returncode == 0), None
+    )
 
 
 def missing(*modules: str) -> str:
@@ -32,19 +34,25 @@ def missing(*modules: str) -> str:
 
 
 class Peer:
-    """A program of this folder that answers each line of JSON with one; it waits in between, so turns can be taken."""
+    """A program of this folder that answers each line of JSON with one; it waits in between, so
+    turns can be taken.
+    """
 
     def __init__(self, script: str, *arguments: str, modules: tuple[str, ...]) -> None:
         python = interpreter(*modules)
         if python is None:
             raise ModuleNotFoundError(missing(*modules))
         command = [python, str(HERE / script), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def __enter__(self) -> Peer:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.process.communicate()  # the end of its input ends it
 
     def __call__(self, function: str, **arguments: Any) -> Any:

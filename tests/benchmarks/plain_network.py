@@ -1,6 +1,8 @@
-"""Peer program: the flow as plain Brian2, with summed synapses, one for each pattern. Knows no neurosim.
+"""Peer program: the flow as plain Brian2, with summed synapses, one for each pattern. Knows no
+neurosim.
 
-``python plain_network.py PROBLEM.npz STEPS`` prints, as JSON, the seconds of the stock build, of the run, and a state.
+``python plain_network.py PROBLEM.npz STEPS`` prints, as JSON, the seconds of the stock build, of
+the run, and a state.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ SYNAPSES = """dw/dt = delta_post * x_pre / tau_w : 1 (clock-driven)
 FEEDBACK = "f_pre = w * delta_post : 1 (summed)"
 
 
-def synapses(pre: b2.NeuronGroup, post: b2.NeuronGroup, text: str, W: np.ndarray, patterns: int) -> b2.Synapses:
+def synapses(
+    pre: b2.NeuronGroup, post: b2.NeuronGroup, text: str, W: np.ndarray, patterns: int
+) -> b2.Synapses:
     """Every pattern's own copy of the weights."""
     n_post, n_pre = W.shape
     made = b2.Synapses(pre, post, text, method="euler")
@@ -43,9 +47,13 @@ def synapses(pre: b2.NeuronGroup, post: b2.NeuronGroup, text: str, W: np.ndarray
 
 
 def in_order(made: b2.Synapses) -> b2.Synapses:
-    """Net inputs, then s and delta (which Brian2 evaluates in "before_start"), then f, weights and states."""
+    """Net inputs, then s and delta (which Brian2 evaluates in "before_start"), then f, weights and
+    states.
+    """
     for variable, updater in made.summed_updaters.items():
-        updater.when, updater.order = ("before_start", -1) if variable == "drive_post" else ("groups", -2)
+        updater.when, updater.order = (
+            ("before_start", -1) if variable == "drive_post" else ("groups", -2)
+        )
     made.state_updater.order = -1
     return made
 
@@ -60,8 +68,12 @@ def main(path: str, steps: int) -> None:
     b2.defaultclock.dt = dt
     sizes = (given["X"].shape[1], *(given[n].shape[0] for n in ("b1", "b2")))
     inputs = b2.NeuronGroup(sizes[0] * patterns, "x : 1", name="input")
-    hidden = b2.NeuronGroup(sizes[1] * patterns, HIDDEN, method="euler", namespace=names, name="hidden")
-    output = b2.NeuronGroup(sizes[2] * patterns, LAST, method="euler", namespace=names, name="output")
+    hidden = b2.NeuronGroup(
+        sizes[1] * patterns, HIDDEN, method="euler", namespace=names, name="hidden"
+    )
+    output = b2.NeuronGroup(
+        sizes[2] * patterns, LAST, method="euler", namespace=names, name="output"
+    )
     inputs.x, output.y = given["X"].ravel(), given["Y"].ravel()
     first = synapses(inputs, hidden, SYNAPSES, given["W1"], patterns)
     second = synapses(hidden, output, f"{SYNAPSES}\n{FEEDBACK}", given["W2"], patterns)

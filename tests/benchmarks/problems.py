@@ -1,4 +1,6 @@
-"""What is simulated by ours and by every yardstick alike, and ours. Start at `Problem`, `train` and `relax`."""
+"""What is simulated by ours and by every yardstick alike, and ours. Start at `Problem`, `train` and
+`relax`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ Array = np.ndarray
 State = dict[str, Array]
 TAU = 10e-3  # s, of x and lam
 SMALL, LARGE = (64, 32, 10), (784, 128, 10)
-WAYS = {"no shortcuts": {"shortcuts": False}, "neurosim": {}}  # without and with the exact ones for what is clamped
+WAYS = {
+    "no shortcuts": {"shortcuts": False},
+    "neurosim": {},
+}  # without and with the exact ones for what is clamped
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,9 @@ class Problem:
     def random(cls, sizes: tuple[int, int, int], patterns: int, **kwds: Any) -> Problem:
         """Inputs uniform between -0.5 and 0.5, targets between 0 and 1."""
         rng = np.random.default_rng(0)
-        return cls(sizes, rng.random((patterns, sizes[0])) - 0.5, rng.random((patterns, sizes[-1])), **kwds)
+        return cls(
+            sizes, rng.random((patterns, sizes[0])) - 0.5, rng.random((patterns, sizes[-1])), **kwds
+        )
 
     @classmethod
     def digits(cls, patterns: int, **kwds: Any) -> Problem:
@@ -82,7 +89,11 @@ class Problem:
     def start(self) -> State:
         """Everything that moves, at rest."""
         net = self.network()
-        moving = {f"{v}{i}": np.zeros((self.patterns, self.sizes[i])) for i in (1, 2) for v in ("x", "lam")}
+        moving = {
+            f"{v}{i}": np.zeros((self.patterns, self.sizes[i]))
+            for i in (1, 2)
+            for v in ("x", "lam")
+        }
         return moving | weights(net)
 
 
@@ -100,17 +111,23 @@ def state(run: ns.Run, net: ns.Network) -> State:
 
 def simulation(problem: Problem, backend: str, **options: Any) -> ns.Simulation:
     """Ours, on one thread."""
-    return ns.Simulation(problem.network(), problem.flow(), dt=problem.dt, backend=backend, **options)
+    return ns.Simulation(
+        problem.network(), problem.flow(), dt=problem.dt, backend=backend, **options
+    )
 
 
-def train(problem: Problem, steps: int, backend: str = "standalone", **options: Any) -> tuple[float, State]:
+def train(
+    problem: Problem, steps: int, backend: str = "standalone", **options: Any
+) -> tuple[float, State]:
     """All three flows for `steps`: seconds a step, and where they led."""
     sim = simulation(problem, backend, **options)
     log = sim.train(problem.X, problem.Y, ns.Simultaneous(duration=steps * problem.dt, reports=1))
     return sim.loop_time / steps, state(log.run, sim.net)
 
 
-def relax(problem: Problem, steps: int, backend: str = "standalone", **options: Any) -> tuple[float, State]:
+def relax(
+    problem: Problem, steps: int, backend: str = "standalone", **options: Any
+) -> tuple[float, State]:
     """Weights fixed, for `steps`: seconds a step, and where it led."""
     sim = simulation(problem, backend, **options)
     run = sim.relax(problem.X, problem.Y, duration=steps * problem.dt)

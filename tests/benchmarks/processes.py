@@ -27,7 +27,8 @@ class Finished:
     seconds : float
         From its start to its end.
     peak : int
-        Bytes that its tree held at most, pages that processes share counted once. Only looked at if asked for.
+        Bytes that its tree held at most, pages that processes share counted once. Only looked at if
+        asked for.
     said : str
         Its standard output.
     """
@@ -38,7 +39,11 @@ class Finished:
 
 
 def finished(
-    command: Sequence[str | Path], *, memory: bool = False, cores: set[int] | None = None, **environment: str
+    command: Sequence[str | Path],
+    *,
+    memory: bool = False,
+    cores: set[int] | None = None,
+    **environment: str,
 ) -> Finished:
     """Run a command; `environment` is added to this process's.
 
@@ -51,7 +56,11 @@ def finished(
         begin = perf_counter()
         with on(cores or os.sched_getaffinity(0)):
             process = subprocess.Popen(
-                [*map(str, command)], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=os.environ | environment
+                [*map(str, command)],
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | environment,
             )
         peak = watched(process) if memory else 0
         code = process.wait()
@@ -89,10 +98,16 @@ def watched(process: subprocess.Popen[bytes]) -> int:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all that it started; between fork and exec a child still is its parent, memory and all."""
+    """A process and all that it started; between fork and exec a child still is its parent, memory
+    and all.
+    """
     yield pid
     try:
-        children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
+        children = [
+            int(c)
+            for t in Path(f"/proc/{pid}/task").iterdir()
+            for c in (t / "children").read_text().split()
+        ]
         others = [child for child in children if command(child) != command(pid)]
     except OSError:  # it ended meanwhile
         return

@@ -14,5 +14,7 @@ if __name__ == "__main__":
     sim = ns.Simulation(net, ns.Flow.augmented(1), dt="1 ms", backend=backend)
     with tempfile.TemporaryDirectory() as folder:
         X, Y = rng.random((2, 4)), rng.random((2, 2))
-        run = sim.relax(X, Y, duration=steps * 1e-3, record=("x", "lam"), stream=f"{folder}/run.zarr")
+        run = sim.relax(
+            X, Y, duration=steps * 1e-3, record=("x", "lam"), stream=f"{folder}/run.zarr"
+        )
         print(", ".join(f"{name} {traces.shape}" for name, traces in run.traces.data_vars.items()))

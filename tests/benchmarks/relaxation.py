@@ -1,4 +1,6 @@
-"""Fixed weights, compiled; µs a step and time to 1e-6 of backpropagation's lam, against JAX, diffrax and NumPy."""
+"""Fixed weights, compiled; µs a step and time to 1e-6 of backpropagation's lam, against JAX,
+diffrax and NumPy.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,18 @@ from tests.benchmarks.timing import Row, Setting, State, beside, in_turns
 from tests.benchmarks.yardsticks import folder, numpy_euler, numpy_loop
 
 NEAR = 1e-6  # of backpropagation's multipliers
-LONGEST, MANY = 5_000, 20_000  # steps: that a relaxation may take; that are timed where it takes a few
-TOLERANCES = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)  # of step control; each solver has the fastest that comes near
+LONGEST, MANY = (
+    5_000,
+    20_000,
+)  # steps: that a relaxation may take; that are timed where it takes a few
+TOLERANCES = (
+    1e-4,
+    1e-5,
+    1e-6,
+    1e-7,
+    1e-8,
+    1e-9,
+)  # of step control; each solver has the fastest that comes near
 MODULES = ("jax", "diffrax")
 
 
@@ -58,7 +70,15 @@ def jax_on(problem: Problem) -> Iterator[Peer | None]:
         yield None
         return
     path = os.path.join(folder().name, "problem.npz")
-    np.savez(path, X=problem.X, Y=problem.Y, h=problem.h, rho=problem.rho, adjoint=problem.adjoint, **problem.start())
+    np.savez(
+        path,
+        X=problem.X,
+        Y=problem.Y,
+        h=problem.h,
+        rho=problem.rho,
+        adjoint=problem.adjoint,
+        **problem.start(),
+    )
     with Peer("jax_peer.py", path, modules=MODULES) as peer:
         yield peer
 
@@ -79,7 +99,9 @@ def a_step(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row
 
 
 def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """Time until nothing moves faster than the same rate for all, found beforehand so that lam is near then."""
+    """Time until nothing moves faster than the same rate for all, found beforehand so that lam is
+    near then.
+    """
     steps, settle = rule(problem)
     ours: dict[str, Contender] = {"neurosim, Euler": partial(settled, problem, settle)}
     controlled = partial(settled, problem, adaptive=True)
@@ -87,11 +109,15 @@ def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Ro
     theirs: dict[str, Contender] = {"NumPy loop": partial(settled_by_numpy, problem, settle)}
     if jax:
         tsit5 = partial(asked, jax, "tsit5")
-        horizons = [steps * problem.h * more for more in (0.9, 1.0, 1.1, 1.25)]  # the exact flow's is not Euler's
+        horizons = [
+            steps * problem.h * more for more in (0.9, 1.0, 1.1, 1.25)
+        ]  # the exact flow's is not Euler's
         theirs["JAX while_loop"] = partial(asked, jax, "settling", settle=settle)
         theirs["JAX loop, told when"] = partial(asked, jax, "euler", steps=steps)
         theirs["diffrax Tsit5, event"] = fastest(problem, tsit5, [{"settle": settle}])
-        theirs["diffrax Tsit5, told when"] = fastest(problem, tsit5, [{"horizon": t} for t in horizons])
+        theirs["diffrax Tsit5, told when"] = fastest(
+            problem, tsit5, [{"horizon": t} for t in horizons]
+        )
     yield from race(f"to {NEAR:g}", problem, ours, theirs, setting)
 
 
@@ -100,20 +126,33 @@ def four_steps(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator
     theirs: dict[str, Contender] = {"NumPy loop": partial(told_numpy, problem, 4)}
     if jax:
         theirs["JAX loop"] = partial(asked, jax, "euler", steps=4)
-    yield from race("adjoint, dt = tau", problem, {"neurosim": partial(told, problem, 4)}, theirs, setting)
+    yield from race(
+        "adjoint, dt = tau", problem, {"neurosim": partial(told, problem, 4)}, theirs, setting
+    )
 
 
 def race(
-    what: str, problem: Problem, ours: dict[str, Contender], theirs: dict[str, Contender], setting: Setting
+    what: str,
+    problem: Problem,
+    ours: dict[str, Contender],
+    theirs: dict[str, Contender],
+    setting: Setting,
 ) -> Iterator[Row]:
     """Each way of ours beside each of theirs, with the steps that each took and where they led."""
     first = {name: run() for name, run in (ours | theirs).items()}
-    samples = in_turns({n: lambda r=r: r().seconds for n, r in (ours | theirs).items()}, setting.repeat)
-    said = {n: f"{o.evaluations} evaluations to {errors(problem, o.state):.1e}" for n, o in first.items()}
+    samples = in_turns(
+        {n: lambda r=r: r().seconds for n, r in (ours | theirs).items()}, setting.repeat
+    )
+    said = {
+        n: f"{o.evaluations} evaluations to {errors(problem, o.state):.1e}"
+        for n, o in first.items()
+    }
     for way in ours:
         for name in theirs:
             note = f"{said[way]}; {said[name]}"
-            yield Row(f"{what}, {problem.name}\n{way}", samples[way], name, samples[name], "< 1", note)
+            yield Row(
+                f"{what}, {problem.name}\n{way}", samples[way], name, samples[name], "< 1", note
+            )
 
 
 def whole_call(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
@@ -126,7 +165,9 @@ def whole_call(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator
         return perf_counter() - begin
 
     ours()
-    contenders = {"neurosim": ours} | ({"JAX loop": lambda: jax("euler", steps=200)["whole"]} if jax else {})
+    contenders = {"neurosim": ours} | (
+        {"JAX loop": lambda: jax("euler", steps=200)["whole"]} if jax else {}
+    )
     samples = in_turns(contenders, setting.repeat)
     what = f"the whole call, 200 steps, {problem.name}\nneurosim"
     note = "with building, starting and reading, which the other rows leave out"
@@ -137,13 +178,17 @@ def asked(peer: Peer | None, function: str, **arguments: Any) -> Outcome:
     """What the peer answers."""
     assert peer
     found = peer(function, **arguments)
-    return Outcome(found["seconds"], {n: np.array(v) for n, v in found["state"].items()}, found["evaluations"])
+    return Outcome(
+        found["seconds"], {n: np.array(v) for n, v in found["state"].items()}, found["evaluations"]
+    )
 
 
 def errors(problem: Problem, found: State) -> float:
     """Of the multipliers, to backpropagation's."""
     exact = ns.reference.backprop(problem.network(), problem.X, problem.Y).lam.values()
-    return max(float(np.abs(found[f"lam{i}"] - lam).max()) for i, lam in enumerate(list(exact)[-2:], 1))
+    return max(
+        float(np.abs(found[f"lam{i}"] - lam).max()) for i, lam in enumerate(list(exact)[-2:], 1)
+    )
 
 
 def rule(problem: Problem) -> tuple[int, float]:
@@ -190,7 +235,9 @@ def told_numpy(problem: Problem, steps: int) -> Outcome:
 
 
 def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
-    """The NumPy loop until nothing moves; looks every 10 steps, as a look costs as much as half a step."""
+    """The NumPy loop until nothing moves; looks every 10 steps, as a look costs as much as half a
+    step.
+    """
     step, z, moving = numpy_loop(problem, plastic=False)
     begin, steps = perf_counter(), 0
     while steps == 0 or (steps < LONGEST and moving() > settle):
@@ -200,8 +247,14 @@ def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
     return Outcome(perf_counter() - begin, z, steps)
 
 
-def fastest(problem: Problem, run: Callable[..., Outcome], options: list[dict[str, Any]]) -> Contender:
-    """With the tolerance of step control, and the other options, that come near first; with the last if none do."""
-    tried = [partial(run, tolerance=tolerance, **more) for tolerance in TOLERANCES for more in options]
+def fastest(
+    problem: Problem, run: Callable[..., Outcome], options: list[dict[str, Any]]
+) -> Contender:
+    """With the tolerance of step control, and the other options, that come near first; with the
+    last if none do.
+    """
+    tried = [
+        partial(run, tolerance=tolerance, **more) for tolerance in TOLERANCES for more in options
+    ]
     near = [t for t in tried if errors(problem, t().state) <= NEAR]
     return min(near, key=lambda t: min(t().seconds for _ in range(3)), default=tried[-1])

@@ -1,4 +1,6 @@
-"""Runtime mode on the NumPy target, x, lam and w all flowing; µs a step against a hand-written NumPy loop."""
+"""Runtime mode on the NumPy target, x, lam and w all flowing; µs a step against a hand-written
+NumPy loop.
+"""
 
 from __future__ import annotations
 
@@ -15,4 +17,6 @@ def measure(setting: Setting) -> Iterator[Row]:
     for patterns in (64,) if setting.quick else (64, 1437):
         problem = Problem.random(SMALL, patterns)
         ours = {name: partial(train, problem, backend="numpy", **way) for name, way in WAYS.items()}
-        yield from beside(problem.name, ours, {"NumPy loop": (partial(numpy_euler, problem), "<= 1.05")}, setting)
+        yield from beside(
+            problem.name, ours, {"NumPy loop": (partial(numpy_euler, problem), "<= 1.05")}, setting
+        )

@@ -1,4 +1,6 @@
-"""From the command to the first simulated step: models/digits.toml with other parameters, its program kept."""
+"""From the command to the first simulated step: models/digits.toml with other parameters, its
+program kept.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,21 @@ program = cache.program
 cache.program = lambda key, build, **kwds: program(key, at("compiler", build), **kwds)
 cli.main()
 """  # the program begins its first step about 10 ms after it is started: it reads its values
-MODEL = ("run", "models/digits.toml", "--set", "simulation.backend=standalone", "--set", "train.duration=20 ms")
+MODEL = (
+    "run",
+    "models/digits.toml",
+    "--set",
+    "simulation.backend=standalone",
+    "--set",
+    "train.duration=20 ms",
+)
 TOGETHER = 8
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The second run beside the import of Brian2; eight runs that begin at once with an empty cache."""
+    """The second run beside the import of Brian2; eight runs that begin at once with an empty
+    cache.
+    """
     with tempfile.TemporaryDirectory() as folder:
         told(folder)
         rho = iter(range(1, 1000))
@@ -46,16 +57,22 @@ def measure(setting: Setting) -> Iterator[Row]:
     later = tuple(a - b for a, b in zip(samples["run"], samples["import"], strict=True))
     ones = (1.0,) * len(later)
     note = f"import brian2: {min(samples['import']):.2f} to {max(samples['import']):.2f} s; no compiler was started"
-    yield Row("first step of a second run, later than import brian2", later, "1 s", ones, "<= 1", note)
+    yield Row(
+        "first step of a second run, later than import brian2", later, "1 s", ones, "<= 1", note
+    )
     yield at_once(setting)
 
 
 def first(folder: str, rho: Iterator[int]) -> float:
-    """Seconds to the first step of a run with another rho and other seeds; a new split of data imports scikit-learn."""
+    """Seconds to the first step of a run with another rho and other seeds; a new split of data
+    imports scikit-learn.
+    """
     value = next(rho)
     begin = time()
     other = {"flow.rho": 1 + value / 100, "network.seed": value, "simulation.seed": value}
-    marks = told(folder, *(part for key, new in other.items() for part in ("--set", f"{key}={new}")))
+    marks = told(
+        folder, *(part for key, new in other.items() for part in ("--set", f"{key}={new}"))
+    )
     if "compiler" in marks:
         raise AssertionError("a second run started the compiler")
     return marks["first-step"] - begin
@@ -64,8 +81,12 @@ def first(folder: str, rho: Iterator[int]) -> float:
 def told(folder: str, *options: str) -> dict[str, float]:
     """When what happened for the first time."""
     with tempfile.TemporaryDirectory() as out:
-        said = finished([sys.executable, "-c", RUN, *MODEL, "--out", out, *options], NEUROSIM_CACHE=folder).said
-    lines = [line.split() for line in said.splitlines() if line.startswith(("first-step ", "compiler "))]
+        said = finished(
+            [sys.executable, "-c", RUN, *MODEL, "--out", out, *options], NEUROSIM_CACHE=folder
+        ).said
+    lines = [
+        line.split() for line in said.splitlines() if line.startswith(("first-step ", "compiler "))
+    ]
     return {name: float(at) for name, at in reversed(lines)}
 
 
@@ -77,17 +98,28 @@ def at_once(setting: Setting) -> Row:
         with tempfile.TemporaryDirectory() as folder:
             begin = time()
             environment = os.environ | {"NEUROSIM_CACHE": f"{folder}/cache"}
-            commands = [[*command, "--out", f"{folder}/{i}", "--seed", str(i)] for i in range(TOGETHER)]
+            commands = [
+                [*command, "--out", f"{folder}/{i}", "--seed", str(i)] for i in range(TOGETHER)
+            ]
             with on(CORES):
                 runs = [
-                    subprocess.Popen(c, cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+                    subprocess.Popen(
+                        c,
+                        cwd=ROOT,
+                        env=environment,
+                        stdout=pipe,
+                        stderr=subprocess.STDOUT,
+                        text=True,
+                    )
                     for c in commands
                 ]
             said = [run.communicate()[0] for run in runs]
             times.append(time() - begin)
         failed = [text for run, text in zip(runs, said, strict=True) if run.returncode]
         if failed:
-            raise AssertionError(f"{len(failed)} of {TOGETHER} runs failed; the first said\n{failed[0][-2000:]}")
+            raise AssertionError(
+                f"{len(failed)} of {TOGETHER} runs failed; the first said\n{failed[0][-2000:]}"
+            )
         compilers += sum("compiler " in text for text in said)
     note = f"{TOGETHER} ended well each time; compilers started: {compilers} in {len(times)} turns, 2 programs each"
     return Row(f"{TOGETHER} runs at once, empty cache", tuple(times), note=note)

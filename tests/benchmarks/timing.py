@@ -76,32 +76,47 @@ class Row:
         ratio = ""
         if self.ratios:
             low, middle, high = np.percentile(self.ratios, [25, 50, 75])
-            ratio = f"{middle:.3g} [{low:.3g}, {high:.3g}]" + (f"\n{1 / middle:.3g} x faster" if middle < 0.5 else "")
+            ratio = f"{middle:.3g} [{low:.3g}, {high:.3g}]" + (
+                f"\n{1 / middle:.3g} x faster" if middle < 0.5 else ""
+            )
         differs = "" if self.difference is None else f"{self.difference:.0e}"
         times = [spread(self.ours, self.unit), self.yardstick, spread(self.theirs, self.unit)]
         return [self.what, *times, ratio, self.target, differs, self.note]
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for a file."""
-        return asdict(self) | {"ratios": self.ratios, "ratio": float(np.median(self.ratios)) if self.ratios else None}
+        return asdict(self) | {
+            "ratios": self.ratios,
+            "ratio": float(np.median(self.ratios)) if self.ratios else None,
+        }
 
 
-def in_turns(contenders: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, tuple[float, ...]]:
+def in_turns(
+    contenders: Mapping[str, Callable[[], float]], repeat: int
+) -> dict[str, tuple[float, ...]]:
     """`repeat` samples of each, A B A B ..."""
     turns = [{name: sample() for name, sample in contenders.items()} for _ in range(repeat)]
     return {name: tuple(turn[name] for turn in turns) for name in contenders}
 
 
 def beside(
-    what: str, ours: Mapping[str, Stepper], yardsticks: Mapping[str, tuple[Stepper, str]], setting: Setting
+    what: str,
+    ours: Mapping[str, Stepper],
+    yardsticks: Mapping[str, tuple[Stepper, str]],
+    setting: Setting,
 ) -> Iterator[Row]:
-    """Each way of ours beside each yardstick (with the target), once all have led to the same state."""
+    """Each way of ours beside each yardstick (with the target), once all have led to the same
+    state.
+    """
     steppers = dict(ours) | {name: stepper for name, (stepper, _) in yardsticks.items()}
     first = {name: stepper(CHECKED) for name, stepper in steppers.items()}
     truth = first[next(iter(ours))][1]
     off = {name: difference(truth, state) for name, (_, state) in first.items()}
     guess = setting.steps(min(first[name][0] for name in yardsticks))
-    steps = {name: setting.steps(stepper(guess)[0], most=50 * guess) for name, stepper in steppers.items()}
+    steps = {
+        name: setting.steps(stepper(guess)[0], most=50 * guess)
+        for name, stepper in steppers.items()
+    }
     samples = in_turns({n: lambda n=n: steppers[n](steps[n])[0] for n in steppers}, setting.repeat)
     for way in ours:
         for name, (_, target) in yardsticks.items():
@@ -118,9 +133,14 @@ def beside(
 
 def difference(ours: State, theirs: State, most: float = 1e-9) -> float:
     """Largest absolute difference; more than rounding is an error, for then two things are timed."""
-    largest = max(float(np.abs(np.asarray(theirs[n]) - v).max()) for n, v in ours.items() if n in theirs)
+    largest = max(
+        float(np.abs(np.asarray(theirs[n]) - v).max()) for n, v in ours.items() if n in theirs
+    )
     if not largest <= most:
-        raise AssertionError(f"the yardstick's trajectory differs by {largest:.1e} from neurosim's; allowed: {most:g}")
+        raise AssertionError(
+            f"the yardstick's trajectory differs by {largest:.1e} from neurosim's; "
+            f"allowed: {most:g}"
+        )
     return largest
 
 

@@ -1,4 +1,6 @@
-"""Peer program: 64-32-10 by SGD in PyTorch, in double precision, one thread, a plain loop. Knows no neurosim."""
+"""Peer program: 64-32-10 by SGD in PyTorch, in double precision, one thread, a plain loop. Knows no
+neurosim.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def train(batch: int, epochs: int, patterns: int = 1437, rate: float = 0.1) -> d
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Tanh(), torch.nn.Linear(32, 10))
     descent = torch.optim.SGD(model.parameters(), lr=rate)
-    orders = [torch.tensor(np.random.default_rng(epoch).permutation(patterns)) for epoch in range(epochs)]
+    orders = [
+        torch.tensor(np.random.default_rng(epoch).permutation(patterns)) for epoch in range(epochs)
+    ]
     begin = perf_counter()
     for order in orders:
         for chosen in order[: patterns // batch * batch].reshape(-1, batch):

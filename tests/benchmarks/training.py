@@ -1,4 +1,6 @@
-"""Digits 64-32-10, an epoch of presentations (adjoint, dt = tau), training time alone, against SGD in PyTorch."""
+"""Digits 64-32-10, an epoch of presentations (adjoint, dt = tau), training time alone, against SGD
+in PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,13 @@ def measure(setting: Setting) -> Iterator[Row]:
                 setting.repeat,
             )
             note = f"accuracy on what was trained {ours[1]:.3f} and {theirs['accuracy']:.3f}"
-            yield Row(f"an epoch, batches of {batch}", samples["neurosim"], "PyTorch", samples["PyTorch"], note=note)
+            yield Row(
+                f"an epoch, batches of {batch}",
+                samples["neurosim"],
+                "PyTorch",
+                samples["PyTorch"],
+                note=note,
+            )
 
 
 def learnt(batch: int, epochs: int) -> tuple[float, float]:

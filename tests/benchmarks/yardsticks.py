@@ -1,4 +1,6 @@
-"""The hand-written loops: NumPy, and C++ with and without OpenBLAS. Start at `numpy_euler` and `cpp_euler`."""
+"""The hand-written loops: NumPy, and C++ with and without OpenBLAS. Start at `numpy_euler` and
+`cpp_euler`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,14 @@ HERE = Path(__file__).parent
 FLAGS = ("-std=c++14", "-O3", "-ffast-math", "-march=native")
 
 
-def numpy_loop(problem: Problem, *, plastic: bool) -> tuple[Callable[[], None], State, Callable[[], float]]:
-    """An Euler step as a careful NumPy user writes it: BLAS products, everything preallocated and in place.
+def numpy_loop(
+    problem: Problem, *, plastic: bool
+) -> tuple[Callable[[], None], State, Callable[[], float]]:
+    """An Euler step as a careful NumPy user writes it: BLAS products, everything preallocated and
+    in place.
 
-    With the weights fixed, what the clamped input sends is a constant and computed once. Returns the step, what it
-    moves (X and y among it), and the largest of |g| and |dL/dx| that it met.
+    With the weights fixed, what the clamped input sends is a constant and computed once. Returns
+    the step, what it moves (X and y among it), and the largest of |g| and |dL/dx| that it met.
     """
     z = problem.start() | {"X": problem.X.copy(), "y": problem.Y.copy()}
     x1, lam1, x2, lam2, W1, b1, W2, b2, X, y = z.values()
@@ -89,7 +94,9 @@ def numpy_euler(problem: Problem, steps: int, *, plastic: bool = True) -> tuple[
 
 
 def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
-    """Seconds a step of the C++ loop, "hand" or "blas", and where it led; `Flow.augmented(1)`, all moving."""
+    """Seconds a step of the C++ loop, "hand" or "blas", and where it led; `Flow.augmented(1)`, all
+    moving.
+    """
     start = problem.start()
     names = ("W1", "b1", "W2", "b2", "x1", "lam1", "x2", "lam2")
     arrays = [problem.X, problem.Y, *(start[n] for n in names)]
@@ -99,7 +106,9 @@ def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
         command = [compiled("euler.cpp"), kind, *map(repr, numbers), file.name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         left = np.split(np.fromfile(file.name), np.cumsum([a.size for a in arrays])[:-1])[2:]
-    return float(done.stdout) / steps, {n: v.reshape(start[n].shape) for n, v in zip(names, left, strict=True)}
+    return float(done.stdout) / steps, {
+        n: v.reshape(start[n].shape) for n, v in zip(names, left, strict=True)
+    }
 
 
 @lru_cache
@@ -110,7 +119,9 @@ def compiled(source: str) -> str:
     program = os.path.join(folder().name, Path(source).stem)
     library = blas.get_lib_dir()
     link = [f"-L{library}", f"-l{blas.get_library()}", f"-Wl,-rpath,{library}"]
-    subprocess.run([os.environ.get("CXX", "g++"), *FLAGS, str(HERE / source), "-o", program, *link], check=True)
+    subprocess.run(
+        [os.environ.get("CXX", "g++"), *FLAGS, str(HERE / source), "-o", program, *link], check=True
+    )
     return program
 
 

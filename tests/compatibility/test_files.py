@@ -1,4 +1,5 @@
-"""Files of neurosim 0.1.0 load, go on and give the same numbers; its names and model files still mean the same.
+"""Files of neurosim 0.1.0 load, go on and give the same numbers; its names and model files still
+mean the same.
 
 `write_files` made them with that version.
 """
@@ -77,7 +78,14 @@ def test_weights_load_with_the_same_numbers() -> None:
         assert_array_equal(w.toarray(), wanted[f"w.{name}"])
 
 
-CIRCUIT = {"imperfections": (ns.Delay(steps=2), ns.Quantised(0.01), ns.TimeConstants(0.2), ns.LowPass(20 * MS))}
+CIRCUIT = {
+    "imperfections": (
+        ns.Delay(steps=2),
+        ns.Quantised(0.01),
+        ns.TimeConstants(0.2),
+        ns.LowPass(20 * MS),
+    )
+}
 KINDS: dict[str, dict[str, Any]] = {
     "run_events": {"transport": ns.Events("adaptive", delay=4 * MS)},
     "run_imperfections": CIRCUIT | {"prospective": 5 * MS},
@@ -86,7 +94,9 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_goes_on_from_a_file(name: str) -> None:
-    """Sent messages, messages in flight and slow averages are in the file, and are taken up from it."""
+    """Sent messages, messages in flight and slow averages are in the file, and are taken up from
+    it.
+    """
     X, Y = problem()
     net = ns.Network.mlp([5, 4, 3], seed=1)
     sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0), dt=2 * MS, backend="numpy", **KINDS[name])
@@ -106,9 +116,14 @@ def test_training_resumes_from_a_checkpoint(name: str) -> None:
     net = ns.Network.mlp([5, 4, 3], seed=1)
     sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0, tau_w=50 * MS), dt=2 * MS, backend="numpy")
     log = sim.train(
-        X, Y, SCHEDULES[name], validation=(X, Y), resume=FILES / f"half_checkpoint_{name}.npz", record=("x", "w"),
+        X,
+        Y,
+        SCHEDULES[name],
+        validation=(X, Y),
+        resume=FILES / f"half_checkpoint_{name}.npz",
+        record=("x", "w"),
         every=20 * MS,
-    )  # fmt: skip
+    )
     history = {f"history.{n}": log.history[n].values for n in log.history.data_vars}
     close(arrays_of(log.run) | history, f"log_{name}")
 

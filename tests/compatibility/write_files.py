@@ -1,6 +1,8 @@
-"""Write the files of `version_0_1_0`: run once, with neurosim 0.1.0, and kept as the record of how to repeat it.
+"""Write the files of `version_0_1_0`: run once, with neurosim 0.1.0, and kept as the record of how
+to repeat it.
 
-``python write_files.py FOLDER`` uses only names that 0.1.0 has. `test_files.py` reads the result with today's code.
+``python write_files.py FOLDER`` uses only names that 0.1.0 has. `test_files.py` reads the result
+with today's code.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ def sparse_net() -> ns.Network:
     return ns.Network(
         [
             ns.Population("input", 5, clamped=True),
-            ns.Population("hidden1", 4, "a/(1+abs(a))", constraint="lin_eps", epsilon=0.01, activity_l1=0.01),
+            ns.Population(
+                "hidden1", 4, "a/(1+abs(a))", constraint="lin_eps", epsilon=0.01, activity_l1=0.01
+            ),
             ns.Population("output", 3, "linear", plastic_bias=False),
         ],
         [
             ns.Projection("input", "hidden1", mask=masks[0], l2=0.01),
-            ns.Projection("hidden1", "output", mask=masks[1], feedback="kolen_pollack", row_l1=0.01),
+            ns.Projection(
+                "hidden1", "output", mask=masks[1], feedback="kolen_pollack", row_l1=0.01
+            ),
         ],
         [ns.Loss("output", "cross_entropy")],
     )
@@ -76,7 +82,9 @@ def write_runs(folder: Path) -> None:
         backend="numpy",
         transport=ns.Events("adaptive", delay=4 * MS),
     )
-    run = sim.relax(X, Y, duration=60 * MS, record=("x", "spoken_x", "sent_delta", "heard_x"), every=10 * MS)
+    run = sim.relax(
+        X, Y, duration=60 * MS, record=("x", "spoken_x", "sent_delta", "heard_x"), every=10 * MS
+    )
     ns.save(run, folder / "run_events.nc")
     keep(folder, "run_events", arrays_of(run))
     again = sim.relax(X, Y, duration=40 * MS, start=run)
@@ -85,9 +93,16 @@ def write_runs(folder: Path) -> None:
     # every imperfection that draws nothing, so that what comes after does not depend on a generator
     circuit = [ns.Delay(steps=2), ns.Quantised(0.01), ns.TimeConstants(0.2), ns.LowPass(20 * MS)]
     sim = ns.Simulation(
-        ns.Network.mlp([5, 4, 3], seed=1), flow, dt=2 * MS, backend="numpy", imperfections=circuit, prospective=5 * MS
+        ns.Network.mlp([5, 4, 3], seed=1),
+        flow,
+        dt=2 * MS,
+        backend="numpy",
+        imperfections=circuit,
+        prospective=5 * MS,
     )
-    run = sim.relax(X, Y, duration=60 * MS, record=("x", "heard_x", "said_delta", "slow_x"), every=10 * MS)
+    run = sim.relax(
+        X, Y, duration=60 * MS, record=("x", "heard_x", "said_delta", "slow_x"), every=10 * MS
+    )
     ns.save(run, folder / "run_imperfections.nc")
     keep(folder, "run_imperfections", arrays_of(run))
     again = sim.relax(X, Y, duration=40 * MS, start=run)
@@ -99,7 +114,12 @@ def write_runs(folder: Path) -> None:
     keep(folder, "run_sparse", arrays_of(run))
 
     run = ns.Simulation(net, flow, dt=2 * MS, backend="numpy").relax(
-        X, Y, duration=60 * MS, record=("x", "lam", "w"), every=10 * MS, stream=folder / "recording.zarr"
+        X,
+        Y,
+        duration=60 * MS,
+        record=("x", "lam", "w"),
+        every=10 * MS,
+        stream=folder / "recording.zarr",
     )
     keep(folder, "recording", arrays_of(run))
     sim.save_weights(folder / "weights.npz")
@@ -123,9 +143,18 @@ def write_trainings(folder: Path) -> None:
                 shutil.copy(path, folder / f"half_{path.name}")
 
         net = ns.Network.mlp([5, 4, 3], seed=1)
-        sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0, tau_w=50 * MS), dt=2 * MS, backend="numpy")
+        sim = ns.Simulation(
+            net, ns.Flow.augmented(rho=1.0, tau_w=50 * MS), dt=2 * MS, backend="numpy"
+        )
         log = sim.train(
-            X, Y, schedule, validation=(X, Y), checkpoint=path, visit=visit, record=("x", "w"), every=20 * MS
+            X,
+            Y,
+            schedule,
+            validation=(X, Y),
+            checkpoint=path,
+            visit=visit,
+            record=("x", "w"),
+            every=20 * MS,
         )
         ns.save(log, folder / f"log_{name}.nc")
         history = {f"history.{n}": log.history[n].values for n in log.history.data_vars}

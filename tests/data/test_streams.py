@@ -35,7 +35,9 @@ def test_impossible_streams_are_refused(key, value):
 
 
 def test_sensor_events_follow_the_image():
-    """Whoever adds them up, each by the change it stands for, is never further than theta from the image."""
+    """Whoever adds them up, each by the change it stands for, is never further than theta from the
+    image.
+    """
     frames = np.cumsum(np.random.default_rng(0).normal(scale=0.05, size=(200, 6)), axis=0)
     events = dvs(frames, 0.1)
     assert set(np.unique(events)) == {-1.0, 0.0, 1.0}
@@ -59,7 +61,9 @@ def test_a_stream_is_its_frames_one_after_the_other(backend, transport):
     run = sim.stream(X, Y, per_frame=7e-3, record=("x", "lam"))
     state = "zero"
     for k in range(4):
-        state = sim.relax(X[k : k + 1], {n: y[k : k + 1] for n, y in Y.items()}, duration=7e-3, start=state)
+        state = sim.relax(
+            X[k : k + 1], {n: y[k : k + 1] for n, y in Y.items()}, duration=7e-3, start=state
+        )
         if k < 3:  # sample k + 1 is taken at the end of frame k
             recorded = run.traces.lam.sel(unit=run.traces.population == "hidden1")[k + 1, 0]
             assert np.abs(recorded - state.lam["hidden1"][0]).max() < 1e-12
@@ -69,7 +73,9 @@ def test_a_stream_is_its_frames_one_after_the_other(backend, transport):
 
 def test_a_still_stream_comes_to_rest_at_backpropagation():
     net, X, Y = problems.random_problem([5, 4, 3], 1, patterns=1)
-    sim = ns.Simulation(net, ns.Flow.adjoint(), transport=ns.Events("adaptive"), dt=2e-3, backend="numpy")
+    sim = ns.Simulation(
+        net, ns.Flow.adjoint(), transport=ns.Events("adaptive"), dt=2e-3, backend="numpy"
+    )
     still = np.repeat(X, 60, axis=0)
     run = sim.stream(still, {n: np.repeat(y, 60, axis=0) for n, y in Y.items()}, per_frame=0.5)
     truth = backprop(net, X, Y)
@@ -77,9 +83,13 @@ def test_a_still_stream_comes_to_rest_at_backpropagation():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("flow", [ns.Flow.adjoint(), ns.Flow.augmented()], ids=["adjoint", "augmented"])
+@pytest.mark.parametrize(
+    "flow", [ns.Flow.adjoint(), ns.Flow.augmented()], ids=["adjoint", "augmented"]
+)
 def test_slow_digits_are_followed_for_few_operations(flow, seed):
-    """What the synapses hear points where backpropagation's gradient does; less so the faster the digits."""
+    """What the synapses hear points where backpropagation's gradient does; less so the faster the
+    digits.
+    """
     angle, saving = followed(flow, 0.05, seed)
     assert angle <= 10
     assert saving >= 10
@@ -95,7 +105,14 @@ def test_nothing_drifts_in_a_million_steps():
     sim = ns.Simulation(net, flow, transport=ns.Events(0.01), dt=dt, backend="standalone")
     every = (frames * steps - 1) * dt
     start = {n: w.copy() for n, w in net.weights.items()}
-    run = sim.stream(stream.X, stream.Y, per_frame=steps * dt, plastic=True, record=("a", "sent_x", "w"), every=every)
+    run = sim.stream(
+        stream.X,
+        stream.Y,
+        per_frame=steps * dt,
+        plastic=True,
+        record=("a", "sent_x", "w"),
+        every=every,
+    )
     assert run.steps == 1_000_000
     assert max(np.abs(net.weights[n] - start[n]).max() for n in start) > 0.01
     last = run.traces.isel(time=-1)
@@ -103,7 +120,10 @@ def test_nothing_drifts_in_a_million_steps():
     sent["hidden1"] = last.sent_x.sel(unit=last.population == "hidden1").values[0]
     for name, q in net.projections.items():
         w = last.w.sel(synapse=last.projection == name).values.reshape(net.weights[name].shape)
-        b = net.biases[q.post] - dt / flow.time("tau_w", q.post) * run.auxiliary[f"{q.post}.sent_delta"][0]
+        b = (
+            net.biases[q.post]
+            - dt / flow.time("tau_w", q.post) * run.auxiliary[f"{q.post}.sent_delta"][0]
+        )
         a = last.a.sel(unit=last.population == q.post).values[0]
         assert np.abs(a - b - w @ sent[q.pre]).max() <= 1e-9
 
@@ -116,7 +136,9 @@ def test_the_model_of_a_stream(tmp_path):
     from neurosim.experiments import modelfile
 
     keys = [f"--set={key}" for key in ("data.patterns=30", "stream.plastic=true", "data.dwell=10")]
-    told = CliRunner().invoke(app, ["run", "stream", *keys, "--out", str(tmp_path)], env={"COLUMNS": "200"})
+    told = CliRunner().invoke(
+        app, ["run", "stream", *keys, "--out", str(tmp_path)], env={"COLUMNS": "200"}
+    )
     assert told.exit_code == 0, told.output
     run = ns.load(tmp_path / "run.nc")
     assert run.steps == 150

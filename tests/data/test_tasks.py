@@ -1,4 +1,6 @@
-"""Worlds that answer: a bandit by a plain loop of REINFORCE, a pole by its energy, streams that depend on outputs."""
+"""Worlds that answer: a bandit by a plain loop of REINFORCE, a pole by its energy, streams that
+depend on outputs.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,15 @@ def reinforced(net: ns.Network, bandit: Bandit, rate: float, trials: int) -> Non
 
 
 def test_a_bandit_learns_as_reinforce_does():
-    """dt = tau, and weights that move for the last step of a frame only, are REINFORCE with rate dt/tau_w, exactly."""
+    """dt = tau, and weights that move for the last step of a frame only, are REINFORCE with rate
+    dt/tau_w, exactly.
+    """
     nets = [ns.Network.mlp([5, 6, 4], loss="policy", seed=2) for _ in range(2)]
     bandits = [Bandit.drawn(contexts=3, features=5, seed=4) for _ in range(2)]
     sim = ns.Simulation(nets[0], ns.Flow.adjoint(tau_w=5 * TAU), dt=TAU, backend="numpy")
-    run = sim.interact(bandits[0], frames=200, per_frame=6 * TAU, plastic_from=5 / 6, record=("x", "w"))
+    run = sim.interact(
+        bandits[0], frames=200, per_frame=6 * TAU, plastic_from=5 / 6, record=("x", "w")
+    )
     reinforced(nets[1], bandits[1], 0.2, 100)
     assert bandits[0].chosen == bandits[1].chosen
     assert bandits[0].rate(50) > bandits[0].rate(100) > 0.3
@@ -56,7 +62,9 @@ def test_a_world_that_does_not_listen_is_a_stream():
     def world(outputs):
         heard.append(outputs)
         k = len(heard) - 1
-        return (X[[k]], Y["output"][[k]]) if k < 5 else None  # the world ends it before the frames do
+        return (
+            (X[[k]], Y["output"][[k]]) if k < 5 else None
+        )  # the world ends it before the frames do
 
     run = sim.interact(world, frames=20, per_frame=7e-3, record=("x", "lam"))
     same = sim.stream(X[:5], Y["output"][:5], per_frame=7e-3, record=("x", "lam"))
@@ -102,7 +110,9 @@ def test_actions_are_drawn_as_often_as_the_softmax_says():
 
 
 def test_a_cart_and_its_pole_move_as_their_lagrangian_says():
-    """Lagrange's two equations as a linear system, solved by SciPy: a push of 20 ms is one Euler step of them."""
+    """Lagrange's two equations as a linear system, solved by SciPy: a push of 20 ms is one Euler
+    step of them.
+    """
     rng = np.random.default_rng(1)
     state, actions = rng.uniform(-0.2, 0.2, (6, 4)), rng.integers(2, size=6)
     for z, action in zip(state, actions, strict=True):
@@ -110,7 +120,9 @@ def test_a_cart_and_its_pole_move_as_their_lagrangian_says():
 
         def rates(_, z, force=force, cart=1.0, mass=0.1, half=0.5):
             c, s, turn = np.cos(z[2]), np.sin(z[2]), z[3]
-            inertia = np.array([[cart + mass, mass * half * c], [mass * half * c, 4 / 3 * mass * half**2]])
+            inertia = np.array(
+                [[cart + mass, mass * half * c], [mass * half * c, 4 / 3 * mass * half**2]]
+            )
             pull = np.array([force + mass * half * turn**2 * s, mass * 9.8 * half * s])
             gain, swing = np.linalg.solve(inertia, pull)
             return np.array([z[1], gain, turn, swing])

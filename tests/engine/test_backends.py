@@ -22,7 +22,8 @@ BACKENDS = [
 NOISE = ns.Extension(
     "hidden1",
     x="I/tau_x",
-    equations="dI/dt = -I/tau_I + sd*sqrt(2/tau_I)*xi : 1\ntau_I : second (shared)\nsd : 1 (shared)",
+    equations="dI/dt = -I/tau_I + sd*sqrt(2/tau_I)*xi : 1\ntau_I : second (shared)\nsd "
+    ": 1 (shared)",
     parameters={"tau_I": 5 * ms, "sd": 0.2},
 )
 
@@ -39,7 +40,9 @@ def graph(seed: int = 0) -> tuple[ns.Network, np.ndarray, np.ndarray]:
         ],
         [
             ns.Projection("input", "a", l2=0.1),
-            ns.Projection("a", "b", mask=rng.random((4, 5)) < 0.6, l1=0.01, row_l1=0.02, column_l1=0.03),
+            ns.Projection(
+                "a", "b", mask=rng.random((4, 5)) < 0.6, l1=0.01, row_l1=0.02, column_l1=0.03
+            ),
             ns.Projection("b", "out", l1=0.01, l2=0.02, row_l1=0.03, column_l1=0.02),
             ns.Projection("input", "out"),
         ],
@@ -61,7 +64,9 @@ def test_the_same_numbers_on_every_backend(batch: int | None, method: str) -> No
     found = {}
     for backend in ("numpy", "cython", "standalone"):
         net, X, labels = graph()
-        sim = ns.Simulation(net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, backend=backend)
+        sim = ns.Simulation(
+            net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, backend=backend
+        )
         if batch is None:
             schedule = ns.Simultaneous(duration=500 * ms, reports=3)
         else:
@@ -110,7 +115,9 @@ def test_a_constant_current_shifts_the_rest_point_as_computed(backend: str) -> N
     """`adjoint` with a current c/tau_x: x rests at sigma(a) + c."""
     net, X, Y = random_problem([4, 3, 2], seed=0)
     drive = ns.Extension("hidden1", x="c/tau_x", equations="c : 1", parameters={"c": 0.25})
-    run = ns.Simulation(net, ns.Flow.adjoint(), dt=5 * ms, backend=backend, extensions=drive).relax(X, Y, duration=1)
+    run = ns.Simulation(net, ns.Flow.adjoint(), dt=5 * ms, backend=backend, extensions=drive).relax(
+        X, Y, duration=1
+    )
     expected = np.tanh(X @ net.weights["input->hidden1"].T + net.biases["hidden1"]) + 0.25
     assert_allclose(run.x["hidden1"], expected, atol=1e-12)
 
@@ -119,7 +126,11 @@ def test_a_constant_current_shifts_the_rest_point_as_computed(backend: str) -> N
 def test_a_users_own_monitor_sees_what_the_recorder_sees(backend: str) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.damped(), backend=backend)
-    sim.add(lambda network: StateMonitor(network["hidden1"], ["x", "g"], record=True, dt=2 * ms, name="watch"))
+    sim.add(
+        lambda network: StateMonitor(
+            network["hidden1"], ["x", "g"], record=True, dt=2 * ms, name="watch"
+        )
+    )
     run = sim.relax(X, Y, duration=40 * ms, record=("x", "g"), every=2 * ms)
     watch = sim.network["watch"]
     for v in ("x", "g"):
@@ -146,7 +157,9 @@ def test_simulations_and_the_users_own_objects_do_not_disturb_each_other() -> No
             sim = ns.Simulation(net, ns.Flow.damped(), backend=backend, extensions=NOISE)
             runs.append((backend, sim, sim.relax(X, Y, duration=30 * ms)))
         for backend, sim, run in runs:  # all still readable, side by side
-            assert_allclose(np.asarray(sim.network["output"].lam), run.lam["output"].ravel(), atol=1e-15)
+            assert_allclose(
+                np.asarray(sim.network["output"].lam), run.lam["output"].ravel(), atol=1e-15
+            )
             first = next(r for b, _, r in runs if b == backend)
             assert np.array_equal(first.lam["output"], run.lam["output"])
         brian2.run(10 * ms)
@@ -163,7 +176,10 @@ def test_simulations_and_the_users_own_objects_do_not_disturb_each_other() -> No
 def test_one_structure_is_compiled_once(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other weights, gains, data, seed, duration: the same program."""
     monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
-    for seed, flow, duration in ((0, ns.Flow.damped(), 20 * ms), (5, ns.Flow.augmented(2), 35 * ms)):
+    for seed, flow, duration in (
+        (0, ns.Flow.damped(), 20 * ms),
+        (5, ns.Flow.augmented(2), 35 * ms),
+    ):
         net, X, Y = random_problem([4, 3, 2], seed=seed)
         sim = ns.Simulation(net, flow, backend="standalone", seed=seed)
         run = sim.relax(X, Y, duration=duration)
@@ -189,8 +205,19 @@ def test_everything_that_can_be_recorded_is_of_one_moment(backend: str) -> None:
     feedback = (start.lam["output"] + flow.rho * g_out) @ w
     g = x - np.tanh(a)
     mu, slope = lam + flow.rho * g, 1 - np.tanh(a) ** 2
-    truth = {"x": x, "lam": lam, "a": a, "sigma": np.tanh(a), "dsigma": slope, "g": g, "mu": mu, "delta": slope * mu,
-             "feedback": feedback, "dL_dx": mu - feedback, "h": 2 * x + lam}  # fmt: skip
+    truth = {
+        "x": x,
+        "lam": lam,
+        "a": a,
+        "sigma": np.tanh(a),
+        "dsigma": slope,
+        "g": g,
+        "mu": mu,
+        "delta": slope * mu,
+        "feedback": feedback,
+        "dL_dx": mu - feedback,
+        "h": 2 * x + lam,
+    }
     for v in names:
         assert_allclose(found[v], truth[v], atol=1e-13, err_msg=v)
 
@@ -214,26 +241,38 @@ def test_an_input_can_have_equations_of_its_own() -> None:
     assert_allclose(run.auxiliary["input.I"], 1 - 0.9**50, rtol=1e-12)
     on = sim.relax(X, Y, duration=50 * ms, start=run)
     assert_allclose(on.auxiliary["input.I"], 1 - 0.9**100, rtol=1e-12)
-    with pytest.raises(ns.ModelError, match="input is clamped: an extension can bring equations, but no term"):
+    with pytest.raises(
+        ns.ModelError, match="input is clamped: an extension can bring equations, but no term"
+    ):
         ns.Simulation(net, ns.Flow.adjoint(), extensions=ns.Extension("input", x="1/(10*ms)"))
 
 
-@pytest.mark.parametrize(("extension", "message"), [
-    ({"x": "k/tau_x", "equations": "k : 1"}, "gives no value to k"),
-    ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"kk": 1}}, "did you mean 'k'"),
-    ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"k": [1, 2]}}, r"k of hidden1 has shape \(2,\)"),
-    ({"x": "1/(tau_x"}, "an extension does not fit"),
-    ({"equations": "dt : 1"}, "an extension does not fit"),
-    ({"x": "1"}, "an extension does not fit"),
-    ({"parameters": {"kappa": 5}}, "parameter of the extension of hidden1 = 'kappa'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("extension", "message"),
+    [
+        ({"x": "k/tau_x", "equations": "k : 1"}, "gives no value to k"),
+        ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"kk": 1}}, "did you mean 'k'"),
+        (
+            {"x": "k/tau_x", "equations": "k : 1", "parameters": {"k": [1, 2]}},
+            r"k of hidden1 has shape \(2,\)",
+        ),
+        ({"x": "1/(tau_x"}, "an extension does not fit"),
+        ({"equations": "dt : 1"}, "an extension does not fit"),
+        ({"x": "1"}, "an extension does not fit"),
+        ({"parameters": {"kappa": 5}}, "parameter of the extension of hidden1 = 'kappa'"),
+    ],
+)
 def test_an_extension_that_does_not_fit_is_refused_in_words(extension: dict, message: str) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     with pytest.raises(ns.ModelError, match=message):
-        ns.Simulation(net, ns.Flow.damped(), extensions=ns.Extension("hidden1", **extension)).relax(X, Y, duration=0.01)
+        ns.Simulation(net, ns.Flow.damped(), extensions=ns.Extension("hidden1", **extension)).relax(
+            X, Y, duration=0.01
+        )
 
 
-def test_auto_weighs_the_work_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_weighs_the_work_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms)
     sim.relax(X, Y, duration=20 * ms)
@@ -247,13 +286,17 @@ def test_auto_weighs_the_work_and_says_so(monkeypatch: pytest.MonkeyPatch, caplo
     notices = [r.message for r in caplog.records if r.name == "neurosim"]
     assert len(notices) == 1
     assert notices[0].startswith("no C++ compiler found: running on NumPy")
-    with pytest.raises(ns.BackendError, match=r"needs a C.. compiler and none was found; try backend='numpy'"):
+    with pytest.raises(
+        ns.BackendError, match=r"needs a C.. compiler and none was found; try backend='numpy'"
+    ):
         ns.Simulation(net, ns.Flow.adjoint(), backend="standalone").relax(X, Y, duration=20 * ms)
     monkeypatch.undo()
 
 
 @pytest.mark.compiler
-def test_a_build_that_fails_says_what_the_compiler_said(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_says_what_the_compiler_said(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "g++"
     broken.write_text("#!/bin/sh\necho 'no space left for objects' >&2; exit 1\n")
     broken.chmod(0o755)
@@ -266,10 +309,14 @@ def test_a_build_that_fails_says_what_the_compiler_said(tmp_path, monkeypatch: p
 
 
 def test_undamped_saddle_stays_bounded_when_semi_implicit() -> None:
-    """A linear net under the plain saddle flow: Euler's spiral grows, the alternating step rings for ever."""
+    """A linear net under the plain saddle flow: Euler's spiral grows, the alternating step rings
+    for ever.
+    """
     net, X, Y = random_problem([6, 5, 2], seed=2, activation="linear")
     flow = ns.Flow.arrow_hurwicz()
-    run = ns.Simulation(net, flow, method="semi_implicit").relax(X, Y, duration=20, record="lam", every=10 * ms)
+    run = ns.Simulation(net, flow, method="semi_implicit").relax(
+        X, Y, duration=20, record="lam", every=10 * ms
+    )
     size = np.sqrt((run.traces.lam.values**2).sum(axis=(1, 2)))
     late, early = size[-500:], size[100:600]
     assert 0.5 < late.max() / early.max() < 1.5
@@ -288,7 +335,10 @@ def test_the_equations_can_be_read() -> None:
     assert "db/dt = plastic*mean(delta)/tau_w : 1" in text
     still = ns.Network.mlp([3, 2], plastic_bias=False)
     assert "b : 1 (constant)" in ns.Simulation(still, ns.Flow.augmented()).equations
-    assert "w : 1 (constant)" in ns.Simulation(ns.Network.residual([3, 2, 2], 3), ns.Flow.augmented()).equations
+    assert (
+        "w : 1 (constant)"
+        in ns.Simulation(ns.Network.residual([3, 2, 2], 3), ns.Flow.augmented()).equations
+    )
     assert "dI/dt = -I/tau_I" in text
 
 
@@ -319,8 +369,14 @@ def test_single_precision_leaves_the_time_alone() -> None:
     found = []
     for backend in ("numpy", "standalone"):
         net = ns.Network.mlp([3, 4, 2], loss="mse", seed=0)
-        late = ns.Extension("hidden1", x="drive/tau_x", equations="drive = int(t >= 0.1*second) : 1")
-        sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend=backend, precision="float32", extensions=late)
-        run = sim.relax(np.ones((1, 3)), np.ones((1, 2)), duration=105 * ms, record="x", every=1 * ms)
+        late = ns.Extension(
+            "hidden1", x="drive/tau_x", equations="drive = int(t >= 0.1*second) : 1"
+        )
+        sim = ns.Simulation(
+            net, ns.Flow.adjoint(), dt=1 * ms, backend=backend, precision="float32", extensions=late
+        )
+        run = sim.relax(
+            np.ones((1, 3)), np.ones((1, 2)), duration=105 * ms, record="x", every=1 * ms
+        )
         found.append(run.traces.x.values)
     assert_allclose(found[1], found[0], rtol=0, atol=1e-5)

@@ -1,4 +1,6 @@
-"""The cache of compiled programs: what is damaged is never run, what is foreign never touched, one of many builds."""
+"""The cache of compiled programs: what is damaged is never run, what is foreign never touched, one
+of many builds.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ def names(path: Path) -> set[str]:
     return {p.name for p in path.iterdir()}
 
 
-# --- found and built ---------------------------------------------------------------------------------------
+# --- found and built
+# ---------------------------------------------------------------------------------------
 
 
 def test_built_once_then_found(target: Path, folder: Path) -> None:
@@ -127,7 +130,8 @@ def test_across_devices_it_is_a_copy(target: Path, monkeypatch: pytest.MonkeyPat
     assert not target.samefile(kept() / cache.PROGRAM)
 
 
-# --- damaged and foreign entries ---------------------------------------------------------------------------
+# --- damaged and foreign entries
+# ---------------------------------------------------------------------------
 
 
 def _replace(path: Path, content: bytes, mode: int = 0o755) -> None:
@@ -190,7 +194,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_is_found_out_and_built_anew(damage: Callable[[Path], object], target: Path, folder: Path) -> None:
+def test_damage_is_found_out_and_built_anew(
+    damage: Callable[[Path], object], target: Path, folder: Path
+) -> None:
     cache.program(KEY, compiler(), target=target)
     target.unlink()  # else the two are one file, and damage to the entry is damage to it
     damage(kept())
@@ -216,7 +222,10 @@ def test_any_flipped_byte_is_found_out(place: int, change: int) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just("program"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text() | st.just("program"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -232,7 +241,9 @@ def test_no_seal_from_elsewhere_is_believed(contents: Any, about: Any, version: 
 
 
 def test_what_is_checked_is_what_is_run(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program takes the entry's place between the link and the look at it: the link is of the old one."""
+    """Another program takes the entry's place between the link and the look at it: the link is of
+    the old one.
+    """
     cache.program(KEY, compiler(), target=target)
     seal = cache._seal
 
@@ -302,7 +313,8 @@ def test_nothing_behind_a_link_is_removed(target: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "thesis") == {"chapter"}
 
 
-# --- builds and disks that fail ----------------------------------------------------------------------------
+# --- builds and disks that fail
+# ----------------------------------------------------------------------------
 
 
 def test_a_build_that_fails_leaves_nothing(target: Path, folder: Path) -> None:
@@ -315,13 +327,18 @@ def test_a_build_that_fails_leaves_nothing(target: Path, folder: Path) -> None:
     assert names(folder) == names(target.parent) == set()
 
 
-@pytest.mark.parametrize("build", [
-    lambda path: None,
-    lambda path: path.touch(0o755),
-    lambda path: path.write_bytes(GOOD),
-    lambda path: path.mkdir(),
-])  # fmt: skip
-def test_a_build_has_to_leave_a_program(build: Callable[[Path], None], target: Path, folder: Path) -> None:
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda path: None,
+        lambda path: path.touch(0o755),
+        lambda path: path.write_bytes(GOOD),
+        lambda path: path.mkdir(),
+    ],
+)
+def test_a_build_has_to_leave_a_program(
+    build: Callable[[Path], None], target: Path, folder: Path
+) -> None:
     with pytest.raises(BackendError, match="left no program; allowed: an executable file at"):
         cache.program(KEY, build, target=target)
     assert names(folder) == names(target.parent) == set()
@@ -340,7 +357,8 @@ def test_a_full_disk_only_costs_the_entry(
     assert names(folder) == set()
     (record,) = (r for r in caplog.records if r.levelno == logging.WARNING)
     assert (
-        record.getMessage() == f"the compiled program could not be kept in {folder}: [Errno 28] No space left on device"
+        record.getMessage()
+        == f"the compiled program could not be kept in {folder}: [Errno 28] No space left on device"
     )
     assert not cache.program(KEY, compiler(), target=target)
     assert cache.program(KEY, never, target=target)
@@ -372,7 +390,9 @@ def test_without_a_folder_it_is_a_private_one(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_without_a_home_it_is_a_private_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_home_it_is_a_private_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -384,7 +404,9 @@ def test_without_a_home_it_is_a_private_one(monkeypatch: pytest.MonkeyPatch, cap
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_became_read_only(target: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_became_read_only(
+    target: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache.program(KEY, compiler(), target=target)
     folder.chmod(0o555)
     try:
@@ -396,7 +418,8 @@ def test_a_folder_that_became_read_only(target: Path, folder: Path, caplog: pyte
     assert cache.program(KEY, never, target=target)
 
 
-# --- many processes ----------------------------------------------------------------------------------------
+# --- many processes
+# ----------------------------------------------------------------------------------------
 
 # Loads the module by its path: eight imports of Brian2 would be most of the test.
 BUILDER = """
@@ -422,8 +445,20 @@ print(cache.program(sys.argv[6], build, target=Path(sys.argv[2])))
 """
 
 
-def start(target: Path, log: Path, seconds: float = 0.5, lock: str = "locked", key: str = KEY) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", BUILDER, cache.__file__, str(target), str(seconds), str(log), lock, key]
+def start(
+    target: Path, log: Path, seconds: float = 0.5, lock: str = "locked", key: str = KEY
+) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-c",
+        BUILDER,
+        cache.__file__,
+        str(target),
+        str(seconds),
+        str(log),
+        lock,
+        key,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -455,7 +490,9 @@ def test_without_locks_all_build_and_all_are_served(tmp_path: Path, folder: Path
     assert cache.program(KEY, never, target=targets[0])
 
 
-def test_programs_of_different_keys_do_not_wait_for_each_other(tmp_path: Path, target: Path) -> None:
+def test_programs_of_different_keys_do_not_wait_for_each_other(
+    tmp_path: Path, target: Path
+) -> None:
     with start(tmp_path / "program", tmp_path / "log", 60) as other:
         until((tmp_path / "log").exists)
         assert not cache.program(f"{1:024x}", compiler(), target=target)
@@ -494,17 +531,22 @@ def test_a_stopped_builder_is_not_waited_for_for_ever(
 
 def test_clearing_while_others_build_harms_nobody(tmp_path: Path) -> None:
     """Eight keys between four processes at a time, the folder being emptied all the while."""
-    started = [start(tmp_path / f"p{i}", tmp_path / "log", 0.05, key=f"{i % 4:024x}") for i in range(12)]
+    started = [
+        start(tmp_path / f"p{i}", tmp_path / "log", 0.05, key=f"{i % 4:024x}") for i in range(12)
+    ]
     while any(p.poll() is None for p in started):
         cache.clear()
     assert [p.returncode for p in started] == 12 * [0]
     assert [output(tmp_path / f"p{i}") for i in range(12)] == 12 * ["good"]
 
 
-# --- notes -------------------------------------------------------------------------------------------------
+# --- notes
+# -------------------------------------------------------------------------------------------------
 
 
-def test_notes_find_their_program_and_go_with_it(target: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_find_their_program_and_go_with_it(
+    target: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     note, other = "a" * 24, "b" * 24
     assert cache.recall(note) is None
     cache.program(KEY, compiler(), target=target)
@@ -524,10 +566,13 @@ def test_notes_find_their_program_and_go_with_it(target: Path, folder: Path, mon
     assert list(folder.iterdir()) == []
 
 
-# --- the limit ---------------------------------------------------------------------------------------------
+# --- the limit
+# ---------------------------------------------------------------------------------------------
 
 
-def test_trimming_removes_what_was_used_longest_ago(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trimming_removes_what_was_used_longest_ago(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, b, c = (keep(i, 10_000, 100 * (3 - i), target) for i in range(3))
     assert keys() == [c, b, a]
     assert cache.trim() == 0
@@ -542,7 +587,9 @@ def test_trimming_removes_what_was_used_longest_ago(target: Path, monkeypatch: p
     assert keys() == []
 
 
-def test_what_was_just_made_stays_and_older_ones_make_room(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_just_made_stays_and_older_ones_make_room(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "25 kB")
     made = [keep(i, 10_000, 10 - i, target) for i in range(4)]
     assert keys() == made[:1:-1]
@@ -578,18 +625,37 @@ def test_what_killed_builders_left_goes_when_it_is_old(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("", 10**9), ("  ", 10**9), ("0", 0), ("123456789", 123456789), ("10 B", 10), ("500 MB", 500 * 10**6),
-     ("2 GB", 2 * 10**9), ("2gb", 2 * 10**9), ("1.5 kB", 1500), (" 3 MiB ", 3 * 2**20), ("1T", 10**12), ("7k", 7000)],
-)  # fmt: skip
+    [
+        ("", 10**9),
+        ("  ", 10**9),
+        ("0", 0),
+        ("123456789", 123456789),
+        ("10 B", 10),
+        ("500 MB", 500 * 10**6),
+        ("2 GB", 2 * 10**9),
+        ("2gb", 2 * 10**9),
+        ("1.5 kB", 1500),
+        (" 3 MiB ", 3 * 2**20),
+        ("1T", 10**12),
+        ("7k", 7000),
+    ],
+)
 def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", text)
     assert cache.limit() == size
 
 
-UNITS = {"": 1, "B": 1} | {p + s: b**n for n, p in enumerate("kMGT", 1) for s, b in (("B", 1000), ("iB", 1024))}
+UNITS = {"": 1, "B": 1} | {
+    p + s: b**n for n, p in enumerate("kMGT", 1) for s, b in (("B", 1000), ("iB", 1024))
+}
 
 
-@given(whole=st.integers(0, 10**6), tenths=st.integers(0, 9), unit=st.sampled_from(sorted(UNITS)), gap=st.booleans())
+@given(
+    whole=st.integers(0, 10**6),
+    tenths=st.integers(0, 9),
+    unit=st.sampled_from(sorted(UNITS)),
+    gap=st.booleans(),
+)
 def test_any_size(whole: int, tenths: int, unit: str, gap: bool) -> None:
     """As exact fractions give it: to the byte below 2**53 of them."""
     with patch.dict(os.environ, NEUROSIM_CACHE_SIZE=f"{whole}.{tenths}{' ' * gap}{unit}"):
@@ -598,12 +664,16 @@ def test_any_size(whole: int, tenths: int, unit: str, gap: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["lots", "-1", "1,5 GB", "5 XB", "1e9", "nan", "inf", "5 iB", "٣ GB", "1 GB 2", "9" * 99]
+    "text",
+    ["lots", "-1", "1,5 GB", "5 XB", "1e9", "nan", "inf", "5 iB", "٣ GB", "1 GB 2", "9" * 99],
 )
-def test_nonsense_is_told_before_the_compiler_runs(text: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nonsense_is_told_before_the_compiler_runs(
+    text: str, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", text)
     with pytest.raises(
-        ModelError, match=r"NEUROSIM_CACHE_SIZE = '.*'; allowed: bytes, or a number of .*; try '500 MB'"
+        ModelError,
+        match=r"NEUROSIM_CACHE_SIZE = '.*'; allowed: bytes, or a number of .*; try '500 MB'",
     ):
         cache.program(KEY, never, target=target)
 

@@ -1,4 +1,6 @@
-"""Constraint functions on the engine: derivatives of one L, the same on every backend, and what lam is at rest."""
+"""Constraint functions on the engine: derivatives of one L, the same on every backend, and what lam
+is at rest.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,14 @@ from neurosim.data.patterns import patterns
 from neurosim.reference.constraints import violation
 from neurosim.simulation.stable_step import stable_step
 from tests.engine.test_derivatives import compare, differentiated
-from tests.helpers.constrained import adjoint_at, constrained, distance, relaxed_in_stages, scipy_minimum, sliding_error
+from tests.helpers.constrained import (
+    adjoint_at,
+    constrained,
+    distance,
+    relaxed_in_stages,
+    scipy_minimum,
+    sliding_error,
+)
 from tests.helpers.problems import (
     SEEDS,
     Problem,
@@ -34,14 +43,20 @@ KINDS = ("lin", "lin_eps", "abs", "abs_eps", "squared", "tube", *SMOOTH)
 pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(
     problem=st.one_of(dags(), rings()),
     flow=flows().filter(lambda flow: flow.kappa > 0),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
     seed=SEEDS,
 )
-def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, kinds: list[str], seed: int) -> None:
+def test_every_rate_is_a_derivative_of_l(
+    problem: Problem, flow: ns.Flow, kinds: list[str], seed: int
+) -> None:
     """Of the engine and of the reference, whatever G; the terms with gamma are G G' and G' dL/dx."""
     net, X, Y = problem
     net, flow = constrained(net, kinds), fitted(flow, net)
@@ -52,7 +67,13 @@ def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, kinds:
     for variable in ("x", "lam", "b"):
         for n, rate in getattr(there, variable).items():
             scale = max(1.0, np.abs(rate).max(initial=0.0))
-            assert_allclose(getattr(found, variable)[n], rate, rtol=0, atol=1e-9 * scale, err_msg=f"{variable} of {n}")
+            assert_allclose(
+                getattr(found, variable)[n],
+                rate,
+                rtol=0,
+                atol=1e-9 * scale,
+                err_msg=f"{variable} of {n}",
+            )
     assume(min(kink_distance(net, outputs, Y), distance(net, flow, outputs, lam)) > 1e-3)
     exact = ns.reference.right_hand_side(net, flow, x, lam, X, Y)
     truth = differentiated(net, replace(flow, gamma=0.0), X, Y, ns.State(x, lam))
@@ -61,7 +82,12 @@ def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, kinds:
         slope = _slope(net, flow, n, outputs, lam)
         truth.x[n] -= flow.gamma * slope * G / flow.kappa / flow.time("tau_x", n)
         truth.lam[n] -= flow.gamma * slope * dL_dx / flow.kappa / flow.time("tau_lam", n)
-    compare(replace(found, x=exact.x, lam=exact.lam, b=exact.b, w={k: dense(w) for k, w in exact.w.items()}), truth)
+    compare(
+        replace(
+            found, x=exact.x, lam=exact.lam, b=exact.b, w={k: dense(w) for k, w in exact.w.items()}
+        ),
+        truth,
+    )
 
 
 def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> np.ndarray:
@@ -69,10 +95,14 @@ def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> 
     h, own, g = 1e-6, net.populations[n], violation(net, n, outputs)
 
     def mu(shift: float) -> np.ndarray:
-        price = [ns.reference.constraints.price(own, flow.rho, g + s, lam[n] + shift) for s in (h, -h)]
+        price = [
+            ns.reference.constraints.price(own, flow.rho, g + s, lam[n] + shift) for s in (h, -h)
+        ]
         return (price[0] - price[1]) / (2 * h)
 
-    return (mu(0.5) - mu(-0.5)) if own.constraint != "tube" else (np.abs(mu(0.0)) > 1e-9).astype(float)
+    return (
+        (mu(0.5) - mu(-0.5)) if own.constraint != "tube" else (np.abs(mu(0.0)) > 1e-9).astype(float)
+    )
 
 
 @pytest.mark.compiler
@@ -93,20 +123,30 @@ def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name() -> None:
     ends = []
     for kind in ("lin", "g"):
         net, X, Y = random_problem([4, 3, 2], seed=4)
-        ends.append(ns.Simulation(constrained(net, kind), flow, method=method).relax(X, Y, duration=100 * ms))
+        ends.append(
+            ns.Simulation(constrained(net, kind), flow, method=method).relax(
+                X, Y, duration=100 * ms
+            )
+        )
     assert_allclose(ends[1].lam["hidden1"], ends[0].lam["hidden1"], rtol=0, atol=1e-13)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(widths=(1, 1, 4), loss="mse", epsilon=0.1, seed=2)  # a millisecond is beyond its stable step
+@example(
+    widths=(1, 1, 4), loss="mse", epsilon=0.1, seed=2
+)  # a millisecond is beyond its stable step
 @given(
     widths=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4)),
     loss=st.sampled_from(["mse", "cross_entropy"]),
     epsilon=st.sampled_from([0.0, 0.02, 0.1, 0.4]),
     seed=SEEDS,
 )
-def test_a_tube_rests_where_scipy_finds_the_minimum(widths: tuple, loss: str, epsilon: float, seed: int) -> None:
-    """One hidden layer: the problem is convex, so its minimum is one; x is, for mse, and V is in any case."""
+def test_a_tube_rests_where_scipy_finds_the_minimum(
+    widths: tuple, loss: str, epsilon: float, seed: int
+) -> None:
+    """One hidden layer: the problem is convex, so its minimum is one; x is, for mse, and V is in
+    any case.
+    """
     net, X, Y = random_problem(widths, seed, loss=loss, patterns=2)
     net = constrained(net, "tube", epsilon)
     flow, start = ns.Flow.augmented(2), ns.reference.backprop(net, X, Y)
@@ -135,14 +175,18 @@ def test_two_hidden_layers_in_a_tube_rest_where_scipy_cannot_move() -> None:
 
 
 def test_without_augmentation_a_tube_is_projected_ascent() -> None:
-    """rho = 0: no multiplier leaves zero while its neuron is within the tube, none passes beyond it."""
+    """rho = 0: no multiplier leaves zero while its neuron is within the tube, none passes beyond
+    it.
+    """
     net, X, Y = random_problem([5, 1], seed=3, activation="tanh")  # one layer: mse alone damps
     net = constrained(net, "tube", 0.2)
     sim = ns.Simulation(net, ns.Flow.augmented(0), dt=0.5 * ms)
     run = sim.relax(X, Y, duration=10, settle=1e-9, record=("x", "lam"), every=0.5 * ms)
     assert run.settled
     assert ns.kkt(run).residual < 1e-8
-    truth = ns.reference.solve_ivp(net, ns.Flow.augmented(0), X, Y, duration=80 * ms, rtol=1e-8, atol=1e-10)
+    truth = ns.reference.solve_ivp(
+        net, ns.Flow.augmented(0), X, Y, duration=80 * ms, rtol=1e-8, atol=1e-10
+    )
     errors = []
     for h in (0.5, 0.25):
         part = ns.Simulation(net, ns.Flow.augmented(0), dt=h * ms).relax(X, Y, duration=80 * ms)
@@ -150,17 +194,23 @@ def test_without_augmentation_a_tube_is_projected_ascent() -> None:
     assert errors[0] < 0.01
     assert errors[1] < 0.7 * errors[0]
     lam, free = run.traces.lam.values, np.abs(run.lam["output"][0]) == 0
-    assert (np.diff(np.sign(lam), axis=0)[np.abs(np.sign(lam[1:])) > 0] != 2).all() or not free.any()
+    assert (
+        np.diff(np.sign(lam), axis=0)[np.abs(np.sign(lam[1:])) > 0] != 2
+    ).all() or not free.any()
 
 
 @pytest.mark.parametrize(("kind", "step"), [("abs", 0.005), ("abs_eps", 0.01), ("lin_eps", 0.01)])
 def test_sliding_constraints_are_backpropagation_on_average(kind: str, step: float) -> None:
-    """The time average of mu against the adjoint at the average x, in units of the largest multiplier."""
+    """The time average of mu against the adjoint at the average x, in units of the largest
+    multiplier.
+    """
     assert sliding_error(kind, step, seed=2, wait=60, over=40) < 0.02
 
 
 def test_squared_is_an_integrated_penalty() -> None:
-    """lam = (kappa/tau_lam) times the integral of g², so it only grows; g = mu / 2 lam then falls as t^(-1/3)."""
+    """lam = (kappa/tau_lam) times the integral of g², so it only grows; g = mu / 2 lam then falls
+    as t^(-1/3).
+    """
     net, X, Y = random_problem([4, 3, 2], seed=2, patterns=2)
     net, tau = constrained(net, "squared"), 10e-3
     sim = ns.Simulation(net, ns.Flow.augmented(), dt=0.02 * tau, backend="numpy")
@@ -171,17 +221,34 @@ def test_squared_is_an_integrated_penalty() -> None:
     fall = np.abs(late.traces.g.values[-1]).max() / np.abs(early.traces.g.values[-1]).max()
     assert fall == pytest.approx(8 ** (-1 / 3), rel=0.1)
     names = late.traces.population.values
-    last = {v: {n: late.traces[v].values[-1][:, names == n] for n in net.neurons} for v in ("mu", "x")}
+    last = {
+        v: {n: late.traces[v].values[-1][:, names == n] for n in net.neurons} for v in ("mu", "x")
+    }
     exact = adjoint_at(net, last["x"], X, Y)
     for n, mu in last["mu"].items():
         assert_allclose(mu, exact[n], atol=0.01 * max(np.abs(v).max() for v in exact.values()))
 
 
-@pytest.mark.parametrize(("flow", "kind", "options", "message"), [
-    (ns.Flow.adjoint(), "tube", {}, r"flow.kappa = 0 with constraint 'tube' of hidden1.*try Flow.augmented"),
-    (ns.Flow.augmented(0), "tube", {"method": "rk4"}, r"flow.rho = 0 with a tube \(hidden1\).*try method='euler'"),
-])  # fmt: skip
-def test_what_has_no_meaning_is_refused(flow: ns.Flow, kind: str, options: dict, message: str) -> None:
+@pytest.mark.parametrize(
+    ("flow", "kind", "options", "message"),
+    [
+        (
+            ns.Flow.adjoint(),
+            "tube",
+            {},
+            r"flow.kappa = 0 with constraint 'tube' of hidden1.*try Flow.augmented",
+        ),
+        (
+            ns.Flow.augmented(0),
+            "tube",
+            {"method": "rk4"},
+            r"flow.rho = 0 with a tube \(hidden1\).*try method='euler'",
+        ),
+    ],
+)
+def test_what_has_no_meaning_is_refused(
+    flow: ns.Flow, kind: str, options: dict, message: str
+) -> None:
     net, _, _ = random_problem([4, 3, 2], seed=0)
     with pytest.raises(ns.ModelError, match=message):
         ns.Simulation(constrained(net, kind), flow, **options)
@@ -200,7 +267,9 @@ def test_by_events_a_tube_rests_where_it_does_with_dense_messages() -> None:
     net = constrained(net, "tube", 0.15)
     ends = {}
     for transport in ("dense", ns.Events("adaptive"), ns.Spikes(0.002)):
-        sim = ns.Simulation(net, ns.Flow.augmented(), dt=2 * ms, transport=transport, backend="numpy")
+        sim = ns.Simulation(
+            net, ns.Flow.augmented(), dt=2 * ms, transport=transport, backend="numpy"
+        )
         ends[str(transport)] = sim.relax(X, Y, duration=3)
     dense_end, events, spikes = ends.values()
     assert_allclose(events.lam["hidden1"], dense_end.lam["hidden1"], atol=1e-4)
@@ -217,12 +286,18 @@ def test_a_tube_goes_on_where_it_was(tmp_path: Path) -> None:
     ns.save(sim.relax(X, Y, duration=40 * ms), tmp_path / "half.nc")
     half = ns.load(tmp_path / "half.nc")
     assert half.network.populations["hidden1"] == net.populations["hidden1"]
-    assert np.array_equal(sim.relax(X, Y, duration=40 * ms, start=half).lam["hidden1"], whole.lam["hidden1"])
+    assert np.array_equal(
+        sim.relax(X, Y, duration=40 * ms, start=half).lam["hidden1"], whole.lam["hidden1"]
+    )
     ends = []
     for resume in (None, tmp_path / "c.npz"):
         own = net.copy()
         log = ns.Simulation(own, sim.flow, backend="numpy").train(
-            X, Y, ns.Simultaneous(duration=60 * ms, reports=3), checkpoint=tmp_path / "c.npz", resume=resume
+            X,
+            Y,
+            ns.Simultaneous(duration=60 * ms, reports=3),
+            checkpoint=tmp_path / "c.npz",
+            resume=resume,
         )
         ends.append(log.run.lam["hidden1"])
     assert np.array_equal(*ends)

@@ -26,7 +26,9 @@ from tests.helpers.problems import (
 from tests.helpers.stepping import Stepped, dense, step
 
 H = 1e-6  # of the central differences
-pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")  # one step cannot diverge
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::neurosim.errors.StabilityWarning"
+)  # one step cannot diverge
 
 
 def gradient(function, array: np.ndarray) -> np.ndarray:
@@ -55,12 +57,21 @@ def differentiated(net: ns.Network, flow: ns.Flow, X, Y, state: ns.State) -> Ste
         dx, dlam = gradient(L, state.x[n]), gradient(L, state.lam[n])
         rates.x[n] = (-flow.kappa * dx - flow.gamma * dlam) / flow.time("tau_x", n)
         rates.lam[n] = (flow.kappa * dlam - flow.gamma * dx) / flow.time("tau_lam", n)
-        rates.b[n] = -gradient(L, net.biases[n]) / K / flow.time("tau_w", n) * net.populations[n].plastic_bias
+        rates.b[n] = (
+            -gradient(L, net.biases[n])
+            / K
+            / flow.time("tau_w", n)
+            * net.populations[n].plastic_bias
+        )
     for name, q in net.projections.items():
         w = net.weights[name]
         values = w if isinstance(w, np.ndarray) else w.data
         change = -gradient(L, values) / K / flow.time("tau_w", q.post)
-        rates.w[name] = change if isinstance(w, np.ndarray) else dense(type(w)((change, w.indices, w.indptr), w.shape))
+        rates.w[name] = (
+            change
+            if isinstance(w, np.ndarray)
+            else dense(type(w)((change, w.indices, w.indptr), w.shape))
+        )
     return rates
 
 
@@ -68,7 +79,13 @@ def compare(found: Stepped, truth: Stepped) -> None:
     for kind in ("x", "lam", "w", "b"):
         for name, rate in getattr(truth, kind).items():
             scale = max(1.0, np.abs(rate).max(initial=0.0))
-            assert_allclose(getattr(found, kind)[name], rate, rtol=0, atol=1e-6 * scale, err_msg=f"{kind} of {name}")
+            assert_allclose(
+                getattr(found, kind)[name],
+                rate,
+                rtol=0,
+                atol=1e-6 * scale,
+                err_msg=f"{kind} of {name}",
+            )
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -100,7 +117,9 @@ def test_a_planted_error_is_seen(right: str, wrong: str, monkeypatch: pytest.Mon
     compare(step(net, flow, X, Y, state), truth)
     written = lagrangian.population
     assert right in written(net, "hidden1")
-    monkeypatch.setattr(lagrangian, "population", lambda *a, **k: written(*a, **k).replace(right, wrong))
+    monkeypatch.setattr(
+        lagrangian, "population", lambda *a, **k: written(*a, **k).replace(right, wrong)
+    )
     with pytest.raises(AssertionError, match=r"of hidden1|of output|hidden1->output"):
         compare(step(net, flow, X, Y, state), truth)
 

@@ -37,13 +37,22 @@ def layers(seed: int = 0, **options: Any) -> ns.Network:
 
 def sparse(synapses: int) -> ns.Network:
     mask = np.arange(12).reshape(3, 4) < synapses
-    populations = [ns.Population("input", 4, clamped=True), ns.Population("hidden", 3), ns.Population("output", 2)]
+    populations = [
+        ns.Population("input", 4, clamped=True),
+        ns.Population("hidden", 3),
+        ns.Population("output", 2),
+    ]
     projections = [ns.Projection("input", "hidden", mask=mask), ns.Projection("hidden", "output")]
     return ns.Network(populations, projections, [ns.Loss("output", "mse", 1.0)], seed=0)
 
 
 def plan(
-    net: ns.Network, train: Any = None, patterns: int = 5, flow: Any = None, relax: Any = None, **keys: Any
+    net: ns.Network,
+    train: Any = None,
+    patterns: int = 5,
+    flow: Any = None,
+    relax: Any = None,
+    **keys: Any,
 ) -> Plan:
     """What a simulation would build."""
     rng = np.random.default_rng(0)
@@ -90,7 +99,9 @@ VARIANTS: dict[str, Callable[[], Plan]] = {
     "no shortcuts": lambda: plan(layers(), shortcuts=False),
     "events": lambda: plan(layers(), transport=ns.Events(theta=0.01)),
     "late events": lambda: plan(layers(), transport=ns.Events(theta=0.01, delay="2 ms"), dt="1 ms"),
-    "late events, other step": lambda: plan(layers(), transport=ns.Events(theta=0.01, delay="2 ms"), dt="0.5 ms"),
+    "late events, other step": lambda: plan(
+        layers(), transport=ns.Events(theta=0.01, delay="2 ms"), dt="0.5 ms"
+    ),
     "adaptive events": lambda: plan(layers(), transport=ns.Events("adaptive")),
     "spikes": lambda: plan(layers(), transport=ns.Spikes(quantum=0.01)),
     "late": lambda: plan(layers(), imperfections=LATE),
@@ -105,7 +116,7 @@ VARIANTS: dict[str, Callable[[], Plan]] = {
     "presentations": lambda: plan(layers(), train=SHOWN),
     "price on weights": lambda: plan(layers(l1=0.1), train=SHOWN),
     "price on neurons": lambda: plan(layers(group_l1=0.1), train=SHOWN),
-}  # fmt: skip
+}
 VALUES: dict[str, Callable[[], Plan]] = {
     "weights": lambda: plan(layers(seed=3, gain=2.0)),
     "flow": lambda: plan(layers(), flow=ns.Flow.augmented(2)),
@@ -124,7 +135,9 @@ def test_one_name_has_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
         assert key, name
         assert codes.setdefault(key, code) == code, name
     assert len(set(codes.values())) > 30
-    assert {structure.key(make()) for make in VALUES.values()} == {structure.key(VARIANTS["as it is"]())}
+    assert {structure.key(make()) for make in VALUES.values()} == {
+        structure.key(VARIANTS["as it is"]())
+    }
 
 
 def test_what_a_user_gave_brian2_has_no_name() -> None:
@@ -132,7 +145,9 @@ def test_what_a_user_gave_brian2_has_no_name() -> None:
     assert structure.key(made) is None
 
 
-def test_brian2s_preferences_and_the_compiler_are_in_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brian2s_preferences_and_the_compiler_are_in_the_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = plan(layers())
     before = structure.key(made)
     kept = prefs.codegen.cpp.extra_compile_args_gcc
@@ -166,7 +181,9 @@ def test_a_kept_program_runs_without_brian2(tmp_path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
 
     def run(*arguments: str) -> list[Any]:
-        said = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=True, text=True)
+        said = subprocess.run(
+            [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=True, text=True
+        )
         return json.loads(said.stdout.splitlines()[-1])
 
     first, second, looked = run(), run(), run("look")
@@ -184,13 +201,19 @@ def test_a_kept_program_runs_without_brian2(tmp_path, monkeypatch: pytest.Monkey
 
 @pytest.mark.compiler
 def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
-    """Halves from a kept program, against a whole one that Brian2 has made; a network looked at moves on."""
+    """Halves from a kept program, against a whole one that Brian2 has made; a network looked at
+    moves on.
+    """
     made = plan(layers(), relax={"settle": 1e-6})
     whole = StandaloneEngine(made, (), 1)
     whole.remember(structure.key(made))
     kept = KeptProgram.recall(structure.key(made), made, 1)
     assert kept
-    values = {("hidden1", "x"): np.linspace(0, 1, 15), ("run", "bound"): 1e6, ("run", "residual"): np.inf}
+    values = {
+        ("hidden1", "x"): np.linspace(0, 1, 15),
+        ("run", "bound"): 1e6,
+        ("run", "residual"): np.inf,
+    }
     values |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
     values |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
     for engine in (whole, kept):
@@ -220,15 +243,26 @@ def test_a_program_that_cannot_be_started_says_so() -> None:
         engine.execute([], engine.directory)
 
 
-def test_the_next_segment_makes_functions_only_for_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_segment_makes_functions_only_for_what_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of populations with other time constants; and those are the ones that then run."""
     made: list[int] = []
     whole = ufuncs.Compiler.functions
-    monkeypatch.setattr(ufuncs.Compiler, "functions", lambda own: made.append(own.size) or whole(own))
-    start = {("hidden1", "x"): np.linspace(0, 1, 15), ("run", "bound"): 1e6, ("run", "residual"): np.inf}
+    monkeypatch.setattr(
+        ufuncs.Compiler, "functions", lambda own: made.append(own.size) or whole(own)
+    )
+    start = {
+        ("hidden1", "x"): np.linspace(0, 1, 15),
+        ("run", "bound"): 1e6,
+        ("run", "residual"): np.inf,
+    }
     start |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
     start |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
-    start |= {(n, "tau_w"): 1.0 for n in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias")}
+    start |= {
+        (n, "tau_w"): 1.0
+        for n in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias")
+    }
     slower = {("hidden1", "tau_x"): 0.03}
     engine, fresh = (RuntimeEngine(plan(layers()), (), 1, target="numpy") for _ in range(2))
     engine.load(start)

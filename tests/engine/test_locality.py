@@ -35,17 +35,26 @@ def unit_graph(net: ns.Network) -> nx.DiGraph:
     graph = nx.DiGraph()
     graph.add_nodes_from((n, i) for n, p in net.populations.items() for i in range(p.size))
     for name, q in net.projections.items():
-        graph.add_edges_from(((q.pre, int(j)), (q.post, int(i))) for i, j in np.argwhere(dense(net.weights[name]) != 0))
+        graph.add_edges_from(
+            ((q.pre, int(j)), (q.post, int(i)))
+            for i, j in np.argwhere(dense(net.weights[name]) != 0)
+        )
     return graph
 
 
 def perturbed(net: ns.Network, seed: int) -> tuple[ns.State, list[tuple[str, Unit]]]:
     """One pattern for every state variable moved up, one for it moved down, after the unmoved one."""
     x, lam = random_state(net, seed, 1)
-    moved = [(v, (n, i)) for v in ("x", "lam") for n in net.neurons for i in range(net.populations[n].size)]
+    moved = [
+        (v, (n, i))
+        for v in ("x", "lam")
+        for n in net.neurons
+        for i in range(net.populations[n].size)
+    ]
     rows = 1 + 2 * len(moved)
     state = ns.State(
-        {n: np.repeat(v, rows, axis=0) for n, v in x.items()}, {n: np.repeat(v, rows, axis=0) for n, v in lam.items()}
+        {n: np.repeat(v, rows, axis=0) for n, v in x.items()},
+        {n: np.repeat(v, rows, axis=0) for n, v in lam.items()},
     )
     for m, (variable, (n, i)) in enumerate(moved):
         getattr(state, variable)[n][1 + 2 * m, i] += H
@@ -60,21 +69,32 @@ def slopes(values: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(activations=SMOOTH), rings(activations=SMOOTH)), seed=SEEDS)
-def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(problem: Problem, seed: int) -> None:
+def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
+    problem: Problem, seed: int
+) -> None:
     net, X, _ = problem
     net = separable(net)
     state, moved = perturbed(net, seed)
     rows = len(next(iter(state.x.values())))
-    X1, Y1 = np.repeat(X[:1], rows, axis=0), {n: np.zeros((rows, net.populations[n].size)) for n in net.losses}
+    X1, Y1 = (
+        np.repeat(X[:1], rows, axis=0),
+        {n: np.zeros((rows, net.populations[n].size)) for n in net.losses},
+    )
     found = step(net, FLOW, X1, Y1, state)
     graph = unit_graph(net)
     for n in net.neurons:
         received = sum(
-            (found.delta[q.post] @ dense(net.weights[q.name]) for q in net.outgoing(n)), np.zeros_like(state.x[n])
+            (found.delta[q.post] @ dense(net.weights[q.name]) for q in net.outgoing(n)),
+            np.zeros_like(state.x[n]),
         )
-        for variable, rates, sign in (("x", found.x[n], FLOW.kappa), ("lam", found.lam[n], FLOW.gamma)):
+        for variable, rates, sign in (
+            ("x", found.x[n], FLOW.kappa),
+            ("lam", found.lam[n], FLOW.gamma),
+        ):
             tau = FLOW.time(f"tau_{variable}", n)
-            alone = slopes(rates - sign * received / tau)  # what is left without the messages that were received
+            alone = slopes(
+                rates - sign * received / tau
+            )  # what is left without the messages that were received
             whole, sent = slopes(rates), slopes(found.delta[n])
             for i in range(net.populations[n].size):
                 unit = (n, i)
@@ -82,11 +102,17 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(pr
                 others = {p for c in children for p in graph.predecessors(c)}
                 for m, (what, where) in enumerate(moved):
                     if not (where == unit or (what == "x" and where in parents)):
-                        assert abs(alone[m, i]) < ZERO, f"{variable} of {unit} reads {what} of {where}"
-                        assert abs(sent[m, i]) < ZERO, f"the message of {unit} reads {what} of {where}"
+                        assert abs(alone[m, i]) < ZERO, (
+                            f"{variable} of {unit} reads {what} of {where}"
+                        )
+                        assert abs(sent[m, i]) < ZERO, (
+                            f"the message of {unit} reads {what} of {where}"
+                        )
                     near = where == unit or (where in parents and what == "x") or where in children
                     if not (near or (what == "x" and where in others)):
-                        assert abs(whole[m, i]) < ZERO, f"{variable} of {unit} moves with {what} of {where}"
+                        assert abs(whole[m, i]) < ZERO, (
+                            f"{variable} of {unit} moves with {what} of {where}"
+                        )
     strongest = max(np.abs(slopes(found.x[n])).max() for n in net.neurons)
     assert strongest > 1  # the Jacobian is not all zero: the mask above says something
 
@@ -102,4 +128,6 @@ def test_a_synapse_moves_by_its_two_ends(problem: Problem, seed: int) -> None:
     for name, q in net.projections.items():
         exists = dense(net.weights[name]) != 0 if hasattr(net.weights[name], "nnz") else True
         local = found.delta[q.post].T @ sent[q.pre] / len(X) - q.l2 * dense(net.weights[name])
-        np.testing.assert_allclose(found.w[name], local * exists / FLOW.time("tau_w", q.post), rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            found.w[name], local * exists / FLOW.time("tau_w", q.post), rtol=0, atol=1e-10
+        )

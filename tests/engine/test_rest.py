@@ -14,7 +14,9 @@ from tests.helpers.stepping import dense
 
 TAU = 10e-3  # s
 # every example builds a simulation; reproducible, so that CI does not search
-PROOF = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+PROOF = settings(
+    max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 def assert_rest(run: ns.Run, truth, tolerance: float) -> None:
@@ -37,7 +39,9 @@ def test_on_acyclic_graphs_the_multipliers_are_the_adjoint(problem: Problem) -> 
     """`adjoint` with dt = tau: up and down the longest path."""
     net, X, Y = problem
     assume(away_from_kinks(net, X, Y))
-    run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(X, Y, duration=2 * longest_path(net) * TAU + TAU)
+    run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(
+        X, Y, duration=2 * longest_path(net) * TAU + TAU
+    )
     assert_rest(run, ns.reference.backprop(net, X, Y), 1e-10)
 
 
@@ -51,7 +55,10 @@ def test_on_contractive_cycles_the_multipliers_are_the_implicit_adjoint(problem:
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(problem=st.one_of(dags(), rings()), preset=st.sampled_from([ns.Flow.damped, lambda: ns.Flow.rotated(1.3, 0.5)]))
+@given(
+    problem=st.one_of(dags(), rings()),
+    preset=st.sampled_from([ns.Flow.damped, lambda: ns.Flow.rotated(1.3, 0.5)]),
+)
 def test_mixed_flows_settle_on_the_same_point(problem: Problem, preset) -> None:
     """Where a saddle flow settles at all, it settles there; where it does not, nothing is claimed."""
     net, X, Y = problem
@@ -62,7 +69,9 @@ def test_mixed_flows_settle_on_the_same_point(problem: Problem, preset) -> None:
     except (ns.DivergenceError, ns.StabilityWarning):
         assume(False)
     rates = ns.reference.right_hand_side(net, flow, run.x, run.lam, X, Y)
-    assume(all(np.abs(r).max() * TAU < 1e-9 for part in (rates.x, rates.lam) for r in part.values()))
+    assume(
+        all(np.abs(r).max() * TAU < 1e-9 for part in (rates.x, rates.lam) for r in part.values())
+    )
     assert_rest(run, ns.reference.backprop(net, X, Y), 1e-6)
 
 
@@ -76,19 +85,31 @@ def test_adjoint_at_dt_tau_is_backpropagation_in_2l_steps(layers: int) -> None:
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 @pytest.mark.parametrize("flow", [ns.Flow.augmented(1), ns.Flow.damped(), ns.Flow.adjoint()])
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)])
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
 def test_digits_settle_to_a_millionth_in_600_steps(flow: ns.Flow, backend: str, loss: str) -> None:
     X, Y = (part[:64] for part in load_digits(return_X_y=True))
     net = ns.Network.mlp([64, 32, 10], loss=loss)
-    run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(X / 16, Y, duration=120 * TAU)
+    run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(
+        X / 16, Y, duration=120 * TAU
+    )
     assert run.steps == 600
     assert_rest(run, ns.reference.backprop(net, X / 16, Y), 1e-6)
 
 
-PRESETS = [ns.Flow.arrow_hurwicz, ns.Flow.augmented, ns.Flow.damped, ns.Flow.rotated, ns.Flow.adjoint]
+PRESETS = [
+    ns.Flow.arrow_hurwicz,
+    ns.Flow.augmented,
+    ns.Flow.damped,
+    ns.Flow.rotated,
+    ns.Flow.adjoint,
+]
 
 
-@pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")  # arrow_hurwicz: no Euler step holds for ever
+@pytest.mark.filterwarnings(
+    "ignore::neurosim.errors.StabilityWarning"
+)  # arrow_hurwicz: no Euler step holds for ever
 @pytest.mark.parametrize("method", ["euler", "semi_implicit"])
 @pytest.mark.parametrize("plastic", [False, True])
 @pytest.mark.parametrize("preset", PRESETS)
@@ -127,10 +148,19 @@ def test_batches_do_not_touch_each_other() -> None:
     for offset, scale in ((0.0, 1 / 16), (-0.3, 1 / 16), (0.5, 1 / 4)):
         sim = ns.Simulation(net, ns.Flow.augmented(2), dt=0.1 * TAU)
         chosen = [0, 17, 63]
-        together = sim.relax(X * scale + offset, Y, duration=10 * TAU, record=("x", "lam"), every=TAU, patterns=chosen)
+        together = sim.relax(
+            X * scale + offset,
+            Y,
+            duration=10 * TAU,
+            record=("x", "lam"),
+            every=TAU,
+            patterns=chosen,
+        )
         for k, pattern in enumerate(chosen):
             one = slice(pattern, pattern + 1)
-            alone = sim.relax(X[one] * scale + offset, Y[one], duration=10 * TAU, record=("x", "lam"), every=TAU)
+            alone = sim.relax(
+                X[one] * scale + offset, Y[one], duration=10 * TAU, record=("x", "lam"), every=TAU
+            )
             for v in ("x", "lam"):
                 assert_allclose(together.traces[v][:, k], alone.traces[v][:, 0], rtol=0, atol=1e-12)
 
@@ -145,7 +175,10 @@ def test_sparse_weights_are_dense_ones_with_zeros() -> None:
         w *= masks[n]
     thin = ns.Network(
         list(net.populations.values()),
-        [ns.Projection(q.pre, q.post, csr_array(net.weights[n])) for n, q in net.projections.items()],
+        [
+            ns.Projection(q.pre, q.post, csr_array(net.weights[n]))
+            for n, q in net.projections.items()
+        ],
         list(net.losses.values()),
     )
     thin.biases = {n: b.copy() for n, b in net.biases.items()}

@@ -1,4 +1,6 @@
-"""Outputs without constraint, and a price of outputs: the engine against L, SciPy and backpropagation."""
+"""Outputs without constraint, and a price of outputs: the engine against L, SciPy and
+backpropagation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from numpy.testing import assert_allclose
 import neurosim as ns
 from neurosim.data.patterns import patterns
 from tests.engine.test_derivatives import compare, differentiated
-from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, kink_distance, random_problem, random_state
+from tests.helpers.problems import (
+    SEEDS,
+    Problem,
+    dags,
+    fitted,
+    flows,
+    kink_distance,
+    random_problem,
+    random_state,
+)
 from tests.helpers.stepping import step
 
 TAU = 10e-3
@@ -22,7 +33,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarnin
 
 
 def changed(problem: Problem, alpha: float, *, free: bool) -> Problem:
-    """The same graph with a price on every unit's output; sinks without constraint, their loss smooth."""
+    """The same graph with a price on every unit's output; sinks without constraint, their loss
+    smooth.
+    """
     net, X, Y = problem
     for name in net.neurons:
         population = replace(net.populations[name], activity_l1=alpha)
@@ -33,7 +46,9 @@ def changed(problem: Problem, alpha: float, *, free: bool) -> Problem:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=dags(), flow=flows(), alpha=st.sampled_from([0.0, 0.1]), seed=SEEDS)
-def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, alpha: float, seed: int) -> None:
+def test_every_rate_is_a_derivative_of_l(
+    problem: Problem, flow: ns.Flow, alpha: float, seed: int
+) -> None:
     """x and lam of the sinks are no variables of L; the weights into them are."""
     net, X, Y = changed(problem, alpha, free=True)
     flow = fitted(flow, net)
@@ -43,7 +58,10 @@ def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, alpha:
     exact = ns.reference.right_hand_side(net, flow, x, lam, X, Y)
     free = [n for n in net.neurons if net.populations[n].free]
     assume(kink_distance(net, {**patterns(net, X), **x, **outputs_of(net, x, X, free)}, Y) > 1e-3)
-    found, truth = step(net, flow, X, Y, ns.State(x, lam)), differentiated(net, flow, X, Y, ns.State(x, lam))
+    found, truth = (
+        step(net, flow, X, Y, ns.State(x, lam)),
+        differentiated(net, flow, X, Y, ns.State(x, lam)),
+    )
     for n in free:
         assert not np.any(exact.x[n])
         for part in (found.x, found.lam, truth.x, truth.lam):
@@ -61,17 +79,25 @@ def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, A
 
 @pytest.mark.parametrize("free", [True, False])
 @settings(max_examples=8, deadline=None)
-@given(widths=st.lists(st.integers(1, 5), min_size=3, max_size=5), alpha=st.sampled_from([0.0, 0.2]), seed=SEEDS)
+@given(
+    widths=st.lists(st.integers(1, 5), min_size=3, max_size=5),
+    alpha=st.sampled_from([0.0, 0.2]),
+    seed=SEEDS,
+)
 def test_at_rest_lam_is_the_adjoint_of_the_loss_and_the_price(
     free: bool, widths: list[int], alpha: float, seed: int
 ) -> None:
-    net, X, Y = changed(random_problem(widths, seed, activation="sigmoid", loss="cross_entropy"), alpha, free=free)
+    net, X, Y = changed(
+        random_problem(widths, seed, activation="sigmoid", loss="cross_entropy"), alpha, free=free
+    )
     run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(X, Y, duration=2 * len(widths) * TAU)
     exact = ns.reference.backprop(net, X, Y)
     for n in net.neurons:
         assert_allclose(run.x[n], exact.x[n], rtol=0, atol=1e-12, err_msg=n)
         assert_allclose(run.lam[n], exact.lam[n], rtol=0, atol=1e-12, err_msg=n)
-    assert exact.penalty == pytest.approx(alpha * sum(np.abs(exact.x[n]).sum(axis=1).mean() for n in net.neurons))
+    assert exact.penalty == pytest.approx(
+        alpha * sum(np.abs(exact.x[n]).sum(axis=1).mean() for n in net.neurons)
+    )
 
 
 def test_backpropagation_of_the_price_is_the_gradient_of_loss_and_penalty() -> None:
@@ -91,7 +117,9 @@ def test_backpropagation_of_the_price_is_the_gradient_of_loss_and_penalty() -> N
 @pytest.mark.parametrize("flow", [ns.Flow.augmented(2), ns.Flow.damped()])
 def test_the_trajectory_is_scipys(flow: ns.Flow) -> None:
     """What has no constraint is read as it was last sent, a step before the end."""
-    net, X, Y = changed(random_problem([4, 5, 3], 3, activation="sigmoid", loss="cross_entropy"), 0.0, free=True)
+    net, X, Y = changed(
+        random_problem([4, 5, 3], 3, activation="sigmoid", loss="cross_entropy"), 0.0, free=True
+    )
     truth = ns.reference.solve_ivp(net, flow, X, Y, duration=5 * TAU)
     run = ns.Simulation(net, flow, dt=0.02 * TAU, method="rk4").relax(X, Y, duration=5 * TAU)
     assert_allclose(run.x["hidden1"], truth.x["hidden1"], atol=1e-8)

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import argparse
 
-from tests.evidence import constraints, feedback, imperfections, learning, rivals, stability, sweeps, tasks
+from tests.evidence import (
+    constraints,
+    feedback,
+    imperfections,
+    learning,
+    rivals,
+    stability,
+    sweeps,
+    tasks,
+)
 
 ROWS = (
-    learning.ROWS | constraints.ROWS | stability.ROWS | rivals.ROWS | sweeps.ROWS | feedback.ROWS | imperfections.ROWS
+    learning.ROWS
+    | constraints.ROWS
+    | stability.ROWS
+    | rivals.ROWS
+    | sweeps.ROWS
+    | feedback.ROWS
+    | imperfections.ROWS
     | tasks.ROWS
-)  # fmt: skip
+)
 
 
 def main() -> None:
     """Print the rows that were asked for, or all."""
     parser = argparse.ArgumentParser("python -m tests.evidence")
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}"
+    )
     for name in parser.parse_args().names or ROWS:
         print(f"{name}: {ROWS[name]()}", flush=True)
 

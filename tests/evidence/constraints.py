@@ -1,4 +1,5 @@
-"""Figures that constraint functions and support neurons answer for; rows of `python -m tests.evidence`.
+"""Figures that constraint functions and support neurons answer for; rows of `python -m
+tests.evidence`.
 
 tube_one_layer, tube_two_layers, sliding, support.
 """
@@ -33,7 +34,9 @@ EPSILONS = (0.0, 0.01, 0.05, 0.1)
 
 
 def tube_one_layer(nets: int = 100) -> str:
-    """Random nets of one hidden layer, mse and squared hinge: conditions at rest, V and x against SLSQP."""
+    """Random nets of one hidden layer, mse and squared hinge: conditions at rest, V and x against
+    SLSQP.
+    """
     residuals, losses, outputs = [], [], []
     for loss, epsilon in product(("mse", "squared_hinge"), (0.0, 0.02, 0.1, 0.4)):
         problems = []
@@ -49,13 +52,13 @@ def tube_one_layer(nets: int = 100) -> str:
             residuals.append(ns.kkt(own).residual)
             losses.append(abs(ns.reference.loss(net, own.x, Y) - V))
             outputs += [float(np.abs(own.x["output"] - x["output"]).max())] if loss == "mse" else []
-    return (
-        f"{len(losses)} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, x of the output (mse) {max(outputs):.1e}"
-    )
+    return f"{len(losses)} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, x of the output (mse) {max(outputs):.1e}"
 
 
 def tube_two_layers(nets: int = 200) -> str:
-    """5-6-6-3, gain 1, from the forward pass, epsilon = 0.05: conditions at rest; how far SLSQP moves from there."""
+    """5-6-6-3, gain 1, from the forward pass, epsilon = 0.05: conditions at rest; how far SLSQP
+    moves from there.
+    """
     problems = [random_problem([5, 6, 6, 3], seed, patterns=2) for seed in range(nets)]
     problems = [(constrained(net, "tube", 0.05), X, Y) for net, X, Y in problems]
     runs = taken_apart(relaxed_in_stages(*side_by_side(problems), backend="standalone"), problems)
@@ -71,8 +74,14 @@ def tube_two_layers(nets: int = 200) -> str:
 
 
 def sliding(seeds: int = 3) -> str:
-    """Worst error over the seeds of the mean of mu against the adjoint at the mean x, by constraint and dt / tau."""
-    steps = {"abs": (0.01, 0.003, 0.001), "abs_eps": (0.01, 0.005, 0.0025), "lin_eps": (0.01, 0.005, 0.0025)}
+    """Worst error over the seeds of the mean of mu against the adjoint at the mean x, by constraint
+    and dt / tau.
+    """
+    steps = {
+        "abs": (0.01, 0.003, 0.001),
+        "abs_eps": (0.01, 0.005, 0.0025),
+        "lin_eps": (0.01, 0.005, 0.0025),
+    }
     return "; ".join(
         f"{kind}, dt = {h:g} tau: {max(sliding_error(kind, h, seed) for seed in range(seeds)):.2%}"
         for kind, own in steps.items()
@@ -81,14 +90,21 @@ def sliding(seeds: int = 3) -> str:
 
 
 def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
-    """Digits / 16, 64-32-10 without biases, squared hinge, full batch, steps of 0.2 tau, after 2,000 and after 6,000.
+    """Digits / 16, 64-32-10 without biases, squared hinge, full batch, steps of 0.2 tau, after
+    2,000 and after 6,000.
 
-    Shares at rest with weights frozen, of 500 training patterns; `moving` is what the training itself shows.
+    Shares at rest with weights frozen, of 500 training patterns; `moving` is what the training
+    itself shows.
     """
     X, Y = load_digits(return_X_y=True)
     X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
     net = ns.Network.mlp(
-        [64, 32, 10], loss="squared_hinge", constraint="tube", epsilon=epsilon, plastic_bias=False, seed=seed
+        [64, 32, 10],
+        loss="squared_hinge",
+        constraint="tube",
+        epsilon=epsilon,
+        plastic_bias=False,
+        seed=seed,
     )
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, backend="standalone")
     still = ns.Simulation(net, ns.Flow.augmented(), dt=0.1 * TAU, backend="standalone")
@@ -99,7 +115,10 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
             return
         few = [{n: v[:500] for n, v in part.items()} for part in (run.X, run.Y, run.x, run.lam)]
         rest = ns.at_rest(still, replace(run, X=few[0], Y=few[1], x=few[2], lam=few[3]))
-        found, outputs = ns.support_neurons(rest), ns.reference.forward(run.network, few[0])["output"]
+        found, outputs = (
+            ns.support_neurons(rest),
+            ns.reference.forward(run.network, few[0])["output"],
+        )
         rows.append(
             {
                 "share": found.shares()["hidden1"],
@@ -125,9 +144,11 @@ def support(seeds: int = 5) -> str:
         for number, steps in enumerate((2000, 6000)):
             mean = {key: fmean(one[number][key] for one in found) for key in found[0][number]}
             lines.append(
-                f"epsilon = {epsilon:g}, {steps} steps: support {mean['share']:.3f}, on the move {mean['moving']:.2f}; "
+                f"epsilon = {epsilon:g}, {steps} steps: support {mean['share']:.3f}, on "
+                f"the move {mean['moving']:.2f}; "
                 f"of patterns {mean['patterns']:.2f}, beyond the hinge {mean['hinge']:.2f}; "
-                f"test {mean['accuracy']:.2%}; moving by at most {max(one[number]['speed'] for one in found):.0e}"
+                f"test {mean['accuracy']:.2%}; moving by at most "
+                f"{max(one[number]['speed'] for one in found):.0e}"
             )
     return "\n  ".join(["", *lines])
 

@@ -1,4 +1,6 @@
-"""Figures of feedback weights: where flows through B rest, when they are stable, what Kolen-Pollack learns."""
+"""Figures of feedback weights: where flows through B rest, when they are stable, what Kolen-Pollack
+learns.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,15 @@ def turned_away(net: ns.Network, degrees: float, seed: int) -> ns.Network:
     return net
 
 
-def problem(depth: int, seed: int, gain: float = 1.0, width: int = 16) -> tuple[ns.Network, Array, Array]:
-    """A tanh net of so many layers of weights with a random B, mse; one random pattern for all seeds."""
-    net = ns.Network.mlp([width, width, 4], depth=depth, loss="mse", gain=gain, seed=seed, feedback="random")
+def problem(
+    depth: int, seed: int, gain: float = 1.0, width: int = 16
+) -> tuple[ns.Network, Array, Array]:
+    """A tanh net of so many layers of weights with a random B, mse; one random pattern for all
+    seeds.
+    """
+    net = ns.Network.mlp(
+        [width, width, 4], depth=depth, loss="mse", gain=gain, seed=seed, feedback="random"
+    )
     rng = np.random.default_rng(0)
     return net, rng.normal(size=(1, width)), 0.5 * rng.normal(size=(1, 4))
 
@@ -49,7 +57,9 @@ def problem(depth: int, seed: int, gain: float = 1.0, width: int = 16) -> tuple[
 
 
 def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float]]:
-    """Of every flow: nets that settle, nets, and the largest error of lam to the adjoint through B on those."""
+    """Of every flow: nets that settle, nets, and the largest error of lam to the adjoint through B
+    on those.
+    """
     flows = {"adjoint": ns.Flow.adjoint(), **FLOWS}
     found: dict[str, list[float]] = {name: [] for name in flows}
     tried = 0
@@ -67,27 +77,36 @@ def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float
             spec = ns.stability(net, flow, X, Y)
             if spec.growing:  # left to itself it never rests
                 continue
-            sim = ns.Simulation(net, flow, dt=min(0.5 * spec.max_step["euler"], 0.5 * TAU), backend="numpy")
+            sim = ns.Simulation(
+                net, flow, dt=min(0.5 * spec.max_step["euler"], 0.5 * TAU), backend="numpy"
+            )
             run = sim.relax(X, Y, duration=40_000 * sim.dt, settle=1e-9)
             if run.settled:
-                found[name].append(max(float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in net.neurons))
+                found[name].append(
+                    max(float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in net.neurons)
+                )
     return {name: (len(errors), tried, max(errors)) for name, errors in found.items()}
 
 
 def of_rest() -> str:
     """One line a flow."""
-    rows = (f"{n}: {s} of {k} nets settle, lam within {e:.2g}" for n, (s, k, e) in at_rest().items())
+    rows = (
+        f"{n}: {s} of {k} nets settle, lam within {e:.2g}" for n, (s, k, e) in at_rest().items()
+    )
     return "; ".join(rows)
 
 
 # --- stability
 
 
-def compared(depth: int, flow: ns.Flow, seeds: Iterable[int], gain: float = 1.0) -> tuple[Array, Array]:
-    """Whether the saddle is stable, (angles, nets): by the spectrum, and by simulation of a push from it.
+def compared(
+    depth: int, flow: ns.Flow, seeds: Iterable[int], gain: float = 1.0
+) -> tuple[Array, Array]:
+    """Whether the saddle is stable, (angles, nets): by the spectrum, and by simulation of a push
+    from it.
 
-    The engine's rk4 goes on for 1,000 tau: stable is what comes to rest or whose residual still falls then, unstable
-    what has grown large or still grows.
+    The engine's rk4 goes on for 1,000 tau: stable is what comes to rest or whose residual still
+    falls then, unstable what has grown large or still grows.
     """
     points, predicted, fastest = [], [], 0.0
     for degrees in ANGLES:
@@ -99,19 +118,27 @@ def compared(depth: int, flow: ns.Flow, seeds: Iterable[int], gain: float = 1.0)
             fastest = max(fastest, float(np.abs(spec.eigenvalues).max()))
             points.append(together.Point(net, flow, pushed(net, X, Y, seed)))
     steps = int(np.ceil(1000 * TAU * fastest / 0.7))
-    sim = ns.Simulation(points[0].net, flow, dt=1000 * TAU / steps, method="rk4", backend="standalone")
+    sim = ns.Simulation(
+        points[0].net, flow, dt=1000 * TAU / steps, method="rk4", backend="standalone"
+    )
     encoded = targets(points[0].net, Y, 1)
     ends = together.relax(
         points, {"input": X}, encoded, sim.setting(steps, len(points)), steps=steps, settle=1e-13
-    )  # fmt: skip
+    )
     shape = (len(ANGLES), -1)
     return np.reshape(predicted, shape), np.reshape([falls(end) for end in ends], shape)
 
 
 def pushed(net: ns.Network, X: Array, Y: Array, seed: int) -> ns.State:
     """The saddle point of the flow through B, and a small random push."""
-    saddle, rng = ns.reference.backprop(net, X, Y, through="feedback"), np.random.default_rng([seed, 3])
-    x, lam = ({n: p[n] + PUSH * rng.normal(size=p[n].shape) for n in net.neurons} for p in (saddle.x, saddle.lam))
+    saddle, rng = (
+        ns.reference.backprop(net, X, Y, through="feedback"),
+        np.random.default_rng([seed, 3]),
+    )
+    x, lam = (
+        {n: p[n] + PUSH * rng.normal(size=p[n].shape) for n in net.neurons}
+        for p in (saddle.x, saddle.lam)
+    )
     return ns.State(x, lam)
 
 
@@ -132,8 +159,14 @@ def of_stability(nets: int = 20) -> str:
         for name, flow in FLOWS.items():
             predicted, simulated = compared(depth, flow, range(nets))
             agree, count = agree + int((predicted == simulated).sum()), count + predicted.size
-            shares = " ".join(f"{p:.2f}/{s:.2f}" for p, s in zip(predicted.mean(1), simulated.mean(1), strict=True))
-            lines.append(f"\n  {depth} layers, {name}: stable at 0/30/60/90 deg, predicted/simulated {shares}")
+            shares = " ".join(
+                f"{p:.2f}/{s:.2f}"
+                for p, s in zip(predicted.mean(1), simulated.mean(1), strict=True)
+            )
+            lines.append(
+                f"\n  {depth} layers, {name}: stable at 0/30/60/90 deg, "
+                f"predicted/simulated {shares}"
+            )
     return f"agree on {agree} of {count} ({agree / count:.1%})" + "".join(lines)
 
 
@@ -141,7 +174,9 @@ def of_stability(nets: int = 20) -> str:
 
 
 def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str, Array]:
-    """Accuracies and final angles on digits, 64-32-10, 20 epochs, c = 0.01: the study's own trainings."""
+    """Accuracies and final angles on digits, 64-32-10, 20 epochs, c = 0.01: the study's own
+    trainings.
+    """
     settings = {"study": {"epochs": 20, "feedback_decay": 0.01}}
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
     rows = [transport.measure({**cell, "seed": seed}, settings, False) for seed in seeds]
@@ -149,7 +184,9 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
 
 
 def of_kolen_pollack() -> str:
-    """One line a flow and five seeds; tau_w, 10 or 20 tau, by the patterns held out of the training part."""
+    """One line a flow and five seeds; tau_w, 10 or 20 tau, by the patterns held out of the training
+    part.
+    """
     lines = []
     for seeds in (range(5), range(5, 10)):
         for flow in ("adjoint", "damped"):
@@ -158,11 +195,16 @@ def of_kolen_pollack() -> str:
                 tried = {tau_w: learnt(flow, kind, seeds, tau_w) for tau_w in (10.0, 20.0)}
                 tau_w = max(tried, key=lambda t, tried=tried: tried[t]["validation"].mean())
                 best[kind] = tau_w, tried[tau_w]
-            told = ", ".join(f"{k} (tau_w {t:g} tau) {100 * r['test'].mean():.2f} %" for k, (t, r) in best.items())
+            told = ", ".join(
+                f"{k} (tau_w {t:g} tau) {100 * r['test'].mean():.2f} %"
+                for k, (t, r) in best.items()
+            )
             own = best["kolen_pollack"][1]
             lines.append(
-                f"\n  {flow}, seeds {seeds[0]} to {seeds[-1]}: {told}; lam within {own['angle'].max():.1f} deg of "
-                f"backpropagation's (mean {own['angle'].mean():.1f}), B of W^T {own['feedback_angle'].max():.1f}"
+                f"\n  {flow}, seeds {seeds[0]} to {seeds[-1]}: {told}; lam within "
+                f"{own['angle'].max():.1f} deg of "
+                f"backpropagation's (mean {own['angle'].mean():.1f}), B of W^T "
+                f"{own['feedback_angle'].max():.1f}"
             )
     return "".join(lines)
 

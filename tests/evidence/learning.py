@@ -1,6 +1,8 @@
-"""Figures of relaxing and learning, by dense messages and by events, with nets that change their size.
+"""Figures of relaxing and learning, by dense messages and by events, with nets that change their
+size.
 
-Each function measures one row and returns plain numbers; the tests hold the same numbers to their bounds.
+Each function measures one row and returns plain numbers; the tests hold the same numbers to their
+bounds.
 """
 
 from __future__ import annotations
@@ -57,16 +59,22 @@ def presentations(seed: int, backend: str = "auto") -> float:
     """Test accuracy: batches of 32 for 6 tau, plastic in the second half, 20 epochs, rho = 2."""
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], seed=seed)
-    sim = ns.Simulation(net, ns.Flow.augmented(2, tau_w=20 * TAU), dt=0.1 * TAU, seed=seed, backend=backend)
+    sim = ns.Simulation(
+        net, ns.Flow.augmented(2, tau_w=20 * TAU), dt=0.1 * TAU, seed=seed, backend=backend
+    )
     sim.train(X, Y, ns.Presentations(batch=32, present=6 * TAU, epochs=20))
     return accuracy(sim.predict(Xt), Yt)
 
 
 def one_at_a_time(seed: int, backend: str = "auto") -> float:
-    """Test accuracy: one pattern for 6 tau, plastic in the second half, 3 epochs, `adjoint`, tau_w = 100 tau."""
+    """Test accuracy: one pattern for 6 tau, plastic in the second half, 3 epochs, `adjoint`, tau_w
+    = 100 tau.
+    """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], seed=seed)
-    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=100 * TAU), dt=0.2 * TAU, seed=seed, backend=backend)
+    sim = ns.Simulation(
+        net, ns.Flow.adjoint(tau_w=100 * TAU), dt=0.2 * TAU, seed=seed, backend=backend
+    )
     sim.train(X, Y, ns.Presentations(batch=1, present=6 * TAU, epochs=3))
     return accuracy(sim.predict(Xt), Yt)
 
@@ -74,46 +82,65 @@ def one_at_a_time(seed: int, backend: str = "auto") -> float:
 def by_events(
     seed: int, transport: Any = "dense", backend: str = "auto", flow: ns.Flow | None = None
 ) -> tuple[float, float]:
-    """Test accuracy and operations a presentation: a pattern for 12 tau, plastic in the second half, 3 epochs, mse."""
+    """Test accuracy and operations a presentation: a pattern for 12 tau, plastic in the second
+    half, 3 epochs, mse.
+    """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
     flow = flow or ns.Flow.adjoint(tau_w=200 * TAU)
     sim = ns.Simulation(net, flow, transport=transport, dt=0.2 * TAU, seed=seed, backend=backend)
-    cost = ns.synaptic_operations(sim.train(X, Y, ns.Presentations(batch=1, present=12 * TAU, epochs=3)).run)
+    cost = ns.synaptic_operations(
+        sim.train(X, Y, ns.Presentations(batch=1, present=12 * TAU, epochs=3)).run
+    )
     return accuracy(sim.predict(Xt), Yt), (cost.effective + cost.plasticity) / (3 * len(X))
 
 
 def of_events() -> str:
     """Mean accuracy over the seeds and operations a presentation, by transport."""
     ways = {
-        "dense": ns.Dense(), "theta .01": ns.Events(0.01), "theta .03": ns.Events(0.03),
+        "dense": ns.Dense(),
+        "theta .01": ns.Events(0.01),
+        "theta .03": ns.Events(0.03),
         "adaptive": ns.Events("adaptive"),
         "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
         "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
-    }  # fmt: skip
+    }
     found = {name: [by_events(seed, way) for seed in SEEDS] for name, way in ways.items()}
-    return "; ".join(f"{n}: {fmean(a for a, _ in v):.2%}, {fmean(o for _, o in v):.3g}" for n, v in found.items())
+    return "; ".join(
+        f"{n}: {fmean(a for a, _ in v):.2%}, {fmean(o for _, o in v):.3g}" for n, v in found.items()
+    )
 
 
 def followed(flow: ns.Flow, speed: float, seed: int, frames: int = 400) -> tuple[float, float]:
-    """Moving digits by events (theta = 0.03), 10 steps of 0.2 tau a frame: how well and how cheaply they are followed.
+    """Moving digits by events (theta = 0.03), 10 steps of 0.2 tau a frame: how well and how cheaply
+    they are followed.
 
-    The mean angle, in degrees, of what the synapses hear (delta x^T) to backpropagation's gradient of the frame, the
-    first 20 frames of a digit left out; and operations of dense messages, each frame sent once, over those by events.
+    The mean angle, in degrees, of what the synapses hear (delta x^T) to backpropagation's gradient
+    of the frame, the first 20 frames of a digit left out; and operations of dense messages, each
+    frame sent once, over those by events.
     """
     net = ns.Network.mlp([256, 32, 10], loss="mse", seed=seed)
     stream, steps = moving_digits(frames, speed=speed, seed=seed + 1), 10
     sim = ns.Simulation(net, flow, transport=ns.Events(0.03), dt=0.2 * TAU, backend="standalone")
     record = ("sent_x", "sent_delta", "delta")
-    run = sim.stream(stream.X, stream.Y, per_frame=steps * 0.2 * TAU, record=record, every=0.2 * TAU)
-    traces = {v: run.traces[v].values[steps - 1 :: steps, 0] for v in record}  # messages of the last step of each frame
-    traces["sent_delta"] = np.where(np.isnan(traces["sent_delta"]), traces["delta"], traces["sent_delta"])  # unsent
+    run = sim.stream(
+        stream.X, stream.Y, per_frame=steps * 0.2 * TAU, record=record, every=0.2 * TAU
+    )
+    traces = {
+        v: run.traces[v].values[steps - 1 :: steps, 0] for v in record
+    }  # messages of the last step of each frame
+    traces["sent_delta"] = np.where(
+        np.isnan(traces["sent_delta"]), traces["delta"], traces["sent_delta"]
+    )  # unsent
     exact = ns.reference.backprop(net, stream.X, stream.Y)
     x = exact.x | {"input": stream.X}
     kept = np.arange(frames) % 200 >= 20
     inner, ours, theirs = np.zeros((3, frames))
     for q in net.projections.values():
-        heard = [traces[v][:, run.traces["population"] == n] for v, n in (("sent_delta", q.post), ("sent_x", q.pre))]
+        heard = [
+            traces[v][:, run.traces["population"] == n]
+            for v, n in (("sent_delta", q.post), ("sent_x", q.pre))
+        ]
         slope = dsigma(net.populations[q.post].activation, net_input(net, q.post, x))
         true = [slope * exact.lam[q.post], x[q.pre]]
         inner += np.prod([(a * b).sum(axis=1) for a, b in zip(heard, true, strict=True)], axis=0)
@@ -131,21 +158,30 @@ def of_streams() -> str:
         for name, flow in (("adjoint", ns.Flow.adjoint()), ("augmented", ns.Flow.augmented()))
         for speed in (0.05, 0.25, 1.0)
     }
-    return "; ".join(f"{n}: {fmean(a for a, _ in v):.1f} deg, {fmean(o for _, o in v):.1f}" for n, v in found.items())
+    return "; ".join(
+        f"{n}: {fmean(a for a, _ in v):.1f} deg, {fmean(o for _, o in v):.1f}"
+        for n, v in found.items()
+    )
 
 
 def oversized(seed: int, price: float = 0.01, size: int = 128) -> ns.Simulation:
     """64-128-10 with a price on neurons and a tube of 0.01, squared hinge, all three flows at once."""
     net = ns.Network.mlp(
-        [64, size, 10], loss="squared_hinge", constraint="tube", epsilon=0.01, group_l1=price, seed=seed
-    )  # fmt: skip
+        [64, size, 10],
+        loss="squared_hinge",
+        constraint="tube",
+        epsilon=0.01,
+        group_l1=price,
+        seed=seed,
+    )
     return ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU)
 
 
 def pruned(seed: int) -> dict[str, float]:
     """64-128-10, started too large: 2,000 steps of 0.2 tau with a price on neurons, 1,000 without.
 
-    Beside it the same net without price and removals, and one of the size that was left, each for 3,000 steps.
+    Beside it the same net without price and removals, and one of the size that was left, each for
+    3,000 steps.
     """
     X, Xt, Y, Yt = digits(seed)
     rows = ns.Simultaneous(duration=600 * TAU, reports=30)
@@ -168,9 +204,11 @@ def pruned(seed: int) -> dict[str, float]:
 
 
 def straw(seed: int) -> dict[str, float]:
-    """64-128-10 after 2,000 steps with the price: neurons that are straw for every pattern at rest, weights fixed.
+    """64-128-10 after 2,000 steps with the price: neurons that are straw for every pattern at rest,
+    weights fixed.
 
-    Beside them those whose product of norms is at most 1e-3; and what predictions change if straw ones go.
+    Beside them those whose product of norms is at most 1e-3; and what predictions change if straw
+    ones go.
     """
     X, _, Y, _ = digits(seed)
     sim = oversized(seed)
@@ -198,7 +236,10 @@ def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
         found[name] = 100 * accuracy(sim.predict(Xt), Yt)
         if name == "grown":
             sizes = log.history.neurons.values
-            found |= {"neurons": sizes[-1], "steps of growth": 100.0 * (1 + np.flatnonzero(np.diff(sizes)).max())}
+            found |= {
+                "neurons": sizes[-1],
+                "steps of growth": 100.0 * (1 + np.flatnonzero(np.diff(sizes)).max()),
+            }
     return found
 
 
@@ -206,7 +247,8 @@ def means(measure: Callable[[int], dict[str, float]], seeds: Iterable[int] = SEE
     """Mean of each figure over the seeds, and every seed's own."""
     found = [measure(seed) for seed in seeds]
     return "; ".join(
-        f"{k} {fmean(f[k] for f in found):.4g} ({', '.join(f'{f[k]:.4g}' for f in found)})" for k in found[0]
+        f"{k} {fmean(f[k] for f in found):.4g} ({', '.join(f'{f[k]:.4g}' for f in found)})"
+        for k in found[0]
     )
 
 
@@ -214,7 +256,13 @@ def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> floa
     """Test accuracy of the reference's backpropagation SGD on the same split and start."""
     X, Xt, Y, Yt = digits(seed)
     net = ns.reference.sgd(
-        ns.Network.mlp([64, 32, 10], seed=seed), X, Y, epochs=epochs, batch=batch, rate=rate, seed=seed
+        ns.Network.mlp([64, 32, 10], seed=seed),
+        X,
+        Y,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        seed=seed,
     )
     return accuracy(ns.reference.forward(net, Xt)["output"], Yt)
 
@@ -232,7 +280,9 @@ def at_rest() -> dict[str, float]:
             ("adjoint", ns.Flow.adjoint()),
         ):
             for backend in ("numpy", "standalone"):
-                run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(X / 16, Y, duration=120 * TAU)
+                run = ns.Simulation(net, flow, dt=0.2 * TAU, backend=backend).relax(
+                    X / 16, Y, duration=120 * TAU
+                )
                 errors = [np.abs(run.x[n] - exact.x[n]).max() for n in run.x] + [
                     np.abs(run.lam[n] - exact.lam[n]).max() for n in run.x
                 ]
@@ -245,7 +295,10 @@ def depths() -> dict[int, float]:
     found = {}
     for layers in range(2, 21):
         net = ns.Network.mlp([5, *[6] * (layers - 1), 3], loss="mse", seed=layers)
-        X, Y = np.random.default_rng(layers).normal(size=(5, 5)), np.random.default_rng(0).normal(size=(5, 3))
+        X, Y = (
+            np.random.default_rng(layers).normal(size=(5, 5)),
+            np.random.default_rng(0).normal(size=(5, 3)),
+        )
         run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(X, Y, duration=2 * layers * TAU)
         exact = ns.reference.backprop(net, X, Y)
         found[layers] = float(max(np.abs(run.lam[n] - exact.lam[n]).max() for n in run.lam))

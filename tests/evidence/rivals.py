@@ -1,4 +1,6 @@
-"""Figures of the rivals: each against its own exact gradient, and the flows in their frame against the engine."""
+"""Figures of the rivals: each against its own exact gradient, and the flows in their frame against
+the engine.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ SEEDS = range(100, 120)
 DT = 1e-3  # s
 
 
-def energy(net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Array], rho: float = 1.0) -> float:
-    """Mean over the patterns of V + rho/2 Σ g², plus R(w); populations that `state` leaves out are functions."""
+def energy(
+    net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Array], rho: float = 1.0
+) -> float:
+    """Mean over the patterns of V + rho/2 Σ g², plus R(w); populations that `state` leaves out are
+    functions.
+    """
     cuts = np.cumsum([net.populations[n].size for n in net.inputs])[:-1]
     x = dict(zip(net.inputs, np.split(X, cuts, axis=1), strict=True))
     total = np.zeros(len(X))
@@ -32,11 +38,16 @@ def energy(net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Arra
         x[n] = state.get(n, prediction)
         total += rho / 2 * ((x[n] - prediction) ** 2).sum(axis=1)
         total += loss_value(net.losses[n], x[n], Y[n]) if n in net.losses else 0.0
-    return float(total.mean() + sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items()))
+    return float(
+        total.mean()
+        + sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items())
+    )
 
 
 def lowest_energy(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array]) -> float:
-    """The energy at its minimum over the outputs of all populations from which a projection starts, by SciPy."""
+    """The energy at its minimum over the outputs of all populations from which a projection starts,
+    by SciPy.
+    """
     inner = [n for n in net.neurons if net.outgoing(n)]
     shapes = [(len(X), net.populations[n].size) for n in inner]
     cuts = np.cumsum([a * b for a, b in shapes])[:-1]
@@ -49,7 +60,9 @@ def lowest_energy(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[st
     return float(minimize(value, at, method="BFGS", options={"gtol": 1e-9}).fun)
 
 
-def slope_of_lowest(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array], name: str) -> Array:
+def slope_of_lowest(
+    net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array], name: str
+) -> Array:
     """Its derivative to every weight of a projection, by central differences."""
     w = net.weights[name]
     slope = np.zeros_like(w)
@@ -64,19 +77,29 @@ def slope_of_lowest(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[
 
 
 def against_own_gradients(seeds: range = SEEDS) -> dict[str, tuple[float, int]]:
-    """Smallest cosine of a layer's gradient to the exact one over random nets, and of how many; by method."""
+    """Smallest cosine of a layer's gradient to the exact one over random nets, and of how many; by
+    method.
+    """
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        net, X, Y = random_problem([4, 4, 3, 2], seed, patterns=3, loss=("mse", "cross_entropy")[seed % 2], gain=0.5)
+        net, X, Y = random_problem(
+            [4, 4, 3, 2], seed, patterns=3, loss=("mse", "cross_entropy")[seed % 2], gain=0.5
+        )
         ref = ns.reference.backprop(net, X, Y)
-        ways: dict[str, tuple[Callable[..., rivals.Inferred], Callable[..., ns.reference.Adjoint]]] = {
+        ways: dict[
+            str, tuple[Callable[..., rivals.Inferred], Callable[..., ns.reference.Adjoint]]
+        ] = {
             "PC-ALM": (partial(rivals.pc_alm, rho=4, steps=3000), ns.reference.backprop),
-            "growing penalty": (partial(rivals.growing_penalty, rho_end=300, steps=3000), ns.reference.backprop),
+            "growing penalty": (
+                partial(rivals.growing_penalty, rho_end=300, steps=3000),
+                ns.reference.backprop,
+            ),
             "dual propagation": (partial(rivals.dual_propagation, beta=0.1), ns.reference.backprop),
             "equilibrium propagation": (
-                partial(rivals.equilibrium_propagation, steps=200, nudged_steps=200), rivals.equilibrium_adjoint
+                partial(rivals.equilibrium_propagation, steps=200, nudged_steps=200),
+                rivals.equilibrium_adjoint,
             ),
-        }  # fmt: skip
+        }
         for name, (infer, exact) in ways.items():
             near = ns.alignment(infer(net, X, Y), exact(net, X, Y))
             found.setdefault(name, []).append(min(near.grad_cosine.values()))
@@ -84,13 +107,18 @@ def against_own_gradients(seeds: range = SEEDS) -> dict[str, tuple[float, int]]:
             own = rivals.predictive_coding(net, X, Y, rate=0.1, steps=3000)
             for name in ref.grad_w:
                 exact_slope = slope_of_lowest(net, X, Y, own.x, name)
-                found.setdefault("predictive coding", []).append(cosine(own.grad_w[name], exact_slope))
+                found.setdefault("predictive coding", []).append(
+                    cosine(own.grad_w[name], exact_slope)
+                )
     return {name: (min(values), len(values)) for name, values in found.items()}
 
 
 def of_own_gradients() -> str:
     """One line a method."""
-    lines = (f"\n  {name}: cosine >= {c:.5f} ({count})" for name, (c, count) in against_own_gradients().items())
+    lines = (
+        f"\n  {name}: cosine >= {c:.5f} ({count})"
+        for name, (c, count) in against_own_gradients().items()
+    )
     return "".join(lines)
 
 
@@ -102,7 +130,9 @@ FLOWS = {
 
 
 def of_engine(seeds: range = range(100, 101)) -> str:
-    """Residual nets of 32 layers, 64 patterns, 64 steps from the forward pass: engine against frame, and the cosine."""
+    """Residual nets of 32 layers, 64 patterns, 64 steps from the forward pass: engine against
+    frame, and the cosine.
+    """
     lines = []
     rng = np.random.default_rng(0)
     for seed in seeds:
@@ -118,7 +148,10 @@ def of_engine(seeds: range = range(100, 101)) -> str:
             apart = max(float(np.abs(run.lam[n] - own.lam[n]).max()) for n in net.neurons)
             near = ns.alignment(run, ref)
             lowest = min(near.grad_cosine.values())
-            lines.append(f"\n  net {seed}, {name}: lam apart by {apart:.1g}; engine's lowest cosine of dW {lowest:.5f}")
+            lines.append(
+                f"\n  net {seed}, {name}: lam apart by {apart:.1g}; engine's lowest "
+                f"cosine of dW {lowest:.5f}"
+            )
     return "".join(lines)
 
 

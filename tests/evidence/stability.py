@@ -19,18 +19,27 @@ FLOWS = {
     "augmented(4)": ns.Flow.augmented(4),
     "damped": ns.Flow.damped(),
     "rotated(70 deg)": ns.Flow.rotated(np.radians(70)),
-    "own times": ns.Flow(kappa=0.8, gamma=0.7, rho=0.5, tau_x={"hidden1": 4e-3}, tau_lam={"output": 25e-3}),
+    "own times": ns.Flow(
+        kappa=0.8, gamma=0.7, rho=0.5, tau_x={"hidden1": 4e-3}, tau_lam={"output": 25e-3}
+    ),
 }
 
 
 def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
-    """Largest relative error of slowest rate, ringing frequency and largest steps, and of how many comparisons."""
+    """Largest relative error of slowest rate, ringing frequency and largest steps, and of how many
+    comparisons.
+    """
     errors: dict[str, list[float]] = {}
     for seed in seeds:
-        loss, widths = ("mse", "cross_entropy")[seed % 2], ([4, 5, 4, 3], [6, 8, 5], [5, 4, 4, 4, 3])[seed % 3]
+        loss, widths = (
+            ("mse", "cross_entropy")[seed % 2],
+            ([4, 5, 4, 3], [6, 8, 5], [5, 4, 4, 4, 3])[seed % 3],
+        )
         net, X, Y = random_problem(widths, seed, patterns=1, loss=loss)
         for flow in FLOWS.values():
-            if set(getattr(flow, "tau_x", None) if isinstance(flow.tau_x, dict) else ()) - set(net.neurons):
+            if set(getattr(flow, "tau_x", None) if isinstance(flow.tau_x, dict) else ()) - set(
+                net.neurons
+            ):
                 continue
             spec = ns.stability(net, flow, X, Y)
             if spec.growing:
@@ -52,7 +61,10 @@ def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
 
 def of_predictions() -> str:
     """One line a kind of prediction."""
-    return "; ".join(f"{name} within {worst:.2%} ({count} cases)" for name, (worst, count) in predictions().items())
+    return "; ".join(
+        f"{name} within {worst:.2%} ({count} cases)"
+        for name, (worst, count) in predictions().items()
+    )
 
 
 def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
@@ -63,15 +75,21 @@ def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
 
 
 def hopf(seed: int) -> dict[str, Any]:
-    """The first Hopf point of `rotated(theta)` from theta = pi/2 down, predicted and by the engine's rk4.
+    """The first Hopf point of `rotated(theta)` from theta = pi/2 down, predicted and by the
+    engine's rk4.
 
-    The onset is where a tiny perturbation stops to decay; the period is that of what is reached 0.5 % of theta past it,
-    and, past a subcritical point whose cycle is large at once, of the ringing while it is small.
+    The onset is where a tiny perturbation stops to decay; the period is that of what is reached 0.5
+    % of theta past it, and, past a subcritical point whose cycle is large at once, of the ringing
+    while it is small.
     """
     net, X, Y = six_layers(seed)
-    branch = ns.continuation(net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.55, stop=0.2, points=40)
+    branch = ns.continuation(
+        net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.55, stop=0.2, points=40
+    )
     point = branch.hopf[0]
-    step = 0.8 / float(np.abs(ns.stability(net, ns.Flow.rotated(point.parameter), X, Y).eigenvalues).max())
+    step = 0.8 / float(
+        np.abs(ns.stability(net, ns.Flow.rotated(point.parameter), X, Y).eigenvalues).max()
+    )
 
     def grows(theta: float) -> float:
         return measured.growth(net, ns.Flow.rotated(theta), X, Y, step, "rk4", steps=4000)
@@ -81,15 +99,24 @@ def hopf(seed: int) -> dict[str, Any]:
     past = 0.995 * point.parameter
     cycle = ns.limit_cycle(branch, past, start=point)
     return {
-        "seed": seed, "theta": point.parameter, "onset": onset / point.parameter - 1, "kind": point.criticality,
-        "ends as": cycle.kind, "period": cycle.period * point.frequency - 1,
-        "small": _ringing(net, ns.Flow.rotated(past), X, Y, step, point.frequency) * point.frequency - 1,
+        "seed": seed,
+        "theta": point.parameter,
+        "onset": onset / point.parameter - 1,
+        "kind": point.criticality,
+        "ends as": cycle.kind,
+        "period": cycle.period * point.frequency - 1,
+        "small": _ringing(net, ns.Flow.rotated(past), X, Y, step, point.frequency) * point.frequency
+        - 1,
         "amplitude": cycle.amplitude / point.amplitude(past) - 1,
-    }  # fmt: skip
+    }
 
 
-def _ringing(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, step: float, frequency: float) -> float:
-    """Period, s, of what a perturbation of 1e-8 does in the second half of 40 periods, by zeros of one variable."""
+def _ringing(
+    net: ns.Network, flow: ns.Flow, X: Any, Y: Any, step: float, frequency: float
+) -> float:
+    """Period, s, of what a perturbation of 1e-8 does in the second half of 40 periods, by zeros of
+    one variable.
+    """
     sim = ns.Simulation(net, flow, dt=step, method="rk4", backend="numpy")
     start = measured.near_rest(net, X, Y, 1e-8)
     run = sim.relax(X, Y, duration=40 / frequency, record=("x", "lam"), every=sim.dt, start=start)
@@ -106,8 +133,10 @@ def of_hopf() -> str:
     for seed in range(8):
         found = hopf(seed)
         lines.append(
-            f"\n  net {seed}: theta {found['theta']:.5f} ({found['kind']}), onset {found['onset']:+.2%}, ends as "
-            f"{found['ends as']}, period {found['period']:+.2%}, while small {found['small']:+.2%}, amplitude "
+            f"\n  net {seed}: theta {found['theta']:.5f} ({found['kind']}), onset "
+            f"{found['onset']:+.2%}, ends as "
+            f"{found['ends as']}, period {found['period']:+.2%}, while small "
+            f"{found['small']:+.2%}, amplitude "
             f"{found['amplitude']:+.2%}"
         )
     return "".join(lines)
@@ -123,10 +152,15 @@ def large() -> str:
         wall, processor = time.perf_counter(), time.process_time()
         spec = ns.stability(net, FLOWS[name], X, Y)
         lines.append(
-            f"\n  {name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - processor:.1f} s of processor, "
+            f"\n  {name}: {time.perf_counter() - wall:.1f} s, "
+            f"{time.process_time() - processor:.1f} s of processor, "
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB; {spec!r}"
         )
     return "".join(lines)
 
 
-ROWS: dict[str, Callable[[], Any]] = {"stability": of_predictions, "hopf": of_hopf, "large_stability": large}
+ROWS: dict[str, Callable[[], Any]] = {
+    "stability": of_predictions,
+    "hopf": of_hopf,
+    "large_stability": large,
+}

@@ -27,12 +27,17 @@ RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
 
 def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
-    """Seconds for XOR relaxations: as one network, and as single runs of one compiled program, per `points`.
+    """Seconds for XOR relaxations: as one network, and as single runs of one compiled program, per
+    `points`.
 
-    The single runs are timed by `Simulation.relax` as a whole, and by nothing but the program's own start, run and
-    end, which is what a loop over a finished binary would cost.
+    The single runs are timed by `Simulation.relax` as a whole, and by nothing but the program's own
+    start, run and end, which is what a loop over a finished binary would cost.
     """
-    rhos, gammas, seeds = np.linspace(0.5, 3, 10).tolist(), np.linspace(0, 1, 10).tolist(), range(points // 100)
+    rhos, gammas, seeds = (
+        np.linspace(0.5, 3, 10).tolist(),
+        np.linspace(0, 1, 10).tolist(),
+        range(points // 100),
+    )
     values = {"flow.rho": rhos, "flow.gamma": gammas, "network.seed": seeds}
     model = modelfile.load("xor", RELAXING_XOR)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,10 +46,13 @@ def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
         whole = time.perf_counter() - begin
     single, program, agree = _single_runs(model, found, separate)
     return {
-        "crowd": whole, "single": single * points, "program alone": program * points,
-        "times faster": single * points / whole, "times faster than programs alone": program * points / whole,
+        "crowd": whole,
+        "single": single * points,
+        "program alone": program * points,
+        "times faster": single * points / whole,
+        "times faster than programs alone": program * points / whole,
         "settle times that differ": float(agree),
-    }  # fmt: skip
+    }
 
 
 def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]:
@@ -66,8 +74,15 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
     try:
         for number, i in enumerate(chosen):
             rho, gamma, seed = flat["point"].values[i]
-            spec = model.changed({"flow.rho": rho, "flow.gamma": gamma, "network.seed": int(seed),
-                                  "simulation.backend": "standalone", "simulation.record": []})  # fmt: skip
+            spec = model.changed(
+                {
+                    "flow.rho": rho,
+                    "flow.gamma": gamma,
+                    "network.seed": int(seed),
+                    "simulation.backend": "standalone",
+                    "simulation.record": [],
+                }
+            )
             if number == 1:  # the first one compiles
                 spent.clear()
                 begin = time.perf_counter()
@@ -75,7 +90,9 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
                 warnings.simplefilter("ignore", ns.StabilityWarning)
                 run = spec.relax(spec.simulation(), data)
             settled = run.time if run.settled else np.nan
-            differ += not np.isclose(settled, flat["settle_time"].values[i], rtol=1e-9, atol=0, equal_nan=True)
+            differ += not np.isclose(
+                settled, flat["settle_time"].values[i], rtol=1e-9, atol=0, equal_nan=True
+            )
         return (time.perf_counter() - begin) / count, float(np.mean(spent)), differ
     finally:
         brian.Device.execute = execute
@@ -92,18 +109,23 @@ ns.sweep("xor", out=sys.argv[1], jobs=int(sys.argv[2]), **KILLED)
 print("finished", flush=True)
 """
 KILLED: dict[str, Any] = {
-    "parameters": {"flow.rho": np.linspace(0.5, 3, 8).tolist(), "flow.gamma": np.linspace(0, 1, 6).tolist(),
-                   "network.seed": range(4), "network.depth": [2, 3, 4]},
+    "parameters": {
+        "flow.rho": np.linspace(0.5, 3, 8).tolist(),
+        "flow.gamma": np.linspace(0, 1, 6).tolist(),
+        "network.seed": range(4),
+        "network.depth": [2, 3, 4],
+    },
     "measure": ["settle_time", "error", "growth"],
     "overrides": (*RELAXING_XOR, "network.sizes=[2,4,1]"),
-}  # fmt: skip
+}
 
 
 def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
-    """Kills of the driver (jobs = 1) or of its workers (jobs = 2) at random moments; then the figures of a calm sweep.
+    """Kills of the driver (jobs = 1) or of its workers (jobs = 2) at random moments; then the
+    figures of a calm sweep.
 
-    The driver is killed `times` times while it sweeps, each time started anew on the same folder; of workers, one at a
-    time is killed while the one driver goes on.
+    The driver is killed `times` times while it sweeps, each time started anew on the same folder;
+    of workers, one at a time is killed while the one driver goes on.
     """
     import xarray as xr
 
@@ -115,7 +137,9 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
         path, kills, starts, done = Path(folder) / "sweep.zarr", 0, 0, []
         while True:
             driver = subprocess.Popen(
-                [sys.executable, "-c", DRIVER, str(path), str(jobs)], stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", DRIVER, str(path), str(jobs)],
+                stdout=subprocess.PIPE,
+                text=True,
             )
             starts += 1
             assert driver.stdout is not None
@@ -135,13 +159,20 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
             done.append(0 if found is None else int((found["outcome"] != "").sum()))
             if driver.returncode == 0 and kills >= times:
                 break
-            if driver.returncode == 0:  # finished before it was killed often enough: once more from the start
+            if (
+                driver.returncode == 0
+            ):  # finished before it was killed often enough: once more from the start
                 xr.testing.assert_equal(found, calm)
                 shutil.rmtree(path)
             elif jobs > 1:
                 raise RuntimeError(f"the driver ended with {driver.returncode} after {kills} kills")
         xr.testing.assert_equal(found, calm)  # raises where any figure differs
-    return {"kills": kills, "starts": starts, "points": calm["outcome"].size, "done after each start": done}  # type: ignore[dict-item]
+    return {
+        "kills": kills,
+        "starts": starts,
+        "points": calm["outcome"].size,
+        "done after each start": done,
+    }  # type: ignore[dict-item]
 
 
 def _children(pid: int) -> list[str]:
@@ -159,7 +190,9 @@ NEAR = 1.05  # a factor in the gain: a point is near the boundary if it is cross
 
 
 def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
-    """The diagram of models/phase_diagram.toml: predicted against simulated stability, and which points are near."""
+    """The diagram of models/phase_diagram.toml: predicted against simulated stability, and which
+    points are near.
+    """
     model, begin = modelfile.load("phase_diagram"), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out = path or f"{folder}/phase.zarr"
@@ -169,23 +202,33 @@ def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
     predicted, near = growth < 0, _near(model, growth)
     far = ~near
     return {
-        "points": predicted.size, "seconds": seconds, "near the boundary": float(near.mean()),
+        "points": predicted.size,
+        "seconds": seconds,
+        "near the boundary": float(near.mean()),
         "agree, of the others": float((predicted == settled).values[far].mean()),
         "agree, of all": float((predicted == settled).mean()),
         "predicted stable": float(predicted.mean()),
-    }  # fmt: skip
+    }
 
 
 def _near(model: modelfile.ModelFile, growth: Any) -> Any:
     """Points where the spectrum's verdict changes when every weight grows or shrinks by 5 %."""
-    near, stable = np.zeros(growth.shape, bool), (growth < 0).transpose("flow.theta", "network.depth", "network.gain")
+    near, stable = (
+        np.zeros(growth.shape, bool),
+        (growth < 0).transpose("flow.theta", "network.depth", "network.gain"),
+    )
     verdict = stable.values
-    beside = [np.roll(verdict, s, axis=2) != verdict for s in (1, -1)]  # else the next grid point, 9 % away or more
+    beside = [
+        np.roll(verdict, s, axis=2) != verdict for s in (1, -1)
+    ]  # else the next grid point, 9 % away or more
     beside[0][..., 0] = beside[1][..., -1] = True
     for index in np.argwhere(beside[0] | beside[1]):
         at = {str(d): float(growth[d][i]) for d, i in zip(stable.dims, index, strict=True)}
         for factor in (NEAR, 1 / NEAR):
-            values = at | {"network.gain": at["network.gain"] * factor, "network.depth": int(at["network.depth"])}
+            values = at | {
+                "network.gain": at["network.gain"] * factor,
+                "network.depth": int(at["network.depth"]),
+            }
             near[tuple(index)] |= (_growth(model.changed(values)) < 0) != verdict[tuple(index)]
     return near
 
@@ -198,33 +241,57 @@ def _growth(spec: modelfile.ModelFile) -> float:
 
 
 def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[str, float]:
-    """Critical rho of `augmented` from the spectrum and from simulation, over depth, gain and tau_lam / tau_x.
+    """Critical rho of `augmented` from the spectrum and from simulation, over depth, gain and
+    tau_lam / tau_x.
 
-    The spectrum's is bracketed by simulations at 0.95 and 1.05 of it, each a thousandth from the saddle point, by rk4
-    at well below its largest step: the two agree within 5 % where the lower one does not settle and the upper one does.
+    The spectrum's is bracketed by simulations at 0.95 and 1.05 of it, each a thousandth from the
+    saddle point, by rk4 at well below its largest step: the two agree within 5 % where the lower
+    one does not settle and the upper one does.
     """
     base = modelfile.load("phase_diagram")
-    tables = base.tables.model_copy(update={"flow": base.tables.flow.model_copy(update={"theta": None})})
-    base = modelfile.ModelFile("critical", tables).changed({"flow.preset": "augmented", "simulation.method": "rk4"})
+    tables = base.tables.model_copy(
+        update={"flow": base.tables.flow.model_copy(update={"theta": None})}
+    )
+    base = modelfile.ModelFile("critical", tables).changed(
+        {"flow.preset": "augmented", "simulation.method": "rk4"}
+    )
     count, agree = 0, 0
-    for depth, gain, ratio, seed in product(depths, (1.0, 1.25, 1.5), (0.25, 1.0, 4.0), range(seeds)):
-        own = {"network.depth": depth, "network.gain": gain, "network.seed": seed, "flow.tau_lam": 0.01 * ratio}
+    for depth, gain, ratio, seed in product(
+        depths, (1.0, 1.25, 1.5), (0.25, 1.0, 4.0), range(seeds)
+    ):
+        own = {
+            "network.depth": depth,
+            "network.gain": gain,
+            "network.seed": seed,
+            "flow.tau_lam": 0.01 * ratio,
+        }
         spec = base.changed(own | {"flow.rho": 1.0})
         data = spec.data()
         exact = critical(spec.network(), spec.flow(), data.X, data.Y, tau_lam="fixed")
         if not 0 < exact < np.inf:
             continue  # stable at any rho, or at none that was looked at
         below, above = _bracketed(base, own, exact)
-        print("depth, gain, tau_lam/tau_x, seed, rho:", depth, gain, ratio, seed, exact, below, above, flush=True)
+        print(
+            "depth, gain, tau_lam/tau_x, seed, rho:",
+            depth,
+            gain,
+            ratio,
+            seed,
+            exact,
+            below,
+            above,
+            flush=True,
+        )
         count, agree = count + 1, agree + (below != "settled" and above == "settled")
     return {"cases": count, "bracketed within 5 %": agree}
 
 
 def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
-    """How runs at 0.95 and 1.05 of a rho end, for fourteen times as long as the slower one's slowest mode lives.
+    """How runs at 0.95 and 1.05 of a rho end, for fourteen times as long as the slower one's
+    slowest mode lives.
 
-    At rest is what moves a thousand times less than that mode does a thousandth from the saddle point: a slow mode that
-    grows would else pass for rest.
+    At rest is what moves a thousand times less than that mode does a thousandth from the saddle
+    point: a slow mode that grows would else pass for rest.
     """
     points = [own | {"flow.rho": 0.95 * rho}, own | {"flow.rho": 1.05 * rho}]
     specs = [base.changed(point) for point in points]
@@ -238,7 +305,9 @@ def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
 
 
 def speedup(points: int = 480) -> dict[str, float]:
-    """Points a second in this process and with two workers, the best of three: the first starts the workers."""
+    """Points a second in this process and with two workers, the best of three: the first starts the
+    workers.
+    """
     values = {"flow.rho": np.linspace(4, 12, points // 4).tolist(), "network.seed": range(4)}
     overrides = ("simulation.duration='1 s'", "simulation.backend='numpy'", "simulation.record=[]")
     found = {}
@@ -246,7 +315,9 @@ def speedup(points: int = 480) -> dict[str, float]:
         rates = []
         for _ in range(3):
             begin = time.perf_counter()
-            ns.sweep("deep", values, measure="settle_time", overrides=overrides, settle=1e-12, jobs=jobs)
+            ns.sweep(
+                "deep", values, measure="settle_time", overrides=overrides, settle=1e-12, jobs=jobs
+            )
             rates.append(points / (time.perf_counter() - begin))
         found[f"{jobs} workers, points a second"] = max(rates)
     one, two = found.values()
@@ -254,7 +325,9 @@ def speedup(points: int = 480) -> dict[str, float]:
 
 
 def _told(found: dict[str, Any]) -> str:
-    return "; ".join(f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items())
+    return "; ".join(
+        f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items()
+    )
 
 
 ROWS: dict[str, Callable[[], str]] = {

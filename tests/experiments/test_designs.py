@@ -11,7 +11,9 @@ BOX = {"flow.rho": np.geomspace(0.5, 8, 5), "flow.gamma": [0.0, 1.0], "network.s
 
 
 def test_a_grid_has_every_combination_the_last_parameter_fastest() -> None:
-    grid = designs.make("grid", {"a": [1, 2], "b": "x", "c": np.linspace(0, 1, 3)}, points=None, rounds=1, seed=0)
+    grid = designs.make(
+        "grid", {"a": [1, 2], "b": "x", "c": np.linspace(0, 1, 3)}, points=None, rounds=1, seed=0
+    )
     points = grid.assignments()
     assert len(points) == 6
     assert points[1] == {"a": 1, "b": "x", "c": 0.5}
@@ -33,18 +35,31 @@ def test_draws_stay_in_the_box_and_are_the_same_for_a_seed(kind: str) -> None:
 def test_stratified_draws_have_one_point_a_stratum(kind: str, each: int) -> None:
     """Of 64 equal parts of a parameter's scale, logarithmic for rho."""
     points = designs.make(kind, BOX, points=64, rounds=1, seed=3).assignments()
-    parts = np.log(np.array([p["flow.rho"] for p in points]) / 0.5) / np.log(16), [p["flow.gamma"] for p in points]
+    parts = (
+        np.log(np.array([p["flow.rho"] for p in points]) / 0.5) / np.log(16),
+        [p["flow.gamma"] for p in points],
+    )
     for part in parts:
         assert (np.bincount((64 * np.asarray(part)).astype(int), minlength=64) == each).all()
 
 
 def test_a_boundary_is_closed_in_on_by_half_a_round() -> None:
-    """One Euler step of `adjoint` multiplies a deviation by 1 - dt/tau: stable from tau = dt/2 = 0.5 ms on."""
+    """One Euler step of `adjoint` multiplies a deviation by 1 - dt/tau: stable from tau = dt/2 =
+    0.5 ms on.
+    """
     found = ns.sweep(
-        "xor", {"flow.tau_x": [0.1e-3, 0.4e-3, 0.7e-3, 1e-3], "network.seed": [0, 1]}, design="refine", rounds=4,
-        overrides=("flow.preset=adjoint", "simulation.dt='1 ms'", "simulation.record=[]", "flow.tau_lam='1 ms'"),
+        "xor",
+        {"flow.tau_x": [0.1e-3, 0.4e-3, 0.7e-3, 1e-3], "network.seed": [0, 1]},
+        design="refine",
+        rounds=4,
+        overrides=(
+            "flow.preset=adjoint",
+            "simulation.dt='1 ms'",
+            "simulation.record=[]",
+            "flow.tau_lam='1 ms'",
+        ),
         duration=2.0,
-    )  # fmt: skip
+    )
     for seed in (0, 1):
         own = found.where(found["network.seed"] == seed, drop=True)
         tau, settled = own["flow.tau_x"].values, own.outcome.values == "settled"
@@ -54,12 +69,20 @@ def test_a_boundary_is_closed_in_on_by_half_a_round() -> None:
 
 
 def test_what_ends_alike_is_not_refined() -> None:
-    design = designs.make("refine", {"a": [0.0, 1.0, 2.0], "b": [0.0, 1.0]}, points=None, rounds=2, seed=0)
+    design = designs.make(
+        "refine", {"a": [0.0, 1.0, 2.0], "b": [0.0, 1.0]}, points=None, rounds=2, seed=0
+    )
     assert isinstance(design, designs.Refined)
     points = design.grid().assignments()
     assert design.next_round(points, [True] * 6, 1) == []
     new = design.next_round(points, [p["a"] > 1.5 for p in points], 1)
-    assert {(p["a"], p["b"]) for p in new} == {(1.0, 0.5), (1.5, 0.0), (1.5, 0.5), (1.5, 1.0), (2.0, 0.5)}
+    assert {(p["a"], p["b"]) for p in new} == {
+        (1.0, 0.5),
+        (1.5, 0.0),
+        (1.5, 0.5),
+        (1.5, 1.0),
+        (2.0, 0.5),
+    }
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,9 @@ def test_values_on_the_command_line(text: str, values: list[object]) -> None:
     assert all(type(a) is type(b) for a, b in pairwise(found))
 
 
-@pytest.mark.parametrize("text", ["a.b", "a.b=", "a.b=1:x:3", "a.b=0:8:3:log", "a.b=1:2:0", "a.b=1:2:3:lin"])
+@pytest.mark.parametrize(
+    "text", ["a.b", "a.b=", "a.b=1:x:3", "a.b=0:8:3:log", "a.b=1:2:0", "a.b=1:2:3:lin"]
+)
 def test_values_that_cannot_be(text: str) -> None:
     with pytest.raises(ns.ModelError, match=r"--grid .*allowed: "):
         designs.parse(text)

@@ -127,7 +127,9 @@ def test_a_preset_derives_after_the_overrides() -> None:
 def test_schedules() -> None:
     model = built("train.schedule=simultaneous", "train.duration=4 s")
     assert model.schedule() == Simultaneous(duration=4.0)
-    model = built("train.schedule=presentations", "train.batch=2", "train.present=0.1", "train.shuffle=false")
+    model = built(
+        "train.schedule=presentations", "train.batch=2", "train.present=0.1", "train.shuffle=false"
+    )
     assert model.schedule() == Presentations(batch=2, present=0.1, shuffle=False)
 
 
@@ -173,7 +175,13 @@ def test_any_text_survives_quoting(value: str) -> None:
 @given(text=st.text(max_size=40))
 @settings(deadline=None)
 def test_no_override_ends_in_anything_but_our_own_errors(text: str) -> None:
-    for override in (text, f"flow.rho={text}", f"flow.{text}=1", f"network.sizes={text}", f"{text}.rho=1"):
+    for override in (
+        text,
+        f"flow.rho={text}",
+        f"flow.{text}=1",
+        f"network.sizes={text}",
+        f"{text}.rho=1",
+    ):
         with contextlib.suppress(NeurosimError):
             modelfile.loads(XOR, overrides=[override])
 
@@ -191,7 +199,12 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     """A model of valid types; not every one can be built."""
     time = st.one_of(st.floats(1e-6, 1e3), st.sampled_from(["10 ms", "1.5 s", "20us"]))
     optional: dict[str, Any] = {
-        "flow": {"kappa": numbers, "rho": numbers, "tau_x": time, "tau_w": st.dictionaries(plain, time, max_size=3)},
+        "flow": {
+            "kappa": numbers,
+            "rho": numbers,
+            "tau_x": time,
+            "tau_w": st.dictionaries(plain, time, max_size=3),
+        },
         "simulation": {
             "dt": time,
             "backend": plain,
@@ -199,19 +212,30 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
             "start": st.sampled_from(["zero", "forward"]),
             "patterns": st.lists(st.integers(0, 100), max_size=3),
         },
-        "output": {"folder": st.sampled_from(["out", "a/b"]), "formats": st.lists(st.sampled_from(["png", "svg"]))},
+        "output": {
+            "folder": st.sampled_from(["out", "a/b"]),
+            "formats": st.lists(st.sampled_from(["png", "svg"])),
+        },
     }
-    raw = {table: draw(st.fixed_dictionaries({}, optional=keys)) for table, keys in optional.items()}
+    raw = {
+        table: draw(st.fixed_dictionaries({}, optional=keys)) for table, keys in optional.items()
+    }
     entry = st.fixed_dictionaries(
-        {"name": plain, "size": st.integers()}, optional={"activation": plain, "clamped": st.booleans()}
+        {"name": plain, "size": st.integers()},
+        optional={"activation": plain, "clamped": st.booleans()},
     )
     edge = st.fixed_dictionaries(
-        {"pre": plain, "post": plain}, optional={"gain": numbers, "weights": st.lists(st.lists(numbers, max_size=2))}
+        {"pre": plain, "post": plain},
+        optional={"gain": numbers, "weights": st.lists(st.lists(numbers, max_size=2))},
     )
-    layers = st.fixed_dictionaries({"sizes": st.lists(st.integers())}, optional={"loss": plain, "gain": numbers})
+    layers = st.fixed_dictionaries(
+        {"sizes": st.lists(st.integers())}, optional={"loss": plain, "gain": numbers}
+    )
     graph = st.fixed_dictionaries({"populations": st.lists(entry), "projections": st.lists(edge)})
     raw["network"] = draw(layers | graph)
-    raw["data"] = draw(st.fixed_dictionaries({"name": plain}, optional={"test": numbers, "seed": st.integers()}))
+    raw["data"] = draw(
+        st.fixed_dictionaries({"name": plain}, optional={"test": numbers, "seed": st.integers()})
+    )
     return raw
 
 
@@ -237,7 +261,9 @@ def test_a_data_file_is_found_beside_its_model(tmp_path: Path) -> None:
     model = modelfile.load(path)
     assert model.name == "mine"
     assert model.data().X.shape == (4, 2)
-    again = modelfile.loads(modelfile.dump(model.effective()))  # wherever the effective model is written to
+    again = modelfile.loads(
+        modelfile.dump(model.effective())
+    )  # wherever the effective model is written to
     assert again.data().X.shape == (4, 2)
 
 
@@ -278,7 +304,11 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("override", "error", "words"),
     [
-        ("flow.roh=2", ModelError, "--set flow.roh: unknown key; allowed: .*did you mean 'flow.rho'"),
+        (
+            "flow.roh=2",
+            ModelError,
+            "--set flow.roh: unknown key; allowed: .*did you mean 'flow.rho'",
+        ),
         ("flwo.rho=2", ModelError, "--set flwo.rho: .*did you mean 'flow.rho'"),
         ("rho=2", ModelError, "--set rho: .*did you mean 'flow.rho'"),
         ("data.nam=3", ModelError, "did you mean 'data.name'"),
@@ -296,16 +326,32 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
         ("flow.tau_x={hiden1='5 ms'}", ModelError, "'hiden1'.*did you mean 'hidden1'"),
         ("flow.tau_x={hidden1=-1}", ModelError, r"flow.tau_x\['hidden1'\] = -1"),
         ("flow.tau_x.hidden1=5 ms", None, ""),
-        ("flow.preset=augmentd", ModelError, "flow.preset = 'augmentd'; .*did you mean 'augmented'"),
+        (
+            "flow.preset=augmentd",
+            ModelError,
+            "flow.preset = 'augmentd'; .*did you mean 'augmented'",
+        ),
         ("flow.theta=1", ModelError, r"a key of flow \(augmented\) = 'theta'"),
         ("flow={theta=1.0}", ModelError, "flow.theta belongs to preset = 'rotated'"),
         ("flow={preset='adjoint', roh=2}", ModelError, "a key of flow = 'roh'.*did you mean 'rho'"),
         ("network.sizes=7", ModelError, "network.sizes = 7; allowed: a list"),
-        ("network.sizes=[2, 1.5]", ModelError, r"network.sizes\[1\] = 1.5; allowed: a whole number"),
+        (
+            "network.sizes=[2, 1.5]",
+            ModelError,
+            r"network.sizes\[1\] = 1.5; allowed: a whole number",
+        ),
         ("network.sizes=[2]", ModelError, "at least two layers"),
         ("network.sizes=[2, 0, 1]", ModelError, "size of hidden1 = 0"),
-        ("network.sizes=[2, 200000, 1]", ModelError, "units of network = 200003; allowed: at most 100000"),
-        ("network.sizes=[2, 40000, 40000, 1]", ModelError, "synapses of network = .*at most 50000000"),
+        (
+            "network.sizes=[2, 200000, 1]",
+            ModelError,
+            "units of network = 200003; allowed: at most 100000",
+        ),
+        (
+            "network.sizes=[2, 40000, 40000, 1]",
+            ModelError,
+            "synapses of network = .*at most 50000000",
+        ),
         ("network.activation=tan", ModelError, "activation = 'tan'.*did you mean 'tanh'"),
         ("network.activation=__import__('os').getcwd()", ModelError, "is not a plain formula"),
         ("network.activation=9**9**9**9", ModelError, "is not a plain formula"),
@@ -323,19 +369,47 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
         ("simulation.method=eular", ModelError, "method = 'eular'.*did you mean 'euler'"),
         ("simulation.start=cold", ModelError, "simulation.start = 'cold'; allowed: zero, forward"),
         ("simulation.record=x", ModelError, "simulation.record = 'x'; allowed: a list"),
-        ("train.schedule=simultanous", ModelError, "train.schedule = 'simultanous'.*did you mean 'simultaneous'"),
+        (
+            "train.schedule=simultanous",
+            ModelError,
+            "train.schedule = 'simultanous'.*did you mean 'simultaneous'",
+        ),
         ("train.batch=3", ModelError, "train.schedule is missing"),
         ("train={schedule='simultaneous'}", ModelError, "train.duration is missing"),
-        ("train={schedule='simultaneous', batch=3}", ModelError, r"a key of train \(simultaneous\) = 'batch'"),
-        ("train={schedule='presentations', duration='1 s'}", ModelError, r"train \(presentations\) = 'duration'"),
+        (
+            "train={schedule='simultaneous', batch=3}",
+            ModelError,
+            r"a key of train \(simultaneous\) = 'batch'",
+        ),
+        (
+            "train={schedule='presentations', duration='1 s'}",
+            ModelError,
+            r"train \(presentations\) = 'duration'",
+        ),
         ("train={schedule='presentations', batch=0}", ModelError, "batch = 0"),
-        (TRAIN + "pruning={evry=2}}", ModelError, "a key of train.pruning = 'evry'.*did you mean 'every'"),
+        (
+            TRAIN + "pruning={evry=2}}",
+            ModelError,
+            "a key of train.pruning = 'evry'.*did you mean 'every'",
+        ),
         (TRAIN + "growing={split=0}}", ModelError, "split = 0; allowed: a whole number >= 1"),
-        (TRAIN + "growing={}, pruning={}}", ModelError, "train has both pruning and growing; allowed: one of them"),
+        (
+            TRAIN + "growing={}, pruning={}}",
+            ModelError,
+            "train has both pruning and growing; allowed: one of them",
+        ),
         ("network.group_l1=-1", ModelError, "row_l1 of input->hidden1 = -1"),
-        ("output.folder=../up", ModelError, r"output.folder = '../up'; allowed: a relative path without '\.\.'"),
+        (
+            "output.folder=../up",
+            ModelError,
+            r"output.folder = '../up'; allowed: a relative path without '\.\.'",
+        ),
         ("output.folder=/etc", ModelError, "output.folder = '/etc'"),
-        ("output.formats=['gif']", ModelError, r"output.formats\[0\] = 'gif'; allowed: png, pdf, svg"),
+        (
+            "output.formats=['gif']",
+            ModelError,
+            r"output.formats\[0\] = 'gif'; allowed: png, pdf, svg",
+        ),
     ],
 )
 def test_refused(override: str, error: type[NeurosimError] | None, words: str) -> None:
@@ -367,7 +441,9 @@ def test_graphs_refused(override: str, words: str) -> None:
 
 def test_whole_tables_are_needed() -> None:
     for table in ("network", "flow", "data"):
-        text = XOR.replace(f"[{table}]", "[output]").replace('sizes = [2, 4, 1]\nloss = "mse"\n', "")
+        text = XOR.replace(f"[{table}]", "[output]").replace(
+            'sizes = [2, 4, 1]\nloss = "mse"\n', ""
+        )
         with pytest.raises(ModelError):
             built(text=text)
 
@@ -390,7 +466,9 @@ def test_relax_and_train_are_the_simulation_s() -> None:
     simulation = model.simulation()
     log = model.train(simulation, model.data())
     assert log.run.steps == 20
-    assert not np.array_equal(simulation.net.weights["input->hidden1"], model.network().weights["input->hidden1"])
+    assert not np.array_equal(
+        simulation.net.weights["input->hidden1"], model.network().weights["input->hidden1"]
+    )
 
 
 def test_a_wrong_fit_of_data_is_told() -> None:

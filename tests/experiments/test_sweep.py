@@ -38,7 +38,10 @@ def test_a_sweep_holds_what_single_runs_give(xor: xr.Dataset) -> None:
         run = spec.relax(spec.simulation(), data)
         found = xor.sel({"flow.rho": rho, "network.seed": seed})
         exact = ns.alignment(run, ns.reference.backprop(run.network, data.X, data.Y))
-        assert (str(found.outcome.values), run.settled) == ("settled" if run.settled else "settling", run.settled)
+        assert (str(found.outcome.values), run.settled) == (
+            "settled" if run.settled else "settling",
+            run.settled,
+        )
         assert_allclose(found.settle_time, run.time if run.settled else np.nan, rtol=1e-12)
         assert_allclose([found.error, found.alignment], [exact.max_error, exact.worst], atol=1e-12)
 
@@ -52,12 +55,18 @@ def test_a_point_that_diverges_is_an_outcome_with_its_reason(xor: xr.Dataset) ->
 
 
 def test_what_rings_is_told_from_what_still_settles() -> None:
-    """`arrow_hurwicz` rings for ever where steps are semi-implicit; a slow `adjoint` is cut off on its way."""
+    """`arrow_hurwicz` rings for ever where steps are semi-implicit; a slow `adjoint` is cut off on
+    its way.
+    """
     settings = ("simulation.method='semi_implicit'", "network.activation='linear'", *RELAXING[1:])
     flow = {"flow.preset": ["arrow_hurwicz", "adjoint"]}
-    model = modelfile.load("deep", settings).changed({"flow.rho": 0.0, "network.depth": 2, "network.sizes": [16] * 3})
+    model = modelfile.load("deep", settings).changed(
+        {"flow.rho": 0.0, "network.depth": 2, "network.sizes": [16] * 3}
+    )
     model = model.changed({"simulation.dt": "1 ms", "data.patterns": 2})
-    tables = model.tables.model_copy(update={"flow": model.tables.flow.model_copy(update={"rho": None})})
+    tables = model.tables.model_copy(
+        update={"flow": model.tables.flow.model_copy(update={"rho": None})}
+    )
     model = modelfile.ModelFile("deep", tables)
     found = ns.sweep(model, flow, measure="residual", duration=0.1, settle=1e-9)
     assert found.outcome.values.tolist() == ["ringing", "settling"]
@@ -71,7 +80,9 @@ def breaks_at_two(case: Case) -> float:
 
 
 def test_a_measure_of_ones_own_may_fail_at_a_point() -> None:
-    found = ns.sweep("xor", {"flow.rho": [1.0, 2.0]}, measure=[breaks_at_two, "residual"], overrides=RELAXING)
+    found = ns.sweep(
+        "xor", {"flow.rho": [1.0, 2.0]}, measure=[breaks_at_two, "residual"], overrides=RELAXING
+    )
     assert_allclose(found.breaks_at_two, [1, np.nan])
     assert found.reason.values.tolist() == ["", "breaks_at_two: ZeroDivisionError: no two"]
     assert np.isfinite(found.residual).all()
@@ -79,7 +90,13 @@ def test_a_measure_of_ones_own_may_fail_at_a_point() -> None:
 
 def test_a_point_that_cannot_be_built_fails_alone() -> None:
     """Three clusters of moons: the data refuse one of the two."""
-    found = ns.sweep("wine", {"data.test": [0.2, 0.999]}, measure="settle_time", duration=0.01, overrides=RELAXING[1:])
+    found = ns.sweep(
+        "wine",
+        {"data.test": [0.2, 0.999]},
+        measure="settle_time",
+        duration=0.01,
+        overrides=RELAXING[1:],
+    )
     assert found.outcome.values.tolist()[1] == "failed"
     assert found.outcome.values.tolist()[0] != "failed"
     assert "DataError" in str(found.reason.values[1])
@@ -87,12 +104,21 @@ def test_a_point_that_cannot_be_built_fails_alone() -> None:
 
 def test_events_and_adaptive_steps_are_swept_one_by_one() -> None:
     found = ns.sweep(
-        "xor", {"simulation.adaptive": [False, True], "flow.rho": [1.0, 2.0]}, measure=MEASURES, overrides=RELAXING
+        "xor",
+        {"simulation.adaptive": [False, True], "flow.rho": [1.0, 2.0]},
+        measure=MEASURES,
+        overrides=RELAXING,
     )
     assert (found.outcome == "settled").all()
-    assert_allclose(found.settle_time[1], found.settle_time[0], rtol=0.15)  # a first-order step's own error
-    spoken = ns.sweep("xor", {"simulation.transport": ["dense", "events"]}, measure="synaptic_operations",
-                      overrides=RELAXING)  # fmt: skip
+    assert_allclose(
+        found.settle_time[1], found.settle_time[0], rtol=0.15
+    )  # a first-order step's own error
+    spoken = ns.sweep(
+        "xor",
+        {"simulation.transport": ["dense", "events"]},
+        measure="synaptic_operations",
+        overrides=RELAXING,
+    )
     assert float(spoken.synaptic_operations[1]) < float(spoken.synaptic_operations[0])
 
 
@@ -109,11 +135,19 @@ def test_it_trains_first_where_a_measure_is_of_what_was_learnt() -> None:
         ({"flow.rho": [1, -2]}, {}, "flow.rho = -2"),
         ({"flow.theta": [0.5]}, {}, "theta"),
         ({"network.gain": [1, -1], "flow.rho": [1, 2]}, {}, "gain of .* = -1"),
-        ({"network.depth": [3]}, {"overrides": ("network.sizes=[2,3,3,1]",)}, "three layers beside depth"),
+        (
+            {"network.depth": [3]},
+            {"overrides": ("network.sizes=[2,3,3,1]",)},
+            "three layers beside depth",
+        ),
         ({"flow.rho": []}, {}, "flow.rho has no values"),
         ({"flow.rho": [1, 1.0]}, {}, "has a value twice"),
         ({}, {}, "no parameter to sweep over"),
-        ({"flow.rho": [1]}, {"measure": "setle_time"}, "measure = 'setle_time'.*did you mean 'settle_time'"),
+        (
+            {"flow.rho": [1]},
+            {"measure": "setle_time"},
+            "measure = 'setle_time'.*did you mean 'settle_time'",
+        ),
         ({"flow.rho": [1]}, {"design": "lsh"}, "design = 'lsh'.*did you mean 'lhs'"),
         ({"flow.rho": [1.0, 2.0]}, {"design": "lhs"}, "points of design 'lhs' = None"),
         ({"flow.rho": [1]}, {"points": 3}, "points = 3 with design 'grid'"),
@@ -143,14 +177,20 @@ def test_a_sweep_is_read_back_and_not_run_twice(
     xr.testing.assert_identical(sweepstore.read(path), xor)
     plain = xr.open_zarr(path, consolidated=False)
     assert_allclose(plain.settle_time.values, xor.settle_time.values)
-    monkeypatch.setattr("neurosim.experiments.sweep_task.work", lambda task: pytest.fail("it ran again"))
-    xr.testing.assert_identical(ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=path), xor)
+    monkeypatch.setattr(
+        "neurosim.experiments.sweep_task.work", lambda task: pytest.fail("it ran again")
+    )
+    xr.testing.assert_identical(
+        ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=path), xor
+    )
 
 
 def test_another_sweep_is_not_written_over(tmp_path: Path) -> None:
     sweep = partial(ns.sweep, "xor", measure="residual", overrides=RELAXING, duration=0.01)
     sweep({"flow.rho": [1.0]}, out=tmp_path / "one")
-    with pytest.raises(ns.FileError, match=r"holds another sweep: its parameters differ, there .*1.0.*, here .*2.0"):
+    with pytest.raises(
+        ns.FileError, match=r"holds another sweep: its parameters differ, there .*1.0.*, here .*2.0"
+    ):
         sweep({"flow.rho": [2.0]}, out=tmp_path / "one")
     with pytest.raises(ns.FileError, match="exists and is not a sweep"):
         sweep({"flow.rho": [1.0]}, out=tmp_path)
@@ -164,11 +204,25 @@ def test_another_sweep_is_not_written_over(tmp_path: Path) -> None:
 def test_two_drivers_do_not_write_one_sweep(tmp_path: Path) -> None:
     def again(case: Case) -> float:
         with pytest.raises(ns.FileError, match="is being written by another sweep"):
-            ns.sweep("xor", {"flow.rho": [1.0]}, measure={"m": again}, overrides=RELAXING, duration=0.01, out=path)
+            ns.sweep(
+                "xor",
+                {"flow.rho": [1.0]},
+                measure={"m": again},
+                overrides=RELAXING,
+                duration=0.01,
+                out=path,
+            )
         return 1.0
 
     path = tmp_path / "sweep"
-    found = ns.sweep("xor", {"flow.rho": [1.0]}, measure={"m": again}, overrides=RELAXING, duration=0.01, out=path)
+    found = ns.sweep(
+        "xor",
+        {"flow.rho": [1.0]},
+        measure={"m": again},
+        overrides=RELAXING,
+        duration=0.01,
+        out=path,
+    )
     assert found.m.item() == 1
 
 
@@ -182,12 +236,20 @@ ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=sys.argv[1])
 
 
 @pytest.mark.parametrize("flushes", [0, 2])
-def test_a_driver_that_is_killed_goes_on_where_it_was(tmp_path: Path, xor: xr.Dataset, flushes: int) -> None:
+def test_a_driver_that_is_killed_goes_on_where_it_was(
+    tmp_path: Path, xor: xr.Dataset, flushes: int
+) -> None:
     path = tmp_path / "sweep.zarr"
-    slow = DRIVER.replace("workers.Here", "import time, neurosim.experiments.sweep_store as s; flush = s.Table.flush\n"
-                          "s.Table.flush = lambda self: (flush(self), print('flushed', flush=True), time.sleep(0.2))\n"
-                          "workers.Here")  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", slow, str(path)], stdout=subprocess.PIPE, text=True)
+    slow = DRIVER.replace(
+        "workers.Here",
+        "import time, neurosim.experiments.sweep_store as s; flush = s.Table.flush\n"
+        "s.Table.flush = lambda self: (flush(self), print('flushed', flush=True), "
+        "time.sleep(0.2))\n"
+        "workers.Here",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, str(path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for _ in range(flushes):
         process.stdout.readline()
@@ -234,14 +296,20 @@ def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path, rhos: xr.Data
 def cluster() -> Iterator[Any]:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as made:
         yield made
 
 
-def test_a_cluster_gives_the_same_and_survives_a_worker(tmp_path: Path, rhos: xr.Dataset, cluster: Any) -> None:
+def test_a_cluster_gives_the_same_and_survives_a_worker(
+    tmp_path: Path, rhos: xr.Dataset, cluster: Any
+) -> None:
     once = partial(kills, at=1.5, flag=str(tmp_path / "flag"))
     measures = {"mine": once, **dict(zip(MEASURES, MEASURES, strict=True))}
-    found = ns.sweep("xor", RHOS, measure=measures, overrides=RELAXING, scheduler=cluster.scheduler_address)
+    found = ns.sweep(
+        "xor", RHOS, measure=measures, overrides=RELAXING, scheduler=cluster.scheduler_address
+    )
     assert (tmp_path / "flag").exists()
     xr.testing.assert_equal(found[[*MEASURES, "outcome"]], rhos[[*MEASURES, "outcome"]])
 
@@ -250,14 +318,25 @@ def test_a_point_that_keeps_killing_workers_is_recorded_as_failed(cluster: Any) 
     always = partial(kills, at=1.5, flag="")
     values = {"flow.rho": [1.0, 1.5]}
     cluster.scheduler.allowed_failures = 0
-    found = ns.sweep("xor", values, measure={"mine": always}, overrides=RELAXING, duration=0.01, scheduler=cluster)
+    found = ns.sweep(
+        "xor",
+        values,
+        measure={"mine": always},
+        overrides=RELAXING,
+        duration=0.01,
+        scheduler=cluster,
+    )
     assert found.outcome.values.tolist()[1] == "failed"
     assert "its worker process died" in str(found.reason.values[1])
     assert found.mine.values[0] == 1
 
 
 def test_a_saddle_point_beside_a_limit_cycle_has_a_basin() -> None:
-    """Above a subcritical Hopf point: starts nearby settle, others ring; linearised, all would settle."""
-    found = ns.sweep("basin", {"start.x": [0.01, 0.5]}, measure="slowest_rate", overrides=["start.lam=0"])
+    """Above a subcritical Hopf point: starts nearby settle, others ring; linearised, all would
+    settle.
+    """
+    found = ns.sweep(
+        "basin", {"start.x": [0.01, 0.5]}, measure="slowest_rate", overrides=["start.lam=0"]
+    )
     assert list(found.outcome.values) == ["settled", "ringing"]
     assert (found.slowest_rate > 0).all()

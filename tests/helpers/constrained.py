@@ -1,4 +1,6 @@
-"""Networks with constraint functions, and what their states are held against: SciPy, the adjoint at a given x."""
+"""Networks with constraint functions, and what their states are held against: SciPy, the adjoint at
+a given x.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def constrained(net: ns.Network, kinds: Any, epsilon: float = EPSILON) -> ns.Net
     for i, n in enumerate(net.neurons):
         kind = kinds[i % len(kinds)]
         reads = constraint(kind).reads_epsilon
-        twin.populations[n] = replace(net.populations[n], constraint=kind, epsilon=epsilon if reads else 0.0)
+        twin.populations[n] = replace(
+            net.populations[n], constraint=kind, epsilon=epsilon if reads else 0.0
+        )
     return twin
 
 
@@ -49,14 +53,22 @@ def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) ->
 
     names, sizes = net.neurons, [net.populations[n].size for n in net.neurons]
     clamped, cuts = patterns(net, X), np.cumsum(sizes)[:-1]
-    widths = np.concatenate([np.full(s, net.populations[n].epsilon) for n, s in zip(names, sizes, strict=True)])
+    widths = np.concatenate(
+        [np.full(s, net.populations[n].epsilon) for n, s in zip(names, sizes, strict=True)]
+    )
     forward = ns.reference.forward(net, X) if start is None else start
     rows, total = [], 0.0
     for k in range(len(X)):
-        X1, Y1 = {n: v[k : k + 1] for n, v in clamped.items()}, {n: v[k : k + 1] for n, v in Y.items()}
+        X1, Y1 = (
+            {n: v[k : k + 1] for n, v in clamped.items()},
+            {n: v[k : k + 1] for n, v in Y.items()},
+        )
 
         def outputs(z: np.ndarray, X1: dict = X1) -> dict:
-            return {**X1, **{n: part[None] for n, part in zip(names, np.split(z, cuts), strict=True)}}
+            return {
+                **X1,
+                **{n: part[None] for n, part in zip(names, np.split(z, cuts), strict=True)},
+            }
 
         def g(z: np.ndarray, outputs: Any = outputs) -> np.ndarray:
             return np.concatenate([violation(net, n, outputs(z))[0] for n in names])
@@ -67,14 +79,18 @@ def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) ->
         bounds = [{"type": "ineq", "fun": lambda z, g=g, s=s: widths - s * g(z)} for s in (1, -1)]
         given_ = [{"type": "eq", "fun": g}] if not widths.any() else bounds
         z0 = np.concatenate([forward[n][k] for n in names])
-        best = minimize(V, z0, constraints=given_, method="SLSQP", options={"ftol": 1e-14, "maxiter": 500})
+        best = minimize(
+            V, z0, constraints=given_, method="SLSQP", options={"ftol": 1e-14, "maxiter": 500}
+        )
         rows.append(np.split(best.x, cuts))
         total += best.fun / len(X)
     return {n: np.array([row[i] for row in rows]) for i, n in enumerate(names)}, total
 
 
 def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: float = 100) -> float:
-    """Largest error of the mean of mu over some tau after a wait, relative to the largest multiplier; dt = step tau."""
+    """Largest error of the mean of mu over some tau after a wait, relative to the largest
+    multiplier; dt = step tau.
+    """
     tau = 10e-3
     net, X, Y = random_problem([5, 6, 3], seed, patterns=4)
     net = constrained(net, kind, 0.05)
@@ -82,14 +98,19 @@ def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: fl
     start = sim.relax(X, Y, duration=wait * tau)
     run = sim.relax(X, Y, duration=over * tau, start=start, record=("x", "mu"), every=step * tau)
     names = run.traces.population.values
-    mean = {v: {n: run.traces[v].values[..., names == n].mean(axis=0) for n in net.neurons} for v in ("x", "mu")}
+    mean = {
+        v: {n: run.traces[v].values[..., names == n].mean(axis=0) for n in net.neurons}
+        for v in ("x", "mu")
+    }
     exact = adjoint_at(net, mean["x"], X, Y)
     size = max(np.abs(v).max() for v in exact.values())
     return max(float(np.abs(mean["mu"][n] - exact[n]).max()) for n in net.neurons) / size
 
 
 def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
-    """The multipliers that balance dL/dx = 0 at given outputs: backpropagation through the slopes that hold there."""
+    """The multipliers that balance dL/dx = 0 at given outputs: backpropagation through the slopes
+    that hold there.
+    """
     outputs = {**patterns(net, X), **x}
     lam: dict = {}
     delta = {n: np.zeros_like(v) for n, v in x.items()}
@@ -110,12 +131,15 @@ def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -
 
 
 def side_by_side(problems: Sequence[Problem]) -> Problem:
-    """Networks of the same populations as one, in blocks that do not touch: one simulation relaxes them all."""
+    """Networks of the same populations as one, in blocks that do not touch: one simulation relaxes
+    them all.
+    """
     from scipy.sparse import block_diag, csr_array
 
     nets = [net for net, _, _ in problems]
     populations = [
-        replace(p, size=sum(net.populations[n].size for net in nets)) for n, p in nets[0].populations.items()
+        replace(p, size=sum(net.populations[n].size for net in nets))
+        for n, p in nets[0].populations.items()
     ]
     projections = [
         ns.Projection(q.pre, q.post, csr_array(block_diag([net.weights[name] for net in nets])))
@@ -131,7 +155,10 @@ def side_by_side(problems: Sequence[Problem]) -> Problem:
 def taken_apart(run: ns.Run, problems: Sequence[Problem]) -> list[ns.Run]:
     """The runs of the networks that `side_by_side` put together."""
     ends = {n: np.cumsum([net.populations[n].size for net, _, _ in problems]) for n in run.x}
-    parts = {v: {n: np.split(own[n], ends[n][:-1], axis=1) for n in own} for v, own in (("x", run.x), ("lam", run.lam))}
+    parts = {
+        v: {n: np.split(own[n], ends[n][:-1], axis=1) for n in own}
+        for v, own in (("x", run.x), ("lam", run.lam))
+    }
     found = []
     for i, (net, X, Y) in enumerate(problems):
         x, lam = ({n: own[i] for n, own in parts[v].items()} for v in ("x", "lam"))

@@ -1,4 +1,6 @@
-"""Rates, frequencies, steps and cycles as simulations show them, to be held against what is predicted."""
+"""Rates, frequencies, steps and cycles as simulations show them, to be held against what is
+predicted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ PUSHES = 4  # of one pattern at once
 def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns.State:
     """The saddle point, pushed a little in a random direction."""
     ref, rng = ns.reference.backprop(net, X, Y, through="feedback"), np.random.default_rng(seed)
-    x, lam = ({n: p[n] + size * rng.normal(size=p[n].shape) for n in net.neurons} for p in (ref.x, ref.lam))
+    x, lam = (
+        {n: p[n] + size * rng.normal(size=p[n].shape) for n in net.neurons}
+        for p in (ref.x, ref.lam)
+    )
     return ns.State(x, lam)
 
 
@@ -33,19 +38,32 @@ def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
     return np.concatenate(parts, axis=-1)
 
 
-def slowest_mode(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float) -> complex:
-    """Rate and angular frequency (1/s) with which small perturbations of one pattern end, by the engine's rk4.
+def slowest_mode(
+    net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float
+) -> complex:
+    """Rate and angular frequency (1/s) with which small perturbations of one pattern end, by the
+    engine's rk4.
 
-    A single one may happen to hold next to nothing of the slowest mode, so there are several. Their samples of the last
-    three quarters are sums of few exponentials: dynamic mode decomposition finds them, and the one that decays slowest
-    among those that are still to be seen at the end is what a simulation ends with.
+    A single one may happen to hold next to nothing of the slowest mode, so there are several. Their
+    samples of the last three quarters are sums of few exponentials: dynamic mode decomposition
+    finds them, and the one that decays slowest among those that are still to be seen at the end is
+    what a simulation ends with.
     """
-    X, Y = np.repeat(X, PUSHES, axis=0), {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()}
+    X, Y = (
+        np.repeat(X, PUSHES, axis=0),
+        {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()},
+    )
     sim = ns.Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
     steps = round(duration / dt)
     every = max(1, steps // 400)
-    run = sim.relax(X, Y, duration=steps * dt, record=("x", "lam"), every=every * dt,
-                    start=near_rest(net, X, Y, 1e-4))  # fmt: skip
+    run = sim.relax(
+        X,
+        Y,
+        duration=steps * dt,
+        record=("x", "lam"),
+        every=every * dt,
+        start=near_rest(net, X, Y, 1e-4),
+    )
     samples = deviation(run, X, Y)
     late = samples[len(samples) // 4 :]
     before, after = (part.reshape(-1, samples.shape[-1]).T for part in (late[:-1], late[1:]))
@@ -59,13 +77,19 @@ def slowest_mode(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float
     return complex(max(modes[seen], key=lambda s: (s.real, s.imag)))
 
 
-def growth(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: str, steps: int = 2000) -> float:
-    """Rate (1/step) at which a tiny perturbation grows in the end, by the engine; negative where it decays."""
+def growth(
+    net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: str, steps: int = 2000
+) -> float:
+    """Rate (1/step) at which a tiny perturbation grows in the end, by the engine; negative where it
+    decays.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)
         sim = ns.Simulation(net, flow, dt=dt, method=method, backend="numpy")
         try:
-            run = sim.relax(X, Y, duration=steps * dt, record=("x", "lam"), start=near_rest(net, X, Y, 1e-8))
+            run = sim.relax(
+                X, Y, duration=steps * dt, record=("x", "lam"), start=near_rest(net, X, Y, 1e-8)
+            )
         except DivergenceError as error:
             run = error.run
     sizes = np.linalg.norm(deviation(run, X, Y), axis=(1, 2))
@@ -77,4 +101,8 @@ def growth(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: st
 
 def largest_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, near: float) -> float:
     """The step at which that rate changes its sign, s; looked for between 0.8 and 1.25 of `near`."""
-    return float(brentq(lambda h: growth(net, flow, X, Y, h, method), 0.8 * near, 1.25 * near, xtol=2e-3 * near))
+    return float(
+        brentq(
+            lambda h: growth(net, flow, X, Y, h, method), 0.8 * near, 1.25 * near, xtol=2e-3 * near
+        )
+    )

@@ -1,6 +1,8 @@
-"""Random networks with data, for every proof: layers, acyclic graphs, contractive cycles, and flows.
+"""Random networks with data, for every proof: layers, acyclic graphs, contractive cycles, and
+flows.
 
-Strategies draw the graph; numbers come from a seed, so that hypothesis shrinks towards small graphs.
+Strategies draw the graph; numbers come from a seed, so that hypothesis shrinks towards small
+graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +23,14 @@ Problem = tuple[Network, Array, dict[str, Array]]
 
 FORMULA = "a/(1 + abs(a)) + 0.1*tanh(a)**2"  # a user's activation, slopes between 0 and 1
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "linear", FORMULA)
-LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy", "sqrt(1 + (x - y)**2) - 1")
+LOSSES = (
+    "mse",
+    "cross_entropy",
+    "squared_hinge",
+    "eps_insensitive",
+    "policy",
+    "sqrt(1 + (x - y)**2) - 1",
+)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -39,7 +48,11 @@ def random_problem(
     rng = np.random.default_rng(seed)
     for bias in net.biases.values():
         bias[:] = rng.normal(scale=0.3, size=bias.size)
-    return net, rng.normal(scale=0.5, size=(patterns, widths[0])), random_targets(net, rng, patterns)
+    return (
+        net,
+        rng.normal(scale=0.5, size=(patterns, widths[0])),
+        random_targets(net, rng, patterns),
+    )
 
 
 def random_targets(net: Network, rng: np.random.Generator, patterns: int) -> dict[str, Array]:
@@ -59,21 +72,31 @@ def random_targets(net: Network, rng: np.random.Generator, patterns: int) -> dic
 def fitted(flow: Flow, net: Network) -> Flow:
     """The flow without time constants of populations that the network does not have."""
     times = {t: getattr(flow, t) for t in ("tau_x", "tau_lam", "tau_w")}
-    own = {t: {n: s for n, s in v.items() if n in net.neurons} if isinstance(v, dict) else v for t, v in times.items()}
+    own = {
+        t: {n: s for n, s in v.items() if n in net.neurons} if isinstance(v, dict) else v
+        for t, v in times.items()
+    }
     return Flow(kappa=flow.kappa, gamma=flow.gamma, rho=flow.rho, **own)
 
 
-def random_state(net: Network, seed: int, patterns: int) -> tuple[dict[str, Array], dict[str, Array]]:
+def random_state(
+    net: Network, seed: int, patterns: int
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """x and lam away from rest, by population."""
     rng = np.random.default_rng([seed, 1])
-    draw = [{n: rng.normal(size=(patterns, net.populations[n].size)) for n in net.neurons} for _ in range(2)]
+    draw = [
+        {n: rng.normal(size=(patterns, net.populations[n].size)) for n in net.neurons}
+        for _ in range(2)
+    ]
     return draw[0], draw[1]
 
 
 def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) -> float:
-    """How far net inputs, outputs and weights are from where a slope or a curvature jumps, weights by prices too.
+    """How far net inputs, outputs and weights are from where a slope or a curvature jumps, weights
+    by prices too.
 
-    Where a curvature jumps (FORMULA, squared_hinge) a central difference is wrong by the step, not by its square.
+    Where a curvature jumps (FORMULA, squared_hinge) a central difference is wrong by the step, not
+    by its square.
     """
     distances = [np.inf]
     for n in net.neurons:
@@ -106,8 +129,12 @@ def dags(draw: st.DrawFn, *, l1: bool = False, activations: Sequence[str] = ACTI
 
 
 @st.composite
-def rings(draw: st.DrawFn, *, l1: bool = False, activations: Sequence[str] = ACTIVATIONS) -> Problem:
-    """(net, X, Y): the same with at least one cycle or self-connection, spectral norm between units below 0.8."""
+def rings(
+    draw: st.DrawFn, *, l1: bool = False, activations: Sequence[str] = ACTIVATIONS
+) -> Problem:
+    """(net, X, Y): the same with at least one cycle or self-connection, spectral norm between units
+    below 0.8.
+    """
     return _problem(draw, cyclic=True, l1=l1, activations=activations)
 
 
@@ -123,16 +150,30 @@ def flows(draw: st.DrawFn) -> Flow:
             st.builds(Flow, kappa=gain, gamma=gain, rho=gain),
         )
     )
-    times = st.dictionaries(st.sampled_from([f"n{i}" for i in range(4)]), st.floats(2e-3, 50e-3), max_size=2)
+    times = st.dictionaries(
+        st.sampled_from([f"n{i}" for i in range(4)]), st.floats(2e-3, 50e-3), max_size=2
+    )
     own = {name: draw(times) for name in ("tau_x", "tau_lam", "tau_w")}
-    return Flow(kappa=flow.kappa, gamma=flow.gamma, rho=flow.rho, **{k: v or getattr(flow, k) for k, v in own.items()})
+    return Flow(
+        kappa=flow.kappa,
+        gamma=flow.gamma,
+        rho=flow.rho,
+        **{k: v or getattr(flow, k) for k, v in own.items()},
+    )
 
 
 def _problem(draw: st.DrawFn, *, cyclic: bool, l1: bool, activations: Sequence[str]) -> Problem:
     sizes = st.integers(1, 4)
-    inputs = [Population(f"in{i}", draw(sizes), clamped=True) for i in range(draw(st.integers(1, 2)))]
+    inputs = [
+        Population(f"in{i}", draw(sizes), clamped=True) for i in range(draw(st.integers(1, 2)))
+    ]
     neurons = [
-        Population(f"n{i}", draw(sizes), draw(st.sampled_from(activations)), plastic_bias=draw(st.booleans()))
+        Population(
+            f"n{i}",
+            draw(sizes),
+            draw(st.sampled_from(activations)),
+            plastic_bias=draw(st.booleans()),
+        )
         for i in range(draw(st.integers(1, 4)))
     ]
     rng = np.random.default_rng(draw(SEEDS))
@@ -147,7 +188,9 @@ def _problem(draw: st.DrawFn, *, cyclic: bool, l1: bool, activations: Sequence[s
         pairs += [(neurons[late], neurons[early]) for early, late in sorted(back)]
         # a way forward makes every way back a cycle
         pairs += [
-            (neurons[e], neurons[la]) for e, la in sorted(back) if e < la and (neurons[e], neurons[la]) not in pairs
+            (neurons[e], neurons[la])
+            for e, la in sorted(back)
+            if e < la and (neurons[e], neurons[la]) not in pairs
         ]
     projections = [_projection(draw, pre, post, rng, l1) for pre, post in pairs]
     inner = draw(st.sets(st.integers(0, len(neurons) - 1), max_size=2)) | {len(neurons) - 1}
@@ -162,7 +205,9 @@ def _problem(draw: st.DrawFn, *, cyclic: bool, l1: bool, activations: Sequence[s
     return net, X, random_targets(net, rng, patterns)
 
 
-def _projection(draw: st.DrawFn, pre: Population, post: Population, rng: np.random.Generator, l1: bool) -> Projection:
+def _projection(
+    draw: st.DrawFn, pre: Population, post: Population, rng: np.random.Generator, l1: bool
+) -> Projection:
     shape = (post.size, pre.size)
     mask = rng.random(shape) < 0.6 if draw(st.booleans()) else None
     return Projection(
@@ -177,17 +222,31 @@ def _projection(draw: st.DrawFn, pre: Population, post: Population, rng: np.rand
 
 def _loss(draw: st.DrawFn, population: Population) -> Loss:
     kind = draw(st.sampled_from(LOSSES))
-    return Loss(population.name, kind, draw(st.sampled_from([1.0, 0.5])), 0.1 if kind == "eps_insensitive" else 0.0)
+    return Loss(
+        population.name,
+        kind,
+        draw(st.sampled_from([1.0, 0.5])),
+        0.1 if kind == "eps_insensitive" else 0.0,
+    )
 
 
 def _contract(net: Network, norm: float) -> None:
-    """Scale the weights between units so that the matrix of them all has at most that spectral norm."""
+    """Scale the weights between units so that the matrix of them all has at most that spectral
+    norm.
+    """
     own = [[net.weights.get(f"{pre}->{post}") for pre in net.neurons] for post in net.neurons]
     sizes = [net.populations[n].size for n in net.neurons]
     dense: list[list[Any]] = [
-        [np.zeros((sizes[i], sizes[j])) if w is None else w if isinstance(w, np.ndarray) else w.toarray()
-         for j, w in enumerate(row)] for i, row in enumerate(own)
-    ]  # fmt: skip
+        [
+            np.zeros((sizes[i], sizes[j]))
+            if w is None
+            else w
+            if isinstance(w, np.ndarray)
+            else w.toarray()
+            for j, w in enumerate(row)
+        ]
+        for i, row in enumerate(own)
+    ]
     scale = min(1.0, norm / max(np.linalg.norm(np.block(dense), 2), 1e-12))
     for row in own:
         for w in row:

@@ -29,7 +29,9 @@ def dense(weights: Any) -> Array:
     return np.array(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
-def step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, state: ns.State, backend: str = "numpy") -> Stepped:
+def step(
+    net: ns.Network, flow: ns.Flow, X: Any, Y: Any, state: ns.State, backend: str = "numpy"
+) -> Stepped:
     """One step from a state with all three flows on; the network itself is left alone."""
     own = net.copy()
     sim = ns.Simulation(own, flow, dt=DT, backend=backend)

@@ -1,4 +1,6 @@
-"""Events and spikes against a plain loop over held messages, against dense messages, and counted by hand."""
+"""Events and spikes against a plain loop over held messages, against dense messages, and counted by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def held_messages(net, flow, X, Y, steps, dt, say, plastic=False, delay=0):
     K = len(next(iter(X.values())))
     Y = targets(net, Y, K)
     zero = {n: np.zeros((K, p.size)) for n, p in net.populations.items()}
-    x, lam = {**{n: z.copy() for n, z in zero.items()}, **X}, {n: zero[n].copy() for n in net.neurons}
+    x, lam = (
+        {**{n: z.copy() for n, z in zero.items()}, **X},
+        {n: zero[n].copy() for n in net.neurons},
+    )
     said_x, said_delta = ({n: z.copy() for n, z in zero.items()} for _ in range(2))
     lines = [zero] * delay, [zero] * delay
     W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
@@ -60,7 +65,12 @@ def held_messages(net, flow, X, Y, steps, dt, say, plastic=False, delay=0):
                 rate = dt / flow.time("tau_w", q.post)
                 W[name] += rate * sent_delta[q.post].T @ sent_x[q.pre] / K
             for n in net.neurons:
-                b[n] += dt / flow.time("tau_w", n) * sent_delta[n].mean(axis=0) * net.populations[n].plastic_bias
+                b[n] += (
+                    dt
+                    / flow.time("tau_w", n)
+                    * sent_delta[n].mean(axis=0)
+                    * net.populations[n].plastic_bias
+                )
         for n, (nx, nlam) in new.items():
             x[n], lam[n] = nx, nlam
     return x, lam, W, b
@@ -80,7 +90,9 @@ def spiking(quantum):
     """One signed quantum a step."""
 
     def say(direction, now, sent):
-        return np.where(np.abs(now - sent) >= quantum, sent + np.copysign(quantum, now - sent), sent)
+        return np.where(
+            np.abs(now - sent) >= quantum, sent + np.copysign(quantum, now - sent), sent
+        )
 
     return say
 
@@ -97,14 +109,18 @@ RULES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")  # some of them grow; so they must, in both
+@pytest.mark.filterwarnings(
+    "ignore::neurosim.StabilityWarning"
+)  # some of them grow; so they must, in both
 @pytest.mark.parametrize("rule", RULES)
 @settings(max_examples=8, deadline=None)
 @given(problem=problems.dags(), flow=st.sampled_from([ns.Flow.augmented(), ns.Flow.adjoint()]))
 def test_random_graphs_relax_as_a_plain_loop_says(rule, problem, flow):
     net, X, Y = problem
     transport, say = RULES[rule]
-    run = ns.Simulation(net, flow, transport=transport, dt=1e-3, backend="numpy").relax(X, Y, duration=60e-3)
+    run = ns.Simulation(net, flow, transport=transport, dt=1e-3, backend="numpy").relax(
+        X, Y, duration=60e-3
+    )
     x, lam, _, _ = held_messages(net, flow, X, Y, 60, 1e-3, say)
     assert apart(run.x, x) < 1e-9
     assert apart(run.lam, lam) < 1e-9
@@ -114,7 +130,9 @@ def test_random_graphs_relax_as_a_plain_loop_says(rule, problem, flow):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("count", [1, 3])
 def test_all_three_flows_as_a_plain_loop_says(backend, rule, count):
-    """One pattern of the compiled program learns by integrals, which are folded into the weights twice here."""
+    """One pattern of the compiled program learns by integrals, which are folded into the weights
+    twice here.
+    """
     net, X, Y = problems.random_problem([5, 6, 4, 3], 1, patterns=count)
     flow = ns.Flow.augmented(tau_w=0.5)
     transport, say = RULES[rule]
@@ -147,7 +165,9 @@ def test_messages_arrive_after_their_delay(backend, count, kind):
 def test_what_is_on_its_way_is_carried_over(backend, tmp_path):
     """A run in two halves, the first through a file, is the run in one."""
     net, X, Y = problems.random_problem([5, 6, 4, 3], 4, patterns=2)
-    rules = dict.fromkeys(net.projections, ns.Events(0.01)) | {"hidden1->hidden2": ns.Spikes(0.02, delay="5 ms")}
+    rules = dict.fromkeys(net.projections, ns.Events(0.01)) | {
+        "hidden1->hidden2": ns.Spikes(0.02, delay="5 ms")
+    }
     sim = ns.Simulation(net, ns.Flow.adjoint(), transport=rules, dt=1e-3, backend=backend)
     whole = sim.relax(X, Y, duration=40e-3)
     ns.save(sim.relax(X, Y, duration=18e-3), tmp_path / "half.nc")
@@ -160,7 +180,9 @@ def test_one_projection_is_late():
     """By its own delay, to the step; the other is not."""
     net, X, Y = problems.random_problem([3, 4, 2], 5, patterns=1)
     late = next(iter(net.projections))
-    sim = ns.Simulation(net, ns.Flow.adjoint(), transport={late: ns.Events(0.0, delay=4e-3)}, dt=1e-3)
+    sim = ns.Simulation(
+        net, ns.Flow.adjoint(), transport={late: ns.Events(0.0, delay=4e-3)}, dt=1e-3
+    )
     run = sim.relax(X, Y, duration=10e-3, record=["a"])
     a = run.traces["a"].sel(population="hidden1").values[:, 0]
     silent = np.abs(a - net.biases["hidden1"]).max(axis=-1) < 1e-12
@@ -179,7 +201,12 @@ def test_presentations_agree_between_backends(count):
     for backend in BACKENDS:
         net, X, Y = problems.random_problem([6, 5, 3], 2, patterns=8)
         sim = ns.Simulation(
-            net, ns.Flow.adjoint(tau_w=0.4), transport=ns.Events("adaptive"), dt=2e-3, backend=backend, seed=3
+            net,
+            ns.Flow.adjoint(tau_w=0.4),
+            transport=ns.Events("adaptive"),
+            dt=2e-3,
+            backend=backend,
+            seed=3,
         )
         log = sim.train(X, Y, ns.Presentations(present=80e-3, batch=count, epochs=3))
         found[backend] = {**net.weights, **log.run.lam}, ns.synaptic_operations(log.run)
@@ -194,8 +221,12 @@ def test_weights_with_a_price_learn_by_whole_products():
     made = {}
     for backend in BACKENDS:
         net, X, Y = problems.random_problem([5, 4, 3], 3, patterns=1)
-        net.projections = {n: type(q)(q.pre, q.post, row_l1=1e-3, l2=1e-2) for n, q in net.projections.items()}
-        sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.3), transport=ns.Events(0.02), dt=1e-3, backend=backend)
+        net.projections = {
+            n: type(q)(q.pre, q.post, row_l1=1e-3, l2=1e-2) for n, q in net.projections.items()
+        }
+        sim = ns.Simulation(
+            net, ns.Flow.augmented(tau_w=0.3), transport=ns.Events(0.02), dt=1e-3, backend=backend
+        )
         sim.train(X, Y, ns.Simultaneous(duration=0.2, reports=1))
         made[backend] = net.weights
     assert apart(*made.values()) < 1e-12
@@ -211,9 +242,13 @@ def test_a_projection_of_its_own_and_sparse_ones(backend):
     dense = net.weights[first] * (rng.random(net.weights[first].shape) < 0.5)
     net.weights[first] = csr_array(dense)
     every = graded(0.02)
-    mixed = ns.Simulation(net, ns.Flow.augmented(), transport={first: ns.Events(0.02)}, dt=1e-3, backend=backend)
+    mixed = ns.Simulation(
+        net, ns.Flow.augmented(), transport={first: ns.Events(0.02)}, dt=1e-3, backend=backend
+    )
     run = mixed.relax(X, Y, duration=50e-3)
-    whole = ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend=backend)
+    whole = ns.Simulation(
+        net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend=backend
+    )
     net.weights[first], kept = dense, net.weights[first]
     _, lam, _, _ = held_messages(net, ns.Flow.augmented(), X, Y, 50, 1e-3, every)
     net.weights[first] = kept
@@ -237,7 +272,10 @@ def cosine(ours, theirs):
     return float((ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum()))
 
 
-FLOWS = {"augmented": (ns.Flow.augmented(), 35), "adjoint": (ns.Flow.adjoint(), 70)}  # operations saved, at least
+FLOWS = {
+    "augmented": (ns.Flow.augmented(), 35),
+    "adjoint": (ns.Flow.adjoint(), 70),
+}  # operations saved, at least
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -247,10 +285,14 @@ def test_digits_relax_to_backpropagation_by_events(flow, loss, seed):
     """300 steps of 0.2 tau: a fixed threshold comes close, an adaptive one to 1e-5."""
     net, X, Y = digits(loss, seed)
     truth, (flow, saving) = backprop(net, X, Y), FLOWS[flow]
-    run = ns.Simulation(net, flow, transport=ns.Events(0.01), dt=2e-3, backend="numpy").relax(X, Y, duration=0.6)
+    run = ns.Simulation(net, flow, transport=ns.Events(0.01), dt=2e-3, backend="numpy").relax(
+        X, Y, duration=0.6
+    )
     assert min(cosine(run.lam[n], truth.lam[n]) for n in net.neurons) >= 0.999
     assert ns.synaptic_operations(run).saving >= saving
-    run = ns.Simulation(net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy").relax(X, Y, duration=0.6)
+    run = ns.Simulation(net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy").relax(
+        X, Y, duration=0.6
+    )
     assert apart(run.lam, truth.lam) <= 1e-5
     assert ns.synaptic_operations(run).saving >= 30
 
@@ -259,21 +301,34 @@ def test_digits_relax_to_backpropagation_by_events(flow, loss, seed):
 @pytest.mark.parametrize("epochs", [0, 3, 20])
 @pytest.mark.parametrize("seed", range(2))
 def test_the_same_accuracy_costs_dense_messages_ten_times_more(flow, epochs, seed):
-    """Adaptive thresholds over 300 steps, nets random and trained, against dense messages that stop once as good."""
+    """Adaptive thresholds over 300 steps, nets random and trained, against dense messages that stop
+    once as good.
+    """
     net, X, Y = digits("mse", seed)
     everything = load_digits(return_X_y=True)
-    net = ns.reference.sgd(net, everything[0] / 16 - 0.3, everything[1], epochs=epochs, batch=32, rate=0.2, seed=seed)
-    truth, flow = backprop(net, X, Y), FLOWS[flow][0]
-    sparse = ns.Simulation(net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy").relax(
-        X, Y, duration=0.6
+    net = ns.reference.sgd(
+        net, everything[0] / 16 - 0.3, everything[1], epochs=epochs, batch=32, rate=0.2, seed=seed
     )
+    truth, flow = backprop(net, X, Y), FLOWS[flow][0]
+    sparse = ns.Simulation(
+        net, flow, transport=ns.Events("adaptive"), dt=2e-3, backend="numpy"
+    ).relax(X, Y, duration=0.6)
     reached, saving = apart(sparse.lam, truth.lam), ns.synaptic_operations(sparse).saving
     assert reached <= 1e-5
     assert saving >= 30
-    traces = ns.Simulation(net, flow, dt=2e-3, backend="numpy").relax(X, Y, duration=0.6, record="lam").traces
+    traces = (
+        ns.Simulation(net, flow, dt=2e-3, backend="numpy")
+        .relax(X, Y, duration=0.6, record="lam")
+        .traces
+    )
     population = traces["population"].values
-    errors = [np.abs(traces.lam.values[..., population == n] - truth.lam[n]).max(axis=(1, 2)) for n in net.neurons]
-    steps = int(np.argmax(np.max(errors, axis=0) <= reached))  # the first at which dense messages are as good
+    errors = [
+        np.abs(traces.lam.values[..., population == n] - truth.lam[n]).max(axis=(1, 2))
+        for n in net.neurons
+    ]
+    steps = int(
+        np.argmax(np.max(errors, axis=0) <= reached)
+    )  # the first at which dense messages are as good
     assert 0 < steps < 300
     assert saving * steps / 300 >= 10
 
@@ -301,7 +356,9 @@ def test_the_trajectory_tends_to_the_dense_one(flow, loss):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_goes_on_where_another_stopped(backend):
     net, X, Y = problems.random_problem([6, 5, 3], 5, patterns=3)
-    sim = ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend=backend)
+    sim = ns.Simulation(
+        net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend=backend
+    )
     whole = sim.relax(X, Y, duration=80e-3)
     half = sim.relax(X, Y, duration=40e-3)
     assert apart(sim.relax(X, Y, duration=40e-3, start=half).lam, whole.lam) < 1e-12
@@ -329,7 +386,9 @@ def test_operations_by_hand():
     net, X, Y = problems.random_problem([4, 3, 2], 7, patterns=2)
     net.weights["hidden1->output"][0, 0] = 0.0
     flow = ns.Flow.augmented()
-    dense = ns.synaptic_operations(ns.Simulation(net, flow, dt=1e-3, backend="numpy").relax(X, Y, duration=10e-3))
+    dense = ns.synaptic_operations(
+        ns.Simulation(net, flow, dt=1e-3, backend="numpy").relax(X, Y, duration=10e-3)
+    )
     assert dense.dense == 10 * (12 + 2 * 6)
     assert dense.macs == 10 * (12 + 2 * 5)
     assert dense.acs == dense.plasticity == 0
@@ -345,11 +404,15 @@ def test_operations_by_hand():
     assert "hidden1.spoken_delta" not in run.auxiliary  # nobody listens
     assert cost.macs == 3 * sent["input"] + 2 * sent["hidden1"] + 3 * back
     assert cost.events == {
-        "input": {"forward": sent["input"]}, "hidden1": {"forward": sent["hidden1"]}, "output": {"backward": back}
-    }  # fmt: skip
+        "input": {"forward": sent["input"]},
+        "hidden1": {"forward": sent["hidden1"]},
+        "output": {"backward": back},
+    }
     assert cost.activation_sparsity == pytest.approx(1 - (sum(sent.values()) + back) / (10 * 9))
     assert run.settings["synaptic_operations"]["macs"] == cost.macs
-    spiking_run = ns.Simulation(net, flow, transport="spikes", dt=1e-3, backend="numpy").relax(X, Y, duration=10e-3)
+    spiking_run = ns.Simulation(net, flow, transport="spikes", dt=1e-3, backend="numpy").relax(
+        X, Y, duration=10e-3
+    )
     spikes = ns.synaptic_operations(spiking_run)
     assert spikes.macs == 0
     assert spikes.acs > 0
@@ -358,7 +421,9 @@ def test_operations_by_hand():
 def test_plasticity_is_counted_while_it_lasts():
     net, X, Y = problems.random_problem([4, 3, 2], 8, patterns=4)
     schedule = ns.Presentations(present=10e-3, plastic_from=0.6, batch=1, epochs=1)
-    log = ns.Simulation(net, ns.Flow.adjoint(tau_w=1.0), dt=1e-3, backend="numpy").train(X, Y, schedule)
+    log = ns.Simulation(net, ns.Flow.adjoint(tau_w=1.0), dt=1e-3, backend="numpy").train(
+        X, Y, schedule
+    )
     cost = ns.synaptic_operations(log.run)
     assert log.run.steps == 40
     assert cost.dense_plasticity == cost.plasticity == 4 * 4 * 18
@@ -367,7 +432,9 @@ def test_plasticity_is_counted_while_it_lasts():
 def test_a_saved_run_can_still_be_counted(tmp_path):
     net, X, Y = problems.random_problem([4, 3, 2], 9, patterns=2)
     rule = ns.Events({"input": 0.02, "hidden1": "adaptive"}, backward=0.01)
-    run = ns.Simulation(net, ns.Flow.augmented(), transport=rule, dt=1e-3, backend="numpy").relax(X, Y, duration=10e-3)
+    run = ns.Simulation(net, ns.Flow.augmented(), transport=rule, dt=1e-3, backend="numpy").relax(
+        X, Y, duration=10e-3
+    )
     ns.save(run, tmp_path / "run.nc")
     assert ns.synaptic_operations(ns.load(tmp_path / "run.nc")) == ns.synaptic_operations(run)
 
@@ -399,11 +466,17 @@ def test_unknown_populations_and_methods_are_refused():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: ns.Events(-0.1), lambda: ns.Events(float("nan")), lambda: ns.Events("adaptiv"), lambda: ns.Spikes(0.0),
-        lambda: ns.Spikes("adaptive"), lambda: ns.Spikes(max_rate=0), lambda: ns.Spikes(refractory=-1.0),
-        lambda: ns.Adaptive(fade=1.5), lambda: ns.Adaptive(floor=1.0, top=0.1),
+        lambda: ns.Events(-0.1),
+        lambda: ns.Events(float("nan")),
+        lambda: ns.Events("adaptiv"),
+        lambda: ns.Spikes(0.0),
+        lambda: ns.Spikes("adaptive"),
+        lambda: ns.Spikes(max_rate=0),
+        lambda: ns.Spikes(refractory=-1.0),
+        lambda: ns.Adaptive(fade=1.5),
+        lambda: ns.Adaptive(floor=1.0, top=0.1),
     ],
-)  # fmt: skip
+)
 def test_wrong_thresholds_are_refused(wrong):
     with pytest.raises(ns.ModelError, match="allowed"):
         wrong()
@@ -436,7 +509,9 @@ def test_pictures_of_events():
     from matplotlib.figure import Figure
 
     net, X, Y = problems.random_problem([6, 5, 3], 0, patterns=2)
-    sim = ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend="numpy")
+    sim = ns.Simulation(
+        net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend="numpy"
+    )
     run = sim.relax(X, Y, duration=80e-3, record=("x", "lam", "spoken_x", "spoken_delta"))
     raster = ns.plot.events(run, ax=Figure().add_subplot())
     marks = sum(len(line.get_xydata()) for line in raster.lines)
@@ -454,7 +529,13 @@ def test_pictures_of_events():
     drawn = lines(ns.plot.operations(run, ax=Figure().add_subplot()))
     cost = ns.synaptic_operations(run)
     assert drawn["dense"][-1, 1] == pytest.approx(cost.dense)
-    recorded = run.traces["spoken_x"].sel(unit=run.traces.population == "input")[-1].values.sum(axis=1).mean() * 5
+    recorded = (
+        run.traces["spoken_x"]
+        .sel(unit=run.traces.population == "input")[-1]
+        .values.sum(axis=1)
+        .mean()
+        * 5
+    )
     assert drawn["x input"][-1, 1] == pytest.approx(recorded)
     curve = ns.plot.cost([run, sim.relax(X, Y, duration=40e-3)], ax=Figure().add_subplot())
     assert "θ = 0.02" in [text.get_text() for text in curve.texts]
@@ -476,18 +557,26 @@ def test_digits_are_learnt_by_events_and_by_spikes():
     mean = {
         name: np.mean([by_events(seed, rule, "standalone")[0] for seed in range(3)])
         for name, rule in {
-            "dense": ns.Dense(), "0.01": ns.Events(0.01), "0.03": ns.Events(0.03),
+            "dense": ns.Dense(),
+            "0.01": ns.Events(0.01),
+            "0.03": ns.Events(0.03),
             "spikes": ns.Spikes(0.1, backward=0.03),
         }.items()
-    }  # fmt: skip
+    }
     assert mean["dense"] > 0.92
     assert min(mean.values()) >= mean["dense"] - 0.01
 
 
-@pytest.mark.parametrize("rule", [ns.Events(theta=0.01), ns.Events("adaptive"), ns.Spikes(quantum=0.01)])
+@pytest.mark.parametrize(
+    "rule", [ns.Events(theta=0.01), ns.Events("adaptive"), ns.Spikes(quantum=0.01)]
+)
 def test_adaptive_steps_are_refused(rule) -> None:
-    """An event is said once a step; at the stages of one, and in a step that is taken back, it would be said again."""
+    """An event is said once a step; at the stages of one, and in a step that is taken back, it
+    would be said again.
+    """
     net, X, Y = problems.random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.adjoint(), transport=rule)
-    with pytest.raises(ns.ModelError, match="events need method='euler' or 'exponential_euler': adaptive"):
+    with pytest.raises(
+        ns.ModelError, match="events need method='euler' or 'exponential_euler': adaptive"
+    ):
         sim.relax(X, Y, duration=20e-3, adaptive=True)

@@ -11,7 +11,9 @@ import neurosim as ns
 from neurosim.model import expressions
 
 POINTS = np.array([-30.0, -3.0, -0.7, -0.01, 0.02, 0.9, 4.0, 30.0])
-LEAVES = st.one_of(st.just("a"), st.floats(0.1, 3).map(lambda v: repr(round(v, 3))), st.integers(1, 4).map(str))
+LEAVES = st.one_of(
+    st.just("a"), st.floats(0.1, 3).map(lambda v: repr(round(v, 3))), st.integers(1, 4).map(str)
+)
 FORMULAS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -19,7 +21,9 @@ FORMULAS = st.recursive(
         st.tuples(st.sampled_from(["tanh", "sin", "cos", "arctan", "abs", "sign"]), inner).map(
             lambda t: f"{t[0]}({t[1]})"
         ),
-        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map(lambda t: f"{t[0]}({t[1]}, {t[2]})"),
+        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map(
+            lambda t: f"{t[0]}({t[1]}, {t[2]})"
+        ),
         inner.map(lambda t: f"(1 + ({t})**2)**0.5"),
         inner.map(lambda t: f"(-({t})/(1 + abs({t})))"),
     ),
@@ -29,10 +33,25 @@ FORMULAS = st.recursive(
 
 def python(text: str, **values):
     """The engine's text, as NumPy reads it."""
-    names = {"tanh": np.tanh, "exp": np.exp, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
-             "arctan": np.arctan, "abs": np.abs, "sign": np.sign, "log": np.log, "sinh": np.sinh, "cosh": np.cosh,
-             "tan": np.tan, "int": lambda v: np.asarray(v).astype(int)}  # fmt: skip
-    return eval(text, {"__builtins__": {}}, names | values)  # the test's own reading of the printed text
+    names = {
+        "tanh": np.tanh,
+        "exp": np.exp,
+        "log1p": np.log1p,
+        "sqrt": np.sqrt,
+        "sin": np.sin,
+        "cos": np.cos,
+        "arctan": np.arctan,
+        "abs": np.abs,
+        "sign": np.sign,
+        "log": np.log,
+        "sinh": np.sinh,
+        "cosh": np.cosh,
+        "tan": np.tan,
+        "int": lambda v: np.asarray(v).astype(int),
+    }
+    return eval(
+        text, {"__builtins__": {}}, names | values
+    )  # the test's own reading of the printed text
 
 
 def slope_of(function, at: np.ndarray) -> np.ndarray:
@@ -45,7 +64,9 @@ def test_built_in_slopes_are_derivatives(name: str) -> None:
     f = expressions.activation(name)
     found = python(f.dsigma, a=POINTS, sigma=python(f.sigma, a=POINTS)) * np.ones_like(POINTS)
     assert_allclose(found, slope_of(lambda a: python(f.sigma, a=a), POINTS), atol=1e-8)
-    assert_allclose(python(f.sigma, a=POINTS), ns.reference.backpropagation.sigma(name, POINTS), atol=1e-15)
+    assert_allclose(
+        python(f.sigma, a=POINTS), ns.reference.backpropagation.sigma(name, POINTS), atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "relu"])
@@ -60,7 +81,10 @@ def test_slopes_of_constraints_are_derivatives(kind: str) -> None:
     """Both sides of every kink; the value against the reference's own."""
     width = 0.3 if expressions.constraint(kind).reads_epsilon else 0.0
     term = expressions.constraint(kind, width)
-    g, lam = np.array([-2.0, -0.4, -0.2, 0.1, 0.25, 0.7, 3.0]), np.array([0.5, 0.1, -0.3, 0.0, 0.2, -0.9, 0.05])
+    g, lam = (
+        np.array([-2.0, -0.4, -0.2, 0.1, 0.25, 0.7, 3.0]),
+        np.array([0.5, 0.1, -0.3, 0.0, 0.2, -0.9, 0.05]),
+    )
     names = {"epsilon": width, "lam": lam, "rho_lam": 2.0, "clip": np.clip}
 
     def value(at: np.ndarray) -> np.ndarray:
@@ -78,7 +102,9 @@ def test_slopes_of_constraints_are_derivatives(kind: str) -> None:
 def test_slopes_of_losses_are_derivatives(kind: str) -> None:
     term = expressions.loss(kind, 0.1)
     signs = np.array([1.0, -1.0, 1.0])
-    y = {"cross_entropy": np.array([1.0, 0.0, 0.0]), "policy": np.array([0.3, -1.7, 0.4])}.get(kind, signs)
+    y = {"cross_entropy": np.array([1.0, 0.0, 0.0]), "policy": np.array([0.3, -1.7, 0.4])}.get(
+        kind, signs
+    )
     x = np.array([0.3, -0.7, 0.05])
 
     def total(x):
@@ -96,11 +122,15 @@ def test_a_formula_means_what_it_says(text: str) -> None:
     """Value and slope of the printed text, against Python's reading of the user's own."""
     f = expressions.activation(text)
     mine = {"max": np.maximum, "min": np.minimum}
-    names = {n: getattr(np, n) for n in ("tanh", "sin", "cos", "arctan", "abs", "sign", "sqrt")} | mine
+    names = {
+        n: getattr(np, n) for n in ("tanh", "sin", "cos", "arctan", "abs", "sign", "sqrt")
+    } | mine
     at = np.array([-1.37, -0.51, 0.23, 1.91])
     value = eval(text, {"__builtins__": {}}, names | {"a": at}) * np.ones_like(at)
     assert_allclose(python(f.sigma, a=at) * np.ones_like(at), value, rtol=1e-9, atol=1e-9)
-    assert_allclose(expressions.numpy_function(text, ("a",))(at) * np.ones_like(at), value, rtol=1e-9, atol=1e-9)
+    assert_allclose(
+        expressions.numpy_function(text, ("a",))(at) * np.ones_like(at), value, rtol=1e-9, atol=1e-9
+    )
 
     def f_at(a):
         return python(f.sigma, a=a) * np.ones_like(a)
@@ -111,41 +141,44 @@ def test_a_formula_means_what_it_says(text: str) -> None:
     assert_allclose(found[smooth], one[smooth], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("__import__('os').system('true')", "unknown function"),
-    ("a.real", "Attribute is not allowed"),
-    ("(lambda: a)()", "unknown function"),
-    ("[a for a in (1,)]", "ListComp is not allowed"),
-    ("a if a > 0 else 0", "IfExp is not allowed"),
-    ("a + b", "unknown name 'b'"),
-    ("exec('1')", "unknown function 'exec'"),
-    ("'text'", "constant"),
-    ("True*a", "constant"),
-    ("1j*a", "constant"),
-    ("a*sqrt(-1)", "constant that is not real"),
-    ("a*log(0)", "constant that is not real"),
-    ("a*(-8)**(1/3)", "constant that is not real"),
-    ("a**(0*log(0))", "constant that is not real"),
-    ("max(a, sqrt(-1))", "constant that is not real"),
-    ("abs(sqrt(a))", "not a plain formula"),
-    ("sign(log(a))", "not a plain formula"),
-    ("a*((((9**64)**64)**64)**64)", "too large"),
-    ("a*(99**64)**64", "too large"),
-    ("max(a, max(a, max(a, max(a, max(a, 1)))))", "max and min more than 4 deep"),
-    ("max(a,tanh(" * 14 + "a" + "))" * 14, "max and min more than 4 deep"),
-    ("9**9**9", "exponent"),
-    ("a**a", "exponent"),
-    ("1e400", "constant"),
-    ("1/0", "division by zero"),
-    ("exp(a, a)", "takes 1 argument"),
-    ("tanh(a=1)", "takes 1 argument"),
-    ("a +", "does not parse"),
-    ("a; a", "does not parse"),
-    ("a\x00", "does not parse"),
-    ("(" * 240 + "a" + ")" * 240, "does not parse|nested"),
-    ("-" * 200 + "a", "nested deeper"),
-    ("a+" * 400 + "a", "at most 500 characters"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("__import__('os').system('true')", "unknown function"),
+        ("a.real", "Attribute is not allowed"),
+        ("(lambda: a)()", "unknown function"),
+        ("[a for a in (1,)]", "ListComp is not allowed"),
+        ("a if a > 0 else 0", "IfExp is not allowed"),
+        ("a + b", "unknown name 'b'"),
+        ("exec('1')", "unknown function 'exec'"),
+        ("'text'", "constant"),
+        ("True*a", "constant"),
+        ("1j*a", "constant"),
+        ("a*sqrt(-1)", "constant that is not real"),
+        ("a*log(0)", "constant that is not real"),
+        ("a*(-8)**(1/3)", "constant that is not real"),
+        ("a**(0*log(0))", "constant that is not real"),
+        ("max(a, sqrt(-1))", "constant that is not real"),
+        ("abs(sqrt(a))", "not a plain formula"),
+        ("sign(log(a))", "not a plain formula"),
+        ("a*((((9**64)**64)**64)**64)", "too large"),
+        ("a*(99**64)**64", "too large"),
+        ("max(a, max(a, max(a, max(a, max(a, 1)))))", "max and min more than 4 deep"),
+        ("max(a,tanh(" * 14 + "a" + "))" * 14, "max and min more than 4 deep"),
+        ("9**9**9", "exponent"),
+        ("a**a", "exponent"),
+        ("1e400", "constant"),
+        ("1/0", "division by zero"),
+        ("exp(a, a)", "takes 1 argument"),
+        ("tanh(a=1)", "takes 1 argument"),
+        ("a +", "does not parse"),
+        ("a; a", "does not parse"),
+        ("a\x00", "does not parse"),
+        ("(" * 240 + "a" + ")" * 240, "does not parse|nested"),
+        ("-" * 200 + "a", "nested deeper"),
+        ("a+" * 400 + "a", "at most 500 characters"),
+    ],
+)
 def test_what_is_no_plain_formula_is_refused(text: str, why: str) -> None:
     with pytest.raises(ns.ModelError, match=why):
         expressions.activation(text)
@@ -154,7 +187,9 @@ def test_what_is_no_plain_formula_is_refused(text: str, why: str) -> None:
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(ns.ModelError, match=r"activation = 'tahn'; .* did you mean 'tanh'\?"):
         expressions.activation("tahn")
-    with pytest.raises(ns.ModelError, match=r"loss = 'crossentropy'; .* did you mean 'cross_entropy'\?"):
+    with pytest.raises(
+        ns.ModelError, match=r"loss = 'crossentropy'; .* did you mean 'cross_entropy'\?"
+    ):
         expressions.loss("crossentropy")
 
 

@@ -1,4 +1,6 @@
-"""Feedback weights: where a flow through B rests, how B moves, that it is kept; against SciPy, NumPy and itself."""
+"""Feedback weights: where a flow through B rests, how B moves, that it is kept; against SciPy,
+NumPy and itself.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,13 @@ def with_feedback(net: ns.Network, kind: str, seed: int) -> ns.Network:
         n: kind if not net.populations[q.pre].clamped and net.weights[n].size else "symmetric"
         for n, q in net.projections.items()
     }
-    projections = [replace(q, weights=net.weights[n], mask=None, feedback=own[n]) for n, q in net.projections.items()]
-    twin = ns.Network(list(net.populations.values()), projections, list(net.losses.values()), seed=seed)
+    projections = [
+        replace(q, weights=net.weights[n], mask=None, feedback=own[n])
+        for n, q in net.projections.items()
+    ]
+    twin = ns.Network(
+        list(net.populations.values()), projections, list(net.losses.values()), seed=seed
+    )
     twin.biases = net.biases
     return twin
 
@@ -57,7 +64,9 @@ def adjoint_by_hand(net: ns.Network, X, Y) -> dict[str, np.ndarray]:
     x, slopes = {"input": X}, {}
     for pre, post in pairwise(names):
         a = x[pre] @ net.weights[f"{pre}->{post}"].T + net.biases[post]
-        x[post], slopes[post] = (a, np.ones_like(a)) if post == "output" else (np.tanh(a), 1 - np.tanh(a) ** 2)
+        x[post], slopes[post] = (
+            (a, np.ones_like(a)) if post == "output" else (np.tanh(a), 1 - np.tanh(a) ** 2)
+        )
     lam = {"output": Y - x["output"]}
     for pre, post in (("hidden2", "output"), ("hidden1", "hidden2")):
         lam[pre] = (slopes[post] * lam[post]) @ net.feedback[f"{pre}->{post}"].T
@@ -73,7 +82,9 @@ def test_the_adjoint_through_B_is_that_of_a_loop_over_layers() -> None:
     found = ns.reference.backprop(net, X, Y, through="feedback")
     for n, lam in truth.items():
         assert_allclose(found.lam[n], lam, rtol=0, atol=1e-13, err_msg=n)
-    assert angle(ns.reference.backprop(net, X, Y).lam["hidden1"], found.lam["hidden1"]) > 10  # true backpropagation
+    assert (
+        angle(ns.reference.backprop(net, X, Y).lam["hidden1"], found.lam["hidden1"]) > 10
+    )  # true backpropagation
 
 
 @settings(max_examples=8, deadline=None)
@@ -85,7 +96,9 @@ def test_at_rest_lam_is_the_adjoint_through_B(problem, kind: str, seed: int) -> 
     net = with_feedback(net, kind, seed)
     for n, B in net.feedback.items():
         if kind == "random" and net.order() is None:
-            net.feedback[n] = B * min(1.0, 0.5 / max(np.linalg.norm(_dense(B)), 1e-12) / len(net.feedback))
+            net.feedback[n] = B * min(
+                1.0, 0.5 / max(np.linalg.norm(_dense(B)), 1e-12) / len(net.feedback)
+            )
     truth = ns.reference.backprop(net, X, Y, through="feedback")
     tau = 10 * ms
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_x=tau, tau_lam=tau), dt=tau / 2, backend="numpy")
@@ -122,7 +135,9 @@ def test_moving_weights_follow_scipy(keys) -> None:
 
 
 def test_kolen_and_pollack_forget_the_difference_to_W() -> None:
-    """In closed form: tau_w d(B - W^T)/dt = -c (B - W^T), whatever is learnt; by Euler's steps (1 - c dt/tau_w)^n."""
+    """In closed form: tau_w d(B - W^T)/dt = -c (B - W^T), whatever is learnt; by Euler's steps (1 -
+    c dt/tau_w)^n.
+    """
     net, (X, Y) = layers(**LEARNT), data()
     before = {n: B - net.weights[n].T for n, B in net.feedback.items()}
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=50 * ms), dt=1 * ms, backend="numpy")
@@ -134,9 +149,14 @@ def test_kolen_and_pollack_forget_the_difference_to_W() -> None:
 @pytest.mark.parametrize("method", ["euler", "rk4"])
 def test_signs_are_those_of_the_weights_at_every_moment(method: str) -> None:
     net, (X, Y) = layers(feedback="sign"), data()
-    size, first = net.projections["hidden2->output"].feedback_size, net.weights["hidden2->output"].copy()
+    size, first = (
+        net.projections["hidden2->output"].feedback_size,
+        net.weights["hidden2->output"].copy(),
+    )
     assert size == pytest.approx(np.sqrt(np.mean(first**2)))
-    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=10 * ms), dt=1 * ms, method=method, backend="numpy")
+    sim = ns.Simulation(
+        net, ns.Flow.adjoint(tau_w=10 * ms), dt=1 * ms, method=method, backend="numpy"
+    )
     run = sim.train(X, Y, ns.Simultaneous(duration=150 * ms, reports=1)).run
     w = run.network.weights["hidden2->output"]
     assert (np.sign(w) != np.sign(first)).any()
@@ -146,21 +166,33 @@ def test_signs_are_those_of_the_weights_at_every_moment(method: str) -> None:
 @pytest.mark.compiler
 def test_the_program_computes_the_same() -> None:
     """All kinds that move step by step, and one that rests, in one network."""
-    kinds = {"hidden1->hidden2": "sign", "hidden2->hidden3": "kolen_pollack", "hidden3->output": "random"}
+    kinds = {
+        "hidden1->hidden2": "sign",
+        "hidden2->hidden3": "kolen_pollack",
+        "hidden3->output": "random",
+    }
     X, Y = data(1)
     found = []
     for backend in ("numpy", "standalone"):
-        net = ns.Network.mlp([6, 4, 3, 4, 3], loss="mse", seed=5, feedback=kinds, feedback_decay=0.2)
+        net = ns.Network.mlp(
+            [6, 4, 3, 4, 3], loss="mse", seed=5, feedback=kinds, feedback_decay=0.2
+        )
         sim = ns.Simulation(net, ns.Flow.damped(tau_w=30 * ms), dt=1 * ms, backend=backend)
         found.append(sim.train(X, Y, ns.Simultaneous(duration=60 * ms, reports=1)).run)
     for n in kinds:
-        assert_allclose(found[0].network.feedback[n], found[1].network.feedback[n], rtol=0, atol=1e-12)
-        assert_allclose(found[0].network.weights[n], found[1].network.weights[n], rtol=0, atol=1e-12)
+        assert_allclose(
+            found[0].network.feedback[n], found[1].network.feedback[n], rtol=0, atol=1e-12
+        )
+        assert_allclose(
+            found[0].network.weights[n], found[1].network.weights[n], rtol=0, atol=1e-12
+        )
 
 
 def test_events_rest_at_the_adjoint_through_B() -> None:
     net, (X, Y) = layers(feedback="random"), data()
-    sim = ns.Simulation(net, ns.Flow.damped(), dt=2 * ms, transport=ns.Events("adaptive"), backend="numpy")
+    sim = ns.Simulation(
+        net, ns.Flow.damped(), dt=2 * ms, transport=ns.Events("adaptive"), backend="numpy"
+    )
     run = sim.relax(X, Y, duration=1.5)
     assert ns.alignment(run, ns.reference.backprop(net, X, Y, through="feedback")).max_error < 1e-5
 
@@ -170,13 +202,20 @@ def test_points_with_feedback_of_their_own_relax_together() -> None:
     X, Y = data(2)
     sim = ns.Simulation(nets[0], ns.Flow.damped(), dt=2 * ms, backend="numpy")
     points = [together.Point(net, ns.Flow.damped()) for net in nets]
-    ends = together.relax(points, {"input": X}, {"output": Y}, sim.setting(100, 4), steps=1500, settle=1e-9)
+    ends = together.relax(
+        points, {"input": X}, {"output": Y}, sim.setting(100, 4), steps=1500, settle=1e-9
+    )
     for net, end in zip(nets, ends, strict=True):
-        assert ns.alignment(end.run, ns.reference.backprop(net, X, Y, through="feedback")).max_error < 1e-6
+        assert (
+            ns.alignment(end.run, ns.reference.backprop(net, X, Y, through="feedback")).max_error
+            < 1e-6
+        )
 
 
 def test_a_mirror_comes_near_the_weights_times_the_mean_slope() -> None:
-    """By Stein's lemma and Gauss-Hermite quadrature; within five standard errors of the average over nights."""
+    """By Stein's lemma and Gauss-Hermite quadrature; within five standard errors of the average
+    over nights.
+    """
     net = ns.Network.mlp([3, 6, 5, 2], loss="mse", seed=1, feedback="mirror")
     nights = 60
     name = "hidden1->hidden2"
@@ -187,7 +226,9 @@ def test_a_mirror_comes_near_the_weights_times_the_mean_slope() -> None:
     nodes, share = np.polynomial.hermite_e.hermegauss(40)
     share = share / share.sum()
     slopes = np.array([share @ (1 / np.cosh(0.5 * np.linalg.norm(row) * nodes) ** 2) for row in w])
-    error = np.linalg.norm(w, axis=1).max() / np.sqrt(64 * 30 * nights)  # of an average of answers times noise
+    error = np.linalg.norm(w, axis=1).max() / np.sqrt(
+        64 * 30 * nights
+    )  # of an average of answers times noise
     assert np.abs(seen - (slopes[:, None] * w).T).max() < 5 * error * np.sqrt(19 / 30 + 1)
     assert angle(net.feedback[name], w.T) < 15
 
@@ -200,8 +241,14 @@ def test_mirrors_learn_by_day_and_night_from_the_seed() -> None:
         sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend="numpy", seed=seed)
         log = sim.train(X, Y, ns.Simultaneous(duration=20 * ms, reports=2))
         ends.append((net, log))
-    assert ends[0][0].feedback["hidden1->hidden2"].tobytes() == ends[1][0].feedback["hidden1->hidden2"].tobytes()
-    assert ends[0][0].feedback["hidden1->hidden2"].tobytes() != ends[2][0].feedback["hidden1->hidden2"].tobytes()
+    assert (
+        ends[0][0].feedback["hidden1->hidden2"].tobytes()
+        == ends[1][0].feedback["hidden1->hidden2"].tobytes()
+    )
+    assert (
+        ends[0][0].feedback["hidden1->hidden2"].tobytes()
+        != ends[2][0].feedback["hidden1->hidden2"].tobytes()
+    )
     assert float(ends[0][1].history["angle.hidden1->hidden2"][-1]) < 20
 
 
@@ -214,7 +261,13 @@ def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
     net, (X, Y) = layers(feedback={"hidden1->hidden2": "random"}), data(2)
     x, lam = random_state(net, 4, 2)
     linear = Linearised(
-        net, ns.Flow(kappa=0.7, gamma=0.4, rho=0.5), x, lam, {"input": X}, {"output": Y}, plastic=plastic
+        net,
+        ns.Flow(kappa=0.7, gamma=0.4, rho=0.5),
+        x,
+        lam,
+        {"input": X},
+        {"output": Y},
+        plastic=plastic,
     )
     directions = np.random.default_rng(1).normal(size=(3, linear.size))
     assert linear.exact
@@ -223,7 +276,9 @@ def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
         assert_allclose(linear.along(linear.solve(directions)), directions, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(("flow", "grows"), [(ns.Flow.augmented(1), True), (ns.Flow.damped(), False)])
+@pytest.mark.parametrize(
+    ("flow", "grows"), [(ns.Flow.augmented(1), True), (ns.Flow.damped(), False)]
+)
 def test_the_spectrum_says_how_a_push_grows_or_dies_out(flow: ns.Flow, grows: bool) -> None:
     """B at a right angle to W^T, five layers; the rate against that of the engine's rk4."""
     net = ns.Network.mlp([6, 6, 3], depth=5, loss="mse", seed=1, feedback="random")
@@ -252,14 +307,22 @@ def test_the_log_has_angles_in_degrees() -> None:
     )
     B, w = net.feedback["hidden2->output"].T, net.weights["hidden2->output"]
     cosine = np.vdot(B, w) / np.linalg.norm(B) / np.linalg.norm(w)
-    assert float(log.history["angle.hidden2->output"][-1]) == pytest.approx(np.degrees(np.arccos(cosine)))
+    assert float(log.history["angle.hidden2->output"][-1]) == pytest.approx(
+        np.degrees(np.arccos(cosine))
+    )
     for n in ("hidden1", "hidden2"):
-        u, v = (ns.reference.backprop(net, X, Y, through=way).lam[n].ravel() for way in ("feedback", "weights"))
+        u, v = (
+            ns.reference.backprop(net, X, Y, through=way).lam[n].ravel()
+            for way in ("feedback", "weights")
+        )
         turned = np.degrees(np.arccos(u @ v / np.linalg.norm(u) / np.linalg.norm(v)))
         assert float(log.history[f"angle.{n}"][-1]) == pytest.approx(turned)
     assert {k for k in log.history if "angle" in k} == {
-        "angle.hidden1", "angle.hidden2", "angle.hidden1->hidden2", "angle.hidden2->output"
-    }  # fmt: skip
+        "angle.hidden1",
+        "angle.hidden2",
+        "angle.hidden1->hidden2",
+        "angle.hidden2->output",
+    }
     assert log.history["angle.hidden1"].attrs["units"] == "degree"
 
 
@@ -278,7 +341,11 @@ def test_files_keep_B(kind: str, mask, tmp_path) -> None:
             other.feedback[n] = other.feedback[n] * 2
     sim.save_weights(tmp_path / "w.npz")
     ns.Simulation(other, ns.Flow.adjoint()).load_weights(tmp_path / "w.npz")
-    for again in (ns.load(tmp_path / "run.nc").network, other, ns.Network.from_networkx(net.to_networkx())):
+    for again in (
+        ns.load(tmp_path / "run.nc").network,
+        other,
+        ns.Network.from_networkx(net.to_networkx()),
+    ):
         assert again.describe() == net.describe()
         for n, B in net.feedback.items():
             assert_allclose(_dense(again.feedback[n]), _dense(B), rtol=0, atol=0)
@@ -289,9 +356,14 @@ def test_a_checkpoint_keeps_B(tmp_path) -> None:
     schedule, ends = ns.Simultaneous(duration=40 * ms, reports=4), []
 
     def train(**keys):
-        net = ns.Network.mlp([6, 5, 4, 3], loss="mse", feedback={"hidden1->hidden2": "kolen_pollack",
-                                                                 "hidden2->output": "mirror"})  # fmt: skip
-        ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend="numpy").train(X, Y, schedule, **keys)
+        net = ns.Network.mlp(
+            [6, 5, 4, 3],
+            loss="mse",
+            feedback={"hidden1->hidden2": "kolen_pollack", "hidden2->output": "mirror"},
+        )
+        ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend="numpy").train(
+            X, Y, schedule, **keys
+        )
         return net
 
     def stop(run: ns.Run) -> None:
@@ -307,16 +379,24 @@ def test_a_checkpoint_keeps_B(tmp_path) -> None:
 
 
 def test_pruning_and_growing_keep_B() -> None:
-    """Of what stays its own entries; of a neuron split in two both halves, so that messages add up as before."""
+    """Of what stays its own entries; of a neuron split in two both halves, so that messages add up
+    as before.
+    """
     net, (X, Y) = layers(feedback="random"), data()
     large = ns.grow(net, {"hidden1": [2]}, spread=0)
     before, after = (ns.reference.backprop(n, X, Y, through="feedback") for n in (net, large))
     assert_allclose(after.lam["hidden2"], before.lam["hidden2"], atol=1e-13)
-    assert_allclose(after.lam["hidden1"][:, 2] + after.lam["hidden1"][:, 5], before.lam["hidden1"][:, 2], atol=1e-13)
+    assert_allclose(
+        after.lam["hidden1"][:, 2] + after.lam["hidden1"][:, 5],
+        before.lam["hidden1"][:, 2],
+        atol=1e-13,
+    )
     net.weights["hidden1->hidden2"][:, 1] = 0  # nothing reads it
     small = ns.prune(net, X=X)
     assert small.populations["hidden1"].size == 4
-    assert_allclose(small.feedback["hidden1->hidden2"], np.delete(net.feedback["hidden1->hidden2"], 1, axis=0))
+    assert_allclose(
+        small.feedback["hidden1->hidden2"], np.delete(net.feedback["hidden1->hidden2"], 1, axis=0)
+    )
 
 
 def test_the_weights_are_the_same_with_and_without() -> None:
@@ -330,7 +410,9 @@ def test_the_weights_are_the_same_with_and_without() -> None:
     assert B.std() == pytest.approx(w.std(), rel=0.05)
     assert abs(angle(B, w.T) - 90) < 3
     first = sizes.weights["input->hidden1"].ravel()
-    assert abs(np.corrcoef(first, B.T.ravel()[: first.size])[0, 1]) < 0.15  # nor is it the same draws as any W
+    assert (
+        abs(np.corrcoef(first, B.T.ravel()[: first.size])[0, 1]) < 0.15
+    )  # nor is it the same draws as any W
 
 
 def test_a_model_file_sets_it() -> None:
@@ -347,14 +429,23 @@ name = "random"
     spec = modelfile.loads(text)
     net = modelfile.loads(modelfile.dump(spec)).network()
     assert {n: q.feedback for n, q in net.projections.items()} == {
-        "input->hidden1": "symmetric", "hidden1->hidden2": "sign", "hidden2->output": "kolen_pollack"
-    }  # fmt: skip
+        "input->hidden1": "symmetric",
+        "hidden1->hidden2": "sign",
+        "hidden2->output": "kolen_pollack",
+    }
     assert net.projections["hidden2->output"].feedback_decay == 0.05
 
 
 def test_the_study_measures_and_shows(tmp_path) -> None:
-    wanted = ['study.networks=["64-6-10"]', 'study.flows=["adjoint"]', 'study.feedback=["symmetric","random"]',
-              "study.tau_w=[5.0, 1e5]", "study.epochs=2", "study.seeds=1", "data.patterns=300"]  # fmt: skip
+    wanted = [
+        'study.networks=["64-6-10"]',
+        'study.flows=["adjoint"]',
+        'study.feedback=["symmetric","random"]',
+        "study.tau_w=[5.0, 1e5]",
+        "study.epochs=2",
+        "study.seeds=1",
+        "data.patterns=300",
+    ]
     study = studies.load("transport", wanted)
     found, missing = studies.run(study, tmp_path)
     assert missing == 0
@@ -370,13 +461,22 @@ def test_the_study_measures_and_shows(tmp_path) -> None:
     ("wrong", "message"),
     [
         (lambda: layers(feedback="kolen-pollack"), "did you mean 'kolen_pollack'"),
-        (lambda: layers(feedback={"input->hidden1": "random"}), "projection of feedback = 'input->hidden1'"),
+        (
+            lambda: layers(feedback={"input->hidden1": "random"}),
+            "projection of feedback = 'input->hidden1'",
+        ),
         (lambda: layers(feedback="random", feedback_decay=0.1), "feedback_decay = 0.1"),
-        (lambda: layers(feedback="kolen_pollack", feedback_decay=-1), "feedback_decay of hidden1->hidden2 = -1"),
+        (
+            lambda: layers(feedback="kolen_pollack", feedback_decay=-1),
+            "feedback_decay of hidden1->hidden2 = -1",
+        ),
         (lambda: ns.Projection("a", "b", feedback_size=1.0), "does not read it"),
-        (lambda: ns.reference.backprop(layers(), *data(), through="B"), "through = 'B'; allowed: weights, feedback"),
+        (
+            lambda: ns.reference.backprop(layers(), *data(), through="B"),
+            "through = 'B'; allowed: weights, feedback",
+        ),
     ],
-)  # fmt: skip
+)
 def test_slips_are_named(wrong, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         wrong()
@@ -391,7 +491,9 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ModelError, match="LocalPropagation"):
         sim.train(X, Y, ns.LocalPropagation(epochs=5))
     net.feedback["hidden2->output"] = net.feedback["hidden2->output"].T
-    with pytest.raises(ModelError, match=r"feedback\['hidden2->output'\] has shape \(3, 4\).*try the transpose"):
+    with pytest.raises(
+        ModelError, match=r"feedback\['hidden2->output'\] has shape \(3, 4\).*try the transpose"
+    ):
         ns.Simulation(net, ns.Flow.adjoint()).relax(X, Y, duration=1 * ms)
     sparse = _masked(layers(), "random")
     sparse.feedback["hidden2->output"] = np.ones((4, 3))
@@ -403,10 +505,14 @@ def _masked(net: ns.Network, kind: str) -> ns.Network:
     """The same layers with half of the synapses, and feedback."""
     rng = np.random.default_rng(0)
     projections = [
-        ns.Projection(q.pre, q.post, mask=rng.random(net.weights[n].shape) < 0.5,
-                      feedback="symmetric" if q.pre == "input" else kind)
+        ns.Projection(
+            q.pre,
+            q.post,
+            mask=rng.random(net.weights[n].shape) < 0.5,
+            feedback="symmetric" if q.pre == "input" else kind,
+        )
         for n, q in net.projections.items()
-    ]  # fmt: skip
+    ]
     return ns.Network(list(net.populations.values()), projections, list(net.losses.values()))
 
 

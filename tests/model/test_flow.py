@@ -11,16 +11,19 @@ import neurosim as ns
 from neurosim.model.flow import PRESETS, seconds
 
 
-@pytest.mark.parametrize(("flow", "gains"), [
-    (ns.Flow.arrow_hurwicz(), (1, 0, 0)),
-    (ns.Flow.augmented(), (1, 0, 1)),
-    (ns.Flow.augmented(3), (1, 0, 3)),
-    (ns.Flow.damped(), (1, 1, 0)),
-    (ns.Flow.adjoint(), (0, 1, 0)),
-    (ns.Flow.rotated(0.3, rho=2), (cos(0.3), sin(0.3), 2)),
-    (ns.Flow.rotated(pi / 2), (0, 1, 0)),
-    (ns.Flow.rotated(0), (1, 0, 0)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("flow", "gains"),
+    [
+        (ns.Flow.arrow_hurwicz(), (1, 0, 0)),
+        (ns.Flow.augmented(), (1, 0, 1)),
+        (ns.Flow.augmented(3), (1, 0, 3)),
+        (ns.Flow.damped(), (1, 1, 0)),
+        (ns.Flow.adjoint(), (0, 1, 0)),
+        (ns.Flow.rotated(0.3, rho=2), (cos(0.3), sin(0.3), 2)),
+        (ns.Flow.rotated(pi / 2), (0, 1, 0)),
+        (ns.Flow.rotated(0), (1, 0, 0)),
+    ],
+)
 def test_presets_have_the_gains_of_the_design(flow: ns.Flow, gains: tuple) -> None:
     assert (flow.kappa, flow.gamma, flow.rho) == gains
     assert (flow.tau_x, flow.tau_w) == (0.01, 0.2)
@@ -30,30 +33,51 @@ def test_presets_have_the_gains_of_the_design(flow: ns.Flow, gains: tuple) -> No
 def test_a_strong_augmentation_makes_fast_multipliers(rho: float, tau: float) -> None:
     assert ns.Flow.augmented(rho, tau_x=tau).tau_lam == pytest.approx(tau / max(1, rho))
     assert ns.Flow.augmented(rho, tau_x=tau, tau_lam=tau).tau_lam == tau
-    assert ns.Flow.from_preset("augmented", rho=rho, tau_x=tau).tau_lam == pytest.approx(tau / max(1, rho))
+    assert ns.Flow.from_preset("augmented", rho=rho, tau_x=tau).tau_lam == pytest.approx(
+        tau / max(1, rho)
+    )
 
 
-@pytest.mark.parametrize("value", ["10 ms", "0.01 s", "1e4 us", " 10ms ", 10 * ms, 0.01, 0.01 * second])
+@pytest.mark.parametrize(
+    "value", ["10 ms", "0.01 s", "1e4 us", " 10ms ", 10 * ms, 0.01, 0.01 * second]
+)
 def test_a_time_is_read_in_every_spelling(value) -> None:
     assert seconds(value, "tau") == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, "ten ms", "10 m", "10", 3 * mV, 5 * Hz, float("nan"), float("inf"), None, True, "inf s"]
+    "value",
+    [
+        0,
+        -1,
+        "ten ms",
+        "10 m",
+        "10",
+        3 * mV,
+        5 * Hz,
+        float("nan"),
+        float("inf"),
+        None,
+        True,
+        "inf s",
+    ],
 )
 def test_what_is_no_time_is_refused_with_its_name(value) -> None:
     with pytest.raises(ns.ModelError, match=r"flow\.tau_x = .*; allowed: "):
         ns.Flow(tau_x=value)
 
 
-@pytest.mark.parametrize("gains", [{"kappa": -1}, {"gamma": float("nan")}, {"rho": float("inf")}, {"kappa": "much"}])
+@pytest.mark.parametrize(
+    "gains", [{"kappa": -1}, {"gamma": float("nan")}, {"rho": float("inf")}, {"kappa": "much"}]
+)
 def test_gains_out_of_range_are_refused(gains: dict) -> None:
     with pytest.raises(ns.ModelError, match=rf"flow\.{next(iter(gains))} = "):
         ns.Flow(**gains)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: ns.Flow.augmented("a"), lambda: ns.Flow.augmented(None), lambda: ns.Flow.rotated("a")]
+    "make",
+    [lambda: ns.Flow.augmented("a"), lambda: ns.Flow.augmented(None), lambda: ns.Flow.rotated("a")],
 )
 def test_presets_refuse_what_is_no_gain(make) -> None:
     with pytest.raises(ns.ModelError, match=r"flow\.(rho|theta) = .*; allowed: a number >= 0"):
@@ -75,8 +99,17 @@ def test_times_of_single_populations() -> None:
 
 
 def test_presets_by_name_refuse_what_they_do_not_know() -> None:
-    assert set(PRESETS) == {"arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_propagation"}
-    with pytest.raises(ns.ModelError, match=r"flow\.preset = 'augmentd'; .* did you mean 'augmented'\?"):
+    assert set(PRESETS) == {
+        "arrow_hurwicz",
+        "augmented",
+        "damped",
+        "rotated",
+        "adjoint",
+        "local_propagation",
+    }
+    with pytest.raises(
+        ns.ModelError, match=r"flow\.preset = 'augmentd'; .* did you mean 'augmented'\?"
+    ):
         ns.Flow.from_preset("augmentd")
     with pytest.raises(ns.ModelError, match=r"did you mean 'tau_x'\?"):
         ns.Flow.from_preset("adjoint", tau_y=1)

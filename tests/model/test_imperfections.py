@@ -1,4 +1,6 @@
-"""Imperfections and prospective messages against a plain loop, against closed forms, and by their statistics."""
+"""Imperfections and prospective messages against a plain loop, against closed forms, and by their
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from neurosim.model.equations import imperfections as circuit
 from neurosim.reference.backpropagation import dsigma, loss_slope, sigma
 from tests.helpers import problems
 
-pytestmark = pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")  # undamped flows for a few steps
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::neurosim.StabilityWarning"
+)  # undamped flows for a few steps
 TAU = 10e-3  # s
 DT = 0.2 * TAU
 
@@ -65,7 +69,10 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
     slow = dict(zero), dict(zero)
     a, fb, out = dict(zero), dict(zero), dict(zero)  # as they were at the step before
     W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
-    there = {n: np.ones_like(W[n]) if isinstance(w, np.ndarray) else w.toarray() != 0 for n, w in net.weights.items()}
+    there = {
+        n: np.ones_like(W[n]) if isinstance(w, np.ndarray) else w.toarray() != 0
+        for n, w in net.weights.items()
+    }
     b = {n: v.copy() for n, v in net.biases.items()}
     tau = {n: lacks.tau(flow, net, n) for n in net.neurons}
 
@@ -81,7 +88,9 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
             return zero[n], zero[n]
         if lacks.look == inf:
             return moves(n)
-        return tuple(t / lacks.look * (z[n] - p[n]) for t, z, p in zip(tau[n], (x, lam), past, strict=True))
+        return tuple(
+            t / lacks.look * (z[n] - p[n]) for t, z, p in zip(tau[n], (x, lam), past, strict=True)
+        )
 
     for _ in range(steps):
         line_x, line_delta = lines
@@ -100,7 +109,10 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
             fb[n] = zero[n] + sum(heard_delta[q.post] @ W[q.name] for q in net.outgoing(n))
         known = heard_x, said  # a synapse is at its postsynaptic unit
         factors = slow if lacks.slow else known
-        new = {n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)] for n in net.neurons}
+        new = {
+            n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)]
+            for n in net.neurons
+        }
         if plastic:
             for name, q in net.projections.items():
                 rate = DT / flow.time("tau_w", q.post)
@@ -109,7 +121,13 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
                 if lacks.signs:
                     W[name][W[name] * lacks.signs[q.pre] < 0] = 0
             for n in net.neurons:
-                b[n] = b[n] + DT / flow.time("tau_w", n) * factors[1][n].mean(axis=0) * net.populations[n].plastic_bias
+                b[n] = (
+                    b[n]
+                    + DT
+                    / flow.time("tau_w", n)
+                    * factors[1][n].mean(axis=0)
+                    * net.populations[n].plastic_bias
+                )
         if lacks.slow:
             for part, now in zip(slow, known, strict=True):
                 part |= {n: part[n] + DT / lacks.slow * (now[n] - part[n]) for n in now}
@@ -129,7 +147,9 @@ def given_by(lacks, net, seed=0):
     if lacks.times:
         items.append(ns.TimeConstants(0.3))
         drawn = circuit.resolve(items, None, seed)
-        lacks.times = {n: drawn.times(i, net.populations[n].size) for i, n in enumerate(net.populations)}
+        lacks.times = {
+            n: drawn.times(i, net.populations[n].size) for i, n in enumerate(net.populations)
+        }
     if lacks.signs:
         items.append(ns.Dale(0.4))
         drawn = circuit.resolve(items, None, seed)
@@ -181,14 +201,28 @@ def everything_sure():
 @pytest.mark.parametrize("backend", ["numpy", "standalone"])
 def test_all_that_is_not_random_at_once(backend):
     net, X, Y = problems.random_problem([5, 4, 3], seed=2, loss="cross_entropy")
-    assert_same(net, ns.Flow.augmented(0.5, tau_w=5 * TAU), X, Y["output"], everything_sure(), backend, steps=30)
+    assert_same(
+        net,
+        ns.Flow.augmented(0.5, tau_w=5 * TAU),
+        X,
+        Y["output"],
+        everything_sure(),
+        backend,
+        steps=30,
+    )
 
 
 def recorded(backend, items, variables, *, steps=40, seed=0, prospective=False):
     """Traces of hidden1 of a tanh net, (time, pattern, unit) by variable."""
     net, X, Y = problems.random_problem([4, 8, 3], seed=1, patterns=60)
     sim = ns.Simulation(
-        net, ns.Flow.damped(), dt=DT, backend=backend, imperfections=items, seed=seed, prospective=prospective
+        net,
+        ns.Flow.damped(),
+        dt=DT,
+        backend=backend,
+        imperfections=items,
+        seed=seed,
+        prospective=prospective,
     )
     run = sim.relax(X, Y["output"], duration=steps * DT, record=variables)
     own = run.traces.isel(unit=run.traces.population.values == "hidden1")
@@ -199,7 +233,11 @@ def recorded(backend, items, variables, *, steps=40, seed=0, prospective=False):
 def noisy(request):
     """Everything that draws, at once: what was and what was heard, forward and back."""
     items = [ns.MessageNoise(0.2), ns.LostMessages(0.3), ns.StateNoise(0.1, TAU)]
-    return recorded(request.param, items, ("x", "heard_x", "delta", "heard_delta")), request.param, items
+    return (
+        recorded(request.param, items, ("x", "heard_x", "delta", "heard_delta")),
+        request.param,
+        items,
+    )
 
 
 def test_noise_on_messages_is_white_and_of_its_size(noisy):
@@ -225,7 +263,10 @@ def test_messages_are_lost_at_their_rate_and_independently(noisy):
 
 def test_the_same_seed_gives_the_same_run(noisy):
     (_, heard, *_), backend, items = noisy
-    again, other = (recorded(backend, items, ("x", "heard_x", "delta", "heard_delta"), seed=s)[1] for s in (0, 1))
+    again, other = (
+        recorded(backend, items, ("x", "heard_x", "delta", "heard_delta"), seed=s)[1]
+        for s in (0, 1)
+    )
     np.testing.assert_array_equal(heard, again)
     assert np.abs(heard - other).max() > 0.1
 
@@ -235,7 +276,11 @@ def test_what_is_heard_in_place_of_a_lost_message(read):
     x, heard = recorded("numpy", [ns.LostMessages(0.5, read)], ("x", "heard_x"))
     arrived = heard == x
     assert 0.4 < arrived[5:].mean() < 0.6
-    before = np.concatenate([np.zeros_like(heard[:1]), heard[:-1]]) if read == "held" else np.zeros_like(heard)
+    before = (
+        np.concatenate([np.zeros_like(heard[:1]), heard[:-1]])
+        if read == "held"
+        else np.zeros_like(heard)
+    )
     np.testing.assert_array_equal(heard[~arrived], before[~arrived])
 
 
@@ -254,9 +299,16 @@ def test_noise_on_states_has_the_stationary_variance_of_a_linear_unit(correlatio
     """Against the discrete Lyapunov equation of Euler's step; as dt goes to 0 that is sd²."""
     net = ns.Network.mlp([1, 50], output="linear", loss="mse", seed=0)
     sim = ns.Simulation(
-        net, ns.Flow.adjoint(), dt=DT, backend="numpy", imperfections=[ns.StateNoise(0.3, correlation)], seed=4
+        net,
+        ns.Flow.adjoint(),
+        dt=DT,
+        backend="numpy",
+        imperfections=[ns.StateNoise(0.3, correlation)],
+        seed=4,
     )
-    run = sim.relax(np.zeros((40, 1)), np.zeros((40, 50)), duration=400 * DT, record=("x", "lam"), every=20 * DT)
+    run = sim.relax(
+        np.zeros((40, 1)), np.zeros((40, 50)), duration=400 * DT, record=("x", "lam"), every=20 * DT
+    )
     h, sd = DT / TAU, 0.3
     if correlation is None:
         A, Q = np.array([[1 - h]]), np.array([[2 * h * sd**2]])
@@ -274,9 +326,13 @@ def test_noise_on_states_has_the_stationary_variance_of_a_linear_unit(correlatio
 
 def test_time_constants_are_log_normal_and_alike_for_all_patterns():
     net, X, Y = problems.random_problem([3, 400, 2], seed=0, patterns=2)
-    sim = ns.Simulation(net, ns.Flow.damped(), backend="numpy", imperfections=[ns.TimeConstants(0.5)])
+    sim = ns.Simulation(
+        net, ns.Flow.damped(), backend="numpy", imperfections=[ns.TimeConstants(0.5)]
+    )
     sim.relax(X, Y["output"], duration=2e-3)
-    tau = np.array([getattr(sim.network["hidden1"], name)[:] for name in ("tau_x", "tau_lam")]).reshape(2, 2, -1)
+    tau = np.array(
+        [getattr(sim.network["hidden1"], name)[:] for name in ("tau_x", "tau_lam")]
+    ).reshape(2, 2, -1)
     np.testing.assert_array_equal(tau[:, 0], tau[:, 1])
     spread = np.log(tau[:, 0] / TAU)
     assert np.abs(spread.mean(axis=1)).max() < 4 * 0.5 / 20
@@ -286,20 +342,31 @@ def test_time_constants_are_log_normal_and_alike_for_all_patterns():
 
 def test_own_time_constants_move_no_fixed_point_and_settling_sees_them():
     net, X, Y = problems.random_problem([4, 6, 3], seed=3)
-    sim = ns.Simulation(net, ns.Flow.adjoint(), dt=DT, backend="numpy", imperfections=[ns.TimeConstants(0.4)], seed=4)
+    sim = ns.Simulation(
+        net,
+        ns.Flow.adjoint(),
+        dt=DT,
+        backend="numpy",
+        imperfections=[ns.TimeConstants(0.4)],
+        seed=4,
+    )
     run = sim.relax(X, Y["output"], duration=400 * TAU, settle=1e-9)
     assert run.settings["settled"]
     early = sim.relax(X, Y["output"], duration=400 * TAU, settle=1e-3)
     tau = {n: sim.network[n].tau_lam[:].reshape(early.lam[n].shape) for n in net.neurons}
     later = sim.relax(X, Y["output"], duration=DT, start=early)
-    speed = max(np.abs(np.asarray(tau[n]) * (later.lam[n] - early.lam[n]) / DT).max() for n in net.neurons)
+    speed = max(
+        np.abs(np.asarray(tau[n]) * (later.lam[n] - early.lam[n]) / DT).max() for n in net.neurons
+    )
     assert 1e-5 < speed < 1e-3
     assert max(ns.alignment(run, ns.reference.backprop(net, X, Y["output"])).error.values()) < 1e-7
 
 
 def test_weights_keep_their_neuron_s_sign():
     net, X, Y = problems.random_problem([6, 8, 3], seed=5)
-    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=2 * TAU), dt=DT, backend="numpy", imperfections=[ns.Dale(0.5)])
+    sim = ns.Simulation(
+        net, ns.Flow.adjoint(tau_w=2 * TAU), dt=DT, backend="numpy", imperfections=[ns.Dale(0.5)]
+    )
     sizes = np.abs(net.weights["input->hidden1"])
     sim.imperfections.impose_signs(net)
     np.testing.assert_array_equal(np.abs(net.weights["input->hidden1"]), sizes)
@@ -312,14 +379,18 @@ def test_weights_keep_their_neuron_s_sign():
 
 
 def test_prospective_messages_of_relaxation_are_those_at_rest():
-    """(1 + tau d/dt) x = sigma(a): with kappa = 0 what is heard of a layer is its forward pass, a layer a step."""
+    """(1 + tau d/dt) x = sigma(a): with kappa = 0 what is heard of a layer is its forward pass, a
+    layer a step.
+    """
     net, X, Y = problems.random_problem([4, 5, 5, 3], seed=6)
     sim = ns.Simulation(net, ns.Flow.adjoint(), dt=DT / 10, backend="numpy", prospective=True)
     run = sim.relax(X, Y["output"], duration=4 * DT / 10, record=("x", "heard_x"))
     truth = ns.reference.backprop(net, X, Y["output"])
     own = run.traces.isel(unit=run.traces.population.values == "hidden2", time=-1)
     np.testing.assert_allclose(own.heard_x.values, truth.x["hidden2"], atol=1e-12)
-    assert np.abs(own.x.values - truth.x["hidden2"]).max() > 0.05  # the unit itself is still on its way
+    assert (
+        np.abs(own.x.values - truth.x["hidden2"]).max() > 0.05
+    )  # the unit itself is still on its way
 
 
 def test_a_prospective_saddle_flow_that_diverges_says_so():
@@ -331,17 +402,27 @@ def test_a_prospective_saddle_flow_that_diverges_says_so():
 
 def test_a_saddle_flow_that_diverges_by_a_delay_says_so():
     net, X, Y = problems.random_problem([4, 8, 8, 3], seed=0, gain=1.5)
-    sim = ns.Simulation(net, ns.Flow.augmented(2), dt=DT / 2, backend="numpy", imperfections=[ns.Delay(5)])
-    with pytest.raises(ns.DivergenceError, match="whose messages are neither late nor noisy would hold"):
+    sim = ns.Simulation(
+        net, ns.Flow.augmented(2), dt=DT / 2, backend="numpy", imperfections=[ns.Delay(5)]
+    )
+    with pytest.raises(
+        ns.DivergenceError, match="whose messages are neither late nor noisy would hold"
+    ):
         sim.relax(X, Y["output"], duration=4000 * DT)
 
 
 @pytest.mark.parametrize(
-    "items", [[ns.Delay(3), ns.LowPass(2 * TAU), ns.Quantised(0.1)], [ns.StateNoise(0.0, TAU), ns.Delay(time=2 * DT)]]
+    "items",
+    [
+        [ns.Delay(3), ns.LowPass(2 * TAU), ns.Quantised(0.1)],
+        [ns.StateNoise(0.0, TAU), ns.Delay(time=2 * DT)],
+    ],
 )
 def test_a_run_goes_on_where_it_was(items):
     net, X, Y = problems.random_problem([4, 5, 3], seed=7)
-    sim = ns.Simulation(net, ns.Flow.damped(), dt=DT, backend="numpy", imperfections=items, prospective=0.5 * TAU)
+    sim = ns.Simulation(
+        net, ns.Flow.damped(), dt=DT, backend="numpy", imperfections=items, prospective=0.5 * TAU
+    )
     whole = sim.relax(X, Y["output"], duration=20 * DT)
     half = sim.relax(X, Y["output"], duration=10 * DT)
     rest = sim.relax(X, Y["output"], duration=10 * DT, start=half)
@@ -394,7 +475,10 @@ def test_what_is_no_imperfection_is_refused(items, words):
     ("make", "words"),
     [
         (lambda: ns.StateNoise(-1), r"state_noise.sd = -1; allowed: a finite number from 0"),
-        (lambda: ns.LostMessages(1.5), "lost_messages.share = 1.5; allowed: a finite number from 0 to 1"),
+        (
+            lambda: ns.LostMessages(1.5),
+            "lost_messages.share = 1.5; allowed: a finite number from 0 to 1",
+        ),
         (lambda: ns.LostMessages(0.1, "hold"), "did you mean 'held'"),
         (lambda: ns.Quantised(0), "quantised.quantum = 0; allowed: a finite number above 0"),
         (lambda: ns.Quantised(0.1, "floor"), "allowed: rounded, stochastic"),
@@ -414,7 +498,10 @@ def test_a_value_that_cannot_be_is_refused(make, words):
 def test_what_has_no_meaning_together_is_refused():
     net, noise = ns.Network.mlp([2, 3, 2]), [ns.MessageNoise(0.1)]
     for keys, words in (
-        ({"imperfections": noise, "transport": ns.Events()}, "message_noise with events over input->hidden1"),
+        (
+            {"imperfections": noise, "transport": ns.Events()},
+            "message_noise with events over input->hidden1",
+        ),
         ({"imperfections": noise, "method": "rk4"}, "message_noise with method = 'rk4'"),
         ({"prospective": True, "method": "semi_implicit"}, "prospective with method"),
         ({"imperfections": [ns.StateNoise(0.1)], "method": "heun"}, "noise needs method='euler'"),
@@ -445,7 +532,11 @@ prospective = "5 ms"
     assert sim.imperfections.prospective == ns.Prospective(5e-3)
     assert modelfile.loads(modelfile.dump(spec)).simulation().imperfections == sim.imperfections
     assert (
-        spec.changed({"simulation.imperfections.0.time": "6 ms"}).simulation().imperfections.of(ns.Delay).time == 6e-3
+        spec.changed({"simulation.imperfections.0.time": "6 ms"})
+        .simulation()
+        .imperfections.of(ns.Delay)
+        .time
+        == 6e-3
     )
     described = sim.imperfections.described()
     again = circuit.resolve(described["imperfections"], described["prospective"], 0)
@@ -453,7 +544,9 @@ prospective = "5 ms"
 
 
 def test_noise_on_messages_biases_learning_through_rho_g_by_a_law():
-    """-rho sd² mean(sigma') w within 30 %, and by Stein's lemma, with the curvature in it, within 10 %."""
+    """-rho sd² mean(sigma') w within 30 %, and by Stein's lemma, with the curvature in it, within
+    10 %.
+    """
     from neurosim.experiments.studies.imperfections import bias
 
     found = bias(1.0, 0.3, seed=12, steps=500)
@@ -470,10 +563,16 @@ def test_prospective_messages_learn_without_phases():
     def learnt(prospective):
         net = ns.Network.mlp([64, 16, 10], seed=12)
         sim = ns.Simulation(
-            net, ns.Flow.adjoint(tau_w=66 * TAU), dt=DT, backend="numpy", prospective=prospective,
+            net,
+            ns.Flow.adjoint(tau_w=66 * TAU),
+            dt=DT,
+            backend="numpy",
+            prospective=prospective,
             imperfections=[ns.Delay(time=TAU)],
-        )  # fmt: skip
-        sim.train(X[:400], Y[:400], ns.Presentations(batch=1, present=2 * TAU, plastic_from=0, epochs=1))
+        )
+        sim.train(
+            X[:400], Y[:400], ns.Presentations(batch=1, present=2 * TAU, plastic_from=0, epochs=1)
+        )
         return np.mean(sim.predict(X_held).argmax(axis=1) == Y_held)
 
     assert learnt(True) > learnt(False) + 0.2
@@ -481,18 +580,27 @@ def test_prospective_messages_learn_without_phases():
 
 @pytest.mark.parametrize("name", ["imperfections", "prospective"])
 def test_the_studies_say_what_they_are_asked(name, monkeypatch, tmp_path):
-    """Cells, table and figure, on numbers that are made up; a flow or a condition that is none is refused."""
+    """Cells, table and figure, on numbers that are made up; a flow or a condition that is none is
+    refused.
+    """
     from neurosim.experiments import studies
 
     study = studies.load(name, quick=True)
     numbers = {"accuracy": 0.9, "held_out": 0.8, "cosine": 0.7, "law": 1.0, "stein": 1.0}
-    monkeypatch.setattr(study.module, "measure", lambda cell, *_: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]})
+    monkeypatch.setattr(
+        study.module,
+        "measure",
+        lambda cell, *_: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]},
+    )
     data, missing = studies.run(study, tmp_path)
     assert missing == 0
     text = studies.write(study, data, tmp_path, ["png"])[1].read_text()
     assert "90.0" in text
     assert ("88.0" if name == "imperfections" else "85.0") in text  # two, five steps of delay
-    for override, words in (("study.flows=['adjont']", "adjoint"), ("study.conditions={noise = [1]}", "message_noise")):
+    for override, words in (
+        ("study.flows=['adjont']", "adjoint"),
+        ("study.conditions={noise = [1]}", "message_noise"),
+    ):
         if override.split("=")[0].split(".")[1] in study.settings["study"]:
             with pytest.raises(ns.ModelError, match=words):
                 studies.load(name, [override]).cells  # noqa: B018

@@ -21,7 +21,10 @@ def test_mlp_has_the_names_shapes_and_spread_of_the_design() -> None:
     assert net.weights["input->hidden1"].std() == pytest.approx(1.5 / 20, rel=0.02)
     assert not any(b.any() for b in net.biases.values())
     assert net.populations["output"].activation == "linear"
-    assert repr(net) == "Network(400-300-10, 2 projections, 123310 parameters, cross_entropy on output)"
+    assert (
+        repr(net)
+        == "Network(400-300-10, 2 projections, 123310 parameters, cross_entropy on output)"
+    )
     again = ns.Network.mlp([400, 300, 10], gain=1.5, seed=3)
     assert all(np.array_equal(again.weights[n], w) for n, w in net.weights.items())
 
@@ -81,51 +84,104 @@ def test_a_network_keeps_its_own_weights() -> None:
     assert twin.weights["in->out"].max() == 1
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: ns.Population("2nd", 3), r"population name = '2nd'; allowed: a letter"),
-    (lambda: ns.Population("a;b", 3), r"population name = 'a;b'"),
-    (lambda: ns.Population("run", 3), r"population name = 'run'"),
-    (lambda: ns.Population("a", 0), r"size of a = 0; allowed: a whole number >= 1"),
-    (lambda: ns.Population("a", 2.5), r"size of a = 2.5"),
-    (lambda: ns.Population("transport_forward", 2), r"population name = 'transport_forward'"),
-    (lambda: ns.Population("a", 2, ["tanh"]), r"activation = \['tanh'\]"),
-    (lambda: ns.Population("a", 2, "tanhh"), r"did you mean 'tanh'\?"),
-    (lambda: ns.Population("a", 2, constraint="lni"), r"a: constraint = 'lni'; .* did you mean 'lin'\?"),
-    (lambda: ns.Population("a", 2, constraint="g + 1"), r"constraint 'g \+ 1' at g = 0 = 1.0; allowed: 0"),
-    (lambda: ns.Population("a", 2, constraint="exec(g)"), r"a: constraint = 'exec\(g\)' is not a plain formula"),
-    (lambda: ns.Population("a", 2, constraint="tube", epsilon=-1), r"a: epsilon = -1; allowed: a finite number >= 0"),
-    (lambda: ns.Population("a", 2, plastic_bias=0), r"plastic_bias of a = 0; allowed: True or False"),
-    (lambda: ns.Population("a", 2, epsilon=0.1), r"epsilon = 0.1; allowed: 0 with constraint 'lin'.*'tube'"),
-    (lambda: ns.Network.mlp([3, 2], constraint={"outptu": "abs"}), r"population of constraint = .* mean 'output'\?"),
-    (lambda: ns.Network.mlp([3]), r"at least two layers"),
-    (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
-    (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
-    (lambda: ns.Network.mlp([3, 2], l1=-0.1), r"l1 of input->output = -0.1"),
-    (lambda: ns.Network.mlp([3, 2, 2], group_l1=-0.1), r"row_l1 of input->hidden1 = -0.1"),
-    (lambda: ns.Network.mlp([3, 2], group_l1=0.1), r"group_l1 = 0.1; allowed: 0 where no layer is hidden"),
-    (lambda: ns.Network.mlp([3, 2], gain=float("nan")), r"gain of input->output = nan"),
-    (lambda: ns.Network.mlp([3, 2], loss="hinge"), r"loss = 'hinge'; .* did you mean 'squared_hinge'\?"),
-    (lambda: ns.Network([IN], []), r"no population with dynamics"),
-    (lambda: ns.Network([IN, OUT, OUT], []), r"population 'out' is given twice"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "uot")]), r"an end of in->uot = .* did you mean 'out'\?"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("out", "in")]), r"ends at a clamped population"),
-    (lambda: ns.Network([IN, OUT], [], [ns.Loss("in")]), r"loss on 'in', which is clamped"),
-    (lambda: ns.Network([IN, OUT], [], [ns.Loss("ou")]), r"did you mean 'out'\?"),
-    (lambda: ns.Network([IN, OUT], ["in->out"]), r"projection 'in->out' is a str; allowed: Projection\(...\)"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.ones((3, 2)))]), r"\(3, 2\); .* try the transpose"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.full((2, 3), np.nan))]), r"hold NaN or infinity"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", [["a"] * 3] * 2)]), r"are not numbers"),
-    (lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.ones((3, 2)))]), r"mask of in->out has shape"),
-    (lambda: ns.Loss("out", weight=-1), r"loss weight of out = -1"),
-    (lambda: ns.Loss("out", "eps_insensitive", epsilon=-1), r"loss_epsilon of out = -1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ns.Population("2nd", 3), r"population name = '2nd'; allowed: a letter"),
+        (lambda: ns.Population("a;b", 3), r"population name = 'a;b'"),
+        (lambda: ns.Population("run", 3), r"population name = 'run'"),
+        (lambda: ns.Population("a", 0), r"size of a = 0; allowed: a whole number >= 1"),
+        (lambda: ns.Population("a", 2.5), r"size of a = 2.5"),
+        (lambda: ns.Population("transport_forward", 2), r"population name = 'transport_forward'"),
+        (lambda: ns.Population("a", 2, ["tanh"]), r"activation = \['tanh'\]"),
+        (lambda: ns.Population("a", 2, "tanhh"), r"did you mean 'tanh'\?"),
+        (
+            lambda: ns.Population("a", 2, constraint="lni"),
+            r"a: constraint = 'lni'; .* did you mean 'lin'\?",
+        ),
+        (
+            lambda: ns.Population("a", 2, constraint="g + 1"),
+            r"constraint 'g \+ 1' at g = 0 = 1.0; allowed: 0",
+        ),
+        (
+            lambda: ns.Population("a", 2, constraint="exec(g)"),
+            r"a: constraint = 'exec\(g\)' is not a plain formula",
+        ),
+        (
+            lambda: ns.Population("a", 2, constraint="tube", epsilon=-1),
+            r"a: epsilon = -1; allowed: a finite number >= 0",
+        ),
+        (
+            lambda: ns.Population("a", 2, plastic_bias=0),
+            r"plastic_bias of a = 0; allowed: True or False",
+        ),
+        (
+            lambda: ns.Population("a", 2, epsilon=0.1),
+            r"epsilon = 0.1; allowed: 0 with constraint 'lin'.*'tube'",
+        ),
+        (
+            lambda: ns.Network.mlp([3, 2], constraint={"outptu": "abs"}),
+            r"population of constraint = .* mean 'output'\?",
+        ),
+        (lambda: ns.Network.mlp([3]), r"at least two layers"),
+        (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
+        (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
+        (lambda: ns.Network.mlp([3, 2], l1=-0.1), r"l1 of input->output = -0.1"),
+        (lambda: ns.Network.mlp([3, 2, 2], group_l1=-0.1), r"row_l1 of input->hidden1 = -0.1"),
+        (
+            lambda: ns.Network.mlp([3, 2], group_l1=0.1),
+            r"group_l1 = 0.1; allowed: 0 where no layer is hidden",
+        ),
+        (lambda: ns.Network.mlp([3, 2], gain=float("nan")), r"gain of input->output = nan"),
+        (
+            lambda: ns.Network.mlp([3, 2], loss="hinge"),
+            r"loss = 'hinge'; .* did you mean 'squared_hinge'\?",
+        ),
+        (lambda: ns.Network([IN], []), r"no population with dynamics"),
+        (lambda: ns.Network([IN, OUT, OUT], []), r"population 'out' is given twice"),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "uot")]),
+            r"an end of in->uot = .* did you mean 'out'\?",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("out", "in")]),
+            r"ends at a clamped population",
+        ),
+        (lambda: ns.Network([IN, OUT], [], [ns.Loss("in")]), r"loss on 'in', which is clamped"),
+        (lambda: ns.Network([IN, OUT], [], [ns.Loss("ou")]), r"did you mean 'out'\?"),
+        (
+            lambda: ns.Network([IN, OUT], ["in->out"]),
+            r"projection 'in->out' is a str; allowed: Projection\(...\)",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.ones((3, 2)))]),
+            r"\(3, 2\); .* try the transpose",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", np.full((2, 3), np.nan))]),
+            r"hold NaN or infinity",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", [["a"] * 3] * 2)]),
+            r"are not numbers",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.ones((3, 2)))]),
+            r"mask of in->out has shape",
+        ),
+        (lambda: ns.Loss("out", weight=-1), r"loss weight of out = -1"),
+        (lambda: ns.Loss("out", "eps_insensitive", epsilon=-1), r"loss_epsilon of out = -1"),
+    ],
+)
 def test_a_network_that_cannot_be_is_refused(make, message: str) -> None:
     with pytest.raises(ns.ModelError, match=message):
         make()
 
 
 def test_a_users_own_sparse_matrix_stays_as_it_is() -> None:
-    mine = csr_array((np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 3))
+    mine = csr_array(
+        (np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 3)
+    )
     net = ns.Network([IN, OUT], [ns.Projection("in", "out", mine)])
     assert mine.nnz == 3
     assert np.array_equal(net.weights["in->out"].toarray(), [[3.0, 0, 0], [0, 3.0, 0]])
@@ -134,7 +190,9 @@ def test_a_users_own_sparse_matrix_stays_as_it_is() -> None:
 
 
 def test_cycles_are_seen() -> None:
-    ring = ns.Network([IN, OUT], [ns.Projection("in", "out"), ns.Projection("out", "out", gain=0.1)])
+    ring = ns.Network(
+        [IN, OUT], [ns.Projection("in", "out"), ns.Projection("out", "out", gain=0.1)]
+    )
     assert ring.order() is None
     assert "cyclic" in repr(ring)
     assert ns.Network([IN, OUT], [ns.Projection("in", "out")]).order() == ["in", "out"]
@@ -142,11 +200,16 @@ def test_cycles_are_seen() -> None:
 
 def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
     net = ns.Network.mlp([3, 4, 2], constraint="tube", epsilon=0.05)
-    assert {n: (net.populations[n].constraint, net.populations[n].epsilon) for n in net.neurons} == {
-        "hidden1": ("tube", 0.05), "output": ("tube", 0.05)
-    }  # fmt: skip
-    net = ns.Network.mlp([3, 4, 2], constraint={"hidden1": "abs_eps"}, epsilon=0.1, plastic_bias=False)
-    assert (net.populations["hidden1"].epsilon, net.populations["output"].constraint) == (0.1, "lin")
+    assert {
+        n: (net.populations[n].constraint, net.populations[n].epsilon) for n in net.neurons
+    } == {"hidden1": ("tube", 0.05), "output": ("tube", 0.05)}
+    net = ns.Network.mlp(
+        [3, 4, 2], constraint={"hidden1": "abs_eps"}, epsilon=0.1, plastic_bias=False
+    )
+    assert (net.populations["hidden1"].epsilon, net.populations["output"].constraint) == (
+        0.1,
+        "lin",
+    )
     own = ns.Network.mlp([3, 4, 2], constraint="tube", epsilon={"hidden1": 0.1})
     assert (own.populations["hidden1"].epsilon, own.populations["output"].epsilon) == (0.1, 0.0)
     for twin in (
@@ -162,18 +225,27 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
 
 def test_exits_are_readouts_with_a_share_of_the_loss():
     """The loss of the whole by hand; what is between the layers stays as it is without exits."""
-    plain, net = (ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3, exits=e) for e in (0.0, {"hidden2": 0.3}))
+    plain, net = (
+        ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3, exits=e) for e in (0.0, {"hidden2": 0.3})
+    )
     assert list(net.losses) == ["exit2", "output"]
     assert net.output == "output"
     assert all(np.array_equal(net.weights[n], w) for n, w in plain.weights.items())
     assert list(ns.Network.mlp([5, 4, 6, 3], exits=0.5).losses) == ["exit1", "exit2", "output"]
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
-    h = np.tanh(np.tanh(X @ plain.weights["input->hidden1"].T) @ plain.weights["hidden1->hidden2"].T)
+    h = np.tanh(
+        np.tanh(X @ plain.weights["input->hidden1"].T) @ plain.weights["hidden1->hidden2"].T
+    )
     early, late = (h @ net.weights[f"hidden2->{end}"].T for end in ("exit2", "output"))
-    expected = 0.5 * ((late - Y) ** 2).sum(axis=1).mean() + 0.3 * 0.5 * ((early - Y) ** 2).sum(axis=1).mean()
+    expected = (
+        0.5 * ((late - Y) ** 2).sum(axis=1).mean()
+        + 0.3 * 0.5 * ((early - Y) ** 2).sum(axis=1).mean()
+    )
     assert ns.reference.backprop(net, X, Y).loss == pytest.approx(expected, rel=1e-12)
-    run = ns.Simulation(net, ns.Flow.adjoint(), dt=10e-3, backend="numpy").relax(X, Y, duration=60e-3)
+    run = ns.Simulation(net, ns.Flow.adjoint(), dt=10e-3, backend="numpy").relax(
+        X, Y, duration=60e-3
+    )
     assert ns.alignment(run, ns.reference.backprop(net, X, Y)).max_error < 1e-12
 
 
@@ -184,7 +256,9 @@ def test_skips_jump_and_keep_the_spread_of_the_net_input():
         for q in net.incoming(name):
             assert net.weights[q.name].std() == pytest.approx(1.5 / np.sqrt(own), rel=0.02)
     twin = ns.Network.mlp([3, 4, 2], seed=5, skips=0)
-    assert np.array_equal(twin.weights["input->hidden1"], ns.Network.mlp([3, 4, 2], seed=5).weights["input->hidden1"])
+    assert np.array_equal(
+        twin.weights["input->hidden1"], ns.Network.mlp([3, 4, 2], seed=5).weights["input->hidden1"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +266,10 @@ def test_skips_jump_and_keep_the_spread_of_the_net_input():
     [
         ({"skips": 1}, r"skips = 1; allowed: 0, or layers from 2 to 3"),
         ({"skips": 4}, r"skips = 4; allowed"),
-        ({"exits": {"hidden9": 0.3}}, r"population of exits = 'hidden9'; allowed: hidden1, hidden2"),
+        (
+            {"exits": {"hidden9": 0.3}},
+            r"population of exits = 'hidden9'; allowed: hidden1, hidden2",
+        ),
         ({"exits": -0.3}, r"loss weight of exit1 = -0.3"),
     ],
 )

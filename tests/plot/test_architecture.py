@@ -29,21 +29,29 @@ def log() -> ns.Log:
 def test_the_tale_has_a_panel_each_for_size_accuracy_and_operations(log: ns.Log) -> None:
     figure = plot.architecture(log)
     assert [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes] == [
-        "hidden neurons", "accuracy", "operations a pattern"
-    ]  # fmt: skip
+        "hidden neurons",
+        "accuracy",
+        "operations a pattern",
+    ]
     assert figure.axes[-1].get_xlabel() == "time (s)"
     assert plt.get_fignums() == []
 
 
 def test_neurons_are_steps_that_last_until_the_end_of_their_row(log: ns.Log) -> None:
-    (steps,) = (p for p in plot.neurons(log, Figure().add_subplot()).patches if isinstance(p, StepPatch))
+    (steps,) = (
+        p for p in plot.neurons(log, Figure().add_subplot()).patches if isinstance(p, StepPatch)
+    )
     values, edges, _ = steps.get_data()
     assert list(values) == [2, 3, 4, 4]
     assert edges == pytest.approx(np.r_[0, log.history.time])
 
 
 def test_operations_are_beside_those_of_the_largest_size(log: ns.Log) -> None:
-    done, largest = (line for line in plot.operations_done(log, Figure().add_subplot()).lines if len(line.get_xdata()))
+    done, largest = (
+        line
+        for line in plot.operations_done(log, Figure().add_subplot()).lines
+        if len(line.get_xdata())
+    )
     assert done.get_ydata() == pytest.approx(np.r_[0, 1e-6 * log.history.operations])
     assert (done.get_ydata()[1:] < largest.get_ydata()[1:]).all()
     assert np.diff(largest.get_ydata())[-1] == pytest.approx(np.diff(done.get_ydata())[-1])
@@ -60,11 +68,16 @@ def test_before_and_after_draws_both_networks() -> None:
     net = ns.Network.mlp([4, 6, 2])
     net.weights["hidden1->output"][:, :4] = 0
     figure = plot.before_and_after(net, ns.prune(net))
-    assert [ax.get_title() for ax in figure.axes] == ["before: 44 parameters", "after: 16 parameters"]
+    assert [ax.get_title() for ax in figure.axes] == [
+        "before: 44 parameters",
+        "after: 16 parameters",
+    ]
 
 
 def test_a_log_of_one_size_is_refused() -> None:
     net, X, Y = random_problem([4, 2, 3], seed=1)
-    log = ns.Simulation(net, ns.Flow.augmented()).train(X, Y, ns.Simultaneous(duration=0.01, reports=1))
+    log = ns.Simulation(net, ns.Flow.augmented()).train(
+        X, Y, ns.Simultaneous(duration=0.01, reports=1)
+    )
     with pytest.raises(ns.DataError, match=r"no neurons; try train"):
         plot.architecture(log)

@@ -1,4 +1,6 @@
-"""Pictures show what was recorded, on the axes they are given, with units, and nothing on top of another."""
+"""Pictures show what was recorded, on the axes they are given, with units, and nothing on top of
+another.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ ROWS = [1, 3]  # of the batch, recorded
 
 
 def recorded_run(
-    net: Network, X: Any, Y: Any, *, variables: tuple[str, ...] = ("x", "lam"), weights: bool = False
+    net: Network,
+    X: Any,
+    Y: Any,
+    *,
+    variables: tuple[str, ...] = ("x", "lam"),
+    weights: bool = False,
 ) -> Run:
     """What SciPy finds, recorded every 4 ms for two of the patterns."""
     flow = Flow.damped()
@@ -46,10 +53,23 @@ def recorded_run(
     assert found.t is not None
     every = {"x": found.x_trace, "lam": found.lam_trace}
     recorded = {v: {n: a[:, ROWS] for n, a in every[v].items()} for v in variables}
-    moving = {n: np.outer(np.linspace(1, 2, len(found.t)), w) for n, w in net.weights.items()} if weights else None
+    moving = (
+        {n: np.outer(np.linspace(1, 2, len(found.t)), w) for n, w in net.weights.items()}
+        if weights
+        else None
+    )
     traces = build_traces(net, flow, {"dt": 1e-3}, found.t, recorded, pattern=ROWS, weights=moving)
     return Run(
-        net, flow, {"dt": 1e-3}, patterns(net, X), targets(net, Y, len(X)), found.x, found.lam, traces, found.time, 200
+        net,
+        flow,
+        {"dt": 1e-3},
+        patterns(net, X),
+        targets(net, Y, len(X)),
+        found.x,
+        found.lam,
+        traces,
+        found.time,
+        200,
     )
 
 
@@ -67,15 +87,24 @@ def learning() -> Run:
 def log(learning: Run) -> Log:
     nan = np.nan
     columns = {
-        "loss": [2.0, 1.0, 0.5], "validation_loss": [nan, 1.5, nan], "accuracy": [0.2, 0.6, 0.975],
-        "validation_accuracy": [0.1, nan, 0.9], "violation": [0.1, 0.01, 0.001], "cosine": [0.5, 0.9, 0.99],
-    }  # fmt: skip
-    return Log(xr.Dataset({k: ("time", v) for k, v in columns.items()}, {"time": [0.0, 0.5, 1.0]}), learning)
+        "loss": [2.0, 1.0, 0.5],
+        "validation_loss": [nan, 1.5, nan],
+        "accuracy": [0.2, 0.6, 0.975],
+        "validation_accuracy": [0.1, nan, 0.9],
+        "violation": [0.1, 0.01, 0.001],
+        "cosine": [0.5, 0.9, 0.99],
+    }
+    return Log(
+        xr.Dataset({k: ("time", v) for k, v in columns.items()}, {"time": [0.0, 0.5, 1.0]}),
+        learning,
+    )
 
 
 @pytest.fixture
 def ax() -> Axes:
-    """Of a figure that pyplot does not know, so that whatever asks pyplot for the current one is seen."""
+    """Of a figure that pyplot does not know, so that whatever asks pyplot for the current one is
+    seen.
+    """
     return Figure(figsize=(5, 3.5), layout="constrained").add_subplot()
 
 
@@ -109,7 +138,9 @@ PICTURES: dict[str, Callable[..., Axes]] = {
 
 
 @pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
-def test_axes_are_returned_and_name_their_units(picture: Callable[..., Axes], run: Run, log: Log, ax: Axes) -> None:
+def test_axes_are_returned_and_name_their_units(
+    picture: Callable[..., Axes], run: Run, log: Log, ax: Axes
+) -> None:
     assert picture(run, log, ax) is ax
     assert plt.get_fignums() == []
     assert re.search(r"\((1|s|ms)\)$", ax.get_xlabel())
@@ -118,7 +149,9 @@ def test_axes_are_returned_and_name_their_units(picture: Callable[..., Axes], ru
 
 
 @pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
-def test_without_axes_there_is_one_new_figure(picture: Callable[..., Axes], run: Run, log: Log) -> None:
+def test_without_axes_there_is_one_new_figure(
+    picture: Callable[..., Axes], run: Run, log: Log
+) -> None:
     found = picture(run, log, None)
     assert [found.figure.number] == plt.get_fignums()
 
@@ -144,7 +177,9 @@ def test_all_pictures_share_one_look(run: Run) -> None:
 
 @pytest.mark.parametrize("variable", ["x", "lam"])
 @pytest.mark.parametrize(("pattern", "row"), [(None, 0), (1, 0), (3, 1)])
-def test_traces_draw_every_recorded_number(run: Run, ax: Axes, variable: str, pattern: int | None, row: int) -> None:
+def test_traces_draw_every_recorded_number(
+    run: Run, ax: Axes, variable: str, pattern: int | None, row: int
+) -> None:
     plot.traces(run, variable, pattern=pattern, ax=ax)
     assert len(curves(ax)) == 7
     for line, values in zip(curves(ax), run.traces[variable].values[:, row].T, strict=True):
@@ -174,7 +209,9 @@ def test_weights_are_drawn_by_synapse(learning: Run, ax: Axes) -> None:
     plot.weights(learning, "hidden1->output", [(2, 3), (0, 1)], ax=ax)
     w = learning.network.weights["hidden1->output"]
     for line, (post, pre) in zip(curves(ax), [(2, 3), (0, 1)], strict=True):
-        np.testing.assert_allclose(line.get_ydata(), w[post, pre] * np.linspace(1, 2, 51), rtol=1e-12)
+        np.testing.assert_allclose(
+            line.get_ydata(), w[post, pre] * np.linspace(1, 2, 51), rtol=1e-12
+        )
     assert legend(ax) == ["hidden1→output [2, 3]", "hidden1→output [0, 1]"]
 
 
@@ -191,15 +228,23 @@ def test_phase_portraits_mark_start_and_end(run: Run, ax: Axes) -> None:
 
 def test_violation_is_x_less_sigma(run: Run, ax: Axes) -> None:
     plot.violation(run, ax)
-    x = {n: run.traces.x.values[..., run.traces.population.values == n] for n in ("hidden1", "output")}
+    x = {
+        n: run.traces.x.values[..., run.traces.population.values == n]
+        for n in ("hidden1", "output")
+    }
     net, inputs = run.network, run.X["input"][ROWS]
     g = {
-        "hidden1": x["hidden1"] - np.tanh(inputs @ net.weights["input->hidden1"].T + net.biases["hidden1"]),
-        "output": x["output"] - x["hidden1"] @ net.weights["hidden1->output"].T - net.biases["output"],
+        "hidden1": x["hidden1"]
+        - np.tanh(inputs @ net.weights["input->hidden1"].T + net.biases["hidden1"]),
+        "output": x["output"]
+        - x["hidden1"] @ net.weights["hidden1->output"].T
+        - net.biases["output"],
     }
     drawn = [line.get_ydata() for line in curves(ax)]
     for values, rms, largest in zip(g.values(), drawn[::2], drawn[1::2], strict=True):
-        np.testing.assert_allclose(rms, np.sqrt((values**2).mean(axis=(1, 2))), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            rms, np.sqrt((values**2).mean(axis=(1, 2))), rtol=1e-9, atol=1e-12
+        )
         np.testing.assert_allclose(largest, np.abs(values).max(axis=(1, 2)), rtol=1e-9, atol=1e-12)
     assert ax.get_yscale() == "log"
     assert legend(ax) == ["hidden1", "output", "rms", "largest"]
@@ -217,12 +262,17 @@ def test_agreement_is_with_backpropagation(run: Run, ax: Axes, measure: str) -> 
     plot.agreement(run, measure, ax=ax)
     exact = reference.backprop(run.network, run.X, run.Y).lam
     for line, name in zip(curves(ax), ("hidden1", "output"), strict=True):
-        lam, truth = run.traces.lam.values[..., run.traces.population.values == name], exact[name][ROWS]
+        lam, truth = (
+            run.traces.lam.values[..., run.traces.population.values == name],
+            exact[name][ROWS],
+        )
         if measure == "error":
             expected = np.abs(lam - truth).max(axis=(1, 2))
         else:
             sizes = np.sqrt((lam**2).sum(axis=(1, 2)) * (truth**2).sum())
-            expected = 1 - np.divide((lam * truth).sum(axis=(1, 2)), sizes, out=np.zeros(51), where=sizes > 0)
+            expected = 1 - np.divide(
+                (lam * truth).sum(axis=(1, 2)), sizes, out=np.zeros(51), where=sizes > 0
+            )
         np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6, atol=1e-14)
     assert legend(ax) == ["hidden1", "output"]
 
@@ -262,26 +312,51 @@ GRAPHS = {
     "one unit": Network.mlp([1, 1], loss="mse"),
     "no synapse": Network([Population("a", 2)], [], [Loss("a")]),
     "skips and losses": Network(
-        [Population("input", 8, clamped=True), Population("context", 5, clamped=True), Population("hidden1", 12),
-         Population("side", 20, "a/(1+abs(a))"), Population("hidden2", 6), Population("output", 3, "linear")],
-        [Projection("input", "hidden1"), Projection("context", "side"), Projection("input", "output"),
-         Projection("hidden1", "hidden2", mask=np.eye(6, 12)), Projection("side", "hidden2"),
-         Projection("hidden2", "output"), Projection("hidden1", "output")],
+        [
+            Population("input", 8, clamped=True),
+            Population("context", 5, clamped=True),
+            Population("hidden1", 12),
+            Population("side", 20, "a/(1+abs(a))"),
+            Population("hidden2", 6),
+            Population("output", 3, "linear"),
+        ],
+        [
+            Projection("input", "hidden1"),
+            Projection("context", "side"),
+            Projection("input", "output"),
+            Projection("hidden1", "hidden2", mask=np.eye(6, 12)),
+            Projection("side", "hidden2"),
+            Projection("hidden2", "output"),
+            Projection("hidden1", "output"),
+        ],
         [Loss("hidden2"), Loss("output")],
     ),
     "cycle": Network(
-        [Population("input", 8, clamped=True), Population("a", 12), Population("b", 60), Population("output", 4)],
-        [Projection("input", "a"), Projection("a", "b"), Projection("b", "a"), Projection("a", "a"),
-         Projection("b", "output")],
+        [
+            Population("input", 8, clamped=True),
+            Population("a", 12),
+            Population("b", 60),
+            Population("output", 4),
+        ],
+        [
+            Projection("input", "a"),
+            Projection("a", "b"),
+            Projection("b", "a"),
+            Projection("a", "a"),
+            Projection("b", "output"),
+        ],
         [Loss("output")],
     ),
     "alone in a cycle": Network([Population("a", 5)], [Projection("a", "a")], [Loss("a")]),
-}  # fmt: skip
+}
 
 
 def drawn_units(ax: Axes) -> dict[int, Array]:
     """{number of units: (units, 4) colours} by population, in order."""
-    return {i: c.get_facecolor() for i, c in enumerate(c for c in ax.collections if isinstance(c, PathCollection))}
+    return {
+        i: c.get_facecolor()
+        for i, c in enumerate(c for c in ax.collections if isinstance(c, PathCollection))
+    }
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -295,7 +370,9 @@ def test_every_unit_and_synapse_of_a_small_graph_is_drawn(name: str, ax: Axes) -
     assert len(np.unique(positions.round(9), axis=0)) == len(positions)
     lines = sum(len(c.get_segments()) for c in ax.collections if isinstance(c, LineCollection))
     if name in ("layers", "one unit", "no synapse", "skips and losses", "alone in a cycle"):
-        assert lines == sum(w.size if isinstance(w, np.ndarray) else w.nnz for w in net.weights.values())
+        assert lines == sum(
+            w.size if isinstance(w, np.ndarray) else w.nnz for w in net.weights.values()
+        )
     else:
         assert 0 < lines <= 3000
     texts = " ".join(text.get_text() for text in ax.texts)
@@ -313,11 +390,17 @@ def test_no_name_covers_another_or_a_unit(name: str, size: tuple[float, float]) 
     boxes += [] if found is None else [found.get_window_extent()]
     for one, other in itertools.combinations(boxes, 2):
         assert not one.shrunk(0.98, 0.98).overlaps(other.shrunk(0.98, 0.98)), (one, other)
-    units = [ax.transData.transform(c.get_offsets()) for c in ax.collections if isinstance(c, PathCollection)]
+    units = [
+        ax.transData.transform(c.get_offsets())
+        for c in ax.collections
+        if isinstance(c, PathCollection)
+    ]
     for x, y in np.concatenate(units):
         assert not any(box.shrunk(0.98, 0.98).contains(x, y) for box in boxes)
     page = figure.bbox
-    assert all(page.x0 <= b.x0 and b.x1 <= page.x1 and page.y0 <= b.y0 and b.y1 <= page.y1 for b in boxes), boxes
+    assert all(
+        page.x0 <= b.x0 and b.x1 <= page.x1 and page.y0 <= b.y0 and b.y1 <= page.y1 for b in boxes
+    ), boxes
 
 
 def test_colours_are_the_sign_of_weights_and_lam(run: Run, ax: Axes) -> None:
@@ -348,7 +431,12 @@ def test_colours_are_the_sign_of_weights_and_lam(run: Run, ax: Axes) -> None:
 def test_a_summary_shows_all_that_was_recorded(run: Run, log: Log) -> None:
     figure = plot.summary(run)
     labels = {a.get_ylabel() for a in figure.axes}
-    assert {"output x (1)", "multiplier λ (1)", "violation |x − σ(a)| (1)", "max |λ − λ$_{BP}$| (1)"} <= labels
+    assert {
+        "output x (1)",
+        "multiplier λ (1)",
+        "violation |x − σ(a)| (1)",
+        "max |λ − λ$_{BP}$| (1)",
+    } <= labels
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["hidden1", "output"]
     assert "κ = 1, γ = 1, ρ = 0, dt = 1 ms, 0.2 s in 200 steps" in figure.get_suptitle()
     assert {"loss, mean over patterns (1)", "accuracy (%)", "distance (1)"} <= {
@@ -363,14 +451,20 @@ def test_a_summary_shows_all_that_was_recorded(run: Run, log: Log) -> None:
     [
         lambda run: dataclasses.replace(run, traces=None),
         lambda run: dataclasses.replace(run, traces=run.traces.drop_vars("lam")),
-        lambda run: dataclasses.replace(run, traces=run.traces.isel(time=slice(1)), interrupted=True),
         lambda run: dataclasses.replace(
-            run, traces=run.traces.assign(x=run.traces.x * np.inf), lam={n: v * np.nan for n, v in run.lam.items()}
+            run, traces=run.traces.isel(time=slice(1)), interrupted=True
+        ),
+        lambda run: dataclasses.replace(
+            run,
+            traces=run.traces.assign(x=run.traces.x * np.inf),
+            lam={n: v * np.nan for n, v in run.lam.items()},
         ),
     ],
     ids=["nothing recorded", "no lam", "one moment", "diverged"],
 )
-def test_a_summary_takes_whatever_there_is(run: Run, spoil: Callable[[Run], Run], suffix: str) -> None:
+def test_a_summary_takes_whatever_there_is(
+    run: Run, spoil: Callable[[Run], Run], suffix: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         buffer = io.BytesIO()
@@ -383,13 +477,18 @@ def test_a_summary_takes_whatever_there_is(run: Run, spoil: Callable[[Run], Run]
 def test_a_cycle_that_does_not_contract_has_a_summary_without_agreement() -> None:
     net, X, Y = random_problem([2, 3], seed=0)
     cyclic = Network(
-        list(net.populations.values()), [Projection("input", "output"), Projection("output", "output", 9 * np.eye(3))],
+        list(net.populations.values()),
+        [Projection("input", "output"), Projection("output", "output", 9 * np.eye(3))],
         [Loss("output")],
-    )  # fmt: skip
+    )
     x = {"output": np.zeros((3, 2, 3))}
-    traces = build_traces(cyclic, Flow.adjoint(), {}, np.arange(3.0), {"x": x, "lam": x}, pattern=ROWS)
+    traces = build_traces(
+        cyclic, Flow.adjoint(), {}, np.arange(3.0), {"x": x, "lam": x}, pattern=ROWS
+    )
     state = {"output": np.zeros((5, 3))}
-    run = Run(cyclic, Flow.adjoint(), {}, patterns(cyclic, X), targets(cyclic, Y, 5), state, state, traces)
+    run = Run(
+        cyclic, Flow.adjoint(), {}, patterns(cyclic, X), targets(cyclic, Y, 5), state, state, traces
+    )
     labels = [a.get_ylabel() for a in plot.summary(run).axes]
     assert "violation |x − σ(a)| (1)" in labels
     assert not any("BP" in label for label in labels)
@@ -401,14 +500,29 @@ def test_a_cycle_that_does_not_contract_has_a_summary_without_agreement() -> Non
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (lambda run, log: plot.traces(run, "delta"), r"delta was not recorded, only \['x', 'lam'\]; try .*record="),
+        (
+            lambda run, log: plot.traces(run, "delta"),
+            r"delta was not recorded, only \['x', 'lam'\]; try .*record=",
+        ),
         (lambda run, log: plot.traces(run, "x", "hiden1"), "did you mean 'hidden1'"),
-        (lambda run, log: plot.traces(run, "x", "output", [3]), "units of output: 3; allowed: 0 to 2"),
+        (
+            lambda run, log: plot.traces(run, "x", "output", [3]),
+            "units of output: 3; allowed: 0 to 2",
+        ),
         (lambda run, log: plot.traces(run, "x", units=[0]), "of which population.*hidden1, output"),
-        (lambda run, log: plot.traces(run, pattern=0), r"pattern = 0 was not recorded; allowed: \[1, 3\]"),
+        (
+            lambda run, log: plot.traces(run, pattern=0),
+            r"pattern = 0 was not recorded; allowed: \[1, 3\]",
+        ),
         (lambda run, log: plot.weights(run, "input->hidden1"), "w was not recorded"),
-        (lambda run, log: plot.weights(log.run, "input->output"), "allowed: input->hidden1, hidden1->output"),
-        (lambda run, log: plot.weights(log.run, "input->hidden1", [(6, 0)]), r"\(post, pre\) = \(6, 0\)"),
+        (
+            lambda run, log: plot.weights(log.run, "input->output"),
+            "allowed: input->hidden1, hidden1->output",
+        ),
+        (
+            lambda run, log: plot.weights(log.run, "input->hidden1", [(6, 0)]),
+            r"\(post, pre\) = \(6, 0\)",
+        ),
         (lambda run, log: plot.violation(log.run), "weights moved.*record="),
         (lambda run, log: plot.agreement(log.run), "weights moved"),
         (lambda run, log: plot.agreement(run, "angle"), "allowed: error, cosine"),
@@ -417,8 +531,10 @@ def test_a_cycle_that_does_not_contract_has_a_summary_without_agreement() -> Non
         (lambda run, log: plot.network(run.network, run, 5), "pattern = 5; allowed: 0 to 4"),
         (lambda run, log: plot.traces(dataclasses.replace(run, traces=None)), r"only \[\]"),
     ],
-)  # fmt: skip
-def test_what_is_missing_is_named(draw: Callable[[Run, Log], Any], words: str, run: Run, log: Log) -> None:
+)
+def test_what_is_missing_is_named(
+    draw: Callable[[Run, Log], Any], words: str, run: Run, log: Log
+) -> None:
     with pytest.raises(ns.NeurosimError, match=words):
         draw(run, log)
     assert plt.get_fignums() == []

@@ -36,7 +36,9 @@ def labels(ax) -> list[str]:
 
 def test_every_mode_is_drawn_inside_the_region_of_the_largest_step(spec):
     ax = ns.plot.spectrum(spec)
-    drawn = np.concatenate([x + 1j * y for x, y in (line.get_data() for line in ax.get_lines()[:-1])])
+    drawn = np.concatenate(
+        [x + 1j * y for x, y in (line.get_data() for line in ax.get_lines()[:-1])]
+    )
     assert_allclose(np.sort_complex(drawn), np.sort_complex(spec.eigenvalues))
     assert ax.get_xlabel() == "growth Re s (1/s)"
     assert f"euler, dt = {1e3 * spec.max_step['euler']:.3g} ms" in labels(ax)
@@ -48,13 +50,18 @@ def test_rows_of_participation_are_modes(spec):
     ax = ns.plot.participation(spec, modes=3)
     (image,) = ax.get_images()
     assert_allclose(image.get_array().sum(axis=1), 1)
-    assert ax.get_yticklabels()[0].get_text() == f"{spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
+    assert (
+        ax.get_yticklabels()[0].get_text()
+        == f"{spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
+    )
     assert [t.get_text() for t in ax.get_xticklabels()] == list(spec.participation)
 
 
 def test_a_branch_and_what_is_past_it():
     net, X, Y = random_problem([4, 4, 4, 4, 3], 2, patterns=1, gain=1.2)
-    found = ns.continuation(net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.5, stop=0.05, points=12)
+    found = ns.continuation(
+        net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.5, stop=0.05, points=12
+    )
     (hopf, *_) = found.hopf
     ax = ns.plot.branch(found, modes=3)
     assert_allclose(ax.get_lines()[0].get_ydata(), found.slowest_rate)

@@ -24,10 +24,18 @@ def made(shape: tuple[int, ...] = (7, 5, 2), seed: int = 0) -> xr.Dataset:
     dims = ("flow.theta", "network.gain", "network.seed")
     attributes = {"units": "1/s", "long_name": "growth"}
     return xr.Dataset(
-        {"settle_time": (dims, time, {"units": "s"}), "growth": (dims, growth, attributes), "outcome": (dims, outcome),
-         "reason": (dims, np.full(shape, ""))},
-        {"flow.theta": ("flow.theta", theta, {"units": "rad"}), "network.gain": gain, "network.seed": range(shape[2])},
-    )  # fmt: skip
+        {
+            "settle_time": (dims, time, {"units": "s"}),
+            "growth": (dims, growth, attributes),
+            "outcome": (dims, outcome),
+            "reason": (dims, np.full(shape, "")),
+        },
+        {
+            "flow.theta": ("flow.theta", theta, {"units": "rad"}),
+            "network.gain": gain,
+            "network.seed": range(shape[2]),
+        },
+    )
 
 
 def points(data: xr.Dataset) -> xr.Dataset:
@@ -54,7 +62,10 @@ def test_the_boundary_is_drawn_where_the_growth_is_zero() -> None:
 @pytest.mark.parametrize("kind", [*pictures.KINDS])
 @pytest.mark.parametrize("drawn", [False, True])
 def test_every_kind_draws_grids_and_points(kind: str, drawn: bool) -> None:
-    data, measure = points(made()) if drawn else made(), {} if kind == "phase_diagram" else {"measure": "growth"}
+    data, measure = (
+        points(made()) if drawn else made(),
+        {} if kind == "phase_diagram" else {"measure": "growth"},
+    )
     figure = ns.plot.sweep(data, kind, columns=1, **measure)
     assert figure.get_size_inches()[0] == pytest.approx(3.5)
     labels = [t for ax in figure.axes for t in (ax.get_xlabel(), ax.get_ylabel()) if t]
@@ -88,7 +99,17 @@ def test_slips(kind: str, options: dict[str, Any], words: str) -> None:
 
 def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
     out, picture = tmp_path / "sweep.zarr", tmp_path / "picture.pdf"
-    arguments = ["xor", "--grid", "flow.rho=0.5:2:2", "--repeat", "2", "--duration", "50 ms", "--out", str(out)]
+    arguments = [
+        "xor",
+        "--grid",
+        "flow.rho=0.5:2:2",
+        "--repeat",
+        "2",
+        "--duration",
+        "50 ms",
+        "--out",
+        str(out),
+    ]
     found = CliRunner().invoke(app, ["sweep", *arguments, "--measure", "residual,growth"])
     assert found.exit_code == 0, found.output
     assert "4: " in found.output

@@ -1,4 +1,6 @@
-"""Backpropagation against central differences of the loss, which share nothing with it but the forward pass."""
+"""Backpropagation against central differences of the loss, which share nothing with it but the
+forward pass.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ NUDGE = 1e-5
 
 
 def gradient_error(net, X, Y, seed: int) -> float:
-    """Largest difference of backprop and central differences, along a random direction of each parameter array."""
+    """Largest difference of backprop and central differences, along a random direction of each
+    parameter array.
+    """
     ref, rng = backprop(net, X, Y), np.random.default_rng(seed)
     parameters = [(synapses(net.weights[n]), synapses(g)) for n, g in ref.grad_w.items()]
     parameters += [(net.biases[n], g) for n, g in ref.grad_b.items()]
@@ -67,9 +71,15 @@ def test_lam_is_the_pull_of_losses_and_children(problem):
     net, X, Y = problem
     ref = backprop(net, X, Y)
     for n in net.neurons:
-        pull = -adjoint.loss_slope(net.losses[n], ref.x[n], Y[n]) if n in net.losses else np.zeros_like(ref.lam[n])
+        pull = (
+            -adjoint.loss_slope(net.losses[n], ref.x[n], Y[n])
+            if n in net.losses
+            else np.zeros_like(ref.lam[n])
+        )
         for q in net.outgoing(n):
-            slope = adjoint.dsigma(net.populations[q.post].activation, adjoint.net_input(net, q.post, ref.x))
+            slope = adjoint.dsigma(
+                net.populations[q.post].activation, adjoint.net_input(net, q.post, ref.x)
+            )
             pull += (slope * ref.lam[q.post]) @ net.weights[q.name]
         assert_allclose(ref.lam[n], pull, rtol=0, atol=1e-12)
         assert_allclose(adjoint.multipliers(net, X, Y)[n], pull, rtol=0, atol=1e-12)
@@ -92,11 +102,22 @@ def test_activations_equal_the_text_that_is_simulated(activation):
 
     a = np.linspace(-30, 30, 400)  # without 0, where max() has its kink
     text = expressions.activation(activation)
-    names = {"a": a, "tanh": np.tanh, "log1p": np.log1p, "exp": np.exp, "abs": np.abs, "sign": np.sign,
-             "int": lambda b: np.asarray(b).astype(int)}  # fmt: skip
+    names = {
+        "a": a,
+        "tanh": np.tanh,
+        "log1p": np.log1p,
+        "exp": np.exp,
+        "abs": np.abs,
+        "sign": np.sign,
+        "int": lambda b: np.asarray(b).astype(int),
+    }
     value = eval(text.sigma, names)
     assert_allclose(adjoint.sigma(activation, a), value + 0 * a, rtol=0, atol=1e-14)
-    assert_allclose(adjoint.dsigma(activation, a), eval(text.dsigma, names | {"sigma": value}) + 0 * a, atol=1e-14)
+    assert_allclose(
+        adjoint.dsigma(activation, a),
+        eval(text.dsigma, names | {"sigma": value}) + 0 * a,
+        atol=1e-14,
+    )
 
 
 @pytest.mark.parametrize("kind", problems.LOSSES)
@@ -104,11 +125,25 @@ def test_losses_equal_the_text_that_is_simulated(kind):
     net, _, Y = problems.random_problem([2, 3], 0, loss=kind, patterns=20)
     x, y = np.random.default_rng(1).normal(scale=2, size=(20, 3)), Y["output"]
     term = net.losses["output"].term
-    names = {"x": x, "y": y, "exp": np.exp, "abs": np.abs, "sign": np.sign, "sqrt": np.sqrt,
-             "int": lambda b: np.asarray(b).astype(int),
-             "log_partition": np.log(np.exp(x).sum(1, keepdims=True)), "y_total": y.sum(1, keepdims=True)}  # fmt: skip
-    assert_allclose(adjoint.loss_value(net.losses["output"], x, y), eval(term.value, names).sum(axis=1), atol=1e-13)
-    assert_allclose(adjoint.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13)
+    names = {
+        "x": x,
+        "y": y,
+        "exp": np.exp,
+        "abs": np.abs,
+        "sign": np.sign,
+        "sqrt": np.sqrt,
+        "int": lambda b: np.asarray(b).astype(int),
+        "log_partition": np.log(np.exp(x).sum(1, keepdims=True)),
+        "y_total": y.sum(1, keepdims=True),
+    }
+    assert_allclose(
+        adjoint.loss_value(net.losses["output"], x, y),
+        eval(term.value, names).sum(axis=1),
+        atol=1e-13,
+    )
+    assert_allclose(
+        adjoint.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -125,21 +160,30 @@ def test_patterns_do_not_see_each_other(problem):
 def test_sparse_gradients_keep_the_synapses():
     mask = np.array([[1, 0, 1], [0, 1, 1]])
     net = Network(
-        [Population("a", 3, clamped=True), Population("b", 2)], [Projection("a", "b", mask=mask)], [Loss("b")], seed=1
+        [Population("a", 3, clamped=True), Population("b", 2)],
+        [Projection("a", "b", mask=mask)],
+        [Loss("b")],
+        seed=1,
     )
     dense = net.copy()
     dense.weights["a->b"] = net.weights["a->b"].toarray()
     X, Y = np.random.default_rng(0).normal(size=(4, 3)), np.zeros((4, 2))
     sparse = backprop(net, X, Y).grad_w["a->b"]
     assert_array_equal(sparse.indices, net.weights["a->b"].indices)
-    assert_allclose(sparse.toarray(), backprop(dense, X, Y).grad_w["a->b"] * mask, rtol=0, atol=1e-16)
+    assert_allclose(
+        sparse.toarray(), backprop(dense, X, Y).grad_w["a->b"] * mask, rtol=0, atol=1e-16
+    )
 
 
 def ring(weight: float, activation: str = "tanh") -> Network:
     """in -> left <-> right, two units each, equal weights on the cycle."""
     identity = weight * np.eye(2)
     return Network(
-        [Population("in", 2, clamped=True), Population("left", 2, activation), Population("right", 2, activation)],
+        [
+            Population("in", 2, clamped=True),
+            Population("left", 2, activation),
+            Population("right", 2, activation),
+        ],
         [
             Projection("in", "left", np.eye(2)),
             Projection("left", "right", identity),
@@ -195,7 +239,9 @@ def test_sgd_with_one_batch_is_gradient_descent():
     net, X, Y = problems.random_problem([4, 3, 2], 5)
     ref, trained = backprop(net, X, Y), sgd(net, X, Y, epochs=1, batch=99, rate=0.1)
     for name, gradient in ref.grad_w.items():
-        assert_allclose(trained.weights[name], net.weights[name] - 0.1 * gradient, rtol=0, atol=1e-15)
+        assert_allclose(
+            trained.weights[name], net.weights[name] - 0.1 * gradient, rtol=0, atol=1e-15
+        )
 
 
 def test_slips_are_named():

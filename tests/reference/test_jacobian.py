@@ -35,7 +35,9 @@ def test_derivatives_are_central_differences_of_the_reference(problem, flow, pla
     directions = np.random.default_rng(seed).normal(size=(3, linear.size))
     exact = linear.along(directions)
     assert linear.exact
-    assert_allclose(exact, linear._differences(directions), rtol=0, atol=1e-6 * max(1.0, np.abs(exact).max()))
+    assert_allclose(
+        exact, linear._differences(directions), rtol=0, atol=1e-6 * max(1.0, np.abs(exact).max())
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -54,12 +56,19 @@ def test_patterns_do_not_see_each_other(problem, flow, seed):
     net, X, Y = problem
     linear = linearised(problem, flow, seed, plastic=False)
     whole = linear.jacobian()
-    rows = [np.concatenate([b.reshape(len(X), -1)[k] for b in linear.blocks]) for k in range(len(X))]
+    rows = [
+        np.concatenate([b.reshape(len(X), -1)[k] for b in linear.blocks]) for k in range(len(X))
+    ]
     multipliers = linear.blocks[len(net.neurons) :]
     for k, own in enumerate(rows):
         parts = [{n: v[[k]] for n, v in part.items()} for part in (linear.outputs, linear.X, Y)]
-        lam = {n: linear.state[b].reshape(len(X), -1)[[k]] for n, b in zip(net.neurons, multipliers, strict=True)}
-        alone = Linearised(net, linear.flow, {n: parts[0][n] for n in net.neurons}, lam, parts[1], parts[2])
+        lam = {
+            n: linear.state[b].reshape(len(X), -1)[[k]]
+            for n, b in zip(net.neurons, multipliers, strict=True)
+        }
+        alone = Linearised(
+            net, linear.flow, {n: parts[0][n] for n in net.neurons}, lam, parts[1], parts[2]
+        )
         assert_allclose(whole[np.ix_(own, own)], alone.jacobian(), rtol=1e-12, atol=1e-9)
         rest = np.setdiff1d(np.arange(linear.size), own)
         assert not whole[np.ix_(own, rest)].any()
@@ -94,7 +103,9 @@ def test_what_does_not_learn_is_no_state():
     learn = [n for n, q in net.projections.items() if q.plastic]
     assert len(learn) < len(net.projections)
     assert whole.places == (*net.neurons, *learn, *(f"bias.{n}" for n in net.neurons))
-    assert_allclose(whole.along(np.eye(whole.size)), whole._differences(np.eye(whole.size)), rtol=0, atol=1e-5)
+    assert_allclose(
+        whole.along(np.eye(whole.size)), whole._differences(np.eye(whole.size)), rtol=0, atol=1e-5
+    )
 
     net = Network.mlp([2, 1], loss="mse", plastic_bias=False, seed=1)
     rng = np.random.default_rng(0)

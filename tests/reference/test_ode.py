@@ -1,4 +1,6 @@
-"""The flow against finite differences of the scalar L, backpropagation at rest, and a matrix exponential."""
+"""The flow against finite differences of the scalar L, backpropagation at rest, and a matrix
+exponential.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ NUDGE = 1e-5
 
 
 def slope_of_L(net, flow, x, lam, X, Y, values, directions):
-    """dL along each direction, (m,), where `values` is an array that L reads: some x, lam, weights or biases."""
+    """dL along each direction, (m,), where `values` is an array that L reads: some x, lam, weights
+    or biases.
+    """
     kept, slopes = values.copy(), []
     for direction in directions:
         values[...] = kept + NUDGE * direction
@@ -36,9 +40,11 @@ def slope_of_L(net, flow, x, lam, X, Y, values, directions):
 
 
 def flow_error(net, X, Y, flow, seed: int) -> float:
-    """Largest difference of `right_hand_side`, times its tau, and the forces that finite differences of L give.
+    """Largest difference of `right_hand_side`, times its tau, and the forces that finite
+    differences of L give.
 
-    A few random directions an array, relative to the largest force; x and lam are random, so g is not 0.
+    A few random directions an array, relative to the largest force; x and lam are random, so g is
+    not 0.
     """
     count = len(X)
     x, lam = problems.random_state(net, seed, count)
@@ -53,11 +59,17 @@ def flow_error(net, X, Y, flow, seed: int) -> float:
 
     for n in net.neurons:
         directions = rng.normal(size=(2, *x[n].shape))
-        down, up = (slope_of_L(*here, part[n], directions) for part in (x, lam))  # dL/dx, dL/dlam = g
+        down, up = (
+            slope_of_L(*here, part[n], directions) for part in (x, lam)
+        )  # dL/dx, dL/dlam = g
         compare(rates.x[n], flow.time("tau_x", n), directions, -flow.kappa * down - flow.gamma * up)
-        compare(rates.lam[n], flow.time("tau_lam", n), directions, flow.kappa * up - flow.gamma * down)
+        compare(
+            rates.lam[n], flow.time("tau_lam", n), directions, flow.kappa * up - flow.gamma * down
+        )
         directions = rng.normal(size=(2, *net.biases[n].shape))
-        descent = -slope_of_L(*here, net.biases[n], directions) / count * net.populations[n].plastic_bias
+        descent = (
+            -slope_of_L(*here, net.biases[n], directions) / count * net.populations[n].plastic_bias
+        )
         compare(rates.b[n], flow.time("tau_w", n), directions, descent)
     for name, q in net.projections.items():
         w = synapses(net.weights[name])
@@ -75,7 +87,9 @@ def assume_smooth(net, X, Y, x) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(problem=st.one_of(problems.dags(), problems.rings()), flow=problems.flows(), seed=problems.SEEDS)
+@given(
+    problem=st.one_of(problems.dags(), problems.rings()), flow=problems.flows(), seed=problems.SEEDS
+)
 def test_the_flow_is_the_gradient_of_L(problem, flow, seed):
     assert flow_error(*problem, flow, seed) < 1e-6
 
@@ -89,7 +103,9 @@ def test_every_preset_is_the_gradient_of_L(preset):
 def test_a_planted_gain_is_seen(plant, monkeypatch):
     flow, right = Flow(kappa=0.7, gamma=0.6, rho=0.5), ode_module._rates
     wrong = replace(flow, **{plant: 1.001 * getattr(flow, plant)})
-    monkeypatch.setattr(ode_module, "_rates", lambda net, _, *rest, **k: right(net, wrong, *rest, **k))
+    monkeypatch.setattr(
+        ode_module, "_rates", lambda net, _, *rest, **k: right(net, wrong, *rest, **k)
+    )
     assert flow_error(*problems.random_problem([4, 3, 3, 2], 1), flow, 1) > 1e-5
 
 
@@ -129,7 +145,11 @@ def test_backpropagation_is_where_every_flow_rests(problem):
 
 
 @settings(max_examples=8, deadline=None)
-@given(problem=st.one_of(problems.dags(activations=["tanh", "softplus"]), problems.rings(activations=["tanh"])))
+@given(
+    problem=st.one_of(
+        problems.dags(activations=["tanh", "softplus"]), problems.rings(activations=["tanh"])
+    )
+)
 def test_adjoint_flow_settles_on_backpropagation(problem):
     net, X, Y = problem
     ref = backprop(net, X, Y)
@@ -141,7 +161,9 @@ def test_adjoint_flow_settles_on_backpropagation(problem):
 
 
 @pytest.mark.parametrize(
-    "flow", [Flow.damped(), Flow.augmented(2.0), Flow.rotated(1.2)], ids=["damped", "rho=2", "rotated"]
+    "flow",
+    [Flow.damped(), Flow.augmented(2.0), Flow.rotated(1.2)],
+    ids=["damped", "rho=2", "rotated"],
 )
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_saddle_flows_settle_on_backpropagation(flow, loss):
@@ -153,7 +175,9 @@ def test_saddle_flows_settle_on_backpropagation(flow, loss):
         assert_allclose(settled.lam[n], ref.lam[n], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("flow", [Flow.arrow_hurwicz(), Flow.augmented(1.5), Flow(kappa=0.4, gamma=0.7, rho=0.3)])
+@pytest.mark.parametrize(
+    "flow", [Flow.arrow_hurwicz(), Flow.augmented(1.5), Flow(kappa=0.4, gamma=0.7, rho=0.3)]
+)
 def test_a_linear_network_in_closed_form(flow):
     """x -> h -> o linear with mse: z' = A z + c, whose matrices are written out here by hand."""
     net, X, Y = problems.random_problem([3, 2, 2], 4, activation="linear", patterns=1)
@@ -161,32 +185,51 @@ def test_a_linear_network_in_closed_form(flow):
     u, y = (X @ net.weights["input->hidden1"].T + b["hidden1"])[0], Y["output"][0]
     one, none = np.eye(2), np.zeros((2, 2))
     J = np.block([[one, none], [-W, one]])  # g = J x - d
-    d, H, target = np.concatenate([u, b["output"]]), np.diag([0, 0, 1.0, 1.0]), np.concatenate([[0, 0], y])
+    d, H, target = (
+        np.concatenate([u, b["output"]]),
+        np.diag([0, 0, 1.0, 1.0]),
+        np.concatenate([[0, 0], y]),
+    )
     # dL/dx = H (x - target) + Jᵀ (lam + rho g)
     Lx = np.hstack([H + flow.rho * J.T @ J, J.T])
     Lx0 = -H @ target - flow.rho * J.T @ d
     G, G0 = np.hstack([J, np.zeros((4, 4))]), -d
     tau_x, tau_lam = flow.tau_x, flow.tau_lam
-    A = np.vstack([(-flow.kappa * Lx - flow.gamma * G) / tau_x, (flow.kappa * G - flow.gamma * Lx) / tau_lam])
-    c = np.concatenate([(-flow.kappa * Lx0 - flow.gamma * G0) / tau_x, (flow.kappa * G0 - flow.gamma * Lx0) / tau_lam])
+    A = np.vstack(
+        [(-flow.kappa * Lx - flow.gamma * G) / tau_x, (flow.kappa * G - flow.gamma * Lx) / tau_lam]
+    )
+    c = np.concatenate(
+        [
+            (-flow.kappa * Lx0 - flow.gamma * G0) / tau_x,
+            (flow.kappa * G0 - flow.gamma * Lx0) / tau_lam,
+        ]
+    )
     augmented = np.block([[A, c[:, None]], [np.zeros((1, 9))]])
 
     way = solve_ivp(net, flow, X, Y, duration=0.1, every=0.025)
     for i, t in enumerate(way.t):
         z = (expm(augmented * t) @ np.append(np.zeros(8), 1))[:8]
-        got = [part[n][i, 0] for part in (way.x_trace, way.lam_trace) for n in ("hidden1", "output")]
+        got = [
+            part[n][i, 0] for part in (way.x_trace, way.lam_trace) for n in ("hidden1", "output")
+        ]
         assert_allclose(np.concatenate(got), z, rtol=0, atol=1e-8)
 
 
 def test_tolerance_sets_the_error():
     net, X, Y = problems.random_problem([4, 3, 2], 7)
     truth = solve_ivp(net, Flow.damped(), X, Y, 0.05, rtol=1e-12, atol=1e-14).lam["hidden1"]
-    errors = [np.abs(solve_ivp(net, Flow.damped(), X, Y, 0.05, rtol=r, atol=r).lam["hidden1"] - truth).max()
-              for r in (1e-4, 1e-6, 1e-8)]  # fmt: skip
+    errors = [
+        np.abs(
+            solve_ivp(net, Flow.damped(), X, Y, 0.05, rtol=r, atol=r).lam["hidden1"] - truth
+        ).max()
+        for r in (1e-4, 1e-6, 1e-8)
+    ]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-7
     for method in ("RK45", "Radau", "LSODA"):
-        other = solve_ivp(net, Flow.damped(), X, Y, 0.05, rtol=1e-8, atol=1e-10, method=method).lam["hidden1"]
+        other = solve_ivp(net, Flow.damped(), X, Y, 0.05, rtol=1e-8, atol=1e-10, method=method).lam[
+            "hidden1"
+        ]
         assert_allclose(other, truth, rtol=0, atol=1e-6)
 
 
@@ -194,7 +237,9 @@ def test_all_three_flows_at_once_learn_xor():
     net = Network.mlp([2, 4, 1], loss="mse", seed=0)
     X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) - 0.5, np.array([[0.0], [1], [1], [0]])
     before = net.copy()
-    learnt = solve_ivp(net, Flow.augmented(tau_w=0.01), X, Y, duration=5, plastic=True, rtol=1e-6, atol=1e-8)
+    learnt = solve_ivp(
+        net, Flow.augmented(tau_w=0.01), X, Y, duration=5, plastic=True, rtol=1e-6, atol=1e-8
+    )
     trained = net.copy()
     trained.weights, trained.biases = learnt.weights, learnt.biases
     assert_allclose(forward(trained, X)["output"], Y, atol=1e-2)
@@ -210,13 +255,18 @@ def test_plastic_weights_start_with_their_rate(problem, flow):
     x, lam = problems.random_state(net, 0, len(X))
     moment, rates = 1e-7, right_hand_side(net, flow, x, lam, X, Y)
     moved = solve_ivp(net, flow, X, Y, moment, plastic=True, start=State(x, lam))
-    scale = max(np.abs(rate).max(initial=0) for rate in (*map(synapses, rates.w.values()), *rates.b.values()))
+    scale = max(
+        np.abs(rate).max(initial=0)
+        for rate in (*map(synapses, rates.w.values()), *rates.b.values())
+    )
     for name, w in net.weights.items():
         assert type(moved.weights[name]) is type(w)
         change = synapses(moved.weights[name]) - synapses(w)
         assert_allclose(change / moment, synapses(rates.w[name]), rtol=0, atol=1e-3 * scale)
     for n in net.neurons:
-        assert_allclose((moved.biases[n] - net.biases[n]) / moment, rates.b[n], rtol=0, atol=1e-3 * scale)
+        assert_allclose(
+            (moved.biases[n] - net.biases[n]) / moment, rates.b[n], rtol=0, atol=1e-3 * scale
+        )
 
 
 @pytest.mark.parametrize("plastic", [False, True])

@@ -1,4 +1,6 @@
-"""A recording on disk is what the same arrays in memory are, at any time, and harms nothing that is not ours."""
+"""A recording on disk is what the same arrays in memory are, at any time, and harms nothing that is
+not ours.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,23 @@ class Choice(NamedTuple):
     pattern: list[int]
     units: dict[str, list[int]]
     weights: list[str]
-    arrays: dict[tuple[str, str], Array]  # (variable, population): (samples, patterns at once * units); of w: synapses
+    arrays: dict[
+        tuple[str, str], Array
+    ]  # (variable, population): (samples, patterns at once * units); of w: synapses
 
     def open(self, path: Path, dtype: str = "float64") -> Store:
         return Store(
-            path, self.net, FLOW, CHOSEN, self.times, self.variables,
-            pattern=self.pattern, units=self.units, weights=self.weights, dtype=dtype,
-        )  # fmt: skip
+            path,
+            self.net,
+            FLOW,
+            CHOSEN,
+            self.times,
+            self.variables,
+            pattern=self.pattern,
+            units=self.units,
+            weights=self.weights,
+            dtype=dtype,
+        )
 
     def rows(self, store: Store) -> dict[str, Array]:
         """What a writer makes of the arrays, as the layout says."""
@@ -67,14 +79,25 @@ class Choice(NamedTuple):
         for v, names in self.variables.items():
             recorded[v] = {}
             for p in names:
-                whole = self.arrays[v, p].reshape(len(self.times), AT_ONCE, self.net.populations[p].size)
+                whole = self.arrays[v, p].reshape(
+                    len(self.times), AT_ONCE, self.net.populations[p].size
+                )
                 chosen = self.units.get(p, list(range(whole.shape[2])))
                 recorded[v][p] = whole[:n][:, self.pattern][:, :, chosen].astype(dtype)
         weights = {q: self.arrays["w", q][:n].astype(dtype) for q in self.weights}
         traces = build_traces(
-            self.net, FLOW, CHOSEN, self.times[:n], recorded, pattern=self.pattern, units=self.units, weights=weights
+            self.net,
+            FLOW,
+            CHOSEN,
+            self.times[:n],
+            recorded,
+            pattern=self.pattern,
+            units=self.units,
+            weights=weights,
         )
-        return traces.assign({v: traces[v].astype(dtype) for v in (*self.variables, *(["w"] if weights else []))})
+        return traces.assign(
+            {v: traces[v].astype(dtype) for v in (*self.variables, *(["w"] if weights else []))}
+        )
 
 
 def choice(
@@ -86,7 +109,9 @@ def choice(
     weights: list[str],
 ) -> Choice:
     rng = np.random.default_rng(samples)
-    sizes = {(v, p): AT_ONCE * net.populations[p].size for v, names in variables.items() for p in names}
+    sizes = {
+        (v, p): AT_ONCE * net.populations[p].size for v, names in variables.items() for p in names
+    }
     sizes |= {("w", q): len(synapses(net.weights[q])[0]) for q in weights}
     arrays = {key: rng.normal(size=(samples, n)) for key, n in sizes.items()}
     return Choice(net, np.arange(samples) * 1e-3, variables, pattern, units, weights, arrays)
@@ -130,7 +155,9 @@ def choices(draw: st.DrawFn) -> Choice:
     net = problem[0]
     some = st.lists(st.sampled_from(list(net.populations)), unique=True, min_size=1)
     variables = draw(st.dictionaries(st.sampled_from(["x", "lam", "own"]), some, min_size=1))
-    index = {p: st.lists(st.integers(0, q.size - 1), max_size=4) for p, q in net.populations.items()}
+    index = {
+        p: st.lists(st.integers(0, q.size - 1), max_size=4) for p, q in net.populations.items()
+    }
     units = {p: draw(index[p]) for p in draw(some)}
     pattern = draw(st.lists(st.integers(0, AT_ONCE - 1), max_size=3))
     weights = draw(st.lists(st.sampled_from(list(net.projections)), unique=True))
@@ -175,7 +202,9 @@ def test_a_recording_is_the_traces_of_the_same_arrays(
 
 
 def test_chunks_are_raw_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the C++ program writes them: no header, whole chunks under another name that are then renamed."""
+    """As the C++ program writes them: no header, whole chunks under another name that are then
+    renamed.
+    """
     monkeypatch.setattr(recording, "CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr", "float32")
@@ -209,7 +238,11 @@ def test_a_chunk_holds_about_a_megabyte(tmp_path: Path) -> None:
     chosen = small(10**6)._replace(arrays={})
     store = chosen.open(tmp_path / "run.zarr")
     assert store.rows == 2**20 // (8 * max(store.sizes.values()))
-    assert sorted(p.name for p in (store.path / "time").iterdir()) == [".zarray", ".zattrs", *"01234567"]
+    assert sorted(p.name for p in (store.path / "time").iterdir()) == [
+        ".zarray",
+        ".zattrs",
+        *"01234567",
+    ]
     np.testing.assert_array_equal(xr.open_zarr(store.path, consolidated=False).time, chosen.times)
 
 
@@ -238,7 +271,9 @@ def test_a_part_of_it_is_read_as_a_part(recorded: Path) -> None:
 
 
 @pytest.mark.parametrize("flushing", [True, False])
-def test_it_can_be_read_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushing: bool) -> None:
+def test_it_can_be_read_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushing: bool
+) -> None:
     monkeypatch.setattr(recording, "CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
@@ -272,7 +307,9 @@ def test_a_reader_never_sees_half_a_chunk(tmp_path: Path) -> None:
         assert opened.read() == before != (store.folders["x"] / "0.0.0").read_bytes()
 
 
-def test_samples_are_those_that_every_variable_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_those_that_every_variable_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recording, "CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
@@ -289,12 +326,16 @@ def test_samples_are_those_that_every_variable_has(tmp_path: Path, monkeypatch: 
 
 def test_a_run_that_is_not_over_is_no_run_yet(tmp_path: Path) -> None:
     store = small().open(tmp_path / "run.zarr")
-    with pytest.raises(ns.FileError, match=r"still goes on or was killed; try .*read_traces\(.*xarray\.open_zarr\("):
+    with pytest.raises(
+        ns.FileError, match=r"still goes on or was killed; try .*read_traces\(.*xarray\.open_zarr\("
+    ):
         ns.load(store.path)
 
 
 @pytest.mark.parametrize("samples", [0, 2, 3, 7, 10])
-def test_a_run_that_ends_early_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
+def test_a_run_that_ends_early_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
+) -> None:
     monkeypatch.setattr(recording, "CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
@@ -313,10 +354,16 @@ def test_the_final_model_is_that_of_the_run(tmp_path: Path) -> None:
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     write(store, chosen.rows(store))
-    run = replace(final(chosen), settings={"duration": 0.5}, network=Network.mlp([4, 3, 2], loss="mse", seed=2))
+    run = replace(
+        final(chosen),
+        settings={"duration": 0.5},
+        network=Network.mlp([4, 3, 2], loss="mse", seed=2),
+    )
     store.finish(run, 10)
     found = ns.load(store.path)
-    assert json.loads(found.traces.attrs["model"])["settings"] == found.settings == {"duration": 0.5}
+    assert (
+        json.loads(found.traces.attrs["model"])["settings"] == found.settings == {"duration": 0.5}
+    )
     for name, w in run.network.weights.items():
         np.testing.assert_array_equal(found.traces[f"weights.{name}"], w)
 
@@ -365,13 +412,22 @@ def test_what_is_not_ours_stays(tmp_path: Path, content: str) -> None:
     else:
         path.mkdir()
         name = "notes.txt" if content == "notes" else ".zattrs"
-        texts = {"notes": "mine", "other zarr": '{"neurosim_kind": "sweep"}', "no json": "{", "list": "[1]"}
+        texts = {
+            "notes": "mine",
+            "other zarr": '{"neurosim_kind": "sweep"}',
+            "no json": "{",
+            "list": "[1]",
+        }
         (path / name).write_text(texts[content])
     before = {p: p.read_bytes() for p in [path, *path.glob("*")] if p.is_file()}
-    with pytest.raises(ns.FileError, match=r"run\.zarr exists and is not a recording; try another path"):
+    with pytest.raises(
+        ns.FileError, match=r"run\.zarr exists and is not a recording; try another path"
+    ):
         small().open(path)
     assert {p: p.read_bytes() for p in [path, *path.glob("*")] if p.is_file()} == before
-    with pytest.raises(ns.FileError, match="is a file; allowed" if content == "a file" else "no recording"):
+    with pytest.raises(
+        ns.FileError, match="is a file; allowed" if content == "a file" else "no recording"
+    ):
         read_traces(path)
     with pytest.raises(ns.FileError, match=r"no netCDF-4 file|is a folder, but no recording"):
         ns.load(path)
@@ -418,7 +474,9 @@ def test_folders_that_cannot_take_it_are_named(tmp_path: Path) -> None:
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(ns.FileError, match="Permission denied; try a folder that you may write to"):
+        with pytest.raises(
+            ns.FileError, match="Permission denied; try a folder that you may write to"
+        ):
             small().open(tmp_path / "run.zarr")
     finally:
         tmp_path.chmod(0o700)
@@ -427,7 +485,10 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_what_was_recorded(tmp_path: Path) -> None:
     chosen = small(2000)
     path = tmp_path / "run.zarr"
-    with room_for(100), pytest.raises(ns.FileError, match=r"run\.zarr cannot be written: File too large"):
+    with (
+        room_for(100),
+        pytest.raises(ns.FileError, match=r"run\.zarr cannot be written: File too large"),
+    ):
         chosen.open(path)
     store = chosen.open(path)  # what was begun is ours
     store.rows = 500  # any number will do for the writer
@@ -491,14 +552,19 @@ def test_a_newer_format_is_refused(recorded: Path) -> None:
         ({"variables": {"x": ["hiden1"]}}, "did you mean 'hidden1'"),
         ({"variables": {"run": ["hidden1"]}}, "trace of 'run'; allowed: any name but time, "),
         ({"units": {"hiden1": [0]}}, "population of the recorded units = 'hiden1'"),
-        ({"units": {"hidden1": [0, 3]}}, r"units of hidden1 = \[0, 3\]; allowed: whole numbers, 0 to 2"),
+        (
+            {"units": {"hidden1": [0, 3]}},
+            r"units of hidden1 = \[0, 3\]; allowed: whole numbers, 0 to 2",
+        ),
         ({"units": {"hidden1": [-1]}}, "0 to 2"),
         ({"units": {"hidden1": [True, False, True]}}, "whole numbers"),
         ({"units": {"hidden1": [0.5]}}, "whole numbers"),
         ({"weights": ["input->output"]}, "allowed: input->hidden1"),
     ],
 )
-def test_what_the_network_does_not_have_is_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+def test_what_the_network_does_not_have_is_refused(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ns.DataError, match=words):
         small()._replace(**changed).open(tmp_path / "run.zarr")
     assert not (tmp_path / "run.zarr").exists()
@@ -512,7 +578,9 @@ def test_numbers_are_doubles_or_floats(tmp_path: Path) -> None:
 def test_traces_in_memory_can_be_of_chosen_units() -> None:
     net = Network.mlp([4, 3, 2], loss="mse")
     x = {"hidden1": np.arange(4.0).reshape(2, 1, 2), "output": -np.arange(4.0).reshape(2, 1, 2)}
-    traces = build_traces(net, FLOW, {}, np.zeros(2), {"x": x}, pattern=[0], units={"hidden1": [2, 0]})
+    traces = build_traces(
+        net, FLOW, {}, np.zeros(2), {"x": x}, pattern=[0], units={"hidden1": [2, 0]}
+    )
     assert traces.population.values.tolist() == ["hidden1"] * 2 + ["output"] * 2
     assert traces["index"].values.tolist() == [2, 0, 0, 1]
     np.testing.assert_array_equal(traces.x, np.concatenate(list(x.values()), axis=2))
@@ -525,7 +593,9 @@ def test_traces_in_memory_can_be_of_chosen_units() -> None:
 
 def peak_of(path: Path, samples: int) -> int:
     """Bytes that a recording of this many samples of 100 units takes beside its `time` coordinate."""
-    net = Network([ns.Population("a", 1, clamped=True), ns.Population("b", 100)], [ns.Projection("a", "b")])
+    net = Network(
+        [ns.Population("a", 1, clamped=True), ns.Population("b", 100)], [ns.Projection("a", "b")]
+    )
     times, rows = np.arange(samples) * 1e-3, np.ones((100, 100))
     tracemalloc.start()
     try:

@@ -1,4 +1,6 @@
-"""Traces carry the model; files come back bit by bit, or say what is wrong with them and harm nothing."""
+"""Traces carry the model; files come back bit by bit, or say what is wrong with them and harm
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ from neurosim.results.runs import Log, Run, build_traces, synapses
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
-ODD = np.array([-0.0, np.nan, np.inf, 5e-324, np.nextafter(1, 2)])  # bits that text or a fill value would lose
+ODD = np.array(
+    [-0.0, np.nan, np.inf, 5e-324, np.nextafter(1, 2)]
+)  # bits that text or a fill value would lose
 
 
 def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) -> Run:
@@ -39,22 +43,47 @@ def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) 
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> Array:
-        return np.where(rng.random(shape) < 0.1, rng.choice(ODD, size=shape), rng.normal(size=shape))
+        return np.where(
+            rng.random(shape) < 0.1, rng.choice(ODD, size=shape), rng.normal(size=shape)
+        )
 
     clamped = patterns(net, X)
     sizes = {n: net.populations[n].size for n in net.neurons}
     state = {v: {n: draw(len(X), s) for n, s in sizes.items()} for v in ("x", "lam")}
-    chosen = {"dt": 0.1 + 0.2, "method": "euler", "seed": seed, "transport": {"a": [1, None]}, "plastic": True}
+    chosen = {
+        "dt": 0.1 + 0.2,
+        "method": "euler",
+        "seed": seed,
+        "transport": {"a": [1, None]},
+        "plastic": True,
+    }
     traces = build_traces(
-        net, fitted(flow, net), chosen, np.arange(3) * chosen["dt"],
+        net,
+        fitted(flow, net),
+        chosen,
+        np.arange(3) * chosen["dt"],
         {v: {n: draw(3, len(X), s) for n, s in sizes.items()} for v in ("x", "lam")},
-        pattern=np.arange(len(X)), weights={p: draw(3, len(synapses(w)[0])) for p, w in net.weights.items()},
-    )  # fmt: skip
+        pattern=np.arange(len(X)),
+        weights={p: draw(3, len(synapses(w)[0])) for p, w in net.weights.items()},
+    )
     return Run(
-        network=net, flow=fitted(flow, net), settings=chosen, X=clamped, Y=targets(net, Y, len(X)), **state,
-        traces=traces if recorded else None, time=float(draw(1)[0] ** 2), steps=3, interrupted=bool(seed % 2),
-        auxiliary={"n0.v": draw(2, 3), "a/b": np.arange(4, dtype="int32"), "on": np.array(True), "0": np.zeros((0, 2))},
-    )  # fmt: skip
+        network=net,
+        flow=fitted(flow, net),
+        settings=chosen,
+        X=clamped,
+        Y=targets(net, Y, len(X)),
+        **state,
+        traces=traces if recorded else None,
+        time=float(draw(1)[0] ** 2),
+        steps=3,
+        interrupted=bool(seed % 2),
+        auxiliary={
+            "n0.v": draw(2, 3),
+            "a/b": np.arange(4, dtype="int32"),
+            "on": np.array(True),
+            "0": np.zeros((0, 2)),
+        },
+    )
 
 
 def bits(value: Any) -> Any:
@@ -63,7 +92,10 @@ def bits(value: Any) -> Any:
         case np.ndarray():
             found: Any = str(value.dtype), value.shape, value.tobytes()
         case xr.Dataset():
-            columns = {n: (v.dims, bits(v.values), dict(v.attrs)) for n, v in sorted(value.variables.items())}
+            columns = {
+                n: (v.dims, bits(v.values), dict(v.attrs))
+                for n, v in sorted(value.variables.items())
+            }
             found = columns, sorted(map(str, value.coords)), dict(value.attrs)
         case Network():
             found = bits([value.describe(), value.weights, value.biases])
@@ -98,24 +130,35 @@ def test_units_of_all_populations_lie_on_one_dimension() -> None:
     net = Network.mlp([4, 3, 2], loss="mse")
     x = {"hidden1": np.arange(24.0).reshape(4, 2, 3), "output": -np.arange(16.0).reshape(4, 2, 2)}
     lam = {"output": np.ones((4, 2, 2))}
-    traces = build_traces(net, Flow.adjoint(), {}, np.arange(4) * 1e-3, {"x": x, "lam": lam}, pattern=[5, 7])
+    traces = build_traces(
+        net, Flow.adjoint(), {}, np.arange(4) * 1e-3, {"x": x, "lam": lam}, pattern=[5, 7]
+    )
     assert traces.x.dims == traces.lam.dims == ("time", "pattern", "unit")
     assert traces.population.values.tolist() == ["hidden1"] * 3 + ["output"] * 2
     assert traces["index"].values.tolist() == [0, 1, 2, 0, 1]
     assert traces.pattern.values.tolist() == [5, 7]
     assert traces.time.values.tolist() == [0.0, 1e-3, 2e-3, 3e-3]
     for name, values in x.items():
-        np.testing.assert_array_equal(traces.x.values[..., traces.population.values == name], values)
+        np.testing.assert_array_equal(
+            traces.x.values[..., traces.population.values == name], values
+        )
     assert np.isnan(traces.lam.values[..., :3]).all()
     np.testing.assert_array_equal(traces.lam.values[..., 3:], 1.0)
-    assert (traces.time.units, traces.x.units, traces.lam.long_name) == ("s", "1", "Lagrange multiplier")
+    assert (traces.time.units, traces.x.units, traces.lam.long_name) == (
+        "s",
+        "1",
+        "Lagrange multiplier",
+    )
 
 
 @given(problem=st.one_of(dags(), rings()))
 @settings(max_examples=25, deadline=None)
 def test_every_synapse_of_a_weight_trace_names_its_units(problem: Problem) -> None:
     net = problem[0]
-    values = {name: w.reshape(-1) if isinstance(w, np.ndarray) else w.data for name, w in net.weights.items()}
+    values = {
+        name: w.reshape(-1) if isinstance(w, np.ndarray) else w.data
+        for name, w in net.weights.items()
+    }
     weights = {name: np.stack([v, np.zeros_like(v)]) for name, v in values.items()}
     traces = build_traces(net, Flow.adjoint(), {}, np.array([0.0, 1.0]), {}, weights=weights)
     for name, w in net.weights.items():
@@ -130,9 +173,19 @@ def test_some_synapses_can_be_recorded() -> None:
     net = Network.mlp([4, 3, 2])
     some = {"hidden1->output": (np.array([1]), np.array([2]))}
     traces = build_traces(
-        net, Flow.adjoint(), {}, np.zeros(1), {}, weights={"hidden1->output": np.ones((1, 1))}, synapses=some
+        net,
+        Flow.adjoint(),
+        {},
+        np.zeros(1),
+        {},
+        weights={"hidden1->output": np.ones((1, 1))},
+        synapses=some,
     )
-    assert (traces.post.item(), traces.pre.item(), traces.projection.item()) == (1, 2, "hidden1->output")
+    assert (traces.post.item(), traces.pre.item(), traces.projection.item()) == (
+        1,
+        2,
+        "hidden1->output",
+    )
 
 
 def test_traces_carry_the_model() -> None:
@@ -142,14 +195,21 @@ def test_traces_carry_the_model() -> None:
     assert Flow(**model["flow"]) == run.flow
     assert model["settings"] == run.settings
     assert model["neurosim"] == ns.__version__
-    np.testing.assert_array_equal(run.traces["weights.input->hidden1"], run.network.weights["input->hidden1"])
+    np.testing.assert_array_equal(
+        run.traces["weights.input->hidden1"], run.network.weights["input->hidden1"]
+    )
     np.testing.assert_array_equal(run.traces["bias.output"], run.network.biases["output"])
 
 
 def test_settings_that_json_does_not_know_are_kept_as_text() -> None:
     chosen = {"n": np.int64(3), "a": np.array([1.0]), "path": Path("here"), "of": np.float64(0.1)}
     traces = build_traces(Network.mlp([2, 1], loss="mse"), Flow.adjoint(), chosen, np.zeros(1), {})
-    assert json.loads(traces.attrs["model"])["settings"] == {"n": 3, "a": [1.0], "path": "here", "of": 0.1}
+    assert json.loads(traces.attrs["model"])["settings"] == {
+        "n": 3,
+        "a": [1.0],
+        "path": "here",
+        "of": 0.1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,16 +223,33 @@ def test_settings_that_json_does_not_know_are_kept_as_text() -> None:
 )
 def test_traces_that_do_not_fit_are_refused(recorded: Any, weights: Any, words: str) -> None:
     with pytest.raises(ns.DataError, match=words):
-        build_traces(Network.mlp([4, 3, 2]), Flow.adjoint(), {}, np.zeros(2), recorded, pattern=[0], weights=weights)
+        build_traces(
+            Network.mlp([4, 3, 2]),
+            Flow.adjoint(),
+            {},
+            np.zeros(2),
+            recorded,
+            pattern=[0],
+            weights=weights,
+        )
 
 
 # There and back
 
 
-@given(problem=st.one_of(dags(l1=True), rings(l1=True)), flow=flows(), seed=SEEDS, recorded=st.booleans())
+@given(
+    problem=st.one_of(dags(l1=True), rings(l1=True)),
+    flow=flows(),
+    seed=SEEDS,
+    recorded=st.booleans(),
+)
 @settings(max_examples=15, deadline=None)
 def test_a_run_comes_back_bit_by_bit(
-    tmp_path_factory: pytest.TempPathFactory, problem: Problem, flow: Flow, seed: int, recorded: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    problem: Problem,
+    flow: Flow,
+    seed: int,
+    recorded: bool,
 ) -> None:
     path = tmp_path_factory.mktemp("run") / "run.nc"
     run = made_run(problem, flow, seed, recorded=recorded)
@@ -243,15 +320,30 @@ def classic(path: Path) -> None:
 
 
 FOREIGN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "text": (lambda path: path.write_text("rho,steps\n1,96\n"), "no netCDF-4 file.*rho,step.*neurosim.save"),
+    "text": (
+        lambda path: path.write_text("rho,steps\n1,96\n"),
+        "no netCDF-4 file.*rho,step.*neurosim.save",
+    ),
     "empty": (lambda path: path.touch(), "is empty"),
     "weights": (lambda path: save_weights(Network.mlp([2, 2]), path), "zip archive.*load_weights"),
     "netCDF-3": (classic, "classic netCDF file"),
-    "other netCDF": (lambda path: xr.Dataset({"t": ("x", [1.0])}).to_netcdf(path, engine="h5netcdf"), "not one that"),
-    "newer": (lambda path: spoilt(path, neurosim_format=FORMAT + 1), f"format {FORMAT + 1}.*newer neurosim"),
-    "no format": (lambda path: spoilt(path, neurosim_format=None), "not one that neurosim.save wrote"),
+    "other netCDF": (
+        lambda path: xr.Dataset({"t": ("x", [1.0])}).to_netcdf(path, engine="h5netcdf"),
+        "not one that",
+    ),
+    "newer": (
+        lambda path: spoilt(path, neurosim_format=FORMAT + 1),
+        f"format {FORMAT + 1}.*newer neurosim",
+    ),
+    "no format": (
+        lambda path: spoilt(path, neurosim_format=None),
+        "not one that neurosim.save wrote",
+    ),
     "odd format": (lambda path: spoilt(path, neurosim_format="two"), "format two"),
-    "other kind": (lambda path: spoilt(path, neurosim_kind="sweep"), "not one that neurosim.save wrote"),
+    "other kind": (
+        lambda path: spoilt(path, neurosim_kind="sweep"),
+        "not one that neurosim.save wrote",
+    ),
     "folder": (lambda path: path.mkdir(), "is a folder"),
 }
 
@@ -288,8 +380,11 @@ def test_a_parameter_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> N
     import h5netcdf
 
     path = tmp_path / "run.nc"
-    net = Network([ns.Population("a", 3, clamped=True), ns.Population("b", 3)],
-                  [ns.Projection("a", "b", mask=np.eye(3))], [ns.Loss("b")])  # fmt: skip
+    net = Network(
+        [ns.Population("a", 3, clamped=True), ns.Population("b", 3)],
+        [ns.Projection("a", "b", mask=np.eye(3))],
+        [ns.Loss("b")],
+    )
     ns.save(made_run((net, np.zeros((2, 3)), {"b": np.zeros((2, 3))}), Flow.adjoint(), 0), path)
     with h5netcdf.File(path, "a") as file:
         file["run"]["weights.a->b.indices"][...] = np.array([0, 1, 10**6])
@@ -320,10 +415,15 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("size", [0, 100, 5000])
-def test_a_full_disk_leaves_the_older_file(tmp_path: Path, write: Callable[[Path], None], size: int) -> None:
+def test_a_full_disk_leaves_the_older_file(
+    tmp_path: Path, write: Callable[[Path], None], size: int
+) -> None:
     path = tmp_path / "result"
     path.write_bytes(b"older")
-    with room_for(size), pytest.raises(ns.FileError, match=r"result cannot be written: File too large"):
+    with (
+        room_for(size),
+        pytest.raises(ns.FileError, match=r"result cannot be written: File too large"),
+    ):
         write(path)
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]
@@ -332,9 +432,15 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, write: Callable[[Path
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [("ENOSPC", "the disk is full; free some space"), ("EACCES", "try a folder that you may write")]
+    ("code", "words"),
+    [
+        ("ENOSPC", "the disk is full; free some space"),
+        ("EACCES", "try a folder that you may write"),
+    ],
 )
-def test_the_last_step_can_fail_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+def test_the_last_step_can_fail_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str
+) -> None:
     import errno
 
     def refuse(*_: Any) -> None:
@@ -398,7 +504,9 @@ def test_folders_that_cannot_take_a_file_are_named(tmp_path: Path) -> None:
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(ns.FileError, match="Permission denied; try a folder that you may write to"):
+        with pytest.raises(
+            ns.FileError, match="Permission denied; try a folder that you may write to"
+        ):
             ns.save(small_run(), tmp_path / "run.nc")
     finally:
         tmp_path.chmod(0o700)
@@ -409,7 +517,9 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 
 @given(problem=st.one_of(dags(), rings()))
 @settings(max_examples=25, deadline=None)
-def test_weights_come_back_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, problem: Problem) -> None:
+def test_weights_come_back_bit_by_bit(
+    tmp_path_factory: pytest.TempPathFactory, problem: Problem
+) -> None:
     path = tmp_path_factory.mktemp("weights") / "w"  # the name as it is given
     net = problem[0]
     save_weights(net, path)
@@ -423,7 +533,11 @@ def test_weights_come_back_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, 
     with np.load(path) as archive:
         for name, w in net.weights.items():
             np.testing.assert_array_equal(
-                *((archive[name], w) if isinstance(w, np.ndarray) else (archive[f"{name}.data"], w.data))
+                *(
+                    (archive[name], w)
+                    if isinstance(w, np.ndarray)
+                    else (archive[f"{name}.data"], w.data)
+                )
             )
 
 
@@ -433,13 +547,24 @@ def test_weights_come_back_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, 
         (Network.mlp([3, 4, 2]), r"\(n_post, n_pre\) = \(4, 3\)"),
         (Network.mlp([3, 2]), r"surplus \['hidden1', 'hidden1->output', 'input->hidden1'\]"),
         (
-            Network([ns.Population("input", 3, clamped=True), ns.Population("hidden1", 2), ns.Population("output", 2)],
-                    [ns.Projection("input", "hidden1", mask=np.ones((2, 3))), ns.Projection("hidden1", "output")]),
+            Network(
+                [
+                    ns.Population("input", 3, clamped=True),
+                    ns.Population("hidden1", 2),
+                    ns.Population("output", 2),
+                ],
+                [
+                    ns.Projection("input", "hidden1", mask=np.ones((2, 3))),
+                    ns.Projection("hidden1", "output"),
+                ],
+            ),
             r"missing \['input->hidden1.data'",
         ),
     ],
-)  # fmt: skip
-def test_weights_of_another_network_change_nothing(tmp_path: Path, other: Network, words: str) -> None:
+)
+def test_weights_of_another_network_change_nothing(
+    tmp_path: Path, other: Network, words: str
+) -> None:
     save_weights(Network.mlp([3, 2, 2]), tmp_path / "w.npz")
     before = bits(other)
     with pytest.raises(ns.FileError, match=words):

@@ -21,9 +21,16 @@ DT = 2e-3
 
 
 def side_by_side(
-    points: Sequence[Point], X: Any, Y: Any, *, steps: int, settle: float = 1e-6, dt: float = DT, method: str = "euler",
+    points: Sequence[Point],
+    X: Any,
+    Y: Any,
+    *,
+    steps: int,
+    settle: float = 1e-6,
+    dt: float = DT,
+    method: str = "euler",
     backend: str = "numpy",
-) -> list[End]:  # fmt: skip
+) -> list[End]:
     net = points[0].net
     clamped = data.patterns(net, X)
     targets = data.targets(net, Y, len(next(iter(clamped.values()))))
@@ -32,24 +39,43 @@ def side_by_side(
 
 
 def alone(
-    point: Point, X: Any, Y: Any, *, steps: int, settle: float = 1e-6, dt: float = DT, method: str = "euler",
-) -> tuple[ns.Run, bool]:  # fmt: skip
+    point: Point,
+    X: Any,
+    Y: Any,
+    *,
+    steps: int,
+    settle: float = 1e-6,
+    dt: float = DT,
+    method: str = "euler",
+) -> tuple[ns.Run, bool]:
     """The run of one point by itself, and whether it diverged."""
     sim = ns.Simulation(point.net, point.flow, dt=dt, method=method, backend="numpy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ns.StabilityWarning)
         try:
-            return sim.relax(X, Y, duration=steps * dt, settle=settle, start=point.start or "zero"), False
+            return sim.relax(
+                X, Y, duration=steps * dt, settle=settle, start=point.start or "zero"
+            ), False
         except ns.DivergenceError as error:
             return error.run, True
 
 
 def assert_equal_to_single_runs(
-    points: Sequence[Point], X: Any, Y: Any, ends: Sequence[End] | None = None, *, atol: float = 1e-10, **how: Any
+    points: Sequence[Point],
+    X: Any,
+    Y: Any,
+    ends: Sequence[End] | None = None,
+    *,
+    atol: float = 1e-10,
+    **how: Any,
 ) -> None:
     for point, end in zip(points, ends or side_by_side(points, X, Y, **how), strict=True):
         run, diverged = alone(point, X, Y, **how)
-        assert (end.run.steps, end.run.settled, bool(end.diverged)) == (run.steps, run.settled, diverged), point.flow
+        assert (end.run.steps, end.run.settled, bool(end.diverged)) == (
+            run.steps,
+            run.settled,
+            diverged,
+        ), point.flow
         if not diverged:
             for n in run.x:
                 assert_allclose(end.run.x[n], run.x[n], rtol=0, atol=atol, err_msg=n)
@@ -85,12 +111,21 @@ def test_a_point_among_others_does_what_it_does_alone(
     assert_equal_to_single_runs(points, X, Y, steps=35, dt=1e-3, method=method)
 
 
-ENDS = (ns.Flow.augmented(2), ns.Flow.augmented(80, tau_lam=0.01), ns.Flow.damped(), ns.Flow.adjoint())
+ENDS = (
+    ns.Flow.augmented(2),
+    ns.Flow.augmented(80, tau_lam=0.01),
+    ns.Flow.damped(),
+    ns.Flow.adjoint(),
+)
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)])
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
 def test_a_point_that_diverges_stays_within_its_own_rows(backend: str) -> None:
-    """One of four flows diverges within 20 steps; the others settle at their own times, at backpropagation's point."""
+    """One of four flows diverges within 20 steps; the others settle at their own times, at
+    backpropagation's point.
+    """
     net, X, Y = random_problem([5, 4, 3], seed=1, loss="cross_entropy")
     points = [Point(n, flow) for n in (net, redrawn(net, 3), net) for flow in ENDS]
     ends = side_by_side(points, X, Y, steps=3000, settle=1e-9, backend=backend)
@@ -108,12 +143,20 @@ def test_a_point_that_diverges_stays_within_its_own_rows(backend: str) -> None:
 def test_points_start_where_they_are_told() -> None:
     net, X, Y = random_problem([3, 3, 2], seed=2)
     rng = np.random.default_rng(0)
-    starts = [ns.State(*({n: rng.normal(size=(5, 3 if n != "output" else 2)) for n in net.neurons},) * 2) for _ in "ab"]
+    starts = [
+        ns.State(*({n: rng.normal(size=(5, 3 if n != "output" else 2)) for n in net.neurons},) * 2)
+        for _ in "ab"
+    ]
     points = [Point(net, ns.Flow.augmented(), start) for start in (*starts, None)]
     assert_equal_to_single_runs(points, X, Y, steps=40)
 
 
 def test_structures_that_differ_are_refused() -> None:
-    points = [Point(ns.Network.mlp(sizes, loss="mse"), ns.Flow.damped()) for sizes in ([2, 3, 1], [2, 4, 1])]
-    with pytest.raises(ns.ModelError, match=r"points of different structures: .*2-4-1.* beside .*2-3-1"):
+    points = [
+        Point(ns.Network.mlp(sizes, loss="mse"), ns.Flow.damped())
+        for sizes in ([2, 3, 1], [2, 4, 1])
+    ]
+    with pytest.raises(
+        ns.ModelError, match=r"points of different structures: .*2-4-1.* beside .*2-3-1"
+    ):
         side_by_side(points, np.zeros((1, 2)), np.zeros((1, 1)), steps=10)

@@ -29,9 +29,13 @@ def simulation(net: ns.Network, **keys: Any) -> ns.Simulation:
 
 def test_a_price_and_removals_leave_a_small_net_and_the_log_tells_the_tale() -> None:
     X, Xt, Y, Yt = few()
-    net = ns.Network.mlp([64, 32, 10], loss="squared_hinge", group_l1=0.03, constraint="tube", epsilon=0.01)
+    net = ns.Network.mlp(
+        [64, 32, 10], loss="squared_hinge", group_l1=0.03, constraint="tube", epsilon=0.01
+    )
     sim, prices = simulation(net), {n: q.prices for n, q in net.projections.items()}
-    schedule = ns.Pruning(schedule=ns.Simultaneous(duration=240 * TAU, reports=12), every=2, finish=2)
+    schedule = ns.Pruning(
+        schedule=ns.Simultaneous(duration=240 * TAU, reports=12), every=2, finish=2
+    )
     log = sim.train(X, Y, schedule, validation=(Xt, Yt))
     neurons, size = log.history.neurons.values, net.populations["hidden1"].size
     assert size <= 16
@@ -42,7 +46,9 @@ def test_a_price_and_removals_leave_a_small_net_and_the_log_tells_the_tale() -> 
     # by hand: forward, backward into hidden neurons only, and to learn; 100 steps a row
     assert_allclose(np.diff(log.history.operations), 100 * (2 * 64 + 3 * 10) * neurons[1:])
     assert log.history.operations[0] == 100 * (2 * 64 + 3 * 10) * 32
-    assert log.history.validation_accuracy[-1] == np.mean(sim.predict(Xt).argmax(axis=1) == Yt) > 0.8
+    assert (
+        log.history.validation_accuracy[-1] == np.mean(sim.predict(Xt).argmax(axis=1) == Yt) > 0.8
+    )
     assert_allclose(log.history.time, 0.2 * np.arange(1, 13))
 
 
@@ -79,11 +85,17 @@ def test_growing_ends_by_itself_and_says_how_large_it_is() -> None:
     assert np.array_equal(again.weights["input->hidden1"], net.weights["input->hidden1"])
 
 
-@pytest.mark.parametrize(("rule", "size"), [({"enough": 10.0}, 3), ({"patience": 1, "drop": 0.99}, 5)])
-def test_growing_stops_where_it_is_good_enough_or_no_longer_helps(rule: dict[str, Any], size: int) -> None:
+@pytest.mark.parametrize(
+    ("rule", "size"), [({"enough": 10.0}, 3), ({"patience": 1, "drop": 0.99}, 5)]
+)
+def test_growing_stops_where_it_is_good_enough_or_no_longer_helps(
+    rule: dict[str, Any], size: int
+) -> None:
     X, _, Y, _ = few(count=50)
     net = ns.Network.mlp([64, 3, 10], loss="squared_hinge")
-    simulation(net).train(X, Y, ns.Growing(schedule=ns.Simultaneous(duration=0.2, reports=5), split=2, **rule))
+    simulation(net).train(
+        X, Y, ns.Growing(schedule=ns.Simultaneous(duration=0.2, reports=5), split=2, **rule)
+    )
     assert net.populations["hidden1"].size == size
 
 
@@ -95,7 +107,9 @@ def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
     assert sim.extensions == ()
     traces = log.run.traces
     for n in ("hidden1", "hidden2"):
-        sampled = np.abs(traces.lam.values[..., traces.population.values == n]).mean(axis=1).sum(axis=0)
+        sampled = (
+            np.abs(traces.lam.values[..., traces.population.values == n]).mean(axis=1).sum(axis=0)
+        )
         assert_allclose(_followed(log.run, "burden")[n], 0.2 * sampled, rtol=1e-9)
     pull = 0.0
     for mu in np.abs(traces.mu.values[..., traces.population.values == "output"]).mean(axis=1):
@@ -105,7 +119,10 @@ def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
 
 @pytest.mark.parametrize(
     "schedule",
-    [ns.Simultaneous(duration=0.12, reports=4), ns.Presentations(batch=3, present=10 * ms, epochs=4)],
+    [
+        ns.Simultaneous(duration=0.12, reports=4),
+        ns.Presentations(batch=3, present=10 * ms, epochs=4),
+    ],
     ids=["simultaneous", "presentations"],
 )
 def test_a_training_in_parts_is_that_training(schedule: Any) -> None:
@@ -151,11 +168,20 @@ def test_neurons_that_are_straw_at_rest_go() -> None:
 
 ROWS = ns.Simultaneous(duration=1.0, reports=4)
 WRONG = [
-    (lambda: ns.Pruning(schedule="fast"), r"schedule = 'fast'; allowed: Simultaneous\(...\) or Presentations"),
-    (lambda: ns.Pruning(schedule=ROWS, finish=4), r"finish = 4; allowed: 0 to 3, fewer than the schedule's rows"),
+    (
+        lambda: ns.Pruning(schedule="fast"),
+        r"schedule = 'fast'; allowed: Simultaneous\(...\) or Presentations",
+    ),
+    (
+        lambda: ns.Pruning(schedule=ROWS, finish=4),
+        r"finish = 4; allowed: 0 to 3, fewer than the schedule's rows",
+    ),
     (lambda: ns.Pruning(schedule=ROWS, dead=-1), r"dead = -1; allowed: a finite number >= 0"),
     (lambda: ns.Growing(schedule=ROWS, split=0), r"split = 0; allowed: a whole number >= 1"),
-    (lambda: ns.Growing(schedule=ROWS, enough="little"), r"enough = 'little'; allowed: a finite number >= 0"),
+    (
+        lambda: ns.Growing(schedule=ROWS, enough="little"),
+        r"enough = 'little'; allowed: a finite number >= 0",
+    ),
 ]
 
 
@@ -167,7 +193,9 @@ def test_slips_are_named(slip: Any, words: str) -> None:
 
 def test_what_changes_its_size_cannot_be_recorded() -> None:
     net, X, Y = random_problem([4, 5, 2], seed=2)
-    with pytest.raises(ns.ModelError, match="record does not go with Growing: the units are not the same"):
+    with pytest.raises(
+        ns.ModelError, match="record does not go with Growing: the units are not the same"
+    ):
         ns.Simulation(net, FLOW).train(X, Y, ns.Growing(schedule=ROWS), record=("x",))
 
 
@@ -182,7 +210,9 @@ def test_a_training_that_diverges_hands_over_all_its_rows() -> None:
     X, _, Y, _ = few(count=30)
     net = ns.Network.mlp([64, 4, 10], loss="squared_hinge", seed=1)
     with pytest.raises(ns.DivergenceError) as caught:
-        Doomed(net, FLOW, dt=0.2 * TAU).train(X, Y, ns.Growing(schedule=ns.Simultaneous(duration=0.4, reports=8)))
+        Doomed(net, FLOW, dt=0.2 * TAU).train(
+            X, Y, ns.Growing(schedule=ns.Simultaneous(duration=0.4, reports=8))
+        )
     assert list(caught.value.log.history.neurons.values[:3]) == [4, 8, 12]
     assert caught.value.log.interrupted
 
@@ -190,7 +220,9 @@ def test_a_training_that_diverges_hands_over_all_its_rows() -> None:
 def test_neurons_that_support_no_pattern_are_those_without_weights() -> None:
     """A tube and a price: what is straw for every pattern at rest can go, and predictions stay."""
     X, _, Y, _ = few(count=100)
-    net = ns.Network.mlp([64, 16, 10], loss="squared_hinge", group_l1=0.05, constraint="tube", epsilon=0.01)
+    net = ns.Network.mlp(
+        [64, 16, 10], loss="squared_hinge", group_l1=0.05, constraint="tube", epsilon=0.01
+    )
     sim = simulation(net)
     run = sim.train(X, Y, ns.Simultaneous(duration=100 * TAU, reports=1)).run
     support = ns.support_neurons(ns.at_rest(sim, run, settle=1e-5), tol=1e-4)

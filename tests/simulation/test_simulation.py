@@ -23,37 +23,53 @@ def broken(array: np.ndarray, value: float) -> np.ndarray:
     return wrong
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"dt": 0}, r"dt = 0; allowed: a finite time > 0"),
-    ({"dt": -1 * ms}, r"dt = .*; allowed: a finite time > 0"),
-    ({"dt": 3 * mV}, r"dt = .*; allowed: a time"),
-    ({"dt": "3 mm"}, r"dt = '3 mm'; allowed: a number and one of s"),
-    ({"dt": float("nan")}, r"dt = nan; allowed: a finite time > 0"),
-    ({"method": "eular"}, r"method = 'eular'; allowed: euler, semi_implicit, .*; did you mean 'euler'\?"),
-    ({"backend": "numba"}, r"backend = 'numba'; allowed: auto, numpy, cython, standalone; did you mean 'numpy'\?"),
-    ({"transport": "dence"}, r"did you mean 'dense'\?"),
-    ({"seed": -1}, r"seed = -1; allowed: a whole number >= 0"),
-    ({"extensions": ns.Extension("hiden1", x="1/tau_x")}, r"did you mean 'hidden1'\?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dt": 0}, r"dt = 0; allowed: a finite time > 0"),
+        ({"dt": -1 * ms}, r"dt = .*; allowed: a finite time > 0"),
+        ({"dt": 3 * mV}, r"dt = .*; allowed: a time"),
+        ({"dt": "3 mm"}, r"dt = '3 mm'; allowed: a number and one of s"),
+        ({"dt": float("nan")}, r"dt = nan; allowed: a finite time > 0"),
+        (
+            {"method": "eular"},
+            r"method = 'eular'; allowed: euler, semi_implicit, .*; did you mean 'euler'\?",
+        ),
+        (
+            {"backend": "numba"},
+            r"backend = 'numba'; allowed: auto, numpy, cython, standalone; did you mean 'numpy'\?",
+        ),
+        ({"transport": "dence"}, r"did you mean 'dense'\?"),
+        ({"seed": -1}, r"seed = -1; allowed: a whole number >= 0"),
+        ({"extensions": ns.Extension("hiden1", x="1/tau_x")}, r"did you mean 'hidden1'\?"),
+    ],
+)
 def test_a_simulation_that_cannot_be_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ns.ModelError, match=message):
         sim(**arguments)
 
 
-@pytest.mark.parametrize(("X", "Y", "message"), [
-    (X[:, :3], Y, r"X has shape \(5, 3\); allowed: \(patterns, 4\)"),
-    (X[0], Y, r"X has shape \(4,\); .* one pattern is X\[None, :\]"),
-    (X[:0], Y, r"at least one pattern"),
-    (broken(X, np.nan), Y, r"X holds nan at index \(1, 0\) \(1 in all\); allowed: finite numbers"),
-    (broken(X, np.inf), Y, r"X holds inf at index"),
-    ([["a", "b"]], Y, r"X is not an array of numbers"),
-    (X, Y["output"][:4], r"Y for output has shape \(4, 2\); allowed: 5 patterns"),
-    (X, np.array([0, 1, 2, 0, 1]), r"holds label 2; allowed: whole numbers 0 to 1"),
-    (X, np.array([0, 1, -1, 0, 1]), r"holds label -1"),
-    (X, broken(Y["output"], np.nan), r"Y for output holds nan"),
-    (X, None, r"Y is missing; the network has a loss on output"),
-    (X, {"outptu": Y["output"]}, r"did you mean 'output'\?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("X", "Y", "message"),
+    [
+        (X[:, :3], Y, r"X has shape \(5, 3\); allowed: \(patterns, 4\)"),
+        (X[0], Y, r"X has shape \(4,\); .* one pattern is X\[None, :\]"),
+        (X[:0], Y, r"at least one pattern"),
+        (
+            broken(X, np.nan),
+            Y,
+            r"X holds nan at index \(1, 0\) \(1 in all\); allowed: finite numbers",
+        ),
+        (broken(X, np.inf), Y, r"X holds inf at index"),
+        ([["a", "b"]], Y, r"X is not an array of numbers"),
+        (X, Y["output"][:4], r"Y for output has shape \(4, 2\); allowed: 5 patterns"),
+        (X, np.array([0, 1, 2, 0, 1]), r"holds label 2; allowed: whole numbers 0 to 1"),
+        (X, np.array([0, 1, -1, 0, 1]), r"holds label -1"),
+        (X, broken(Y["output"], np.nan), r"Y for output holds nan"),
+        (X, None, r"Y is missing; the network has a loss on output"),
+        (X, {"outptu": Y["output"]}, r"did you mean 'output'\?"),
+    ],
+)
 def test_data_that_does_not_fit_is_refused(X, Y, message: str) -> None:
     with pytest.raises(ns.DataError, match=message):
         sim().relax(X, Y, duration=10 * ms)
@@ -61,17 +77,20 @@ def test_data_that_does_not_fit_is_refused(X, Y, message: str) -> None:
         sim().train(X, Y, ns.Simultaneous(duration=10 * ms))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"duration": 0.1 * ms}, r"duration = .*; allowed: at least one step"),
-    ({"duration": "ten"}, r"duration = 'ten'"),
-    ({"record": "lamb"}, r"record = 'lamb'; allowed: .*; did you mean 'lam'\?"),
-    ({"record": "w:input->hiden1"}, r"did you mean 'w:input->hidden1'\?"),
-    ({"record": "x", "patterns": []}, r"patterns = \[\]; allowed: at least one pattern"),
-    ({"record": "x", "every": 1.5 * ms}, r"every = .*; allowed: a multiple of dt"),
-    ({"record": "x", "patterns": [5]}, r"patterns = 5; allowed: 0 to 4"),
-    ({"start": "forwrad"}, r"did you mean 'forward'\?"),
-    ({"start": 3}, r"start is a int; allowed: 'zero', 'forward', a Run or a State"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"duration": 0.1 * ms}, r"duration = .*; allowed: at least one step"),
+        ({"duration": "ten"}, r"duration = 'ten'"),
+        ({"record": "lamb"}, r"record = 'lamb'; allowed: .*; did you mean 'lam'\?"),
+        ({"record": "w:input->hiden1"}, r"did you mean 'w:input->hidden1'\?"),
+        ({"record": "x", "patterns": []}, r"patterns = \[\]; allowed: at least one pattern"),
+        ({"record": "x", "every": 1.5 * ms}, r"every = .*; allowed: a multiple of dt"),
+        ({"record": "x", "patterns": [5]}, r"patterns = 5; allowed: 0 to 4"),
+        ({"start": "forwrad"}, r"did you mean 'forward'\?"),
+        ({"start": 3}, r"start is a int; allowed: 'zero', 'forward', a Run or a State"),
+    ],
+)
 def test_a_relaxation_that_cannot_be_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ns.ModelError, match=message):
         sim().relax(X, Y, **{"duration": 10 * ms, **arguments})
@@ -79,18 +98,26 @@ def test_a_relaxation_that_cannot_be_is_refused(arguments: dict, message: str) -
 
 def test_a_start_of_another_shape_is_refused() -> None:
     run = sim().relax(X, Y, duration=10 * ms)
-    with pytest.raises(ns.DataError, match=r"start.x\['hidden1'\] has shape \(5, 3\); allowed: .* \(2, 3\)"):
+    with pytest.raises(
+        ns.DataError, match=r"start.x\['hidden1'\] has shape \(5, 3\); allowed: .* \(2, 3\)"
+    ):
         sim().relax(X[:2], Y["output"][:2], duration=10 * ms, start=run)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: ns.Simultaneous(duration=-1), r"duration = -1"),
-    (lambda: ns.Presentations(batch=0), r"batch = 0; allowed: a whole number >= 1"),
-    (lambda: ns.Presentations(plastic_from=1.5), r"plastic_from = 1.5; allowed: 0 to 1"),
-    (lambda: ns.Presentations(epochs=2.5), r"epochs = 2.5"),
-    (lambda: sim().train(X, Y, ns.Presentations(batch=6)), r"batch = 6; allowed: 1 to 5"),
-    (lambda: sim().train(X, Y, "simultaneous"), r"schedule = 'simultaneous'; allowed: Simultaneous"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ns.Simultaneous(duration=-1), r"duration = -1"),
+        (lambda: ns.Presentations(batch=0), r"batch = 0; allowed: a whole number >= 1"),
+        (lambda: ns.Presentations(plastic_from=1.5), r"plastic_from = 1.5; allowed: 0 to 1"),
+        (lambda: ns.Presentations(epochs=2.5), r"epochs = 2.5"),
+        (lambda: sim().train(X, Y, ns.Presentations(batch=6)), r"batch = 6; allowed: 1 to 5"),
+        (
+            lambda: sim().train(X, Y, "simultaneous"),
+            r"schedule = 'simultaneous'; allowed: Simultaneous",
+        ),
+    ],
+)
 def test_a_schedule_that_cannot_be_is_refused(make, message: str) -> None:
     with pytest.raises(ns.NeurosimError, match=message):
         make()
@@ -100,17 +127,24 @@ def test_a_diverging_run_says_when_where_and_what_would_hold() -> None:
     net, X, Y = random_problem([6, 8, 3], seed=1, gain=1.0)
     flow = ns.Flow.augmented(4, tau_lam=10 * ms)
     with (
-        pytest.warns(ns.StabilityWarning, match=r"dt = 9 ms is beyond the stable step .* try dt = "),
+        pytest.warns(
+            ns.StabilityWarning, match=r"dt = 9 ms is beyond the stable step .* try dt = "
+        ),
         pytest.raises(
-            ns.DivergenceError, match=r"diverged at t = .* in population '(hidden1|output)', with dt = 9 ms; "
+            ns.DivergenceError,
+            match=r"diverged at t = .* in population '(hidden1|output)', with dt = 9 ms; ",
         ) as caught,
     ):
-        ns.Simulation(net, flow, dt=9 * ms).relax(X, Y, duration=10 * second, record="x", every=9 * ms)
+        ns.Simulation(net, flow, dt=9 * ms).relax(
+            X, Y, duration=10 * second, record="x", every=9 * ms
+        )
     error = caught.value
     assert 0 < error.time < 10
     assert error.population in net.neurons
     assert error.run.interrupted
-    assert error.run.traces.sizes["time"] >= error.run.steps - 1  # nothing that was recorded is lost
+    assert (
+        error.run.traces.sizes["time"] >= error.run.steps - 1
+    )  # nothing that was recorded is lost
     advised = re.search(r"try dt = ([\d.e-]+ ms)", str(error))
     assert advised is not None
     run = ns.Simulation(net, flow, dt=advised[1]).relax(X, Y, duration=1 * second)
@@ -119,12 +153,22 @@ def test_a_diverging_run_says_when_where_and_what_would_hold() -> None:
 
 def test_a_cycle_that_does_not_contract_is_refused() -> None:
     net = ns.Network(
-        [ns.Population("in", 2, clamped=True), ns.Population("a", 2, "linear"), ns.Population("b", 2)],
-        [ns.Projection("in", "a"), ns.Projection("a", "b", 3 * np.eye(2)), ns.Projection("b", "a", 3 * np.eye(2))],
+        [
+            ns.Population("in", 2, clamped=True),
+            ns.Population("a", 2, "linear"),
+            ns.Population("b", 2),
+        ],
+        [
+            ns.Projection("in", "a"),
+            ns.Projection("a", "b", 3 * np.eye(2)),
+            ns.Projection("b", "a", 3 * np.eye(2)),
+        ],
         [ns.Loss("b")],
     )
     with pytest.raises(ns.ConvergenceError, match="a"):
-        ns.Simulation(net, ns.Flow.adjoint()).relax(np.ones((1, 2)), np.ones((1, 2)), duration=10 * ms)
+        ns.Simulation(net, ns.Flow.adjoint()).relax(
+            np.ones((1, 2)), np.ones((1, 2)), duration=10 * ms
+        )
 
 
 def test_starts() -> None:
@@ -140,7 +184,9 @@ def test_starts() -> None:
 
 
 def test_labels_one_hot_and_mappings_are_the_same() -> None:
-    runs = [sim().relax(X, y, duration=20 * ms) for y in (LABELS, np.eye(2)[LABELS], {"output": LABELS})]
+    runs = [
+        sim().relax(X, y, duration=20 * ms) for y in (LABELS, np.eye(2)[LABELS], {"output": LABELS})
+    ]
     for run in runs[1:]:
         assert np.array_equal(run.lam["output"], runs[0].lam["output"])
     assert np.array_equal(runs[0].Y["output"], np.eye(2)[LABELS])
@@ -161,13 +207,17 @@ def test_predict_is_the_forward_pass() -> None:
 def test_weights_that_were_broken_by_hand_are_refused() -> None:
     net = NET.copy()
     net.weights["input->hidden1"] = net.weights["input->hidden1"].T
-    with pytest.raises(ns.ModelError, match=r"weights of input->hidden1 have shape \(4, 3\); .* try the transpose"):
+    with pytest.raises(
+        ns.ModelError, match=r"weights of input->hidden1 have shape \(4, 3\); .* try the transpose"
+    ):
         ns.Simulation(net, ns.Flow.adjoint()).relax(X, Y, duration=10 * ms)
 
 
 def test_an_extension_that_brian2_cannot_read_is_refused() -> None:
     wrong = ns.Extension("hidden1", x="unheard_of/tau_x")
-    with pytest.raises(ns.ModelError, match=r"an extension does not fit its population: .*unheard_of"):
+    with pytest.raises(
+        ns.ModelError, match=r"an extension does not fit its population: .*unheard_of"
+    ):
         sim(extensions=wrong).relax(X, Y, duration=10 * ms)
 
 

@@ -24,14 +24,19 @@ from tests.helpers import problems
 def growth(net, flow, X, Y, dt: float, steps: int) -> float:
     """Factor a step by which explicit Euler moves away from rest; < 1 comes back."""
     ref, rng = backprop(net, X, Y), np.random.default_rng(0)
-    x, lam = ({n: part[n] + 1e-6 * rng.normal(size=part[n].shape) for n in net.neurons} for part in (ref.x, ref.lam))
+    x, lam = (
+        {n: part[n] + 1e-6 * rng.normal(size=part[n].shape) for n in net.neurons}
+        for part in (ref.x, ref.lam)
+    )
     X, sizes = patterns(net, X), []
     Y = targets(net, Y, len(next(iter(X.values()))))
     for _ in range(steps):
         rates = right_hand_side(net, flow, x, lam, X, Y)
         x = {n: x[n] + dt * rates.x[n] for n in x}
         lam = {n: lam[n] + dt * rates.lam[n] for n in lam}
-        sizes.append(max(max(np.abs(x[n] - ref.x[n]).max(), np.abs(lam[n] - ref.lam[n]).max()) for n in x))
+        sizes.append(
+            max(max(np.abs(x[n] - ref.x[n]).max(), np.abs(lam[n] - ref.lam[n]).max()) for n in x)
+        )
         if not 1e-11 < sizes[-1] < 1e-2:  # rounding, or no longer linear
             break
     half = len(sizes) // 2
@@ -43,7 +48,9 @@ FLOWS = {
     "rho=4": Flow.augmented(4.0),
     "damped": Flow.damped(),
     "rotated": Flow.rotated(1.3, 0.5),
-    "own times": Flow(kappa=0.8, gamma=0.7, rho=0.5, tau_x={"hidden1": 4e-3}, tau_lam={"output": 25e-3}),
+    "own times": Flow(
+        kappa=0.8, gamma=0.7, rho=0.5, tau_x={"hidden1": 4e-3}, tau_lam={"output": 25e-3}
+    ),
 }
 
 
@@ -74,7 +81,9 @@ def test_euler_on_cycles(problem):
 @settings(max_examples=25, deadline=None)
 @given(problem=problems.dags(), tau=st.floats(1e-3, 0.1))
 def test_the_adjoint_flow_has_one_time_constant(problem, tau):
-    """Every eigenvalue is -1/tau however deep the graph: the Jacobian is defective, and must be taken apart."""
+    """Every eigenvalue is -1/tau however deep the graph: the Jacobian is defective, and must be
+    taken apart.
+    """
     net, X, Y = problem
     x, lam = problems.random_state(net, 0, len(X))
     stable = stable_step(net, Flow.adjoint(tau_x=tau, tau_lam=tau), x, lam, X, Y)
@@ -133,12 +142,27 @@ def test_a_growing_mode_is_seen_and_the_remedy_holds():
     assert growth(net, flow, X, Y, 1e-4, 3000) > 1
     advice = remedy(net, flow, 1e-3, stable)
     assert "grows, so no explicit Euler step holds; try " in advice
-    rho, dt = float(advice.split("rho = ")[1].split()[0]), float(advice.split("dt = ")[1].split()[0]) * 1e-3
-    held = stable_step(net, replace(flow, rho=rho, tau_lam=flow.tau_x / rho), ref.x, ref.lam, X, Y, patterns=5)
+    rho, dt = (
+        float(advice.split("rho = ")[1].split()[0]),
+        float(advice.split("dt = ")[1].split()[0]) * 1e-3,
+    )
+    held = stable_step(
+        net, replace(flow, rho=rho, tau_lam=flow.tau_x / rho), ref.x, ref.lam, X, Y, patterns=5
+    )
     assert held.step > dt
-    assert rho == 2 or stable_step(
-        net, replace(flow, rho=rho / 2, tau_lam=2 * flow.tau_x / rho), ref.x, ref.lam, X, Y, patterns=5
-    ).step < dt  # fmt: skip
+    assert (
+        rho == 2
+        or stable_step(
+            net,
+            replace(flow, rho=rho / 2, tau_lam=2 * flow.tau_x / rho),
+            ref.x,
+            ref.lam,
+            X,
+            Y,
+            patterns=5,
+        ).step
+        < dt
+    )
 
 
 def test_the_remedy_for_a_long_step_is_a_shorter_one():
@@ -175,7 +199,8 @@ FAST_OUTPUT = {"tau_x": {"output": 2e-3}, "tau_lam": {"output": 2e-3}}
         Flow.arrow_hurwicz(),
         Flow.adjoint(),
         Flow(gamma=0.2),
-        # the limiting mode is slow and hardly damped, or grows: the modes of largest modulus do not show it
+        # the limiting mode is slow and hardly damped, or grows: the modes of largest modulus do not
+        # show it
         Flow(gamma=0.5, **FAST_OUTPUT),
         Flow(gamma=0.1, **FAST_OUTPUT),
     ],
@@ -211,9 +236,15 @@ def test_patterns_are_spread_over_the_batch():
     stable = stable_step(net, Flow.damped(), ref.x, ref.lam, X, Y, patterns=3)
     np.testing.assert_array_equal(stable.at[2]["input"], X[[0, 4, 8]])
     worst = min(
-        stable_step(net, Flow.damped(), *({n: part[n][[k]] for n in net.neurons} for part in (ref.x, ref.lam)),
-                    X[[k]], {"output": Y["output"][[k]]}).step for k in (0, 4, 8)
-    )  # fmt: skip
+        stable_step(
+            net,
+            Flow.damped(),
+            *({n: part[n][[k]] for n in net.neurons} for part in (ref.x, ref.lam)),
+            X[[k]],
+            {"output": Y["output"][[k]]},
+        ).step
+        for k in (0, 4, 8)
+    )
     assert stable.step == pytest.approx(worst, rel=1e-6)
 
 

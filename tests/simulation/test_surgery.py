@@ -1,4 +1,6 @@
-"""Neurons taken away and split: predictions stay, on any graph; prices on outputs enter the multipliers."""
+"""Neurons taken away and split: predictions stay, on any graph; prices on outputs enter the
+multipliers.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def cut(net: ns.Network, population: str, unit: int, side: str) -> None:
     for name, q in net.projections.items():
         w = net.weights[name]
         if side == "in" and q.post == population:
-            (w[unit] if isinstance(w, np.ndarray) else w.data[w.indptr[unit] : w.indptr[unit + 1]])[...] = 0
+            (w[unit] if isinstance(w, np.ndarray) else w.data[w.indptr[unit] : w.indptr[unit + 1]])[
+                ...
+            ] = 0
         if side == "out" and q.pre == population:
             if isinstance(w, np.ndarray):
                 w[:, unit] = 0
@@ -38,7 +42,9 @@ def cut(net: ns.Network, population: str, unit: int, side: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
 def test_what_is_constant_or_unread_goes_and_predictions_stay(problem: Any, seed: int) -> None:
-    """Skips, sparse projections, inner losses, cycles; dead=0 takes only what is exactly without effect."""
+    """Skips, sparse projections, inner losses, cycles; dead=0 takes only what is exactly without
+    effect.
+    """
     net, X, _ = problem
     rng = np.random.default_rng(seed)
     for n in hidden(net):
@@ -52,7 +58,9 @@ def test_what_is_constant_or_unread_goes_and_predictions_stay(problem: Any, seed
     assert found.change < 1e-11
     assert all(found.network.populations[n].size == net.populations[n].size for n in net.inputs)
     for n in hidden(net):
-        silent = [i for i in range(net.populations[n].size) if unread(net, n, i) or undriven(net, n, i)]
+        silent = [
+            i for i in range(net.populations[n].size) if unread(net, n, i) or undriven(net, n, i)
+        ]
         assert not set(silent) & set(found.origin.get(n, []))
     assert pruned(found.network, X=X, dead=0).network.n_parameters <= found.network.n_parameters
 
@@ -69,7 +77,10 @@ def test_a_dead_neuron_has_a_small_product_of_norms_and_leaves_its_mean() -> Non
     net, X, _ = random_problem([5, 6, 3], seed=1, patterns=20)
     net.weights["input->hidden1"][2] *= 1e-2
     net.weights["hidden1->output"][:, 2] *= 1e-2
-    a, b = (np.linalg.norm(v) for v in (net.weights["input->hidden1"][2], net.weights["hidden1->output"][:, 2]))
+    a, b = (
+        np.linalg.norm(v)
+        for v in (net.weights["input->hidden1"][2], net.weights["hidden1->output"][:, 2])
+    )
     assert ns.prune(net, X=X, dead=0.99 * a * b).populations["hidden1"].size == 6
     found = pruned(net, X=X, dead=1.01 * a * b)
     assert list(found.origin["hidden1"]) == [0, 1, 3, 4, 5]
@@ -81,9 +92,15 @@ def test_a_dead_neuron_has_a_small_product_of_norms_and_leaves_its_mean() -> Non
 
 def test_a_neuron_that_speaks_only_within_its_population_is_heard() -> None:
     """Of a cycle's own weights only what a neuron tells itself does not count."""
-    within = np.array([[0.5, 0, 0], [0.3, 0, 0], [0, 0, 0.4]])  # 0 speaks to 1 and to itself, 2 only to itself
+    within = np.array(
+        [[0.5, 0, 0], [0.3, 0, 0], [0, 0, 0.4]]
+    )  # 0 speaks to 1 and to itself, 2 only to itself
     net = ns.Network(
-        [ns.Population("input", 2, clamped=True), ns.Population("ring", 3), ns.Population("output", 1, "linear")],
+        [
+            ns.Population("input", 2, clamped=True),
+            ns.Population("ring", 3),
+            ns.Population("output", 1, "linear"),
+        ],
         [
             ns.Projection("input", "ring", np.array([[1.0, 0.5], [0, 0], [0.3, -0.2]])),
             ns.Projection("ring", "ring", within),
@@ -102,13 +119,21 @@ def test_straw_neurons_go_where_predictions_stay_and_else_are_refused() -> None:
     support = {"hidden1": np.ones((10, 6), dtype=bool), "output": np.zeros((10, 3), dtype=bool)}
     support["hidden1"][:, 4] = False
     support["hidden1"][3:, 1] = False  # support for three patterns
-    with pytest.raises(ns.ModelError, match=r"without 1 neurons the outputs change by up to 0\.\d+; allowed: 0\.01\d*"):
+    with pytest.raises(
+        ns.ModelError,
+        match=r"without 1 neurons the outputs change by up to 0\.\d+; allowed: 0\.01\d*",
+    ):
         ns.prune(net, support, X)
     found = pruned(net, support, X, within=10)
     assert list(found.origin["hidden1"]) == [0, 1, 2, 3, 5]
     assert found.change == np.abs(outputs(found.network, X) - outputs(net, X)).max() > 0.01
     net.weights["hidden1->output"][:, 4] *= 1e-6
-    assert ns.prune(net, {"hidden1": support["hidden1"].any(axis=0)}, X, dead=0).populations["hidden1"].size == 5
+    assert (
+        ns.prune(net, {"hidden1": support["hidden1"].any(axis=0)}, X, dead=0)
+        .populations["hidden1"]
+        .size
+        == 5
+    )
 
 
 def test_a_population_of_which_nothing_is_left_goes() -> None:
@@ -127,14 +152,18 @@ def test_dead_synapses_go_and_what_is_left_is_sparse_where_that_is_worth_it() ->
     few = ns.prune(net, X=X, dead=0, synapses=cut_off, within=10).weights["input->hidden1"]
     assert few.nnz == 16
     assert_allclose(few.toarray(), np.where(np.abs(w) > cut_off, w, 0))
-    many = ns.prune(net, X=X, dead=0, synapses=np.quantile(np.abs(w), 0.5), within=10).weights["input->hidden1"]
+    many = ns.prune(net, X=X, dead=0, synapses=np.quantile(np.abs(w), 0.5), within=10).weights[
+        "input->hidden1"
+    ]
     assert isinstance(many, np.ndarray)
     assert np.count_nonzero(many) == 40
 
 
 @settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
-def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(problem: Any, seed: int) -> None:
+def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(
+    problem: Any, seed: int
+) -> None:
     net, X, Y = problem
     rng = np.random.default_rng(seed)
     units = {n: rng.integers(net.populations[n].size, size=3).tolist() for n in hidden(net)}
@@ -142,7 +171,9 @@ def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(problem: 
     before, after = (ns.reference.backprop(each, X, Y) for each in (net, found.network))
     for n in net.neurons:
         assert_allclose(after.x[n], before.x[n][:, found.origin[n]], rtol=0, atol=1e-11)
-        assert_allclose(after.lam[n], before.lam[n][:, found.origin[n]] * found.share[n], rtol=0, atol=1e-10)
+        assert_allclose(
+            after.lam[n], before.lam[n][:, found.origin[n]] * found.share[n], rtol=0, atol=1e-10
+        )
     carried = found.carry(ns.State({n: before.x[n] for n in net.neurons}, before.lam))
     for n in net.neurons:
         assert_allclose(carried.lam[n], after.lam[n], rtol=0, atol=1e-10)
@@ -151,18 +182,29 @@ def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(problem: 
         q, k = net.projections[name], net.populations[net.projections[name].post].size
         noise = np.asarray(abs(w - found.network.weights[name]).sum(axis=1))
         assert (noise[:k] == 0).all()
-        assert (noise[k:] > 0).sum() == np.count_nonzero(abs(found.network.weights[name][k:]).sum(axis=1)), q
+        assert (noise[k:] > 0).sum() == np.count_nonzero(
+            abs(found.network.weights[name][k:]).sum(axis=1)
+        ), q
 
 
 def test_sleepers_wake_as_they_were_and_the_others_have_learnt() -> None:
     net, X, Y = random_problem([4, 6, 5, 2], seed=3, patterns=6)
     net.weights["input->hidden1"][[1, 4]] = 0
     old, before = net.copy(), net.copy()
-    state = ns.State(*({n: np.random.default_rng(i).normal(size=(6, old.populations[n].size)) for n in old.neurons}
-                       for i in range(2)))  # fmt: skip
+    state = ns.State(
+        *(
+            {
+                n: np.random.default_rng(i).normal(size=(6, old.populations[n].size))
+                for n in old.neurons
+            }
+            for i in range(2)
+        )
+    )
     asleep = pruned(old, X=X, dead=0, synapses=None)
     sim = ns.Simulation(asleep.network, ns.Flow.adjoint(tau_w=50 * ms))
-    run = sim.train(X, Y, ns.Simultaneous(duration=100 * ms, reports=1), start=asleep.carry(state)).run
+    run = sim.train(
+        X, Y, ns.Simultaneous(duration=100 * ms, reports=1), start=asleep.carry(state)
+    ).run
     woken = asleep.wake(old, run.state, state)
     assert_allclose(outputs(old, X), sim.predict(X), atol=1e-13)
     assert np.abs(outputs(old, X) - outputs(before, X)).max() > 1e-3
@@ -173,17 +215,38 @@ def test_sleepers_wake_as_they_were_and_the_others_have_learnt() -> None:
 
 
 WRONG = [
-    (lambda net: ns.prune(net, {"hiden1": np.ones(6, bool)}), r"of support = 'hiden1'.*did you mean 'hidden1'"),
-    (lambda net: ns.prune(net, {"hidden1": np.ones(6)}), r"'hidden1'\] is float64 of shape \(6,\); allowed: bool"),
-    (lambda net: ns.prune(net, {"hidden1": np.ones((2, 5), bool)}), r"shape \(2, 5\); allowed: bool \(patterns, 6\)"),
-    (lambda net: ns.prune(net, np.ones((2, 6), bool)), r"support is a ndarray; allowed: \{population: bool\}"),
+    (
+        lambda net: ns.prune(net, {"hiden1": np.ones(6, bool)}),
+        r"of support = 'hiden1'.*did you mean 'hidden1'",
+    ),
+    (
+        lambda net: ns.prune(net, {"hidden1": np.ones(6)}),
+        r"'hidden1'\] is float64 of shape \(6,\); allowed: bool",
+    ),
+    (
+        lambda net: ns.prune(net, {"hidden1": np.ones((2, 5), bool)}),
+        r"shape \(2, 5\); allowed: bool \(patterns, 6\)",
+    ),
+    (
+        lambda net: ns.prune(net, np.ones((2, 6), bool)),
+        r"support is a ndarray; allowed: \{population: bool\}",
+    ),
     (lambda net: ns.grow(net, [3]), r"units are a list; allowed: \{population: units\}"),
     (lambda net: ns.prune(net, dead=-1), r"dead = -1; allowed: a number >= 0"),
-    (lambda net: ns.grow(net, {"output": [0]}), r"to split = 'output'; allowed: hidden1: inputs and outputs keep"),
-    (lambda net: ns.grow(net, {"hidden": [0]}), r"units to split = 'hidden'; allowed: hidden1; did you mean 'hidden1'"),
+    (
+        lambda net: ns.grow(net, {"output": [0]}),
+        r"to split = 'output'; allowed: hidden1: inputs and outputs keep",
+    ),
+    (
+        lambda net: ns.grow(net, {"hidden": [0]}),
+        r"units to split = 'hidden'; allowed: hidden1; did you mean 'hidden1'",
+    ),
     (lambda net: ns.grow(net, {"hidden1": [6]}), r"unit of hidden1 to split = 6; allowed: 0 to 5"),
-    (lambda net: ns.grow(net, {"hidden1": [1]}, spread=-1), r"spread = -1; allowed: a finite number >= 0"),
-]  # fmt: skip
+    (
+        lambda net: ns.grow(net, {"hidden1": [1]}, spread=-1),
+        r"spread = -1; allowed: a finite number >= 0",
+    ),
+]
 
 
 @pytest.mark.parametrize(("slip", "words"), WRONG)
@@ -203,7 +266,10 @@ def test_a_price_on_outputs_is_in_the_multipliers(backend: str) -> None:
     priced = ns.Network(
         list(net.populations.values()),
         [ns.Projection(q.pre, q.post, net.weights[n]) for n, q in net.projections.items()],
-        [*net.losses.values(), *(ns.Loss(n, "abs(x)", weight=alpha) for n in ("hidden1", "hidden2"))],
+        [
+            *net.losses.values(),
+            *(ns.Loss(n, "abs(x)", weight=alpha) for n in ("hidden1", "hidden2")),
+        ],
     )
     priced.biases = {n: b.copy() for n, b in net.biases.items()}
     assert priced.output == "output"
@@ -213,7 +279,9 @@ def test_a_price_on_outputs_is_in_the_multipliers(backend: str) -> None:
     slope = 1 - x["hidden2"] ** 2, 1 - x["hidden1"] ** 2
     lam = {"output": Y["output"] - x["output"]}  # by hand: V = (x - y)²/2, tanh
     lam["hidden2"] = lam["output"] @ net.weights["hidden2->output"] - alpha * np.sign(x["hidden2"])
-    lam["hidden1"] = (slope[0] * lam["hidden2"]) @ net.weights["hidden1->hidden2"] - alpha * np.sign(x["hidden1"])
+    lam["hidden1"] = (slope[0] * lam["hidden2"]) @ net.weights[
+        "hidden1->hidden2"
+    ] - alpha * np.sign(x["hidden1"])
     exact = ns.reference.backprop(priced, X, Y["output"])
     for n, expected in lam.items():
         assert_allclose(run.lam[n], expected, rtol=0, atol=1e-12)

@@ -60,7 +60,9 @@ def test_presentations_are_what_a_loop_by_hand_does(backend: str) -> None:
             one = ns.Simulation(by_hand, flow)
             start = state if state is not None else "zero"
             still = one.relax(*batch, duration=8 * ms, start=start)
-            state = one.train(*batch, ns.Simultaneous(duration=12 * ms, reports=1), start=still).run.state
+            state = one.train(
+                *batch, ns.Simultaneous(duration=12 * ms, reports=1), start=still
+            ).run.state
     for n in net.neurons:
         assert_allclose(log.run.lam[n], state.lam[n], rtol=0, atol=1e-12)
     for n, w in own.weights.items():
@@ -70,10 +72,13 @@ def test_presentations_are_what_a_loop_by_hand_does(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("schedule", [
-    ns.Simultaneous(duration=0.2, reports=4),
-    ns.Presentations(batch=3, present=0.012, epochs=4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ns.Simultaneous(duration=0.2, reports=4),
+        ns.Presentations(batch=3, present=0.012, epochs=4),
+    ],
+)
 def test_a_resumed_run_is_the_uninterrupted_one(
     schedule, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +89,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     arguments = {"backend": backend, "extensions": noise, "seed": 5}
     whole, halves = net.copy(), net.copy()
     flow = ns.Flow.augmented(2, tau_w=100 * ms)
-    full = ns.Simulation(whole, flow, **arguments).train(X, Y, schedule, record=("x", "w"), every=4 * ms)
+    full = ns.Simulation(whole, flow, **arguments).train(
+        X, Y, schedule, record=("x", "w"), every=4 * ms
+    )
 
     class KilledError(Exception):
         pass
@@ -100,7 +107,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     path = tmp_path / "checkpoint.npz"
     monkeypatch.setattr(ns.session.Session, "run", killed)
     with pytest.raises(KilledError):
-        ns.Simulation(halves, flow, **arguments).train(X, Y, schedule, checkpoint=path, record=("x", "w"), every=4 * ms)
+        ns.Simulation(halves, flow, **arguments).train(
+            X, Y, schedule, checkpoint=path, record=("x", "w"), every=4 * ms
+        )
     monkeypatch.setattr(ns.session.Session, "run", done)
     again = net.copy()
     resumed = ns.Simulation(again, flow, **arguments).train(
@@ -122,7 +131,16 @@ def test_a_run_that_is_over_is_resumed_as_it_ended(backend: str, tmp_path) -> No
     found = []
     for own in ({"checkpoint": tmp_path / "c.npz"}, {"resume": tmp_path / "c.npz"}):
         sim = ns.Simulation(net.copy(), ns.Flow.augmented(2, tau_w=100 * ms), backend=backend)
-        found.append(sim.train(X, Y, ns.Simultaneous(duration=0.2, reports=4), record=("x", "w"), every=4 * ms, **own))
+        found.append(
+            sim.train(
+                X,
+                Y,
+                ns.Simultaneous(duration=0.2, reports=4),
+                record=("x", "w"),
+                every=4 * ms,
+                **own,
+            )
+        )
     one, two = found
     assert two.history.identical(one.history)
     for v in ("x", "w"):
@@ -201,20 +219,31 @@ def test_an_l1_price_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(spars
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_price_of_columns_is_the_group_lasso(sparse: bool) -> None:
-    """Linear regression onto three outputs: whole inputs are left out, the rest is scikit-learn's `MultiTaskLasso`."""
+    """Linear regression onto three outputs: whole inputs are left out, the rest is scikit-learn's
+    `MultiTaskLasso`.
+    """
     from sklearn.linear_model import MultiTaskLasso
 
     rng = np.random.default_rng(0)
     X, W = rng.normal(size=(40, 6)), rng.normal(size=(3, 6)) * [1, 0, 0.5, 0, 0.1, 0]
     Y = X @ W.T + 0.1 * rng.normal(size=(40, 3))
-    found, exact = priced(X, Y, sparse, column_l1=0.2), MultiTaskLasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, Y)
+    found, exact = (
+        priced(X, Y, sparse, column_l1=0.2),
+        MultiTaskLasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, Y),
+    )
     assert_allclose(found, exact.coef_, atol=1e-9)
-    assert set(np.flatnonzero((found == 0).all(axis=0))) == set(np.flatnonzero((exact.coef_ == 0).all(axis=0))) != set()
+    assert (
+        set(np.flatnonzero((found == 0).all(axis=0)))
+        == set(np.flatnonzero((exact.coef_ == 0).all(axis=0)))
+        != set()
+    )
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_a_price_of_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
-    """r ||w|| has the slope r w/||w||: ridge regression at r/||w||, and 0 where ||X' y||/n is below r."""
+    """r ||w|| has the slope r w/||w||: ridge regression at r/||w||, and 0 where ||X' y||/n is below
+    r.
+    """
     from sklearn.linear_model import Ridge
 
     rng = np.random.default_rng(1)
@@ -233,7 +262,10 @@ def priced(X: np.ndarray, Y: np.ndarray, sparse: bool, **price: float) -> np.nda
     """Weights at rest of a linear net with that price."""
     shape = (Y.shape[1], X.shape[1])
     net = ns.Network(
-        [ns.Population("input", shape[1], clamped=True), ns.Population("output", shape[0], "linear")],
+        [
+            ns.Population("input", shape[1], clamped=True),
+            ns.Population("output", shape[0], "linear"),
+        ],
         [ns.Projection("input", "output", mask=np.ones(shape) if sparse else None, **price)],
         [ns.Loss("output", "mse")],
     )
@@ -268,8 +300,12 @@ def test_an_l2_price_is_ridge_regression() -> None:
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(40, 6)), rng.normal(size=40)
     net = ns.Network.mlp([6, 1], loss="mse", l2=0.3)
-    ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms)).train(X, Y, ns.Simultaneous(duration=6 * second, reports=2))
-    assert_allclose(net.weights["input->output"][0], Ridge(alpha=0.3 * 40).fit(X, Y).coef_, atol=1e-9)
+    ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms)).train(
+        X, Y, ns.Simultaneous(duration=6 * second, reports=2)
+    )
+    assert_allclose(
+        net.weights["input->output"][0], Ridge(alpha=0.3 * 40).fit(X, Y).coef_, atol=1e-9
+    )
 
 
 def test_the_log_measures_what_it_says() -> None:
@@ -279,7 +315,9 @@ def test_the_log_measures_what_it_says() -> None:
     log = sim.train(X[:200], Y[:200], ns.Simultaneous(duration=0.4, reports=5), validation=(Xt, Yt))
     last = log.history.isel(time=-1)
     assert float(last.validation_accuracy) == accuracy(sim.predict(Xt), Yt)
-    assert float(last.loss) == pytest.approx(ns.reference.backprop(net, X[:200], Y[:200]).loss, rel=1e-12)
+    assert float(last.loss) == pytest.approx(
+        ns.reference.backprop(net, X[:200], Y[:200]).loss, rel=1e-12
+    )
     assert log.history.time.values[-1] == pytest.approx(0.4)
     assert len(log.history.time) == 5
     assert (np.diff(log.history.loss) < 0).any()

@@ -1,7 +1,7 @@
 """Brian2's runtime mode: a step on the groups' live arrays, in two or three objects of the network.
 
-Before a step messages are sent, in the slot of the groups the state moves (`machine.Machine`). Start at
-`RuntimeEngine`.
+Before a step messages are sent, in the slot of the groups the state moves (`machine.Machine`).
+Start at `RuntimeEngine`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class RuntimeEngine(Engine):
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
-        self.target, self.random = target, bool(plan.extensions or factories or plan.imperfections.draws)
+        self.target, self.random = (
+            target,
+            bool(plan.extensions or factories or plan.imperfections.draws),
+        )
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             brian.tidy(self.groups.objects)
@@ -44,10 +47,19 @@ class RuntimeEngine(Engine):
             slots = [("messages", "before_start", 0), ("step", "groups", 0), ("finish", "end", 100)]
             if plan.outlets:  # Brian2 looks who has something to say just before each of the two
                 slots[:1] = [("present", "before_start", -20)] if plan.presentation else []
-                slots += [("speak", "before_start", HEAR[FORWARD]), ("reply", "before_start", HEAR[BACKWARD])]
+                slots += [
+                    ("speak", "before_start", HEAR[FORWARD]),
+                    ("reply", "before_start", HEAR[BACKWARD]),
+                ]
             slots += [("record", "start", -20)] if plan.recorded else []
             steps = [
-                Step(getattr(self.machine, name), self.groups.clock, when=when, order=order, name=f"run_{name}")
+                Step(
+                    getattr(self.machine, name),
+                    self.groups.clock,
+                    when=when,
+                    order=order,
+                    name=f"run_{name}",
+                )
                 for name, when, order in slots
             ]
             self.network = BrianNetwork(*self.groups.objects, *steps, name="neurosim_network")
@@ -83,7 +95,11 @@ class RuntimeEngine(Engine):
 
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
-        with self._scope(), _blas().limit(limits=self.threads, user_api="blas"), np.errstate(all="ignore"):
+        with (
+            self._scope(),
+            _blas().limit(limits=self.threads, user_api="blas"),
+            np.errstate(all="ignore"),
+        ):
             self.machine.prepare({n: self.defers(n, n_steps) for n in self.plan.net.projections})
             if self.random:
                 brian2.seed(seed)
@@ -98,7 +114,9 @@ class RuntimeEngine(Engine):
 
     def recorded(self, number: int, first: int, last: int) -> Array:
         rows = self.machine.rows[number][first - self.first_sample : last - self.first_sample]
-        return np.reshape(rows, (len(rows), self.plan.recorded[number].size)).astype(self.plan.precision, copy=False)
+        return np.reshape(rows, (len(rows), self.plan.recorded[number].size)).astype(
+            self.plan.precision, copy=False
+        )
 
     @contextlib.contextmanager
     def _scope(self) -> Iterator[None]:

@@ -1,7 +1,9 @@
-"""Parameter points simulated side by side: when each of them settled or left its bound, on live arrays.
+"""Parameter points simulated side by side: when each of them settled or left its bound, on live
+arrays.
 
-A point that has ended rests, with kappa = gamma = 0, so that it stays what it is and nothing of it reaches the
-others: patterns do not see each other. `include/ns_points.h` is the same for compiled programs. Start at `Points`.
+A point that has ended rests, with kappa = gamma = 0, so that it stays what it is and nothing of it
+reaches the others: patterns do not see each other. `include/ns_points.h` is the same for compiled
+programs. Start at `Points`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
     from neurosim.engine.runtime.step import Machine
 
 Array = np.ndarray
-MOVING, SETTLED = 0, -1  # how a point has ended; else the number of the population that left its bound
+MOVING, SETTLED = (
+    0,
+    -1,
+)  # how a point has ended; else the number of the population that left its bound
 
 
 class Points:
@@ -33,7 +38,9 @@ class Points:
         for n in self.neurons:
             for v in ("x", "lam"):
                 largest = np.abs(self._own(n, f"rate_{v}")).max(axis=1)
-                np.maximum(self.residuals, largest * self._own(n, f"tau_{v}")[:, 0], out=self.residuals)
+                np.maximum(
+                    self.residuals, largest * self._own(n, f"tau_{v}")[:, 0], out=self.residuals
+                )
         settled = self.residuals < float(self.machine.numbers["settle"][0])
         return self._end(settled, SETTLED, self.machine.step_number)
 

@@ -1,4 +1,6 @@
-"""What projections do in a step on Brian2's live arrays, and what brings their messages. Start at `Product`."""
+"""What projections do in a step on Brian2's live arrays, and what brings their messages. Start at
+`Product`.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ class Product:
         self.x = machine.rows_of(q.pre, plan.heard(name, FORWARD))
         self.delta = machine.rows_of(q.post, plan.heard(name, BACKWARD))
         self.factors = (
-            machine.rows_of(q.post, plan.teaches(name, BACKWARD)), machine.rows_of(q.pre, plan.teaches(name, FORWARD))
-        )  # fmt: skip
+            machine.rows_of(q.post, plan.teaches(name, BACKWARD)),
+            machine.rows_of(q.pre, plan.teaches(name, FORWARD)),
+        )
         self.listens = plan.outlet(name, FORWARD) is not None
         self.replied = True  # whether what it sends back may have changed
         self.a = machine.rows_of(q.post, "a")
@@ -58,7 +61,9 @@ class Product:
         prices = {v: float(p[0]) for v, p in self.prices.items()}
         self.tau_w, self.l2 = prices["tau_w"], prices["l2"]
         self.rate, self.keep = dt / self.tau_w, 1 - dt / self.tau_w * self.l2
-        self.size, *self.group_sizes = (self.rate * prices[p] for p in ("l1", "row_l1", "column_l1"))
+        self.size, *self.group_sizes = (
+            self.rate * prices[p] for p in ("l1", "row_l1", "column_l1")
+        )
         self.stale, self.defers, self.waiting = True, defers, False
         if self.dense and self.w.ndim == 2:
             delta, x = self.factors
@@ -71,7 +76,9 @@ class Product:
                 np.zeros_like(self.factors[0]),
                 1.0,
             )
-            self.learn_drive = accumulate(self.drive, self.rate / self.K, self.gram, self.factors[0])
+            self.learn_drive = accumulate(
+                self.drive, self.rate / self.K, self.gram, self.factors[0]
+            )
             self.catch_up = accumulate(self.w, self.rate / self.K, self.sum.T, self.x)
 
     def into_drive(self) -> None:
@@ -99,7 +106,9 @@ class Product:
         self.feedback += self.delta @ self.back if self.dense else (self.back.T @ self.delta.T).T
 
     def learn(self) -> None:
-        """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal steps."""
+        """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal
+        steps.
+        """
         if self.defers:
             if self.keep != 1:
                 self.sum *= self.keep
@@ -159,18 +168,23 @@ class Product:
         return change / self.K
 
     def shrink(self) -> None:
-        """What follows a step: the proximal steps of l1, then of the group prices, exact zeros, weight by weight and
-        neuron by neuron; then Dale's law."""
+        """What follows a step: the proximal steps of l1, then of the group prices, exact zeros,
+        weight by weight and neuron by neuron; then Dale's law.
+        """
         self._shrink()
         if self.signs is not None:
-            w, signs = (self.w, self.signs) if self.dense else (self.values, self.signs[self.w.indices])
+            w, signs = (
+                (self.w, self.signs) if self.dense else (self.values, self.signs[self.w.indices])
+            )
             w[w * signs < 0] = 0
 
     def _shrink(self) -> None:
         if self.size:
             left = np.abs(self.values) - self.size
             self.values[:] = np.where(left > 0, np.copysign(left, self.values), 0.0)
-        for side, size in enumerate(self.group_sizes):  # postsynaptic neurons' rows, presynaptic ones' columns
+        for side, size in enumerate(
+            self.group_sizes
+        ):  # postsynaptic neurons' rows, presynaptic ones' columns
             if not size:
                 continue
             if self.dense:
@@ -178,7 +192,9 @@ class Product:
                 self.w *= left_of(norms, size)
             else:
                 ends = (self.rows, self.w.indices)[side]
-                norms = np.sqrt(np.bincount(ends, np.square(self.values), minlength=self.w.shape[side]))
+                norms = np.sqrt(
+                    np.bincount(ends, np.square(self.values), minlength=self.w.shape[side])
+                )
                 self.values *= left_of(norms, size)[ends]
 
     def materialize(self) -> None:
@@ -191,20 +207,37 @@ class Product:
 
 
 class Speaker:
-    """What one population says in one direction, as events; Brian2's thresholder has found who speaks."""
+    """What one population says in one direction, as events; Brian2's thresholder has found who
+    speaks.
+    """
 
     def __init__(self, machine: Machine, outlet: Outlet) -> None:
         group = machine.groups.populations[outlet.population]
-        self.who = live(group, f"_{outlet.event}space")  # units, then their number in the last place
+        self.who = live(
+            group, f"_{outlet.event}space"
+        )  # units, then their number in the last place
         self.now, self.sent, self.spoken, self.taught = (
-            live(group, v) for v in (outlet.variable, *(f"{v}_{outlet.name}" for v in ("sent", "spoken", "taught")))
+            live(group, v)
+            for v in (
+                outlet.variable,
+                *(f"{v}_{outlet.name}" for v in ("sent", "spoken", "taught")),
+            )
         )
-        self.quantum = live(group, f"theta_{outlet.name}") if isinstance(outlet.rule, Spikes) else None
-        self.waits = [live(group, f"{v}_{outlet.name}") for v in ("ready", "silence")] if outlet.silent else []
+        self.quantum = (
+            live(group, f"theta_{outlet.name}") if isinstance(outlet.rule, Spikes) else None
+        )
+        self.waits = (
+            [live(group, f"{v}_{outlet.name}") for v in ("ready", "silence")]
+            if outlet.silent
+            else []
+        )
         self.line = None
         if outlet.rule.delay:
             self.line = live(group, f"line_{outlet.name}").reshape(-1, len(self.sent))
-            self.line_at, self.heard = live(group, f"line_at_{outlet.name}"), live(group, outlet.heard)
+            self.line_at, self.heard = (
+                live(group, f"line_at_{outlet.name}"),
+                live(group, outlet.heard),
+            )
         self.products = [machine.products[name] for name in outlet.projections]
         self.backward = outlet.variable == BACKWARD
 
@@ -268,12 +301,14 @@ def left_of(norms: Array, size: float) -> Array:
 
 
 def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:
-    """A function that does c += alpha a b in one BLAS call, on C-ordered arrays or their transposes."""
+    """A function that does c += alpha a b in one BLAS call, on C-ordered arrays or their
+    transposes.
+    """
     from scipy.linalg.blas import dgemm, sgemm
 
     gemm = sgemm if c.dtype == np.float32 else dgemm
     # BLAS reads columns: c^T += alpha b^T a^T
     (left, trans_left), (right, trans_right) = (
         (m.T, 0) if m.flags.c_contiguous else (m, 1) for m in (b, a)
-    )  # fmt: skip
+    )
     return partial(gemm, alpha, left, right, 1.0, c.T, trans_left, trans_right, 1)

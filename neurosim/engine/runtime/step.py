@@ -1,7 +1,7 @@
 """One step in Brian2's runtime mode: what is done, in which order, on the groups' live arrays.
 
-Element by element the work is functions made from the equations (`actions`); products are BLAS calls (`products`).
-Start at `Machine`.
+Element by element the work is functions made from the equations (`actions`); products are BLAS
+calls (`products`). Start at `Machine`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Machine:
     def __init__(self, groups: Groups, target: str) -> None:
         self.groups, self.plan = groups, groups.plan
         self.net, self.K = groups.plan.net, groups.plan.patterns
-        self.numbers = {n: live(groups.counters, n) for n in groups.counters.variables if n not in (*CLOCK, "N")}
+        self.numbers = {
+            n: live(groups.counters, n) for n in groups.counters.variables if n not in (*CLOCK, "N")
+        }
         self.products = {n: Product(self, n) for n in self.net.projections}
         self.actions = Actions(groups, target, self.numbers)
         self.now = groups.clock.variables["t"].get_value()
@@ -50,9 +52,15 @@ class Machine:
         self.still = self.plan.still
         self.moved = True
         said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
-        self.speakers = {v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)}
-        dense = [] if not self.plan.imperfections.speaks else [(n, v) for n, v, _ in self.plan.lines]
-        self.lines = {v: [Line(self, n, w) for n, w in dense if w == v] for v in (FORWARD, BACKWARD)}
+        self.speakers = {
+            v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)
+        }
+        dense = (
+            [] if not self.plan.imperfections.speaks else [(n, v) for n, v, _ in self.plan.lines]
+        )
+        self.lines = {
+            v: [Line(self, n, w) for n, w in dense if w == v] for v in (FORWARD, BACKWARD)
+        }
         self.roofs = [
             live(groups.populations[n], "clamped_at")
             for n in sorted({o.population for o in self.plan.outlets if o.adaptive})
@@ -69,7 +77,10 @@ class Machine:
 
     def weights(self, projection: str, variable: str = "w") -> tuple[Any, Array]:
         """(n_post, n_pre), dense or compressed rows, on the live values; and those values, flat."""
-        structure, values = self.net.weights[projection], live(self.groups.synapses[projection], variable)
+        structure, values = (
+            self.net.weights[projection],
+            live(self.groups.synapses[projection], variable),
+        )
         if isinstance(structure, np.ndarray):
             sets = () if self.plan.weight_sets == 1 else (self.plan.weight_sets,)
             return values.reshape(*sets, *structure.shape), values
@@ -80,10 +91,14 @@ class Machine:
         return matrix, matrix.data
 
     def _recorded(self, group: str, variable: str) -> Array:
-        return live(self.groups.by_name[projection_group(group)], self.plan.array_name(group, variable))
+        return live(
+            self.groups.by_name[projection_group(group)], self.plan.array_name(group, variable)
+        )
 
     def prepare(self, defers: Mapping[str, bool]) -> None:
-        """Make the functions of a step from the equations, with every gain and time constant as it is now."""
+        """Make the functions of a step from the equations, with every gain and time constant as it
+        is now.
+        """
         self.dt, self.moved = self.plan.dt, True
         self.step_number, self.ticks = int(self.numbers["step"][0]), 0
         self.learning = bool(self.numbers["plastic"][0])
@@ -99,11 +114,15 @@ class Machine:
         ]
         self.ones = np.ones(self.K, dtype=self.plan.precision)
         self.learn_biases = [
-            accumulate(b[None], self.dt / tau / self.K, self.ones[None], d) for b, tau, d in self.biases
+            accumulate(b[None], self.dt / tau / self.K, self.ones[None], d)
+            for b, tau, d in self.biases
         ]
         self.actions.make(bool(self.learning or self.plan.presentation))
         lines = {v: [line.move for line in own] for v, own in self.lines.items()}
-        self.said, self.late = self.actions.said + lines[FORWARD], self.actions.late + lines[BACKWARD]
+        self.said, self.late = (
+            self.actions.said + lines[FORWARD],
+            self.actions.late + lines[BACKWARD],
+        )
         self._wire()
 
     def _wire(self) -> None:
@@ -117,18 +136,27 @@ class Machine:
             drives = [products[q.name].drive for q in net.incoming(n) if products[q.name].kept]
             others = [products[q.name] for q in net.incoming(n) if not products[q.name].kept]
             self.inputs.append(
-                (n in self.still, _net_input(a, b, drives, others, partial(each, self.actions.early[n])))
+                (
+                    n in self.still,
+                    _net_input(a, b, drives, others, partial(each, self.actions.early[n])),
+                )
             )
-        self.partitions = [(self.units(n, "x"), self.units(n, "log_partition")) for n in self.plan.partitions]
+        self.partitions = [
+            (self.units(n, "x"), self.units(n, "log_partition")) for n in self.plan.partitions
+        ]
         self.totals = [(self.units(n, "y"), self.units(n, "y_total")) for n in self.plan.totals]
         self.back: list[tuple[list[Product], Action]] = []
         for n in net.neurons:
             children = [products[q.name] for q in net.outgoing(n)]
             if len(children) == 1 and children[0].dense:
-                product = partial(np.matmul, children[0].delta, children[0].back, self.rows_of(n, "feedback"))
+                product = partial(
+                    np.matmul, children[0].delta, children[0].back, self.rows_of(n, "feedback")
+                )
                 self.back.append((children, product))
             elif children:
-                self.back.append((children, partial(_gather, self.rows_of(n, "feedback"), children)))
+                self.back.append(
+                    (children, partial(_gather, self.rows_of(n, "feedback"), children))
+                )
 
     # --- what a step is made of
 
@@ -301,7 +329,11 @@ class Machine:
             and not self.world()
         ):
             self.stop()
-        if self.ticks % GUARD_EVERY and self.ticks < self.numbers["n_steps"][0] and self.plan.method != "adaptive":
+        if (
+            self.ticks % GUARD_EVERY
+            and self.ticks < self.numbers["n_steps"][0]
+            and self.plan.method != "adaptive"
+        ):
             return
         if self.points:
             self.numbers["settled"][0] = self.points.guard(self.step_number)
@@ -310,7 +342,9 @@ class Machine:
             return
         bound = self.numbers["bound"][0]
         for number, n in enumerate(self.net.neurons, start=1):
-            if not all(max(v.max(), -v.min()) < bound for v in (self.units(n, "x"), self.units(n, "lam"))):
+            if not all(
+                max(v.max(), -v.min()) < bound for v in (self.units(n, "x"), self.units(n, "lam"))
+            ):
                 self.numbers["diverged"][0] = number
         if self.numbers["diverged"][0] or settled:
             self.stop()
@@ -353,12 +387,16 @@ class Machine:
         ]
 
     def _stages(self) -> None:
-        """An explicit Runge-Kutta step of everything that moves; messages are sent anew at every stage."""
+        """An explicit Runge-Kutta step of everything that moves; messages are sent anew at every
+        stage.
+        """
         nodes, weights = TABLEAUS[self.plan.method]
         learned = list(self.products.values()) if self.learning else []
         states = self._states()
         copied = [p for p in learned if p.carried == "kolen_pollack"]
-        moving = [z for z, _ in states] + [p.values for p in learned] + [p.returning for p in copied]
+        moving = (
+            [z for z, _ in states] + [p.values for p in learned] + [p.returning for p in copied]
+        )
         moving += [b for b, _, _ in self.biases] if self.learning else []
         starts, sums = [z.copy() for z in moving], [np.zeros_like(z) for z in moving]
         t = float(self.now[0])
@@ -385,10 +423,11 @@ class Machine:
             p.follow_signs()
 
     def _adapt(self) -> None:
-        """As many steps of Dormand-Prince 5(4) as the tolerance asks for in one tick; the weights rest.
+        """As many steps of Dormand-Prince 5(4) as the tolerance asks for in one tick; the weights
+        rest.
 
-        Near rest the error of a step is held below a share of the motion that is left, so that the rate of
-        change keeps falling and the run settles, whatever the tolerance.
+        Near rest the error of a step is held below a share of the motion that is left, so that the
+        rate of change keeps falling and the run settles, whatever the tolerance.
         """
         numbers, states = self.numbers, self._states()
         end, t, done = self.dt, float(self.now[0]), 0.0
@@ -418,7 +457,9 @@ class Machine:
                 numbers["step_size"][0] = h * min(5.0, max(0.2, 0.9 * (error + 1e-30) ** -0.2))
         numbers["elapsed"][0] += done
 
-    def _try_step(self, t: float, h: float, states: list[Moving], starts: list[Array], rates: list[Array]) -> None:
+    def _try_step(
+        self, t: float, h: float, states: list[Moving], starts: list[Array], rates: list[Array]
+    ) -> None:
         """Stages 1 to 6; the last is the state of order 5."""
         a, c, _ = DORMAND_PRINCE
         for stage in range(1, 7):
@@ -435,20 +476,29 @@ class Machine:
             k[stage] = rate
         return stage == 0 and self._rests()
 
-    def _error(self, h: float, states: list[Moving], starts: list[Array], rates: list[Array]) -> float:
+    def _error(
+        self, h: float, states: list[Moving], starts: list[Array], rates: list[Array]
+    ) -> float:
         """Root mean square of the difference between orders 5 and 4, in units of what is allowed."""
         floor = 1e-6 if self.plan.precision == "float32" else 1e-14
         left = SETTLING_SHARE * self.numbers["residual"][0]
         allowed = max(floor, min(self.numbers["tolerance"][0], left))
         weights = np.asarray(DORMAND_PRINCE[2])
         squares = sum(
-            float(np.sum((h * (weights @ k) / (allowed * (1 + np.maximum(np.abs(start), np.abs(z))))) ** 2))
+            float(
+                np.sum(
+                    (h * (weights @ k) / (allowed * (1 + np.maximum(np.abs(start), np.abs(z)))))
+                    ** 2
+                )
+            )
             for (z, _), start, k in zip(states, starts, rates, strict=True)
         )
         return float(np.sqrt(squares / sum(z.size for z, _ in states)))
 
 
-def _net_input(a: Array, b: Array, drives: list[Array], others: list[Product], early: Action) -> Action:
+def _net_input(
+    a: Array, b: Array, drives: list[Array], others: list[Product], early: Action
+) -> Action:
     """a = b + what is sent, then the messages that follow from it alone."""
     if not drives and len(others) == 1 and others[0].dense:
         x, transposed = others[0].x, others[0].transposed

@@ -21,19 +21,46 @@ from brian2.core.namespace import DEFAULT_UNITS
 from neurosim.engine.statements import Statement
 
 Array = np.ndarray
-Node = tuple[Any, ...]  # ("array", name, version), ("sum", constant, ((factor, node), ...)), (operation, *nodes)
+Node = tuple[
+    Any, ...
+]  # ("array", name, version), ("sum", constant, ((factor, node), ...)), (operation, *nodes)
 Step = tuple[str, str, Node]  # "assign" or "update", the array, the value or the increment
-Operand = tuple[int, str, Node | None]  # sign, name in the generated code, the node it is the value of
+Operand = tuple[
+    int, str, Node | None
+]  # sign, name in the generated code, the node it is the value of
 
 UFUNCS = {
-    "abs": "absolute", "arccos": "arccos", "arcsin": "arcsin", "arctan": "arctan", "ceil": "ceil", "cos": "cos",
-    "cosh": "cosh", "exp": "exp", "expm1": "expm1", "floor": "floor", "log": "log", "log10": "log10",
-    "log1p": "log1p", "sign": "sign", "sin": "sin", "sinh": "sinh", "sqrt": "sqrt", "tan": "tan", "tanh": "tanh",
-}  # fmt: skip
+    "abs": "absolute",
+    "arccos": "arccos",
+    "arcsin": "arcsin",
+    "arctan": "arctan",
+    "ceil": "ceil",
+    "cos": "cos",
+    "cosh": "cosh",
+    "exp": "exp",
+    "expm1": "expm1",
+    "floor": "floor",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "sign": "sign",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "tan": "tan",
+    "tanh": "tanh",
+}
 LOGICAL = {
-    ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal", ast.Eq: "equal",
-    ast.NotEq: "not_equal", ast.And: "logical_and", ast.Or: "logical_or", ast.Not: "logical_not",
-}  # fmt: skip
+    ast.Lt: "less",
+    ast.LtE: "less_equal",
+    ast.Gt: "greater",
+    ast.GtE: "greater_equal",
+    ast.Eq: "equal",
+    ast.NotEq: "not_equal",
+    ast.And: "logical_and",
+    ast.Or: "logical_or",
+    ast.Not: "logical_not",
+}
 PIECE = 2**14  # units whose arrays fit into a cache together
 RANDOM = {"randn": np.random.standard_normal, "rand": np.random.random_sample}
 
@@ -49,7 +76,9 @@ class Compiler:
         What does not change during the run.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], scalars: Mapping[str, float], size: int, dtype: Any) -> None:
+    def __init__(
+        self, arrays: Mapping[str, Array], scalars: Mapping[str, float], size: int, dtype: Any
+    ) -> None:
         self.arrays, self.scalars, self.size, self.dtype = arrays, scalars, size, dtype
         self.versions: Counter[str] = Counter()
         self.local: dict[str, Node] = {}
@@ -57,7 +86,8 @@ class Compiler:
         self.phases: list[list[Step]] = []
 
     def phase(self, assigned: Sequence[Statement] = (), updated: Sequence[Statement] = ()) -> None:
-        """One function: assignments in their order, then arrays that grow by increments, all at once.
+        """One function: assignments in their order, then arrays that grow by increments, all at
+        once.
 
         A name that is no array is a value that later statements, of later phases too, may read.
         """
@@ -76,13 +106,20 @@ class Compiler:
 
     def functions(self) -> list[Callable[[], None] | None]:
         """The phases as functions, to be called in their order; None where there is nothing to do."""
-        pieces = [self._piece(first, min(first + PIECE, self.size)) for first in range(0, self.size, PIECE)]
-        if any(self.arrays[target].size != self.size for steps in self.phases for _, target, _ in steps):
+        pieces = [
+            self._piece(first, min(first + PIECE, self.size))
+            for first in range(0, self.size, PIECE)
+        ]
+        if any(
+            self.arrays[target].size != self.size for steps in self.phases for _, target, _ in steps
+        ):
             pieces = [self._piece(0, self.size)]  # a shared variable must not move once a piece
         return [_one_after_the_other(actions) for actions in zip(*pieces, strict=True)]
 
     def _piece(self, first: int, last: int) -> list[Callable[[], None] | None]:
-        """The phases for some of the units: few enough for their arrays to stay in the processor's cache."""
+        """The phases for some of the units: few enough for their arrays to stay in the processor's
+        cache.
+        """
         arrays = {n: a[first:last] if a.size == self.size else a for n, a in self.arrays.items()}
         writer = _Writer(self.phases, arrays, last - first, self.dtype)
         sources = [writer.phase(steps) for steps in self.phases]
@@ -97,7 +134,9 @@ class Compiler:
         return made
 
     def _changed(self, target: str) -> None:
-        """The array has another value from here on; local values that read the old one are forgotten."""
+        """The array has another value from here on; local values that read the old one are
+        forgotten.
+        """
         self.versions[target] += 1
         self.local = {name: node for name, node in self.local.items() if not _reads(node, target)}
 
@@ -200,7 +239,9 @@ def scaled(factor: float, node: Node) -> Node:
     """A number times a node."""
     if node[0] != "sum":
         node = ("sum", 0.0, ((1.0, node),))
-    return added(number(0.0), ("sum", factor * node[1], tuple((factor * f, n) for f, n in node[2] if factor)))
+    return added(
+        number(0.0), ("sum", factor * node[1], tuple((factor * f, n) for f, n in node[2] if factor))
+    )
 
 
 def multiplied(one: Node, two: Node) -> Node:
@@ -251,7 +292,9 @@ def combined(op: ast.operator, left: Node, right: Node) -> Node:  # noqa: PLR091
 class _Writer:
     """Writes phases line by line; a buffer whose value nobody reads any more is used again."""
 
-    def __init__(self, phases: Sequence[Sequence[Step]], arrays: Mapping[str, Array], size: int, dtype: Any) -> None:
+    def __init__(
+        self, phases: Sequence[Sequence[Step]], arrays: Mapping[str, Array], size: int, dtype: Any
+    ) -> None:
         self.arrays, self.size, self.dtype = arrays, size, dtype
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
@@ -283,13 +326,17 @@ class _Writer:
         for target, (sign, name, owner) in waiting:
             if name != "0.0":
                 operation = "add" if sign > 0 else "subtract"
-                self.lines.append(f"np_{operation}(v_{target}, {self._fitted(name, target)}, v_{target})")
+                self.lines.append(
+                    f"np_{operation}(v_{target}, {self._fitted(name, target)}, v_{target})"
+                )
             self._release(name, owner)
         return self.lines
 
     def _assign(self, target: str, node: Node) -> None:
         live = f"v_{target}"
-        stays = self.uses[node] == 1 or self.changes[target] == 1  # until the last reader has read it
+        stays = (
+            self.uses[node] == 1 or self.changes[target] == 1
+        )  # until the last reader has read it
         whole = self.arrays[target].size == self.size
         sign, name, owner = self._value(node, into=live if whole and stays else None)
         if name != live or sign < 0:
@@ -323,7 +370,9 @@ class _Writer:
             if owner is not None:
                 self.alias[node] = owner
         if node not in self.values:
-            self.values[node] = self._sum(node, into) if node[0] == "sum" else (1, self._operation(node, into))
+            self.values[node] = (
+                self._sum(node, into) if node[0] == "sum" else (1, self._operation(node, into))
+            )
         return (*self.values[node], node)
 
     def _operation(self, node: Node, into: str | None) -> str:

@@ -1,7 +1,8 @@
-"""What populations and weights do in a step, as functions made from their equations, in Brian2's runtime mode.
+"""What populations and weights do in a step, as functions made from their equations, in Brian2's
+runtime mode.
 
-They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Those of the last run serve the next one where
-statements, arrays and constants are the same. Start at `Actions.make`.
+They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Those of the last run serve the
+next one where statements, arrays and constants are the same. Start at `Actions.make`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from neurosim.model.equations import lagrangian
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
-Phase = tuple[Sequence[Statement], Sequence[Statement]]  # what is assigned, then what grows by increments
+Phase = tuple[
+    Sequence[Statement], Sequence[Statement]
+]  # what is assigned, then what grows by increments
 CLOCK = ("t", "dt", "t_in_timesteps")
 
 
 class Actions:
-    """The functions of one step, by what they are for; with every gain and time constant as it was when they were made.
+    """The functions of one step, by what they are for; with every gain and time constant as it was
+    when they were made.
 
     Attributes
     ----------
@@ -66,11 +70,17 @@ class Actions:
             self.early[name] = self._one(name, text.with_helpers(text.early))
             self.said += self._one(name, self.plan.said(name, FORWARD))
             if self.plan.settles or self.plan.method in STAGED:
-                self.rates += self._one(name, text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()]))
+                self.rates += self._one(
+                    name, text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()])
+                )
             self._move(name, text, learns)
             copied = [(f"recorded_{v}", v) for v in self.plan.copied(name)]
             self.copies += self._one(name, own.with_helpers(copied))
-        weights = [*self.groups.synapses.values(), *self.groups.biases.values()] if self.plan.method == "adam" else []
+        weights = (
+            [*self.groups.synapses.values(), *self.groups.biases.values()]
+            if self.plan.method == "adam"
+            else []
+        )
         self.descents = present([self._descent(group) for group in weights])
 
     def _move(self, name: str, text: Text, learns: bool) -> None:
@@ -85,7 +95,9 @@ class Actions:
         leaks = lagrangian.leak(plan.net, name) if leaky else {}
         later = ["lam"] if plan.method == "semi_implicit" and "lam" in text.rates else []
         now = [v for v in text.rates if v not in later]
-        assigned, increments = descended(text, now) if plan.method == "adam" else stepped(text, now, leaks)
+        assigned, increments = (
+            descended(text, now) if plan.method == "adam" else stepped(text, now, leaks)
+        )
         moves = assigned, [*increments, *moves_activity(plan, name)]
         first, second = self._made(name, [(sent, []), moves])
         self.late += present([first])
@@ -101,7 +113,9 @@ class Actions:
         return self._cython(name, phases) if self.target == "cython" else self._numpy(name, phases)
 
     def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        between = not self.plan.shortcuts or self.plan.imperfections.prospective  # a look-ahead reads the old feedback
+        between = (
+            not self.plan.shortcuts or self.plan.imperfections.prospective
+        )  # a look-ahead reads the old feedback
         if len(phases) > 1 and between:  # somebody may change what they read between them
             return [action for phase in phases for action in self._numpy(name, [phase])]
         if not any(assigned or updated for assigned, updated in phases):
@@ -129,9 +143,15 @@ class Actions:
         return self._functions([adam("w", "force_w - l2*w")], arrays, prices, len(own["w"]))[0]
 
     def _functions(
-        self, phases: Sequence[Phase], arrays: Mapping[str, Array], scalars: Mapping[str, float], size: int
+        self,
+        phases: Sequence[Phase],
+        arrays: Mapping[str, Array],
+        scalars: Mapping[str, float],
+        size: int,
     ) -> list[Action | None]:
-        """Phases as NumPy calls: the last run's where it had the same ones, on the same arrays and constants."""
+        """Phases as NumPy calls: the last run's where it had the same ones, on the same arrays and
+        constants.
+        """
         from neurosim.engine.runtime.ufuncs import Compiler
 
         places = tuple((n, a.__array_interface__["data"][0], a.size) for n, a in arrays.items())
@@ -153,9 +173,11 @@ class Actions:
             statements = [*assigned, *((v, f"{v} + {increment}") for v, increment in updated)]
             for shared in (False, True):  # units read the old values of shared variables
                 own = [
-                    (v, e) for v, e in statements
-                    if v not in helpers and (v not in group.variables or group.variables[v].scalar == shared)
-                ]  # fmt: skip
+                    (v, e)
+                    for v, e in statements
+                    if v not in helpers
+                    and (v not in group.variables or group.variables[v].scalar == shared)
+                ]
                 if any(v in group.variables for v, _ in own):
                     parts.append(brian.code_object(group, own, self.plan.dt, self.groups.counters))
             made.append(partial(each, parts) if parts else None)

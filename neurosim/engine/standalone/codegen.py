@@ -1,7 +1,7 @@
 """C++ standalone mode: the one program of a structure, as Brian2 writes it.
 
-Values, data, duration, step and seed are run-time arguments (`program`), so that every run of a structure
-after the first starts without a compiler. Start at `StandaloneEngine`.
+Values, data, duration, step and seed are run-time arguments (`program`), so that every run of a
+structure after the first starts without a compiler. Start at `StandaloneEngine`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,15 @@ from neurosim.engine.plan import (
     projection_group,
 )
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot, recorded_groups
-from neurosim.engine.statements import Statement, Text, abstract_code, adam, descended, stepped, suffixed
+from neurosim.engine.statements import (
+    Statement,
+    Text,
+    abstract_code,
+    adam,
+    descended,
+    stepped,
+    suffixed,
+)
 from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
 from neurosim.model.feedback import FOLLOWING
@@ -40,9 +48,13 @@ from neurosim.model.transport import BACKWARD, FORWARD, Outlet, Spikes
 
 Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop
-FAR = 2**20  # bytes of weights that are not near the processor any more when the next step wants them
+FAR = (
+    2**20
+)  # bytes of weights that are not near the processor any more when the next step wants them
 WAITS_FOR = 16  # steps after which changes of such weights are added
-REFOLD_EVERY = 10000  # steps after which weights that moved by their integrals are brought up to date
+REFOLD_EVERY = (
+    10000  # steps after which weights that moved by their integrals are brought up to date
+)
 CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
 
@@ -53,10 +65,15 @@ class StandaloneEngine(ProgramEngine):
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int) -> None:
         super().__init__(plan, threads)
         sizes = "-".join(str(p.size) for p in plan.net.populations.values())
-        self.device = brian.Device(self.directory, f"{sizes}, {plan.patterns} pattern(s), {plan.method}")
+        self.device = brian.Device(
+            self.directory, f"{sizes}, {plan.patterns} pattern(s), {plan.method}"
+        )
         if plan.patterns > 1:
             self.device.link_blas()
-        with brian.scope(self.device, precision=plan.precision), brian.explained(bool(plan.extensions)):
+        with (
+            brian.scope(self.device, precision=plan.precision),
+            brian.explained(bool(plan.extensions)),
+        ):
             clock = brian.make_clock(1e-3)  # the step is an argument of the program
             self.groups = Groups(plan, clock, brian.CodeObject)
             self.kernels = Kernels(self.groups, merged=not factories)
@@ -70,7 +87,10 @@ class StandaloneEngine(ProgramEngine):
         device = get_device()
         device.apply_run_args()
         own = self.groups.counters.variables
-        name = {n: device.get_array_name(own[n]) for n in ("start", "step_dt", "seed", "ended", "seconds")}
+        name = {
+            n: device.get_array_name(own[n])
+            for n in ("start", "step_dt", "seed", "ended", "seconds")
+        }
         clock = device.get_array_name(self.groups.clock.variables["dt"])
         device.insert_code(
             "main",
@@ -91,8 +111,12 @@ class StandaloneEngine(ProgramEngine):
             for variable, found in group.variables.items():
                 if isinstance(found, ArrayVariable) and found.owner.name == name:
                     file, kept = self.device.get_array_filename(found), not found.read_only
-                    arrays[f"{name}.{variable}"] = Slot(found.size, np.dtype(found.dtype).str, file, kept)
-        return Layout(arrays, {n: kinds_of(group.equations) for n, group in self.groups.populations.items()})
+                    arrays[f"{name}.{variable}"] = Slot(
+                        found.size, np.dtype(found.dtype).str, file, kept
+                    )
+        return Layout(
+            arrays, {n: kinds_of(group.equations) for n, group in self.groups.populations.items()}
+        )
 
     def remember(self, key: str) -> None:
         """Let the next process that wants this structure do without Brian2."""
@@ -120,7 +144,9 @@ class Kernels(Group):  # type: ignore[misc]
         plan = self.plan
         self._refer_to_everything()
         self._enable_group_attributes()
-        common = self._structure(merged and plan.method not in (*STAGED, "adam")) | {"array": self._array_name}
+        common = self._structure(merged and plan.method not in (*STAGED, "adam")) | {
+            "array": self._array_name
+        }
         if plan.presentation:
             self._kernel("present", "before_start", -20, Blocks(self), common)
         now = Blocks(self)
@@ -156,9 +182,13 @@ class Kernels(Group):  # type: ignore[misc]
     def before_run(self, run_namespace: Any = None) -> None:
         """Nothing to prepare."""
 
-    def _kernel(self, template: str, when: str, order: int, blocks: Blocks, common: dict[str, Any]) -> Any:
+    def _kernel(
+        self, template: str, when: str, order: int, blocks: Blocks, common: dict[str, Any]
+    ) -> Any:
         kwds = common | {"blocks": blocks.found}
-        kernel = brian.Kernel(self, template, when=when, order=order, code=blocks.code or "", **kwds)
+        kernel = brian.Kernel(
+            self, template, when=when, order=order, code=blocks.code or "", **kwds
+        )
         self.contained_objects.append(kernel)
         return kernel
 
@@ -172,7 +202,18 @@ class Kernels(Group):  # type: ignore[misc]
                 if variable not in CLOCK and not hasattr(found, "expr"):
                     self._refer(f"{variable}_{name}", group, variable)
         for synapses in groups.synapses.values():
-            for variable in ("w", "tau_w", *PRICES, "lazy", "sign", "row", "col", "back", "back_size", *OF_ADAM):
+            for variable in (
+                "w",
+                "tau_w",
+                *PRICES,
+                "lazy",
+                "sign",
+                "row",
+                "col",
+                "back",
+                "back_size",
+                *OF_ADAM,
+            ):
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
         for name, biases in groups.biases.items():
@@ -186,7 +227,9 @@ class Kernels(Group):  # type: ignore[misc]
 
     def _refer(self, name: str, group: Group, variable: str) -> None:
         if name in self.variables:
-            raise ModelError(f"names of populations and variables give {name!r} twice; rename a population")
+            raise ModelError(
+                f"names of populations and variables give {name!r} twice; rename a population"
+            )
         self.variables.add_reference(name, group, variable)
 
     def _structure(self, merged: bool) -> dict[str, Any]:
@@ -195,7 +238,9 @@ class Kernels(Group):  # type: ignore[misc]
         sums = {n: list(net.outgoing(n)) for n in net.neurons}
         sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
         events = {n: plan.outlet(n, FORWARD) is not None for n in net.projections}
-        gathers = {n for n, out in sums.items() if any(sparse[q.name] or events[q.name] for q in out)}
+        gathers = {
+            n for n, out in sums.items() if any(sparse[q.name] or events[q.name] for q in out)
+        }
         projections = []
         for number, (name, q) in enumerate(net.projections.items(), start=1):
             clamped = net.populations[q.pre].clamped
@@ -203,29 +248,64 @@ class Kernels(Group):  # type: ignore[misc]
             adds = q.pre in gathers or q.pre in filled
             filled.add(q.pre)
             projections.append(
-                {"name": projection_group(name), "pre": q.pre, "post": q.post, "m": m, "n": n, "id": 10 * number,
-                 "size": net.weights[name].nnz if sparse[name] else m * n, "sparse": sparse[name],
-                 "feeds_back": not clamped, "adds": adds, "kept": clamped and plan.shortcuts and not events[name],
-                 "alone": q.post in plan.still and len(list(net.incoming(q.post))) == 1,
-                 "lazy": plan.may_defer(name), "waits": merged and clamped and self._far(name),
-                 "events": events[name], "back": _flag(not clamped),
-                 "exact": _flag(events[name] and plan.learns and K == 1 and plan.shortcuts
-                                and not (sparse[name] or plan.dale) and q.feedback not in FOLLOWING),
-                 "carrier": f"{plan.back(name)}_{projection_group(name)}", "carried": q.feedback,
-                 "x": f"{plan.heard(name, FORWARD)}_{q.pre}", "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
-                 "taught_x": f"{plan.teaches(name, FORWARD)}_{q.pre}",
-                 "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
-                 "merged": merged and K == 1 and not clamped and not sparse[name] and not plan.records("w")
-                 and not plan.outlets and plan.back(name) == "w"
-                 and all(plan.teaches(name, v) == plan.heard(name, v) for v in (FORWARD, BACKWARD))}
-            )  # fmt: skip
+                {
+                    "name": projection_group(name),
+                    "pre": q.pre,
+                    "post": q.post,
+                    "m": m,
+                    "n": n,
+                    "id": 10 * number,
+                    "size": net.weights[name].nnz if sparse[name] else m * n,
+                    "sparse": sparse[name],
+                    "feeds_back": not clamped,
+                    "adds": adds,
+                    "kept": clamped and plan.shortcuts and not events[name],
+                    "alone": q.post in plan.still and len(list(net.incoming(q.post))) == 1,
+                    "lazy": plan.may_defer(name),
+                    "waits": merged and clamped and self._far(name),
+                    "events": events[name],
+                    "back": _flag(not clamped),
+                    "exact": _flag(
+                        events[name]
+                        and plan.learns
+                        and K == 1
+                        and plan.shortcuts
+                        and not (sparse[name] or plan.dale)
+                        and q.feedback not in FOLLOWING
+                    ),
+                    "carrier": f"{plan.back(name)}_{projection_group(name)}",
+                    "carried": q.feedback,
+                    "x": f"{plan.heard(name, FORWARD)}_{q.pre}",
+                    "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
+                    "taught_x": f"{plan.teaches(name, FORWARD)}_{q.pre}",
+                    "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
+                    "merged": merged
+                    and K == 1
+                    and not clamped
+                    and not sparse[name]
+                    and not plan.records("w")
+                    and not plan.outlets
+                    and plan.back(name) == "w"
+                    and all(
+                        plan.teaches(name, v) == plan.heard(name, v) for v in (FORWARD, BACKWARD)
+                    ),
+                }
+            )
         populations = [
-            {"name": n, "n": net.populations[n].size, "bias": bias_group(n), "partition": n in plan.partitions,
-             "total": n in plan.totals,
-             "gathers": n in gathers, "rests": n in plan.resting, "taught_by": f"{plan.teaches_biases(n)}_{n}",
-             "roof": any(o.adaptive for o in plan.outlets if o.population == n), "free": net.populations[n].free}
+            {
+                "name": n,
+                "n": net.populations[n].size,
+                "bias": bias_group(n),
+                "partition": n in plan.partitions,
+                "total": n in plan.totals,
+                "gathers": n in gathers,
+                "rests": n in plan.resting,
+                "taught_by": f"{plan.teaches_biases(n)}_{n}",
+                "roof": any(o.adaptive for o in plan.outlets if o.population == n),
+                "free": net.populations[n].free,
+            }
             for n in net.neurons
-        ]  # fmt: skip
+        ]
         sources = [("x", n) for n in net.inputs] + [("y", n) for n in net.losses]
         return {
             "K": K,
@@ -250,25 +330,41 @@ class Kernels(Group):  # type: ignore[misc]
             "guard_every": GUARD_EVERY,
             "counts": plan.settles and plan.method != "adaptive",
             "recorded": [
-                {"number": i, "arrays": [self._recorded_name(group, r.variable) for group in recorded_groups(r.parts)]}
+                {
+                    "number": i,
+                    "arrays": [
+                        self._recorded_name(group, r.variable) for group in recorded_groups(r.parts)
+                    ],
+                }
                 for i, r in enumerate(plan.recorded)
             ],
             "sources": [
-                {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size} for v, n in sources
+                {"variable": f"{v}_{n}", "file": f"data/{n}_{v}.bin", "n": net.populations[n].size}
+                for v, n in sources
             ],
         }
 
     def _far(self, projection: str) -> bool:
-        """Whether one pattern's changes of dense weights had better wait until several of them are added at once."""
+        """Whether one pattern's changes of dense weights had better wait until several of them are
+        added at once.
+        """
         plan, weights = self.plan, self.plan.net.weights[projection]
-        if not isinstance(weights, np.ndarray) or plan.patterns > 1 or plan.dale or plan.outlet(projection, FORWARD):
+        if (
+            not isinstance(weights, np.ndarray)
+            or plan.patterns > 1
+            or plan.dale
+            or plan.outlet(projection, FORWARD)
+        ):
             return False
         return bool(weights.size * np.dtype(plan.precision).itemsize > FAR)
 
     def _outlet(self, o: Outlet) -> dict[str, Any]:
         own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "spoken", "taught")}
         own |= {v: f"{v}_{o.name}_{o.population}" if o.silent else "" for v in ("ready", "silence")}
-        own |= {v: f"{v}_{o.name}_{o.population}" if o.rule.delay else "" for v in ("line", "line_at", "heard")}
+        own |= {
+            v: f"{v}_{o.name}_{o.population}" if o.rule.delay else ""
+            for v in ("line", "line_at", "heard")
+        }
         return own | {
             "variable": o.variable,
             "delay_steps": o.delay_steps(self.plan.dt),
@@ -300,7 +396,11 @@ class Kernels(Group):  # type: ignore[misc]
                 if q["carried"] == "kolen_pollack":
                     found.append({"variable": f"back_{q['name']}", "n": q["size"], "projection": q})
             for n in net.neurons:
-                bias = {"name": n, "bias": bias_group(n), "taught_by": f"{self.plan.teaches_biases(n)}_{n}"}
+                bias = {
+                    "name": n,
+                    "bias": bias_group(n),
+                    "taught_by": f"{self.plan.teaches_biases(n)}_{n}",
+                }
                 found.append({"variable": f"b_{n}", "n": net.populations[n].size, "bias": bias})
         real = "float" if self.plan.precision == "float32" else "double"
         for i, s in enumerate(found, start=10 * len(net.projections)):
@@ -308,13 +408,17 @@ class Kernels(Group):  # type: ignore[misc]
             s |= {"projection": s.get("projection"), "bias": s.get("bias")}
             own = s["projection"] or s["bias"]
             s["rate"] = (
-                f"ns::buffer<{real}, {1002 + 3 * i}, {s['n']}>()" if own else self._array_name(f"rate_{s['variable']}")
+                f"ns::buffer<{real}, {1002 + 3 * i}, {s['n']}>()"
+                if own
+                else self._array_name(f"rate_{s['variable']}")
             )
         return {"states": found, "n_states": n_states}
 
 
 class Blocks:
-    """Statements of all populations as blocks of Brian2's abstract code, with what a template must know of each."""
+    """Statements of all populations as blocks of Brian2's abstract code, with what a template must
+    know of each.
+    """
 
     def __init__(self, kernels: Kernels) -> None:
         self.kernels, self.plan = kernels, kernels.plan
@@ -328,14 +432,18 @@ class Blocks:
             late = [*text.late, *self.plan.said(name, BACKWARD)]
             self.add("said", name, self.plan.said(name, FORWARD))
             self.add("early", name, text.with_helpers(text.early))
-            self.add("late", name, text.with_helpers(late), optional=not self.plan.late_is_read(name))
+            self.add(
+                "late", name, text.with_helpers(late), optional=not self.plan.late_is_read(name)
+            )
 
     def rates(self, stages: bool = False) -> None:
         """Right-hand sides into arrays."""
         for name in self.plan.net.populations:
             text = self._text(name, stages)
             for part in self._split(name, text):
-                self.add("rates", name, text.with_helpers([(f"rate_{v}", text.rates[v]) for v in part]))
+                self.add(
+                    "rates", name, text.with_helpers([(f"rate_{v}", text.rates[v]) for v in part])
+                )
 
     def updates(self) -> None:
         """One explicit step of every state variable, all from the old values."""
@@ -344,7 +452,11 @@ class Blocks:
             self.rates()
         for name in net.populations:
             text = self._text(name)
-            leaks = lagrangian.leak(net, name) if name in net.neurons and method == "exponential_euler" else {}
+            leaks = (
+                lagrangian.leak(net, name)
+                if name in net.neurons and method == "exponential_euler"
+                else {}
+            )
             later = ["lam"] if method == "semi_implicit" and "lam" in text.rates else []
             for part in self._split(name, text):
                 assigned, increments = stepped(text, [v for v in part if v not in later], leaks)
@@ -355,16 +467,22 @@ class Blocks:
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
 
     def descents(self) -> None:
-        """One step of Adam: of outputs and multipliers, then of weights and biases along what `force_w` holds."""
+        """One step of Adam: of outputs and multipliers, then of weights and biases along what
+        `force_w` holds.
+        """
         for name in self.plan.net.populations:
             text = self._text(name)
-            self.add("update", name, in_place(*descended(text, list(text.rates))) if text.rates else [])
+            self.add(
+                "update", name, in_place(*descended(text, list(text.rates))) if text.rates else []
+            )
         groups = self.kernels.groups
         for group in (*groups.synapses.values(), *groups.biases.values()):
             statements = in_place(*adam("w", "force_w - l2*w"))
             self._block("weights", group, group.name, statements, group.variables["w"].size)
 
-    def add(self, kind: str, population: str, statements: Sequence[Statement], optional: bool = False) -> None:
+    def add(
+        self, kind: str, population: str, statements: Sequence[Statement], optional: bool = False
+    ) -> None:
         """A block, if there is anything in it."""
         if not statements:
             return
@@ -373,12 +491,20 @@ class Blocks:
         self._block(kind, group, population, statements, size, optional)
 
     def _block(
-        self, kind: str, group: Group, owner: str, statements: Sequence[Statement], size: int, optional: bool = False
+        self,
+        kind: str,
+        group: Group,
+        owner: str,
+        statements: Sequence[Statement],
+        size: int,
+        optional: bool = False,
     ) -> None:
         name = f"{kind}_{owner}_{len(self.code)}"
         own = [v for v in group.variables if v not in CLOCK]
         self.code[name] = abstract_code(suffixed(statements, own, owner))
-        self.found.append({"kind": kind, "name": name, "population": owner, "n": size, "optional": optional})
+        self.found.append(
+            {"kind": kind, "name": name, "population": owner, "n": size, "optional": optional}
+        )
 
     def _text(self, population: str, stages: bool = False) -> Text:
         text = self.plan.text(population)

@@ -1,7 +1,7 @@
 """What a plan's program is made from, as one key that Brian2 is not needed for.
 
-Equal keys have equal programs; the reverse does not hold: what may enter the generated code is in the key as it
-stands, whether it does or not (see `tests/test_structure.py`). Start at `key`.
+Equal keys have equal programs; the reverse does not hold: what may enter the generated code is in
+the key as it stands, whether it does or not (see `tests/test_structure.py`). Start at `key`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ class _UntoldError(Exception):
 
 
 def key(plan: Plan) -> str | None:
-    """24 hex digits; None where what the program is made from cannot be told: functions a user gave to Brian2."""
-    if plan.extensions and "brian2" in sys.modules:  # their text may call what the user has registered there
+    """24 hex digits; None where what the program is made from cannot be told: functions a user gave
+    to Brian2.
+    """
+    if (
+        plan.extensions and "brian2" in sys.modules
+    ):  # their text may call what the user has registered there
         return None
     delays = [o.delay_steps(plan.dt) for o in plan.outlets], plan.lines
     try:
@@ -55,10 +59,16 @@ def _told(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, Network):  # numbers of weights are arguments; how many there are is not
-        return [value.describe(), {n: [int(w.size), *w.shape] for n, w in value.weights.items()}, *value.feedback]
+        return [
+            value.describe(),
+            {n: [int(w.size), *w.shape] for n, w in value.weights.items()},
+            *value.feedback,
+        ]
     if is_dataclass(value):
         left_out = NOT_IN_CODE.get(type(value), ())
-        own = {f.name: _told(getattr(value, f.name)) for f in fields(value) if f.name not in left_out}
+        own = {
+            f.name: _told(getattr(value, f.name)) for f in fields(value) if f.name not in left_out
+        }
         return [type(value).__qualname__, own]
     if isinstance(value, Mapping):
         return [[_told(k), _told(v)] for k, v in value.items()]
@@ -79,9 +89,14 @@ def _preferences() -> Any:
 def _surroundings() -> list[Any]:
     """Sources, packages, the compiler and the processor."""
     return [
-        _sources(), _versions(), sys.version, sys.prefix, processor(), compiler_command(),
+        _sources(),
+        _versions(),
+        sys.version,
+        sys.prefix,
+        processor(),
+        compiler_command(),
         [os.environ.get(v) for v in VARIABLES],
-    ]  # fmt: skip
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
-"""A compiled program, run once a segment on files: values, data, duration, step and seed are its arguments.
+"""A compiled program, run once a segment on files: values, data, duration, step and seed are its
+arguments.
 
 Knows no Brian2: a program that is kept starts without it (`KeptProgram`), and the one that
 `neurosim.engine.standalone.codegen` has just made is run in the same way. Start at `ProgramEngine`.
@@ -36,7 +37,9 @@ OUTPUT = "stdout.txt"  # beside the results: what a program said
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a program: entries and their type, the file it is left in, whether a next segment begins with it."""
+    """One array of a program: entries and their type, the file it is left in, whether a next
+    segment begins with it.
+    """
 
     size: int
     dtype: str
@@ -83,7 +86,9 @@ class ProgramEngine(Engine):
     def __init__(self, plan: Plan, threads: int) -> None:
         super().__init__(plan, threads)
         with on_disk(Path(tempfile.gettempdir())):
-            self.folder = tempfile.TemporaryDirectory(prefix="neurosim_", ignore_cleanup_errors=True)
+            self.folder = tempfile.TemporaryDirectory(
+                prefix="neurosim_", ignore_cleanup_errors=True
+            )
         self.directory = Path(self.folder.name)
         self.program, self.results = self.directory / "program", self.directory
         (self.directory / "data").mkdir()
@@ -110,7 +115,9 @@ class ProgramEngine(Engine):
     def value(self, group: str, variable: str) -> Array:
         slot = self._slot(group, variable)
         if (group, variable) in self.pending:
-            return np.broadcast_to(np.ravel(self.pending[group, variable]), (slot.size,)).astype(slot.dtype)
+            return np.broadcast_to(np.ravel(self.pending[group, variable]), (slot.size,)).astype(
+                slot.dtype
+            )
         return self._left(slot) if self.segments else np.zeros(slot.size, slot.dtype)
 
     def _left(self, slot: Slot) -> Array:
@@ -140,7 +147,8 @@ class ProgramEngine(Engine):
         }
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        # New files in a new folder: ext4 puts a file that is written over on the disk at once, 2 ms each.
+        # New files in a new folder: ext4 puts a file that is written over on the disk at once, 2 ms
+        # each.
         folder, before = self.directory / f"segment{self.segments}", self.results
         values, results = folder / "values", folder / "results"
         with on_disk(folder):
@@ -154,7 +162,9 @@ class ProgramEngine(Engine):
         self.loop_time += float(self.value("run", "seconds")[0])
 
     def _kept(self) -> list[str]:
-        """Arguments by which this segment begins where the last one ended; a program's arrays are zeros at first."""
+        """Arguments by which this segment begins where the last one ended; a program's arrays are
+        zeros at first.
+        """
         if not self.segments:
             return []
         return [
@@ -182,7 +192,8 @@ class ProgramEngine(Engine):
         self.results = results
 
     def execute(self, arguments: Sequence[str], results: Path) -> None:
-        """Run the program on `arguments` (``group.variable=file``), to leave its arrays in the folder `results`.
+        """Run the program on `arguments` (``group.variable=file``), to leave its arrays in the
+        folder `results`.
 
         Raises
         ------
@@ -196,12 +207,18 @@ class ProgramEngine(Engine):
             output = said.open("wb")
         with output:
             try:
-                status = subprocess.call(command, cwd=self.directory, env=environment, stdout=output)
+                status = subprocess.call(
+                    command, cwd=self.directory, env=environment, stdout=output
+                )
             except OSError as error:
-                raise BackendError(f"the compiled program cannot be started ({error}); try backend='numpy'") from error
+                raise BackendError(
+                    f"the compiled program cannot be started ({error}); try backend='numpy'"
+                ) from error
         if status:
             words = said.read_text(errors="replace")[-2000:]
-            raise BackendError(f"the compiled simulation failed (status {status}); try backend='numpy'\n{words}")
+            raise BackendError(
+                f"the compiled simulation failed (status {status}); try backend='numpy'\n{words}"
+            )
 
     def _prepare_recording(self) -> None:
         for number, r in enumerate(self.plan.recorded):
@@ -223,7 +240,9 @@ class ProgramEngine(Engine):
         folder, ending = self.directory / "data" / f"record_{number}", ".0" * r.dimensions
         found = [np.empty((0, r.size), dtype=self.plan.precision)]
         for chunk in range(first // r.rows, -(-last // r.rows) if last > first else 0):
-            rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(-1, r.size)
+            rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(
+                -1, r.size
+            )
             found.append(rows[max(first - chunk * r.rows, 0) : last - chunk * r.rows])
         return np.concatenate(found)
 
@@ -239,7 +258,9 @@ class KeptProgram(ProgramEngine):
     @classmethod
     def recall(cls, key: str, plan: Plan, threads: int) -> KeptProgram | None:
         """The program that was remembered under this key of a structure, where it is still there."""
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # a foreign file: made anew
+        with contextlib.suppress(
+            ValueError, TypeError, KeyError, AttributeError
+        ):  # a foreign file: made anew
             if (found := cache.recall(key)) is None:
                 return None
             engine = cls(plan, threads, Layout.from_json(found[1]))
@@ -280,6 +301,7 @@ def on_disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(
-            f"{path} cannot be written ({error}): the temporary folder is full or missing; try TMPDIR=another folder, "
+            f"{path} cannot be written ({error}): the temporary folder is full or "
+            "missing; try TMPDIR=another folder, "
             "or backend='numpy'"
         ) from error

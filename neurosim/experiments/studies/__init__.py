@@ -1,9 +1,11 @@
-"""Studies: questions that take many trainings, as commands: cells, what is measured of each, a table and a figure.
+"""Studies: questions that take many trainings, as commands: cells, what is measured of each, a
+table and a figure.
 
-Above everything but the command line. A study is a file of ``models/studies`` and the module here that its
-``[study] kind`` names, with four functions: `cells`, `measure`, `table`, `figure`. What they share is here: a cell that
-was measured is kept in a file of its own, so that a study that was stopped, or killed, goes on where it was; cells are
-done by the workers that do a sweep's points. Start at `load` and `run`.
+Above everything but the command line. A study is a file of ``models/studies`` and the module here
+that its ``[study] kind`` names, with four functions: `cells`, `measure`, `table`, `figure`. What
+they share is here: a cell that was measured is kept in a file of its own, so that a study that was
+stopped, or killed, goes on where it was; cells are done by the workers that do a sweep's points.
+Start at `load` and `run`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,17 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Any]
 
-KINDS = ("exits", "hebb", "imperfections", "local_propagation", "policy", "prospective", "rivals", "skips", "transport")
+KINDS = (
+    "exits",
+    "hebb",
+    "imperfections",
+    "local_propagation",
+    "policy",
+    "prospective",
+    "rivals",
+    "skips",
+    "transport",
+)
 MODULES = {"transport": "weight_transport"}  # where a kind has another name than its module
 REASON = "reason"  # why a cell has no numbers
 SECONDS = "seconds"  # that a cell took
@@ -74,18 +86,22 @@ class Study:
     def path(self, cell: Cell) -> Path:
         """Where a cell's result is kept, below the study's folder.
 
-        Which cells there are does not matter to any of them: neither the number of seeds nor the lists that the
-        module names as `VARIED`.
+        Which cells there are does not matter to any of them: neither the number of seeds nor the
+        lists that the module names as `VARIED`.
         """
         varied = {"seeds", *getattr(self.module, "VARIED", ())}
-        settings = dict(self.settings) | {"study": {k: v for k, v in self.settings["study"].items() if k not in varied}}
+        settings = dict(self.settings) | {
+            "study": {k: v for k, v in self.settings["study"].items() if k not in varied}
+        }
         text = json.dumps([cell, settings, self.quick], sort_keys=True, default=str)
         return Path("cells", f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json")
 
 
 def built_in() -> dict[str, Path]:
     """The files of ``models/studies`` by name."""
-    return {path.stem: path for path in sorted((modelfile.folder() / modelfile.STUDIES).glob("*.toml"))}
+    return {
+        path.stem: path for path in sorted((modelfile.folder() / modelfile.STUDIES).glob("*.toml"))
+    }
 
 
 def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False) -> Study:
@@ -111,7 +127,9 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     if not path.is_file():
         names = built_in()
         if path.as_posix() not in names:
-            raise FileError(str(unknown("study", str(source), (*names, "the path of a .toml file"))))
+            raise FileError(
+                str(unknown("study", str(source), (*names, "the path of a .toml file")))
+            )
         path = names[path.as_posix()]
     text = modelfile.text_of(path)
     try:
@@ -171,7 +189,10 @@ class _Measured:
             started = time.perf_counter()
             try:
                 numbers = self.study.module.measure(cell, self.study.settings, self.study.quick)
-            except (DivergenceError, ConvergenceError) as error:  # anything else would stop every cell like it
+            except (
+                DivergenceError,
+                ConvergenceError,
+            ) as error:  # anything else would stop every cell like it
                 found.append(Found(index, {}, f"{type(error).__name__}: {error}"))
             else:
                 found.append(Found(index, {**numbers, SECONDS: time.perf_counter() - started}))
@@ -201,18 +222,22 @@ def run(
     Returns
     -------
     data : xarray.Dataset
-        A dimension a label, a variable a number; NaN where there is no cell. `reason` says why a cell has no numbers.
+        A dimension a label, a variable a number; NaN where there is no cell. `reason` says why a
+        cell has no numbers.
     missing : int
         Cells that have no result: none, unless somebody stopped it.
     """
     paths = [folder / study.path(cell) for cell in study.cells]
     pending: list[Task] = [
-        _Measured(study, ((i, cell),)) for i, (cell, path) in enumerate(zip(study.cells, paths, strict=True))
+        _Measured(study, ((i, cell),))
+        for i, (cell, path) in enumerate(zip(study.cells, paths, strict=True))
         if not path.exists()
-    ]  # fmt: skip
+    ]
     with (
         open_pool(jobs, scheduler) as pool,
-        bar(progress and bool(pending), study.name, len(paths), len(paths) - len(pending)) as advance,
+        bar(
+            progress and bool(pending), study.name, len(paths), len(paths) - len(pending)
+        ) as advance,
     ):
         for results in pool.run(pending):
             for found in results:
@@ -224,7 +249,9 @@ def run(
 def _keep(path: Path, cell: Cell, found: Found) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"cell": cell, "numbers": found.numbers, REASON: found.reason}), "utf-8")
+        temporary.write_text(
+            json.dumps({"cell": cell, "numbers": found.numbers, REASON: found.reason}), "utf-8"
+        )
 
 
 def gather(study: Study, folder: Path) -> tuple[xr.Dataset, int]:
@@ -232,12 +259,22 @@ def gather(study: Study, folder: Path) -> tuple[xr.Dataset, int]:
     import pandas as pd
 
     kept = [_read(folder / study.path(cell)) for cell in study.cells]
-    rows = [{**cell, **_numbers(result)} for cell, result in zip(study.cells, kept, strict=True) if result]
+    rows = [
+        {**cell, **_numbers(result)}
+        for cell, result in zip(study.cells, kept, strict=True)
+        if result
+    ]
     if not rows:
-        raise FileError(f"no cell of study {study.name!r} is in {str(folder)!r} yet; try without --show")
+        raise FileError(
+            f"no cell of study {study.name!r} is in {str(folder)!r} yet; try without --show"
+        )
     labels = list(study.cells[0])
     data = pd.DataFrame(rows).set_index(labels).to_xarray()
-    data.attrs = {"study": study.name, "quick": int(study.quick), "settings": json.dumps(study.settings, default=str)}
+    data.attrs = {
+        "study": study.name,
+        "quick": int(study.quick),
+        "settings": json.dumps(study.settings, default=str),
+    }
     for label in labels:  # in the order of the study, not of the alphabet
         data = data.reindex({label: list(dict.fromkeys(cell[label] for cell in study.cells))})
     data[REASON] = data[REASON].fillna("")
@@ -245,7 +282,10 @@ def gather(study: Study, folder: Path) -> tuple[xr.Dataset, int]:
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{k: math.nan if v is None else v for k, v in result["numbers"].items()}, REASON: result[REASON]}
+    return {
+        **{k: math.nan if v is None else v for k, v in result["numbers"].items()},
+        REASON: result[REASON],
+    }
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -257,7 +297,9 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise FileError(f"{path} is no result of the study ({error}); try to remove it") from error
 
 
-def write(study: Study, data: xr.Dataset, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+def write(
+    study: Study, data: xr.Dataset, folder: Path, formats: Sequence[str] = ("png", "pdf")
+) -> list[Path]:
     """The data (netCDF), the table as text, and the figure; returns their paths."""
     from rich.console import Console
 

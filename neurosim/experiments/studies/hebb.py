@@ -1,7 +1,8 @@
-"""A Hebbian first layer beside the saddle rule: features without errors, and a readout that `adjoint` learns.
+"""A Hebbian first layer beside the saddle rule: features without errors, and a readout that
+`adjoint` learns.
 
-MNIST-5k, stratified; the readout is one layer of weights with cross-entropy, so that its multipliers reach no further
-than itself. Start at `measure`.
+MNIST-5k, stratified; the readout is one layer of weights with cross-entropy, so that its
+multipliers reach no further than itself. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -26,18 +27,33 @@ QUESTION = "How far does a first layer come that no error reaches, under a reado
 VARIED = ("rules", "units")
 PIXELS, WHOLE = "pixels", "whole"
 NAMES = {
-    "oja": "Oja, winner takes all", "bcm": "BCM, winner takes all", "random": "random", PIXELS: "none: pixels",
+    "oja": "Oja, winner takes all",
+    "bcm": "BCM, winner takes all",
+    "random": "random",
+    PIXELS: "none: pixels",
     WHOLE: "784-128-10, all learnt by adjoint",
-}  # fmt: skip
+}
 RATES = {"oja": 0.2, "bcm": 1.0, "random": 0.0}
 HELD_OUT = 0.2  # of the training part, on which the readout's rate is chosen
 TAU = 10e-3  # s, and the step: 2L steps are the forward and the backward pass
-RATES_OF_READOUT = (30.0, 100.0)  # tau over tau_w, of inputs of size 1; a hidden layer's are a hundredth
-QUICK = {"seeds": 1, "units": [200], "rules": ["oja", "random"], "epochs": 3, "readout_epochs": 5, "patterns": 1500}
+RATES_OF_READOUT = (
+    30.0,
+    100.0,
+)  # tau over tau_w, of inputs of size 1; a hidden layer's are a hundredth
+QUICK = {
+    "seeds": 1,
+    "units": [200],
+    "rules": ["oja", "random"],
+    "epochs": 3,
+    "readout_epochs": 5,
+    "patterns": 1500,
+}
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every rule and number of units with every seed of split and weights; pixels and a whole net that learns once."""
+    """Every rule and number of units with every seed of split and weights; pixels and a whole net
+    that learns once.
+    """
     own = _own(settings, quick)
     allowed = (PIXELS, WHOLE, *RULES)
     for rule in own["rules"]:
@@ -52,7 +68,9 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """`test` accuracy, of the rate that did best on held-out patterns (`validation`), learnt anew from all of them."""
+    """`test` accuracy, of the rate that did best on held-out patterns (`validation`), learnt anew
+    from all of them.
+    """
     own, rule, seed = _own(settings, quick), cell["rule"], cell["seed"]
     data = datasets.load("mnist_5k", test=0.2, seed=seed, patterns=own["patterns"] or None)
     assert data.X_test is not None
@@ -61,7 +79,9 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     if rule == WHOLE:
         hidden = [cell["units"]]
     elif rule != PIXELS:
-        layer = HebbianLayer(cell["units"], rule, epochs=own["epochs"], rate=RATES[rule], random_state=seed).fit(X)
+        layer = HebbianLayer(
+            cell["units"], rule, epochs=own["epochs"], rate=RATES[rule], random_state=seed
+        ).fit(X)
         X, X_test = layer.transform(X), layer.transform(X_test)
     if not hidden:
         size = np.sqrt((X**2).sum(axis=1).mean())
@@ -70,7 +90,9 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     held, kept = np.split(order, [round(HELD_OUT * len(X))])
     rates = [rate / (100.0 if hidden else 1.0) for rate in RATES_OF_READOUT]
     found = {
-        rate: _learnt(hidden, rate, X[kept], data.Y[kept], X[held], data.Y[held], seed, own["readout_epochs"])
+        rate: _learnt(
+            hidden, rate, X[kept], data.Y[kept], X[held], data.Y[held], seed, own["readout_epochs"]
+        )
         for rate in rates
     }
     best = max(found, key=found.__getitem__)
@@ -79,9 +101,17 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
 
 
 def _learnt(
-    hidden: list[int], rate: float, X: Array, Y: Array, X_test: Array, Y_test: Array, seed: int, epochs: int
+    hidden: list[int],
+    rate: float,
+    X: Array,
+    Y: Array,
+    X_test: Array,
+    Y_test: Array,
+    seed: int,
+    epochs: int,
 ) -> float:
-    """Accuracy of a net that `adjoint` taught: steps of a forward and a backward pass, then one that moves weights.
+    """Accuracy of a net that `adjoint` taught: steps of a forward and a backward pass, then one
+    that moves weights.
 
     In the last third of the epochs weights move ten times more slowly.
     """
@@ -91,9 +121,11 @@ def _learnt(
         flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU, tau_w=slower * TAU / rate)
         sim = Simulation(net, flow, dt=TAU, backend="numpy", seed=seed)
         shown = Presentations(
-            batch=32, present=(settled + 1) * TAU, plastic_from=settled / (settled + 1),
+            batch=32,
+            present=(settled + 1) * TAU,
+            plastic_from=settled / (settled + 1),
             epochs=max(round(share * epochs), 1),
-        )  # fmt: skip
+        )
         sim.train(X, Y, shown)
     return accuracy(sim.predict(X_test), Y_test)
 
@@ -105,21 +137,28 @@ def table(data: xr.Dataset) -> Any:
 
     from neurosim.experiments.studies import mean_and_spread
 
-    shown = Table("first layer", "units", "test accuracy (%)", "worst seed", "validation (%)", box=SIMPLE_HEAD)
+    shown = Table(
+        "first layer", "units", "test accuracy (%)", "worst seed", "validation (%)", box=SIMPLE_HEAD
+    )
     for rule in data.rule.values:
         for units in data.units.values:
             own = data.sel(rule=rule, units=units)
             if own.test.count():
                 worst = f"{100 * float(own.test.min()):.1f}"
                 shown.add_row(
-                    NAMES[str(rule)], f"{units}" if units else "-", mean_and_spread(own.test, 1, 100), worst,
+                    NAMES[str(rule)],
+                    f"{units}" if units else "-",
+                    mean_and_spread(own.test, 1, 100),
+                    worst,
                     mean_and_spread(own.validation, 1, 100),
-                )  # fmt: skip
+                )
     return shown
 
 
 def figure(data: xr.Dataset) -> Any:
-    """Test accuracy over the number of units, a line a rule, every seed a dot; nets without such a layer as levels."""
+    """Test accuracy over the number of units, a line a rule, every seed a dot; nets without such a
+    layer as levels.
+    """
     from matplotlib.figure import Figure
 
     from neurosim.plot import style
@@ -131,9 +170,21 @@ def figure(data: xr.Dataset) -> Any:
         for i, rule in enumerate(data.rule.values):
             own = 100 * data.test.sel(rule=rule).dropna("units", how="all")
             if rule in (PIXELS, WHOLE):
-                ax.axhline(float(own.mean()), color="0.4", ls="--" if rule == PIXELS else ":", label=NAMES[str(rule)])
+                ax.axhline(
+                    float(own.mean()),
+                    color="0.4",
+                    ls="--" if rule == PIXELS else ":",
+                    label=NAMES[str(rule)],
+                )
                 continue
-            ax.plot(own.units, own.mean("seed"), color=PALETTE[i], marker="os^v"[i % 4], ms=5, label=NAMES[str(rule)])
+            ax.plot(
+                own.units,
+                own.mean("seed"),
+                color=PALETTE[i],
+                marker="os^v"[i % 4],
+                ms=5,
+                label=NAMES[str(rule)],
+            )
             for seed in own.seed:
                 ax.plot(own.units, own.sel(seed=seed), ".", color=PALETTE[i], ms=4, alpha=0.6)
         learnt = data.units.values[data.test.count(("rule", "seed")).values > 0]

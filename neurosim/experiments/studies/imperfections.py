@@ -1,9 +1,11 @@
-"""What of a circuit may be broken before learning breaks: every imperfection, level and flow on digits.
+"""What of a circuit may be broken before learning breaks: every imperfection, level and flow on
+digits.
 
-A cell is one training: test accuracy of the weights it leaves, and the cosine of lam at the end of the last
-presentation to backpropagation's, since accuracy alone is no proof. Of the training part a fifth is held out; of the
-rates tau_w the one is shown whose mean accuracy there, over the seeds, is best, for every imperfection, level and flow
-by itself. `rho_bias` is no training: see `bias`. Start at `measure`.
+A cell is one training: test accuracy of the weights it leaves, and the cosine of lam at the end of
+the last presentation to backpropagation's, since accuracy alone is no proof. Of the training part a
+fifth is held out; of the rates tau_w the one is shown whose mean accuracy there, over the seeds, is
+best, for every imperfection, level and flow by itself. `rho_bias` is no training: see `bias`. Start
+at `measure`.
 """
 
 from __future__ import annotations
@@ -35,8 +37,13 @@ SIZES = (64, 32, 10)
 DEEP = (64, 32, 32, 10)  # where a hidden layer hears a noisy one
 BATCH, PLASTIC_FROM, HELD_OUT = 32, 0.5, 0.2
 CLEAN, BIAS = "none", "rho_bias"
-QUICK = {"seeds": 1, "epochs": 2, "tau_w": [20.0], "flows": ["adjoint", "damped", "augmented2"], "levels": {
-    "message_noise": [1.0], "delay": [2], "lost_zero": [0.3], "box": [1.0], BIAS: [0.1]}}  # fmt: skip
+QUICK = {
+    "seeds": 1,
+    "epochs": 2,
+    "tau_w": [20.0],
+    "flows": ["adjoint", "damped", "augmented2"],
+    "levels": {"message_noise": [1.0], "delay": [2], "lost_zero": [0.3], "box": [1.0], BIAS: [0.1]},
+}
 BIAS_STEPS, BIAS_EVERY, BIAS_SETTLES = 2000, 5, 200  # of 0.1 tau
 
 KINDS: dict[str, Callable[[float], list[lacking.Imperfection]]] = {
@@ -73,7 +80,13 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
             raise unknown("study.levels key", kind, (*KINDS, BIAS))
     seeds = range(own["first_seed"], own["first_seed"] + own["seeds"])
     return [
-        {"imperfection": kind, "level": float(level), "flow": flow, "tau_w": float(rate), "seed": seed}
+        {
+            "imperfection": kind,
+            "level": float(level),
+            "flow": flow,
+            "tau_w": float(rate),
+            "seed": seed,
+        }
         for kind, levels in {CLEAN: [0.0], **own["levels"]}.items()
         for level in levels
         for flow in own["flows"]
@@ -84,7 +97,8 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """One training: accuracies on held-out and test patterns, the smallest cosine of lam; or one bias.
+    """One training: accuracies on held-out and test patterns, the smallest cosine of lam; or one
+    bias.
 
     Raises
     ------
@@ -117,49 +131,67 @@ def split(seed: int) -> tuple[Array, ...]:
 
 
 def train(
-    recipe: Mapping[str, Any], items: list[lacking.Imperfection], seed: int, epochs: int, prospective: Any = False
+    recipe: Mapping[str, Any],
+    items: list[lacking.Imperfection],
+    seed: int,
+    epochs: int,
+    prospective: Any = False,
 ) -> dict[str, float]:
     """Accuracy and cosine after one training."""
     from neurosim.data.patterns import accuracy
 
     X, Y, X_held, Y_held, X_test, Y_test = split(seed)
     net, dt = Network.mlp(SIZES, seed=seed), recipe["dt"] * TAU
-    sim = Simulation(net, flow_of(recipe), dt=dt, seed=seed, imperfections=items, prospective=prospective)
-    shown = Presentations(batch=BATCH, present=recipe["steps"] * dt, plastic_from=PLASTIC_FROM, epochs=epochs)
+    sim = Simulation(
+        net, flow_of(recipe), dt=dt, seed=seed, imperfections=items, prospective=prospective
+    )
+    shown = Presentations(
+        batch=BATCH, present=recipe["steps"] * dt, plastic_from=PLASTIC_FROM, epochs=epochs
+    )
     log = sim.train(X, Y, shown)
     found = alignment(log.run, reference.backprop(net, log.run.X, log.run.Y))
     return {
-        "accuracy": accuracy(sim.predict(X_test), Y_test), "held_out": accuracy(sim.predict(X_held), Y_held),
+        "accuracy": accuracy(sim.predict(X_test), Y_test),
+        "held_out": accuracy(sim.predict(X_held), Y_held),
         "cosine": min(found.cosine.values()),
-    }  # fmt: skip
+    }
 
 
 def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> dict[str, float]:
-    """What noise on messages adds to the mean weight change between two hidden layers, through rho g, at fixed weights.
+    """What noise on messages adds to the mean weight change between two hidden layers, through rho
+    g, at fixed weights.
 
-    The noise n_j of a message stands in both factors of delta_i x_j. For Gaussian noise (Stein's lemma) the mean of
-    delta_i n_j is sd² w_ij times that of d delta_i/d a_i = sigma'' mu - rho sigma'²; where mu is small and sigma' near
-    1 that is the law -rho sd² sigma' w.
+    The noise n_j of a message stands in both factors of delta_i x_j. For Gaussian noise (Stein's
+    lemma) the mean of delta_i n_j is sd² w_ij times that of d delta_i/d a_i = sigma'' mu - rho
+    sigma'²; where mu is small and sigma' near 1 that is the law -rho sd² sigma' w.
 
     Returns
     -------
     dict
-        `slope`: of the bias on the weights, over sd²; `law`: the bias over -rho sd² mean(sigma') w, 1 where it holds;
-        `stein`: over sd² mean(sigma'' mu - rho sigma'²) w.
+        `slope`: of the bias on the weights, over sd²; `law`: the bias over -rho sd² mean(sigma') w,
+        1 where it holds; `stein`: over sd² mean(sigma'' mu - rho sigma'²) w.
     """
     X, Y = split(seed)[:2]
     net, step = Network.mlp(DEEP, seed=seed), 0.1 * TAU
-    sim = Simulation(net, Flow.augmented(rho), dt=step, seed=seed, imperfections=[lacking.MessageNoise(sd)])
+    sim = Simulation(
+        net, Flow.augmented(rho), dt=step, seed=seed, imperfections=[lacking.MessageNoise(sd)]
+    )
     run = sim.relax(
-        X[:BATCH], Y[:BATCH], duration=steps * step, every=BIAS_EVERY * step, start="forward",
+        X[:BATCH],
+        Y[:BATCH],
+        duration=steps * step,
+        every=BIAS_EVERY * step,
+        start="forward",
         record=("x", "heard_x", "heard_delta", "sigma", "dsigma", "mu"),
-    )  # fmt: skip
+    )
     assert run.traces is not None
     traces = run.traces.isel(time=slice(BIAS_SETTLES // BIAS_EVERY, None))
 
     def of(variable: str, population: str) -> Array:
         own = traces[variable].isel(unit=traces.population.values == population)
-        return np.asarray(own.transpose("time", "pattern", "unit").values).reshape(-1, own.unit.size)
+        return np.asarray(own.transpose("time", "pattern", "unit").values).reshape(
+            -1, own.unit.size
+        )
 
     noise, delta = of("heard_x", "hidden1") - of("x", "hidden1"), of("heard_delta", "hidden2")
     slope, w = of("dsigma", "hidden2"), net.weights["hidden1->hidden2"]
@@ -168,13 +200,16 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> dict[str,
     laws = {
         "slope": sd**2 * w,
         "law": -rho * sd**2 * slope.mean(axis=0)[:, None] * w,
-        "stein": sd**2 * (curvature * of("mu", "hidden2") - rho * slope**2).mean(axis=0)[:, None] * w,
+        "stein": sd**2
+        * (curvature * of("mu", "hidden2") - rho * slope**2).mean(axis=0)[:, None]
+        * w,
     }
     return {name: float(np.sum(added * law) / np.sum(law * law)) for name, law in laws.items()}
 
 
 def at_best_rate(data: xr.Dataset) -> xr.Dataset:
-    """Without the dimension `tau_w`: at the rate that did best on held-out patterns, mean over the seeds.
+    """Without the dimension `tau_w`: at the rate that did best on held-out patterns, mean over the
+    seeds.
 
     A run that diverged is as good as chance; `diverged` counts them over the seeds.
     """
@@ -195,7 +230,9 @@ def lost(data: xr.Dataset) -> xr.DataArray:
 
 
 def table(data: xr.Dataset) -> Any:
-    """Accuracy (%) and cosine of every imperfection and flow, mean ± spread over seeds; then the bias through rho g."""
+    """Accuracy (%) and cosine of every imperfection and flow, mean ± spread over seeds; then the
+    bias through rho g.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -233,14 +270,24 @@ def figure(data: xr.Dataset) -> Any:
     kinds = [str(k) for k in data.imperfection.values if k not in (CLEAN, BIAS)]
     columns = min(4, len(kinds))
     with style():
-        figure = Figure(figsize=(2.3 * columns + 0.6, 2.1 * -(-len(kinds) // columns) + 0.5), layout="constrained")
+        figure = Figure(
+            figsize=(2.3 * columns + 0.6, 2.1 * -(-len(kinds) // columns) + 0.5),
+            layout="constrained",
+        )
         panels = figure.subplots(-(-len(kinds) // columns), columns, squeeze=False)
         for ax, kind in zip(panels.flat, kinds, strict=False):
             own = points.sel(imperfection=kind).dropna("level", how="all")
             names = [f"{level:g}" for level in own.level.values]
             for i, flow in enumerate(data.flow.values):
                 line = own.sel(flow=flow).mean("seed")
-                ax.plot(names, line, "os^Dv"[i % 5] + "-", color=PALETTE[i % len(PALETTE)], ms=4, label=str(flow))
+                ax.plot(
+                    names,
+                    line,
+                    "os^Dv"[i % 5] + "-",
+                    color=PALETTE[i % len(PALETTE)],
+                    ms=4,
+                    label=str(flow),
+                )
             ax.axhline(3, color="0.6", lw=0.8, ls="--")
             ax.set_yscale("symlog", linthresh=3)
             ax.set_ylim(-3, 95)
@@ -258,10 +305,19 @@ def figure(data: xr.Dataset) -> Any:
 
 
 UNITS = {
-    "state_noise": "(sd, 1)", "slow_state_noise": "(sd, 1)", "message_noise": "(sd, 1)", "cured_noise": "(sd, 1)",
-    "time_constants": "(sd of log τ)", "delay": "(steps)", "lost_held": "(share)", "lost_zero": "(share)",
-    "box": "(half-width, 1)", "rounded": "(quantum, 1)", "stochastic": "(quantum, 1)", "dale": "(share inhibitory)",
-}  # fmt: skip
+    "state_noise": "(sd, 1)",
+    "slow_state_noise": "(sd, 1)",
+    "message_noise": "(sd, 1)",
+    "cured_noise": "(sd, 1)",
+    "time_constants": "(sd of log τ)",
+    "delay": "(steps)",
+    "lost_held": "(share)",
+    "lost_zero": "(share)",
+    "box": "(half-width, 1)",
+    "rounded": "(quantum, 1)",
+    "stochastic": "(quantum, 1)",
+    "dale": "(share inhibitory)",
+}
 
 
 def _own(settings: Mapping[str, Any], quick: bool) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Local Propagation's tables: every constraint function over folds and grid, beside the published figures.
+"""Local Propagation's tables: every constraint function over folds and grid, beside the published
+figures.
 
-A cell (model, constraint, fold, grid point) is one training. Of every fold the grid point is taken that did best on the
-patterns held out of its training part; where none are, on the fold's test patterns, which then measure how well the
-best can do that was tried. Start at `measure`.
+A cell (model, constraint, fold, grid point) is one training. Of every fold the grid point is taken
+that did best on the patterns held out of its training part; where none are, on the fold's test
+patterns, which then measure how well the best can do that was tried. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ QUICK = {"models": ["lp/wine-1"], "constraints": [BACKPROP, "abs_eps"], "folds":
 
 @dataclass(frozen=True)
 class Published:
-    """Test accuracy, %, of arXiv 2002.07720: mean and spread over folds, and the mean of each constraint function."""
+    """Test accuracy, %, of arXiv 2002.07720: mean and spread over folds, and the mean of each
+    constraint function.
+    """
 
     backprop: str
     best: str
@@ -74,7 +77,10 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
     for model in own["models"]:
         for kind in own["constraints"]:
             for point in _points(kind, own["grid"]):
-                found += [{"model": model, "constraint": kind, "fold": f, **point} for f in range(own["folds"])]
+                found += [
+                    {"model": model, "constraint": kind, "fold": f, **point}
+                    for f in range(own["folds"])
+                ]
     return found
 
 
@@ -115,7 +121,9 @@ def estimator(
     seed: int,
     held_out: float = 0.25,
 ) -> SaddleClassifier:
-    """A model file as scikit-learn's estimator, with one constraint function and one point of the grid."""
+    """A model file as scikit-learn's estimator, with one constraint function and one point of the
+    grid.
+    """
     from neurosim.estimators import SaddleClassifier
 
     spec = modelfile.load(model)
@@ -123,35 +131,55 @@ def estimator(
     sizes = network.pop("sizes")
     keys = {k: v for k, v in network.items() if k not in ("output", "seed", "epsilon")}
     made = SaddleClassifier(
-        tuple(sizes[1:-1]), **keys, flow=flow.pop("preset"), **flow,
+        tuple(sizes[1:-1]),
+        **keys,
+        flow=flow.pop("preset"),
+        **flow,
         **spec.tables.simulation.given("precision", "backend"),
-        schedule=schedule, validation=held_out, random_state=seed,
+        schedule=schedule,
+        validation=held_out,
+        random_state=seed,
         standardise=spec.tables.data.name in STANDARDISED,
-    )  # fmt: skip
+    )
     made.set_params(constraint=kind, **point)
     return made
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """Accuracies of one training: on the held-out patterns, by which it is chosen, and on the fold's test patterns."""
+    """Accuracies of one training: on the held-out patterns, by which it is chosen, and on the
+    fold's test patterns.
+    """
     own = {**settings["study"], **(QUICK if quick else {})}
     data = modelfile.load(cell["model"], ["data.test=0", "data.standardise=false"]).data()
     train, test = split(data.Y, cell["fold"])
-    point = {k: cell[k] for k in GRID if k in cell and (k != "epsilon" or cell["constraint"].endswith("_eps"))}
+    point = {
+        k: cell[k]
+        for k in GRID
+        if k in cell and (k != "epsilon" or cell["constraint"].endswith("_eps"))
+    }
     schedule = _schedule(cell["model"], own)
     tested = data.X[test], data.Y[test]
     held = None if own["held_out"] else tested
     if cell["constraint"] == BACKPROP:
         model = estimator(cell["model"], "lin", {}, schedule, cell["fold"], own["held_out"])
-        return _backprop(model, cell["rate"], schedule, model.prepared(data.X[train], data.Y[train], held), *tested)
-    model = estimator(cell["model"], cell["constraint"], point, schedule, cell["fold"], own["held_out"])
+        return _backprop(
+            model,
+            cell["rate"],
+            schedule,
+            model.prepared(data.X[train], data.Y[train], held),
+            *tested,
+        )
+    model = estimator(
+        cell["model"], cell["constraint"], point, schedule, cell["fold"], own["held_out"]
+    )
     model.fit(data.X[train], data.Y[train], held)
     rows = model.log_.history
     row = rows.sel(time=model.log_.run.settings["best_time"], method="nearest")
     return {
-        "validation": float(row.validation_accuracy), "validation_loss": float(row.validation_loss),
+        "validation": float(row.validation_accuracy),
+        "validation_loss": float(row.validation_loss),
         "test": float(model.score(*tested)),
-    }  # fmt: skip
+    }
 
 
 def split(classes: Any, fold: int) -> tuple[Any, Any]:
@@ -168,14 +196,28 @@ def _schedule(model: str, own: Mapping[str, Any]) -> LocalPropagation:
     """The model's own, with what the study says of it."""
     schedule = modelfile.load(model).schedule()
     if not isinstance(schedule, LocalPropagation):
-        raise ModelError(f"model {model!r} trains by another schedule; allowed in this study: local_propagation")
-    return replace(schedule, epochs=own["epochs"] or schedule.epochs, reports=own["looks"], mean=own["mean_loss"])
+        raise ModelError(
+            f"model {model!r} trains by another schedule; allowed in this study: local_propagation"
+        )
+    return replace(
+        schedule,
+        epochs=own["epochs"] or schedule.epochs,
+        reports=own["looks"],
+        mean=own["mean_loss"],
+    )
 
 
 def _backprop(
-    start: SaddleClassifier, rate: float, schedule: LocalPropagation, prepared: Any, X_test: Any, y_test: Any
+    start: SaddleClassifier,
+    rate: float,
+    schedule: LocalPropagation,
+    prepared: Any,
+    X_test: Any,
+    y_test: Any,
 ) -> dict[str, float]:
-    """The same network, split and initial weights, descended by backpropagation with Adam on all patterns."""
+    """The same network, split and initial weights, descended by backpropagation with Adam on all
+    patterns.
+    """
     from neurosim.data.patterns import accuracy
 
     net, (X, held, y, held_y) = prepared
@@ -192,7 +234,8 @@ def _backprop(
 
 
 def chosen(data: xr.Dataset) -> xr.DataArray:
-    """Test accuracy of every (model, constraint, fold): of the grid point that did best on its held-out patterns.
+    """Test accuracy of every (model, constraint, fold): of the grid point that did best on its
+    held-out patterns.
 
     Among equals it is the one with the lowest loss there.
     """
@@ -215,8 +258,16 @@ def table(data: xr.Dataset) -> Any:
         for kind in own.constraint.values:
             folds = own.sel(constraint=kind)
             there = known.backprop if kind == BACKPROP else f"{known.each.get(str(kind), '')}"
-            shown.add_row(str(model), str(kind), mean_and_spread(folds, 2, 100), there, f"{int(folds.count())}")
-        tried = own.sel(constraint=[k for k in own.constraint.values if k != BACKPROP]).dropna("constraint", how="all")
+            shown.add_row(
+                str(model),
+                str(kind),
+                mean_and_spread(folds, 2, 100),
+                there,
+                f"{int(folds.count())}",
+            )
+        tried = own.sel(constraint=[k for k in own.constraint.values if k != BACKPROP]).dropna(
+            "constraint", how="all"
+        )
         if tried.constraint.size > 1:  # taken by its test patterns, as the published one was
             best = tried.sel(constraint=tried.mean("fold").idxmax("constraint"))
             shown.add_row(str(model), "best of them", mean_and_spread(best, 2, 100), known.best, "")
@@ -224,7 +275,9 @@ def table(data: xr.Dataset) -> Any:
 
 
 def figure(data: xr.Dataset) -> Any:
-    """Every constraint function's test accuracy, fold by fold, beside the published mean; a panel a model."""
+    """Every constraint function's test accuracy, fold by fold, beside the published mean; a panel a
+    model.
+    """
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -235,14 +288,26 @@ def figure(data: xr.Dataset) -> Any:
     models = [str(m) for m in test.model.values]
     columns = min(3, len(models))
     with style():
-        figure = Figure(figsize=(2.6 * columns + 0.6, 2.3 * -(-len(models) // columns)), layout="constrained")
+        figure = Figure(
+            figsize=(2.6 * columns + 0.6, 2.3 * -(-len(models) // columns)), layout="constrained"
+        )
         panels = figure.subplots(-(-len(models) // columns), columns, squeeze=False)
         for ax, model in zip(panels.flat, models, strict=False):
             known = PUBLISHED[model]
             there = [float(known.backprop.split()[0]), *[known.each.get(k, np.nan) for k in KINDS]]
             own = test.sel(model=model).reindex(constraint=[BACKPROP, *KINDS])
-            for i, (folds, published) in enumerate(zip(own.transpose("constraint", "fold").values, there, strict=True)):
-                ax.plot([i] * len(folds), folds, "o", color=PALETTE[0], ms=3.5, alpha=0.7, label="a fold, here")
+            for i, (folds, published) in enumerate(
+                zip(own.transpose("constraint", "fold").values, there, strict=True)
+            ):
+                ax.plot(
+                    [i] * len(folds),
+                    folds,
+                    "o",
+                    color=PALETTE[0],
+                    ms=3.5,
+                    alpha=0.7,
+                    label="a fold, here",
+                )
                 ax.plot(i, published, "_", color=PALETTE[1], ms=16, mew=2, label="published mean")
             ax.set_xticks(range(5), ["backprop", *KINDS], rotation=35, ha="right")
             ax.set_xlim(-0.6, 4.6)

@@ -1,7 +1,8 @@
-"""Learning from rewards: the loss -A log pi(action) on a contextual bandit and on carts that balance poles.
+"""Learning from rewards: the loss -A log pi(action) on a contextual bandit and on carts that
+balance poles.
 
-The bandit is learnt trial by trial by the flow's own weights; for the carts a batch of episodes is played, and then the
-gradient that the flow has at rest is followed by Adam. Start at `measure`.
+The bandit is learnt trial by trial by the flow's own weights; for the carts a batch of episodes is
+played, and then the gradient that the flow has at rest is followed by Adam. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Gradients = dict[str, Array]  # by projection, and by population for biases
 
-QUESTION = "Does a policy learn from rewards through multipliers, as it does through backpropagation?"
+QUESTION = (
+    "Does a policy learn from rewards through multipliers, as it does through backpropagation?"
+)
 VARIED = ("tasks", "flows", "first")
 TASKS = ("bandit", "cartpole")
 BACKPROP = "backprop"
 QUICK = {"seeds": 1, "flows": [BACKPROP, "adjoint"], "trials": 1500, "episodes": 160}
 FRAME = 60e-3  # s, 6 tau: a context or a cart's state is shown so long
 LAST = 1000  # trials that count
-CARTS, SOLVED, UPDATES = 16, 195.0, 5  # episodes at once; the mean length over so many updates that counts as solved
-STEPS, RATE, DISCOUNT = 5, 0.01, 0.99  # of Adam on a batch of episodes; chosen on seeds from 100 with backpropagation
+CARTS, SOLVED, UPDATES = (
+    16,
+    195.0,
+    5,
+)  # episodes at once; the mean length over so many updates that counts as solved
+STEPS, RATE, DISCOUNT = (
+    5,
+    0.01,
+    0.99,
+)  # of Adam on a batch of episodes; chosen on seeds from 100 with backpropagation
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,15 @@ SETUPS = {
     "damped": Setup(Flow.damped(), 1e-3),
     "augmented(2)": Setup(Flow.augmented(2), 1e-3),
 }
-BACKPROP_RATE = 0.05  # on the bandit; of 0.01 to 0.8 it did best on seeds 100 to 109, from 0.02 on all but equally well
+# on the bandit; of 0.01 to 0.8 it did best on seeds 100 to 109, from 0.02 on all but equally well
+BACKPROP_RATE = 0.05
 TAU_W = FRAME / 2 / BACKPROP_RATE  # s: a trial at rest moves weights as far
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every task and flow with every seed; carts also from x = lam = 0, where a state can make a difference."""
+    """Every task and flow with every seed; carts also from x = lam = 0, where a state can make a
+    difference.
+    """
     own = _own(settings, quick)
     for key, allowed in (("tasks", TASKS), ("flows", (BACKPROP, *SETUPS))):
         for name in own[key]:
@@ -62,13 +76,21 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
         {"task": task, "flow": flow, "start": start, "seed": seed}
         for task in own["tasks"]
         for flow in own["flows"]
-        for start in (("acting", "zero") if task == "cartpole" and flow in ("damped", "augmented(2)") else ("acting",))
-        for seed in range(own["first"], own["first"] + own["seeds"] * (2 if task == "bandit" and not quick else 1))
+        for start in (
+            ("acting", "zero")
+            if task == "cartpole" and flow in ("damped", "augmented(2)")
+            else ("acting",)
+        )
+        for seed in range(
+            own["first"], own["first"] + own["seeds"] * (2 if task == "bandit" and not quick else 1)
+        )
     ]
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """Of the bandit `best`, the share of the last trials with the best arm; of the carts `solved` and `episodes`."""
+    """Of the bandit `best`, the share of the last trials with the best arm; of the carts `solved`
+    and `episodes`.
+    """
     own = _own(settings, quick)
     if cell["task"] == "bandit":
         return bandit(cell["flow"], cell["seed"], own["trials"], own["tau_w"])
@@ -76,8 +98,13 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
 
 
 def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> dict[str, float]:
-    """One trial a step, 8-16-4, eight contexts, plastic in the second half of each frame (tau_w 0: `TAU_W`)."""
-    net, world = Network.mlp([8, 16, 4], loss="policy", seed=seed), Bandit.drawn(contexts=8, seed=seed)
+    """One trial a step, 8-16-4, eight contexts, plastic in the second half of each frame (tau_w 0:
+    `TAU_W`).
+    """
+    net, world = (
+        Network.mlp([8, 16, 4], loss="policy", seed=seed),
+        Bandit.drawn(contexts=8, seed=seed),
+    )
     if flow == BACKPROP:
         outputs = np.empty((0, 4))
         for _ in range(2 * trials):
@@ -90,16 +117,23 @@ def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> dict[str, f
         moving = replace(setup.flow, tau_w=tau_w or TAU_W)
         sim = Simulation(net, moving, dt=setup.dt, backend="numpy", seed=seed)
         sim.interact(world, frames=2 * trials, per_frame=FRAME, plastic_from=0.5)
-    return {"best": world.rate(min(LAST, trials)), "early": float(np.mean(world.chosen[: LAST // 2]))}
+    return {
+        "best": world.rate(min(LAST, trials)),
+        "early": float(np.mean(world.chosen[: LAST // 2])),
+    }
 
 
 def carts(flow: str, start: str, seed: int, episodes: int) -> dict[str, float]:
-    """Sixteen episodes at a time, 4-32-2, then a few steps of Adam, until solved or so many episodes are over."""
+    """Sixteen episodes at a time, 4-32-2, then a few steps of Adam, until solved or so many
+    episodes are over.
+    """
     net, adam = Network.mlp([4, 32, 2], loss="policy", seed=seed), Adam(RATE)
     lengths: list[float] = []
     while len(lengths) < episodes // CARTS:
         world = CartPole.drawn(CARTS, seed=[seed, len(lengths)])
-        gradient = _played(net, world) if flow == BACKPROP else _acted(net, world, SETUPS[flow], start)
+        gradient = (
+            _played(net, world) if flow == BACKPROP else _acted(net, world, SETUPS[flow], start)
+        )
         lengths.append(float(world.lengths.mean()))
         if len(lengths) >= UPDATES and np.mean(lengths[-UPDATES:]) >= SOLVED:
             break
@@ -107,12 +141,15 @@ def carts(flow: str, start: str, seed: int, episodes: int) -> dict[str, float]:
             adam.step(net, gradient())
     solved = len(lengths) >= UPDATES and np.mean(lengths[-UPDATES:]) >= SOLVED
     return {
-        "solved": float(solved), "episodes": float(CARTS * len(lengths)), "length": float(np.mean(lengths[-UPDATES:])),
-    }  # fmt: skip
+        "solved": float(solved),
+        "episodes": float(CARTS * len(lengths)),
+        "length": float(np.mean(lengths[-UPDATES:])),
+    }
 
 
 def worth(up: Array) -> Array:
-    """Standardised discounted returns of every push, of a reward of 1 for each that was made upright.
+    """Standardised discounted returns of every push, of a reward of 1 for each that was made
+    upright.
 
     Parameters
     ----------
@@ -142,16 +179,22 @@ def _played(net: Network, world: CartPole) -> Callable[[], Gradients]:
 
 
 def _acted(net: Network, world: CartPole, setup: Setup, start: str) -> Callable[[], Gradients]:
-    """Episodes with flowing outputs; then the flow's gradient, from the acting state or from 0 and on from there."""
+    """Episodes with flowing outputs; then the flow's gradient, from the acting state or from 0 and
+    on from there.
+    """
     sim = Simulation(net, setup.flow, dt=setup.dt, backend="numpy")
-    acting = sim.interact(world, frames=world.most + 1, per_frame=FRAME, patterns=CARTS, record=("x", "lam"))
+    acting = sim.interact(
+        world, frames=world.most + 1, per_frame=FRAME, patterns=CARTS, record=("x", "lam")
+    )
     assert acting.traces is not None
     X, Y, up = _batch(world)
     state: Any = "zero"
     if start == "acting":
         ends = []
         for variable, last in (("x", acting.x), ("lam", acting.lam)):
-            values = acting.traces[variable].values[1:]  # sample k is taken at the end of frame k - 1
+            values = acting.traces[variable].values[
+                1:
+            ]  # sample k is taken at the end of frame k - 1
             own = {n: values[:, :, (acting.traces.population == n).values] for n in net.neurons}
             ends.append({n: np.concatenate([v, last[n][None]])[up] for n, v in own.items()})
         state = State(*ends)
@@ -202,7 +245,9 @@ class Adam:
 
 
 def table(data: xr.Dataset) -> Any:
-    """Best choices in %, mean ± spread and worst seed; carts: how many seeds solved, after how many episodes."""
+    """Best choices in %, mean ± spread and worst seed; carts: how many seeds solved, after how many
+    episodes.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -215,12 +260,18 @@ def table(data: xr.Dataset) -> Any:
                 own = data.sel(task=task, flow=flow, start=start)
                 if task == "bandit" and "best" in own and own.best.count():
                     found = f"{mean_and_spread(own.best, 1, 100)} % best choices"
-                    shown.add_row(str(task), str(flow), "", found, f"{100 * float(own.best.min()):.1f} %")
+                    shown.add_row(
+                        str(task), str(flow), "", found, f"{100 * float(own.best.min()):.1f} %"
+                    )
                 elif task == "cartpole" and "solved" in own and own.solved.count():
                     solved, seeds = int(own.solved.sum()), int(own.solved.count())
                     took = own.episodes.where(own.solved == 1)
                     found = f"solved by {solved} of {seeds}, after {float(took.median()):.0f} episodes (median)"
-                    worst = f"{float(took.max()):.0f}" if solved == seeds else f"{float(own.length.min()):.0f} pushes"
+                    worst = (
+                        f"{float(took.max()):.0f}"
+                        if solved == seeds
+                        else f"{float(own.length.min()):.0f} pushes"
+                    )
                     shown.add_row(str(task), str(flow), str(start), found, worst)
     return shown
 
@@ -250,7 +301,14 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
 
     for i, seeds in enumerate(own.best.transpose("who", "seed").values * 100):
         ax.plot([i] * len(seeds), seeds, "o", color=PALETTE[0], ms=4, alpha=0.6)
-        ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16, label="mean of the seeds" if i == 0 else None)
+        ax.plot(
+            i,
+            np.nanmean(seeds),
+            "_",
+            color="k",
+            ms=16,
+            label="mean of the seeds" if i == 0 else None,
+        )
     ax.legend(loc="lower left")
     ax.set(ylabel="best choices (%)", title="Contextual bandit, one trial a step")
     ax.set_ylim(min(70.0, 0.95 * 100 * float(own.best.min())), 102)
@@ -259,12 +317,23 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
 def _draw_carts(ax: Any, own: xr.Dataset) -> None:
     from neurosim.plot.drawing import PALETTE
 
-    for solved, colour, marker, label in ((1, PALETTE[0], "o", "solved"), (0, PALETTE[1], "x", "not solved")):
+    for solved, colour, marker, label in (
+        (1, PALETTE[0], "o", "solved"),
+        (0, PALETTE[1], "x", "not solved"),
+    ):
         found = own.episodes.where(own.solved == solved).transpose("who", "seed").values
         if not np.isfinite(found).any():
             continue
         for i, seeds in enumerate(found):
-            ax.plot([i] * len(seeds), seeds, marker, color=colour, ms=4, alpha=0.7, label=label if i == 0 else None)
+            ax.plot(
+                [i] * len(seeds),
+                seeds,
+                marker,
+                color=colour,
+                ms=4,
+                alpha=0.7,
+                label=label if i == 0 else None,
+            )
     ax.set(ylabel="episodes played until solved", title="CartPole, sixteen episodes at a time")
     ax.set_ylim(0, 1.25 * float(own.episodes.max()))
     ax.legend(ncols=2)

@@ -1,8 +1,8 @@
 """Learning without phases: prospective messages against plain ones, clean and with noise or delays.
 
-A cell is one training, one pattern at a time for 2 tau, weights plastic all the time. Of the training part a fifth is
-held out; of the rates tau_w the one is shown whose mean accuracy there, over the seeds, is best, for every way of
-sending and every condition by itself. Start at `measure`.
+A cell is one training, one pattern at a time for 2 tau, weights plastic all the time. Of the
+training part a fifth is held out; of the rates tau_w the one is shown whose mean accuracy there,
+over the seeds, is best, for every way of sending and every condition by itself. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,24 @@ QUESTION = "Does learning need phases if neighbours read where a unit is going, 
 VARIED = ("messages", "saddle", "tau_w", "conditions", "first_seed")
 MESSAGES: dict[str, Any] = {"plain": False, "exact": True, "low_pass": 0.5 * TAU}
 FLOWS = {
-    "adjoint": Flow.adjoint(), "rotated": Flow.rotated(radians(75)), "damped": Flow.damped(),
+    "adjoint": Flow.adjoint(),
+    "rotated": Flow.rotated(radians(75)),
+    "damped": Flow.damped(),
     "augmented2": Flow.augmented(2),
-}  # fmt: skip
+}
 DT, STEPS = 0.2 * TAU, 10
-QUICK = {"seeds": 1, "epochs": 1, "tau_w": [66.0], "conditions": {"delay": [5]}, "saddle": ["damped"]}
+QUICK = {
+    "seeds": 1,
+    "epochs": 1,
+    "tau_w": [66.0],
+    "conditions": {"delay": [5]},
+    "saddle": ["damped"],
+}
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every training with `adjoint`; then the saddle flows with exact messages, at the fastest rate.
+    """Every training with `adjoint`; then the saddle flows with exact messages, at the fastest
+    rate.
 
     Raises
     ------
@@ -48,7 +57,9 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
                 raise unknown(f"study.{key}", name, tuple(allowed))
     seeds = range(own["first_seed"], own["first_seed"] + own["seeds"])
     points = [("adjoint", m, float(r)) for m in own["messages"] for r in own["tau_w"]]
-    conditions = [(kind, float(level)) for kind, levels in own["conditions"].items() for level in levels]
+    conditions = [
+        (kind, float(level)) for kind, levels in own["conditions"].items() for level in levels
+    ]
     found = [(*point, *condition) for condition in [(CLEAN, 0.0), *conditions] for point in points]
     found += [(flow, "exact", float(min(own["tau_w"])), CLEAN, 0.0) for flow in own["saddle"]]
     labels = ("flow", "messages", "tau_w", "condition", "level", "seed")
@@ -70,13 +81,25 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     own = {**settings["study"], **(QUICK if quick else {})}
     seed = cell["seed"]
     X, Y, X_held, Y_held, X_test, Y_test = split(seed)
-    net, flow = Network.mlp(SIZES, seed=seed), replace(FLOWS[cell["flow"]], tau_w=cell["tau_w"] * TAU)
+    net, flow = (
+        Network.mlp(SIZES, seed=seed),
+        replace(FLOWS[cell["flow"]], tau_w=cell["tau_w"] * TAU),
+    )
     sim = Simulation(
-        net, flow, dt=DT, seed=seed, imperfections=KINDS[cell["condition"]](cell["level"]),
+        net,
+        flow,
+        dt=DT,
+        seed=seed,
+        imperfections=KINDS[cell["condition"]](cell["level"]),
         prospective=MESSAGES[cell["messages"]],
-    )  # fmt: skip
-    sim.train(X, Y, Presentations(batch=1, present=STEPS * DT, plastic_from=0.0, epochs=own["epochs"]))
-    return {"accuracy": accuracy(sim.predict(X_test), Y_test), "held_out": accuracy(sim.predict(X_held), Y_held)}
+    )
+    sim.train(
+        X, Y, Presentations(batch=1, present=STEPS * DT, plastic_from=0.0, epochs=own["epochs"])
+    )
+    return {
+        "accuracy": accuracy(sim.predict(X_test), Y_test),
+        "held_out": accuracy(sim.predict(X_held), Y_held),
+    }
 
 
 def table(data: xr.Dataset) -> Any:
@@ -86,7 +109,14 @@ def table(data: xr.Dataset) -> Any:
 
     found = at_best_rate(data)
     ways = [str(m) for m in data.messages.values]
-    shown = Table("flow", "condition", "level", *ways, box=SIMPLE_HEAD, title="test accuracy (%) · tau_w / tau")
+    shown = Table(
+        "flow",
+        "condition",
+        "level",
+        *ways,
+        box=SIMPLE_HEAD,
+        title="test accuracy (%) · tau_w / tau",
+    )
     for flow in data.flow.values:
         for kind in data.condition.values:
             for level in found.level.values:
@@ -127,10 +157,19 @@ def figure(data: xr.Dataset) -> Any:
                 seeds = found.sel(messages=way, condition=kind, level=level).values
                 x = at + 0.22 * (i - 1)
                 ax.plot(np.full(seeds.size, x), seeds, "o", color=PALETTE[i], ms=3, alpha=0.6)
-                label = {"low_pass": "low-pass difference"}.get(str(way), str(way)) if at == 0 else None
+                label = (
+                    {"low_pass": "low-pass difference"}.get(str(way), str(way)) if at == 0 else None
+                )
                 ax.plot(x, np.nanmean(seeds), "_", color=PALETTE[i], ms=14, mew=2.5, label=label)
-        names = [kind.replace("_", " ") + (f"\n{level:g}" if kind != CLEAN else "") for kind, level in rows]
+        names = [
+            kind.replace("_", " ") + (f"\n{level:g}" if kind != CLEAN else "")
+            for kind, level in rows
+        ]
         ax.set_xticks(range(len(rows)), ["clean" if n == CLEAN else n for n in names])
-        ax.set(ylim=(0, 100), ylabel="test accuracy (%)", xlabel="imperfection and its level (sd, or steps of delay)")
+        ax.set(
+            ylim=(0, 100),
+            ylabel="test accuracy (%)",
+            xlabel="imperfection and its level (sd, or steps of delay)",
+        )
         figure.legend(loc="outside upper center", ncols=len(data.messages), title="messages")
     return figure

@@ -1,10 +1,12 @@
-"""Rivals in the same frame: gradients at the start by depth, steps to the adjoint, training in equally many steps.
+"""Rivals in the same frame: gradients at the start by depth, steps to the adjoint, training in
+equally many steps.
 
-A cell is one network before training ("start": the cosine of every layer's gradient to backpropagation's) or one
-training ("train": accuracy on test patterns). On digits the step of SGD is that of `rates` which did best on a fifth of
-the training part, held out, mean over the seeds; the residual net has Adam's 1e-3 throughout. What the flows of `WAYS`
-are set to was chosen by their cosines at the start and in 200 updates on training patterns, with seeds 10 and up. Start
-at `measure`.
+A cell is one network before training ("start": the cosine of every layer's gradient to
+backpropagation's) or one training ("train": accuracy on test patterns). On digits the step of SGD
+is that of `rates` which did best on a fifth of the training part, held out, mean over the seeds;
+the residual net has Adam's 1e-3 throughout. What the flows of `WAYS` are set to was chosen by their
+cosines at the start and in 200 updates on training patterns, with seeds 10 and up. Start at
+`measure`.
 """
 
 from __future__ import annotations
@@ -40,9 +42,13 @@ MOST = 3000  # steps, for that
 LOOK = 31  # updates between two looks at the cosine during training
 DT = 1e-3  # s
 QUICK = {
-    "seeds": 1, "epochs": 1, "rates": [0.3], "residual_epochs": 1,
-    "nets": ["64-32-10", "64-32-32-32-10", "residual 8"], "trained": ["64-32-10", "residual 8"],
-}  # fmt: skip
+    "seeds": 1,
+    "epochs": 1,
+    "rates": [0.3],
+    "residual_epochs": 1,
+    "nets": ["64-32-10", "64-32-32-32-10", "residual 8"],
+    "trained": ["64-32-10", "residual 8"],
+}
 
 Options = Mapping[str, Any]
 
@@ -58,7 +64,8 @@ class Way:
     layers, residual : dict or None
         Options; `steps` of residual nets are 2 a layer of weights for all.
     blocks : bool
-        On residual nets a block is one constraint, as in the methods' papers: branches and output are functions.
+        On residual nets a block is one constraint, as in the methods' papers: branches and output
+        are functions.
     """
 
     method: str
@@ -67,7 +74,9 @@ class Way:
     blocks: bool = False
 
 
-def _flow(make: Callable[..., Flow], down: float, up: float, method: str = "euler", **more: Any) -> Options:
+def _flow(
+    make: Callable[..., Flow], down: float, up: float, method: str = "euler", **more: Any
+) -> Options:
     """Options of `relax`: steps of dt = `down` tau_x = `up` tau_lam."""
     return {"flow": make(tau_x=DT / down, tau_lam=DT / up), "dt": DT, "method": method, **more}
 
@@ -93,7 +102,11 @@ WAYS: dict[str, Way] = {
     "dual propagation": Way("dual_propagation", {}, {}),
     "equilibrium propagation": Way("equilibrium_propagation", NUDGED, NUDGED),
 }
-SWEEPS = ("dual_propagation", "equilibrium_propagation", "backprop")  # have numbers of steps of their own
+SWEEPS = (
+    "dual_propagation",
+    "equilibrium_propagation",
+    "backprop",
+)  # have numbers of steps of their own
 
 
 def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
@@ -118,9 +131,18 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
             both = part == "train" and net == own["trained"][0] and not residual(net)
             backs = ["symmetric", "random"] if both else ["symmetric"]
             found += [
-                {"part": part, "net": net, "method": way, "feedback": back, "rate": float(rate), "seed": seed}
+                {
+                    "part": part,
+                    "net": net,
+                    "method": way,
+                    "feedback": back,
+                    "rate": float(rate),
+                    "seed": seed,
+                }
                 for way in ways
-                for back in (backs if way != "backprop" else backs[:1])  # which is through Wᵀ by its name
+                for back in (
+                    backs if way != "backprop" else backs[:1]
+                )  # which is through Wᵀ by its name
                 for rate in rates
                 for seed in range(own["seeds"])
             ]
@@ -130,8 +152,9 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
     """Cosines of a network's start, or accuracies of a training.
 
-    `cosine` is of the whole gradient, `lowest` of the worst layer, ``layer1``, ... of each; `steps` that lam of every
-    population needs to come within 1 % of the adjoint; in training, cosines are means over looks on the way.
+    `cosine` is of the whole gradient, `lowest` of the worst layer, ``layer1``, ... of each; `steps`
+    that lam of every population needs to come within 1 % of the adjoint; in training, cosines are
+    means over looks on the way.
     """
     own = _own(settings, quick)
     return (_start if cell["part"] == "start" else _train)(cell, own)
@@ -149,7 +172,9 @@ def network(net: str, seed: int, feedback: str = "symmetric", **more: Any) -> Ne
             return Network.residual([784, 32, 10], residual(net), seed=seed, **more)
         return Network.mlp([int(n) for n in net.split("-")], seed=seed, feedback=feedback, **more)
     except ValueError as error:
-        raise unknown("study.nets", net, ("64-32-10 or other sizes", "residual 32 or another depth")) from error
+        raise unknown(
+            "study.nets", net, ("64-32-10 or other sizes", "residual 32 or another depth")
+        ) from error
 
 
 @cache
@@ -177,9 +202,17 @@ def _functions(depth: int) -> list[str]:
     return ["output", *(f"branch{i}" for i in range(2, depth))]
 
 
-def _task(method: str, net: str, seed: int, feedback: str = "symmetric") -> tuple[Network, datasets.Data]:
-    """Network and data; equilibrium propagation has a bounded output, mse and weights that let it settle."""
-    bounded = {"output": "tanh", "loss": "mse", "gain": 0.4} if WAYS[method].method == "equilibrium_propagation" else {}
+def _task(
+    method: str, net: str, seed: int, feedback: str = "symmetric"
+) -> tuple[Network, datasets.Data]:
+    """Network and data; equilibrium propagation has a bounded output, mse and weights that let it
+    settle.
+    """
+    bounded = (
+        {"output": "tanh", "loss": "mse", "gain": 0.4}
+        if WAYS[method].method == "equilibrium_propagation"
+        else {}
+    )
     found = network(net, seed, feedback, **bounded)
     return found, _data("mnist_5k" if residual(net) else "digits", 0 if residual(net) else seed)
 
@@ -193,14 +226,24 @@ def _start(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
     net, data = _task(method, name, cell["seed"])
     X, Y = data.X[: own["batch"]], data.Y[: own["batch"]]
     many = {} if residual(name) or WAYS[method].method in SWEEPS else {"steps": own["steps"]}
-    found = _infer(method, name, **many)(net, X, Y)  # first: what finds no rest is refused later only after minutes
-    exact = rivals.equilibrium_adjoint if WAYS[method].method == "equilibrium_propagation" else reference.backprop
+    found = _infer(method, name, **many)(
+        net, X, Y
+    )  # first: what finds no rest is refused later only after minutes
+    exact = (
+        rivals.equilibrium_adjoint
+        if WAYS[method].method == "equilibrium_propagation"
+        else reference.backprop
+    )
     ref = exact(net, X, Y)
     layers = _layers(net, found.grad_w, ref.grad_w)
     numbers = {"cosine": _whole(net, found.grad_w, ref.grad_w), "lowest": min(layers)}
     numbers |= {f"layer{i}": value for i, value in enumerate(layers, 1)}
     if method != "backprop":
-        numbers |= {"phases": float(found.phases), "states": float(found.states), "taken": float(found.steps)}
+        numbers |= {
+            "phases": float(found.phases),
+            "states": float(found.states),
+            "taken": float(found.steps),
+        }
     if not residual(name) and WAYS[method].method not in SWEEPS:
         numbers["steps"] = _steps(partial(_infer(method, name, steps=MOST), net, X, Y), ref)
     return numbers
@@ -232,7 +275,9 @@ def _train(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
     net, data = _task(method, name, cell["seed"], cell["feedback"])
     X, Y, held, numbers = data.X, data.Y, None, {}
     if not residual(name):
-        X, held_X, Y, held_Y = train_test_split(X, Y, test_size=HELD_OUT, stratify=Y, random_state=cell["seed"])
+        X, held_X, Y, held_Y = train_test_split(
+            X, Y, test_size=HELD_OUT, stratify=Y, random_state=cell["seed"]
+        )
         held = held_X, held_Y
     looks: list[float] = []
 
@@ -244,10 +289,17 @@ def _train(cell: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, float]:
     more = {} if WAYS[method].method in SWEEPS else single if residual(name) else steps
     with np.errstate(all="ignore"):
         learnt = rivals.train(
-            net, X, Y, _infer(method, name, **more), batch=own["batch"], rate=cell["rate"], seed=cell["seed"],
+            net,
+            X,
+            Y,
+            _infer(method, name, **more),
+            batch=own["batch"],
+            rate=cell["rate"],
+            seed=cell["seed"],
             epochs=own["residual_epochs" if residual(name) else "epochs"],
-            optimiser="adam" if residual(name) else "sgd", visit=visit,
-        )  # fmt: skip
+            optimiser="adam" if residual(name) else "sgd",
+            visit=visit,
+        )
     if held is not None:
         numbers["validation"] = _accuracy(method, learnt, *held)
     if looks:
@@ -270,12 +322,17 @@ def _layers(net: Network, own: Mapping[str, Any], ref: Mapping[str, Any]) -> lis
 
 
 def _whole(net: Network, own: Mapping[str, Any], ref: Mapping[str, Any]) -> float:
-    both = [np.concatenate([synapses(g[n]).ravel() for n in plastic(net, net.weights)]) for g in (own, ref)]
+    both = [
+        np.concatenate([synapses(g[n]).ravel() for n in plastic(net, net.weights)])
+        for g in (own, ref)
+    ]
     return cosine(*both)
 
 
 def chosen(data: xr.Dataset) -> xr.Dataset:
-    """Of every training on digits that of the rate which did best on the held-out patterns, mean over the seeds."""
+    """Of every training on digits that of the rate which did best on the held-out patterns, mean
+    over the seeds.
+    """
     trained = data.sel(part="train")
     if "validation" not in trained:
         return trained.max("rate")
@@ -285,15 +342,26 @@ def chosen(data: xr.Dataset) -> xr.Dataset:
 
 
 def table(data: xr.Dataset) -> Any:
-    """Cosines at the start, steps to 1 % and accuracies, mean ± spread over the seeds; a section a network."""
+    """Cosines at the start, steps to 1 % and accuracies, mean ± spread over the seeds; a section a
+    network.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     shown = Table(
-        "method", "dW by layer", "all of dW", "to 1 %", "phases", "state", "in training", "test (%)", "by B (%)",
-        box=SIMPLE_HEAD, caption="cosines of dW at the start and in training; steps of λ to 1 % of the adjoint; "
+        "method",
+        "dW by layer",
+        "all of dW",
+        "to 1 %",
+        "phases",
+        "state",
+        "in training",
+        "test (%)",
+        "by B (%)",
+        box=SIMPLE_HEAD,
+        caption="cosines of dW at the start and in training; steps of λ to 1 % of the adjoint; "
         "settlings; numbers a unit; accuracy; the same with messages through a fixed random B",
-    )  # fmt: skip
+    )
     trained = chosen(data) if "train" in data.part.values else None
     for net in (str(n) for n in data.net.values):
         shown.add_row(net, style="bold")
@@ -302,7 +370,10 @@ def table(data: xr.Dataset) -> Any:
             start = None
             if "start" in data.part.values:
                 start = data.sel({"part": "start", "feedback": "symmetric", **place}).max("rate")
-            row = [*_of_start(start, net), *_of_training(None if trained is None else trained.sel(place))]
+            row = [
+                *_of_start(start, net),
+                *_of_training(None if trained is None else trained.sel(place)),
+            ]
             if restless(data, net, method):
                 row[0] = "does not settle"
             if any(entry != "-" for entry in row):
@@ -328,7 +399,12 @@ def _of_start(start: xr.Dataset | None, net: str) -> list[str]:
     else:
         layers = " ".join(_mean(start[f"layer{i}"], 2) for i in range(1, 1 + net.count("-")))
     counts = [_mean(start[n], 0) if n in start else "-" for n in ("phases", "states")]
-    return [layers, mean_and_spread(start.cosine, 3), _mean(start.steps, 0) if "steps" in start else "-", *counts]
+    return [
+        layers,
+        mean_and_spread(start.cosine, 3),
+        _mean(start.steps, 0) if "steps" in start else "-",
+        *counts,
+    ]
 
 
 def _of_training(end: xr.Dataset | None) -> list[str]:
@@ -336,7 +412,9 @@ def _of_training(end: xr.Dataset | None) -> list[str]:
         return ["-"] * 3
     plain = end.sel(feedback="symmetric")
     looks = _mean(plain.cosine) if "cosine" in plain else "-"
-    through = end.test.sel(feedback="random") if "random" in end.feedback.values else end.test * np.nan
+    through = (
+        end.test.sel(feedback="random") if "random" in end.feedback.values else end.test * np.nan
+    )
     return [looks, mean_and_spread(plain.test, 1, 100), mean_and_spread(through, 1, 100)]
 
 
@@ -345,7 +423,9 @@ def _mean(values: Any, digits: int = 3) -> str:
 
 
 def figure(data: xr.Dataset) -> Any:
-    """Cosine of every layer's gradient at the start by depth, a panel a residual net; accuracy against cosine."""
+    """Cosine of every layer's gradient at the start by depth, a panel a residual net; accuracy
+    against cosine.
+    """
     from matplotlib.figure import Figure
 
     from neurosim.plot import style
@@ -362,7 +442,13 @@ def figure(data: xr.Dataset) -> Any:
             _by_depth(ax, data.sel(part="start", net=net, feedback="symmetric").max("rate"), depth)
             ax.set_title(f"{net}, at its start")
             if lost := [m for m in WAYS if m in data.method.values and restless(data, net, m)]:
-                ax.text(0.03, 0.03, f"no rest: {', '.join(lost)}", transform=ax.transAxes, fontsize="small")
+                ax.text(
+                    0.03,
+                    0.03,
+                    f"no rest: {', '.join(lost)}",
+                    transform=ax.transAxes,
+                    fontsize="small",
+                )
         for ax, net in zip(panels[len(deep) :], trained, strict=True):
             _by_cosine(ax, chosen(data).sel(net=net, feedback="symmetric"))
             ax.set_title(f"{net}, trained")
@@ -386,12 +472,29 @@ def _by_depth(ax: Any, start: xr.Dataset, depth: int) -> None:
 
     layers = np.arange(1, depth + 1)
     for method in (m for m in WAYS if m in start.method.values and m != "backprop"):
-        own = np.stack([start[f"layer{i}"].sel({"method": method}).values for i in layers])  # (layers, seeds)
+        own = np.stack(
+            [start[f"layer{i}"].sel({"method": method}).values for i in layers]
+        )  # (layers, seeds)
         if np.isfinite(own).any():
             middle, spread = np.nanmean(own, axis=1), np.nanstd(own, axis=1)
             dash = "--" if list(WAYS).index(method) >= len(PALETTE) else "-"
-            ax.plot(layers, middle, dash, markevery=max(depth // 8, 1), ms=4, label=method, **_looks(method))
-            ax.fill_between(layers, middle - spread, middle + spread, color=_looks(method)["color"], alpha=0.15, lw=0)
+            ax.plot(
+                layers,
+                middle,
+                dash,
+                markevery=max(depth // 8, 1),
+                ms=4,
+                label=method,
+                **_looks(method),
+            )
+            ax.fill_between(
+                layers,
+                middle - spread,
+                middle + spread,
+                color=_looks(method)["color"],
+                alpha=0.15,
+                lw=0,
+            )
     ax.set(xlabel="layer of weights", ylabel="cosine of dW to BP (1)", ylim=(-0.25, 1.05))
 
 
@@ -403,4 +506,6 @@ def _by_cosine(ax: Any, trained: xr.Dataset) -> None:
         at = np.ones(own.test.size) if exact else own.cosine.values
         if np.isfinite(own.test.values).any():
             ax.plot(at, 100 * own.test.values, ls="", ms=4, **_looks(method))
-    ax.set(xlabel="cosine of dW to BP in training (1)", ylabel="test accuracy (%)", xlim=(-0.05, 1.05))
+    ax.set(
+        xlabel="cosine of dW to BP in training (1)", ylabel="test accuracy (%)", xlim=(-0.05, 1.05)
+    )

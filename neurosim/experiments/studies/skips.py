@@ -1,7 +1,8 @@
-"""Temporal skips: a slow stream, one step a frame, in which what comes back meets what has gone on meanwhile.
+"""Temporal skips: a slow stream, one step a frame, in which what comes back meets what has gone on
+meanwhile.
 
-With dt = tau a layer hears of a frame as many frames later as it is deep, and of its error later still; projections
-that jump over layers shorten both ways. Start at `measure`.
+With dt = tau a layer hears of a frame as many frames later as it is deep, and of its error later
+still; projections that jump over layers shorten both ways. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from neurosim.reference.backpropagation import plastic, plastic_biases
 if TYPE_CHECKING:
     import xarray as xr
 
-QUESTION = "In a stream without pauses, do projections that jump over layers keep the gradient true?"
+QUESTION = (
+    "In a stream without pauses, do projections that jump over layers keep the gradient true?"
+)
 VARIED = ("wirings", "depths", "speeds")
 WIRINGS: dict[str, dict[str, Any]] = {
-    "plain": {}, "skips": {"skips": 3}, "exits": {"exits": 0.3}, "skips and exits": {"skips": 3, "exits": 0.3}
-}  # fmt: skip
+    "plain": {},
+    "skips": {"skips": 3},
+    "exits": {"exits": 0.3},
+    "skips and exits": {"skips": 3, "exits": 0.3},
+}
 TAU = 1e-2  # s, and the step, and a frame
 FRAMES, EVERY = 300, 5  # of a stream; compared are all after the first half, in steps of so many
 QUICK = {"seeds": 2, "depths": [6]}
@@ -45,11 +51,15 @@ def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """`cosine` of the whole gradient to backpropagation's of the frame that is shown, mean over the frames."""
+    """`cosine` of the whole gradient to backpropagation's of the frame that is shown, mean over the
+    frames.
+    """
     net = Network.mlp(
         **settings["network"], depth=cell["depth"], seed=cell["seed"], **WIRINGS[cell["wiring"]]
-    )  # fmt: skip
-    X, Y = turning(cell["speed"], net.populations["input"].size, net.populations["output"].size, cell["seed"])
+    )
+    X, Y = turning(
+        cell["speed"], net.populations["input"].size, net.populations["output"].size, cell["seed"]
+    )
     flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU)
     sim = Simulation(net, flow, dt=TAU, backend="numpy")
     traces = sim.stream(X, Y, per_frame=TAU, record=("x", "lam")).traces
@@ -57,19 +67,26 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     own = {n: (traces.population == n).values for n in net.neurons}
     found = []
     for k in range(FRAMES // 2, FRAMES, EVERY):  # sample k is taken at the end of frame k - 1
-        x, lam = ({n: part.values[k][:, units] for n, units in own.items()} for part in (traces.x, traces.lam))
+        x, lam = (
+            {n: part.values[k][:, units] for n, units in own.items()}
+            for part in (traces.x, traces.lam)
+        )
         shown = X[[k - 1]], Y[[k - 1]]
         rates = reference.right_hand_side(net, flow, x, lam, *shown)
         exact = reference.backprop(net, *shown)
         ours = [*plastic(net, rates.w).values(), *plastic_biases(net, rates.b).values()]
         learnt = plastic(net, exact.grad_w), plastic_biases(net, exact.grad_b)
         truth = [-g for part in learnt for g in part.values()]
-        found.append(cosine(*(np.concatenate([np.ravel(v) for v in part]) for part in (ours, truth))))
+        found.append(
+            cosine(*(np.concatenate([np.ravel(v) for v in part]) for part in (ours, truth)))
+        )
     return {"cosine": float(np.mean(found))}
 
 
 def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Any, Any]:
-    """Inputs and targets of a stream, (frames, units): sines of one speed (rad a frame) and random phases, size 1/2."""
+    """Inputs and targets of a stream, (frames, units): sines of one speed (rad a frame) and random
+    phases, size 1/2.
+    """
     rng = np.random.default_rng([seed, 1])
     time = speed * np.arange(FRAMES)[:, None]
     X, Y = (0.5 * np.sin(time + rng.uniform(0, 2 * np.pi, n)) for n in (inputs, outputs))
@@ -77,14 +94,21 @@ def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Any, An
 
 
 def table(data: xr.Dataset) -> Any:
-    """Cosine by wiring, mean ± spread over the nets, and how much higher it is than without, net by net."""
+    """Cosine by wiring, mean ± spread over the nets, and how much higher it is than without, net by
+    net.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from neurosim.experiments.studies import mean_and_spread
 
     shown = Table(
-        "layers", "rad a frame", "wiring", "cosine to backpropagation", "over plain, worst net", box=SIMPLE_HEAD
+        "layers",
+        "rad a frame",
+        "wiring",
+        "cosine to backpropagation",
+        "over plain, worst net",
+        box=SIMPLE_HEAD,
     )
     for depth in data.depth.values:
         for speed in data.speed.values:
@@ -92,7 +116,13 @@ def table(data: xr.Dataset) -> Any:
             for wiring in own.wiring.values:
                 gain = own.sel(wiring=wiring) - own[{"wiring": 0}]
                 more = f"{float(gain.mean()):+.3f}, {float(gain.min()):+.3f}"
-                shown.add_row(f"{depth}", f"{speed:g}", str(wiring), mean_and_spread(own.sel(wiring=wiring), 3), more)
+                shown.add_row(
+                    f"{depth}",
+                    f"{speed:g}",
+                    str(wiring),
+                    mean_and_spread(own.sel(wiring=wiring), 3),
+                    more,
+                )
     return shown
 
 
@@ -110,9 +140,21 @@ def figure(data: xr.Dataset) -> Any:
             for i, wiring in enumerate(data.wiring.values):
                 own = data.cosine.sel(depth=depth, wiring=wiring).dropna("speed", how="all")
                 mean, spread = own.mean("seed"), own.std("seed")
-                ax.errorbar(own.speed, mean, spread, color=PALETTE[i], marker="os^v"[i % 4], ms=4, capsize=2,
-                            label=str(wiring))  # fmt: skip
-            ax.set(xscale="log", xlabel="speed of the stream (rad a frame)", title=f"{depth} layers of weights")
+                ax.errorbar(
+                    own.speed,
+                    mean,
+                    spread,
+                    color=PALETTE[i],
+                    marker="os^v"[i % 4],
+                    ms=4,
+                    capsize=2,
+                    label=str(wiring),
+                )
+            ax.set(
+                xscale="log",
+                xlabel="speed of the stream (rad a frame)",
+                title=f"{depth} layers of weights",
+            )
             ax.set_xticks(data.speed.values, [f"{v:g}" for v in data.speed.values])
             ax.minorticks_off()
         panels[0].set_ylabel("cosine of the gradient (1)")

@@ -1,8 +1,10 @@
-"""Weight transport: what is lost when messages do not return through the weights that carried them forward.
+"""Weight transport: what is lost when messages do not return through the weights that carried them
+forward.
 
-A cell is one training: a network, a kind of feedback weights, a flow, a time constant of the weights, a seed of split,
-weights and order. A fifth of the training part is held out, and of every network, feedback and flow that time constant
-is shown that did best on it, mean over the seeds; the test patterns choose nothing. Start at `measure`.
+A cell is one training: a network, a kind of feedback weights, a flow, a time constant of the
+weights, a seed of split, weights and order. A fifth of the training part is held out, and of every
+network, feedback and flow that time constant is shown that did best on it, mean over the seeds; the
+test patterns choose nothing. Start at `measure`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,13 @@ QUESTION = "Does learning need symmetric weights, and which flow can do without?
 VARIED = ("networks", "feedback", "flows", "tau_w")
 TAU = 10e-3  # s, of outputs
 HELD_OUT = 0.2  # of the training part, for the choice of tau_w
-QUICK = {"networks": ["64-32-10"], "flows": ["adjoint", "damped"], "tau_w": [20.0], "seeds": 2, "epochs": 2}
+QUICK = {
+    "networks": ["64-32-10"],
+    "flows": ["adjoint", "damped"],
+    "tau_w": [20.0],
+    "seeds": 2,
+    "epochs": 2,
+}
 
 # a flow with tau_x = TAU, its step and how long a batch is shown, in tau_x
 FLOWS: dict[str, tuple[Callable[..., Flow], float, float]] = {
@@ -79,14 +87,18 @@ def sizes_of(network: str) -> list[int]:
     except ValueError:
         sizes = []
     if len(sizes) < 3 or min(sizes) < 1:
-        raise out_of_range("study.networks", network, "sizes of at least three layers", "'64-32-10'")
+        raise out_of_range(
+            "study.networks", network, "sizes of at least three layers", "'64-32-10'"
+        )
     return sizes
 
 
 def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """Accuracy on held-out and on test patterns; angles at the end, the largest over the layers, in degrees.
+    """Accuracy on held-out and on test patterns; angles at the end, the largest over the layers, in
+    degrees.
 
-    Of lam at rest, with the final weights, to backpropagation's (on the held-out patterns), and of B to Wᵀ.
+    Of lam at rest, with the final weights, to backpropagation's (on the held-out patterns), and of
+    B to Wᵀ.
     """
     from neurosim.simulation.simulation import Simulation
 
@@ -95,11 +107,17 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     X, Y, held, test = split(settings.get("data", {"name": "digits"}), seed)
     make, dt, present = FLOWS[cell["flow"]]
     decay = own["feedback_decay"] if cell["feedback"] == "kolen_pollack" else None
-    net = Network.mlp(sizes_of(cell["network"]), seed=seed, feedback=cell["feedback"], feedback_decay=decay)
+    net = Network.mlp(
+        sizes_of(cell["network"]), seed=seed, feedback=cell["feedback"], feedback_decay=decay
+    )
     sim = Simulation(net, make(tau_x=TAU, tau_w=cell["tau_w"] * TAU), dt=dt * TAU, seed=seed)
-    schedule = Presentations(batch=32, present=present * TAU, plastic_from=0.5, epochs=own["epochs"])
+    schedule = Presentations(
+        batch=32, present=present * TAU, plastic_from=0.5, epochs=own["epochs"]
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StabilityWarning)  # where a step does not hold, the accuracy says so
+        warnings.simplefilter(
+            "ignore", StabilityWarning
+        )  # where a step does not hold, the accuracy says so
         sim.train(X, Y, schedule)
     return {
         "validation": float((sim.predict(held[0]).argmax(axis=1) == held[1]).mean()),
@@ -114,15 +132,19 @@ def split(data: Mapping[str, Any], seed: int) -> tuple[Any, Any, tuple[Any, Any]
 
     found = datasets.load(**{"test": 0.2, **data, "seed": seed})
     if found.validation is None or not found.classes:
-        raise ModelError("data of the study have no classes or no test patterns; try name = 'digits', test = 0.2")
+        raise ModelError(
+            "data of the study have no classes or no test patterns; try name = 'digits', test = 0.2"
+        )
     X, held, Y, held_Y = train_test_split(
         found.X, found.Y, test_size=HELD_OUT, stratify=found.Y, random_state=seed
-    )  # fmt: skip
+    )
     return X, Y, (held, held_Y), found.validation
 
 
 def angles(net: Network, X: Any, Y: Any) -> dict[str, float]:
-    """Of lam at rest to backpropagation's and of B to Wᵀ, degrees; the largest over hidden layers, and projections."""
+    """Of lam at rest to backpropagation's and of B to Wᵀ, degrees; the largest over hidden layers,
+    and projections.
+    """
     ways = [reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")]
     hidden = [n for n in net.neurons if net.outgoing(n)]
     own = [feedback.angle(net.returning(n), net.weights[n]) for n in net.feedback]
@@ -133,19 +155,25 @@ def angles(net: Network, X: Any, Y: Any) -> dict[str, float]:
 
 
 def chosen(data: xr.Dataset) -> xr.Dataset:
-    """What belongs to the tau_w that did best on the held-out patterns, of every network, feedback and flow."""
+    """What belongs to the tau_w that did best on the held-out patterns, of every network, feedback
+    and flow.
+    """
     score = data.validation.fillna(0.0).mean("seed")  # what diverged is no candidate
     return data[["test", "angle", "feedback_angle"]].isel(tau_w=score.argmax("tau_w"))
 
 
 def table(data: xr.Dataset) -> Any:
-    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds that end."""
+    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds
+    that end.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     best = chosen(data)
     flows = [str(f) for f in best.flow.values]
-    shown = Table("network", "feedback", *flows, box=SIMPLE_HEAD, title="test accuracy (%), angle of λ (°)")
+    shown = Table(
+        "network", "feedback", *flows, box=SIMPLE_HEAD, title="test accuracy (%), angle of λ (°)"
+    )
     for network in best.network.values:
         for kind in best.feedback.values:
             row = [best.sel(network=network, feedback=kind, flow=flow) for flow in flows]
@@ -163,7 +191,8 @@ def _entry(seeds: xr.Dataset) -> str:
 
 
 def figure(data: xr.Dataset) -> Any:
-    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a row a network.
+    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a
+    row a network.
 
     A cross at the foot: no seed ends, all diverge.
     """
@@ -185,7 +214,10 @@ def figure(data: xr.Dataset) -> Any:
                 ax.set_title(network)
         handles, names = panels[0, 0].get_legend_handles_labels()
         if bool((best.test.count("seed") == 0).any()):
-            handles, names = [*handles, Line2D([], [], marker="x", color="0.3", linestyle="none")], [*names, "diverges"]
+            handles, names = (
+                [*handles, Line2D([], [], marker="x", color="0.3", linestyle="none")],
+                [*names, "diverges"],
+            )
         figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 
@@ -200,10 +232,28 @@ def _by_flow(ax: Any, values: Any, label: str) -> None:
         own = values.sel(feedback=kind)
         place = [x + 0.13 * (i - (len(kinds) - 1) / 2) for x in range(len(flows))]
         ax.errorbar(
-            place, own.mean("seed"), own.std("seed"), fmt="osD^v"[i % 5], color=color, markersize=4,
-            capsize=2, linewidth=1, label=str(kind).replace("_", "-"),
-        )  # fmt: skip
-        gone = [x for x, n in zip(place, own.count("seed").values, strict=True) if n == 0 and values.name == "test"]
-        ax.plot(gone, [0.03] * len(gone), "x", color=color, markersize=5, transform=ax.get_xaxis_transform())
+            place,
+            own.mean("seed"),
+            own.std("seed"),
+            fmt="osD^v"[i % 5],
+            color=color,
+            markersize=4,
+            capsize=2,
+            linewidth=1,
+            label=str(kind).replace("_", "-"),
+        )
+        gone = [
+            x
+            for x, n in zip(place, own.count("seed").values, strict=True)
+            if n == 0 and values.name == "test"
+        ]
+        ax.plot(
+            gone,
+            [0.03] * len(gone),
+            "x",
+            color=color,
+            markersize=5,
+            transform=ax.get_xaxis_transform(),
+        )
     ax.set_xticks(range(len(flows)), flows, rotation=20, ha="right")
     ax.set(ylabel=label, xlim=(-0.6, len(flows) - 0.4))

@@ -1,7 +1,7 @@
 """A circuit with all that it lacks: the imperfections of one simulation, as an engine reads them.
 
-Equations and statements in Brian2's notation, and what is drawn once. Above `imperfections`, which says what each is;
-below every backend. Start at `resolve`.
+Equations and statements in Brian2's notation, and what is drawn once. Above `imperfections`, which
+says what each is; below every backend. Start at `resolve`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Imperfections:
         return f"heard_{variable}" if self.speaks else variable
 
     def known(self, variable: str) -> str:
-        """What the synapses onto a unit know of x at the other end, or of its own delta, which need not travel."""
+        """What the synapses onto a unit know of x at the other end, or of its own delta, which need
+        not travel.
+        """
         return "said_delta" if variable == "delta" and self.of(Delay) else self.heard(variable)
 
     def slope(self, activation: str) -> str:
@@ -105,7 +107,9 @@ class Imperfections:
         noise = self.of(StateNoise)
         lines = [*slow, *(noise.equations if noise else ())]
         if self.prospective and self.prospective.time:
-            lines += [f"dpast_{v}/dt = ({v} - past_{v})/look : 1" for v in ("x", "lam")] + ["look : second (shared)"]
+            lines += [f"dpast_{v}/dt = ({v} - past_{v})/look : 1" for v in ("x", "lam")] + [
+                "look : second (shared)"
+            ]
         lines += [f"{name} : 1 (shared)" for item in self._valued for name in item.values]
         kept = [name for stage in self.stages for name in stage.arrays]
         kept += (["heard"] if self.speaks else []) + (["said"] if self.of(Delay) else [])
@@ -120,7 +124,9 @@ class Imperfections:
         noise = self.of(StateNoise)
         found += ["noise_x", "noise_lam"] if noise and noise.correlation else []
         found += ["past_x", "past_lam"] if self.prospective and self.prospective.time else []
-        return found + [f"{name}_{v}" for stage in self.stages for name in stage.arrays for v in DIRECTIONS]
+        return found + [
+            f"{name}_{v}" for stage in self.stages for name in stage.arrays for v in DIRECTIONS
+        ]
 
     def constants(self, clamped: bool) -> dict[str, float]:
         """Values of the shared parameters of `equations`."""
@@ -128,7 +134,9 @@ class Imperfections:
         found = {"low_pass": slow.time} if slow else {}
         if clamped:
             return found
-        found |= {"look": self.prospective.time} if self.prospective and self.prospective.time else {}
+        found |= (
+            {"look": self.prospective.time} if self.prospective and self.prospective.time else {}
+        )
         for item in (*self._valued, *([self.of(StateNoise)] if self.of(StateNoise) else [])):
             found |= item.values
         return found
@@ -138,7 +146,9 @@ class Imperfections:
         return [*self.stages, *([self.of(Derivative)] if self.of(Derivative) else [])]
 
     def said(self, variable: str, rates: Mapping[str, str]) -> list[Statement]:
-        """How a message comes about, of a population whose right-hand sides are `rates` (1/s, without noise)."""
+        """How a message comes about, of a population whose right-hand sides are `rates` (1/s,
+        without noise).
+        """
         if not self.speaks:
             return []
         statements, name = [], variable
@@ -151,7 +161,9 @@ class Imperfections:
         return [*statements, (f"{'said' if self.of(Delay) else 'heard'}_{variable}", name)]
 
     def _ahead(self, variable: str, rates: Mapping[str, str]) -> str:
-        """A unit's message one tau ahead; delta = sigma' (lam + rho (x - sigma)) is linear in both states."""
+        """A unit's message one tau ahead; delta = sigma' (lam + rho (x - sigma)) is linear in both
+        states.
+        """
         if self.prospective and self.prospective.time:
             x, lam = "tau_x/look*(x - past_x)", "tau_lam/look*(lam - past_lam)"
         else:
@@ -166,14 +178,19 @@ class Imperfections:
     def times(self, number: int, size: int) -> Array:
         """Factors of tau_x and tau_lam of the units of one population, (2, units)."""
         spread = self.of(TimeConstants).spread
-        factors: Array = np.exp(spread * np.random.default_rng([self.seed, number, 1]).standard_normal((2, size)))
+        factors: Array = np.exp(
+            spread * np.random.default_rng([self.seed, number, 1]).standard_normal((2, size))
+        )
         return factors
 
     def signs(self, net: Network) -> dict[str, Array]:
         """+1 or -1 of every neuron, by population."""
         share = self.of(Dale).inhibitory
         rngs = {n: np.random.default_rng([self.seed, i, 2]) for i, n in enumerate(net.populations)}
-        return {n: np.where(rng.random(net.populations[n].size) < share, -1.0, 1.0) for n, rng in rngs.items()}
+        return {
+            n: np.where(rng.random(net.populations[n].size) < share, -1.0, 1.0)
+            for n, rng in rngs.items()
+        }
 
     def impose_signs(self, net: Network) -> None:
         """Give every weight the sign of its presynaptic neuron, in place."""
@@ -191,7 +208,9 @@ class Imperfections:
     def words(self) -> str:
         """Their kinds, for a message."""
         names = {kind: name for name, kind in KINDS.items()}
-        return ", ".join([names[type(i)] for i in self.given] + (["prospective"] if self.prospective else []))
+        return ", ".join(
+            [names[type(i)] for i in self.given] + (["prospective"] if self.prospective else [])
+        )
 
     def described(self) -> dict[str, Any]:
         """As they stand in a run's settings and in a model file: plain values."""
@@ -221,7 +240,10 @@ def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
     kinds = [type(i) for i in found]
     for kind in kinds:
         if kinds.count(kind) > 1:
-            raise ModelError(f"imperfections have {kinds.count(kind)} of {kind.__name__}; allowed: one of each kind")
+            raise ModelError(
+                f"imperfections have {kinds.count(kind)} of {kind.__name__}; allowed: "
+                "one of each kind"
+            )
     if isinstance(prospective, Prospective) or prospective is None or prospective is False:
         return Imperfections(found, prospective or None, seed)
     return Imperfections(found, Prospective(None if prospective is True else prospective), seed)
@@ -241,10 +263,13 @@ def _imperfection(given: Any) -> Imperfection:
         try:
             made: Imperfection = KINDS[kind](**keys)
         except TypeError as error:
-            raise ModelError(f"imperfection {kind!r} has {sorted(keys)}; allowed: {', '.join(allowed)}") from error
+            raise ModelError(
+                f"imperfection {kind!r} has {sorted(keys)}; allowed: {', '.join(allowed)}"
+            ) from error
         return made
     raise ModelError(
-        f"imperfections hold a {type(given).__name__}; allowed: {', '.join(k.__name__ for k in KINDS.values())}, or a "
+        f"imperfections hold a {type(given).__name__}; allowed: "
+        f"{', '.join(k.__name__ for k in KINDS.values())}, or a "
         f"table with kind = one of {', '.join(map(repr, KINDS))}"
     )
 

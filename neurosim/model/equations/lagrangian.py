@@ -1,16 +1,19 @@
-"""The Lagrangian of arXiv 1808.06934 as equation text: the only place where it is written for an engine.
+"""The Lagrangian of arXiv 1808.06934 as equation text: the only place where it is written for an
+engine.
 
 Above `network` and `flow`, below every backend: a network comes in, the right-hand sides of one
 population, its messages or one projection go out as text in Brian2's notation; no Brian2 object.
 Start at `population`.
 
-    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ] + R(w)
+    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki|
+    ) ] + R(w)
 
     tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
     tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
 
-The terms with gamma relax what each unit can: G²/2 falls in x, (dL/dx)²/2 in lam, whatever G; so wherever kappa > 0 the
-states at rest are those of the saddle, G = 0 and dL/dx = 0. G = g is `lin`; `expressions.CONSTRAINTS` has the others.
+The terms with gamma relax what each unit can: G²/2 falls in x, (dL/dx)²/2 in lam, whatever G; so
+wherever kappa > 0 the states at rest are those of the saddle, G = 0 and dL/dx = 0. G = g is `lin`;
+`expressions.CONSTRAINTS` has the others.
 """
 
 from __future__ import annotations
@@ -57,7 +60,8 @@ def population(
     -------
     str
         Brian2 equations. `a` and `feedback` are written by the projections, `y`, `y_total` and
-        `log_partition` by the simulation; what is "constant over dt" is sent as a message once a step.
+        `log_partition` by the simulation; what is "constant over dt" is sent as a message once a
+        step.
 
     References
     ----------
@@ -65,9 +69,16 @@ def population(
     """
     own = net.populations[name]
     activation = expressions.activation(own.activation)
-    pull = [*(["dV_dx"] if name in net.losses else []), *(["activity_l1*sign(x)"] if own.activity_l1 else [])]
+    pull = [
+        *(["dV_dx"] if name in net.losses else []),
+        *(["activity_l1*sign(x)"] if own.activity_l1 else []),
+    ]
     lines = [
-        *(_free(pull) if own.free else _saddle(own, _plus(x_term), _plus(lam_term), _shared(own_gains))),
+        *(
+            _free(pull)
+            if own.free
+            else _saddle(own, _plus(x_term), _plus(lam_term), _shared(own_gains))
+        ),
         f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
@@ -92,12 +103,14 @@ def clamped() -> str:
 def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
     """The values of a population's shared variables; of `dt` (s) only a tube knows.
 
-    Its rho_lam is rho, or what makes an Euler step of a multiplier end at zero, not beyond it, where rho is smaller:
-    with rho = 0 that is projected ascent.
+    Its rho_lam is rho, or what makes an Euler step of a multiplier end at zero, not beyond it,
+    where rho is smaller: with rho = 0 that is projected ascent.
     """
     own = net.populations[name]
     term = own.term
-    found = {gain: float(getattr(flow, gain)) for gain in GAINS} | {time: flow.time(time, name) for time in TIMES}
+    found = {gain: float(getattr(flow, gain)) for gain in GAINS} | {
+        time: flow.time(time, name) for time in TIMES
+    }
     found |= {"epsilon": term.epsilon} if term.reads_epsilon else {}
     found |= {"activity_l1": own.activity_l1} if own.activity_l1 else {}
     return found | ({"rho_lam": rho_lam(flow, name, dt)} if term.kind == "tube" else {})
@@ -109,10 +122,11 @@ def rho_lam(flow: Flow, name: str, dt: float) -> float:
 
 
 def leak(net: Network, name: str) -> dict[str, str]:
-    """The linear leaks of a population's neurons and multiplier units, 1/s: minus d(dx/dt)/dx, d(dlam/dt)/dlam.
+    """The linear leaks of a population's neurons and multiplier units, 1/s: minus d(dx/dt)/dx,
+    d(dlam/dt)/dlam.
 
-    What a loss adds counts where it is linear (`mse`), and G as if its slope stayed (exact for all but `squared` and
-    formulas).
+    What a loss adds counts where it is linear (`mse`), and G as if its slope stayed (exact for all
+    but `squared` and formulas).
     """
     loss = net.losses.get(name)
     pull = f" + {float(loss.weight)!r}" if loss is not None and loss.kind == "mse" else ""
@@ -123,9 +137,9 @@ def leak(net: Network, name: str) -> dict[str, str]:
 def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
     """The ODE of the synapses, as a reader would write it; its kernel is the engine's own.
 
-    `x` and `delta` are what plasticity reads, where that is not just x and delta. Where messages go back through
-    weights of their own (`back`, laid out as w is) the flow is no gradient flow of L: at rest g = 0, and lam is the
-    adjoint through them.
+    `x` and `delta` are what plasticity reads, where that is not just x and delta. Where messages go
+    back through weights of their own (`back`, laid out as w is) the flow is no gradient flow of L:
+    at rest g = 0, and lam is the adjoint through them.
     """
     penalty = f" - {q.decay!r}*w" if q.decay else ""
     steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
@@ -148,7 +162,11 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
 
 def bias(population: Population, delta: str = "delta") -> str:
     """The ODE of the biases: weights from a unit that is always 1."""
-    return f"db/dt = plastic*mean({delta})/tau_w : 1" if population.plastic_bias else "b : 1 (constant)"
+    return (
+        f"db/dt = plastic*mean({delta})/tau_w : 1"
+        if population.plastic_bias
+        else "b : 1 (constant)"
+    )
 
 
 def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> list[str]:
@@ -172,7 +190,9 @@ def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> 
 
 
 def _free(pull: list[str]) -> list[str]:
-    """Outputs that are no variables: x follows the net input, lam is what the loss pulls with, at every moment."""
+    """Outputs that are no variables: x follows the net input, lam is what the loss pulls with, at
+    every moment.
+    """
     return [
         "x = sigma : 1 (constant over dt)",
         f"lam = -({' + '.join(pull) or '0.0'}) : 1 (constant over dt)",

@@ -1,4 +1,5 @@
-"""Rivals in the same frame: other local ways to backpropagation's gradient, on the same network, data and measures.
+"""Rivals in the same frame: other local ways to backpropagation's gradient, on the same network,
+data and measures.
 
 Plain NumPy, above `reference` and below `analysis`; no simulator. A function a method, whose result
 `neurosim.alignment` reads beside a run's:
@@ -14,13 +15,23 @@ method                       phases numbers a unit      backward messages
 `relax` (any `Flow`)         1      x, lam              mu = lam + rho g through Wᵀ
 ============================ ====== =================== ============================================================
 
-Each takes any acyclic network, with skips, inner losses and sparse projections, and reads its constraints as `lin`.
-Start at `train`, or at a method.
+Each takes any acyclic network, with skips, inner losses and sparse projections, and reads its
+constraints as `lin`. Start at `train`, or at a method.
 """
 
 from neurosim.reference.rivals.dual import dual_propagation
-from neurosim.reference.rivals.energy import curvature, growing_penalty, pc_alm, predictive_coding, relax
-from neurosim.reference.rivals.equilibrium import equilibrium_adjoint, equilibrium_propagation, symmetric
+from neurosim.reference.rivals.energy import (
+    curvature,
+    growing_penalty,
+    pc_alm,
+    predictive_coding,
+    relax,
+)
+from neurosim.reference.rivals.equilibrium import (
+    equilibrium_adjoint,
+    equilibrium_propagation,
+    symmetric,
+)
 from neurosim.reference.rivals.frame import Frame, Inferred
 from neurosim.reference.rivals.training import METHODS, train
 

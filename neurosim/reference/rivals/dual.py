@@ -21,8 +21,8 @@ def dual_propagation(
 
         s± = sigma(a ± n/2)      a = W (s⁺ + s⁻)/2 + b      n = Wᵀ (s⁺ - s⁻) - beta dV/dx
 
-    from the children and the parents, the slope of V at sigma(a). n/beta is backpropagation's multiplier as beta -> 0,
-    (s⁺ - s⁻)/beta its message delta.
+    from the children and the parents, the slope of V at sigma(a). n/beta is backpropagation's
+    multiplier as beta -> 0, (s⁺ - s⁻)/beta its message delta.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def dual_propagation(
     steps : int
         Sweeps: a forward pass of the means, then the dyads from the output down.
     watch : callable, optional
-        Gets the number of each sweep and n/beta of every population there; ends the inference by returning True.
+        Gets the number of each sweep and n/beta of every population there; ends the inference by
+        returning True.
 
     Returns
     -------
@@ -58,7 +59,9 @@ def dual_propagation(
             plus, minus = (sigma(activation[n], drive[n] + side * nudge[n]) for side in (0.5, -0.5))
             mean[n], difference[n] = (plus + minus) / 2, plus - minus
         for n in reversed(frame.order):
-            nudge[n] = frame.received(n, difference) + beta * frame.pull(n, sigma(activation[n], drive[n]))
+            nudge[n] = frame.received(n, difference) + beta * frame.pull(
+                n, sigma(activation[n], drive[n])
+            )
             plus, minus = (sigma(activation[n], drive[n] + side * nudge[n]) for side in (0.5, -0.5))
             mean[n], difference[n] = (plus + minus) / 2, plus - minus
         if watch is not None and watch(number, {n: v / beta for n, v in nudge.items()}):

@@ -1,9 +1,11 @@
-"""Rivals that move along the forces of one augmented energy: predictive coding, PC-ALM, the growing penalty, the flows.
+"""Rivals that move along the forces of one augmented energy: predictive coding, PC-ALM, the growing
+penalty, the flows.
 
     E(x, lam) = V(x) + Σ_i [ lam_i g_i + (rho/2) g_i² ],      g = x - sigma(W x + b),      mu = lam + rho g
 
-Per pattern. Predictive coding descends E in x with lam = 0; a growing penalty lets rho grow meanwhile; PC-ALM lets lam
-climb in turns; a `Flow` moves both at once. Each starts from the forward pass with lam = 0.
+Per pattern. Predictive coding descends E in x with lam = 0; a growing penalty lets rho grow
+meanwhile; PC-ALM lets lam climb in turns; a `Flow` moves both at once. Each starts from the forward
+pass with lam = 0.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def predictive_coding(
 ) -> Inferred:
     """Gradient descent of the prediction errors' energy, rho/2 Σ g² + V, in the outputs.
 
-    At rest -dE/dw of the energy at its minimum over x is the mean of delta xᵀ, delta = sigma'(a) rho g: that is
-    backpropagation only where errors are small against 1/rho.
+    At rest -dE/dw of the energy at its minimum over x is the mean of delta xᵀ, delta = sigma'(a)
+    rho g: that is backpropagation only where errors are small against 1/rho.
 
     Parameters
     ----------
@@ -47,14 +49,15 @@ def predictive_coding(
     steps : int
         Of all units at once.
     rate : float, optional
-        Step in x per force; by default 1 over the largest curvature of the energy at the start, which is measured
-        (at least rho). Where slopes rise on the way that can be too much.
+        Step in x per force; by default 1 over the largest curvature of the energy at the start,
+        which is measured (at least rho). Where slopes rise on the way that can be too much.
     rho : float
         Precision of the prediction errors.
     precision : "float64" or "float32"
         Of outputs, multipliers and weights while they are inferred.
     watch : callable, optional
-        Gets the number of each step and the credit of every population there; ends the inference by returning True.
+        Gets the number of each step and the credit of every population there; ends the inference by
+        returning True.
 
     Returns
     -------
@@ -103,7 +106,8 @@ def pc_alm(
     Returns
     -------
     Inferred
-        `lam` is mu = lam + rho g after the last step of x, with the lam from before it: the paper's credit.
+        `lam` is mu = lam + rho g after the last step of x, with the lam from before it: the paper's
+        credit.
 
     Notes
     -----
@@ -114,7 +118,9 @@ def pc_alm(
     Seely & Gould 2026, arXiv 2605.31022.
     """
     stacks = Stacks(Frame(net, X, Y, functions), precision)
-    return _alternating(stacks, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch)
+    return _alternating(
+        stacks, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch
+    )
 
 
 def growing_penalty(
@@ -130,9 +136,11 @@ def growing_penalty(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Descent of the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
+    """Descent of the energy while its precision rho grows geometrically to `rho_end`; no
+    multipliers.
 
-    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end; the step shrinks as 1/rho.
+    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end; the step
+    shrinks as 1/rho.
 
     Parameters
     ----------
@@ -165,7 +173,8 @@ def relax(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """A `Flow` in the rivals' frame: what `Simulation.relax(start="forward")` does, without an engine.
+    """A `Flow` in the rivals' frame: what `Simulation.relax(start="forward")` does, without an
+    engine.
 
     Parameters
     ----------
@@ -186,7 +195,9 @@ def relax(
     if method not in ("euler", "semi_implicit"):
         raise unknown("method", method, ("euler", "semi_implicit"))
     step, stacks = seconds(dt, "dt"), Stacks(Frame(net, X, Y, functions), precision)
-    up, down = ({s: _pace(flow, t, stacks, s, step) for s in stacks.variables} for t in ("tau_lam", "tau_x"))
+    up, down = (
+        {s: _pace(flow, t, stacks, s, step) for s in stacks.variables} for t in ("tau_lam", "tau_x")
+    )
     x = stacks.stacked(stacks.frame.forward())
     lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
     g, slope = stacks.ascend(x)
@@ -208,7 +219,9 @@ def relax(
 
 
 def curvature(frame: Frame, rho: float, seed: int = 0) -> float:
-    """Largest eigenvalue of the energy's Hessian in x at the forward pass, over the patterns, by power iteration."""
+    """Largest eigenvalue of the energy's Hessian in x at the forward pass, over the patterns, by
+    power iteration.
+    """
     return _curvature(Stacks(frame), rho, seed)
 
 
@@ -242,9 +255,17 @@ def _forces(stacks: Stacks, x: Arrays, rho: float) -> Arrays:
 
 
 def _alternating(
-    stacks: Stacks, name: str, steps: int, rate: float | None, rhos: list[float], alpha: float, watch: Watch | None
+    stacks: Stacks,
+    name: str,
+    steps: int,
+    rate: float | None,
+    rhos: list[float],
+    alpha: float,
+    watch: Watch | None,
 ) -> Inferred:
-    """Steps of x down the energy, each but the last followed by lam += alpha g; `rhos` holds one rho, or one a step."""
+    """Steps of x down the energy, each but the last followed by lam += alpha g; `rhos` holds one
+    rho, or one a step.
+    """
     steps, first = whole("steps", steps, 1), gain("rho", rhos[0])
     if not first > 0:
         raise out_of_range("rho", first, "a number > 0")
@@ -259,7 +280,9 @@ def _alternating(
             force[s] *= rate * first / rho
             x[s] -= force[s]
         g, slope = stacks.ascend(x)
-        ends = watch is not None and watch(number, _credit(stacks, x, _effective(lam, rho, g), slope))
+        ends = watch is not None and watch(
+            number, _credit(stacks, x, _effective(lam, rho, g), slope)
+        )
         if ends or number == steps:
             break
         if alpha:
@@ -274,7 +297,9 @@ def _inferred(
     name: str, stacks: Stacks, x: Arrays, credit: Arrays, delta: Arrays, number: int, states: int
 ) -> Inferred:
     outputs = {**stacks.frame.clamped, **stacks.apart(x)}
-    return stacks.frame.inferred(name, outputs, credit, stacks.apart(delta), steps=number, phases=1, states=states)
+    return stacks.frame.inferred(
+        name, outputs, credit, stacks.apart(delta), steps=number, phases=1, states=states
+    )
 
 
 def _credit(stacks: Stacks, x: Arrays, mu: Arrays, slope: Arrays) -> Arrays:
@@ -295,7 +320,9 @@ def _effective(lam: Arrays, rho: float, g: Arrays) -> Arrays:
 
 
 def _add(z: Array, pace: Any, *terms: Any) -> None:
-    """z += pace Σ gain values, in place; `terms` are gains and values in turns, those of gain 0 cost nothing."""
+    """z += pace Σ gain values, in place; `terms` are gains and values in turns, those of gain 0
+    cost nothing.
+    """
     for own, values in zip(terms[::2], terms[1::2], strict=True):
         factor = pace * own
         if isinstance(factor, float) and abs(factor) == 1:
@@ -308,6 +335,8 @@ def _check_finite(name: str, stacks: Stacks, x: Arrays, number: int) -> None:
     for population, values in stacks.apart(x).items():
         if not np.isfinite(values).all():
             raise DivergenceError(
-                f"{name} left the finite numbers in {population} within {number} steps; try a smaller rate, or none",
-                time=float(number), population=population,
-            )  # fmt: skip
+                f"{name} left the finite numbers in {population} within {number} steps; "
+                "try a smaller rate, or none",
+                time=float(number),
+                population=population,
+            )

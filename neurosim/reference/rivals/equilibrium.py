@@ -1,9 +1,11 @@
-"""Equilibrium propagation, centred: the same symmetric network settles freely, then nudged towards and away.
+"""Equilibrium propagation, centred: the same symmetric network settles freely, then nudged towards
+and away.
 
-    F(s) = Σ_i ∫ sigma⁻¹(s_i) ds_i - Σ_projections s_postᵀ W s_pre - bᵀ s (+ beta V); at rest s = sigma(W s + Wᵀ s + b)
+    F(s) = Σ_i ∫ sigma⁻¹(s_i) ds_i - Σ_projections s_postᵀ W s_pre - bᵀ s (+ beta V); at rest s =
+    sigma(W s + Wᵀ s + b)
 
-Every projection works both ways, so the free equilibrium is not the forward pass: the loss that is descended is another
-one, and `equilibrium_adjoint` is its exact gradient.
+Every projection works both ways, so the free equilibrium is not the forward pass: the loss that is
+descended is another one, and `equilibrium_adjoint` is its exact gradient.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def equilibrium_propagation(
     nudged_steps: int = 30,
     rate: float = 0.5,
 ) -> Inferred:
-    """The contrast of two nudged equilibria, which meets the gradient of the loss at the free one to order beta².
+    """The contrast of two nudged equilibria, which meets the gradient of the loss at the free one
+    to order beta².
 
     Parameters
     ----------
@@ -49,13 +52,14 @@ def equilibrium_propagation(
     Returns
     -------
     Inferred
-        `x` is the free equilibrium, `lam` the difference of the nudged net inputs over 2 beta. To be compared with
-        `equilibrium_adjoint`.
+        `x` is the free equilibrium, `lam` the difference of the nudged net inputs over 2 beta. To
+        be compared with `equilibrium_adjoint`.
 
     Raises
     ------
     ConvergenceError
-        The free phase does not settle: it grows without bound, as where linear units excite each other.
+        The free phase does not settle: it grows without bound, as where linear units excite each
+        other.
 
     References
     ----------
@@ -68,10 +72,17 @@ def equilibrium_propagation(
     free = _settle(frame, frame.forward(), 0.0, whole("steps", steps, 1), rate)
     if not all(np.abs(v).max() < BOUND for v in free.values()):
         raise ConvergenceError(
-            f"the free phase does not settle with rate = {rate}; allowed: (0, 1]; try smaller weights"
+            f"the free phase does not settle with rate = {rate}; allowed: (0, 1]; try "
+            "smaller weights"
         )
-    up, down = (_settle(frame, free, side, whole("nudged_steps", nudged_steps, 1), rate) for side in (beta, -beta))
-    lam = {n: (_drive(frame, n, up, beta) - _drive(frame, n, down, -beta)) / (2 * beta) for n in frame.order}
+    up, down = (
+        _settle(frame, free, side, whole("nudged_steps", nudged_steps, 1), rate)
+        for side in (beta, -beta)
+    )
+    lam = {
+        n: (_drive(frame, n, up, beta) - _drive(frame, n, down, -beta)) / (2 * beta)
+        for n in frame.order
+    }
     grad_w = {}
     for name, w in plastic(net, net.weights).items():
         q = net.projections[name]
@@ -80,16 +91,26 @@ def equilibrium_propagation(
     grad_b = {n: -(up[n] - down[n]).mean(axis=0) / (2 * beta) for n in frame.order}
     outputs = {n: free[n] for n in net.neurons}
     return Inferred(
-        "equilibrium_propagation", net, frame.clamped, frame.Y, outputs, {n: lam[n] for n in net.neurons}, grad_w,
-        grad_b, steps=steps + 2 * nudged_steps, phases=3, states=3,
-    )  # fmt: skip
+        "equilibrium_propagation",
+        net,
+        frame.clamped,
+        frame.Y,
+        outputs,
+        {n: lam[n] for n in net.neurons},
+        grad_w,
+        grad_b,
+        steps=steps + 2 * nudged_steps,
+        phases=3,
+        states=3,
+    )
 
 
 def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
     """The exact gradient of the loss at the free equilibrium, by implicit differentiation.
 
-    The network with every projection in both directions is a cyclic one, whose adjoint `reference.backprop` solves for;
-    both directions of a projection are one weight, so their gradients add.
+    The network with every projection in both directions is a cyclic one, whose adjoint
+    `reference.backprop` solves for; both directions of a projection are one weight, so their
+    gradients add.
 
     Raises
     ------
@@ -104,7 +125,9 @@ def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
         gradient = synapses(found.grad_w[name])
         if back in both.projections:
             turned = found.grad_w[back].T
-            gradient = gradient + (turned if isinstance(turned, np.ndarray) else turned.tocsr().data)
+            gradient = gradient + (
+                turned if isinstance(turned, np.ndarray) else turned.tocsr().data
+            )
         grad_w[name] = like(net.weights[name], gradient)
     return reference.Adjoint(found.x, found.lam, grad_w, found.grad_b, found.loss, found.penalty)
 
@@ -120,8 +143,12 @@ def symmetric(net: Network) -> Network:
     between = [q for q in net.projections.values() if q.pre in net.neurons]
     for q in between:
         if f"{q.post}->{q.pre}" in net.projections:
-            raise ModelError(f"{q.pre} and {q.post} project to each other; allowed: acyclic networks")
-    given = [Projection(q.pre, q.post, net.weights[n], **q.options) for n, q in net.projections.items()]
+            raise ModelError(
+                f"{q.pre} and {q.post} project to each other; allowed: acyclic networks"
+            )
+    given = [
+        Projection(q.pre, q.post, net.weights[n], **q.options) for n, q in net.projections.items()
+    ]
     back = [Projection(q.post, q.pre, net.weights[q.name].T) for q in between]
     twin = Network(list(net.populations.values()), [*given, *back], list(net.losses.values()))
     twin.biases = {n: b.copy() for n, b in net.biases.items()}
@@ -131,7 +158,10 @@ def symmetric(net: Network) -> Network:
 def _settle(frame: Frame, state: Arrays, beta: float, steps: int, rate: float) -> Arrays:
     """Steps of all units at once from a state, nudged by beta."""
     for _ in range(steps):
-        target = {n: sigma(frame.net.populations[n].activation, _drive(frame, n, state, beta)) for n in frame.order}
+        target = {
+            n: sigma(frame.net.populations[n].activation, _drive(frame, n, state, beta))
+            for n in frame.order
+        }
         state = {**state, **{n: state[n] + rate * (target[n] - state[n]) for n in target}}
     return state
 

@@ -1,7 +1,8 @@
-"""One state and one set of forces for all rivals: outputs, violations, messages of an acyclic network.
+"""One state and one set of forces for all rivals: outputs, violations, messages of an acyclic
+network.
 
-Above `network`, `data` and `reference`: a rival is a rule for what moves along the forces found here. Start at `Frame`;
-`Inferred` is what a rival leaves behind.
+Above `network`, `data` and `reference`: a rival is a rule for what moves along the forces found
+here. Start at `Frame`; `Inferred` is what a rival leaves behind.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, like, synapses
-from neurosim.reference.backpropagation import hebbian, kinked_slope, n_patterns, own_slope, plastic, sigma
+from neurosim.reference.backpropagation import (
+    hebbian,
+    kinked_slope,
+    n_patterns,
+    own_slope,
+    plastic,
+    sigma,
+)
 
 Array = np.ndarray
 Arrays = dict[str, Array]
 Watch = Callable[[int, Arrays], Any]
 
 ONE = np.ones(1)
-SLOPE_AT: dict[str, Callable[[Array], Any]] = {  # sigma' from sigma(a), where that is cheaper than from a
+SLOPE_AT: dict[
+    str, Callable[[Array], Any]
+] = {  # sigma' from sigma(a), where that is cheaper than from a
     "tanh": lambda s: np.subtract(1, squared := s * s, out=squared),
     "sigmoid": lambda s: s * (1 - s),
     "relu": lambda s: (s > 0).astype(float),
@@ -46,7 +56,8 @@ class Inferred:
     x : dict of str to array, (patterns, units), unit 1
         Outputs of every population that is not clamped.
     lam : dict of str to array, (patterns, units), unit 1
-        The method's credit, in the place of -dV/dx: the error or multiplier that its gradient is made of.
+        The method's credit, in the place of -dV/dx: the error or multiplier that its gradient is
+        made of.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
         The method's own gradient by projection that learns, prices R(w) included.
     grad_b : dict of str to array, (n,)
@@ -54,7 +65,8 @@ class Inferred:
     steps : int
         How often every unit was stepped.
     phases : int
-        Settlings one after another, between which the network has to be told that something changed.
+        Settlings one after another, between which the network has to be told that something
+        changed.
     states : int
         Numbers that a unit holds from step to step.
     """
@@ -76,7 +88,8 @@ class Inferred:
 
 
 class Frame:
-    """An acyclic network with a batch, in which some populations are variables and the others plain functions.
+    """An acyclic network with a batch, in which some populations are variables and the others plain
+    functions.
 
     Parameters
     ----------
@@ -85,9 +98,9 @@ class Frame:
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
     functions : names of populations, optional
-        Whose outputs are no variables of their own, but sigma(a) at every moment; messages pass them as in
-        backpropagation. By default those at which the network ends, as in predictive coding's papers, where the loss is
-        of the prediction.
+        Whose outputs are no variables of their own, but sigma(a) at every moment; messages pass
+        them as in backpropagation. By default those at which the network ends, as in predictive
+        coding's papers, where the loss is of the prediction.
 
     Raises
     ------
@@ -97,12 +110,18 @@ class Frame:
         X or Y do not fit the network.
     """
 
-    def __init__(self, net: Network, X: Any, Y: Any, functions: Collection[str] | None = None) -> None:
+    def __init__(
+        self, net: Network, X: Any, Y: Any, functions: Collection[str] | None = None
+    ) -> None:
         order = net.order()
         if order is None:
-            raise ModelError("the network has a cycle; allowed for rivals: acyclic networks; try ns.Simulation")
+            raise ModelError(
+                "the network has a cycle; allowed for rivals: acyclic networks; try ns.Simulation"
+            )
         if isinstance(functions, str):
-            raise out_of_range("functions", functions, "a collection of populations", f"[{functions!r}]")
+            raise out_of_range(
+                "functions", functions, "a collection of populations", f"[{functions!r}]"
+            )
         for name in functions or ():
             if name not in net.neurons:
                 raise unknown("a function", name, net.neurons)
@@ -117,7 +136,9 @@ class Frame:
         }
         self.parents: dict[str, list[tuple[str, Any]]] = {n: [] for n in self.order}
         self.children: dict[str, list[tuple[str, Any]]] = {n: [] for n in net.populations}
-        self.still = {n: net.biases[n] for n in self.order}  # the part of the net input that does not move
+        self.still = {
+            n: net.biases[n] for n in self.order
+        }  # the part of the net input that does not move
         for name, q in net.projections.items():
             if q.pre in self.clamped:
                 self.still[q.post] = self.still[q.post] + self.clamped[q.pre] @ net.weights[name].T
@@ -143,11 +164,17 @@ class Frame:
         return a if a.ndim == 2 else np.tile(a, (self.count, 1))
 
     def received(self, population: str, delta: Mapping[str, Array]) -> Array:
-        """Wᵀ delta of the children, (patterns, units), or B delta where the feedback is not symmetric."""
+        """Wᵀ delta of the children, (patterns, units), or B delta where the feedback is not
+        symmetric.
+        """
         back: Any = 0.0
         for post, w in self.children[population]:
             back = back + (delta[post] * w if isinstance(w, float) else delta[post] @ w)
-        return back if self.children[population] else np.zeros((self.count, self.net.populations[population].size))
+        return (
+            back
+            if self.children[population]
+            else np.zeros((self.count, self.net.populations[population].size))
+        )
 
     def pull(self, population: str, x: Array) -> Array | float:
         """-dV/dx of what is asked of the population's own outputs, (patterns, units)."""
@@ -155,8 +182,12 @@ class Frame:
             return 0.0
         return -own_slope(self.net, population, x, self.Y)
 
-    def gradients(self, x: Mapping[str, Array], delta: Mapping[str, Array]) -> tuple[dict[str, Weights], Arrays]:
-        """-mean of delta xᵀ by projection that learns, with the slopes of the prices; -mean of delta by population."""
+    def gradients(
+        self, x: Mapping[str, Array], delta: Mapping[str, Array]
+    ) -> tuple[dict[str, Weights], Arrays]:
+        """-mean of delta xᵀ by projection that learns, with the slopes of the prices; -mean of
+        delta by population.
+        """
         net = self.net
         grad_w = {}
         for name, w in plastic(net, net.weights).items():
@@ -164,18 +195,30 @@ class Frame:
             grad_w[name] = like(w, priced(net, name) - hebbian(w, delta[q.post], x[q.pre]))
         return grad_w, {n: -delta[n].mean(axis=0) for n in self.order}
 
-    def inferred(self, method: str, x: Arrays, lam: Arrays, delta: Arrays, **counts: int) -> Inferred:
+    def inferred(
+        self, method: str, x: Arrays, lam: Arrays, delta: Arrays, **counts: int
+    ) -> Inferred:
         """What stands at the end of an inference whose gradient is made of `delta`."""
         grad_w, grad_b = self.gradients(x, delta)
         outputs, credit = ({n: v[n] for n in self.net.neurons} for v in (x, lam))
-        return Inferred(method, self.net, self.clamped, self.Y, outputs, credit, grad_w, grad_b, **counts)
+        return Inferred(
+            method, self.net, self.clamped, self.Y, outputs, credit, grad_w, grad_b, **counts
+        )
 
 
 def _scalar(weights: Weights) -> Weights | float:
-    """One number for wiring of unit to unit with one weight, which is a product less; anything else as it is."""
-    if isinstance(weights, np.ndarray) or weights.nnz != len(weights.indptr) - 1 or weights.nnz != weights.shape[1]:
+    """One number for wiring of unit to unit with one weight, which is a product less; anything else
+    as it is.
+    """
+    if (
+        isinstance(weights, np.ndarray)
+        or weights.nnz != len(weights.indptr) - 1
+        or weights.nnz != weights.shape[1]
+    ):
         return weights
-    straight = (weights.indices == np.arange(weights.nnz)).all() and (weights.data == weights.data[0]).all()
+    straight = (weights.indices == np.arange(weights.nnz)).all() and (
+        weights.data == weights.data[0]
+    ).all()
     return float(weights.data[0]) if straight and (np.diff(weights.indptr) == 1).all() else weights
 
 

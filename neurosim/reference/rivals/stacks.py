@@ -1,7 +1,8 @@
-"""Like populations side by side in one array, so that a deep net's step is a handful of batched products.
+"""Like populations side by side in one array, so that a deep net's step is a handful of batched
+products.
 
-Above `frame`: variables do not wait for each other, so all net inputs, and all messages, of a state are found at once;
-only functions come one after another. Start at `Stacks`.
+Above `frame`: variables do not wait for each other, so all net inputs, and all messages, of a state
+are found at once; only functions come one after another. Start at `Stacks`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Link:
     def forward(self, x: Array) -> Array:
         """W x, from (populations of pre, patterns, n_pre)."""
         if isinstance(self.weights, float):
-            return x[self.sources] if self.weights == 1 else np.asarray(x[self.sources] * self.weights)
+            return (
+                x[self.sources] if self.weights == 1 else np.asarray(x[self.sources] * self.weights)
+            )
         if isinstance(self.weights, np.ndarray):
             return np.asarray(x[self.sources] @ self.weights.transpose(0, 2, 1))
         return np.asarray(x[self.sources.start] @ self.weights.T)[None]
@@ -51,14 +54,19 @@ class Link:
     def backward(self, delta: Array) -> Array:
         """Wᵀ delta, from (populations of post, patterns, n_post)."""
         if isinstance(self.returning, float):
-            return delta[self.goals] if self.returning == 1 else np.asarray(delta[self.goals] * self.returning)
+            return (
+                delta[self.goals]
+                if self.returning == 1
+                else np.asarray(delta[self.goals] * self.returning)
+            )
         if isinstance(self.returning, np.ndarray):
             return np.asarray(delta[self.goals] @ self.returning)
         return np.asarray(delta[self.goals.start] @ self.returning)[None]
 
 
 class Stacks:
-    """A frame's populations in stacks of one size, activation and level, each a (populations, patterns, units) array.
+    """A frame's populations in stacks of one size, activation and level, each a (populations,
+    patterns, units) array.
 
     Attributes
     ----------
@@ -77,7 +85,9 @@ class Stacks:
         for n in frame.order:
             above = [level[pre] for pre, _ in frame.parents[n]]
             level[n] = 1 + max(above, default=0) if n in frame.functions else 0
-            found.setdefault((level[n], net.populations[n].size, net.populations[n].activation), []).append(n)
+            found.setdefault(
+                (level[n], net.populations[n].size, net.populations[n].activation), []
+            ).append(n)
         ordered = [found[key] for key in sorted(found)]
         self.members = {names[0]: names for names in ordered}
         self.functions = [s for s in self.members if s in frame.functions]
@@ -86,7 +96,9 @@ class Stacks:
         self.activation = {s: net.populations[s].activation for s in self.members}
         shape = {n: (frame.count, net.populations[n].size) for n in frame.order}
         self.still = {
-            s: np.stack([np.broadcast_to(frame.still[n], shape[n]) for n in m]).astype(self.precision)
+            s: np.stack([np.broadcast_to(frame.still[n], shape[n]) for n in m]).astype(
+                self.precision
+            )
             for s, m in self.members.items()
         }
         self.asked = [n for n in frame.order if n in net.losses or net.populations[n].activity_l1]
@@ -98,14 +110,19 @@ class Stacks:
 
     def stacked(self, values: Mapping[str, Array]) -> Arrays:
         """Arrays by population as arrays by stack."""
-        return {s: np.stack([values[n] for n in names]).astype(self.precision) for s, names in self.members.items()}
+        return {
+            s: np.stack([values[n] for n in names]).astype(self.precision)
+            for s, names in self.members.items()
+        }
 
     def apart(self, values: Mapping[str, Array]) -> Arrays:
         """Arrays by stack as arrays by population, views."""
         return {n: values[s][i] for n, (s, i) in self.place.items() if s in values}
 
     def ascend(self, x: Arrays) -> tuple[Arrays, Arrays]:
-        """Violations x - sigma(a) of the variables, and slopes sigma'(a); writes the functions' outputs into `x`."""
+        """Violations x - sigma(a) of the variables, and slopes sigma'(a); writes the functions'
+        outputs into `x`.
+        """
         violation: Arrays = {}
         slope: Arrays = {}
         for s in (*self.functions, *self.variables):
@@ -123,7 +140,9 @@ class Stacks:
         return violation, slope
 
     def descend(self, x: Arrays, mu: Arrays, slope: Arrays) -> tuple[Arrays, Arrays, Arrays]:
-        """dE/dx of the variables, effective multipliers and messages delta of all, from the variables' `mu`."""
+        """dE/dx of the variables, effective multipliers and messages delta of all, from the
+        variables' `mu`.
+        """
         credit = dict(mu)
         delta = {s: _message(slope[s], mu[s]) for s in self.variables}
         pull: dict[str, list[tuple[int, Any]]] = {s: [] for s in self.members}
@@ -171,7 +190,10 @@ def _links(frame: Frame, place: Mapping[str, tuple[str, int]], precision: Any) -
         for first, last in zip(starts, [*starts[1:], len(ends)], strict=True):
             (i, j, _), count = ends[first], last - first
             names = [name for _, _, name in ends[first:last]]
-            own = (_joined([carriers[n] for n in names], precision) for carriers in (frame.weights, frame.returning))
+            own = (
+                _joined([carriers[n] for n in names], precision)
+                for carriers in (frame.weights, frame.returning)
+            )
             links.append(Link(of, to, slice(i, i + count), slice(j, j + count), *own))
     return links
 
@@ -180,4 +202,6 @@ def _joined(weights: list[Any], precision: Any) -> Any:
     """One number, one sparse matrix, or a stack of matrices."""
     if isinstance(weights[0], float):
         return weights[0]
-    return (np.stack(weights) if isinstance(weights[0], np.ndarray) else weights[0]).astype(precision)
+    return (np.stack(weights) if isinstance(weights[0], np.ndarray) else weights[0]).astype(
+        precision
+    )

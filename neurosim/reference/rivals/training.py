@@ -46,7 +46,8 @@ def train(
     visit: Callable[[int, Network, Any], Any] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Network:
-    """Descent along a rival's own gradient: inference from the forward pass for every batch, then one step.
+    """Descent along a rival's own gradient: inference from the forward pass for every batch, then
+    one step.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ def train(
     method : str or callable
         A name of `METHODS`, or a function of (net, X, Y) whose result has grad_w and grad_b.
     epochs, batch : int
-        Times that the patterns are shown, in an order drawn anew each time; what is left when `batch` does not divide
-        them waits for another epoch.
+        Times that the patterns are shown, in an order drawn anew each time; what is left when
+        `batch` does not divide them waits for another epoch.
     rate : float
         Of the optimiser.
     optimiser : "sgd" or "adam"
@@ -94,13 +95,18 @@ def train(
         raise out_of_range("batch", batch, f"1 to {count}, the patterns")
     encoded = targets(net, Y, count)
     net, rng, update = net.copy(), np.random.default_rng(seed), 0
-    moving = [*(synapses(w) for w in plastic(net, net.weights).values()), *plastic_biases(net, net.biases).values()]
+    moving = [
+        *(synapses(w) for w in plastic(net, net.weights).values()),
+        *plastic_biases(net, net.biases).values(),
+    ]
     step = Adam(moving, rate) if optimiser == "adam" else _sgd(moving, rate)
     for _ in range(whole("epochs", epochs, 0)):
         order = rng.permutation(count)
         for first in range(0, count - batch + 1, batch):
             shown = order[first : first + batch]
-            X_shown, Y_shown = ({n: v[shown] for n, v in part.items()} for part in (clamped, encoded))
+            X_shown, Y_shown = (
+                {n: v[shown] for n, v in part.items()} for part in (clamped, encoded)
+            )
             found = infer(net, X_shown, Y_shown, **(options or {}))
             if visit is not None:
                 visit(update, net, found)

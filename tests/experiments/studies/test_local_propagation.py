@@ -23,7 +23,10 @@ def G_of(kind: str, epsilon: float) -> tuple[Callable[[Array], Array], Callable[
         "lin": (lambda a: a, np.ones_like),
         "lin_eps": (lambda a: np.maximum(a, epsilon) - np.maximum(-a, epsilon), outside),
         "abs": (np.abs, np.sign),
-        "abs_eps": (lambda a: np.maximum(np.abs(a) - epsilon, 0), lambda a: outside(a) * np.sign(a)),
+        "abs_eps": (
+            lambda a: np.maximum(np.abs(a) - epsilon, 0),
+            lambda a: outside(a) * np.sign(a),
+        ),
     }[kind]
 
 
@@ -37,7 +40,9 @@ class Adam:
         self.t += 1
         self.m = 0.9 * self.m + 0.1 * gradient
         self.v = 0.999 * self.v + 0.001 * gradient**2
-        self.z -= rate * (self.m / (1 - 0.9**self.t)) / (np.sqrt(self.v / (1 - 0.999**self.t)) + 1e-8)
+        self.z -= (
+            rate * (self.m / (1 - 0.9**self.t)) / (np.sqrt(self.v / (1 - 0.999**self.t)) + 1e-8)
+        )
 
 
 def published(
@@ -53,7 +58,8 @@ def published(
     c: float,
     mean: bool,
 ) -> dict[str, Array]:
-    """L = sum [V + lam G + rho G²] + c |W|² + alpha |x|_1 over layers of sigmoid units, cross-entropy; or V's mean.
+    """L = sum [V + lam G + rho G²] + c |W|² + alpha |x|_1 over layers of sigmoid units,
+    cross-entropy; or V's mean.
 
     Descent in W and x, ascent in lam, one simultaneous step of everything.
     """
@@ -68,7 +74,8 @@ def published(
         a = [v @ w.z.T + c.z for v, w, c in zip(sent, W, b, strict=True)]
         top = np.exp(a[-1] - a[-1].max(axis=1, keepdims=True))
         back = [
-            (top / top.sum(axis=1, keepdims=True) - np.eye(net.populations["output"].size)[Y]) / (len(X) if mean else 1)
+            (top / top.sum(axis=1, keepdims=True) - np.eye(net.populations["output"].size)[Y])
+            / (len(X) if mean else 1)
         ]
         dx, dlam = [], []
         for i, p in reversed(list(enumerate(hidden))):
@@ -92,19 +99,40 @@ def published(
 
 
 def by_engine(
-    net: ns.Network, X: Array, Y: Array, epochs: int, backend: str = "numpy", mean: bool = False, **flow: float
+    net: ns.Network,
+    X: Array,
+    Y: Array,
+    epochs: int,
+    backend: str = "numpy",
+    mean: bool = False,
+    **flow: float,
 ) -> dict[str, Any]:
     sim = ns.Simulation(net, ns.Flow.local_propagation(**flow), backend=backend)
     log = sim.train(X, Y, ns.LocalPropagation(epochs=epochs, reports=3, mean=mean))
     hidden = [n for n in net.neurons if n != "output"]
-    found = {f"x of {n}": log.run.x[n] for n in hidden} | {f"lam of {n}": log.run.lam[n] for n in hidden}
-    return found | {f"w of {n}": w for n, w in net.weights.items()} | {f"b of {n}": b for n, b in net.biases.items()}
+    found = {f"x of {n}": log.run.x[n] for n in hidden} | {
+        f"lam of {n}": log.run.lam[n] for n in hidden
+    }
+    return (
+        found
+        | {f"w of {n}": w for n, w in net.weights.items()}
+        | {f"b of {n}": b for n, b in net.biases.items()}
+    )
 
 
-def problem(kind: str, widths: list[int], seed: int, alpha: float = 0.0, c: float = 0.0) -> tuple[Any, ...]:
+def problem(
+    kind: str, widths: list[int], seed: int, alpha: float = 0.0, c: float = 0.0
+) -> tuple[Any, ...]:
     epsilon = 0.05 if kind.endswith("_eps") else 0.0
     net = ns.Network.mlp(
-        widths, "sigmoid", constraint=kind, epsilon=epsilon, free_output=True, l2=2 * c, activity_l1=alpha, seed=seed
+        widths,
+        "sigmoid",
+        constraint=kind,
+        epsilon=epsilon,
+        free_output=True,
+        l2=2 * c,
+        activity_l1=alpha,
+        seed=seed,
     )
     rng = np.random.default_rng(seed)
     return net, rng.normal(size=(7, widths[0])), rng.integers(widths[-1], size=7)
@@ -121,11 +149,19 @@ def problem(kind: str, widths: list[int], seed: int, alpha: float = 0.0, c: floa
     seed=st.integers(0, 2**32 - 1),
 )
 def test_the_engine_does_what_was_published(
-    kind: str, hidden: list[int], rho: float, ratio: float, prices: tuple[float, float], mean: bool, seed: int
+    kind: str,
+    hidden: list[int],
+    rho: float,
+    ratio: float,
+    prices: tuple[float, float],
+    mean: bool,
+    seed: int,
 ) -> None:
     alpha, c = prices
     net, X, Y = problem(kind, [4, *hidden, 3], seed, alpha, c)
-    truth = published(net, X, Y, epochs=40, rho=rho, rate=1e-2, ratio=ratio, alpha=alpha, c=c, mean=mean)
+    truth = published(
+        net, X, Y, epochs=40, rho=rho, rate=1e-2, ratio=ratio, alpha=alpha, c=c, mean=mean
+    )
     found = by_engine(net, X, Y, 40, mean=mean, rho=rho, rate=1e-2, ratio=ratio)
     for name, values in truth.items():
         assert_allclose(found[name], values, rtol=0, atol=1e-10, err_msg=name)
@@ -150,20 +186,29 @@ def test_the_weights_that_did_best_stay() -> None:
     schedule = ns.LocalPropagation(epochs=120, reports=12)
     log = ns.Simulation(net, flow, backend="numpy").train(X, Y, schedule, validation=held)
     rows = [
-        (a, -b) for a, b in zip(log.history.validation_accuracy.values, log.history.validation_loss.values, strict=True)
+        (a, -b)
+        for a, b in zip(
+            log.history.validation_accuracy.values, log.history.validation_loss.values, strict=True
+        )
     ]
     assert log.run.settings["best_time"] == pytest.approx(0.01 * (1 + rows.index(max(rows))))
     assert rows.index(max(rows)) < 11
-    assert -ns.reference.loss(net, ns.reference.forward(net, held[0]), held[1]) == pytest.approx(max(rows)[1])
+    assert -ns.reference.loss(net, ns.reference.forward(net, held[0]), held[1]) == pytest.approx(
+        max(rows)[1]
+    )
     whole = ns.LocalPropagation(epochs=120, reports=12, best=False)
     ns.Simulation(last, flow, backend="numpy").train(X, Y, whole, validation=held)
-    assert -ns.reference.loss(last, ns.reference.forward(last, held[0]), held[1]) == pytest.approx(rows[-1][1])
+    assert -ns.reference.loss(last, ns.reference.forward(last, held[0]), held[1]) == pytest.approx(
+        rows[-1][1]
+    )
     assert np.any(start.weights["input->hidden1"] != net.weights["input->hidden1"])
 
 
 @pytest.mark.parametrize("mean", [False, True])
 def test_lam_comes_to_the_adjoint(mean: bool) -> None:
-    """With the weights all but still. Adam does not settle: x and lam hover within some tens of steps of rest."""
+    """With the weights all but still. Adam does not settle: x and lam hover within some tens of
+    steps of rest.
+    """
     net, X, Y = problem("lin", [4, 5, 3], 6)
     rate = 1e-3
     flow = ns.Flow.local_propagation(rho=0.5, rate=1e-9, ratio=rate / 1e-9)

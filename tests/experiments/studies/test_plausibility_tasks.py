@@ -1,4 +1,6 @@
-"""What the studies of exits, skips, policies and Hebbian layers measure, on nets so small that it can be checked."""
+"""What the studies of exits, skips, policies and Hebbian layers measure, on nets so small that it
+can be checked.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def test_exits_help_a_saddle_that_is_left_without_them():
     X, Y = exits.digit(-0.3, 6)
     flow = ns.Flow.augmented(1)
     rates = [
-        ns.stability(ns.Network.mlp(**settings["network"], seed=6, exits=e), flow, X, Y).slowest_rate
+        ns.stability(
+            ns.Network.mlp(**settings["network"], seed=6, exits=e), flow, X, Y
+        ).slowest_rate
         for e in (0.0, 0.3)
     ]
     assert rates[0] < 0 < rates[1]
@@ -44,7 +48,9 @@ def test_a_stream_that_stands_still_has_backpropagations_gradient(plastic_bias):
     settings = {"network": {"sizes": [5, 6, 4], "loss": "mse", "plastic_bias": plastic_bias}}
     for wiring in ("plain", "skips and exits"):
         still, slow = (
-            skips.measure({"wiring": wiring, "depth": 4, "speed": v, "seed": 1}, settings, False)["cosine"]
+            skips.measure({"wiring": wiring, "depth": 4, "speed": v, "seed": 1}, settings, False)[
+                "cosine"
+            ]
             for v in (0.0, 0.1)
         )
         assert still == pytest.approx(1, abs=1e-12)
@@ -53,7 +59,9 @@ def test_a_stream_that_stands_still_has_backpropagations_gradient(plastic_bias):
 
 def test_returns_are_those_of_a_plain_sum():
     up = np.array([[True, True], [True, True], [False, True]])
-    returns = np.array([1 + policy.DISCOUNT, 1 + policy.DISCOUNT + policy.DISCOUNT**2, 1, 1 + policy.DISCOUNT, 1])
+    returns = np.array(
+        [1 + policy.DISCOUNT, 1 + policy.DISCOUNT + policy.DISCOUNT**2, 1, 1 + policy.DISCOUNT, 1]
+    )
     assert_allclose(policy.worth(up), (returns - returns.mean()) / returns.std())
 
 

@@ -13,12 +13,19 @@ from neurosim.experiments import studies
 from neurosim.experiments.studies import rivals as study
 
 SMALL = [
-    'study.nets=["64-6-10"]', 'study.trained=["64-6-10"]', "study.seeds=1", "study.epochs=1", "study.rates=[0.1, 1.0]",
-    'study.methods=["backprop", "adjoint", "predictive coding"]', "study.training_steps=3",
-]  # fmt: skip
+    'study.nets=["64-6-10"]',
+    'study.trained=["64-6-10"]',
+    "study.seeds=1",
+    "study.epochs=1",
+    "study.rates=[0.1, 1.0]",
+    'study.methods=["backprop", "adjoint", "predictive coding"]',
+    "study.training_steps=3",
+]
 
 
-def test_cells_measure_gradients_and_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_measure_gradients_and_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(study, "MOST", 100)
     found = studies.load("rivals", SMALL)
     data, missing = studies.run(found, tmp_path)
@@ -36,9 +43,13 @@ def test_cells_measure_gradients_and_trainings(tmp_path: Path, monkeypatch: pyte
     assert all(p.stat().st_size > 0 for p in paths)
 
 
-def test_the_rate_is_chosen_on_what_is_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_is_chosen_on_what_is_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = {0.1: {"validation": 0.9, "test": 0.7}, 1.0: {"validation": 0.8, "test": 0.95}}
-    monkeypatch.setattr(study, "measure", lambda cell, *_: made.get(cell["rate"], {"test": 0.5, "cosine": 1.0}))
+    monkeypatch.setattr(
+        study, "measure", lambda cell, *_: made.get(cell["rate"], {"test": 0.5, "cosine": 1.0})
+    )
     few = [*SMALL[:5], 'study.methods=["adjoint"]', 'study.parts=["train"]']
     data, _ = studies.run(studies.load("rivals", few), tmp_path)
     assert float(study.chosen(data).test.max()) == 0.7
@@ -49,7 +60,10 @@ def test_the_rate_is_chosen_on_what_is_held_out(tmp_path: Path, monkeypatch: pyt
     [
         ('study.methods=["pcalm"]', "study.methods = 'pcalm'; allowed: .*PC-ALM"),
         ('study.parts=["end"]', "study.parts = 'end'; allowed: start, train"),
-        ('study.nets=["64-x"]', "study.nets = '64-x'; allowed: 64-32-10 or other sizes, residual 32"),
+        (
+            'study.nets=["64-x"]',
+            "study.nets = '64-x'; allowed: 64-32-10 or other sizes, residual 32",
+        ),
     ],
 )
 def test_what_cannot_be(override: str, message: str) -> None:
@@ -73,10 +87,12 @@ def test_what_finds_no_rest_is_said_so(tmp_path: Path, monkeypatch: pytest.Monke
     found = studies.load("rivals", few)
     measured, _ = studies.run(found, tmp_path)
     at = {"part": "start", "net": "residual 12", "feedback": "symmetric"}
-    assert float(measured.cosine.sel({"method": "adjoint", **at}).max()) == pytest.approx(1, abs=1e-9)
+    assert float(measured.cosine.sel({"method": "adjoint", **at}).max()) == pytest.approx(
+        1, abs=1e-9
+    )
     assert 0 < float(measured.cosine.sel({"method": "augmented(2)", **at}).max()) < 1
     lost = [m for m in measured.method.values if study.restless(measured, "residual 12", m)]
     assert lost == ["equilibrium propagation"]
-    assert "does not settle" in studies.write(found, measured, tmp_path, formats=("png",))[1].read_text(
-        encoding="utf-8"
-    )
+    assert "does not settle" in studies.write(found, measured, tmp_path, formats=("png",))[
+        1
+    ].read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Studies: which cells there are, how they are kept, what stops them; and Local Propagation's tables."""
+"""Studies: which cells there are, how they are kept, what stops them; and Local Propagation's
+tables.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from neurosim.experiments import studies
 from neurosim.experiments.studies import local_propagation as lp
 
 WINE = ['study.models=["lp/wine-1"]']
-SMALL = [*WINE, "study.folds=2", "study.epochs=40", "study.grid={rho = [10.0], rate = [0.01], epsilon = [0.0, 0.01]}"]
+SMALL = [
+    *WINE,
+    "study.folds=2",
+    "study.epochs=40",
+    "study.grid={rho = [10.0], rate = [0.01], epsilon = [0.0, 0.01]}",
+]
 
 
 @pytest.mark.parametrize("name", studies.built_in())
@@ -27,7 +34,9 @@ def test_every_study_has_its_four_functions_and_its_cells(name: str) -> None:
     assert len({study.path(cell) for cell in study.cells}) == len(study.cells) > 0
     quick = studies.load(name, quick=True)
     assert 0 < len(quick.cells) <= len(study.cells)
-    assert not {quick.path(cell) for cell in quick.cells} & {study.path(cell) for cell in study.cells}
+    assert not {quick.path(cell) for cell in quick.cells} & {
+        study.path(cell) for cell in study.cells
+    }
     assert all(callable(getattr(study.module, f)) for f in ("measure", "table", "figure"))
     assert all(isinstance(v, str | int | float) for cell in study.cells for v in cell.values())
 
@@ -60,9 +69,20 @@ def test_a_study_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert studies.run(study, tmp_path)[0].identical(data)
     assert float(lp.chosen(data).min()) > 0.8
     shown = CliRunner().invoke(
-        app, ["study", "lp", *(a for s in [*SMALL, 'study.constraints=["backprop", "abs_eps"]'] for a in ("--set", s)),
-              "--out", str(tmp_path), "--show"],
-    )  # fmt: skip
+        app,
+        [
+            "study",
+            "lp",
+            *(
+                a
+                for s in [*SMALL, 'study.constraints=["backprop", "abs_eps"]']
+                for a in ("--set", s)
+            ),
+            "--out",
+            str(tmp_path),
+            "--show",
+        ],
+    )
     assert shown.exit_code == 0, shown.output
     assert "98.86" in shown.output
     assert {p.suffix for p in tmp_path.iterdir() if p.is_file()} == {".nc", ".txt", ".png", ".pdf"}
@@ -87,7 +107,9 @@ def test_a_cell_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mo
         studies.gather(study, tmp_path)
 
 
-def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_stops_every_cell_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A package that is missing, say: nothing is kept, so that the study goes on once it is there."""
 
     def lacks(*_: Any) -> Any:
@@ -111,7 +133,11 @@ def test_what_stops_every_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.
         ("lp", ["study.held_out=1"], r"study.held_out = 1; allowed: a share in \[0, 1\); try 0.25"),
         ("lp", ["flow.roh=2"], "flow.roh: unknown key; .*did you mean 'flow.rho'"),
         ("lp", ['study.models=["wine"]'], "study.models = 'wine'; .*did you mean 'lp/wine"),
-        ("lp", ['study.constraints=["lin-eps"]'], "study.constraints = 'lin-eps'; .*did you mean 'lin_eps'"),
+        (
+            "lp",
+            ['study.constraints=["lin-eps"]'],
+            "study.constraints = 'lin-eps'; .*did you mean 'lin_eps'",
+        ),
         ("lp", ["study.grid={rat = [1.0]}"], "study.grid key = 'rat'; .*did you mean 'rat[eo]"),
         ("lp", ["study.grid={rate = 1.0}"], "study.grid.rate = 1.0; allowed: a list of numbers"),
     ],
@@ -127,9 +153,18 @@ def test_what_is_no_study(source: str, overrides: list[str], message: str) -> No
         ("[study]\nkind = 'transprt'", "study.kind = 'transprt'; allowed: "),
         ("[study]\nkind = ['lp']", "study.kind = "),
         ("kind = 1", "study.kind = None"),
-        ("[study]\nkind = 'local_propagation'\nseeds = 0", "study.seeds = 0; allowed: a whole number >= 1"),
-        ("[study]\nkind = 'local_propagation'\n[netwrk]\n", "table = 'netwrk'; .*did you mean 'network'"),
-        ("[study]\nkind = 'local_propagation'\n[flow]\nrho = 'a'\n", "flow.rho = 'a'; allowed: a number"),
+        (
+            "[study]\nkind = 'local_propagation'\nseeds = 0",
+            "study.seeds = 0; allowed: a whole number >= 1",
+        ),
+        (
+            "[study]\nkind = 'local_propagation'\n[netwrk]\n",
+            "table = 'netwrk'; .*did you mean 'network'",
+        ),
+        (
+            "[study]\nkind = 'local_propagation'\n[flow]\nrho = 'a'\n",
+            "flow.rho = 'a'; allowed: a number",
+        ),
         ("[study\n", "is not TOML"),
     ],
 )
@@ -142,9 +177,13 @@ def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> Non
 
 def test_cells_hold_what_each_constraint_function_reads() -> None:
     cells = studies.load("lp", [*WINE, 'study.constraints=["backprop", "abs", "lin_eps"]']).cells
-    assert {kind: sum(c["constraint"] == kind for c in cells) for kind in ("backprop", "abs", "lin_eps")} == {
-        "backprop": 4 * 2, "abs": 4 * 8, "lin_eps": 4 * 16,
-    }  # fmt: skip
+    assert {
+        kind: sum(c["constraint"] == kind for c in cells) for kind in ("backprop", "abs", "lin_eps")
+    } == {
+        "backprop": 4 * 2,
+        "abs": 4 * 8,
+        "lin_eps": 4 * 16,
+    }
     assert all(c["epsilon"] == 0 for c in cells if c["constraint"] != "lin_eps")
 
 
@@ -166,7 +205,9 @@ def test_where_nothing_is_held_out_the_test_patterns_choose(kind: str) -> None:
 
 def test_every_published_model_is_there_with_its_widths() -> None:
     for name, published in lp.PUBLISHED.items():
-        model = lp.estimator(name, "abs_eps", {"epsilon": 1e-3, "rho": 10.0}, ns.LocalPropagation(epochs=10), 0)
+        model = lp.estimator(
+            name, "abs_eps", {"epsilon": 1e-3, "rho": 10.0}, ns.LocalPropagation(epochs=10), 0
+        )
         assert model.free_output and model.activation == "sigmoid"  # noqa: PT018
         depth = int(name.rsplit("-", 1)[1])
         width = 10 if "mnist" in name else {1: 100, 3: 30}[depth]
@@ -174,7 +215,9 @@ def test_every_published_model_is_there_with_its_widths() -> None:
         assert set(published.each) <= set(lp.KINDS)
 
 
-def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_on_what_is_held_out_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not the best on the test patterns; among equals the one with the lowest loss."""
     made = {
         0.01: {"validation": 0.9, "validation_loss": 0.3, "test": 0.7},
@@ -183,7 +226,13 @@ def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path, monkeypatch: pyt
     }
     monkeypatch.setattr(lp, "measure", lambda cell, *_: made[cell["rho"]])
     study = studies.load(
-        "lp", [*WINE, 'study.constraints=["abs"]', "study.folds=1", "study.grid={rho = [0.01, 10.0, 20.0], rate = [1]}"]
+        "lp",
+        [
+            *WINE,
+            'study.constraints=["abs"]',
+            "study.folds=1",
+            "study.grid={rho = [0.01, 10.0, 20.0], rate = [1]}",
+        ],
     )
     assert lp.chosen(studies.run(study, tmp_path)[0]).item() == 0.7
 
@@ -191,7 +240,9 @@ def test_the_best_on_what_is_held_out_is_chosen(tmp_path: Path, monkeypatch: pyt
 def test_a_grid_search_goes_through_folds_and_grid() -> None:
     """The same by scikit-learn's own means: the estimator holds out what its weights are chosen by."""
     X, y = load_wine(return_X_y=True)
-    model = lp.estimator("lp/wine-1", "abs_eps", {"epsilon": 1e-2}, ns.LocalPropagation(epochs=60, reports=4), 0)
+    model = lp.estimator(
+        "lp/wine-1", "abs_eps", {"epsilon": 1e-2}, ns.LocalPropagation(epochs=60, reports=4), 0
+    )
     model.set_params(hidden=(20,))
 
     def scores(fitted: Any, X: Any, y: Any) -> dict[str, float]:
@@ -199,9 +250,13 @@ def test_a_grid_search_goes_through_folds_and_grid() -> None:
         return {"held_out": held, "test": fitted.score(X, y)}
 
     search = GridSearchCV(
-        model, {"rho": [0.01, 10.0], "constraint": ["abs_eps", "lin_eps"], "rate": [1e-2]}, scoring=scores, refit=False,
-        cv=StratifiedKFold(2, shuffle=True, random_state=0), error_score="raise",
-    ).fit(X, y)  # fmt: skip
+        model,
+        {"rho": [0.01, 10.0], "constraint": ["abs_eps", "lin_eps"], "rate": [1e-2]},
+        scoring=scores,
+        refit=False,
+        cv=StratifiedKFold(2, shuffle=True, random_state=0),
+        error_score="raise",
+    ).fit(X, y)
     found = search.cv_results_
     assert len(found["params"]) == 4
     chosen = [np.argmax(found[f"split{i}_test_held_out"]) for i in range(2)]

@@ -1,4 +1,6 @@
-"""Each rival against its own exact gradient or its paper's claim, on random graphs, by derivations without its code."""
+"""Each rival against its own exact gradient or its paper's claim, on random graphs, by derivations
+without its code.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ LAYERS = st.lists(st.integers(1, 5), min_size=2, max_size=5)
 
 
 def flat(arrays: dict[str, Any]) -> Array:
-    return np.concatenate([(w if isinstance(w, np.ndarray) else w.data).ravel() for w in arrays.values()])
+    return np.concatenate(
+        [(w if isinstance(w, np.ndarray) else w.data).ravel() for w in arrays.values()]
+    )
 
 
 def smooth(net: ns.Network) -> bool:
@@ -43,8 +47,16 @@ def test_predictive_coding_is_the_gradient_of_its_energys_minimum(problem: Probl
     assume(found.steps < 3000)
 
     for name in list(net.projections)[:1]:
-        w = net.weights[name] if isinstance(net.weights[name], np.ndarray) else net.weights[name].data
-        own = found.grad_w[name] if isinstance(found.grad_w[name], np.ndarray) else found.grad_w[name].data
+        w = (
+            net.weights[name]
+            if isinstance(net.weights[name], np.ndarray)
+            else net.weights[name].data
+        )
+        own = (
+            found.grad_w[name]
+            if isinstance(found.grad_w[name], np.ndarray)
+            else found.grad_w[name].data
+        )
         if not w.size:
             continue
         at = np.unravel_index(int(np.abs(own).argmax()), w.shape)
@@ -95,7 +107,8 @@ def test_a_growing_penalty_tends_to_the_adjoint(seed: int, loss: str) -> None:
     net, X, Y = random_problem([3, 4, 3], seed, loss=loss, patterns=2)
     ref = ns.reference.backprop(net, X, Y)
     coarse, fine = (
-        ns.alignment(rivals.growing_penalty(net, X, Y, rho_end=rho, steps=1500), ref).max_error for rho in (20.0, 200.0)
+        ns.alignment(rivals.growing_penalty(net, X, Y, rho_end=rho, steps=1500), ref).max_error
+        for rho in (20.0, 200.0)
     )
     assert fine < 0.15 * coarse
 
@@ -105,12 +118,15 @@ def test_a_growing_penalty_tends_to_the_adjoint(seed: int, loss: str) -> None:
 def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -> None:
     """Second order in beta, one sweep: the means stay, the dyads' differences are odd in the nudge.
 
-    The weaker nudge leaves a hundredth; where the second order itself is next to nothing, rounding is what is left.
+    The weaker nudge leaves a hundredth; where the second order itself is next to nothing, rounding
+    is what is left.
     """
     net, X, Y = problem
     assume(smooth(net))
     ref = ns.reference.backprop(net, X, Y)
-    coarse, fine = (ns.alignment(rivals.dual_propagation(net, X, Y, beta=b), ref) for b in (0.04, 0.004))
+    coarse, fine = (
+        ns.alignment(rivals.dual_propagation(net, X, Y, beta=b), ref) for b in (0.04, 0.004)
+    )
     assert fine.max_error < max(0.05 * coarse.max_error, 1e-9)
     assert max(fine.grad_error.values()) < 1e-2
     for name, g in ref.grad_w.items():
@@ -123,7 +139,10 @@ def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -
 def test_equilibrium_propagation_meets_its_own_exact_gradient(problem: Problem) -> None:
     net, X, Y = problem
     assume(smooth(net))
-    norms = sum(np.linalg.norm(w if isinstance(w, np.ndarray) else w.toarray(), 2) for w in net.weights.values())
+    norms = sum(
+        np.linalg.norm(w if isinstance(w, np.ndarray) else w.toarray(), 2)
+        for w in net.weights.values()
+    )
     for w in net.weights.values():  # both ways: so that it settles at one point, and soon
         (w if isinstance(w, np.ndarray) else w.data)[...] *= min(0.3, 0.5 / norms)
     exact = rivals.equilibrium_adjoint(net, X, Y)
@@ -159,7 +178,9 @@ def test_the_exact_gradient_of_equilibrium_propagation_is_that_of_its_loss() -> 
 
 @given(problem=dags(activations=SMOOTH), rho=st.floats(0, 2), theta=st.floats(0, np.pi / 2))
 @settings(max_examples=20, deadline=None)
-def test_relax_steps_along_the_right_hand_side_of_section_1(problem: Problem, rho: float, theta: float) -> None:
+def test_relax_steps_along_the_right_hand_side_of_section_1(
+    problem: Problem, rho: float, theta: float
+) -> None:
     net, X, Y = problem
     flow = ns.Flow.rotated(theta, rho, tau_lam=7e-3)
     found = rivals.relax(net, X, Y, flow=flow, steps=3, dt=1e-3)
@@ -197,11 +218,22 @@ def test_all_learn_a_small_task_and_leave_the_given_network_alone() -> None:
     Y = np.stack([np.tanh(X[:, 0] - X[:, 1]), 0.5 * X[:, 2]], axis=1)
     net = ns.Network.mlp([4, 6, 2], loss="mse", output="tanh", gain=0.7, seed=0)
     before = flat(net.weights)
-    options = {"relax": {"flow": ns.Flow.adjoint(), "dt": 10e-3, "steps": 4}, "pc_alm": {"rate": 0.2}}
+    options = {
+        "relax": {"flow": ns.Flow.adjoint(), "dt": 10e-3, "steps": 4},
+        "pc_alm": {"rate": 0.2},
+    }
     start = ns.reference.backprop(net, X, Y).loss
     for method in rivals.METHODS:
         learnt = rivals.train(
-            net, X, Y, method, epochs=8, batch=16, rate=0.02, optimiser="adam", options=options.get(method)
+            net,
+            X,
+            Y,
+            method,
+            epochs=8,
+            batch=16,
+            rate=0.02,
+            optimiser="adam",
+            options=options.get(method),
         )
         assert ns.reference.backprop(learnt, X, Y).loss < 0.6 * start, method
     np.testing.assert_array_equal(before, flat(net.weights))
@@ -220,10 +252,19 @@ def test_all_learn_a_small_task_and_leave_the_given_network_alone() -> None:
         (partial(rivals.growing_penalty, rho=3, rho_end=2), "at least rho = 3"),
         (partial(rivals.dual_propagation, beta=0), "beta = 0; allowed: a finite number > 0"),
         (partial(rivals.equilibrium_propagation, rate=2), r"rate = 2; allowed: in \(0, 1\]"),
-        (partial(rivals.relax, flow=ns.Flow.adjoint(), method="rk4"), "method = 'rk4'; allowed: euler, semi_implicit"),
-        (partial(rivals.train, method="pcalm", epochs=1, batch=1, rate=1), "method = 'pcalm'; allowed: .*pc_alm"),
+        (
+            partial(rivals.relax, flow=ns.Flow.adjoint(), method="rk4"),
+            "method = 'rk4'; allowed: euler, semi_implicit",
+        ),
+        (
+            partial(rivals.train, method="pcalm", epochs=1, batch=1, rate=1),
+            "method = 'pcalm'; allowed: .*pc_alm",
+        ),
         (lambda *_: ns.Network.residual([3, 2, 2], 2), "depth = 2; allowed: .* >= 3"),
-        (lambda *_: ns.Projection("a", "b", plastic=1), "plastic of a->b = 1; allowed: True or False"),
+        (
+            lambda *_: ns.Projection("a", "b", plastic=1),
+            "plastic of a->b = 1; allowed: True or False",
+        ),
         (partial(rivals.train, epochs=1, batch=9, rate=1), "batch = 9; allowed: 1 to 5"),
     ],
 )
@@ -242,13 +283,17 @@ def test_a_rate_too_large_and_a_cycle_are_named() -> None:
 
 
 def test_stacks_of_populations_are_the_populations_one_by_one() -> None:
-    """A residual net's blocks are one array: single precision is near, functions follow, it rests at the adjoint."""
+    """A residual net's blocks are one array: single precision is near, functions follow, it rests
+    at the adjoint.
+    """
     net = ns.Network.residual([6, 4, 3], 6, seed=2)
     rng = np.random.default_rng(0)
     X, Y = rng.random((3, 6)), np.array([0, 2, 1])
     branches = [n for n in net.neurons if n.startswith("branch")]
     found = rivals.pc_alm(net, X, Y, steps=30, rate=0.2, functions=["output", *branches])
-    single = rivals.pc_alm(net, X, Y, steps=30, rate=0.2, functions=["output", *branches], precision="float32")
+    single = rivals.pc_alm(
+        net, X, Y, steps=30, rate=0.2, functions=["output", *branches], precision="float32"
+    )
     assert cosine(flat(found.grad_w), flat(single.grad_w)) > 1 - 1e-6
     x = {"input": X, **{n: v.copy() for n, v in found.x.items()}}
     for n in branches:
@@ -290,10 +335,15 @@ def test_messages_pass_feedback_weights(feedback: str) -> None:
     assert ns.alignment(found, ref).max_error < 1e-12
     assert ns.alignment(rivals.dual_propagation(net, X, Y, beta=1e-3), ref).max_error < 1e-5
     plain = ns.Network.mlp([4, 5, 5, 3], seed=3)
-    assert np.abs(ns.reference.backprop(plain, X, Y).lam["hidden1"] - found.lam["hidden1"]).max() > 1e-2
+    assert (
+        np.abs(ns.reference.backprop(plain, X, Y).lam["hidden1"] - found.lam["hidden1"]).max()
+        > 1e-2
+    )
 
 
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)])
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
 def test_the_engine_leaves_what_is_not_plastic_alone(backend: str) -> None:
     net = ns.Network.residual([4, 3, 2], 3)
     before = {n: w.copy() for n, w in net.weights.items()}
@@ -303,7 +353,9 @@ def test_the_engine_leaves_what_is_not_plastic_alone(backend: str) -> None:
     sim = ns.Simulation(net, flow, dt=5e-3, backend=backend)
     sim.train(X, Y, ns.Simultaneous(duration=0.2, reports=1))
     for name, q in net.projections.items():
-        assert (flat({name: net.weights[name]}) == flat({name: before[name]})).all() != q.plastic, name
+        assert (flat({name: net.weights[name]}) == flat({name: before[name]})).all() != q.plastic, (
+            name
+        )
     if backend == "standalone":
         return
     run = sim.relax(X, Y, duration=0.3, start="forward")
@@ -313,7 +365,9 @@ def test_the_engine_leaves_what_is_not_plastic_alone(backend: str) -> None:
     near = ns.alignment(run, ns.reference.backprop(net, X, Y))
     assert set(near.grad_cosine) == {n for n, q in net.projections.items() if q.plastic}
     again = ns.Network.from_description(net.describe(), net.weights, net.biases)
-    assert [q.plastic for q in again.projections.values()] == [q.plastic for q in net.projections.values()]
+    assert [q.plastic for q in again.projections.values()] == [
+        q.plastic for q in net.projections.values()
+    ]
 
 
 def test_biases_that_do_not_learn_stay_as_they_are() -> None:
