@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         kkt,
         support_neurons,
     )
-    from neurosim.engine.plan import Extension
     from neurosim.errors import (
         BackendError,
         ConvergenceError,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
+    from neurosim.model.extension import Extension
     from neurosim.model.flow import Flow
     from neurosim.model.imperfections import (
         Dale,
@@ -66,12 +66,13 @@ if TYPE_CHECKING:
         Pruning,
         Simultaneous,
     )
+    from neurosim.model.state import State
     from neurosim.model.transport import Adaptive, Dense, Events, Spikes
     from neurosim.nir import from_nir, to_nir
     from neurosim.reference import rivals
     from neurosim.results.files import load, save
     from neurosim.results.operations import SynapticOperations, synaptic_operations
-    from neurosim.results.runs import Log, Run, State
+    from neurosim.results.runs import Log, Run
     from neurosim.simulation.simulation import Simulation
     from neurosim.simulation.surgery import grow, prune
 

@@ -376,9 +376,10 @@ def cache(
     They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE,
     else 1 GB. No program that is running is harmed.
     """
+    from neurosim.disk import cache_directory
     from neurosim.engine import cache as kept
 
-    folder, limit, before = kept.directory(), kept.limit(), kept.entries()
+    folder, limit, before = cache_directory(), kept.limit(), kept.entries()
     if clear or trim:
         freed = kept.clear() if clear else kept.trim()
         typer.echo(f"{len(before) - len(kept.entries())} removed, {_bytes(freed)} freed")
@@ -452,6 +453,7 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
 
 def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Weights first, figures last: if the disk fills up, what matters most is there."""
+    from neurosim.disk import replacing
     from neurosim.experiments import modelfile
     from neurosim.results import files
     from neurosim.results.runs import Run
@@ -459,7 +461,7 @@ def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: P
     simulation.save_weights(folder / "weights.npz")
     files.save(result, folder / ("run.nc" if isinstance(result, Run) else "log.nc"))
     header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
-    with files.replacing(folder / "model.toml") as path:
+    with replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
     _draw(
         result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS]
@@ -488,11 +490,11 @@ def _formats(paths: Sequence[Path]) -> list[str]:
 
 
 def _write_figure(figure: Any, paths: Sequence[Path]) -> None:
-    from neurosim.results import files
+    from neurosim.disk import replacing
 
     formats = _formats(paths)
     for path, suffix in zip(paths, formats, strict=True):
-        with files.replacing(path) as new:
+        with replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=150)
         figure.set_layout_engine("none")
 

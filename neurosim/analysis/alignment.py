@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.data.patterns import cosine
 from neurosim.errors import DataError
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
 from neurosim.reference.backpropagation import kinked_slope
 from neurosim.reference.rivals import Inferred
+from neurosim.results.metrics import cosine
 from neurosim.results.runs import Run
 
 Array = np.ndarray

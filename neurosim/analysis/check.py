@@ -15,19 +15,18 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.analysis.alignment import alignment
+from neurosim.analysis.rest import settle
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results.runs import Run, State
+from neurosim.model.state import State
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Array = np.ndarray
-REST = 1e-9  # largest |tau dx/dt| and |tau dlam/dt| of a state at rest
-FIRST_CHUNK, MOST_STEPS = 250, 32_000
 PROBED = 12  # weights whose gradient is compared with central differences
 NUDGE = 1e-5  # of a weight; central differences are then good to about 1e-9
 SPREAD = 0.3  # of random states
@@ -68,30 +67,6 @@ class Report:
             value = row.value if isinstance(row.value, str) else f"{row.value:.3g}"
             table.add_row(row.name, value, row.allowed, words[row.passed])
         return table
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A run that was relaxed on.
-
-    Attributes
-    ----------
-    run : Run
-        The last one.
-    speed : float
-        Largest |tau dx/dt| and |tau dlam/dt| at its end, unit 1.
-    time : float
-        Simulated time of all runs together, s.
-    """
-
-    run: Run
-    speed: float
-    time: float
-
-    @property
-    def rests(self) -> bool:
-        """Whether it came to rest."""
-        return self.speed <= REST
 
 
 def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **settings: Any) -> Report:
@@ -169,44 +144,64 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     )
 
 
-def settle(
-    simulation: Simulation, X: Any, Y: Any, *, start: Any = "zero", most_steps: int = MOST_STEPS
-) -> Settled:
-    """Relax in longer and longer runs until the reference's right-hand side vanishes, or
-    `most_steps` are done.
+def _order(
+    simulation: Callable[..., Simulation], X: Mapping[str, Array], Y: Mapping[str, Array]
+) -> Row:
+    """By which factor the error to SciPy falls while the step is halved twice, from where it is
+    sharp.
     """
-    steps, done, time = FIRST_CHUNK, 0, 0.0
-    while True:
-        run = simulation.relax(X, Y, duration=steps * simulation.dt, start=start)
-        done, time, start = done + steps, time + run.time, run
-        found = Settled(run, speed(run), time)
-        if found.rests or run.interrupted or done >= most_steps:
-            return found
-        steps = min(2 * steps, most_steps - done)
-
-
-def speed(run: Run) -> float:
-    """Largest |tau_x dx/dt| and |tau_lam dlam/dt| at the end of a run, by the reference; unit 1."""
-    rates = reference.right_hand_side(run.network, run.flow, run.x, run.lam, run.X, run.Y)
-    return max(
-        float(np.abs(rate[n]).max() * run.flow.time(tau, n))
-        for tau, rate in {"tau_x": rates.x, "tau_lam": rates.lam}.items()
-        for n in run.network.neurons
+    first = simulation()
+    net, flow = first.net, first.flow
+    fastest = min(flow.time(tau, n) for tau in ("tau_x", "tau_lam") for n in net.neurons)
+    step = min(first.dt, fastest / 20)
+    duration = 40 * step
+    truth = reference.solve_ivp(net, flow, X, Y, duration)
+    errors = []
+    for h in (step, step / 2, step / 4):
+        run = simulation(h).relax(X, Y, duration=duration)
+        pairs = [(run.x[n], truth.x[n]) for n in net.neurons] + [
+            (run.lam[n], truth.lam[n]) for n in net.neurons
+        ]
+        errors.append(max(float(np.abs(a - b).max()) for a, b in pairs))
+    falls = errors[1] / errors[2]
+    found = " -> ".join(f"{e:.2g}" for e in errors) + f", falls by {falls:.2f}"
+    return Row(
+        f"trajectory against SciPy, dt = {1e3 * step:.3g} ms and halved twice",
+        found,
+        "falls by 1.8 to 2.2",
+        1.8 <= falls <= 2.2,
     )
 
 
-def frozen(simulation: Simulation, run: Run, most: int) -> Settled:
-    """The first patterns of a run relaxed on to rest, with its final weights.
-
-    Raises
-    ------
-    DivergenceError
-        The step is too large for the final weights.
+def _gradient_error(
+    net: Network, X: Mapping[str, Array], Y: Mapping[str, Array], truth: reference.Adjoint
+) -> float:
+    """Largest error of the gradient at a few random weights, relative to the largest of its entries
+    there.
     """
-    X, Y, x, lam = (
-        {n: a[:most] for n, a in part.items()} for part in (run.X, run.Y, run.x, run.lam)
-    )
-    return settle(simulation, X, Y, start=State(x, lam))
+    rng = np.random.default_rng(0)
+    exact, estimated = [], []
+    for name in rng.choice(list(net.projections), PROBED):
+        trial = {sign: net.copy() for sign in (-1, 1)}
+        entries = [_entries(n.weights[name]) for n in trial.values()]
+        at = int(rng.integers(entries[0].size))
+        for sign, values in zip(trial, entries, strict=True):
+            values[at] += sign * NUDGE
+        losses = {sign: reference.backprop(n, X, Y) for sign, n in trial.items()}
+        estimated.append(
+            sum(s * (found.loss + found.penalty) for s, found in losses.items()) / (2 * NUDGE)
+        )
+        exact.append(_entries(truth.grad_w[name])[at])
+    return float(np.abs(np.subtract(exact, estimated)).max() / max(np.abs(exact).max(), 1e-3))
+
+
+def _entries(weights: Any) -> Array:
+    """The weights that exist, as one flat view."""
+    return weights.reshape(-1) if isinstance(weights, np.ndarray) else np.asarray(weights.data)
+
+
+def _below(name: str, value: float, bound: float) -> Row:
+    return Row(name, value, f"<= {bound:.0e}", bool(value <= bound))
 
 
 def _at_rest(
@@ -312,63 +307,3 @@ def _random_state(like: State) -> State:
         for part in (like.x, like.lam)
     )
     return State(x, lam)
-
-
-def _order(
-    simulation: Callable[..., Simulation], X: Mapping[str, Array], Y: Mapping[str, Array]
-) -> Row:
-    """By which factor the error to SciPy falls while the step is halved twice, from where it is
-    sharp.
-    """
-    first = simulation()
-    net, flow = first.net, first.flow
-    fastest = min(flow.time(tau, n) for tau in ("tau_x", "tau_lam") for n in net.neurons)
-    step = min(first.dt, fastest / 20)
-    duration = 40 * step
-    truth = reference.solve_ivp(net, flow, X, Y, duration)
-    errors = []
-    for h in (step, step / 2, step / 4):
-        run = simulation(h).relax(X, Y, duration=duration)
-        pairs = [(run.x[n], truth.x[n]) for n in net.neurons] + [
-            (run.lam[n], truth.lam[n]) for n in net.neurons
-        ]
-        errors.append(max(float(np.abs(a - b).max()) for a, b in pairs))
-    falls = errors[1] / errors[2]
-    found = " -> ".join(f"{e:.2g}" for e in errors) + f", falls by {falls:.2f}"
-    return Row(
-        f"trajectory against SciPy, dt = {1e3 * step:.3g} ms and halved twice",
-        found,
-        "falls by 1.8 to 2.2",
-        1.8 <= falls <= 2.2,
-    )
-
-
-def _gradient_error(
-    net: Network, X: Mapping[str, Array], Y: Mapping[str, Array], truth: reference.Adjoint
-) -> float:
-    """Largest error of the gradient at a few random weights, relative to the largest of its entries
-    there.
-    """
-    rng = np.random.default_rng(0)
-    exact, estimated = [], []
-    for name in rng.choice(list(net.projections), PROBED):
-        trial = {sign: net.copy() for sign in (-1, 1)}
-        entries = [_entries(n.weights[name]) for n in trial.values()]
-        at = int(rng.integers(entries[0].size))
-        for sign, values in zip(trial, entries, strict=True):
-            values[at] += sign * NUDGE
-        losses = {sign: reference.backprop(n, X, Y) for sign, n in trial.items()}
-        estimated.append(
-            sum(s * (found.loss + found.penalty) for s, found in losses.items()) / (2 * NUDGE)
-        )
-        exact.append(_entries(truth.grad_w[name])[at])
-    return float(np.abs(np.subtract(exact, estimated)).max() / max(np.abs(exact).max(), 1e-3))
-
-
-def _entries(weights: Any) -> Array:
-    """The weights that exist, as one flat view."""
-    return weights.reshape(-1) if isinstance(weights, np.ndarray) else np.asarray(weights.data)
-
-
-def _below(name: str, value: float, bound: float) -> Row:
-    return Row(name, value, f"<= {bound:.0e}", bool(value <= bound))

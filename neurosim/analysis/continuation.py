@@ -30,10 +30,10 @@ from neurosim.data.patterns import targets
 from neurosim.errors import ConvergenceError, DataError, out_of_range, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.state import State
 from neurosim.reference import forward
 from neurosim.reference.backpropagation import dsigma, loss_slope, net_input, sigma
 from neurosim.reference.jacobian import Linearised
-from neurosim.results.runs import State
 
 Array = np.ndarray
 Family = Callable[[float], tuple[Network, Flow]]

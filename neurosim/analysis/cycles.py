@@ -14,8 +14,8 @@ import numpy as np
 
 from neurosim.analysis.continuation import Bifurcation, Branch
 from neurosim.errors import DivergenceError, StabilityWarning
+from neurosim.model.state import State
 from neurosim.reference.jacobian import Linearised
-from neurosim.results.runs import State
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import reference
-from neurosim.data.patterns import accuracy, labels
+from neurosim.data.patterns import labels
 from neurosim.data.patterns import patterns as as_patterns
 from neurosim.errors import (
     DataError,
@@ -32,7 +32,9 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Projection
 from neurosim.model.schedules import Presentations, Simultaneous
-from neurosim.results.runs import Run, State
+from neurosim.model.state import State
+from neurosim.results.metrics import accuracy
+from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:

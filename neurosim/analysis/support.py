@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.analysis.check import speed
+from neurosim.analysis.rest import speed
 from neurosim.errors import (
     DivergenceError,
     ModelError,

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.data.streams import moving_digits
+from neurosim.disk import replacing
 from neurosim.errors import DataError, FileError, out_of_range, unknown
-from neurosim.results.files import replacing
 
 Array = np.ndarray
 MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
@@ -199,10 +199,10 @@ def _kept(key: str, make: Callable[..., Data], *chosen: Any) -> Data:
     """
     from importlib.metadata import version
 
-    from neurosim.engine.cache import directory
+    from neurosim.disk import cache_directory
 
     of = json.dumps([key, FORMAT, repr(chosen), version("scikit-learn"), version("numpy")])
-    path = directory() / f"{key}-{hashlib.sha256(of.encode()).hexdigest()[:16]}.npz"
+    path = cache_directory() / f"{key}-{hashlib.sha256(of.encode()).hexdigest()[:16]}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["of"]) == of:

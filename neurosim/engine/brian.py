@@ -41,7 +41,7 @@ from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
 from neurosim.engine.compiler import compiler_command, processor, wide_vectors
-from neurosim.engine.plan import LENGTH, MOMENT
+from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
 HERE = Path(__file__).parent

@@ -7,7 +7,6 @@ its own to its program, so nothing that happens here breaks it. Start at `progra
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import logging
@@ -16,15 +15,14 @@ import re
 import secrets
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from neurosim.disk import cache_directory
 from neurosim.errors import BackendError, out_of_range
 
 try:
@@ -58,35 +56,6 @@ class Entry:
     size: int
     used: float
     about: str
-
-
-def directory() -> Path:
-    """$NEUROSIM_CACHE, else the user's cache folder; where that cannot be written, one for this
-    process alone.
-    """
-    base = os.environ.get("NEUROSIM_CACHE")
-    try:
-        root = (
-            Path(base)
-            if base
-            else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "neurosim")
-        )
-        root = root.expanduser().absolute()
-        root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=root).close()
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home
-        return _private(base or "~/.cache/neurosim")
-    return root
-
-
-@lru_cache(maxsize=1)
-def _private(instead_of: str) -> Path:
-    logger.warning(
-        "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
-    )
-    folder = Path(tempfile.mkdtemp(prefix="neurosim_cache_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def limit() -> int:
@@ -145,7 +114,7 @@ def remember(name: str, key: str, about: str) -> None:
     """Note under another name (24 hex digits) that `key` is the program for it, with what has to be
     known to run it.
     """
-    note = directory() / f"{name}.note"
+    note = cache_directory() / f"{name}.note"
     try:
         with _temporary(note) as fresh:
             fresh.write_text(
@@ -164,7 +133,7 @@ def remember(name: str, key: str, about: str) -> None:
 def recall(name: str) -> tuple[str, str] | None:
     """The program's key and what was noted with it, if there is a note."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        note = json.loads((directory() / f"{name}.note").read_bytes())
+        note = json.loads((cache_directory() / f"{name}.note").read_bytes())
         if note["format"] == FORMAT:
             return str(note["program"]), str(note["about"])
     return None
@@ -173,7 +142,7 @@ def recall(name: str) -> tuple[str, str] | None:
 def entries() -> list[Entry]:
     """What is kept, last used first."""
     found = []
-    for path in directory().iterdir():
+    for path in cache_directory().iterdir():
         if ENTRY.fullmatch(path.name) or (EARLIER.fullmatch(path.name) and _executable(path)):
             with suppress(OSError):  # another process has removed it
                 used = (path / SEAL if (path / SEAL).is_file() else path).lstat().st_mtime
@@ -210,7 +179,7 @@ def clear() -> int:
 def _sweep() -> int:
     """What killed builders left, once it is too old to be in use; the bytes freed."""
     freed = 0
-    for path in directory().iterdir():
+    for path in cache_directory().iterdir():
         with suppress(OSError):
             if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > OLD:
                 freed += _remove(path)
@@ -218,14 +187,14 @@ def _sweep() -> int:
 
 
 def _notes() -> list[Path]:
-    return [path for path in directory().iterdir() if NOTE.fullmatch(path.name)]
+    return [path for path in cache_directory().iterdir() if NOTE.fullmatch(path.name)]
 
 
 def _entry(key: str) -> Path:
     name = f"{key}.program"
     if not ENTRY.fullmatch(name):
         raise ValueError(f"key = {key!r}; allowed: 24 hex digits; try hexdigest()[:24]")
-    return directory() / name
+    return cache_directory() / name
 
 
 def _taken(entry: Path, target: Path) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.plan import DIFFERENTIAL, PARAMETER, Plan, bias_group, projection_group
+from neurosim.engine.names import DIFFERENTIAL, PARAMETER, bias_group, projection_group
+from neurosim.engine.plan import Plan
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork

@@ -14,65 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim.errors import out_of_range
-from neurosim.model import transport
-from neurosim.model.equations import lagrangian
+from neurosim.engine.names import STAGED
+from neurosim.model.equations import events, lagrangian
+from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, Outlet
 from neurosim.model.equations.imperfections import NONE, Imperfections
+from neurosim.model.extension import Extension
 from neurosim.model.imperfections import Dale, LowPass
 from neurosim.model.network import Network
-from neurosim.model.transport import BACKWARD, FORWARD, Dense, Outlet, Transport
+from neurosim.model.transport import BACKWARD, FORWARD, Dense, Transport
 
 if TYPE_CHECKING:
     from neurosim.engine.statements import Text
     from neurosim.results.recording import Part
 
 Array = np.ndarray
-
-GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
-DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
-LENGTH, MOMENT = (
-    "step_length",
-    "stage_time",
-)  # of a step, and of a stage within it, s: names of the engine's own
-MOMENTS = ("first", "second")  # running means of a force and of its square
-DECAYS = (
-    "first_lacks",
-    "second_lacks",
-)  # what the running means still lack of 1, as they began at 0
-STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
-
-
-@dataclass(frozen=True)
-class Extension:
-    """Terms and equations of a user's own on one population, in Brian2's notation.
-
-    Parameters
-    ----------
-    population : str
-        A clamped one takes equations, but has no dx/dt or dlam/dt for a term.
-    x, lam : str
-        Terms in 1/s added to dx/dt and dlam/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
-    equations : str
-        More equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters such
-        as ``"tau_I : second (shared)"``.
-    parameters : dict of str to value
-        Initial values of what `equations` declares; Brian2 quantities or numbers, or (patterns,
-        units).
-    """
-
-    population: str
-    x: str = ""
-    lam: str = ""
-    equations: str = ""
-    parameters: dict[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for key in ("population", "x", "lam", "equations"):
-            if not isinstance(getattr(self, key), str):
-                raise out_of_range(
-                    f"{key} of an extension", getattr(self, key), "text in Brian2's notation"
-                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +89,7 @@ class Plan:
     def outlets(self) -> tuple[Outlet, ...]:
         """What is said as events."""
         every = {name: self.transports.get(name, Dense()) for name in self.net.projections}
-        return transport.outlets(self.net, every, self.learns)
+        return events.outlets(self.net, every, self.learns)
 
     def outlet(self, projection: str, variable: str) -> Outlet | None:
         """Through which a projection hears x or delta as events; None if it is dense, or nobody
@@ -207,7 +162,7 @@ class Plan:
             self.net.populations[population].clamped,
         )
         outlets = [o for o in self.outlets if o.population == population]
-        adaptive = transport.ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
+        adaptive = ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
         more = [
             *own.equations.strip().splitlines(),
             *(e for o in outlets for e in o.equations),
@@ -357,14 +312,4 @@ def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
     of this step.
     """
     adaptive = any(o.adaptive for o in plan.outlets if o.population == population)
-    return (("activity", f"{transport.ACTIVITY} - activity"),) if adaptive else ()
-
-
-def projection_group(name: str) -> str:
-    """Brian2's name for a projection: ``"pre->post"`` is no identifier."""
-    return name.replace("->", "_to_")
-
-
-def bias_group(population: str) -> str:
-    """Brian2's name for the biases of a population."""
-    return f"{population}_bias"
+    return (("activity", f"{ACTIVITY} - activity"),) if adaptive else ()

@@ -14,7 +14,7 @@ from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
 from neurosim.engine.integrators import ADAM
-from neurosim.engine.plan import LENGTH, MOMENT
+from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import ModelError
 
 Statement = tuple[str, str]  # what is assigned, and the expression

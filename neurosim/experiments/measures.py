@@ -18,11 +18,12 @@ import numpy as np
 from neurosim import reference
 from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
-from neurosim.data.patterns import accuracy as share_right
-from neurosim.data.patterns import labels, middle
+from neurosim.data.patterns import labels
 from neurosim.errors import ModelError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.results.metrics import accuracy as share_right
+from neurosim.results.metrics import middle
 from neurosim.results.operations import synaptic_operations
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.batch import End

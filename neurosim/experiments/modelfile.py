@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from neurosim.data.datasets import Data
     from neurosim.model.network import Network
     from neurosim.model.schedules import Schedule
-    from neurosim.results.runs import Log, Run, State
+    from neurosim.model.state import State
+    from neurosim.results.runs import Log, Run
     from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray

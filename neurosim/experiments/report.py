@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim import plot as pictures
 from neurosim import reference
-from neurosim.analysis import check as checks
+from neurosim.analysis import rest
 from neurosim.analysis.alignment import alignment
+from neurosim.analysis.rest import REST, frozen
 from neurosim.analysis.support import at_rest, kkt, support_neurons
-from neurosim.data.patterns import accuracy, labels, middle
+from neurosim.data.patterns import labels
+from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, UnsettledWarning
 from neurosim.model.network import Network
-from neurosim.results import files, operations
+from neurosim.results import operations
+from neurosim.results.metrics import accuracy, middle
 from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:
@@ -120,9 +123,9 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
         warnings.simplefilter("ignore", UnsettledWarning)  # the line itself says so
         found = support_neurons(run)
         figure = pictures.support_summary(run)
-    with files.replacing(folder / "support.nc") as path:
+    with replacing(folder / "support.nc") as path:
         found.to_xarray().to_netcdf(path, engine="h5netcdf")
-    with files.replacing(folder / "support.png") as path:
+    with replacing(folder / "support.png") as path:
         figure.savefig(path, format="png", dpi=150)
     shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in found.shares().items())
     straw = ", ".join(
@@ -147,9 +150,9 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     end = last(result)
     try:
         if end is result:
-            how, speed = "as it ended", checks.speed(end)
+            how, speed = "as it ended", rest.speed(end)
         else:
-            settled = checks.frozen(simulation, end, COMPARED)
+            settled = frozen(simulation, end, COMPARED)
             how, end, speed = (
                 f"final weights frozen, relaxed on for {settled.time:.3g} s",
                 settled.run,
@@ -159,7 +162,7 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
         found = alignment(end, truth)
     except (ConvergenceError, DivergenceError) as error:
         return f"lam could not be compared with backpropagation: {error}"
-    moving = "at rest" if speed <= checks.REST else f"still moving by {speed:.1g} per time constant"
+    moving = "at rest" if speed <= REST else f"still moving by {speed:.1g} per time constant"
     count, size = (
         len(next(iter(end.lam.values()))),
         max(float(abs(lam).max()) for lam in truth.lam.values()),

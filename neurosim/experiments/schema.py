@@ -19,7 +19,7 @@ from neurosim.model.flow import Flow, seconds
 
 if TYPE_CHECKING:
     from neurosim.model.network import Network
-    from neurosim.results.runs import State
+    from neurosim.model.state import State
 
 Array = np.ndarray
 
@@ -388,7 +388,7 @@ class StartTable(_Table):
             A cyclic graph that does not contract has no saddle point to start from.
         """
         from neurosim import reference
-        from neurosim.results.runs import State
+        from neurosim.model.state import State
 
         if self.seed < 0:
             raise out_of_range("start.seed", self.seed, "a whole number >= 0")

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.disk import AnyPath, missing, reading, writing
 from neurosim.errors import FileError
-from neurosim.results import files
-from neurosim.results.recording import GROUP, chunk_name, declare, put, put_json, write_array
+from neurosim.results.format import check_format, file_attributes
+from neurosim.results.zarr import GROUP, chunk_name, declare, put, put_json, write_array
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,7 +116,7 @@ class Table:
             self.values[name] = np.concatenate([values, np.full(more, empty, values.dtype)])
             self._dirty[name] = set(range(-(-self.shape[0] // self._rows)))
         if self.path is not None:
-            with files.writing(self.path):
+            with writing(self.path):
                 self._declare(self.path)
             self.flush()
 
@@ -123,7 +124,7 @@ class Table:
         """Write what is new, outcomes last."""
         if self.path is None:
             return
-        with files.writing(self.path):
+        with writing(self.path):
             for name, chunks in self._dirty.items():  # OUTCOME is the last key
                 for chunk in sorted(chunks):
                     put(
@@ -136,7 +137,7 @@ class Table:
         """Write all and let go of the folder."""
         self.flush()
         if self.path is not None:
-            with files.writing(self.path):
+            with writing(self.path):
                 put_json(self.path / ".zattrs", self._attributes | {"complete": int(complete)})
         self._unlock()
 
@@ -161,7 +162,7 @@ class Table:
     @property
     def _attributes(self) -> dict[str, Any]:
         described = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.about.items()}
-        return files.file_attributes(KIND) | described | {"complete": 0}
+        return file_attributes(KIND) | described | {"complete": 0}
 
     @property
     def _rows(self) -> int:
@@ -186,7 +187,7 @@ class Table:
             )
         if path.exists() and any(path.iterdir()) and not there.exists():
             raise FileError(f"{path} exists and is not a sweep; try another path, or remove it")
-        with files.writing(path):
+        with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock_folder(path)
             if there.exists():
@@ -254,7 +255,7 @@ class Table:
             )
 
 
-def is_sweep(path: files.AnyPath) -> bool:
+def is_sweep(path: AnyPath) -> bool:
     """Whether a folder is the store of a sweep."""
     try:
         return bool(_description(Path(path)).get("neurosim_kind") == KIND)
@@ -262,7 +263,7 @@ def is_sweep(path: files.AnyPath) -> bool:
         return False
 
 
-def read(path: files.AnyPath) -> xr.Dataset:
+def read(path: AnyPath) -> xr.Dataset:
     """A sweep from its store, finished or not; points that are not done have the outcome "".
 
     Raises
@@ -278,9 +279,9 @@ def read(path: files.AnyPath) -> xr.Dataset:
         raise FileError(
             f"{path} is not a sweep; allowed: the folder that neurosim sweep --out wrote"
         )
-    files.check_format(path, about)
+    check_format(path, about)
     exact: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
-    with files.reading(path), warnings.catch_warnings():
+    with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **exact).load()
     for name, variable in data.variables.items():
@@ -293,7 +294,7 @@ def read(path: files.AnyPath) -> xr.Dataset:
 
 def _description(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise files.missing(path)
+        raise missing(path)
     try:
         found = json.loads((path / ".zattrs").read_bytes())
     except (OSError, ValueError):

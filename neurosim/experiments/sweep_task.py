@@ -205,7 +205,7 @@ def _start(r: _Ready) -> Any:
     start = r.spec.start(r.net, r.data)
     if start is None and r.spec.tables.simulation.start == "forward":
         from neurosim import reference
-        from neurosim.results.runs import State
+        from neurosim.model.state import State
 
         x = reference.forward(r.net, r.data.X)
         return State(

@@ -74,15 +74,3 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
             "weights, turned"
         )
     return turned(like(w, along(w, dense.T)))
-
-
-def angle(one: Weights, other: Weights) -> float:
-    """Angle between two matrices, or other arrays of one shape, read as vectors, in degrees; 0 if
-    both are zero.
-    """
-    u, v = (np.ravel(m if isinstance(m, np.ndarray) else m.toarray()) for m in (one, other))
-    lengths = [float(np.linalg.norm(w)) for w in (u, v)]
-    if 0 in lengths:
-        return 0.0 if lengths[0] == lengths[1] else 90.0
-    u, v = u / lengths[0], v / lengths[1]
-    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))

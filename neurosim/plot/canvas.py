@@ -15,7 +15,8 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.model.network import Network
 from neurosim.plot.drawing import PALETTE
-from neurosim.results.runs import VARIABLES, Log, Run
+from neurosim.results.runs import Log, Run
+from neurosim.results.traces import VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import DataError, ModelError
+from neurosim.model.equations.events import Outlet, outlets
 from neurosim.model.network import Network
-from neurosim.model.transport import FORWARD, Dense, Outlet, Spikes, outlets, resolve
+from neurosim.model.transport import FORWARD, Dense, Spikes, resolve
 from neurosim.model.weights import synapses
 from neurosim.results.runs import Run
 

@@ -8,24 +8,45 @@ that a compiled program can write the same chunks; zarr and xarray read it. Star
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.disk import AnyPath, missing, reading, writing
 from neurosim.errors import FileError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results import files
-from neurosim.results import runs as results
+from neurosim.results import traces
+from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Run
+from neurosim.results.traces import (
+    chosen_units,
+    model_json,
+    parameter_name,
+    parameter_variables,
+    recorded_synapses,
+    run_from_dataset,
+    run_to_dataset,
+    synapse_coordinates,
+    time_coordinate,
+    unit_coordinates,
+)
+from neurosim.results.zarr import (
+    GROUP,
+    chunk_name,
+    cut,
+    declare,
+    extent,
+    put,
+    put_json,
+    rows_a_chunk,
+    write_array,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,9 +54,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Dtype = np.dtype[Any]
 
-CHUNK = 2**20  # bytes of the largest chunk, where it holds more than one sample
 KIND = "recording"  # what the root of a store of ours says of itself
-GROUP = {"zarr_format": 2}
 UNITS, SYNAPSES = ("pattern", "unit"), ("synapse",)  # dimensions after time
 BESIDE = {
     UNITS: "population index",
@@ -68,7 +87,7 @@ def layout(
     """
     sizes, parts = {}, {}
     pattern, row = np.asarray(pattern, dtype=int)[:, None], np.arange(len(pattern))[:, None]
-    index = results.chosen_units(net, variables, units or {})
+    index = chosen_units(net, variables, units or {})
     starts = np.cumsum([0, *map(len, index.values())])
     for v, populations in variables.items():
         sizes[v] = len(pattern) * int(starts[-1])
@@ -82,9 +101,7 @@ def layout(
             if n in populations
         ]
     if weights:
-        counts = {
-            n: len(post) for n, (post, _) in results.recorded_synapses(net, weights, {}).items()
-        }
+        counts = {n: len(post) for n, (post, _) in recorded_synapses(net, weights, {}).items()}
         ends = np.cumsum([*counts.values()])
         sizes["w"] = int(ends[-1])
         parts["w"] = [
@@ -137,7 +154,7 @@ class Store:
 
     def __init__(
         self,
-        path: files.AnyPath,
+        path: AnyPath,
         net: Network,
         flow: Flow,
         settings: Mapping[str, Any],
@@ -154,14 +171,14 @@ class Store:
         self.path, self.dtype = Path(path), np.dtype(dtype).newbyteorder("<")
         times, pattern = np.asarray(times, dtype=float), np.asarray(pattern, dtype=int)
         self.sizes, self.layout = layout(net, variables, pattern, units, weights)
-        coordinates = results.time_coordinate(times)
+        coordinates = time_coordinate(times)
         shapes: dict[str, tuple[int, ...]] = {}
         if variables:
-            index = results.chosen_units(net, variables, units or {})
-            coordinates |= results.unit_coordinates(pattern, index)
+            index = chosen_units(net, variables, units or {})
+            coordinates |= unit_coordinates(pattern, index)
             shapes = {v: (len(pattern), sum(map(len, index.values()))) for v in variables}
         if weights:
-            coordinates |= results.synapse_coordinates(results.recorded_synapses(net, weights, {}))
+            coordinates |= synapse_coordinates(recorded_synapses(net, weights, {}))
             shapes["w"] = (self.sizes["w"],)
         self.folders = {v: self.path / v for v in shapes}
         self.rows = rows_a_chunk((len(times), max(self.sizes.values(), default=0)), self.dtype)
@@ -171,18 +188,18 @@ class Store:
         self._arrays = list(coordinates)
         about = {
             "complete": 0,
-            "model": results.model_json(net, flow, settings),
+            "model": model_json(net, flow, settings),
             "recorded": list(shapes),
         }
-        self._about = about | {"arrays": self._arrays} | files.file_attributes(KIND)
-        with files.writing(self.path):
+        self._about = about | {"arrays": self._arrays} | file_attributes(KIND)
+        with writing(self.path):
             _claim(self.path)
             put_json(self.path / ".zattrs", self._about)
             for name, (dim, values, *attrs) in coordinates.items():
                 write_array(self.path / name, (dim,), values, *attrs)
             for v, shape in shapes.items():
                 dims = SYNAPSES if v == "w" else UNITS
-                attributes = results.attributes(v) | {"coordinates": BESIDE[dims]}
+                attributes = traces.attributes(v) | {"coordinates": BESIDE[dims]}
                 whole = (len(times), *shape)
                 declare(
                     self.folders[v],
@@ -239,15 +256,13 @@ class Store:
             A full disk; what was recorded can still be read.
         """
         self.flush()
-        final = files.run_to_dataset(run)
-        parameters = results.parameter_variables(run.network)
-        added: dict[str, Any] = {
-            results.parameter_name(key): array for key, array in parameters.items()
-        }
+        final = run_to_dataset(run)
+        parameters = parameter_variables(run.network)
+        added: dict[str, Any] = {parameter_name(key): array for key, array in parameters.items()}
         added |= {f"run/{name}": (v.dims, v.values, v.attrs) for name, v in final.variables.items()}
-        with files.writing(self.path):
+        with writing(self.path):
             for name in ("time", *self.folders):
-                _cut(self.path / name, samples)
+                cut(self.path / name, samples)
             (self.path / "run").mkdir(exist_ok=True)
             put_json(self.path / "run" / ".zattrs", final.attrs | {"has_traces": 1})
             put_json(self.path / "run" / ".zgroup", GROUP)
@@ -258,11 +273,11 @@ class Store:
 
     def _put(self, variable: str) -> None:
         number, block = self._blocks[variable]
-        with files.writing(self.path):
+        with writing(self.path):
             put(self.folders[variable] / chunk_name(number, 2 if variable == "w" else 3), block)
 
 
-def read_traces(path: files.AnyPath) -> xr.Dataset:
+def read_traces(path: AnyPath) -> xr.Dataset:
     """The traces of a recording as far as they are written, while its run goes on or after it.
 
     What was recorded stays on disk until it is used, and is read again whenever it is: take a part
@@ -281,10 +296,10 @@ def read_traces(path: files.AnyPath) -> xr.Dataset:
     """
     path = Path(path)
     about = _about(path)
-    with files.reading(path):
+    with reading(path):
         complete, recorded = about["complete"], about["recorded"]
-        written = [_extent(path / name, complete) for name in recorded]
-        lengths = {name: _extent(path / name) for name in about["arrays"]}
+        written = [extent(path / name, complete) for name in recorded]
+        lengths = {name: extent(path / name) for name in about["arrays"]}
         traces = _open(path)
         own = [name for name in lengths if name in traces.data_vars]
         traces = traces[[*recorded, *own]]  # in this order, whatever that of the folder
@@ -297,7 +312,7 @@ def read_traces(path: files.AnyPath) -> xr.Dataset:
         return traces.isel(time=slice(0, min(written, default=lengths["time"])))
 
 
-def load_run(path: files.AnyPath) -> Run:
+def load_run(path: AnyPath) -> Run:
     """The run of a complete recording, with traces that stay on disk until they are used.
 
     Raises
@@ -314,8 +329,8 @@ def load_run(path: files.AnyPath) -> Run:
         )
     traces = read_traces(path)
     del traces.attrs["complete"]
-    with files.reading(path):
-        return files.run_from_dataset(_open(path, "run").load().drop_encoding(), traces)
+    with reading(path):
+        return run_from_dataset(_open(path, "run").load().drop_encoding(), traces)
 
 
 def _claim(path: Path) -> None:
@@ -350,125 +365,21 @@ def _is_ours(description: Mapping[str, Any]) -> bool:
 def _about(path: Path) -> dict[str, Any]:
     """The description of a recording; a `FileError` that names the trouble for anything else."""
     if not path.exists():
-        raise files.missing(path)
+        raise missing(path)
     if not path.is_dir():
         raise FileError(f"{path} is a file; allowed: the folder of a recording; try neurosim.load")
-    with files.reading(path):
+    with reading(path):
         found = _description(path)
     if not _is_ours(found):
         raise FileError(
             f"{path} is a folder, but no recording; allowed: a recording, or a file of "
             "neurosim.save"
         )
-    files.check_format(path, found)
+    check_format(path, found)
     return found
 
 
 # Arrays of the format
-
-
-def rows_a_chunk(shape: Sequence[int], dtype: Dtype) -> int:
-    """Entries of the first axis a chunk."""
-    return max(1, min(shape[0], CHUNK // max(1, dtype.itemsize * prod(shape[1:]))))
-
-
-def chunk_name(number: int, ndim: int) -> str:
-    """The file of a chunk along the first axis."""
-    return ".".join([str(number), *["0"] * (ndim - 1)])
-
-
-def write_array(
-    folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None
-) -> None:
-    """A whole array."""
-    values = np.asarray(values)
-    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    column = values.reshape(values.shape or (1,))
-    rows = rows_a_chunk(column.shape, values.dtype)
-    folder.mkdir(exist_ok=True)
-    for number in range(-(-len(column) // rows) if values.size else 0):
-        part = column[number * rows : (number + 1) * rows]
-        block = np.zeros((rows, *column.shape[1:]), values.dtype)
-        block[: len(part)] = part
-        put(folder / chunk_name(number, column.ndim), block)
-    declare(folder, dims, values.shape, values.dtype, rows, attributes or {}, None)
-
-
-def declare(
-    folder: Path,
-    dims: Sequence[Any],
-    shape: Sequence[int],
-    dtype: Dtype,
-    rows: int,
-    attributes: Any,
-    fill: str | None,
-) -> None:
-    """Describe an array in chunks of so many rows; `.zarray` comes last, as from then on the array
-    is there.
-    """
-    folder.mkdir(exist_ok=True)
-    put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
-    layout = {"shape": list(shape), "chunks": [rows, *(max(1, n) for n in shape[1:])][: len(shape)]}
-    plain = {"compressor": None, "filters": None, "order": "C", "dimension_separator": "."}
-    put_json(folder / ".zarray", GROUP | layout | plain | {"dtype": dtype.str, "fill_value": fill})
-
-
-def _cut(folder: Path, samples: int) -> None:
-    about = json.loads((folder / ".zarray").read_bytes())
-    needed, ndim = -(-samples // about["chunks"][0]), len(about["shape"])
-    if samples < about["shape"][0]:
-        about["shape"][0] = samples
-        put_json(folder / ".zarray", about)
-        while (chunk := folder / chunk_name(needed, ndim)).exists():
-            chunk.unlink()
-            needed += 1
-
-
-def _extent(folder: Path, complete: Any = True) -> int:
-    """Rows of an array; while it is not complete, those that are written.
-
-    Raises
-    ------
-    ValueError
-        A complete array that lacks a chunk.
-    """
-    about = json.loads((folder / ".zarray").read_bytes())
-    shape, chunk, dtype = about["shape"] or [1], about["chunks"] or [1], np.dtype(about["dtype"])
-    length, rows = int(shape[0]), int(chunk[0])
-    needed, there = -(-length // rows) if prod(shape) else 0, 0
-    while there < needed and _bytes(
-        folder / chunk_name(there, len(shape))
-    ) == dtype.itemsize * prod(chunk):
-        there += 1
-    if complete and there < needed:
-        raise ValueError(f"chunk {there} of {folder.name}, of {needed}, is missing or cut short")
-    if complete or not needed:
-        return length
-    if not there:
-        return 0
-    last = np.fromfile(folder / chunk_name(there - 1, len(shape)), dtype).reshape(rows, -1)
-    filled = np.flatnonzero(~np.isnan(last).all(axis=1))  # what is not written yet is NaN
-    return min((there - 1) * rows + int(filled.max(initial=-1)) + 1, length)
-
-
-def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
-
-
-def put(path: Path, content: Any) -> None:
-    """The whole file or none: a reader may look at any time."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def put_json(path: Path, content: Mapping[str, Any]) -> None:
-    """A file of JSON."""
-    put(path, json.dumps(content).encode())
 
 
 def _open(path: Path, group: str | None = None) -> xr.Dataset:

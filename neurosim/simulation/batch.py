@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from neurosim.engine.loading import Key, parameters
-from neurosim.engine.plan import GUARD_EVERY, STAGED, Plan
+from neurosim.engine.names import GUARD_EVERY, STAGED
+from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.points import MOVING, SETTLED
 from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results.runs import Run, State
+from neurosim.model.state import State
+from neurosim.results.runs import Run
 from neurosim.simulation.options import Setting
 from neurosim.simulation.session import bound
 

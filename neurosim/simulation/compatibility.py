@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from neurosim.engine.plan import STAGED, Extension
+from neurosim.engine.names import STAGED
 from neurosim.errors import ModelError, unknown
 from neurosim.model.equations.imperfections import Imperfections
+from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow
 from neurosim.model.imperfections import LowPass
 from neurosim.model.network import Network

@@ -21,6 +21,7 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
+from neurosim.disk import replacing
 from neurosim.errors import (
     ConvergenceError,
     DivergenceError,
@@ -28,12 +29,12 @@ from neurosim.errors import (
     NeurosimError,
     StabilityWarning,
 )
-from neurosim.model.feedback import angle
 from neurosim.model.network import Network
 from neurosim.model.schedules import Schedule
 from neurosim.model.weights import synapses
 from neurosim.reference.backpropagation import net_input, sigma
-from neurosim.results.files import replacing
+from neurosim.results import metrics
+from neurosim.results.metrics import angle, cosine, middle
 from neurosim.results.runs import Log
 from neurosim.simulation.session import Session
 
@@ -87,8 +88,8 @@ class Held:
         found = {"loss": reference.loss(net, outputs, Y)}
         classes = data.labels(Y[net.output], net.populations[net.output].size)
         if classes is not None:
-            found["accuracy"] = data.accuracy(
-                outputs[net.output], classes, data.middle(Y[net.output])
+            found["accuracy"] = metrics.accuracy(
+                outputs[net.output], classes, middle(Y[net.output])
             )
         return found
 
@@ -99,7 +100,7 @@ class Held:
         net, looked = self.net, (*session.batch(), session.good.x, session.good.lam)
         X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
         exact = reference.multipliers(net, X, Y)
-        cosines = [data.cosine(lam[n], exact[n]) for n in net.neurons]
+        cosines = [cosine(lam[n], exact[n]) for n in net.neurons]
         sent = {**X, **x}
         bound = [n for n in net.neurons if not net.populations[n].free]
         g = [

@@ -17,8 +17,8 @@ from neurosim.errors import DataError, ModelError, out_of_range, unknown, whole
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
+from neurosim.model.state import State
 from neurosim.model.transport import Transport
-from neurosim.results.runs import State
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Factory

@@ -17,13 +17,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neurosim.engine.plan import Extension
 from neurosim.errors import NeurosimError
+from neurosim.model.extension import Extension
 from neurosim.model.network import Network
 from neurosim.model.schedules import Growing, Pruning
+from neurosim.model.state import State
 from neurosim.model.weights import synapses
 from neurosim.results.operations import SynapticOperations, synaptic_operations
-from neurosim.results.runs import Log, Run, State
+from neurosim.results.runs import Log, Run
 from neurosim.simulation.log import history_of
 from neurosim.simulation.surgery import Reshaped, grown, hidden, pruned, quiet
 

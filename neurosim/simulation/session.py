@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.loading import Key, everything
-from neurosim.engine.plan import DECAYS, DIFFERENTIAL, Plan, Recorded
+from neurosim.engine.names import DECAYS, DIFFERENTIAL
+from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
+from neurosim.model.state import State
 from neurosim.model.weights import like, synapses, turned
 from neurosim.results import recording
 from neurosim.results.operations import synaptic_operations
-from neurosim.results.runs import Run, State, build_traces
+from neurosim.results.runs import Run
+from neurosim.results.traces import build_traces
+from neurosim.results.zarr import rows_a_chunk
 from neurosim.simulation import stable_step as guard
 from neurosim.simulation.options import Recording, Setting, Stepping
 from neurosim.simulation.weight_mirror import mirror
@@ -136,7 +140,7 @@ class Session:
 
     def read_weights(self) -> None:
         """Give the network the weights and biases as they stand."""
-        from neurosim.engine.plan import bias_group, projection_group
+        from neurosim.engine.names import bias_group, projection_group
 
         for name, w in self.net.weights.items():
             values = self.engine.value(projection_group(name), "w")
@@ -154,7 +158,7 @@ class Session:
 
     def mirror(self, row: int) -> None:
         """Feedback of kind mirror comes near the weights as they are, before this row of a log."""
-        from neurosim.engine.plan import projection_group
+        from neurosim.engine.names import projection_group
 
         mirror(self.net, [self.setting.seed, row])
         for name in (n for n in self.net.feedback if self.net.projections[n].feedback == "mirror"):
@@ -483,7 +487,7 @@ class Session:
             self.net, variables, chosen.patterns, chosen.units, weights
         )
         dtype = np.dtype(plan.precision)
-        rows = {v: recording.rows_a_chunk((IN_MEMORY, size), dtype) for v, size in sizes.items()}
+        rows = {v: rows_a_chunk((IN_MEMORY, size), dtype) for v, size in sizes.items()}
         return [Recorded(v, tuple(parts), sizes[v], rows[v]) for v, parts in layout.items()]
 
     def _variables(self, plan: Plan) -> tuple[dict[str, list[str]], list[str]]:

@@ -18,10 +18,11 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
-from neurosim.engine.plan import Extension, Plan
+from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
+from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
 from neurosim.model.schedules import (

@@ -19,8 +19,8 @@ from neurosim.data import patterns as data
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
+from neurosim.model.state import State
 from neurosim.model.weights import Weights, along, like, turned
-from neurosim.results.runs import State
 
 Array = np.ndarray
 SPARSE_BELOW = (

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim import reference
-from neurosim.data.patterns import cosine, patterns, targets
+from neurosim.data.patterns import patterns, targets
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.results.metrics import cosine
 from neurosim.results.runs import Run
 from tests.helpers.problems import (
     SEEDS,

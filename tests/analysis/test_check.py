@@ -11,7 +11,8 @@ import pytest
 
 from neurosim import reference
 from neurosim.analysis import check as checks
-from neurosim.analysis.check import check, frozen, settle, speed
+from neurosim.analysis.check import check
+from neurosim.analysis.rest import REST, frozen, settle, speed
 from neurosim.errors import ConvergenceError, StabilityWarning
 from neurosim.experiments import modelfile
 from neurosim.model.flow import Flow
@@ -172,7 +173,7 @@ def test_settle_ends_at_rest_or_at_its_bound() -> None:
     simulation = Simulation(net, Flow.augmented(), dt=2e-3, backend="numpy")
     settled = settle(simulation, X, Y)
     assert settled.rests
-    assert speed(settled.run) == settled.speed <= checks.REST
+    assert speed(settled.run) == settled.speed <= REST
     short = settle(simulation, X, Y, most_steps=300)
     assert not short.rests
     assert short.time == pytest.approx(300 * 2e-3)

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurosim.disk import _private, cache_directory
 from neurosim.engine import cache
 from neurosim.errors import BackendError, ModelError
 
@@ -63,7 +64,7 @@ def output(program: Path) -> str:
 
 
 def kept(key: str = KEY) -> Path:
-    return cache.directory() / f"{key}.program"
+    return cache_directory() / f"{key}.program"
 
 
 def keep(number: int, size: int, used: float, target: Path) -> str:
@@ -109,14 +110,14 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("NEUROSIM_CACHE", "~/mine")
-    assert cache.directory() == tmp_path / "home" / "mine"
+    assert cache_directory() == tmp_path / "home" / "mine"
     monkeypatch.setenv("NEUROSIM_CACHE", "")
-    assert cache.directory() == tmp_path / "xdg" / "neurosim"
+    assert cache_directory() == tmp_path / "xdg" / "neurosim"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache.directory() == tmp_path / "home" / ".cache" / "neurosim"
+    assert cache_directory() == tmp_path / "home" / ".cache" / "neurosim"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEUROSIM_CACHE", "relative")
-    assert cache.directory() == tmp_path / "relative"
+    assert cache_directory() == tmp_path / "relative"
 
 
 def test_across_devices_it_is_a_copy(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +258,7 @@ def test_what_is_checked_is_what_is_run(target: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_entry_of_an_earlier_neurosim_is_not_run(target: Path, folder: Path) -> None:
-    compiler(BAD)(cache.directory() / KEY)
+    compiler(BAD)(cache_directory() / KEY)
     assert [(e.key, e.size) for e in cache.entries()] == [(KEY, len(BAD))]
     assert not cache.program(KEY, compiler(), target=target)
     assert output(target) == "good"
@@ -286,7 +287,7 @@ def _bystanders(folder: Path) -> None:
 
 
 def test_what_is_not_ours_is_not_touched(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = cache.directory()
+    folder = cache_directory()
     _bystanders(folder)
     before = {p: p.lstat() for p in folder.rglob("*")}
     cache.program(f"{1:024x}", compiler(), target=target)
@@ -366,7 +367,7 @@ def test_a_full_disk_only_costs_the_entry(
 
 @contextmanager
 def _warned_of_private(place: str, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    cache._private.cache_clear()
+    _private.cache_clear()
     try:
         yield
         (record,) = caplog.records  # once, however often it is looked up
@@ -374,7 +375,7 @@ def _warned_of_private(place: str, caplog: pytest.LogCaptureFixture) -> Iterator
             f"compiled programs cannot be kept in {place}; try another folder in $NEUROSIM_CACHE"
         )
     finally:
-        cache._private.cache_clear()
+        _private.cache_clear()
 
 
 def test_without_a_folder_it_is_a_private_one(
@@ -386,7 +387,7 @@ def test_without_a_folder_it_is_a_private_one(
         assert not cache.program(KEY, compiler(), target=target)
         assert cache.program(KEY, never, target=target)
         assert output(target) == "good"
-        assert cache.directory().stat().st_mode & 0o077 == 0
+        assert cache_directory().stat().st_mode & 0o077 == 0
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -400,7 +401,7 @@ def test_without_a_home_it_is_a_private_one(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     with _warned_of_private("~/.cache/neurosim", caplog):
-        assert cache.directory() == cache.directory()
+        assert cache_directory() == cache_directory()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -16,9 +16,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import neurosim as ns
-from neurosim.data.patterns import accuracy
 from neurosim.data.streams import moving_digits
 from neurosim.reference.backpropagation import dsigma, net_input
+from neurosim.results.metrics import accuracy
 from neurosim.simulation.surgery import pruned as reshaped
 
 TAU = 10e-3  # s

@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 import neurosim as ns
-from neurosim.data.patterns import cosine
 from neurosim.reference import rivals
 from neurosim.reference.backpropagation import loss_value, sigma
+from neurosim.results.metrics import cosine
 from tests.helpers.problems import random_problem
 
 Array = np.ndarray

@@ -20,9 +20,9 @@ from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.experiments import modelfile, studies
 from neurosim.experiments.studies import transport
-from neurosim.model.feedback import angle
 from neurosim.model.weights import turned
 from neurosim.reference.jacobian import Linearised
+from neurosim.results.metrics import angle
 from neurosim.simulation import batch as together
 from neurosim.simulation.weight_mirror import mirror
 from tests.helpers import measured

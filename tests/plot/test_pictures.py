@@ -32,7 +32,8 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
-from neurosim.results.runs import Log, Run, build_traces
+from neurosim.results.runs import Log, Run
+from neurosim.results.traces import build_traces
 from tests.helpers.problems import random_problem
 
 Array = np.ndarray

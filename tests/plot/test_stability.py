@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 import neurosim as ns
 from neurosim.analysis.stability import Stability
 from neurosim.errors import ModelError
-from neurosim.results.runs import State
+from neurosim.model.state import State
 from tests.helpers.problems import random_problem
 
 

@@ -16,10 +16,10 @@ from scipy.linalg import expm
 from neurosim.errors import ConvergenceError, DataError, ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.state import State
 from neurosim.model.weights import synapses
 from neurosim.reference import backprop, forward, lagrangian, right_hand_side, solve_ivp
 from neurosim.reference import ode as ode_module
-from neurosim.results.runs import State
 from tests.helpers import problems
 
 NUDGE = 1e-5

@@ -25,9 +25,10 @@ import neurosim as ns
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.results import recording
-from neurosim.results.files import FORMAT
+from neurosim.results.format import FORMAT
 from neurosim.results.recording import Store, read_traces
-from neurosim.results.runs import Run, build_traces, synapses
+from neurosim.results.runs import Run
+from neurosim.results.traces import build_traces, synapses
 from tests.helpers.problems import Problem, dags, random_targets, rings
 from tests.test_results import bits, made_run, room_for
 

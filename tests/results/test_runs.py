@@ -25,10 +25,13 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
+from neurosim.disk import replacing
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results.files import FORMAT, load_weights, replacing, save_weights
-from neurosim.results.runs import Log, Run, build_traces, synapses
+from neurosim.results.files import load_weights, save_weights
+from neurosim.results.format import FORMAT
+from neurosim.results.runs import Log, Run
+from neurosim.results.traces import build_traces, synapses
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray

@@ -13,7 +13,7 @@ from brian2 import ms, second
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.data.patterns import accuracy
+from neurosim.results.metrics import accuracy
 from tests.evidence import learning as evidence
 from tests.helpers.problems import random_problem
 

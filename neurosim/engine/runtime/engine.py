@@ -22,7 +22,8 @@ from threadpoolctl import ThreadpoolController
 from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, World, add_user_objects, kinds_of
 from neurosim.engine.groups import HEAR, Groups
-from neurosim.engine.plan import LENGTH, Plan
+from neurosim.engine.names import LENGTH
+from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.points import live
 from neurosim.engine.runtime.projections import Action
 from neurosim.engine.runtime.step import Machine

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.runtime.points import live
+from neurosim.model.equations.events import Outlet
 from neurosim.model.populations import PRICES
-from neurosim.model.transport import BACKWARD, FORWARD, Outlet, Spikes
+from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 
 if TYPE_CHECKING:
     from neurosim.engine.runtime.step import Machine

@@ -15,7 +15,7 @@ import numpy as np
 from neurosim.engine.engine import World
 from neurosim.engine.groups import Groups
 from neurosim.engine.integrators import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.plan import DECAYS, GUARD_EVERY, MOMENT, projection_group
+from neurosim.engine.names import DECAYS, GUARD_EVERY, MOMENT, projection_group
 from neurosim.engine.runtime.points import Points, live
 from neurosim.engine.runtime.projections import Action, Line, Product, Speaker, accumulate
 from neurosim.engine.runtime.updates import CLOCK, Actions, each

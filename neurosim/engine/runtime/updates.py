@@ -16,7 +16,8 @@ from brian2.core.variables import ArrayVariable
 
 from neurosim.engine import brian
 from neurosim.engine.groups import Groups
-from neurosim.engine.plan import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED, moves_activity
+from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED
+from neurosim.engine.plan import moves_activity
 from neurosim.engine.runtime.points import live
 from neurosim.engine.runtime.projections import Action
 from neurosim.engine.statements import Statement, Text, adam, descended, stepped

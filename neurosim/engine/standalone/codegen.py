@@ -21,15 +21,8 @@ from neurosim.engine import brian, cache
 from neurosim.engine.engine import Factory, add_user_objects, kinds_of
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.integrators import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.plan import (
-    DECAYS,
-    GUARD_EVERY,
-    STAGED,
-    Plan,
-    bias_group,
-    moves_activity,
-    projection_group,
-)
+from neurosim.engine.names import DECAYS, GUARD_EVERY, STAGED, bias_group, projection_group
+from neurosim.engine.plan import Plan, moves_activity
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot, recorded_groups
 from neurosim.engine.statements import (
     Statement,
@@ -42,9 +35,10 @@ from neurosim.engine.statements import (
 )
 from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
+from neurosim.model.equations.events import Outlet
 from neurosim.model.feedback import FOLLOWING
 from neurosim.model.populations import PRICES
-from neurosim.model.transport import BACKWARD, FORWARD, Outlet, Spikes
+from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 
 Array = np.ndarray
 LONGEST = 1e6  # s; a program runs until its step counter says stop

@@ -23,7 +23,8 @@ import numpy as np
 
 from neurosim.engine import cache
 from neurosim.engine.engine import Engine
-from neurosim.engine.plan import LENGTH, Plan, projection_group
+from neurosim.engine.names import LENGTH, projection_group
+from neurosim.engine.plan import Plan
 from neurosim.errors import BackendError, FileError
 
 if TYPE_CHECKING:

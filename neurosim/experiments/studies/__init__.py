@@ -23,10 +23,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, FileError, out_of_range, unknown
 from neurosim.experiments import modelfile
 from neurosim.experiments.pool import Task, open_pool
-from neurosim.results.files import replacing
 from neurosim.simulation.log import bar
 
 if TYPE_CHECKING:

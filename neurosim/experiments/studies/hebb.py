@@ -14,9 +14,9 @@ import numpy as np
 
 from neurosim import Flow, Network, Presentations, Simulation
 from neurosim.data import datasets
-from neurosim.data.patterns import accuracy
 from neurosim.errors import unknown
 from neurosim.hebb import RULES, HebbianLayer
+from neurosim.results.metrics import accuracy
 
 if TYPE_CHECKING:
     import xarray as xr

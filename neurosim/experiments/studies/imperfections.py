@@ -138,7 +138,7 @@ def train(
     prospective: Any = False,
 ) -> dict[str, float]:
     """Accuracy and cosine after one training."""
-    from neurosim.data.patterns import accuracy
+    from neurosim.results.metrics import accuracy
 
     X, Y, X_held, Y_held, X_test, Y_test = split(seed)
     net, dt = Network.mlp(SIZES, seed=seed), recipe["dt"] * TAU

@@ -218,7 +218,7 @@ def _backprop(
     """The same network, split and initial weights, descended by backpropagation with Adam on all
     patterns.
     """
-    from neurosim.data.patterns import accuracy
+    from neurosim.results.metrics import accuracy
 
     net, (X, held, y, held_y) = prepared
 

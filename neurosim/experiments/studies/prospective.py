@@ -76,7 +76,7 @@ def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -
     """
     from dataclasses import replace
 
-    from neurosim.data.patterns import accuracy
+    from neurosim.results.metrics import accuracy
 
     own = {**settings["study"], **(QUICK if quick else {})}
     seed = cell["seed"]

@@ -21,7 +21,6 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import datasets
-from neurosim.data.patterns import cosine
 from neurosim.errors import DivergenceError, unknown
 from neurosim.experiments.studies import mean_and_spread
 from neurosim.model.flow import Flow
@@ -29,6 +28,7 @@ from neurosim.model.network import Network
 from neurosim.model.weights import synapses
 from neurosim.reference import rivals
 from neurosim.reference.backpropagation import plastic
+from neurosim.results.metrics import cosine
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import Flow, Network, Simulation, reference
-from neurosim.data.patterns import cosine
 from neurosim.errors import unknown
 from neurosim.reference.backpropagation import plastic, plastic_biases
+from neurosim.results.metrics import cosine
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,6 +22,7 @@ from neurosim.model import feedback
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations
+from neurosim.results.metrics import angle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,9 +148,9 @@ def angles(net: Network, X: Any, Y: Any) -> dict[str, float]:
     """
     ways = [reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")]
     hidden = [n for n in net.neurons if net.outgoing(n)]
-    own = [feedback.angle(net.returning(n), net.weights[n]) for n in net.feedback]
+    own = [angle(net.returning(n), net.weights[n]) for n in net.feedback]
     return {
-        "angle": max(feedback.angle(*(lam[n] for lam in ways)) for n in hidden),
+        "angle": max(angle(*(lam[n] for lam in ways)) for n in hidden),
         "feedback_angle": max(own, default=0.0),
     }
 

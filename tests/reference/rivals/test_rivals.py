@@ -14,8 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import neurosim as ns
-from neurosim.data.patterns import cosine
 from neurosim.reference import rivals
+from neurosim.results.metrics import cosine
 from tests.evidence.rivals import lowest_energy
 from tests.helpers.problems import SEEDS, Problem, dags, random_problem
 

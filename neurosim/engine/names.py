@@ -1,0 +1,21 @@
+"""Names and constants that plans, equations and backends share."""
+
+from __future__ import annotations
+
+GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
+METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
+DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
+LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s
+MOMENTS = ("first", "second")  # running means of a force and of its square
+DECAYS = ("first_lacks", "second_lacks")  # by how much the running means, from 0, fall short of 1
+STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
+
+
+def projection_group(name: str) -> str:
+    """Brian2's name for a projection: ``"pre->post"`` is no identifier."""
+    return name.replace("->", "_to_")
+
+
+def bias_group(population: str) -> str:
+    """Brian2's name for the biases of a population."""
+    return f"{population}_bias"
