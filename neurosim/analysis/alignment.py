@@ -13,7 +13,7 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
-from neurosim.reference.backpropagation import kinked_slope
+from neurosim.reference.functions import kinked_slope
 from neurosim.reference.rivals import Inferred
 from neurosim.results.metrics import cosine
 from neurosim.results.runs import Run

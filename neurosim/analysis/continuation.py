@@ -32,7 +32,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.reference import forward
-from neurosim.reference.backpropagation import dsigma, loss_slope, net_input, sigma
+from neurosim.reference.functions import dsigma, loss_slope, net_input, sigma
 from neurosim.reference.jacobian import Linearised
 
 Array = np.ndarray

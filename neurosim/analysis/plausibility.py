@@ -436,14 +436,12 @@ def _states(net: Network, flow: Flow) -> tuple[float, float]:
 def _signed(run: Run) -> dict[str, float]:
     """Shares of negative messages."""
     net = run.network
-    a = {n: reference.backpropagation.net_input(net, n, {**run.X, **run.x}) for n in net.neurons}
+    a = {n: reference.functions.net_input(net, n, {**run.X, **run.x}) for n in net.neurons}
     rho, forward, back = run.flow.rho, [], []
     for n in net.neurons:
         activation = net.populations[n].activation
-        g = run.x[n] - reference.backpropagation.sigma(activation, a[n])
-        back.append(
-            (reference.backpropagation.dsigma(activation, a[n]) * (run.lam[n] + rho * g)).ravel()
-        )
+        g = run.x[n] - reference.functions.sigma(activation, a[n])
+        back.append((reference.functions.dsigma(activation, a[n]) * (run.lam[n] + rho * g)).ravel())
         if net.outgoing(n):
             forward.append(run.x[n].ravel())
     shares = {"forward": np.concatenate(forward or [np.zeros(0)]), "back": np.concatenate(back)}

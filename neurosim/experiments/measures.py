@@ -138,9 +138,9 @@ def _residual(case: Case) -> float:
 
 
 def _violation(case: Case) -> float:
-    sigma = reference.backpropagation.sigma
+    sigma = reference.functions.sigma
     x = {**case.run.X, **case.run.x}
-    nets = {n: reference.backpropagation.net_input(case.net, n, x) for n in case.net.neurons}
+    nets = {n: reference.functions.net_input(case.net, n, x) for n in case.net.neurons}
     return max(
         float(np.abs(x[n] - sigma(case.net.populations[n].activation, a)).max())
         for n, a in nets.items()

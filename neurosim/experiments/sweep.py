@@ -26,7 +26,7 @@ from neurosim.experiments.modelfile import ModelFile
 from neurosim.experiments.sweep_store import Table
 from neurosim.experiments.sweep_task import Task, structure, together_in
 from neurosim.model.flow import seconds
-from neurosim.simulation.log import bar
+from neurosim.simulation.progress import bar
 
 if TYPE_CHECKING:
     import xarray as xr

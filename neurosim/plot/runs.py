@@ -290,7 +290,7 @@ def agreement(
 
 def _violations(run: Run) -> dict[str, Array]:
     """g by population, (time, pattern, units)."""
-    from neurosim.reference.backpropagation import net_input, sigma
+    from neurosim.reference.functions import net_input, sigma
 
     if run.traces is not None and "g" in run.traces:
         return recorded_of(run, "g")

@@ -4,8 +4,9 @@ Beside `engine`, and never imported by it nor importing it: two independent deri
 are the proof. Start at `backprop` and `solve_ivp`.
 """
 
-from neurosim.reference.backpropagation import Adjoint, backprop, forward, loss, multipliers
+from neurosim.reference.backpropagation import Adjoint, backprop, forward, multipliers
 from neurosim.reference.descent import adam, sgd
+from neurosim.reference.functions import loss
 from neurosim.reference.ode import Rates, Trajectory, lagrangian, right_hand_side, solve_ivp
 
 __all__ = [

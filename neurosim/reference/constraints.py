@@ -19,7 +19,7 @@ import numpy as np
 from neurosim.model import expressions
 from neurosim.model.network import Network
 from neurosim.model.populations import Population
-from neurosim.reference.backpropagation import net_input, sigma
+from neurosim.reference.functions import net_input, sigma
 
 Array = np.ndarray
 

@@ -13,13 +13,8 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import out_of_range, whole
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
-from neurosim.reference.backpropagation import (
-    _backprop,
-    _components,
-    n_patterns,
-    plastic,
-    plastic_biases,
-)
+from neurosim.reference.backpropagation import _backprop, _components
+from neurosim.reference.functions import n_patterns, plastic, plastic_biases
 
 Array = np.ndarray
 

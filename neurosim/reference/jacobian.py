@@ -12,15 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from neurosim.errors import ModelError
-from neurosim.model import expressions
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.populations import Loss
 from neurosim.model.weights import Weights, like, synapses
-from neurosim.reference.backpropagation import dsigma, net_input, sigma
+from neurosim.reference.functions import ddsigma, dsigma, loss_curvature, net_input, sigma
 from neurosim.reference.ode import Rates, right_hand_side
 
 Array = np.ndarray
@@ -33,14 +30,6 @@ UNCOUPLED = (
     1e-9  # entries of a Jacobian by differences below this, relative to its largest, are rounding
 )
 AT_ONCE = 256  # directions, where a matrix is built
-
-_DDSIGMA: dict[str, Callable[[Array], Array]] = {
-    "tanh": lambda a: -2 * np.tanh(a) * dsigma("tanh", a),
-    "sigmoid": lambda a: expit(a) * expit(-a) * (1 - 2 * expit(a)),
-    "relu": np.zeros_like,
-    "softplus": lambda a: expit(a) * expit(-a),
-    "linear": np.zeros_like,
-}
 
 
 class Linearised:
@@ -327,43 +316,6 @@ def built(derivative: Derivative, size: int) -> Array:
     """The matrix of a linear map that is given by its products, (size, size)."""
     directions = np.eye(size)
     return np.vstack([derivative(directions[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)]).T
-
-
-def ddsigma(activation: str, a: Array) -> Array:
-    """Second derivative sigma''(a), of the shape of `a`, unit 1; 0 at the kink of relu.
-
-    Raises
-    ------
-    ModelError
-        A user's formula whose second derivative is not a plain formula.
-    """
-    if activation in _DDSIGMA:
-        return _DDSIGMA[activation](a)
-    return np.asarray(a * 0 + expressions.numpy_derivative(activation, ("a",), "a", 2)(a))
-
-
-def loss_curvature(loss: Loss, x: Array, y: Array, dx: Array) -> Array:
-    """Change of dV/dx along dx, (..., patterns, units), times the loss's weight; `x` and `y` are
-    (patterns, units).
-
-    Raises
-    ------
-    ModelError
-        A user's formula whose second derivative is not a plain formula.
-    """
-    match loss.kind:
-        case "mse":
-            change = dx
-        case "cross_entropy" | "policy":
-            p = softmax(x, axis=1)
-            change = y.sum(axis=1, keepdims=True) * p * (dx - (p * dx).sum(axis=-1, keepdims=True))
-        case "squared_hinge":
-            change = y**2 * (y * x < 1) * dx
-        case "eps_insensitive":
-            change = np.zeros_like(dx)
-        case formula:
-            change = expressions.numpy_derivative(formula, ("x", "y"), "x", 2)(x, y) * dx
-    return np.asarray(loss.weight * change)
 
 
 def _product(v: Array, matrix: Any) -> Array:

@@ -24,10 +24,11 @@ from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, like, synapses, turned
-from neurosim.reference.backpropagation import (
+from neurosim.reference.backpropagation import forward
+from neurosim.reference.constraints import constraint, price, violation
+from neurosim.reference.functions import (
     activity_price,
     dsigma,
-    forward,
     hebbian,
     loss_value,
     n_patterns,
@@ -37,7 +38,6 @@ from neurosim.reference.backpropagation import (
     received,
     sigma,
 )
-from neurosim.reference.constraints import constraint, price, violation
 
 Array = np.ndarray
 SHARP = (

@@ -6,36 +6,23 @@ Above `session`, below `simulation`. Start at `Held`.
 
 from __future__ import annotations
 
-import json
-import signal
-import threading
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
-from neurosim.disk import replacing
 from neurosim.errors import (
     ConvergenceError,
-    DivergenceError,
-    FileError,
-    NeurosimError,
     StabilityWarning,
 )
 from neurosim.model.network import Network
-from neurosim.model.schedules import Schedule
 from neurosim.model.weights import synapses
-from neurosim.reference.backpropagation import net_input, sigma
+from neurosim.reference.functions import net_input, sigma
 from neurosim.results import metrics
 from neurosim.results.metrics import angle, cosine, middle
-from neurosim.results.runs import Log
 from neurosim.simulation.session import Session
 
 Array = np.ndarray
@@ -184,142 +171,3 @@ def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
             "s" if name == "max_step" else "degree" if str(name).startswith("angle.") else "1"
         )
     return history
-
-
-@contextmanager
-def bar(
-    progress: bool, what: str, total: int, done: int = 0
-) -> Iterator[Callable[[int, str], None]]:
-    """A rich bar with the time left, or nothing."""
-    if not progress:
-        yield lambda steps, text: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=done, text="")
-        yield lambda steps, text: bar.update(task, advance=steps, text=text)
-
-
-@contextmanager
-def guarded(session: Session, rows: list[dict[str, float]] | None = None) -> Iterator[None]:
-    """A run that fails hands over what it had; the first Ctrl-C ends a run, the second is Python's
-    own.
-    """
-    previous = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-
-    def stop(*_: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        session.stop()
-
-    if main:
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    except NeurosimError as error:
-        run = session.finish(interrupted=True)
-        if isinstance(error, DivergenceError):
-            error.run = run
-        if rows is not None:
-            error.log = Log(partial(history_of, rows), run)
-        raise
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
-
-
-def write_checkpoint(
-    path: str | Path,
-    session: Session,
-    schedule: Schedule,
-    done: int,
-    rows: Sequence[Mapping[str, float]],
-) -> None:
-    """Everything from which training goes on, in place of an earlier checkpoint once it is
-    complete.
-    """
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        about = {
-            "_done": np.array(done),
-            "_rows": np.array(json.dumps(list(rows))),
-            "_model": np.array(_fingerprint(session, schedule)),
-        }
-        arrays: Any = {**session.snapshot(), **about}  # Any: a name could be savez's own keyword
-        np.savez(file, **arrays)
-
-
-def read_checkpoint(
-    path: str | Path, session: Session, schedule: Schedule
-) -> tuple[int, list[dict[str, float]]]:
-    """Put a session where a checkpoint left it; segments done, and the log until then."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {k: stored[k] for k in stored.files}
-        done, rows, written = (
-            int(found.pop("_done")),
-            json.loads(str(found.pop("_rows"))),
-            str(found.pop("_model")),
-        )
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise FileError(
-            f"{path} is not a checkpoint that can be read ({error}); allowed: a file of "
-            "train(checkpoint=...)"
-        ) from error
-    if written != _fingerprint(session, schedule):
-        raise FileError(
-            f"{path} is a checkpoint of another model, data set or schedule; try it "
-            "with the same ones"
-        )
-    session.restore(found)
-    session.read_weights()
-    return done, rows
-
-
-def _fingerprint(session: Session, schedule: Schedule) -> str:
-    """What must be the same for a checkpoint to go on."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for arrays in (session.clamped, session.targets):
-        for name, values in arrays.items():
-            digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
-    fixed = session.setting
-    model = [
-        fixed.net.describe(),
-        fixed.flow.as_dict(),
-        repr(schedule),
-        repr(session.recording),
-        fixed.dt,
-        fixed.method,
-        fixed.precision,
-        fixed.seed,
-        fixed.described["transport"],
-        repr(fixed.extensions),
-        *([repr(fixed.imperfections)] if fixed.imperfections else []),
-    ]
-    return digest.hexdigest() + json.dumps(model, default=str)

@@ -38,16 +38,10 @@ from neurosim.model.weights import synapses
 from neurosim.results.files import load_weights, save_weights
 from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility
-from neurosim.simulation.log import (
-    Best,
-    Held,
-    bar,
-    guarded,
-    history_of,
-    read_checkpoint,
-    write_checkpoint,
-)
+from neurosim.simulation.checkpoint import read_checkpoint, write_checkpoint
+from neurosim.simulation.log import Best, Held, history_of
 from neurosim.simulation.options import Recording, Setting, Stepping, initial_state, steps_of
+from neurosim.simulation.progress import bar, guarded
 from neurosim.simulation.resizing import shape
 from neurosim.simulation.session import Session
 from neurosim.simulation.world import Conversation, World

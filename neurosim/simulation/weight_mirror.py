@@ -17,7 +17,7 @@ import numpy as np
 
 from neurosim.model.network import Network
 from neurosim.model.weights import like, synapses, turned
-from neurosim.reference.backpropagation import hebbian, sigma
+from neurosim.reference.functions import hebbian, sigma
 
 NOISE = 0.5  # standard deviation of what units say
 PATTERNS = 64  # of noise that are heard at once

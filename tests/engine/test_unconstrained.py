@@ -71,7 +71,7 @@ def test_every_rate_is_a_derivative_of_l(
 
 def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, Any]:
     """Outputs of populations without constraint, as a step of one reads them."""
-    from neurosim.reference.backpropagation import net_input, sigma
+    from neurosim.reference.functions import net_input, sigma
 
     sent = {**patterns(net, X), **x}
     return {n: sigma(net.populations[n].activation, net_input(net, n, sent)) for n in names}

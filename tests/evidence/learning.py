@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 import neurosim as ns
 from neurosim.data.streams import moving_digits
-from neurosim.reference.backpropagation import dsigma, net_input
+from neurosim.reference.functions import dsigma, net_input
 from neurosim.results.metrics import accuracy
 from neurosim.simulation.surgery import pruned as reshaped
 

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 import neurosim as ns
 from neurosim.reference import rivals
-from neurosim.reference.backpropagation import loss_value, sigma
+from neurosim.reference.functions import loss_value, sigma
 from neurosim.results.metrics import cosine
 from tests.helpers.problems import random_problem
 

@@ -65,7 +65,7 @@ def test_built_in_slopes_are_derivatives(name: str) -> None:
     found = python(f.dsigma, a=POINTS, sigma=python(f.sigma, a=POINTS)) * np.ones_like(POINTS)
     assert_allclose(found, slope_of(lambda a: python(f.sigma, a=a), POINTS), atol=1e-8)
     assert_allclose(
-        python(f.sigma, a=POINTS), ns.reference.backpropagation.sigma(name, POINTS), atol=1e-15
+        python(f.sigma, a=POINTS), ns.reference.functions.sigma(name, POINTS), atol=1e-15
     )
 
 

@@ -18,7 +18,7 @@ import neurosim as ns
 from neurosim.data.patterns import patterns, targets
 from neurosim.experiments import modelfile
 from neurosim.model.equations import imperfections as circuit
-from neurosim.reference.backpropagation import dsigma, loss_slope, sigma
+from neurosim.reference.functions import dsigma, loss_slope, sigma
 from tests.helpers import problems
 
 pytestmark = pytest.mark.filterwarnings(

@@ -15,7 +15,7 @@ from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import synapses
 from neurosim.reference import adjoint, backprop, forward, loss, sgd
-from neurosim.reference.backpropagation import penalty
+from neurosim.reference.functions import penalty
 from tests.helpers import problems
 
 NUDGE = 1e-5

@@ -27,7 +27,7 @@ from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, FileError, out_of_range, unknown
 from neurosim.experiments import modelfile
 from neurosim.experiments.pool import Task, open_pool
-from neurosim.simulation.log import bar
+from neurosim.simulation.progress import bar
 
 if TYPE_CHECKING:
     import xarray as xr

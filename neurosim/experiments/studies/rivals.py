@@ -27,7 +27,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
 from neurosim.reference import rivals
-from neurosim.reference.backpropagation import plastic
+from neurosim.reference.functions import plastic
 from neurosim.results.metrics import cosine
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 
 from neurosim import Flow, Network, Simulation, reference
 from neurosim.errors import unknown
-from neurosim.reference.backpropagation import plastic, plastic_biases
+from neurosim.reference.functions import plastic, plastic_biases
 from neurosim.results.metrics import cosine
 
 if TYPE_CHECKING:

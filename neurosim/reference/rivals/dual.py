@@ -8,7 +8,7 @@ import numpy as np
 
 from neurosim.errors import out_of_range, whole
 from neurosim.model.network import Network
-from neurosim.reference.backpropagation import sigma
+from neurosim.reference.functions import sigma
 from neurosim.reference.rivals.frame import Arrays, Frame, Inferred, Watch
 
 

@@ -19,7 +19,7 @@ from neurosim.errors import ConvergenceError, ModelError, out_of_range, whole
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.weights import like, synapses
-from neurosim.reference.backpropagation import hebbian, plastic, sigma
+from neurosim.reference.functions import hebbian, plastic, sigma
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, priced
 
 BOUND = 1e6  # of a state that is at rest

@@ -17,7 +17,7 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, like, synapses
-from neurosim.reference.backpropagation import (
+from neurosim.reference.functions import (
     hebbian,
     kinked_slope,
     n_patterns,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.reference.backpropagation import dsigma, sigma
+from neurosim.reference.functions import dsigma, sigma
 from neurosim.reference.rivals.frame import ONE, SLOPE_AT, Array, Arrays, Frame
 
 PRECISIONS = ("float64", "float32")

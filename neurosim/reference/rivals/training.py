@@ -12,8 +12,8 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import out_of_range, unknown, whole
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
-from neurosim.reference.backpropagation import n_patterns, plastic, plastic_biases
 from neurosim.reference.descent import Adam
+from neurosim.reference.functions import n_patterns, plastic, plastic_biases
 from neurosim.reference.rivals.dual import dual_propagation
 from neurosim.reference.rivals.energy import growing_penalty, pc_alm, predictive_coding, relax
 from neurosim.reference.rivals.equilibrium import equilibrium_propagation
