@@ -103,7 +103,7 @@ class Bandit:
     _now: int | None = None
 
     @classmethod
-    def drawn(
+    def random_weights(
         cls, *, contexts: int = 16, features: int = 8, arms: int = 4, seed: int = 0
     ) -> Bandit:
         """Contexts of random signs, all different, and for each a random best arm."""
@@ -162,7 +162,7 @@ class CartPole:
     up: list[Array] = field(default_factory=list, repr=False)
 
     @classmethod
-    def drawn(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
+    def random_weights(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
         """Carts near the middle, poles nearly upright: every number of the state uniform within
         0.05.
         """

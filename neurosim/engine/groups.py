@@ -189,7 +189,7 @@ class Groups:
         """A population whose equations are there to be read and set; its steps are the engine's."""
         plan = self.plan
         size = plan.net.populations[name].size * plan.patterns
-        outlets = [o for o in plan.outlets if o.population == name]
+        event_sources = [o for o in plan.event_sources if o.population == name]
         group = NeuronGroup(
             size,
             plan.equations(name),
@@ -197,13 +197,13 @@ class Groups:
             clock=self.clock,
             name=name,
             namespace={},
-            events={o.event: o.condition for o in outlets},
+            events={o.event: o.condition for o in event_sources},
             codeobj_class=self.codeobj_class,
         )
         group.add_to_magic_network = False
         for item in group.contained_objects:
             item.active = isinstance(item, Thresholder)
-        for o in outlets:
+        for o in event_sources:
             group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
         for own, line, steps in plan.lines:
             if (

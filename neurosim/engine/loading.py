@@ -61,7 +61,7 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
     return values
 
 
-def everything(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, Any]:
+def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, Any]:
     """`parameters`, and those of events, extensions and imperfections.
 
     Parameters
@@ -77,7 +77,7 @@ def everything(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, A
         Parameters of an extension that are unknown, missing or of another shape.
     """
     values = parameters(plan.net, flow, 0.0 if plan.method in STAGED else plan.dt)
-    for o in plan.outlets:
+    for o in plan.event_sources:
         values |= {(o.population, k): v for k, v in o.constants(flow, dt).items()}
     for e in plan.extensions:
         values |= {(e.population, k): v for k, v in _of_extension(e, engine).items()}

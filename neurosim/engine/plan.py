@@ -16,12 +16,13 @@ import numpy as np
 
 from neurosim.engine.names import STAGED
 from neurosim.model.equations import events, lagrangian
-from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, Outlet
+from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.imperfections import Dale, LowPass
 from neurosim.model.network import Network
 from neurosim.model.transport import BACKWARD, FORWARD, Dense, Transport
+from neurosim.results.format import current_name
 
 if TYPE_CHECKING:
     from neurosim.engine.statements import Text
@@ -86,39 +87,41 @@ class Plan:
     imperfections: Imperfections = NONE
 
     @cached_property
-    def outlets(self) -> tuple[Outlet, ...]:
+    def event_sources(self) -> tuple[EventSource, ...]:
         """What is said as events."""
         every = {name: self.transports.get(name, Dense()) for name in self.net.projections}
-        return events.outlets(self.net, every, self.learns)
+        return events.event_sources(self.net, every, self.learns)
 
-    def outlet(self, projection: str, variable: str) -> Outlet | None:
+    def event_source(self, projection: str, variable: str) -> EventSource | None:
         """Through which a projection hears x or delta as events; None if it is dense, or nobody
         listens.
         """
-        own = (o for o in self.outlets if o.variable == variable and projection in o.projections)
+        own = (
+            o for o in self.event_sources if o.variable == variable and projection in o.projections
+        )
         return next(own, None)
 
-    def heard(self, projection: str, variable: str) -> str:
+    def received(self, projection: str, variable: str) -> str:
         """What a projection knows of x or delta: as it is, as it was last said, or as that has
         arrived.
         """
-        if outlet := self.outlet(projection, variable):
-            return outlet.heard
+        if event_source := self.event_source(projection, variable):
+            return event_source.received
         pre = self.net.projections[projection].pre
         data = variable == FORWARD and self.net.populations[pre].clamped
-        return variable if data else self.imperfections.heard(variable)
+        return variable if data else self.imperfections.received(variable)
 
-    def teaches(self, projection: str, variable: str) -> str:
+    def plasticity_reads(self, projection: str, variable: str) -> str:
         """What plasticity reads of x or delta: what is heard, or its low-pass."""
         if self.imperfections.of(LowPass):
             return f"slow_{variable}"
-        late = variable == BACKWARD and not self.outlet(projection, BACKWARD)
-        return self.imperfections.known(variable) if late else self.heard(projection, variable)
+        late = variable == BACKWARD and not self.event_source(projection, BACKWARD)
+        return self.imperfections.known(variable) if late else self.received(projection, variable)
 
-    def teaches_biases(self, population: str) -> str:
+    def bias_plasticity_reads(self, population: str) -> str:
         """What the biases of a population read of delta: as much as its first projection does."""
         first = next((q.name for q in self.net.incoming(population)), None)
-        return self.teaches(first, BACKWARD) if first else BACKWARD
+        return self.plasticity_reads(first, BACKWARD) if first else BACKWARD
 
     @property
     def dale(self) -> bool:
@@ -129,7 +132,9 @@ class Plan:
     def lines(self) -> tuple[tuple[str, str, int], ...]:
         """Messages on their way: population, suffix of the line's variables, steps that it takes."""
         events = [
-            (o.population, o.name, o.delay_steps(self.dt)) for o in self.outlets if o.rule.delay
+            (o.population, o.name, o.delay_steps(self.dt))
+            for o in self.event_sources
+            if o.rule.delay
         ]
         steps = self.imperfections.delay_steps(self.dt)
         dense = (
@@ -161,11 +166,11 @@ class Plan:
             self.imperfections,
             self.net.populations[population].clamped,
         )
-        outlets = [o for o in self.outlets if o.population == population]
-        adaptive = ADAPTIVE_EQUATIONS if any(o.adaptive for o in outlets) else ()
+        event_sources = [o for o in self.event_sources if o.population == population]
+        adaptive = ADAPTIVE_EQUATIONS if any(o.adaptive for o in event_sources) else ()
         more = [
             *own.equations.strip().splitlines(),
-            *(e for o in outlets for e in o.equations),
+            *(e for o in event_sources for e in o.equations),
             *adaptive,
         ]
         more += lacks.equations(clamped)
@@ -191,7 +196,10 @@ class Plan:
         """Recorded variables that are no arrays: they are evaluated into one when a sample is
         taken.
         """
-        names = {r.variable for r in self.recorded for part in r.parts if part.name == population}
+        names = set()
+        for r in self.recorded:
+            if any(part.name == population for part in r.parts):
+                names.add(self._own_name(population, r.variable))
         return sorted(v for v in names if not self.variables(population)[v])
 
     def variables(self, population: str) -> dict[str, bool]:
@@ -209,9 +217,14 @@ class Plan:
 
     def array_name(self, group: str, variable: str) -> str:
         """The array that holds a recorded variable."""
-        if group not in self.net.populations or self.variables(group)[variable]:
+        if group not in self.net.populations:
             return variable
-        return f"recorded_{variable}"
+        name = self._own_name(group, variable)
+        return name if self.variables(group)[name] else f"recorded_{name}"
+
+    def _own_name(self, population: str, variable: str) -> str:
+        """Return the population's name of a recorded variable, which may be that of 0.1.0."""
+        return variable if variable in self.variables(population) else current_name(variable)
 
     def records(self, variable: str) -> bool:
         """Whether this variable is recorded anywhere."""
@@ -223,14 +236,14 @@ class Plan:
 
         return take_apart(self._text(population))
 
-    def said(self, population: str, variable: str) -> list[tuple[str, str]]:
+    def sent(self, population: str, variable: str) -> list[tuple[str, str]]:
         """How dense messages come about that are not just x or delta: statements, with what they
         read.
         """
-        if self.net.populations[population].clamped or not self.imperfections.speaks:
+        if self.net.populations[population].clamped or not self.imperfections.alters_messages:
             return []
         text = self.text(population)
-        statements = self.imperfections.said(variable, text.rates)
+        statements = self.imperfections.sent(variable, text.rates)
         return text.with_helpers(statements) if variable == FORWARD else statements
 
     @property
@@ -243,7 +256,7 @@ class Plan:
             n
             for n, own in inputs.items()
             if all(
-                self.net.populations[q.pre].clamped and not self.outlet(q.name, FORWARD)
+                self.net.populations[q.pre].clamped and not self.event_source(q.name, FORWARD)
                 for q in own
             )
         )
@@ -259,7 +272,10 @@ class Plan:
         return tuple(
             n
             for n, own in inputs.items()
-            if all(self.net.populations[q.pre].clamped or self.outlet(q.name, FORWARD) for q in own)
+            if all(
+                self.net.populations[q.pre].clamped or self.event_source(q.name, FORWARD)
+                for q in own
+            )
         )
 
     def back(self, projection: str) -> str:
@@ -282,7 +298,9 @@ class Plan:
             *STAGED,
             "adam",
         )  # increments add up, whatever was added before
-        still = pre.clamped and self.shortcuts and linear and not self.outlet(projection, FORWARD)
+        still = (
+            pre.clamped and self.shortcuts and linear and not self.event_source(projection, FORWARD)
+        )
         one_by_one = self.points or self.dale or self.imperfections.of(LowPass)
         return still and dense and self.patterns <= pre.size and not one_by_one
 
@@ -291,7 +309,10 @@ class Plan:
         incoming = list(self.net.incoming(population))
         if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in incoming):
             return True
-        if any(self.outlet(q.name, BACKWARD) for q in incoming) or self.imperfections.speaks:
+        if (
+            any(self.event_source(q.name, BACKWARD) for q in incoming)
+            or self.imperfections.alters_messages
+        ):
             return True
         text = self.text(population)
         return any(text.reads(n) or self.records(n) for n, _ in text.late)
@@ -311,5 +332,5 @@ def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
     """How the speed of a unit with an adaptive threshold is followed: an increment, from the rates
     of this step.
     """
-    adaptive = any(o.adaptive for o in plan.outlets if o.population == population)
+    adaptive = any(o.adaptive for o in plan.event_sources if o.population == population)
     return (("activity", f"{ACTIVITY} - activity"),) if adaptive else ()

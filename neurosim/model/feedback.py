@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
-from neurosim.model.weights import Weights, along, like, synapses, turned
+from neurosim.model.weights import Weights, at_synapses, synapses, transposed, with_values
 
 KINDS = ("symmetric", "random", "sign", "kolen_pollack", "mirror")
 FOLLOWING = ("sign", "kolen_pollack")  # those that move at every step at which the weights do
@@ -31,14 +31,14 @@ def size_of(w: Weights) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
-def drawn(w: Weights, size: float, rng: np.random.Generator) -> Weights:
+def random_feedback(w: Weights, size: float, rng: np.random.Generator) -> Weights:
     """B ~ N(0, size²), (n_pre, n_post), of the synapses that W has."""
-    return turned(like(w, size * rng.normal(size=synapses(w).shape)))
+    return transposed(with_values(w, size * rng.normal(size=synapses(w).shape)))
 
 
 def signs(w: Weights, size: float) -> Weights:
     """B = size sign(Wᵀ), (n_pre, n_post)."""
-    return turned(like(w, size * np.sign(synapses(w))))
+    return transposed(with_values(w, size * np.sign(synapses(w))))
 
 
 def checked(name: str, given: Any, w: Weights) -> Weights:
@@ -67,10 +67,10 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
         raise ModelError(f"{name} holds NaN or infinity; allowed: finite numbers")
     if isinstance(w, np.ndarray):
         return dense
-    there = turned(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
+    there = transposed(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
     if np.any(dense[there.toarray() == 0]):
         raise ModelError(
             f"{name} has synapses that the weights do not have; allowed: those of the "
             "weights, turned"
         )
-    return turned(like(w, along(w, dense.T)))
+    return transposed(with_values(w, at_synapses(w, dense.T)))

@@ -89,7 +89,7 @@ class MessageNoise:
     values = property(lambda self: {"message_noise": self.sd})
     arrays: ClassVar[tuple[str, ...]] = ()
 
-    def said(self, variable: str, given: str) -> list[Statement]:
+    def sent(self, variable: str, given: str) -> list[Statement]:
         """What becomes of a message."""
         return [(f"noisy_{variable}", f"{given} + message_noise*randn()")]
 
@@ -123,7 +123,7 @@ class LostMessages:
         """What a population keeps of each direction."""
         return ("passed",) if self.read == "held" else ()
 
-    def said(self, variable: str, given: str) -> list[Statement]:
+    def sent(self, variable: str, given: str) -> list[Statement]:
         """What becomes of a message."""
         held = f" + passed_{variable}*(1 - passes_{variable})" if self.read == "held" else ""
         return [
@@ -161,7 +161,7 @@ class Quantised:
         """Whether there is chance in it."""
         return self.how == "stochastic"
 
-    def said(self, variable: str, given: str) -> list[Statement]:
+    def sent(self, variable: str, given: str) -> list[Statement]:
         """What becomes of a message."""
         up = "rand()" if self.draws else "0.5"
         return [(f"whole_{variable}", f"quantum*floor({given}/quantum + {up})")]

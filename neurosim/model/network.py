@@ -349,19 +349,19 @@ class Network:
         """
         kind, w = self.projections[projection].feedback, self.weights[projection]
         if kind == "sign":
-            return matrices.like(
+            return matrices.with_values(
                 w,
                 (self.projections[projection].feedback_size or 0.0) * np.sign(matrices.synapses(w)),
             )
-        return w if kind == "symmetric" else matrices.turned(self.feedback[projection])
+        return w if kind == "symmetric" else matrices.transposed(self.feedback[projection])
 
     def follow_signs(self) -> None:
         """Let the feedback of kind sign be that of the weights as they are."""
         for name, q in self.projections.items():
             if q.feedback == "sign":
-                self.feedback[name] = matrices.turned(self.returning(name))
+                self.feedback[name] = matrices.transposed(self.returning(name))
 
-    def become(self, other: Network) -> None:
+    def replace_with(self, other: Network) -> None:
         """Take on another network's graph and parameters, so that whoever holds this one goes on
         with that.
         """
@@ -568,7 +568,7 @@ class Network:
     def _initial(self, q: Projection, rng: np.random.Generator) -> Weights:
         if q.weights is not None:
             return self._checked(q, q.weights).copy()
-        return matrices.drawn(
+        return matrices.random_weights(
             self._shape(q), matrices.checked_mask(q.name, q.mask, self._shape(q)), q.gain, rng
         )
 
@@ -581,7 +581,7 @@ class Network:
             return carriers.signs(w, size)
         if q.feedback_weights is not None:
             return carriers.checked(f"feedback_weights of {name}", q.feedback_weights, w)
-        return carriers.drawn(w, size, rng)
+        return carriers.random_feedback(w, size, rng)
 
     def _checked(self, q: Projection, weights: Weights) -> Weights:
         mask = matrices.checked_mask(q.name, q.mask, self._shape(q))

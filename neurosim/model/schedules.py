@@ -1,7 +1,7 @@
 """Schedules of learning, as a user states them and as steps.
 
 Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
-`Lesson` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first two in
+`StepSchedule` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first two in
 which the network changes its size.
 """
 
@@ -235,7 +235,7 @@ Schedule = Plain | Pruning | Growing
 
 
 @dataclass(frozen=True)
-class Lesson:
+class StepSchedule:
     """A schedule in steps: how long, how many patterns at once, and in which order."""
 
     total: int
@@ -249,7 +249,7 @@ class Lesson:
     begin: int = 0
 
     @classmethod
-    def of(cls, schedule: Plain, dt: float, count: int, seed: int) -> Lesson:
+    def of(cls, schedule: Plain, dt: float, count: int, seed: int) -> StepSchedule:
         """A schedule in steps of `dt`, for `count` patterns."""
         if isinstance(schedule, Simultaneous):
             total = max(round(schedule.duration / dt), 1)

@@ -27,7 +27,7 @@ def synapses(weights: Weights) -> Array:
     return weights if isinstance(weights, np.ndarray) else np.asarray(weights.data)
 
 
-def like(weights: Weights, values: Array) -> Weights:
+def with_values(weights: Weights, values: Array) -> Weights:
     """`values`, laid out as `synapses` are, as weights of the same type, shape and sparsity."""
     if isinstance(weights, np.ndarray):
         return values.reshape(weights.shape)
@@ -36,19 +36,21 @@ def like(weights: Weights, values: Array) -> Weights:
     return csr_array((values, weights.indices.copy(), weights.indptr.copy()), shape=weights.shape)
 
 
-def ends(weights: Weights) -> tuple[Array, Array]:
+def synapse_indices(weights: Weights) -> tuple[Array, Array]:
     """Postsynaptic and presynaptic unit of each synapse of a csr_array."""
     return np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices
 
 
-def along(weights: Weights, matrix: Array) -> Array:
+def at_synapses(weights: Weights, matrix: Array) -> Array:
     """The entries of a dense matrix, (n_post, n_pre), at the synapses that exist, laid out as
     `synapses` are.
     """
-    return matrix if isinstance(weights, np.ndarray) else np.asarray(matrix[ends(weights)])
+    return (
+        matrix if isinstance(weights, np.ndarray) else np.asarray(matrix[synapse_indices(weights)])
+    )
 
 
-def turned(matrix: Weights) -> Weights:
+def transposed(matrix: Weights) -> Weights:
     """The transpose as an own matrix of the same kind: from the layout of feedback weights B to
     that of W, and back.
     """
@@ -61,7 +63,7 @@ def turned(matrix: Weights) -> Weights:
     return found
 
 
-def drawn(
+def random_weights(
     shape: tuple[int, int], mask: Array | None, gain: float, rng: np.random.Generator
 ) -> Weights:
     """w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask."""

@@ -15,8 +15,9 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.model.network import Network
 from neurosim.plot.drawing import PALETTE
+from neurosim.results.format import current_name
 from neurosim.results.runs import Log, Run
-from neurosim.results.traces import VARIABLES
+from neurosim.results.traces import VARIABLES, with_current_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,15 +95,21 @@ def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
+def recorded_names(run: Run) -> set[str]:
+    """Return the names of the recorded variables as they are called today."""
+    return set() if run.traces is None else {current_name(str(v)) for v in run.traces.data_vars}
+
+
 def traces_of(run: Run, variable: str) -> Any:
     """The run's traces, if that variable is among them."""
-    if run.traces is None or variable not in run.traces:
+    traces = None if run.traces is None else with_current_names(run.traces)
+    if traces is None or variable not in traces:
         there = [] if run.traces is None else [str(v) for v in run.traces if str(v) in VARIABLES]
         raise DataError(
             f"{variable} was not recorded, only {there}; try relax(..., "
             f"record=({variable!r},)) to record it"
         )
-    return run.traces
+    return traces
 
 
 def recorded_of(run: Run, variable: str) -> dict[str, Array]:

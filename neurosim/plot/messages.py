@@ -18,6 +18,7 @@ from neurosim.plot.canvas import (
     log_scale,
     milliseconds,
     positive,
+    recorded_names,
     recorded_of,
     row_of,
     share_legend,
@@ -42,7 +43,7 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     """Who spoke when: a mark for each event of a neuron (forward), and below of a multiplier unit
     (backward).
 
-    From the recorded spoken_x and spoken_delta; where not every step was recorded, at the next
+    From the recorded events_x and events_delta; where not every step was recorded, at the next
     sample.
 
     Raises
@@ -50,19 +51,16 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     DataError
         Neither was recorded.
     """
-    said = {
-        v: recorded_of(run, v)
-        for v in ("spoken_delta", "spoken_x")
-        if run.traces is not None and v in run.traces
-    }
-    if not said:
-        traces_of(run, "spoken_x")
+    names = recorded_names(run)
+    counted = {v: recorded_of(run, v) for v in ("events_delta", "events_x") if v in names}
+    if not counted:
+        traces_of(run, "events_x")
     row, time, ax = row_of(run, pattern), milliseconds(run), given_axes(ax)
     base, ticks = 0.0, []
     least = 0.15 * max(
-        counts.shape[2] for populations in said.values() for counts in populations.values()
+        counts.shape[2] for populations in counted.values() for counts in populations.values()
     )
-    for variable, populations in said.items():
+    for variable, populations in counted.items():
         for name, counts in reversed(populations.items()):
             sample, unit = np.nonzero(np.diff(counts[:, row], axis=0, prepend=0))
             color, size = color_of(run.network, name), counts.shape[2]
@@ -76,7 +74,7 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
                 alpha=0.7,
                 rasterized=len(unit) > 5000,
             )
-            ticks.append((base + height / 2, f"{'x' if variable == 'spoken_x' else 'δ'} {name}"))
+            ticks.append((base + height / 2, f"{'x' if variable == 'events_x' else 'δ'} {name}"))
             base += height + least / 2
     ax.set_yticks([place for place, _ in ticks], [label for _, label in ticks])
     ax.tick_params(axis="y", length=0)
@@ -94,7 +92,7 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
     Raises
     ------
     DataError
-        x, lam, or both spoken_x and spoken_delta were not recorded.
+        x, lam, or both events_x and events_delta were not recorded.
     """
     from matplotlib.figure import Figure
 
@@ -117,7 +115,7 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        spoken_x or spoken_delta of some population that speaks was not recorded.
+        events_x or events_delta of some population that speaks was not recorded.
     """
     from neurosim.results.operations import operations_by_event, synaptic_operations
 

@@ -19,7 +19,7 @@ import numpy as np
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, unknown
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, like, synapses
+from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     Carrier,
     activity_price,
@@ -195,7 +195,7 @@ def _backprop(
             + kinked_slope(net, name)
             - hebbian(net.weights[name], delta[q.post], x[q.pre])
         )
-        grad_w[name] = like(net.weights[name], gradient)
+        grad_w[name] = with_values(net.weights[name], gradient)
     return Adjoint(
         x=x,
         lam={n: lam[n] for n in net.neurons},

@@ -16,7 +16,7 @@ from neurosim.data.patterns import targets
 from neurosim.model import expressions
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
-from neurosim.model.weights import Weights, along, ends, synapses
+from neurosim.model.weights import Weights, at_synapses, synapse_indices, synapses
 
 Array = np.ndarray
 # Of a projection: the matrix, (n_post, n_pre), through which errors go back.
@@ -88,7 +88,9 @@ def kinked_slope(net: Network, projection: str) -> Array:
             norms = _norms(weights, side)
             inverse = np.divide(price, norms, out=np.zeros_like(norms), where=norms > 0)
             slope = slope + w * (
-                inverse[ends(weights)[side]] if w.ndim == 1 else np.expand_dims(inverse, 1 - side)
+                inverse[synapse_indices(weights)[side]]
+                if w.ndim == 1
+                else np.expand_dims(inverse, 1 - side)
             )
     return slope
 
@@ -100,7 +102,9 @@ def _norms(weights: Weights, side: int) -> Array:
     if isinstance(weights, np.ndarray):
         return np.asarray(np.sqrt(np.square(weights).sum(axis=1 - side)))
     return np.sqrt(
-        np.bincount(ends(weights)[side], np.square(weights.data), minlength=weights.shape[side])
+        np.bincount(
+            synapse_indices(weights)[side], np.square(weights.data), minlength=weights.shape[side]
+        )
     )
 
 
@@ -200,7 +204,7 @@ def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
     delta : (patterns, n_post), unit 1
     x : (patterns, n_pre), unit 1
     """
-    return along(weights, (delta / len(x)).T @ x)
+    return at_synapses(weights, (delta / len(x)).T @ x)
 
 
 def plastic(net: Network, gradients: Mapping[str, Weights]) -> dict[str, Weights]:

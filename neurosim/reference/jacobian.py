@@ -16,7 +16,7 @@ import numpy as np
 from neurosim.errors import ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, like, synapses
+from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import ddsigma, dsigma, loss_curvature, net_input, sigma
 from neurosim.reference.ode import Rates, right_hand_side
 
@@ -118,7 +118,7 @@ class Linearised:
             except ModelError:
                 self.exact = False
 
-    def along(self, directions: Array) -> Array:
+    def at_synapses(self, directions: Array) -> Array:
         """J applied to each row, (m, size), 1/s."""
         if not self.exact:
             return self._differences(directions)
@@ -189,7 +189,7 @@ class Linearised:
         def derivative(directions: Array) -> Array:
             full = np.zeros((len(directions), self.size))
             full[:, states] = directions
-            return self.along(full)[:, states]
+            return self.at_synapses(full)[:, states]
 
         return derivative
 
@@ -278,7 +278,7 @@ class Linearised:
         parts = self._unpack(state[None])
         x, lam, b = ({n: v[0] for n, v in part.items()} for part in (parts.x, parts.lam, parts.b))
         weights = self.net.weights | {
-            name: like(self.weights[name], w[0]) for name, w in parts.w.items()
+            name: with_values(self.weights[name], w[0]) for name, w in parts.w.items()
         }
         biases = self.net.biases | b
         rates = right_hand_side(
@@ -325,7 +325,7 @@ def _product(v: Array, matrix: Any) -> Array:
 
 def _changes(w: Weights, dw: Array) -> Iterable[Any]:
     """Each direction's change of the weights, as a matrix of their kind."""
-    return dw if isinstance(w, np.ndarray) else [like(w, row) for row in dw]
+    return dw if isinstance(w, np.ndarray) else [with_values(w, row) for row in dw]
 
 
 def _outer(w: Weights, delta: Array, x: Array) -> Array:

@@ -23,7 +23,7 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, like, synapses, turned
+from neurosim.model.weights import Weights, synapses, transposed, with_values
 from neurosim.reference.backpropagation import forward
 from neurosim.reference.constraints import constraint, price, violation
 from neurosim.reference.functions import (
@@ -363,15 +363,15 @@ def _rates(
     for name, q in net.projections.items():
         w = net.weights[name]
         descent = hebbian(w, delta[q.post], outputs[q.pre])
-        dw[name] = like(
+        dw[name] = with_values(
             w, (descent - q.decay * synapses(w)) / flow.time("tau_w", q.post) * q.plastic
         )
         if q.feedback == "kolen_pollack":
             tau, B = flow.time("tau_w", q.post), net.feedback[name]
             product = synapses(
-                turned(like(w, descent))
+                transposed(with_values(w, descent))
             )  # x deltaᵀ: the same, seen from the other side
-            dB[name] = like(B, (product - q.decay * synapses(B)) / tau * q.plastic)
+            dB[name] = with_values(B, (product - q.decay * synapses(B)) / tau * q.plastic)
     db = {
         n: delta[n].mean(axis=0) / flow.time("tau_w", n) * net.populations[n].plastic_bias
         for n in net.neurons
@@ -478,9 +478,11 @@ class _Layout:
         lam = {n: next(arrays) for n in self.states}
         if not self.plastic:
             return self.net, x, lam
-        weights = {name: like(w, next(arrays)) for name, w in self.net.weights.items()}
+        weights = {name: with_values(w, next(arrays)) for name, w in self.net.weights.items()}
         biases = {n: next(arrays) for n in self.net.biases}
-        feedback = {name: like(self.net.feedback[name], next(arrays)) for name in self.learnt}
+        feedback = {
+            name: with_values(self.net.feedback[name], next(arrays)) for name in self.learnt
+        }
         now = _with(self.net, weights, biases, feedback)
         now.follow_signs()
         return now, x, lam

@@ -200,7 +200,7 @@ def _coupled(linear: Linearised) -> list[Array]:
     nudges = np.zeros((len(linear.blocks), linear.size))
     for row, block in zip(nudges, linear.blocks, strict=True):
         row[block] = rng.normal(size=block.size)
-    response = np.abs(linear.along(nudges))
+    response = np.abs(linear.at_synapses(nudges))
     drives = np.array(
         [[part.max(initial=0.0) for part in np.split(row, linear.cuts)] for row in response]
     )

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neurosim.errors import FileError
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 1  # of the files; a reader refuses what is newer
 
@@ -32,3 +29,23 @@ def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
             f"{attributes.get('neurosim_version')}; "
             f"allowed: up to {FORMAT}; try a newer neurosim"
         )
+
+
+# Prefixes of variables that had another name in 0.1.0, as runs, checkpoints and recordings know it.
+RENAMED = {
+    "spoken": "events",
+    "taught": "plastic_events",
+    "heard": "received",
+    "said": "sent",
+}
+
+
+def current_name(variable: str) -> str:
+    """Return today's name of a variable, or of ``"population.variable"``, that may be from 0.1.0."""
+    population, dot, own = variable.rpartition(".")
+    if dot:
+        return f"{population}.{current_name(own)}"
+    prefix, underscore, rest = variable.partition("_")
+    if underscore and prefix in RENAMED:
+        return f"{RENAMED[prefix]}_{rest}"
+    return variable

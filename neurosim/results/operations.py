@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import DataError, ModelError
-from neurosim.model.equations.events import Outlet, outlets
+from neurosim.model.equations.events import EventSource, event_sources
 from neurosim.model.network import Network
 from neurosim.model.transport import FORWARD, Dense, Spikes, resolve
 from neurosim.model.weights import synapses
 from neurosim.results.runs import Run
+from neurosim.results.traces import with_current_names
 
 Array = np.ndarray
 
@@ -95,7 +96,7 @@ def synaptic_operations(run: Run) -> SynapticOperations:
     """
     net, plastic = run.network, bool(run.settings.get("plastic", False))
     transports = resolve(net, run.settings.get("transport", "dense"))
-    spoken = outlets(net, transports, plastic)
+    spoken = event_sources(net, transports, plastic)
     steps, taught_steps = (
         run.steps,
         int(run.settings.get("plastic_steps", run.steps if plastic else 0)),
@@ -104,7 +105,7 @@ def synaptic_operations(run: Run) -> SynapticOperations:
     macs = acs = plasticity = said = heard_at = 0.0
     events: dict[str, dict[str, float]] = {}
     for o in spoken:
-        counts, taught = (_counts(run, o, kind) for kind in ("spoken", "taught"))
+        counts, taught = (_counts(run, o, kind) for kind in ("events", "plastic_events"))
         operations = float(counts @ _reach(net, o, messages=True))
         acs, macs = (
             (acs + operations, macs) if isinstance(o.rule, Spikes) else (acs, macs + operations)
@@ -139,16 +140,17 @@ def operations_by_event(run: Run) -> dict[str, Array]:
     Raises
     ------
     DataError
-        spoken_x or spoken_delta of some population that speaks was not recorded for all its units.
+        events_x or events_delta of some population that speaks was not recorded for all its units.
     """
-    net, traces = run.network, run.traces
+    net = run.network
+    traces = None if run.traces is None else with_current_names(run.traces)
     found: dict[str, Array] = {}
-    for o in outlets(
+    for o in event_sources(
         net, resolve(net, run.settings.get("transport", "dense")), bool(run.settings.get("plastic"))
     ):
-        variable = f"spoken_{o.name}"
+        variable = f"events_{o.name}"
         if traces is None or variable not in traces:
-            raise DataError(f"{variable} was not recorded; try record=('spoken_x', 'spoken_delta')")
+            raise DataError(f"{variable} was not recorded; try record=('events_x', 'events_delta')")
         counts = traces[variable].values[..., traces["population"].values == o.population]
         if counts.shape[-1] != net.populations[o.population].size or np.isnan(counts).any():
             raise DataError(f"{variable} of {o.population} was not recorded for all its units")
@@ -159,7 +161,7 @@ def operations_by_event(run: Run) -> dict[str, Array]:
     return found
 
 
-def _counts(run: Run, o: Outlet, kind: str) -> Array:
+def _counts(run: Run, o: EventSource, kind: str) -> Array:
     """Events of each unit, mean over the patterns."""
     key = f"{o.population}.{kind}_{o.name}"
     if key not in run.auxiliary:
@@ -169,7 +171,7 @@ def _counts(run: Run, o: Outlet, kind: str) -> Array:
     return np.asarray(np.mean(run.auxiliary[key], axis=0), dtype=float)
 
 
-def _reach(net: Network, o: Outlet, messages: bool) -> Array:
+def _reach(net: Network, o: EventSource, messages: bool) -> Array:
     """Synapses that an event of each unit works on: of messages, none into clamped inputs."""
     forward = o.variable == FORWARD
     total = np.zeros(net.populations[o.population].size)
@@ -226,7 +228,7 @@ def _pairs(w: Any) -> int:
     return int(w.shape[0] * w.shape[1])
 
 
-def _footprint(run: Run, spoken: tuple[Outlet, ...], patterns: int) -> int:
+def _footprint(run: Run, spoken: tuple[EventSource, ...], patterns: int) -> int:
     net, width = run.network, np.dtype(run.settings.get("precision", "float64")).itemsize
     parameters = sum(_synapses(net, q) for q in (*net.projections, *net.feedback))
     parameters += sum(b.size for b in net.biases.values())

@@ -15,7 +15,8 @@ from neurosim.errors import DataError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
-from neurosim.model.weights import like, turned
+from neurosim.model.weights import transposed, with_values
+from neurosim.results.format import current_name
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -326,8 +327,14 @@ def parameter_variables(net: Network) -> dict[str, tuple[tuple[str, ...], Array]
         if q.draws_feedback and isinstance(B, np.ndarray):
             variables[f"{FEEDBACK}{name}"] = ((f"pre.{q.pre}", f"post.{q.post}"), B)
         elif q.draws_feedback:
-            variables[f"{FEEDBACK}{name}"] = ((f"synapse.{name}",), turned(B).data)
+            variables[f"{FEEDBACK}{name}"] = ((f"synapse.{name}",), transposed(B).data)
     return variables | {name: ((f"post.{name}",), bias) for name, bias in net.biases.items()}
+
+
+def with_current_names(traces: xr.Dataset) -> xr.Dataset:
+    """Return the traces with every variable under today's name, whatever a recording called it."""
+    old = [str(v) for v in traces.data_vars if current_name(str(v)) != str(v)]
+    return traces.rename({name: current_name(name) for name in old})
 
 
 def run_to_dataset(run: Run) -> xr.Dataset:
@@ -381,7 +388,9 @@ def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
         steps=int(stored.attrs["steps"]),
         interrupted=bool(stored.attrs["interrupted"]),
         auxiliary={
-            str(stored[f"auxiliary.{i}"].attrs["key"]): np.asarray(stored[f"auxiliary.{i}"].values)
+            current_name(str(stored[f"auxiliary.{i}"].attrs["key"])): np.asarray(
+                stored[f"auxiliary.{i}"].values
+            )
             for i in range(n_auxiliary)
         },
     )
@@ -424,7 +433,7 @@ def _parameters_from(
             weights[name] = arrays[name]
         if (own := f"{FEEDBACK}{name}") in arrays:
             feedback[name] = (
-                turned(like(weights[name], arrays[own])) if q["sparse"] else arrays[own]
+                transposed(with_values(weights[name], arrays[own])) if q["sparse"] else arrays[own]
             )
     biases = {p["name"]: arrays[p["name"]] for p in description["populations"] if not p["clamped"]}
     return weights, biases, feedback

@@ -194,7 +194,7 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
             f"{what} with {free[0]}, which has no constraint and no state; allowed: "
             "constraint='lin'"
         )
-    messages = own.speaks or own.of(LowPass) is not None
+    messages = own.alters_messages or own.of(LowPass) is not None
     if messages and (spoken := _spoken(chosen)):
         raise ModelError(
             f"{what} with events over {spoken[0]}: these act on dense messages; "

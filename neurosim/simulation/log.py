@@ -1,7 +1,7 @@
 """What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left,
 a way out.
 
-Above `session`, below `simulation`. Start at `Held`.
+Above `session`, below `simulation`. Start at `LogRows`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Patterns = Mapping[str, Array]
 LOOK_AT = 500  # patterns that a row of the log is read from: trained on, and simulated at once
 
 
-class Held:
+class LogRows:
     """Data on which the log's rows are measured: the first rows of what is trained on, and what is
     held out.
     """

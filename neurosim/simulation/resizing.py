@@ -142,7 +142,7 @@ class _Course:
     def turn_into(self, found: Reshaped) -> None:
         """Go on with another network from the state that this one was in."""
         self.state = found.carry(self.state)
-        self.sim.net.become(found.network)
+        self.sim.net.replace_with(found.network)
         left = set(found.network.populations)
         self.sim.extensions = tuple(e for e in self.sim.extensions if e.population in left)
         if found.change > 0:
@@ -218,7 +218,7 @@ def _wake(course: _Course, asleep: _Asleep) -> None:
     """The whole network again, with what its waking neurons have learnt."""
     learnt = replace(asleep.awake, network=course.sim.net)
     course.state = learnt.wake(asleep.whole, _plain(course.state), asleep.state)
-    course.sim.net.become(asleep.whole)
+    course.sim.net.replace_with(asleep.whole)
 
 
 def _plain(state: Any) -> State:

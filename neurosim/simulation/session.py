@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.loading import Key, everything
+from neurosim.engine.loading import Key, initial_values
 from neurosim.engine.names import DECAYS, DIFFERENTIAL
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import DivergenceError, FileError, ModelError, StabilityWarning, unknown
 from neurosim.model.state import State
-from neurosim.model.weights import like, synapses, turned
+from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.results import recording
+from neurosim.results.format import current_name
 from neurosim.results.operations import synaptic_operations
 from neurosim.results.runs import Run
 from neurosim.results.traces import build_traces
@@ -151,7 +152,7 @@ class Session:
         for name in self.net.feedback:
             values = self.engine.value(projection_group(name), "back")
             w = self.net.weights[name]
-            found = turned(like(w, values[: synapses(w).size]))
+            found = transposed(with_values(w, values[: synapses(w).size]))
             synapses(self.net.feedback[name])[...] = synapses(found)
         for name in self.net.neurons:
             self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
@@ -234,7 +235,7 @@ class Session:
     def _watched(self) -> bool:
         return sum(int(w.size) for w in self.net.weights.values()) <= WATCHED
 
-    def glance(self, interrupted: bool = False) -> Run:
+    def snapshot_run(self, interrupted: bool = False) -> Run:
         """All that the engine holds, as a run without traces."""
         clamped, targets = self.batch()
         run = Run(
@@ -252,7 +253,7 @@ class Session:
             interrupted=interrupted,
             auxiliary=self._auxiliary(),
         )
-        if self.plan.outlets:
+        if self.plan.event_sources:
             run = replace(
                 run,
                 settings=run.settings | {"synaptic_operations": synaptic_operations(run).as_dict()},
@@ -261,7 +262,7 @@ class Session:
 
     def finish(self, interrupted: bool) -> Run:
         """All that the engine holds, as a run with what was recorded."""
-        run = self.glance(interrupted)
+        run = self.snapshot_run(interrupted)
         if self.store is None:
             return replace(run, traces=self.traces())
         self.store.finish(run, self.engine.samples)
@@ -306,7 +307,7 @@ class Session:
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
         """Go on from a checkpoint."""
-        state = {k: v for k, v in snapshot.items() if not k.startswith("record.")}
+        state = {current_name(k): v for k, v in snapshot.items() if not k.startswith("record.")}
         expected = self.engine.state()
         if {k: np.size(v) for k, v in state.items()} != {
             f"{g}.{v}": a.size for (g, v), a in expected.items()
@@ -398,7 +399,7 @@ class Session:
             ("run", "residual"): np.inf,
             **{("run", name): 1.0 for name in DECAYS},
         }
-        return values | everything(self.plan, self.flow, self.setting.dt, self.engine)
+        return values | initial_values(self.plan, self.flow, self.setting.dt, self.engine)
 
     def _state(self, start: State) -> dict[Key, Array]:
         return {(n, v): getattr(start, v)[n] for n in self.net.neurons for v in ("x", "lam")}
@@ -411,7 +412,7 @@ class Session:
             for k, v in auxiliary.items()
             if k in own
             and np.shape(v) == own[k].shape
-            and not k.split(".")[1].startswith(("spoken_", "taught_"))
+            and not k.split(".")[1].startswith(("events_", "plastic_events_"))
         }
         for population, name, steps in self.plan.lines:
             if (key := (population, f"line_{name}")) in found:
@@ -426,9 +427,9 @@ class Session:
             for v, kind in self.engine.kinds(e.population).items()
             if kind == DIFFERENTIAL and v not in ("x", "lam")
         ]
-        for o in self.plan.outlets:
+        for o in self.plan.event_sources:
             own = dict.fromkeys(
-                [*(f"{said}_{o.name}" for said in ("sent", "spoken", "taught")), o.heard]
+                [*(f"{said}_{o.name}" for said in ("sent", "events", "plastic_events")), o.received]
             )
             kept += [(o.population, v) for v in own]
         kept += [
@@ -504,7 +505,15 @@ class Session:
             every = (
                 self.net.neurons if variable == "x" else self.net.populations
             )  # x of inputs is data
-            variables[variable] = [n for n in every if variable in plan.variables(n)]
+            is_known = any(variable in plan.variables(n) for n in self.net.populations)
+            name = variable if is_known else current_name(variable)
+            if name != variable:
+                warnings.warn(
+                    f"record = {variable!r} is called {name!r} since 0.2; the old name goes in 0.4",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+            variables[variable] = [n for n in every if name in plan.variables(n)]
             if not variables[variable]:
                 known = sorted({v for n in self.net.neurons for v in plan.variables(n)})
                 raise unknown("record", variable, [*known, "w", "w:pre->post"])

@@ -27,11 +27,11 @@ from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
 from neurosim.model.schedules import (
     Growing,
-    Lesson,
     LocalPropagation,
     Presentations,
     Pruning,
     Schedule,
+    StepSchedule,
     split,
 )
 from neurosim.model.weights import synapses
@@ -39,12 +39,12 @@ from neurosim.results.files import load_weights, save_weights
 from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility
 from neurosim.simulation.checkpoint import read_checkpoint, write_checkpoint
-from neurosim.simulation.log import Best, Held, history_of
+from neurosim.simulation.log import Best, LogRows, history_of
 from neurosim.simulation.options import Recording, Setting, Stepping, initial_state, steps_of
 from neurosim.simulation.progress import bar, guarded
 from neurosim.simulation.resizing import shape
 from neurosim.simulation.session import Session
-from neurosim.simulation.world import Conversation, World
+from neurosim.simulation.world import World, WorldLoop
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -183,17 +183,19 @@ class Simulation:
             said = [
                 f"\n# at every step {v} = {e}"
                 for d in ("x", "delta")
-                for v, e in plan.said(name, d)
+                for v, e in plan.sent(name, d)
             ]
             parts.append(
                 f"# {name}: {size} neurons, {size} multiplier "
                 f"units\n{plan.equations(name)}{''.join(said)}\n"
-                f"{lagrangian.bias(self.net.populations[name], plan.teaches_biases(name))}"
+                f"{lagrangian.bias(self.net.populations[name], plan.bias_plasticity_reads(name))}"
             )
         for name, q in self.net.projections.items():
             count = synapses(self.net.weights[name]).size
-            x, delta = (plan.heard(name, v) for v in ("x", "delta"))
-            learns = lagrangian.projection(q, *(plan.teaches(name, v) for v in ("x", "delta")))
+            x, delta = (plan.received(name, v) for v in ("x", "delta"))
+            learns = lagrangian.projection(
+                q, *(plan.plasticity_reads(name, v) for v in ("x", "delta"))
+            )
             parts.append(
                 f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}"
             )
@@ -380,10 +382,10 @@ class Simulation:
             )
         self.imperfections.impose_signs(self.net)
         clamped, targets, count = self._read(X, Y)
-        held = Held(self.net, clamped, targets, validation)
+        held = LogRows(self.net, clamped, targets, validation)
         descent = schedule if isinstance(schedule, LocalPropagation) else None
         best = Best(self.net, descent is not None and descent.best and validation is not None)
-        lesson = Lesson.of(schedule, self.dt, count, self.seed)
+        lesson = StepSchedule.of(schedule, self.dt, count, self.seed)
         recording = Recording.of(
             record, every, self.dt, lesson.batch or count, patterns, units, stream
         )
@@ -423,7 +425,7 @@ class Simulation:
                 best.see(rows[-1])
                 advance(length, held.say(rows[-1]))
                 if visit is not None:
-                    visit(session.glance())
+                    visit(session.snapshot_run())
                 if checkpoint is not None and complete:
                     write_checkpoint(checkpoint, session, schedule, number + 1, rows)
                 if not complete:
@@ -480,7 +482,7 @@ class Simulation:
         schedule = Presentations(
             batch=1, present=per_frame, plastic_from=gate, epochs=1, shuffle=False
         )
-        lesson = Lesson.of(schedule, self.dt, count, self.seed)
+        lesson = StepSchedule.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
         recording = Recording.of(record, every, self.dt, 1, units=units, stream=stream)
         session = self._open(
@@ -567,7 +569,7 @@ class Simulation:
             {n: np.zeros((count, self.net.populations[n].size)) for n in names}
             for names in (self.net.inputs, self.net.losses)
         )
-        lesson = Lesson.of(schedule, self.dt, count, self.seed)
+        lesson = StepSchedule.of(schedule, self.dt, count, self.seed)
         every = lesson.length * self.dt if every is None else every
         session = self._open(
             clamped,
@@ -580,7 +582,7 @@ class Simulation:
             asks=True,
         )
         shape = patterns, self.net.populations[self.net.output].size
-        asked = Conversation(
+        asked = WorldLoop(
             world,
             self.net,
             clamped,
@@ -666,7 +668,7 @@ class Simulation:
         *,
         plastic: bool,
         recording: Recording,
-        lesson: Lesson | None = None,
+        lesson: StepSchedule | None = None,
         stepping: Stepping | None = None,
         descent: LocalPropagation | None = None,
         asks: bool = False,

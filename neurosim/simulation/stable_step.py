@@ -159,7 +159,7 @@ def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool)
         )
     if dt >= stable.step:
         return remedy(plan.net, flow, dt, stable)
-    if plan.imperfections.speaks:
+    if plan.imperfections.alters_messages:
         return (
             "a circuit whose messages are neither late nor noisy would hold (stable "
             f"step {stable.step * 1e3:.3g} "

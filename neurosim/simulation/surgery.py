@@ -20,7 +20,7 @@ from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.state import State
-from neurosim.model.weights import Weights, along, like, turned
+from neurosim.model.weights import Weights, at_synapses, transposed, with_values
 
 Array = np.ndarray
 SPARSE_BELOW = (
@@ -81,7 +81,7 @@ class Reshaped:
             if name in old.feedback:
                 back = old.returning(name).copy()
                 _put(back, self.network.returning(name), self.origin[q.post], self.origin[q.pre])
-                old.feedback[name] = turned(back)
+                old.feedback[name] = transposed(back)
         for n in self.network.neurons:
             folded = sum(
                 old.weights[q.name] @ self.held[q.pre] for q in old.incoming(n)
@@ -428,7 +428,9 @@ def _changed(q: Projection, w: Weights, back: Weights) -> Projection:
     if not q.draws_feedback:
         return replace(q, weights=w, mask=None)
     dense = back if isinstance(back, np.ndarray) else back.toarray()
-    return replace(q, weights=w, mask=None, feedback_weights=turned(like(w, along(w, dense))))
+    return replace(
+        q, weights=w, mask=None, feedback_weights=transposed(with_values(w, at_synapses(w, dense)))
+    )
 
 
 def _thinned(w: Weights, size: float) -> Weights:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurosim.model.network import Network
-from neurosim.model.weights import like, synapses, turned
+from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.reference.functions import hebbian, sigma
 
 NOISE = 0.5  # standard deviation of what units say
@@ -49,4 +49,4 @@ def mirror(net: Network, seed: Sequence[int]) -> None:
             noise = rng.normal(scale=NOISE, size=(PATTERNS, net.populations[q.pre].size))
             answer = sigma(net.populations[q.post].activation, noise @ w.T)
             back += RATE * (hebbian(w, answer - answer.mean(axis=0), noise) / NOISE**2 - back)
-        net.feedback[name] = turned(like(w, back))
+        net.feedback[name] = transposed(with_values(w, back))

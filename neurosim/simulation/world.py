@@ -1,6 +1,6 @@
 """A world that answers to what a network does: asked once a frame, it says what is shown next.
 
-Below `simulation`, which runs the network in between. Start at `World`; `Conversation` is one of
+Below `simulation`, which runs the network in between. Start at `World`; `WorldLoop` is one of
 them at work.
 """
 
@@ -21,7 +21,7 @@ World = Callable[
 ]  # outputs (patterns, units) -> X and Y of the next frame, None: the end
 
 
-class Conversation:
+class WorldLoop:
     """A world, and the rows of a data set that it writes frame by frame.
 
     Parameters

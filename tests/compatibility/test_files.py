@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import neurosim as ns
 from neurosim.experiments import modelfile, studies
+from neurosim.results.format import current_name
 from tests.compatibility.write_files import MS, arrays_of, problem, sparse_net
 
 FILES = Path(__file__).parent / "version_0_1_0"
@@ -31,8 +33,13 @@ def expected(name: str) -> dict[str, np.ndarray]:
         return {key: stored[key] for key in stored.files}
 
 
+def renamed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Auxiliary arrays under the names that variables have today."""
+    return {current_name(k) if k.startswith("aux.") else k: v for k, v in arrays.items()}
+
+
 def same(found: dict[str, np.ndarray], name: str) -> None:
-    wanted = expected(name)
+    wanted = renamed(expected(name))
     assert wanted.keys() <= found.keys()
     for key, values in wanted.items():
         assert_array_equal(found[key], values, err_msg=key)
@@ -40,7 +47,7 @@ def same(found: dict[str, np.ndarray], name: str) -> None:
 
 def close(found: dict[str, np.ndarray], name: str) -> None:
     """The same numbers; another machine's vector units may round the last bits differently."""
-    wanted = expected(name)
+    wanted = renamed(expected(name))
     assert wanted.keys() <= found.keys()
     for key, values in wanted.items():
         assert_allclose(found[key], values, rtol=1e-9, atol=1e-12, err_msg=key)
@@ -102,6 +109,38 @@ def test_a_run_goes_on_from_a_file(name: str) -> None:
     sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0), dt=2 * MS, backend="numpy", **KINDS[name])
     run = sim.relax(X, Y, duration=40 * MS, start=ns.load(FILES / f"{name}.nc"))
     close(arrays_of(run), f"{name}_continued")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "standalone"])
+def test_variables_are_recorded_under_their_old_names(backend: str, tmp_path: Path) -> None:
+    """With a warning, and the same numbers as under the new ones, in memory and on disk."""
+    X, Y = problem()
+    pairs = {"spoken_x": "events_x", "taught_x": "plastic_events_x", "heard_x": "received_x"}
+    transport = ns.Events(0.01, delay=4 * MS)
+    found = {}
+    for names in (tuple(pairs), tuple(pairs.values())):
+        for stream in (None, tmp_path / names[0]):
+            net = ns.Network.mlp([5, 4, 3], seed=1)
+            sim = ns.Simulation(
+                net, ns.Flow.augmented(), dt=2 * MS, backend=backend, transport=transport
+            )
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                run = sim.relax(X, Y, duration=40 * MS, record=names, stream=stream)
+            warned = [str(w.message) for w in caught if w.category is DeprecationWarning]
+            assert len([w for w in warned if "since 0.2" in w]) == 3 * (names[0] in pairs)
+            found[names, stream is None] = [run.traces[name].values for name in names]
+    first, *others = found.values()
+    assert np.nanmax(first[0]) > 0
+    for other in others:
+        for one, two in zip(first, other, strict=True):
+            assert_array_equal(one, two)
+
+
+def test_the_operations_of_an_old_run_are_counted() -> None:
+    run = ns.load(FILES / "run_events.nc")
+    assert "spoken_x" in run.traces
+    assert ns.synaptic_operations(run).effective > 0
 
 
 SCHEDULES = {

@@ -369,8 +369,8 @@ def test_silence_after_a_spike(backend):
     net, X, Y = problems.random_problem([6, 5, 3], 6, patterns=2)
     rule = ns.Spikes(1e-3, refractory=5e-3)
     sim = ns.Simulation(net, ns.Flow.augmented(), transport=rule, dt=1e-3, backend=backend)
-    traces = sim.relax(X, Y, duration=80e-3, record="spoken_x").traces
-    spikes = np.diff(traces.spoken_x.sel(unit=traces.population == "hidden1").values, axis=0)
+    traces = sim.relax(X, Y, duration=80e-3, record="events_x").traces
+    spikes = np.diff(traces.events_x.sel(unit=traces.population == "hidden1").values, axis=0)
     assert set(np.unique(spikes)) == {0.0, 1.0}
     for train in spikes.reshape(len(spikes), -1).T:
         assert (np.diff(np.flatnonzero(train)) >= 5).all()
@@ -378,7 +378,7 @@ def test_silence_after_a_spike(backend):
     limited = ns.Simulation(
         net, ns.Flow.augmented(), transport=ns.Spikes(1e-3, max_rate=100), dt=1e-3, backend=backend
     ).relax(X, Y, duration=80e-3)
-    assert limited.auxiliary["hidden1.spoken_x"].max() == 8  # at 0, 10, ... 70 ms
+    assert limited.auxiliary["hidden1.events_x"].max() == 8  # at 0, 10, ... 70 ms
 
 
 def test_operations_by_hand():
@@ -396,12 +396,12 @@ def test_operations_by_hand():
     assert dense.connection_sparsity == pytest.approx(1 / 18)
     assert dense.footprint == 8 * (12 + 6 + 3 + 2 + 2 * (2 * 5 + 4))
     run = ns.Simulation(net, flow, transport=ns.Events(0.01), dt=1e-3, backend="numpy").relax(
-        X, Y, duration=10e-3, record=("spoken_x", "spoken_delta"), patterns=[0, 1]
+        X, Y, duration=10e-3, record=("events_x", "events_delta"), patterns=[0, 1]
     )
     cost = ns.synaptic_operations(run)
-    sent = {n: run.auxiliary[f"{n}.spoken_x"].sum() / 2 for n in ("input", "hidden1")}
-    back = run.auxiliary["output.spoken_delta"].sum() / 2
-    assert "hidden1.spoken_delta" not in run.auxiliary  # nobody listens
+    sent = {n: run.auxiliary[f"{n}.events_x"].sum() / 2 for n in ("input", "hidden1")}
+    back = run.auxiliary["output.events_delta"].sum() / 2
+    assert "hidden1.events_delta" not in run.auxiliary  # nobody listens
     assert cost.macs == 3 * sent["input"] + 2 * sent["hidden1"] + 3 * back
     assert cost.events == {
         "input": {"forward": sent["input"]},
@@ -512,12 +512,12 @@ def test_pictures_of_events():
     sim = ns.Simulation(
         net, ns.Flow.augmented(), transport=ns.Events(0.02), dt=1e-3, backend="numpy"
     )
-    run = sim.relax(X, Y, duration=80e-3, record=("x", "lam", "spoken_x", "spoken_delta"))
+    run = sim.relax(X, Y, duration=80e-3, record=("x", "lam", "events_x", "events_delta"))
     raster = ns.plot.events(run, ax=Figure().add_subplot())
     marks = sum(len(line.get_xydata()) for line in raster.lines)
     said = sum(
         float(run.traces[v][-1, 0].sel(unit=run.traces.population == n).sum())
-        for v, names in (("spoken_x", ("input", "hidden1")), ("spoken_delta", ("output",)))
+        for v, names in (("events_x", ("input", "hidden1")), ("events_delta", ("output",)))
         for n in names
     )
     assert marks == said > 20
@@ -530,7 +530,7 @@ def test_pictures_of_events():
     cost = ns.synaptic_operations(run)
     assert drawn["dense"][-1, 1] == pytest.approx(cost.dense)
     recorded = (
-        run.traces["spoken_x"]
+        run.traces["events_x"]
         .sel(unit=run.traces.population == "input")[-1]
         .values.sum(axis=1)
         .mean()
@@ -540,12 +540,12 @@ def test_pictures_of_events():
     curve = ns.plot.cost([run, sim.relax(X, Y, duration=40e-3)], ax=Figure().add_subplot())
     assert "θ = 0.02" in [text.get_text() for text in curve.texts]
     assert len(ns.plot.summary(run).axes) >= 5
-    with pytest.raises(ns.DataError, match="spoken"):
+    with pytest.raises(ns.DataError, match="events_x"):
         ns.plot.events(sim.relax(X, Y, duration=10e-3, record="x"))
-    with pytest.raises(ns.DataError, match="spoken_x was not recorded"):
+    with pytest.raises(ns.DataError, match="events_x was not recorded"):
         ns.plot.events_over_traces(sim.relax(X, Y, duration=10e-3, record=("x", "lam")))
-    with pytest.raises(ns.DataError, match="spoken_delta"):
-        ns.plot.operations(sim.relax(X, Y, duration=10e-3, record="spoken_x"))
+    with pytest.raises(ns.DataError, match="events_delta"):
+        ns.plot.operations(sim.relax(X, Y, duration=10e-3, record="events_x"))
     stream = sim.stream(X, Y, per_frame=10e-3, record=("x", "lam"))
     with pytest.raises(ns.DataError, match="stream"):
         ns.plot.agreement(stream)

@@ -20,7 +20,7 @@ from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.experiments import modelfile, studies
 from neurosim.experiments.studies import transport
-from neurosim.model.weights import turned
+from neurosim.model.weights import transposed
 from neurosim.reference.jacobian import Linearised
 from neurosim.results.metrics import angle
 from neurosim.simulation import batch as together
@@ -271,9 +271,11 @@ def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
     )
     directions = np.random.default_rng(1).normal(size=(3, linear.size))
     assert linear.exact
-    assert_allclose(linear.along(directions), linear._differences(directions), rtol=0, atol=1e-5)
+    assert_allclose(
+        linear.at_synapses(directions), linear._differences(directions), rtol=0, atol=1e-5
+    )
     if not plastic:
-        assert_allclose(linear.along(linear.solve(directions)), directions, rtol=0, atol=1e-8)
+        assert_allclose(linear.at_synapses(linear.solve(directions)), directions, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -525,5 +527,5 @@ def test_turning_a_matrix_is_its_transpose(shape: tuple[int, int], seed: int) ->
     """Engine and reference both read B through it, so neither could see it wrong."""
     rng = np.random.default_rng(seed)
     dense = rng.normal(size=shape) * (rng.random(shape) < 0.6)
-    np.testing.assert_array_equal(turned(dense), dense.T)
-    np.testing.assert_array_equal(turned(csr_array(dense)).toarray(), dense.T)
+    np.testing.assert_array_equal(transposed(dense), dense.T)
+    np.testing.assert_array_equal(transposed(csr_array(dense)).toarray(), dense.T)

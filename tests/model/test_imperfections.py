@@ -95,19 +95,19 @@ def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
     for _ in range(steps):
         line_x, line_delta = lines
         line_x.append(X | {n: lacks.say(x[n] + ahead(n)[0]) for n in net.neurons})
-        heard_x = line_x.pop(0) | X
+        received_x = line_x.pop(0) | X
         for n in net.neurons:
-            a[n] = b[n] + sum(heard_x[q.pre] @ W[q.name].T for q in net.incoming(n))
+            a[n] = b[n] + sum(received_x[q.pre] @ W[q.name].T for q in net.incoming(n))
             out[n] = sigma(net.populations[n].activation, a[n])
         said = {}
         for n in net.neurons:
             mu = lam[n] + ahead(n)[1] + flow.rho * (x[n] + ahead(n)[0] - out[n])
             said[n] = lacks.say(lacks.slope(net.populations[n].activation, a[n]) * mu)
         line_delta.append(said)
-        heard_delta = line_delta.pop(0)
+        received_delta = line_delta.pop(0)
         for n in net.neurons:
-            fb[n] = zero[n] + sum(heard_delta[q.post] @ W[q.name] for q in net.outgoing(n))
-        known = heard_x, said  # a synapse is at its postsynaptic unit
+            fb[n] = zero[n] + sum(received_delta[q.post] @ W[q.name] for q in net.outgoing(n))
+        known = received_x, said  # a synapse is at its postsynaptic unit
         factors = slow if lacks.slow else known
         new = {
             n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)]
@@ -234,7 +234,7 @@ def noisy(request):
     """Everything that draws, at once: what was and what was heard, forward and back."""
     items = [ns.MessageNoise(0.2), ns.LostMessages(0.3), ns.StateNoise(0.1, TAU)]
     return (
-        recorded(request.param, items, ("x", "heard_x", "delta", "heard_delta")),
+        recorded(request.param, items, ("x", "received_x", "delta", "received_delta")),
         request.param,
         items,
     )
@@ -264,7 +264,7 @@ def test_messages_are_lost_at_their_rate_and_independently(noisy):
 def test_the_same_seed_gives_the_same_run(noisy):
     (_, heard, *_), backend, items = noisy
     again, other = (
-        recorded(backend, items, ("x", "heard_x", "delta", "heard_delta"), seed=s)[1]
+        recorded(backend, items, ("x", "received_x", "delta", "received_delta"), seed=s)[1]
         for s in (0, 1)
     )
     np.testing.assert_array_equal(heard, again)
@@ -273,7 +273,7 @@ def test_the_same_seed_gives_the_same_run(noisy):
 
 @pytest.mark.parametrize("read", ["held", "zero"])
 def test_what_is_heard_in_place_of_a_lost_message(read):
-    x, heard = recorded("numpy", [ns.LostMessages(0.5, read)], ("x", "heard_x"))
+    x, heard = recorded("numpy", [ns.LostMessages(0.5, read)], ("x", "received_x"))
     arrived = heard == x
     assert 0.4 < arrived[5:].mean() < 0.6
     before = (
@@ -285,7 +285,7 @@ def test_what_is_heard_in_place_of_a_lost_message(read):
 
 
 def test_stochastic_quanta_are_right_in_the_mean():
-    x, heard = recorded("numpy", [ns.Quantised(0.5, "stochastic")], ("x", "heard_x"))
+    x, heard = recorded("numpy", [ns.Quantised(0.5, "stochastic")], ("x", "received_x"))
     np.testing.assert_allclose(heard / 0.5, np.round(heard / 0.5), atol=1e-12)
     error = heard - x
     assert np.abs(error).max() < 0.5
@@ -384,10 +384,10 @@ def test_prospective_messages_of_relaxation_are_those_at_rest():
     """
     net, X, Y = problems.random_problem([4, 5, 5, 3], seed=6)
     sim = ns.Simulation(net, ns.Flow.adjoint(), dt=DT / 10, backend="numpy", prospective=True)
-    run = sim.relax(X, Y["output"], duration=4 * DT / 10, record=("x", "heard_x"))
+    run = sim.relax(X, Y["output"], duration=4 * DT / 10, record=("x", "received_x"))
     truth = ns.reference.backprop(net, X, Y["output"])
     own = run.traces.isel(unit=run.traces.population.values == "hidden2", time=-1)
-    np.testing.assert_allclose(own.heard_x.values, truth.x["hidden2"], atol=1e-12)
+    np.testing.assert_allclose(own.received_x.values, truth.x["hidden2"], atol=1e-12)
     assert (
         np.abs(own.x.values - truth.x["hidden2"]).max() > 0.05
     )  # the unit itself is still on its way

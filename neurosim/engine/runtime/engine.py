@@ -46,7 +46,9 @@ class RuntimeEngine(Engine):
             brian.tidy(self.groups.objects)
             self.machine = Machine(self.groups, target)
             slots = [("messages", "before_start", 0), ("step", "groups", 0), ("finish", "end", 100)]
-            if plan.outlets:  # Brian2 looks who has something to say just before each of the two
+            if (
+                plan.event_sources
+            ):  # Brian2 looks who has something to say just before each of the two
                 slots[:1] = [("present", "before_start", -20)] if plan.presentation else []
                 slots += [
                     ("speak", "before_start", HEAR[FORWARD]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.runtime.points import live
-from neurosim.model.equations.events import Outlet
+from neurosim.model.equations.events import EventSource
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 
@@ -35,13 +35,13 @@ class Product:
         self.carried = q.feedback
         self.dense = isinstance(self.w, np.ndarray)
         self.transposed = self.w.swapaxes(-1, -2) if self.dense else self.w.T
-        self.x = machine.rows_of(q.pre, plan.heard(name, FORWARD))
-        self.delta = machine.rows_of(q.post, plan.heard(name, BACKWARD))
+        self.x = machine.rows_of(q.pre, plan.received(name, FORWARD))
+        self.delta = machine.rows_of(q.post, plan.received(name, BACKWARD))
         self.factors = (
-            machine.rows_of(q.post, plan.teaches(name, BACKWARD)),
-            machine.rows_of(q.pre, plan.teaches(name, FORWARD)),
+            machine.rows_of(q.post, plan.plasticity_reads(name, BACKWARD)),
+            machine.rows_of(q.pre, plan.plasticity_reads(name, FORWARD)),
         )
-        self.listens = plan.outlet(name, FORWARD) is not None
+        self.listens = plan.event_source(name, FORWARD) is not None
         self.replied = True  # whether what it sends back may have changed
         self.a = machine.rows_of(q.post, "a")
         self.clamped = plan.net.populations[q.pre].clamped
@@ -212,35 +212,37 @@ class Speaker:
     speaks.
     """
 
-    def __init__(self, machine: Machine, outlet: Outlet) -> None:
-        group = machine.groups.populations[outlet.population]
+    def __init__(self, machine: Machine, event_source: EventSource) -> None:
+        group = machine.groups.populations[event_source.population]
         self.who = live(
-            group, f"_{outlet.event}space"
+            group, f"_{event_source.event}space"
         )  # units, then their number in the last place
-        self.now, self.sent, self.spoken, self.taught = (
+        self.now, self.sent, self.events, self.plastic_events = (
             live(group, v)
             for v in (
-                outlet.variable,
-                *(f"{v}_{outlet.name}" for v in ("sent", "spoken", "taught")),
+                event_source.variable,
+                *(f"{v}_{event_source.name}" for v in ("sent", "events", "plastic_events")),
             )
         )
         self.quantum = (
-            live(group, f"theta_{outlet.name}") if isinstance(outlet.rule, Spikes) else None
+            live(group, f"theta_{event_source.name}")
+            if isinstance(event_source.rule, Spikes)
+            else None
         )
         self.waits = (
-            [live(group, f"{v}_{outlet.name}") for v in ("ready", "silence")]
-            if outlet.silent
+            [live(group, f"{v}_{event_source.name}") for v in ("ready", "silence")]
+            if event_source.silent
             else []
         )
         self.line = None
-        if outlet.rule.delay:
-            self.line = live(group, f"line_{outlet.name}").reshape(-1, len(self.sent))
-            self.line_at, self.heard = (
-                live(group, f"line_at_{outlet.name}"),
-                live(group, outlet.heard),
+        if event_source.rule.delay:
+            self.line = live(group, f"line_{event_source.name}").reshape(-1, len(self.sent))
+            self.line_at, self.received = (
+                live(group, f"line_at_{event_source.name}"),
+                live(group, event_source.received),
             )
-        self.products = [machine.products[name] for name in outlet.projections]
-        self.backward = outlet.variable == BACKWARD
+        self.products = [machine.products[name] for name in event_source.projections]
+        self.backward = event_source.variable == BACKWARD
 
     def speak(self, t: float, learning: bool) -> None:
         """Whoever has something to say is heard, now or after the delay."""
@@ -260,9 +262,9 @@ class Speaker:
             self.sent[units] = self.now[units]
         else:
             self.sent[units] += np.copysign(self.quantum[0], self.now[units] - self.sent[units])
-        self.spoken[units] += 1
+        self.events[units] += 1
         if learning:
-            self.taught[units] += 1
+            self.plastic_events[units] += 1
         if self.waits:
             ready, silence = self.waits
             ready[units] = t + silence[0]
@@ -271,8 +273,8 @@ class Speaker:
         """What was said a delay ago is heard; whether it is news."""
         assert self.line is not None
         slot = self.line[self.line_at[0]]
-        news = bool(np.any(slot != self.heard))
-        self.heard[:] = slot
+        news = bool(np.any(slot != self.received))
+        self.received[:] = slot
         slot[:] = self.sent
         self.line_at[0] = (self.line_at[0] + 1) % len(self.line)
         return news
@@ -283,15 +285,15 @@ class Line:
 
     def __init__(self, machine: Machine, population: str, variable: str) -> None:
         group = machine.groups.populations[population]
-        self.said, self.heard = (live(group, f"{v}_{variable}") for v in ("said", "heard"))
-        self.line = live(group, f"line_{variable}").reshape(-1, len(self.said))
+        self.sent, self.received = (live(group, f"{v}_{variable}") for v in ("sent", "received"))
+        self.line = live(group, f"line_{variable}").reshape(-1, len(self.sent))
         self.at = live(group, f"line_at_{variable}")
 
     def move(self) -> None:
         """What was said so many steps ago is heard, and what is said now is on its way."""
         slot = self.line[self.at[0]]
-        self.heard[:] = slot
-        slot[:] = self.said
+        self.received[:] = slot
+        slot[:] = self.sent
         self.at[0] = (self.at[0] + 1) % len(self.line)
 
 

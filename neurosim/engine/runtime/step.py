@@ -51,19 +51,21 @@ class Machine:
         self.points = Points(self) if self.plan.points else None
         self.still = self.plan.still
         self.moved = True
-        said = [(o.variable, Speaker(self, o)) for o in self.plan.outlets]
+        said = [(o.variable, Speaker(self, o)) for o in self.plan.event_sources]
         self.speakers = {
             v: [s for variable, s in said if variable == v] for v in (FORWARD, BACKWARD)
         }
         dense = (
-            [] if not self.plan.imperfections.speaks else [(n, v) for n, v, _ in self.plan.lines]
+            []
+            if not self.plan.imperfections.alters_messages
+            else [(n, v) for n, v, _ in self.plan.lines]
         )
         self.lines = {
             v: [Line(self, n, w) for n, w in dense if w == v] for v in (FORWARD, BACKWARD)
         }
         self.roofs = [
             live(groups.populations[n], "clamped_at")
-            for n in sorted({o.population for o in self.plan.outlets if o.adaptive})
+            for n in sorted({o.population for o in self.plan.event_sources if o.adaptive})
         ]
 
     def units(self, population: str, variable: str) -> Array:
@@ -108,7 +110,7 @@ class Machine:
             (
                 live(self.groups.biases[n], "w"),
                 float(live(self.groups.biases[n], "tau_w")[0]),
-                self.units(n, self.plan.teaches_biases(n)),
+                self.units(n, self.plan.bias_plasticity_reads(n)),
             )
             for n in self.net.neurons
         ]
@@ -119,8 +121,8 @@ class Machine:
         ]
         self.actions.make(bool(self.learning or self.plan.presentation))
         lines = {v: [line.move for line in own] for v, own in self.lines.items()}
-        self.said, self.late = (
-            self.actions.said + lines[FORWARD],
+        self.sent, self.late = (
+            self.actions.sent + lines[FORWARD],
             self.actions.late + lines[BACKWARD],
         )
         self._wire()
@@ -168,9 +170,9 @@ class Machine:
 
     def send(self) -> None:
         """Messages of the state as it stands."""
-        if self.said:
+        if self.sent:
             self._normalise()  # of the outputs as they are: a look-ahead reads the loss
-        for action in self.said:
+        for action in self.sent:
             action()
         self._forward()
         for action in self.late:

@@ -60,7 +60,7 @@ class Actions:
         """The functions of every population and of all weights, none where there is nothing to do."""
         self.known, self.made = self.made, {}
         self.early: dict[str, list[Action]] = {}
-        self.said: list[Action] = []
+        self.sent: list[Action] = []
         self.late: list[Action] = []
         self.rates: list[Action] = []
         self.update: list[Action] = []
@@ -69,7 +69,7 @@ class Actions:
         for name, own in self.texts.items():
             text = own.at_stages() if self.plan.method in STAGED else own
             self.early[name] = self._one(name, text.with_helpers(text.early))
-            self.said += self._one(name, self.plan.said(name, FORWARD))
+            self.sent += self._one(name, self.plan.sent(name, FORWARD))
             if self.plan.settles or self.plan.method in STAGED:
                 self.rates += self._one(
                     name, text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()])
@@ -87,7 +87,7 @@ class Actions:
     def _move(self, name: str, text: Text, learns: bool) -> None:
         """What follows from the errors of a population, and the step of its state."""
         plan = self.plan
-        late = [*text.late, *plan.said(name, BACKWARD)]
+        late = [*text.late, *plan.sent(name, BACKWARD)]
         sent = text.with_helpers(late) if learns or plan.late_is_read(name) else []
         if plan.method in STAGED:
             self.late += self._one(name, sent)

@@ -35,7 +35,7 @@ from neurosim.engine.statements import (
 )
 from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
-from neurosim.model.equations.events import Outlet
+from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
@@ -145,7 +145,7 @@ class Kernels(Group):  # type: ignore[misc]
             self._kernel("present", "before_start", -20, Blocks(self), common)
         now = Blocks(self)
         now.messages()
-        if plan.outlets:  # Brian2 looks who has something to say just before each of the two
+        if plan.event_sources:  # Brian2 looks who has something to say just before each of the two
             self._kernel("speak", "before_start", HEAR[FORWARD], now, common)
             self._kernel("reply", "before_start", HEAR[BACKWARD], Blocks(self), common)
         else:
@@ -231,7 +231,7 @@ class Kernels(Group):  # type: ignore[misc]
         filled: set[str] = set()  # populations whose feedback a dense product has written
         sums = {n: list(net.outgoing(n)) for n in net.neurons}
         sparse = {n: not isinstance(w, np.ndarray) for n, w in net.weights.items()}
-        events = {n: plan.outlet(n, FORWARD) is not None for n in net.projections}
+        events = {n: plan.event_source(n, FORWARD) is not None for n in net.projections}
         gathers = {
             n for n, out in sums.items() if any(sparse[q.name] or events[q.name] for q in out)
         }
@@ -269,19 +269,20 @@ class Kernels(Group):  # type: ignore[misc]
                     ),
                     "carrier": f"{plan.back(name)}_{projection_group(name)}",
                     "carried": q.feedback,
-                    "x": f"{plan.heard(name, FORWARD)}_{q.pre}",
-                    "delta": f"{plan.heard(name, BACKWARD)}_{q.post}",
-                    "taught_x": f"{plan.teaches(name, FORWARD)}_{q.pre}",
-                    "taught_delta": f"{plan.teaches(name, BACKWARD)}_{q.post}",
+                    "x": f"{plan.received(name, FORWARD)}_{q.pre}",
+                    "delta": f"{plan.received(name, BACKWARD)}_{q.post}",
+                    "plasticity_x": f"{plan.plasticity_reads(name, FORWARD)}_{q.pre}",
+                    "plasticity_delta": f"{plan.plasticity_reads(name, BACKWARD)}_{q.post}",
                     "merged": merged
                     and K == 1
                     and not clamped
                     and not sparse[name]
                     and not plan.records("w")
-                    and not plan.outlets
+                    and not plan.event_sources
                     and plan.back(name) == "w"
                     and all(
-                        plan.teaches(name, v) == plan.heard(name, v) for v in (FORWARD, BACKWARD)
+                        plan.plasticity_reads(name, v) == plan.received(name, v)
+                        for v in (FORWARD, BACKWARD)
                     ),
                 }
             )
@@ -294,8 +295,8 @@ class Kernels(Group):  # type: ignore[misc]
                 "total": n in plan.totals,
                 "gathers": n in gathers,
                 "rests": n in plan.resting,
-                "taught_by": f"{plan.teaches_biases(n)}_{n}",
-                "roof": any(o.adaptive for o in plan.outlets if o.population == n),
+                "plasticity_by": f"{plan.bias_plasticity_reads(n)}_{n}",
+                "roof": any(o.adaptive for o in plan.event_sources if o.population == n),
                 "free": net.populations[n].free,
             }
             for n in net.neurons
@@ -308,10 +309,10 @@ class Kernels(Group):  # type: ignore[misc]
             "real": "float" if plan.precision == "float32" else "double",
             "populations": populations,
             "projections": projections,
-            "outlets": [self._outlet(o) for o in plan.outlets],
+            "outlets": [self._outlet(o) for o in plan.event_sources],
             "lines": [
                 {"variable": v, "of": f"{v}_{n}", "steps": steps, "n": K * net.populations[n].size}
-                for n, v, steps in (plan.lines if plan.imperfections.speaks else ())
+                for n, v, steps in (plan.lines if plan.imperfections.alters_messages else ())
             ],
             "dale": plan.dale,
             "looks_ahead": plan.imperfections.prospective is not None,
@@ -347,17 +348,17 @@ class Kernels(Group):  # type: ignore[misc]
             not isinstance(weights, np.ndarray)
             or plan.patterns > 1
             or plan.dale
-            or plan.outlet(projection, FORWARD)
+            or plan.event_source(projection, FORWARD)
         ):
             return False
         return bool(weights.size * np.dtype(plan.precision).itemsize > FAR)
 
-    def _outlet(self, o: Outlet) -> dict[str, Any]:
-        own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "spoken", "taught")}
+    def _outlet(self, o: EventSource) -> dict[str, Any]:
+        own = {v: f"{v}_{o.name}_{o.population}" for v in ("sent", "events", "plastic_events")}
         own |= {v: f"{v}_{o.name}_{o.population}" if o.silent else "" for v in ("ready", "silence")}
         own |= {
             v: f"{v}_{o.name}_{o.population}" if o.rule.delay else ""
-            for v in ("line", "line_at", "heard")
+            for v in ("line", "line_at", "received")
         }
         return own | {
             "variable": o.variable,
@@ -393,7 +394,7 @@ class Kernels(Group):  # type: ignore[misc]
                 bias = {
                     "name": n,
                     "bias": bias_group(n),
-                    "taught_by": f"{self.plan.teaches_biases(n)}_{n}",
+                    "plasticity_by": f"{self.plan.bias_plasticity_reads(n)}_{n}",
                 }
                 found.append({"variable": f"b_{n}", "n": net.populations[n].size, "bias": bias})
         real = "float" if self.plan.precision == "float32" else "double"
@@ -423,8 +424,8 @@ class Blocks:
         """What is sent once a step."""
         for name in self.plan.net.populations:
             text = self._text(name, stages)
-            late = [*text.late, *self.plan.said(name, BACKWARD)]
-            self.add("said", name, self.plan.said(name, FORWARD))
+            late = [*text.late, *self.plan.sent(name, BACKWARD)]
+            self.add("sent", name, self.plan.sent(name, FORWARD))
             self.add("early", name, text.with_helpers(text.early))
             self.add(
                 "late", name, text.with_helpers(late), optional=not self.plan.late_is_read(name)

@@ -44,7 +44,7 @@ def key(plan: Plan) -> str | None:
         plan.extensions and "brian2" in sys.modules
     ):  # their text may call what the user has registered there
         return None
-    delays = [o.delay_steps(plan.dt) for o in plan.outlets], plan.lines
+    delays = [o.delay_steps(plan.dt) for o in plan.event_sources], plan.lines
     try:
         told = [_told(plan), _told(delays), _preferences(), *_surroundings()]
     except _UntoldError:

@@ -182,7 +182,7 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> dict[str,
         duration=steps * step,
         every=BIAS_EVERY * step,
         start="forward",
-        record=("x", "heard_x", "heard_delta", "sigma", "dsigma", "mu"),
+        record=("x", "received_x", "received_delta", "sigma", "dsigma", "mu"),
     )
     assert run.traces is not None
     traces = run.traces.isel(time=slice(BIAS_SETTLES // BIAS_EVERY, None))
@@ -193,7 +193,7 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> dict[str,
             -1, own.unit.size
         )
 
-    noise, delta = of("heard_x", "hidden1") - of("x", "hidden1"), of("heard_delta", "hidden2")
+    noise, delta = of("received_x", "hidden1") - of("x", "hidden1"), of("received_delta", "hidden2")
     slope, w = of("dsigma", "hidden2"), net.weights["hidden1->hidden2"]
     curvature = -2 * of("sigma", "hidden2") * slope  # of tanh
     added = delta.T @ noise / len(noise)

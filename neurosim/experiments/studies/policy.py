@@ -103,7 +103,7 @@ def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> dict[str, f
     """
     net, world = (
         Network.mlp([8, 16, 4], loss="policy", seed=seed),
-        Bandit.drawn(contexts=8, seed=seed),
+        Bandit.random_weights(contexts=8, seed=seed),
     )
     if flow == BACKPROP:
         outputs = np.empty((0, 4))
@@ -130,7 +130,7 @@ def carts(flow: str, start: str, seed: int, episodes: int) -> dict[str, float]:
     net, adam = Network.mlp([4, 32, 2], loss="policy", seed=seed), Adam(RATE)
     lengths: list[float] = []
     while len(lengths) < episodes // CARTS:
-        world = CartPole.drawn(CARTS, seed=[seed, len(lengths)])
+        world = CartPole.random_weights(CARTS, seed=[seed, len(lengths)])
         gradient = (
             _played(net, world) if flow == BACKPROP else _acted(net, world, SETUPS[flow], start)
         )

@@ -1,6 +1,6 @@
 """Messages sent as events, as equation text: what an event source adds to its population.
 
-Start at `outlets`.
+Start at `event_sources`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from neurosim.model.transport import (
 
 
 @dataclass(frozen=True)
-class Outlet:
+class EventSource:
     """What a population says in one direction, to all projections that have the same transport.
 
     Attributes
@@ -49,7 +49,7 @@ class Outlet:
 
     @property
     def name(self) -> str:
-        """Suffix of the outlet's variables: sent_x is what was last sent, spoken_x how often."""
+        """Suffix of the outlet's variables: sent_x is what was last sent, events_x how often."""
         return self.variable + self.suffix
 
     @property
@@ -69,9 +69,9 @@ class Outlet:
         return isinstance(self.rule, Spikes) and self.rule.silence > 0
 
     @property
-    def heard(self) -> str:
+    def received(self) -> str:
         """The variable that receivers know."""
-        return f"{'heard' if self.rule.delay else 'sent'}_{self.name}"
+        return f"{'received' if self.rule.delay else 'sent'}_{self.name}"
 
     def delay_steps(self, dt: float) -> int:
         """Steps between speaking and being heard."""
@@ -88,9 +88,13 @@ class Outlet:
     @property
     def equations(self) -> list[str]:
         """Variables that the outlet adds to its population."""
-        own = [f"sent_{self.name} : 1", f"spoken_{self.name} : 1", f"taught_{self.name} : 1"]
+        own = [
+            f"sent_{self.name} : 1",
+            f"events_{self.name} : 1",
+            f"plastic_events_{self.name} : 1",
+        ]
         own += [] if self.adaptive else [f"theta_{self.name} : 1 (shared)"]
-        own += [f"{self.heard} : 1"] if self.rule.delay else []
+        own += [f"{self.received} : 1"] if self.rule.delay else []
         return own + (
             [f"ready_{self.name} : second", f"silence_{self.name} : second (shared)"]
             if self.silent
@@ -128,7 +132,9 @@ ADAPTIVE_EQUATIONS = (
 ACTIVITY = "clip(sqrt((tau_x*_rate_x)**2 + (tau_lam*_rate_lam)**2), activity_fade*activity, 1e30)"
 
 
-def outlets(net: Network, transports: Mapping[str, Transport], learns: bool) -> tuple[Outlet, ...]:
+def event_sources(
+    net: Network, transports: Mapping[str, Transport], learns: bool
+) -> tuple[EventSource, ...]:
     """Everything that is said as events; backward only where somebody listens.
 
     Raises
@@ -149,7 +155,9 @@ def outlets(net: Network, transports: Mapping[str, Transport], learns: bool) -> 
             spoken = [(r, names) for r, names in rules.items() if not isinstance(r, Dense)]
             for number, (rule, names) in enumerate(spoken):
                 suffix = str(number + 1) if number else ""
-                found.append(Outlet(name, variable, suffix, rule, tuple(names), population.clamped))
+                found.append(
+                    EventSource(name, variable, suffix, rule, tuple(names), population.clamped)
+                )
         own = {o.threshold for o in found if o.population == name and o.adaptive}
         if len(own) > 1:
             raise ModelError(

@@ -61,7 +61,7 @@ class Imperfections:
         return tuple(i for i in self.given if isinstance(i, Stage))
 
     @property
-    def speaks(self) -> bool:
+    def alters_messages(self) -> bool:
         """Whether what is heard differs from what is."""
         return bool(self.stages or self.prospective or self.of(Delay))
 
@@ -75,15 +75,15 @@ class Imperfections:
         """Whether units have time constants of their own."""
         return self.of(TimeConstants) is not None
 
-    def heard(self, variable: str) -> str:
+    def received(self, variable: str) -> str:
         """What receivers of x or delta know."""
-        return f"heard_{variable}" if self.speaks else variable
+        return f"received_{variable}" if self.alters_messages else variable
 
     def known(self, variable: str) -> str:
         """What the synapses onto a unit know of x at the other end, or of its own delta, which need
         not travel.
         """
-        return "said_delta" if variable == "delta" and self.of(Delay) else self.heard(variable)
+        return "sent_delta" if variable == "delta" and self.of(Delay) else self.received(variable)
 
     def slope(self, activation: str) -> str:
         """What stands in place of sigma'(a); empty if nothing does."""
@@ -99,7 +99,7 @@ class Imperfections:
         """What a population's equations have beside those of section 1."""
         slow = []
         if self.of(LowPass):
-            x, delta = ("x" if clamped else self.heard("x")), self.known("delta")
+            x, delta = ("x" if clamped else self.received("x")), self.known("delta")
             slow = [f"dslow_x/dt = ({x} - slow_x)/low_pass : 1", "low_pass : second (shared)"]
             slow += [] if clamped else [f"dslow_delta/dt = ({delta} - slow_delta)/low_pass : 1"]
         if clamped:
@@ -112,7 +112,9 @@ class Imperfections:
             ]
         lines += [f"{name} : 1 (shared)" for item in self._valued for name in item.values]
         kept = [name for stage in self.stages for name in stage.arrays]
-        kept += (["heard"] if self.speaks else []) + (["said"] if self.of(Delay) else [])
+        kept += (["received"] if self.alters_messages else []) + (
+            ["sent"] if self.of(Delay) else []
+        )
         return lines + [f"{name}_{v} : 1" for v in DIRECTIONS for name in kept]
 
     def memory(self, clamped: bool) -> list[str]:
@@ -145,20 +147,20 @@ class Imperfections:
     def _valued(self) -> list[Any]:
         return [*self.stages, *([self.of(Derivative)] if self.of(Derivative) else [])]
 
-    def said(self, variable: str, rates: Mapping[str, str]) -> list[Statement]:
+    def sent(self, variable: str, rates: Mapping[str, str]) -> list[Statement]:
         """How a message comes about, of a population whose right-hand sides are `rates` (1/s,
         without noise).
         """
-        if not self.speaks:
+        if not self.alters_messages:
             return []
         statements, name = [], variable
         if self.prospective:
             name = f"ahead_{variable}"
             statements.append((name, self._ahead(variable, rates)))
         for stage in self.stages:
-            statements += stage.said(variable, name)
+            statements += stage.sent(variable, name)
             name = statements[-1][0]
-        return [*statements, (f"{'said' if self.of(Delay) else 'heard'}_{variable}", name)]
+        return [*statements, (f"{'sent' if self.of(Delay) else 'received'}_{variable}", name)]
 
     def _ahead(self, variable: str, rates: Mapping[str, str]) -> str:
         """A unit's message one tau ahead; delta = sigma' (lam + rho (x - sigma)) is linear in both

@@ -18,7 +18,7 @@ from neurosim import reference
 from neurosim.errors import ConvergenceError, ModelError, out_of_range, whole
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
-from neurosim.model.weights import like, synapses
+from neurosim.model.weights import synapses, with_values
 from neurosim.reference.functions import hebbian, plastic, sigma
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, priced
 
@@ -87,7 +87,7 @@ def equilibrium_propagation(
     for name, w in plastic(net, net.weights).items():
         q = net.projections[name]
         contrast = hebbian(w, up[q.post], up[q.pre]) - hebbian(w, down[q.post], down[q.pre])
-        grad_w[name] = like(w, priced(net, name) - contrast / (2 * beta))
+        grad_w[name] = with_values(w, priced(net, name) - contrast / (2 * beta))
     grad_b = {n: -(up[n] - down[n]).mean(axis=0) / (2 * beta) for n in frame.order}
     outputs = {n: free[n] for n in net.neurons}
     return Inferred(
@@ -128,7 +128,7 @@ def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
             gradient = gradient + (
                 turned if isinstance(turned, np.ndarray) else turned.tocsr().data
             )
-        grad_w[name] = like(net.weights[name], gradient)
+        grad_w[name] = with_values(net.weights[name], gradient)
     return reference.Adjoint(found.x, found.lam, grad_w, found.grad_b, found.loss, found.penalty)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, like, synapses
+from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     hebbian,
     kinked_slope,
@@ -192,7 +192,7 @@ class Frame:
         grad_w = {}
         for name, w in plastic(net, net.weights).items():
             q = net.projections[name]
-            grad_w[name] = like(w, priced(net, name) - hebbian(w, delta[q.post], x[q.pre]))
+            grad_w[name] = with_values(w, priced(net, name) - hebbian(w, delta[q.post], x[q.pre]))
         return grad_w, {n: -delta[n].mean(axis=0) for n in self.order}
 
     def inferred(

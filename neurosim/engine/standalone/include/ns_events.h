@@ -242,7 +242,7 @@ template <class T, int K, int M, int N, bool EXACT, bool BACK, bool OWN = false>
     }
 
     // whether W x^ may be another than when this was last asked
-    bool heard() {
+    bool received() {
         const bool found = news || forward.stale;
         news = false;
         return found;

@@ -30,7 +30,7 @@
     }
     {% endfor %}
     {% for p in populations %}
-    {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.heard(){% endfor %}) { {% endif %}
+    {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.received(){% endfor %}) { {% endif %}
     {% for q in projections if q.post == p.name and q.kept %}
     if (ns::flag<{{q.id}}>()) {
         {% if loop.first %}{{start(p)}}{% endif %}
@@ -112,7 +112,7 @@
 {% macro learnt(q) %}
         {% if q.lazy %}
         {{rates(q)}}
-        ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.taught_delta)}}, _keep, _rate / {{K}}, {{array('a_' + q.post)}});
+        ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.plasticity_delta)}}, _keep, _rate / {{K}}, {{array('a_' + q.post)}});
         ns::shift<{{K}}, {{q.m}}>({{array('b_' + q.post)}}, _keep, {{biases_then(q)}}, {{array('a_' + q.post)}});
         {% endif %}
 {% endmacro %}
@@ -142,14 +142,14 @@
 {# What neurons have to say, where that is not just their x. #}
 {% macro say() %}
     {% if looks_ahead %}{{normalise()}}{% endif %}
-    {{passes('said')}}
+    {{passes('sent')}}
     {{travel('x')}}
 {% endmacro %}
 
 {# Messages that arrive later. #}
 {% macro travel(variable) %}
     {% for d in lines if d.variable == variable %}
-    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>({{array('line_' + d.of)}}, {{array('line_at_' + d.of)}}[0], {{array('said_' + d.of)}}, {{array('heard_' + d.of)}});
+    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>({{array('line_' + d.of)}}, {{array('line_at_' + d.of)}}[0], {{array('sent_' + d.of)}}, {{array('received_' + d.of)}});
     {% endfor %}
 {% endmacro %}
 
@@ -175,22 +175,22 @@
     {% endfor %}
     {% for o in outlets if o.variable == variable %}
     {
-        const auto _new = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.spoken)}}, {{array(o.taught)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
+        const auto _new = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.events)}}, {{array(o.plastic_events)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
         {% if o.ready %}
         for (int _e = 0; _e < _new.count; _e++) {{array(o.ready)}}[_new.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
         {% endif %}
         {% if o.line %}
-        const auto _said = ns::arrive<{{real}}, {{o.n}}, {{o.delay_steps}}>({{array(o.line)}}, {{array(o.line_at)}}[0], {{array(o.sent)}}, {{array(o.heard)}});
+        const auto _arrived = ns::arrive<{{real}}, {{o.n}}, {{o.delay_steps}}>({{array(o.line)}}, {{array(o.line_at)}}[0], {{array(o.sent)}}, {{array(o.received)}});
         {% else %}
-        const auto& _said = _new;
+        const auto& _arrived = _new;
         {% endif %}
         {% for q in projections if q.name in o.projections %}
         {% if q.sparse %}
-        if (_said.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}.stale = true;
+        if (_arrived.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}.stale = true;
         {% elif variable == 'x' %}
-        {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _said);
+        {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _arrived);
         {% else %}
-        {{held(q)}}.hear_backward({{array(q.carrier)}}, _said);
+        {{held(q)}}.hear_backward({{array(q.carrier)}}, _arrived);
         {% endif %}
         {% endfor %}
     }
@@ -287,9 +287,9 @@
         {{rates(q)}}
         {% if q.lazy %}
         if ({{array('lazy_' + q.name)}}[0]) {
-            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.taught_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.plasticity_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
             {% if not q.alone %}
-            ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.taught_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
+            ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.plasticity_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
             {% endif %}
             ns::scale<{{q.id}}>() *= _keep;
             ns::flag<{{q.id + 1}}>() = 0;
@@ -298,7 +298,7 @@
         {% if q.exact == 'true' or q.waits %}
         if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0] + {{array('column_l1_' + q.name)}}[0] == 0) {
             {% if q.waits %}
-            {{waiting(q)}}.learn({{array('w_' + q.name)}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, _rate);
+            {{waiting(q)}}.learn({{array('w_' + q.name)}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, _rate);
             {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% else %}
             {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
@@ -317,16 +317,16 @@
         }
         {% endfor %}
         {% for p in populations %}
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array(p.taught_by)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array(p.plasticity_by)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
         {% endfor %}
     }
 {% endmacro %}
 
 {% macro outer(q, result, keep, rate) %}
     {% if q.sparse %}
-    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, {{keep}}, {{rate}});
     {% else %}
-    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.taught_delta)}}, {{array(q.taught_x)}}, {{keep}}, {{rate}});
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, {{keep}}, {{rate}});
     {% endif %}
 {% endmacro %}
 
