@@ -507,7 +507,7 @@ def test_a_training_on_disk_is_the_one_in_memory(
     schedule: str, chunk: int, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one chunk, and in many."""
-    monkeypatch.setattr("neurosim.recording.CHUNK", chunk)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", chunk)
     found = []
     patterns = None if "online" in schedule else [0, 2]
     for stream in (None, tmp_path / "r.zarr"):

@@ -229,7 +229,7 @@ def test_two_drivers_do_not_write_one_sweep(tmp_path: Path) -> None:
 DRIVER = """
 import sys, neurosim as ns
 from neurosim.experiments import pool as workers
-from tests.test_sweeps import MEASURES, RELAXING, VALUES
+from tests.experiments.test_sweep import MEASURES, RELAXING, VALUES
 workers.Here.size = 4  # so that there are several tasks
 ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=sys.argv[1])
 """

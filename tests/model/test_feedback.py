@@ -19,7 +19,7 @@ import neurosim as ns
 from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.experiments import modelfile, studies
-from neurosim.experiments.studies import transport
+from neurosim.experiments.studies import weight_transport as transport
 from neurosim.model.weights import transposed
 from neurosim.reference.jacobian import Linearised
 from neurosim.results.metrics import angle

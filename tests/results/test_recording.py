@@ -30,7 +30,7 @@ from neurosim.results.recording import Store, read_traces
 from neurosim.results.runs import Run
 from neurosim.results.traces import build_traces, synapses
 from tests.helpers.problems import Problem, dags, random_targets, rings
-from tests.test_results import bits, made_run, room_for
+from tests.results.test_runs import bits, made_run, room_for
 
 Array = np.ndarray
 AT_ONCE = 4  # patterns
@@ -141,7 +141,7 @@ def write(store: Store, rows: dict[str, Array], start: int = 0, stop: int | None
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete recording of `small()`, three samples a chunk."""
-    monkeypatch.setattr(recording, "CHUNK", 200)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     assert store.rows == 3
@@ -185,7 +185,7 @@ def test_a_recording_is_the_traces_of_the_same_arrays(
     dtype: str,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording, "CHUNK", chunk)
+        patch.setattr("neurosim.results.zarr.CHUNK", chunk)
         store = chosen.open(tmp_path_factory.mktemp("run") / "run.zarr", dtype)
         rows, start = chosen.rows(store), 0
         for number, piece in enumerate([*pieces, len(chosen.times)]):
@@ -206,7 +206,7 @@ def test_chunks_are_raw_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """As the C++ program writes them: no header, whole chunks under another name that are then
     renamed.
     """
-    monkeypatch.setattr(recording, "CHUNK", 200)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr", "float32")
     assert store.rows == 6
@@ -275,7 +275,7 @@ def test_a_part_of_it_is_read_as_a_part(recorded: Path) -> None:
 def test_it_can_be_read_while_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushing: bool
 ) -> None:
-    monkeypatch.setattr(recording, "CHUNK", 200)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     rows, expected = chosen.rows(store), chosen.traces()
@@ -311,7 +311,7 @@ def test_a_reader_never_sees_half_a_chunk(tmp_path: Path) -> None:
 def test_samples_are_those_that_every_variable_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "CHUNK", 200)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     rows = chosen.rows(store)
@@ -337,7 +337,7 @@ def test_a_run_that_is_not_over_is_no_run_yet(tmp_path: Path) -> None:
 def test_a_run_that_ends_early_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
 ) -> None:
-    monkeypatch.setattr(recording, "CHUNK", 200)
+    monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     write(store, chosen.rows(store))  # a program that wrote more than it counted

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.results.metrics import accuracy
+from neurosim.simulation.session import Session
 from tests.evidence import learning as evidence
 from tests.helpers.problems import random_problem
 
@@ -96,7 +97,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     class KilledError(Exception):
         pass
 
-    done = ns.session.Session.run
+    done = Session.run
     calls = iter(range(2))
 
     def killed(self, *args):
@@ -105,12 +106,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         return done(self, *args)
 
     path = tmp_path / "checkpoint.npz"
-    monkeypatch.setattr(ns.session.Session, "run", killed)
+    monkeypatch.setattr("neurosim.simulation.session.Session.run", killed)
     with pytest.raises(KilledError):
         ns.Simulation(halves, flow, **arguments).train(
             X, Y, schedule, checkpoint=path, record=("x", "w"), every=4 * ms
         )
-    monkeypatch.setattr(ns.session.Session, "run", done)
+    monkeypatch.setattr("neurosim.simulation.session.Session.run", done)
     again = net.copy()
     resumed = ns.Simulation(again, flow, **arguments).train(
         X, Y, schedule, resume=path, record=("x", "w"), every=4 * ms
