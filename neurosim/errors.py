@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from numbers import Integral
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -88,9 +89,71 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """A whole number that is at least `least`, or the error that says so."""
-    if (
-        isinstance(value, bool) or not isinstance(value, Integral) or value < least
-    ):  # NumPy's are Integral, too
+    """Return a whole number of at least `least`; NumPy's are accepted, booleans are not.
+
+    Raises
+    ------
+    ModelError
+        Any other value.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise out_of_range(name, value, f"a whole number >= {least}")
     return int(value)
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    try_: str = "",
+) -> float:
+    """Return a finite number within bounds; NumPy's are accepted, booleans are not.
+
+    Parameters
+    ----------
+    name : str
+        The name that the message uses.
+    value : number
+    least, most : float, optional
+        Closed bounds.
+    above, below : float, optional
+        Open bounds.
+    try_ : str
+        A value to suggest.
+
+    Raises
+    ------
+    ModelError
+        Any other value.
+
+    Examples
+    --------
+    >>> number("epsilon", 0.05, least=0)
+    0.05
+    """
+    good = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    good = good and (least is None or value >= least) and (most is None or value <= most)
+    good = good and (above is None or value > above) and (below is None or value < below)
+    if not good:
+        bounds = {">=": least, ">": above, "<=": most, "<": below}
+        stated = [f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None]
+        allowed = " ".join(["a finite number", " and ".join(stated)]).strip()
+        raise out_of_range(name, value, allowed, try_)
+    return float(value)
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """Return True or False as it is.
+
+    Raises
+    ------
+    ModelError
+        Any other value.
+    """
+    if not isinstance(value, bool):
+        raise out_of_range(name, value, "True or False")
+    return value

@@ -18,6 +18,7 @@ from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
 from neurosim.errors import DataError, ModelError, out_of_range, unknown
 from neurosim.model.flow import Flow
+from neurosim.model.methods import FIXED_STEP
 from neurosim.model.network import Network
 from neurosim.reference import backprop
 from neurosim.reference.jacobian import Linearised
@@ -25,7 +26,6 @@ from neurosim.reference.spectrum import AMPLIFICATION, ROUNDING, Modes, largest_
 
 Array = np.ndarray
 
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
 TAU_LAM_RULES = ("scaled", "fixed")
 WORK = 2e11  # operations that diagonalising everything may take; 25 n³ for n states
 DENSE = 300  # states up to which a matrix is built where there is more than that to do
@@ -260,7 +260,7 @@ class _Steps(Mapping[str, float]):
     def __init__(self, linears: list[Linearised], eigenvalues: Array, growing: bool) -> None:
         self.linears, self.eigenvalues, self.growing = linears, eigenvalues, growing
         all_known = linears[0].exact and not linears[0].plastic
-        self.names = tuple(m for m in METHODS if m in AMPLIFICATION or all_known)
+        self.names = tuple(m for m in FIXED_STEP if m in AMPLIFICATION or all_known)
         self.known: dict[str, float] = {}
 
     def __getitem__(self, method: str) -> float:

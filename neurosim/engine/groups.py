@@ -17,17 +17,10 @@ from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
-from neurosim.engine.names import (
-    DECAYS,
-    LENGTH,
-    MOMENT,
-    MOMENTS,
-    STAGED,
-    bias_group,
-    projection_group,
-)
+from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError
+from neurosim.model.methods import STAGED
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD
 

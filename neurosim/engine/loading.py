@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.names import STAGED, bias_group, projection_group
+from neurosim.engine.names import bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError, unknown
 from neurosim.model.equations import lagrangian
 from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow
+from neurosim.model.methods import STAGED
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4", "adaptive", "adam")
 DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
 LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s
 MOMENTS = ("first", "second")  # running means of a force and of its square
 DECAYS = ("first_lacks", "second_lacks")  # by how much the running means, from 0, fall short of 1
-STAGED = ("heun", "rk4", "adaptive")  # messages are sent anew at every stage
 
 
 def projection_group(name: str) -> str:

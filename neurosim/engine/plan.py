@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim.engine.names import STAGED
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.imperfections import Dale, LowPass
+from neurosim.model.methods import STAGED
 from neurosim.model.network import Network
 from neurosim.model.transport import BACKWARD, FORWARD, Dense, Transport
 from neurosim.results.format import current_name

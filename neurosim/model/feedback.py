@@ -20,8 +20,10 @@ import numpy as np
 from neurosim.errors import ModelError
 from neurosim.model.weights import Weights, at_synapses, synapses, transposed, with_values
 
-KINDS = ("symmetric", "random", "sign", "kolen_pollack", "mirror")
-FOLLOWING = ("sign", "kolen_pollack")  # those that move at every step at which the weights do
+SYMMETRIC, RANDOM, SIGN = "symmetric", "random", "sign"
+KOLEN_POLLACK, MIRROR = "kolen_pollack", "mirror"
+KINDS = (SYMMETRIC, RANDOM, SIGN, KOLEN_POLLACK, MIRROR)
+FOLLOWING = (SIGN, KOLEN_POLLACK)  # those that move at every step at which the weights do
 DECAY = 0.01  # of kolen_pollack, where none is given
 
 

@@ -5,14 +5,13 @@ Below `network`, which puts them together and draws the weights. Start at `Popul
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
 from neurosim.model import expressions
 from neurosim.model import feedback as carriers
 from neurosim.model.weights import Weights
@@ -271,20 +270,8 @@ class Loss:
 
 
 def not_negative(name: str, value: Any) -> float:
-    """A finite number that is not negative, or the error that says so."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.number)
-        or not 0 <= value < math.inf
-    ):
-        raise out_of_range(name, value, "a finite number >= 0")
-    return float(value)
-
-
-def yes_or_no(name: str, value: Any) -> None:
-    """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise out_of_range(name, value, "True or False")
+    """Return a finite number >= 0, or raise the error that says so."""
+    return number(name, value, least=0)
 
 
 def _reserved(name: str) -> bool:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from neurosim.engine.loading import Key, parameters
-from neurosim.engine.names import GUARD_EVERY, STAGED
+from neurosim.engine.names import GUARD_EVERY
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.points import MOVING, SETTLED
 from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
 from neurosim.model.flow import Flow
+from neurosim.model.methods import FIXED_STEP, STAGED
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.results.runs import Run
@@ -30,13 +31,7 @@ from neurosim.simulation.session import bound
 
 Array = np.ndarray
 LOOKS = 16  # times that a relaxation is looked at, evenly spaced
-METHODS = (
-    "euler",
-    "semi_implicit",
-    "exponential_euler",
-    "heun",
-    "rk4",
-)  # an adaptive step is one for all
+METHODS = FIXED_STEP  # an adaptive step would be one for all points
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from neurosim.engine.names import STAGED
 from neurosim.errors import ModelError, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow
 from neurosim.model.imperfections import LowPass
+from neurosim.model.methods import ONCE_A_STEP, RUNGE_KUTTA, STAGED
 from neurosim.model.network import Network
 from neurosim.model.schedules import Growing, LocalPropagation, Pruning, Schedule
 from neurosim.model.transport import Dense, Transport
-
-ONCE_A_STEP = ("euler", "exponential_euler")  # methods whose messages are sent once a step
-NOISELESS = ("heun", "rk4")  # methods that noise has no meaning for
 
 
 class Chosen(Protocol):
@@ -206,7 +203,7 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
             f"{what} with method = {method!r}, which sends messages anew within a step; allowed: "
             f"{', '.join(map(repr, ONCE_A_STEP))}"
         )
-    if own.draws and method in (*NOISELESS, "adaptive"):
+    if own.draws and method in STAGED:
         raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
     if own.prospective and own.prospective.time is None:
         for n in net.neurons:
@@ -224,7 +221,7 @@ def _check_extension(chosen: Chosen, e: Any) -> None:
         raise ModelError(
             f"extensions hold {e!r}; allowed: Extension(population, x=..., equations=...)"
         )
-    if method in NOISELESS and _noisy(e):
+    if method in RUNGE_KUTTA and _noisy(e):
         raise ModelError(f"noise needs method='euler': {method} has no meaning for it")
     if e.population not in net.populations:
         raise unknown("population of an extension", e.population, net.populations)

@@ -24,6 +24,7 @@ from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
 from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow, seconds
+from neurosim.model.methods import FIXED_STEP
 from neurosim.model.network import Network
 from neurosim.model.schedules import (
     Growing,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BACKENDS = ("auto", "numpy", "cython", "standalone")
-METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
 PRECISIONS = ("float64", "float32")
 LONGEST_TICK = 10  # times the slowest neuron: how long an adaptive run goes without looking up
 WORTH_COMPILING = 5.0  # s of NumPy work from which a compiler's 3 s pay
@@ -136,7 +136,7 @@ class Simulation:
                 f"flow is a {type(flow).__name__}; allowed: a Flow, e.g. Flow.augmented()"
             )
         for name, value, allowed in (
-            ("method", method, METHODS),
+            ("method", method, FIXED_STEP),
             ("backend", backend, BACKENDS),
             ("precision", precision, PRECISIONS),
         ):

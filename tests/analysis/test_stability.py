@@ -14,9 +14,10 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.analysis import stability as room
-from neurosim.analysis.stability import METHODS, with_rho
+from neurosim.analysis.stability import with_rho
 from neurosim.errors import DataError, ModelError
 from neurosim.model.flow import Flow
+from neurosim.model.methods import FIXED_STEP
 from tests.helpers import measured, problems
 
 GAINS = st.floats(0.0, 2.0)
@@ -58,7 +59,7 @@ def test_a_perturbation_ends_at_the_predicted_rate_and_frequency(seed, flow, los
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FIXED_STEP)
 def test_steps_hold_below_and_not_above(method):
     for seed, flow in (
         (0, Flow.augmented(2.0)),

@@ -16,12 +16,13 @@ from brian2.core.variables import ArrayVariable
 
 from neurosim.engine import brian
 from neurosim.engine.groups import Groups
-from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, STAGED
+from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.runtime.points import live
 from neurosim.engine.runtime.projections import Action
 from neurosim.engine.statements import Statement, Text, adam, descended, stepped
 from neurosim.model.equations import lagrangian
+from neurosim.model.methods import STAGED
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray

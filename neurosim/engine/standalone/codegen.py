@@ -21,7 +21,7 @@ from neurosim.engine import brian, cache
 from neurosim.engine.engine import Factory, add_user_objects, kinds_of
 from neurosim.engine.groups import HEAR, Groups
 from neurosim.engine.integrators import ADAM, DORMAND_PRINCE, SETTLING_SHARE, TABLEAUS
-from neurosim.engine.names import DECAYS, GUARD_EVERY, STAGED, bias_group, projection_group
+from neurosim.engine.names import DECAYS, GUARD_EVERY, bias_group, projection_group
 from neurosim.engine.plan import Plan, moves_activity
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot, recorded_groups
 from neurosim.engine.statements import (
@@ -37,6 +37,7 @@ from neurosim.errors import ModelError
 from neurosim.model.equations import lagrangian
 from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING
+from neurosim.model.methods import STAGED
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 

@@ -1,0 +1,14 @@
+"""Names of the integration methods: the one list from which every room takes its part."""
+
+from __future__ import annotations
+
+EULER, SEMI_IMPLICIT, EXPONENTIAL_EULER = "euler", "semi_implicit", "exponential_euler"
+HEUN, RK4 = "heun", "rk4"
+ADAPTIVE = "adaptive"  # Dormand-Prince 5(4); `relax(adaptive=True)`
+ADAM = "adam"  # steps of Local Propagation, which are not a flow in time
+
+FIXED_STEP = (EULER, SEMI_IMPLICIT, EXPONENTIAL_EULER, HEUN, RK4)  # what a Simulation takes
+RUNGE_KUTTA = (HEUN, RK4)
+STAGED = (*RUNGE_KUTTA, ADAPTIVE)  # messages are sent anew at every stage
+ONCE_A_STEP = (EULER, EXPONENTIAL_EULER)  # messages are sent once a step
+ALL = (*FIXED_STEP, ADAPTIVE, ADAM)
