@@ -1,0 +1,111 @@
+"""Run tests against a mutant, in a process forked from one that has imported the libraries.
+
+The mutated module is loaded from memory: no file changes, so that mutants run side by side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from typing import Any
+
+from tests.mutation.mutants import Mutant, path_of
+
+HEAVY = (
+    "numpy",
+    "scipy.optimize",
+    "scipy.integrate",
+    "scipy.sparse.linalg",
+    "sympy",
+    "brian2",
+    "xarray",
+    "pytest",
+    "hypothesis",
+    "sklearn.datasets",
+    "pydantic",
+    "networkx",
+    "threadpoolctl",
+    "matplotlib.figure",
+)
+SURVIVED, KILLED, TIMEOUT = "survived", "killed", "timeout"
+
+
+class _Mutated:
+    """Import one module from text."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self.module, self.source = module, source
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Answer for the one module."""
+        if name != self.module:
+            return None
+        return spec_from_loader(name, self, origin=str(path_of(name)))  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave the module object to Python."""
+
+    def exec_module(self, module: Any) -> None:
+        """Run the mutated text."""
+        module.__file__ = str(path_of(self.module))
+        exec(compile(self.source, module.__file__, "exec"), module.__dict__)
+
+
+def import_libraries() -> None:
+    """Import what every mutant needs, once, before anything is forked."""
+    for name in HEAVY:
+        importlib.import_module(name)
+    loaded = [name for name in sys.modules if name.partition(".")[0] == "neurosim"]
+    assert not loaded, loaded
+
+
+class Job:
+    """One mutant under test, in a child process."""
+
+    def __init__(self, mutant: Mutant | None, tests: Sequence[str], limit: float) -> None:
+        self.mutant, self.limit, self.started = mutant, limit, time.monotonic()
+        self.pid = os.fork()
+        if not self.pid:
+            os.setsid()
+            os._exit(_test(mutant, tests))
+
+    def poll(self) -> str | None:
+        """Return how it ended, or None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            return SURVIVED if os.waitstatus_to_exitcode(status) == 0 else KILLED
+        if time.monotonic() - self.started > self.limit:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            return TIMEOUT
+        return None
+
+
+def _test(mutant: Mutant | None, tests: Sequence[str]) -> int:
+    import pytest
+
+    if mutant is not None:
+        sys.meta_path.insert(0, _Mutated(mutant.module, mutant.source()))  # type: ignore[arg-type]
+    options = [
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-m",
+        "not compiler",
+        "--no-header",
+    ]
+    if mutant is None:
+        return int(pytest.main([*options, *tests]))
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return int(pytest.main([*options, *tests]))
