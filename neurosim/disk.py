@@ -1,7 +1,8 @@
 """Read, replace and write files safely, and find the cache directory.
 
-The one way in which the package touches the disk: a file is built under a temporary name and
-renamed, and what the system refuses becomes a `FileError` in words. Start at `replacing`.
+The one way in which the package touches the disk. A file is built under a temporary name and
+renamed, so that a reader meets the old file or the whole new one. What the operating system
+refuses becomes a `FileError` that says what to try. Start at `replacing`.
 """
 
 from __future__ import annotations
@@ -26,36 +27,50 @@ logger = logging.getLogger("neurosim")
 AnyPath = str | os.PathLike[str]
 
 
+# Writing
+
+
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[Path]:
-    """A temporary file in the folder of `path` that takes its place when the block ends well.
+    """Yield a temporary file that takes the place of `path` when the block ends without an error.
 
-    However the block ends, the temporary file is gone and `path` is either the old file or the
-    whole new one. Parameters: `path`, str or Path. Yields the Path to write to; it keeps the
-    suffix.
+    The temporary file lies in the folder of `path` and has its suffix. However the block ends, the
+    temporary file is gone, and `path` is either the old file or the whole new one. Links are
+    followed; permissions of the old file are kept.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    Path
+        The file to write to.
 
     Raises
     ------
     FileError
-        A missing or unwritable folder, a full disk; says what to try. The file that was there is as
-        it was.
+        The folder is missing or unwritable, `path` is a folder, or the disk is full. The old file
+        is unchanged.
 
     Examples
     --------
-    >>> with replacing("table.csv") as temporary:
-    ...     temporary.write_text("rho,steps\\n")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "table.csv")
+    ...     with replacing(path) as temporary:
+    ...         characters = temporary.write_text("rho,steps")
+    ...     path.read_text()
+    'rho,steps'
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
     try:
         with writing(path):
             if target.is_dir():
-                raise FileError(
-                    f"{path} cannot be written: it is a folder; try {Path(path) / 'run.nc'}"
-                )
-            temporary.touch(
-                exist_ok=False
-            )  # an unwritable folder is told before the work, not after it
+                instead = Path(path) / "run.nc"
+                raise FileError(f"{path} cannot be written: it is a folder; try {instead}")
+            # An unwritable folder is reported before the work, not after it.
+            temporary.touch(exist_ok=False)
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -69,32 +84,23 @@ def replacing(path: AnyPath) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: AnyPath) -> Iterator[None]:
-    """What the system refuses in this block is a `FileError` in words."""
+    """Turn an `OSError` of this block into a `FileError` about writing `path`.
+
+    Raises
+    ------
+    FileError
+        The system's reason, and what to try.
+    """
     try:
         yield
     except FileError:
         raise
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise _write_error(path, error) from error
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Damage that is met in this block is a `FileError`; HDF5 and zarr report it in many ways."""
-    try:
-        yield
-    except (ImportError, FileError):
-        raise
-    except MemoryError as error:
-        raise FileError(
-            f"{path} does not fit into memory ({path.stat().st_size} bytes on disk); "
-            f"try a larger machine or xarray.open_dataset, which reads piece by piece"
-        ) from error
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _not_written(path: AnyPath, error: OSError) -> FileError:
+def _write_error(path: AnyPath, error: OSError) -> FileError:
+    """Name the system's reason and the remedy that fits it."""
     folder = Path(path).parent
     hints = {
         errno.ENOSPC: "the disk is full; free some space or write to another one",
@@ -103,36 +109,72 @@ def _not_written(path: AnyPath, error: OSError) -> FileError:
         errno.ENOTDIR: f"{folder} is not a folder",
         errno.ENAMETOOLONG: "try a shorter name",
     }
-    hint = hints.get(
-        error.errno or 0, f"try a folder that you may write to (now: {folder.absolute()})"
-    )
-    reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+    otherwise = f"try a folder that you may write to (now: {folder.absolute()})"
+    hint = hints.get(error.errno or 0, otherwise)
+    reason = _first_line(error)
+    if error.errno:
+        reason = os.strerror(error.errno)
     return FileError(f"{path} cannot be written: {reason}; {hint}")
 
 
-def missing(path: Path) -> FileError:
-    """The one form in which a path that is not there is refused, with the nearest name that is."""
-    folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = get_close_matches(path.name, names, n=1)
-    hint = (
-        f"did you mean {str(folder / near[0])!r}?"
-        if near
-        else f"try another path than {str(path.absolute())!r}"
+# Reading
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn any error of this block into a `FileError` about reading `path`.
+
+    HDF5, zarr and zip report damage by many classes of errors, hence the breadth.
+
+    Raises
+    ------
+    FileError
+        The file is cut short, damaged, or does not fit into memory.
+    """
+    try:
+        yield
+    except (ImportError, FileError):
+        raise
+    except MemoryError as error:
+        raise FileError(
+            f"{path} does not fit into memory ({path.stat().st_size} bytes on disk); "
+            "try a larger machine or xarray.open_dataset, which reads piece by piece"
+        ) from error
+    except Exception as error:
+        raise _read_error(path, error) from error
+
+
+def _read_error(path: Path, error: Exception) -> FileError:
+    """Name the class and the first line of an error that was met while reading."""
+    reason = f"{type(error).__name__}: {_first_line(error)}"
+    return FileError(
+        f"{path} is cut short or damaged ({reason}); try to copy it or to run it again"
     )
-    return FileError(f"{path} does not exist; {hint}")
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or nothing if the message is empty."""
+    lines = str(error).splitlines() or [""]
+    return lines[0]
 
 
 def check_readable(path: Path) -> None:
+    """Check that a path is a file with content that this process may read.
+
+    Raises
+    ------
+    FileError
+        The path is missing, a folder, unreadable or empty.
+    """
     try:
         if path.is_dir():
             raise FileError(f"{path} is a folder; allowed: a file")
         with path.open("rb") as file:
             empty = not file.read(1)
-    except FileNotFoundError as error:
-        raise missing(path) from error
     except FileError:
         raise
+    except FileNotFoundError as error:
+        raise missing(path) from error
     except OSError as error:
         raise FileError(
             f"{path} cannot be read: {error.strerror}; try to change its permissions"
@@ -141,35 +183,51 @@ def check_readable(path: Path) -> None:
         raise FileError(f"{path} is empty (0 bytes); try to save it again")
 
 
-def _damaged(path: Path, error: Exception) -> FileError:
-    reason = (str(error).splitlines() or [""])[0]
-    return FileError(
-        f"{path} is cut short or damaged ({type(error).__name__}: {reason}); try to "
-        "copy it or to run it again"
-    )
+def missing(path: Path) -> FileError:
+    """Make the error for a path that does not exist, with the nearest name that does."""
+    folder = path.parent
+    names: list[str] = []
+    if folder.is_dir():
+        names = [entry.name for entry in folder.iterdir()]
+    near = get_close_matches(path.name, names, n=1)
+    if near:
+        hint = f"did you mean {str(folder / near[0])!r}?"
+    else:
+        hint = f"try another path than {str(path.absolute())!r}"
+    return FileError(f"{path} does not exist; {hint}")
+
+
+# The cache directory
 
 
 def cache_directory() -> Path:
-    """$NEUROSIM_CACHE, else the user's cache folder; where that cannot be written, one for this
-    process alone.
+    """Return the folder for what can be made again, and make it if it is not there.
+
+    It is $NEUROSIM_CACHE, else $XDG_CACHE_HOME/neurosim, else ~/.cache/neurosim. Where that folder
+    cannot be written to, it is a temporary one that is removed when the process ends.
     """
-    base = os.environ.get("NEUROSIM_CACHE")
+    chosen = os.environ.get("NEUROSIM_CACHE")
     try:
-        root = (
-            Path(base)
-            if base
-            else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "neurosim")
-        )
+        root = Path(chosen) if chosen else _user_cache()
         root = root.expanduser().absolute()
         root.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=root).close()
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home
-        return _private(base or "~/.cache/neurosim")
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home directory
+        return _private(chosen or "~/.cache/neurosim")
     return root
+
+
+def _user_cache() -> Path:
+    """Return the package's folder below the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base, "neurosim")
+    return Path.home() / ".cache" / "neurosim"
 
 
 @lru_cache(maxsize=1)
 def _private(instead_of: str) -> Path:
+    """Make a folder for this process alone, once, and warn that nothing in it will be kept."""
     logger.warning(
         "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
     )

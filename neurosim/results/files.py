@@ -1,7 +1,7 @@
-"""Runs, logs and weights on disk: netCDF and back, and how every file of the package is written.
+"""Save and load runs, logs and weights.
 
-Above `results`, below `training`: a file is built under a temporary name and renamed, and nothing
-that is read is ever evaluated. Start at `save` and `load`; `replacing` is the one way to write.
+Above `stored_runs` and `recording`. Every file is written by `neurosim.disk.replacing`, and nothing
+that is read is ever evaluated. Start at `save` and `load`.
 """
 
 from __future__ import annotations
@@ -18,71 +18,96 @@ from neurosim.errors import FileError, ModelError
 from neurosim.model.network import Network
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Log, Run
-from neurosim.results.traces import (
-    _parameter_keys,
-    _parameters_from,
-    parameter_variables,
-    run_from_dataset,
-    run_to_dataset,
-)
+from neurosim.results.stored_model import parameter_keys, parameter_variables, parameters_from
+from neurosim.results.stored_runs import run_from_dataset, run_to_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
 
+KINDS = ("run", "log")
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a netCDF-4 file begins
+CLASSIC_NETCDF, ZIP = b"CDF", b"PK"  # how the files begin that are most often mistaken for one
+
+
+# Runs and logs
 
 
 def save(result: Run | Log, path: AnyPath) -> None:
-    """Write a run or a log to a netCDF-4 file that `load` gives back exactly.
+    """Write a run or a log to a netCDF-4 file from which `load` returns it bit by bit.
 
     At the root of the file are the run's traces or the log's history, so that
-    ``xarray.open_dataset(path)`` shows them to anybody; the group ``run`` holds the rest of the
-    run, parameters included. `settings` must be plain values: tuples come back as lists, and what
-    JSON does not know as its text.
+    ``xarray.open_dataset(path)`` shows them without neurosim; the group ``run`` holds the rest of
+    the run, parameters included. `settings` must be plain values: tuples come back as lists, and
+    values that JSON does not know as their text.
+
+    Parameters
+    ----------
+    result : Run or Log
+    path : str or Path
+        Used as it is; ``.nc`` is the usual suffix.
 
     Raises
     ------
     FileError
-        A missing or unwritable folder, a full disk; the file that was there is as it was.
-    """
-    import xarray as xr
+        The folder is missing or unwritable, or the disk is full. An older file is unchanged.
+    TypeError
+        Something else than a run or a log.
 
-    if not isinstance(result, Run | Log):
+    Examples
+    --------
+    >>> neurosim.save(run, "run.nc")  # doctest: +SKIP
+    >>> neurosim.load("run.nc").x["output"]  # doctest: +SKIP
+    """
+    if isinstance(result, Log):
+        groups = _log_groups(result)
+    elif isinstance(result, Run):
+        groups = _run_groups(result)
+    else:
         raise TypeError(f"result is a {type(result).__name__}; allowed: Run, Log")
-    run = result.run if isinstance(result, Log) else result
-    root = result.history if isinstance(result, Log) else run.traces
-    attributes = file_attributes("log" if isinstance(result, Log) else "run")
-    groups: dict[str | None, xr.Dataset] = {
-        None: (xr.Dataset() if root is None else root).assign_attrs(attributes),
-        "run": run_to_dataset(run),
-    }
-    if isinstance(result, Log) and run.traces is not None:
-        groups["traces"] = run.traces
     image = _netcdf(groups)
     with replacing(path) as temporary:
         temporary.write_bytes(image)
 
 
-def load(path: AnyPath) -> Run | Log:
-    """The run or the log that `save` wrote; the same numbers, bit by bit.
+def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
+    """Return the datasets of a file of a run by group; that of the root is None."""
+    import xarray as xr
 
-    The folder of a recording is a run too, with traces that stay on disk until they are used.
+    traces = xr.Dataset() if run.traces is None else run.traces
+    return {None: traces.assign_attrs(file_attributes("run")), "run": run_to_dataset(run)}
+
+
+def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
+    """Return the datasets of a file of a log by group; that of the root is None."""
+    groups: dict[str | None, xr.Dataset] = {
+        None: log.history.assign_attrs(file_attributes("log")),
+        "run": run_to_dataset(log.run),
+    }
+    if log.run.traces is not None:
+        groups["traces"] = log.run.traces
+    return groups
+
+
+def load(path: AnyPath) -> Run | Log:
+    """Return the run or the log that `save` wrote: the same numbers, bit by bit.
+
+    The folder of a recording is a run, too; its traces stay on disk until they are used. Nothing in
+    a file is ever executed.
 
     Raises
     ------
     FileError
-        A file that is missing, unreadable, cut short, not neurosim's, or of a newer format; a
-        recording whose run is not over. Says which and what to try. Nothing in a file is ever
-        executed.
+        The file is missing, unreadable, cut short, not neurosim's or of a newer format, or it is a
+        recording whose run is not over.
     """
     path = Path(path)
     if path.is_dir():
         from neurosim.results.recording import load_run
 
         return load_run(path)
-    kind = _check_file(path)
+    kind = _kind_of(path)
     with reading(path):
         root = _read(path, None)
         for key in file_attributes(kind):
@@ -90,14 +115,15 @@ def load(path: AnyPath) -> Run | Log:
         stored = _read(path, "run")
         has_traces = bool(stored.attrs["has_traces"])
         if kind == "log":
-            run = run_from_dataset(stored, _read(path, "traces") if has_traces else None)
-            return Log(root, run)
+            traces = _read(path, "traces") if has_traces else None
+            return Log(root, run_from_dataset(stored, traces))
         return run_from_dataset(stored, root if has_traces else None)
 
 
 def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
-    """A netCDF-4 file with one dataset a group, in memory: HDF5 crashes the process when a disk
-    runs full.
+    """Return the content of a netCDF-4 file with these datasets.
+
+    It is made in memory, since HDF5 crashes the process when a disk runs full.
     """
     import h5netcdf
     from xarray.backends import H5NetCDFStore
@@ -108,12 +134,12 @@ def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
             exact = {name: {"_FillValue": None} for name in dataset.variables}
             store = H5NetCDFStore(file.create_group(group) if group else file)
             dataset.drop_encoding().dump_to_store(store, encoding=exact)
-    return (
-        buffer.getvalue()
-    )  # a view would outlive the buffer in a traceback, and crash the collector of Python 3.12
+    # A copy, since a view that outlives the buffer in a traceback crashes Python 3.12's collector.
+    return buffer.getvalue()
 
 
 def _read(path: Path, group: str | None) -> xr.Dataset:
+    """Read a group of a netCDF-4 file, its numbers as they are stored."""
     import xarray as xr
 
     dataset = xr.load_dataset(
@@ -122,26 +148,26 @@ def _read(path: Path, group: str | None) -> xr.Dataset:
     return dataset.drop_encoding()
 
 
-def _check_file(path: Path) -> str:
-    """ "run" or "log" of a file of ours; a `FileError` that names the trouble for any other."""
+def _kind_of(path: Path) -> str:
+    """Return "run" or "log" for a file that `save` wrote, and refuse any other.
+
+    Raises
+    ------
+    FileError
+        The file is missing, unreadable, damaged, not neurosim's, or of a newer format.
+    """
     import h5netcdf
 
     check_readable(path)
     with path.open("rb") as file:
         start = file.read(len(HDF5))
-    if start.startswith(b"PK"):
-        raise FileError(f"{path} is a zip archive, not a run; for weights try load_weights")
     if start != HDF5:
-        found = (
-            "a classic netCDF file"
-            if start.startswith(b"CDF")
-            else f"no netCDF-4 file (it begins {start!r})"
-        )
-        raise FileError(f"{path} is {found}; allowed: a file that neurosim.save wrote")
+        raise _foreign(path, start)
     with reading(path), h5netcdf.File(path, "r") as file:
-        attributes = {key: file.attrs[key] for key in file.attrs if key.startswith("neurosim_")}
+        ours = [key for key in file.attrs if key.startswith("neurosim_")]
+        attributes = {key: file.attrs[key] for key in ours}
     kind = attributes.get("neurosim_kind")
-    if attributes.get("neurosim_format") is None or kind not in ("run", "log"):
+    if attributes.get("neurosim_format") is None or kind not in KINDS:
         raise FileError(
             f"{path} is an HDF5 or netCDF file, but not one that neurosim.save wrote; "
             f"try xarray.open_dataset({str(path)!r})"
@@ -150,58 +176,83 @@ def _check_file(path: Path) -> str:
     return str(kind)
 
 
-def save_weights(net: Network, path: AnyPath) -> None:
-    """Write weights and biases as an ``.npz`` archive that NumPy alone can read.
+def _foreign(path: Path, start: bytes) -> FileError:
+    """Make the error for a file that is not netCDF-4, from its first bytes."""
+    if start.startswith(ZIP):
+        return FileError(f"{path} is a zip archive, not a run; for weights try load_weights")
+    found = f"not a netCDF-4 file (it begins {start!r})"
+    if start.startswith(CLASSIC_NETCDF):
+        found = "a classic netCDF file"
+    return FileError(f"{path} is {found}; allowed: a file that neurosim.save wrote")
 
-    Keys are the names of projections, (n_post, n_pre), and of populations, (n,); a sparse matrix is
-    its CSR parts, ``pre->post.data``, ``.indices`` and ``.indptr``. The file has the name that is
-    given, as it is.
+
+# Weights
+
+
+def save_weights(net: Network, path: AnyPath) -> None:
+    """Write weights and biases to an ``.npz`` archive that NumPy alone can read.
+
+    Keys are the names of projections, (n_post, n_pre), and of populations, (n,). A sparse matrix is
+    stored as its CSR parts, ``pre->post.data``, ``.indices`` and ``.indptr``.
+
+    Parameters
+    ----------
+    net : Network
+    path : str or Path
+        Used as it is: no suffix is added.
 
     Raises
     ------
     FileError
-        A missing or unwritable folder, a full disk; the file that was there is as it was.
+        The folder is missing or unwritable, or the disk is full. An older file is unchanged.
     """
+    arrays: dict[str, Any] = {}
+    for key, (_, values) in parameter_variables(net).items():
+        arrays[key] = values
     with replacing(path) as temporary, temporary.open("wb") as file:
-        arrays: dict[str, Any] = {
-            key: variable[1] for key, variable in parameter_variables(net).items()
-        }
         np.savez(file, **arrays)
 
 
 def load_weights(net: Network, path: AnyPath) -> None:
-    """Put the weights and biases that `save_weights` wrote into a network of the same shape, in
-    place.
+    """Put the weights and biases that `save_weights` wrote into a network of the same shape.
+
+    The network is changed in place. Nothing in a file is ever executed.
 
     Raises
     ------
     FileError
-        A file that is missing, unreadable, no such archive, or does not fit the network, which is
-        then as it was. Nothing in a file is ever executed.
+        The file is missing, unreadable, not such an archive, or does not fit the network, which is
+        then unchanged.
     """
     path = Path(path)
-    check_readable(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise FileError(
-            f"{path} is damaged or not an .npz archive; allowed: a file of save_weights"
-        ) from error
+    arrays = _read_archive(path)
     description = net.describe()
-    expected = _parameter_keys(description)
+    expected = parameter_keys(description)
     if set(arrays) != set(expected):
-        missing, surplus = sorted(set(expected) - set(arrays)), sorted(set(arrays) - set(expected))
+        missing = sorted(set(expected) - set(arrays))
+        surplus = sorted(set(arrays) - set(expected))
         raise FileError(
             f"{path} does not fit the network: missing {missing}, surplus {surplus}; "
             f"allowed: {', '.join(expected)}"
         )
     twin = net.copy()
     try:
-        twin.weights, twin.biases, twin.feedback = _parameters_from(description, arrays)
+        twin.weights, twin.biases, twin.feedback = parameters_from(description, arrays)
         twin.check_parameters()
     except (ModelError, ValueError, TypeError) as error:
         raise FileError(f"{path} does not fit the network: {error}") from error
     net.weights.update(twin.weights)
     net.biases.update(twin.biases)
     net.feedback.update(twin.feedback)
+
+
+def _read_archive(path: Path) -> dict[str, Array]:
+    """Return the arrays of an ``.npz`` archive; objects, which would be unpickled, are refused."""
+    check_readable(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise FileError(
+            f"{path} is damaged or not an .npz archive; allowed: a file of save_weights"
+        ) from error

@@ -1,4 +1,7 @@
-"""The marks that every file and store of neurosim carries: kind, format and version."""
+"""Marks of neurosim's files and stores: kind, format and version; renamed variables.
+
+Below every module that reads or writes one. Start at `file_attributes`.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,9 @@ import numpy as np
 
 from neurosim.errors import FileError
 
-FORMAT = 1  # of the files; a reader refuses what is newer
+FORMAT = 1  # of files and stores; a reader refuses a newer one
 
-
-def file_attributes(kind: str) -> dict[str, Any]:
-    """What every file and store of ours says of itself."""
-    from neurosim.version import __version__
-
-    return {"neurosim_format": FORMAT, "neurosim_kind": kind, "neurosim_version": __version__}
-
-
-def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
-    """A `FileError` for what a newer neurosim wrote."""
-    version = attributes.get("neurosim_format")
-    if not isinstance(version, int | np.integer) or version > FORMAT:
-        raise FileError(
-            f"{path} has format {version}, written by neurosim "
-            f"{attributes.get('neurosim_version')}; "
-            f"allowed: up to {FORMAT}; try a newer neurosim"
-        )
-
-
-# Prefixes of variables that had another name in 0.1.0, as runs, checkpoints and recordings know it.
+# Variables of runs, checkpoints and recordings by 0.1.0, such as spoken_x, have another prefix now.
 RENAMED = {
     "spoken": "events",
     "taught": "plastic_events",
@@ -40,8 +24,40 @@ RENAMED = {
 }
 
 
+def file_attributes(kind: str) -> dict[str, Any]:
+    """Return the attributes that mark the root of a file or store of this kind."""
+    from neurosim.version import __version__
+
+    return {"neurosim_format": FORMAT, "neurosim_kind": kind, "neurosim_version": __version__}
+
+
+def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Check that this version can read a file or store, from the attributes of its root.
+
+    Raises
+    ------
+    FileError
+        A newer neurosim wrote it.
+    """
+    found = attributes.get("neurosim_format")
+    if not isinstance(found, int | np.integer) or found > FORMAT:
+        version = attributes.get("neurosim_version")
+        raise FileError(
+            f"{path} has format {found}, written by neurosim {version}; "
+            f"allowed: up to {FORMAT}; try a newer neurosim"
+        )
+
+
 def current_name(variable: str) -> str:
-    """Return today's name of a variable, or of ``"population.variable"``, that may be from 0.1.0."""
+    """Return today's name of a variable, or of ``"population.variable"``, that may be from 0.1.0.
+
+    Examples
+    --------
+    >>> current_name("hidden1.spoken_x")
+    'hidden1.events_x'
+    >>> current_name("lam")
+    'lam'
+    """
     population, dot, own = variable.rpartition(".")
     if dot:
         return f"{population}.{current_name(own)}"

@@ -1,4 +1,4 @@
-"""Numbers that compare outputs, gradients and weights."""
+"""Compare outputs, gradients and weights: accuracy, cosine and angle."""
 
 from __future__ import annotations
 
@@ -12,35 +12,77 @@ Array = np.ndarray
 
 
 def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
-    """Share of patterns whose largest output is the class; one output: its side of `middle`."""
+    """Return the share of patterns whose largest output is that of their class.
+
+    Parameters
+    ----------
+    outputs : (patterns, units), unit 1
+        With a single unit, class 1 is predicted above `middle` and class 0 below.
+    classes : (patterns,) of int
+    middle : float, unit 1
+
+    Examples
+    --------
+    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.5
+    """
     if outputs.shape[1] > 1:
         return float(np.mean(outputs.argmax(axis=1) == classes))
-    return float(np.mean((outputs[:, 0] > middle) == (classes > 0)))
+    above = outputs[:, 0] > middle
+    return float(np.mean(above == (classes > 0)))
 
 
 def middle(Y: Any) -> float:
-    """Between the two values of a target with one output: 1/2 for 0 and 1, 0 for -1 and 1."""
+    """Return the middle between the two values of a target: 1/2 for 0 and 1, 0 for -1 and 1."""
     return 0.5 * float(np.min(Y) + np.max(Y))
 
 
 def cosine(a: Array, b: Array) -> float:
-    """Cosine of the angle between two arrays of one shape, read as vectors; 1 if both are zero, 0
-    if one is.
+    """Return the cosine of the angle between two arrays of one shape, read as vectors.
+
+    It is 1 if both are zero, and 0 if one is.
     """
-    sizes = [float(np.abs(v).max(initial=0.0)) for v in (a, b)]
-    if 0 in sizes:
-        return float(sizes[0] == sizes[1])
-    u, v = a / sizes[0], b / sizes[1]  # squares neither over- nor underflow
-    return float(np.clip(np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))
+    size_a = float(np.abs(a).max(initial=0.0))
+    size_b = float(np.abs(b).max(initial=0.0))
+    if size_a == 0 or size_b == 0:
+        return float(size_a == size_b)
+    # Scaled by their largest entries, so that squares neither over- nor underflow.
+    u = a / size_a
+    v = b / size_b
+    lengths = np.linalg.norm(u) * np.linalg.norm(v)
+    found = np.vdot(u, v) / lengths
+    return float(np.clip(found, -1, 1))
 
 
 def angle(one: Weights, other: Weights) -> float:
-    """Angle between two matrices, or other arrays of one shape, read as vectors, in degrees; 0 if
-    both are zero.
+    """Return the angle between two matrices of one shape, read as vectors, in degrees.
+
+    It is 0 if both are zero, and 90 if one is. Computed from the chord, which keeps its precision
+    where an arc cosine would lose it: near 0 and 180 degrees.
+
+    Examples
+    --------
+    >>> angle(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]]))
+    90.0
     """
-    u, v = (np.ravel(m if isinstance(m, np.ndarray) else m.toarray()) for m in (one, other))
-    lengths = [float(np.linalg.norm(w)) for w in (u, v)]
-    if 0 in lengths:
-        return 0.0 if lengths[0] == lengths[1] else 90.0
-    u, v = u / lengths[0], v / lengths[1]
-    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+    u = _flat(one)
+    v = _flat(other)
+    length_u = float(np.linalg.norm(u))
+    length_v = float(np.linalg.norm(v))
+    if length_u == 0 and length_v == 0:
+        return 0.0
+    if length_u == 0 or length_v == 0:
+        return 90.0
+    u = u / length_u
+    v = v / length_v
+    chord = np.linalg.norm(u - v)
+    diagonal = np.linalg.norm(u + v)
+    half = np.arctan2(chord, diagonal)
+    return float(np.degrees(2 * half))
+
+
+def _flat(matrix: Weights) -> Array:
+    """Return all entries of a dense or sparse matrix as a vector."""
+    if not isinstance(matrix, np.ndarray):
+        matrix = matrix.toarray()
+    return np.ravel(matrix)

@@ -1,7 +1,8 @@
-"""Synaptic operations: what a run cost, in NeuroBench's terms. Start at `synaptic_operations`.
+"""Count synaptic operations: the cost of a run, in NeuroBench's terms.
 
-Above `results` and `transport`, below `session`. Counted, not timed: a dense message costs every
-synapse of its projection at every step; an event costs the synapses of the unit that spoke.
+Above `runs` and `traces`, below `simulation`. Counted, not timed: a dense message costs every
+synapse of its projection at every step; an event costs the synapses of the unit that sent it. Start
+at `synaptic_operations`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 
 from neurosim.errors import DataError, ModelError
 from neurosim.model.equations.events import EventSource, event_sources
+from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.network import Network
-from neurosim.model.transport import FORWARD, Dense, Spikes, resolve
+from neurosim.model.transport import FORWARD, Dense, Spikes, Transport, resolve
 from neurosim.model.weights import synapses
 from neurosim.results.runs import Run
 from neurosim.results.traces import with_current_names
@@ -25,27 +27,28 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class SynapticOperations:
-    """What a run cost, of each pattern that was simulated at once, over the whole run.
+    """The cost of a run, per pattern of the batch, over the whole run.
 
     Attributes
     ----------
     dense : float
         Every synapse forward and backward at every step; nothing backward into clamped inputs,
-        where nobody listens.
+        which do not receive messages.
     macs, acs : float
-        Effective ones: of graded messages (multiply and accumulate), and of spikes (accumulate). Of
-        a dense projection, those with a weight and, from a clamped input, a value that is not 0.
+        Effective operations: of graded messages (multiply and accumulate), and of spikes
+        (accumulate). Of a dense projection, only synapses with a weight that is not 0 count, and
+        from a clamped input only those whose value is not 0.
     dense_plasticity, plasticity : float
-        Synapses touched to move the weights: all at every plastic step; those of a unit that
-        speaks.
+        Synapses touched to move the weights: all of them at every plastic step; those of the units
+        that send an event.
     events : dict of population to dict of "forward", "backward" to float
         Events sent; empty where messages are dense.
     activation_sparsity : float
-        Share of units and steps, forward and backward, at which nothing was said.
+        Share of units and steps, forward and backward, at which nothing was sent.
     connection_sparsity : float
         Share of pairs of units, of all projections, without a synapse or with weight 0.
     footprint : int
-        Bytes of parameters, state, and what was last sent, of all patterns.
+        Bytes of parameters, of state, and of the messages last sent, of all patterns.
     """
 
     dense: float
@@ -65,17 +68,19 @@ class SynapticOperations:
 
     @property
     def saving(self) -> float:
-        """How many times fewer than dense, plasticity included on both sides."""
+        """How many times fewer operations than dense ones, plasticity included on both sides."""
         done = self.effective + self.plasticity
-        return (self.dense + self.dense_plasticity) / done if done else np.inf
+        if not done:
+            return np.inf
+        return (self.dense + self.dense_plasticity) / done
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values by name."""
         return asdict(self) | {"effective": self.effective}
 
 
 def synaptic_operations(run: Run) -> SynapticOperations:
-    """Operations of a run of `relax` or `train`, as NeuroBench counts them.
+    """Count the operations of a run of `relax` or `train`, as NeuroBench does.
 
     Parameters
     ----------
@@ -88,176 +93,283 @@ def synaptic_operations(run: Run) -> SynapticOperations:
     Raises
     ------
     ModelError
-        A run by events without its counts, such as one of another version.
+        A run with events that lacks their counts, such as one of another version.
 
     References
     ----------
     Yik et al. 2025, NeuroBench, doi:10.1038/s41467-025-56739-4.
     """
-    net, plastic = run.network, bool(run.settings.get("plastic", False))
-    transports = resolve(net, run.settings.get("transport", "dense"))
-    spoken = event_sources(net, transports, plastic)
-    steps, taught_steps = (
-        run.steps,
-        int(run.settings.get("plastic_steps", run.steps if plastic else 0)),
-    )
-    patterns = len(next(iter(run.x.values())))
-    macs = acs = plasticity = said = heard_at = 0.0
+    net, steps = run.network, run.steps
+    plastic = _is_plastic(run)
+    plastic_steps = _plastic_steps(run)
+    transports = _transports(run)
+    sources = event_sources(net, transports, plastic)
+    macs = acs = plasticity = 0.0
+    sent, chances = 0.0, 0.0  # events, and units times steps at which there could have been one
     events: dict[str, dict[str, float]] = {}
-    for o in spoken:
-        counts, taught = (_counts(run, o, kind) for kind in ("events", "plastic_events"))
-        operations = float(counts @ _reach(net, o, messages=True))
-        acs, macs = (
-            (acs + operations, macs) if isinstance(o.rule, Spikes) else (acs, macs + operations)
-        )
-        plasticity += float(taught @ _reach(net, o, messages=False)) if plastic else 0.0
-        own = events.setdefault(o.population, {})
-        direction = "forward" if o.variable == FORWARD else "backward"
-        own[direction] = own.get(direction, 0.0) + float(counts.sum())
-        said, heard_at = said + float(counts.sum()), heard_at + counts.size * steps
-    dense = [name for name, rule in transports.items() if isinstance(rule, Dense)]
-    macs += steps * sum(_effective(run, name) for name in dense)
-    plasticity += taught_steps * sum(_moving(net, name) for name in dense)
-    every = sum(_synapses(net, q) * (1 if _clamped(net, q) else 2) for q in net.projections)
+    for source in sources:
+        counts = _counts(run, source, "events")
+        plastic_counts = _counts(run, source, "plastic_events")
+        operations = float(counts @ _synapses_per_event(net, source))
+        if isinstance(source.rule, Spikes):
+            acs += operations
+        else:
+            macs += operations
+        if plastic:
+            plasticity += float(plastic_counts @ _plastic_synapses_per_event(net, source))
+        number = float(counts.sum())
+        by_direction = events.setdefault(source.population, {})
+        direction = "forward" if source.variable == FORWARD else "backward"
+        by_direction[direction] = by_direction.get(direction, 0.0) + number
+        sent += number
+        chances += counts.size * steps
+    effective = 0.0  # of the projections whose messages are dense
+    moved = 0
+    for name, rule in transports.items():
+        if isinstance(rule, Dense):
+            effective += _effective(run, name)
+            moved += _plastic_synapses(net, name)
+    macs += steps * effective
+    plasticity += plastic_steps * moved
+    both_ways = all_plastic = nonzero = pairs = 0
+    for name in net.projections:
+        both_ways += _synapses_both_ways(net, name)
+        all_plastic += _plastic_synapses(net, name)
+        nonzero += _nonzero(net, name)
+        pairs += _pairs(net, name)
+    activation_sparsity = 0.0
+    if chances:
+        activation_sparsity = 1 - sent / chances
     return SynapticOperations(
-        dense=float(steps * every),
+        dense=float(steps * both_ways),
         macs=macs,
         acs=acs,
-        dense_plasticity=float(taught_steps * sum(_moving(net, q) for q in net.projections)),
+        dense_plasticity=float(plastic_steps * all_plastic),
         plasticity=plasticity,
         events=events,
-        activation_sparsity=1 - said / heard_at if heard_at else 0.0,
-        connection_sparsity=1
-        - sum(_nonzero(net, q) for q in net.projections) / sum(map(_pairs, net.weights.values())),
-        footprint=_footprint(run, spoken, patterns),
+        activation_sparsity=activation_sparsity,
+        connection_sparsity=1 - nonzero / pairs,
+        footprint=_footprint(run, sources),
     )
 
 
 def operations_by_event(run: Run) -> dict[str, Array]:
-    """Effective operations of messages up to each recorded time, of a pattern: {"x hidden1":
-    (time,)}.
+    """Count the effective operations of messages up to each recorded time, per pattern.
+
+    Returns
+    -------
+    {"x hidden1": (time,), "δ output": (time,), ...}
+        By variable and population that sends.
 
     Raises
     ------
     DataError
-        events_x or events_delta of some population that speaks was not recorded for all its units.
+        No message of the run is an event, or events_x or events_delta of some population that
+        sends was not recorded for all its units.
     """
     net = run.network
-    traces = None if run.traces is None else with_current_names(run.traces)
+    transports = _transports(run)
+    sources = event_sources(net, transports, _is_plastic(run))
+    if not sources:
+        kinds = sorted({type(rule).__name__ for rule in transports.values()})
+        raise DataError(
+            f"the run sent no events, as its message transport is {', '.join(kinds)}; "
+            "try transport='events'"
+        )
+    traces = run.traces
+    if traces is not None:
+        traces = with_current_names(traces)
     found: dict[str, Array] = {}
-    for o in event_sources(
-        net, resolve(net, run.settings.get("transport", "dense")), bool(run.settings.get("plastic"))
-    ):
-        variable = f"events_{o.name}"
+    for source in sources:
+        variable = f"events_{source.name}"
         if traces is None or variable not in traces:
             raise DataError(f"{variable} was not recorded; try record=('events_x', 'events_delta')")
-        counts = traces[variable].values[..., traces["population"].values == o.population]
-        if counts.shape[-1] != net.populations[o.population].size or np.isnan(counts).any():
-            raise DataError(f"{variable} of {o.population} was not recorded for all its units")
-        key = f"{'x' if o.variable == FORWARD else 'δ'} {o.population}"
-        found[key] = found.get(key, 0.0) + counts.mean(axis=1) @ _reach(net, o, messages=True)
-    if not found:
-        raise DataError("no message of the run is an event; try transport='events'")
+        of_source = traces["population"].values == source.population
+        counts = traces[variable].values[..., of_source]
+        size = net.populations[source.population].size
+        if counts.shape[-1] != size or np.isnan(counts).any():
+            raise DataError(
+                f"{variable} of {source.population} was not recorded for all its {size} units; "
+                "try units=None"
+            )
+        symbol = "x" if source.variable == FORWARD else "δ"
+        key = f"{symbol} {source.population}"
+        operations = counts.mean(axis=1) @ _synapses_per_event(net, source)
+        found[key] = found.get(key, 0.0) + operations
     return found
 
 
-def _counts(run: Run, o: EventSource, kind: str) -> Array:
-    """Events of each unit, mean over the patterns."""
-    key = f"{o.population}.{kind}_{o.name}"
+def table(cost: SynapticOperations) -> Mapping[str, str]:
+    """Return the rows of a printed table: {what is counted: its number in words}."""
+    dense = cost.dense + cost.dense_plasticity
+    rows = {"synaptic operations, dense": f"{dense:.3g} per pattern"}
+    if not cost.events:
+        return rows
+    kinds = {"MAC": cost.macs, "AC": cost.acs, "plasticity": cost.plasticity}
+    used = {kind: number for kind, number in kinds.items() if number}
+    rows["by events"] = f"{_listed(used) or '0'}: {cost.saving:.3g} times fewer"
+    for name, by_direction in cost.events.items():
+        rows[f"events of {name}"] = f"{_listed(by_direction)} per pattern"
+    silent = 100 * cost.activation_sparsity
+    rows["silent"] = f"{silent:.3g} % of units and steps"
+    return rows
+
+
+def _listed(numbers: Mapping[str, float]) -> str:
+    """Return numbers with their names in one line, such as "3 forward, 2 backward"."""
+    parts = [f"{number:.3g} {name}" for name, number in numbers.items()]
+    return ", ".join(parts)
+
+
+# Settings and events of a run
+
+
+def _plastic_steps(run: Run) -> int:
+    """Return the number of steps at which the weights moved."""
+    if "plastic_steps" in run.settings:
+        return int(run.settings["plastic_steps"])
+    return run.steps if _is_plastic(run) else 0
+
+
+def _is_plastic(run: Run) -> bool:
+    """Return whether the weights moved."""
+    return bool(run.settings.get("plastic", False))
+
+
+def _transports(run: Run) -> Mapping[str, Transport]:
+    """Return the transport of each projection."""
+    return resolve(run.network, run.settings.get("transport", "dense"))
+
+
+def _counts(run: Run, source: EventSource, kind: str) -> Array:
+    """Return the events of each unit, mean over the patterns: (units,)."""
+    key = f"{source.population}.{kind}_{source.name}"
     if key not in run.auxiliary:
         raise ModelError(
-            f"the run has no {key!r}, so its events cannot be counted; try it with this version"
+            f"the run has no {key!r}, so its events cannot be counted; "
+            "try to make the run again with this version"
         )
-    return np.asarray(np.mean(run.auxiliary[key], axis=0), dtype=float)
+    mean = np.mean(run.auxiliary[key], axis=0)
+    return np.asarray(mean, dtype=float)
 
 
-def _reach(net: Network, o: EventSource, messages: bool) -> Array:
-    """Synapses that an event of each unit works on: of messages, none into clamped inputs."""
-    forward = o.variable == FORWARD
-    total = np.zeros(net.populations[o.population].size)
-    for name in o.projections:
-        if forward or not (messages and _clamped(net, name)):
-            each = 1.0 if messages else _moving(net, name) / max(_synapses(net, name), 1)
-            total += each * _fans(net.weights[name], axis=0 if forward else 1)
+def _synapses_per_event(net: Network, source: EventSource) -> Array:
+    """Return how many synapses carry an event of each unit; none lead into clamped inputs."""
+    total = np.zeros(net.populations[source.population].size)
+    for name in source.projections:
+        if source.variable == FORWARD or not _from_clamped(net, name):
+            total += _fans(net.weights[name], source.variable)
     return total
 
 
-def _fans(w: Any, axis: int) -> Array:
-    """Fan-out of each presynaptic unit (0), fan-in of each postsynaptic one (1)."""
-    if isinstance(w, np.ndarray):
-        whole: Array = np.full(w.shape[1 - axis], float(w.shape[axis]))
-        return whole
-    if axis == 1:
-        return np.asarray(np.diff(w.indptr), dtype=float)
-    return np.asarray(np.bincount(w.indices, minlength=w.shape[1]), dtype=float)
+def _plastic_synapses_per_event(net: Network, source: EventSource) -> Array:
+    """Return how many synapses an event of each unit moves."""
+    total = np.zeros(net.populations[source.population].size)
+    for name in source.projections:
+        count = _synapse_count(net, name)
+        per_synapse = _plastic_synapses(net, name) / max(count, 1)
+        total += per_synapse * _fans(net.weights[name], source.variable)
+    return total
 
 
-def _effective(run: Run, projection: str) -> float:
-    """Of one dense step: synapses with a weight, and from a clamped input a value, that is not 0."""
-    net, q = run.network, run.network.projections[projection]
-    w = net.weights[projection]
-    if not _clamped(net, projection):
-        return 2.0 * _nonzero(net, projection)
-    live = (np.asarray(run.X[q.pre]) != 0).mean(axis=0)
-    return float(np.asarray((w != 0).sum(axis=0), dtype=float).ravel() @ live)
+def _fans(weights: Any, variable: str) -> Array:
+    """Return the fan-out of presynaptic units for x, the fan-in of postsynaptic ones for delta."""
+    n_post, n_pre = weights.shape
+    fans: Array
+    if variable == FORWARD and isinstance(weights, np.ndarray):
+        fans = np.full(n_pre, n_post)
+    elif variable == FORWARD:
+        fans = np.bincount(weights.indices, minlength=n_pre)
+    elif isinstance(weights, np.ndarray):
+        fans = np.full(n_post, n_pre)
+    else:
+        fans = np.diff(weights.indptr)
+    return fans.astype(float)
 
 
-def _clamped(net: Network, projection: str) -> bool:
-    return bool(net.populations[net.projections[projection].pre].clamped)
+# Synapses of a projection
 
 
-def _synapses(net: Network, projection: str) -> int:
+def _from_clamped(net: Network, projection: str) -> bool:
+    """Return whether a projection comes from a clamped population."""
+    pre = net.projections[projection].pre
+    return bool(net.populations[pre].clamped)
+
+
+def _synapse_count(net: Network, projection: str) -> int:
+    """Return the number of synapses of a projection."""
     return synapses(net.weights[projection]).size
 
 
-def _moving(net: Network, projection: str) -> int:
-    """Synapses that learning moves: those of feedback weights too, where they learn by the same
-    rule.
+def _synapses_both_ways(net: Network, projection: str) -> int:
+    """Return the number of synapses that a dense step uses, forward and backward."""
+    count = _synapse_count(net, projection)
+    if _from_clamped(net, projection):
+        return count
+    return 2 * count
+
+
+def _plastic_synapses(net: Network, projection: str) -> int:
+    """Return the number of synapses that learning moves.
+
+    Feedback weights count, too, where they learn by the same rule.
     """
-    return _synapses(net, projection) * (
-        2 if net.projections[projection].feedback == "kolen_pollack" else 1
-    )
+    count = _synapse_count(net, projection)
+    if net.projections[projection].feedback == KOLEN_POLLACK:
+        return 2 * count
+    return count
+
+
+def _pairs(net: Network, projection: str) -> int:
+    """Return the number of pairs of units that a projection could connect."""
+    n_post, n_pre = net.weights[projection].shape
+    return int(n_post * n_pre)
 
 
 def _nonzero(net: Network, projection: str) -> int:
-    w = net.weights[projection]
-    return int(np.count_nonzero(w if isinstance(w, np.ndarray) else w.data))
+    """Return the number of synapses with a weight that is not 0."""
+    values = synapses(net.weights[projection])
+    return int(np.count_nonzero(values))
 
 
-def _pairs(w: Any) -> int:
-    return int(w.shape[0] * w.shape[1])
+def _effective(run: Run, projection: str) -> float:
+    """Return the effective operations of a dense projection at one step, forward and backward."""
+    net = run.network
+    if not _from_clamped(net, projection):
+        return 2.0 * _nonzero(net, projection)
+    pre = net.projections[projection].pre
+    inputs = np.asarray(run.X[pre])
+    live = (inputs != 0).mean(axis=0)  # share of patterns in which a unit is not 0
+    nonzero = net.weights[projection] != 0
+    fan_out = np.asarray(nonzero.sum(axis=0), dtype=float)
+    return float(fan_out.ravel() @ live)
 
 
-def _footprint(run: Run, spoken: tuple[EventSource, ...], patterns: int) -> int:
-    net, width = run.network, np.dtype(run.settings.get("precision", "float64")).itemsize
-    parameters = sum(_synapses(net, q) for q in (*net.projections, *net.feedback))
-    parameters += sum(b.size for b in net.biases.values())
-    index = sum(
-        w.indices.nbytes + w.indptr.nbytes
-        for w in net.weights.values()
-        if not isinstance(w, np.ndarray)
-    )
-    state = 2 * sum(net.populations[n].size for n in net.neurons) + sum(
-        net.populations[n].size for n in net.inputs
-    )
-    # what was last said, and with a delay what was heard and what is on its way
-    late = {o: o.delay_steps(float(run.settings["dt"])) for o in spoken if o.rule.delay}
-    sent = sum(
-        net.populations[o.population].size * (2 + late[o] if o in late else 1) for o in spoken
-    )
-    return int(width * (parameters + patterns * (state + sent)) + index)
-
-
-def table(cost: SynapticOperations) -> Mapping[str, str]:
-    """Rows to print."""
-    rows = {"synaptic operations, dense": f"{cost.dense + cost.dense_plasticity:.3g} a pattern"}
-    if not cost.events:
-        return rows
-    kinds = [(cost.macs, "MAC"), (cost.acs, "AC"), (cost.plasticity, "plasticity")]
-    parts = ", ".join(f"{value:.3g} {name}" for value, name in kinds if value)
-    rows["by events"] = f"{parts or '0'}: {cost.saving:.3g} times fewer"
-    for name, own in cost.events.items():
-        rows[f"events of {name}"] = (
-            ", ".join(f"{count:.3g} {way}" for way, count in own.items()) + " a pattern"
-        )
-    return rows | {"silent": f"{100 * cost.activation_sparsity:.3g} % of units and steps"}
+def _footprint(run: Run, sources: tuple[EventSource, ...]) -> int:
+    """Return the bytes of parameters, states and messages."""
+    net = run.network
+    first, *_ = run.x.values()
+    patterns = len(first)
+    parameters = 0
+    for bias in net.biases.values():
+        parameters += bias.size
+    for projection in (*net.projections, *net.feedback):
+        parameters += _synapse_count(net, projection)
+    index = 0
+    for weights in net.weights.values():
+        if not isinstance(weights, np.ndarray):
+            index += weights.indices.nbytes + weights.indptr.nbytes
+    state = 0
+    for population in net.populations.values():
+        variables = 1 if population.clamped else 2  # x, and lam of a unit that is not clamped
+        state += variables * population.size
+    messages = 0
+    for source in sources:
+        copies = 1  # the message that was last sent
+        if source.rule.delay:  # and the one that was received, and those on their way
+            copies = 2 + source.delay_steps(float(run.settings["dt"]))
+        messages += copies * net.populations[source.population].size
+    precision = run.settings.get("precision", "float64")
+    width = np.dtype(precision).itemsize
+    numbers = parameters + patterns * (state + messages)
+    return int(width * numbers + index)

@@ -1,7 +1,7 @@
-"""Runs and logs: what a simulation hands back, in memory.
+"""Runs and logs: what `relax` and `train` return, in memory.
 
-Above `engine` and `reference`, below `simulation`: plain arrays and xarray datasets that carry the
-whole model. Start at `Run`; `build_traces` is how its traces are made, `files` is the way to disk.
+Above `model`, below every module that makes, stores or draws a run. Plain arrays, and xarray
+datasets that carry the whole model; `traces` builds them, `files` writes them. Start at `Run`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Run:
-    """What a simulation left behind.
+    """The final state of a simulation, its traces, and the model that made them.
 
     Attributes
     ----------
@@ -34,18 +34,20 @@ class Run:
     flow : Flow
     settings : dict
         dt (s), method, backend, transport, seed, duration (s), plastic (whether weights moved) and
-        whatever else chose the numbers.
+        whatever else the numbers depend on.
     X, Y : dict of str to array
         Clamped inputs by population; encoded targets by population with a loss.
     x, lam : dict of str to array, (patterns, units), unit 1
         Final outputs and multipliers of every population that is not clamped.
     traces : xarray.Dataset or None
-        What was recorded, over (time, pattern, unit); time in s from 0.
+        Recorded variables over (time, pattern, unit); time in s from 0.
     time : float
         Simulated time, s.
     steps : int
     interrupted : bool
-        Ctrl-C came before the end.
+        Whether Ctrl-C came before the end.
+    auxiliary : dict of str to array
+        Everything else from which the run can go on, by ``"population.variable"``.
     """
 
     network: Network
@@ -73,7 +75,7 @@ class Run:
 
 
 class Log:
-    """What training left behind.
+    """The history of a training, and the run at its end.
 
     Attributes
     ----------
@@ -89,13 +91,18 @@ class Log:
 
     @cached_property
     def history(self) -> xr.Dataset:
-        """Made when it is read: importing xarray takes as long as a short training."""
+        """The rows of the log.
+
+        The dataset is made when it is first read, since importing xarray takes as long as a short
+        training.
+        """
         return self._history() if callable(self._history) else self._history
 
     def __repr__(self) -> str:
-        return f"Log({', '.join(map(str, self.history.data_vars))}; {self.history.time.size} rows)"
+        names = ", ".join(str(name) for name in self.history.data_vars)
+        return f"Log({names}; {self.history.time.size} rows)"
 
     @property
     def interrupted(self) -> bool:
-        """Ctrl-C came before the end."""
+        """Whether Ctrl-C came before the end."""
         return self.run.interrupted

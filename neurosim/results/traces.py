@@ -1,11 +1,12 @@
-"""Build and store traces: what was recorded, as datasets that carry the whole model.
+"""Build traces: recorded variables as one dataset that carries the whole model.
 
-Above `runs`, below `files` and `recording`. Start at `build_traces`.
+Above `stored_model`, below `recording`, which keeps the same variables on disk. The units of all
+populations lie on one axis, `unit`; the synapses of all projections on another, `synapse`. Start
+at `build_traces`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,18 @@ import numpy as np
 from neurosim.errors import DataError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.populations import Projection
-from neurosim.model.weights import transposed, with_values
 from neurosim.results.format import current_name
-from neurosim.results.runs import Run
+from neurosim.results.stored_model import model_json, parameter_name, parameter_variables
 
 if TYPE_CHECKING:
     import xarray as xr
-Array = np.ndarray
 
-VARIABLES = {  # long name of what can be recorded, all of unit 1
+Array = np.ndarray
+Chosen = Mapping[str, Sequence[int] | Array]  # units by population
+Populations = Mapping[str, Collection[str]]  # that have a variable, by variable
+Synapses = tuple[Array, Array]  # index of the postsynaptic and of the presynaptic unit of each
+
+VARIABLES = {  # long names of recorded variables, all of unit 1
     "x": "neuron output",
     "a": "net input",
     "g": "violation of the neuron's constraint, x - sigma(a)",
@@ -31,8 +34,8 @@ VARIABLES = {  # long name of what can be recorded, all of unit 1
     "delta": "message sent back through the incoming synapses",
     "w": "synaptic weight",
 }
-FEEDBACK = "feedback."  # before the name of a projection, the key of its feedback weights
-OWN = (
+# Names of coordinates, of weights and of a group of files, which no other variable may have.
+RESERVED = (
     "time",
     "pattern",
     "unit",
@@ -55,11 +58,11 @@ def build_traces(
     recorded: Mapping[str, Mapping[str, Array]],
     *,
     pattern: Sequence[int] | Array = (),
-    units: Mapping[str, Sequence[int] | Array] | None = None,
+    units: Chosen | None = None,
     weights: Mapping[str, Array] | None = None,
-    synapses: Mapping[str, tuple[Array, Array]] | None = None,
+    synapses: Mapping[str, Synapses] | None = None,
 ) -> xr.Dataset:
-    """What was recorded as one dataset that carries the whole model.
+    """Return recorded variables as one dataset that carries the whole model.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def build_traces(
         With the weights at the end of the run.
     flow : Flow
     settings : mapping
-        Whatever else chose the numbers; plain values.
+        Whatever else the numbers depend on; plain values.
     times : (time,), s
         From 0 at the start of the run.
     recorded : {variable: {population: (time, pattern, units)}}, unit 1
@@ -91,162 +94,207 @@ def build_traces(
     Raises
     ------
     DataError
-        Arrays that fit neither the network nor `times` and `pattern`.
+        Arrays that do not fit the network, `times` or `pattern`.
     """
     import xarray as xr
 
-    times, pattern = np.asarray(times, dtype=float), np.asarray(pattern, dtype=int)
-    variables: dict[str, Any] = {}
+    times = np.asarray(times, dtype=float)
+    pattern = np.asarray(pattern, dtype=int)
     coordinates = time_coordinate(times)
+    variables: dict[str, Any] = {}
     if recorded:
-        variables |= _unit_traces(net, recorded, len(times), pattern, units or {}, coordinates)
+        index = chosen_units(net, recorded, units or {})
+        coordinates |= unit_coordinates(pattern, index)
+        variables |= _unit_traces(recorded, index, len(times), len(pattern))
     if weights:
-        variables |= _synapse_traces(net, weights, synapses or {}, len(times), coordinates)
-    variables |= {parameter_name(key): value for key, value in parameter_variables(net).items()}
+        ends = recorded_synapses(net, weights, synapses or {})
+        coordinates |= synapse_coordinates(ends)
+        variables["w"] = _weight_trace(weights, ends, len(times))
+    for key, parameter in parameter_variables(net).items():
+        variables[parameter_name(key)] = parameter
     return xr.Dataset(variables, coordinates, {"model": model_json(net, flow, settings)})
 
 
+def _unit_traces(
+    recorded: Mapping[str, Mapping[str, Array]],
+    index: Mapping[str, Array],
+    n_times: int,
+    n_patterns: int,
+) -> dict[str, Any]:
+    """Return each variable over (time, pattern, unit), its populations side by side."""
+    columns: dict[str, slice] = {}
+    n_units = 0
+    for name, chosen in index.items():
+        start = n_units
+        n_units += len(chosen)
+        columns[name] = slice(start, n_units)
+    traces: dict[str, Any] = {}
+    for variable, by_population in recorded.items():
+        values = np.full((n_times, n_patterns, n_units), np.nan)
+        for name, part in by_population.items():
+            found = np.shape(part)
+            allowed = (n_times, n_patterns, len(index[name]))
+            if found != allowed:
+                raise DataError(
+                    f"trace of {variable} in {name} has shape {found}; "
+                    f"allowed: (time, pattern, units) = {allowed}"
+                )
+            values[..., columns[name]] = part
+        traces[variable] = (("time", "pattern", "unit"), values, attributes(variable))
+    return traces
+
+
+def _weight_trace(
+    weights: Mapping[str, Array], ends: Mapping[str, Synapses], n_times: int
+) -> tuple[tuple[str, str], Array, dict[str, str]]:
+    """Return `w` over (time, synapse), its projections side by side."""
+    for name, part in weights.items():
+        post, _ = ends[name]
+        found, allowed = np.shape(part), (n_times, len(post))
+        if found != allowed:
+            raise DataError(
+                f"trace of the weights of {name} has shape {found}; "
+                f"allowed: (time, synapses) = {allowed}"
+            )
+    values = np.concatenate(list(weights.values()), axis=1, dtype=float)
+    return ("time", "synapse"), values, attributes("w")
+
+
+# Coordinates and attributes
+
+
 def time_coordinate(times: Array) -> dict[str, Any]:
-    """The coordinate of every trace, s."""
+    """Return the coordinate of every trace, s."""
     return {"time": ("time", times, {"units": "s", "long_name": "time"})}
 
 
 def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, Any]:
-    """Coordinates of traces over (time, pattern, unit), from the recorded units of every
-    population.
+    """Return the coordinates of traces over (time, pattern, unit).
+
+    Parameters
+    ----------
+    pattern : (pattern,) of int
+    units : {population: (units,) of int}
+        Index of the recorded units.
     """
+    names = np.array(list(units), dtype=str)
     sizes = [len(chosen) for chosen in units.values()]
+    none = np.arange(0)  # so that there is something to concatenate
+    index = np.concatenate([none, *units.values()])
     return {
         "pattern": ("pattern", pattern, {"long_name": "index in the batch"}),
-        "population": ("unit", np.repeat(np.array(list(units), dtype=str), sizes)),
-        "index": ("unit", np.concatenate([np.arange(0), *units.values()])),
+        "population": ("unit", np.repeat(names, sizes)),
+        "index": ("unit", index),
     }
 
 
-def synapse_coordinates(synapses: Mapping[str, tuple[Array, Array]]) -> dict[str, Any]:
-    """Coordinates of traces over (time, synapse), from (post, pre) of the recorded synapses of
-    every projection.
+def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
+    """Return the coordinates of traces over (time, synapse), from the ends of the synapses.
+
+    Parameters
+    ----------
+    synapses : {projection: (post, pre)}
+        Index of the units at both ends of each recorded synapse.
     """
-    names = np.repeat(
-        np.array(list(synapses), dtype=str), [len(post) for post, _ in synapses.values()]
-    )
-    ends = {
-        end: np.concatenate([pair[i] for pair in synapses.values()])
-        for i, end in enumerate(("post", "pre"))
-    }
-    return {"projection": ("synapse", names)} | {
-        end: ("synapse", index) for end, index in ends.items()
+    names = np.array(list(synapses), dtype=str)
+    all_post = [post for post, _ in synapses.values()]
+    all_pre = [pre for _, pre in synapses.values()]
+    sizes = [len(post) for post in all_post]
+    return {
+        "projection": ("synapse", np.repeat(names, sizes)),
+        "post": ("synapse", np.concatenate(all_post)),
+        "pre": ("synapse", np.concatenate(all_pre)),
     }
 
 
-def chosen_units(
-    net: Network,
-    recorded: Mapping[str, Collection[str]],
-    units: Mapping[str, Sequence[int] | Array],
-) -> dict[str, Array]:
-    """Index of the recorded units of every population that some variable has; all that `units` does
-    not name.
+def attributes(variable: str) -> dict[str, str]:
+    """Return the long name of a recorded variable, and its unit where it is known."""
+    if variable not in VARIABLES:
+        return {"long_name": variable}
+    return {"units": "1", "long_name": VARIABLES[variable]}
+
+
+def with_current_names(traces: xr.Dataset) -> xr.Dataset:
+    """Return the traces with every variable under today's name, whatever a recording called it."""
+    names = {}
+    for variable in map(str, traces.data_vars):
+        if current_name(variable) != variable:
+            names[variable] = current_name(variable)
+    return traces.rename(names)
+
+
+# What is recorded
+
+
+def chosen_units(net: Network, recorded: Populations, units: Chosen) -> dict[str, Array]:
+    """Return the index of the recorded units of every population that some variable has.
+
+    Parameters
+    ----------
+    net : Network
+    recorded : {variable: populations that have it}
+    units : {population: (units,) of int}
+        All units are recorded of a population that is not named here.
 
     Raises
     ------
     DataError
-        A population that the network does not have, a unit that the population does not have, a
-        variable with a name that traces and files use themselves.
+        A population that the network does not have, a unit that the population does not have, or
+        a variable with one of the `RESERVED` names.
     """
     for variable, populations in recorded.items():
-        if variable in OWN:
-            raise DataError(
-                f"trace of {variable!r}; allowed: any name but {', '.join(OWN)}; try to rename it"
-            )
-        for name in populations:
-            if name not in net.populations:
-                raise DataError(
-                    str(unknown(f"population of the trace of {variable}", name, net.populations))
-                )
+        _check_variable(net, variable, populations)
     for name, chosen in units.items():
-        if name not in net.populations:
-            raise DataError(str(unknown("population of the recorded units", name, net.populations)))
-        size, index = net.populations[name].size, np.asarray(chosen)
-        whole = index.ndim == 1 and (index.dtype.kind in "iu" or not index.size)
-        if not whole or not ((index >= 0) & (index < size)).all():
-            raise DataError(
-                f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}"
-            )
-    present = [
-        n for n in net.populations if any(n in populations for populations in recorded.values())
-    ]
-    return {
-        n: np.asarray(units[n] if n in units else np.arange(net.populations[n].size), dtype=int)
-        for n in present
-    }
+        _check_units(net, name, chosen)
+    index: dict[str, Array] = {}
+    for name, population in net.populations.items():
+        if any(name in populations for populations in recorded.values()):
+            chosen = units.get(name, np.arange(population.size))
+            index[name] = np.asarray(chosen, dtype=int)
+    return index
 
 
-def synapses(weights: Any) -> tuple[Array, Array]:
-    """Index of the postsynaptic and the presynaptic unit of every synapse of a projection, row by
-    row.
-    """
-    if isinstance(weights, np.ndarray):
-        post, pre = np.indices(weights.shape)
-        return post.ravel(), pre.ravel()
-    return np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices.copy()
-
-
-def _unit_traces(
-    net: Network,
-    recorded: Mapping[str, Mapping[str, Array]],
-    n_times: int,
-    pattern: Array,
-    units: Mapping[str, Sequence[int] | Array],
-    coordinates: dict[str, Any],
-) -> dict[str, Any]:
-    index = chosen_units(net, recorded, units)
-    coordinates |= unit_coordinates(pattern, index)
-    ends = dict(zip(index, np.cumsum([len(chosen) for chosen in index.values()]), strict=True))
-    variables = {}
-    for variable, by_population in recorded.items():
-        values = np.full((n_times, len(pattern), sum(map(len, index.values()))), np.nan)
-        for name, part in by_population.items():
-            allowed = (n_times, len(pattern), len(index[name]))
-            if np.shape(part) != allowed:
-                raise DataError(
-                    f"trace of {variable} in {name} has shape {np.shape(part)}; "
-                    f"allowed: (time, pattern, units) = {allowed}"
-                )
-            values[..., ends[name] - allowed[-1] : ends[name]] = part
-        variables[variable] = (("time", "pattern", "unit"), values, attributes(variable))
-    return variables
-
-
-def _synapse_traces(
-    net: Network,
-    weights: Mapping[str, Array],
-    chosen: Mapping[str, tuple[Array, Array]],
-    n_times: int,
-    coordinates: dict[str, Any],
-) -> dict[str, Any]:
-    ends = recorded_synapses(net, weights, chosen)
-    for name, values in weights.items():
-        allowed = (n_times, len(ends[name][0]))
-        if np.shape(values) != allowed:
-            raise DataError(
-                f"trace of the weights of {name} has shape {np.shape(values)}; allowed: "
-                f"(time, synapses) = {allowed}"
-            )
-    coordinates |= synapse_coordinates(ends)
-    return {
-        "w": (
-            ("time", "synapse"),
-            np.concatenate(list(weights.values()), axis=1, dtype=float),
-            attributes("w"),
+def _check_variable(net: Network, variable: str, populations: Collection[str]) -> None:
+    """Check that a variable can be recorded under its name, of these populations."""
+    if variable in RESERVED:
+        raise DataError(
+            f"trace of {variable!r}; allowed: any name but {', '.join(RESERVED)}; try to rename it"
         )
-    }
+    for name in populations:
+        if name not in net.populations:
+            what = f"population of the trace of {variable}"
+            raise DataError(f"{unknown(what, name, net.populations)}")
+
+
+def _check_units(net: Network, name: str, chosen: Sequence[int] | Array) -> None:
+    """Check that a population has the units of this index."""
+    if name not in net.populations:
+        what = "population of the recorded units"
+        raise DataError(f"{unknown(what, name, net.populations)}")
+    size = net.populations[name].size
+    if not _is_index(np.asarray(chosen), size):
+        raise DataError(
+            f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}"
+        )
+
+
+def _is_index(values: Array, size: int) -> bool:
+    """Return whether an array holds whole numbers from 0 to size - 1, along one axis."""
+    if values.ndim != 1:
+        return False
+    if values.size == 0:
+        return True
+    if values.dtype.kind not in "iu":
+        return False
+    return bool(values.min() >= 0 and values.max() < size)
 
 
 def recorded_synapses(
-    net: Network, projections: Collection[str], chosen: Mapping[str, tuple[Array, Array]]
-) -> dict[str, tuple[Array, Array]]:
-    """(post, pre) of the recorded synapses of these projections; all of those that `chosen` does
-    not name.
+    net: Network, projections: Collection[str], chosen: Mapping[str, Synapses]
+) -> dict[str, Synapses]:
+    """Return (post, pre) of the recorded synapses of these projections.
+
+    All synapses are recorded of a projection that `chosen` does not name.
 
     Raises
     ------
@@ -255,185 +303,23 @@ def recorded_synapses(
     """
     for name in projections:
         if name not in net.projections:
-            raise DataError(str(unknown("projection of a trace of weights", name, net.projections)))
-    pairs = {
-        name: chosen[name] if name in chosen else synapses(net.weights[name])
-        for name in projections
-    }
-    return {
-        name: (np.asarray(post, dtype=int), np.asarray(pre, dtype=int))
-        for name, (post, pre) in pairs.items()
-    }
-
-
-def attributes(variable: str) -> dict[str, str]:
-    """Unit and long name of what is recorded."""
-    return (
-        {"units": "1", "long_name": VARIABLES[variable]}
-        if variable in VARIABLES
-        else {"long_name": variable}
-    )
-
-
-def model_json(net: Network, flow: Flow, settings: Mapping[str, Any]) -> str:
-    """The whole model without its weights, as the JSON text that datasets and files carry."""
-    from neurosim.version import __version__
-
-    model = {
-        "network": net.describe(),
-        "flow": flow.as_dict(),
-        "settings": dict(settings),
-        "neurosim": __version__,
-    }
-    return json.dumps(model, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)
-
-
-def parameter_name(key: str) -> str:
-    """Variable of a dataset that holds a parameter; its key alone would look like a recorded
-    variable.
-    """
-    if key.startswith(FEEDBACK):
-        return key
-    return f"weights.{key}" if "->" in key else f"bias.{key}"
-
-
-def parameter_variables(net: Network) -> dict[str, tuple[tuple[str, ...], Array]]:
-    """Final weights and biases as {key: (dimensions, array)}, a sparse matrix as its three CSR
-    parts.
-
-    Feedback weights of their own too, (n_pre, n_post); sparse ones in the order of the weights they
-    stand for.
-    """
-    variables: dict[str, tuple[tuple[str, ...], Array]] = {}
-    for name, weights in net.weights.items():
-        projection = net.projections[name]
-        if isinstance(weights, np.ndarray):
-            # A projection onto itself may not use a dimension twice.
-            variables[name] = ((f"post.{projection.post}", f"pre.{projection.pre}"), weights)
+            what = "projection of a trace of weights"
+            raise DataError(f"{unknown(what, name, net.projections)}")
+    found: dict[str, Synapses] = {}
+    for name in projections:
+        if name in chosen:
+            post, pre = chosen[name]
         else:
-            variables[f"{name}.data"] = ((f"synapse.{name}",), weights.data)
-            variables[f"{name}.indices"] = ((f"synapse.{name}",), weights.indices)
-            variables[f"{name}.indptr"] = ((f"row.{name}",), weights.indptr)
-    for name, B in net.feedback.items():
-        q = net.projections[name]
-        if q.draws_feedback and isinstance(B, np.ndarray):
-            variables[f"{FEEDBACK}{name}"] = ((f"pre.{q.pre}", f"post.{q.post}"), B)
-        elif q.draws_feedback:
-            variables[f"{FEEDBACK}{name}"] = ((f"synapse.{name}",), transposed(B).data)
-    return variables | {name: ((f"post.{name}",), bias) for name, bias in net.biases.items()}
+            post, pre = synapses(net.weights[name])
+        found[name] = (np.asarray(post, dtype=int), np.asarray(pre, dtype=int))
+    return found
 
 
-def with_current_names(traces: xr.Dataset) -> xr.Dataset:
-    """Return the traces with every variable under today's name, whatever a recording called it."""
-    old = [str(v) for v in traces.data_vars if current_name(str(v)) != str(v)]
-    return traces.rename({name: current_name(name) for name in old})
-
-
-def run_to_dataset(run: Run) -> xr.Dataset:
-    """Everything of a run but its traces: ``X.population``, ``lam.population``, parameters,
-    auxiliary arrays.
-    """
-    import xarray as xr
-
-    variables: dict[str, Any] = {
-        f"{field}.{name}": (("pattern", f"unit.{name}"), array)
-        for field in ("X", "Y", "x", "lam")
-        for name, array in getattr(run, field).items()
-    }
-    variables |= {
-        parameter_name(key): value for key, value in parameter_variables(run.network).items()
-    }
-    for i, (key, array) in enumerate(run.auxiliary.items()):
-        axes = [f"auxiliary.{i}.{axis}" for axis in range(np.ndim(array))]
-        variables[f"auxiliary.{i}"] = (axes, np.asarray(array), {"key": key})
-    attributes = {
-        "model": model_json(run.network, run.flow, run.settings),
-        "time": float(run.time),
-        "steps": int(run.steps),
-        "interrupted": int(run.interrupted),
-        "has_traces": int(run.traces is not None),
-    }
-    return xr.Dataset(variables, attrs=attributes)
-
-
-def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
-    """The run that `run_to_dataset` took apart, with its traces."""
-    model = json.loads(stored.attrs["model"])
-    arrays = {
-        str(name): np.ascontiguousarray(variable.values)
-        for name, variable in stored.data_vars.items()
-    }
-    keys = {key: arrays[parameter_name(key)] for key in _parameter_keys(model["network"])}
-    net = Network.from_description(model["network"], *_parameters_from(model["network"], keys))
-    fields = {
-        field: {n: arrays[f"{field}.{n}"] for n in net.populations if f"{field}.{n}" in arrays}
-        for field in ("X", "Y", "x", "lam")
-    }
-    n_auxiliary = sum(name.startswith("auxiliary.") for name in arrays)
-    return Run(
-        network=net,
-        flow=Flow(**model["flow"]),
-        settings=model["settings"],
-        **fields,
-        traces=traces,
-        time=float(stored.attrs["time"]),
-        steps=int(stored.attrs["steps"]),
-        interrupted=bool(stored.attrs["interrupted"]),
-        auxiliary={
-            current_name(str(stored[f"auxiliary.{i}"].attrs["key"])): np.asarray(
-                stored[f"auxiliary.{i}"].values
-            )
-            for i in range(n_auxiliary)
-        },
-    )
-
-
-def _parameter_keys(description: Mapping[str, Any]) -> list[str]:
-    keys = []
-    for q in description["projections"]:
-        name = f"{q['pre']}->{q['post']}"
-        keys += [f"{name}.data", f"{name}.indices", f"{name}.indptr"] if q["sparse"] else [name]
-        keys += [f"{FEEDBACK}{name}"] if Projection(**_plain_feedback(q)).draws_feedback else []
-    return keys + [p["name"] for p in description["populations"] if not p["clamped"]]
-
-
-def _plain_feedback(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a described projection, what says whether its feedback is a parameter."""
-    return {key: described[key] for key in ("pre", "post", "feedback") if key in described}
-
-
-def _parameters_from(
-    description: Mapping[str, Any], arrays: Mapping[str, Array]
-) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
-    """Weights by projection, biases by population and feedback weights, from `parameter_variables`
-    by key.
-    """
-    from scipy.sparse import csr_array
-
-    sizes = {p["name"]: p["size"] for p in description["populations"]}
-    weights: dict[str, Any] = {}
-    feedback: dict[str, Any] = {}
-    for q in description["projections"]:
-        name = f"{q['pre']}->{q['post']}"
-        if q["sparse"]:
-            parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-            weights[name] = csr_array(parts, shape=(sizes[q["post"]], sizes[q["pre"]]))
-            weights[name].check_format(
-                full_check=True
-            )  # an index outside would be read outside by SciPy
-        else:
-            weights[name] = arrays[name]
-        if (own := f"{FEEDBACK}{name}") in arrays:
-            feedback[name] = (
-                transposed(with_values(weights[name], arrays[own])) if q["sparse"] else arrays[own]
-            )
-    biases = {p["name"]: arrays[p["name"]] for p in description["populations"] if not p["clamped"]}
-    return weights, biases, feedback
+def synapses(weights: Any) -> Synapses:
+    """Return (post, pre) of every synapse of a projection, row by row."""
+    if isinstance(weights, np.ndarray):
+        post, pre = np.indices(weights.shape)
+        return post.ravel(), pre.ravel()
+    rows = np.arange(weights.shape[0])
+    post = np.repeat(rows, np.diff(weights.indptr))
+    return post, weights.indices.copy()

@@ -1,6 +1,8 @@
 """The array format of recordings and sweeps: plain zarr version 2, written chunk by chunk.
 
-No compressor and no filter. Start at `declare` and `put`.
+Written without the zarr library, so that a compiled program can write the same chunks: raw
+little-endian numbers, without compressor or filter. A chunk spans whole rows of the first axis.
+Below `recording` and the store of sweeps. Start at `declare` and `put`.
 """
 
 from __future__ import annotations
@@ -18,31 +20,48 @@ import numpy as np
 Array = np.ndarray
 Dtype = np.dtype[Any]
 
-CHUNK = 2**20  # bytes of the largest chunk, where it holds more than one sample
+CHUNK = 2**20  # bytes of the largest chunk that holds more than one row
 GROUP = {"zarr_format": 2}
+PLAIN = {"compressor": None, "filters": None, "order": "C", "dimension_separator": "."}
+
+
+# Writing
 
 
 def rows_a_chunk(shape: Sequence[int], dtype: Dtype) -> int:
-    """Entries of the first axis a chunk."""
-    return max(1, min(shape[0], CHUNK // max(1, dtype.itemsize * prod(shape[1:]))))
+    """Return how many rows of the first axis a chunk holds: at least 1, at most `CHUNK` bytes."""
+    row_bytes = dtype.itemsize * prod(shape[1:])
+    fitting = CHUNK // max(1, row_bytes)
+    return max(1, min(shape[0], fitting))
 
 
 def chunk_name(number: int, ndim: int) -> str:
-    """The file of a chunk along the first axis."""
-    return ".".join([str(number), *["0"] * (ndim - 1)])
+    """Return the name of the file of a chunk, counted along the first axis.
+
+    Examples
+    --------
+    >>> chunk_name(3, ndim=3)
+    '3.0.0'
+    """
+    others = ["0"] * (ndim - 1)
+    return ".".join([str(number), *others])
 
 
 def write_array(
     folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None
 ) -> None:
-    """A whole array."""
+    """Write a whole array, its chunks first and its description last."""
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     column = values.reshape(values.shape or (1,))
     rows = rows_a_chunk(column.shape, values.dtype)
+    chunks = 0
+    if values.size:
+        chunks = _chunks_for(len(column), rows)
     folder.mkdir(exist_ok=True)
-    for number in range(-(-len(column) // rows) if values.size else 0):
-        part = column[number * rows : (number + 1) * rows]
+    for number in range(chunks):
+        start = number * rows
+        part = column[start : start + rows]
         block = np.zeros((rows, *column.shape[1:]), values.dtype)
         block[: len(part)] = part
         put(folder / chunk_name(number, column.ndim), block)
@@ -58,60 +77,55 @@ def declare(
     attributes: Any,
     fill: str | None,
 ) -> None:
-    """Describe an array in chunks of so many rows; `.zarray` comes last, as from then on the array
-    is there.
+    """Describe an array whose chunks hold `rows` rows each.
+
+    The file ``.zarray`` comes last: once it is there, readers take the array for complete.
+
+    Parameters
+    ----------
+    folder : Path
+    dims : sequence of str
+        Names of the axes, for xarray.
+    shape : sequence of int
+    dtype : dtype
+    rows : int
+    attributes : mapping of plain values
+    fill : str or None
+        Value of chunks that do not exist, such as "NaN".
     """
     folder.mkdir(exist_ok=True)
     put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
-    layout = {"shape": list(shape), "chunks": [rows, *(max(1, n) for n in shape[1:])][: len(shape)]}
-    plain = {"compressor": None, "filters": None, "order": "C", "dimension_separator": "."}
-    put_json(folder / ".zarray", GROUP | layout | plain | {"dtype": dtype.str, "fill_value": fill})
+    chunk = [rows]
+    for length in shape[1:]:
+        chunk.append(max(1, length))
+    description = {
+        **GROUP,
+        "shape": list(shape),
+        "chunks": chunk[: len(shape)],
+        **PLAIN,
+        "dtype": dtype.str,
+        "fill_value": fill,
+    }
+    put_json(folder / ".zarray", description)
 
 
 def cut(folder: Path, samples: int) -> None:
-    about = json.loads((folder / ".zarray").read_bytes())
-    needed, ndim = -(-samples // about["chunks"][0]), len(about["shape"])
-    if samples < about["shape"][0]:
-        about["shape"][0] = samples
-        put_json(folder / ".zarray", about)
-        while (chunk := folder / chunk_name(needed, ndim)).exists():
-            chunk.unlink()
-            needed += 1
-
-
-def extent(folder: Path, complete: Any = True) -> int:
-    """Rows of an array; while it is not complete, those that are written.
-
-    Raises
-    ------
-    ValueError
-        A complete array that lacks a chunk.
-    """
-    about = json.loads((folder / ".zarray").read_bytes())
-    shape, chunk, dtype = about["shape"] or [1], about["chunks"] or [1], np.dtype(about["dtype"])
-    length, rows = int(shape[0]), int(chunk[0])
-    needed, there = -(-length // rows) if prod(shape) else 0, 0
-    while there < needed and _bytes(
-        folder / chunk_name(there, len(shape))
-    ) == dtype.itemsize * prod(chunk):
-        there += 1
-    if complete and there < needed:
-        raise ValueError(f"chunk {there} of {folder.name}, of {needed}, is missing or cut short")
-    if complete or not needed:
-        return length
-    if not there:
-        return 0
-    last = np.fromfile(folder / chunk_name(there - 1, len(shape)), dtype).reshape(rows, -1)
-    filled = np.flatnonzero(~np.isnan(last).all(axis=1))  # what is not written yet is NaN
-    return min((there - 1) * rows + int(filled.max(initial=-1)) + 1, length)
-
-
-def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
+    """Shorten an array to its first rows, and remove the chunks that lie behind them."""
+    about = _description(folder)
+    rows = about["chunks"][0]
+    ndim = len(about["shape"])
+    if samples >= about["shape"][0]:
+        return
+    about["shape"][0] = samples
+    put_json(folder / ".zarray", about)
+    number = _chunks_for(samples, rows)
+    while (folder / chunk_name(number, ndim)).exists():
+        (folder / chunk_name(number, ndim)).unlink()
+        number += 1
 
 
 def put(path: Path, content: Any) -> None:
-    """The whole file or none: a reader may look at any time."""
+    """Write the whole file or nothing, since a reader may open it at any time."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.write_bytes(content)
@@ -122,5 +136,64 @@ def put(path: Path, content: Any) -> None:
 
 
 def put_json(path: Path, content: Mapping[str, Any]) -> None:
-    """A file of JSON."""
+    """Write a mapping as a JSON file."""
     put(path, json.dumps(content).encode())
+
+
+# Reading
+
+
+def extent(folder: Path, complete: Any = True) -> int:
+    """Return how many rows an array has; while it is not complete, how many are written.
+
+    Raises
+    ------
+    ValueError
+        The array is complete, but a chunk is missing or cut short.
+    """
+    about = _description(folder)
+    shape = about["shape"] or [1]
+    chunk = about["chunks"] or [1]
+    dtype = np.dtype(about["dtype"])
+    length = int(shape[0])
+    rows = int(chunk[0])
+    needed = 0
+    if prod(shape):
+        needed = _chunks_for(length, rows)
+    chunk_bytes = dtype.itemsize * prod(chunk)
+    there = 0
+    while there < needed:
+        path = folder / chunk_name(there, len(shape))
+        if _bytes(path) != chunk_bytes:
+            break
+        there += 1
+    if complete and there < needed:
+        raise ValueError(f"chunk {there} of {folder.name}, of {needed}, is missing or cut short")
+    if complete or not needed:
+        return length
+    if not there:
+        return 0
+    path = folder / chunk_name(there - 1, len(shape))
+    last = np.fromfile(path, dtype).reshape(rows, -1)
+    empty = np.isnan(last).all(axis=1)  # rows that are not written yet are NaN
+    filled = np.flatnonzero(~empty).max(initial=-1) + 1
+    written = (there - 1) * rows + int(filled)
+    return min(written, length)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """Return the content of ``.zarray``."""
+    found: dict[str, Any] = json.loads((folder / ".zarray").read_bytes())
+    return found
+
+
+def _chunks_for(length: int, rows: int) -> int:
+    """Return how many chunks of `rows` rows hold `length` rows: length / rows, rounded up."""
+    return -(-length // rows)
+
+
+def _bytes(path: Path) -> int:
+    """Return the size of a file, -1 if it does not exist."""
+    if not path.exists():
+        return -1
+    return path.stat().st_size

@@ -427,10 +427,10 @@ def test_what_is_not_ours_stays(tmp_path: Path, content: str) -> None:
         small().open(path)
     assert {p: p.read_bytes() for p in [path, *path.glob("*")] if p.is_file()} == before
     with pytest.raises(
-        ns.FileError, match="is a file; allowed" if content == "a file" else "no recording"
+        ns.FileError, match="is a file; allowed" if content == "a file" else "not a recording"
     ):
         read_traces(path)
-    with pytest.raises(ns.FileError, match=r"no netCDF-4 file|is a folder, but no recording"):
+    with pytest.raises(ns.FileError, match=r"not a netCDF-4 file|is a folder, but not a recording"):
         ns.load(path)
 
 
@@ -530,7 +530,7 @@ def test_a_damaged_recording_is_refused(recorded: Path, how: str) -> None:
             continue  # other numbers are still numbers
         content = path.read_bytes()
         SPOILERS[how](path)
-        with pytest.raises(ns.FileError, match=r"damaged|no recording"):
+        with pytest.raises(ns.FileError, match=r"damaged|not a recording"):
             ns.load(recorded)
         path.write_bytes(content)
     assert bits(ns.load(recorded).traces) == bits(small().traces())

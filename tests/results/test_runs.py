@@ -325,7 +325,7 @@ def classic(path: Path) -> None:
 FOREIGN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text": (
         lambda path: path.write_text("rho,steps\n1,96\n"),
-        "no netCDF-4 file.*rho,step.*neurosim.save",
+        "not a netCDF-4 file.*rho,step.*neurosim.save",
     ),
     "empty": (lambda path: path.touch(), "is empty"),
     "weights": (lambda path: save_weights(Network.mlp([2, 2]), path), "zip archive.*load_weights"),
@@ -375,7 +375,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, result: Run | Log) -> No
     whole = path.read_bytes()
     for length in np.linspace(1, len(whole) - 1, 40).astype(int):
         path.write_bytes(whole[:length])
-        with pytest.raises(ns.FileError, match=r"cut short or damaged|no netCDF-4 file"):
+        with pytest.raises(ns.FileError, match=r"cut short or damaged|not a netCDF-4 file"):
             ns.load(path)
 
 

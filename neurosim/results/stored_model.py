@@ -1,0 +1,186 @@
+"""Turn a model into JSON text and arrays by key, as datasets and files carry it, and back.
+
+Below `traces` and `files`. The keys are the names of ``.npz`` archives of weights: projections,
+(n_post, n_pre), and populations, (n,); of a sparse matrix its CSR parts ``pre->post.data``,
+``.indices`` and ``.indptr``; of feedback weights ``feedback.pre->post``. In a dataset a key has a
+prefix, see `parameter_name`. Start at `parameter_variables`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neurosim.model.feedback import SYMMETRIC
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.populations import Projection
+from neurosim.model.weights import transposed, with_values
+
+Array = np.ndarray
+Variable = tuple[tuple[str, ...], Array]  # dimensions and values
+
+FEEDBACK = "feedback."  # before the name of a projection: the key of its feedback weights
+CSR_PARTS = ("data", "indices", "indptr")
+
+
+def model_json(net: Network, flow: Flow, settings: Mapping[str, Any]) -> str:
+    """Return the whole model without its weights, as JSON text."""
+    from neurosim.version import __version__
+
+    model = {
+        "network": net.describe(),
+        "flow": flow.as_dict(),
+        "settings": dict(settings),
+        "neurosim": __version__,
+    }
+    return json.dumps(model, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON knows in place of one that it does not; at worst its text."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def parameter_variables(net: Network) -> dict[str, Variable]:
+    """Return weights, feedback weights and biases as {key: (dimensions, array)}.
+
+    Feedback weights are (n_pre, n_post); sparse ones are in the order of the weights whose place
+    they take.
+    """
+    variables: dict[str, Variable] = {}
+    for name, weights in net.weights.items():
+        if isinstance(weights, np.ndarray):
+            variables[name] = (_post_and_pre(net, name), weights)
+            continue
+        synapse, row = f"synapse.{name}", f"row.{name}"
+        variables[f"{name}.data"] = ((synapse,), weights.data)
+        variables[f"{name}.indices"] = ((synapse,), weights.indices)
+        variables[f"{name}.indptr"] = ((row,), weights.indptr)
+    for name, feedback in net.feedback.items():
+        if not net.projections[name].draws_feedback:
+            continue
+        key = f"{FEEDBACK}{name}"
+        if isinstance(feedback, np.ndarray):
+            post, pre = _post_and_pre(net, name)
+            variables[key] = ((pre, post), feedback)
+        else:
+            values = transposed(feedback).data
+            variables[key] = ((f"synapse.{name}",), values)
+    for name, bias in net.biases.items():
+        variables[name] = ((f"post.{name}",), bias)
+    return variables
+
+
+def _post_and_pre(net: Network, name: str) -> tuple[str, str]:
+    """Return the dimensions of a dense matrix of weights.
+
+    They have two prefixes, since a projection onto itself may not use one dimension twice.
+    """
+    projection = net.projections[name]
+    return f"post.{projection.post}", f"pre.{projection.pre}"
+
+
+def parameter_name(key: str) -> str:
+    """Return the variable of a dataset that holds a parameter.
+
+    The key alone would look like a recorded variable.
+
+    Examples
+    --------
+    >>> parameter_name("input->output"), parameter_name("output")
+    ('weights.input->output', 'bias.output')
+    """
+    if key.startswith(FEEDBACK):
+        return key
+    if "->" in key:
+        return f"weights.{key}"
+    return f"bias.{key}"
+
+
+def parameter_keys(description: Mapping[str, Any]) -> list[str]:
+    """Return the keys of all parameters of a network, from its `describe()`."""
+    keys: list[str] = []
+    for described in description["projections"]:
+        name = _projection_name(described)
+        if described["sparse"]:
+            keys += [f"{name}.{part}" for part in CSR_PARTS]
+        else:
+            keys.append(name)
+        if _draws_feedback(described):
+            keys.append(f"{FEEDBACK}{name}")
+    return keys + _unclamped(description)
+
+
+def parameters_from(
+    description: Mapping[str, Any], arrays: Mapping[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
+    """Return weights by projection, biases by population, and feedback weights by projection.
+
+    Parameters
+    ----------
+    description : mapping
+        Of the network, from its `describe()`.
+    arrays : {key: array}
+        As from `parameter_variables`.
+
+    Raises
+    ------
+    ValueError
+        The parts of a sparse matrix do not fit each other.
+    """
+    sizes: dict[str, int] = {}
+    for population in description["populations"]:
+        sizes[population["name"]] = population["size"]
+    weights: dict[str, Any] = {}
+    feedback: dict[str, Any] = {}
+    for described in description["projections"]:
+        name = _projection_name(described)
+        if described["sparse"]:
+            shape = sizes[described["post"]], sizes[described["pre"]]
+            weights[name] = _sparse_matrix(name, arrays, shape)
+        else:
+            weights[name] = arrays[name]
+        stored = arrays.get(f"{FEEDBACK}{name}")
+        if stored is None:
+            continue
+        if described["sparse"]:
+            feedback[name] = transposed(with_values(weights[name], stored))
+        else:
+            feedback[name] = stored
+    biases = {name: arrays[name] for name in _unclamped(description)}
+    return weights, biases, feedback
+
+
+def _projection_name(described: Mapping[str, Any]) -> str:
+    """Return the name of a described projection, ``pre->post``."""
+    return f"{described['pre']}->{described['post']}"
+
+
+def _sparse_matrix(name: str, arrays: Mapping[str, Array], shape: tuple[int, int]) -> Any:
+    """Build a csr_array from its parts, and check them."""
+    from scipy.sparse import csr_array
+
+    parts = [arrays[f"{name}.{part}"] for part in CSR_PARTS]
+    matrix = csr_array(tuple(parts), shape=shape)
+    # SciPy would follow an index that is out of range to memory outside the arrays.
+    matrix.check_format(full_check=True)
+    return matrix
+
+
+def _unclamped(description: Mapping[str, Any]) -> list[str]:
+    """Return the names of the populations that have a bias."""
+    return [p["name"] for p in description["populations"] if not p["clamped"]]
+
+
+def _draws_feedback(described: Mapping[str, Any]) -> bool:
+    """Return whether the feedback weights of a described projection are parameters."""
+    kind = described.get("feedback", SYMMETRIC)
+    return Projection(described["pre"], described["post"], feedback=kind).draws_feedback
