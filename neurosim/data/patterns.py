@@ -1,7 +1,7 @@
-"""What users hand in as X and Y, checked against a network and turned into float arrays.
+"""Validate X and Y against a network, and encode them as float arrays by population.
 
-Labels and one-hot targets as in scikit-learn; nothing here knows a flow or a simulation.
-Start at `patterns` and `targets`.
+Labels and one-hot targets are read as in scikit-learn. Above `network`, below everything that
+simulates or differentiates; free of any flow. Start at `patterns` and `targets`.
 """
 
 from __future__ import annotations
@@ -11,176 +11,306 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.data.finite import check_finite
 from neurosim.errors import DataError, unknown
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
 
 Array = np.ndarray
+SIGNS_AND_ZERO = (-1, 0, 1)
+
+
+# X
 
 
 def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
-    """X as ``{input population: (patterns, units)}``, float and finite.
+    """Return X as ``{clamped population: (patterns, units)}``, float and finite.
 
-    X is (patterns, features); with several inputs a mapping by population, or their columns side by
-    side. Without `copy` the arrays may be the user's own, to be read only.
+    Parameters
+    ----------
+    net : Network
+    X : array (patterns, features), or mapping of population to array (patterns, units)
+        Where several populations are clamped, an array holds their columns side by side. Lists and
+        SciPy's sparse arrays are accepted, too.
+    copy : bool
+        Without it the arrays may be the user's own, to be read only.
 
     Raises
     ------
     DataError
-        Wrong shape, not numbers, NaN or infinity; says which.
+        A wrong shape or population, values that are not numbers, NaN or infinity.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 3])
+    >>> patterns(net, [[0, 1], [1, 1]])
+    {'input': array([[0., 1.],
+           [1., 1.]])}
     """
-    sizes = {n: net.populations[n].size for n in net.inputs}
+    sizes = {name: net.populations[name].size for name in net.inputs}
     if not sizes:
         raise DataError(
-            "X has nowhere to go: no population is clamped; add Population(name, size, "
-            "clamped=True)"
+            f"X has nowhere to go: none of the populations {', '.join(net.populations)} is "
+            "clamped; try Population(name, size, clamped=True)"
         )
     if isinstance(X, Mapping):
-        if set(X) != set(sizes):
-            raise DataError(f"X has populations {sorted(X)}; allowed: {sorted(sizes)}")
-        arrays = {n: _matrix(f"X[{n!r}]", X[n], sizes[n], copy) for n in sizes}
-        if len({len(a) for a in arrays.values()}) > 1:
-            raise DataError(
-                f"X has { ({n: len(a) for n, a in arrays.items()}) } patterns; allowed: "
-                "equally many"
-            )
-        return arrays
-    X = _matrix("X", X, sum(sizes.values()), copy)
-    cuts = np.cumsum(list(sizes.values()))[:-1]
-    return {
-        n: np.ascontiguousarray(part)
-        for n, part in zip(sizes, np.split(X, cuts, axis=1), strict=True)
-    }
+        return _patterns_by_population(sizes, X, copy)
+    whole = _matrix("X", X, sum(sizes.values()), ", ".join(sizes), copy)
+    arrays: dict[str, Array] = {}
+    start = 0
+    for name, size in sizes.items():
+        part = whole[:, start : start + size]
+        arrays[name] = np.ascontiguousarray(part)
+        start += size
+    return arrays
 
 
-def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
-    """Y as ``{population with a loss: (patterns, units)}``, encoded as its loss reads it.
-
-    Class labels become one-hot rows, for `squared_hinge` rows of ±1; a single array goes to every
-    loss. What has no target, a price on outputs, gets zeros.
-
-    Raises
-    ------
-    DataError
-        Wrong shape or number of patterns, NaN, labels out of range.
-    """
-    asked = [n for n, v in net.losses.items() if v.term.targeted]
-    unasked = {
-        n: np.zeros((n_patterns, net.populations[n].size)) for n in net.losses if n not in asked
-    }
-    if not asked:
-        return unasked
-    if Y is None:
-        raise DataError(f"Y is missing; the network has a loss on {', '.join(asked)}")
-    if isinstance(Y, Mapping):
-        for name in Y:
-            if name not in net.losses:
-                raise DataError(str(unknown("a key of Y", name, asked)))
-        if missing := set(asked) - set(Y):
-            raise DataError(f"Y has no targets for {sorted(missing)}; allowed: {sorted(asked)}")
-        given = dict(Y)
-    else:
-        given = dict.fromkeys(asked, Y)
-    encoded = {
-        n: _encode(net.losses[n], net.populations[n].size, given[n], n_patterns) for n in asked
-    }
-    return {n: encoded[n] if n in encoded else unasked[n] for n in net.losses}
-
-
-def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """X and Y, given as one argument."""
-    if not (isinstance(value, tuple | list) and len(value) == 2):
-        raise DataError(f"{name} is a {type(value).__name__}; allowed: (X, Y)")
-    return value[0], value[1]
-
-
-def labels(Y: Any, size: int) -> Array | None:
-    """Class indices (patterns,) of labels or one-hot rows; None where Y is a regression target."""
-    Y = np.asarray(Y)
-    if size > 1 and Y.ndim == 1 and np.issubdtype(Y.dtype, np.number) and (np.round(Y) == Y).all():
-        return np.asarray(Y.astype(int))
-    if (
-        Y.ndim == 2
-        and Y.shape[1] == size > 1
-        and (np.sort(Y, axis=1)[:, :-1] == np.sort(Y, axis=1)[:, :1]).all()
-    ):
-        return np.asarray(Y.argmax(axis=1)) if np.isin(Y, (-1, 0, 1)).all() else None
-    if size == 1 and np.unique(Y).size == 2 and np.isin(Y, (-1, 0, 1)).all():
-        return np.asarray(Y.reshape(-1) > 0, dtype=int)
-    return None
-
-
-def _matrix(name: str, value: Any, columns: int, copy: bool) -> Array:
-    array = _numbers(name, value, copy)
-    if array.ndim != 2 or array.shape[1] != columns or len(array) == 0:
-        hint = "; one pattern is X[None, :]" if array.ndim == 1 and array.size == columns else ""
+def _patterns_by_population(
+    sizes: Mapping[str, int], X: Mapping[str, Any], copy: bool
+) -> dict[str, Array]:
+    """Return the arrays of a mapping that has exactly the populations of `sizes`."""
+    if set(X) != set(sizes):
         raise DataError(
-            f"{name} has shape {array.shape}; allowed: (patterns, {columns}), at least "
-            f"one pattern{hint}"
+            f"X has the keys {', '.join(map(str, X))}; "
+            f"allowed: each clamped population and no other, {', '.join(sizes)}"
         )
-    return array
+    arrays: dict[str, Array] = {}
+    for name, size in sizes.items():
+        arrays[name] = _matrix(f"X[{name!r}]", X[name], size, name, copy)
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"X has {counts} patterns; allowed: equally many for each population")
+    return arrays
+
+
+def _matrix(name: str, value: Any, columns: int, populations: str, copy: bool) -> Array:
+    """Return numbers of shape (patterns, columns), at least one pattern."""
+    array = _numbers(name, value, copy)
+    shape = array.shape
+    if array.ndim == 2 and shape[1] == columns and shape[0] > 0:
+        return array
+    hint = ""
+    if shape == (columns,):
+        hint = f"; one pattern is {name}[None, :]"
+    elif array.ndim == 2 and shape[0] == columns:
+        hint = f"; try {name}.T"
+    raise DataError(
+        f"{name} has shape {shape}; allowed: (patterns, {columns}), at least one pattern "
+        f"and one column per unit of {populations}{hint}"
+    )
 
 
 def _numbers(name: str, value: Any, copy: bool = True) -> Array:
+    """Return a C-contiguous array of finite floats."""
+    convert = np.array if copy else np.asarray
     try:
-        made = np.array if copy else np.asarray
-        array = made(
-            value.toarray() if hasattr(value, "toarray") else value, dtype=float, order="C"
-        )
+        if hasattr(value, "toarray"):
+            value = value.toarray()
+        array: Array = convert(value, dtype=float, order="C")
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{name} is not an array of numbers: {error}; try sklearn.preprocessing"
+            f"{name} is not an array of numbers ({error}); "
+            "allowed: numbers, rows of equal length; try sklearn.preprocessing to encode names"
         ) from error
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        at = tuple(int(i) for i in bad[0])
-        raise DataError(
-            f"{name} holds {array[at]} at index {at} ({len(bad)} in all); allowed: "
-            "finite numbers; try sklearn.impute"
-        )
+    check_finite(name, array)
     return array
 
 
+# Y
+
+
+def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
+    """Return Y as ``{population with a loss: (patterns, units)}``, encoded as its loss reads it.
+
+    Class labels become one-hot rows, or rows of ±1 for `squared_hinge`. A loss that needs no
+    target, such as a penalty on outputs, gets zeros.
+
+    Parameters
+    ----------
+    net : Network
+    Y : array, mapping of population to array, or None
+        Labels (patterns,) or targets (patterns, units). A single array goes to every loss.
+    n_patterns : int
+        As many as X has.
+
+    Raises
+    ------
+    DataError
+        A wrong shape or number of patterns, labels out of range, NaN or infinity, or no Y where
+        a loss needs one.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 3], loss="cross_entropy")
+    >>> targets(net, [2, 0], n_patterns=2)
+    {'output': array([[0., 0., 1.],
+           [1., 0., 0.]])}
+    """
+    targeted = [name for name, loss in net.losses.items() if loss.term.targeted]
+    given = _given_targets(net, Y, targeted)
+    encoded: dict[str, Array] = {}
+    for name, loss in net.losses.items():
+        size = net.populations[name].size
+        if name in targeted:
+            encoded[name] = _encode(loss, size, given[name], n_patterns)
+        else:
+            encoded[name] = np.zeros((n_patterns, size))
+    return encoded
+
+
+def _given_targets(net: Network, Y: Any, targeted: list[str]) -> Mapping[str, Any]:
+    """Return the user's targets by population, one for each loss that needs one."""
+    if not targeted:
+        return {}
+    if Y is None:
+        raise DataError(
+            f"Y is missing; the network has a loss on {', '.join(targeted)}; "
+            "allowed: labels (patterns,) or targets (patterns, units)"
+        )
+    if not isinstance(Y, Mapping):
+        return dict.fromkeys(targeted, Y)
+    for name in Y:
+        if name not in net.losses:
+            raise DataError(f"{unknown('a key of Y', name, targeted)}")
+    missing = [name for name in targeted if name not in Y]
+    if missing:
+        raise DataError(
+            f"Y has no targets for {', '.join(missing)}; "
+            f"allowed: a key for each loss, {', '.join(targeted)}"
+        )
+    return Y
+
+
 def _encode(loss: Loss, size: int, Y: Any, n_patterns: int) -> Array:
+    """Return the targets of one loss, (patterns, units)."""
     name = f"Y for {loss.population}"
     array = _numbers(name, Y)
+    shape = array.shape
     if array.ndim == 0 or len(array) != n_patterns:
-        raise DataError(f"{name} has shape {array.shape}; allowed: {n_patterns} patterns, as X has")
+        raise DataError(f"{name} has shape {shape}; allowed: {n_patterns} patterns, as X has")
     if array.ndim == 1 and size > 1:
         array = _one_hot(name, array, size)
     elif array.ndim == 1:
         array = array[:, None]
     if array.shape != (n_patterns, size):
+        hint = "; labels are Y[:, 0]" if shape == (n_patterns, 1) else ""
         raise DataError(
-            f"{name} has shape {array.shape}; allowed: labels ({n_patterns},) or "
-            f"({n_patterns}, {size})"
+            f"{name} has shape {shape}; "
+            f"allowed: labels ({n_patterns},) or targets ({n_patterns}, {size}){hint}"
         )
     if loss.kind == "squared_hinge":
         return _signs(name, array)
-    if loss.kind == "cross_entropy" and not np.allclose(array.sum(axis=1), 1):
-        row = int(np.argmax(~np.isclose(array.sum(axis=1), 1)))
-        raise DataError(
-            f"{name}, row {row}, sums to {array[row].sum():g}; allowed for "
-            "cross_entropy: labels, or rows of sum 1"
-        )
+    if loss.kind == "cross_entropy":
+        _check_shares(name, array)
     return array
 
 
 def _one_hot(name: str, values: Array, size: int) -> Array:
-    wrong = (values != np.round(values)) | (values < 0) | (values >= size)
-    if wrong.any():
+    """Return labels as rows with a single 1."""
+    fractional = values != np.round(values)
+    outside = (values < 0) | (values >= size)
+    wrong = values[fractional | outside]
+    if wrong.size:
+        hint = ""
+        if values.min() == 1 and values.max() == size:
+            hint = "; labels begin at 0, try Y - 1"
         raise DataError(
-            f"{name} holds label {values[wrong][0]:g}; allowed: whole numbers 0 to {size - 1} "
-            f"({size} units), or targets of shape ({len(values)}, {size})"
+            f"{name} holds label {wrong[0]:g}; allowed: whole numbers 0 to {size - 1} "
+            f"({size} units), or targets of shape ({len(values)}, {size}){hint}"
         )
-    return np.asarray(np.eye(size)[values.astype(int)])
+    rows = np.eye(size)
+    return np.asarray(rows[values.astype(int)])
 
 
 def _signs(name: str, values: Array) -> Array:
+    """Return targets of 0 and 1, or of -1 and 1, as -1 and 1."""
     if np.isin(values, (0, 1)).all():
         return 2 * values - 1
     if np.isin(values, (-1, 1)).all():
         return values
-    wrong = values[~np.isin(values, (-1, 0, 1))]
-    found = f"holds {wrong[0]:g}" if wrong.size else "mixes -1 and 0"
-    raise DataError(f"{name} {found}; allowed for squared_hinge: 0/1 or -1/1")
+    found = "mixes -1 and 0"
+    wrong = values[~np.isin(values, SIGNS_AND_ZERO)]
+    if wrong.size:
+        found = f"holds {wrong[0]:g}"
+    raise DataError(f"{name} {found}; allowed for squared_hinge: labels, 0 and 1, or -1 and 1")
+
+
+def _check_shares(name: str, values: Array) -> None:
+    """Check that each row sums to 1, as `cross_entropy` needs."""
+    sums = values.sum(axis=1)
+    right = np.isclose(sums, 1)
+    if not right.all():
+        row = int(np.argmin(right))
+        raise DataError(
+            f"{name}, row {row}, sums to {sums[row]:g}; "
+            "allowed for cross_entropy: labels, or rows of sum 1"
+        )
+
+
+# X and Y of other callers
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return X and Y that were given as one argument.
+
+    Raises
+    ------
+    DataError
+        Anything but a tuple or list of two.
+    """
+    if not isinstance(value, tuple | list):
+        raise DataError(f"{name} is a {type(value).__name__}; allowed: (X, Y)")
+    if len(value) != 2:
+        raise DataError(f"{name} has {len(value)} entries; allowed: (X, Y)")
+    X, Y = value
+    return X, Y
+
+
+def labels(Y: Any, size: int) -> Array | None:
+    """Return the class of each pattern, (patterns,) of int; None if the targets are not classes.
+
+    Parameters
+    ----------
+    Y : (patterns,) or (patterns, outputs)
+        Labels, or one-hot rows of 0 and 1 or of -1 and 1; with a single output, two of these
+        values.
+    size : int
+        Number of outputs.
+
+    Examples
+    --------
+    >>> labels([[0, 1], [1, 0]], size=2)
+    array([1, 0])
+    """
+    Y = np.asarray(Y)
+    if size == 1:
+        return _two_classes(Y)
+    if Y.ndim == 1 and _are_whole(Y):
+        return np.asarray(Y.astype(int))
+    if Y.ndim == 2 and Y.shape[1] == size and _are_one_hot(Y):
+        return np.asarray(Y.argmax(axis=1))
+    return None
+
+
+def _are_whole(Y: Array) -> bool:
+    """Return whether all values are whole numbers."""
+    if not np.issubdtype(Y.dtype, np.number):
+        return False
+    return bool((np.round(Y) == Y).all())
+
+
+def _two_classes(Y: Array) -> Array | None:
+    """Return 1 for values above 0, else 0; None unless Y has two values among -1, 0 and 1."""
+    known = np.isin(Y, SIGNS_AND_ZERO)
+    if np.unique(Y).size != 2 or not known.all():
+        return None
+    return np.asarray(Y.reshape(-1) > 0, dtype=int)
+
+
+def _are_one_hot(Y: Array) -> bool:
+    """Return whether each row holds -1, 0 and 1 only, and all of its entries but one are equal."""
+    in_order = np.sort(Y, axis=1)
+    others = in_order[:, :-1]
+    equal = others == in_order[:, :1]
+    known = np.isin(Y, SIGNS_AND_ZERO)
+    return bool(equal.all() and known.all())

@@ -1,7 +1,7 @@
-"""Streams of frames: digits that move over a canvas, and events of a changing image. Start at
-`moving_digits`.
+"""Make streams of frames: digits that move over a canvas, and events of an image sensor.
 
-Any array (time, features) is a stream as it stands: `Simulation.stream` takes it.
+Any array (time, features) is a stream as it stands: `Simulation.stream` takes it. Start at
+`moving_digits`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, out_of_range, whole
+from neurosim.errors import DataError, number, whole
 
 Array = np.ndarray
 SIDE = 8  # of scikit-learn's digits, pixels
+BRIGHTEST = 16  # their largest grey value
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Frames and what they show.
+    """Frames, and the label of each.
 
     Attributes
     ----------
     X : (time, features), unit 1
-    Y : (time,) labels
+    Y : (time,) of int
     side : int
         Width and height of the canvas, pixels.
     """
@@ -35,19 +36,23 @@ class Stream:
 
 
 def moving_digits(
-    frames: int, *, speed: float = 0.05, side: int = 16, dwell: int = 200, seed: int = 0
+    frames: int,
+    *,
+    speed: float = 0.05,
+    side: int = 16,
+    dwell: int = 200,
+    seed: int = 0,
 ) -> Stream:
-    """scikit-learn's handwritten digits, one at a time, on straight ways over a canvas from whose
-    edges they bounce.
+    """Move scikit-learn's handwritten digits over a canvas, one at a time.
 
-    Between pixels an image is interpolated linearly, so that a slow digit changes every frame a
-    little.
+    A digit moves straight on and bounces from the edges. Between pixels its image is interpolated
+    linearly, so that a slow digit changes every frame a little.
 
     Parameters
     ----------
     frames : int
     speed : float
-        Pixels a frame.
+        Pixels per frame.
     side : int
         Width and height of the canvas, at least 8 pixels.
     dwell : int
@@ -63,73 +68,90 @@ def moving_digits(
     ------
     ModelError
         A number out of range.
+
+    Examples
+    --------
+    >>> moving_digits(400, side=12).X.shape
+    (400, 144)
     """
     from scipy.ndimage import shift
     from sklearn.datasets import load_digits
 
     whole("frames", frames, 1)
     whole("dwell", dwell, 1)
-    if whole("side", side, SIDE) and (not np.isfinite(speed) or speed < 0):
-        raise out_of_range("speed", speed, "a finite number of pixels a frame, from 0", "0.05")
+    whole("side", side, SIDE)
+    number("speed", speed, least=0, try_="0.05")
     images, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(seed)
     room = float(side - SIDE)
-    X, Y = np.zeros((frames, side * side)), np.zeros(frames, dtype=int)
+    X = np.zeros((frames, side * side))
+    Y = np.zeros(frames, dtype=int)
     for first in range(0, frames, dwell):
-        number, start, angle = (
-            rng.integers(len(images)),
-            rng.uniform(0, room, 2),
-            rng.uniform(0, 2 * np.pi),
-        )
-        steps = np.arange(min(dwell, frames - first))[:, None]
-        way = _bounced(start + speed * steps * np.array([np.sin(angle), np.cos(angle)]), room)
+        # The order of the draws is part of what a seed means.
+        chosen = rng.integers(len(images))
+        start = rng.uniform(0, room, 2)
+        angle = rng.uniform(0, 2 * np.pi)
+        direction = np.array([np.sin(angle), np.cos(angle)])
+        length = min(dwell, frames - first)
+        steps = np.arange(length)[:, None]
+        places = _bounced(start + speed * steps * direction, room)
+        image = images[chosen].reshape(SIDE, SIDE)
         canvas = np.zeros((side, side))
-        canvas[:SIDE, :SIDE] = images[number].reshape(SIDE, SIDE) / 16
-        for k, place in enumerate(way):
-            X[first + k] = shift(canvas, place, order=1, mode="grid-constant").ravel()
-        Y[first : first + len(way)] = labels[number]
+        canvas[:SIDE, :SIDE] = image / BRIGHTEST
+        for frame, place in enumerate(places, start=first):
+            X[frame] = shift(canvas, place, order=1, mode="grid-constant").ravel()
+            Y[frame] = labels[chosen]
     return Stream(X, Y, side)
 
 
 def dvs(frames: Any, theta: float = 0.1) -> Array:
-    """Events of an image sensor: +1 or -1 where a pixel differs by more than `theta` from its value
-    at its last event.
+    """Return the events of an image sensor (dynamic vision sensor), pixel by pixel.
+
+    A pixel sends +1 or -1 where it differs by more than `theta` from its value at its last event.
 
     Parameters
     ----------
-    frames : (time, features)
+    frames : (time, features), unit 1
     theta : float
-        Above 0.
+        Threshold, above 0.
 
     Returns
     -------
     (time, features) of -1, 0 or 1
-        At the first frame against darkness (0).
+        The first frame is compared with darkness (0).
 
     Raises
     ------
-    DataError, ModelError
-        Frames that are no finite (time, features); a threshold that is not above 0.
+    DataError
+        Frames of another shape, or not finite.
+    ModelError
+        A threshold that is not above 0.
+
+    Examples
+    --------
+    >>> dvs([[0.0], [0.05], [0.2], [0.0]], theta=0.1).ravel()
+    array([ 0.,  0.,  1., -1.])
     """
     values = np.asarray(frames, dtype=float)
     if values.ndim != 2 or not np.isfinite(values).all():
         raise DataError(
             f"frames have shape {values.shape}; allowed: finite numbers, (time, features)"
         )
-    if not 0 < theta < np.inf:
-        raise out_of_range("theta", theta, "a finite number above 0", "0.1")
-    events, level = np.zeros(values.shape), np.zeros(values.shape[1])
-    for now, said in zip(values, events, strict=True):
-        change = now - level
-        spoke = np.abs(change) > theta
-        said[spoke] = np.sign(change[spoke])
-        level[spoke] = now[spoke]
+    number("theta", theta, above=0, try_="0.1")
+    events = np.zeros(values.shape)
+    level = np.zeros(values.shape[1])  # value of each pixel at its last event
+    for frame, sent in zip(values, events, strict=True):
+        change = frame - level
+        beyond = np.abs(change) > theta
+        sent[beyond] = np.sign(change[beyond])
+        level[beyond] = frame[beyond]
     return events
 
 
 def _bounced(place: Array, room: float) -> Array:
-    """Places on a line of length `room` whose ends are mirrors."""
+    """Return places on a line of length `room` whose ends are mirrors."""
     if room == 0:
         return np.zeros_like(place)
-    turn = np.mod(place, 2 * room)
-    return np.asarray(np.where(turn > room, 2 * room - turn, turn))
+    there = np.mod(place, 2 * room)
+    back = 2 * room - there
+    return np.asarray(np.where(there > room, back, there))

@@ -1,9 +1,8 @@
-"""Tasks in which what is shown depends on what was done: a contextual bandit, carts that balance
-poles.
+"""Tasks whose frames depend on earlier actions: a contextual bandit, and carts that balance poles.
 
-Worlds for `Simulation.interact`: asked with a network's outputs, whose softmax is the policy, they
-say what is shown next. Start at `Bandit`, `CartPole`; `advantages` makes targets for the loss
-``"policy"``.
+They are worlds for `Simulation.interact`: called with a network's outputs, whose softmax is the
+policy, they return the next frame. Start at `Bandit` and `CartPole`; `advantages` makes targets
+for the loss ``"policy"``.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ from neurosim.errors import DataError, out_of_range, whole
 Array = np.ndarray
 Answer = tuple[Array, Array]  # X and Y of the next frame
 
-SCALES = np.array(
-    [2.4, 2.0, 0.2095, 2.0]
-)  # what a cart's state is divided by: the first and the third are its limits
+# What a cart's state is divided by; the first and the third number are its limits.
+SCALES = np.array([2.4, 2.0, 0.2095, 2.0])
+TIME_STEP = 0.02  # s, of the carts
+MAX_BITS = 20  # of the random signs that are drawn as one whole number
 
 
 def advantages(actions: Any, values: Any, size: int) -> Array:
-    """Targets of the loss ``"policy"``: the advantage at the action that was taken, 0 elsewhere.
+    """Return targets of the loss ``"policy"``: the advantage at the action taken, 0 elsewhere.
 
     Parameters
     ----------
@@ -42,44 +42,60 @@ def advantages(actions: Any, values: Any, size: int) -> Array:
     Raises
     ------
     DataError
-        Actions that are not there; values that are not one an action.
+        Actions out of range, or another number of values.
+
+    Examples
+    --------
+    >>> advantages([1, 0], [0.5, -2.0], size=3)
+    array([[ 0. ,  0.5,  0. ],
+           [-2. ,  0. ,  0. ]])
     """
-    chosen, worth = np.asarray(actions), np.asarray(values, dtype=float)
-    wrong = (chosen < 0) | (chosen >= size) | (chosen != np.round(chosen))
-    if chosen.ndim != 1 or wrong.any():
-        found = f"hold {chosen[wrong][0]:g}" if wrong.any() else f"have shape {chosen.shape}"
+    chosen = np.asarray(actions)
+    advantage = np.asarray(values, dtype=float)
+    fractional = chosen != np.round(chosen)
+    outside = (chosen < 0) | (chosen >= size)
+    wrong = chosen[fractional | outside]
+    if chosen.ndim != 1 or wrong.size:
+        found = f"have shape {chosen.shape}"
+        if wrong.size:
+            found = f"hold {wrong[0]:g}"
         raise DataError(f"actions {found}; allowed: (patterns,) whole numbers 0 to {size - 1}")
-    if worth.shape != chosen.shape:
-        raise DataError(f"values have shape {worth.shape}; allowed: {chosen.shape}, one an action")
+    if advantage.shape != chosen.shape:
+        raise DataError(
+            f"values have shape {advantage.shape}; allowed: {chosen.shape}, one per action"
+        )
     Y = np.zeros((len(chosen), size))
-    Y[np.arange(len(chosen)), chosen.astype(int)] = worth
+    rows = np.arange(len(chosen))
+    Y[rows, chosen.astype(int)] = advantage
     return Y
 
 
 def sampled(outputs: Array, rng: np.random.Generator) -> Array:
-    """Actions drawn from softmax(outputs), (patterns,) of int."""
-    chances = softmax(outputs, axis=1).cumsum(axis=1)
-    return np.asarray((rng.random((len(outputs), 1)) > chances[:, :-1]).sum(axis=1))
+    """Return actions drawn from softmax(outputs), (patterns,) of int."""
+    cumulative = softmax(outputs, axis=1).cumsum(axis=1)
+    drawn = rng.random((len(outputs), 1))
+    beyond = drawn > cumulative[:, :-1]
+    return np.asarray(beyond.sum(axis=1))
 
 
 @dataclass
 class Bandit:
     """A contextual bandit: for each context one arm pays more often than the others.
 
-    A trial is two frames: a context with no target (y = 0), on which the network acts, then the
-    same context with the advantage at the arm that was drawn, its reward less a running mean of
-    rewards.
+    A trial is two frames. The first shows a context without a target (y = 0), on which the network
+    acts. The second shows the same context with a target: at the arm that was drawn, the advantage,
+    which is the reward less a running mean of rewards.
 
     Attributes
     ----------
     contexts : (contexts, features)
     best : (contexts,) of int
-        The arm that pays.
+        The arm that pays most.
     arms : int
     pays : (float, float)
         Chance of a reward of 1 from the best arm, and from any other.
     pace : float
-        Of the running mean.
+        Rate of the running mean, per trial.
     chosen : list of bool
         Whether the best arm was drawn, trial by trial.
 
@@ -103,42 +119,56 @@ class Bandit:
     _now: int | None = None
 
     @classmethod
-    def random_weights(
-        cls, *, contexts: int = 16, features: int = 8, arms: int = 4, seed: int = 0
+    def drawn(
+        cls,
+        *,
+        contexts: int = 16,
+        features: int = 8,
+        arms: int = 4,
+        seed: int = 0,
     ) -> Bandit:
-        """Contexts of random signs, all different, and for each a random best arm."""
+        """Draw contexts of random signs, all different, and for each a random best arm."""
         whole("arms", arms, 2)
         whole("features", features, 1)
-        if not 1 <= contexts <= 2 ** min(features, 20):
-            raise out_of_range("contexts", contexts, f"1 to 2**{min(features, 20)}, all different")
+        most = 2 ** min(features, MAX_BITS)
+        if whole("contexts", contexts, 1) > most:
+            raise out_of_range("contexts", contexts, f"1 to {most}, all of them different")
         rng = np.random.default_rng([seed, 0])
-        numbers = rng.choice(2 ** min(features, 20), size=contexts, replace=False)
-        signs = np.where((numbers[:, None] >> np.arange(features)) & 1, 1.0, -1.0)
-        return cls(signs, rng.integers(arms, size=contexts), arms, np.random.default_rng([seed, 1]))
+        numbers = rng.choice(most, size=contexts, replace=False)
+        bits = (numbers[:, None] >> np.arange(features)) & 1
+        signs = np.where(bits, 1.0, -1.0)
+        best = rng.integers(arms, size=contexts)
+        return cls(signs, best, arms, np.random.default_rng([seed, 1]))
+
+    random_weights = drawn  # until its last caller has the other name
 
     def __call__(self, outputs: Array) -> Answer:
-        """The next frame: a context to act on, or what came of it."""
+        """Return the next frame: a context to act on, or the advantage of the action."""
         if self._now is None:
             self._now = int(self.rng.integers(len(self.contexts)))
-            return self.contexts[[self._now]], np.zeros((1, self.arms))
+            nothing = np.zeros((1, self.arms))
+            return self.contexts[[self._now]], nothing
         context, self._now = self._now, None
         arm = sampled(outputs, self.rng)
-        self.chosen.append(bool(arm[0] == self.best[context]))
-        advantage = float(self.rng.random() < self.pays[0 if self.chosen[-1] else 1]) - self._mean
+        is_best = bool(arm[0] == self.best[context])
+        self.chosen.append(is_best)
+        chance = self.pays[0] if is_best else self.pays[1]
+        reward = float(self.rng.random() < chance)
+        advantage = reward - self._mean
         self._mean += self.pace * advantage
         return self.contexts[[context]], advantages(arm, [advantage], self.arms)
 
     def rate(self, trials: int) -> float:
-        """Share of the last so many trials in which the best arm was drawn."""
+        """Return the share of the last trials in which the best arm was drawn."""
         return float(np.mean(self.chosen[-trials:]))
 
 
 @dataclass
 class CartPole:
-    """Carts that balance a pole each by pushes to the left or to the right, each until it falls.
+    """Carts that balance one pole each by pushes to the left or to the right, until it falls.
 
     As in Gymnasium's CartPole, 10 N at 50 Hz: a pole falls beyond 12 degrees, a cart beyond 2.4 m.
-    The frame's input is the state (m, m/s, rad, rad/s) over `SCALES`; there is no target. A cart
+    The input of a frame is the state (m, m/s, rad, rad/s) over `SCALES`; the target is 0. A cart
     that has fallen stays as it is.
 
     Attributes
@@ -162,34 +192,31 @@ class CartPole:
     up: list[Array] = field(default_factory=list, repr=False)
 
     @classmethod
-    def random_weights(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
-        """Carts near the middle, poles nearly upright: every number of the state uniform within
-        0.05.
-        """
+    def drawn(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
+        """Draw carts near the middle with poles nearly upright, each number within ±0.05."""
         whole("carts", carts, 1)
         whole("most", most, 1)
         rng = np.random.default_rng(seed)
         return cls(rng.uniform(-0.05, 0.05, (carts, 4)), rng, most)
 
+    random_weights = drawn  # until its last caller has the other name
+
     def __call__(self, outputs: Array) -> Answer | None:
-        """Push where the outputs say, and show where that led; None once all have fallen, or time
-        is over.
-        """
-        standing = np.ones(len(self.state), dtype=bool)
+        """Push by the outputs and return the next frame; None once all fell or time is up."""
+        up = np.ones(len(self.state), dtype=bool)
         if self.shown:
-            self.pushed.append(sampled(outputs, self.rng))
-            moved = pushed(self.state, self.pushed[-1])
-            self.state = np.where(self.up[-1][:, None], moved, self.state)
-            standing = (
-                self.up[-1]
-                & (np.abs(self.state[:, 0]) <= SCALES[0])
-                & (np.abs(self.state[:, 2]) <= SCALES[2])
-            )
-        if len(self.pushed) == self.most or not standing.any():
+            actions = sampled(outputs, self.rng)
+            self.pushed.append(actions)
+            was_up = self.up[-1]
+            moved = pushed(self.state, actions)
+            self.state = np.where(was_up[:, None], moved, self.state)
+            up = was_up & _within_limits(self.state)
+        if len(self.pushed) == self.most or not up.any():
             return None
-        self.shown.append(self.state / SCALES)
-        self.up.append(standing)
-        return self.shown[-1], np.zeros((len(self.state), 2))
+        inputs = self.state / SCALES
+        self.shown.append(inputs)
+        self.up.append(up)
+        return inputs, np.zeros((len(self.state), 2))
 
     @property
     def lengths(self) -> Array:
@@ -197,17 +224,29 @@ class CartPole:
         return np.asarray(np.sum(self.up, axis=0))
 
 
+def _within_limits(state: Array) -> Array:
+    """Return whether a cart is on its track and its pole upright, (carts,) of bool."""
+    place, _, angle, _ = np.abs(state).T
+    farthest, _, steepest, _ = SCALES
+    return np.asarray((place <= farthest) & (angle <= steepest))
+
+
 def pushed(state: Array, actions: Array) -> Array:
-    """The state after a push of 20 ms, to the right where the action is 1; (carts, 4) in m, m/s,
-    rad, rad/s.
+    """Return the state after a push of 20 ms, to the right where the action is 1.
+
+    One explicit Euler step of the cart and the pole, without friction.
+
+    Parameters
+    ----------
+    state : (carts, 4), in m, m/s, rad, rad/s
+    actions : (carts,) of 0 or 1
     """
-    x, v, angle, turn = state.T
+    _, v, angle, turn = state.T
     push = np.where(actions == 1, 10.0, -10.0)  # N; the cart has 1 kg, the pole 0.1 kg and 1 m
-    drive = (push + 0.05 * turn**2 * np.sin(angle)) / 1.1
-    swing = (9.8 * np.sin(angle) - np.cos(angle) * drive) / (
-        0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1)
-    )
-    gain = drive - 0.05 * swing * np.cos(angle) / 1.1
-    return np.column_stack(
-        [x + 0.02 * v, v + 0.02 * gain, angle + 0.02 * turn, turn + 0.02 * swing]
-    )
+    sine, cosine = np.sin(angle), np.cos(angle)
+    drive = (push + 0.05 * turn**2 * sine) / 1.1
+    inertia = 0.5 * (4 / 3 - 0.1 * cosine**2 / 1.1)
+    swing = (9.8 * sine - cosine * drive) / inertia  # rad/s²
+    gain = drive - 0.05 * swing * cosine / 1.1  # m/s²
+    rates = np.column_stack([v, gain, turn, swing])
+    return np.asarray(state + TIME_STEP * rates)

@@ -39,7 +39,7 @@ def test_a_bandit_learns_as_reinforce_does():
     dt/tau_w, exactly.
     """
     nets = [ns.Network.mlp([5, 6, 4], loss="policy", seed=2) for _ in range(2)]
-    bandits = [Bandit.random_weights(contexts=3, features=5, seed=4) for _ in range(2)]
+    bandits = [Bandit.drawn(contexts=3, features=5, seed=4) for _ in range(2)]
     sim = ns.Simulation(nets[0], ns.Flow.adjoint(tau_w=5 * TAU), dt=TAU, backend="numpy")
     run = sim.interact(
         bandits[0], frames=200, per_frame=6 * TAU, plastic_from=5 / 6, record=("x", "w")
@@ -100,7 +100,7 @@ def test_worlds_that_cannot_be_are_refused():
     with pytest.raises(ns.DataError, match=r"actions hold 4; allowed: .* 0 to 3"):
         advantages([0, 4], [1.0, 1.0], 4)
     with pytest.raises(ns.ModelError, match="contexts = 5"):
-        Bandit.random_weights(contexts=5, features=2)
+        Bandit.drawn(contexts=5, features=2)
 
 
 def test_actions_are_drawn_as_often_as_the_softmax_says():
@@ -133,7 +133,7 @@ def test_a_cart_and_its_pole_move_as_their_lagrangian_says():
 
 
 def test_carts_stay_as_they_fell_and_episodes_end():
-    carts = CartPole.random_weights(3, most=60, seed=5)
+    carts = CartPole.drawn(3, most=60, seed=5)
     right = np.tile([[-50.0, 50.0]], (3, 1))  # always to the right: the pole falls to the left
     frames = 0
     while (answer := carts(right)) is not None:
@@ -142,7 +142,7 @@ def test_carts_stay_as_they_fell_and_episodes_end():
     assert frames == len(carts.shown) == len(carts.pushed) == max(carts.lengths)
     assert 5 < max(carts.lengths) < 15
     assert (np.abs(carts.state[:, 2]) > SCALES[2]).all()
-    one = CartPole.random_weights(1, most=4, seed=5)
+    one = CartPole.drawn(1, most=4, seed=5)
     while one(np.array([[0.0, 0.0]])) is not None:
         pass
     assert one.lengths.tolist() == [4]
