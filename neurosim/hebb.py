@@ -1,8 +1,6 @@
-"""Hebbian first layers: features learnt from what comes in alone, for a readout that learns by the
-saddle rule.
+"""Learn features by Hebbian rules: first layers that no error reaches, for a separate readout.
 
-Plain NumPy beside the flows, with scikit-learn's interface; no error reaches these weights. Start
-at `HebbianLayer`.
+Plain NumPy beside the flows, with scikit-learn's interface. Start at `HebbianLayer`.
 """
 
 from __future__ import annotations
@@ -14,41 +12,44 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-from neurosim.errors import out_of_range, unknown
+from neurosim.errors import number, unknown, whole
 
 Array = np.ndarray
-RULES = ("oja", "bcm", "random")
+OJA, BCM, RANDOM = "oja", "bcm", "random"
+RULES = (OJA, BCM, RANDOM)
 STARTS = ("patterns", "random")
+SMALLEST_NORM = 1e-12  # of a row that is divided by its norm
 
 
 class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A layer whose units compete for the patterns and learn by a local rule, without a target.
 
-    Patterns are taken less their mean and divided by their norm. What is handed on is how far the
-    most active units are above the next one, and 0 for the others.
+    From each pattern the mean is subtracted, and the rest is divided by its norm. The output of
+    the most active units is how far each is above the next one; that of the others is 0.
 
     Parameters
     ----------
     units : int
     rule : "oja", "bcm" or "random"
         How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where
-        it is above its sliding threshold, away from it where below; its weights keep their norm.
-        random: not at all, for comparison.
+        its output is above its sliding threshold, away from it where below; its weights keep their
+        norm. random: not at all, for comparison.
     active : int
-        Units whose outputs are not 0; all where there are no more units.
+        Units whose outputs are not 0; all where there are not more units.
     start : "patterns" or "random"
-        Weights are patterns drawn from the first ones that are seen, or random directions. Units of
-        the rule "random" always start at random directions.
+        Initial weights: patterns drawn from the first ones that are given, or random directions.
+        With the rule "random" they are always random directions.
     epochs : int
         Passes of `fit`, over which the rate falls to 0.
     batch : int
-        Patterns shown at once; 1 is online.
+        Patterns shown at once; 1 is online learning.
     rate : float
+        Learning rate, >= 0.
     conscience : float
         By how much a unit's handicap grows with each pattern that it wins beyond its share.
     pace : float
-        With which the threshold follows the mean of the output's square where the unit wins, 0 to 1
-        (bcm).
+        Rate at which the threshold follows the mean square of the output where the unit wins,
+        0 to 1 (bcm).
     random_state : int, RandomState or None
 
     Attributes
@@ -61,12 +62,14 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     References
     ----------
-    Oja, J. Math. Biol. 15, 267 (1982); conscience: DeSieno, ICNN 1988; Bienenstock, Cooper & Munro, J. Neurosci. 2, 32
-    (1982).
+    Oja, J. Math. Biol. 15, 267 (1982); conscience: DeSieno, ICNN 1988; Bienenstock, Cooper &
+    Munro, J. Neurosci. 2, 32 (1982).
 
     Examples
     --------
-    >>> features = HebbianLayer(200).fit(X).transform(X)  # doctest: +SKIP
+    >>> X = np.random.default_rng(0).normal(size=(50, 4))
+    >>> HebbianLayer(units=20, active=5, epochs=2).fit(X).transform(X).shape
+    (50, 20)
     """
 
     def __init__(
@@ -83,128 +86,194 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         pace: float = 0.3,
         random_state: Any = 0,
     ) -> None:
-        self.units, self.rule, self.active, self.start = units, rule, active, start
-        self.epochs, self.batch = epochs, batch
-        self.rate, self.conscience, self.pace, self.random_state = (
-            rate,
-            conscience,
-            pace,
-            random_state,
-        )
+        self.units = units
+        self.rule = rule
+        self.active = active
+        self.start = start
+        self.epochs = epochs
+        self.batch = batch
+        self.rate = rate
+        self.conscience = conscience
+        self.pace = pace
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> HebbianLayer:
-        """Learn from (patterns, features), in an order drawn anew each epoch; `y` is not read."""
+        """Learn from patterns in a new random order at each epoch.
+
+        Parameters
+        ----------
+        X : (patterns, features)
+        y : ignored
+        """
         X = validate_data(self, X, dtype=float)
         rng = self._start(X)
-        epochs = 0 if self.rule == "random" else self.epochs
-        for epoch in range(epochs):
-            self._pass(self._seen(X)[rng.permutation(len(X))], self.rate * (1 - epoch / epochs))
+        if self.rule != RANDOM:
+            for epoch in range(self.epochs):
+                order = rng.permutation(len(X))
+                rate = self.rate * (1 - epoch / self.epochs)
+                self._pass(self._directions(X)[order], rate)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> HebbianLayer:
-        """Learn from these patterns in their order, once, at the full rate; the first call fixes
-        the mean.
+        """Learn from these patterns in their order, once, at the full rate.
+
+        The first call draws the weights and fixes the mean.
+
+        Parameters
+        ----------
+        X : (patterns, features)
+        y : ignored
         """
-        X = validate_data(self, X, dtype=float, reset=not hasattr(self, "weights_"))
-        if not hasattr(self, "weights_"):
+        first = not hasattr(self, "weights_")
+        X = validate_data(self, X, dtype=float, reset=first)
+        if first:
             self._start(X)
-        if self.rule != "random":
-            self._pass(self._seen(X), self.rate)
+        if self.rule != RANDOM:
+            self._pass(self._directions(X), self.rate)
         return self
 
     def transform(self, X: Any) -> Array:
-        """Outputs, (patterns, units)."""
+        """Return the outputs, (patterns, units)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=float, reset=False)
-        return most_active(self._seen(X) @ self.weights_.T, self.active)
+        return most_active(self._directions(X) @ self.weights_.T, self.active)
 
     @property
     def _n_features_out(self) -> int:
+        """Number of outputs, for scikit-learn."""
         return int(self.units)
 
     def _start(self, X: Array) -> np.random.RandomState:
-        """Parameters checked, everything drawn."""
-        for name, allowed in (("rule", RULES), ("start", STARTS)):
-            if getattr(self, name) not in allowed:
-                raise unknown(name, getattr(self, name), allowed)
-        for name in ("units", "active", "epochs", "batch"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise out_of_range(name, value, "a whole number >= 1")
-        for name in ("rate", "conscience", "pace"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise out_of_range(name, getattr(self, name), "a finite number >= 0")
+        """Check the parameters, take the mean and draw the weights."""
+        self._check()
         rng: np.random.RandomState = check_random_state(self.random_state)
         self.mean_ = X.mean(axis=0)
-        if self.start == "patterns" and self.rule != "random":
-            seen = self._seen(X)
-            self.weights_ = seen[rng.choice(len(seen), self.units, replace=self.units > len(seen))]
+        if self.start == "patterns" and self.rule != RANDOM:
+            directions = self._directions(X)
+            repeated = self.units > len(directions)
+            chosen = rng.choice(len(directions), self.units, replace=repeated)
+            self.weights_ = directions[chosen]
         else:
-            self.weights_ = _unit(rng.normal(size=(self.units, X.shape[1])))
+            self.weights_ = _normalised(rng.normal(size=(self.units, X.shape[1])))
         self.handicap_ = np.zeros(self.units)
         self.threshold_ = np.zeros(self.units)
         return rng
 
-    def _seen(self, X: Array) -> Array:
-        return _unit(X - self.mean_)
+    def _check(self) -> None:
+        """Check the parameters."""
+        for name, allowed in (("rule", RULES), ("start", STARTS)):
+            if getattr(self, name) not in allowed:
+                raise unknown(name, getattr(self, name), allowed)
+        for name in ("units", "active", "epochs", "batch"):
+            whole(name, getattr(self, name), 1)
+        for name in ("rate", "conscience", "pace"):
+            number(name, getattr(self, name), least=0)
+
+    def _directions(self, X: Array) -> Array:
+        """Return patterns less their mean, divided by their norm."""
+        return _normalised(X - self.mean_)
 
     def _pass(self, x: Array, rate: float) -> None:
-        """Show patterns in batches; winners learn, and whoever wins more than its share is held
-        back.
+        """Show patterns in batches: winners learn, and those beyond their share get a handicap.
+
+        Parameters
+        ----------
+        x : (patterns, features)
+            Of unit norm.
+        rate : float
         """
         for first in range(0, len(x), self.batch):
             shown = x[first : first + self.batch]
-            found = shown @ self.weights_.T
-            winners = (found - self.handicap_).argmax(axis=1)
-            self._learn(shown, winners, found[np.arange(len(shown)), winners], rate)
+            outputs = shown @ self.weights_.T
+            winners = (outputs - self.handicap_).argmax(axis=1)
+            rows = np.arange(len(shown))
+            self._learn(shown, winners, outputs[rows, winners], rate)
             wins = np.bincount(winners, minlength=self.units)
-            self.handicap_ += self.conscience * (wins - len(shown) / self.units)
+            share = len(shown) / self.units
+            self.handicap_ += self.conscience * (wins - share)
 
     def _learn(self, x: Array, winners: Array, y: Array, rate: float) -> None:
-        """Each pattern's winner moves by the rule; changes of one unit add up."""
+        """Move each pattern's winner by the rule; changes of one unit add up.
+
+        Parameters
+        ----------
+        x : (patterns, features)
+        winners : (patterns,) of int
+        y : (patterns,)
+            Output of each winner.
+        rate : float
+        """
+        if self.rule == OJA:
+            changes = oja(self.weights_[winners], x, y)
+        else:
+            changes = bcm(x, y, self.threshold_[winners])
         moved, own = np.unique(winners, return_inverse=True)
-        changes = (
-            oja(self.weights_[winners], x, y)
-            if self.rule == "oja"
-            else bcm(x, y, self.threshold_[winners])
-        )
-        sums = csr_array((np.ones(len(x)), (own, np.arange(len(x)))))
-        self.weights_[moved] += rate * (sums @ changes)
-        if self.rule == "bcm":
-            self.weights_[moved] = _unit(self.weights_[moved])
-            mean = (sums @ y**2) / sums.sum(axis=1)
+        patterns = np.arange(len(x))
+        won = csr_array((np.ones(len(x)), (own, patterns)))  # (moved units, patterns)
+        self.weights_[moved] += rate * (won @ changes)
+        if self.rule == BCM:
+            self.weights_[moved] = _normalised(self.weights_[moved])
+            mean = (won @ y**2) / won.sum(axis=1)
             self.threshold_[moved] += self.pace * (mean - self.threshold_[moved])
 
 
 def oja(weights: Array, x: Array, y: Array) -> Array:
-    """Oja's change y (x - y w), of each pattern for its winner.
+    """Return Oja's change y (x - y w) of each pattern's winner.
 
     Parameters
     ----------
-    weights, x : (patterns, features), unit 1
-        Of the winner; the pattern.
+    weights : (patterns, features), unit 1
+        Weights w of the winner.
+    x : (patterns, features), unit 1
     y : (patterns,), unit 1
-        The winner's output w x.
+        Output of the winner, w x.
+
+    Examples
+    --------
+    >>> oja(np.array([[1.0, 0.0]]), np.array([[0.6, 0.8]]), np.array([0.6]))
+    array([[0.  , 0.48]])
     """
-    return np.asarray(y[:, None] * (x - y[:, None] * weights))
+    column = y[:, None]
+    return np.asarray(column * (x - column * weights))
 
 
 def bcm(x: Array, y: Array, threshold: Array) -> Array:
-    """The change y (y - threshold) x of Bienenstock, Cooper and Munro, of each pattern for its
-    winner; as in `oja`.
+    """Return the change y (y - threshold) x of Bienenstock, Cooper and Munro of each winner.
+
+    Parameters
+    ----------
+    x : (patterns, features), unit 1
+    y, threshold : (patterns,), unit 1
+        Output and threshold of the winner.
     """
-    return np.asarray((y * (y - threshold))[:, None] * x)
+    factor = y * (y - threshold)
+    return np.asarray(factor[:, None] * x)
 
 
 def most_active(y: Array, active: int) -> Array:
-    """How far each of the `active` largest outputs is above the next; the others are 0. (patterns,
-    units).
+    """Return how far each of the largest outputs of a pattern is above the next; 0 for the others.
+
+    Parameters
+    ----------
+    y : (patterns, units), unit 1
+    active : int
+        How many of the largest outputs.
+
+    Examples
+    --------
+    >>> most_active(np.array([[3.0, 1.0, 2.0]]), active=2)
+    array([[2., 0., 1.]])
     """
-    if active >= y.shape[1]:
+    units = y.shape[1]
+    if active >= units:
         return np.asarray(np.maximum(y, 0.0))
-    bar: Array = np.partition(y, y.shape[1] - active - 1, axis=1)[:, [y.shape[1] - active - 1]]
+    next_one = units - active - 1  # its place in ascending order
+    in_part_ordered = np.partition(y, next_one, axis=1)
+    bar = in_part_ordered[:, [next_one]]
     return np.asarray(np.maximum(y - bar, 0.0))
 
 
-def _unit(rows: Array) -> Array:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+def _normalised(rows: Array) -> Array:
+    """Return rows divided by their norm."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, SMALLEST_NORM))

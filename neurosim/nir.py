@@ -1,10 +1,9 @@
-"""The forward network in NIR, the format in which neuromorphic tools exchange graphs, and back.
-Start at `to_nir`.
+"""Convert networks to NIR, the format in which neuromorphic tools exchange graphs, and back.
 
-A population is NIR's leaky integrator, tau dv/dt = v_leak - v + I, whose leak is the bias: at rest
-it holds the net input. A projection is a linear node. What NIR has no word for (activations,
-losses, prices of weights, which synapses can be absent) stands in the graph's metadata as JSON, so
-that a round trip loses nothing.
+A population becomes NIR's leaky integrator, tau dv/dt = v_leak - v + I, whose leak is the bias: at
+rest it holds the net input. A projection becomes a linear node. What NIR cannot express
+(activations, losses, penalties on weights, which synapses can be absent) stands in the graph's
+metadata as JSON, so that a round trip loses nothing. Start at `to_nir`.
 
 References
 ----------
@@ -20,27 +19,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import BackendError, ModelError, unknown
+from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import PRICES, Loss, Population, Projection
+from neurosim.model.weights import Weights, synapse_indices
 
 if TYPE_CHECKING:
     import nir
 
 Array = np.ndarray
+Described = Mapping[str, Any]  # of `Network.describe`, or a part of it
+Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
+
 KEY = "neurosim"  # of the metadata
+INPUT, OUTPUT, INTEGRATOR = "Input", "Output", "LI"  # kinds of NIR nodes
 WEIGHTED = ("Linear", "Affine")
-KNOWN = ("Input", "Output", "LI", *WEIGHTED)
+KNOWN = (INPUT, OUTPUT, INTEGRATOR, *WEIGHTED)
+
+
+# To NIR
 
 
 def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
-    """The forward network as a NIR graph; `nir.write` keeps it.
+    """Return the forward network as a NIR graph, which `nir.write` stores.
 
     Parameters
     ----------
     net : Network
     flow : Flow, optional
-        Whose `tau_x` the integrators get; 10 ms by default.
+        Its `tau_x` is the time constant of the integrators; 10 ms by default.
 
     Returns
     -------
@@ -52,40 +60,73 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
         The package `nir` is not installed.
     ModelError
         Feedback weights other than the weights themselves.
+
+    Examples
+    --------
+    >>> graph = to_nir(Network.mlp([4, 3, 2]))  # doctest: +SKIP
+    >>> nir.write("net.nir", graph)  # doctest: +SKIP
     """
     if net.feedback:
+        name, *_ = net.feedback
+        kind = net.projections[name].feedback
         raise ModelError(
-            f"feedback of {next(iter(net.feedback))} is not symmetric, and NIR has no "
-            "word for feedback weights; "
-            "allowed: networks whose messages return through their weights"
+            f"feedback of {name} = {kind!r}, for which NIR has no node; "
+            f"allowed: {SYMMETRIC!r}, messages that return through the weights"
         )
-    nir, flow = _nir(), flow or Flow.augmented()
+    nir = _nir()
+    flow = flow or Flow.augmented()
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
-    for name, p in net.populations.items():
-        if p.clamped:
-            nodes[name] = nir.Input(input_type={"input": np.array([p.size])})
-            continue
-        tau, one = np.full(p.size, flow.time("tau_x", name)), np.ones(p.size)
-        nodes[name] = nir.LI(tau=tau, r=one, v_leak=net.biases[name].copy())
-    for name, q in net.projections.items():
-        w = net.weights[name]
-        nodes[name] = nir.Linear(weight=np.array(w if isinstance(w, np.ndarray) else w.toarray()))
-        edges += [(q.pre, name), (name, q.post)]
+    for name, population in net.populations.items():
+        size = population.size
+        if population.clamped:
+            nodes[name] = nir.Input(input_type={"input": np.array([size])})
+        else:
+            tau = np.full(size, flow.time("tau_x", name))
+            nodes[name] = nir.LI(tau=tau, r=np.ones(size), v_leak=net.biases[name].copy())
+    for name, projection in net.projections.items():
+        nodes[name] = nir.Linear(weight=_dense_copy(net.weights[name]))
+        edges.append((projection.pre, name))
+        edges.append((name, projection.post))
     for name in net.losses or [net.output]:
-        output = _free(f"{name}_output", nodes)
-        nodes[output] = nir.Output(output_type={"output": np.array([net.populations[name].size])})
+        output = _free_name(f"{name}_output", nodes)
+        size = net.populations[name].size
+        nodes[output] = nir.Output(output_type={"output": np.array([size])})
         edges.append((name, output))
-    described = net.describe()
-    for q in described["projections"]:
-        if q["sparse"]:
-            w = net.weights[f"{q['pre']}->{q['post']}"]
-            q |= {"row": w.indptr.tolist(), "column": w.indices.tolist()}
-    return nir.NIRGraph(nodes=nodes, edges=edges, metadata={KEY: json.dumps(described)})
+    metadata = {KEY: json.dumps(_description(net))}
+    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata)
+
+
+def _description(net: Network) -> dict[str, Any]:
+    """Return the plain values that describe a network, the synapses of sparse matrices included."""
+    description = net.describe()
+    for described in description["projections"]:
+        if described["sparse"]:
+            weights = net.weights[f"{described['pre']}->{described['post']}"]
+            described["row"] = weights.indptr.tolist()
+            described["column"] = weights.indices.tolist()
+    return description
+
+
+def _dense_copy(weights: Weights) -> Array:
+    """Return weights as an array of their own."""
+    if isinstance(weights, np.ndarray):
+        return weights.copy()
+    return np.asarray(weights.toarray())
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """Return a name that is not taken, with as many underscores as that needs."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+# From NIR
 
 
 def from_nir(graph: nir.NIRGraph) -> Network:
-    """A network from a NIR graph of inputs, leaky integrators, and linear or affine nodes.
+    """Return the network of a NIR graph of inputs, leaky integrators, and linear or affine nodes.
 
     Without neurosim's metadata populations are linear and there is no loss. A linear node that
     leads to no integrator is a population of its own.
@@ -94,100 +135,112 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     ----------
     graph : nir.NIRGraph
 
+    Returns
+    -------
+    Network
+
     Raises
     ------
     ModelError
         A node that a network of constraints x = sigma(W x + b) does not have, or metadata that do
-        not fit.
+        not fit the graph.
     """
     kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
     for name, kind in kinds.items():
         if kind not in KNOWN:
             raise unknown(f"NIR node {name!r}, of kind", kind, KNOWN)
-    described = _described(graph.metadata)
-    after = {name: [b for a, b in graph.edges if a == name] for name in kinds}
-    own = {n: n for n, k in kinds.items() if k in ("Input", "LI")}
-    own |= {
-        n: _identifier(n)
-        for n, k in kinds.items()
-        if k in WEIGHTED and not _integrators(kinds, after[n])
-    }
-    weights: dict[tuple[str, str], Array] = {}
-    biases = {
-        own[n]: np.asarray(graph.nodes[n].v_leak, dtype=float) for n in own if kinds[n] == "LI"
-    }
-    for name in (n for n, k in kinds.items() if k in WEIGHTED):
-        node, sources = graph.nodes[name], [a for a, b in graph.edges if b == name]
-        if len(sources) != 1 or sources[0] not in own:
-            raise ModelError(
-                f"NIR node {name!r} reads {sources}; allowed: one input, integrator or "
-                "linear population"
-            )
-        for target in _integrators(kinds, after[name]) or [name]:
-            key, weight = (own[sources[0]], own[target]), np.asarray(node.weight, dtype=float)
-            weights[key] = weights[key] + weight if key in weights else weight
-            bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), dtype=float)
-            biases[own[target]] = biases.get(own[target], np.zeros(len(weight))) + bias
-    sizes = {n: _size(graph.nodes[n], kinds[n]) for n in own}
-    net = _network({own[n]: (sizes[n], kinds[n] == "Input") for n in own}, weights, described)
-    net.biases = {n: biases[n] for n in net.neurons}
+    description = _read_metadata(graph.metadata)
+    names = _population_names(graph, kinds)
+    weights: dict[Ends, Array] = {}
+    biases: dict[str, Array] = {}
+    for node_name, population in names.items():
+        if kinds[node_name] == INTEGRATOR:
+            biases[population] = np.asarray(graph.nodes[node_name].v_leak, dtype=float)
+    for node_name, kind in kinds.items():
+        if kind not in WEIGHTED:
+            continue
+        node = graph.nodes[node_name]
+        weight = np.asarray(node.weight, dtype=float)
+        nothing = np.zeros(len(weight))
+        bias = np.asarray(getattr(node, "bias", nothing), dtype=float)
+        pre = names[_source(graph, node_name, names)]
+        for target in _integrators_after(graph, kinds, node_name) or [node_name]:
+            post = names[target]
+            biases[post] = biases.get(post, nothing) + bias
+            if (pre, post) in weights:
+                weights[pre, post] = weights[pre, post] + weight
+            else:
+                weights[pre, post] = weight
+    sizes: dict[str, int] = {}
+    clamped: list[str] = []
+    for node_name, population in names.items():
+        sizes[population] = _size(graph.nodes[node_name], kinds[node_name])
+        if kinds[node_name] == INPUT:
+            clamped.append(population)
+    net = _network(sizes, clamped, weights, description)
+    net.biases = {name: biases[name] for name in net.neurons}
     net.check_parameters()
     return net
 
 
-def _network(
-    sizes: Mapping[str, tuple[int, bool]],
-    weights: Mapping[tuple[str, str], Array],
-    described: Mapping[str, Any],
-) -> Network:
-    try:
-        told = {p["name"]: p for p in described.get("populations", ())}
-        prices = {(q["pre"], q["post"]): q for q in described.get("projections", ())}
-        names = [n for n in told if n in sizes] + [n for n in sizes if n not in told]
-        populations = [_population(n, *sizes[n], told.get(n, {})) for n in names]
-        order = [key for key in prices if key in weights] + [
-            key for key in weights if key not in prices
-        ]
-        projections = [
-            Projection(
-                *key,
-                _stored(weights[key], prices.get(key, {})),
-                **{k: v for k, v in prices.get(key, {}).items() if k in (*PRICES, "plastic")},
-            )
-            for key in order
-        ]
-        return Network(populations, projections, [Loss(**v) for v in described.get("losses", ())])
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+def _population_names(graph: nir.NIRGraph, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Return the population that each node becomes; linear nodes mostly become projections."""
+    names: dict[str, str] = {}
+    for name, kind in kinds.items():
+        if kind in (INPUT, INTEGRATOR):
+            names[name] = name
+    for name, kind in kinds.items():
+        if kind in WEIGHTED and not _integrators_after(graph, kinds, name):
+            names[name] = _identifier(name)
+    return names
+
+
+def _integrators_after(graph: nir.NIRGraph, kinds: Mapping[str, str], name: str) -> list[str]:
+    """Return the integrators to which a node leads."""
+    after = [post for pre, post in graph.edges if pre == name]
+    return [post for post in after if kinds.get(post) == INTEGRATOR]
+
+
+def _source(graph: nir.NIRGraph, name: str, names: Mapping[str, str]) -> str:
+    """Return the one node that a linear node reads.
+
+    Raises
+    ------
+    ModelError
+        The node reads none, several, or one that does not become a population.
+    """
+    sources: list[str] = [pre for pre, post in graph.edges if post == name]
+    if len(sources) != 1 or sources[0] not in names:
         raise ModelError(
-            f"the metadata {KEY!r} of the NIR graph do not fit it: {error}; try without them"
-        ) from error
+            f"NIR node {name!r} reads {sources}; "
+            "allowed: one input, integrator or linear population"
+        )
+    return sources[0]
 
 
-def _population(name: str, size: int, clamped: bool, told: Mapping[str, Any]) -> Population:
-    keys: dict[str, Any] = (
-        {"activation": "linear"} | dict(told) | {"name": name, "size": size, "clamped": clamped}
-    )
-    return Population(**keys)
+def _size(node: Any, kind: str) -> int:
+    """Return the number of units of a node that becomes a population."""
+    if kind == INPUT:
+        return int(np.prod(node.input_type["input"]))
+    if kind == INTEGRATOR:
+        return len(node.v_leak)
+    return len(node.weight)
 
 
-def _stored(weight: Array, told: Mapping[str, Any]) -> Any:
-    """Dense, or the synapses that the metadata name."""
-    if not told.get("sparse"):
-        return weight
-    from scipy.sparse import csr_array
-
-    row, column = (
-        np.asarray(told["row"], dtype=np.int32),
-        np.asarray(told["column"], dtype=np.int32),
-    )
-    values = weight[np.repeat(np.arange(len(weight)), np.diff(row)), column]
-    return csr_array((values, column, row), shape=weight.shape)
+def _identifier(name: str) -> str:
+    """Return a name that Brian2 allows: NIR numbers the nodes of a list."""
+    allowed = [character if character.isalnum() else "_" for character in name]
+    made = "".join(allowed)
+    if made[:1].isalpha():
+        return made
+    return f"node_{made}"
 
 
-def _described(metadata: Any) -> dict[str, Any]:
-    text = metadata.get(KEY, "{}") if isinstance(metadata, Mapping) else "{}"
+def _read_metadata(metadata: Any) -> dict[str, Any]:
+    """Return the description of the network in the metadata; nothing where there is none."""
+    text = "{}"
+    if isinstance(metadata, Mapping):
+        text = metadata.get(KEY, text)
     if isinstance(text, bytes):
         text = text.decode()
     try:
@@ -202,31 +255,76 @@ def _described(metadata: Any) -> dict[str, Any]:
     return found
 
 
-def _integrators(kinds: Mapping[str, str], names: list[str]) -> list[str]:
-    return [n for n in names if kinds.get(n) == "LI"]
+def _network(
+    sizes: Mapping[str, int],
+    clamped: list[str],
+    weights: Mapping[Ends, Array],
+    description: Described,
+) -> Network:
+    """Build the network; what the metadata describe comes first, in their order.
+
+    Raises
+    ------
+    ModelError
+        Metadata that do not fit the graph.
+    """
+    try:
+        described = {p["name"]: p for p in description.get("populations", ())}
+        populations: list[Population] = []
+        for name in _in_order(described, sizes):
+            given = {
+                "activation": "linear",
+                **described.get(name, {}),
+                "name": name,
+                "size": sizes[name],
+                "clamped": name in clamped,
+            }
+            populations.append(Population(**given))
+        of_ends = {(q["pre"], q["post"]): q for q in description.get("projections", ())}
+        projections: list[Projection] = []
+        for ends in _in_order(of_ends, weights):
+            projections.append(_projection(ends, weights[ends], of_ends.get(ends, {})))
+        losses = [Loss(**loss) for loss in description.get("losses", ())]
+        return Network(populations, projections, losses)
+    except ModelError:
+        raise
+    except (TypeError, LookupError, AttributeError, ValueError) as error:
+        raise ModelError(
+            f"the metadata {KEY!r} of the NIR graph do not fit it: {error}; try without them"
+        ) from error
 
 
-def _size(node: Any, kind: str) -> int:
-    if kind == "Input":
-        return int(np.prod(node.input_type["input"]))
-    return len(node.v_leak) if kind == "LI" else len(node.weight)
+def _in_order(first: Mapping[Any, Any], keys: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys of a mapping, those of `first` in front."""
+    front = [key for key in first if key in keys]
+    return front + [key for key in keys if key not in first]
 
 
-def _identifier(name: str) -> str:
-    """As Brian2 allows it: NIR numbers the nodes of a list."""
-    made = "".join(c if c.isalnum() else "_" for c in name)
-    return made if made[:1].isalpha() else f"node_{made}"
+def _projection(ends: Ends, weight: Array, described: Described) -> Projection:
+    """Return a projection with the penalties and the synapses that the metadata give."""
+    kept = {key: described[key] for key in (*PRICES, "plastic") if key in described}
+    return Projection(*ends, _stored(weight, described), **kept)
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
-    while name in taken:
-        name += "_"
-    return name
+def _stored(weight: Array, described: Described) -> Weights:
+    """Return the weights as they were: dense, or at the synapses that the metadata give."""
+    if not described.get("sparse"):
+        return weight
+    from scipy.sparse import csr_array
+
+    row = np.asarray(described["row"], dtype=np.int32)
+    column = np.asarray(described["column"], dtype=np.int32)
+    pattern = csr_array((np.ones(len(column)), column, row), shape=weight.shape)
+    values = weight[synapse_indices(pattern)]
+    return csr_array((values, column, row), shape=weight.shape)
 
 
 def _nir() -> Any:
+    """Import the package `nir`."""
     try:
         import nir
     except ImportError as error:
-        raise BackendError("NIR needs the package nir; try pip install 'neurosim[nir]'") from error
+        raise BackendError(
+            f"NIR needs the package nir ({error}); try pip install 'neurosim[nir]'"
+        ) from error
     return nir

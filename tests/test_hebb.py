@@ -68,7 +68,7 @@ def test_conscience_gives_every_unit_its_share():
     )
     wins = []
     for layer in (fair, free):
-        scores = layer._seen(X) @ layer.weights_.T - layer.handicap_
+        scores = layer._directions(X) @ layer.weights_.T - layer.handicap_
         wins.append(np.bincount(scores.argmax(axis=1), minlength=20))
     assert wins[0].min() >= 8  # of 400 patterns for 20 units
     assert wins[0].std() < wins[1].std() / 2
