@@ -1,12 +1,12 @@
-"""scikit-learn's interface: a classifier and a regressor that learn by the saddle flows.
+"""Fit classifiers and regressors by the saddle flows, behind scikit-learn's interface.
 
-Above `simulation`; every parameter is a plain value or an immutable object, so that pipelines,
+Above `simulation`. Every parameter is a plain value or an immutable object, so that pipelines,
 `clone` and `GridSearchCV` work as with any other estimator. Start at `SaddleClassifier`.
 """
 
 from __future__ import annotations
 
-from numbers import Real
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -19,24 +19,29 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from neurosim import reference
 from neurosim.data.patterns import pair
-from neurosim.errors import DataError, ModelError, out_of_range
+from neurosim.errors import DataError, ModelError, number, out_of_range
+from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
+from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations, Simultaneous, one_report
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
+Parted = tuple[Array, Array | None, Array, Array | None]  # X, held-out X, targets, held-out targets
+
 DEFAULT_SCHEDULE = Simultaneous(duration=3.0, reports=10)  # 300 times tau_x, 3000 steps
 TAU_W = 20e-3  # s, twice the default tau_x
 OF_PRESETS = ("rho", "theta", "rate", "ratio", "tau_x", "tau_lam", "tau_w")
 
 
-class _Saddle(BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share: parameters, and how a network is made and learns."""
+class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
+    """Parameters and learning that the classifier and the regressor share."""
 
     network_: Network
     mean_: Any
     scale_: Any
+    _own_loss: str  # where `loss` is None
 
     def __init__(
         self,
@@ -52,7 +57,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         l1: float = 0.0,
         l2: float = 0.0,
         activity_l1: float = 0.0,
-        feedback: str = "symmetric",
+        feedback: str = SYMMETRIC,
         feedback_decay: float | None = None,
         flow: Any = "augmented",
         rho: float | None = None,
@@ -64,7 +69,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         tau_w: Any = None,
         schedule: Any = None,
         dt: Any = 1e-3,
-        method: str = "euler",
+        method: str = EULER,
         backend: str = "auto",
         precision: str = "float64",
         threads: int = 1,
@@ -113,15 +118,31 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         X : (patterns, features)
         y : (patterns,), or (patterns, outputs) for a regressor
         validation : (X, y), optional
-            What the log measures on, in place of a share of the patterns.
+            Patterns on which the log measures, in place of a share of X and y.
         """
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
         self._learn(X, targets, self._schedule(), start="zero", validation=validation)
         return self
 
-    def _partial(self, X: Any, y: Any, **kept: Any) -> Self:
-        """Go on with the weights as they are, for as long as lies between two rows of the log."""
+    def prepared(
+        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None
+    ) -> tuple[Network, Parted]:
+        """Return what `fit` would learn from, without learning.
+
+        Returns
+        -------
+        network : Network
+            With its initial weights.
+        parted : tuple of array or None
+            X, held-out X, targets and held-out targets.
+        """
+        X, targets = self._read(X, y, first=True)
+        self._begin(X, targets)
+        return self.network_, self._parted(X, targets, validation)
+
+    def _go_on(self, X: Any, y: Any, **kept: Any) -> Self:
+        """Learn from the present weights on, for as long as lies between two rows of the log."""
         first = not hasattr(self, "network_")
         X, targets = self._read(X, y, first=first, **kept)
         if first:
@@ -129,23 +150,16 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         self._learn(X, targets, one_report(self._schedule()), start="forward")
         return self
 
-    def prepared(
-        self, X: Any, y: Any, validation: tuple[Any, Any] | None = None
-    ) -> tuple[Network, Any]:
-        """What `fit` would learn from: the network as drawn, and X, held-out X, targets, held-out
-        targets.
-        """
-        X, targets = self._read(X, y, first=True)
-        self._begin(X, targets)
-        return self.network_, self._parted(X, targets, validation)
-
     def _begin(self, X: Array, targets: Array) -> None:
-        """What the first patterns settle: how inputs are scaled, and the network."""
+        """Take the scale of the inputs from the first patterns, and draw the network."""
         random = check_random_state(self.random_state)
         self._seed = int(random.randint(2**31 - 1))
-        self.mean_, self.scale_ = _mean_and_spread(X) if self.standardise else (0.0, 1.0)
+        self.mean_, self.scale_ = 0.0, 1.0
+        if self.standardise:
+            self.mean_, self.scale_ = _mean_and_spread(X)
+        sizes = [X.shape[1], *_hidden_sizes(self.hidden), self._outputs(targets)]
         self.network_ = Network.mlp(
-            [X.shape[1], *_sizes(self.hidden), self._outputs(targets)],
+            sizes,
             activation=self.activation,
             loss=self.loss or self._own_loss,
             gain=self.gain,
@@ -169,6 +183,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
         start: str,
         validation: tuple[Any, Any] | None = None,
     ) -> None:
+        """Train the network in place, and keep the log."""
         simulation = Simulation(
             self.network_,
             self._flow(),
@@ -179,7 +194,7 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             precision=self.precision,
             threads=self.threads,
         )
-        X, held, targets, held_targets = self._parted(X, targets, validation)
+        X, held_out, targets, held_out_targets = self._parted(X, targets, validation)
         if isinstance(schedule, Presentations) and schedule.batch > len(X):
             raise DataError(
                 f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}"
@@ -188,116 +203,122 @@ class _Saddle(BaseEstimator):  # type: ignore[misc]
             X,
             targets,
             schedule,
-            validation=None if held is None else (held, held_targets),
+            validation=None if held_out is None else (held_out, held_out_targets),
             start=start,
             progress=bool(self.verbose),
         )
 
-    def _parted(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Any:
-        """X, held-out X, targets, held-out targets, inputs scaled; None for what is not held out."""
-        X = (X - self.mean_) / self.scale_
+    def _parted(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Parted:
+        """Scale the inputs, and part them from the patterns that are held out, if any."""
+        scaled = self._scaled(X)
         if validation is not None:
-            held, held_targets = self._read(*pair("validation", validation), first=False)
-            return X, (held - self.mean_) / self.scale_, targets, held_targets
-        return self._hold_out(X, targets) if self.validation else (X, None, targets, None)
+            held_out, held_out_targets = self._read(*pair("validation", validation), first=False)
+            return scaled, self._scaled(held_out), targets, held_out_targets
+        if self.validation:
+            return self._hold_out(scaled, targets)
+        return scaled, None, targets, None
 
-    def _hold_out(self, X: Array, targets: Array) -> Any:
-        """Patterns for the log's validation rows: a share, stratified where there are classes."""
-        if (
-            isinstance(self.validation, bool)
-            or not isinstance(self.validation, Real)
-            or not 0 < self.validation < 1
-        ):
-            raise out_of_range("validation", self.validation, "a share in [0, 1)", "0.25")
+    def _hold_out(self, X: Array, targets: Array) -> Parted:
+        """Hold out a share of the patterns, stratified where there are classes."""
+        share = number("validation", self.validation, least=0, below=1, try_="0.25")
         classes = targets if targets.ndim == 1 else None
-        return train_test_split(
-            X, targets, test_size=self.validation, random_state=self._seed, stratify=classes
+        X, held_out, targets, held_out_targets = train_test_split(
+            X, targets, test_size=share, random_state=self._seed, stratify=classes
         )
+        return X, held_out, targets, held_out_targets
+
+    def _scaled(self, X: Array) -> Array:
+        """Return inputs as the network gets them."""
+        return np.asarray((X - self.mean_) / self.scale_)
 
     def _schedule(self) -> Any:
+        """Return the schedule, or the default one."""
         return DEFAULT_SCHEDULE if self.schedule is None else self.schedule
 
     def _flow(self) -> Flow:
-        """The flow; a preset's own arguments are those of the estimator."""
-        given = {
-            name: getattr(self, name) for name in OF_PRESETS if getattr(self, name) is not None
-        }
+        """Return the flow; the arguments of a preset are those of the estimator."""
+        given: dict[str, Any] = {}
+        for name in OF_PRESETS:
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
         if isinstance(self.flow, Flow):
             if given:
+                name = min(given)
                 raise ModelError(
-                    f"{min(given)} = {given[min(given)]!r} beside a Flow, which has its "
-                    "own; allowed: None"
+                    f"{name} = {given[name]!r} beside a Flow, which has its own; allowed: None"
                 )
             return self.flow
         if not isinstance(self.flow, str):
             raise ModelError(
                 f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'"
             )
-        if self.flow != "local_propagation":  # which has rates in its place
+        if self.flow != "local_propagation":  # which has rates in place of time constants
             given.setdefault("tau_w", TAU_W)
         return Flow.from_preset(self.flow, **given)
 
     def _forward(self, X: Any) -> Array:
-        """Outputs of a forward pass, (patterns, outputs)."""
+        """Return the outputs of a forward pass, (patterns, outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=float)
-        return np.asarray(
-            reference.forward(self.network_, (X - self.mean_) / self.scale_)[self.network_.output]
-        )
+        outputs = reference.forward(self.network_, self._scaled(X))
+        return np.asarray(outputs[self.network_.output])
 
-    # what the two kinds answer for themselves
-
-    _own_loss: str
-
+    @abstractmethod
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        raise NotImplementedError
+        """Return checked X and targets; the first call fixes what later ones must fit."""
 
+    @abstractmethod
     def _outputs(self, targets: Array) -> int:
-        raise NotImplementedError
+        """Return the number of output units."""
 
 
+# For both classes: losses and targets are filled in, and examples follow.
 PARAMETERS = """
+
     Parameters
     ----------
     hidden : sequence of int
         Units of each hidden layer; () for none.
     activation : str
-        Of the hidden units: tanh, sigmoid, relu, softplus, linear or a formula in `a`.
+        Activation of the hidden units: tanh, sigmoid, relu, softplus, linear or a formula in `a`.
     loss : str, optional
         {losses}
     gain : float
         Spread of the initial weights, times 1/sqrt(inputs of a unit).
     constraint, epsilon, free_output
-        G and its tolerance, and whether the output is a constraint at all, as in `Network.mlp`.
+        G and its tolerance, and whether the output is without a constraint, as in `Network.mlp`.
     plastic_bias : bool
-        Whether biases learn; without, they stay at 0.
+        Whether biases learn; if not, they stay at 0.
     l1, l2, activity_l1 : float
-        Prices of the weights and of the hidden units' outputs, as in `Network.mlp`.
+        Penalties on the weights and on the hidden units' outputs, as in `Network.mlp`.
     feedback, feedback_decay
         What carries messages back, as in `Network.mlp`.
     flow : Flow or str
-        A `Flow`, or a preset's name: then `rho`, `theta`, `rate`, `ratio`, `tau_x`, `tau_lam` and `tau_w` are its
-        arguments, and None means the preset's own default (of `tau_w` 20 ms). Deep nets need a larger `rho`.
+        A `Flow`, or a preset's name. With a name, `rho`, `theta`, `rate`, `ratio`, `tau_x`,
+        `tau_lam` and `tau_w` are the preset's arguments, and None means its own default (of `tau_w`
+        20 ms). Deep nets need a larger `rho`.
     schedule : Simultaneous, Presentations or LocalPropagation, optional
-        Default: all three flows at once on all patterns, for 3 s. Where patterns are many, Presentations are faster.
+        By default all three flows at once on all patterns, for 3 s. Presentations are faster where
+        patterns are many.
     dt, method, backend, precision, threads
         As in `Simulation`.
     standardise : bool
-        Bring inputs{targets} to mean 0 and spread 1 by the training patterns (of the first call of `partial_fit`).
+        Bring inputs{targets} to mean 0 and spread 1 by the training patterns (of the first call of
+        `partial_fit`).
     validation : float
-        Share of the patterns, in [0, 1), that is not learnt: the log measures on it, and `LocalPropagation` keeps the
-        weights that did best on it.
+        Share of the patterns, in [0, 1), that is not learnt. The log measures on it, and
+        `LocalPropagation` keeps the weights that did best on it.
     random_state : int, RandomState or None
-        Of weights, of what is held out, and of the order of presentations.
+        Seed of weights, of the patterns held out, and of the order of presentations.
     verbose : bool
-        A bar with the time left, on standard error.
+        Whether to show a bar with the time left, on standard error.
 
     Attributes
     ----------
     network_ : Network
         With the learnt weights.
     log_ : Log
-        Of the last call of `fit` or `partial_fit`; ``log_.run`` has x and lam of every pattern.
+        Log of the last call of `fit` or `partial_fit`; ``log_.run`` has x and lam of every pattern.
     mean_, scale_ : (features,)
     n_features_in_ : int
 """
@@ -307,8 +328,7 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
     """Classes learnt by neurons, multiplier units and synapses that flow into a saddle point."""
 
     __doc__ += PARAMETERS.format(
-        losses='On the outputs, one a class: "cross_entropy" if not given, or as '
-        "`Network.mlp` allows.",
+        losses='On the outputs, one per class: "cross_entropy" by default, or as in `Network.mlp`.',
         targets="",
     )
     __doc__ += """    classes_ : (classes,)
@@ -317,51 +337,58 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
     --------
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> SaddleClassifier(random_state=0).fit(X, y).score(X, y) > 0.95
+    >>> short = Simultaneous(duration=0.5)
+    >>> SaddleClassifier(schedule=short, random_state=0).fit(X, y).score(X, y) > 0.8
     True
     """
 
     _own_loss = "cross_entropy"
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Go on learning from where the weights are, for as long as lies between two rows of the
-        log.
+        """Learn from the present weights on, for as long as lies between two rows of the log.
 
-        An epoch of `Presentations`; `Simultaneous` has `reports` rows.
+        That is an epoch of `Presentations`; `Simultaneous` has `reports` rows.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,)
         classes : (classes,), optional
-            All that will ever be met; needed in the first call unless y holds them.
+            All classes that will ever be met; needed in the first call unless y holds them.
         """
-        return self._partial(X, y, classes=classes)
+        return self._go_on(X, y, classes=classes)
 
     def decision_function(self, X: Any) -> Array:
-        """Outputs of the forward pass, (patterns, classes); of two classes the difference,
-        (patterns,).
+        """Return the outputs of the forward pass, (patterns, classes).
+
+        With two classes it is their difference, (patterns,).
         """
         outputs = self._forward(X)
-        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+        if len(self.classes_) == 2:
+            return np.asarray(outputs[:, 1] - outputs[:, 0])
+        return outputs
 
     def predict(self, X: Any) -> Array:
-        """The class of the largest output, (patterns,)."""
+        """Return the class of the largest output, (patterns,)."""
         decision = self.decision_function(X)
-        index = decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)
-        return np.asarray(self.classes_[index])
+        if decision.ndim == 2:
+            return np.asarray(self.classes_[decision.argmax(axis=1)])
+        second = decision > 0  # of two classes
+        return np.asarray(self.classes_[second.astype(int)])
 
     def _has_probabilities(self) -> bool:
+        """Return whether the softmax of the outputs is a probability."""
         return (self.loss or self._own_loss) == "cross_entropy"
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
-        """Softmax of the outputs, (patterns, classes); only of loss="cross_entropy"."""
+        """Return the softmax of the outputs, (patterns, classes); only of loss="cross_entropy"."""
         outputs = self._forward(X)
         odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
+        """Return X, and the index of each class in `classes_`."""
         X, y = validate_data(self, X, y, reset=first, dtype=float)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
@@ -374,13 +401,14 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
             )
         if len(self.classes_) < 2:
             raise DataError(f"y has 1 class, {self.classes_[0]!r}; allowed: at least 2 classes")
-        if strange := set(np.unique(y).tolist()) - set(self.classes_.tolist()):
-            raise DataError(
-                f"y holds {min(strange, key=str)!r}; allowed: the classes {self.classes_}"
-            )
+        strange = set(np.unique(y).tolist()) - set(self.classes_.tolist())
+        if strange:
+            first_one = min(strange, key=str)
+            raise DataError(f"y holds {first_one!r}; allowed: the classes {self.classes_}")
         return X, np.searchsorted(self.classes_, y)
 
     def _outputs(self, targets: Array) -> int:
+        """Return the number of classes."""
         return len(self.classes_)
 
 
@@ -388,42 +416,54 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
     """Targets learnt by neurons, multiplier units and synapses that flow into a saddle point."""
 
     __doc__ += PARAMETERS.format(
-        losses='"mse" if not given, "eps_insensitive", or a formula in `x` and `y`.',
+        losses='"mse" by default, "eps_insensitive", or a formula in `x` and `y`.',
         targets=" and targets",
     )
+    __doc__ += """
+    Examples
+    --------
+    >>> X = np.linspace(-2, 2, 50)[:, None]
+    >>> short = Simultaneous(duration=1.0)
+    >>> model = SaddleRegressor(schedule=short, random_state=0).fit(X, np.sin(X[:, 0]))
+    >>> model.predict([[0.5]]).round(1)
+    array([0.5])
+    """
 
     _own_loss = "mse"
     _y_mean: Any
     _y_scale: Any
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Go on learning from where the weights are, for as long as lies between two rows of the
-        log.
+        """Learn from the present weights on, for as long as lies between two rows of the log.
 
-        An epoch of `Presentations`; `Simultaneous` has `reports` rows.
+        That is an epoch of `Presentations`; `Simultaneous` has `reports` rows.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,) or (patterns, outputs)
         """
-        return self._partial(X, y)
+        return self._go_on(X, y)
 
     def predict(self, X: Any) -> Array:
-        """Outputs of the forward pass in the targets' own scale, (patterns,) or (patterns,
-        outputs).
-        """
+        """Return outputs in the scale of the targets, (patterns,) or (patterns, outputs)."""
         outputs: Array = self._forward(X) * self._y_scale + self._y_mean
-        return outputs[:, 0] if self._flat else outputs
+        if self._flat:
+            return outputs[:, 0]
+        return outputs
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
+        """Return X, and targets at the scale of the network's outputs."""
         X, y = validate_data(
             self, X, y, reset=first, dtype=float, multi_output=True, y_numeric=True
         )
-        flat, y = np.ndim(y) == 1, np.asarray(y, dtype=float).reshape(len(X), -1)
+        flat = np.ndim(y) == 1
+        y = np.asarray(y, dtype=float).reshape(len(X), -1)
         if first:
             self._flat, self._n_outputs = flat, y.shape[1]
-            self._y_mean, self._y_scale = _mean_and_spread(y) if self.standardise else (0.0, 1.0)
+            self._y_mean, self._y_scale = 0.0, 1.0
+            if self.standardise:
+                self._y_mean, self._y_scale = _mean_and_spread(y)
         if y.shape[1] != self._n_outputs:
             raise DataError(
                 f"y has {y.shape[1]} outputs; allowed: {self._n_outputs}, as in the first call"
@@ -431,6 +471,7 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
         return X, (y - self._y_mean) / self._y_scale
 
     def _outputs(self, targets: Array) -> int:
+        """Return the number of targets."""
         return int(targets.shape[1])
 
     def __sklearn_tags__(self) -> Any:
@@ -440,15 +481,17 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
 
 
 def _mean_and_spread(values: Array) -> tuple[Array, Array]:
-    """By column; a spread of 0 counts as 1."""
+    """Return mean and spread by column; a spread of 0, to within rounding, counts as 1."""
     mean, spread = values.mean(axis=0), values.std(axis=0)
-    tiny = 10 * np.finfo(float).eps * np.abs(values).max(axis=0, initial=0.0)
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    tiny = 10 * np.finfo(float).eps * largest
     return mean, np.where(spread > tiny, spread, 1.0)
 
 
-def _sizes(hidden: Any) -> list[int]:
-    """Units of each hidden layer; one number is one layer."""
-    sizes = [hidden] if isinstance(hidden, int | np.integer) else hidden
-    if isinstance(sizes, str) or not np.iterable(sizes):
+def _hidden_sizes(hidden: Any) -> list[int]:
+    """Return the units of each hidden layer; one number stands for one layer."""
+    if isinstance(hidden, int | np.integer):
+        return [int(hidden)]
+    if isinstance(hidden, str) or not np.iterable(hidden):
         raise out_of_range("hidden", hidden, "units of each hidden layer", "(32,)")
-    return list(sizes)
+    return list(hidden)

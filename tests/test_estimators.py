@@ -134,7 +134,7 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
         ({"hidden": "32"}, "hidden = '32'; allowed: units of each hidden layer"),
         ({"plastic_bias": "no"}, "plastic_bias of .* = 'no'; allowed: True or False"),
         ({"activation": "tanhh"}, "did you mean 'tanh'"),
-        ({"validation": 1.5}, r"validation = 1.5; allowed: a share in \[0, 1\)"),
+        ({"validation": 1.5}, "validation = 1.5; allowed: a finite number >= 0 and < 1"),
         ({"schedule": 4}, "schedule = 4; allowed"),
         (
             {"schedule": ns.Presentations(batch=500)},
