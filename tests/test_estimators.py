@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of both estimators, and what they promise beyond."""
+"""Both estimators against scikit-learn's checks, and against a simulation by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import neurosim as ns
 
-# as a user gets them, but for a shorter time: 200 steps are enough for what is checked
+# The defaults but for a shorter time: 200 steps are enough for what is checked.
 QUICK: dict[str, Any] = {
     "backend": "numpy",
     "schedule": ns.Simultaneous(duration=0.2, reports=1),
@@ -153,13 +153,14 @@ def test_probabilities_are_of_cross_entropy_alone() -> None:
 
 
 def test_importing_neurosim_imports_no_scikit_learn() -> None:
-    code = "import sys, neurosim as ns; print([m for m in ('sklearn', 'brian2', 'scipy') if m in sys.modules])"
+    slow = ("sklearn", "brian2", "scipy")
+    code = f"import sys, neurosim; print([m for m in {slow} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-def test_validation_patterns_of_ones_own() -> None:
-    """They stand in the log, scaled as the training patterns are, and nothing is held out of those."""
+def test_user_supplied_validation_patterns() -> None:
+    """The log measures on them, scaled as the training patterns, of which none are held out."""
     X, y = load_iris(return_X_y=True)
     model = ns.SaddleClassifier(random_state=0, schedule=ns.Simultaneous(duration=0.5, reports=2))
     model.fit(X[::2], y[::2], validation=(X[1::2], y[1::2]))

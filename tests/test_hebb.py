@@ -1,6 +1,4 @@
-"""Hebbian layers: Oja's unit against the principal component, shares of winners, scikit-learn's
-conventions.
-"""
+"""Hebbian layers: Oja's unit against the principal component, shares of winners, scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,11 +13,8 @@ import neurosim as ns
 from neurosim.hebb import HebbianLayer, bcm, most_active, oja
 
 RNG = np.random.default_rng(0)
-X = (
-    RNG.normal(size=(400, 6))
-    * np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4])
-    @ np.linalg.qr(RNG.normal(size=(6, 6)))[0]
-)
+SPREADS = np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4])
+X = RNG.normal(size=(400, 6)) * SPREADS @ np.linalg.qr(RNG.normal(size=(6, 6)))[0]
 
 
 def test_one_unit_of_oja_finds_the_principal_component():
@@ -32,17 +27,11 @@ def test_one_unit_of_oja_finds_the_principal_component():
 
 @pytest.mark.parametrize("rule", ["oja", "bcm"])
 def test_a_batch_of_one_is_the_rule_by_hand(rule):
-    layer, by_hand = (
-        HebbianLayer(7, rule, start="random", batch=1, rate=0.3, conscience=0.1, pace=0.4).fit(
-            X[:1]
-        )
-        for _ in "ab"
-    )
-    w, handicap, theta = (
-        by_hand.weights_.copy(),
-        by_hand.handicap_.copy(),
-        by_hand.threshold_.copy(),
-    )
+    options = {"start": "random", "batch": 1, "rate": 0.3, "conscience": 0.1, "pace": 0.4}
+    layer = HebbianLayer(7, rule, **options).fit(X[:1])
+    w = layer.weights_.copy()
+    handicap = layer.handicap_.copy()
+    theta = layer.threshold_.copy()
     layer.partial_fit(X[:50])
     for row in X[:50]:
         x = row - X[0]  # the mean that the first call fixed
@@ -74,22 +63,18 @@ def test_conscience_gives_every_unit_its_share():
     assert wins[0].std() < wins[1].std() / 2
 
 
-def test_what_is_handed_on_is_above_the_next_one():
+def test_outputs_are_how_far_a_unit_is_above_the_next_one():
     y = np.array([[3.0, 1.0, 2.0, -1.0], [0.5, 0.5, 0.2, 0.1]])
     assert_allclose(most_active(y, 2), [[2, 0, 1, 0], [0.3, 0.3, 0, 0]])
     assert_allclose(most_active(y, 4), np.maximum(y, 0))
     layer = HebbianLayer(30, active=5, epochs=1).fit(X)
     assert ((layer.transform(X) > 0).sum(axis=1) == 5).all()
-    assert np.array_equal(
-        HebbianLayer(30, active=5, epochs=1).fit(X).transform(X), layer.transform(X)
-    )
-    assert make_pipeline(StandardScaler(), HebbianLayer(9, epochs=1)).fit_transform(X).shape == (
-        400,
-        9,
-    )
-    assert oja(np.ones((1, 2)), np.ones((1, 2)), np.array([1.0])).tolist() == [
-        [0.0, 0.0]
-    ]  # at unit output it rests
+    again = HebbianLayer(30, active=5, epochs=1).fit(X)
+    assert np.array_equal(again.transform(X), layer.transform(X))
+    pipeline = make_pipeline(StandardScaler(), HebbianLayer(9, epochs=1))
+    assert pipeline.fit_transform(X).shape == (400, 9)
+    at_rest = oja(np.ones((1, 2)), np.ones((1, 2)), np.array([1.0]))  # at an output of 1
+    assert at_rest.tolist() == [[0.0, 0.0]]
     assert bcm(np.ones((1, 2)), np.array([0.5]), np.array([1.0])).tolist() == [[-0.25, -0.25]]
 
 

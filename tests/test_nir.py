@@ -1,4 +1,4 @@
-"""Networks to NIR and back, through its file too."""
+"""Networks to NIR and back, also through its file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ nir = pytest.importorskip("nir")
 
 
 def same(net, twin):
-    """Graph and parameters."""
+    """Check that two networks have the same graph and parameters."""
     assert twin.describe() == net.describe()
     for name, w in net.weights.items():
         v = twin.weights[name]
         assert type(v) is type(w)
-        assert np.array_equal(
-            np.asarray(v if isinstance(v, np.ndarray) else v.toarray()),
-            np.asarray(w if isinstance(w, np.ndarray) else w.toarray()),
-        )
+        if not isinstance(w, np.ndarray):
+            v, w = v.toarray(), w.toarray()
+        assert np.array_equal(v, w)
     for name, b in net.biases.items():
         assert np.array_equal(twin.biases[name], b)
 
@@ -62,7 +61,7 @@ def test_a_graph_of_another_tool():
     assert not net.losses
 
 
-def test_what_is_no_network_of_constraints_is_named():
+def test_an_unknown_node_is_named():
     one = np.ones(3)
     graph = nir.NIRGraph.from_list(
         nir.Linear(weight=np.ones((3, 2))), nir.IF(r=one, v_threshold=one)

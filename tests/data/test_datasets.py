@@ -220,8 +220,10 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def test_a_packaged_set_is_kept_as_it_was_split(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time nothing is split anew; a damaged or another set's file is not taken for it."""
+def test_a_packaged_set_is_kept_as_it_was_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time nothing is split; a damaged file, or that of another set, is not used."""
     monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
     first = datasets.load("iris", test=0.3, seed=2)
     (kept,) = tmp_path.iterdir()

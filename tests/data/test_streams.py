@@ -1,4 +1,4 @@
-"""Streams: frames one after the other through one set of neurons, and what they are made of."""
+"""Streams: how frames are made, and how they pass through one set of neurons, one by one."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ def test_impossible_streams_are_refused(key, value):
 
 
 def test_sensor_events_follow_the_image():
-    """Whoever adds them up, each by the change it stands for, is never further than theta from the
-    image.
-    """
+    """Their sum, each by the change it stands for, is never further than theta from the image."""
     frames = np.cumsum(np.random.default_rng(0).normal(scale=0.05, size=(200, 6)), axis=0)
     events = dvs(frames, 0.1)
     assert set(np.unique(events)) == {-1.0, 0.0, 1.0}
     level = np.zeros(6)
-    for now, said in zip(frames, events, strict=True):
-        assert (np.sign(now - level)[said != 0] == said[said != 0]).all()
-        level = np.where(said != 0, now, level)
-        assert (np.abs(now - level) <= 0.1).all()
+    for frame, sent in zip(frames, events, strict=True):
+        changed = sent != 0
+        assert (np.sign(frame - level)[changed] == sent[changed]).all()
+        level = np.where(changed, frame, level)
+        assert (np.abs(frame - level) <= 0.1).all()
     with pytest.raises(ns.ModelError, match="theta"):
         dvs(frames, 0.0)
     with pytest.raises(ns.DataError, match="shape"):
@@ -87,9 +86,7 @@ def test_a_still_stream_comes_to_rest_at_backpropagation():
     "flow", [ns.Flow.adjoint(), ns.Flow.augmented()], ids=["adjoint", "augmented"]
 )
 def test_slow_digits_are_followed_for_few_operations(flow, seed):
-    """What the synapses hear points where backpropagation's gradient does; less so the faster the
-    digits.
-    """
+    """Received messages point where backpropagation's gradient does; less so for faster digits."""
     angle, saving = followed(flow, 0.05, seed)
     assert angle <= 10
     assert saving >= 10
@@ -97,7 +94,7 @@ def test_slow_digits_are_followed_for_few_operations(flow, seed):
 
 
 def test_nothing_drifts_in_a_million_steps():
-    """One pattern learns by integrals all the while: what it has added up is W times what was sent."""
+    """Net inputs, summed event by event while weights move, stay W times what was sent."""
     frames, steps = 20_000, 50
     net = ns.Network.mlp([64, 16, 10], loss="mse", seed=0)
     stream = moving_digits(frames, speed=0.5, side=8, dwell=5, seed=2)
@@ -120,10 +117,8 @@ def test_nothing_drifts_in_a_million_steps():
     sent["hidden1"] = last.sent_x.sel(unit=last.population == "hidden1").values[0]
     for name, q in net.projections.items():
         w = last.w.sel(synapse=last.projection == name).values.reshape(net.weights[name].shape)
-        b = (
-            net.biases[q.post]
-            - dt / flow.time("tau_w", q.post) * run.auxiliary[f"{q.post}.sent_delta"][0]
-        )
+        step = dt / flow.time("tau_w", q.post)
+        b = net.biases[q.post] - step * run.auxiliary[f"{q.post}.sent_delta"][0]
         a = last.a.sel(unit=last.population == q.post).values[0]
         assert np.abs(a - b - w @ sent[q.pre]).max() <= 1e-9
 
@@ -136,10 +131,10 @@ def test_the_model_of_a_stream(tmp_path):
     from neurosim.experiments import modelfile
 
     keys = [f"--set={key}" for key in ("data.patterns=30", "stream.plastic=true", "data.dwell=10")]
-    told = CliRunner().invoke(
+    printed = CliRunner().invoke(
         app, ["run", "stream", *keys, "--out", str(tmp_path)], env={"COLUMNS": "200"}
     )
-    assert told.exit_code == 0, told.output
+    assert printed.exit_code == 0, printed.output
     run = ns.load(tmp_path / "run.nc")
     assert run.steps == 150
     assert run.traces.sizes["time"] == 30

@@ -1,6 +1,4 @@
-"""Worlds that answer: a bandit by a plain loop of REINFORCE, a pole by its energy, streams that
-depend on outputs.
-"""
+"""Tasks: a bandit against a plain loop of REINFORCE, a pole against Lagrange's equations."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ TAU = 0.01
 
 
 def reinforced(net: ns.Network, bandit: Bandit, rate: float, trials: int) -> None:
-    """REINFORCE by hand on a net of one hidden layer of tanh: the chain rule, one trial a step."""
+    """Learn by REINFORCE by hand, on one hidden layer of tanh: the chain rule, trial by trial."""
     (W, V), (b, c) = net.weights.values(), net.biases.values()
     for _ in range(trials):
         X, _ = bandit(np.empty((0, 4)))
@@ -35,9 +33,7 @@ def reinforced(net: ns.Network, bandit: Bandit, rate: float, trials: int) -> Non
 
 
 def test_a_bandit_learns_as_reinforce_does():
-    """dt = tau, and weights that move for the last step of a frame only, are REINFORCE with rate
-    dt/tau_w, exactly.
-    """
+    """With dt = tau, and weights that move at the last step of a frame, the rate is dt/tau_w."""
     nets = [ns.Network.mlp([5, 6, 4], loss="policy", seed=2) for _ in range(2)]
     bandits = [Bandit.drawn(contexts=3, features=5, seed=4) for _ in range(2)]
     sim = ns.Simulation(nets[0], ns.Flow.adjoint(tau_w=5 * TAU), dt=TAU, backend="numpy")
@@ -54,17 +50,17 @@ def test_a_bandit_learns_as_reinforce_does():
         assert_allclose(nets[0].biases[name], b, rtol=0, atol=1e-11, err_msg=name)
 
 
-def test_a_world_that_does_not_listen_is_a_stream():
+def test_a_world_that_ignores_outputs_is_a_stream():
     net, X, Y = random_problem([4, 5, 3], 3, patterns=6, loss="policy")
     sim = ns.Simulation(net, ns.Flow.augmented(), dt=1e-3, backend="numpy")
-    heard = []
+    received = []
 
     def world(outputs):
-        heard.append(outputs)
-        k = len(heard) - 1
-        return (
-            (X[[k]], Y["output"][[k]]) if k < 5 else None
-        )  # the world ends it before the frames do
+        received.append(outputs)
+        k = len(received) - 1
+        if k == 5:
+            return None  # before the frames are over
+        return X[[k]], Y["output"][[k]]
 
     run = sim.interact(world, frames=20, per_frame=7e-3, record=("x", "lam"))
     same = sim.stream(X[:5], Y["output"][:5], per_frame=7e-3, record=("x", "lam"))
@@ -75,8 +71,8 @@ def test_a_world_that_does_not_listen_is_a_stream():
         assert np.array_equal(run.x[n], same.x[n])
         assert np.array_equal(run.lam[n], same.lam[n])
     ends = same.traces.x.sel(unit=same.traces.population == "output")[:, 0].values
-    assert_allclose(np.concatenate(heard[:-1]), ends, atol=0)
-    assert np.array_equal(heard[-1], run.x["output"])
+    assert_allclose(np.concatenate(received[:-1]), ends, atol=0)
+    assert np.array_equal(received[-1], run.x["output"])
 
 
 def test_worlds_that_cannot_be_are_refused():
@@ -109,10 +105,8 @@ def test_actions_are_drawn_as_often_as_the_softmax_says():
     assert_allclose(counts, softmax(outputs[0]), atol=0.01)
 
 
-def test_a_cart_and_its_pole_move_as_their_lagrangian_says():
-    """Lagrange's two equations as a linear system, solved by SciPy: a push of 20 ms is one Euler
-    step of them.
-    """
+def test_a_cart_and_its_pole_obey_lagranges_equations():
+    """A push of 20 ms is one Euler step of the two equations, solved as a linear system."""
     rng = np.random.default_rng(1)
     state, actions = rng.uniform(-0.2, 0.2, (6, 4)), rng.integers(2, size=6)
     for z, action in zip(state, actions, strict=True):

@@ -1,6 +1,4 @@
-"""A recording on disk is what the same arrays in memory are, at any time, and harms nothing that is
-not ours.
-"""
+"""A recording on disk equals the same arrays in memory, at any time; foreign files are unharmed."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ FLOW, CHOSEN = Flow.adjoint(), {"dt": 1e-3, "transport": {"a": [1, None]}}
 
 
 class Choice(NamedTuple):
-    """What is recorded of a network, and the arrays that a simulation would hold at every sample."""
+    """The choice of what is recorded, and the arrays of a simulation at every sample."""
 
     net: Network
     times: Array
@@ -46,9 +44,8 @@ class Choice(NamedTuple):
     pattern: list[int]
     units: dict[str, list[int]]
     weights: list[str]
-    arrays: dict[
-        tuple[str, str], Array
-    ]  # (variable, population): (samples, patterns at once * units); of w: synapses
+    # (variable, population): (samples, patterns of the batch * units); of w: synapses
+    arrays: dict[tuple[str, str], Array]
 
     def open(self, path: Path, dtype: str = "float64") -> Store:
         return Store(
@@ -65,7 +62,7 @@ class Choice(NamedTuple):
         )
 
     def rows(self, store: Store) -> dict[str, Array]:
-        """What a writer makes of the arrays, as the layout says."""
+        """Return the rows that a writer makes of the arrays, by the layout."""
         found = {}
         for variable, parts in store.layout.items():
             found[variable] = np.full((len(self.times), store.sizes[variable]), np.nan)
@@ -74,7 +71,7 @@ class Choice(NamedTuple):
         return found
 
     def traces(self, samples: int | None = None, dtype: str = "float64") -> xr.Dataset:
-        """The same in memory, by slices."""
+        """Return the same traces in memory, by slices."""
         n = len(self.times) if samples is None else samples
         recorded = {}
         for v, names in self.variables.items():
@@ -96,9 +93,10 @@ class Choice(NamedTuple):
             units=self.units,
             weights=weights,
         )
-        return traces.assign(
-            {v: traces[v].astype(dtype) for v in (*self.variables, *(["w"] if weights else []))}
-        )
+        names = list(self.variables)
+        if weights:
+            names.append("w")
+        return traces.assign({v: traces[v].astype(dtype) for v in names})
 
 
 def choice(
@@ -110,10 +108,13 @@ def choice(
     weights: list[str],
 ) -> Choice:
     rng = np.random.default_rng(samples)
-    sizes = {
-        (v, p): AT_ONCE * net.populations[p].size for v, names in variables.items() for p in names
-    }
-    sizes |= {("w", q): len(synapses(net.weights[q])[0]) for q in weights}
+    sizes = {}
+    for v, names in variables.items():
+        for p in names:
+            sizes[v, p] = AT_ONCE * net.populations[p].size
+    for q in weights:
+        post, _ = synapses(net.weights[q])
+        sizes["w", q] = len(post)
     arrays = {key: rng.normal(size=(samples, n)) for key, n in sizes.items()}
     return Choice(net, np.arange(samples) * 1e-3, variables, pattern, units, weights, arrays)
 
@@ -165,7 +166,7 @@ def choices(draw: st.DrawFn) -> Choice:
     return choice(net, draw(st.integers(0, 9)), variables, pattern, units, weights)
 
 
-# What is written is what is read
+# What is read equals what was written
 
 
 @given(
@@ -203,9 +204,7 @@ def test_a_recording_is_the_traces_of_the_same_arrays(
 
 
 def test_chunks_are_raw_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the C++ program writes them: no header, whole chunks under another name that are then
-    renamed.
-    """
+    """Write as the C++ program does: no header, whole chunks under another name, then renamed."""
     monkeypatch.setattr("neurosim.results.zarr.CHUNK", 200)
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr", "float32")
@@ -222,8 +221,8 @@ def test_chunks_are_raw_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     xr.testing.assert_identical(ns.load(store.path).traces, chosen.traces(dtype="float32"))
 
 
-def test_anybody_can_read_it(recorded: Path) -> None:
-    """Zarr and xarray, without neurosim, and on into netCDF."""
+def test_zarr_and_xarray_can_read_it(recorded: Path) -> None:
+    """Without neurosim, and on into netCDF."""
     expected = small().traces()
     with xr.open_zarr(recorded, consolidated=False) as found:
         for name, variable in expected.variables.items():
@@ -296,7 +295,7 @@ def test_it_can_be_read_while_the_run_goes_on(
 
 
 def test_a_reader_never_sees_half_a_chunk(tmp_path: Path) -> None:
-    """What it has opened stays as it was, since a new chunk is another file that takes the name."""
+    """An opened chunk stays as it was, since a new one is another file that takes its name."""
     chosen = small()
     store = chosen.open(tmp_path / "run.zarr")
     write(store, chosen.rows(store), 0, 4)
@@ -321,11 +320,11 @@ def test_samples_are_those_that_every_variable_has(
     assert read_traces(store.path).sizes["time"] == 3
     store.flush()
     xr.testing.assert_equal(read_traces(store.path), chosen.traces(5)[["x", "lam", "w"]])
-    os.truncate(store.folders["w"] / "1.0", 5)  # somebody's copy was cut short
+    os.truncate(store.folders["w"] / "1.0", 5)  # a copy that was cut short
     assert read_traces(store.path).sizes["time"] == 3
 
 
-def test_a_run_that_is_not_over_is_no_run_yet(tmp_path: Path) -> None:
+def test_a_run_that_is_not_over_cannot_be_loaded(tmp_path: Path) -> None:
     store = small().open(tmp_path / "run.zarr")
     with pytest.raises(
         ns.FileError, match=r"still goes on or was killed; try .*read_traces\(.*xarray\.open_zarr\("
@@ -426,9 +425,8 @@ def test_what_is_not_ours_stays(tmp_path: Path, content: str) -> None:
     ):
         small().open(path)
     assert {p: p.read_bytes() for p in [path, *path.glob("*")] if p.is_file()} == before
-    with pytest.raises(
-        ns.FileError, match="is a file; allowed" if content == "a file" else "not a recording"
-    ):
+    words = "is a file; allowed" if content == "a file" else "not a recording"
+    with pytest.raises(ns.FileError, match=words):
         read_traces(path)
     with pytest.raises(ns.FileError, match=r"not a netCDF-4 file|is a folder, but not a recording"):
         ns.load(path)
@@ -491,7 +489,7 @@ def test_a_full_disk_leaves_what_was_recorded(tmp_path: Path) -> None:
         pytest.raises(ns.FileError, match=r"run\.zarr cannot be written: File too large"),
     ):
         chosen.open(path)
-    store = chosen.open(path)  # what was begun is ours
+    store = chosen.open(path)  # what was begun counts as a recording
     store.rows = 500  # any number will do for the writer
     rows = chosen.rows(store)
     with room_for(10_000):
@@ -593,7 +591,7 @@ def test_traces_in_memory_can_be_of_chosen_units() -> None:
 
 
 def peak_of(path: Path, samples: int) -> int:
-    """Bytes that a recording of this many samples of 100 units takes beside its `time` coordinate."""
+    """Return the peak memory in bytes of a recording of this many samples of 100 units."""
     net = Network(
         [ns.Population("a", 1, clamped=True), ns.Population("b", 100)], [ns.Projection("a", "b")]
     )

@@ -1,6 +1,4 @@
-"""Traces carry the model; files come back bit by bit, or say what is wrong with them and harm
-nothing.
-"""
+"""Traces carry the model; files come back bit by bit, or are refused with a reason."""
 
 from __future__ import annotations
 
@@ -35,9 +33,8 @@ from neurosim.results.traces import build_traces, synapses
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
-ODD = np.array(
-    [-0.0, np.nan, np.inf, 5e-324, np.nextafter(1, 2)]
-)  # bits that text or a fill value would lose
+# Numbers whose bits text or a fill value would lose.
+ODD = np.array([-0.0, np.nan, np.inf, 5e-324, np.nextafter(1, 2)])
 
 
 def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) -> Run:
@@ -46,13 +43,14 @@ def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) 
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> Array:
-        return np.where(
-            rng.random(shape) < 0.1, rng.choice(ODD, size=shape), rng.normal(size=shape)
-        )
+        are_odd = rng.random(shape) < 0.1
+        return np.where(are_odd, rng.choice(ODD, size=shape), rng.normal(size=shape))
+
+    def draw_all(*shape: int) -> dict[str, Array]:
+        return {n: draw(*shape, net.populations[n].size) for n in net.neurons}
 
     clamped = patterns(net, X)
-    sizes = {n: net.populations[n].size for n in net.neurons}
-    state = {v: {n: draw(len(X), s) for n, s in sizes.items()} for v in ("x", "lam")}
+    state = {"x": draw_all(len(X)), "lam": draw_all(len(X))}
     chosen = {
         "dt": 0.1 + 0.2,
         "method": "euler",
@@ -65,7 +63,7 @@ def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) 
         fitted(flow, net),
         chosen,
         np.arange(3) * chosen["dt"],
-        {v: {n: draw(3, len(X), s) for n, s in sizes.items()} for v in ("x", "lam")},
+        {"x": draw_all(3, len(X)), "lam": draw_all(3, len(X))},
         pattern=np.arange(len(X)),
         weights={p: draw(3, len(synapses(w)[0])) for p, w in net.weights.items()},
     )
@@ -90,7 +88,7 @@ def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) 
 
 
 def bits(value: Any) -> Any:
-    """A value as plain Python, arrays as type, shape and bytes."""
+    """Return a value as plain Python, arrays as type, shape and bytes."""
     match value:
         case np.ndarray():
             found: Any = str(value.dtype), value.shape, value.tobytes()
@@ -299,11 +297,11 @@ def test_only_results_are_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# Files that are not ours
+# Foreign files
 
 
 def spoilt(path: Path, **attributes: Any) -> None:
-    """A file of ours with attributes of its root changed, or taken away where None."""
+    """Write a run with attributes of the root changed, or taken away where None."""
     import h5netcdf
 
     ns.save(small_run(), path)
@@ -535,13 +533,10 @@ def test_weights_come_back_bit_by_bit(
     assert bits(other) == bits(net)
     with np.load(path) as archive:
         for name, w in net.weights.items():
-            np.testing.assert_array_equal(
-                *(
-                    (archive[name], w)
-                    if isinstance(w, np.ndarray)
-                    else (archive[f"{name}.data"], w.data)
-                )
-            )
+            if isinstance(w, np.ndarray):
+                np.testing.assert_array_equal(archive[name], w)
+            else:
+                np.testing.assert_array_equal(archive[f"{name}.data"], w.data)
 
 
 @pytest.mark.parametrize(
@@ -591,7 +586,7 @@ def archive_of(**arrays: Any) -> bytes:
     return buffer.getvalue()
 
 
-def test_weights_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+def test_other_files_than_weights_are_refused(tmp_path: Path) -> None:
     net = Network.mlp([2, 1], loss="mse")
     trap = np.array([Trap(str(tmp_path / "sprung"))], dtype=object)
     whole = archive_of(**{"input->output": np.ones((1, 2)), "output": np.zeros(1)})
