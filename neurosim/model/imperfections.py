@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neurosim.errors import ModelError, out_of_range, unknown
-from neurosim.model import expressions
+from neurosim.model.formulas import parse, to_text
 from neurosim.model.flow import seconds
 
 Statement = tuple[str, str]  # what is assigned, and the expression
@@ -247,13 +247,13 @@ class Derivative:
             raise ModelError(
                 f"derivative.half_width = {self.half_width!r} belongs to expression = 'box'"
             )
-        expressions.parse(self.expression, ("a",), "derivative")
+        parse(self.expression, ("a",), "derivative")
 
     @property
     def text(self) -> str:
         """In Brian2's notation."""
         if self.expression != "box":
-            return expressions.to_text(expressions.parse(self.expression, ("a",), "derivative"))
+            return to_text(parse(self.expression, ("a",), "derivative"))
         return "1.0" if isinf(self.half_width or 0.0) else "1.0*int(abs(a) <= half_width)"
 
     @property
