@@ -9,20 +9,28 @@ from neurosim.errors import out_of_range
 
 @dataclass(frozen=True)
 class Extension:
-    """Terms and equations of a user's own on one population, in Brian2's notation.
+    """User-supplied terms and equations on one population, in Brian2's notation.
 
     Parameters
     ----------
     population : str
-        A clamped one takes equations, but has no dx/dt or dlam/dt for a term.
-    x, lam : str
-        Terms in 1/s added to dx/dt and dlam/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
+        Name of the population; a clamped one takes equations, but has no dx/dt or dlam/dt for a
+        term.
+    x : str
+        Term in 1/s added to dx/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
+    lam : str
+        Term in 1/s added to dlam/dt.
     equations : str
-        More equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters such
-        as ``"tau_I : second (shared)"``.
+        Additional equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters
+        such as ``"tau_I : second (shared)"``.
     parameters : dict of str to value
-        Initial values of what `equations` declares; Brian2 quantities or numbers, or (patterns,
-        units).
+        Initial values of the variables that `equations` declares: Brian2 quantities, numbers, or
+        arrays (patterns, units).
+
+    Raises
+    ------
+    ModelError
+        A value that is not text where text is expected.
     """
 
     population: str
@@ -33,7 +41,6 @@ class Extension:
 
     def __post_init__(self) -> None:
         for key in ("population", "x", "lam", "equations"):
-            if not isinstance(getattr(self, key), str):
-                raise out_of_range(
-                    f"{key} of an extension", getattr(self, key), "text in Brian2's notation"
-                )
+            value = getattr(self, key)
+            if not isinstance(value, str):
+                raise out_of_range(f"{key} of an extension", value, "text in Brian2's notation")

@@ -1,14 +1,13 @@
-"""Feedback weights: what carries messages back where that is not the transpose of what carried them
-forward.
+"""Feedback weights: the matrix that carries messages back where that is not the transpose of W.
 
-The message of a projection's synapses travels back through a matrix B of its own, (n_pre, n_post),
-in place of Wᵀ. Beside `network`, which holds B; how B moves with the weights is in `lagrangian`,
-and between rows of a log in `mirror`. Start at `KINDS`.
+The message of a projection's synapses travels back through a matrix B, (n_pre, n_post), in place of
+Wᵀ. Beside `network`, which holds B. How B moves with the weights is in `equations/lagrangian`, and
+between rows of a log in `simulation/weight_mirror`. Start at `KINDS`.
 
 References
 ----------
-random: Lillicrap et al., Nat. Commun. 7, 13276 (2016); sign: Liao, Leibo & Poggio, AAAI 2016; kolen_pollack: Kolen &
-Pollack, IJCNN 1994; mirror: Akrout et al., NeurIPS 2019.
+random: Lillicrap et al., Nat. Commun. 7, 13276 (2016); sign: Liao, Leibo & Poggio, AAAI 2016;
+kolen_pollack: Kolen & Pollack, IJCNN 1994; mirror: Akrout et al., NeurIPS 2019.
 """
 
 from __future__ import annotations
@@ -18,38 +17,56 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
-from neurosim.model.weights import Weights, at_synapses, synapses, transposed, with_values
+from neurosim.model.weights import (
+    Weights,
+    at_synapses,
+    synapses,
+    transpose_hint,
+    transposed,
+    with_values,
+)
 
 SYMMETRIC, RANDOM, SIGN = "symmetric", "random", "sign"
 KOLEN_POLLACK, MIRROR = "kolen_pollack", "mirror"
 KINDS = (SYMMETRIC, RANDOM, SIGN, KOLEN_POLLACK, MIRROR)
 FOLLOWING = (SIGN, KOLEN_POLLACK)  # those that move at every step at which the weights do
+DERIVED = (SYMMETRIC, SIGN)  # those that W determines: B is not a parameter
 DECAY = 0.01  # of kolen_pollack, where none is given
 
 
 def size_of(w: Weights) -> float:
-    """Root mean square of the weights of the synapses that exist, unit 1."""
+    """Return the root mean square of the weights of the synapses that exist, unit 1."""
     values = synapses(w)
-    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+    if values.size == 0:
+        return 0.0
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def random_feedback(w: Weights, size: float, rng: np.random.Generator) -> Weights:
-    """B ~ N(0, size²), (n_pre, n_post), of the synapses that W has."""
+    """Draw B ~ N(0, size²), (n_pre, n_post), of the synapses that W has."""
     return transposed(with_values(w, size * rng.normal(size=synapses(w).shape)))
 
 
-def signs(w: Weights, size: float) -> Weights:
-    """B = size sign(Wᵀ), (n_pre, n_post)."""
-    return transposed(with_values(w, size * np.sign(synapses(w))))
+def scaled_signs(w: Weights, size: float) -> Weights:
+    """Return size sign(W), (n_post, n_pre): the transpose of B of kind sign."""
+    return with_values(w, size * np.sign(synapses(w)))
 
 
-def checked(name: str, given: Any, w: Weights) -> Weights:
-    """B as a projection keeps it: floats, (n_pre, n_post), and a synapse back for each that W has.
+def checked_feedback(name: str, given: Any, w: Weights) -> Weights:
+    """Return B as a network keeps it: floats, (n_pre, n_post), one for each synapse of W.
+
+    Parameters
+    ----------
+    name : str
+        Name of the matrix, for messages.
+    given : array-like or SciPy sparse array, (n_pre, n_post)
+    w : array or csr_array, (n_post, n_pre)
+        Weights of the projection.
 
     Raises
     ------
     ModelError
-        Another shape, what is no number, or other synapses than W's.
+        Another shape, values that are not finite numbers, or synapses that W does not have.
     """
     from scipy.sparse import csr_array, issparse
 
@@ -61,7 +78,7 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
             f"{name} is not an array of numbers; allowed: (n_pre, n_post) = {shape}"
         ) from error
     if dense.shape != shape:
-        hint = "; try the transpose" if dense.shape == shape[::-1] else ""
+        hint = transpose_hint(dense.shape, shape)
         raise ModelError(
             f"{name} has shape {dense.shape}; allowed: (n_pre, n_post) = {shape}{hint}"
         )
@@ -69,10 +86,10 @@ def checked(name: str, given: Any, w: Weights) -> Weights:
         raise ModelError(f"{name} holds NaN or infinity; allowed: finite numbers")
     if isinstance(w, np.ndarray):
         return dense
-    there = transposed(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
-    if np.any(dense[there.toarray() == 0]):
+    exists = transposed(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))
+    if np.any(dense[exists.toarray() == 0]):
         raise ModelError(
-            f"{name} has synapses that the weights do not have; allowed: those of the "
-            "weights, turned"
+            f"{name} has synapses that the weights do not have; "
+            "allowed: those of the weights, transposed"
         )
     return transposed(with_values(w, at_synapses(w, dense.T)))

@@ -1,7 +1,7 @@
-"""Layers: how a net of layers is named and sized, and what each layer and each projection of it is
-given.
+"""Layers: the populations, projections and losses of a layered and of a residual net.
 
-Below `network`, whose `Network.mlp` and `Network.residual` put this together. Start at `named`.
+Below `network`, whose `Network.mlp` and `Network.residual` put them together. Start at
+`layer_sizes`.
 """
 
 from __future__ import annotations
@@ -10,116 +10,229 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from neurosim.errors import out_of_range, unknown
+from neurosim.errors import number, out_of_range, unknown, whole
 from neurosim.model import expressions
-from neurosim.model import feedback as carriers
-from neurosim.model.populations import Population
+from neurosim.model.expressions import FREE, LIN
+from neurosim.model.feedback import KINDS, KOLEN_POLLACK, SYMMETRIC
+from neurosim.model.populations import Loss, Population, Projection
+from neurosim.model.weights import identity
 
-Ends = Sequence[
-    tuple[str, str]
-]  # the presynaptic and the postsynaptic population of every projection
+End = tuple[str, str]  # the presynaptic and the postsynaptic population of a projection
+INPUT, OUTPUT = "input", "output"
 
 
-def named(sizes: Any, depth: Any = None) -> dict[str, int]:
-    """Units of `input`, `hidden1`, ..., `output`; with `depth`, sizes are those of input, hidden
-    and output.
+def layer_sizes(sizes: Any, depth: Any = None) -> dict[str, int]:
+    """Return the units of `input`, `hidden1`, ..., `output`.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer; with `depth` those of input, hidden and output.
+    depth : int, optional
+        Layers of weights.
+
+    Raises
+    ------
+    ModelError
+        Fewer than two layers, or a depth that does not fit.
     """
-    if isinstance(sizes, str | bytes) or not isinstance(sizes, Iterable) or len(list(sizes)) < 2:
+    several = isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes)
+    if not several or len(list(sizes)) < 2:
         raise out_of_range("sizes", sizes, "at least two layers, input first", "[64, 32, 10]")
-    found = list(sizes) if depth is None else of_depth(list(sizes), depth)
-    names = ["input", *(f"hidden{i}" for i in range(1, len(found) - 1)), "output"]
-    return dict(zip(names, found, strict=True))
+    widths = list(sizes)
+    if depth is not None:
+        widths = widths_of_depth(widths, depth)
+    hidden = [f"hidden{i}" for i in range(1, len(widths) - 1)]
+    return dict(zip([INPUT, *hidden, OUTPUT], widths, strict=True))
 
 
-def of_depth(sizes: list[int], depth: Any) -> list[int]:
-    """Units of every layer of a net with so many layers of weights; `sizes` is [input, hidden,
-    output].
+def widths_of_depth(sizes: list[int], depth: Any) -> list[int]:
+    """Return the units per layer of a net with `depth` layers of weights.
+
+    Parameters
+    ----------
+    sizes : [input, hidden, output]
+    depth : int
+        At least 1.
+
+    Raises
+    ------
+    ModelError
+        Other than three sizes, or a depth out of range.
     """
     if len(sizes) != 3:
-        raise out_of_range(
-            "sizes", sizes, "three layers beside depth: input, hidden, output", "[16, 16, 16]"
-        )
-    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
-        raise out_of_range("depth", depth, "a whole number of weight layers >= 1")
-    return [sizes[0], *[sizes[1]] * (int(depth) - 1), sizes[2]]
+        allowed = "three layers beside depth: input, hidden, output"
+        raise out_of_range("sizes", sizes, allowed, "[16, 16, 16]")
+    inputs, hidden, outputs = sizes
+    repeats = whole("depth", depth, 1) - 1
+    return [inputs, *[hidden] * repeats, outputs]
 
 
-def constraints(
-    names: Sequence[str], constraint: Any, epsilon: Any, free_output: bool
-) -> dict[str, dict[str, Any]]:
-    """`Population`'s constraint and epsilon of every layer; one epsilon is for all constraints that
-    read it.
-    """
-    kinds = of_each("constraint", constraint, names, "lin")
-    widths = of_each("epsilon", epsilon, names, 0.0)
-    if isinstance(constraint, Mapping) and not isinstance(epsilon, Mapping):
-        widths = {
-            n: epsilon if expressions.constraint(kinds[n]).reads_epsilon else 0.0 for n in names
-        }
-    found = {n: {"constraint": kinds[n], "epsilon": widths[n]} for n in names}
-    return found | ({"output": {"constraint": "none", "epsilon": 0.0}} if free_output else {})
-
-
-def exit_of(hidden: str) -> str:
-    """The early exit of a hidden layer."""
-    return hidden.replace("hidden", "exit")
-
-
-def skips(layers: Any, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Ends of the projections that jump over so many layers."""
-    if (
-        isinstance(layers, bool)
-        or not isinstance(layers, int | np.integer)
-        or layers not in (0, *range(2, len(names)))
-    ):
-        allowed = (
-            f"0, or layers from 2 to {len(names) - 1}"
-            if len(names) > 2
-            else "0 where no layer is hidden"
-        )
-        raise out_of_range("skips", layers, allowed)
-    return list(zip(names, names[int(layers) :], strict=False)) if layers else []
-
-
-def share(pre: str, post: str, ends: Ends, populations: Sequence[Population]) -> float:
-    """How much smaller weights are drawn for what else brings input: the net input keeps its
-    spread.
-    """
-    size = {p.name: p.size for p in populations}
-    return math.sqrt(size[pre] / sum(size[one] for one, other in ends if other == post))
-
-
-def carried(
-    feedback: Any, decay: float | None, ends: Ends
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """`Projection`'s feedback and its decay, of every projection; nothing is sent back to the
-    input.
-    """
-    returning = {f"{pre}->{post}": (pre, post) for pre, post in ends if pre != "input"}
-    kinds = of_each("feedback", feedback, list(returning), "symmetric", "projection")
-    for kind in kinds.values():
-        if kind not in carriers.KINDS:
-            raise unknown("feedback", kind, carriers.KINDS)
-    if decay is not None and "kolen_pollack" not in kinds.values():
-        raise out_of_range("feedback_decay", decay, "None without feedback='kolen_pollack'")
-    found: dict[tuple[str, str], dict[str, Any]] = {both: {} for both in ends}
-    for name, kind in kinds.items():
-        found[returning[name]] = {
-            "feedback": kind,
-            "feedback_decay": decay if kind == "kolen_pollack" else None,
-        }
-    return found
-
-
-def of_each(
+def value_by_name(
     key: str, given: Any, names: Sequence[str], otherwise: Any, what: str = "population"
 ) -> dict[str, Any]:
-    """One value for all populations (or projections), or a mapping whose names are theirs."""
+    """Return one value per name, from one value for all or from a mapping.
+
+    Raises
+    ------
+    ModelError
+        A mapping with a name that is not among `names`.
+    """
     if not isinstance(given, Mapping):
         return dict.fromkeys(names, given)
     for name in given:
         if name not in names:
             raise unknown(f"{what} of {key}", name, names)
     return {name: given.get(name, otherwise) for name in names}
+
+
+def constraint_options(
+    names: Sequence[str], constraint: Any, epsilon: Any, free_output: bool
+) -> dict[str, dict[str, Any]]:
+    """Return `Population`'s arguments `constraint` and `epsilon` of every layer.
+
+    One epsilon beside several constraints is for those that read it.
+    """
+    kinds = value_by_name("constraint", constraint, names, LIN)
+    widths = value_by_name("epsilon", epsilon, names, 0.0)
+    shared_epsilon = isinstance(constraint, Mapping) and not isinstance(epsilon, Mapping)
+    options = {}
+    for name in names:
+        if shared_epsilon and not expressions.constraint(kinds[name]).reads_epsilon:
+            widths[name] = 0.0
+        options[name] = {"constraint": kinds[name], "epsilon": widths[name]}
+    if free_output:
+        options[OUTPUT] = {"constraint": FREE, "epsilon": 0.0}
+    return options
+
+
+def exit_of(hidden: str) -> str:
+    """Return the name of a hidden layer's early exit."""
+    return hidden.replace("hidden", "exit")
+
+
+def exit_weights(exits: Any, hidden: Sequence[str]) -> dict[str, float]:
+    """Return the weight of the loss on each hidden layer's exit, of the layers that have one."""
+    given = value_by_name("exits", exits, hidden, 0.0)
+    return {name: weight for name, weight in given.items() if weight}
+
+
+def skip_ends(skips: Any, names: Sequence[str]) -> list[End]:
+    """Return the ends of the projections from each layer to the one `skips` layers further on.
+
+    Raises
+    ------
+    ModelError
+        A number other than 0 and those from 2 to the number of layers less one.
+    """
+    jump = whole("skips", skips, 0)
+    if jump == 0:
+        return []
+    if not 2 <= jump < len(names):
+        allowed = "0 where no layer is hidden"
+        if len(names) > 2:
+            allowed = f"0, or layers from 2 to {len(names) - 1}"
+        raise out_of_range("skips", skips, allowed)
+    return list(zip(names, names[jump:], strict=False))
+
+
+def gain_share(
+    pre: str, post: str, ends: Sequence[End], populations: Sequence[Population]
+) -> float:
+    """Return the factor of a projection's gain that keeps the spread of its target's net input.
+
+    That is sqrt(n_pre / n), where n counts all units that project to `post`.
+    """
+    size = {p.name: p.size for p in populations}
+    incoming = sum(size[other] for other, target in ends if target == post)
+    return math.sqrt(size[pre] / incoming)
+
+
+def feedback_options(
+    feedback: Any, decay: float | None, ends: Sequence[End]
+) -> dict[End, dict[str, Any]]:
+    """Return `Projection`'s arguments `feedback` and `feedback_decay` of every projection.
+
+    Nothing is sent back to the input, so its projections have none.
+
+    Raises
+    ------
+    ModelError
+        An unknown projection or kind, or a decay that no projection reads.
+    """
+    returning = {f"{pre}->{post}": (pre, post) for pre, post in ends if pre != INPUT}
+    kinds = value_by_name("feedback", feedback, list(returning), SYMMETRIC, "projection")
+    for kind in kinds.values():
+        if kind not in KINDS:
+            raise unknown("feedback", kind, KINDS)
+    if decay is not None and KOLEN_POLLACK not in kinds.values():
+        raise out_of_range("feedback_decay", decay, f"None without feedback={KOLEN_POLLACK!r}")
+    options: dict[End, dict[str, Any]] = {end: {} for end in ends}
+    for name, kind in kinds.items():
+        own = {"feedback": kind}
+        if kind == KOLEN_POLLACK:
+            own["feedback_decay"] = decay
+        options[returning[name]] = own
+    return options
+
+
+def losses(loss: str, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
+    """Return the loss on every exit, times the exit's weight, and that on the output."""
+    early = [Loss(exit_of(name), loss, weight, epsilon) for name, weight in exits.items()]
+    return [*early, Loss(OUTPUT, loss, epsilon=epsilon)]
+
+
+def residual_populations(
+    sizes: Any, depth: Any, activation: str, output: str, plastic_bias: bool
+) -> list[Population]:
+    """Return the input, `hidden1`, a branch and a sum per block, and the output.
+
+    Raises
+    ------
+    ModelError
+        Sizes other than [input, width, output], or fewer than three layers of weights.
+    """
+    widths = widths_of_depth(list(sizes), depth)
+    if len(widths) < 4:
+        allowed = "a whole number of weight layers >= 3: one block at least"
+        raise out_of_range("depth", depth, allowed, "3")
+    width = widths[1]
+    populations = [
+        Population(INPUT, widths[0], "linear", clamped=True),
+        Population("hidden1", width, "linear", plastic_bias=plastic_bias),
+    ]
+    for i in range(2, int(depth)):
+        branch = Population(f"branch{i}", width, activation, plastic_bias=plastic_bias)
+        stream = Population(f"hidden{i}", width, "linear", plastic_bias=plastic_bias)
+        populations += [branch, stream]
+    populations.append(Population(OUTPUT, widths[-1], output, plastic_bias=plastic_bias))
+    return populations
+
+
+def residual_projections(
+    width: int, depth: int, gain: float, scale: float | None
+) -> list[Projection]:
+    """Return the projections of a residual net: three per block, one before and one after them.
+
+    Parameters
+    ----------
+    width : int
+        Units per hidden layer.
+    depth : int
+        Layers of plastic weights.
+    gain : float
+        Gain of the plastic weights.
+    scale : float or None
+        Factor of what a branch adds; 1/sqrt(depth) if None.
+    """
+    factor = 1 / math.sqrt(depth) if scale is None else number("scale", scale, least=0)
+    projections = [Projection(INPUT, "hidden1", gain=gain)]
+    for i in range(2, depth):
+        before, branch, after = f"hidden{i - 1}", f"branch{i}", f"hidden{i}"
+        projections += [
+            Projection(before, branch, gain=gain),
+            Projection(before, after, identity(width, 1.0), plastic=False),
+            Projection(branch, after, identity(width, factor), plastic=False),
+        ]
+    projections.append(Projection(f"hidden{depth - 1}", OUTPUT, gain=gain))
+    return projections

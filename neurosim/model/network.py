@@ -1,26 +1,38 @@
 """A network as a directed graph: populations, projections, losses, and their parameters.
 
-Says what is connected and with which weights; knows no flow and runs nothing. Start at
+States what is connected and with which weights; holds no flow and runs nothing. Start at
 `Network.mlp` for layers, at `Network` for any other graph.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, unknown, whole
-from neurosim.model import feedback as carriers
-from neurosim.model import layers
-from neurosim.model import weights as matrices
-from neurosim.model.populations import OPTIONS, Loss, Population, Projection, not_negative
-from neurosim.model.weights import Weights
+from neurosim.errors import out_of_range, whole
+from neurosim.model import graphs, layers
+from neurosim.model.feedback import (
+    SIGN,
+    SYMMETRIC,
+    checked_feedback,
+    random_feedback,
+    scaled_signs,
+    size_of,
+)
+from neurosim.model.populations import Loss, Population, Projection
+from neurosim.model.weights import (
+    Weights,
+    checked_bias,
+    checked_mask,
+    checked_weights,
+    random_weights,
+    synapses,
+    transposed,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -32,12 +44,14 @@ class Network:
     Parameters
     ----------
     populations : sequence of Population
+        Populations of the graph, each with a name of its own.
     projections : sequence of Projection
-        Skips, cycles and self-connections are welcome; one projection an ordered pair.
+        Projections between them, at most one per ordered pair; skips, cycles and self-connections
+        are allowed.
     losses : sequence of Loss
-        At most one a population.
+        Losses, at most one per population.
     seed : int
-        Of the weights that are drawn.
+        Seed of the weights that are drawn, >= 0.
 
     Attributes
     ----------
@@ -47,15 +61,22 @@ class Network:
     losses : dict of str to Loss
         By population.
     weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
+        By projection.
     biases : dict of str to array, (n,), unit 1
-        Of every population that is not clamped.
+        By population, of those that are not clamped.
     feedback : dict of str to array or csr_array, (n_pre, n_post), unit 1
         B of every projection whose feedback is not symmetric; sparse where the weights are.
 
     Raises
     ------
     ModelError
-        Whatever does not fit together.
+        Parts that do not fit together.
+
+    Examples
+    --------
+    >>> populations = [Population("eye", 3, clamped=True), Population("hand", 2)]
+    >>> Network(populations, [Projection("eye", "hand")], [Loss("hand", "mse")])
+    Network(3-2, 1 projections, 8 parameters, mse on hand)
     """
 
     def __init__(
@@ -66,22 +87,22 @@ class Network:
         *,
         seed: int = 0,
     ) -> None:
-        self.populations = _by_name("population", populations, Population, "name")
-        self.projections = _by_name("projection", projections, Projection, "name")
-        self.losses = _by_name("loss", losses, Loss, "population")
-        self._check_graph()
+        self.populations = graphs.by_name("population", populations, Population, "name")
+        self.projections = graphs.by_name("projection", projections, Projection, "name")
+        self.losses = graphs.by_name("loss", losses, Loss, "population")
+        graphs.check(self.populations, self.projections, self.losses)
         rng = np.random.default_rng(whole("seed", seed, 0))
-        self.weights: dict[str, Weights] = {
-            n: self._initial(p, rng) for n, p in self.projections.items()
-        }
+        self.weights: dict[str, Weights] = {}
+        for name, projection in self.projections.items():
+            self.weights[name] = self._initial_weights(projection, rng)
         self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
-        self.feedback: dict[str, Weights] = {
-            n: self._initial_feedback(
-                n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-            )
-            for number, (n, q) in enumerate(self.projections.items())
-            if q.feedback != "symmetric"
-        }
+        self.feedback: dict[str, Weights] = {}
+        for number, name in enumerate(self.projections):
+            if self.projections[name].feedback == SYMMETRIC:
+                continue
+            # a stream of its own, so that the weights are the same with and without feedback
+            sequence = np.random.SeedSequence(seed, spawn_key=(number,))
+            self.feedback[name] = self._initial_feedback(name, np.random.default_rng(sequence))
 
     @classmethod
     def mlp(
@@ -103,109 +124,103 @@ class Network:
         activity_l1: float = 0.0,
         plastic_bias: bool = True,
         depth: int | None = None,
-        feedback: str | Mapping[str, str] = "symmetric",
+        feedback: str | Mapping[str, str] = SYMMETRIC,
         feedback_decay: float | None = None,
         exits: float | Mapping[str, float] = 0.0,
         skips: int = 0,
     ) -> Network:
-        """Layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
+        """Build layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
 
         Parameters
         ----------
         sizes : sequence of int
-            Units a layer, input first; at least two.
-        activation, output : str
-            Activation of the hidden layers and of the last one.
+            Units per layer, input first, at least two layers; with `depth` [input, hidden, output].
+        activation : str
+            Activation of the hidden layers, see `Population`.
+        output : str
+            Activation of the output.
         loss : str
-            On the output.
+            Loss on the output, see `Loss`.
+        gain : float
+            Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
+        seed : int
+            Seed of the weights that are drawn, >= 0.
         constraint : str or {population: str}
-            Of the hidden layers and the output, see `Population`; populations that a mapping leaves
-            out have lin.
+            Constraint of the hidden layers and the output, see `Population`; populations that a
+            mapping leaves out have lin.
         epsilon : float or {population: float}
-            Of the constraints; one number is for all that read it.
+            Tolerance of the constraints, >= 0; one number is for all constraints that read it.
         free_output : bool
-            The output is no constraint (its constraint is "none"), as in Local Propagation.
+            Whether the output has no constraint (its constraint is "none"), as in Local
+            Propagation.
         loss_epsilon : float
-            Tolerance of ``eps_insensitive``.
+            Tolerance of the loss ``eps_insensitive``, >= 0.
         l1, l2 : float
-            Prices of the weights, see `Projection`.
+            Penalties on the weights of every projection, >= 0, see `Projection`.
         group_l1 : float
-            Price of each hidden neuron: `row_l1` of what comes in, `column_l1` of what goes out.
+            Penalty on each hidden neuron, >= 0: `row_l1` of what comes in, `column_l1` of what
+            goes out.
         activity_l1 : float
-            Price of the hidden layers' outputs, see `Population`.
+            Penalty on the hidden layers' outputs, >= 0, see `Population`.
         plastic_bias : bool
-            Whether biases learn; False: a net without biases.
+            Whether biases learn; with False the net has none.
         depth : int, optional
-            Layers of weights: `sizes` is then [input, hidden, output], and there are depth - 1
-            hidden layers.
+            Layers of weights, so that there are depth - 1 hidden layers of one size.
         feedback : str or {projection: str}
-            What carries messages back, see `Projection`; of every projection but those from the
-            input, which send none.
+            Kind of the feedback weights of every projection but those from the input, which send
+            nothing back, see `Projection`.
         feedback_decay : float, optional
-            Of those that are kolen_pollack.
+            Decay of the projections whose feedback is kolen_pollack.
         exits : float or {population: float}
-            Early exits: hidden layer i has a readout `exit<i>` of the output's size, activation and
-            constraint with weights of its own, and on it the output's loss times this number; of
-            those that a mapping leaves out, none. The weights between layers are those of the same
-            seed without exits.
+            Weight of the output's loss on an early exit of each hidden layer, >= 0; 0 and layers
+            that a mapping leaves out: no exit.
         skips : int
-            Projections from each layer to the one so many layers further on, from 2; with 0 none.
-            All weights into a layer share its spread: N(0, gain²/n) with n all its presynaptic
-            units.
+            Layers that additional projections from each layer jump ahead, from 2; 0: no such
+            projections.
+
+        Notes
+        -----
+        The exit of `hidden<i>` is a readout `exit<i>` with weights of its own and with the
+        output's size, activation and constraint. The weights between layers are those of the same
+        seed without exits. With skips all weights into a layer share its spread: N(0, gain²/n),
+        where n counts all its presynaptic units.
 
         Examples
         --------
         >>> Network.mlp([64, 32, 10])
         Network(64-32-10, 2 projections, 2410 parameters, cross_entropy on output)
         """
-        size = layers.named(sizes, depth)
-        names, hidden = list(size), list(size)[1:-1]
-        own = layers.constraints(names[1:], constraint, epsilon, free_output)
-        learns: dict[str, Any] = {"plastic_bias": plastic_bias}
-        shares = {n: v for n, v in layers.of_each("exits", exits, hidden, 0.0).items() if v}
-        populations = [
-            Population("input", size["input"], "linear", clamped=True),
-            *(
-                Population(n, size[n], activation, **own[n], **learns, activity_l1=activity_l1)
-                for n in hidden
-            ),
-            *(
-                Population(n, size["output"], output, **own["output"], **learns)
-                for n in (*map(layers.exit_of, shares), "output")
-            ),
-        ]
+        size = layers.layer_sizes(sizes, depth)
+        names = list(size)
+        hidden = names[1:-1]
         if group_l1 and not hidden:
-            raise out_of_range(
-                "group_l1", group_l1, "0 where no layer is hidden", "sizes=[64, 32, 10], or l1"
-            )
-        ends = [
-            *pairwise(names),
-            *layers.skips(skips, names),
-            *((n, layers.exit_of(n)) for n in shares),
-        ]
-        carried = layers.carried(feedback, feedback_decay, ends)
-        projections = [
-            Projection(
-                pre,
-                post,
-                gain=gain * layers.share(pre, post, ends, populations),
-                l1=l1,
-                l2=l2,
-                row_l1=group_l1 if post in hidden else 0.0,
-                column_l1=group_l1 if pre in hidden else 0.0,
-                **carried[pre, post],
-            )
-            for pre, post in ends
-        ]
-        losses = [
-            Loss(layers.exit_of(n), loss, weight, loss_epsilon) for n, weight in shares.items()
-        ]
-        return cls(
-            populations,
-            projections,
-            [*losses, Loss("output", loss, epsilon=loss_epsilon)],
-            seed=seed,
-        )
+            allowed = "0 where no layer is hidden"
+            raise out_of_range("group_l1", group_l1, allowed, "sizes=[64, 32, 10], or l1")
+        options = layers.constraint_options(names[1:], constraint, epsilon, free_output)
+        exit_weights = layers.exit_weights(exits, hidden)
+        readouts = [*map(layers.exit_of, exit_weights), "output"]
+        populations = [Population("input", size["input"], "linear", clamped=True)]
+        for name in hidden:
+            own = options[name] | {"plastic_bias": plastic_bias, "activity_l1": activity_l1}
+            populations.append(Population(name, size[name], activation, **own))
+        for name in readouts:
+            own = options["output"] | {"plastic_bias": plastic_bias}
+            populations.append(Population(name, size["output"], output, **own))
+        exit_ends = [(name, layers.exit_of(name)) for name in exit_weights]
+        ends = [*pairwise(names), *layers.skip_ends(skips, names), *exit_ends]
+        feedback_options = layers.feedback_options(feedback, feedback_decay, ends)
+        projections = []
+        for pre, post in ends:
+            penalties: dict[str, Any] = {"l1": l1, "l2": l2}
+            if post in hidden:
+                penalties["row_l1"] = group_l1
+            if pre in hidden:
+                penalties["column_l1"] = group_l1
+            spread = gain * layers.gain_share(pre, post, ends, populations)
+            fed_back = feedback_options[pre, post]
+            projections.append(Projection(pre, post, gain=spread, **penalties, **fed_back))
+        losses = layers.losses(loss, loss_epsilon, exit_weights)
+        return cls(populations, projections, losses, seed=seed)
 
     @classmethod
     def residual(
@@ -221,31 +236,39 @@ class Network:
         plastic_bias: bool = True,
         seed: int = 0,
     ) -> Network:
-        """A residual net, x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l), between a linear layer
-        and the output.
-
-        What is added up is no function of one net input, so a block is two populations: `branch2`,
-        ... hold sigma(W x + b), and `hidden2`, ... are linear and hear the stream before them and
-        the branch through fixed synapses (`plastic=False`) of 1 and `scale`. Every population is an
-        ordinary constraint, and every flow, transport and analysis takes it as it is; a message
-        needs two steps a block through the branch, one through the stream.
+        """Build blocks x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l) after a linear layer.
 
         Parameters
         ----------
         sizes : [input, width, output]
+            Units of the input, of every hidden layer, and of the output.
         depth : int
-            Layers of plastic weights: the first (`hidden1`, linear), depth - 2 blocks, the output.
-        activation, output : str
-            Activation of the branches and of the last layer.
+            Layers of plastic weights, >= 3: the first (`hidden1`, linear), depth - 2 blocks, the
+            output.
+        activation : str
+            Activation of the branches, see `Population`.
+        output : str
+            Activation of the output.
         loss : str
-            On the output.
+            Loss on the output, see `Loss`.
         gain : float
-            w ~ N(0, gain²/n_pre), b = 0.
+            Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
         scale : float, optional
-            Of what a branch adds; 1/sqrt(depth) by default, which keeps outputs and adjoints finite
-            at any depth.
+            Factor of what a branch adds, >= 0; 1/sqrt(depth) by default, which keeps outputs and
+            adjoints finite at any depth.
         plastic_bias : bool
-            Whether biases learn.
+            Whether biases learn; with False the net has none.
+        seed : int
+            Seed of the weights that are drawn, >= 0.
+
+        Notes
+        -----
+        A sum of a stream and a branch is not a function of one net input, so a block is two
+        populations. `branch2`, ... hold sigma(W x + b). `hidden2`, ... are linear, and receive the
+        stream before them and the branch through fixed synapses (`plastic=False`) of 1 and
+        `scale`. Every population is an ordinary constraint, so every flow, message transport and
+        analysis applies. A message needs two steps per block through the branch, one through the
+        stream.
 
         References
         ----------
@@ -253,39 +276,12 @@ class Network:
 
         Examples
         --------
-        >>> Network.residual([784, 32, 10], depth=32)
-        Network(63 populations, 2746 units, 92 projections, 60010 parameters, cross_entropy on output)
+        >>> Network.residual([8, 4, 2], depth=3)
+        Network(5 populations, 22 units, 5 projections, 84 parameters, cross_entropy on output)
         """
-        widths = layers.of_depth(list(sizes), depth)
-        if len(widths) < 4:
-            raise out_of_range(
-                "depth", depth, "a whole number of weight layers >= 3: one block at least", "3"
-            )
-        scale = 1 / math.sqrt(depth) if scale is None else not_negative("scale", scale)
-        width, blocks = widths[1], range(2, int(depth))
-        unit = partial(Population, plastic_bias=plastic_bias)
-        populations = [
-            Population("input", widths[0], "linear", clamped=True),
-            unit("hidden1", width, "linear"),
-        ]
-        for i in blocks:
-            populations += [
-                unit(f"branch{i}", width, activation),
-                unit(f"hidden{i}", width, "linear"),
-            ]
-        populations.append(unit("output", widths[-1], output))
-        last = f"hidden{blocks[-1]}"
-        projections = [Projection("input", "hidden1", gain=gain)]
-        for i in blocks:
-            stream = f"hidden{i - 1}"
-            projections += [
-                Projection(stream, f"branch{i}", gain=gain),
-                Projection(stream, f"hidden{i}", matrices.identity(width, 1.0), plastic=False),
-                Projection(
-                    f"branch{i}", f"hidden{i}", matrices.identity(width, scale), plastic=False
-                ),
-            ]
-        projections.append(Projection(last, "output", gain=gain))
+        populations = layers.residual_populations(sizes, depth, activation, output, plastic_bias)
+        width = populations[1].size
+        projections = layers.residual_projections(width, int(depth), gain, scale)
         return cls(populations, projections, [Loss("output", loss)], seed=seed)
 
     @property
@@ -295,203 +291,144 @@ class Network:
 
     @property
     def neurons(self) -> tuple[str, ...]:
-        """Names of the populations that are constraints, i.e. not clamped."""
+        """Names of the populations that are not clamped."""
         return tuple(n for n, p in self.populations.items() if not p.clamped)
 
     @property
     def output(self) -> str:
-        """The population that `predict` reads: the last one with a loss that has a target, else the
-        last one.
+        """Name of the population that `predict` reads.
+
+        The last one with a loss that has a target, else the last one with a loss, else the last
+        one.
         """
-        compared = [n for n, v in self.losses.items() if v.term.targeted]
+        compared = [name for name, loss in self.losses.items() if loss.term.targeted]
         return list(compared or self.losses or self.neurons)[-1]
 
     @property
     def n_parameters(self) -> int:
-        """Synapses that exist, and biases."""
-        return sum(matrices.synapses(w).size for w in self.weights.values()) + sum(
-            b.size for b in self.biases.values()
-        )
+        """Number of synapses that exist, and of biases."""
+        n_weights = sum(synapses(w).size for w in self.weights.values())
+        n_biases = sum(b.size for b in self.biases.values())
+        return n_weights + n_biases
 
     def incoming(self, population: str) -> list[Projection]:
-        """Projections into a population."""
-        return [p for p in self.projections.values() if p.post == population]
+        """Return the projections into a population."""
+        return [q for q in self.projections.values() if q.post == population]
 
     def outgoing(self, population: str) -> list[Projection]:
-        """Projections out of a population."""
-        return [p for p in self.projections.values() if p.pre == population]
+        """Return the projections out of a population."""
+        return [q for q in self.projections.values() if q.pre == population]
 
     def order(self) -> list[str] | None:
-        """Populations so that every projection goes forward, or None where the graph has a cycle."""
-        import networkx as nx
+        """Return the populations in an order in which every projection goes forward.
 
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self.populations)
-        graph.add_edges_from((p.pre, p.post) for p in self.projections.values())
-        return list(nx.topological_sort(graph)) if nx.is_directed_acyclic_graph(graph) else None
+        Returns
+        -------
+        list of str, or None where the graph has a cycle
+        """
+        return graphs.order(self.populations, self.projections)
 
     def copy(self) -> Network:
-        """The same graph with its own weights and biases."""
+        """Return the same graph with copies of its weights, biases and feedback weights."""
         twin = object.__new__(Network)
-        twin.populations, twin.projections, twin.losses = (
-            dict(self.populations),
-            dict(self.projections),
-            dict(self.losses),
-        )
-        twin.weights = {n: w.copy() for n, w in self.weights.items()}
-        twin.biases = {n: b.copy() for n, b in self.biases.items()}
-        twin.feedback = {n: b.copy() for n, b in self.feedback.items()}
+        twin.populations = dict(self.populations)
+        twin.projections = dict(self.projections)
+        twin.losses = dict(self.losses)
+        twin.weights = {name: w.copy() for name, w in self.weights.items()}
+        twin.biases = {name: b.copy() for name, b in self.biases.items()}
+        twin.feedback = {name: B.copy() for name, B in self.feedback.items()}
         return twin
 
     def returning(self, projection: str) -> Weights:
-        """What carries a projection's messages back, laid out as its weights are, (n_post, n_pre):
-        W, or Bᵀ.
+        """Return the matrix that carries a projection's messages back, laid out as its weights.
+
+        Returns
+        -------
+        array or csr_array, (n_post, n_pre), unit 1
+            W itself where the feedback is symmetric, else Bᵀ; of kind sign that of the weights as
+            they are now.
         """
-        kind, w = self.projections[projection].feedback, self.weights[projection]
-        if kind == "sign":
-            return matrices.with_values(
-                w,
-                (self.projections[projection].feedback_size or 0.0) * np.sign(matrices.synapses(w)),
-            )
-        return w if kind == "symmetric" else matrices.transposed(self.feedback[projection])
+        q, w = self.projections[projection], self.weights[projection]
+        if q.feedback == SYMMETRIC:
+            return w
+        if q.feedback == SIGN:
+            return scaled_signs(w, q.feedback_size or 0.0)
+        return transposed(self.feedback[projection])
 
     def follow_signs(self) -> None:
-        """Let the feedback of kind sign be that of the weights as they are."""
+        """Set the feedback of kind sign to the signs of the weights as they are now."""
         for name, q in self.projections.items():
-            if q.feedback == "sign":
-                self.feedback[name] = matrices.transposed(self.returning(name))
+            if q.feedback == SIGN:
+                self.feedback[name] = transposed(self.returning(name))
 
     def replace_with(self, other: Network) -> None:
-        """Take on another network's graph and parameters, so that whoever holds this one goes on
-        with that.
+        """Take over another network's graph and parameters, in place.
+
+        Whoever holds this object then works with the other network.
         """
         self.__dict__.update(other.copy().__dict__)
 
     def check_parameters(self) -> None:
-        """Refuse weights or biases that were replaced by something that does not fit, or is not
-        finite.
+        """Bring weights, feedback and biases that were set from outside into their layout.
+
+        Raises
+        ------
+        ModelError
+            Another shape, other synapses, or values that are not finite.
         """
         for name, projection in self.projections.items():
-            self.weights[name] = self._checked(projection, self.weights.get(name))
+            weights = self._checked(projection, self.weights.get(name))
+            self.weights[name] = weights
             if projection.draws_feedback:
-                found = self.feedback.get(name)
-                self.feedback[name] = carriers.checked(
-                    f"feedback[{name!r}]", found, self.weights[name]
-                )
+                given = self.feedback.get(name)
+                self.feedback[name] = checked_feedback(f"feedback[{name!r}]", given, weights)
         self.follow_signs()
         for name in self.neurons:
             size = self.populations[name].size
-            try:
-                bias = np.asarray(self.biases.get(name), dtype=float)
-            except (TypeError, ValueError) as error:
-                raise ModelError(
-                    f"biases[{name!r}] are not numbers; allowed: ({size},), finite numbers"
-                ) from error
-            if bias.shape != (size,) or not np.isfinite(bias).all():
-                raise ModelError(
-                    f"biases[{name!r}] has shape {bias.shape}; allowed: ({size},), finite numbers"
-                )
-            self.biases[name] = np.ascontiguousarray(bias)
+            self.biases[name] = checked_bias(name, self.biases.get(name), size)
 
     def to_networkx(self) -> nx.DiGraph:
-        """Populations as nodes, projections as edges; every argument is an attribute, weights
-        included.
-        """
-        import networkx as nx
+        """Return a graph with populations as nodes and projections as edges.
 
-        graph = nx.DiGraph()
-        for name, p in self.populations.items():
-            graph.add_node(
-                name,
-                size=p.size,
-                activation=p.activation,
-                constraint=p.constraint,
-                clamped=p.clamped,
-                epsilon=p.epsilon,
-                activity_l1=p.activity_l1,
-                plastic_bias=p.plastic_bias,
-                bias=self.biases.get(name),
-                loss=self.losses.get(name),
-            )
-        for name, q in self.projections.items():
-            own = {"feedback_weights": self.feedback[name].copy()} if q.draws_feedback else {}
-            graph.add_edge(q.pre, q.post, weights=self.weights[name].copy(), **q.options, **own)
-        return graph
+        Every argument is an attribute of its node or edge, weights and biases included.
+        """
+        return graphs.to_networkx(
+            self.populations,
+            self.projections,
+            self.losses,
+            self.weights,
+            self.biases,
+            self.feedback,
+        )
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, *, seed: int = 0) -> Network:
-        """The way back; a graph of any origin needs a node attribute `size`, the rest has defaults.
+        """Return the network of a graph, from `to_networkx` or of any other origin.
 
-        Nodes without incoming edges are clamped unless they say otherwise.
+        Parameters
+        ----------
+        graph : networkx.DiGraph
+            Nodes need an attribute `size`; every other argument has its default, and nodes without
+            incoming edges are clamped unless an attribute `clamped` is given.
+        seed : int
+            Seed of the weights that are drawn.
+
+        Raises
+        ------
+        ModelError
+            A node without `size`, or attributes that do not fit.
         """
-        populations, projections, losses = [], [], []
+        net = cls(*graphs.from_networkx(graph), seed=seed)
         for name, data in graph.nodes(data=True):
-            if "size" not in data:
-                raise ModelError(
-                    f"node {name!r} has no attribute 'size'; allowed: size=number of units"
-                )
-            populations.append(
-                Population(
-                    str(name),
-                    data["size"],
-                    data.get("activation", "tanh"),
-                    data.get("constraint", "lin"),
-                    data.get("clamped", graph.in_degree(name) == 0),
-                    data.get("epsilon", 0.0),
-                    data.get("activity_l1", 0.0),
-                    data.get("plastic_bias", True),
-                )
-            )
-            if data.get("loss") is not None:
-                given = data["loss"]
-                losses.append(given if isinstance(given, Loss) else Loss(str(name), given))
-        for pre, post, data in graph.edges(data=True):
-            keys = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
-            projections.append(
-                Projection(str(pre), str(post), **{k: data[k] for k in keys if k in data})
-            )
-        net = cls(populations, projections, losses, seed=seed)
-        for name, data in graph.nodes(data=True):
-            if data.get("bias") is not None and name in net.biases:
-                net.biases[name] = np.array(data["bias"], dtype=float)
+            bias = data.get("bias")
+            if bias is not None and name in net.biases:
+                net.biases[name] = np.array(bias, dtype=float)
         net.check_parameters()
         return net
 
     def describe(self) -> dict[str, Any]:
-        """The graph without weights, as plain values for files; `from_description` is the way back."""
-        return {
-            "populations": [
-                {
-                    "name": p.name,
-                    "size": p.size,
-                    "activation": p.activation,
-                    "constraint": p.constraint,
-                    "epsilon": p.epsilon,
-                    "clamped": p.clamped,
-                    "activity_l1": p.activity_l1,
-                    **({} if p.plastic_bias else {"plastic_bias": False}),
-                }
-                for p in self.populations.values()
-            ],
-            "projections": [
-                {
-                    "pre": q.pre,
-                    "post": q.post,
-                    **q.options,
-                    "sparse": not isinstance(self.weights[n], np.ndarray),
-                }
-                for n, q in self.projections.items()
-            ],
-            "losses": [
-                {
-                    "population": v.population,
-                    "kind": v.kind,
-                    "weight": v.weight,
-                    "epsilon": v.epsilon,
-                }
-                for v in self.losses.values()
-            ],
-        }
+        """Return the graph without weights, as plain values; `from_description` reads them."""
+        return graphs.describe(self.populations, self.projections, self.losses, self.weights)
 
     @classmethod
     def from_description(
@@ -501,106 +438,56 @@ class Network:
         biases: Mapping[str, Any],
         feedback: Mapping[str, Weights] | None = None,
     ) -> Network:
-        """A network from `describe` and its parameters."""
-        projections = [
-            Projection(
-                q["pre"],
-                q["post"],
-                weights[f"{q['pre']}->{q['post']}"],
-                **{k: q[k] for k in OPTIONS if k in q},
-                feedback_weights=(feedback or {}).get(f"{q['pre']}->{q['post']}"),
-            )
-            for q in description["projections"]
-        ]
-        net = cls(
-            [Population(**p) for p in description["populations"]],
-            projections,
-            [Loss(**v) for v in description["losses"]],
-        )
-        net.biases = {n: np.array(biases[n], dtype=float) for n in net.neurons}
+        """Return the network that `describe` wrote, with its parameters.
+
+        Parameters
+        ----------
+        description : dict
+            Plain values of `describe`.
+        weights : dict of str to array or csr_array, (n_post, n_pre)
+            By projection.
+        biases : dict of str to array, (n,)
+            By population that is not clamped.
+        feedback : dict of str to array or csr_array, (n_pre, n_post), optional
+            B by projection, of the kinds that are not derived from the weights.
+        """
+        net = cls(*graphs.from_description(description, weights, feedback or {}))
+        net.biases = {name: np.array(biases[name], dtype=float) for name in net.neurons}
         net.check_parameters()
         return net
 
     def __repr__(self) -> str:
-        sizes = [p.size for p in self.populations.values()]
-        chain = list(zip(list(self.populations)[:-1], list(self.populations)[1:], strict=True))
-        layered = [(q.pre, q.post) for q in self.projections.values()] == chain
-        shape = (
-            "-".join(map(str, sizes))
-            if layered
-            else f"{len(sizes)} populations, {sum(sizes)} units"
-        )
-        losses = ", ".join(f"{v.kind} on {v.population}" for v in self.losses.values()) or "no loss"
-        cycle = "" if self.order() is not None else ", cyclic"
-        return f"Network({shape}, {len(self.projections)} projections, {self.n_parameters} parameters, {losses}{cycle})"
+        losses = [f"{loss.kind} on {name}" for name, loss in self.losses.items()]
+        parts = [
+            graphs.shape_summary(self.populations, self.projections),
+            f"{len(self.projections)} projections",
+            f"{self.n_parameters} parameters",
+            ", ".join(losses) or "no loss",
+        ]
+        if self.order() is None:
+            parts.append("cyclic")
+        return f"Network({', '.join(parts)})"
 
-    def _check_graph(self) -> None:
-        if not self.neurons:
-            raise ModelError(
-                "no population with dynamics: every one is clamped; add one with clamped=False"
-            )
-        for q in self.projections.values():
-            for end in (q.pre, q.post):
-                if end not in self.populations:
-                    raise unknown(f"an end of {q.name}", end, self.populations)
-            if self.populations[q.pre].free:
-                raise ModelError(
-                    f"projection {q.name} starts at a population without constraint, "
-                    "whose outputs are no variables; "
-                    "allowed: constraint 'none' where no projection starts; try 'lin'"
-                )
-            if self.populations[q.post].clamped:
-                raise ModelError(
-                    f"projection {q.name} ends at a clamped population, whose outputs are data"
-                )
-            if self.populations[q.pre].clamped and q.feedback != "symmetric":
-                raise ModelError(
-                    f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back "
-                    f"to {q.pre}, which is clamped; "
-                    "allowed: 'symmetric'"
-                )
-        for name in self.losses:
-            if name not in self.populations:
-                raise unknown("population of a loss", name, self.populations)
-            if self.populations[name].clamped:
-                raise ModelError(f"loss on {name!r}, which is clamped: nothing there could learn")
-
-    def _initial(self, q: Projection, rng: np.random.Generator) -> Weights:
+    def _initial_weights(self, q: Projection, rng: np.random.Generator) -> Weights:
         if q.weights is not None:
             return self._checked(q, q.weights).copy()
-        return matrices.random_weights(
-            self._shape(q), matrices.checked_mask(q.name, q.mask, self._shape(q)), q.gain, rng
-        )
+        shape = self._shape(q)
+        return random_weights(shape, checked_mask(q.name, q.mask, shape), q.gain, rng)
 
     def _initial_feedback(self, name: str, rng: np.random.Generator) -> Weights:
-        """B to begin with; a size that is not given becomes that of the weights as they are now."""
+        """Return B at the start; a size that is not given becomes that of the weights as drawn."""
         q, w = self.projections[name], self.weights[name]
-        size = carriers.size_of(w) if q.feedback_size is None else q.feedback_size
-        if q.feedback == "sign":
+        size = size_of(w) if q.feedback_size is None else q.feedback_size
+        if q.feedback == SIGN:
             self.projections[name] = replace(q, feedback_size=size)
-            return carriers.signs(w, size)
+            return transposed(scaled_signs(w, size))
         if q.feedback_weights is not None:
-            return carriers.checked(f"feedback_weights of {name}", q.feedback_weights, w)
-        return carriers.random_feedback(w, size, rng)
+            return checked_feedback(f"feedback_weights of {name}", q.feedback_weights, w)
+        return random_feedback(w, size, rng)
 
     def _checked(self, q: Projection, weights: Weights) -> Weights:
-        mask = matrices.checked_mask(q.name, q.mask, self._shape(q))
-        return matrices.checked(q.name, weights, self._shape(q), mask)
+        shape = self._shape(q)
+        return checked_weights(q.name, weights, shape, checked_mask(q.name, q.mask, shape))
 
     def _shape(self, q: Projection) -> tuple[int, int]:
         return self.populations[q.post].size, self.populations[q.pre].size
-
-
-def _by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, Any]:
-    if isinstance(items, kind):
-        items = [items]
-    named: dict[str, Any] = {}
-    for item in items:
-        if not isinstance(item, kind):
-            raise ModelError(
-                f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)"
-            )
-        if getattr(item, key) in named:
-            raise ModelError(f"{what} {getattr(item, key)!r} is given twice; allowed: once")
-        named[getattr(item, key)] = item
-    return named

@@ -12,7 +12,15 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class State:
-    """Outputs and multipliers of every population that is not clamped, (patterns, units), unit 1."""
+    """Outputs and multipliers of every population that is not clamped.
+
+    Attributes
+    ----------
+    x : dict of str to array, (patterns, units), unit 1
+        Outputs, by population.
+    lam : dict of str to array, (patterns, units), unit 1
+        Multipliers, by population.
+    """
 
     x: Mapping[str, Array]
     lam: Mapping[str, Array]

@@ -1,8 +1,8 @@
 """Weight matrices: how they are laid out, drawn and checked.
 
-(n_post, n_pre): an array where every synapse exists, a csr_array with sorted indices where one can
-be absent. Below `network`, which holds them, and free of any formula of the flows, so that `engine`
-and `reference` may both read it. Start at `synapses`.
+A matrix is (n_post, n_pre): an array where every synapse exists, a csr_array with sorted indices
+where one can be absent. Below `network`, which holds them, and free of any formula of the flows, so
+that `engine` and `reference` may both read it. Start at `synapses`.
 """
 
 from __future__ import annotations
@@ -15,110 +15,190 @@ import numpy as np
 from neurosim.errors import ModelError
 
 Array = np.ndarray
-Weights = (
-    Any  # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
-)
+# (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
+Weights = Any
 
 
 def synapses(weights: Weights) -> Array:
-    """The weights of the synapses that exist, a view: (n_post, n_pre), or (synapses,) of a
-    csr_array.
+    """Return the values of the synapses that exist, as a view.
+
+    Returns
+    -------
+    array, (n_post, n_pre), or (synapses,) of a csr_array
     """
-    return weights if isinstance(weights, np.ndarray) else np.asarray(weights.data)
+    if isinstance(weights, np.ndarray):
+        return weights
+    return np.asarray(weights.data)
 
 
 def with_values(weights: Weights, values: Array) -> Weights:
-    """`values`, laid out as `synapses` are, as weights of the same type, shape and sparsity."""
+    """Return weights of the same type, shape and sparsity with other values.
+
+    Parameters
+    ----------
+    weights : array or csr_array, (n_post, n_pre)
+    values : array
+        Laid out as `synapses` are.
+    """
     if isinstance(weights, np.ndarray):
         return values.reshape(weights.shape)
     from scipy.sparse import csr_array
 
-    return csr_array((values, weights.indices.copy(), weights.indptr.copy()), shape=weights.shape)
+    indices, indptr = weights.indices.copy(), weights.indptr.copy()
+    return csr_array((values, indices, indptr), shape=weights.shape)
 
 
 def synapse_indices(weights: Weights) -> tuple[Array, Array]:
-    """Postsynaptic and presynaptic unit of each synapse of a csr_array."""
-    return np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr)), weights.indices
+    """Return the postsynaptic and the presynaptic unit of every synapse, row by row.
+
+    The order is that of ``synapses(weights).ravel()``.
+
+    Parameters
+    ----------
+    weights : array or csr_array, (n_post, n_pre)
+
+    Returns
+    -------
+    post, pre : array of int, (synapses,)
+        New arrays, not views of the matrix's own indices.
+
+    Examples
+    --------
+    >>> post, pre = synapse_indices(np.ones((2, 3)))
+    >>> post
+    array([0, 0, 0, 1, 1, 1])
+    >>> pre
+    array([0, 1, 2, 0, 1, 2])
+    """
+    if isinstance(weights, np.ndarray):
+        post, pre = np.indices(weights.shape)
+        return post.ravel(), pre.ravel()
+    partners = np.diff(weights.indptr)
+    return np.repeat(np.arange(weights.shape[0]), partners), weights.indices.copy()
 
 
 def at_synapses(weights: Weights, matrix: Array) -> Array:
-    """The entries of a dense matrix, (n_post, n_pre), at the synapses that exist, laid out as
-    `synapses` are.
+    """Return the entries of a dense matrix at the synapses that exist.
+
+    Parameters
+    ----------
+    weights : array or csr_array, (n_post, n_pre)
+    matrix : array, (n_post, n_pre)
+
+    Returns
+    -------
+    array
+        Laid out as `synapses` are.
     """
-    return (
-        matrix if isinstance(weights, np.ndarray) else np.asarray(matrix[synapse_indices(weights)])
-    )
+    if isinstance(weights, np.ndarray):
+        return matrix
+    return np.asarray(matrix[synapse_indices(weights)])
 
 
 def transposed(matrix: Weights) -> Weights:
-    """The transpose as an own matrix of the same kind: from the layout of feedback weights B to
-    that of W, and back.
+    """Return the transpose as a copy with the same storage.
+
+    It turns feedback weights B, (n_pre, n_post), into the layout of W, and back.
     """
     if isinstance(matrix, np.ndarray):
         return np.ascontiguousarray(matrix.T)
     from scipy.sparse import csr_array
 
-    found = csr_array(matrix.T)
-    found.sort_indices()
-    return found
+    transpose = csr_array(matrix.T)
+    transpose.sort_indices()
+    return transpose
 
 
 def random_weights(
     shape: tuple[int, int], mask: Array | None, gain: float, rng: np.random.Generator
 ) -> Weights:
-    """w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask."""
-    draw = rng.normal(size=shape)
+    """Draw w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask.
+
+    Parameters
+    ----------
+    shape : (n_post, n_pre)
+    mask : bool array, (n_post, n_pre), or None
+        Synapses that exist; all of them if None.
+    gain : float
+        Spread of a unit's net input for outputs of variance 1.
+    rng : numpy.random.Generator
+    """
+    normal = rng.normal(size=shape)
     if mask is None:
-        return draw * (gain / math.sqrt(shape[1]))
+        return normal * (gain / math.sqrt(shape[1]))
     partners = np.maximum(mask.sum(axis=1), 1)[:, None]
-    return _masked(draw * gain / np.sqrt(partners), mask)
+    return _masked(normal * gain / np.sqrt(partners), mask)
 
 
 def identity(size: int, value: float) -> Weights:
-    """One synapse a unit."""
+    """Return `value` times the identity as a csr_array: one synapse per unit."""
     from scipy.sparse import csr_array, eye_array
 
     return csr_array(eye_array(size) * value)
 
 
-def checked(projection: str, weights: Any, shape: tuple[int, int], mask: Array | None) -> Weights:
-    """Weights as a projection keeps them: a C-contiguous float array, or CSR with sorted indices.
+def checked_weights(
+    projection: str, weights: Any, shape: tuple[int, int], mask: Array | None
+) -> Weights:
+    """Return weights as a network keeps them: contiguous floats, or CSR with sorted indices.
+
+    Parameters
+    ----------
+    projection : str
+        Name of the projection, for messages.
+    weights : array-like or SciPy sparse array
+    shape : (n_post, n_pre)
+    mask : bool array, (n_post, n_pre), or None
+        Synapses that exist; all of them if None.
 
     Raises
     ------
     ModelError
-        Another shape, what is no finite number, or synapses outside the mask.
+        Another shape, values that are not finite numbers, or synapses outside the mask.
     """
     from scipy.sparse import csr_array, issparse
 
     name = f"weights of {projection}"
+    sparse = issparse(weights)
     try:
-        sparse = csr_array(weights, dtype=float) if issparse(weights) else None
-        dense = np.empty(0) if sparse is not None else np.ascontiguousarray(weights, dtype=float)
+        if sparse:
+            matrix = csr_array(weights, dtype=float)
+        else:
+            matrix = np.ascontiguousarray(weights, dtype=float)
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}"
         ) from error
-    got = dense.shape if sparse is None else sparse.shape
-    if got != shape:
-        hint = "; try the transpose" if got == shape[::-1] else ""
-        raise ModelError(f"{name} have shape {got}; allowed: (n_post, n_pre) = {shape}{hint}")
-    if not np.isfinite(dense if sparse is None else sparse.data).all():
+    if matrix.shape != shape:
+        hint = transpose_hint(matrix.shape, shape)
+        raise ModelError(
+            f"{name} have shape {matrix.shape}; allowed: (n_post, n_pre) = {shape}{hint}"
+        )
+    if not np.isfinite(synapses(matrix)).all():
         raise ModelError(f"{name} hold NaN or infinity; allowed: finite numbers")
-    if sparse is None:
-        return dense if mask is None else _masked(dense, mask)
-    if not sparse.has_canonical_format:
-        sparse = sparse.copy()  # the user's own stays as it is
-    sparse.sum_duplicates()
-    stored = sparse.tocoo()
+    if sparse:
+        return _canonical(name, matrix, mask)
+    return matrix if mask is None else _masked(matrix, mask)
+
+
+def _canonical(name: str, matrix: Weights, mask: Array | None) -> Weights:
+    """Return a csr_array without duplicates and with sorted indices, all within the mask."""
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()  # the user's matrix stays as it is
+    matrix.sum_duplicates()
+    stored = matrix.tocoo()
     if mask is not None and not mask[stored.row, stored.col].all():
-        raise ModelError(f"{name} have synapses outside the mask")
-    sparse.sort_indices()
-    return sparse
+        outside = int(np.count_nonzero(~mask[stored.row, stored.col]))
+        raise ModelError(
+            f"{name} have synapses outside the mask: {outside} of {matrix.nnz}; "
+            "allowed: weights where the mask is True"
+        )
+    matrix.sort_indices()
+    return matrix
 
 
 def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | None:
-    """Which synapses exist, a bool array, or None where all do.
+    """Return which synapses exist as a bool array, (n_post, n_pre), or None where all do.
 
     Raises
     ------
@@ -127,16 +207,45 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
     """
     if mask is None:
         return None
-    found = np.asarray(mask.toarray() if hasattr(mask, "toarray") else mask)
-    if found.shape != shape or not (found.dtype == bool or np.isin(found, (0, 1)).all()):
+    dense = np.asarray(mask.toarray() if hasattr(mask, "toarray") else mask)
+    allowed = f"bool (n_post, n_pre) = {shape}"
+    if dense.shape != shape:
+        raise ModelError(f"mask of {projection} has shape {dense.shape}; allowed: {allowed}")
+    if dense.dtype != bool and not np.isin(dense, (0, 1)).all():
         raise ModelError(
-            f"mask of {projection} has shape {found.shape}; allowed: bool (n_post, n_pre) = {shape}"
+            f"mask of {projection} has entries of {dense.dtype} other than 0 and 1; "
+            f"allowed: {allowed}"
         )
-    return found.astype(bool)
+    return dense.astype(bool)
+
+
+def checked_bias(population: str, given: Any, size: int) -> Array:
+    """Return the biases of one population as contiguous floats, (size,).
+
+    Raises
+    ------
+    ModelError
+        Another shape, or values that are not finite numbers.
+    """
+    name, allowed = f"biases[{population!r}]", f"({size},), finite numbers"
+    try:
+        bias = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} are not numbers; allowed: {allowed}") from error
+    if bias.shape != (size,):
+        raise ModelError(f"{name} has shape {bias.shape}; allowed: {allowed}")
+    if not np.isfinite(bias).all():
+        raise ModelError(f"{name} holds NaN or infinity; allowed: {allowed}")
+    return np.ascontiguousarray(bias)
+
+
+def transpose_hint(got: tuple[int, ...], allowed: tuple[int, ...]) -> str:
+    """Return a hint for a message where the transpose has the allowed shape."""
+    return "; try the transpose" if got == allowed[::-1] else ""
 
 
 def _masked(dense: Array, mask: Array) -> Weights:
-    """The entries of a dense matrix at the synapses of a mask, zeros among them too."""
+    """Return the entries of a dense matrix at the synapses of a mask, zeros among them too."""
     from scipy.sparse import csr_array
 
     sparse = csr_array(mask.astype(float))

@@ -1,0 +1,268 @@
+"""The graph of a network without its parameters: checks, order, and forms for files and NetworkX.
+
+Above `populations`, below `network`, which adds weights and biases. Start at `check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim.errors import ModelError, unknown
+from neurosim.model.expressions import FREE
+from neurosim.model.feedback import SYMMETRIC
+from neurosim.model.populations import OPTIONS, Loss, Population, Projection
+from neurosim.model.weights import Weights
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Parts = tuple[list[Population], list[Projection], list[Loss]]
+# attributes of a NetworkX edge that are arguments of `Projection`
+EDGE_KEYS = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
+
+
+def by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, Any]:
+    """Return objects of one kind as a dict by their attribute `key`.
+
+    Raises
+    ------
+    ModelError
+        An object of another kind, or one name twice.
+    """
+    if isinstance(items, kind):
+        items = [items]
+    named: dict[str, Any] = {}
+    for item in items:
+        if not isinstance(item, kind):
+            raise ModelError(
+                f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)"
+            )
+        name = getattr(item, key)
+        if name in named:
+            raise ModelError(f"{what} {name!r} is given twice; allowed: once")
+        named[name] = item
+    return named
+
+
+def check(
+    populations: Mapping[str, Population],
+    projections: Mapping[str, Projection],
+    losses: Mapping[str, Loss],
+) -> None:
+    """Refuse populations, projections and losses that do not fit together.
+
+    Raises
+    ------
+    ModelError
+        No population with dynamics, an unknown name, or a projection or loss where none can be.
+    """
+    if all(population.clamped for population in populations.values()):
+        raise ModelError(
+            f"populations = {list(populations)} has no population with dynamics; "
+            "allowed: at least one that is not clamped; try clamped=False"
+        )
+    for projection in projections.values():
+        _check_projection(projection, populations)
+    for name in losses:
+        if name not in populations:
+            raise unknown("population of a loss", name, populations)
+        if populations[name].clamped:
+            raise ModelError(
+                f"loss on {name!r}, which is clamped: its outputs are data; "
+                "allowed: a population that is not clamped"
+            )
+
+
+def _check_projection(q: Projection, populations: Mapping[str, Population]) -> None:
+    for end in (q.pre, q.post):
+        if end not in populations:
+            raise unknown(f"an end of {q.name}", end, populations)
+    pre, post = populations[q.pre], populations[q.post]
+    if pre.free:
+        raise ModelError(
+            f"projection {q.name} starts at a population without constraint, "
+            "whose outputs are not variables; "
+            f"allowed: constraint {FREE!r} where no projection starts; try 'lin'"
+        )
+    if post.clamped:
+        raise ModelError(
+            f"projection {q.name} ends at a clamped population, whose outputs are data; "
+            "allowed: a population that is not clamped"
+        )
+    if pre.clamped and q.feedback != SYMMETRIC:
+        raise ModelError(
+            f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back to {q.pre}, "
+            f"which is clamped; allowed: {SYMMETRIC!r}"
+        )
+
+
+def order(
+    populations: Mapping[str, Population], projections: Mapping[str, Projection]
+) -> list[str] | None:
+    """Return the populations in an order in which every projection goes forward.
+
+    Returns
+    -------
+    list of str, or None where the graph has a cycle
+    """
+    import networkx as nx
+
+    graph = nx.DiGraph()
+    graph.add_nodes_from(populations)
+    graph.add_edges_from((q.pre, q.post) for q in projections.values())
+    if not nx.is_directed_acyclic_graph(graph):
+        return None
+    return list(nx.topological_sort(graph))
+
+
+def shape_summary(
+    populations: Mapping[str, Population], projections: Mapping[str, Projection]
+) -> str:
+    """Return the sizes as ``"64-32-10"`` where the graph is a chain, else their number and sum."""
+    sizes = [population.size for population in populations.values()]
+    ends = [(q.pre, q.post) for q in projections.values()]
+    if ends == list(pairwise(populations)):
+        return "-".join(map(str, sizes))
+    return f"{len(sizes)} populations, {sum(sizes)} units"
+
+
+def describe(
+    populations: Mapping[str, Population],
+    projections: Mapping[str, Projection],
+    losses: Mapping[str, Loss],
+    weights: Mapping[str, Weights],
+) -> dict[str, Any]:
+    """Return the graph as plain values for files; `from_description` reads them."""
+    rows = []
+    for name, q in projections.items():
+        sparse = not isinstance(weights[name], np.ndarray)
+        rows.append({"pre": q.pre, "post": q.post, **q.options, "sparse": sparse})
+    return {
+        "populations": [_described_population(p) for p in populations.values()],
+        "projections": rows,
+        "losses": [_described_loss(loss) for loss in losses.values()],
+    }
+
+
+def _described_population(p: Population) -> dict[str, Any]:
+    """Return the arguments of a population; `plastic_bias` only where it is False."""
+    found: dict[str, Any] = {
+        "name": p.name,
+        "size": p.size,
+        "activation": p.activation,
+        "constraint": p.constraint,
+        "epsilon": p.epsilon,
+        "clamped": p.clamped,
+        "activity_l1": p.activity_l1,
+    }
+    if not p.plastic_bias:
+        found["plastic_bias"] = False
+    return found
+
+
+def _described_loss(loss: Loss) -> dict[str, Any]:
+    return {
+        "population": loss.population,
+        "kind": loss.kind,
+        "weight": loss.weight,
+        "epsilon": loss.epsilon,
+    }
+
+
+def from_description(
+    description: Mapping[str, Any],
+    weights: Mapping[str, Weights],
+    feedback: Mapping[str, Weights],
+) -> Parts:
+    """Return populations, projections and losses as `describe` wrote them, with their weights."""
+    projections = []
+    for q in description["projections"]:
+        name = f"{q['pre']}->{q['post']}"
+        options = {key: q[key] for key in OPTIONS if key in q}
+        projections.append(
+            Projection(
+                q["pre"],
+                q["post"],
+                weights[name],
+                **options,
+                feedback_weights=feedback.get(name),
+            )
+        )
+    populations = [Population(**p) for p in description["populations"]]
+    losses = [Loss(**loss) for loss in description["losses"]]
+    return populations, projections, losses
+
+
+def to_networkx(
+    populations: Mapping[str, Population],
+    projections: Mapping[str, Projection],
+    losses: Mapping[str, Loss],
+    weights: Mapping[str, Weights],
+    biases: Mapping[str, np.ndarray],
+    feedback: Mapping[str, Weights],
+) -> nx.DiGraph:
+    """Return a graph whose nodes and edges carry every argument, weights and biases included."""
+    import networkx as nx
+
+    graph = nx.DiGraph()
+    for name, p in populations.items():
+        graph.add_node(
+            name,
+            size=p.size,
+            activation=p.activation,
+            constraint=p.constraint,
+            clamped=p.clamped,
+            epsilon=p.epsilon,
+            activity_l1=p.activity_l1,
+            plastic_bias=p.plastic_bias,
+            bias=biases.get(name),
+            loss=losses.get(name),
+        )
+    for name, q in projections.items():
+        attributes = {"weights": weights[name].copy(), **q.options}
+        if q.draws_feedback:
+            attributes["feedback_weights"] = feedback[name].copy()
+        graph.add_edge(q.pre, q.post, **attributes)
+    return graph
+
+
+def from_networkx(graph: nx.DiGraph) -> Parts:
+    """Return populations, projections and losses of a NetworkX graph.
+
+    Raises
+    ------
+    ModelError
+        A node without the attribute `size`, or an attribute out of range.
+    """
+    populations, losses = [], []
+    for name, data in graph.nodes(data=True):
+        if "size" not in data:
+            raise ModelError(
+                f"node {name!r} has no attribute 'size'; allowed: size=number of units"
+            )
+        populations.append(
+            Population(
+                str(name),
+                data["size"],
+                activation=data.get("activation", "tanh"),
+                constraint=data.get("constraint", "lin"),
+                clamped=data.get("clamped", graph.in_degree(name) == 0),
+                epsilon=data.get("epsilon", 0.0),
+                activity_l1=data.get("activity_l1", 0.0),
+                plastic_bias=data.get("plastic_bias", True),
+            )
+        )
+        loss = data.get("loss")
+        if isinstance(loss, Loss):
+            losses.append(loss)
+        elif loss is not None:
+            losses.append(Loss(str(name), loss))
+    projections = []
+    for pre, post, data in graph.edges(data=True):
+        given = {key: data[key] for key in EDGE_KEYS if key in data}
+        projections.append(Projection(str(pre), str(post), **given))
+    return populations, projections, losses
