@@ -1,7 +1,7 @@
-"""A circuit with all that it lacks: the imperfections of one simulation, as an engine reads them.
+"""All imperfections of one simulation, as equation text and as random draws.
 
-Equations and statements in Brian2's notation, and what is drawn once. Above `imperfections`, which
-says what each is; below every backend. Start at `resolve`.
+Equations and statements in Brian2's notation, and the values that are drawn once. Above
+`model.imperfections`, which defines each imperfection; below every backend. Start at `resolve`.
 """
 
 from __future__ import annotations
@@ -25,23 +25,28 @@ from neurosim.model.imperfections import (
     Statement,
     StateNoise,
     TimeConstants,
+    kind_of,
 )
 from neurosim.model.network import Network
+from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
-DIRECTIONS = ("x", "delta")  # the variable that travels forward, and back
+DIRECTIONS = (FORWARD, BACKWARD)
+_TIMES, _SIGNS = 1, 2  # last entries of the seeds: independent streams of random numbers
 
 
 @dataclass(frozen=True)
 class Imperfections:
-    """All of one simulation, as an engine reads them.
+    """All imperfections of one simulation.
 
     Attributes
     ----------
     given : tuple of Imperfection
+        At most one of each kind; those of messages act in this order.
     prospective : Prospective or None
+        Prospective messages, if any.
     seed : int
-        Of what is drawn once: time constants, signs.
+        Seed of the time constants and signs, which are drawn once.
     """
 
     given: tuple[Imperfection, ...] = ()
@@ -52,150 +57,228 @@ class Imperfections:
         return bool(self.given or self.prospective)
 
     def of(self, kind: type[Any]) -> Any:
-        """The one of that kind, or None."""
-        return next((i for i in self.given if isinstance(i, kind)), None)
+        """Return the imperfection of that kind, or None."""
+        for item in self.given:
+            if isinstance(item, kind):
+                return item
+        return None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What happens to a message on its way, in order."""
-        return tuple(i for i in self.given if isinstance(i, Stage))
+        """Imperfections that a message passes through, in order."""
+        return tuple(item for item in self.given if isinstance(item, Stage))
 
     @property
     def alters_messages(self) -> bool:
-        """Whether what is heard differs from what is."""
+        """Whether receivers read something other than x and delta."""
         return bool(self.stages or self.prospective or self.of(Delay))
 
     @property
     def draws(self) -> bool:
-        """Whether a run has chance in it."""
+        """Whether a run is random."""
         return self.of(StateNoise) is not None or any(stage.draws for stage in self.stages)
 
     @property
     def own_times(self) -> bool:
-        """Whether units have time constants of their own."""
+        """Whether every unit has time constants of its own."""
         return self.of(TimeConstants) is not None
 
     def received(self, variable: str) -> str:
-        """What receivers of x or delta know."""
+        """Return the variable that receivers of x or delta read."""
         return f"received_{variable}" if self.alters_messages else variable
 
     def known(self, variable: str) -> str:
-        """What the synapses onto a unit know of x at the other end, or of its own delta, which need
-        not travel.
+        """Return the variable that plasticity reads at a synapse, which is at its target unit.
+
+        x travels to the synapse; delta is the target unit's own, so that it is not late.
         """
-        return "sent_delta" if variable == "delta" and self.of(Delay) else self.received(variable)
+        if variable == BACKWARD and self.of(Delay):
+            return "sent_delta"
+        return self.received(variable)
 
     def slope(self, activation: str) -> str:
-        """What stands in place of sigma'(a); empty if nothing does."""
-        derivative = self.of(Derivative)
-        return "" if derivative is None or activation == "linear" else derivative.text
+        """Return the expression in place of sigma'(a), or an empty text."""
+        derivative: Derivative | None = self.of(Derivative)
+        if derivative is None or activation == "linear":
+            return ""
+        return derivative.text
 
     def term(self, variable: str) -> str:
-        """What is added to dx/dt or dlam/dt, 1/s."""
-        noise = self.of(StateNoise)
+        """Return the term added to dx/dt or dlam/dt, 1/s, or an empty text."""
+        noise: StateNoise | None = self.of(StateNoise)
         return noise.term(variable) if noise else ""
 
-    def equations(self, clamped: bool) -> list[str]:
-        """What a population's equations have beside those of section 1."""
-        slow = []
-        if self.of(LowPass):
-            x, delta = ("x" if clamped else self.received("x")), self.known("delta")
-            slow = [f"dslow_x/dt = ({x} - slow_x)/low_pass : 1", "low_pass : second (shared)"]
-            slow += [] if clamped else [f"dslow_delta/dt = ({delta} - slow_delta)/low_pass : 1"]
-        if clamped:
-            return slow
-        noise = self.of(StateNoise)
-        lines = [*slow, *(noise.equations if noise else ())]
-        if self.prospective and self.prospective.time:
-            lines += [f"dpast_{v}/dt = ({v} - past_{v})/look : 1" for v in ("x", "lam")] + [
-                "look : second (shared)"
-            ]
-        lines += [f"{name} : 1 (shared)" for item in self._valued for name in item.values]
-        kept = [name for stage in self.stages for name in stage.arrays]
-        kept += (["received"] if self.alters_messages else []) + (
-            ["sent"] if self.of(Delay) else []
-        )
-        return lines + [f"{name}_{v} : 1" for v in DIRECTIONS for name in kept]
-
-    def memory(self, clamped: bool) -> list[str]:
-        """Variables of a population, beside a delay's line, from which a run can go on."""
-        found = ["slow_x"] if self.of(LowPass) else []
-        if clamped:
-            return found
-        found += ["slow_delta"] if self.of(LowPass) else []
-        noise = self.of(StateNoise)
-        found += ["noise_x", "noise_lam"] if noise and noise.correlation else []
-        found += ["past_x", "past_lam"] if self.prospective and self.prospective.time else []
-        return found + [
-            f"{name}_{v}" for stage in self.stages for name in stage.arrays for v in DIRECTIONS
-        ]
-
-    def constants(self, clamped: bool) -> dict[str, float]:
-        """Values of the shared parameters of `equations`."""
-        slow = self.of(LowPass)
-        found = {"low_pass": slow.time} if slow else {}
-        if clamped:
-            return found
-        found |= (
-            {"look": self.prospective.time} if self.prospective and self.prospective.time else {}
-        )
-        for item in (*self._valued, *([self.of(StateNoise)] if self.of(StateNoise) else [])):
-            found |= item.values
-        return found
+    @property
+    def _estimates_rates(self) -> bool:
+        """Whether units estimate their rates of change by a low-pass difference."""
+        return self.prospective is not None and self.prospective.time is not None
 
     @property
-    def _valued(self) -> list[Any]:
-        return [*self.stages, *([self.of(Derivative)] if self.of(Derivative) else [])]
+    def _with_values(self) -> list[Stage | Derivative]:
+        """Imperfections whose text reads shared parameters without a unit."""
+        derivative = self.of(Derivative)
+        if derivative is None:
+            return [*self.stages]
+        return [*self.stages, derivative]
+
+    @property
+    def _stage_arrays(self) -> list[str]:
+        names: list[str] = []
+        for stage in self.stages:
+            names += stage.arrays
+        return names
+
+    def equations(self, clamped: bool) -> list[str]:
+        """Return the equations that a population has in addition to those of the flow.
+
+        Parameters
+        ----------
+        clamped : bool
+            Whether the population is clamped.
+        """
+        lines = []
+        if self.of(LowPass):
+            lines += self._low_pass(clamped)
+        if clamped:
+            return lines
+        noise = self.of(StateNoise)
+        if noise:
+            lines += noise.equations
+        if self._estimates_rates:
+            lines += [f"dpast_{v}/dt = ({v} - past_{v})/look : 1" for v in ("x", "lam")]
+            lines.append("look : second (shared)")
+        for item in self._with_values:
+            lines += [f"{name} : 1 (shared)" for name in item.values]
+        kept = self._stage_arrays
+        if self.alters_messages:
+            kept.append("received")
+        if self.of(Delay):
+            kept.append("sent")
+        for v in DIRECTIONS:
+            lines += [f"{name}_{v} : 1" for name in kept]
+        return lines
+
+    def _low_pass(self, clamped: bool) -> list[str]:
+        """Return the equations of the low-pass of both factors of plasticity."""
+        x = FORWARD if clamped else self.received(FORWARD)
+        lines = [f"dslow_x/dt = ({x} - slow_x)/low_pass : 1", "low_pass : second (shared)"]
+        if not clamped:
+            delta = self.known(BACKWARD)
+            lines.append(f"dslow_delta/dt = ({delta} - slow_delta)/low_pass : 1")
+        return lines
+
+    def memory(self, clamped: bool) -> list[str]:
+        """Return the variables of a population from which a run can go on, without delay lines.
+
+        Parameters
+        ----------
+        clamped : bool
+            Whether the population is clamped.
+        """
+        names = []
+        if self.of(LowPass):
+            names.append("slow_x")
+        if clamped:
+            return names
+        if self.of(LowPass):
+            names.append("slow_delta")
+        noise = self.of(StateNoise)
+        if noise and noise.correlation:
+            names += ["noise_x", "noise_lam"]
+        if self._estimates_rates:
+            names += ["past_x", "past_lam"]
+        for array in self._stage_arrays:
+            names += [f"{array}_{v}" for v in DIRECTIONS]
+        return names
+
+    def constants(self, clamped: bool) -> dict[str, float]:
+        """Return the values of the shared parameters of `equations`.
+
+        Parameters
+        ----------
+        clamped : bool
+            Whether the population is clamped.
+        """
+        values: dict[str, float] = {}
+        low_pass = self.of(LowPass)
+        if low_pass:
+            values["low_pass"] = low_pass.time
+        if clamped:
+            return values
+        if self.prospective and self.prospective.time:
+            values["look"] = self.prospective.time
+        for item in self._with_values:
+            values |= item.values
+        noise = self.of(StateNoise)
+        if noise:
+            values |= noise.values
+        return values
 
     def sent(self, variable: str, rates: Mapping[str, str]) -> list[Statement]:
-        """How a message comes about, of a population whose right-hand sides are `rates` (1/s,
-        without noise).
+        """Return the statements that make a message of x or delta; the last one assigns it.
+
+        Parameters
+        ----------
+        variable : "x" or "delta"
+        rates : dict with keys "x" and "lam"
+            Right-hand sides of the population, 1/s, without noise.
         """
         if not self.alters_messages:
             return []
-        statements, name = [], variable
+        statements, message = [], variable
         if self.prospective:
-            name = f"ahead_{variable}"
-            statements.append((name, self._ahead(variable, rates)))
+            message = f"ahead_{variable}"
+            statements.append((message, self._ahead(variable, rates)))
         for stage in self.stages:
-            statements += stage.sent(variable, name)
-            name = statements[-1][0]
-        return [*statements, (f"{'sent' if self.of(Delay) else 'received'}_{variable}", name)]
+            statements += stage.sent(variable, message)
+            message, _ = statements[-1]
+        result = f"sent_{variable}" if self.of(Delay) else f"received_{variable}"
+        return [*statements, (result, message)]
 
     def _ahead(self, variable: str, rates: Mapping[str, str]) -> str:
-        """A unit's message one tau ahead; delta = sigma' (lam + rho (x - sigma)) is linear in both
-        states.
+        """Return a unit's message one tau ahead.
+
+        delta = sigma' (lam + rho (x - sigma)) is linear in both states.
         """
-        if self.prospective and self.prospective.time:
+        if self._estimates_rates:
             x, lam = "tau_x/look*(x - past_x)", "tau_lam/look*(lam - past_lam)"
         else:
             x, lam = f"tau_x*({rates['x']})", f"tau_lam*({rates['lam']})"
-        return f"x + {x}" if variable == "x" else f"delta + dsigma*({lam} + rho*({x}))"
+        if variable == FORWARD:
+            return f"x + {x}"
+        return f"delta + dsigma*({lam} + rho*({x}))"
 
     def delay_steps(self, dt: float) -> int:
-        """Steps from speaking to being heard."""
-        delay = self.of(Delay)
+        """Return the steps of `dt` s from sending to receiving; 0 without a delay."""
+        delay: Delay | None = self.of(Delay)
         return delay.whole(dt) if delay else 0
 
     def times(self, number: int, size: int) -> Array:
-        """Factors of tau_x and tau_lam of the units of one population, (2, units)."""
+        """Draw the factors of tau_x and tau_lam of one population's units, (2, units), unit 1.
+
+        Parameters
+        ----------
+        number : int
+            Position of the population in the network.
+        size : int
+            Number of its units.
+        """
         spread = self.of(TimeConstants).spread
-        factors: Array = np.exp(
-            spread * np.random.default_rng([self.seed, number, 1]).standard_normal((2, size))
-        )
+        rng = np.random.default_rng([self.seed, number, _TIMES])
+        factors: Array = np.exp(spread * rng.standard_normal((2, size)))
         return factors
 
     def signs(self, net: Network) -> dict[str, Array]:
-        """+1 or -1 of every neuron, by population."""
-        share = self.of(Dale).inhibitory
-        rngs = {n: np.random.default_rng([self.seed, i, 2]) for i, n in enumerate(net.populations)}
-        return {
-            n: np.where(rng.random(net.populations[n].size) < share, -1.0, 1.0)
-            for n, rng in rngs.items()
-        }
+        """Draw +1 or -1 for every neuron, (units,) by population."""
+        inhibitory = self.of(Dale).inhibitory
+        signs = {}
+        for number, (name, population) in enumerate(net.populations.items()):
+            rng = np.random.default_rng([self.seed, number, _SIGNS])
+            signs[name] = np.where(rng.random(population.size) < inhibitory, -1.0, 1.0)
+        return signs
 
     def impose_signs(self, net: Network) -> None:
-        """Give every weight the sign of its presynaptic neuron, in place."""
+        """Give every weight the sign of its presynaptic neuron, in place; without Dale nothing."""
         if self.of(Dale) is None:
             return
         signs = self.signs(net)
@@ -208,27 +291,37 @@ class Imperfections:
 
     @property
     def words(self) -> str:
-        """Their kinds, for a message."""
-        names = {kind: name for name, kind in KINDS.items()}
-        return ", ".join(
-            [names[type(i)] for i in self.given] + (["prospective"] if self.prospective else [])
-        )
+        """Names of the kinds, for a message."""
+        names = [kind_of(item) for item in self.given]
+        if self.prospective:
+            names.append("prospective")
+        return ", ".join(names)
 
     def described(self) -> dict[str, Any]:
-        """As they stand in a run's settings and in a model file: plain values."""
-        found: dict[str, Any] = {}
+        """Return plain values, as in a run's settings and in a model file."""
+        values: dict[str, Any] = {}
         if self.given:
-            found["imperfections"] = [_described(i) for i in self.given]
+            values["imperfections"] = [_described(item) for item in self.given]
         if self.prospective:
-            found["prospective"] = True if self.prospective.time is None else self.prospective.time
-        return found
+            time = self.prospective.time
+            values["prospective"] = True if time is None else time
+        return values
 
 
 NONE = Imperfections()
 
 
 def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
-    """From what a user gives: objects, or mappings with a `kind`.
+    """Return the imperfections that a user gives.
+
+    Parameters
+    ----------
+    given : sequence of Imperfection or mapping, or one of them
+        A mapping has a `kind`, and the arguments of that kind.
+    prospective : Prospective, time, bool or None
+        Prospective messages; a time is that of `Prospective`.
+    seed : int
+        Seed of what is drawn once.
 
     Raises
     ------
@@ -238,45 +331,59 @@ def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
     items = [given] if isinstance(given, Imperfection | Mapping) else given
     if isinstance(items, str) or not isinstance(items, Iterable):
         raise ModelError(f"imperfections = {given!r}; allowed: a list, e.g. [MessageNoise(0.1)]")
-    found = tuple(_imperfection(one) for one in items)
-    kinds = [type(i) for i in found]
+    found = tuple(_imperfection(item) for item in items)
+    kinds = [type(item) for item in found]
     for kind in kinds:
         if kinds.count(kind) > 1:
             raise ModelError(
-                f"imperfections have {kinds.count(kind)} of {kind.__name__}; allowed: "
-                "one of each kind"
+                f"imperfections have {kinds.count(kind)} of {kind.__name__}; "
+                "allowed: one of each kind"
             )
-    if isinstance(prospective, Prospective) or prospective is None or prospective is False:
-        return Imperfections(found, prospective or None, seed)
-    return Imperfections(found, Prospective(None if prospective is True else prospective), seed)
+    return Imperfections(found, _prospective(prospective), seed)
+
+
+def _prospective(given: Any) -> Prospective | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        return Prospective()
+    if isinstance(given, Prospective):
+        return given
+    return Prospective(given)
 
 
 def _imperfection(given: Any) -> Imperfection:
     if isinstance(given, Imperfection):
         return given
-    if isinstance(given, Mapping):
-        kind, keys = given.get("kind"), {k: v for k, v in given.items() if k != "kind"}
-        if kind not in KINDS:
-            raise unknown("kind of an imperfection", str(kind), KINDS)
-        allowed = [f.name for f in fields(KINDS[kind])]
-        for key in keys:
-            if key not in allowed:
-                raise unknown(f"key of imperfection {kind!r}", key, allowed)
-        try:
-            made: Imperfection = KINDS[kind](**keys)
-        except TypeError as error:
-            raise ModelError(
-                f"imperfection {kind!r} has {sorted(keys)}; allowed: {', '.join(allowed)}"
-            ) from error
-        return made
-    raise ModelError(
-        f"imperfections hold a {type(given).__name__}; allowed: "
-        f"{', '.join(k.__name__ for k in KINDS.values())}, or a "
-        f"table with kind = one of {', '.join(map(repr, KINDS))}"
-    )
+    if not isinstance(given, Mapping):
+        names = ", ".join(kind.__name__ for kind in KINDS.values())
+        raise ModelError(
+            f"imperfections hold a {type(given).__name__}; allowed: {names}, "
+            f"or a table with kind = one of {', '.join(map(repr, KINDS))}"
+        )
+    keys = dict(given)
+    name = keys.pop("kind", None)
+    if name not in KINDS:
+        raise unknown("kind of an imperfection", str(name), KINDS)
+    kind = KINDS[name]
+    allowed = [f.name for f in fields(kind)]
+    for key in keys:
+        if key not in allowed:
+            raise unknown(f"key of imperfection {name!r}", key, allowed)
+    try:
+        made: Imperfection = kind(**keys)
+    except TypeError as error:
+        raise ModelError(
+            f"imperfection {name!r} has {sorted(keys)}; allowed: {', '.join(allowed)}"
+        ) from error
+    return made
 
 
 def _described(item: Imperfection) -> dict[str, Any]:
-    name = next(n for n, kind in KINDS.items() if isinstance(item, kind))
-    own = {f.name: getattr(item, f.name) for f in fields(item)}
-    return {"kind": name, **{k: v for k, v in own.items() if v is not None}}
+    """Return the kind and the arguments that are set."""
+    values = {"kind": kind_of(item)}
+    for f in fields(item):
+        value = getattr(item, f.name)
+        if value is not None:
+            values[f.name] = value
+    return values

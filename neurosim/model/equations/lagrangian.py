@@ -1,31 +1,32 @@
-"""The Lagrangian of arXiv 1808.06934 as equation text: the only place where it is written for an
-engine.
+"""The Lagrangian of arXiv 1808.06934 as equation text: the only place that an engine reads it from.
 
 Above `network` and `flow`, below every backend: a network comes in, the right-hand sides of one
 population, its messages or one projection go out as text in Brian2's notation; no Brian2 object.
 Start at `population`.
 
-    L(w, x, lam) = sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki|
-    ) ] + R(w)
+    L(w, x, lam) = R(w)
+        + sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ]
 
     tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
     tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
 
-The terms with gamma relax what each unit can: G²/2 falls in x, (dL/dx)²/2 in lam, whatever G; so
-wherever kappa > 0 the states at rest are those of the saddle, G = 0 and dL/dx = 0. G = g is `lin`;
-`expressions.CONSTRAINTS` has the others.
+The terms with gamma are what each unit relaxes on its own: dx/dt lowers G²/2, dlam/dt lowers
+(dL/dx)²/2, whatever G. So wherever kappa > 0 the states at rest are those of the saddle, G = 0 and
+dL/dx = 0. G = g is `lin`; `expressions.CONSTRAINTS` has the others.
 """
 
 from __future__ import annotations
 
 from neurosim.model import expressions
+from neurosim.model.expressions import LIN, TUBE
+from neurosim.model.feedback import KOLEN_POLLACK, SIGN, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
 TIMES = ("tau_x", "tau_lam")
-OWN = (*GAINS, *TIMES, "rho_lam")  # what can be each unit's own
+OWN = (*GAINS, *TIMES, "rho_lam")  # parameters that every unit may have of its own
 
 
 def population(
@@ -38,7 +39,7 @@ def population(
     own_times: bool = False,
     slope: str = "",
 ) -> str:
-    """The ODEs of a population's neurons and multiplier units, with everything that they read.
+    """Return the ODEs of a population's neurons and multiplier units, with all that they read.
 
     Parameters
     ----------
@@ -46,22 +47,22 @@ def population(
     name : str
         A population that is not clamped.
     x_term, lam_term : str
-        Terms of a user's own, in 1/s, added to dx/dt and dlam/dt.
+        User-supplied terms, in 1/s, added to dx/dt and dlam/dt.
     more : str
-        Equations of a user's own.
+        User-supplied equations.
     own_gains : bool
-        Every unit has gains and time constants of its own, in place of one for all.
+        Whether every unit has gains and time constants of its own, in place of one for all.
     own_times : bool
-        The same of time constants alone.
+        Whether every unit has time constants of its own.
     slope : str
-        What stands in place of sigma'(a), if anything does.
+        Expression in place of sigma'(a), if any.
 
     Returns
     -------
     str
         Brian2 equations. `a` and `feedback` are written by the projections, `y`, `y_total` and
-        `log_partition` by the simulation; what is "constant over dt" is sent as a message once a
-        step.
+        `log_partition` by the simulation; a variable that is "constant over dt" is sent as a
+        message once per step.
 
     References
     ----------
@@ -69,16 +70,9 @@ def population(
     """
     own = net.populations[name]
     activation = expressions.activation(own.activation)
-    pull = [
-        *(["dV_dx"] if name in net.losses else []),
-        *(["activity_l1*sign(x)"] if own.activity_l1 else []),
-    ]
-    lines = [
-        *(
-            _free(pull)
-            if own.free
-            else _saddle(own, _plus(x_term), _plus(lam_term), _shared(own_gains))
-        ),
+    pull = _pull(net, name)
+    lines = _free(pull) if own.free else _saddle(own, x_term, lam_term, own_gains)
+    lines += [
         f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
         f"sigma = {activation.sigma} : 1 (constant over dt)",
@@ -89,109 +83,155 @@ def population(
     ]
     if name in net.losses:
         lines += _loss(net, name)
-    lines += ["activity_l1 : 1 (shared)"] if own.activity_l1 else []
+    if own.activity_l1:
+        lines.append("activity_l1 : 1 (shared)")
     lines += [f"{gain} : 1{_shared(own_gains)}" for gain in GAINS]
     lines += [f"{time} : second{_shared(own_gains or own_times)}" for time in TIMES]
-    return "\n".join([*lines, *more.strip().splitlines()])
+    lines += more.strip().splitlines()
+    return "\n".join(lines)
 
 
 def clamped() -> str:
-    """An input population: its outputs are data."""
+    """Return the equations of an input population: its outputs are data."""
     return "x : 1"
 
 
 def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
-    """The values of a population's shared variables; of `dt` (s) only a tube knows.
+    """Return the values of a population's shared variables.
 
-    Its rho_lam is rho, or what makes an Euler step of a multiplier end at zero, not beyond it,
-    where rho is smaller: with rho = 0 that is projected ascent.
+    Parameters
+    ----------
+    net : Network
+    flow : Flow
+    name : str
+        A population that is not clamped.
+    dt : float
+        Step, s; only a tube reads it, see `rho_lam`.
     """
     own = net.populations[name]
     term = own.term
-    found = {gain: float(getattr(flow, gain)) for gain in GAINS} | {
-        time: flow.time(time, name) for time in TIMES
-    }
-    found |= {"epsilon": term.epsilon} if term.reads_epsilon else {}
-    found |= {"activity_l1": own.activity_l1} if own.activity_l1 else {}
-    return found | ({"rho_lam": rho_lam(flow, name, dt)} if term.kind == "tube" else {})
+    values = {gain: float(getattr(flow, gain)) for gain in GAINS}
+    values |= {time: flow.time(time, name) for time in TIMES}
+    if term.reads_epsilon:
+        values["epsilon"] = term.epsilon
+    if own.activity_l1:
+        values["activity_l1"] = own.activity_l1
+    if term.kind == TUBE:
+        values["rho_lam"] = rho_lam(flow, name, dt)
+    return values
 
 
 def rho_lam(flow: Flow, name: str, dt: float) -> float:
-    """The rho of a tube's slack as its multipliers see it."""
+    """Return the rho of a tube's slack as its multipliers read it, unit 1.
+
+    It is rho, or where rho is smaller the value with which an Euler step of a multiplier ends at
+    zero, not beyond it: with rho = 0 that is projected ascent.
+    """
     return max(flow.rho, flow.kappa * dt / flow.time("tau_lam", name))
 
 
 def leak(net: Network, name: str) -> dict[str, str]:
-    """The linear leaks of a population's neurons and multiplier units, 1/s: minus d(dx/dt)/dx,
-    d(dlam/dt)/dlam.
+    """Return the linear leaks of a population: minus d(dx/dt)/dx and d(dlam/dt)/dlam, 1/s.
 
-    What a loss adds counts where it is linear (`mse`), and G as if its slope stayed (exact for all
-    but `squared` and formulas).
+    A loss counts where it is linear (`mse`), and G as if its slope were constant (exact for all but
+    `squared` and formulas).
+
+    Returns
+    -------
+    dict with keys "x" and "lam"
+        Expressions in Brian2's notation.
     """
     loss = net.losses.get(name)
-    pull = f" + {float(loss.weight)!r}" if loss is not None and loss.kind == "mse" else ""
-    slope = "" if net.populations[name].constraint == "lin" else "*dG*dG"
+    pull = ""
+    if loss is not None and loss.kind == "mse":
+        pull = f" + {float(loss.weight)!r}"
+    slope = "" if net.populations[name].constraint == LIN else "*dG*dG"
     return {"x": f"(kappa*(rho{slope}{pull}) + gamma{slope})/tau_x", "lam": f"gamma{slope}/tau_lam"}
 
 
 def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
-    """The ODE of the synapses, as a reader would write it; its kernel is the engine's own.
+    """Return the ODE of the synapses as a reader would write it; engines have kernels for it.
 
-    `x` and `delta` are what plasticity reads, where that is not just x and delta. Where messages go
-    back through weights of their own (`back`, laid out as w is) the flow is no gradient flow of L:
-    at rest g = 0, and lam is the adjoint through them.
+    Where messages go back through a matrix of their own (`back`, laid out as w is) the flow is not
+    a gradient flow of L: at rest g = 0, and lam is the adjoint through that matrix.
+
+    Parameters
+    ----------
+    q : Projection
+    x, delta : str
+        Variables that plasticity reads, where they are not just x and delta.
     """
-    penalty = f" - {q.decay!r}*w" if q.decay else ""
-    steps = [f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)"] if q.l1 else []
-    steps += [
-        f"w *= max(1 - {price!r}*dt/tau_w/norm({group}), 0)"
-        for price, group in ((q.row_l1, "w_to_post"), (q.column_l1, "w_from_pre"))
-        if price
-    ]
-    proximal = f"  # then {', '.join(steps)}" if steps else ""
-    moves = f"dw/dt = plastic*(mean({delta}_post*{x}_pre){penalty})/tau_w : 1{proximal}"
-    lines = [moves if q.plastic else "w : 1 (constant)"]
-    if q.feedback == "kolen_pollack" and q.plastic:
-        lines += [f"dback/dt = plastic*(mean({x}_pre*{delta}_post) - {q.decay!r}*back)/tau_w : 1"]
-    elif q.feedback == "sign":
-        lines += ["back = back_size*sign(w) : 1"]
-    elif q.feedback != "symmetric":
-        lines += [f"back : 1 (constant)  # {q.feedback}"]
+    lines = ["w : 1 (constant)"]
+    if q.plastic:
+        penalty = f" - {q.decay!r}*w" if q.decay else ""
+        product = f"mean({delta}_post*{x}_pre)"
+        lines = [f"dw/dt = plastic*({product}{penalty})/tau_w : 1{_proximal_steps(q)}"]
+    if q.feedback == KOLEN_POLLACK and q.plastic:
+        product = f"mean({x}_pre*{delta}_post)"
+        lines.append(f"dback/dt = plastic*({product} - {q.decay!r}*back)/tau_w : 1")
+    elif q.feedback == SIGN:
+        lines.append("back = back_size*sign(w) : 1")
+    elif q.feedback != SYMMETRIC:
+        lines.append(f"back : 1 (constant)  # {q.feedback}")
     return "\n".join(lines)
 
 
+def _proximal_steps(q: Projection) -> str:
+    """Return the proximal steps of the penalties that have no derivative at 0, as a comment."""
+    steps = []
+    if q.l1:
+        steps.append(f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)")
+    for penalty, group in ((q.row_l1, "w_to_post"), (q.column_l1, "w_from_pre")):
+        if penalty:
+            steps.append(f"w *= max(1 - {penalty!r}*dt/tau_w/norm({group}), 0)")
+    return f"  # then {', '.join(steps)}" if steps else ""
+
+
 def bias(population: Population, delta: str = "delta") -> str:
-    """The ODE of the biases: weights from a unit that is always 1."""
-    return (
-        f"db/dt = plastic*mean({delta})/tau_w : 1"
-        if population.plastic_bias
-        else "b : 1 (constant)"
-    )
+    """Return the ODE of the biases: weights from a unit that is always 1."""
+    if not population.plastic_bias:
+        return "b : 1 (constant)"
+    return f"db/dt = plastic*mean({delta})/tau_w : 1"
 
 
-def _saddle(population: Population, x_term: str, lam_term: str, shared: str) -> list[str]:
-    """The two ODEs and the constraint function in them."""
+def _pull(net: Network, name: str) -> list[str]:
+    """Return the terms of dV/dx on a population, the penalty on its outputs included."""
+    terms = []
+    if name in net.losses:
+        terms.append("dV_dx")
+    if net.populations[name].activity_l1:
+        terms.append("activity_l1*sign(x)")
+    return terms
+
+
+def _saddle(population: Population, x_term: str, lam_term: str, own_gains: bool) -> list[str]:
+    """Return the ODEs of x and lam, mu, and the constraint function in them."""
     term = population.term
-    if term.kind == "lin":
+    x_plus, lam_plus = _plus(x_term), _plus(lam_term)
+    if term.kind == LIN:
         return [
-            f"dx/dt = (-kappa*dL_dx - gamma*g)/tau_x{x_term} : 1",
-            f"dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam{lam_term} : 1",
+            f"dx/dt = (-kappa*dL_dx - gamma*g)/tau_x{x_plus} : 1",
+            f"dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam{lam_plus} : 1",
             "mu = lam + rho*g : 1",
         ]
-    return [
-        f"dx/dt = (-kappa*dL_dx - gamma*dG*G)/tau_x{x_term} : 1",
-        f"dlam/dt = (kappa*G - gamma*dG*dL_dx)/tau_lam{lam_term} : 1",
+    lines = [
+        f"dx/dt = (-kappa*dL_dx - gamma*dG*G)/tau_x{x_plus} : 1",
+        f"dlam/dt = (kappa*G - gamma*dG*dL_dx)/tau_lam{lam_plus} : 1",
         "mu = (lam + rho*G)*dG : 1",
         f"G = {term.value} : 1",
         f"dG = {term.slope} : 1",
-        *(["epsilon : 1 (shared)"] if term.reads_epsilon else []),
-        *([f"rho_lam : 1{shared}"] if term.kind == "tube" else []),
     ]
+    if term.reads_epsilon:
+        lines.append("epsilon : 1 (shared)")
+    if term.kind == TUBE:
+        lines.append(f"rho_lam : 1{_shared(own_gains)}")
+    return lines
 
 
 def _free(pull: list[str]) -> list[str]:
-    """Outputs that are no variables: x follows the net input, lam is what the loss pulls with, at
-    every moment.
+    """Return x and lam of outputs that are not variables.
+
+    At every moment x follows the net input, and lam is minus the slope of the loss.
     """
     return [
         "x = sigma : 1 (constant over dt)",
@@ -201,15 +241,19 @@ def _free(pull: list[str]) -> list[str]:
 
 
 def _loss(net: Network, name: str) -> list[str]:
+    """Return dV/dx of a population's loss, and the variables that it reads."""
     loss = net.losses[name]
     scale = "" if loss.weight == 1 else f"{float(loss.weight)!r}*"
     lines = [f"dV_dx = {scale}({loss.term.slope}) : 1", "y : 1"]
-    lines += ["log_partition : 1"] if loss.term.partition else []
-    return [*lines, "y_total : 1"] if loss.term.total else lines
+    if loss.term.partition:
+        lines.append("log_partition : 1")
+    if loss.term.total:
+        lines.append("y_total : 1")
+    return lines
 
 
-def _shared(own_gains: bool) -> str:
-    return "" if own_gains else " (shared)"
+def _shared(own: bool) -> str:
+    return "" if own else " (shared)"
 
 
 def _plus(term: str) -> str:
