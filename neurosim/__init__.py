@@ -1,7 +1,7 @@
 """neurosim: learning as a dynamical system, with neurons, multiplier units and synapses as ODEs.
 
-Public names are loaded when they are first used, so that ``import neurosim`` stays quick and
-imports no Brian2. The modules live in rooms (CONTRIBUTING has the plan); those that users import by
+Public names are loaded when they are first used, so that ``import neurosim`` stays quick and does
+not import Brian2. The modules are in rooms, which CONTRIBUTING lists. Modules that users import by
 name keep the name that they had in 0.1.0, by the table `_ALIASES`.
 """
 
@@ -76,20 +76,37 @@ if TYPE_CHECKING:
     from neurosim.simulation.simulation import Simulation
     from neurosim.simulation.surgery import grow, prune
 
+# module: public names that it defines
 _HOMES = {
-    "neurosim.model.network": ("Network",),
-    "neurosim.model.populations": ("Loss", "Population", "Projection"),
-    "neurosim.model.flow": ("Flow",),
-    "neurosim.simulation.surgery": ("grow", "prune"),
-    "neurosim.simulation.simulation": ("Simulation",),
-    "neurosim.model.schedules": (
-        "Growing",
-        "LocalPropagation",
-        "Presentations",
-        "Pruning",
-        "Simultaneous",
+    "neurosim.analysis.alignment": ("Alignment", "alignment"),
+    "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
+    "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
+    "neurosim.analysis.plausibility": ("Plausibility", "plausibility"),
+    "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
+    "neurosim.analysis.support": (
+        "Kkt",
+        "Support",
+        "SupportOverTraining",
+        "at_rest",
+        "kkt",
+        "support_neurons",
     ),
-    "neurosim.engine.plan": ("Extension",),
+    "neurosim.errors": (
+        "BackendError",
+        "ConvergenceError",
+        "DataError",
+        "DivergenceError",
+        "FileError",
+        "ModelError",
+        "NeurosimError",
+        "StabilityWarning",
+        "UnsettledWarning",
+    ),
+    "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
+    "neurosim.experiments.sweep": ("sweep",),
+    "neurosim.experiments.tuning": ("Tuned", "tune"),
+    "neurosim.model.extension": ("Extension",),
+    "neurosim.model.flow": ("Flow",),
     "neurosim.model.imperfections": (
         "Dale",
         "Delay",
@@ -102,41 +119,30 @@ _HOMES = {
         "StateNoise",
         "TimeConstants",
     ),
+    "neurosim.model.network": ("Network",),
+    "neurosim.model.populations": ("Loss", "Population", "Projection"),
+    "neurosim.model.schedules": (
+        "Growing",
+        "LocalPropagation",
+        "Presentations",
+        "Pruning",
+        "Simultaneous",
+    ),
+    "neurosim.model.state": ("State",),
     "neurosim.model.transport": ("Adaptive", "Dense", "Events", "Spikes"),
-    "neurosim.results.operations": ("SynapticOperations", "synaptic_operations"),
-    "neurosim.results.runs": ("Log", "Run", "State"),
-    "neurosim.results.files": ("load", "save"),
-    "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
     "neurosim.nir": ("from_nir", "to_nir"),
-    "neurosim.experiments.sweep": ("sweep",),
-    "neurosim.experiments.tuning": ("Tuned", "tune"),
-    "neurosim.analysis.alignment": ("Alignment", "alignment"),
-    "neurosim.analysis.support": (
-        "Kkt",
-        "Support",
-        "SupportOverTraining",
-        "at_rest",
-        "kkt",
-        "support_neurons",
-    ),
-    "neurosim.analysis.continuation": ("Bifurcation", "Branch", "continuation"),
-    "neurosim.analysis.cycles": ("Cycle", "attractors", "limit_cycle"),
-    "neurosim.analysis.plausibility": ("Plausibility", "plausibility"),
-    "neurosim.analysis.stability": ("Stability", "critical_rho", "stability"),
-    "neurosim.errors": (
-        "BackendError",
-        "ConvergenceError",
-        "DataError",
-        "DivergenceError",
-        "FileError",
-        "ModelError",
-        "NeurosimError",
-        "StabilityWarning",
-        "UnsettledWarning",
-    ),
+    "neurosim.results.files": ("load", "save"),
+    "neurosim.results.operations": ("SynapticOperations", "synaptic_operations"),
+    "neurosim.results.runs": ("Log", "Run"),
+    "neurosim.simulation.simulation": ("Simulation",),
+    "neurosim.simulation.surgery": ("grow", "prune"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("plot", "reference")
+_HOME: dict[str, str] = {}
+for _module, _names in _HOMES.items():
+    _HOME |= dict.fromkeys(_names, _module)
+del _module, _names
+_MODULES = ("plot", "reference")  # reachable as attributes
+# name of 0.1.0: module
 _ALIASES = {
     "neurosim.datasets": "neurosim.data.datasets",
     "neurosim.files": "neurosim.results.files",
@@ -254,16 +260,16 @@ class _AliasLoader(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module back its own spec, which the import system has replaced."""
+        """Restore the module's spec, which the import system has replaced."""
         module.__spec__ = self.spec
 
 
 class _AliasFinder:
-    """Import a module under an alias: the module itself, not a copy."""
+    """Find a module under an alias, as the module itself, not a copy."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Answer for the names of `_ALIASES` and the modules below them."""
+        """Return a spec for the names of `_ALIASES` and the modules below them, else None."""
         parent, _, child = name.rpartition(".")
         if name in _ALIASES:
             return ModuleSpec(name, _AliasLoader(_ALIASES[name]))

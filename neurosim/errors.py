@@ -1,6 +1,6 @@
-"""neurosim's own errors and warnings, and the one form in which each kind of slip is reported.
+"""neurosim's errors and warnings, and one function for each kind of wrong value.
 
-The ground floor: imports nothing of the package. Every message names the thing, the value, what is
+The ground floor: imports nothing of the package. Every message gives the name, the value, what is
 allowed and what to try.
 """
 
@@ -14,19 +14,19 @@ from typing import Any
 
 
 class NeurosimError(Exception):
-    """Base of everything neurosim raises on purpose; the command line exits with 2 on it.
+    """Base of all errors that neurosim raises on purpose; the command line exits with 2 on it.
 
     Attributes
     ----------
     log : Log or None
-        What training had logged until then, if it was training that failed.
+        Rows that training had logged until then, where it was training that failed.
     """
 
     log: Any = None
 
 
 class ModelError(NeurosimError, ValueError):
-    """A network, flow, simulation or model file that cannot be."""
+    """A network, flow, simulation or model file with impossible or contradictory values."""
 
 
 class DataError(NeurosimError, ValueError):
@@ -34,24 +34,24 @@ class DataError(NeurosimError, ValueError):
 
 
 class FileError(NeurosimError, OSError):
-    """A file that cannot be read or written, or that is not neurosim's."""
+    """A file that cannot be read or written, or that neurosim did not write."""
 
 
 class ConvergenceError(NeurosimError, RuntimeError):
-    """A fixed point that was not found: the cyclic graph does not contract."""
+    """A fixed point that was not found: the cyclic graph is not a contraction."""
 
 
 class DivergenceError(NeurosimError, RuntimeError):
-    """A run that left the finite numbers.
+    """A run whose state is no longer finite.
 
     Attributes
     ----------
     time : float
-        When it was seen, in s from the start of the run.
+        Time at which it was found, in s from the start of the run.
     population : str
-        Where it was seen first.
+        Population in which it was found first.
     run : Run or None
-        What had been recorded until then.
+        The run until then, with what was recorded.
     """
 
     def __init__(self, message: str, *, time: float, population: str, run: Any = None) -> None:
@@ -66,35 +66,82 @@ class BackendError(NeurosimError, RuntimeError):
 
 
 class StabilityWarning(UserWarning):
-    """The step is beyond what the linearised flow allows."""
+    """The step is larger than the largest stable one of the linearised flow."""
 
 
 class UnsettledWarning(UserWarning):
-    """Something that has a meaning at rest was asked of a state that still moves."""
+    """A quantity that is defined at rest, computed from a state that still moves."""
 
 
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
-    """The one form in which an unknown name is refused, with the nearest valid one."""
+    """Return the error that refuses an unknown name, with the nearest valid one.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        The unknown name.
+    allowed : collection of str
+        Valid names.
+
+    Examples
+    --------
+    >>> print(unknown("constraint", "lin-eps", ("lin", "lin_eps", "abs")))
+    constraint = 'lin-eps'; allowed: lin, lin_eps, abs; did you mean 'lin_eps'?
+    """
     text = str(value)
-    near = get_close_matches(text, list(allowed), n=1) or [
-        a for a in allowed if len(text) > 2 and text in a
-    ]
+    near = get_close_matches(text, list(allowed), n=1)
+    if not near and len(text) > 2:
+        near = [valid for valid in allowed if text in valid]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ModelError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{hint}")
 
 
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
-    """The one form in which a value outside its range is refused."""
-    return ModelError(f"{name} = {value!r}; allowed: {allowed}" + (f"; try {try_}" if try_ else ""))
+    """Return the error that refuses a value outside its range.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        The value.
+    allowed : str
+        Range of valid values, in words.
+    try_ : str
+        Value to suggest, if any.
+
+    Examples
+    --------
+    >>> print(out_of_range("epsilon", -1, "a finite number >= 0", "0.05"))
+    epsilon = -1; allowed: a finite number >= 0; try 0.05
+    """
+    hint = f"; try {try_}" if try_ else ""
+    return ModelError(f"{name} = {value!r}; allowed: {allowed}{hint}")
 
 
 def whole(name: str, value: Any, least: int) -> int:
     """Return a whole number of at least `least`; NumPy's are accepted, booleans are not.
 
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        Value to check.
+    least : int
+        Smallest valid value.
+
     Raises
     ------
     ModelError
         Any other value.
+
+    Examples
+    --------
+    >>> whole("depth", 3, 1)
+    3
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise out_of_range(name, value, f"a whole number >= {least}")
@@ -116,14 +163,15 @@ def number(
     Parameters
     ----------
     name : str
-        The name that the message uses.
-    value : number
+        Name of the argument, for the message.
+    value : object
+        Value to check.
     least, most : float, optional
         Closed bounds.
     above, below : float, optional
         Open bounds.
     try_ : str
-        A value to suggest.
+        Value to suggest, if any.
 
     Raises
     ------
@@ -135,19 +183,19 @@ def number(
     >>> number("epsilon", 0.05, least=0)
     0.05
     """
-    good = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-    good = good and (least is None or value >= least) and (most is None or value <= most)
-    good = good and (above is None or value > above) and (below is None or value < below)
-    if not good:
+    valid = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    valid = valid and (least is None or value >= least) and (most is None or value <= most)
+    valid = valid and (above is None or value > above) and (below is None or value < below)
+    if not valid:
         bounds = {">=": least, ">": above, "<=": most, "<": below}
         stated = [f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None]
-        allowed = " ".join(["a finite number", " and ".join(stated)]).strip()
+        allowed = f"a finite number {' and '.join(stated)}".strip()
         raise out_of_range(name, value, allowed, try_)
     return float(value)
 
 
 def yes_or_no(name: str, value: Any) -> bool:
-    """Return True or False as it is.
+    """Return a value that is True or False.
 
     Raises
     ------

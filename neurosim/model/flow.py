@@ -1,7 +1,7 @@
 """Flow: gains and time constants of the three coupled flows, and the presets by name.
 
-Knows no network and runs nothing. Times are kept as float seconds; Brian2 quantities and text such
-as ``"10 ms"`` are read too, without importing Brian2.
+Holds no network and runs nothing. Times are kept as float seconds; Brian2 quantities and text such
+as ``"10 ms"`` are accepted too, without importing Brian2.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from math import cos, inf, pi, sin
+from math import cos, inf, isfinite, pi, sin
 from types import MappingProxyType
 from typing import Any
 
@@ -26,49 +26,84 @@ UNITS = {
     "usecond": 1e-6,
 }
 _TIME = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-z]+)\s*")
-_SECOND = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)  # Brian2's exponents of m, kg, s, A, K, mol, cd
+# Brian2's exponents of m, kg, s, A, K, mol, cd
+_SECOND = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+_DIMENSIONLESS = (0.0,) * 7
+# arguments of the presets beside those of `Flow`
+_PRESET_KEYS = {
+    "augmented": ("rho",),
+    "rotated": ("theta", "rho"),
+    "local_propagation": ("rho", "rate", "ratio", "step"),
+}
 
 
 def seconds(value: Any, name: str, *, positive: bool = True) -> float:
-    """A time in float seconds, from a Brian2 quantity, a number of seconds or text like ``"10
-    ms"``.
+    """Return a time in float seconds.
+
+    Parameters
+    ----------
+    value : Brian2 quantity, number of seconds, or text such as ``"10 ms"``
+    name : str
+        Name of the argument, for messages.
+    positive : bool
+        Whether 0 is refused.
 
     Raises
     ------
     ModelError
-        Not a time, not finite, or not positive.
+        Not a time, not finite, negative, or 0 where that is refused.
+
+    Examples
+    --------
+    >>> seconds("10 ms", "tau_x")
+    0.01
     """
-    dim = getattr(value, "dim", None)
     if isinstance(value, str):
-        match = _TIME.fullmatch(value)
-        if match is None or match[2] not in UNITS:
-            raise out_of_range(name, value, "a number and one of " + ", ".join(UNITS), "'10 ms'")
-        result = float(match[1]) * UNITS[match[2]]
-    elif (
-        dim is not None
-        and tuple(float(d) for d in getattr(dim, "_dims", ())) not in (_SECOND, (0.0,) * 7)
-    ) or isinstance(value, bool):
+        result = _parsed_time(value, name)
+    elif isinstance(value, bool) or not _may_be_time(value):
         raise out_of_range(name, value, "a time", "10*ms")
     else:
         try:
             result = float(value)
         except (TypeError, ValueError) as error:
             raise out_of_range(name, value, "a time in seconds", "10*ms") from error
-    if not (result > 0 if positive else result >= 0) or result == inf:
-        raise out_of_range(
-            name, value, "a finite time" + (" > 0" if positive else " >= 0"), "10*ms"
-        )
+    if not isfinite(result) or result < 0 or (positive and result == 0):
+        sign = ">" if positive else ">="
+        raise out_of_range(name, value, f"a finite time {sign} 0", "10*ms")
     return result
 
 
+def _parsed_time(text: str, name: str) -> float:
+    match = _TIME.fullmatch(text)
+    if match is None or match[2] not in UNITS:
+        raise out_of_range(name, text, f"a number and one of {', '.join(UNITS)}", "'10 ms'")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _may_be_time(value: Any) -> bool:
+    """Whether a value has Brian2's dimension of time, none, or is not a Brian2 quantity."""
+    dimensions = getattr(value, "dim", None)
+    if dimensions is None:
+        return True
+    exponents = tuple(float(d) for d in getattr(dimensions, "_dims", ()))
+    return exponents in (_SECOND, _DIMENSIONLESS)
+
+
 def gain(name: str, value: Any) -> float:
-    """A finite number that is not negative, or the error that says so."""
+    """Return a finite number >= 0; whatever converts to float is accepted.
+
+    Raises
+    ------
+    ModelError
+        Any other value.
+    """
+    allowed = "a finite number >= 0"
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise out_of_range(name, value, "a number >= 0") from error
+        raise out_of_range(name, value, allowed) from error
     if not 0 <= number < inf:  # nor nan
-        raise out_of_range(name, value, "a finite number >= 0")
+        raise out_of_range(name, value, allowed)
     return number
 
 
@@ -77,23 +112,33 @@ Time = float | Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Gains (unit 1) and time constants (s) of the flows of arXiv 1808.06934, section 1 of the
-    README.
+    """Gains (unit 1) and time constants (s) of the flows of arXiv 1808.06934.
 
     Parameters
     ----------
-    kappa, gamma : float
-        Gain of the saddle term and of the relaxation term, >= 0 and not both 0.
+    kappa : float
+        Gain of the saddle term, >= 0.
+    gamma : float
+        Gain of the relaxation term, >= 0, not 0 where kappa is 0.
     rho : float
         Weight of the augmentation (rho/2) G², >= 0 (Platt & Barr, NIPS 1987).
-    tau_x, tau_lam, tau_w : time, or {population: time}
-        Of outputs, multipliers and weights (those into the population). Populations that a mapping
-        leaves out have the default, 10, 10 and 200 ms.
+    tau_x : time, or {population: time}
+        Time constant of the outputs, > 0; 10 ms for populations that a mapping leaves out.
+    tau_lam : time, or {population: time}
+        Time constant of the multipliers, > 0; 10 ms for populations that a mapping leaves out.
+    tau_w : time, or {population: time}
+        Time constant of the weights into a population, > 0; 200 ms for populations that a mapping
+        leaves out.
 
     Raises
     ------
     ModelError
         A gain or time out of range.
+
+    Examples
+    --------
+    >>> Flow.augmented(rho=4.0, tau_x="20 ms").tau_lam
+    0.005
     """
 
     kappa: float = 1.0
@@ -108,71 +153,97 @@ class Flow:
             object.__setattr__(self, name, gain(f"flow.{name}", getattr(self, name)))
         if self.kappa + self.gamma == 0:
             raise ModelError(
-                "flow.kappa = flow.gamma = 0: nothing would move; try Flow.adjoint() "
-                "or Flow.augmented()"
+                f"flow.kappa = flow.gamma = {self.gamma:g}: nothing would move; "
+                "allowed: at least one > 0; try Flow.adjoint() or Flow.augmented()"
             )
         for name in DEFAULT_TIMES:
-            value = getattr(self, name)
-            if isinstance(value, Mapping):
-                value = {p: seconds(t, f"flow.{name}[{p!r}]") for p, t in value.items()}
-            else:
-                value = seconds(value, f"flow.{name}")
-            object.__setattr__(self, name, value)
+            times = _times(f"flow.{name}", getattr(self, name))
+            object.__setattr__(self, name, times)
 
     def __hash__(self) -> int:
         return hash(repr(self))
 
     def time(self, name: str, population: str) -> float:
-        """`tau_x`, `tau_lam` or `tau_w` of one population, in s."""
+        """Return `tau_x`, `tau_lam` or `tau_w` of one population, s."""
         value: Time = getattr(self, name)
-        return value.get(population, DEFAULT_TIMES[name]) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            return value.get(population, DEFAULT_TIMES[name])
+        return value
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for files."""
+        """Return the arguments as plain values, for files."""
         return asdict(self)
 
     @classmethod
     def arrow_hurwicz(cls, **times: Any) -> Flow:
-        """The paper's plain descent and ascent: undamped where the loss is flat."""
+        """Return the paper's plain descent and ascent: undamped where the loss is flat.
+
+        Parameters
+        ----------
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`.
+        """
         return cls(kappa=1.0, gamma=0.0, rho=0.0, **times)
 
     @classmethod
     def augmented(cls, rho: float = 1.0, **times: Any) -> Flow:
-        """Saddle flow with Platt-Barr damping; `tau_lam` defaults to tau_x / max(1, rho)."""
+        """Return the saddle flow with Platt-Barr damping.
+
+        Parameters
+        ----------
+        rho : float
+            Weight of the augmentation, >= 0.
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`; `tau_lam` is tau_x / max(1, rho) by default.
+        """
         if "tau_lam" not in times:
             scale = 1 / max(1.0, gain("flow.rho", rho))
-            tau_x = times.get("tau_x", DEFAULT_TIMES["tau_x"])
+            tau_x = _times("flow.tau_x", times.get("tau_x", DEFAULT_TIMES["tau_x"]))
             if isinstance(tau_x, Mapping):
-                times["tau_lam"] = {
-                    p: seconds(t, f"flow.tau_x[{p!r}]") * scale for p, t in tau_x.items()
-                }
+                times["tau_lam"] = {name: time * scale for name, time in tau_x.items()}
             else:
-                times["tau_lam"] = seconds(tau_x, "flow.tau_x") * scale
+                times["tau_lam"] = tau_x * scale
         return cls(kappa=1.0, gamma=0.0, rho=rho, **times)
 
     @classmethod
     def damped(cls, **times: Any) -> Flow:
-        """Half saddle, half relaxation."""
+        """Return half saddle, half relaxation: kappa = gamma = 1.
+
+        Parameters
+        ----------
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`.
+        """
         return cls(kappa=1.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
     def rotated(cls, theta: float = pi / 4, rho: float = 0.0, **times: Any) -> Flow:
-        """kappa = cos theta, gamma = sin theta (radians): from `arrow_hurwicz` (0) to `adjoint`
-        (pi/2).
+        """Return kappa = cos theta, gamma = sin theta: between `arrow_hurwicz` and `adjoint`.
+
+        Parameters
+        ----------
+        theta : float
+            Angle in radians, from 0 (`arrow_hurwicz`) to pi/2 (`adjoint`).
+        rho : float
+            Weight of the augmentation, >= 0.
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`.
         """
         if not 0 <= gain("flow.theta", theta) <= pi / 2:
             raise out_of_range("theta", theta, "0 to pi/2 radians")
-        return cls(
-            kappa=max(cos(theta), 0.0) if theta < pi / 2 else 0.0,
-            gamma=sin(theta),
-            rho=rho,
-            **times,
-        )
+        kappa = max(cos(theta), 0.0) if theta < pi / 2 else 0.0
+        return cls(kappa=kappa, gamma=sin(theta), rho=rho, **times)
 
     @classmethod
     def adjoint(cls, **times: Any) -> Flow:
-        """Pure relaxation: at dt = tau one Euler step a layer is the forward, then the backward
-        pass.
+        """Return pure relaxation: kappa = 0, gamma = 1.
+
+        At dt = tau one Euler step per layer is the forward pass, then the backward pass.
+
+        Parameters
+        ----------
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`.
         """
         return cls(kappa=0.0, gamma=1.0, rho=0.0, **times)
 
@@ -186,20 +257,21 @@ class Flow:
         step: Any = 1e-3,
         **times: Any,
     ) -> Flow:
-        """The flow of Local Propagation, for steps of Adam (`LocalPropagation`), which are by
-        dt/tau.
+        """Return the flow of Local Propagation, for Adam's steps by dt/tau (`LocalPropagation`).
 
         Parameters
         ----------
         rho : float
-            Of the paper's rho G², which has no 1/2: the flow's own `rho` is twice that.
+            Weight of the paper's rho G², which has no 1/2, >= 0: the flow's `rho` is twice that.
         rate : float
-            Of the weights, a step: tau_w = step / rate.
+            Rate of the weights per step, > 0: tau_w = step / rate.
         ratio : float
-            Rate of outputs and multipliers in units of the weights': tau_x = tau_lam = tau_w /
-            ratio.
+            Rate of outputs and multipliers in units of that of the weights, > 0: tau_x = tau_lam =
+            tau_w / ratio.
         step : time
             The simulation's dt.
+        **times : time
+            `tau_x`, `tau_lam` and `tau_w`, in place of the derived ones.
 
         References
         ----------
@@ -214,31 +286,46 @@ class Flow:
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Flow:
-        """A preset by name; whatever it derives (`tau_lam` from rho) is derived after the
-        overrides.
+        """Return a preset by name; a derived value (`tau_lam` from rho) follows the overrides.
+
+        Parameters
+        ----------
+        preset : str
+            One of `PRESETS`.
+        **overrides
+            Arguments of the preset or of `Flow`.
 
         Raises
         ------
         ModelError
             An unknown preset or key, with the nearest valid one.
+
+        Examples
+        --------
+        >>> Flow.from_preset("augmented", rho=2.0).tau_lam
+        0.005
         """
-        own = {
-            "augmented": ("rho",),
-            "rotated": ("theta", "rho"),
-            "local_propagation": ("rho", "rate", "ratio", "step"),
-        }
         if preset not in PRESETS:
             raise unknown("flow.preset", preset, PRESETS)
-        names = tuple(f.name for f in fields(cls))
-        for key in overrides:
-            if key not in names and key not in own.get(preset, ()):
-                raise unknown(f"a key of flow ({preset})", key, (*names, *own.get(preset, ())))
-        passed = {
-            k: v for k, v in overrides.items() if k in DEFAULT_TIMES or k in own.get(preset, ())
-        }
-        rest = {k: v for k, v in overrides.items() if k not in passed}
-        flow: Flow = getattr(cls, preset)(**passed)
-        return replace(flow, **rest) if rest else flow
+        own = _PRESET_KEYS.get(preset, ())
+        allowed = (*(f.name for f in fields(cls)), *own)
+        of_preset, of_flow = {}, {}
+        for key, value in overrides.items():
+            if key not in allowed:
+                raise unknown(f"a key of flow ({preset})", key, allowed)
+            if key in DEFAULT_TIMES or key in own:
+                of_preset[key] = value
+            else:
+                of_flow[key] = value
+        flow: Flow = getattr(cls, preset)(**of_preset)
+        return replace(flow, **of_flow) if of_flow else flow
 
 
 PRESETS = ("arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_propagation")
+
+
+def _times(name: str, given: Any) -> Time:
+    """Return a time in s, or a time per population."""
+    if isinstance(given, Mapping):
+        return {p: seconds(time, f"{name}[{p!r}]") for p, time in given.items()}
+    return seconds(given, name)

@@ -225,7 +225,9 @@ def residual_projections(
     scale : float or None
         Factor of what a branch adds; 1/sqrt(depth) if None.
     """
-    factor = 1 / math.sqrt(depth) if scale is None else number("scale", scale, least=0)
+    factor = 1 / math.sqrt(depth)
+    if scale is not None:
+        factor = number("scale", scale, least=0)
     projections = [Projection(INPUT, "hidden1", gain=gain)]
     for i in range(2, depth):
         before, branch, after = f"hidden{i - 1}", f"branch{i}", f"hidden{i}"

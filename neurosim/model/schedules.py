@@ -1,8 +1,8 @@
 """Schedules of learning, as a user states them and as steps.
 
-Knows no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
-`StepSchedule` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first two in
-which the network changes its size.
+Holds no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
+`StepSchedule` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first
+two in which the network changes its size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError, out_of_range, whole
+from neurosim.errors import DataError, ModelError, number, out_of_range, whole
 from neurosim.model.flow import seconds
 
 Array = np.ndarray
@@ -22,8 +22,23 @@ Array = np.ndarray
 class Simultaneous:
     """Every pattern has its own neurons and multiplier units; all three flows run at once.
 
-    The setting of Betti, Gori & Marra 2018. The log has `reports` rows (noise is drawn anew after
-    each, so that they belong to the seed), `begin` of a training that goes on come before them.
+    Parameters
+    ----------
+    duration : time
+        Duration of the training, > 0.
+    reports : int
+        Rows of the log, >= 1; noise is drawn anew after each, so that they belong to the seed.
+    begin : int
+        Rows of the log before these, of a training that goes on, >= 0.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
+
+    References
+    ----------
+    Betti, Gori & Marra 2018, arXiv 1808.06934.
     """
 
     duration: Any
@@ -37,11 +52,11 @@ class Simultaneous:
 
     @property
     def rows(self) -> int:
-        """Of the log."""
+        """Number of rows of the log."""
         return self.reports
 
     def part(self, first: int, rows: int) -> Simultaneous:
-        """Some of its rows, as a schedule."""
+        """Return `rows` of its rows from `first` on, as a schedule."""
         return replace(
             self,
             duration=self.duration * rows / self.reports,
@@ -52,22 +67,30 @@ class Simultaneous:
 
 @dataclass(frozen=True, kw_only=True)
 class Presentations:
-    """Batches of patterns, each shown for a time; nothing is reset between them.
+    """Batches of patterns, each clamped for a time; nothing is reset between them.
+
+    The log has a row per epoch.
 
     Parameters
     ----------
     batch : int
-        Patterns shown at once; 1 is online learning.
+        Patterns that are clamped at once, >= 1; 1 is online learning.
     present : time
-        How long each batch is shown.
+        Duration of the presentation of a batch, > 0.
     plastic_from : float
         Share of a presentation after which weights move, 0 to 1.
     epochs : int
-        Passes over the data, in an order drawn anew each time (unless `shuffle` is False); what is
-        left when `batch` does not divide the patterns waits for another epoch. The log has a row an
-        epoch.
+        Passes over the data, >= 1; patterns left over where `batch` does not divide their number
+        wait for another epoch.
+    shuffle : bool
+        Whether the order of the patterns is drawn anew for every epoch.
     begin : int
-        Epochs before these, of a training that goes on: the order is drawn from there.
+        Epochs before these, of a training that goes on, >= 0: the order is drawn from there.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
     """
 
     batch: int = 32
@@ -82,46 +105,55 @@ class Presentations:
         whole("batch", self.batch, 1)
         whole("epochs", self.epochs, 1)
         whole("begin", self.begin, 0)
-        if not isinstance(self.plastic_from, int | float) or not 0 <= self.plastic_from <= 1:
-            raise out_of_range(
-                "plastic_from", self.plastic_from, "0 to 1, a share of the presentation", "0.5"
-            )
+        number("plastic_from", self.plastic_from, least=0, most=1, try_="0.5")
 
     @property
     def rows(self) -> int:
-        """Of the log."""
+        """Number of rows of the log."""
         return self.epochs
 
     def part(self, first: int, rows: int) -> Presentations:
-        """Some of its epochs, as a schedule."""
+        """Return `rows` of its epochs from `first` on, as a schedule."""
         return replace(self, epochs=rows, begin=self.begin + first)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Training in which neurons that carry nothing are removed on the way.
+    """Training in which neurons without effect are removed on the way.
 
-    The weights need a price for it (`Projection`'s row_l1, column_l1; ``Network.mlp(group_l1=)``),
-    or the loss a flat part: else no neuron is without effect.
+    This needs a penalty on the weights (`Projection`'s row_l1, column_l1;
+    ``Network.mlp(group_l1=)``), or a flat part of the loss: else every neuron has an effect.
 
     Parameters
     ----------
     schedule : Simultaneous or Presentations
+        The training.
     every : int
-        Rows of the log from one removal to the next.
+        Rows of the log from one removal to the next, >= 1.
     finish : int
-        Rows at the end that go without the prices l1, row_l1 and column_l1, and without removals.
+        Rows at the end without the penalties l1, row_l1 and column_l1 and without removals, >= 0.
     dead : float
-        Neurons go whose norms of incoming and outgoing weights have at most this product.
+        Largest product of the norms of incoming and outgoing weights of a neuron that is removed,
+        >= 0.
     support : float, optional
-        Neurons go, too, that are straw for every pattern: no multiplier above this tolerance at
-        rest, looked for with fixed weights for at most `rest` (what still moves by then is hardly
-        ever straw). Of them only so many as leave what they send within `within` of its mean.
+        Largest multiplier at rest of a straw neuron, >= 0; neurons that are straw for every pattern
+        are removed too.
     rest : time
+        Longest relaxation with fixed weights in which straw neurons are sought, > 0.
     within : float
+        Bound of the summed deviations from their mean of what the removed straw neurons send, >= 0.
     freeze : bool
-        They are only put to sleep: left out of what is computed until the next look, their weights
-        as they are, and awake again at the end.
+        Whether neurons only sleep until the next removal, with their weights as they are, and are
+        awake again at the end.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
+
+    Notes
+    -----
+    A neuron that still moves after `rest` is hardly ever straw.
     """
 
     schedule: Simultaneous | Presentations
@@ -134,47 +166,49 @@ class Pruning:
     freeze: bool = False
 
     def __post_init__(self) -> None:
-        _base(self.schedule)
+        _check_base(self.schedule)
         whole("every", self.every, 1)
         if whole("finish", self.finish, 0) >= self.schedule.rows:
-            raise out_of_range(
-                "finish",
-                self.finish,
-                f"0 to {self.schedule.rows - 1}, fewer than the schedule's rows",
-            )
+            allowed = f"0 to {self.schedule.rows - 1}, fewer than the schedule's rows"
+            raise out_of_range("finish", self.finish, allowed)
         object.__setattr__(self, "rest", seconds(self.rest, "rest"))
-        for name in ("dead", "within"):
-            _number(name, getattr(self, name))
+        number("dead", self.dead, least=0)
+        number("within", self.within, least=0)
         if self.support is not None:
-            _number("support", self.support)
+            number("support", self.support, least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growing:
-    """Training in which neurons are split in two where the multipliers say that the constraints are
-    too poor.
+    """Training in which neurons are split in two where the multipliers show too poor constraints.
 
     Every few rows of the log those hidden neurons with the largest integral of abs(lam) since the
-    last look are split (`grow`). That ends by itself: with enough accuracy, with `most` neurons, or
-    when growing has stopped helping. Training then goes on to the schedule's end.
+    last time are split (`grow`). Splitting ends by itself: with enough accuracy, with `most`
+    neurons, or once it no longer helps. Training then goes on to the schedule's end.
 
     Parameters
     ----------
     schedule : Simultaneous or Presentations
+        The training.
     every : int
-        Rows of the log from one look to the next.
+        Rows of the log from one split to the next, >= 1.
     split : int
-        Neurons split at a look.
+        Neurons that are split at once, >= 1.
     spread : float
-        Of the noise on the copies' incoming weights, in standard deviations of fresh ones.
+        Noise on the copies' incoming weights, in standard deviations of fresh ones, >= 0.
     enough : float
-        Mean abs(mu) of the output, over time and patterns, below which no more neurons are needed.
+        Mean abs(mu) of the output, over time and patterns, below which splitting ends, >= 0.
     most : int
-        Hidden neurons, all layers together.
+        Largest number of hidden neurons, all layers together, >= 1.
     patience : int
-        Growths in a row that may lower the mean abs(mu) of the output by less than a share of
-        `drop`.
+        Splits in a row that may fail to help before splitting ends, >= 1.
     drop : float
+        Share by which a split that helps lowers the mean abs(mu) of the output, >= 0.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
     """
 
     schedule: Simultaneous | Presentations
@@ -187,33 +221,42 @@ class Growing:
     drop: float = 0.1
 
     def __post_init__(self) -> None:
-        _base(self.schedule)
+        _check_base(self.schedule)
         for name in ("every", "split", "most", "patience"):
             whole(name, getattr(self, name), 1)
         for name in ("spread", "enough", "drop"):
-            _number(name, getattr(self, name))
+            number(name, getattr(self, name), least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalPropagation:
-    """Local Propagation as published: every pattern its own x and lam, and simultaneous steps of
-    Adam on all three.
+    """Local Propagation as published: simultaneous steps of Adam on x, lam and w.
 
-    Adam moves a variable by about dt/tau a step, see `Flow.local_propagation`.
+    Every pattern has its own x and lam. Adam moves a variable by about dt/tau per step, see
+    `Flow.local_propagation`.
 
     Parameters
     ----------
     epochs : int
-        Steps; each sees all patterns.
+        Steps, >= 1; each uses all patterns.
     reports : int
-        Rows of the log.
+        Rows of the log, >= 1.
     mean : bool
-        Whether L has the mean of V over the patterns, in place of the sum, beside the sums of
-        everything else: a pattern's V is then divided by their number K, so that lam at rest is
-        -dV/dx / K.
+        Whether V in L is the mean over the patterns instead of the sum, beside the sums of all
+        other terms.
     best : bool
-        Where validation patterns are given, the weights that stay are those of the row with the
-        highest accuracy on them, among equals with the lowest loss.
+        Whether, given validation patterns, the weights of the best row are kept: highest accuracy
+        on them, among equals lowest loss.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
+
+    Notes
+    -----
+    With `mean` a pattern's V is divided by the number of patterns K, so that lam at rest is
+    -dV/dx / K.
 
     References
     ----------
@@ -230,13 +273,35 @@ class LocalPropagation:
         whole("reports", self.reports, 1)
 
 
-Plain = Simultaneous | Presentations | LocalPropagation  # the network stays as large as it is
+Plain = Simultaneous | Presentations | LocalPropagation  # the network keeps its size
 Schedule = Plain | Pruning | Growing
 
 
 @dataclass(frozen=True)
 class StepSchedule:
-    """A schedule in steps: how long, how many patterns at once, and in which order."""
+    """A schedule in steps.
+
+    Attributes
+    ----------
+    total : int
+        Steps of the whole training.
+    batch : int or None
+        Patterns that are clamped at once; None: all of them.
+    reports : int
+        Rows of the log.
+    count : int
+        Patterns of the data.
+    seed : int
+        Seed of the order of the patterns.
+    length : int
+        Steps of a presentation.
+    gate : int
+        Step of a presentation from which weights move.
+    shuffle : bool
+        Whether the order is drawn anew for every epoch.
+    begin : int
+        Epochs or rows before these, of a training that goes on.
+    """
 
     total: int
     batch: int | None
@@ -250,12 +315,22 @@ class StepSchedule:
 
     @classmethod
     def of(cls, schedule: Plain, dt: float, count: int, seed: int) -> StepSchedule:
-        """A schedule in steps of `dt`, for `count` patterns."""
+        """Return a schedule in steps of `dt` s, for `count` patterns.
+
+        Raises
+        ------
+        DataError
+            A batch larger than the number of patterns.
+        ModelError
+            Presentations shorter than one step.
+        """
         if isinstance(schedule, Simultaneous):
             total = max(round(schedule.duration / dt), 1)
-            return cls(total, None, min(schedule.reports, total), count, seed, begin=schedule.begin)
+            reports = min(schedule.reports, total)
+            return cls(total, None, reports, count, seed, begin=schedule.begin)
         if isinstance(schedule, LocalPropagation):
-            return cls(schedule.epochs, None, min(schedule.reports, schedule.epochs), count, seed)
+            reports = min(schedule.reports, schedule.epochs)
+            return cls(schedule.epochs, None, reports, count, seed)
         if schedule.batch > count:
             raise DataError(
                 f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns"
@@ -263,26 +338,24 @@ class StepSchedule:
         length = round(schedule.present / dt)
         if length < 1:
             raise out_of_range("present", schedule.present, f"at least one step, dt = {dt:g} s")
-        gate = round(schedule.plastic_from * length)
-        total = schedule.epochs * (count // schedule.batch) * length
         return cls(
-            total,
-            schedule.batch,
-            schedule.epochs,
-            count,
-            seed,
-            length,
-            gate,
-            schedule.shuffle,
-            schedule.begin,
+            total=schedule.epochs * (count // schedule.batch) * length,
+            batch=schedule.batch,
+            reports=schedule.epochs,
+            count=count,
+            seed=seed,
+            length=length,
+            gate=round(schedule.plastic_from * length),
+            shuffle=schedule.shuffle,
+            begin=schedule.begin,
         )
 
     def segments(self, one: bool) -> list[int]:
-        """Steps of each segment."""
+        """Return the steps of each segment: a segment per row of the log, or one for all."""
         return [self.total] if one else split(self.total, self.reports)
 
     def order(self, epoch: int) -> Array:
-        """Rows of an epoch, a batch after the other."""
+        """Return the rows of the data of one epoch, batch after batch, (patterns,)."""
         assert self.batch is not None
         rows = np.arange(self.count)
         if self.shuffle:
@@ -291,28 +364,29 @@ class StepSchedule:
 
 
 def one_report(schedule: Schedule) -> Schedule:
-    """As much of a schedule as lies between two rows of its log."""
+    """Return the part of a schedule that lies between two rows of its log."""
     if isinstance(schedule, LocalPropagation):
         return replace(schedule, epochs=max(schedule.epochs // schedule.reports, 1), reports=1)
     if isinstance(schedule, Simultaneous):
         return replace(schedule, duration=schedule.duration / schedule.reports, reports=1)
-    return replace(schedule, epochs=1) if isinstance(schedule, Presentations) else schedule
+    if isinstance(schedule, Presentations):
+        return replace(schedule, epochs=1)
+    return schedule
 
 
 def split(total: int, parts: int) -> list[int]:
-    """`total` steps in at most `parts` segments."""
-    return [
-        int(n) for n in np.diff(np.unique(np.linspace(0, total, min(parts, total) + 1).astype(int)))
-    ]
+    """Return the lengths of at most `parts` segments of `total` steps, none of them empty.
+
+    Examples
+    --------
+    >>> split(10, 4)
+    [2, 3, 2, 3]
+    """
+    ends = np.linspace(0, total, min(parts, total) + 1).astype(int)
+    return [int(length) for length in np.diff(np.unique(ends))]
 
 
-def _base(schedule: Any) -> None:
+def _check_base(schedule: Any) -> None:
     if not isinstance(schedule, Simultaneous | Presentations):
-        raise ModelError(
-            f"schedule = {schedule!r}; allowed: Simultaneous(...) or Presentations(...)"
-        )
-
-
-def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
-        raise out_of_range(name, value, "a finite number >= 0")
+        allowed = "Simultaneous(...) or Presentations(...)"
+        raise ModelError(f"schedule = {schedule!r}; allowed: {allowed}")

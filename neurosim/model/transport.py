@@ -1,9 +1,9 @@
-"""How messages travel: at every step, or as events once there is something new to say. Start at
-`Events`.
+"""How messages travel: at every step, or as events once they have changed. Start at `Events`.
 
-A transport is chosen for a whole simulation, or for each projection. With events a unit keeps what
-it last sent and speaks when the present value differs from it; receivers add up what they hear, so
-what they know is W times what was sent. Forward the value is x, backward it is delta.
+A message transport is chosen for a whole simulation, or for each projection. With events a unit
+keeps the value that it sent last, and sends the difference once the present value is far enough
+from it. Receivers add up the differences, so that they read W times the values that were sent.
+Forward the value is x, backward it is delta.
 """
 
 from __future__ import annotations
@@ -12,31 +12,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.flow import seconds
 from neurosim.model.network import Network
 
 FORWARD, BACKWARD = "x", "delta"  # the variable that travels
+ADAPTIVE = "adaptive"
+DEFAULT_THRESHOLD = 0.01  # of populations that a mapping leaves out
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """A threshold of each unit that shrinks as the unit settles, so that the fixed point is reached
-    to any accuracy.
-
-    theta = clip(min(r, roof), floor, top), where r is the speed of the unit, r <- max(|tau d(x,
-    lam)/dt|, r fading), and the roof falls from `top` with the time since the pattern was clamped.
-    Clamped inputs use `floor`.
+    """A threshold that shrinks as its unit settles: the fixed point is reached to any accuracy.
 
     Parameters
     ----------
-    top, floor : float
-        Bounds of the threshold.
+    top : float
+        Upper bound of the threshold, >= 0.
+    floor : float
+        Lower bound of the threshold, from 0 to `top`; clamped inputs use it.
     fall : float
-        Time constant of the roof, in tau_x: roof = top exp(-t/(fall tau_x)), t since the pattern
-        was clamped.
+        Time constant with which the upper bound falls, in tau_x, >= 0.
     fade : float
-        What is left of r after 0.2 tau_x.
+        Share of the unit's speed that is left after 0.2 tau_x, between 0 and 1.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
+
+    Notes
+    -----
+    theta = clip(min(r, roof), floor, top), where r <- max(|tau d(x, lam)/dt|, r fading) is the
+    unit's speed, and roof = top exp(-t/(fall tau_x)), t since the pattern was clamped.
     """
 
     top: float = 0.1
@@ -46,9 +54,8 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         for name in ("top", "floor", "fall"):
-            _number(name, getattr(self, name), least=0.0)
-        if not 0 < self.fade < 1:
-            raise out_of_range("fade", self.fade, "between 0 and 1", "0.9")
+            number(name, getattr(self, name), least=0, try_="0.01")
+        number("fade", self.fade, above=0, below=1, try_="0.9")
         if self.floor > self.top:
             raise out_of_range("floor", self.floor, f"at most top = {self.top:g}", "1e-6")
 
@@ -69,15 +76,20 @@ class Events:
     Parameters
     ----------
     theta : float, Adaptive, "adaptive" or {population: one of these}
-        Threshold of x forward; populations that are not named have 0.01.
-    backward : the same, optional
-        Threshold of delta; `theta` if None.
+        Threshold of x forward, >= 0; 0.01 for populations that a mapping leaves out.
+    backward : float, Adaptive, "adaptive" or {population: one of these}, optional
+        Threshold of delta, >= 0; `theta` if None.
     delay : time
-        From a unit to its receivers, in both directions; in whole steps, at least one if it is not
-        0.
+        Delay from a unit to its receivers in both directions, rounded to whole steps, at least one
+        where it is not 0.
+
+    Raises
+    ------
+    ModelError
+        A value out of range, or an unknown key of an adaptive threshold.
     """
 
-    theta: Any = 0.01
+    theta: Any = DEFAULT_THRESHOLD
     backward: Any = None
     delay: Any = 0.0
 
@@ -88,36 +100,37 @@ class Events:
         object.__setattr__(self, "delay", seconds(self.delay, "delay", positive=False))
 
     def threshold(self, variable: str, population: str) -> Threshold:
-        """Of one population's messages in one direction."""
-        return _of(
-            self.theta if variable == FORWARD or self.backward is None else self.backward,
-            population,
-        )
+        """Return the threshold of one population's messages in one direction."""
+        return _threshold_of(self, variable, population)
 
 
 @dataclass(frozen=True)
 class Spikes:
-    """Signed spikes of a fixed size: one, of sign(now - last sent), once |now - last sent| >=
-    quantum.
+    """Signed spikes of a fixed size: one once |now - last sent| >= quantum, of that sign.
 
-    A large change takes several steps to send: a unit spikes at most once a step.
+    A unit spikes at most once per step, so that a large change takes several steps to send.
 
     Parameters
     ----------
     quantum : float or {population: float}
-        What a spike of x stands for; populations that are not named have 0.01.
-    backward : the same, optional
-        What a spike of delta stands for; `quantum` if None.
+        Change of x that one spike stands for, > 0; 0.01 for populations that a mapping leaves out.
+    backward : float or {population: float}, optional
+        Change of delta that one spike stands for, > 0; `quantum` if None.
     refractory : time
-        After a spike a unit is silent for this long.
+        Time after a spike during which the unit does not spike.
     max_rate : float, optional
-        Spikes of a unit per second, at most (or a Brian2 frequency).
+        Largest rate of a unit's spikes, 1/s (or a Brian2 frequency), > 0.
     delay : time
-        From a unit to its receivers, in both directions; in whole steps, at least one if it is not
-        0.
+        Delay from a unit to its receivers in both directions, rounded to whole steps, at least one
+        where it is not 0.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
     """
 
-    quantum: Any = 0.01
+    quantum: Any = DEFAULT_THRESHOLD
     backward: Any = None
     refractory: Any = 0.0
     max_rate: Any = None
@@ -126,31 +139,24 @@ class Spikes:
     def __post_init__(self) -> None:
         for name in ("quantum", "backward"):
             value = getattr(self, name)
-            if value is None:
-                continue
-            for one in value.values() if isinstance(value, Mapping) else [value]:
-                if isinstance(one, str | Adaptive):
-                    raise out_of_range(
-                        name, one, "a number above 0: spikes have a fixed size", "0.01"
-                    )
-                _number(name, one, least=0.0, above=True)
-            object.__setattr__(self, name, _thresholds(name, value))
+            if value is not None:
+                _check_quanta(name, value)
+                object.__setattr__(self, name, _thresholds(name, value))
         for name in ("refractory", "delay"):
             object.__setattr__(self, name, seconds(getattr(self, name), name, positive=False))
         if self.max_rate is not None:
-            object.__setattr__(
-                self, "max_rate", _number("max_rate", float(self.max_rate), least=0.0, above=True)
-            )
+            rate = number("max_rate", float(self.max_rate), above=0, try_="100")
+            object.__setattr__(self, "max_rate", rate)
 
     def threshold(self, variable: str, population: str) -> float:
-        """What a spike of one population stands for, in one direction."""
-        given = self.quantum if variable == FORWARD or self.backward is None else self.backward
-        return float(_of(given, population))  # type: ignore[arg-type]
+        """Return the change that one spike of a population stands for, in one direction."""
+        return float(_threshold_of(self, variable, population))  # type: ignore[arg-type]
 
     @property
     def silence(self) -> float:
         """Shortest time between two spikes of a unit, s."""
-        return max(float(self.refractory), 1 / self.max_rate if self.max_rate else 0.0)
+        period = 1 / self.max_rate if self.max_rate else 0.0
+        return max(float(self.refractory), period)
 
 
 Transport = Dense | Events | Spikes
@@ -158,7 +164,13 @@ KINDS: dict[str, type[Any]] = {"dense": Dense, "events": Events, "spikes": Spike
 
 
 def resolve(net: Network, given: Any) -> dict[str, Transport]:
-    """The transport of every projection, from a name, a transport, or {projection: either}.
+    """Return the message transport of every projection.
+
+    Parameters
+    ----------
+    net : Network
+    given : str, Transport, mapping with a `kind`, or {projection: one of these}
+        Projections that a mapping leaves out have dense messages.
 
     Raises
     ------
@@ -173,51 +185,60 @@ def resolve(net: Network, given: Any) -> dict[str, Transport]:
     else:
         found = dict.fromkeys(net.projections, _transport(given))
     for rule in found.values():
-        for name in _named(rule):
+        for name in _populations(rule):
             if name not in net.populations:
                 raise unknown("population of a threshold", name, net.populations)
     return found
 
 
 def described(transport: Any) -> Any:
-    """As it stands in a run's settings: plain values."""
+    """Return plain values, as in a run's settings and in a model file."""
     if isinstance(transport, Mapping):
         return {name: described(value) for name, value in transport.items()}
-    if isinstance(transport, Adaptive):
-        return {f.name: getattr(transport, f.name) for f in fields(transport)}
     if isinstance(transport, frozenset):
         return {name: described(value) for name, value in sorted(transport)}
-    if isinstance(transport, Dense | Events | Spikes):
-        name = next(n for n, kind in KINDS.items() if isinstance(transport, kind))
-        own = {f.name: described(getattr(transport, f.name)) for f in fields(transport)}
-        return {"kind": name, **{n: v for n, v in own.items() if v is not None}} if own else name
+    if isinstance(transport, Adaptive):
+        return {f.name: getattr(transport, f.name) for f in fields(transport)}
+    if isinstance(transport, Dense):
+        return "dense"
+    if isinstance(transport, Events | Spikes):
+        kind = "events" if isinstance(transport, Events) else "spikes"
+        values: dict[str, Any] = {"kind": kind}
+        for f in fields(transport):
+            value = described(getattr(transport, f.name))
+            if value is not None:
+                values[f.name] = value
+        return values
     return transport
 
 
 def _transport(given: Any) -> Transport:
+    """Return a message transport from an object, a name, or a mapping with a `kind`."""
     if isinstance(given, Dense | Events | Spikes):
         return given
     if isinstance(given, str):
         return _transport({"kind": given})
-    if isinstance(given, Mapping):
-        kind, keys = given.get("kind"), {k: v for k, v in given.items() if k != "kind"}
-        if kind not in KINDS:
-            raise unknown("transport", str(kind), KINDS)
-        allowed = [f.name for f in fields(KINDS[kind])]
-        for key in keys:
-            if key not in allowed:
-                raise unknown(f"key of transport {kind!r}", key, allowed)
-        made: Transport = KINDS[kind](**keys)
-        return made
-    raise ModelError(
-        f"transport is a {type(given).__name__}; allowed: Dense(), Events(theta=...), "
-        "Spikes(quantum=...), one of "
-        f"{', '.join(map(repr, KINDS))}, or {{projection: one of these}}"
-    )
+    if not isinstance(given, Mapping):
+        raise ModelError(
+            f"transport is a {type(given).__name__}; allowed: Dense(), Events(theta=...), "
+            f"Spikes(quantum=...), one of {', '.join(map(repr, KINDS))}, "
+            "or {projection: one of these}"
+        )
+    keys = dict(given)
+    name = keys.pop("kind", None)
+    if name not in KINDS:
+        raise unknown("transport", str(name), KINDS)
+    kind = KINDS[name]
+    allowed = [f.name for f in fields(kind)]
+    for key in keys:
+        if key not in allowed:
+            raise unknown(f"key of transport {name!r}", key, allowed)
+    made: Transport = kind(**keys)
+    return made
 
 
 def _thresholds(name: str, given: Any) -> Any:
-    """A threshold, or a hashable of (population, threshold)."""
+    """Return a threshold, or a hashable set of (population, threshold)."""
     if isinstance(given, Mapping) and set(given) & ADAPTIVE_KEYS:
         for key in given:
             if key not in ADAPTIVE_KEYS:
@@ -227,31 +248,45 @@ def _thresholds(name: str, given: Any) -> Any:
         return frozenset((population, _thresholds(name, one)) for population, one in given.items())
     if isinstance(given, frozenset | Adaptive):
         return given
-    if given == "adaptive":
+    if given == ADAPTIVE:
         return Adaptive()
-    return _number(name, given, least=0.0)
+    return number(name, given, least=0, try_="0.01")
 
 
-def _of(given: Any, population: str) -> Threshold:
-    found: Threshold = dict(given).get(population, 0.01) if isinstance(given, frozenset) else given
-    return found
+def _check_quanta(name: str, given: Any) -> None:
+    """Refuse what is not a positive number, of one or of every population."""
+    values = given.values() if isinstance(given, Mapping) else [given]
+    for value in values:
+        if isinstance(value, str | Adaptive):
+            allowed = "a number above 0: spikes have a fixed size"
+            raise out_of_range(name, value, allowed, "0.01")
+        number(name, value, above=0, try_="0.01")
 
 
-def _named(rule: Transport) -> list[str]:
+def _forward(rule: Events | Spikes) -> Any:
+    """Return the threshold of x forward, of one or of every population."""
+    if isinstance(rule, Events):
+        return rule.theta
+    return rule.quantum
+
+
+def _threshold_of(rule: Events | Spikes, variable: str, population: str) -> Threshold:
+    """Return the threshold of one population in one direction; backward falls back on forward."""
+    given = rule.backward
+    if variable == FORWARD or given is None:
+        given = _forward(rule)
+    if isinstance(given, frozenset):
+        given = dict(given).get(population, DEFAULT_THRESHOLD)
+    threshold: Threshold = given
+    return threshold
+
+
+def _populations(rule: Transport) -> list[str]:
+    """Return the populations that the thresholds of a rule name."""
     if isinstance(rule, Dense):
         return []
-    given = [rule.theta if isinstance(rule, Events) else rule.quantum, rule.backward]
-    return [name for one in given if isinstance(one, frozenset) for name, _ in one]
-
-
-def _number(name: str, value: Any, least: float, above: bool = False) -> float:
-    good = (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and least <= value < float("inf")
-    )
-    if not good or (above and value == least):
-        raise out_of_range(
-            name, value, f"a finite number {'above' if above else 'from'} {least:g}", "0.01"
-        )
-    return float(value)
+    names: list[str] = []
+    for given in (_forward(rule), rule.backward):
+        if isinstance(given, frozenset):
+            names += [population for population, _ in given]
+    return names

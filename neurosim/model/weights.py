@@ -178,7 +178,9 @@ def checked_weights(
         raise ModelError(f"{name} hold NaN or infinity; allowed: finite numbers")
     if sparse:
         return _canonical(name, matrix, mask)
-    return matrix if mask is None else _masked(matrix, mask)
+    if mask is not None:
+        return _masked(matrix, mask)
+    return matrix
 
 
 def _canonical(name: str, matrix: Weights, mask: Array | None) -> Weights:
@@ -207,7 +209,9 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
     """
     if mask is None:
         return None
-    dense = np.asarray(mask.toarray() if hasattr(mask, "toarray") else mask)
+    if hasattr(mask, "toarray"):
+        mask = mask.toarray()
+    dense = np.asarray(mask)
     allowed = f"bool (n_post, n_pre) = {shape}"
     if dense.shape != shape:
         raise ModelError(f"mask of {projection} has shape {dense.shape}; allowed: {allowed}")

@@ -303,8 +303,7 @@ class Imperfections:
         if self.given:
             values["imperfections"] = [_described(item) for item in self.given]
         if self.prospective:
-            time = self.prospective.time
-            values["prospective"] = True if time is None else time
+            values["prospective"] = self.prospective.time or True
         return values
 
 
