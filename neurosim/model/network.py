@@ -277,7 +277,7 @@ class Network:
         Examples
         --------
         >>> Network.residual([8, 4, 2], depth=3)
-        Network(5 populations, 22 units, 5 projections, 84 parameters, cross_entropy on output)
+        Network(5 populations, 22 units, 5 projections, 78 parameters, cross_entropy on output)
         """
         populations = layers.residual_populations(sizes, depth, activation, output, plastic_bias)
         width = populations[1].size

@@ -1,6 +1,4 @@
-"""Imperfections and prospective messages against a plain loop, against closed forms, and by their
-statistics.
-"""
+"""Imperfections and prospective messages against a plain loop, closed forms and statistics."""
 
 from __future__ import annotations
 
@@ -10,27 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, currently_in_test_context, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import solve_discrete_lyapunov
 
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
 from neurosim.experiments import modelfile
-from neurosim.model.equations import imperfections as circuit
+from neurosim.model.equations.imperfections import resolve
 from neurosim.reference.functions import dsigma, loss_slope, sigma
+from neurosim.simulation.session import bound
 from tests.helpers import problems
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::neurosim.StabilityWarning"
-)  # undamped flows for a few steps
+# undamped flows for a few steps
+pytestmark = pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")
 TAU = 10e-3  # s
 DT = 0.2 * TAU
 
 
 @dataclass
 class Circuit:
-    """What the plain loop lacks: nothing, unless said."""
+    """Imperfections of the plain loop: none by default."""
 
     quantum: float = 0.0
     delay: int = 0
@@ -40,140 +38,189 @@ class Circuit:
     times: Any = None  # factors of tau_x and tau_lam by population
     signs: Any = None
 
-    def say(self, message):
+    def sent(self, message):
         """A message as it is sent."""
-        return self.quantum * np.floor(message / self.quantum + 0.5) if self.quantum else message
+        if not self.quantum:
+            return message
+        return self.quantum * np.floor(message / self.quantum + 0.5)
 
     def slope(self, name, a):
-        """In place of sigma'."""
+        """The factor in place of sigma'."""
         if self.box and name != "linear":
             return 1.0 * (np.abs(a) <= self.box)
         return dsigma(name, a)
 
     def tau(self, flow, net, name):
-        """(2, units) of one population."""
+        """tau_x and tau_lam of the units of one population."""
         one = np.ones(net.populations[name].size)
         own = self.times[name] if self.times else (one, one)
         return flow.time("tau_x", name) * own[0], flow.time("tau_lam", name) * own[1]
 
 
-def plain_loop(net, flow, X, Y, steps, lacks, plastic=True):
-    """x, lam, weights and biases after so many Euler steps of a circuit that lacks something."""
-    X = patterns(net, X)
-    K = len(next(iter(X.values())))
-    Y = targets(net, Y, K)
-    zero = {n: np.zeros((K, net.populations[n].size)) for n in net.populations}
-    x, lam = {**zero, **X}, {n: zero[n] for n in net.neurons}
-    past = dict(x) | {n: zero[n] for n in net.neurons}, dict(lam)
-    lines = [dict(zero)] * lacks.delay, [dict(zero)] * lacks.delay
-    slow = dict(zero), dict(zero)
-    a, fb, out = dict(zero), dict(zero), dict(zero)  # as they were at the step before
-    W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
-    there = {
-        n: np.ones_like(W[n]) if isinstance(w, np.ndarray) else w.toarray() != 0
-        for n, w in net.weights.items()
-    }
-    b = {n: v.copy() for n, v in net.biases.items()}
-    tau = {n: lacks.tau(flow, net, n) for n in net.neurons}
+class PlainLoop:
+    """Euler steps of an imperfect circuit, from zero, with moving weights."""
 
-    def moves(n):
-        """tau dx/dt and tau dlam/dt by what is known now."""
-        g = x[n] - out[n]
-        mu = lam[n] + flow.rho * g
-        slope = mu - fb[n] + (loss_slope(net.losses[n], x[n], Y[n]) if n in net.losses else 0)
+    def __init__(self, net, flow, X, Y, circuit):
+        self.net, self.flow, self.circuit = net, flow, circuit
+        self.X = patterns(net, X)
+        self.K = len(next(iter(self.X.values())))
+        self.Y = targets(net, Y, self.K)
+        self.zero = {n: np.zeros((self.K, net.populations[n].size)) for n in net.populations}
+        neurons = {n: self.zero[n] for n in net.neurons}
+        self.x, self.lam = {**self.zero, **self.X}, dict(neurons)
+        self.past_x, self.past_lam = self.zero | neurons, dict(neurons)
+        self.slow = dict(self.zero), dict(self.zero)
+        self.line_x = [dict(self.zero)] * circuit.delay
+        self.line_delta = [dict(self.zero)] * circuit.delay
+        # net inputs, feedback and sigma(a), as they were at the step before
+        self.a, self.fb, self.out = dict(self.zero), dict(self.zero), dict(self.zero)
+        self.W, self.exists = {}, {}
+        for name, w in net.weights.items():
+            self.W[name] = W = problems.dense(w).copy()
+            self.exists[name] = np.ones_like(W) if isinstance(w, np.ndarray) else W != 0
+        self.b = {n: v.copy() for n, v in net.biases.items()}
+        self.tau = {n: circuit.tau(flow, net, n) for n in net.neurons}
+
+    def moves(self, n):
+        """tau dx/dt and tau dlam/dt by the last net input and feedback."""
+        flow, g = self.flow, self.x[n] - self.out[n]
+        mu = self.lam[n] + flow.rho * g
+        slope = mu - self.fb[n]
+        if n in self.net.losses:
+            slope = slope + loss_slope(self.net.losses[n], self.x[n], self.Y[n])
         return -flow.kappa * slope - flow.gamma * g, flow.kappa * g - flow.gamma * slope
 
-    def ahead(n):
-        if not lacks.look:
-            return zero[n], zero[n]
-        if lacks.look == inf:
-            return moves(n)
-        return tuple(
-            t / lacks.look * (z[n] - p[n]) for t, z, p in zip(tau[n], (x, lam), past, strict=True)
-        )
+    def ahead(self, n):
+        """tau dx/dt and tau dlam/dt as prospective messages add them."""
+        look = self.circuit.look
+        if not look:
+            return self.zero[n], self.zero[n]
+        if look == inf:
+            return self.moves(n)
+        tau_x, tau_lam = self.tau[n]
+        x_ahead = tau_x / look * (self.x[n] - self.past_x[n])
+        return x_ahead, tau_lam / look * (self.lam[n] - self.past_lam[n])
 
-    for _ in range(steps):
-        line_x, line_delta = lines
-        line_x.append(X | {n: lacks.say(x[n] + ahead(n)[0]) for n in net.neurons})
-        received_x = line_x.pop(0) | X
+    def send_forward(self):
+        """x as it is received; net inputs and sigma(a) of it."""
+        net = self.net
+        sent = {n: self.circuit.sent(self.x[n] + self.ahead(n)[0]) for n in net.neurons}
+        self.line_x.append(self.X | sent)
+        received = self.line_x.pop(0) | self.X
         for n in net.neurons:
-            a[n] = b[n] + sum(received_x[q.pre] @ W[q.name].T for q in net.incoming(n))
-            out[n] = sigma(net.populations[n].activation, a[n])
-        said = {}
+            products = [received[q.pre] @ self.W[q.name].T for q in net.incoming(n)]
+            self.a[n] = self.b[n] + sum(products)
+            self.out[n] = sigma(net.populations[n].activation, self.a[n])
+        return received
+
+    def send_back(self):
+        """delta as it is sent; feedback of what is received."""
+        net, sent = self.net, {}
         for n in net.neurons:
-            mu = lam[n] + ahead(n)[1] + flow.rho * (x[n] + ahead(n)[0] - out[n])
-            said[n] = lacks.say(lacks.slope(net.populations[n].activation, a[n]) * mu)
-        line_delta.append(said)
-        received_delta = line_delta.pop(0)
+            x_ahead, lam_ahead = self.ahead(n)
+            mu = self.lam[n] + lam_ahead + self.flow.rho * (self.x[n] + x_ahead - self.out[n])
+            slope = self.circuit.slope(net.populations[n].activation, self.a[n])
+            sent[n] = self.circuit.sent(slope * mu)
+        self.line_delta.append(sent)
+        received = self.line_delta.pop(0)
         for n in net.neurons:
-            fb[n] = zero[n] + sum(received_delta[q.post] @ W[q.name] for q in net.outgoing(n))
-        known = received_x, said  # a synapse is at its postsynaptic unit
-        factors = slow if lacks.slow else known
-        new = {
-            n: [z[n] + DT / t * m for z, t, m in zip((x, lam), tau[n], moves(n), strict=True)]
-            for n in net.neurons
-        }
-        if plastic:
-            for name, q in net.projections.items():
-                rate = DT / flow.time("tau_w", q.post)
-                change = factors[1][q.post].T @ factors[0][q.pre] / K
-                W[name] = (W[name] + rate * (change - q.l2 * W[name])) * there[name]
-                if lacks.signs:
-                    W[name][W[name] * lacks.signs[q.pre] < 0] = 0
-            for n in net.neurons:
-                b[n] = (
-                    b[n]
-                    + DT
-                    / flow.time("tau_w", n)
-                    * factors[1][n].mean(axis=0)
-                    * net.populations[n].plastic_bias
-                )
-        if lacks.slow:
-            for part, now in zip(slow, known, strict=True):
-                part |= {n: part[n] + DT / lacks.slow * (now[n] - part[n]) for n in now}
-        if lacks.look not in (0, inf):
-            for part, now in zip(past, (x, lam), strict=True):
-                part |= {n: part[n] + DT / lacks.look * (now[n] - part[n]) for n in net.neurons}
-        x, lam = x | {n: v[0] for n, v in new.items()}, {n: v[1] for n, v in new.items()}
-    return x, lam, W, b
+            products = [received[q.post] @ self.W[q.name] for q in net.outgoing(n)]
+            self.fb[n] = self.zero[n] + sum(products)
+        return sent
+
+    def learn(self, x, delta):
+        """Move weights and biases by the two factors of plasticity."""
+        net, flow = self.net, self.flow
+        for name, q in net.projections.items():
+            rate = DT / flow.time("tau_w", q.post)
+            change = delta[q.post].T @ x[q.pre] / self.K
+            W = self.W[name]
+            self.W[name] = (W + rate * (change - q.l2 * W)) * self.exists[name]
+            if self.circuit.signs:
+                crossed = self.W[name] * self.circuit.signs[q.pre] < 0
+                self.W[name][crossed] = 0
+        for n in net.neurons:
+            rate = DT / flow.time("tau_w", n) * net.populations[n].plastic_bias
+            self.b[n] = self.b[n] + rate * delta[n].mean(axis=0)
+
+    def filter(self, part, now, tau):
+        """One Euler step of a low-pass."""
+        part |= {n: part[n] + DT / tau * (now[n] - part[n]) for n in now}
+
+    def step(self):
+        circuit = self.circuit
+        x, delta = self.send_forward(), self.send_back()
+        new_x, new_lam = {}, {}
+        for n in self.net.neurons:
+            (tau_x, tau_lam), (x_move, lam_move) = self.tau[n], self.moves(n)
+            new_x[n] = self.x[n] + DT / tau_x * x_move
+            new_lam[n] = self.lam[n] + DT / tau_lam * lam_move
+        if circuit.slow:
+            self.learn(*self.slow)
+            self.filter(self.slow[0], x, circuit.slow)
+            self.filter(self.slow[1], delta, circuit.slow)
+        else:
+            self.learn(x, delta)  # a synapse is at its postsynaptic unit: delta is not late
+        if circuit.look not in (0, inf):
+            self.filter(self.past_x, {n: self.x[n] for n in self.net.neurons}, circuit.look)
+            self.filter(self.past_lam, self.lam, circuit.look)
+        self.x, self.lam = self.x | new_x, new_lam
 
 
-def given_by(lacks, net, seed=0):
-    """The same, as a simulation is told; what it draws once goes into the loop."""
-    items = [ns.Quantised(lacks.quantum)] if lacks.quantum else []
-    items += [ns.Delay(lacks.delay)] if lacks.delay else []
-    items += [ns.Derivative("box", lacks.box)] if lacks.box else []
-    items += [ns.LowPass(lacks.slow)] if lacks.slow else []
-    if lacks.times:
+def arguments_of(circuit, net, seed=0):
+    """The same circuit as arguments of a simulation; its random draws go into the loop's."""
+    items = []
+    if circuit.quantum:
+        items.append(ns.Quantised(circuit.quantum))
+    if circuit.delay:
+        items.append(ns.Delay(circuit.delay))
+    if circuit.box:
+        items.append(ns.Derivative("box", circuit.box))
+    if circuit.slow:
+        items.append(ns.LowPass(circuit.slow))
+    if circuit.times:
         items.append(ns.TimeConstants(0.3))
-        drawn = circuit.resolve(items, None, seed)
-        lacks.times = {
-            n: drawn.times(i, net.populations[n].size) for i, n in enumerate(net.populations)
-        }
-    if lacks.signs:
+        drawn = resolve(items, None, seed)
+        circuit.times = {}
+        for number, (n, population) in enumerate(net.populations.items()):
+            circuit.times[n] = drawn.times(number, population.size)
+    if circuit.signs:
         items.append(ns.Dale(0.4))
-        drawn = circuit.resolve(items, None, seed)
-        lacks.signs = drawn.signs(net)
-    look = {0.0: False, inf: True}.get(lacks.look, lacks.look)
+        drawn = resolve(items, None, seed)
+        drawn.impose_signs(net)
+        circuit.signs = drawn.signs(net)
+    look = {0.0: False, inf: True}.get(circuit.look, circuit.look)
     return {"imperfections": items, "prospective": look, "seed": seed}
 
 
-def assert_same(net, flow, X, Y, lacks, backend, steps=8):
-    keys = given_by(lacks, net)
-    if lacks.signs:
-        circuit.resolve(keys["imperfections"], None, 0).impose_signs(net)
-    x, lam, W, b = plain_loop(net, flow, X, Y, steps, lacks)
+def size(*arrays):
+    """Largest absolute value; infinite where one is not a number."""
+    return max(float(np.nan_to_num(np.abs(a), nan=inf).max(initial=0)) for a in arrays)
+
+
+def assert_same(net, flow, X, Y, circuit, backend, steps=8):
+    """The engine against the plain loop; where the one diverges so must the other."""
+    keys = arguments_of(circuit, net)
+    loop = PlainLoop(net, flow, X, Y, circuit)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(steps):
+            loop.step()
+    limit = bound(loop.X, loop.Y)
+    reached = {n: size(loop.x[n], loop.lam[n]) for n in net.neurons}
     sim = ns.Simulation(net, flow, dt=DT, backend=backend, **keys)
-    log = sim.train(X, Y, ns.Simultaneous(duration=steps * DT, reports=1))
-    scale = max(1, *(np.abs(v).max() for v in [*x.values(), *lam.values()]))
-    if currently_in_test_context():
-        assume(scale < 1e3)  # a saddle flow that looks ahead may run away
-    for n in net.neurons:
-        for got, true in ((log.run.x[n], x[n]), (log.run.lam[n], lam[n]), (net.biases[n], b[n])):
-            np.testing.assert_allclose(got, true, rtol=0, atol=1e-10 * scale, err_msg=n)
-    for name, w in net.weights.items():
-        w = w if isinstance(w, np.ndarray) else w.toarray()
-        np.testing.assert_allclose(w, W[name], rtol=0, atol=1e-10 * scale, err_msg=name)
+    schedule = ns.Simultaneous(duration=steps * DT, reports=1)
+    if max(reached.values()) > limit:
+        with pytest.raises(ns.DivergenceError) as diverged:
+            sim.train(X, Y, schedule)
+        assert reached[diverged.value.population] > limit
+        return
+    run = sim.train(X, Y, schedule).run
+    parts = loop.x, loop.lam, loop.W, loop.b
+    found = run.x, run.lam, {n: problems.dense(w) for n, w in net.weights.items()}, net.biases
+    scale = max(1, *(size(*part.values()) for part in parts))
+    for ours, theirs in zip(found, parts, strict=True):
+        for n, value in ours.items():
+            np.testing.assert_allclose(value, theirs[n], rtol=0, atol=1e-10 * scale, err_msg=n)
 
 
 CIRCUITS = st.builds(
@@ -189,31 +236,35 @@ CIRCUITS = st.builds(
 
 @settings(max_examples=6, deadline=None)
 @given(problems.dags(activations=("tanh", "sigmoid", "linear")), problems.flows(), CIRCUITS)
-def test_any_circuit_is_that_of_a_plain_loop(problem, flow, lacks):
+def test_any_circuit_is_that_of_a_plain_loop(problem, flow, circuit):
     net, X, Y = problem
-    assert_same(net, problems.fitted(flow, net), X, Y, lacks, "numpy")
+    assert_same(net, problems.fitted(flow, net), X, Y, circuit, "numpy")
 
 
-def everything_sure():
-    return Circuit(0.05, 2, 0.8, 2 * TAU, inf, True, True)
+@pytest.mark.parametrize("look", [inf, 0.5 * TAU])
+def test_a_circuit_that_diverges_does_so_in_the_plain_loop_too(look):
+    """A saddle flow that looks ahead, with time constants as short as the step."""
+    net, X, Y = problems.random_problem([4, 5, 3], seed=2, gain=2)
+    flow = ns.Flow(kappa=2, gamma=0, rho=2, tau_x=DT, tau_lam=DT, tau_w=DT)
+    assert_same(net, flow, X, Y["output"], Circuit(look=look), "numpy")
+    sim = ns.Simulation(net, flow, dt=DT, backend="numpy", prospective=True)
+    with pytest.raises(ns.DivergenceError):
+        sim.relax(X, Y["output"], duration=8 * DT)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "standalone"])
 def test_all_that_is_not_random_at_once(backend):
     net, X, Y = problems.random_problem([5, 4, 3], seed=2, loss="cross_entropy")
-    assert_same(
-        net,
-        ns.Flow.augmented(0.5, tau_w=5 * TAU),
-        X,
-        Y["output"],
-        everything_sure(),
-        backend,
-        steps=30,
-    )
+    flow = ns.Flow.augmented(0.5, tau_w=5 * TAU)
+    circuit = Circuit(0.05, 2, 0.8, 2 * TAU, inf, True, True)
+    assert_same(net, flow, X, Y["output"], circuit, backend, steps=30)
+
+
+MESSAGES = ("x", "received_x", "delta", "received_delta")
 
 
 def recorded(backend, items, variables, *, steps=40, seed=0, prospective=False):
-    """Traces of hidden1 of a tanh net, (time, pattern, unit) by variable."""
+    """Return traces of hidden1 of a tanh net, (time, pattern, unit) by variable."""
     net, X, Y = problems.random_problem([4, 8, 3], seed=1, patterns=60)
     sim = ns.Simulation(
         net,
@@ -231,19 +282,16 @@ def recorded(backend, items, variables, *, steps=40, seed=0, prospective=False):
 
 @pytest.fixture(scope="module", params=["numpy", "standalone"])
 def noisy(request):
-    """Everything that draws, at once: what was and what was heard, forward and back."""
+    """All random imperfections at once: states and received messages, forward and back."""
     items = [ns.MessageNoise(0.2), ns.LostMessages(0.3), ns.StateNoise(0.1, TAU)]
-    return (
-        recorded(request.param, items, ("x", "received_x", "delta", "received_delta")),
-        request.param,
-        items,
-    )
+    traces = recorded(request.param, items, MESSAGES)
+    return traces, request.param, items
 
 
 def test_noise_on_messages_is_white_and_of_its_size(noisy):
-    (x, heard, delta, heard_back), *_ = noisy
-    for now, then in ((x, heard), (delta, heard_back)):
-        arrived = then[1:] != then[:-1]  # a message that is lost leaves what was heard before
+    (x, received_x, delta, received_delta), *_ = noisy
+    for now, then in ((x, received_x), (delta, received_delta)):
+        arrived = then[1:] != then[:-1]  # a message that is lost leaves the one received before
         noise = (then - now)[1:][arrived]
         assert abs(noise.mean()) < 4 * 0.2 / np.sqrt(noise.size)
         assert abs(noise.std() - 0.2) < 4 * 0.2 / np.sqrt(2 * noise.size)
@@ -253,8 +301,8 @@ def test_noise_on_messages_is_white_and_of_its_size(noisy):
 
 
 def test_messages_are_lost_at_their_rate_and_independently(noisy):
-    (_, heard, _, heard_back), *_ = noisy
-    lost = [then[1:] == then[:-1] for then in (heard, heard_back)]
+    (_, received_x, _, received_delta), *_ = noisy
+    lost = [then[1:] == then[:-1] for then in (received_x, received_delta)]
     for mask in lost:
         assert abs(mask.mean() - 0.3) < 4 * np.sqrt(0.21 / mask.size)
     both = np.mean(lost[0] & lost[1]) - 0.09
@@ -262,36 +310,32 @@ def test_messages_are_lost_at_their_rate_and_independently(noisy):
 
 
 def test_the_same_seed_gives_the_same_run(noisy):
-    (_, heard, *_), backend, items = noisy
-    again, other = (
-        recorded(backend, items, ("x", "received_x", "delta", "received_delta"), seed=s)[1]
-        for s in (0, 1)
-    )
-    np.testing.assert_array_equal(heard, again)
-    assert np.abs(heard - other).max() > 0.1
+    (_, received, *_), backend, items = noisy
+    again = recorded(backend, items, MESSAGES, seed=0)[1]
+    other = recorded(backend, items, MESSAGES, seed=1)[1]
+    np.testing.assert_array_equal(received, again)
+    assert np.abs(received - other).max() > 0.1
 
 
 @pytest.mark.parametrize("read", ["held", "zero"])
-def test_what_is_heard_in_place_of_a_lost_message(read):
-    x, heard = recorded("numpy", [ns.LostMessages(0.5, read)], ("x", "received_x"))
-    arrived = heard == x
+def test_the_value_in_place_of_a_lost_message(read):
+    x, received = recorded("numpy", [ns.LostMessages(0.5, read)], ("x", "received_x"))
+    arrived = received == x
     assert 0.4 < arrived[5:].mean() < 0.6
-    before = (
-        np.concatenate([np.zeros_like(heard[:1]), heard[:-1]])
-        if read == "held"
-        else np.zeros_like(heard)
-    )
-    np.testing.assert_array_equal(heard[~arrived], before[~arrived])
+    before = np.zeros_like(received)
+    if read == "held":
+        before[1:] = received[:-1]
+    np.testing.assert_array_equal(received[~arrived], before[~arrived])
 
 
 def test_stochastic_quanta_are_right_in_the_mean():
-    x, heard = recorded("numpy", [ns.Quantised(0.5, "stochastic")], ("x", "received_x"))
-    np.testing.assert_allclose(heard / 0.5, np.round(heard / 0.5), atol=1e-12)
-    error = heard - x
+    x, received = recorded("numpy", [ns.Quantised(0.5, "stochastic")], ("x", "received_x"))
+    np.testing.assert_allclose(received / 0.5, np.round(received / 0.5), atol=1e-12)
+    error = received - x
     assert np.abs(error).max() < 0.5
     assert abs(error.mean()) < 4 * 0.25 / np.sqrt(error.size)
     below = x / 0.5 - np.floor(x / 0.5)
-    assert abs(np.mean((heard > x) & (below > 0)) - below.mean()) < 4 * 0.5 / np.sqrt(x.size)
+    assert abs(np.mean((received > x) & (below > 0)) - below.mean()) < 4 * 0.5 / np.sqrt(x.size)
 
 
 @pytest.mark.parametrize("correlation", [None, 3 * TAU])
@@ -320,7 +364,7 @@ def test_noise_on_states_has_the_stationary_variance_of_a_linear_unit(correlatio
     assert variance == pytest.approx(sd**2, rel=0.15)
     x = run.traces.x.values[10:]
     assert x.var() == pytest.approx(variance, rel=0.03)
-    # lam relaxes to -(x - y), noise of its own on top: its mean is 0, and it must not be silent
+    # lam relaxes to -(x - y), plus noise of its own: its mean is 0, its spread is not
     assert run.traces.lam.values[10:].std() > sd
 
 
@@ -340,7 +384,7 @@ def test_time_constants_are_log_normal_and_alike_for_all_patterns():
     assert abs(np.corrcoef(spread)[0, 1]) < 0.2
 
 
-def test_own_time_constants_move_no_fixed_point_and_settling_sees_them():
+def test_own_time_constants_move_no_fixed_point_and_settling_reads_them():
     net, X, Y = problems.random_problem([4, 6, 3], seed=3)
     sim = ns.Simulation(
         net,
@@ -379,28 +423,25 @@ def test_weights_keep_their_neuron_s_sign():
 
 
 def test_prospective_messages_of_relaxation_are_those_at_rest():
-    """(1 + tau d/dt) x = sigma(a): with kappa = 0 what is heard of a layer is its forward pass, a
-    layer a step.
-    """
+    """(1 + tau d/dt) x = sigma(a): with kappa = 0 messages are the forward pass, layer by layer."""
     net, X, Y = problems.random_problem([4, 5, 5, 3], seed=6)
     sim = ns.Simulation(net, ns.Flow.adjoint(), dt=DT / 10, backend="numpy", prospective=True)
     run = sim.relax(X, Y["output"], duration=4 * DT / 10, record=("x", "received_x"))
     truth = ns.reference.backprop(net, X, Y["output"])
     own = run.traces.isel(unit=run.traces.population.values == "hidden2", time=-1)
     np.testing.assert_allclose(own.received_x.values, truth.x["hidden2"], atol=1e-12)
-    assert (
-        np.abs(own.x.values - truth.x["hidden2"]).max() > 0.05
-    )  # the unit itself is still on its way
+    # the unit itself is still on its way
+    assert np.abs(own.x.values - truth.x["hidden2"]).max() > 0.05
 
 
-def test_a_prospective_saddle_flow_that_diverges_says_so():
+def test_the_error_of_divergence_mentions_prospective_messages():
     net, X, Y = problems.random_problem([4, 8, 8, 3], seed=0, gain=2.0)
     sim = ns.Simulation(net, ns.Flow.damped(), dt=DT, backend="numpy", prospective=True)
     with pytest.raises(ns.DivergenceError, match="prospective messages"):
         sim.relax(X, Y["output"], duration=4000 * DT)
 
 
-def test_a_saddle_flow_that_diverges_by_a_delay_says_so():
+def test_the_error_of_divergence_mentions_a_delay():
     net, X, Y = problems.random_problem([4, 8, 8, 3], seed=0, gain=1.5)
     sim = ns.Simulation(
         net, ns.Flow.augmented(2), dt=DT / 2, backend="numpy", imperfections=[ns.Delay(5)]
@@ -431,7 +472,7 @@ def test_a_run_goes_on_where_it_was(items):
         np.testing.assert_allclose(rest.lam[n], whole.lam[n], atol=1e-14)
 
 
-def test_a_checkpoint_keeps_what_is_on_its_way(tmp_path):
+def test_a_checkpoint_keeps_messages_on_their_way(tmp_path):
     X, Y = np.random.default_rng(0).normal(size=(6, 4)), np.zeros((6, 3))
     schedule = ns.Presentations(batch=2, present=6 * DT, epochs=4)
     items = [ns.Delay(4), ns.MessageNoise(0.1), ns.LostMessages(0.2)]
@@ -465,7 +506,7 @@ def test_a_checkpoint_keeps_what_is_on_its_way(tmp_path):
         ("noise", "allowed: a list"),
     ],
 )
-def test_what_is_no_imperfection_is_refused(items, words):
+def test_other_than_an_imperfection_is_refused(items, words):
     net = ns.Network.mlp([2, 2])
     with pytest.raises(ns.ModelError, match=words):
         ns.Simulation(net, ns.Flow.adjoint(), imperfections=items)
@@ -474,28 +515,26 @@ def test_what_is_no_imperfection_is_refused(items, words):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ns.StateNoise(-1), r"state_noise.sd = -1; allowed: a finite number from 0"),
-        (
-            lambda: ns.LostMessages(1.5),
-            "lost_messages.share = 1.5; allowed: a finite number from 0 to 1",
-        ),
+        (lambda: ns.StateNoise(-1), r"state_noise.sd = -1; allowed: a finite number >= 0"),
+        (lambda: ns.LostMessages(1.5), "share = 1.5; allowed: a finite number >= 0 and <= 1"),
         (lambda: ns.LostMessages(0.1, "hold"), "did you mean 'held'"),
-        (lambda: ns.Quantised(0), "quantised.quantum = 0; allowed: a finite number above 0"),
+        (lambda: ns.Quantised(0), "quantised.quantum = 0; allowed: a finite number > 0"),
         (lambda: ns.Quantised(0.1, "floor"), "allowed: rounded, stochastic"),
         (ns.Delay, "allowed: one of them"),
         (lambda: ns.Delay(0), "delay.steps = 0; allowed: a whole number >= 1"),
+        (lambda: ns.Delay(1.5), "delay.steps = 1.5; allowed: a whole number >= 1"),
         (lambda: ns.Derivative("__import__('os')"), "is not a plain formula"),
         (lambda: ns.Derivative("1 - a", 2.0), "belongs to expression = 'box'"),
         (lambda: ns.Dale(2), "dale.inhibitory = 2"),
         (lambda: ns.LowPass("2 metres"), "low_pass.time"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(make, words):
+def test_an_impossible_value_is_refused(make, words):
     with pytest.raises(ns.ModelError, match=words):
         make()
 
 
-def test_what_has_no_meaning_together_is_refused():
+def test_combinations_without_meaning_are_refused():
     net, noise = ns.Network.mlp([2, 3, 2]), [ns.MessageNoise(0.1)]
     for keys, words in (
         (
@@ -514,7 +553,7 @@ def test_what_has_no_meaning_together_is_refused():
         sim.relax(np.zeros((1, 2)), [0], duration=TAU, adaptive=True)
 
 
-def test_a_model_file_says_the_same():
+def test_a_model_file_holds_the_same():
     text = """
 [network]
 sizes = [2, 4, 2]
@@ -523,7 +562,10 @@ preset = "adjoint"
 [data]
 name = "xor"
 [simulation]
-imperfections = [{ kind = "delay", time = "4 ms" }, { kind = "derivative", expression = "1/(1 + abs(a))" }]
+imperfections = [
+    { kind = "delay", time = "4 ms" },
+    { kind = "derivative", expression = "1/(1 + abs(a))" },
+]
 prospective = "5 ms"
 """
     spec = modelfile.loads(text)
@@ -531,22 +573,15 @@ prospective = "5 ms"
     assert sim.imperfections.given == (ns.Delay(time=4e-3), ns.Derivative("1/(1 + abs(a))"))
     assert sim.imperfections.prospective == ns.Prospective(5e-3)
     assert modelfile.loads(modelfile.dump(spec)).simulation().imperfections == sim.imperfections
-    assert (
-        spec.changed({"simulation.imperfections.0.time": "6 ms"})
-        .simulation()
-        .imperfections.of(ns.Delay)
-        .time
-        == 6e-3
-    )
+    changed = spec.changed({"simulation.imperfections.0.time": "6 ms"}).simulation()
+    assert changed.imperfections.of(ns.Delay).time == 6e-3
     described = sim.imperfections.described()
-    again = circuit.resolve(described["imperfections"], described["prospective"], 0)
+    again = resolve(described["imperfections"], described["prospective"], 0)
     assert again == sim.imperfections
 
 
 def test_noise_on_messages_biases_learning_through_rho_g_by_a_law():
-    """-rho sd² mean(sigma') w within 30 %, and by Stein's lemma, with the curvature in it, within
-    10 %.
-    """
+    """-rho sd² mean(sigma') w within 30 %; by Stein's lemma, with the curvature, within 10 %."""
     from neurosim.experiments.studies.imperfections import bias
 
     found = bias(1.0, 0.3, seed=12, steps=500)
@@ -555,7 +590,7 @@ def test_noise_on_messages_biases_learning_through_rho_g_by_a_law():
 
 
 def test_prospective_messages_learn_without_phases():
-    """One pattern at a time for 2 tau, plastic all the time, messages a tau late each way, adjoint."""
+    """Adjoint, one pattern at a time for 2 tau, always plastic, messages a tau late each way."""
     from neurosim.experiments.studies.imperfections import split
 
     X, Y, X_held, Y_held, *_ = split(12)
@@ -579,10 +614,8 @@ def test_prospective_messages_learn_without_phases():
 
 
 @pytest.mark.parametrize("name", ["imperfections", "prospective"])
-def test_the_studies_say_what_they_are_asked(name, monkeypatch, tmp_path):
-    """Cells, table and figure, on numbers that are made up; a flow or a condition that is none is
-    refused.
-    """
+def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
+    """Cells, table and figure, on made-up numbers; unknown flows and conditions are refused."""
     from neurosim.experiments import studies
 
     study = studies.load(name, quick=True)
