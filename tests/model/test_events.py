@@ -1,6 +1,4 @@
-"""Events and spikes against a plain loop over held messages, against dense messages, and counted by
-hand.
-"""
+"""Events and spikes against a plain loop over held messages, dense messages and counts by hand."""
 
 from __future__ import annotations
 
@@ -21,80 +19,71 @@ BACKENDS = ("numpy", "standalone")
 TAU = 10e-3
 
 
-def held_messages(net, flow, X, Y, steps, dt, say, plastic=False, delay=0):
-    """The flow with messages of values last said, `delay` steps ago: x, lam, weights, biases.
+def held_messages(net, flow, X, Y, steps, dt, send, plastic=False, delay=0):
+    """x, lam, weights and biases after Euler steps with messages that were sent `delay` steps ago.
 
-    `say(direction, now, sent)` -> sent.
+    `send(direction, now, sent)` returns the value that receivers hold from then on.
     """
     X = patterns(net, X)
     K = len(next(iter(X.values())))
     Y = targets(net, Y, K)
     zero = {n: np.zeros((K, p.size)) for n, p in net.populations.items()}
-    x, lam = (
-        {**{n: z.copy() for n, z in zero.items()}, **X},
-        {n: zero[n].copy() for n in net.neurons},
-    )
-    said_x, said_delta = ({n: z.copy() for n, z in zero.items()} for _ in range(2))
-    lines = [zero] * delay, [zero] * delay
-    W = {n: w.copy() if isinstance(w, np.ndarray) else w.toarray() for n, w in net.weights.items()}
+    x, lam = {**zero, **X}, {n: zero[n] for n in net.neurons}
+    sent_x, sent_delta = dict(zero), dict(zero)
+    line_x, line_delta = [zero] * delay, [zero] * delay
+    W = {n: problems.dense(w).copy() for n, w in net.weights.items()}
     b = {n: v.copy() for n, v in net.biases.items()}
     for _ in range(steps):
-        said_x = {n: say("forward", x[n], said_x[n]) for n in x}
-        lines[0].append(said_x)
-        sent_x = lines[0].pop(0)
+        sent_x = {n: send("forward", x[n], sent_x[n]) for n in x}
+        line_x.append(sent_x)
+        received_x = line_x.pop(0)
         g, mu, delta = {}, {}, {}
         for n in net.neurons:
-            a = b[n] + sum(sent_x[q.pre] @ W[q.name].T for q in net.incoming(n))
+            a = b[n] + sum(received_x[q.pre] @ W[q.name].T for q in net.incoming(n))
             g[n] = x[n] - sigma(net.populations[n].activation, a)
             mu[n] = lam[n] + flow.rho * g[n]
             delta[n] = dsigma(net.populations[n].activation, a) * mu[n]
-        said_delta = said_delta | {n: say("backward", delta[n], said_delta[n]) for n in net.neurons}
-        lines[1].append(said_delta)
-        sent_delta = lines[1].pop(0)
-        new = {}
+        sent_delta = {n: send("backward", delta[n], sent_delta[n]) for n in net.neurons}
+        line_delta.append(sent_delta)
+        received_delta = line_delta.pop(0)
+        new_x, new_lam = {}, {}
         for n in net.neurons:
-            slope = mu[n] - sum(sent_delta[q.post] @ W[q.name] for q in net.outgoing(n))
+            slope = mu[n] - sum(received_delta[q.post] @ W[q.name] for q in net.outgoing(n))
             if n in net.losses:
                 slope = slope + loss_slope(net.losses[n], x[n], Y[n])
-            new[n] = (
-                x[n] + dt / flow.time("tau_x", n) * (-flow.kappa * slope - flow.gamma * g[n]),
-                lam[n] + dt / flow.time("tau_lam", n) * (flow.kappa * g[n] - flow.gamma * slope),
-            )
+            x_move = -flow.kappa * slope - flow.gamma * g[n]
+            lam_move = flow.kappa * g[n] - flow.gamma * slope
+            new_x[n] = x[n] + dt / flow.time("tau_x", n) * x_move
+            new_lam[n] = lam[n] + dt / flow.time("tau_lam", n) * lam_move
         if plastic:
             for name, q in net.projections.items():
                 rate = dt / flow.time("tau_w", q.post)
-                W[name] += rate * sent_delta[q.post].T @ sent_x[q.pre] / K
+                W[name] += rate * received_delta[q.post].T @ received_x[q.pre] / K
             for n in net.neurons:
-                b[n] += (
-                    dt
-                    / flow.time("tau_w", n)
-                    * sent_delta[n].mean(axis=0)
-                    * net.populations[n].plastic_bias
-                )
-        for n, (nx, nlam) in new.items():
-            x[n], lam[n] = nx, nlam
+                rate = dt / flow.time("tau_w", n) * net.populations[n].plastic_bias
+                b[n] += rate * received_delta[n].mean(axis=0)
+        x, lam = x | new_x, new_lam
     return x, lam, W, b
 
 
 def graded(theta, backward=None):
     """Send-on-delta."""
 
-    def say(direction, now, sent):
+    def send(direction, now, sent):
         own = theta if direction == "forward" or backward is None else backward
         return np.where(np.abs(now - sent) > own, now, sent)
 
-    return say
+    return send
 
 
 def spiking(quantum):
-    """One signed quantum a step."""
+    """One signed quantum per step."""
 
-    def say(direction, now, sent):
-        return np.where(
-            np.abs(now - sent) >= quantum, sent + np.copysign(quantum, now - sent), sent
-        )
+    def send(direction, now, sent):
+        spiked = sent + np.copysign(quantum, now - sent)
+        return np.where(np.abs(now - sent) >= quantum, spiked, sent)
 
-    return say
+    return send
 
 
 def apart(ours, theirs):
@@ -109,19 +98,18 @@ RULES = {
 }
 
 
-@pytest.mark.filterwarnings(
-    "ignore::neurosim.StabilityWarning"
-)  # some of them grow; so they must, in both
+# some of them grow; so they must, in both
+@pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")
 @pytest.mark.parametrize("rule", RULES)
 @settings(max_examples=8, deadline=None)
 @given(problem=problems.dags(), flow=st.sampled_from([ns.Flow.augmented(), ns.Flow.adjoint()]))
-def test_random_graphs_relax_as_a_plain_loop_says(rule, problem, flow):
+def test_random_graphs_relax_as_a_plain_loop(rule, problem, flow):
     net, X, Y = problem
-    transport, say = RULES[rule]
+    transport, send = RULES[rule]
     run = ns.Simulation(net, flow, transport=transport, dt=1e-3, backend="numpy").relax(
         X, Y, duration=60e-3
     )
-    x, lam, _, _ = held_messages(net, flow, X, Y, 60, 1e-3, say)
+    x, lam, _, _ = held_messages(net, flow, X, Y, 60, 1e-3, send)
     assert apart(run.x, x) < 1e-9
     assert apart(run.lam, lam) < 1e-9
 
@@ -129,15 +117,13 @@ def test_random_graphs_relax_as_a_plain_loop_says(rule, problem, flow):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("count", [1, 3])
-def test_all_three_flows_as_a_plain_loop_says(backend, rule, count):
-    """One pattern of the compiled program learns by integrals, which are folded into the weights
-    twice here.
-    """
+def test_all_three_flows_are_those_of_a_plain_loop(backend, rule, count):
+    """One pattern of the compiled program learns by integrals, folded in twice here."""
     net, X, Y = problems.random_problem([5, 6, 4, 3], 1, patterns=count)
     flow = ns.Flow.augmented(tau_w=0.5)
-    transport, say = RULES[rule]
+    transport, send = RULES[rule]
     steps = 2300
-    _, lam, W, b = held_messages(net, flow, X, Y, steps, 1e-3, say, plastic=True)
+    _, lam, W, b = held_messages(net, flow, X, Y, steps, 1e-3, send, plastic=True)
     sim = ns.Simulation(net, flow, transport=transport, dt=1e-3, backend=backend)
     log = sim.train(X, Y, ns.Simultaneous(duration=steps * 1e-3, reports=2))
     assert apart(log.run.lam, lam) < 1e-9
@@ -149,11 +135,11 @@ def test_all_three_flows_as_a_plain_loop_says(backend, rule, count):
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("kind", ["events", "spikes"])
 def test_messages_arrive_after_their_delay(backend, count, kind):
-    """In a plain loop with a queue of what was said; weights move by what has arrived."""
+    """In a plain loop with a queue of sent messages; weights move by those that have arrived."""
     net, X, Y = problems.random_problem([5, 6, 4, 3], 1, patterns=count)
     flow = ns.Flow.adjoint(tau_w=0.5)
-    own, say = {"events": (ns.Events, graded(0.02)), "spikes": (ns.Spikes, spiking(0.02))}[kind]
-    _, lam, W, b = held_messages(net, flow, X, Y, 1200, 1e-3, say, plastic=True, delay=7)
+    own, send = {"events": (ns.Events, graded(0.02)), "spikes": (ns.Spikes, spiking(0.02))}[kind]
+    _, lam, W, b = held_messages(net, flow, X, Y, 1200, 1e-3, send, plastic=True, delay=7)
     sim = ns.Simulation(net, flow, transport=own(0.02, delay=7e-3), dt=1e-3, backend=backend)
     log = sim.train(X, Y, ns.Simultaneous(duration=1.2, reports=3))
     assert apart(log.run.lam, lam) < 1e-9
@@ -162,7 +148,7 @@ def test_messages_arrive_after_their_delay(backend, count, kind):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_is_on_its_way_is_carried_over(backend, tmp_path):
+def test_messages_on_their_way_are_carried_over(backend, tmp_path):
     """A run in two halves, the first through a file, is the run in one."""
     net, X, Y = problems.random_problem([5, 6, 4, 3], 4, patterns=2)
     rules = dict.fromkeys(net.projections, ns.Events(0.01)) | {
@@ -216,8 +202,8 @@ def test_presentations_agree_between_backends(count):
     assert cost.plasticity > 0
 
 
-def test_weights_with_a_price_learn_by_whole_products():
-    """Prices move every weight at every step: no integrals there."""
+def test_weights_with_a_penalty_learn_by_whole_products():
+    """Penalties move every weight at every step: no integrals there."""
     made = {}
     for backend in BACKENDS:
         net, X, Y = problems.random_problem([5, 4, 3], 3, patterns=1)
@@ -272,10 +258,8 @@ def cosine(ours, theirs):
     return float((ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum()))
 
 
-FLOWS = {
-    "augmented": (ns.Flow.augmented(), 35),
-    "adjoint": (ns.Flow.adjoint(), 70),
-}  # operations saved, at least
+# flow, and the least factor of operations saved
+FLOWS = {"augmented": (ns.Flow.augmented(), 35), "adjoint": (ns.Flow.adjoint(), 70)}
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -301,9 +285,7 @@ def test_digits_relax_to_backpropagation_by_events(flow, loss, seed):
 @pytest.mark.parametrize("epochs", [0, 3, 20])
 @pytest.mark.parametrize("seed", range(2))
 def test_the_same_accuracy_costs_dense_messages_ten_times_more(flow, epochs, seed):
-    """Adaptive thresholds over 300 steps, nets random and trained, against dense messages that stop
-    once as good.
-    """
+    """Adaptive thresholds over 300 steps, against dense messages that stop once as good."""
     net, X, Y = digits("mse", seed)
     everything = load_digits(return_X_y=True)
     net = ns.reference.sgd(
@@ -326,9 +308,8 @@ def test_the_same_accuracy_costs_dense_messages_ten_times_more(flow, epochs, see
         np.abs(traces.lam.values[..., population == n] - truth.lam[n]).max(axis=(1, 2))
         for n in net.neurons
     ]
-    steps = int(
-        np.argmax(np.max(errors, axis=0) <= reached)
-    )  # the first at which dense messages are as good
+    # the first at which dense messages are as good
+    steps = int(np.argmax(np.max(errors, axis=0) <= reached))
     assert 0 < steps < 300
     assert saving * steps / 300 >= 10
 
@@ -401,7 +382,7 @@ def test_operations_by_hand():
     cost = ns.synaptic_operations(run)
     sent = {n: run.auxiliary[f"{n}.events_x"].sum() / 2 for n in ("input", "hidden1")}
     back = run.auxiliary["output.events_delta"].sum() / 2
-    assert "hidden1.events_delta" not in run.auxiliary  # nobody listens
+    assert "hidden1.events_delta" not in run.auxiliary  # no projection receives it
     assert cost.macs == 3 * sent["input"] + 2 * sent["hidden1"] + 3 * back
     assert cost.events == {
         "input": {"forward": sent["input"]},
@@ -440,7 +421,7 @@ def test_a_saved_run_can_still_be_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("transport", "said"),
+    ("transport", "words"),
     [
         ("event", "'events'"),
         ({"input->hiden1": "events"}, "input->hidden1"),
@@ -449,9 +430,9 @@ def test_a_saved_run_can_still_be_counted(tmp_path):
         (3, "Events"),
     ],
 )
-def test_what_is_no_transport_is_named(transport, said):
+def test_other_than_a_transport_is_refused(transport, words):
     net, _, _ = problems.random_problem([4, 3, 2], 0)
-    with pytest.raises(ns.ModelError, match=said):
+    with pytest.raises(ns.ModelError, match=words):
         ns.Simulation(net, ns.Flow.augmented(), transport=transport)
 
 
@@ -489,10 +470,10 @@ def test_models_by_events_run_and_are_checked(tmp_path):
     from neurosim.cli import app
 
     wide = {"COLUMNS": "200"}
-    told = CliRunner().invoke(app, ["run", "spikes", "--out", str(tmp_path)], env=wide)
-    assert told.exit_code == 0
-    assert "events of hidden1" in told.output
-    assert "AC" in told.output
+    result = CliRunner().invoke(app, ["run", "spikes", "--out", str(tmp_path)], env=wide)
+    assert result.exit_code == 0
+    assert "events of hidden1" in result.output
+    assert "AC" in result.output
     assert ns.load(tmp_path / "run.nc").settings["synaptic_operations"]["acs"] > 0
     checked = CliRunner().invoke(app, ["check", "events", "--patterns", "2"], env=wide)
     assert checked.exit_code == 0
@@ -515,12 +496,11 @@ def test_pictures_of_events():
     run = sim.relax(X, Y, duration=80e-3, record=("x", "lam", "events_x", "events_delta"))
     raster = ns.plot.events(run, ax=Figure().add_subplot())
     marks = sum(len(line.get_xydata()) for line in raster.lines)
-    said = sum(
-        float(run.traces[v][-1, 0].sel(unit=run.traces.population == n).sum())
-        for v, names in (("events_x", ("input", "hidden1")), ("events_delta", ("output",)))
-        for n in names
-    )
-    assert marks == said > 20
+    counted = 0.0
+    for v, names in (("events_x", ("input", "hidden1")), ("events_delta", ("output",))):
+        for n in names:
+            counted += float(run.traces[v][-1, 0].sel(unit=run.traces.population == n).sum())
+    assert marks == counted > 20
     above, *below = ns.plot.events_over_traces(run, pattern=1).axes
     assert [ax.get_ylabel() for ax in below] == ["output x (1)", "multiplier λ (1)"]
     assert all(ax.get_xlim() == above.get_xlim() for ax in below)
@@ -554,15 +534,15 @@ def test_pictures_of_events():
 @pytest.mark.slow
 def test_digits_are_learnt_by_events_and_by_spikes():
     """One pattern at a time, 60 steps: within a point of dense messages, mean of three seeds."""
-    mean = {
-        name: np.mean([by_events(seed, rule, "standalone")[0] for seed in range(3)])
-        for name, rule in {
-            "dense": ns.Dense(),
-            "0.01": ns.Events(0.01),
-            "0.03": ns.Events(0.03),
-            "spikes": ns.Spikes(0.1, backward=0.03),
-        }.items()
+    rules = {
+        "dense": ns.Dense(),
+        "0.01": ns.Events(0.01),
+        "0.03": ns.Events(0.03),
+        "spikes": ns.Spikes(0.1, backward=0.03),
     }
+    mean = {}
+    for name, rule in rules.items():
+        mean[name] = np.mean([by_events(seed, rule, "standalone")[0] for seed in range(3)])
     assert mean["dense"] > 0.92
     assert min(mean.values()) >= mean["dense"] - 0.01
 
@@ -571,9 +551,7 @@ def test_digits_are_learnt_by_events_and_by_spikes():
     "rule", [ns.Events(theta=0.01), ns.Events("adaptive"), ns.Spikes(quantum=0.01)]
 )
 def test_adaptive_steps_are_refused(rule) -> None:
-    """An event is said once a step; at the stages of one, and in a step that is taken back, it
-    would be said again.
-    """
+    """An event is sent once per step; stages and repeated steps would send it again."""
     net, X, Y = problems.random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.adjoint(), transport=rule)
     with pytest.raises(

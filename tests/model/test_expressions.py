@@ -1,4 +1,4 @@
-"""Formulas: built-in derivatives against SymPy's, a user's own formula read safely."""
+"""Built-in derivatives against finite differences; user-supplied formulas read safely."""
 
 import numpy as np
 import pytest
@@ -49,9 +49,8 @@ def python(text: str, **values):
         "tan": np.tan,
         "int": lambda v: np.asarray(v).astype(int),
     }
-    return eval(
-        text, {"__builtins__": {}}, names | values
-    )  # the test's own reading of the printed text
+    # the test's own reading of the printed text
+    return eval(text, {"__builtins__": {}}, names | values)
 
 
 def slope_of(function, at: np.ndarray) -> np.ndarray:
@@ -78,7 +77,7 @@ def test_built_in_activations_do_not_overflow(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [*expressions.CONSTRAINTS, "g + g**3", "max(abs(g) - epsilon, 0)"])
 def test_slopes_of_constraints_are_derivatives(kind: str) -> None:
-    """Both sides of every kink; the value against the reference's own."""
+    """On both sides of every kink; the value against that of the reference."""
     width = 0.3 if expressions.constraint(kind).reads_epsilon else 0.0
     term = expressions.constraint(kind, width)
     g, lam = (
@@ -118,8 +117,8 @@ def test_slopes_of_losses_are_derivatives(kind: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(text=FORMULAS)
-def test_a_formula_means_what_it_says(text: str) -> None:
-    """Value and slope of the printed text, against Python's reading of the user's own."""
+def test_a_formula_keeps_its_meaning(text: str) -> None:
+    """Value and slope of the printed text, against Python's reading of the user-supplied one."""
     f = expressions.activation(text)
     mine = {"max": np.maximum, "min": np.minimum}
     names = {
@@ -179,7 +178,7 @@ def test_a_formula_means_what_it_says(text: str) -> None:
         ("a+" * 400 + "a", "at most 500 characters"),
     ],
 )
-def test_what_is_no_plain_formula_is_refused(text: str, why: str) -> None:
+def test_other_than_a_plain_formula_is_refused(text: str, why: str) -> None:
     with pytest.raises(ns.ModelError, match=why):
         expressions.activation(text)
 

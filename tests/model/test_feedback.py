@@ -1,6 +1,4 @@
-"""Feedback weights: where a flow through B rests, how B moves, that it is kept; against SciPy,
-NumPy and itself.
-"""
+"""Feedback weights: where a flow through B rests, how B moves, and that files keep it."""
 
 from __future__ import annotations
 
@@ -20,20 +18,21 @@ from neurosim.analysis.check import check
 from neurosim.errors import ModelError
 from neurosim.experiments import modelfile, studies
 from neurosim.experiments.studies import weight_transport as transport
+from neurosim.model import feedback
 from neurosim.model.weights import transposed
 from neurosim.reference.jacobian import Linearised
 from neurosim.results.metrics import angle
 from neurosim.simulation import batch as together
 from neurosim.simulation.weight_mirror import mirror
 from tests.helpers import measured
-from tests.helpers.problems import SEEDS, dags, random_state, rings
+from tests.helpers.problems import SEEDS, dags, dense, random_state, rings
 
-KINDS = ("random", "sign", "kolen_pollack", "mirror")
+KINDS = tuple(kind for kind in feedback.KINDS if kind != feedback.SYMMETRIC)
 LEARNT = {"feedback": "kolen_pollack", "feedback_decay": 0.3}
 
 
 def with_feedback(net: ns.Network, kind: str, seed: int) -> ns.Network:
-    """The same network whose messages return through weights of their own wherever that can be."""
+    """The same network with messages that return through B wherever that can be."""
     own = {
         n: kind if not net.populations[q.pre].clamped and net.weights[n].size else "symmetric"
         for n, q in net.projections.items()
@@ -82,23 +81,21 @@ def test_the_adjoint_through_B_is_that_of_a_loop_over_layers() -> None:
     found = ns.reference.backprop(net, X, Y, through="feedback")
     for n, lam in truth.items():
         assert_allclose(found.lam[n], lam, rtol=0, atol=1e-13, err_msg=n)
-    assert (
-        angle(ns.reference.backprop(net, X, Y).lam["hidden1"], found.lam["hidden1"]) > 10
-    )  # true backpropagation
+    backpropagation = ns.reference.backprop(net, X, Y)
+    assert angle(backpropagation.lam["hidden1"], found.lam["hidden1"]) > 10
 
 
 @settings(max_examples=8, deadline=None)
 @given(problem=st.one_of(dags(), rings()), kind=st.sampled_from(["random", "sign"]), seed=SEEDS)
 def test_at_rest_lam_is_the_adjoint_through_B(problem, kind: str, seed: int) -> None:
-    """Skips, cycles, sparse projections; on a cycle B is as small as W, so that messages die out."""
+    """Skips, cycles, sparse projections; on a cycle B is so small that messages die out."""
     net, X, Y = problem
     assume(kind == "random" or net.order() is not None)
     net = with_feedback(net, kind, seed)
-    for n, B in net.feedback.items():
-        if kind == "random" and net.order() is None:
-            net.feedback[n] = B * min(
-                1.0, 0.5 / max(np.linalg.norm(_dense(B)), 1e-12) / len(net.feedback)
-            )
+    if kind == "random" and net.order() is None:
+        for n, B in net.feedback.items():
+            norm = max(np.linalg.norm(dense(B)), 1e-12)
+            net.feedback[n] = B * min(1.0, 0.5 / norm / len(net.feedback))
     truth = ns.reference.backprop(net, X, Y, through="feedback")
     tau = 10 * ms
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_x=tau, tau_lam=tau), dt=tau / 2, backend="numpy")
@@ -135,9 +132,7 @@ def test_moving_weights_follow_scipy(keys) -> None:
 
 
 def test_kolen_and_pollack_forget_the_difference_to_W() -> None:
-    """In closed form: tau_w d(B - W^T)/dt = -c (B - W^T), whatever is learnt; by Euler's steps (1 -
-    c dt/tau_w)^n.
-    """
+    """tau_w d(B - W^T)/dt = -c (B - W^T); by Euler's steps it decays as (1 - c dt/tau_w)^n."""
     net, (X, Y) = layers(**LEARNT), data()
     before = {n: B - net.weights[n].T for n, B in net.feedback.items()}
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=50 * ms), dt=1 * ms, backend="numpy")
@@ -149,10 +144,8 @@ def test_kolen_and_pollack_forget_the_difference_to_W() -> None:
 @pytest.mark.parametrize("method", ["euler", "rk4"])
 def test_signs_are_those_of_the_weights_at_every_moment(method: str) -> None:
     net, (X, Y) = layers(feedback="sign"), data()
-    size, first = (
-        net.projections["hidden2->output"].feedback_size,
-        net.weights["hidden2->output"].copy(),
-    )
+    size = net.projections["hidden2->output"].feedback_size
+    first = net.weights["hidden2->output"].copy()
     assert size == pytest.approx(np.sqrt(np.mean(first**2)))
     sim = ns.Simulation(
         net, ns.Flow.adjoint(tau_w=10 * ms), dt=1 * ms, method=method, backend="numpy"
@@ -179,13 +172,10 @@ def test_the_program_computes_the_same() -> None:
         )
         sim = ns.Simulation(net, ns.Flow.damped(tau_w=30 * ms), dt=1 * ms, backend=backend)
         found.append(sim.train(X, Y, ns.Simultaneous(duration=60 * ms, reports=1)).run)
+    ours, theirs = (run.network for run in found)
     for n in kinds:
-        assert_allclose(
-            found[0].network.feedback[n], found[1].network.feedback[n], rtol=0, atol=1e-12
-        )
-        assert_allclose(
-            found[0].network.weights[n], found[1].network.weights[n], rtol=0, atol=1e-12
-        )
+        assert_allclose(ours.feedback[n], theirs.feedback[n], rtol=0, atol=1e-12)
+        assert_allclose(ours.weights[n], theirs.weights[n], rtol=0, atol=1e-12)
 
 
 def test_events_rest_at_the_adjoint_through_B() -> None:
@@ -206,16 +196,12 @@ def test_points_with_feedback_of_their_own_relax_together() -> None:
         points, {"input": X}, {"output": Y}, sim.setting(100, 4), steps=1500, settle=1e-9
     )
     for net, end in zip(nets, ends, strict=True):
-        assert (
-            ns.alignment(end.run, ns.reference.backprop(net, X, Y, through="feedback")).max_error
-            < 1e-6
-        )
+        truth = ns.reference.backprop(net, X, Y, through="feedback")
+        assert ns.alignment(end.run, truth).max_error < 1e-6
 
 
 def test_a_mirror_comes_near_the_weights_times_the_mean_slope() -> None:
-    """By Stein's lemma and Gauss-Hermite quadrature; within five standard errors of the average
-    over nights.
-    """
+    """By Stein's lemma and Gauss-Hermite quadrature, within five standard errors."""
     net = ns.Network.mlp([3, 6, 5, 2], loss="mse", seed=1, feedback="mirror")
     nights = 60
     name = "hidden1->hidden2"
@@ -226,9 +212,8 @@ def test_a_mirror_comes_near_the_weights_times_the_mean_slope() -> None:
     nodes, share = np.polynomial.hermite_e.hermegauss(40)
     share = share / share.sum()
     slopes = np.array([share @ (1 / np.cosh(0.5 * np.linalg.norm(row) * nodes) ** 2) for row in w])
-    error = np.linalg.norm(w, axis=1).max() / np.sqrt(
-        64 * 30 * nights
-    )  # of an average of answers times noise
+    # of an average of answers times noise
+    error = np.linalg.norm(w, axis=1).max() / np.sqrt(64 * 30 * nights)
     assert np.abs(seen - (slopes[:, None] * w).T).max() < 5 * error * np.sqrt(19 / 30 + 1)
     assert angle(net.feedback[name], w.T) < 15
 
@@ -241,14 +226,9 @@ def test_mirrors_learn_by_day_and_night_from_the_seed() -> None:
         sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms, backend="numpy", seed=seed)
         log = sim.train(X, Y, ns.Simultaneous(duration=20 * ms, reports=2))
         ends.append((net, log))
-    assert (
-        ends[0][0].feedback["hidden1->hidden2"].tobytes()
-        == ends[1][0].feedback["hidden1->hidden2"].tobytes()
-    )
-    assert (
-        ends[0][0].feedback["hidden1->hidden2"].tobytes()
-        != ends[2][0].feedback["hidden1->hidden2"].tobytes()
-    )
+    first, same, other = (net.feedback["hidden1->hidden2"].tobytes() for net, _ in ends)
+    assert first == same
+    assert first != other
     assert float(ends[0][1].history["angle.hidden1->hidden2"][-1]) < 20
 
 
@@ -257,7 +237,7 @@ def test_mirrors_learn_by_day_and_night_from_the_seed() -> None:
 
 @pytest.mark.parametrize("plastic", [False, True])
 def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
-    """By formulas, against central differences of the reference's right-hand side, away from rest."""
+    """Formulas against central differences of the reference's right-hand side, away from rest."""
     net, (X, Y) = layers(feedback={"hidden1->hidden2": "random"}), data(2)
     x, lam = random_state(net, 4, 2)
     linear = Linearised(
@@ -281,7 +261,7 @@ def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
 @pytest.mark.parametrize(
     ("flow", "grows"), [(ns.Flow.augmented(1), True), (ns.Flow.damped(), False)]
 )
-def test_the_spectrum_says_how_a_push_grows_or_dies_out(flow: ns.Flow, grows: bool) -> None:
+def test_the_spectrum_gives_how_a_push_grows_or_dies_out(flow: ns.Flow, grows: bool) -> None:
     """B at a right angle to W^T, five layers; the rate against that of the engine's rk4."""
     net = ns.Network.mlp([6, 6, 3], depth=5, loss="mse", seed=1, feedback="random")
     rng = np.random.default_rng(0)
@@ -299,7 +279,7 @@ def test_a_check_of_a_model_with_feedback_passes() -> None:
     assert check(net, ns.Flow.adjoint(), X, Y, backend="numpy").passed
 
 
-# --- what is told, kept, refused
+# --- logs, files, refusals
 
 
 def test_the_log_has_angles_in_degrees() -> None:
@@ -350,7 +330,7 @@ def test_files_keep_B(kind: str, mask, tmp_path) -> None:
     ):
         assert again.describe() == net.describe()
         for n, B in net.feedback.items():
-            assert_allclose(_dense(again.feedback[n]), _dense(B), rtol=0, atol=0)
+            assert_allclose(dense(again.feedback[n]), dense(B), rtol=0, atol=0)
 
 
 def test_a_checkpoint_keeps_B(tmp_path) -> None:
@@ -381,9 +361,7 @@ def test_a_checkpoint_keeps_B(tmp_path) -> None:
 
 
 def test_pruning_and_growing_keep_B() -> None:
-    """Of what stays its own entries; of a neuron split in two both halves, so that messages add up
-    as before.
-    """
+    """Entries that stay are the same; both halves of a split neuron add up to its message."""
     net, (X, Y) = layers(feedback="random"), data()
     large = ns.grow(net, {"hidden1": [2]}, spread=0)
     before, after = (ns.reference.backprop(n, X, Y, through="feedback") for n in (net, large))
@@ -412,9 +390,8 @@ def test_the_weights_are_the_same_with_and_without() -> None:
     assert B.std() == pytest.approx(w.std(), rel=0.05)
     assert abs(angle(B, w.T) - 90) < 3
     first = sizes.weights["input->hidden1"].ravel()
-    assert (
-        abs(np.corrcoef(first, B.T.ravel()[: first.size])[0, 1]) < 0.15
-    )  # nor is it the same draws as any W
+    # nor is it the same draws as any W
+    assert abs(np.corrcoef(first, B.T.ravel()[: first.size])[0, 1]) < 0.15
 
 
 def test_a_model_file_sets_it() -> None:
@@ -479,12 +456,12 @@ def test_the_study_measures_and_shows(tmp_path) -> None:
         ),
     ],
 )
-def test_slips_are_named(wrong, message: str) -> None:
+def test_impossible_feedback_is_refused(wrong, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         wrong()
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_feedback_is_refused_where_it_cannot_be() -> None:
     X, Y = data()
     net = layers(feedback="kolen_pollack")
     with pytest.raises(ModelError, match="while plastic"):
@@ -518,14 +495,10 @@ def _masked(net: ns.Network, kind: str) -> ns.Network:
     return ns.Network(list(net.populations.values()), projections, list(net.losses.values()))
 
 
-def _dense(matrix) -> np.ndarray:
-    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
-
-
 @given(shape=st.tuples(st.integers(1, 5), st.integers(1, 5)), seed=st.integers(0, 1000))
 def test_turning_a_matrix_is_its_transpose(shape: tuple[int, int], seed: int) -> None:
     """Engine and reference both read B through it, so neither could see it wrong."""
     rng = np.random.default_rng(seed)
-    dense = rng.normal(size=shape) * (rng.random(shape) < 0.6)
-    np.testing.assert_array_equal(transposed(dense), dense.T)
-    np.testing.assert_array_equal(transposed(csr_array(dense)).toarray(), dense.T)
+    matrix = rng.normal(size=shape) * (rng.random(shape) < 0.6)
+    np.testing.assert_array_equal(transposed(matrix), matrix.T)
+    np.testing.assert_array_equal(transposed(csr_array(matrix)).toarray(), matrix.T)

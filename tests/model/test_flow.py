@@ -62,7 +62,7 @@ def test_a_time_is_read_in_every_spelling(value) -> None:
         "inf s",
     ],
 )
-def test_what_is_no_time_is_refused_with_its_name(value) -> None:
+def test_other_than_a_time_is_refused_with_its_name(value) -> None:
     with pytest.raises(ns.ModelError, match=r"flow\.tau_x = .*; allowed: "):
         ns.Flow(tau_x=value)
 
@@ -79,13 +79,15 @@ def test_gains_out_of_range_are_refused(gains: dict) -> None:
     "make",
     [lambda: ns.Flow.augmented("a"), lambda: ns.Flow.augmented(None), lambda: ns.Flow.rotated("a")],
 )
-def test_presets_refuse_what_is_no_gain(make) -> None:
-    with pytest.raises(ns.ModelError, match=r"flow\.(rho|theta) = .*; allowed: a number >= 0"):
+def test_presets_refuse_other_than_a_gain(make) -> None:
+    with pytest.raises(
+        ns.ModelError, match=r"flow\.(rho|theta) = .*; allowed: a finite number >= 0"
+    ):
         make()
 
 
 def test_a_flow_that_would_not_move_is_refused() -> None:
-    with pytest.raises(ns.ModelError, match=r"nothing would move; try Flow\.adjoint"):
+    with pytest.raises(ns.ModelError, match=r"nothing would move; .* try Flow\.adjoint"):
         ns.Flow(kappa=0, gamma=0)
 
 
@@ -98,7 +100,7 @@ def test_times_of_single_populations() -> None:
     assert hash(flow) == hash(ns.Flow.augmented(2, tau_x={"hidden1": 0.004}))
 
 
-def test_presets_by_name_refuse_what_they_do_not_know() -> None:
+def test_unknown_presets_and_keys_are_refused() -> None:
     assert set(PRESETS) == {
         "arrow_hurwicz",
         "augmented",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 import neurosim as ns
-from tests.helpers.problems import Problem, dags, rings
+from neurosim.model.weights import synapse_indices, synapses
+from tests.helpers.problems import Problem, dags, dense, rings
 
 IN, OUT = ns.Population("in", 3, clamped=True), ns.Population("out", 2)
 
@@ -65,7 +66,7 @@ def test_sparse_weights_of_any_kind_become_compressed_rows(kind) -> None:
     assert net.n_parameters == 3 + 2
 
 
-def test_a_mask_says_which_synapses_exist() -> None:
+def test_a_mask_sets_which_synapses_exist() -> None:
     mask = np.array([[1, 0, 1], [0, 0, 0]])
     net = ns.Network([IN, OUT], [ns.Projection("in", "out", mask=mask)], seed=1)
     w = net.weights["in->out"]
@@ -167,18 +168,22 @@ def test_a_network_keeps_its_own_weights() -> None:
         ),
         (
             lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.ones((3, 2)))]),
-            r"mask of in->out has shape",
+            r"mask of in->out has shape \(3, 2\)",
+        ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.full((2, 3), 0.5))]),
+            r"mask of in->out has entries of float64 other than 0 and 1",
         ),
         (lambda: ns.Loss("out", weight=-1), r"loss weight of out = -1"),
         (lambda: ns.Loss("out", "eps_insensitive", epsilon=-1), r"loss_epsilon of out = -1"),
     ],
 )
-def test_a_network_that_cannot_be_is_refused(make, message: str) -> None:
+def test_an_impossible_network_is_refused(make, message: str) -> None:
     with pytest.raises(ns.ModelError, match=message):
         make()
 
 
-def test_a_users_own_sparse_matrix_stays_as_it_is() -> None:
+def test_a_user_supplied_sparse_matrix_stays_as_it_is() -> None:
     mine = csr_array(
         (np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 3)
     )
@@ -224,10 +229,9 @@ def test_a_constraint_is_of_the_network_or_of_a_population() -> None:
 
 
 def test_exits_are_readouts_with_a_share_of_the_loss():
-    """The loss of the whole by hand; what is between the layers stays as it is without exits."""
-    plain, net = (
-        ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3, exits=e) for e in (0.0, {"hidden2": 0.3})
-    )
+    """The total loss by hand; weights between layers are those without exits."""
+    plain = ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3)
+    net = ns.Network.mlp([5, 4, 6, 3], loss="mse", seed=3, exits={"hidden2": 0.3})
     assert list(net.losses) == ["exit2", "output"]
     assert net.output == "output"
     assert all(np.array_equal(net.weights[n], w) for n, w in plain.weights.items())
@@ -276,3 +280,25 @@ def test_skips_jump_and_keep_the_spread_of_the_net_input():
 def test_impossible_exits_and_skips_are_refused(keys, message):
     with pytest.raises(ns.ModelError, match=message):
         ns.Network.mlp([5, 4, 6, 3], **keys)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problem=st.one_of(dags(), rings()))
+def test_indices_of_synapses_are_those_of_their_values(problem: Problem) -> None:
+    net, _, _ = problem
+    for w in net.weights.values():
+        post, pre = synapse_indices(w)
+        assert np.array_equal(dense(w)[post, pre], synapses(w).ravel())
+        assert (np.diff(post * w.shape[1] + pre) > 0).all()  # row by row
+
+
+def test_biases_that_do_not_fit_are_refused() -> None:
+    net = ns.Network([IN, OUT], [ns.Projection("in", "out")])
+    for bias, message in (
+        (["a", "b"], r"biases\['out'\] are not numbers"),
+        (np.zeros(3), r"biases\['out'\] has shape \(3,\); allowed: \(2,\)"),
+        ([0.0, np.inf], r"biases\['out'\] holds NaN or infinity"),
+    ):
+        net.biases["out"] = bias
+        with pytest.raises(ns.ModelError, match=message):
+            net.check_parameters()
