@@ -6,6 +6,7 @@ Above `populations`, below `network`, which adds weights and biases. Start at `c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Parts = tuple[list[Population], list[Projection], list[Loss]]
-# attributes of a NetworkX edge that are arguments of `Projection`
-EDGE_KEYS = ("weights", "mask", "gain", *OPTIONS, "feedback_weights")
+# Arguments of `Population` that files always hold, in this order, as those of 0.1.0 do.
+ALWAYS = ("name", "size", "activation", "constraint", "epsilon", "clamped", "activity_l1")
 
 
 def by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, Any]:
@@ -144,33 +145,18 @@ def describe(
     return {
         "populations": [_described_population(p) for p in populations.values()],
         "projections": rows,
-        "losses": [_described_loss(loss) for loss in losses.values()],
+        "losses": [_arguments(loss) for loss in losses.values()],
     }
 
 
 def _described_population(p: Population) -> dict[str, Any]:
-    """Return the arguments of a population; `plastic_bias` only where it is False."""
-    found: dict[str, Any] = {
-        "name": p.name,
-        "size": p.size,
-        "activation": p.activation,
-        "constraint": p.constraint,
-        "epsilon": p.epsilon,
-        "clamped": p.clamped,
-        "activity_l1": p.activity_l1,
-    }
-    if not p.plastic_bias:
-        found["plastic_bias"] = False
+    """Return the arguments of a population: those of `ALWAYS`, others where not the default."""
+    found = {name: getattr(p, name) for name in ALWAYS}
+    for argument in fields(p):
+        value = getattr(p, argument.name)
+        if argument.name not in ALWAYS and value != argument.default:
+            found[argument.name] = value
     return found
-
-
-def _described_loss(loss: Loss) -> dict[str, Any]:
-    return {
-        "population": loss.population,
-        "kind": loss.kind,
-        "weight": loss.weight,
-        "epsilon": loss.epsilon,
-    }
 
 
 def from_description(
@@ -210,18 +196,9 @@ def to_networkx(
 
     graph = nx.DiGraph()
     for name, p in populations.items():
-        graph.add_node(
-            name,
-            size=p.size,
-            activation=p.activation,
-            constraint=p.constraint,
-            clamped=p.clamped,
-            epsilon=p.epsilon,
-            activity_l1=p.activity_l1,
-            plastic_bias=p.plastic_bias,
-            bias=biases.get(name),
-            loss=losses.get(name),
-        )
+        attributes = _arguments(p)
+        del attributes["name"]
+        graph.add_node(name, **attributes, bias=biases.get(name), loss=losses.get(name))
     for name, q in projections.items():
         attributes = {"weights": weights[name].copy(), **q.options}
         if q.draws_feedback:
@@ -244,18 +221,9 @@ def from_networkx(graph: nx.DiGraph) -> Parts:
             raise ModelError(
                 f"node {name!r} has no attribute 'size'; allowed: size=number of units"
             )
-        populations.append(
-            Population(
-                str(name),
-                data["size"],
-                activation=data.get("activation", "tanh"),
-                constraint=data.get("constraint", "lin"),
-                clamped=data.get("clamped", graph.in_degree(name) == 0),
-                epsilon=data.get("epsilon", 0.0),
-                activity_l1=data.get("activity_l1", 0.0),
-                plastic_bias=data.get("plastic_bias", True),
-            )
-        )
+        given = _given(Population, data) | {"name": str(name)}
+        given.setdefault("clamped", graph.in_degree(name) == 0)
+        populations.append(Population(**given))
         loss = data.get("loss")
         if isinstance(loss, Loss):
             losses.append(loss)
@@ -263,6 +231,18 @@ def from_networkx(graph: nx.DiGraph) -> Parts:
             losses.append(Loss(str(name), loss))
     projections = []
     for pre, post, data in graph.edges(data=True):
-        given = {key: data[key] for key in EDGE_KEYS if key in data}
-        projections.append(Projection(str(pre), str(post), **given))
+        given = _given(Projection, data) | {"pre": str(pre), "post": str(post)}
+        projections.append(Projection(**given))
     return populations, projections, losses
+
+
+def _arguments(item: Population | Loss) -> dict[str, Any]:
+    """Return the arguments of a constructor with their values, in their order."""
+    return {argument.name: getattr(item, argument.name) for argument in fields(item)}
+
+
+def _given(kind: type[Population | Projection], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a node or an edge that are arguments of a constructor."""
+    return {
+        argument.name: data[argument.name] for argument in fields(kind) if argument.name in data
+    }
