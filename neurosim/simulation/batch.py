@@ -27,7 +27,7 @@ from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.results.runs import Run
 from neurosim.simulation.options import Setting
-from neurosim.simulation.session import bound
+from neurosim.simulation.stability_monitor import divergence_bound
 
 Array = np.ndarray
 LOOKS = 16  # times that a relaxation is looked at, evenly spaced
@@ -121,7 +121,7 @@ def relax(
     engine = build(plan, setting.backend, (), setting.threads)
     engine.load(
         {
-            ("run", "bound"): bound(clamped, targets),
+            ("run", "bound"): divergence_bound(clamped, targets),
             ("run", "settle"): settle,
             ("run", "residual"): np.inf,
         }

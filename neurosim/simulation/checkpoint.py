@@ -1,4 +1,9 @@
-"""Write and read checkpoints, from which an interrupted training goes on."""
+"""Write and read checkpoints, from which an interrupted training goes on.
+
+Above `session`, below `running`. A checkpoint is an npz file: the arrays of `Session.snapshot`, the
+rows of the log, and a fingerprint of the model, the data and the schedule. Start at
+`write_checkpoint`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,49 @@ from typing import Any
 import numpy as np
 
 from neurosim.disk import replacing
-from neurosim.errors import (
-    FileError,
-)
-from neurosim.model.schedules import Schedule
+from neurosim.errors import FileError
+from neurosim.model import imperfections as circuit
+from neurosim.model.equations.imperfections import Imperfections
+from neurosim.model.extension import Extension
+from neurosim.model.schedules import Presentations, Schedule, Simultaneous
+from neurosim.simulation.log import Row
+from neurosim.simulation.options import Recording
 from neurosim.simulation.session import Session
+
+DONE, ROWS, MODEL = "_done", "_rows", "_model"  # names beside those of arrays
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    zipfile.BadZipFile,
+)
+
+# Objects in the fingerprint, as text: the name and the fields that each had in 0.1.0, in order.
+# This is the file format. A class that is renamed keeps its text; a field that is added stays out
+# unless it is set, or checkpoints of earlier versions would be refused.
+TEXTS: dict[type, tuple[str, tuple[str, ...]]] = {
+    Simultaneous: ("Simultaneous", ("duration", "reports", "begin")),
+    Presentations: (
+        "Presentations",
+        ("batch", "present", "plastic_from", "epochs", "shuffle", "begin"),
+    ),
+    Recording: ("Recording", ("variables", "every", "patterns", "units", "stream")),
+    Extension: ("Extension", ("population", "x", "lam", "equations", "parameters")),
+    Imperfections: ("Imperfections", ("given", "prospective", "seed")),
+    circuit.StateNoise: ("StateNoise", ("sd", "correlation")),
+    circuit.MessageNoise: ("MessageNoise", ("sd",)),
+    circuit.LostMessages: ("LostMessages", ("share", "read")),
+    circuit.Quantised: ("Quantised", ("quantum", "how")),
+    circuit.Delay: ("Delay", ("steps", "time")),
+    circuit.TimeConstants: ("TimeConstants", ("spread",)),
+    circuit.Derivative: ("Derivative", ("expression", "half_width")),
+    circuit.Dale: ("Dale", ("inhibitory",)),
+    circuit.LowPass: ("LowPass", ("time",)),
+    circuit.Prospective: ("Prospective", ("time",)),
+}
 
 
 def write_checkpoint(
@@ -25,14 +68,30 @@ def write_checkpoint(
     done: int,
     rows: Sequence[Mapping[str, float]],
 ) -> None:
-    """Everything from which training goes on, in place of an earlier checkpoint once it is
-    complete.
+    """Write everything from which training goes on.
+
+    An earlier checkpoint at `path` stays until this one is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+    session : Session
+    schedule : Simultaneous or Presentations
+    done : int
+        Segments that are done.
+    rows : sequence of rows
+        The log so far.
+
+    Raises
+    ------
+    FileError
+        A folder that is missing or cannot be written, a full disk.
     """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         about = {
-            "_done": np.array(done),
-            "_rows": np.array(json.dumps(list(rows))),
-            "_model": np.array(_fingerprint(session, schedule)),
+            DONE: np.array(done),
+            ROWS: np.array(json.dumps(list(rows))),
+            MODEL: np.array(_fingerprint(session, schedule)),
         }
         arrays: Any = {**session.snapshot(), **about}  # Any: a name could be savez's own keyword
         np.savez(file, **arrays)
@@ -40,33 +99,29 @@ def write_checkpoint(
 
 def read_checkpoint(
     path: str | Path, session: Session, schedule: Schedule
-) -> tuple[int, list[dict[str, float]]]:
-    """Put a session where a checkpoint left it; segments done, and the log until then."""
+) -> tuple[int, list[Row]]:
+    """Put a session where a checkpoint left it; return the segments done and the log until then.
+
+    Raises
+    ------
+    FileError
+        A file that is not a checkpoint, or one of another model, data set or schedule.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found = {k: stored[k] for k in stored.files}
-        done, rows, written = (
-            int(found.pop("_done")),
-            json.loads(str(found.pop("_rows"))),
-            str(found.pop("_model")),
-        )
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
+            found = {key: stored[key] for key in stored.files}
+        done = int(found.pop(DONE))
+        rows = json.loads(str(found.pop(ROWS)))
+        written = str(found.pop(MODEL))
+    except UNREADABLE as error:
         raise FileError(
-            f"{path} is not a checkpoint that can be read ({error}); allowed: a file of "
-            "train(checkpoint=...)"
+            f"{path} is not a checkpoint that can be read ({error}); "
+            "allowed: a file of train(checkpoint=...)"
         ) from error
     if written != _fingerprint(session, schedule):
         raise FileError(
-            f"{path} is a checkpoint of another model, data set or schedule; try it "
-            "with the same ones"
+            f"{path} is a checkpoint of another model, data set or schedule; "
+            "try it with the same ones"
         )
     session.restore(found)
     session.read_weights()
@@ -74,7 +129,7 @@ def read_checkpoint(
 
 
 def _fingerprint(session: Session, schedule: Schedule) -> str:
-    """What must be the same for a checkpoint to go on."""
+    """Return a text that differs where a training cannot go on from another's checkpoint."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -85,14 +140,34 @@ def _fingerprint(session: Session, schedule: Schedule) -> str:
     model = [
         fixed.net.describe(),
         fixed.flow.as_dict(),
-        repr(schedule),
-        repr(session.recording),
+        as_text(schedule),
+        as_text(session.work.recording),
         fixed.dt,
         fixed.method,
         fixed.precision,
         fixed.seed,
         fixed.described["transport"],
-        repr(fixed.extensions),
-        *([repr(fixed.imperfections)] if fixed.imperfections else []),
+        as_text(fixed.extensions),
     ]
+    if fixed.imperfections:
+        model.append(as_text(fixed.imperfections))
     return digest.hexdigest() + json.dumps(model, default=str)
+
+
+def as_text(thing: Any) -> str:
+    """Return an object as 0.1.0 wrote it into a fingerprint, by `TEXTS`.
+
+    Examples
+    --------
+    >>> from neurosim.model.schedules import Simultaneous
+    >>> as_text((Simultaneous(duration=0.2, reports=4),))
+    '(Simultaneous(duration=0.2, reports=4, begin=0),)'
+    """
+    if isinstance(thing, tuple):
+        inner = ", ".join(as_text(item) for item in thing)
+        return f"({inner},)" if len(thing) == 1 else f"({inner})"
+    if type(thing) not in TEXTS:
+        return repr(thing)
+    name, fields = TEXTS[type(thing)]
+    stated = ", ".join(f"{field}={as_text(getattr(thing, field))}" for field in fields)
+    return f"{name}({stated})"

@@ -1,7 +1,6 @@
-"""What training keeps while it goes on: the rows of its log, checkpoints, a bar with the time left,
-a way out.
+"""Measure the rows of a training's log, and turn them into a dataset.
 
-Above `session`, below `simulation`. Start at `LogRows`.
+Above `session` and `reference`, below `running`. Start at `LogRows`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,8 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
-from neurosim.errors import (
-    ConvergenceError,
-    StabilityWarning,
-)
+from neurosim.errors import ConvergenceError, StabilityWarning
 from neurosim.model.network import Network
-from neurosim.model.weights import synapses
 from neurosim.reference.functions import net_input, sigma
 from neurosim.results import metrics
 from neurosim.results.metrics import angle, cosine, middle
@@ -27,28 +22,43 @@ from neurosim.simulation.session import Session
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]
-LOOK_AT = 500  # patterns that a row of the log is read from: trained on, and simulated at once
+Row = dict[str, float]
+MOST_PATTERNS = 500  # of those trained on, and of those simulated at once, that a row is read from
 
 
 class LogRows:
-    """Data on which the log's rows are measured: the first rows of what is trained on, and what is
-    held out.
+    """Data on which the rows of a log are measured.
+
+    Parameters
+    ----------
+    net : Network
+    clamped, targets : dict of str to array, (patterns, units)
+        Data that the network is trained on; their first rows are measured.
+    validation : (X, Y), optional
+        Data that are held out.
+
+    Raises
+    ------
+    DataError
+        Validation data that do not fit the network.
     """
 
     def __init__(
         self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None
     ) -> None:
         self.net, self.warned = net, False
-        own = ({n: v[:LOOK_AT] for n, v in part.items()} for part in (clamped, targets))
-        self.sets = {"": tuple(own)}
+        self.training = _first(clamped), _first(targets)
+        self.sets: dict[str, tuple[Patterns, Patterns]] = {"": self.training}
         if validation is not None:
             X, Y = data.pair("validation", validation)
-            held = data.patterns(net, X)
-            self.sets["validation_"] = (held, data.targets(net, Y, len(next(iter(held.values())))))
+            held_out = data.patterns(net, X)
+            count = len(next(iter(held_out.values())))
+            self.sets["validation_"] = held_out, data.targets(net, Y, count)
 
-    def row(self, session: Session) -> dict[str, float]:
-        """One row of the log; a cyclic graph that no longer contracts has no forward pass to
-        measure.
+    def row(self, session: Session) -> Row:
+        """Return one row of the log.
+
+        A cyclic graph that no longer contracts has no forward pass: then the row is the time alone.
         """
         try:
             return self._measured(session)
@@ -60,114 +70,97 @@ class LogRows:
             self.warned = True
             return {"time": session.time}
 
-    def _measured(self, session: Session) -> dict[str, float]:
-        """One row of the log: the forward pass now, and how far the state is from
-        backpropagation's.
-        """
+    def _measured(self, session: Session) -> Row:
         found = {"time": session.time}
         for prefix, (X, Y) in self.sets.items():
-            found |= {f"{prefix}{k}": v for k, v in self._fit(X, Y).items()}
-        return found | self._unsettled(session) | {"max_step": session.watch()} | self._angles()
+            for name, value in self._fit(X, Y).items():
+                found[prefix + name] = value
+        return (
+            found | self._unsettled(session) | {"max_step": session.stable_step()} | self._angles()
+        )
 
-    def _fit(self, X: Patterns, Y: Patterns) -> dict[str, float]:
-        """Loss and accuracy of the forward pass."""
+    def _fit(self, X: Patterns, Y: Patterns) -> Row:
+        """Return loss and accuracy of the forward pass."""
         net, outputs = self.net, reference.forward(self.net, X)
         found = {"loss": reference.loss(net, outputs, Y)}
         classes = data.labels(Y[net.output], net.populations[net.output].size)
         if classes is not None:
-            found["accuracy"] = metrics.accuracy(
-                outputs[net.output], classes, middle(Y[net.output])
-            )
+            threshold = middle(Y[net.output])
+            found["accuracy"] = metrics.accuracy(outputs[net.output], classes, threshold)
         return found
 
-    def _unsettled(self, session: Session) -> dict[str, float]:
-        """Cosine of lam and backpropagation's, the least of all populations; root mean square of
-        the violations.
+    def _unsettled(self, session: Session) -> Row:
+        """Return how far the state is from backpropagation's.
+
+        `cosine` of lam and the adjoint, the least of all populations; `violation`, the root mean
+        square of g = x - sigma(a).
         """
-        net, looked = self.net, (*session.batch(), session.good.x, session.good.lam)
-        X, Y, x, lam = ({n: v[:LOOK_AT] for n, v in part.items()} for part in looked)
-        exact = reference.multipliers(net, X, Y)
+        net, (clamped, targets) = self.net, session.shown()
+        X, x, lam = _first(clamped), _first(session.state.x), _first(session.state.lam)
+        exact = reference.multipliers(net, X, _first(targets))
         cosines = [cosine(lam[n], exact[n]) for n in net.neurons]
         sent = {**X, **x}
-        bound = [n for n in net.neurons if not net.populations[n].free]
-        g = [
-            np.ravel(x[n] - sigma(net.populations[n].activation, net_input(net, n, sent)))
-            for n in bound
-        ]
-        rms = float(np.sqrt(np.mean(np.concatenate(g) ** 2))) if g else 0.0
+        violations = []
+        for n in net.neurons:
+            if not net.populations[n].free:
+                output = sigma(net.populations[n].activation, net_input(net, n, sent))
+                violations.append(np.ravel(x[n] - output))
+        rms = 0.0
+        if violations:
+            rms = float(np.sqrt(np.mean(np.concatenate(violations) ** 2)))
         return {"cosine": min(cosines), "violation": rms}
 
-    def _angles(self) -> dict[str, float]:
-        """Of feedback weights to Wᵀ and, where there are any, of lam to backpropagation's, in
-        degrees.
+    def _angles(self) -> Row:
+        """Return what feedback weights do, degrees; nothing where there are none.
 
-        lam is that at rest, with the weights as they are, on the training patterns of the row: its
-        angle is what the feedback weights do, without what still moves.
+        Angles are those of B to Wᵀ, by projection, and of lam to the adjoint, by population. lam is
+        that at rest with the present weights, on the training patterns of the row: so the angle
+        does not depend on what still moves.
         """
-        net, (X, Y) = self.net, self.sets[""]
+        net, (X, Y) = self.net, self.training
         if not net.feedback:
             return {}
-        ours, exact = (
-            reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")
-        )
-        found = {
-            f"angle.{name}": angle(net.returning(name), net.weights[name]) for name in net.feedback
-        }
-        return found | {
-            f"angle.{n}": angle(ours[n], exact[n]) for n in net.neurons if net.outgoing(n)
-        }
-
-    def say(self, row: Mapping[str, float]) -> str:
-        """The row in a few words, for the progress bar."""
-        accuracy = row.get("validation_accuracy", row.get("accuracy"))
-        return f"loss {row.get('loss', float('nan')):.3g}" + (
-            f", accuracy {accuracy:.1%}" if accuracy is not None else ""
-        )
+        ours = reference.multipliers(net, X, Y, through="feedback")
+        exact = reference.multipliers(net, X, Y, through="weights")
+        found = {}
+        for name in net.feedback:
+            found[f"angle.{name}"] = angle(net.returning(name), net.weights[name])
+        for n in net.neurons:
+            if net.outgoing(n):
+                found[f"angle.{n}"] = angle(ours[n], exact[n])
+        return found
 
 
-class Best:
-    """The weights of the row that did best on what is held out; nothing is kept unless that is
-    wanted.
-    """
-
-    def __init__(self, net: Network, wanted: bool) -> None:
-        self.net, self.wanted, self.score, self.time = net, wanted, (-np.inf, -np.inf), np.nan
-        self.kept: Network | None = None
-
-    def see(self, row: Mapping[str, float]) -> None:
-        """A row of the log, with the network's weights as they are."""
-        score = (row.get("validation_accuracy", 0.0), -row.get("validation_loss", np.inf))
-        if self.wanted and score > self.score:
-            self.score, self.time, self.kept = score, row["time"], self.net.copy()
-
-    def restore(self) -> dict[str, float]:
-        """Put the best weights back; when they were the network's, for the settings of a run."""
-        if self.kept is None:
-            return {}
-        for name, w in self.net.weights.items():
-            synapses(w)[...] = synapses(self.kept.weights[name])
-        for name, B in self.kept.feedback.items():
-            self.net.feedback[name] = B.copy()
-        for name, b in self.net.biases.items():
-            b[...] = self.kept.biases[name]
-        return {"best_time": self.time}
+def summary(row: Mapping[str, float]) -> str:
+    """Return a row in a few words, for the progress bar."""
+    text = f"loss {row.get('loss', float('nan')):.3g}"
+    accuracy = row.get("validation_accuracy", row.get("accuracy"))
+    if accuracy is None:
+        return text
+    return f"{text}, accuracy {accuracy:.1%}"
 
 
 def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
-    """The rows of a log as a dataset over time."""
+    """Return the rows of a log as a dataset over time; a value that a row lacks is NaN."""
     import xarray as xr
 
-    columns = {
-        k: ("time", [row.get(k, np.nan) for row in rows])
-        for k in dict.fromkeys(k for row in rows for k in row)
-        if k != "time"
-    }
-    history = xr.Dataset(
-        columns,
-        {"time": ("time", [row["time"] for row in rows], {"units": "s", "long_name": "time"})},
-    )
-    for name, variable in history.data_vars.items():
-        variable.attrs["units"] = (
-            "s" if name == "max_step" else "degree" if str(name).startswith("angle.") else "1"
-        )
-    return history
+    names: dict[str, None] = {}  # in the order in which they appear
+    for row in rows:
+        names |= dict.fromkeys(row)
+    columns = {}
+    for name in names:
+        if name != "time":
+            values = [row.get(name, np.nan) for row in rows]
+            columns[name] = ("time", values, {"units": _unit(name)})
+    times = [row["time"] for row in rows]
+    return xr.Dataset(columns, {"time": ("time", times, {"units": "s", "long_name": "time"})})
+
+
+def _unit(column: str) -> str:
+    if column == "max_step":
+        return "s"
+    return "degree" if column.startswith("angle.") else "1"
+
+
+def _first(values: Patterns) -> Patterns:
+    return {n: v[:MOST_PATTERNS] for n, v in values.items()}

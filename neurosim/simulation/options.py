@@ -1,24 +1,26 @@
-"""What a simulation fixed, and what a user wants of one run of it, as its sessions need them.
+"""State what a user wants of a run, and what a session has to do.
 
-Below `session`. Start at `Setting`.
+Below `session` and `simulation`. The arguments of `Simulation.relax` and its siblings become
+`RunOptions`; in steps these are a `Recording` and a `Work`. `Setting` holds what the simulation
+itself has fixed. Start at `RunOptions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim import reference
-from neurosim.errors import DataError, ModelError, out_of_range, unknown, whole
+from neurosim.errors import ModelError, out_of_range, whole
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
-from neurosim.model.state import State
+from neurosim.model.schedules import LocalPropagation, StepSchedule
 from neurosim.model.transport import Transport
+from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Factory
@@ -28,11 +30,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Setting:
-    """What a simulation fixed, as its sessions need it."""
+    """Choices of a simulation, as its sessions read them; `described` goes into every run."""
 
     net: Network
     flow: Flow
-    dt: float
+    dt: float  # s
     method: str
     backend: str
     seed: int
@@ -48,8 +50,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a run records: variables, every how many steps, of which patterns and units; where to,
-    if not in memory.
+    """Variables to record, the steps from one sample to the next, and which patterns and units.
+
+    `units` names the recorded units of a population, all by default. `stream` is a folder that
+    takes the samples in place of memory.
     """
 
     variables: tuple[str, ...] = ()
@@ -58,92 +62,168 @@ class Recording:
     units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     stream: Path | None = None
 
-    @classmethod
-    def of(
-        cls,
-        record: str | Iterable[str],
-        every: Any,
-        dt: float,
-        count: int,
-        patterns: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
-        stream: str | Path | None = None,
-    ) -> Recording:
-        """As a user says it; `every` is a time or None for each step of `dt`, of `count` patterns
-        at once.
-        """
-        names = (record,) if isinstance(record, str) else tuple(dict.fromkeys(record))
-        if stream is not None and not names:
-            raise ModelError(
-                f"stream = {str(stream)!r}, but nothing is recorded; try record=('x', 'lam')"
-            )
-        stride = 1 if every is None else steps_of("every", every, dt)
-        if every is not None and abs(stride * dt - seconds(every, "every")) > 1e-6 * dt:
-            raise out_of_range("every", every, f"a multiple of dt = {dt:g} s", f"{stride * dt:g}")
-        if patterns is not None and not len(patterns):
-            raise out_of_range("patterns", patterns, "at least one pattern, or None for all")
-        chosen = range(count) if patterns is None else [whole("patterns", p, 0) for p in patterns]
-        kept = {n: tuple(whole("units", i, 0) for i in own) for n, own in (units or {}).items()}
-        return cls(names, stride, tuple(chosen), kept, None if stream is None else Path(stream))
-
 
 @dataclass(frozen=True)
 class Stepping:
-    """How a run is stepped where it is not as the simulation says: adaptive ticks, the rate at
-    which it is at rest.
+    """Departures from the fixed step of a simulation.
 
-    `settle` is max |tau dz/dt| over outputs and multipliers; `tolerance` is of one adaptive step,
-    absolute and relative; `tick` (s) is the adaptive step's longest.
+    Attributes
+    ----------
+    settle : float, unit 1
+        The run ends once max |tau dz/dt| over outputs and multipliers is below it; 0: never.
+    tolerance : float, optional
+        Error of one adaptive step, absolute and relative. None: fixed steps.
+    tick : float, s
+        The longest adaptive step.
     """
 
     settle: float = 0.0
     tolerance: float | None = None
     tick: float = 0.0
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the steps adapt to `tolerance`."""
+        return self.tolerance is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The work of one session, in steps.
+
+    Attributes
+    ----------
+    steps : int
+        Steps at most; ticks where the steps are adaptive.
+    plastic : bool
+        Whether weights move.
+    recording : Recording
+    schedule : StepSchedule, optional
+        Its `batch` is the number of patterns simulated at once. Without a schedule or a batch all
+        patterns are clamped from the start to the end.
+    stepping : Stepping
+    descent : LocalPropagation, optional
+        Steps of Adam in place of the flows.
+    interactive : bool
+        Whether a world writes the frames while the run goes on.
+    """
+
+    steps: int
+    plastic: bool = False
+    recording: Recording = Recording()
+    schedule: StepSchedule | None = None
+    stepping: Stepping = Stepping()
+    descent: LocalPropagation | None = None
+    interactive: bool = False
+
+    @property
+    def batch(self) -> int | None:
+        """Patterns that are presented at once; None where all of them stay clamped."""
+        return self.schedule.batch if self.schedule else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a user wants of a run; the fields are arguments of `Simulation.relax`."""
+
+    record: str | Iterable[str] = ()
+    every: Any = None
+    patterns: Sequence[int] | None = None
+    units: Mapping[str, Sequence[int]] | None = None
+    stream: str | Path | None = None
+    start: Any = "zero"
+    progress: bool = False
+
+    def recording(self, dt: float, count: int) -> Recording:
+        """Return what is recorded of `count` patterns, in steps of `dt` (s).
+
+        Raises
+        ------
+        ModelError
+            A stream without variables, a time between samples that is not a multiple of dt, an
+            index of a pattern or unit that is not a whole number >= 0.
+        """
+        names = (
+            (self.record,) if isinstance(self.record, str) else tuple(dict.fromkeys(self.record))
+        )
+        if self.stream is not None and not names:
+            raise ModelError(
+                f"stream = {str(self.stream)!r}, but nothing is recorded; try record=('x', 'lam')"
+            )
+        units = {}
+        for population, chosen in (self.units or {}).items():
+            units[population] = tuple(whole("units", i, 0) for i in chosen)
+        return Recording(
+            names,
+            steps_between_samples(self.every, dt),
+            self._chosen_patterns(count),
+            units,
+            None if self.stream is None else Path(self.stream),
+        )
+
+    def _chosen_patterns(self, count: int) -> tuple[int, ...]:
+        if self.patterns is None:
+            return tuple(range(count))
+        if not len(self.patterns):
+            raise out_of_range("patterns", self.patterns, "at least one pattern, or None for all")
+        return tuple(whole("patterns", p, 0) for p in self.patterns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelaxOptions(RunOptions):
+    """Options of `Simulation.relax`."""
+
+    duration: Any
+    adaptive: bool = False
+    tolerance: float = 1e-6
+    settle: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """Options of `Simulation.train`."""
+
+    validation: tuple[Any, Any] | None = None
+    checkpoint: str | Path | None = None
+    resume: str | Path | None = None
+    visit: Callable[[Run], Any] | None = None
+
+    def given(self) -> list[str]:
+        """Return the names of the options that only some schedules can follow, and that are set."""
+        found = []
+        for name in ("record", "every", "patterns", "units", "stream", "checkpoint", "resume"):
+            value = getattr(self, name)
+            empty = isinstance(value, tuple) and not value
+            if value is not None and not empty:
+                found.append(name)
+        return found
+
 
 def steps_of(name: str, time: Any, dt: float) -> int:
-    """A time in whole steps, one at least."""
+    """Return a time in whole steps of `dt` (s).
+
+    Raises
+    ------
+    ModelError
+        Less than one step, or not a time; `name` is what the message calls it.
+    """
     steps = round(seconds(time, name) / dt)
     if steps < 1:
         raise out_of_range(name, time, f"at least one step, dt = {dt:g} s")
     return steps
 
 
-def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> State:
-    """Outputs and multipliers to begin with: "zero", "forward", or what a Run or a State holds.
+def steps_between_samples(every: Any, dt: float) -> int:
+    """Return the steps from one sample to the next; None is each step of `dt` (s).
 
     Raises
     ------
-    ModelError, DataError
-        Another word, or values that do not fit.
-    ConvergenceError
-        A cyclic graph that does not contract.
+    ModelError
+        A time that is not a multiple of dt.
     """
-    count = len(next(iter(clamped.values())))
-    zero = {
-        n: np.broadcast_to(0.0, (count, net.populations[n].size)) for n in net.neurons
-    }  # takes no memory
-    if net.order() is None or (isinstance(start, str) and start == "forward"):
-        forward = reference.forward(net, clamped)  # refuses a cycle that does not contract
-    if isinstance(start, str):
-        if start == "forward":
-            return State({n: forward[n] for n in net.neurons}, zero)
-        if start != "zero":
-            raise unknown("start", start, ("zero", "forward", "a Run or State"))
-        return State(zero, zero)
-    if not hasattr(start, "x") or not hasattr(start, "lam"):
-        raise ModelError(
-            f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State"
-        )
-    for part in ("x", "lam"):
-        for n, z in zero.items():
-            got = np.shape(getattr(start, part).get(n))
-            if got != z.shape:
-                raise DataError(
-                    f"start.{part}[{n!r}] has shape {got}; allowed: (patterns, units) = {z.shape}"
-                )
-            if not np.isfinite(getattr(start, part)[n]).all():
-                raise DataError(
-                    f"start.{part}[{n!r}] holds NaN or infinity; allowed: finite numbers"
-                )
-    return State({n: start.x[n] for n in zero}, {n: start.lam[n] for n in zero})
+    if every is None:
+        return 1
+    steps = steps_of("every", every, dt)
+    if abs(steps * dt - seconds(every, "every")) > 1e-6 * dt:
+        raise out_of_range("every", every, f"a multiple of dt = {dt:g} s", f"{steps * dt:g}")
+    return steps

@@ -54,7 +54,7 @@ class Trainer(Protocol):
         """With the weights fixed."""
 
 
-def shape(
+def train(
     sim: Trainer,
     X: Any,
     Y: Any,

@@ -278,7 +278,7 @@ def test_auto_weighs_the_work_and_says_so(
     sim.relax(X, Y, duration=20 * ms)
     assert sim.backend == "numpy"
     assert "not worth a compiler" in sim.backend_reason
-    monkeypatch.setattr("neurosim.simulation.simulation.WORTH_COMPILING", 0.0)
+    monkeypatch.setattr("neurosim.simulation.backend.WORTH_COMPILING", 0.0)
     monkeypatch.setattr(compiler, "compiler_command", lambda: None)
     with caplog.at_level(logging.WARNING, logger="neurosim"):
         run = sim.relax(X, Y, duration=20 * ms)

@@ -250,7 +250,7 @@ def test_patterns_are_spread_over_the_batch():
 
 def test_nets_too_large_to_look_run_without_the_watch(monkeypatch):
     """A pass through 1e8 synapses takes seconds, the search for the limiting mode hundreds of them."""
-    monkeypatch.setattr("neurosim.simulation.session.WATCHED", 10)
+    monkeypatch.setattr("neurosim.simulation.stability_monitor.MOST_SYNAPSES", 10)
     net, X, Y = problems.random_problem([4, 4, 3], 0, patterns=3)
     sim = Simulation(net, Flow.augmented(), dt=30e-3, backend="numpy")
     monkeypatch.setattr("neurosim.simulation.stable_step.stable_step", None)

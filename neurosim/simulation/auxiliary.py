@@ -1,0 +1,82 @@
+"""Read and restore the state of an engine beside x and lam, so that one run can go on from another.
+
+Below `session`. These are user-supplied differential equations, what events have sent and counted,
+the memory of imperfections, and messages in flight. Keys are "population.variable", values
+(patterns, entries per pattern). Start at `read_auxiliary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurosim.engine.loading import Key
+from neurosim.engine.names import DIFFERENTIAL
+from neurosim.engine.plan import Plan
+
+if TYPE_CHECKING:
+    from neurosim.engine.engine import Engine
+
+Array = np.ndarray
+COUNTS = ("events_", "plastic_events_")  # begin with every run anew
+
+
+def read_auxiliary(plan: Plan, engine: Engine) -> dict[str, Array]:
+    """Return every auxiliary state variable as it stands."""
+    found = {}
+    for population, variable in _variables(plan, engine):
+        values = engine.value(population, variable)
+        found[f"{population}.{variable}"] = values.reshape(plan.patterns, -1)
+    for population, name, steps in plan.lines:
+        found[f"{population}.line_{name}"] = _in_flight(plan, engine, population, name, steps)
+    return found
+
+
+def resumed(plan: Plan, engine: Engine, stored: Mapping[str, Array]) -> dict[Key, Array]:
+    """Return what of an earlier run's auxiliary state this engine takes over.
+
+    Variables of another name or shape are left out: the model may have changed in between.
+    """
+    present = read_auxiliary(plan, engine)
+    found: dict[Key, Array] = {}
+    for name, values in stored.items():
+        population, variable = name.split(".")[:2]
+        fits = name in present and np.shape(values) == present[name].shape
+        if fits and not variable.startswith(COUNTS):
+            found[population, variable] = values
+    for population, name, steps in plan.lines:
+        key = (population, f"line_{name}")
+        if key in found:
+            found[key] = found[key].reshape(plan.patterns, steps, -1).swapaxes(0, 1)
+    return found
+
+
+def _variables(plan: Plan, engine: Engine) -> list[Key]:
+    """List the auxiliary state variables, messages in flight left out."""
+    found: list[Key] = []
+    for extension in plan.extensions:
+        for variable, kind in engine.kinds(extension.population).items():
+            if kind == DIFFERENTIAL and variable not in ("x", "lam"):
+                found.append((extension.population, variable))
+    for source in plan.event_sources:
+        kept = [f"{kind}_{source.name}" for kind in ("sent", "events", "plastic_events")]
+        # without a delay, what is received is what was sent
+        found += [(source.population, v) for v in dict.fromkeys([*kept, source.received])]
+    for n, population in plan.net.populations.items():
+        found += [(n, v) for v in plan.imperfections.memory(population.clamped)]
+    return found
+
+
+def _in_flight(plan: Plan, engine: Engine, population: str, name: str, steps: int) -> Array:
+    """Return messages that are sent and not yet received, the next to arrive first.
+
+    Returns
+    -------
+    (patterns, steps x units)
+    """
+    line = engine.value(population, f"line_{name}").reshape(steps, plan.patterns, -1)
+    position = int(engine.value(population, f"line_at_{name}")[0])
+    in_order = np.roll(line, -position, axis=0)
+    return in_order.swapaxes(0, 1).reshape(plan.patterns, -1)

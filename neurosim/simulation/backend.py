@@ -1,0 +1,53 @@
+"""Choose the backend of a run by the amount of its work.
+
+Below `simulation`, which asks here where a user left the choice open. Start at `choose_backend`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from neurosim.model.network import Network
+
+WORTH_COMPILING = 5.0  # s of work on NumPy from which a compiler's 3 s pay
+
+# Estimated cost of one step on NumPy, s: per population whatever its size, per pattern and unit,
+# and per pattern and parameter.
+PER_POPULATION, PER_UNIT, PER_PARAMETER = 70e-6, 3e-8, 1.5e-10
+
+logger = logging.getLogger("neurosim")
+
+
+def choose_backend(net: Network, steps: int | None, patterns: int) -> tuple[str, str]:
+    """Return "numpy" or "standalone", and the reason.
+
+    Parameters
+    ----------
+    net : Network
+    steps : int or None
+        Steps of the run; None where Python has to answer between them.
+    patterns : int
+        Patterns simulated at once.
+    """
+    from neurosim.engine.compiler import compiler_command
+
+    if steps is None:
+        return "numpy", "a world is asked in Python"
+    work = seconds_on_numpy(net, steps, patterns)
+    amount = f"{steps} steps of {patterns} pattern(s), about {work:.2g} s on NumPy"
+    if work < WORTH_COMPILING:
+        return "numpy", f"{amount}: not worth a compiler"
+    if compiler_command() is None:
+        logger.warning(
+            "no C++ compiler found: running on NumPy; with g++ this would be faster (%s)", amount
+        )
+        return "numpy", f"{amount}, and no C++ compiler was found"
+    return "standalone", f"{amount}: worth a compiler"
+
+
+def seconds_on_numpy(net: Network, steps: int, patterns: int) -> float:
+    """Estimate how long the steps take on NumPy, s."""
+    units = sum(net.populations[n].size for n in net.neurons)
+    per_pattern = PER_UNIT * units + PER_PARAMETER * net.n_parameters
+    per_step = PER_POPULATION * len(net.neurons) + patterns * per_pattern
+    return float(steps * per_step)

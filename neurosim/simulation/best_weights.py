@@ -1,0 +1,47 @@
+"""Keep the weights with which a training did best on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from neurosim.model.network import Network
+from neurosim.model.weights import synapses
+
+
+class BestWeights:
+    """The weights of the best row of a log so far.
+
+    The best row has the highest validation accuracy, among equals the lowest validation loss.
+
+    Parameters
+    ----------
+    net : Network
+        The one that is trained.
+    wanted : bool
+        If not, nothing is kept.
+    """
+
+    def __init__(self, net: Network, wanted: bool) -> None:
+        self.net, self.wanted = net, wanted
+        self.score, self.time = (-np.inf, -np.inf), np.nan
+        self.kept: Network | None = None
+
+    def consider(self, row: Mapping[str, float]) -> None:
+        """Keep the network's present weights if this row, of the log, is the best."""
+        score = (row.get("validation_accuracy", 0.0), -row.get("validation_loss", np.inf))
+        if self.wanted and score > self.score:
+            self.score, self.time, self.kept = score, row["time"], self.net.copy()
+
+    def restore(self) -> dict[str, float]:
+        """Put the best weights back into the network; return their time (s) for a run's settings."""
+        if self.kept is None:
+            return {}
+        for name, w in self.net.weights.items():
+            synapses(w)[...] = synapses(self.kept.weights[name])
+        for name, B in self.kept.feedback.items():
+            self.net.feedback[name] = B.copy()
+        for name, b in self.net.biases.items():
+            b[...] = self.kept.biases[name]
+        return {"best_time": self.time}

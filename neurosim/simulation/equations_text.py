@@ -1,0 +1,45 @@
+"""Write down all ODEs of a simulation, in Brian2's notation."""
+
+from __future__ import annotations
+
+from neurosim.engine.plan import Plan
+from neurosim.model.equations import lagrangian
+from neurosim.model.weights import synapses
+from neurosim.simulation.compatibility import Chosen
+
+DIRECTIONS = ("x", "delta")  # messages forward, and back
+
+
+def equations_text(chosen: Chosen) -> str:
+    """Return the equations of every population and projection, a paragraph each."""
+    plan = Plan(
+        chosen.net,
+        1,
+        chosen.dt,
+        chosen.method,
+        extensions=chosen.extensions,
+        transports=chosen.transports,
+        imperfections=chosen.imperfections,
+    )
+    populations = [_population(plan, name) for name in plan.net.neurons]
+    projections = [_projection(plan, name) for name in plan.net.projections]
+    return "\n\n".join([*populations, *projections])
+
+
+def _population(plan: Plan, name: str) -> str:
+    population = plan.net.populations[name]
+    title = f"# {name}: {population.size} neurons, {population.size} multiplier units"
+    messages = ""
+    for direction in DIRECTIONS:
+        for variable, expression in plan.sent(name, direction):
+            messages += f"\n# at every step {variable} = {expression}"
+    bias = lagrangian.bias(population, plan.bias_plasticity_reads(name))
+    return f"{title}\n{plan.equations(name)}{messages}\n{bias}"
+
+
+def _projection(plan: Plan, name: str) -> str:
+    count = synapses(plan.net.weights[name]).size
+    x, delta = (plan.received(name, v) for v in DIRECTIONS)
+    reads = (plan.plasticity_reads(name, v) for v in DIRECTIONS)
+    learns = lagrangian.projection(plan.net.projections[name], *reads)
+    return f"# {name}: {count} synapses, a += w*{x}_pre, feedback += w*{delta}_post\n{learns}"

@@ -1,0 +1,165 @@
+"""Open a session on data, for a simulation.
+
+Above `session`, below `running`. Start at `open_session`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from neurosim.data import patterns as data
+from neurosim.model import transport as transports
+from neurosim.model.methods import ADAM
+from neurosim.model.network import Network
+from neurosim.simulation import compatibility
+from neurosim.simulation.options import Setting, Work
+from neurosim.simulation.session import Session
+from neurosim.simulation.start import initial_state
+
+if TYPE_CHECKING:
+    from brian2.core.network import Network as BrianNetwork
+
+Array = np.ndarray
+
+
+class Simulated(compatibility.Chosen, Protocol):
+    """The part of a `Simulation` that running it needs."""
+
+    seed: int
+    threads: int
+    precision: str
+    shortcuts: bool
+    transport: Any
+    wanted: str
+    backend: str
+    backend_reason: str
+    factories: list[Callable[[BrianNetwork], Any]]
+    last_session: Session | None
+
+    def setting(self, steps: int | None, patterns: int) -> Setting:
+        """Return the choices of the simulation, with the backend for this much work."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs and targets of all patterns, (patterns, units) by population, and how many."""
+
+    clamped: Mapping[str, Array]
+    targets: Mapping[str, Array]
+    count: int
+
+
+def setting_of(sim: Simulated) -> Setting:
+    """Return the choices of a simulation, with the backend that it has at present."""
+    return Setting(
+        net=sim.net,
+        flow=sim.flow,
+        dt=sim.dt,
+        method=sim.method,
+        backend=sim.backend,
+        seed=sim.seed,
+        extensions=sim.extensions,
+        threads=sim.threads,
+        precision=sim.precision,
+        shortcuts=sim.shortcuts,
+        transports=sim.transports,
+        factories=tuple(sim.factories),
+        described=_described(sim),
+        imperfections=sim.imperfections,
+    )
+
+
+def _described(sim: Simulated) -> dict[str, Any]:
+    """Return the choices as plain values, for the settings of a run."""
+    extensions = []
+    for e in sim.extensions:
+        terms = f"dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}"
+        extensions.append(f"{e.population}: {terms}; {e.equations}")
+    return {
+        "dt": sim.dt,
+        "method": sim.method,
+        "transport": transports.described(sim.transport),
+        "seed": sim.seed,
+        "backend_reason": sim.backend_reason,
+        "precision": sim.precision,
+        "extensions": extensions,
+        **sim.imperfections.described(),
+    }
+
+
+def read_data(net: Network, X: Any, Y: Any) -> Data:
+    """Validate a network's parameters and encode a user's data.
+
+    Raises
+    ------
+    ModelError
+        Weights or biases that do not fit the network.
+    DataError
+        X or Y that do not fit the network.
+    """
+    net.check_parameters()
+    clamped = data.patterns(net, X, copy=False)
+    count = len(next(iter(clamped.values())))
+    return Data(clamped, data.targets(net, Y, count), count)
+
+
+def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session:
+    """Return a session on these data, at its start.
+
+    Parameters
+    ----------
+    sim : Simulated
+        Its `last_session` becomes this one.
+    given : Data
+    start : "zero", "forward", Run or State
+        Of the patterns simulated at once: with presentations, those of the first batch.
+    work : Work
+
+    Raises
+    ------
+    ModelError, DataError
+        A start that does not fit; see `initial_state`.
+    ConvergenceError
+        A cyclic graph that does not contract.
+    """
+    first = given.clamped
+    if work.schedule and work.batch:
+        rows = work.schedule.order(0)[: work.batch]
+        first = {n: values[rows] for n, values in first.items()}
+    state = initial_state(sim.net, start, first)
+    patterns = len(next(iter(first.values())))
+    setting = sim.setting(None if work.interactive else work.steps, patterns)
+    if work.descent is not None:
+        net = _mean_loss(sim.net, patterns) if work.descent.mean else sim.net
+        described = {**setting.described, "method": ADAM}
+        setting = replace(setting, net=net, method=ADAM, described=described)
+    auxiliary = getattr(start, "auxiliary", None)
+    session = Session(setting, given.clamped, given.targets, state, work, auxiliary)
+    sim.last_session = session
+    return session
+
+
+def is_one_program(sim: Simulated) -> bool:
+    """Return whether a run is one program from its start to its end.
+
+    User-supplied objects live in one compiled program: their state does not pass from one segment
+    to the next.
+    """
+    return bool(sim.factories) and sim.backend == "standalone"
+
+
+def may_divide(sim: Simulated) -> bool:
+    """Return whether a run may be divided for a progress bar: noise is drawn per segment."""
+    return not (is_one_program(sim) or sim.extensions or sim.imperfections.draws)
+
+
+def _mean_loss(net: Network, count: int) -> Network:
+    """Return a network on the same weights whose losses are divided by the number of patterns."""
+    twin = copy.copy(net)
+    twin.losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
+    return twin

@@ -1,0 +1,205 @@
+"""Record variables of a run: which populations have them, how a sample is laid out, where it goes.
+
+Above `results.recording`, below `session`. A sample of a variable is one row of numbers; the engine
+collects the rows in memory, or writes them to a store while the run goes on. Start at `Recorder`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim.engine.plan import Plan, Recorded
+from neurosim.errors import ModelError, unknown
+from neurosim.results import recording as store
+from neurosim.results.format import current_name
+from neurosim.results.runs import Run
+from neurosim.results.traces import build_traces
+from neurosim.results.zarr import rows_a_chunk
+from neurosim.simulation.options import Recording, Setting
+
+if TYPE_CHECKING:
+    from neurosim.engine.engine import Engine
+
+Array = np.ndarray
+IN_MEMORY = 1024  # samples at most that a compiled program collects before it writes them
+
+
+class Recorder:
+    """Lay out what a run records, and build its traces.
+
+    Parameters
+    ----------
+    setting : Setting
+    recording : Recording
+    plan : Plan
+        Without recorded variables yet.
+    steps : int
+        Steps of the run at most.
+
+    Attributes
+    ----------
+    recorded : tuple of Recorded
+        The layout, as the engine reads it.
+    earlier : list of array, (samples, entries)
+        Rows from before a checkpoint, one array per recorded variable; empty without one.
+
+    Raises
+    ------
+    ModelError
+        A variable or a pattern that does not exist.
+    DataError
+        A unit that does not exist.
+    FileError
+        A stream that cannot be written.
+    """
+
+    def __init__(self, setting: Setting, recording: Recording, plan: Plan, steps: int) -> None:
+        self.net, self.flow, self.recording, self.plan = plan.net, setting.flow, recording, plan
+        self.earlier: list[Array] = []
+        self.recorded: tuple[Recorded, ...] = ()
+        self._store: store.Store | None = None
+        if not recording.variables:
+            return
+        wrong = [p for p in recording.patterns if not 0 <= p < plan.patterns]
+        if wrong:
+            raise ModelError(
+                f"patterns = {wrong[0]!r}; allowed: 0 to {plan.patterns - 1}, "
+                "those simulated at once"
+            )
+        variables, weights = self._variables()
+        if recording.stream is None:
+            self.recorded = self._in_memory(variables, weights)
+            return
+        self._store = store.Store(
+            recording.stream,
+            self.net,
+            self.flow,
+            setting.described,
+            self._times(-(-steps // recording.every)),
+            variables,
+            pattern=recording.patterns,
+            units=recording.units,
+            weights=weights,
+            dtype=plan.precision,
+        )
+        self.recorded = _in_store(self._store)
+
+    def rows(self, engine: Engine) -> list[Array]:
+        """Return (samples, entries) of every recorded variable since the start of the run."""
+        first, last = engine.first_sample, engine.samples
+        new = [engine.recorded(i, first, last) for i in range(len(self.recorded))]
+        if not self.earlier:
+            return new
+        return [np.concatenate(pair) for pair in zip(self.earlier, new, strict=True)]
+
+    def with_traces(self, run: Run, engine: Engine, settings: Mapping[str, Any]) -> Run:
+        """Return the run with the traces that the engine has collected."""
+        if self._store is not None:
+            self._store.finish(run, engine.samples)
+            return replace(run, traces=store.load_run(self._store.path).traces)
+        return replace(run, traces=self._traces(engine, settings))
+
+    def _traces(self, engine: Engine, settings: Mapping[str, Any]) -> Any:
+        """Return a dataset of all samples, or None where nothing is recorded."""
+        if not self.recording.variables:
+            return None
+        units: dict[str, dict[str, Array]] = {}
+        weights: dict[str, Array] = {}
+        patterns, samples = len(self.recording.patterns), engine.samples
+        for recorded, rows in zip(self.recorded, self.rows(engine), strict=True):
+            for part in recorded.parts:
+                values = rows[:, part.position]
+                if recorded.variable == "w":
+                    weights[part.name] = values
+                else:
+                    shape = samples, patterns, values.shape[1] // patterns
+                    units.setdefault(recorded.variable, {})[part.name] = values.reshape(shape)
+        return build_traces(
+            self.net,
+            self.flow,
+            settings,
+            self._times(samples),
+            units,
+            pattern=self.recording.patterns,
+            units=self.recording.units,
+            weights=weights or None,
+        )
+
+    def _times(self, samples: int) -> Array:
+        return np.arange(samples) * (self.recording.every * self.plan.dt)
+
+    def _in_memory(
+        self, variables: Mapping[str, list[str]], weights: list[str]
+    ) -> tuple[Recorded, ...]:
+        chosen = self.recording
+        sizes, layout = store.layout(self.net, variables, chosen.patterns, chosen.units, weights)
+        dtype = np.dtype(self.plan.precision)
+        found = []
+        for variable, parts in layout.items():
+            size = sizes[variable]
+            rows = rows_a_chunk((IN_MEMORY, size), dtype)
+            found.append(Recorded(variable, tuple(parts), size, rows))
+        return tuple(found)
+
+    def _variables(self) -> tuple[dict[str, list[str]], list[str]]:
+        """Return the populations that have each variable, and the projections to record."""
+        variables: dict[str, list[str]] = {}
+        weights: list[str] = []
+        for variable in self.recording.variables:
+            if variable == "w" or variable.startswith("w:"):
+                weights += [n for n in self._projections(variable) if n not in weights]
+            else:
+                variables[variable] = self._populations(variable)
+        return variables, weights
+
+    def _projections(self, variable: str) -> list[str]:
+        """Return the projections that "w" or "w:pre->post" names."""
+        names = list(self.net.projections) if variable == "w" else [variable[2:]]
+        if not names or names[0] not in self.net.projections:
+            raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
+        return names
+
+    def _populations(self, variable: str) -> list[str]:
+        """Return the populations that have a variable, under its name of today or of before."""
+        net, plan = self.net, self.plan
+        known = any(variable in plan.variables(n) for n in net.populations)
+        name = variable if known else current_name(variable)
+        if name != variable:
+            warnings.warn(
+                f"record = {variable!r} is called {name!r} since 0.2; the old name goes in 0.4",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        # the outputs of inputs are data, which a run holds anyway
+        candidates = net.neurons if variable == "x" else net.populations
+        found = [n for n in candidates if name in plan.variables(n)]
+        if not found:
+            every: set[str] = set()
+            for n in net.neurons:
+                every |= set(plan.variables(n))
+            raise unknown("record", variable, [*sorted(every), "w", "w:pre->post"])
+        return found
+
+
+def _in_store(target: store.Store) -> tuple[Recorded, ...]:
+    """Return the layout of variables that the engine writes to a store."""
+    found = []
+    for variable, parts in target.layout.items():
+        found.append(
+            Recorded(
+                variable,
+                tuple(parts),
+                target.sizes[variable],
+                target.rows,
+                dimensions=1 if variable == "w" else 2,
+                folder=target.folders[variable],
+                write=partial(target.write, variable),
+            )
+        )
+    return tuple(found)

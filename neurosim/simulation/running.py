@@ -1,0 +1,227 @@
+"""Relax, train, stream and interact: each opens a session and loops over its segments.
+
+Above `opening` and `segments`, below `simulation`, whose methods of the same names say what the
+arguments mean. Start at `relax`, the shortest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from neurosim.errors import number, whole
+from neurosim.model.flow import seconds
+from neurosim.model.schedules import LocalPropagation, Plain, Presentations, StepSchedule, split
+from neurosim.results.runs import Log, Run
+from neurosim.simulation import compatibility
+from neurosim.simulation.best_weights import BestWeights
+from neurosim.simulation.checkpoint import read_checkpoint, write_checkpoint
+from neurosim.simulation.log import LogRows, Row, history_of, summary
+from neurosim.simulation.opening import (
+    Data,
+    Simulated,
+    is_one_program,
+    may_divide,
+    open_session,
+    read_data,
+)
+from neurosim.simulation.options import (
+    RelaxOptions,
+    RunOptions,
+    Stepping,
+    TrainOptions,
+    Work,
+    steps_of,
+)
+from neurosim.simulation.segments import interruptible, segments
+from neurosim.simulation.session import Session
+from neurosim.simulation.world import World, WorldLoop
+
+Array = np.ndarray
+# An adaptive run returns to Python after at most so many time constants of the slowest population.
+LONGEST_TICK = 10
+PARTS = 20  # segments of a run that shows its progress
+
+
+def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
+    """See `Simulation.relax`."""
+    given = read_data(sim.net, X, Y)
+    steps, stepping = _stepping(sim, options)
+    if stepping.adaptive:
+        options = replace(options, every=None)  # a sample per tick, which is `every` already
+    recording = options.recording(sim.dt, given.count)
+    work = Work(steps=steps, recording=recording, stepping=stepping)
+    session = open_session(sim, given, options.start, work)
+    parts = PARTS if options.progress and may_divide(sim) else 1
+    with interruptible(session, "relaxing", steps, progress=options.progress) as advance:
+        session.stable_step()
+        for segment in segments(session, split(steps, parts)):
+            session.run(segment.steps, segment.noise)
+            advance(segment.steps, "")
+        if session.complete and not session.settled:
+            session.stable_step()
+    return session.finish(interrupted=not session.complete)
+
+
+def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions) -> Log:
+    """See `Simulation.train`; the network keeps its size."""
+    sim.imperfections.impose_signs(sim.net)
+    given = read_data(sim.net, X, Y)
+    log = LogRows(sim.net, given.clamped, given.targets, options.validation)
+    descent = schedule if isinstance(schedule, LocalPropagation) else None
+    keeps_best = descent is not None and descent.best and options.validation is not None
+    best = BestWeights(sim.net, keeps_best)
+    plan = StepSchedule.of(schedule, sim.dt, given.count, sim.seed)
+    recording = options.recording(sim.dt, plan.batch or given.count)
+    work = Work(steps=plan.total, plastic=True, recording=recording, schedule=plan, descent=descent)
+    session = open_session(sim, given, options.start, work)
+    one_program = is_one_program(sim)
+    done = 0
+    rows: list[Row] = []
+    if options.resume is not None:
+        done, rows = read_checkpoint(options.resume, session, schedule)
+    with interruptible(
+        session, "training", plan.total, progress=options.progress, rows=rows
+    ) as advance:
+        if done == 0 and not plan.batch:
+            session.stable_step()
+        lengths = plan.segments(one_program)
+        for segment in segments(session, lengths, first=done, begin=plan.begin):
+            if plan.batch:
+                epochs = range(plan.reports) if one_program else [segment.number]
+                _present(session, plan, epochs)
+            session.mirror(segment.noise)
+            session.run(segment.steps, segment.noise)
+            session.read_weights()
+            rows.append(log.row(session))
+            best.consider(rows[-1])
+            advance(segment.steps, summary(rows[-1]))
+            if options.visit is not None:
+                options.visit(session.snapshot_run())
+            if options.checkpoint is not None and session.complete:
+                write_checkpoint(options.checkpoint, session, schedule, segment.number + 1, rows)
+    run = session.finish(interrupted=not session.complete)
+    return Log(partial(history_of, rows), replace(run, settings=run.settings | best.restore()))
+
+
+def stream(
+    sim: Simulated, frames: Any, targets: Any, per_frame: Any, plastic: bool, options: RunOptions
+) -> Run:
+    """See `Simulation.stream`."""
+    if plastic:
+        sim.imperfections.impose_signs(sim.net)
+    given = read_data(sim.net, frames, targets)
+    plan = _frame_by_frame(sim, given.count, per_frame, 1, 0.0 if plastic else 1.0)
+    session = _open_frames(sim, given, plan, plastic, options)
+    parts = min(PARTS, given.count) if options.progress and may_divide(sim) else 1
+    with interruptible(session, "streaming", plan.total, progress=options.progress) as advance:
+        _present(session, plan, [0])
+        for segment in segments(session, split(plan.total, parts)):
+            session.run(segment.steps, segment.noise)
+            advance(segment.steps, "")
+    if plastic:
+        session.read_weights()
+    run = session.finish(interrupted=not session.complete)
+    return replace(run, settings=run.settings | {"per_frame": plan.length * sim.dt})
+
+
+def interact(
+    sim: Simulated,
+    world: World,
+    frames: int,
+    per_frame: Any,
+    patterns: int,
+    plastic_from: float,
+    options: RunOptions,
+) -> Run:
+    """See `Simulation.interact`."""
+    count = whole("frames", frames, 1) * whole("patterns", patterns, 1)
+    compatibility.check_interactive(sim.wanted)
+    plan = _frame_by_frame(sim, count, per_frame, patterns, plastic_from)
+    # the world writes its frames into these rows
+    rows = Data(_zeros(sim, sim.net.inputs, count), _zeros(sim, sim.net.losses, count), count)
+    session = _open_frames(sim, rows, plan, plastic_from < 1, options, interactive=True)
+
+    def outputs() -> Array:
+        return session.engine.value(sim.net.output, "x").reshape(patterns, -1)
+
+    loop = WorldLoop(world, sim.net, rows.clamped, rows.targets, patterns, outputs)
+    with interruptible(session, "interacting", plan.total):
+        session.engine.ask(loop)
+        _present(session, plan, [0])
+        if loop():  # the first frame
+            for segment in segments(session, [plan.total]):
+                session.run(segment.steps, segment.noise)
+    if loop.failed is not None:
+        raise loop.failed
+    if plastic_from < 1:
+        session.read_weights()
+    run = session.finish(interrupted=session.stopped)
+    shown = {"per_frame": plan.length * sim.dt, "frames": loop.asked}
+    return replace(run, settings=run.settings | shown)
+
+
+def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
+    """Return the number of steps of a relaxation, and how they are taken.
+
+    An adaptive run is counted in ticks: one per sample, or as long as `LONGEST_TICK` allows.
+    """
+    settle = 0.0
+    if options.settle is not None:
+        settle = number("settle", options.settle, above=0, try_="1e-6")
+    tolerance = number("tolerance", options.tolerance, above=0, try_="1e-6")
+    if not options.adaptive:
+        return steps_of("duration", options.duration, sim.dt), Stepping(settle)
+    compatibility.check_adaptive(sim)
+    duration = seconds(options.duration, "duration")
+    if options.record:
+        tick = sim.dt if options.every is None else seconds(options.every, "every")
+        return max(round(duration / tick), 1), Stepping(settle, tolerance, tick)
+    longest = LONGEST_TICK * max(sim.flow.time("tau_x", n) for n in sim.net.neurons)
+    ticks = max(-int(-duration // longest), 1)
+    return ticks, Stepping(settle, tolerance, duration / ticks)
+
+
+def _frame_by_frame(
+    sim: Simulated, count: int, per_frame: Any, patterns: int, plastic_from: float
+) -> StepSchedule:
+    """Return the schedule that shows each frame once, in order."""
+    frames = Presentations(
+        batch=patterns, present=per_frame, plastic_from=plastic_from, epochs=1, shuffle=False
+    )
+    return StepSchedule.of(frames, sim.dt, count, sim.seed)
+
+
+def _open_frames(
+    sim: Simulated,
+    given: Data,
+    plan: StepSchedule,
+    plastic: bool,
+    options: RunOptions,
+    *,
+    interactive: bool = False,
+) -> Session:
+    """Open a session that is presented frames; by default it records at the end of each."""
+    if options.every is None:
+        options = replace(options, every=plan.length * sim.dt)
+    work = Work(
+        steps=plan.total,
+        plastic=plastic,
+        recording=options.recording(sim.dt, plan.batch or 1),
+        schedule=plan,
+        interactive=interactive,
+    )
+    return open_session(sim, given, options.start, work)
+
+
+def _present(session: Session, plan: StepSchedule, epochs: Any) -> None:
+    """Present all batches of these epochs."""
+    order = np.concatenate([plan.order(epoch) for epoch in epochs])
+    session.present(order, plan.length, plan.gate)
+
+
+def _zeros(sim: Simulated, populations: Any, count: int) -> dict[str, Array]:
+    return {n: np.zeros((count, sim.net.populations[n].size)) for n in populations}

@@ -1,0 +1,101 @@
+"""Monitor a run: compare dt with the largest stable step, and explain a divergence.
+
+Above `stable_step`, below `session`. Start at `StabilityMonitor`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from neurosim.engine.plan import Plan
+from neurosim.errors import StabilityWarning
+from neurosim.model.flow import Flow
+from neurosim.model.methods import EULER
+from neurosim.model.state import State
+from neurosim.simulation import stable_step as stability
+
+Array = np.ndarray
+Patterns = Mapping[str, Array]
+
+BOUND = 1e6  # of x and lam, per largest input or target: beyond it a run counts as diverged
+PATTERNS = 2  # that the monitor looks at
+# Synapses of the largest network that is monitored: the search takes some 250 passes through them.
+MOST_SYNAPSES = 3_000_000
+SLACK = 1.02  # a step that exceeds the bound by this factor does not deserve a warning yet
+
+
+class StabilityMonitor:
+    """Compute the largest stable Euler step while a run goes on; warn once where dt exceeds it.
+
+    Parameters
+    ----------
+    plan : Plan
+    flow : Flow
+    dt : float, s
+        Step of the simulation.
+    """
+
+    def __init__(self, plan: Plan, flow: Flow, dt: float) -> None:
+        self.plan, self.flow, self.dt, self.warned = plan, flow, dt, False
+
+    def check(self, state: State, X: Patterns, Y: Patterns) -> float:
+        """Return the largest stable step at a state, s; NaN where it is not computed.
+
+        It is computed for Euler steps, of networks of up to `MOST_SYNAPSES`.
+        """
+        if self.plan.method != EULER or not self._small_enough:
+            return float("nan")
+        rows = np.unique(np.linspace(0, self.plan.patterns - 1, PATTERNS).astype(int))
+        x, lam = _rows(state.x, rows), _rows(state.lam, rows)
+        found = stability.stable_step(
+            self.plan.net, self.flow, x, lam, _rows(X, rows), _rows(Y, rows), patterns=PATTERNS
+        )
+        if self.dt > SLACK * found.step and not self.warned:
+            self.warned = True
+            advice = stability.remedy(self.plan.net, self.flow, self.dt, found)
+            warnings.warn(advice, StabilityWarning, stacklevel=5)  # relax's caller
+        return found.step
+
+    def advice(self, state: State, X: Patterns, Y: Patterns, plastic: bool) -> str:
+        """Return what to try after a divergence.
+
+        Parameters
+        ----------
+        state : State
+            The last one within the bound.
+        X, Y : dict of str to array, (patterns, units)
+            Inputs and targets that were clamped.
+        plastic : bool
+            Whether weights moved.
+        """
+        shorter = f"try dt = {self.dt * 500:.3g} ms, or Flow.adjoint()"
+        if not self._small_enough:
+            return shorter
+        try:
+            with np.errstate(all="ignore"):
+                found = stability.stable_step(
+                    self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
+                )
+            return stability.advice(self.plan, self.flow, self.dt, found, plastic)
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+            return shorter  # the state is too far out to be linearised
+
+    @property
+    def _small_enough(self) -> bool:
+        return sum(int(w.size) for w in self.plan.net.weights.values()) <= MOST_SYNAPSES
+
+
+def divergence_bound(clamped: Patterns, targets: Patterns) -> float:
+    """Return the largest absolute x or lam of a run that does not count as diverged, unit 1."""
+    largest = [1.0]
+    for values in (*clamped.values(), *targets.values()):
+        if values.size:
+            largest.append(float(max(values.max(), -values.min())))
+    return BOUND * max(largest)
+
+
+def _rows(values: Patterns, rows: Array) -> dict[str, Array]:
+    return {n: v[rows] for n, v in values.items()}
