@@ -1,9 +1,9 @@
-"""Many parameter points relaxed as one Brian2 network, each to its own end.
+"""Relax a batch of parameter points as one Brian2 network, each point to its own end.
 
-Above `session`, whose engine it drives: points of one structure are stacked as further patterns,
-with gains and time constants of each unit's own, and with a matrix for every set of weights. No
-point sees another: what settles rests, what diverges stays within its own rows, and the result is
-that of as many single runs. Start at `relax`.
+Points of one structure are stacked as further patterns; every unit has its own gains and time
+constants, and every set of weights its own matrix. Points do not interact: a point that settles
+rests, one that diverges stays within its own rows, and each result is that of a single run. Above
+`engine` and `stability_monitor`, below sweeps. Start at `relax`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,34 +29,38 @@ from neurosim.results.runs import Run
 from neurosim.simulation.options import Setting
 from neurosim.simulation.stability_monitor import divergence_bound
 
+if TYPE_CHECKING:
+    from neurosim.engine.engine import Engine
+
 Array = np.ndarray
-LOOKS = 16  # times that a relaxation is looked at, evenly spaced
-METHODS = FIXED_STEP  # an adaptive step would be one for all points
+Arrays = Mapping[str, Array]
+LOOKS = 16  # moments, evenly spaced, at which the residuals of a relaxation are read
+METHODS = FIXED_STEP  # an adaptive step would be the same for all points
 
 
 @dataclass(frozen=True)
 class Point:
-    """One parameter point of a structure: its network, its flow, and where x and lam start."""
+    """One parameter point: its network, its flow, and where x and lam start (0 by default)."""
 
     net: Network
     flow: Flow
-    start: State | None = None  # x = lam = 0
+    start: State | None = None
 
 
 @dataclass(frozen=True)
 class End:
-    """How the relaxation of one point went.
+    """The end of one point's relaxation.
 
     Attributes
     ----------
     run : Run
-        As `Simulation.relax` leaves it, without traces.
+        As `Simulation.relax` returns it, without traces.
     diverged : str
         The population that left its bound first, or "".
     looks : (looks,), s
-        When the point was looked at on the way.
-    residuals : (looks,)
-        max |tau dz/dt| over outputs and multipliers then.
+        Times at which the residual was read.
+    residuals : (looks,), unit 1
+        max |tau dz/dt| over outputs and multipliers at these times.
     """
 
     run: Run
@@ -65,37 +69,41 @@ class End:
     residuals: Array = field(default_factory=lambda: np.empty(0), repr=False)
 
 
+def _ignore(steps: int) -> None:
+    """Show no progress."""
+
+
 def relax(
     points: Sequence[Point],
-    clamped: Mapping[str, Array],
-    targets: Mapping[str, Array],
+    clamped: Arrays,
+    targets: Arrays,
     setting: Setting,
     *,
     steps: int,
     settle: float,
-    advance: Callable[[int], None] = lambda steps: None,
+    advance: Callable[[int], None] = _ignore,
 ) -> list[End]:
-    """Relax all points from their starts, weights fixed, until each has settled or diverged, or
-    `steps` are over.
+    """Relax all points with fixed weights, until each has settled or diverged, or `steps` are over.
 
     Parameters
     ----------
     points : sequence of Point
         Networks of one structure: the same populations, projections and losses.
     clamped, targets : dict of str to array, (patterns, units)
-        Of every point alike.
+        The same for every point.
     setting : Setting
-        dt, method and backend; its net and flow are not read.
+        dt, method, backend and precision; its net and flow are not read.
     steps : int
-    settle : float
+        Steps at most.
+    settle : float, unit 1
         A point ends once max |tau dz/dt| over its outputs and multipliers is below it.
     advance : callable
-        Told of the steps that are done, for a bar.
+        Takes the steps that were done since the last call, for a bar.
 
     Returns
     -------
     list of End
-        In the order of `points`, each equal to that of a single run to rounding.
+        In the order of `points`, each equal to within rounding to that of a single run.
 
     Raises
     ------
@@ -105,30 +113,28 @@ def relax(
     from neurosim.engine.build import build
 
     order, sets = _by_weights(points, setting.backend == "standalone")
-    crowd = [points[i] for i in order]
+    batch = [points[i] for i in order]
     count = len(next(iter(clamped.values())))
     plan = Plan(
-        crowd[0].net,
-        count * len(crowd),
+        batch[0].net,
+        count * len(batch),
         setting.dt,
         setting.method,
         precision=setting.precision,
         settles=True,
         shortcuts=setting.shortcuts,
-        points=len(crowd),
+        points=len(batch),
         weight_sets=sets,
     )
     engine = build(plan, setting.backend, (), setting.threads)
-    engine.load(
-        {
-            ("run", "bound"): divergence_bound(clamped, targets),
-            ("run", "settle"): settle,
-            ("run", "residual"): np.inf,
-        }
-    )
-    engine.load(_stacked(crowd, count, sets, 0.0 if plan.method in STAGED else plan.dt))
-    shown = {(n, "x"): v for n, v in clamped.items()} | {(n, "y"): v for n, v in targets.items()}
-    engine.load({key: np.tile(v, (len(crowd), 1)) for key, v in shown.items()})
+    bound = divergence_bound(clamped, targets)
+    numbers = {"bound": bound, "settle": settle, "residual": np.inf}
+    for name, value in numbers.items():
+        engine.load({("run", name): value})
+    engine.load(_stacked(batch, count, sets, 0.0 if plan.method in STAGED else plan.dt))
+    for variable, given in (("x", clamped), ("y", targets)):
+        for n, values in given.items():
+            engine.load({(n, variable): np.tile(values, (len(batch), 1))})
     times, residuals = [], []
     for length in _segments(steps):
         engine.run(length, 0)
@@ -138,83 +144,102 @@ def relax(
         if engine.counter("settled"):
             break
     ends = _Ends(plan, setting, clamped, targets, np.array(times), np.array(residuals), steps)
-    found = dict(zip(order, ends.read(engine, crowd), strict=True))
+    found = dict(zip(order, ends.read(engine, batch), strict=True))
     return [found[i] for i in range(len(points))]
 
 
-def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int]:
-    """Points in an order in which those with the same weights are together, and how many sets of
-    weights they need.
+def same_structure(one: Network, other: Network) -> bool:
+    """Return whether two networks differ only in the numbers of weights and biases.
 
-    A compiled program holds one set or one a point, so that all crowds of a size share it.
+    With a sparse projection the numbers must be the same, too.
+    """
+    if one is other:
+        return True
+    if one.describe() != other.describe():
+        return False
+    weights = [*one.weights.values(), *other.weights.values()]
+    if all(isinstance(w, np.ndarray) for w in weights):
+        return True
+    return _weights_key(one) == _weights_key(other)
+
+
+def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int]:
+    """Order points so that those with the same weights are neighbours; count their weight sets.
+
+    A compiled program holds one set for all points, or one per point: so all batches of one size
+    share a program.
     """
     groups: dict[bytes, list[int]] = {}
-    known: dict[int, bytes] = {}
+    keys: dict[int, bytes] = {}
+    first = points[0].net
     for i, point in enumerate(points):
-        if not same_structure(point.net, points[0].net):
+        net = point.net
+        if not same_structure(net, first):
             raise ModelError(
-                f"points of different structures: {point.net!r} beside {points[0].net!r}"
+                f"points of different structures: {net!r} beside {first!r}; "
+                "allowed: one structure; try one batch for each"
             )
-        if id(point.net) not in known:
-            known[id(point.net)] = _weights_key(point.net)
-        groups.setdefault(known[id(point.net)], []).append(i)
-    order = [i for group in groups.values() for i in group]
-    equal = len(groups) == 1 or (
-        not compiled and len({len(group) for group in groups.values()}) == 1
-    )
-    return order, len(groups) if equal else len(points)
+        if id(net) not in keys:  # many points share a network
+            keys[id(net)] = _weights_key(net)
+        groups.setdefault(keys[id(net)], []).append(i)
+    order: list[int] = []
+    for group in groups.values():
+        order += group
+    sizes = {len(group) for group in groups.values()}
+    shared = len(groups) == 1 or (len(sizes) == 1 and not compiled)
+    return order, len(groups) if shared else len(points)
 
 
 def _weights_key(net: Network) -> bytes:
+    """Return a hash of all weights, biases and feedback weights."""
     import hashlib
 
     digest = hashlib.sha256()
-    for w in (*net.weights.values(), *net.biases.values(), *map(net.returning, net.feedback)):
-        for part in [w] if isinstance(w, np.ndarray) else [w.indptr, w.indices, w.data]:
+    feedback = [net.returning(name) for name in net.feedback]
+    for w in (*net.weights.values(), *net.biases.values(), *feedback):
+        parts = [w]
+        if not isinstance(w, np.ndarray):
+            parts = [w.indptr, w.indices, w.data]
+        for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
     return digest.digest()
 
 
-def same_structure(one: Network, other: Network) -> bool:
-    """Whether two networks differ in nothing but numbers of weights and biases; with a sparse
-    projection, in none.
-    """
-    if one is other:
-        return True
-    dense = all(isinstance(w, np.ndarray) for net in (one, other) for w in net.weights.values())
-    return one.describe() == other.describe() and (
-        dense or _weights_key(one) == _weights_key(other)
-    )
-
-
-def _stacked(crowd: Sequence[Point], count: int, sets: int, step: float) -> dict[Key, Any]:
-    """Parameters and starts of all points as the engine holds them."""
-    net, each = crowd[0].net, [parameters(p.net, p.flow, step) for p in crowd]
-    own = {n: count * net.populations[n].size for n in net.neurons}
-    first = each[:: len(crowd) // sets]  # of every set of weights
+def _stacked(batch: Sequence[Point], count: int, sets: int, step: float) -> dict[Key, Any]:
+    """Return parameters and starts of all points, as the engine holds them."""
+    net = batch[0].net
+    each = [parameters(p.net, p.flow, step) for p in batch]
+    first_of_sets = each[:: len(batch) // sets]
+    sizes = {n: count * net.populations[n].size for n in net.neurons}
     values: dict[Key, Any] = {}
-    for group, variable in each[0]:
-        if (
-            group in own and variable in lagrangian.OWN
-        ):  # a number a point, for each unit of its patterns
-            values[group, variable] = np.repeat([e[group, variable] for e in each], own[group])
+    for key, shared in each[0].items():
+        group, variable = key
+        if group in sizes and variable in lagrangian.OWN:
+            # a number per point, for each unit of its patterns
+            values[key] = np.repeat([e[key] for e in each], sizes[group])
         elif variable in ("w", "back"):
-            values[group, variable] = np.concatenate([np.ravel(e[group, variable]) for e in first])
+            matrices = [np.ravel(e[key]) for e in first_of_sets]
+            values[key] = np.concatenate(matrices)
         else:
-            values[group, variable] = each[0][group, variable]
-    for n, size in own.items():
+            values[key] = shared
+    for n, size in sizes.items():
         for v in ("x", "lam"):
-            starts = [
-                np.zeros(size) if p.start is None else np.ravel(getattr(p.start, v)[n])
-                for p in crowd
-            ]
+            starts = [_start(p, n, v, size) for p in batch]
             values[n, v] = np.concatenate(starts)
     return values
 
 
+def _start(point: Point, population: str, variable: str, size: int) -> Array:
+    """Return x or lam at the start, flat."""
+    if point.start is None:
+        return np.zeros(size)
+    return np.ravel(getattr(point.start, variable)[population])
+
+
 def _segments(steps: int) -> Iterator[int]:
-    """Lengths between two looks: multiples of the guard's, so that it looks at the same steps as in
-    one run.
+    """Yield the steps between two readings of the residuals.
+
+    They are multiples of `GUARD_EVERY`, so that the engine checks at the same steps as in one run.
     """
     length = max(GUARD_EVERY, math.ceil(steps / LOOKS / GUARD_EVERY) * GUARD_EVERY)
     while steps > 0:
@@ -224,47 +249,53 @@ def _segments(steps: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class _Ends:
-    """What an engine has left, point by point."""
+    """Read what an engine holds after a relaxation, point by point."""
 
     plan: Plan
     setting: Setting
-    clamped: Mapping[str, Array]
-    targets: Mapping[str, Array]
+    clamped: Arrays
+    targets: Arrays
     times: Array
     residuals: Array
     steps: int
 
-    def read(self, engine: Any, crowd: Sequence[Point]) -> list[End]:
-        """One end a point."""
-        neurons = self.plan.net.neurons
-        ending, ended_at = (engine.value("run", name) for name in ("ending", "ended_at"))
-        state = {
-            (n, v): engine.value(n, v).reshape(len(crowd), -1, self.plan.net.populations[n].size)
-            for n in neurons
-            for v in ("x", "lam")
-        }
-        ends = []
-        for i, point in enumerate(crowd):
+    def read(self, engine: Engine, batch: Sequence[Point]) -> list[End]:
+        """Return one end per point."""
+        ending, ended_at = engine.value("run", "ending"), engine.value("run", "ended_at")
+        x = self._by_point(engine, "x", len(batch))
+        lam = self._by_point(engine, "lam", len(batch))
+        found = []
+        for i, point in enumerate(batch):
             steps = int(ended_at[i]) if ending[i] != MOVING else self.steps
-            settings = {
-                **self.setting.described,
-                "backend": self.setting.backend,
-                "plastic": False,
-                "duration": steps * self.setting.dt,
-                "settled": bool(ending[i] == SETTLED),
-            }
+            time = steps * self.setting.dt
             run = Run(
                 network=point.net,
                 flow=point.flow,
-                settings=settings,
+                settings={
+                    **self.setting.described,
+                    "backend": self.setting.backend,
+                    "plastic": False,
+                    "duration": time,
+                    "settled": bool(ending[i] == SETTLED),
+                },
                 X=dict(self.clamped),
                 Y=dict(self.targets),
-                x={n: state[n, "x"][i] for n in neurons},
-                lam={n: state[n, "lam"][i] for n in neurons},
-                time=steps * self.setting.dt,
+                x={n: values[i] for n, values in x.items()},
+                lam={n: values[i] for n, values in lam.items()},
+                time=time,
                 steps=steps,
             )
-            diverged = neurons[ending[i] - 1] if ending[i] > 0 else ""
-            looked = self.times <= run.time + self.setting.dt / 2
-            ends.append(End(run, diverged, self.times[looked], self.residuals[looked, i]))
-        return ends
+            diverged = self.plan.net.neurons[ending[i] - 1] if ending[i] > 0 else ""
+            on_the_way = self.times <= time + self.setting.dt / 2
+            residuals = self.residuals[on_the_way, i]
+            found.append(End(run, diverged, self.times[on_the_way], residuals))
+        return found
+
+    def _by_point(self, engine: Engine, variable: str, points: int) -> dict[str, Array]:
+        """Return (points, patterns, units) of one variable, by population."""
+        net = self.plan.net
+        found = {}
+        for n in net.neurons:
+            values = engine.value(n, variable)
+            found[n] = values.reshape(points, -1, net.populations[n].size)
+        return found

@@ -160,7 +160,7 @@ def interact(
     if plastic_from < 1:
         session.read_weights()
     run = session.finish(interrupted=session.stopped)
-    shown = {"per_frame": plan.length * sim.dt, "frames": loop.asked}
+    shown = {"per_frame": plan.length * sim.dt, "frames": loop.shown}
     return replace(run, settings=run.settings | shown)
 
 

@@ -1,8 +1,7 @@
-"""The watch over a running simulation: which Euler step holds at a state, and what to do where dt
-does not.
+"""Largest stable Euler step at a state, and what to try where dt exceeds it.
 
-Above `linearised` and `spectrum`, below `session`. Start at `stable_step`; `remedy` and `advice`
-say what to do about it, before and after a divergence.
+Above `reference.jacobian` and `reference.spectrum`, below `stability_monitor`. Start at
+`stable_step`; `remedy` and `advice` name what to try, before and after a divergence.
 """
 
 from __future__ import annotations
@@ -17,37 +16,40 @@ from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets as read_targets
 from neurosim.engine.plan import Plan
 from neurosim.model.flow import Flow
+from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.spectrum import ROUNDING, largest_step, modes
 
 Array = np.ndarray
-At = tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array]]  # x, lam, X, Y
+At = tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array]]
+"""x, lam, X and Y at which a flow is linearised."""
 
 DENSE = 300  # coupled states (x and lam) up to which the whole Jacobian is built
-MATRIX_FREE_PATTERNS = 2  # at most, where it is not
-MARGIN = 0.8  # of the stable step is recommended
-FAR = 100  # times too large a step: other gains are recommended, not a smaller step
+MATRIX_FREE_PATTERNS = 2  # patterns at most where it is not
+MARGIN = 0.8  # share of the stable step that is recommended
+FAR = 100  # where dt is this many times too large, other gains are recommended, not a smaller step
 RHOS = (2.0, 4.0, 8.0, 16.0)
 
 
 @dataclass(frozen=True)
 class StableStep:
-    """The largest step of explicit Euler that holds at a state.
+    """The largest stable step of explicit Euler at a state.
 
     Attributes
     ----------
-    step : float
-        In s; the smallest over the patterns looked at. `inf` if no mode moves; 0 if one grows, or
-        neither grows nor decays while it oscillates, so that no step holds.
+    step : float, s
+        The smallest over the patterns that were linearised. `inf` if no mode moves; 0 if a mode
+        grows, or oscillates undamped, so that no step is stable.
     growing : bool
-        Some mode has a positive real part: the flow itself leaves this state, whatever the step.
-    eigenvalue : complex
-        Of the mode that limits the step, 1/s.
+        Whether a mode has a positive real part: then the flow itself leaves this state, whatever
+        the step.
+    eigenvalue : complex, 1/s
+        Of the mode that limits the step.
     population : str
         Where that mode has most of its weight.
     at : tuple
-        x, lam, X and Y of the patterns looked at, for `remedy`.
+        x, lam, X and Y of the patterns that were linearised, for `remedy`.
     """
 
     step: float
@@ -66,12 +68,11 @@ def stable_step(
     Y: Any,
     patterns: int = 4,
 ) -> StableStep:
-    """Largest stable step of explicit Euler, by linearising the flow of (x, lam) at a state,
-    weights frozen.
+    """Return the largest stable step of explicit Euler, of the flow of (x, lam) with fixed weights.
 
-    A mode with eigenvalue s holds for steps below 2 |Re s| / |s|². Coupled parts of up to `DENSE`
-    states are diagonalised, larger ones searched by Arnoldi iteration, where a narrowly limiting
-    mode can be missed.
+    The flow is linearised at the state. A mode with eigenvalue s is stable for steps below
+    2 |Re s| / |s|². Coupled parts of up to `DENSE` states are diagonalised. Larger ones are
+    searched by Arnoldi iteration, which can miss a mode that limits only just.
 
     Parameters
     ----------
@@ -81,8 +82,7 @@ def stable_step(
     X, Y : array or mapping
         Inputs and targets of the same patterns.
     patterns : int
-        At most so many patterns, spread over the batch, are looked at (two where the Jacobian is
-        not built).
+        Patterns to linearise at most, spread over the batch; two where the Jacobian is not built.
 
     Returns
     -------
@@ -95,135 +95,156 @@ def stable_step(
     """
     clamped = read_patterns(net, X)
     count = len(x[net.neurons[0]])
-    large = 2 * sum(net.populations[n].size for n in net.neurons) > DENSE
-    wanted = min(patterns, MATRIX_FREE_PATTERNS) if large else patterns
-    rows = np.unique(np.linspace(0, count - 1, max(1, min(wanted, count))).round().astype(int))
-    encoded = read_targets(net, Y, count)
+    states = 2 * sum(net.populations[n].size for n in net.neurons)
+    if states > DENSE:
+        patterns = min(patterns, MATRIX_FREE_PATTERNS)
+    spread = np.linspace(0, count - 1, max(1, min(patterns, count)))
+    chosen = np.unique(spread.round().astype(int))
     everything = (
         {n: x[n] for n in net.neurons},
         {n: lam[n] for n in net.neurons},
         clamped,
-        encoded,
+        read_targets(net, Y, count),
     )
-    at = _rows(everything, rows)
-    found = [_limiting_mode(net, flow, _rows(everything, [row])) for row in rows]
-    worst = min(found, key=lambda mode: (mode.step, -mode.eigenvalue.real))
-    return replace(worst, growing=any(mode.growing for mode in found), at=at)
+    found = [_limiting_mode(net, flow, _rows(everything, [row])) for row in chosen]
+    worst = min(found, key=_by_step)
+    growing = any(mode.growing for mode in found)
+    return replace(worst, growing=growing, at=_rows(everything, chosen))
 
 
 def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
-    """A sentence that names what would hold where `dt` does not; every suggestion is tried at the
-    same state.
+    """Return a sentence on what would be stable where `dt` is not.
+
+    Every other flow that it names was tried at the same state.
 
     Parameters
     ----------
     net, flow
         As given to `stable_step`.
-    dt : float
-        Step in use, s.
+    dt : float, s
+        Step in use.
     stable : StableStep
-        What `stable_step` found.
+        Found by `stable_step`.
     """
     if dt < stable.step:
-        return f"dt = {_ms(dt)} holds: the stable step is {_ms(stable.step)}"
+        return f"dt = {_ms(dt)} is stable: the stable step is {_ms(stable.step)}"
     where = f"in {stable.population!r} (eigenvalue {stable.eigenvalue:.3g} per second)"
+    shorter = f"try dt = {_ms(MARGIN * stable.step)}"
     if stable.step > dt / FAR:
         return (
-            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)} of the mode "
-            f"that limits it, {where}; "
-            f"try dt = {_ms(MARGIN * stable.step)}"
+            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)} of the mode that limits "
+            f"it, {where}; {shorter}"
         )
     if stable.step > 0:
         found = f"a mode {where} is hardly damped: the stable step is {_ms(stable.step)}"
+    elif stable.growing:
+        found = f"a mode {where} grows, so no explicit Euler step is stable"
     else:
-        found = f"a mode {where} {'grows' if stable.growing else 'is not damped'}, so no explicit Euler step holds"
+        found = f"a mode {where} is not damped, so no explicit Euler step is stable"
     for name, candidate in _candidates(net, flow):
-        if (step := _step_of(net, candidate, stable.at)) > max(stable.step, dt / FAR):
+        step = _step_of(net, candidate, stable.at)
+        if step > max(stable.step, dt / FAR):
             return f"{found}; try {name} and dt = {_ms(min(dt, MARGIN * step))}"
     if stable.step > 0:
-        return f"{found}; try dt = {_ms(MARGIN * stable.step)}"
-    return f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() holds at this state: try smaller weights"
+        return f"{found}; {shorter}"
+    return (
+        f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() is stable at this state: "
+        "try smaller weights"
+    )
 
 
 def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool) -> str:
-    """What to try after a divergence, given the step that would hold; `plastic` says whether
-    weights moved.
+    """Return a sentence on what to try after a divergence.
+
+    Parameters
+    ----------
+    plan : Plan
+    flow : Flow
+    dt : float, s
+        Step in use.
+    stable : StableStep
+        At the last state within the bound.
+    plastic : bool
+        Whether weights moved.
     """
-    if plan.imperfections.prospective:
+    own = plan.imperfections
+    step = f"stable step {_ms(stable.step)}"
+    if own.prospective:
         return (
-            "prospective messages undo the lag of a unit that relaxes; with a saddle "
-            "term (kappa > 0), a "
-            "look-ahead time as short as the step or weights that move fast they "
-            "amplify: try Flow.adjoint(), "
-            "a larger tau_w, or prospective=False"
+            "prospective messages undo the lag of a unit that relaxes; with a saddle term "
+            "(kappa > 0), a look-ahead time as short as the step, or weights that move fast, they "
+            "amplify: try Flow.adjoint(), a larger tau_w, or prospective=False"
         )
     if dt >= stable.step:
         return remedy(plan.net, flow, dt, stable)
-    if plan.imperfections.alters_messages:
+    if own.alters_messages:
         return (
-            "a circuit whose messages are neither late nor noisy would hold (stable "
-            f"step {stable.step * 1e3:.3g} "
-            "ms): try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
+            f"a circuit whose messages are neither late nor noisy would be stable ({step}): "
+            "try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
         )
     if any(plan.net.populations[n].term.slides for n in plan.net.neurons):
         return (
-            "the step would hold off the kinks of the constraint function; along them "
-            "the state chatters, the "
-            f"more the longer the step: try dt = {dt * 250:.3g} ms, or constraint='tube'"
+            "the step is stable off the kinks of the constraint function; along them the state "
+            f"chatters, the more the longer the step: try dt = {dt * 250:.3g} ms, "
+            "or constraint='tube'"
         )
     if not plastic:
-        return "the step itself would hold: an activation, a loss or an extension is not defined everywhere"
+        return (
+            "the step itself is stable: an activation, a loss or an extension is not defined "
+            "everywhere; try start='forward', or smaller inputs"
+        )
     return (
-        f"outputs and multipliers alone would hold (stable step {stable.step * 1e3:.3g} "
-        "ms), so moving weights are "
-        "the likely cause: try a tau_w several times larger, Flow.adjoint(), or a "
-        "later plastic_from"
+        f"outputs and multipliers alone would be stable ({step}), so moving weights are the likely "
+        "cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
     )
 
 
 def _candidates(net: Network, flow: Flow) -> list[tuple[str, Flow]]:
-    """Flows that may hold where this one does not, in the order in which they are tried."""
-    tau_x = {n: flow.time("tau_x", n) for n in net.neurons}
-    larger = [
-        (
-            f"rho = {rho:g} with tau_lam = tau_x/{rho:g}",
-            replace(flow, rho=rho, tau_lam={n: tau / rho for n, tau in tau_x.items()}),
-        )
-        for rho in RHOS
-        if rho > flow.rho and flow.kappa > 0
-    ]
-    return [
-        *larger,
-        (
-            "the preset Flow.adjoint() with these time constants",
-            replace(flow, kappa=0.0, gamma=1.0, rho=0.0),
-        ),
-    ]
+    """Return flows that may be stable where this one is not, in the order in which to try them."""
+    found = []
+    if flow.kappa > 0:
+        tau_x = {n: flow.time("tau_x", n) for n in net.neurons}
+        for rho in RHOS:
+            if rho > flow.rho:
+                tau_lam = {n: tau / rho for n, tau in tau_x.items()}
+                name = f"rho = {rho:g} with tau_lam = tau_x/{rho:g}"
+                found.append((name, replace(flow, rho=rho, tau_lam=tau_lam)))
+    adjoint = replace(flow, kappa=0.0, gamma=1.0, rho=0.0)
+    return [*found, ("the preset Flow.adjoint() with these time constants", adjoint)]
 
 
 def _step_of(net: Network, flow: Flow, at: At) -> float:
+    """Return the stable step of another flow at the same patterns, s."""
     x, lam, X, Y = at
     return stable_step(net, flow, x, lam, X, Y, patterns=len(x[net.neurons[0]])).step
 
 
+def _limiting_mode(net: Network, flow: Flow, at: At) -> StableStep:
+    """Return the mode of one pattern that is stable for the smallest step."""
+    linear = Linearised(net, flow, *at)
+    found = modes(linear, DENSE)
+    steps = largest_step(EULER, found.eigenvalues, found.fastest)
+    worst = np.lexsort((-found.eigenvalues.real, steps))[0]
+    eigenvalue = complex(found.eigenvalues[worst])
+    growing = eigenvalue.real > ROUNDING * found.fastest
+    population = linear.places[int(found.share[worst].argmax())]
+    return StableStep(float(steps[worst]), growing, eigenvalue, population, at)
+
+
+def _by_step(mode: StableStep) -> tuple[float, float]:
+    """Order modes by their step; among equals the one that grows fastest comes first."""
+    return mode.step, -mode.eigenvalue.real
+
+
 def _rows(at: At, rows: Any) -> At:
-    x, lam, X, Y = ({n: np.asarray(a)[rows] for n, a in part.items()} for part in at)
-    return x, lam, X, Y
+    """Return some patterns of a state."""
+    x, lam, X, Y = at
+    return _taken(x, rows), _taken(lam, rows), _taken(X, rows), _taken(Y, rows)
+
+
+def _taken(values: Mapping[str, Array], rows: Any) -> dict[str, Array]:
+    return {n: np.asarray(a)[rows] for n, a in values.items()}
 
 
 def _ms(time: float) -> str:
     return f"{1e3 * time:.3g} ms"
-
-
-def _limiting_mode(net: Network, flow: Flow, at: At) -> StableStep:
-    """The mode of one pattern that holds for the smallest step."""
-    linear = Linearised(net, flow, *at)
-    found = modes(linear, DENSE)
-    steps = largest_step("euler", found.eigenvalues, found.fastest)
-    worst = np.lexsort((-found.eigenvalues.real, steps))[0]
-    eigenvalue = complex(found.eigenvalues[worst])
-    growing, where = (
-        eigenvalue.real > ROUNDING * found.fastest,
-        linear.places[int(found.share[worst].argmax())],
-    )
-    return StableStep(float(steps[worst]), growing, eigenvalue, where, at)

@@ -1,8 +1,7 @@
-"""Weight mirrors: feedback weights learnt from a network's own answers to noise, with no errors
-about.
+"""Weight mirrors: feedback weights learnt from a network's responses to noise, without errors.
 
-Above `reference`, whose activations it uses, below `session`, which lets a network mirror before
-every row of a training's log: a night between two days. Start at `mirror`.
+Above `reference`, whose activations it uses; below `session`, which mirrors before every row of a
+training's log. Start at `mirror`.
 
 References
 ----------
@@ -15,38 +14,44 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from neurosim.model.feedback import MIRROR
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.reference.functions import hebbian, sigma
 
-NOISE = 0.5  # standard deviation of what units say
-PATTERNS = 64  # of noise that are heard at once
-RATE = 0.1  # of B, a batch of noise
-ROUNDS = 30  # batches a night: of the B before, 0.9^30 = 4 % is left
+NOISE = 0.5  # standard deviation of what presynaptic units send
+PATTERNS = 64  # of noise per batch
+RATE = 0.1  # of B, per batch
+ROUNDS = 30  # batches per call: of the earlier B, 0.9^30 = 4 % is left
 
 
 def mirror(net: Network, seed: Sequence[int]) -> None:
-    """Let every B of kind mirror come near Wᵀ, in place.
+    """Let every B of kind mirror approach Wᵀ, in place.
 
-    The presynaptic units say noise xi, one projection at a time and with silent biases; what the
-    postsynaptic ones answer, y less its mean, meets xi at the same synapse: ``B <- B + rate
-    (mean(xi y^T)/noise² - B)``. For Gaussian noise mean(xi y^T) is noise² E[sigma'] Wᵀ, so that B
-    settles at Wᵀ times each unit's mean slope, but for the noise of a finite average.
+    One projection at a time and without biases, the presynaptic units send noise xi. The
+    postsynaptic ones respond with y, which meets xi at the same synapse, less its mean::
+
+        B <- B + rate (mean(xi yᵀ) / noise² - B)
+
+    For Gaussian noise mean(xi yᵀ) = noise² E[sigma'] Wᵀ. So B settles at Wᵀ times the mean slope of
+    each unit, up to the noise of a finite average.
 
     Parameters
     ----------
     net : Network
-        Of weights that rest meanwhile; its `feedback` is changed.
+        Its `feedback` is changed, its weights are not.
     seed : sequence of int
-        Of the noise; each projection has its own.
+        Seed of the noise; each projection draws its own.
     """
     for number, (name, q) in enumerate(net.projections.items()):
-        if q.feedback != "mirror":
+        if q.feedback != MIRROR:
             continue
         rng, w = np.random.default_rng([*seed, number]), net.weights[name]
         back = synapses(net.returning(name)).copy()
+        activation = net.populations[q.post].activation
         for _ in range(ROUNDS):
             noise = rng.normal(scale=NOISE, size=(PATTERNS, net.populations[q.pre].size))
-            answer = sigma(net.populations[q.post].activation, noise @ w.T)
-            back += RATE * (hebbian(w, answer - answer.mean(axis=0), noise) / NOISE**2 - back)
+            response = sigma(activation, noise @ w.T)
+            correlation = hebbian(w, response - response.mean(axis=0), noise)
+            back += RATE * (correlation / NOISE**2 - back)
         net.feedback[name] = transposed(with_values(w, back))

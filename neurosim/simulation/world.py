@@ -1,7 +1,6 @@
-"""A world that answers to what a network does: asked once a frame, it says what is shown next.
+"""Let a world show a network what comes next, frame by frame, from the network's outputs.
 
-Below `simulation`, which runs the network in between. Start at `World`; `WorldLoop` is one of
-them at work.
+Below `running`, which runs the network in between. Start at `World`.
 """
 
 from __future__ import annotations
@@ -16,62 +15,73 @@ from neurosim.errors import DataError
 from neurosim.model.network import Network
 
 Array = np.ndarray
-World = Callable[
-    [Array], tuple[Any, Any] | None
-]  # outputs (patterns, units) -> X and Y of the next frame, None: the end
+Arrays = Mapping[str, Array]
+World = Callable[[Array], tuple[Any, Any] | None]
+"""Takes outputs (patterns, units); returns X and Y of the next frame, or None to end the run."""
 
 
 class WorldLoop:
-    """A world, and the rows of a data set that it writes frame by frame.
+    """A world, and the rows of a data set into which its frames are written.
 
     Parameters
     ----------
     world : World
     net : Network
     clamped, targets : dict of str to array, (frames * patterns, units)
-        Where its answers go.
+        The rows to write.
     patterns : int
-        Shown at once.
+        Patterns per frame.
     outputs : callable
-        The output population's x as it stands, (patterns, units).
+        Returns the output population's x as it stands, (patterns, units).
+
+    Attributes
+    ----------
+    shown : int
+        Frames that the world has shown.
+    failed : Exception or None
+        What the world has raised.
     """
 
     def __init__(
         self,
         world: World,
         net: Network,
-        clamped: Mapping[str, Array],
-        targets: Mapping[str, Array],
+        clamped: Arrays,
+        targets: Arrays,
         patterns: int,
         outputs: Callable[[], Array],
     ) -> None:
         self.world, self.net, self.patterns, self.outputs = world, net, patterns, outputs
         self.clamped, self.targets = clamped, targets
-        self.frames, self.asked = len(next(iter(clamped.values()))) // patterns, 0
+        self.frames = len(next(iter(clamped.values()))) // patterns
+        self.shown = 0
         self.failed: Exception | None = None
 
     def __call__(self) -> bool:
-        """Ask for the next frame; False once the world has ended, or failed."""
-        if self.asked == self.frames:
+        """Write the next frame; return False once the world has ended or failed."""
+        if self.shown == self.frames:
             return True
         try:
-            answer = self.world(self.outputs())
-            if answer is not None:
-                self._write(*answer)
-        except Exception as error:  # the run ends in order, then it is raised
-            self.failed, answer = error, None
-        self.asked += answer is not None
-        return answer is not None
+            frame = self.world(self.outputs())
+            if frame is None:
+                return False
+            self._write(*frame)
+        except Exception as error:  # raised by `interact` after the run has ended in order
+            self.failed = error
+            return False
+        self.shown += 1
+        return True
 
     def _write(self, X: Any, Y: Any) -> None:
-        rows = slice(self.asked * self.patterns, (self.asked + 1) * self.patterns)
-        shown = data.patterns(self.net, X)
-        count = len(next(iter(shown.values())))
+        rows = slice(self.shown * self.patterns, (self.shown + 1) * self.patterns)
+        inputs = data.patterns(self.net, X)
+        count = len(next(iter(inputs.values())))
         if count != self.patterns:
             raise DataError(
                 f"the world shows {count} patterns; allowed: {self.patterns}, patterns= of interact"
             )
-        told = data.targets(self.net, Y, count)
-        for kept, new in ((self.clamped, shown), (self.targets, told)):
-            for name, values in new.items():
-                kept[name][rows] = values
+        targets = data.targets(self.net, Y, count)
+        for name, values in inputs.items():
+            self.clamped[name][rows] = values
+        for name, values in targets.items():
+            self.targets[name][rows] = values

@@ -447,7 +447,7 @@ def test_the_error_of_divergence_mentions_a_delay():
         net, ns.Flow.augmented(2), dt=DT / 2, backend="numpy", imperfections=[ns.Delay(5)]
     )
     with pytest.raises(
-        ns.DivergenceError, match="whose messages are neither late nor noisy would hold"
+        ns.DivergenceError, match="whose messages are neither late nor noisy would be stable"
     ):
         sim.relax(X, Y["output"], duration=4000 * DT)
 

@@ -141,7 +141,7 @@ def test_a_growing_mode_is_seen_and_the_remedy_holds():
     assert stable.step == 0
     assert growth(net, flow, X, Y, 1e-4, 3000) > 1
     advice = remedy(net, flow, 1e-3, stable)
-    assert "grows, so no explicit Euler step holds; try " in advice
+    assert "grows, so no explicit Euler step is stable; try " in advice
     rho, dt = (
         float(advice.split("rho = ")[1].split()[0]),
         float(advice.split("dt = ")[1].split()[0]) * 1e-3,
@@ -169,7 +169,7 @@ def test_the_remedy_for_a_long_step_is_a_shorter_one():
     net, X, Y = problems.random_problem([4, 5, 3], 2)
     ref, flow = backprop(net, X, Y), Flow.augmented()
     stable = stable_step(net, flow, ref.x, ref.lam, X, Y)
-    assert "holds" in remedy(net, flow, 0.9 * stable.step, stable)
+    assert "is stable" in remedy(net, flow, 0.9 * stable.step, stable)
     assert f"try dt = {800 * stable.step:.3g} ms" in remedy(net, flow, 2 * stable.step, stable)
 
 
@@ -248,7 +248,7 @@ def test_patterns_are_spread_over_the_batch():
     assert stable.step == pytest.approx(worst, rel=1e-6)
 
 
-def test_nets_too_large_to_look_run_without_the_watch(monkeypatch):
+def test_networks_too_large_to_monitor_run_without_the_monitor(monkeypatch):
     """A pass through 1e8 synapses takes seconds, the search for the limiting mode hundreds of them."""
     monkeypatch.setattr("neurosim.simulation.stability_monitor.MOST_SYNAPSES", 10)
     net, X, Y = problems.random_problem([4, 4, 3], 0, patterns=3)
