@@ -49,7 +49,8 @@ def resumed(plan: Plan, engine: Engine, stored: Mapping[str, Array]) -> dict[Key
     for population, name, steps in plan.lines:
         key = (population, f"line_{name}")
         if key in found:
-            found[key] = found[key].reshape(plan.patterns, steps, -1).swapaxes(0, 1)
+            by_pattern = found[key].reshape(plan.patterns, steps, -1)
+            found[key] = by_pattern.swapaxes(0, 1)  # the engine's: (steps, patterns, units)
     return found
 
 
@@ -61,11 +62,15 @@ def _variables(plan: Plan, engine: Engine) -> list[Key]:
             if kind == DIFFERENTIAL and variable not in ("x", "lam"):
                 found.append((extension.population, variable))
     for source in plan.event_sources:
-        kept = [f"{kind}_{source.name}" for kind in ("sent", "events", "plastic_events")]
-        # without a delay, what is received is what was sent
-        found += [(source.population, v) for v in dict.fromkeys([*kept, source.received])]
-    for n, population in plan.net.populations.items():
-        found += [(n, v) for v in plan.imperfections.memory(population.clamped)]
+        population = source.population
+        for kind in ("sent", "events", "plastic_events"):
+            found.append((population, f"{kind}_{source.name}"))
+        received = (population, source.received)
+        if received not in found:  # without a delay, it is what was sent
+            found.append(received)
+    for n, p in plan.net.populations.items():
+        for variable in plan.imperfections.memory(p.clamped):
+            found.append((n, variable))
     return found
 
 
@@ -76,7 +81,8 @@ def _in_flight(plan: Plan, engine: Engine, population: str, name: str, steps: in
     -------
     (patterns, steps x units)
     """
-    line = engine.value(population, f"line_{name}").reshape(steps, plan.patterns, -1)
+    line = engine.value(population, f"line_{name}")
     position = int(engine.value(population, f"line_at_{name}")[0])
-    in_order = np.roll(line, -position, axis=0)
+    by_step = line.reshape(steps, plan.patterns, -1)
+    in_order = np.roll(by_step, -position, axis=0)
     return in_order.swapaxes(0, 1).reshape(plan.patterns, -1)

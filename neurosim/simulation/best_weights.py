@@ -25,21 +25,26 @@ class BestWeights:
 
     def __init__(self, net: Network, wanted: bool) -> None:
         self.net, self.wanted = net, wanted
-        self.score, self.time = (-np.inf, -np.inf), np.nan
+        self.score = (-np.inf, -np.inf)
+        self.time = np.nan
         self.kept: Network | None = None
 
     def consider(self, row: Mapping[str, float]) -> None:
         """Keep the network's present weights if this row, of the log, is the best."""
-        score = (row.get("validation_accuracy", 0.0), -row.get("validation_loss", np.inf))
+        accuracy = row.get("validation_accuracy", 0.0)
+        loss = row.get("validation_loss", np.inf)
+        score = (accuracy, -loss)
         if self.wanted and score > self.score:
-            self.score, self.time, self.kept = score, row["time"], self.net.copy()
+            self.score, self.time = score, row["time"]
+            self.kept = self.net.copy()
 
     def restore(self) -> dict[str, float]:
-        """Put the best weights back into the network; return their time (s) for a run's settings."""
+        """Put the best weights back into the network; return their time, s, for the settings."""
         if self.kept is None:
             return {}
         for name, w in self.net.weights.items():
-            synapses(w)[...] = synapses(self.kept.weights[name])
+            kept = self.kept.weights[name]
+            synapses(w)[...] = synapses(kept)
         for name, B in self.kept.feedback.items():
             self.net.feedback[name] = B.copy()
         for name, b in self.net.biases.items():

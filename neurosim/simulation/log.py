@@ -75,18 +75,18 @@ class LogRows:
         for prefix, (X, Y) in self.sets.items():
             for name, value in self._fit(X, Y).items():
                 found[prefix + name] = value
-        return (
-            found | self._unsettled(session) | {"max_step": session.stable_step()} | self._angles()
-        )
+        found |= self._unsettled(session)
+        found["max_step"] = session.stable_step()
+        return found | self._angles()
 
     def _fit(self, X: Patterns, Y: Patterns) -> Row:
         """Return loss and accuracy of the forward pass."""
-        net, outputs = self.net, reference.forward(self.net, X)
+        net, name = self.net, self.net.output
+        outputs = reference.forward(net, X)
         found = {"loss": reference.loss(net, outputs, Y)}
-        classes = data.labels(Y[net.output], net.populations[net.output].size)
+        classes = data.labels(Y[name], net.populations[name].size)
         if classes is not None:
-            threshold = middle(Y[net.output])
-            found["accuracy"] = metrics.accuracy(outputs[net.output], classes, threshold)
+            found["accuracy"] = metrics.accuracy(outputs[name], classes, middle(Y[name]))
         return found
 
     def _unsettled(self, session: Session) -> Row:
@@ -96,18 +96,21 @@ class LogRows:
         square of g = x - sigma(a).
         """
         net, (clamped, targets) = self.net, session.shown()
-        X, x, lam = _first(clamped), _first(session.state.x), _first(session.state.lam)
-        exact = reference.multipliers(net, X, _first(targets))
+        X, Y = _first(clamped), _first(targets)
+        x, lam = _first(session.state.x), _first(session.state.lam)
+        exact = reference.multipliers(net, X, Y)
         cosines = [cosine(lam[n], exact[n]) for n in net.neurons]
         sent = {**X, **x}
         violations = []
         for n in net.neurons:
             if not net.populations[n].free:
-                output = sigma(net.populations[n].activation, net_input(net, n, sent))
-                violations.append(np.ravel(x[n] - output))
+                a = net_input(net, n, sent)
+                g = x[n] - sigma(net.populations[n].activation, a)
+                violations.append(np.ravel(g))
         rms = 0.0
         if violations:
-            rms = float(np.sqrt(np.mean(np.concatenate(violations) ** 2)))
+            squares = np.concatenate(violations) ** 2
+            rms = float(np.sqrt(np.mean(squares)))
         return {"cosine": min(cosines), "violation": rms}
 
     def _angles(self) -> Row:
@@ -124,7 +127,8 @@ class LogRows:
         exact = reference.multipliers(net, X, Y, through="weights")
         found = {}
         for name in net.feedback:
-            found[f"angle.{name}"] = angle(net.returning(name), net.weights[name])
+            back = net.returning(name)
+            found[f"angle.{name}"] = angle(back, net.weights[name])
         for n in net.neurons:
             if net.outgoing(n):
                 found[f"angle.{n}"] = angle(ours[n], exact[n])
@@ -153,7 +157,8 @@ def history_of(rows: Sequence[Mapping[str, float]]) -> Any:
             values = [row.get(name, np.nan) for row in rows]
             columns[name] = ("time", values, {"units": _unit(name)})
     times = [row["time"] for row in rows]
-    return xr.Dataset(columns, {"time": ("time", times, {"units": "s", "long_name": "time"})})
+    attributes = {"units": "s", "long_name": "time"}
+    return xr.Dataset(columns, {"time": ("time", times, attributes)})
 
 
 def _unit(column: str) -> str:

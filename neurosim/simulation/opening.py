@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
 Array = np.ndarray
+Arrays = Mapping[str, Array]
 
 
 class Simulated(compatibility.Chosen, Protocol):
@@ -49,8 +50,8 @@ class Simulated(compatibility.Chosen, Protocol):
 class Data:
     """Inputs and targets of all patterns, (patterns, units) by population, and how many."""
 
-    clamped: Mapping[str, Array]
-    targets: Mapping[str, Array]
+    clamped: Arrays
+    targets: Arrays
     count: int
 
 

@@ -124,7 +124,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a user wants of a run; the fields are arguments of `Simulation.relax`."""
+    """Wishes of a user for a run; the fields are arguments of `Simulation.relax`."""
 
     record: str | Iterable[str] = ()
     every: Any = None

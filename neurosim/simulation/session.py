@@ -7,7 +7,7 @@ Start at `Session`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from neurosim.engine.engine import Engine
 
 Array = np.ndarray
+Arrays = Mapping[str, Array]
 Patterns = dict[str, Array]
 RECORD = "record."  # begins the names of recorded rows in a checkpoint
 
@@ -70,16 +71,18 @@ class Session:
     def __init__(
         self,
         setting: Setting,
-        clamped: Mapping[str, Array],
-        targets: Mapping[str, Array],
+        clamped: Arrays,
+        targets: Arrays,
         start: State,
         work: Work,
-        auxiliary: Mapping[str, Array] | None = None,
+        auxiliary: Arrays | None = None,
     ) -> None:
         from neurosim.engine.build import build
 
-        self.setting, self.clamped, self.targets, self.work = setting, clamped, targets, work
-        self.net, self.flow, self.plastic = setting.net, setting.flow, work.plastic
+        self.setting, self.work = setting, work
+        self.clamped, self.targets = clamped, targets
+        self.net, self.flow = setting.net, setting.flow
+        self.plastic = work.plastic
         plan = self._plan()
         self.recorder = Recorder(setting, work.recording, plan, work.steps)
         self.plan = replace(plan, recorded=self.recorder.recorded)
@@ -139,7 +142,8 @@ class Session:
             return
         before = self.steps
         seeds = np.random.SeedSequence([self.setting.seed, noise])
-        self.engine.run(steps, int(seeds.generate_state(1)[0]))
+        seed = int(seeds.generate_state(1)[0])
+        self.engine.run(steps, seed)
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.state = self._read_state()
@@ -166,8 +170,13 @@ class Session:
             Step of a presentation from which weights move.
         """
         self.engine.present(self._data(), order)
-        steps = {"present_steps": length, "gate_steps": gate, "first_step": self.steps}
-        self.engine.load({("run", name): value for name, value in steps.items()})
+        self.engine.load(
+            {
+                ("run", "present_steps"): length,
+                ("run", "gate_steps"): gate,
+                ("run", "first_step"): self.steps,
+            }
+        )
 
     def stable_step(self) -> float:
         """Return the largest stable Euler step here, s; warn once where dt exceeds it.
@@ -180,8 +189,8 @@ class Session:
         """Return the inputs and targets that are clamped now, to be read only."""
         if not self.plan.presentation and not self.setting.factories:
             return dict(self.clamped), dict(self.targets)
-        x = {n: self._by_pattern(n, "x") for n in self.net.inputs}
-        y = {n: self._by_pattern(n, "y") for n in self.net.losses}
+        x = self._by_population("x", self.net.inputs)
+        y = self._by_population("y", self.net.losses)
         return x, y
 
     def read_weights(self) -> None:
@@ -195,10 +204,12 @@ class Session:
         for name in self.net.feedback:
             values = self.engine.value(projection_group(name), "back")
             w = self.net.weights[name]
-            found = transposed(with_values(w, values[: synapses(w).size]))
-            synapses(self.net.feedback[name])[...] = synapses(found)
+            as_forward = with_values(w, values[: synapses(w).size])
+            back = self.net.feedback[name]
+            synapses(back)[...] = synapses(transposed(as_forward))
         for name in self.net.neurons:
-            self.net.biases[name][...] = self.engine.value(bias_group(name), "w")
+            values = self.engine.value(bias_group(name), "w")
+            self.net.biases[name][...] = values
 
     def mirror(self, row: int) -> None:
         """Let feedback weights of kind mirror approach the weights, before this row of a log."""
@@ -215,11 +226,10 @@ class Session:
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
-            # copies: the user's arrays may change, and the run belongs to the user
-            X={n: X.copy() for n, X in clamped.items()},
+            X=_copies(clamped),  # the user's arrays may change, and the run belongs to the user
             Y=targets,
-            x={n: x.copy() for n, x in self.state.x.items()},
-            lam={n: lam.copy() for n, lam in self.state.lam.items()},
+            x=_copies(self.state.x),
+            lam=_copies(self.state.lam),
             time=self.time,
             steps=self._steps_taken(),
             interrupted=interrupted,
@@ -244,7 +254,7 @@ class Session:
             found[f"{RECORD}{number}"] = rows
         return found
 
-    def restore(self, snapshot: Mapping[str, Array]) -> None:
+    def restore(self, snapshot: Arrays) -> None:
         """Go on from a checkpoint.
 
         Raises
@@ -252,23 +262,25 @@ class Session:
         FileError
             Arrays of another model.
         """
-        expected = {f"{g}.{v}": a.size for (g, v), a in self.engine.state().items()}
-        state, found = {}, {}
-        for key, values in snapshot.items():
-            if not key.startswith(RECORD):
-                name = current_name(key)
-                found[name] = np.size(values)
-                group, variable = name.split(".")[:2]
+        state: dict[Key, Array] = {}
+        for name, values in snapshot.items():
+            if not name.startswith(RECORD):
+                group, variable = current_name(name).split(".")[:2]
                 state[group, variable] = values
+        found = {key: np.size(values) for key, values in state.items()}
+        expected = {key: values.size for key, values in self.engine.state().items()}
         if found != expected:
             differ = sorted(dict(found.items() ^ expected.items()))
+            names = ", ".join(".".join(key) for key in differ)
             raise FileError(
-                f"the checkpoint's arrays are not those of this model: {', '.join(differ)} "
-                "differ; try it with the model that wrote it"
+                f"the checkpoint's arrays are not those of this model: {names} differ; "
+                "try it with the model that wrote it"
             )
         self.engine.load(state)
-        keys = [f"{RECORD}{number}" for number in range(len(self.plan.recorded))]
-        self.recorder.earlier = [snapshot[key] for key in keys if key in snapshot]
+        for number in range(len(self.plan.recorded)):
+            name = f"{RECORD}{number}"
+            if name in snapshot:
+                self.recorder.earlier.append(snapshot[name])
         self.state = self._read_state()
 
     def _plan(self) -> Plan:
@@ -311,14 +323,17 @@ class Session:
         y = {(n, "y"): values for n, values in self.targets.items()}
         return x | y
 
-    def _by_pattern(self, population: str, variable: str) -> Array:
+    def _by_population(self, variable: str, populations: Iterable[str]) -> Patterns:
         """Return (patterns, units) of one variable."""
-        return self.engine.value(population, variable).reshape(self.count, -1)
+        found = {}
+        for n in populations:
+            values = self.engine.value(n, variable)
+            found[n] = values.reshape(self.count, -1)
+        return found
 
     def _read_state(self) -> State:
-        x = {n: self._by_pattern(n, "x") for n in self.net.neurons}
-        lam = {n: self._by_pattern(n, "lam") for n in self.net.neurons}
-        return State(x, lam)
+        neurons = self.net.neurons
+        return State(self._by_population("x", neurons), self._by_population("lam", neurons))
 
     def _diverged(self, population: str) -> DivergenceError:
         advice = self.monitor.advice(self.state, *self.shown(), self.plastic)
@@ -363,6 +378,10 @@ class Session:
         gate = int(self.engine.settings.get("gate_steps", 0))
         whole, rest = divmod(self.steps, max(length, 1))
         return whole * (length - gate) + max(rest - gate, 0)
+
+
+def _copies(values: Arrays) -> Patterns:
+    return {n: array.copy() for n, array in values.items()}
 
 
 def _state_values(state: State) -> dict[Key, Array]:

@@ -68,12 +68,12 @@ class Simulation:
     precision : "float64" or "float32"
         Precision of outputs, multipliers and weights while they flow.
     shortcuts : bool
-        Leave out work whose result is known, such as the first product of an input that stands
-        still; equal to within rounding. Off where user-supplied objects are added.
+        Leave out work whose result is known, such as the product of an input that stands still;
+        equal to within rounding. Off where user-supplied objects are added.
     imperfections : sequence of imperfections
         What the circuit lacks or adds: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`,
         `Delay`, `TimeConstants`, `Derivative`, `Dale`, and the remedy `LowPass`; at most one of
-        each kind. They change a message in this order.
+        each kind. Messages are changed in the order given.
     prospective : bool, time or Prospective
         Units receive x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of
         that time; `Prospective` has the derivation, and the notice of a patent application.
@@ -85,14 +85,12 @@ class Simulation:
 
     Examples
     --------
-    >>> import numpy as np
     >>> import neurosim as ns
     >>> net = ns.Network.mlp([2, 4, 1], loss="mse", seed=1)
     >>> sim = ns.Simulation(net, ns.Flow.adjoint(), dt="2 ms")
-    >>> X, Y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [0.0]])
-    >>> run = sim.relax(X, Y, duration=1.0)
-    >>> exact = ns.reference.backprop(net, X, Y)  # at rest, lam is the adjoint
-    >>> bool(np.allclose(run.lam["hidden1"], exact.lam["hidden1"], atol=1e-9))
+    >>> run = sim.relax([[0, 1], [1, 1]], [[1], [0]], duration="1 s")
+    >>> exact = ns.reference.backprop(net, run.X, run.Y)
+    >>> bool(ns.alignment(run, exact).error["hidden1"] < 1e-9)  # at rest, lam is the adjoint
     True
     """
 
@@ -166,8 +164,7 @@ class Simulation:
         >>> def monitor(network):  # doctest: +SKIP
         ...     return StateMonitor(network["hidden1"], "lam", record=[0], name="monitor")
         >>> sim.add(monitor)  # doctest: +SKIP
-        >>> run = sim.relax(X, Y, duration=0.1)  # doctest: +SKIP
-        >>> sim.network["monitor"].lam  # doctest: +SKIP
+        >>> sim.network["monitor"].lam  # after a run  # doctest: +SKIP
         """
         if not callable(factory):
             raise ModelError(
@@ -205,17 +202,15 @@ class Simulation:
         duration : time
             Rounded to steps.
         record : str or sequence of str
-            Variables to record: x, lam, a, g, delta, and whatever the equations name; "w" or
-            "w:pre->post" for weights. Nothing by default.
+            Variables to record: x, lam, a, g, delta and others of `equations`; "w" or "w:pre->post"
+            for weights. Nothing by default.
         every : time, optional
             Time between two samples, a multiple of dt; dt by default.
         start : "zero", "forward", Run or State
             x = lam = 0; x of the forward pass and lam = 0; or the end of an earlier run, from which
             events, noise and messages in flight go on.
-        patterns : sequence of int, optional
-            Patterns to record; all by default.
-        units : {population: sequence of int}, optional
-            Units to record; all by default.
+        patterns, units : sequence of int, {population: sequence of int}, optional
+            Which patterns and units to record; all by default.
         stream : str or Path, optional
             A folder that takes the samples while the run goes on, in place of memory (zarr);
             `neurosim.recording.read_traces` and `xarray.open_zarr` read it meanwhile.
@@ -317,10 +312,8 @@ class Simulation:
 
         Raises
         ------
-        DataError, ModelError, ConvergenceError
-            As in `relax`.
-        DivergenceError
-            As in `relax`; the log so far is its `log`.
+        DataError, ModelError, ConvergenceError, DivergenceError
+            As in `relax`; the last has the log so far (`log`).
         FileError
             A checkpoint that cannot be read or written, or that is of another training.
 

@@ -16,10 +16,11 @@ from neurosim.model.network import Network
 from neurosim.model.state import State
 
 Array = np.ndarray
+Arrays = Mapping[str, Array]
 ZERO, FORWARD = "zero", "forward"
 
 
-def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> State:
+def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
     """Return the state to begin with.
 
     Parameters
@@ -40,9 +41,11 @@ def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> Sta
         A cyclic graph that does not contract.
     """
     count = len(next(iter(clamped.values())))
-    # a broadcast zero takes no memory
-    zero = {n: np.broadcast_to(0.0, (count, net.populations[n].size)) for n in net.neurons}
-    forward: Mapping[str, Array] = {}
+    zero = {}
+    for n in net.neurons:
+        shape = count, net.populations[n].size
+        zero[n] = np.broadcast_to(0.0, shape)  # takes no memory
+    forward: Arrays = {}
     wants_forward = isinstance(start, str) and start == FORWARD
     if wants_forward or net.order() is None:
         # of a cycle also where x starts elsewhere: one that does not contract is refused here
@@ -56,7 +59,7 @@ def initial_state(net: Network, start: Any, clamped: Mapping[str, Array]) -> Sta
     return State(zero, zero)
 
 
-def _state_of(start: Any, zero: Mapping[str, Array]) -> State:
+def _state_of(start: Any, zero: Arrays) -> State:
     """Return the state that a Run or a State holds, of the shapes of `zero`."""
     if not hasattr(start, "x") or not hasattr(start, "lam"):
         raise ModelError(
@@ -65,13 +68,16 @@ def _state_of(start: Any, zero: Mapping[str, Array]) -> State:
     for part in ("x", "lam"):
         for n, expected in zero.items():
             name = f"start.{part}[{n!r}]"
-            shape = np.shape(getattr(start, part).get(n))
+            given = getattr(start, part).get(n)
+            shape = np.shape(given)
             if shape != expected.shape:
                 raise DataError(
                     f"{name} has shape {shape}; allowed: (patterns, units) = {expected.shape}"
                 )
-            values = np.asarray(getattr(start, part)[n])
-            if not np.isfinite(values).all():
-                wrong = values[~np.isfinite(values)][0]
-                raise DataError(f"{name} holds {wrong}; allowed: finite numbers")
-    return State({n: start.x[n] for n in zero}, {n: start.lam[n] for n in zero})
+            values = np.asarray(given)
+            wrong = values[~np.isfinite(values)]
+            if wrong.size:
+                raise DataError(f"{name} holds {wrong[0]}; allowed: finite numbers")
+    x = {n: start.x[n] for n in zero}
+    lam = {n: start.lam[n] for n in zero}
+    return State(x, lam)

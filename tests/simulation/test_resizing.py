@@ -10,8 +10,8 @@ from brian2 import ms
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.simulation.resizing import _burdened, _followed
-from neurosim.simulation.surgery import quiet
+from neurosim.simulation.resizing import _measured, _measuring_burdens
+from neurosim.simulation.surgery import missable
 from tests.evidence.learning import TAU, digits
 from tests.helpers.problems import random_problem
 
@@ -102,7 +102,7 @@ def test_growing_stops_where_it_is_good_enough_or_no_longer_helps(
 def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
     net, X, Y = random_problem([4, 5, 3, 2], seed=0)
     sim = simulation(net)
-    with _burdened(sim):
+    with _measuring_burdens(sim):
         log = sim.train(X, Y, ns.Simultaneous(duration=0.1, reports=2), record=("lam", "mu"))
     assert sim.extensions == ()
     traces = log.run.traces
@@ -110,11 +110,11 @@ def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
         sampled = (
             np.abs(traces.lam.values[..., traces.population.values == n]).mean(axis=1).sum(axis=0)
         )
-        assert_allclose(_followed(log.run, "burden")[n], 0.2 * sampled, rtol=1e-9)
+        assert_allclose(_measured(log.run, "burden")[n], 0.2 * sampled, rtol=1e-9)
     pull = 0.0
     for mu in np.abs(traces.mu.values[..., traces.population.values == "output"]).mean(axis=1):
         pull = pull + 0.2 / 5 * (mu - pull)
-    assert_allclose(_followed(log.run, "pull")["output"], pull, rtol=1e-9)
+    assert_allclose(_measured(log.run, "pull")["output"], pull, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,9 @@ def test_straw_neurons_are_missed_first_where_they_say_least() -> None:
     order = [i for i in np.argsort(sent) if i != 2]
     for count in range(6):
         bound = sent[order[:count]].sum() + 1e-12
-        assert set(np.flatnonzero(~quiet(net, support, X, bound)["hidden1"])) == set(order[:count])
+        assert set(np.flatnonzero(~missable(net, support, X, bound)["hidden1"])) == set(
+            order[:count]
+        )
 
 
 def test_neurons_that_are_straw_at_rest_go() -> None:

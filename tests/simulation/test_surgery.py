@@ -205,7 +205,7 @@ def test_sleepers_wake_as_they_were_and_the_others_have_learnt() -> None:
     run = sim.train(
         X, Y, ns.Simultaneous(duration=100 * ms, reports=1), start=asleep.carry(state)
     ).run
-    woken = asleep.wake(old, run.state, state)
+    woken = asleep.write_back(old, run.state, state)
     assert_allclose(outputs(old, X), sim.predict(X), atol=1e-13)
     assert np.abs(outputs(old, X) - outputs(before, X)).max() > 1e-3
     for name, end in (("input->hidden1", np.s_[[1, 4]]), ("hidden1->hidden2", np.s_[:, [1, 4]])):
@@ -232,7 +232,7 @@ WRONG = [
         r"support is a ndarray; allowed: \{population: bool\}",
     ),
     (lambda net: ns.grow(net, [3]), r"units are a list; allowed: \{population: units\}"),
-    (lambda net: ns.prune(net, dead=-1), r"dead = -1; allowed: a number >= 0"),
+    (lambda net: ns.prune(net, dead=-1), r"dead = -1; allowed: a finite number >= 0"),
     (
         lambda net: ns.grow(net, {"output": [0]}),
         r"to split = 'output'; allowed: hidden1: inputs and outputs keep",

@@ -1,0 +1,75 @@
+"""Take rows and columns out of weights, dense or sparse, and put them back.
+
+Below `surgery`. Rows are postsynaptic units, columns presynaptic ones. Sparse weights are
+compressed rows; so is what is taken of them. Start at `taken`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurosim.model.weights import Weights
+
+Array = np.ndarray
+# Share of synapses below which compressed rows cost less than the dense product.
+SPARSE_BELOW = 0.25
+
+
+def taken(w: Weights, post: Array, pre: Array, share: Array) -> Weights:
+    """Return a copy of rows `post` and columns `pre`, each column times its share."""
+    if isinstance(w, np.ndarray):
+        part = w[np.ix_(post, pre)]
+        return np.ascontiguousarray(part * share)
+    rows = w[post]
+    part = rows[:, pre].tocsr()
+    part.sort_indices()
+    part.data = part.data * share[part.indices]
+    return part
+
+
+def put(w: Weights, part: Weights, post: Array, pre: Array) -> None:
+    """Put rows and columns back where `taken` took them; a sparse part has the same synapses."""
+    if isinstance(w, np.ndarray):
+        w[np.ix_(post, pre)] = part
+        return
+    positions = w.copy()
+    positions.data = np.arange(w.nnz)
+    chosen = taken(positions, post, pre, np.ones(len(pre)))
+    w.data[chosen.data.astype(int)] = part.data
+
+
+def thinned(w: Weights, size: float) -> Weights:
+    """Return weights without synapses of at most `size`, sparse where that costs less."""
+    from scipy.sparse import csr_array
+
+    if not isinstance(w, np.ndarray):
+        w = w.copy()
+        w.data[np.abs(w.data) <= size] = 0
+        w.eliminate_zeros()
+        return w
+    w = np.where(np.abs(w) <= size, 0.0, w)
+    if np.count_nonzero(w) <= SPARSE_BELOW * w.size:
+        return csr_array(w)
+    return w
+
+
+def add_noise(w: Weights, first: int, size: float, rng: np.random.Generator) -> None:
+    """Add noise to the rows from `first` on, of `size` standard deviations of fresh weights.
+
+    Fresh weights have the standard deviation 1/sqrt(synapses of the row).
+    """
+    if isinstance(w, np.ndarray):
+        rows = w[first:]
+        rows += rng.normal(scale=size / np.sqrt(w.shape[1]), size=rows.shape)
+        return
+    per_row = np.diff(w.indptr)
+    begin = w.indptr[first]
+    partners = np.repeat(per_row, per_row)[begin:]
+    noise = rng.normal(size=len(partners))
+    w.data[begin:] += noise * size / np.sqrt(partners)
+
+
+def sums_of_squares(w: Weights, axis: int) -> Array:
+    """Return the sums of squares along an axis, flat."""
+    sums = (w * w).sum(axis=axis)
+    return np.asarray(sums, dtype=float).ravel()
