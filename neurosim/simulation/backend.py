@@ -29,6 +29,12 @@ def choose_backend(net: Network, steps: int | None, patterns: int) -> tuple[str,
     patterns : int
         Patterns simulated at once.
     """
+    backend, reason = _choice(net, steps, patterns)
+    logger.info("backend %s: %s", backend, reason)
+    return backend, reason
+
+
+def _choice(net: Network, steps: int | None, patterns: int) -> tuple[str, str]:
     from neurosim.engine.compiler import compiler_command
 
     if steps is None:

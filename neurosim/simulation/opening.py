@@ -36,7 +36,7 @@ class Simulated(compatibility.Chosen, Protocol):
     precision: str
     shortcuts: bool
     transport: Any
-    wanted: str
+    requested_backend: str
     backend: str
     backend_reason: str
     factories: list[Callable[[BrianNetwork], Any]]

@@ -174,7 +174,7 @@ class Recorder:
             warnings.warn(
                 f"record = {variable!r} is called {name!r} since 0.2; the old name goes in 0.4",
                 DeprecationWarning,
-                stacklevel=2,
+                stacklevel=8,  # the caller of relax or train
             )
         # the outputs of inputs are data, which a run holds anyway
         candidates = net.neurons if variable == "x" else net.populations

@@ -139,7 +139,7 @@ def interact(
 ) -> Run:
     """See `Simulation.interact`."""
     count = whole("frames", frames, 1) * whole("patterns", patterns, 1)
-    compatibility.check_interactive(sim.wanted)
+    compatibility.check_interactive(sim.requested_backend)
     plan = _frame_by_frame(sim, count, per_frame, patterns, plastic_from)
     # the world writes its frames into these rows
     rows = Data(_zeros(sim, sim.net.inputs, count), _zeros(sim, sim.net.losses, count), count)

@@ -6,7 +6,6 @@ function of the same name in `running`. Start at `Simulation.relax` and `Simulat
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
 Array = np.ndarray
-logger = logging.getLogger("neurosim")
 
 
 class Simulation:
@@ -119,7 +117,7 @@ class Simulation:
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)
-        self.wanted = self.backend = backend
+        self.requested_backend = self.backend = backend
         self.backend_reason = "as asked for"
         if backend == "auto":
             self.backend, self.backend_reason = "numpy", "not run yet"
@@ -158,6 +156,11 @@ class Simulation:
         factory : callable
             Takes the Brian2 network, returns an object or a list of them. On "standalone" a run is
             then one program from its start to its end.
+
+        Raises
+        ------
+        ModelError
+            What is given cannot be called.
 
         Examples
         --------
@@ -233,8 +236,8 @@ class Simulation:
 
         Raises
         ------
-        DataError, ModelError
-            Data or arguments that do not fit.
+        DataError, ModelError, FileError
+            Data or arguments that do not fit; a `stream` that cannot be written.
         ConvergenceError
             A cyclic graph that does not contract.
         DivergenceError
@@ -490,11 +493,7 @@ class Simulation:
         load_weights(self.net, path)
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
-        """Return all choices as a session reads them, with the backend for this much work.
-
-        `patterns` are those simulated at once; `steps` is None where Python answers between steps.
-        """
-        if self.wanted == "auto":
+        """Return all choices, for a session with so much work; see `choose_backend`."""
+        if self.requested_backend == "auto":
             self.backend, self.backend_reason = choose_backend(self.net, steps, patterns)
-            logger.info("backend %s: %s", self.backend, self.backend_reason)
         return setting_of(self)

@@ -1,4 +1,4 @@
-"""Training that changes the network's size: what goes, what grows, what it cost, and that it ends."""
+"""Training that changes the network's size: what goes, what grows, the cost, and the end."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def simulation(net: ns.Network, **keys: Any) -> ns.Simulation:
     return ns.Simulation(net, FLOW, dt=0.2 * TAU, **keys)
 
 
-def test_a_price_and_removals_leave_a_small_net_and_the_log_tells_the_tale() -> None:
+def test_a_penalty_and_removals_leave_a_small_net_and_the_log_records_it() -> None:
     X, Xt, Y, Yt = few()
     net = ns.Network.mlp(
         [64, 32, 10], loss="squared_hinge", group_l1=0.03, constraint="tube", epsilon=0.01
     )
-    sim, prices = simulation(net), {n: q.prices for n, q in net.projections.items()}
+    sim = simulation(net)
+    penalties = {n: q.prices for n, q in net.projections.items()}
     schedule = ns.Pruning(
         schedule=ns.Simultaneous(duration=240 * TAU, reports=12), every=2, finish=2
     )
@@ -41,8 +42,8 @@ def test_a_price_and_removals_leave_a_small_net_and_the_log_tells_the_tale() -> 
     assert size <= 16
     assert list(neurons) == sorted(neurons, reverse=True)
     assert (neurons[0], neurons[-1]) == (32, size)
-    assert {n: q.prices for n, q in net.projections.items()} == prices
-    assert log.history.change.max() < 1e-3  # of what is predicted, by the removals
+    assert {n: q.prices for n, q in net.projections.items()} == penalties
+    assert log.history.change.max() < 1e-3  # change of predictions by the removals
     # by hand: forward, backward into hidden neurons only, and to learn; 100 steps a row
     assert_allclose(np.diff(log.history.operations), 100 * (2 * 64 + 3 * 10) * neurons[1:])
     assert log.history.operations[0] == 100 * (2 * 64 + 3 * 10) * 32
@@ -52,8 +53,8 @@ def test_a_price_and_removals_leave_a_small_net_and_the_log_tells_the_tale() -> 
     assert_allclose(log.history.time, 0.2 * np.arange(1, 13))
 
 
-def test_frozen_neurons_cost_nothing_and_are_there_again_at_the_end() -> None:
-    """Asleep and removed are the same to the others, as long as those asleep would not wake."""
+def test_frozen_neurons_cost_nothing_and_are_back_at_the_end() -> None:
+    """To the others frozen and removed are the same, as long as the frozen would stay idle."""
     X, _, Y, _ = few()
     found = {}
     for freeze in (False, True):
@@ -62,14 +63,14 @@ def test_frozen_neurons_cost_nothing_and_are_there_again_at_the_end() -> None:
         rows = ns.Simultaneous(duration=160 * TAU, reports=8)
         log = sim.train(X, Y, ns.Pruning(schedule=rows, every=4, finish=2, freeze=freeze))
         found[freeze] = (net, log.history, sim.predict(X))
-    (small, gone, y), (whole, asleep, z) = found.values()
+    (small, gone, y), (whole, frozen, z) = found.values()
     assert small.populations["hidden1"].size < 24 == whole.populations["hidden1"].size
     for name in ("neurons", "operations", "loss"):
-        assert_allclose(asleep[name], gone[name], rtol=1e-9)
+        assert_allclose(frozen[name], gone[name], rtol=1e-9)
     assert_allclose(z, y, atol=1e-9)
 
 
-def test_growing_ends_by_itself_and_says_how_large_it_is() -> None:
+def test_growing_ends_by_itself_and_the_log_has_the_size() -> None:
     X, Xt, Y, Yt = few()
     net = ns.Network.mlp([64, 2, 10], loss="squared_hinge")
     sim = simulation(net)
@@ -99,7 +100,7 @@ def test_growing_stops_where_it_is_good_enough_or_no_longer_helps(
     assert net.populations["hidden1"].size == size
 
 
-def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
+def test_the_burden_of_a_neuron_is_the_integral_of_its_multiplier() -> None:
     net, X, Y = random_problem([4, 5, 3, 2], seed=0)
     sim = simulation(net)
     with _measuring_burdens(sim):
@@ -125,8 +126,8 @@ def test_what_a_neuron_bears_is_the_integral_of_its_multiplier() -> None:
     ],
     ids=["simultaneous", "presentations"],
 )
-def test_a_training_in_parts_is_that_training(schedule: Any) -> None:
-    """The order of patterns and noise go on where the part before has stopped."""
+def test_a_training_in_parts_equals_that_training(schedule: Any) -> None:
+    """The order of patterns and the noise go on where the part before has ended."""
     found = []
     noise = ns.Extension("hidden1", x="0.1*sqrt(2/tau_x)*xi")
     for parts in ([(0, 4)], [(0, 1), (1, 3)]):
@@ -139,7 +140,7 @@ def test_a_training_in_parts_is_that_training(schedule: Any) -> None:
     assert_allclose(found[1], found[0], rtol=0, atol=1e-13)
 
 
-def test_straw_neurons_are_missed_first_where_they_say_least() -> None:
+def test_straw_neurons_that_send_least_go_first() -> None:
     net, X, _ = random_problem([4, 6, 3], seed=0, patterns=30)
     support = {"hidden1": np.zeros((30, 6), dtype=bool), "output": np.zeros((30, 3), dtype=bool)}
     support["hidden1"][7, 2] = True
@@ -154,7 +155,7 @@ def test_straw_neurons_are_missed_first_where_they_say_least() -> None:
 
 
 def test_neurons_that_are_straw_at_rest_go() -> None:
-    """Nothing hears one of them, so that its multiplier is 0."""
+    """One of them sends to nothing, so that its multiplier is 0."""
     net, X, Y = random_problem([4, 5, 2], seed=2, loss="squared_hinge", patterns=12)
     net.weights["hidden1->output"][:, 3] = 0
     net.projections["input->hidden1"] = ns.Projection("input", "hidden1", row_l1=1e-6)
@@ -193,7 +194,7 @@ def test_slips_are_named(slip: Any, words: str) -> None:
         slip()
 
 
-def test_what_changes_its_size_cannot_be_recorded() -> None:
+def test_a_network_that_changes_its_size_cannot_be_recorded() -> None:
     net, X, Y = random_problem([4, 5, 2], seed=2)
     with pytest.raises(
         ns.ModelError, match="record does not go with Growing: the units are not the same"
@@ -202,7 +203,7 @@ def test_what_changes_its_size_cannot_be_recorded() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-def test_a_training_that_diverges_hands_over_all_its_rows() -> None:
+def test_a_training_that_diverges_keeps_all_its_rows() -> None:
     class Doomed(ns.Simulation):
         def train(self, X: Any, Y: Any, schedule: Any, **keys: Any) -> ns.Log:
             if getattr(schedule, "begin", 0) >= 3:
@@ -220,7 +221,7 @@ def test_a_training_that_diverges_hands_over_all_its_rows() -> None:
 
 
 def test_neurons_that_support_no_pattern_are_those_without_weights() -> None:
-    """A tube and a price: what is straw for every pattern at rest can go, and predictions stay."""
+    """A tube and a penalty: what is straw for every pattern at rest can go; predictions stay."""
     X, _, Y, _ = few(count=100)
     net = ns.Network.mlp(
         [64, 16, 10], loss="squared_hinge", group_l1=0.05, constraint="tube", epsilon=0.01

@@ -1,4 +1,4 @@
-"""What a user hands to a simulation, and what comes back when it does not fit."""
+"""Arguments and data of a simulation, and the errors where they do not fit."""
 
 import re
 
@@ -96,6 +96,15 @@ def test_a_relaxation_that_cannot_be_is_refused(arguments: dict, message: str) -
         sim().relax(X, Y, **{"duration": 10 * ms, **arguments})
 
 
+def test_recorded_patterns_may_be_an_array() -> None:
+    run = (
+        sim()
+        .train(X, Y, ns.Simultaneous(duration=4 * ms), record="x", patterns=np.array([1, 3]))
+        .run
+    )
+    assert list(run.traces.pattern.values) == [1, 3]
+
+
 def test_a_start_of_another_shape_is_refused() -> None:
     run = sim().relax(X, Y, duration=10 * ms)
     with pytest.raises(
@@ -123,7 +132,7 @@ def test_a_schedule_that_cannot_be_is_refused(make, message: str) -> None:
         make()
 
 
-def test_a_diverging_run_says_when_where_and_what_would_hold() -> None:
+def test_a_diverging_run_names_time_place_and_remedy() -> None:
     net, X, Y = random_problem([6, 8, 3], seed=1, gain=1.0)
     flow = ns.Flow.augmented(4, tau_lam=10 * ms)
     with (
@@ -142,9 +151,8 @@ def test_a_diverging_run_says_when_where_and_what_would_hold() -> None:
     assert 0 < error.time < 10
     assert error.population in net.neurons
     assert error.run.interrupted
-    assert (
-        error.run.traces.sizes["time"] >= error.run.steps - 1
-    )  # nothing that was recorded is lost
+    # nothing that was recorded is lost
+    assert error.run.traces.sizes["time"] >= error.run.steps - 1
     advised = re.search(r"try dt = ([\d.e-]+ ms)", str(error))
     assert advised is not None
     run = ns.Simulation(net, flow, dt=advised[1]).relax(X, Y, duration=1 * second)

@@ -22,7 +22,7 @@ from tests.helpers import problems
 
 
 def growth(net, flow, X, Y, dt: float, steps: int) -> float:
-    """Factor a step by which explicit Euler moves away from rest; < 1 comes back."""
+    """Return the factor per step by which explicit Euler moves away from rest; < 1 comes back."""
     ref, rng = backprop(net, X, Y), np.random.default_rng(0)
     x, lam = (
         {n: part[n] + 1e-6 * rng.normal(size=part[n].shape) for n in net.neurons}
@@ -56,7 +56,7 @@ FLOWS = {
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 @pytest.mark.parametrize("seed", range(3))
-def test_euler_holds_below_and_diverges_above(flow, seed):
+def test_euler_is_stable_below_and_diverges_above(flow, seed):
     loss = ("mse", "cross_entropy", "mse")[seed]
     net, X, Y = problems.random_problem([4, 4, 3], seed, loss=loss, patterns=3, gain=0.8)
     ref = backprop(net, X, Y)
@@ -81,9 +81,7 @@ def test_euler_on_cycles(problem):
 @settings(max_examples=25, deadline=None)
 @given(problem=problems.dags(), tau=st.floats(1e-3, 0.1))
 def test_the_adjoint_flow_has_one_time_constant(problem, tau):
-    """Every eigenvalue is -1/tau however deep the graph: the Jacobian is defective, and must be
-    taken apart.
-    """
+    """Every eigenvalue is -1/tau however deep the graph: the Jacobian is defective."""
     net, X, Y = problem
     x, lam = problems.random_state(net, 0, len(X))
     stable = stable_step(net, Flow.adjoint(tau_x=tau, tau_lam=tau), x, lam, X, Y)
@@ -133,7 +131,7 @@ def unstable() -> tuple[Network, np.ndarray, dict[str, np.ndarray], Flow]:
     return net, X, Y, Flow.augmented(0.3)
 
 
-def test_a_growing_mode_is_seen_and_the_remedy_holds():
+def test_a_growing_mode_is_found_and_the_remedy_is_stable():
     net, X, Y, flow = unstable()
     ref = backprop(net, X, Y)
     stable = stable_step(net, flow, ref.x, ref.lam, X, Y, patterns=5)
@@ -142,27 +140,15 @@ def test_a_growing_mode_is_seen_and_the_remedy_holds():
     assert growth(net, flow, X, Y, 1e-4, 3000) > 1
     advice = remedy(net, flow, 1e-3, stable)
     assert "grows, so no explicit Euler step is stable; try " in advice
-    rho, dt = (
-        float(advice.split("rho = ")[1].split()[0]),
-        float(advice.split("dt = ")[1].split()[0]) * 1e-3,
-    )
-    held = stable_step(
-        net, replace(flow, rho=rho, tau_lam=flow.tau_x / rho), ref.x, ref.lam, X, Y, patterns=5
-    )
-    assert held.step > dt
-    assert (
-        rho == 2
-        or stable_step(
-            net,
-            replace(flow, rho=rho / 2, tau_lam=2 * flow.tau_x / rho),
-            ref.x,
-            ref.lam,
-            X,
-            Y,
-            patterns=5,
-        ).step
-        < dt
-    )
+    rho = float(advice.split("rho = ")[1].split()[0])
+    dt = float(advice.split("dt = ")[1].split()[0]) * 1e-3
+
+    def step_with(rho: float) -> float:
+        candidate = replace(flow, rho=rho, tau_lam=flow.tau_x / rho)
+        return stable_step(net, candidate, ref.x, ref.lam, X, Y, patterns=5).step
+
+    assert step_with(rho) > dt
+    assert rho == 2 or step_with(rho / 2) < dt  # the smallest that is stable
 
 
 def test_the_remedy_for_a_long_step_is_a_shorter_one():
@@ -173,7 +159,7 @@ def test_the_remedy_for_a_long_step_is_a_shorter_one():
     assert f"try dt = {800 * stable.step:.3g} ms" in remedy(net, flow, 2 * stable.step, stable)
 
 
-def test_where_nothing_holds_the_remedy_says_so():
+def test_where_nothing_is_stable_the_remedy_is_smaller_weights():
     """A self-connection above 1 grows in every flow."""
     net = Network(
         [Population("in", 1, clamped=True), Population("u", 1, "linear")],
@@ -216,7 +202,7 @@ def test_the_search_finds_what_the_whole_jacobian_shows(flow, monkeypatch):
 
 
 def test_the_search_survives_arpack_giving_up(monkeypatch):
-    """Power iterations alone: the fastest mode of a strongly augmented flow is real and well apart."""
+    """Power iterations alone: the fastest mode of a strongly augmented flow is real and apart."""
     from scipy.sparse import linalg
 
     def gives_up(*_, **__):
@@ -235,21 +221,17 @@ def test_patterns_are_spread_over_the_batch():
     ref = backprop(net, X, Y)
     stable = stable_step(net, Flow.damped(), ref.x, ref.lam, X, Y, patterns=3)
     np.testing.assert_array_equal(stable.at[2]["input"], X[[0, 4, 8]])
-    worst = min(
-        stable_step(
-            net,
-            Flow.damped(),
-            *({n: part[n][[k]] for n in net.neurons} for part in (ref.x, ref.lam)),
-            X[[k]],
-            {"output": Y["output"][[k]]},
-        ).step
-        for k in (0, 4, 8)
-    )
-    assert stable.step == pytest.approx(worst, rel=1e-6)
+    steps = []
+    for k in (0, 4, 8):
+        x = {n: ref.x[n][[k]] for n in net.neurons}
+        lam = {n: ref.lam[n][[k]] for n in net.neurons}
+        target = {"output": Y["output"][[k]]}
+        steps.append(stable_step(net, Flow.damped(), x, lam, X[[k]], target).step)
+    assert stable.step == pytest.approx(min(steps), rel=1e-6)
 
 
 def test_networks_too_large_to_monitor_run_without_the_monitor(monkeypatch):
-    """A pass through 1e8 synapses takes seconds, the search for the limiting mode hundreds of them."""
+    """A pass through 1e8 synapses takes seconds; the search for the mode takes hundreds of them."""
     monkeypatch.setattr("neurosim.simulation.stability_monitor.MOST_SYNAPSES", 10)
     net, X, Y = problems.random_problem([4, 4, 3], 0, patterns=3)
     sim = Simulation(net, Flow.augmented(), dt=30e-3, backend="numpy")

@@ -1,6 +1,4 @@
-"""Neurons taken away and split: predictions stay, on any graph; prices on outputs enter the
-multipliers.
-"""
+"""Neurons removed and split: predictions stay, on any graph. Penalties on outputs enter lam."""
 
 from __future__ import annotations
 
@@ -25,13 +23,14 @@ def outputs(net: ns.Network, X: Any) -> np.ndarray:
 
 
 def cut(net: ns.Network, population: str, unit: int, side: str) -> None:
-    """Take every synapse into a unit ("in") or out of it ("out") to 0."""
+    """Set every synapse into a unit ("in") or out of it ("out") to 0."""
     for name, q in net.projections.items():
         w = net.weights[name]
         if side == "in" and q.post == population:
-            (w[unit] if isinstance(w, np.ndarray) else w.data[w.indptr[unit] : w.indptr[unit + 1]])[
-                ...
-            ] = 0
+            if isinstance(w, np.ndarray):
+                w[unit] = 0
+            else:
+                w.data[w.indptr[unit] : w.indptr[unit + 1]] = 0
         if side == "out" and q.pre == population:
             if isinstance(w, np.ndarray):
                 w[:, unit] = 0
@@ -42,9 +41,7 @@ def cut(net: ns.Network, population: str, unit: int, side: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
 def test_what_is_constant_or_unread_goes_and_predictions_stay(problem: Any, seed: int) -> None:
-    """Skips, sparse projections, inner losses, cycles; dead=0 takes only what is exactly without
-    effect.
-    """
+    """Skips, sparse projections, inner losses, cycles; dead=0 removes what has no effect at all."""
     net, X, _ = problem
     rng = np.random.default_rng(seed)
     for n in hidden(net):
@@ -90,11 +87,10 @@ def test_a_dead_neuron_has_a_small_product_of_norms_and_leaves_its_mean() -> Non
     assert 0 < found.change < 1e-4
 
 
-def test_a_neuron_that_speaks_only_within_its_population_is_heard() -> None:
-    """Of a cycle's own weights only what a neuron tells itself does not count."""
-    within = np.array(
-        [[0.5, 0, 0], [0.3, 0, 0], [0, 0, 0.4]]
-    )  # 0 speaks to 1 and to itself, 2 only to itself
+def test_a_neuron_that_sends_only_within_its_population_counts() -> None:
+    """Of a cycle's own weights only those of a neuron onto itself do not count."""
+    # 0 sends to 1 and to itself, 2 only to itself
+    within = np.array([[0.5, 0, 0], [0.3, 0, 0], [0, 0, 0.4]])
     net = ns.Network(
         [
             ns.Population("input", 2, clamped=True),
@@ -161,7 +157,7 @@ def test_dead_synapses_go_and_what_is_left_is_sparse_where_that_is_worth_it() ->
 
 @settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
-def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(
+def test_a_split_neuron_sends_what_it_sent_and_its_multiplier_is_shared(
     problem: Any, seed: int
 ) -> None:
     net, X, Y = problem
@@ -187,31 +183,26 @@ def test_a_split_neuron_says_what_it_said_and_its_multiplier_is_shared(
         ), q
 
 
-def test_sleepers_wake_as_they_were_and_the_others_have_learnt() -> None:
+def test_frozen_neurons_are_as_they_were_and_the_others_have_learnt() -> None:
     net, X, Y = random_problem([4, 6, 5, 2], seed=3, patterns=6)
     net.weights["input->hidden1"][[1, 4]] = 0
     old, before = net.copy(), net.copy()
-    state = ns.State(
-        *(
-            {
-                n: np.random.default_rng(i).normal(size=(6, old.populations[n].size))
-                for n in old.neurons
-            }
-            for i in range(2)
-        )
-    )
-    asleep = pruned(old, X=X, dead=0, synapses=None)
-    sim = ns.Simulation(asleep.network, ns.Flow.adjoint(tau_w=50 * ms))
+    rng = np.random.default_rng(0)
+    x = {n: rng.normal(size=(6, old.populations[n].size)) for n in old.neurons}
+    lam = {n: rng.normal(size=(6, old.populations[n].size)) for n in old.neurons}
+    state = ns.State(x, lam)
+    active = pruned(old, X=X, dead=0, synapses=None)
+    sim = ns.Simulation(active.network, ns.Flow.adjoint(tau_w=50 * ms))
     run = sim.train(
-        X, Y, ns.Simultaneous(duration=100 * ms, reports=1), start=asleep.carry(state)
+        X, Y, ns.Simultaneous(duration=100 * ms, reports=1), start=active.carry(state)
     ).run
-    woken = asleep.write_back(old, run.state, state)
+    whole = active.write_back(old, run.state, state)
     assert_allclose(outputs(old, X), sim.predict(X), atol=1e-13)
     assert np.abs(outputs(old, X) - outputs(before, X)).max() > 1e-3
     for name, end in (("input->hidden1", np.s_[[1, 4]]), ("hidden1->hidden2", np.s_[:, [1, 4]])):
         assert np.array_equal(old.weights[name][end], before.weights[name][end])
-    assert np.array_equal(woken.x["hidden1"][:, [1, 4]], state.x["hidden1"][:, [1, 4]])
-    assert np.array_equal(woken.lam["hidden1"][:, [0, 2, 3, 5]], run.lam["hidden1"])
+    assert np.array_equal(whole.x["hidden1"][:, [1, 4]], state.x["hidden1"][:, [1, 4]])
+    assert np.array_equal(whole.lam["hidden1"][:, [0, 2, 3, 5]], run.lam["hidden1"])
 
 
 WRONG = [
@@ -259,11 +250,11 @@ def test_slips_are_named(slip: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_price_on_outputs_is_in_the_multipliers(backend: str) -> None:
+def test_a_penalty_on_outputs_is_in_the_multipliers(backend: str) -> None:
     """LP's alpha |x|, a loss on hidden populations: lam at rest is the adjoint of V + alpha |x|."""
     alpha = 0.3
     net, X, Y = random_problem([5, 6, 4, 3], seed=4, patterns=6)
-    priced = ns.Network(
+    penalised = ns.Network(
         list(net.populations.values()),
         [ns.Projection(q.pre, q.post, net.weights[n]) for n, q in net.projections.items()],
         [
@@ -271,9 +262,9 @@ def test_a_price_on_outputs_is_in_the_multipliers(backend: str) -> None:
             *(ns.Loss(n, "abs(x)", weight=alpha) for n in ("hidden1", "hidden2")),
         ],
     )
-    priced.biases = {n: b.copy() for n, b in net.biases.items()}
-    assert priced.output == "output"
-    sim = ns.Simulation(priced, ns.Flow.augmented(2), backend=backend)
+    penalised.biases = {n: b.copy() for n, b in net.biases.items()}
+    assert penalised.output == "output"
+    sim = ns.Simulation(penalised, ns.Flow.augmented(2), backend=backend)
     run = sim.relax(X, Y["output"], duration=3, start="forward")
     x = ns.reference.forward(net, X)
     slope = 1 - x["hidden2"] ** 2, 1 - x["hidden1"] ** 2
@@ -282,7 +273,7 @@ def test_a_price_on_outputs_is_in_the_multipliers(backend: str) -> None:
     lam["hidden1"] = (slope[0] * lam["hidden2"]) @ net.weights[
         "hidden1->hidden2"
     ] - alpha * np.sign(x["hidden1"])
-    exact = ns.reference.backprop(priced, X, Y["output"])
+    exact = ns.reference.backprop(penalised, X, Y["output"])
     for n, expected in lam.items():
         assert_allclose(run.lam[n], expected, rtol=0, atol=1e-12)
         assert_allclose(exact.lam[n], expected, rtol=0, atol=1e-13)

@@ -1,4 +1,4 @@
-"""Learning: the figures that neurosim answers for, schedules, prices, checkpoints, interruptions."""
+"""Learning: the figures that neurosim answers for, schedules, penalties, checkpoints, Ctrl-C."""
 
 import os
 import signal
@@ -13,7 +13,10 @@ from brian2 import ms, second
 from numpy.testing import assert_allclose
 
 import neurosim as ns
+from neurosim.model.equations.imperfections import Imperfections
 from neurosim.results.metrics import accuracy
+from neurosim.simulation.checkpoint import as_text
+from neurosim.simulation.options import Recording
 from neurosim.simulation.session import Session
 from tests.evidence import learning as evidence
 from tests.helpers.problems import random_problem
@@ -22,7 +25,7 @@ BACKENDS = ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
 
 
 def test_xor_reaches_the_saddle_point() -> None:
-    """2-4-1, all three flows at once, ten seeds."""
+    """2-4-1, all three flows at once, ten seeds; one of them may fail."""
     solved = [(loss, gradient) for loss, gradient in evidence.xor() if loss < 1e-6]
     assert len(solved) >= 9
     assert max(gradient for _, gradient in solved) < 1e-6
@@ -46,8 +49,8 @@ def test_digits_are_learnt_one_pattern_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_presentations_are_what_a_loop_by_hand_does(backend: str) -> None:
-    """Rows in the stated order, nothing reset, weights still until the gate opens."""
+def test_presentations_equal_a_loop_by_hand(backend: str) -> None:
+    """Rows in the stated order, nothing reset, weights fixed until the gate opens."""
     net, X, Y = random_problem([4, 5, 2], seed=3, patterns=7)
     flow = ns.Flow.augmented(tau_w=30 * ms)
     by_hand, own = net.copy(), net.copy()
@@ -80,10 +83,10 @@ def test_presentations_are_what_a_loop_by_hand_does(backend: str) -> None:
         ns.Presentations(batch=3, present=0.012, epochs=4),
     ],
 )
-def test_a_resumed_run_is_the_uninterrupted_one(
+def test_a_resumed_run_equals_the_uninterrupted_one(
     schedule, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after two segments of four, with noise, then resumed: bit for bit the same."""
+    """Killed after two segments of four, with noise, then resumed: the same bit for bit."""
     net, X, Y = random_problem([4, 5, 2], seed=3, patterns=7)
     drive = "0.1*sqrt(2/tau_x)*xi + (I + 0.5*sin(2*pi*t/(70*ms)))/tau_x"
     noise = ns.Extension("hidden1", x=drive, equations="dI/dt = (0.1 - I)/(50*second) : 1")
@@ -169,8 +172,36 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
         ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
 
 
+@pytest.mark.parametrize(
+    ("thing", "text"),
+    [
+        (
+            ns.Presentations(batch=2, present=20 * ms, plastic_from=0.5, epochs=4),
+            "Presentations(batch=2, present=0.02, plastic_from=0.5, epochs=4, shuffle=True, "
+            "begin=0)",
+        ),
+        (
+            Recording(("x", "w"), 10, (0, 1)),
+            "Recording(variables=('x', 'w'), every=10, patterns=(0, 1), units={}, stream=None)",
+        ),
+        (
+            (ns.Extension("hidden1", x="xi"),),
+            "(Extension(population='hidden1', x='xi', lam='', equations='', parameters={}),)",
+        ),
+        (
+            Imperfections((ns.Delay(steps=2), ns.Quantised(0.01)), ns.Prospective(5 * ms), 3),
+            "Imperfections(given=(Delay(steps=2, time=None), Quantised(quantum=0.01, "
+            "how='rounded')), prospective=Prospective(time=0.005), seed=3)",
+        ),
+    ],
+)
+def test_a_fingerprint_states_its_parts_as_the_first_version_did(thing: Any, text: str) -> None:
+    """Whatever `repr` becomes: checkpoints of 0.1.0 hold this text."""
+    assert as_text(thing) == text
+
+
 def ctrl_c(before: Any) -> None:
-    """Half a second after a run has begun to listen to it, however slow the machine is."""
+    """Interrupt half a second after a run has set its handler, however slow the machine is."""
     while signal.getsignal(signal.SIGINT) is before:
         time.sleep(0.01)
     time.sleep(0.5)
@@ -196,9 +227,22 @@ def test_ctrl_c_leaves_a_usable_log_and_weights(backend: str) -> None:
     assert not further.interrupted
 
 
+def test_ctrl_c_ends_a_world_in_order() -> None:
+    net = ns.Network.mlp([3, 2], loss="mse", seed=0)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), dt=1 * ms)
+
+    def world(outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((1, 3)), outputs
+
+    threading.Thread(target=ctrl_c, args=(signal.getsignal(signal.SIGINT),), daemon=True).start()
+    run = sim.interact(world, frames=1_000_000, per_frame=2 * ms)
+    assert run.interrupted
+    assert 0 < run.settings["frames"] < 1_000_000
+
+
 @pytest.mark.parametrize("sparse", [False, True])
-def test_an_l1_price_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(sparse: bool) -> None:
-    """Linear regression: at rest the weights are the lasso's."""
+def test_an_l1_penalty_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(sparse: bool) -> None:
+    """Linear regression: at rest the weights are those of the lasso."""
     from sklearn.linear_model import Lasso
 
     rng = np.random.default_rng(0)
@@ -213,35 +257,31 @@ def test_an_l1_price_makes_exact_zeros_and_a_saddle_that_scipy_agrees_with(spars
     sim.train(X, Y, ns.Simultaneous(duration=6 * second, reports=2))
     w = net.weights["input->output"]
     found = (w.toarray() if sparse else w)[0]
-    exact = Lasso(alpha=0.1, tol=1e-12, max_iter=100_000).fit(X, Y)
-    assert_allclose(found, exact.coef_, atol=1e-9)
-    assert set(np.flatnonzero(found == 0)) == set(np.flatnonzero(exact.coef_ == 0)) != set()
+    exact = Lasso(alpha=0.1, tol=1e-12, max_iter=100_000).fit(X, Y).coef_
+    assert_allclose(found, exact, atol=1e-9)
+    zeros = np.flatnonzero(found == 0)
+    assert len(zeros) > 0
+    assert set(zeros) == set(np.flatnonzero(exact == 0))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_price_of_columns_is_the_group_lasso(sparse: bool) -> None:
-    """Linear regression onto three outputs: whole inputs are left out, the rest is scikit-learn's
-    `MultiTaskLasso`.
-    """
+def test_a_penalty_on_columns_is_the_group_lasso(sparse: bool) -> None:
+    """Linear regression onto three outputs: whole inputs are left out, as by `MultiTaskLasso`."""
     from sklearn.linear_model import MultiTaskLasso
 
     rng = np.random.default_rng(0)
     X, W = rng.normal(size=(40, 6)), rng.normal(size=(3, 6)) * [1, 0, 0.5, 0, 0.1, 0]
     Y = X @ W.T + 0.1 * rng.normal(size=(40, 3))
-    found, exact = (
-        priced(X, Y, sparse, column_l1=0.2),
-        MultiTaskLasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, Y),
-    )
-    assert_allclose(found, exact.coef_, atol=1e-9)
-    assert (
-        set(np.flatnonzero((found == 0).all(axis=0)))
-        == set(np.flatnonzero((exact.coef_ == 0).all(axis=0)))
-        != set()
-    )
+    found = penalised(X, Y, sparse, column_l1=0.2)
+    exact = MultiTaskLasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, Y).coef_
+    assert_allclose(found, exact, atol=1e-9)
+    left_out = np.flatnonzero((found == 0).all(axis=0))
+    assert len(left_out) > 0
+    assert set(left_out) == set(np.flatnonzero((exact == 0).all(axis=0)))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_price_of_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
+def test_a_penalty_on_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
     """r ||w|| has the slope r w/||w||: ridge regression at r/||w||, and 0 where ||X' y||/n is below
     r.
     """
@@ -250,7 +290,7 @@ def test_a_price_of_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(40, 5))
     Y = X @ (rng.normal(size=(5, 3)) * [1, 0.02, 0.4]) + 0.05 * rng.normal(size=(40, 3))
-    found = priced(X, Y, sparse, row_l1=0.25)
+    found = penalised(X, Y, sparse, row_l1=0.25)
     X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
     pull = np.linalg.norm(X.T @ Y, axis=0) / 40
     assert set(np.flatnonzero((found == 0).all(axis=1))) == set(np.flatnonzero(pull < 0.25)) == {1}
@@ -259,15 +299,15 @@ def test_a_price_of_rows_is_a_ridge_of_its_own_strength(sparse: bool) -> None:
         assert_allclose(found[unit], ridge.coef_, atol=1e-8)
 
 
-def priced(X: np.ndarray, Y: np.ndarray, sparse: bool, **price: float) -> np.ndarray:
-    """Weights at rest of a linear net with that price."""
+def penalised(X: np.ndarray, Y: np.ndarray, sparse: bool, **penalty: float) -> np.ndarray:
+    """Weights at rest of a linear net with that penalty."""
     shape = (Y.shape[1], X.shape[1])
     net = ns.Network(
         [
             ns.Population("input", shape[1], clamped=True),
             ns.Population("output", shape[0], "linear"),
         ],
-        [ns.Projection("input", "output", mask=np.ones(shape) if sparse else None, **price)],
+        [ns.Projection("input", "output", mask=np.ones(shape) if sparse else None, **penalty)],
         [ns.Loss("output", "mse")],
     )
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms))
@@ -295,7 +335,7 @@ def test_training_that_diverges_keeps_its_log() -> None:
     assert np.isfinite(log.history.loss.values[0])
 
 
-def test_an_l2_price_is_ridge_regression() -> None:
+def test_an_l2_penalty_is_ridge_regression() -> None:
     from sklearn.linear_model import Ridge
 
     rng = np.random.default_rng(0)
@@ -309,7 +349,7 @@ def test_an_l2_price_is_ridge_regression() -> None:
     )
 
 
-def test_the_log_measures_what_it_says() -> None:
+def test_the_log_has_loss_accuracy_and_units() -> None:
     X, Xt, Y, Yt = evidence.digits(0)
     net = ns.Network.mlp([64, 16, 10])
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=10 * ms), dt=2 * ms)
