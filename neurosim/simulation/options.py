@@ -1,4 +1,4 @@
-"""State what a user wants of a run, and what a session has to do.
+"""State the options of a run, and the work of a session.
 
 Below `session` and `simulation`. The arguments of `Simulation.relax` and its siblings become
 `RunOptions`; in steps these are a `Recording` and a `Work`. `Setting` holds what the simulation
@@ -124,7 +124,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Wishes of a user for a run; the fields are arguments of `Simulation.relax`."""
+    """Options of every kind of run; `Simulation.relax` documents them."""
 
     record: str | Iterable[str] = ()
     every: Any = None

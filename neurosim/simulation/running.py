@@ -1,7 +1,7 @@
 """Relax, train, stream and interact: each opens a session and loops over its segments.
 
-Above `opening` and `segments`, below `simulation`, whose methods of the same names say what the
-arguments mean. Start at `relax`, the shortest.
+Above `opening` and `segments`, below `simulation`, whose methods of the same names document the
+arguments. Start at `relax`, the shortest.
 """
 
 from __future__ import annotations

@@ -449,7 +449,7 @@ class Simulation:
         --------
         >>> import neurosim as ns
         >>> net = ns.Network.mlp([1, 1], loss="mse")
-        >>> def world(outputs):  # shows the network its own output, and wants 1
+        >>> def world(outputs):  # shows the network its own output; the target is 1
         ...     return outputs, [[1.0]]
         >>> run = ns.Simulation(net, ns.Flow.adjoint()).interact(world, frames=3, per_frame="20 ms")
         >>> run.settings["frames"]

@@ -21,7 +21,7 @@ Array = np.ndarray
 Patterns = Mapping[str, Array]
 
 BOUND = 1e6  # of x and lam, per largest input or target: beyond it a run counts as diverged
-PATTERNS = 2  # that the monitor looks at
+PATTERNS = 2  # patterns that the monitor linearises
 # Synapses of the largest network that is monitored: the search takes some 250 passes through them.
 MOST_SYNAPSES = 3_000_000
 SLACK = 1.02  # a step that exceeds the bound by this factor does not deserve a warning yet
