@@ -1,4 +1,5 @@
 """Brian2's C++ mode: one compiled program per structure.
 
-Start at `codegen`; `program` runs what it made without importing Brian2.
+`code` gathers what the templates read, `kernels` has the code objects of a step, `codegen` the
+program. `program` runs it without importing Brian2, and `key` finds it again. Start at `codegen`.
 """

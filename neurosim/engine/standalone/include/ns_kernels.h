@@ -1,6 +1,12 @@
-// The products of a projection. Weights are W (M postsynaptic, N presynaptic), row by row, stored once;
-// x is (K patterns, N), a and delta are (K, M), feedback is (K, N). K = 1: loops with sizes known to the
-// compiler; more: OpenBLAS where it is linked, or loops where those are faster. Sparse: compressed rows.
+// Kernels: the products of a projection, the steps of its weights, and sums over populations.
+//
+// Weights are W (M postsynaptic, N presynaptic), row by row, stored once; x is (K patterns, N), a
+// and delta are (K, M), feedback is (K, N). In the code d is delta and f is feedback; a step is W =
+// s W + h delta^T x. K = 1: loops with sizes known to the compiler; more patterns: OpenBLAS where
+// it is linked (NS_BLAS), or loops where those are faster. Sparse weights are compressed rows: w,
+// with `row` (M + 1) and `col`, as in SciPy. Memory and flags of a program are found by number: the
+// flag 0 is set where any net input has to be computed anew, the flag of a projection where its
+// kept product has to be.
 #ifndef NS_KERNELS_H
 #define NS_KERNELS_H
 #include <algorithm>
@@ -14,35 +20,37 @@
 namespace ns {
 
 #ifdef NS_BLAS
-extern "C" void scipy_cblas_dgemm(int, int, int, int, int, int, double, const double*, int, const double*, int, double,
-                                  double*, int);
-extern "C" void scipy_cblas_sgemm(int, int, int, int, int, int, float, const float*, int, const float*, int, float,
-                                  float*, int);
+extern "C" void scipy_cblas_dgemm(int, int, int, int, int, int, double, const double*, int,
+                                  const double*, int, double, double*, int);
+extern "C" void scipy_cblas_sgemm(int, int, int, int, int, int, float, const float*, int,
+                                  const float*, int, float, float*, int);
 const int NO = 111, YES = 112;  // transposed?
-inline void gemm(int ta, int tb, int m, int n, int k, double alpha, const double* a, int lda, const double* b, int ldb,
-                 double beta, double* c, int ldc) {
+// c = alpha a b + beta c, row by row
+inline void gemm(int ta, int tb, int m, int n, int k, double alpha, const double* a, int lda,
+                 const double* b, int ldb, double beta, double* c, int ldc) {
     scipy_cblas_dgemm(101, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
-inline void gemm(int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb,
-                 float beta, float* c, int ldc) {
+inline void gemm(int ta, int tb, int m, int n, int k, float alpha, const float* a, int lda,
+                 const float* b, int ldb, float beta, float* c, int ldc) {
     scipy_cblas_sgemm(101, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 #endif
 
-// memory of one program, shared by its code objects, by number
+// Memory of one program, shared by its code objects, by number.
 template <class T, int ID, size_t SIZE> inline T* buffer(std::false_type) {
     alignas(64) static T data[SIZE];
     return data;
 }
-// beyond what a program may hold at fixed addresses: 2 GB in all
+// Large ones are allocated: a program may hold 2 GB at fixed addresses in all.
 template <class T, int ID, size_t SIZE> inline T* buffer(std::true_type) {
     static const std::unique_ptr<T[]> data(new T[SIZE]());
     return data.get();
 }
 template <class T, int ID, size_t SIZE> inline T* buffer() {
-    return buffer<T, ID, SIZE>(std::integral_constant<bool, (SIZE * sizeof(T) > (size_t(1) << 24))>());
+    const bool large = SIZE * sizeof(T) > (size_t(1) << 24);
+    return buffer<T, ID, SIZE>(std::integral_constant<bool, large>());
 }
-// state of one program: 1 until it is changed
+// State of one program, by number: 1 until it is changed.
 template <int ID> inline int& flag() {
     static int value = 1;
     return value;
@@ -58,18 +66,20 @@ template <class T> inline void blend(size_t n, T s, T h, const T* NS_R x, T* NS_
     for (size_t i = 0; i < n; i++) y[i] = s * y[i] + h * x[i];
 }
 
-// a = b for every pattern, plus what clamped inputs send where that is kept
-template <int K, int M, class T> inline void start(const T* NS_R b, T* NS_R a) {
+// a = b for every pattern; with `drive`, the kept product of a clamped input, a = b + drive
+template <int K, int M, class T> inline void spread_biases(const T* NS_R b, T* NS_R a) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i];
 }
-template <int K, int M, class T> inline void start(const T* NS_R b, const T* NS_R drive, T* NS_R a) {
+template <int K, int M, class T>
+inline void spread_biases(const T* NS_R b, const T* NS_R drive, T* NS_R a) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i] + drive[(size_t)k * M + i];
 }
 
 // a += x W^T
-template <int K, int M, int N, class T> inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a) {
+template <int K, int M, int N, class T>
+inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a) {
 #ifdef NS_BLAS
     if (K > 1) return gemm(NO, YES, K, M, N, T(1), x, N, W, N, T(1), a, M);
 #endif
@@ -78,7 +88,8 @@ template <int K, int M, int N, class T> inline void forward(const T* NS_R W, con
         T* NS_R ak = a + (size_t)k * M;
         int i = 0;
         for (; i + 4 <= M; i += 4) {  // four rows at once: x is read once for all
-            const T *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N, *NS_R w2 = w1 + N, *NS_R w3 = w2 + N;
+            const T *NS_R w0 = W + (size_t)i * N, *NS_R w1 = w0 + N;
+            const T *NS_R w2 = w1 + N, *NS_R w3 = w2 + N;
             T s0 = 0, s1 = 0, s2 = 0, s3 = 0;
             for (int j = 0; j < N; j++) {
                 s0 += w0[j] * xk[j];
@@ -100,11 +111,13 @@ template <int K, int M, int N, class T> inline void forward(const T* NS_R W, con
 }
 
 // feedback (+)= delta W
-template <int K, int M, int N, bool ADD, class T> inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f) {
+template <int K, int M, int N, bool ADD, class T>
+inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f) {
 #ifdef NS_BLAS
-    const int strip = 256;  // of patterns, whose feedback stays near the processor until it is complete
+    const int strip = 256;  // patterns, whose feedback stays in the cache until it is complete
     for (int from = 0; K > 1 && from < K; from += strip)
-        gemm(NO, NO, std::min(strip, K - from), N, M, T(1), d + (size_t)from * M, M, W, N, T(ADD), f + (size_t)from * N, N);
+        gemm(NO, NO, std::min(strip, K - from), N, M, T(1), d + (size_t)from * M, M, W, N, T(ADD),
+             f + (size_t)from * N, N);
     if (K > 1) return;
 #endif
     if (!ADD) std::memset(f, 0, (size_t)K * N * sizeof(T));
@@ -124,7 +137,7 @@ template <int K, int M, int N, bool ADD, class T> inline void backward(const T* 
     }
 }
 
-// both for one pattern in one pass over the weights: feedback (+)= delta W, then W = s W + h delta x^T
+// One pattern, both in one pass over the weights: feedback (+)= delta W, then W = s W + h delta x^T
 template <int M, int N, bool ADD, class T>
 inline void backward_and_learn(T* NS_R W, const T* NS_R d, const T* NS_R x, T* NS_R f, T s, T h) {
     if (!ADD) std::memset(f, 0, N * sizeof(T));
@@ -149,7 +162,8 @@ inline void backward_and_learn(T* NS_R W, const T* NS_R d, const T* NS_R x, T* N
 }
 
 // W = s W + h delta^T x
-template <int K, int M, int N, class T> inline void outer(T* NS_R W, const T* NS_R d, const T* NS_R x, T s, T h) {
+template <int K, int M, int N, class T>
+inline void outer(T* NS_R W, const T* NS_R d, const T* NS_R x, T s, T h) {
 #ifdef NS_BLAS
     if (K > 1) return gemm(YES, NO, M, N, K, h, d, M, x, N, s, W, N);
 #endif
@@ -163,9 +177,10 @@ template <int K, int M, int N, class T> inline void outer(T* NS_R W, const T* NS
         }
 }
 
-// One pattern's changes of weights that nobody else reads: W + sum_s delta_s x_s^T, until H of them are added in one
-// pass. A step then reads W once and, at most every H-th, writes it: what counts where no cache holds it.
-template <class T, int M, int N, int H> struct Waiting {
+// One pattern's changes of weights that only `forward` reads: the weights are W + sum_s delta_s
+// x_s^T, until H changes are added in one pass. So every step reads W, and only every H-th writes
+// it, which is what counts where the weights are too large for the caches.
+template <class T, int M, int N, int H> struct CollectedChanges {
     T delta[H][M], x[H][N];
     int count = 0;
 
@@ -182,9 +197,10 @@ template <class T, int M, int N, int H> struct Waiting {
             for (int i = 0; i < M; i++) a[i] += dot * delta[s][i];
         }
     }
+    // Adds the changes to W, four in one pass.
     void fold(T* NS_R W) {
-        for (int s = count; s % 4; s++) std::memset(delta[s], 0, sizeof(delta[0]));  // four in one pass
-        for (int from = 0; from < N; from += 2048) {  // as many as stay near the processor with all their x
+        for (int s = count; s % 4; s++) std::memset(delta[s], 0, sizeof(delta[0]));
+        for (int from = 0; from < N; from += 2048) {  // so many stay in the cache with all their x
             int i = 0;
             for (; i + 4 <= M; i += 4) add<4>(W, i, from, std::min(from + 2048, N));
             for (; i < M; i++) add<1>(W, i, from, std::min(from + 2048, N));
@@ -204,12 +220,13 @@ template <class T, int M, int N, int H> struct Waiting {
             }
     }
 };
-template <int ID, class W> inline W& waiting() {
-    static W one;
+// Those of one projection, by its number.
+template <int ID, class C> inline C& collected_changes() {
+    static C one;
     return one;
 }
 
-// w = sign(w) max(|w| - size, 0): the proximal step of an L1 price
+// w = sign(w) max(|w| - size, 0): the proximal step of an L1 penalty
 template <class T> inline void shrink(size_t n, T* NS_R w, T size) {
     if (size != 0)
         for (size_t p = 0; p < n; p++) {
@@ -218,8 +235,8 @@ template <class T> inline void shrink(size_t n, T* NS_R w, T size) {
         }
 }
 
-// w_g *= max(1 - size/|w_g|, 0) of every group g: the proximal step of a group price. A postsynaptic neuron's group is
-// its row, a presynaptic one's its column.
+// w_g *= max(1 - size/|w_g|, 0) of every group g: the proximal step of a group penalty. The group
+// of a postsynaptic unit is its row, that of a presynaptic unit its column.
 template <int M, int N, class T> inline void shrink_rows(T* NS_R w, T size) {
     if (size != 0)
         for (int i = 0; i < M; i++, w += N) {
@@ -235,7 +252,8 @@ template <int M, int N, class T> inline void shrink_columns(T* NS_R w, T size) {
     std::fill(left, left + N, T(0));
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++) left[j] += w[(size_t)i * N + j] * w[(size_t)i * N + j];
-    for (int j = 0; j < N; j++) left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
+    for (int j = 0; j < N; j++)
+        left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++) w[(size_t)i * N + j] *= left[j];
 }
@@ -250,26 +268,32 @@ inline void shrink_sparse_rows(T* NS_R w, const int32_t* NS_R row, const int32_t
         }
 }
 template <int M, int N, class T>
-inline void shrink_sparse_columns(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, T size) {
+inline void shrink_sparse_columns(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
+                                  T size) {
     if (size == 0) return;
     static T left[N];
     std::fill(left, left + N, T(0));
     for (int p = 0; p < row[M]; p++) left[col[p]] += w[p] * w[p];
-    for (int j = 0; j < N; j++) left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
+    for (int j = 0; j < N; j++)
+        left[j] = left[j] > size * size ? 1 - size / std::sqrt(left[j]) : T(0);
     for (int p = 0; p < row[M]; p++) w[p] *= left[col[p]];
 }
 
-// every presynaptic neuron's weights on the side of its sign
+// Dale's law: a weight that has left the sign of its presynaptic unit becomes 0.
 template <int M, int N, class T> inline void keep_sign(T* NS_R w, const T* NS_R sign) {
     for (int i = 0; i < M; i++)
-        for (int j = 0; j < N; j++) w[(size_t)i * N + j] = w[(size_t)i * N + j] * sign[j] < 0 ? T(0) : w[(size_t)i * N + j];
+        for (int j = 0; j < N; j++) {
+            const T value = w[(size_t)i * N + j];
+            w[(size_t)i * N + j] = value * sign[j] < 0 ? T(0) : value;
+        }
 }
 template <int M, class T>
-inline void keep_sign_sparse(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R sign) {
+inline void keep_sign_sparse(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
+                             const T* NS_R sign) {
     for (int p = 0; p < row[M]; p++) w[p] = w[p] * sign[col[p]] < 0 ? T(0) : w[p];
 }
 
-// back = size sign(w)
+// Feedback weights that follow signs: back = size sign(w)
 template <class T> inline void signs(size_t n, const T* NS_R w, T size, T* NS_R back) {
     for (size_t p = 0; p < n; p++) back[p] = w[p] == 0 ? T(0) : std::copysign(size, w[p]);
 }
@@ -282,10 +306,10 @@ template <int K, int M, class T> inline void outer_bias(T* NS_R b, const T* NS_R
         for (int i = 0; i < M; i++) b[i] += h * d[(size_t)k * M + i];
 }
 
-// the same products on compressed rows
+// The same products on compressed rows.
 template <int K, int M, int N, class T>
-inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R x,
-                         T* NS_R a) {
+inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
+                         const T* NS_R x, T* NS_R a) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) {
             T s = 0;
@@ -294,36 +318,42 @@ inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t
         }
 }
 template <int K, int M, int N, class T>
-inline void backward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R d,
-                          T* NS_R f) {
+inline void backward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
+                          const T* NS_R d, T* NS_R f) {
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++)
-            for (int p = row[i]; p < row[i + 1]; p++) f[(size_t)k * N + col[p]] += w[p] * d[(size_t)k * M + i];
+            for (int p = row[i]; p < row[i + 1]; p++)
+                f[(size_t)k * N + col[p]] += w[p] * d[(size_t)k * M + i];
 }
 template <int K, int M, int N, class T>
-inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col, const T* NS_R d, const T* NS_R x,
-                       T s, T h) {
+inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
+                       const T* NS_R d, const T* NS_R x, T s, T h) {
     for (int i = 0; i < M; i++)
         for (int p = row[i]; p < row[i + 1]; p++) {
             T sum = 0;
-            for (int k = 0; k < K; k++) sum += d[(size_t)k * M + i] * x[(size_t)k * N + col[p]];
+            for (int k = 0; k < K; k++)
+                sum += d[(size_t)k * M + i] * x[(size_t)k * N + col[p]];
             w[p] = s * w[p] + h * sum;
         }
 }
 
-// what was said STEPS ago is heard, and what is said now is on its way
-template <class T, int SIZE, int STEPS> inline void travel(T* line, int32_t& at, const T* NS_R said, T* NS_R heard) {
+// What was sent STEPS ago is received, and what is sent now takes its place in the line.
+template <class T, int SIZE, int STEPS>
+inline void travel(T* line, int32_t& at, const T* NS_R sent, T* NS_R received) {
     T* NS_R slot = line + (size_t)at * SIZE;
-    std::memcpy(heard, slot, SIZE * sizeof(T));
-    std::memcpy(slot, said, SIZE * sizeof(T));
+    std::memcpy(received, slot, SIZE * sizeof(T));
+    std::memcpy(slot, sent, SIZE * sizeof(T));
     at = (at + 1) % STEPS;
 }
 
-// What G = x x^T of all pairs of patterns takes: it is its own transpose, so a strip of rows begins at its own first
-// pattern, and what stands before that is read from the strips above.
+// Numbers that G = x x^T of all pairs of patterns takes. It is its own transpose, so a strip of
+// rows begins at its own first pattern; the columns before that are read from the strips above.
 const int STRIP = 64;
+constexpr size_t strip_size(int K, int from) {
+    return (size_t)(K - from < STRIP ? K - from : STRIP) * (K - from);
+}
 constexpr size_t gram_size(int K, int from = 0) {
-    return from >= K ? 0 : (size_t)(K - from < STRIP ? K - from : STRIP) * (K - from) + gram_size(K, from + STRIP);
+    return from >= K ? 0 : strip_size(K, from) + gram_size(K, from + STRIP);
 }
 template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 #ifdef NS_BLAS
@@ -341,21 +371,26 @@ template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 }
 
 #ifdef NS_BLAS
-// a += x W^T; by strips, for one product of all patterns holds a copy of them
-template <int K, int M, int N, class T> inline void forward_by_strips(const T* NS_R W, const T* NS_R x, T* NS_R a) {
+// a += x W^T, by strips: OpenBLAS copies the patterns of a product, which takes memory for all at
+// once
+template <int K, int M, int N, class T>
+inline void forward_by_strips(const T* NS_R W, const T* NS_R x, T* NS_R a) {
     for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, a += STRIP * M)
         gemm(NO, YES, std::min(STRIP, K - from), M, N, T(1), x, N, W, N, T(1), a, M);
 }
 #endif
 
 // drive = s drive + h G delta: what W x becomes when W = s W + h delta^T x and x stands still
-template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {
+template <int K, int M, class T>
+inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {
 #ifdef NS_BLAS
     for (int from = 0; from < K; from += STRIP, d += STRIP * M, drive += STRIP * M) {
         const int rows = std::min(STRIP, K - from), wide = K - from;
         const T keep = from ? T(1) : s;
         gemm(NO, NO, rows, M, wide, h, G, wide, d, M, keep, drive, M);
-        if (wide > rows) gemm(YES, NO, wide - rows, M, rows, h, G + rows, wide, d, M, keep, drive + STRIP * M, M);
+        if (wide > rows)
+            gemm(YES, NO, wide - rows, M, rows, h, G + rows, wide, d, M, keep, drive + STRIP * M,
+                 M);
         G += (size_t)rows * wide;
     }
 #else
@@ -363,8 +398,9 @@ template <int K, int M, class T> inline void learn_drive(const T* NS_R G, const 
 #endif
 }
 
-// and a = b + drive, biases having gone from `then` to b
-template <int K, int M, class T> inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
+// With it, a = b + drive, biases having gone from `then` to b
+template <int K, int M, class T>
+inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
     for (int i = 0; i < M; i++) then[i] = b[i] - s * then[i];
     for (int k = 0; k < K; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] += then[i];
@@ -392,7 +428,7 @@ template <int K, int M, class T> inline void total(const T* NS_R y, T* NS_R z) {
     }
 }
 
-// some |v| that is not below the bound (or not a number)
+// whether some |v| is not below the bound, or not a number
 template <class T> inline bool beyond(const T* NS_R v, size_t n, double bound) {
     int wrong = 0;
     for (size_t i = 0; i < n; i++) wrong |= !(std::fabs(v[i]) < bound);
@@ -409,7 +445,10 @@ template <class T> inline double largest(const T* NS_R v, size_t n) {
 // max |v tau|
 template <class T> inline double largest(const T* NS_R v, const T* NS_R tau, size_t n) {
     T top = 0;
-    for (size_t i = 0; i < n; i++) top = std::fabs(v[i]) * tau[i] > top ? std::fabs(v[i]) * tau[i] : top;
+    for (size_t i = 0; i < n; i++) {
+        const T value = std::fabs(v[i]) * tau[i];
+        top = value > top ? value : top;
+    }
     return top;
 }
 

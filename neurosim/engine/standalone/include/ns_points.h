@@ -1,4 +1,9 @@
-// Parameter points simulated side by side, P of them with N units each: see engine/points.py.
+// Parameter points that are simulated side by side: P points of N units each, each with its own
+// end.
+//
+// `ending` of a point is MOVING, SETTLED, or the number (from 1) of the population that has left
+// its bound; `ended_at` is the step at which it ended. A point that has ended is held where it is:
+// its gains are 0. The NumPy backend does the same in engine/runtime/points.py.
 #ifndef NS_POINTS_H
 #define NS_POINTS_H
 #include <algorithm>
@@ -8,37 +13,48 @@
 namespace ns {
 const int64_t MOVING = 0, SETTLED = -1;
 
-// max |tau dz/dt| of each point, so far
-template <int P, size_t N, class T> inline void residuals(const T* rate, const T* tau, double* residuals) {
-    for (size_t p = 0; p < P; p++) residuals[p] = std::max(residuals[p], largest(rate + p * N, N) * tau[p * N]);
+// max |tau dz/dt| of each point, over the variables so far
+template <int P, size_t N, class T>
+inline void residuals(const T* rate, const T* tau, double* residuals) {
+    for (size_t p = 0; p < P; p++)
+        residuals[p] = std::max(residuals[p], largest(rate + p * N, N) * tau[p * N]);
 }
+
+// Ends the points whose residual is below a bound; whether there were any.
 template <int P>
-inline bool settle(const double* residuals, double below, int64_t step, int64_t* ending, int64_t* ended_at) {
-    bool news = false;
+inline bool settle(const double* residuals, double below, int64_t step, int64_t* ending,
+                   int64_t* ended_at) {
+    bool some = false;
     for (size_t p = 0; p < P; p++)
         if (ending[p] == MOVING && residuals[p] < below) {
             ending[p] = SETTLED;
             ended_at[p] = step;
-            news = true;
+            some = true;
         }
-    return news;
+    return some;
 }
-// points with a value beyond the bound, or that is not a number, in a population with this number
+
+// Ends the points with a value in the population of this number that is beyond the bound, or is not
+// a number; whether there were any.
 template <int P, size_t N, class T>
-inline bool leave(const T* values, double bound, int64_t number, int64_t step, int64_t* ending, int64_t* ended_at) {
-    bool news = false;
+inline bool leave(const T* values, double bound, int64_t number, int64_t step, int64_t* ending,
+                  int64_t* ended_at) {
+    bool some = false;
     for (size_t p = 0; p < P; p++)
         if (ending[p] == MOVING && beyond(values + p * N, N, bound)) {
             ending[p] = number;
             ended_at[p] = step;
-            news = true;
+            some = true;
         }
-    return news;
+    return some;
 }
-template <int P, size_t N, class T> inline void rest(const int64_t* ending, T* gain) {
+
+// Holds the points that have ended.
+template <int P, size_t N, class T> inline void hold(const int64_t* ending, T* gain) {
     for (size_t p = 0; p < P; p++)
         if (ending[p] != MOVING) std::fill(gain + p * N, gain + (p + 1) * N, T(0));
 }
+
 template <int P> inline bool all_ended(const int64_t* ending) {
     return std::find(ending, ending + P, MOVING) == ending + P;
 }

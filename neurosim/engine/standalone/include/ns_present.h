@@ -1,4 +1,7 @@
-// A file of the data set, mapped: rows are read where they lie, and processes share them.
+// Presentations: a file of the data set as an array.
+//
+// The file is mapped, not read: rows are copied from where they lie, and processes that train on
+// one data set share its pages.
 #ifndef NS_PRESENT_H
 #define NS_PRESENT_H
 #include <cstdio>

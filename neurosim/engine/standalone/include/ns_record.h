@@ -1,5 +1,7 @@
-// Chosen values of a few arrays, sample after sample, into files of `rows` samples each: raw numbers, which
-// is a chunk of an uncompressed zarr array. The last file is filled up with NaN.
+// Recording: chosen values of a few arrays, sample after sample, into files of `rows` samples each.
+//
+// A file holds raw numbers, which is a chunk of an uncompressed zarr array. The last file is filled
+// up with NaN.
 #ifndef NS_RECORD_H
 #define NS_RECORD_H
 #include <cstdint>
@@ -19,20 +21,27 @@ template <class T> class Recorder {
     int64_t size, rows, chunk, filled;
     std::vector<Part> parts;
     std::vector<T> data;
-    static void need(bool good, const std::string& what) {
+    // Ends the program unless a step on a file succeeded.
+    static void require(bool good, const std::string& action) {
         if (good) return;
-        std::fprintf(stderr, "cannot %s\n", what.c_str());
+        std::fprintf(stderr, "cannot %s\n", action.c_str());
         std::exit(3);
     }
 
   public:
-    // data/record_<number>.layout: size of a sample, samples a file, dimensions of a sample, number of parts;
-    // then of each part the number of its array, of its entries, where they come from, where they go
-    explicit Recorder(int number) : folder("data/record_" + std::to_string(number)), chunk(-1), filled(0) {
+    // data/record_<number>.layout: size of a sample, samples per file, dimensions of a sample,
+    // number of parts; then of each part the number of its array, the number of its entries, where
+    // they come from, where they go
+    explicit Recorder(int number)
+        : folder("data/record_" + std::to_string(number)), chunk(-1), filled(0) {
         const std::string path = folder + ".layout";
         std::FILE* file = std::fopen(path.c_str(), "rb");
-        need(file, "open " + path);
-        const auto next = [&]() { int64_t v; need(std::fread(&v, 8, 1, file) == 1, "read " + path); return v; };
+        require(file, "open " + path);
+        const auto next = [&]() {
+            int64_t v;
+            require(std::fread(&v, 8, 1, file) == 1, "read " + path);
+            return v;
+        };
         size = next();
         rows = next();
         for (int64_t dimensions = next(); dimensions > 0; dimensions--) ending += ".0";
@@ -46,7 +55,7 @@ template <class T> class Recorder {
         std::fclose(file);
         data.resize(size * rows);
     }
-    // the sample of that number
+    // Keeps the sample of that number.
     void sample(int64_t number, const std::vector<const T*>& arrays) {
         if (number / rows != chunk) {
             write();
@@ -59,23 +68,29 @@ template <class T> class Recorder {
         }
         filled++;
     }
+    // Writes the samples kept since the last file.
     void write() {
         if (!filled) return;
-        const std::string path = folder + "/" + std::to_string(chunk) + ending, temporary = folder + "/.part";
+        const std::string path = chunk_path(), temporary = folder + "/.part";
         std::FILE* file = std::fopen(temporary.c_str(), "wb");
-        need(file, "open " + temporary);
-        need(std::fwrite(data.data(), sizeof(T), data.size(), file) == data.size(), "write " + path);
-        need(std::fclose(file) == 0 && std::rename(temporary.c_str(), path.c_str()) == 0, "write " + path);
+        require(file, "open " + temporary);
+        const size_t count = std::fwrite(data.data(), sizeof(T), data.size(), file);
+        require(count == data.size(), "write " + path);
+        const bool closed = std::fclose(file) == 0;
+        require(closed && std::rename(temporary.c_str(), path.c_str()) == 0, "write " + path);
         filled = 0;
     }
 
   private:
+    std::string chunk_path() const { return folder + "/" + std::to_string(chunk) + ending; }
+
     void open(int64_t number) {
         chunk = number;
         for (T& v : data) v = std::numeric_limits<T>::quiet_NaN();
-        const std::string path = folder + "/" + std::to_string(chunk) + ending;
-        if (std::FILE* file = std::fopen(path.c_str(), "rb")) {  // a run that goes on
-            need(std::fread(data.data(), sizeof(T), data.size(), file) == data.size(), "read " + path);
+        const std::string path = chunk_path();
+        if (std::FILE* file = std::fopen(path.c_str(), "rb")) {  // of a run that goes on
+            const size_t count = std::fread(data.data(), sizeof(T), data.size(), file);
+            require(count == data.size(), "read " + path);
             std::fclose(file);
         }
     }

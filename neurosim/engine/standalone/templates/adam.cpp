@@ -1,4 +1,5 @@
-{# One step of Adam of everything, by the messages of this step; weights see the change summed over the batch. #}
+{# One step of Adam of everything, by the messages of this step. The force on a weight is the change
+   summed over the batch, not its mean. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
@@ -6,29 +7,28 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
-    {% for name, beta in decays.items() %}
-    {{array(name)}}[0] *= {{beta}};
+    {% for name, memory in decays.items() %}
+    {{array(name)}}[0] *= {{memory}};
     {% endfor %}
     if ({{array('plastic')}}[0]) {
         ns::flag<0>() = 1;
         {% for q in projections %}
         {{_parts.outer(q, array('force_w_' + q.name), 0, 1)}}
-        {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
+        {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
         {% endfor %}
         {% for p in populations %}
-        std::memset({{array('force_w_' + p.bias)}}, 0, {{p.n}} * sizeof({{real}}));
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('force_w_' + p.bias)}}, {{array(p.taught_by)}}, 1, 1);
+        {% set force = array('force_w_' + p.bias) %}
+        std::memset({{force}}, 0, {{p.n}} * sizeof({{real}}));
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{force}}, {{array(p.plasticity_delta)}}, 1, 1);
         {% endfor %}
-        {{_parts.passes('weights')}}
+        {{_parts.all_statements('weights')}}
         {% for q in projections %}
         {
-            {{_parts.rates(q)}}
+            {{_parts.learning_rate(q)}}
             {{_parts.proximal(q, '_rate')}}
-            {% if q.carried == 'sign' %}
             {{_parts.follow_signs(q)}}
-            {% endif %}
         }
         {% endfor %}
     }
-    {{_parts.passes('update')}}
+    {{_parts.all_statements('update')}}
 {% endblock %}

@@ -1,6 +1,7 @@
-{# Dormand-Prince 5(4) on the whole coupled state (weights rest): as many steps as the tolerance asks for in one tick.
-   Near rest the error of a step is held below a share of the motion that is left, so that the rate of change keeps
-   falling and the run settles, whatever the tolerance. #}
+{# Dormand-Prince 5(4) on the whole coupled state (weights rest): as many steps as the tolerance
+   requires in one tick. Near rest the error of a step is held below a share of the motion that is
+   left, so that the rate of change keeps falling and the run settles, whatever the tolerance.
+   Reads the coefficients `stages`, `nodes`, `errors`, that `share`, and `states`. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
@@ -8,18 +9,25 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
-    static const {{real}} _a[7][6] = { {{nodes}} };
-    static const {{real}} _c[7] = { {{times}} }, _e[7] = { {{errors}} };
+    {% set step_size, residual, settle = array('step_size'), array('residual'), array('settle') %}
+    static const {{real}} _a[7][6] = {
+        {% for row in stages %}
+        { {{row | join(', ')}} },
+        {% endfor %}
+    };
+    static const {{real}} _c[7] = { {{nodes | join(', ')}} };
+    static const {{real}} _e[7] = { {{errors | join(', ')}} };
     {% for s in states %}
     {{real}}* _y_{{s.id}} = ns::buffer<{{real}}, {{1000 + 3 * s.id}}, {{s.n}}>();
     {{real}}* _k_{{s.id}} = ns::buffer<{{real}}, {{1001 + 3 * s.id}}, {{7 * s.n}}>();
     {% endfor %}
-    const double _end = {{array('dt')}}[0], _t = {{array('t')}}[0], _tolerance = {{array('tolerance')}}[0];
+    const double _end = {{array('dt')}}[0], _t = {{array('t')}}[0];
+    const double _tolerance = {{array('tolerance')}}[0];
     double _done = 0;
     bool _known = false;  // whether stage 0 holds the rates of this state
     while (_done < _end * (1 - 1e-12)) {
-        const bool _whole = {{array('step_size')}}[0] < _end - _done;
-        const {{real}} _h = _whole ? {{array('step_size')}}[0] : _end - _done;
+        const bool _whole = {{step_size}}[0] < _end - _done;
+        const {{real}} _h = _whole ? {{step_size}}[0] : _end - _done;
         {% for s in states %}
         std::memcpy(_y_{{s.id}}, {{array(s.variable)}}, {{s.n}} * sizeof({{real}}));
         {% endfor %}
@@ -31,43 +39,52 @@
                     {{real}}* __restrict _now = {{array(s.variable)}};
                     std::memcpy(_now, _y_{{s.id}}, {{s.n}} * sizeof({{real}}));
                     for (int _j = 0; _j < _stage; _j++)
-                        if (_a[_stage][_j] != 0) ns::blend<{{real}}>({{s.n}}, 1, _h * _a[_stage][_j], _k_{{s.id}} + _j * (size_t){{s.n}}, _now);
+                        if (_a[_stage][_j] != 0)
+                            ns::blend<{{real}}>(
+                                {{s.n}}, 1, _h * _a[_stage][_j],
+                                _k_{{s.id}} + _j * (size_t){{s.n}}, _now);
                 }
                 {% endfor %}
             }
             {{_parts.messages()}}
             {{_parts.derivatives()}}
             {% for s in states %}
-            std::memcpy(_k_{{s.id}} + _stage * (size_t){{s.n}}, {{s.rate}}, {{s.n}} * sizeof({{real}}));
+            std::memcpy(
+                _k_{{s.id}} + _stage * (size_t){{s.n}}, {{_parts.rate_of(s)}},
+                {{s.n}} * sizeof({{real}}));
             {% endfor %}
             if (_stage == 0) {
                 {{_parts.residual()}}
-                if (_residual < {{array('settle')}}[0]) break;
+                if (_residual < {{settle}}[0]) break;
             }
         }
-        if ({{array('residual')}}[0] < {{array('settle')}}[0]) break;
-        const double _floor = {{'1e-6' if real == 'float' else '1e-14'}}, _left = {{share}} * {{array('residual')}}[0];
+        if ({{residual}}[0] < {{settle}}[0]) break;
+        const double _floor = {{'1e-6' if real == 'float' else '1e-14'}};
+        const double _left = {{share}} * {{residual}}[0];
         const double _allowed = std::max(_floor, std::min(_tolerance, _left));
         double _squares = 0;
         {% for s in states %}
         for (size_t i = 0; i < {{s.n}}; i++) {
             double _error = 0;
-            for (int _j = 0; _j < 7; _j++) _error += _e[_j] * _k_{{s.id}}[i + _j * (size_t){{s.n}}];
-            _error *= _h / (_allowed * (1 + std::max(std::fabs(_y_{{s.id}}[i]), std::fabs({{array(s.variable)}}[i]))));
+            for (int _j = 0; _j < 7; _j++)
+                _error += _e[_j] * _k_{{s.id}}[i + _j * (size_t){{s.n}}];
+            _error *= _h / (_allowed * (1 + std::max(std::fabs(_y_{{s.id}}[i]),
+                                                     std::fabs({{array(s.variable)}}[i]))));
             _squares += _error * _error;
         }
         {% endfor %}
-        const double _error = std::sqrt(_squares / {{n_states}});
+        const double _error = std::sqrt(_squares / {{states | sum(attribute='n')}});
         const double _factor = std::min(5.0, std::max(0.2, 0.9 * std::pow(_error + 1e-30, -0.2)));
         _known = true;
         if (_error <= 1) {
             _done += _h;
             {{array('accepted')}}[0] += 1;
             {% for s in states %}
-            std::memcpy(_k_{{s.id}}, _k_{{s.id}} + 6 * (size_t){{s.n}}, {{s.n}} * sizeof({{real}}));
+            std::memcpy(
+                _k_{{s.id}}, _k_{{s.id}} + 6 * (size_t){{s.n}}, {{s.n}} * sizeof({{real}}));
             {% endfor %}
             {{_parts.residual()}}
-            if (_residual < {{array('settle')}}[0]) break;
+            if (_residual < {{settle}}[0]) break;
         } else {
             {% for s in states %}
             std::memcpy({{array(s.variable)}}, _y_{{s.id}}, {{s.n}} * sizeof({{real}}));
@@ -77,8 +94,8 @@
                 break;
             }
         }
-        if (_whole || _error > 1) {{array('step_size')}}[0] = _h * _factor;
+        if (_whole || _error > 1) {{step_size}}[0] = _h * _factor;
     }
     {{array('elapsed')}}[0] += _done;
-    if ({{array('residual')}}[0] < {{array('settle')}}[0]) {{array('settled')}}[0] = 1;
+    if ({{residual}}[0] < {{settle}}[0]) {{array('settled')}}[0] = 1;
 {% endblock %}

@@ -1,4 +1,4 @@
-{# Headers that every template of the engine needs. #}
+{# Headers that every template of the engine includes. #}
 #include "ns_kernels.h"
 #include "ns_events.h"
 #include "ns_points.h"

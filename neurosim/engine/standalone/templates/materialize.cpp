@@ -1,4 +1,4 @@
-{# After the last step: weights whose change was only accumulated. #}
+{# After the last step: bring weights up to date whose change was only summed or collected. #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}
@@ -6,5 +6,5 @@
 {% endblock %}
 {% block maincode %}
     if (!{{array('ended')}}[0]) return;
-    {{_parts.materialize(folds=true)}}
+    {{_parts.materialize(all=true)}}
 {% endblock %}

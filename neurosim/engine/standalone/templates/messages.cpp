@@ -1,4 +1,4 @@
-{# Before a step: what neurons and multiplier units say to their neighbours. #}
+{# Before a step: units send their dense messages, forward and back. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}

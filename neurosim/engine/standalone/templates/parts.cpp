@@ -1,396 +1,541 @@
-{# What a step is made of; `array` gives the C++ name of a variable's array. Start at `messages`. #}
-{% macro pass(block, n) %}
-    {   // {{block}}
+{# Parts of a step, as macros that the other templates call. A template reads the fields of
+   `ProgramCode` (code.py) and `array(name)`, the C++ array of a variable. Start at `messages`. #}
+
+{# --- Statements that Brian2 has translated ------------------------------------------------- #}
+
+{# One block, for each of its entries. #}
+{% macro statements(b) %}
+    {   // {{b.name}}
         const size_t _vectorisation_idx = -1;
-        {{scalar_code[block]|autoindent}}
-        {% if vector_code[block] %}
+        {{scalar_code[b.name]|autoindent}}
+        {% if vector_code[b.name] %}
         _Pragma("GCC ivdep")
-        for (int _idx = 0; _idx < {{n}}; _idx++) {
+        for (int _idx = 0; _idx < {{b.n}}; _idx++) {
             const size_t _vectorisation_idx = _idx;
-            {{vector_code[block]|autoindent}}
+            {{vector_code[b.name]|autoindent}}
         }
         {% endif %}
     }
 {% endmacro %}
 
-{% macro passes(prefix) %}
-    {% for b in blocks if b.kind == prefix %}
-    {{pass(b.name, b.n)}}
+{# All blocks of one kind. #}
+{% macro all_statements(kind) %}
+    {% for b in blocks if b.kind == kind %}
+    {{statements(b)}}
     {% endfor %}
 {% endmacro %}
 
-{# Net inputs and what follows from them. While weights and inputs rest, so does all that a clamped input drives; and
-   where messages are events, all that has heard none. #}
-{% macro forward() %}
-    {% for q in projections if q.kept and not q.alone %}
-    if (ns::flag<{{q.id}}>() && !{{passing(q)}}) {
-        {{real}}* _drive = ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>();
+{# --- Messages ------------------------------------------------------------------------------ #}
+
+{# All messages of a step, dense, in order: x, net inputs, delta, feedback. #}
+{% macro messages(learns=false) %}
+    {{sent_x()}}
+    {{net_inputs()}}
+    {{late_messages()}}
+    {{feedback(learns)}}
+{% endmacro %}
+
+{# What units send forward, where that is not just x. #}
+{% macro sent_x() %}
+    {% if prospective %}{{normalisers()}}{% endif %}
+    {{all_statements('sent')}}
+    {{delayed('x')}}
+{% endmacro %}
+
+{# What multiplier units send back. #}
+{% macro late_messages() %}
+    {% for b in blocks if b.kind == 'late' %}
+    {% if b.only_plastic %}if ({{array('plastic')}}[0]) {% endif %}{{statements(b)}}
+    {% endfor %}
+    {{delayed('delta')}}
+{% endmacro %}
+
+{# Dense messages that arrive some steps later. #}
+{% macro delayed(variable) %}
+    {% for d in delay_lines if d.variable == variable %}
+    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>(
+        {{array('line_' + d.name)}}, {{array('line_at_' + d.name)}}[0],
+        {{array('sent_' + d.name)}}, {{array('received_' + d.name)}});
+    {% endfor %}
+{% endmacro %}
+
+{# Net inputs, and what follows from them. While weights and inputs rest, so does all that a
+   clamped input drives; with events, so does all that has received none. #}
+{% macro net_inputs() %}
+    {% for q in projections if q.keeps_product and not q.drives_alone %}
+    if (ns::flag<{{q.id}}>() && !{{product_is_transient(q)}}) {
+        {{real}}* _drive = {{kept_drive(q)}};
         std::memset(_drive, 0, {{K * q.m}} * sizeof({{real}}));
-        {{known(q, '_drive')}}
+        {{fresh_product(q, '_drive')}}
     }
     {% endfor %}
     {% for p in populations %}
-    {% if p.rests %}if (ns::flag<0>(){% for q in projections if q.post == p.name and q.events %} || {{held(q)}}.received(){% endfor %}) { {% endif %}
-    {% for q in projections if q.post == p.name and q.kept %}
-    if (ns::flag<{{q.id}}>()) {
-        {% if loop.first %}{{start(p)}}{% endif %}
-        {% if q.alone %}
-        {{known(q, array('a_' + p.name))}}
-        {% else %}
-        {{product('forward', q, array('x_' + q.pre), array('a_' + p.name))}}
-        {% endif %}
-    } else {
-        {% if q.alone %}
-        {{learnt(q)}}
-        {% elif loop.first %}
-        {{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){{of_set(K // sets * q.m)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});
-        {% else %}
-        ns::blend<{{real}}>({{K * q.m}}, 1, 1, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(), {{array('a_' + p.name)}});
-        {% endif %}
-    }
+    {% if p.may_rest %}
+    if (ns::flag<0>(){{events_have_changed(p)}}) {
+    {% endif %}
+    {% for q in projections if q.post == p.name and q.keeps_product %}
+    {{kept_product(p, q, loop.first)}}
     {% else %}
-    {{start(p)}}
+    {{biases(p)}}
     {% endfor %}
-    {% for q in projections if q.post == p.name and not q.kept %}
+    {% for q in projections if q.post == p.name and not q.keeps_product %}
     {% if q.events %}
-    {
-        auto& _held = {{held(q)}};
-        if (_held.forward.stale) {
-            std::fill(_held.forward.sum.begin(), _held.forward.sum.end(), 0);
-            if (ns::largest({{array(q.x)}}, {{K * q.n}}) > 0) { {{product('forward', q, array(q.x), '_held.forward.sum.data()')}} }
-            _held.forward.known({{array(q.x)}});
-        }
-        _held.forward.read({{array('a_' + q.post)}}, _held.moved);
-    }
+    {{summed_events_forward(q)}}
     {% else %}
-    {{product('forward', q, array(q.x), array('a_' + q.post))}}
+    {{product('forward', q, array(q.received_x), array('a_' + q.post))}}
     {% endif %}
     {% endfor %}
-    {% for b in blocks if b.kind == 'early' and b.population == p.name %}
-    {{pass(b.name, b.n)}}
+    {% for b in blocks if b.kind == 'early' and b.owner == p.name %}
+    {{statements(b)}}
     {% endfor %}
-    {% if p.rests %} } {% endif %}
+    {% if p.may_rest %}
+    }
+    {% endif %}
     {% endfor %}
     ns::flag<0>() = 0;
-    {{normalise()}}
+    {{normalisers()}}
 {% endmacro %}
 
-{# The softmax's normaliser where a loss reads it. #}
-{% macro normalise() %}
-    {% for p in populations if p.partition %}
-    ns::log_partition<{{K}}, {{p.n}}>({{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
+{# Messages sent back. One pattern: a weight may move in the pass that reads it. #}
+{% macro feedback(learns) %}
+    {% for p in populations if p.clears_feedback %}
+    std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
     {% endfor %}
-    {% for p in populations if p.total %}
+    {% for q in projections if q.sends_back %}
+    {% if q.events %}
+    {{summed_events_backward(q)}}
+    {% else %}
+    {% if learns and q.learns_on_way_back %}
+    if ({{array('plastic')}}[0]) {
+        {{learning_rate(q)}}
+        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{q.adds_feedback | lower}}>(
+            {{array('w_' + q.name)}}, {{array(q.received_delta)}}, {{array(q.received_x)}},
+            {{array('feedback_' + q.pre)}}, _keep, _rate);
+        {{proximal(q, '_rate')}}
+    } else
+    {% endif %}
+    {
+        {{product('backward', q, array(q.received_delta), array('feedback_' + q.pre))}}
+    }
+    {% endif %}
+    {% endfor %}
+{% endmacro %}
+
+{# Sums over the units of a pattern, where a loss reads them. #}
+{% macro normalisers() %}
+    {% for p in populations if p.has_partition %}
+    ns::log_partition<{{K}}, {{p.n}}>(
+        {{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
+    {% endfor %}
+    {% for p in populations if p.has_target_total %}
     ns::total<{{K}}, {{p.n}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
     {% endfor %}
 {% endmacro %}
 
+{# --- Products ------------------------------------------------------------------------------ #}
+
 {# Where patterns have weights of their own: once for every set of weights. #}
-{% macro each_set() %}{% if sets > 1 %}for (size_t _s = 0; _s < {{sets}}; _s++){% endif %}{% endmacro %}
-{% macro of_set(size) %}{% if sets > 1 %} + _s * {{size}}{% endif %}{% endmacro %}
+{% macro each_set() %}
+{% if weight_sets > 1 %}for (size_t _s = 0; _s < {{weight_sets}}; _s++){% endif %}
+{% endmacro %}
+{% macro of_set(size) %}{% if weight_sets > 1 %} + _s * {{size}}{% endif %}{% endmacro %}
 
 {# a = b of every pattern. #}
-{% macro start(p) %}{{each_set()}} ns::start<{{K // sets}}, {{p.n}}>({{array('b_' + p.name)}}{{of_set(p.n)}}, {{array('a_' + p.name)}}{{of_set(K // sets * p.n)}});{% endmacro %}
+{% macro biases(p) %}
+    {% set patterns = K // weight_sets %}
+    {{each_set()}} ns::spread_biases<{{patterns}}, {{p.n}}>(
+        {{array('b_' + p.name)}}{{of_set(p.n)}},
+        {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
+{% endmacro %}
 
-{# What a clamped input sends, added to `result`, and all from which its next value follows. #}
-{% macro known(q, result) %}
-        {% if q.lazy and K > 1 %}
-        if ({{array('lazy_' + q.name)}}[0]) ns::forward_by_strips<{{K}}, {{q.m}}, {{q.n}}>({{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, {{result}});
+{# Adds W x ('forward') or delta W ('backward') of `given` to `result`. #}
+{% macro product(direction, q, given, result) %}
+    {% if direction == 'forward' %}
+    {% set matrix, read, written = array('w_' + q.name), q.n, q.m %}
+    {% else %}
+    {% set matrix, read, written = array(q.feedback_weights), q.m, q.n %}
+    {% endif %}
+    {% if q.collects_changes %}
+    {{collected_changes(q)}}.forward({{matrix}}, {{given}}, {{result}});
+    {% elif q.sparse %}
+    ns::{{direction}}_rows<{{K}}, {{q.m}}, {{q.n}}>(
+        {{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
+    {% else %}
+    {% set patterns = K // weight_sets %}
+    {% set adds = ', ' ~ q.adds_feedback | lower if direction == 'backward' else '' %}
+    {{each_set()}} ns::{{direction}}<{{patterns}}, {{q.m}}, {{q.n}}{{adds}}>(
+        {{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(patterns * read)}},
+        {{result}}{{of_set(patterns * written)}});
+    {% endif %}
+{% endmacro %}
+
+{# --- Kept products of clamped inputs -------------------------------------------------------- #}
+
+{# What one clamped input, the first or a later one, adds to the net inputs of a population. #}
+{% macro kept_product(p, q, first) %}
+    if (ns::flag<{{q.id}}>()) {
+        {% if first %}{{biases(p)}}{% endif %}
+        {% if q.drives_alone %}
+        {{fresh_product(q, array('a_' + p.name))}}
+        {% else %}
+        {{product('forward', q, array('x_' + q.pre), array('a_' + p.name))}}
+        {% endif %}
+    } else {
+        {% if q.drives_alone %}
+        {{learnt_net_input(q)}}
+        {% elif first %}
+        {% set patterns = K // weight_sets %}
+        {{each_set()}} ns::spread_biases<{{patterns}}, {{p.n}}>(
+            {{array('b_' + p.name)}}{{of_set(p.n)}}, {{kept_drive(q)}}{{of_set(patterns * q.m)}},
+            {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
+        {% else %}
+        ns::blend<{{real}}>({{K * q.m}}, 1, 1, {{kept_drive(q)}}, {{array('a_' + p.name)}});
+        {% endif %}
+    }
+{% endmacro %}
+
+{# W x of a clamped input, added to `result`, and all from which its next value follows. #}
+{% macro fresh_product(q, result) %}
+        {% if q.defers_changes and K > 1 %}
+        if ({{array('lazy_' + q.name)}}[0])
+            ns::forward_by_strips<{{K}}, {{q.m}}, {{q.n}}>(
+                {{array('w_' + q.name)}}, {{array('x_' + q.pre)}}, {{result}});
         else
         {% endif %}
-        { {{product('forward', q, array('x_' + q.pre), result)}} }
-        {% if q.lazy %}
+        {
+            {{product('forward', q, array('x_' + q.pre), result)}}
+        }
+        {% if q.defers_changes %}
         if ({{array('lazy_' + q.name)}}[0]) {
             ns::gram<{{K}}, {{q.n}}>({{array('x_' + q.pre)}}, {{gram(q)}});
-            {% if q.alone %}std::memcpy({{biases_then(q)}}, {{array('b_' + q.post)}}, {{q.m}} * sizeof({{real}}));{% endif %}
+            {% if q.drives_alone %}
+            std::memcpy(
+                {{earlier_biases(q)}}, {{array('b_' + q.post)}}, {{q.m}} * sizeof({{real}}));
+            {% endif %}
         }
         {% endif %}
         ns::flag<{{q.id}}>() = 0;
 {% endmacro %}
 
-{# Net inputs that one clamped input alone drives: what the last step of weights and biases made of them. #}
-{% macro learnt(q) %}
-        {% if q.lazy %}
-        {{rates(q)}}
-        ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.plasticity_delta)}}, _keep, _rate / {{K}}, {{array('a_' + q.post)}});
-        ns::shift<{{K}}, {{q.m}}>({{array('b_' + q.post)}}, _keep, {{biases_then(q)}}, {{array('a_' + q.post)}});
+{# Net inputs that one clamped input alone drives, after the last step of weights and biases. #}
+{% macro learnt_net_input(q) %}
+        {% if q.defers_changes %}
+        {{learning_rate(q)}}
+        ns::learn_drive<{{K}}, {{q.m}}>(
+            {{gram(q)}}, {{array(q.plasticity_delta)}}, _keep, _rate / {{K}},
+            {{array('a_' + q.post)}});
+        ns::shift<{{K}}, {{q.m}}>(
+            {{array('b_' + q.post)}}, _keep, {{earlier_biases(q)}}, {{array('a_' + q.post)}});
         {% endif %}
 {% endmacro %}
-{% macro biases_then(q) %}ns::buffer<{{real}}, {{q.id}}, {{q.m}}>(){% endmacro %}
 
-{# Of an input's patterns, see ns_kernels.h. #}
+{# Whether W x is another at the next step, so that nothing is gained by keeping it. #}
+{% macro product_is_transient(q) %}
+({{array('plastic')}}[0]{% if q.defers_changes %} && !{{array('lazy_' + q.name)}}[0]{% endif %})
+{% endmacro %}
+
+{# Buffers of a projection: W x, or the biases that its net inputs hold already; x x^T of all pairs
+   of patterns (see ns_kernels.h); and the sum of the messages that its weights lack. #}
+{% macro kept_drive(q) %}ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){% endmacro %}
+{% macro earlier_biases(q) %}ns::buffer<{{real}}, {{q.id}}, {{q.m}}>(){% endmacro %}
 {% macro gram(q) %}ns::buffer<{{real}}, {{q.id + 1}}, ns::gram_size({{K}})>(){% endmacro %}
+{% macro deferred_messages(q) %}ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>(){% endmacro %}
 
-{# Whether the product of a clamped input is another at the next step, so that nothing is gained by keeping it. #}
-{% macro passing(q) %}({{array('plastic')}}[0]{% if q.lazy %} && !{{array('lazy_' + q.name)}}[0]{% endif %}){% endmacro %}
-
-{% macro product(kind, q, given, result) %}
-    {% set matrix = array('w_' + q.name if kind == 'forward' else q.carrier) %}
-    {% if q.waits %}
-    {{waiting(q)}}.forward({{matrix}}, {{given}}, {{result}});
-    {% elif q.sparse %}
-    ns::{{kind}}_rows<{{K}}, {{q.m}}, {{q.n}}>({{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
-    {% else %}
-    {% set from_to = (q.n, q.m) if kind == 'forward' else (q.m, q.n) %}
-    {{each_set()}} ns::{{kind}}<{{K // sets}}, {{q.m}}, {{q.n}}{{', ' + ('true' if q.adds else 'false') if kind == 'backward' else ''}}>({{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(K // sets * from_to[0])}}, {{result}}{{of_set(K // sets * from_to[1])}});
-    {% endif %}
+{# Changes of the weights that are collected and added several at a time. #}
+{% macro collected_changes(q) %}
+ns::collected_changes<{{q.id}}, ns::CollectedChanges<{{real}}, {{q.m}}, {{q.n}}, {{collected}}>>()
 {% endmacro %}
 
-{# Changes of the weights that wait to be added together. #}
-{% macro waiting(q) %}ns::waiting<{{q.id}}, ns::Waiting<{{real}}, {{q.m}}, {{q.n}}, {{waits_for}}>>(){% endmacro %}
+{# --- Events -------------------------------------------------------------------------------- #}
 
-{# What neurons have to say, where that is not just their x. #}
-{% macro say() %}
-    {% if looks_ahead %}{{normalise()}}{% endif %}
-    {{passes('sent')}}
-    {{travel('x')}}
+{# The products that a projection keeps of the events that it has received. #}
+{% macro event_products(q) %}
+{% set kind = (q.exact_plasticity, q.sends_back, q.own_feedback) %}
+ns::event_products<{{q.id}},
+    ns::EventProducts<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{kind | join(', ') | lower}}>>()
 {% endmacro %}
 
-{# Messages that arrive later. #}
-{% macro travel(variable) %}
-    {% for d in lines if d.variable == variable %}
-    ns::travel<{{real}}, {{d.n}}, {{d.steps}}>({{array('line_' + d.of)}}, {{array('line_at_' + d.of)}}[0], {{array('sent_' + d.of)}}, {{array('received_' + d.of)}});
-    {% endfor %}
+{# Whether one of the projections onto a population has received an event. #}
+{% macro events_have_changed(p) %}
+{% for q in projections if q.post == p.name and q.events %}
+ || {{event_products(q)}}.has_changed()
+{% endfor %}
 {% endmacro %}
 
-{# What multiplier units have to say. #}
-{% macro late() %}
-    {% for b in blocks if b.kind == 'late' %}
-    {% if b.optional %}if ({{array('plastic')}}[0]) {% endif %}{{pass(b.name, b.n)}}
-    {% endfor %}
-    {{travel('delta')}}
-{% endmacro %}
-
-{# What a projection keeps of the events that it heard. #}
-{% macro held(q) %}ns::held<{{q.id}}, ns::Held<{{real}}, {{K}}, {{q.m}}, {{q.n}}, {{q.exact}}, {{q.back}}{{', true' if q.carried != 'symmetric' else ''}}>>(){% endmacro %}
-
-{# Events of all populations in one direction. #}
-{% macro hear(variable) %}
-    {% for q in projections if q.exact == 'true' %}
+{# Events of all populations in one direction, and the products that they change. #}
+{% macro receive_events(variable) %}
+    {% for q in projections if q.exact_plasticity %}
     {% if variable == 'x' %}
-    {{held(q)}}.gate_forward({{array('plastic')}}[0], {{array(q.x)}});
+    {{event_products(q)}}.gate_forward({{array('plastic')}}[0], {{array(q.received_x)}});
     {% else %}
-    {{held(q)}}.gate_backward({{array('plastic')}}[0], {{array(q.delta)}}, {{array(q.carrier)}});
+    {{event_products(q)}}.gate_backward(
+        {{array('plastic')}}[0], {{array(q.received_delta)}}, {{array(q.feedback_weights)}});
     {% endif %}
     {% endfor %}
-    {% for o in outlets if o.variable == variable %}
+    {% for o in event_sources if o.variable == variable %}
     {
-        const auto _new = ns::speak<{{real}}, {{o.n}}>({{array(o.space)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.events)}}, {{array(o.plastic_events)}}, {{array('plastic')}}[0], {{array(o.quantum) + '[0]' if o.quantum else 0}});
+        const auto _sent = ns::send<{{real}}, {{o.n}}>(
+            {{array(o.sending)}}, {{array(o.now)}}, {{array(o.sent)}}, {{array(o.events)}},
+            {{array(o.plastic_events)}}, {{array('plastic')}}[0],
+            {% if o.quantum %}{{array(o.quantum)}}[0]{% else %}0{% endif %});
         {% if o.ready %}
-        for (int _e = 0; _e < _new.count; _e++) {{array(o.ready)}}[_new.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
+        for (int _e = 0; _e < _sent.count; _e++)
+            {{array(o.ready)}}[_sent.unit[_e]] = {{array('t')}}[0] + {{array(o.silence)}}[0];
         {% endif %}
         {% if o.line %}
-        const auto _arrived = ns::arrive<{{real}}, {{o.n}}, {{o.delay_steps}}>({{array(o.line)}}, {{array(o.line_at)}}[0], {{array(o.sent)}}, {{array(o.received)}});
+        const auto _arrived = ns::arrive<{{real}}, {{o.n}}, {{o.delay_steps}}>(
+            {{array(o.line)}}, {{array(o.line_at)}}[0], {{array(o.sent)}}, {{array(o.received)}});
         {% else %}
-        const auto& _arrived = _new;
+        const auto& _arrived = _sent;
         {% endif %}
         {% for q in projections if q.name in o.projections %}
         {% if q.sparse %}
-        if (_arrived.count) {{held(q)}}.{{'forward' if variable == 'x' else 'backward'}}.stale = true;
+        {% set direction = 'forward' if variable == 'x' else 'backward' %}
+        if (_arrived.count) {{event_products(q)}}.{{direction}}.stale = true;
         {% elif variable == 'x' %}
-        {{held(q)}}.hear_forward({{array('w_' + q.name)}}, _arrived);
+        {{event_products(q)}}.receive_forward({{array('w_' + q.name)}}, _arrived);
         {% else %}
-        {{held(q)}}.hear_backward({{array(q.carrier)}}, _arrived);
+        {{event_products(q)}}.receive_backward({{array(q.feedback_weights)}}, _arrived);
         {% endif %}
         {% endfor %}
     }
     {% endfor %}
 {% endmacro %}
 
-{# Weights that moved by their integrals, every so often. #}
-{% macro refold() %}
-    if ({{array('ticks')}}[0] % {{refold_every}} == 0) {
+{# a += W x of the x last sent; a stale product is computed anew, unless all x are 0. #}
+{% macro summed_events_forward(q) %}
+    {
+        auto& _products = {{event_products(q)}};
+        if (_products.forward.stale) {
+            std::fill(_products.forward.sum.begin(), _products.forward.sum.end(), 0);
+            if (ns::largest({{array(q.received_x)}}, {{K * q.n}}) > 0) {
+                {{product('forward', q, array(q.received_x), '_products.forward.sum.data()')}}
+            }
+            _products.forward.refreshed({{array(q.received_x)}});
+        }
+        _products.forward.add_to({{array('a_' + q.post)}}, _products.moved);
+    }
+{% endmacro %}
+
+{# feedback += delta W of the delta last sent, in the same way. #}
+{% macro summed_events_backward(q) %}
+    {
+        auto& _products = {{event_products(q)}};
+        if (_products.backward.stale) {
+            std::fill(_products.backward.sum.begin(), _products.backward.sum.end(), 0);
+            if (ns::largest({{array(q.received_delta)}}, {{K * q.m}}) > 0) {
+                {{product('backward', q, array(q.received_delta), '_products.backward.sum.data()')}}
+            }
+            _products.backward.refreshed({{array(q.received_delta)}});
+        }
+        _products.backward.add_to({{array('feedback_' + q.pre)}}, _products.moved);
+    }
+{% endmacro %}
+
+{# Every so often, weights that move by integrals are brought up to date. #}
+{% macro fold_integrals() %}
+    if ({{array('ticks')}}[0] % {{fold_every}} == 0) {
         {% for q in projections if q.events %}
-        {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}});
+        {{event_products(q)}}.fold(
+            {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}});
         {% endfor %}
     }
 {% endmacro %}
 
-{# Messages sent back. One pattern: a weight moves in the pass that reads it. #}
-{% macro feedback(learns) %}
-    {% for p in populations if p.gathers %}
-    std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
-    {% endfor %}
-    {% for q in projections if q.feeds_back %}
-    {% if q.events %}
-    {
-        auto& _held = {{held(q)}};
-        if (_held.backward.stale) {
-            std::fill(_held.backward.sum.begin(), _held.backward.sum.end(), 0);
-            if (ns::largest({{array(q.delta)}}, {{K * q.m}}) > 0) { {{product('backward', q, array(q.delta), '_held.backward.sum.data()')}} }
-            _held.backward.known({{array(q.delta)}});
-        }
-        _held.backward.read({{array('feedback_' + q.pre)}}, _held.moved);
-    }
-    {% else %}
-    {% if learns and q.merged %}
-    if ({{array('plastic')}}[0]) {
-        {{rates(q)}}
-        ns::backward_and_learn<{{q.m}}, {{q.n}}, {{'true' if q.adds else 'false'}}>({{array('w_' + q.name)}}, {{array(q.delta)}}, {{array(q.x)}}, {{array('feedback_' + q.pre)}}, _keep, _rate);
-        {{proximal(q, '_rate')}}
-    } else
-    {% endif %}
-    { {{product('backward', q, array(q.delta), array('feedback_' + q.pre))}} }
-    {% endif %}
-    {% endfor %}
-{% endmacro %}
+{# --- Plasticity ---------------------------------------------------------------------------- #}
 
-{% macro messages(learns=false) %}
-    {{say()}}
-    {{forward()}}
-    {{late()}}
-    {{feedback(learns)}}
-{% endmacro %}
-
-{% macro rates(q) %}
+{# h / tau_w, and what the decay l2 leaves of a weight in one step. #}
+{% macro learning_rate(q) %}
         const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0];
         const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
-{% endmacro %}
-
-{# What follows a step of the weights: prices with a kink at 0, weight by weight, then neuron by neuron, rows, then
-   columns; then Dale's law. #}
-{% macro proximal(q, rate) %}
-    ns::shrink<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
-    {% for side, price in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
-    {% if q.sparse %}
-    ns::shrink_sparse_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
-    {% else %}
-    ns::shrink_{{side}}<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{rate}} * {{array(price + q.name)}}[0]);
-    {% endif %}
-    {% endfor %}
-    {% if dale and q.sparse %}
-    ns::keep_sign_sparse<{{q.m}}, {{real}}>({{array('w_' + q.name)}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('sign_' + q.name)}});
-    {% elif dale %}
-    ns::keep_sign<{{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, {{array('sign_' + q.name)}});
-    {% endif %}
-{% endmacro %}
-
-{# The step of feedback weights of their own that goes with that of the weights. #}
-{% macro follow(q) %}
-    {% if q.carried == 'kolen_pollack' %}
-    {{outer(q, array(q.carrier), '_keep', '_rate / ' ~ K)}}
-    {% endif %}
-    {{follow_signs(q)}}
-{% endmacro %}
-{% macro follow_signs(q) %}
-    {% if q.carried == 'sign' %}
-    ns::signs<{{real}}>({{q.size}}, {{array('w_' + q.name)}}, {{array('back_size_' + q.name)}}[0], {{array(q.carrier)}});
-    {% endif %}
 {% endmacro %}
 
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
 {% macro learn() %}
     if ({{array('plastic')}}[0]) {
         ns::flag<0>() = 1;
-        {% for q in projections if not q.merged %}
+        {% for q in projections if not q.learns_on_way_back %}
         {
-        {{rates(q)}}
-        {% if q.lazy %}
+        {{learning_rate(q)}}
+        {% if q.defers_changes %}
         if ({{array('lazy_' + q.name)}}[0]) {
-            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{array(q.plasticity_delta)}}, ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>());
-            {% if not q.alone %}
-            ns::learn_drive<{{K}}, {{q.m}}>({{gram(q)}}, {{array(q.plasticity_delta)}}, _keep, _rate / {{K}}, ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>());
-            {% endif %}
-            ns::scale<{{q.id}}>() *= _keep;
-            ns::flag<{{q.id + 1}}>() = 0;
+            {{defer_changes(q)}}
         } else
         {% endif %}
-        {% if q.exact == 'true' or q.waits %}
-        if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0] + {{array('column_l1_' + q.name)}}[0] == 0) {
-            {% if q.waits %}
-            {{waiting(q)}}.learn({{array('w_' + q.name)}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, _rate);
-            {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
+        {% if q.exact_plasticity or q.collects_changes %}
+        if (_keep == 1 && {{array('l1_' + q.name)}}[0] + {{array('row_l1_' + q.name)}}[0]
+                + {{array('column_l1_' + q.name)}}[0] == 0) {
+            {% if q.collects_changes %}
+            {{collected_changes(q)}}.learn(
+                {{array('w_' + q.name)}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}},
+                _rate);
+            {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% else %}
-            {{held(q)}}.learn({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}}, _rate);
+            {{event_products(q)}}.learn(
+                {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}},
+                _rate);
             {% endif %}
         } else
         {% endif %}
         {
             {{outer(q, array('w_' + q.name), '_keep', '_rate / ' ~ K)}}
             {{proximal(q, '_rate')}}
-            {% if q.carried in ('sign', 'kolen_pollack') %}
-            {{follow(q)}}
-            {% endif %}
-            {% if q.kept %}ns::flag<{{q.id}}>() = 1;{% endif %}
-            {% if q.events %}{{held(q)}}.stale();{% endif %}
+            {{move_feedback_weights(q)}}
+            {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
+            {% if q.events %}{{event_products(q)}}.weights_changed();{% endif %}
         }
         }
         {% endfor %}
         {% for p in populations %}
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{array('b_' + p.name)}}, {{array(p.plasticity_by)}}, 1, {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
+        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>(
+            {{array('b_' + p.name)}}, {{array(p.plasticity_delta)}}, 1,
+            {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
         {% endfor %}
     }
 {% endmacro %}
 
+{# The change of W x by one step of W; the messages are summed for W itself, see `materialize`. #}
+{% macro defer_changes(q) %}
+            {% set delta = array(q.plasticity_delta) %}
+            ns::blend<{{real}}>({{K * q.m}}, _keep, 1, {{delta}}, {{deferred_messages(q)}});
+            {% if not q.drives_alone %}
+            ns::learn_drive<{{K}}, {{q.m}}>(
+                {{gram(q)}}, {{delta}}, _keep, _rate / {{K}}, {{kept_drive(q)}});
+            {% endif %}
+            ns::scale<{{q.id}}>() *= _keep;
+            ns::flag<{{q.id + 1}}>() = 0;
+{% endmacro %}
+
+{# result = keep result + rate delta x^T, summed over the patterns. #}
 {% macro outer(q, result, keep, rate) %}
+    {% set messages = array(q.plasticity_delta) ~ ', ' ~ array(q.plasticity_x) %}
     {% if q.sparse %}
-    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, {{keep}}, {{rate}});
+    ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>(
+        {{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{messages}},
+        {{keep}}, {{rate}});
     {% else %}
-    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{array(q.plasticity_delta)}}, {{array(q.plasticity_x)}}, {{keep}}, {{rate}});
+    ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{result}}, {{messages}}, {{keep}}, {{rate}});
     {% endif %}
 {% endmacro %}
 
-{# Weights whose change was only accumulated, brought up to date. #}
-{% macro materialize(folds=false) %}
-    {% for q in projections if q.lazy %}
+{# After a step of the weights: penalties with a kink at 0, weight by weight, then unit by unit,
+   rows, then columns; then Dale's law. #}
+{% macro proximal(q, rate) %}
+    {% set w = array('w_' + q.name) %}
+    ns::shrink<{{real}}>({{q.size}}, {{w}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
+    {% for side, penalty in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
+    {% if q.sparse %}
+    ns::shrink_sparse_{{side}}<{{q.m}}, {{q.n}}, {{real}}>(
+        {{w}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}},
+        {{rate}} * {{array(penalty + q.name)}}[0]);
+    {% else %}
+    ns::shrink_{{side}}<{{q.m}}, {{q.n}}, {{real}}>(
+        {{w}}, {{rate}} * {{array(penalty + q.name)}}[0]);
+    {% endif %}
+    {% endfor %}
+    {% if dale and q.sparse %}
+    ns::keep_sign_sparse<{{q.m}}, {{real}}>(
+        {{w}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{array('sign_' + q.name)}});
+    {% elif dale %}
+    ns::keep_sign<{{q.m}}, {{q.n}}, {{real}}>({{w}}, {{array('sign_' + q.name)}});
+    {% endif %}
+{% endmacro %}
+
+{# The step of feedback weights that goes with that of the weights. #}
+{% macro move_feedback_weights(q) %}
+    {% if q.feedback_learns %}
+    {{outer(q, array(q.feedback_weights), '_keep', '_rate / ' ~ K)}}
+    {% endif %}
+    {{follow_signs(q)}}
+{% endmacro %}
+{% macro follow_signs(q) %}
+    {% if q.feedback_follows_signs %}
+    ns::signs<{{real}}>(
+        {{q.size}}, {{array('w_' + q.name)}}, {{array('back_size_' + q.name)}}[0],
+        {{array(q.feedback_weights)}});
+    {% endif %}
+{% endmacro %}
+
+{# Weights whose change was only summed, brought up to date; with `all`, those that wait for their
+   collected changes or integrals, too. #}
+{% macro materialize(all=false) %}
+    {% for q in projections if q.defers_changes %}
     if (!ns::flag<{{q.id + 1}}>()) {
-        {{real}}* _sum = ns::buffer<{{real}}, {{q.id + 2}}, {{K * q.m}}>();
-        const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0] / {{K}};
-        ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>({{array('w_' + q.name)}}, _sum, {{array('x_' + q.pre)}}, ns::scale<{{q.id}}>(), _rate);
+        {{real}}* _sum = {{deferred_messages(q)}};
+        const {{real}} _rate =
+            {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0] / {{K}};
+        ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>(
+            {{array('w_' + q.name)}}, _sum, {{array('x_' + q.pre)}}, ns::scale<{{q.id}}>(), _rate);
         std::memset(_sum, 0, {{K * q.m}} * sizeof({{real}}));
         ns::scale<{{q.id}}>() = 1;
         ns::flag<{{q.id + 1}}>() = 1;
     }
     {% endfor %}
-    {% if folds %}
-    {% for q in projections if q.waits %}
-    {{waiting(q)}}.fold({{array('w_' + q.name)}});
+    {% if all %}
+    {% for q in projections if q.collects_changes %}
+    {{collected_changes(q)}}.fold({{array('w_' + q.name)}});
     {% endfor %}
-    {% for q in projections if q.exact == 'true' %}
-    {{held(q)}}.fold({{array('w_' + q.name)}}, {{array(q.x)}}, {{array(q.delta)}});
+    {% for q in projections if q.exact_plasticity %}
+    {{event_products(q)}}.fold(
+        {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}});
     {% endfor %}
     {% endif %}
 {% endmacro %}
 
+{# --- Rates of change and rest --------------------------------------------------------------- #}
+
 {# The right-hand sides of every state variable, of the state as it stands. #}
 {% macro derivatives() %}
-    {{passes('rates')}}
+    {{all_statements('rates')}}
     {{array('evaluations')}}[0] += 1;
 {% endmacro %}
 
-{# Points simulated side by side whose rates of change are those of a settled state end; `_over` says whether all have. #}
-{% macro look() %}
-    std::fill({{array('residuals')}}, {{array('residuals')}} + {{points}}, 0.0);
+{# The array that holds the right-hand side of one state variable. #}
+{% macro rate_of(s) %}
+{% if s.projection or s.biases_of %}ns::buffer<{{real}}, {{1002 + 3 * s.id}}, {{s.n}}>()
+{%- else %}{{array('rate_' + s.variable)}}{% endif %}
+{% endmacro %}
+
+{# Points simulated side by side: those that have settled end. Declares `_some_ended` (at this
+   step) and `_all_ended`. #}
+{% macro end_settled_points() %}
+    {% set residuals, ending = array('residuals'), array('ending') %}
+    std::fill({{residuals}}, {{residuals}} + {{points}}, 0.0);
     {% for p in populations %}
     {% for v in ('x', 'lam') %}
-    ns::residuals<{{points}}, {{p.n * K // points}}>({{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{array('residuals')}});
+    ns::residuals<{{points}}, {{p.n * K // points}}>(
+        {{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{residuals}});
     {% endfor %}
     {% endfor %}
-    const bool _news = ns::settle<{{points}}>({{array('residuals')}}, {{array('settle')}}[0], {{array('step')}}[0], {{array('ending')}}, {{array('ended_at')}});
-    {{rest()}}
-    const bool _over = ns::all_ended<{{points}}>({{array('ending')}});
+    const bool _some_ended = ns::settle<{{points}}>(
+        {{residuals}}, {{array('settle')}}[0], {{array('step')}}[0], {{ending}},
+        {{array('ended_at')}});
+    {{hold_ended_points()}}
+    const bool _all_ended = ns::all_ended<{{points}}>({{ending}});
 {% endmacro %}
 
 {# Points that have ended rest. #}
-{% macro rest() %}
-    if (_news) {
+{% macro hold_ended_points() %}
+    if (_some_ended) {
         {% for p in populations %}
         {% for gain in ('kappa', 'gamma') %}
-        ns::rest<{{points}}, {{p.n * K // points}}>({{array('ending')}}, {{array(gain + '_' + p.name)}});
+        ns::hold<{{points}}, {{p.n * K // points}}>(
+            {{array('ending')}}, {{array(gain + '_' + p.name)}});
         {% endfor %}
         {% endfor %}
     }
 {% endmacro %}
 
-{# max |tau dz/dt| over outputs and multipliers. #}
+{# max |tau dz/dt| over outputs and multipliers. Declares `_residual`. #}
 {% macro residual() %}
     double _residual = 0;
     {% for p in populations if not p.free %}
     {% for v in ('x', 'lam') %}
+    {% set rate, tau = array('rate_' + v + '_' + p.name), array('tau_' + v + '_' + p.name) %}
     {% if own_times %}
-    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}, {{p.n * K}}));
+    _residual = std::max(_residual, ns::largest({{rate}}, {{tau}}, {{p.n * K}}));
     {% else %}
-    _residual = std::max(_residual, ns::largest({{array('rate_' + v + '_' + p.name)}}, {{p.n * K}}) * {{array('tau_' + v + '_' + p.name)}}[0]);
+    _residual = std::max(_residual, ns::largest({{rate}}, {{p.n * K}}) * {{tau}}[0]);
     {% endif %}
     {% endfor %}
     {% endfor %}

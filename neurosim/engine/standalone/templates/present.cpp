@@ -1,4 +1,5 @@
-{# Start of a step: the next rows of the data set when a presentation begins, and the gate of plasticity. #}
+{# Start of a step: the next rows of the data set when a presentation begins, and the gate of
+   plasticity. #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}
@@ -13,18 +14,19 @@
         {{_parts.materialize()}}
         static const int64_t* _order = (const int64_t*)ns::mapped("data/order.bin");
         const int64_t* _rows = _order + (_now - {{array('first_step')}}[0]) / _length * {{K}};
-        {% for q in sources %}
+        {% for d in data_sources %}
         {
-            static const {{real}}* _data = (const {{real}}*)ns::mapped("{{q.file}}");
+            static const {{real}}* _data = (const {{real}}*)ns::mapped("{{d.file}}");
             for (int _k = 0; _k < {{K}}; _k++)
-                std::memcpy({{array(q.variable)}} + (size_t)_k * {{q.n}}, _data + (size_t)_rows[_k] * {{q.n}}, {{q.n}} * sizeof({{real}}));
+                std::memcpy({{array(d.variable)}} + (size_t)_k * {{d.n}},
+                            _data + (size_t)_rows[_k] * {{d.n}}, {{d.n}} * sizeof({{real}}));
         }
         {% endfor %}
-        {% for p in populations if p.roof %}
+        {% for p in populations if p.adaptive_threshold %}
         {{array('clamped_at_' + p.name)}}[0] = {{array('t')}}[0];
         {% endfor %}
         ns::flag<0>() = 1;
-        {% for q in projections if q.kept %}
+        {% for q in projections if q.keeps_product %}
         ns::flag<{{q.id}}>() = 1;
         {% endfor %}
     }

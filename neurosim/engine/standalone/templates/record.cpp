@@ -1,4 +1,4 @@
-{# Every few steps: chosen values into files, as raw numbers. #}
+{# Every few steps: write recorded values into files, as raw numbers. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
@@ -18,10 +18,11 @@
         return;
     }
     if (_step % _every == 0) {
-        {% if records_w %}{{_parts.materialize(folds=true)}}{% endif %}
-        {{_parts.passes('copies')}}
+        {% if records_w %}{{_parts.materialize(all=true)}}{% endif %}
+        {{_parts.all_statements('copies')}}
         {% for r in recorded %}
-        _recorder_{{r.number}}.sample(_step / _every, { {% for n in r.arrays %}{{array(n)}}, {% endfor %} });
+        _recorder_{{r.number}}.sample(
+            _step / _every, { {% for name in r.arrays %}{{array(name)}}, {% endfor %} });
         {% endfor %}
     }
 {% endblock %}

@@ -1,5 +1,5 @@
-{# Who has something to say: Brian2's threshold, in blocks that the compiler turns into vector instructions, for most
-   units say nothing at most steps. No refractory period of Brian2's own. #}
+{# The units that send an event: Brian2's threshold, in blocks that the compiler turns into vector
+   instructions, for most units send nothing at most steps. Without Brian2's refractory period. #}
 {# USES_VARIABLES { N } #}
 {% extends 'common_group.cpp' %}
 {% block extra_headers %}
@@ -12,15 +12,15 @@
     int _count = 0;
     for (int _begin = 0; _begin < (int)N; _begin += 64) {
         const int _end = _begin + 64 < (int)N ? _begin + 64 : (int)N;
-        double _speaks[64], _any = 0;
+        double _sends[64], _any = 0;
         _Pragma("GCC ivdep")
         for (int _idx = _begin; _idx < _end; _idx++) {
             const size_t _vectorisation_idx = _idx;
             {{vector_code|autoindent}}
-            _speaks[_idx - _begin] = _cond ? 1 : 0;
-            _any += _speaks[_idx - _begin];
+            _sends[_idx - _begin] = _cond ? 1 : 0;
+            _any += _sends[_idx - _begin];
         }
-        if (_any > 0) _count = ns::positive(_speaks, _end - _begin, _begin, {{_eventspace}}, _count);
+        if (_any > 0) _count = ns::positive(_sends, _end - _begin, _begin, {{_eventspace}}, _count);
     }
     {{_eventspace}}[N] = _count;
 {% endblock %}

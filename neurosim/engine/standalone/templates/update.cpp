@@ -1,4 +1,5 @@
-{# One step of explicit Euler, exponential Euler or the semi-implicit alternation, by the messages of this step. #}
+{# One step of explicit Euler, exponential Euler or the semi-implicit alternation, by the messages
+   of this step. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
@@ -10,8 +11,8 @@
     if ({{array('ticks')}}[0] % {{guard_every}} == 0) {
         {{_parts.derivatives()}}
         {% if points %}
-        {{_parts.look()}}
-        if (_over) { {{array('settled')}}[0] = 1; return; }
+        {{_parts.end_settled_points()}}
+        if (_all_ended) { {{array('settled')}}[0] = 1; return; }
         {% else %}
         {{_parts.residual()}}
         if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
@@ -19,9 +20,9 @@
     }
     {% endif %}
     {{_parts.learn()}}
-    {{_parts.passes('update')}}
-    {% if method == 'semi_implicit' %}
-    {{_parts.forward()}}
-    {{_parts.passes('multipliers')}}
+    {{_parts.all_statements('update')}}
+    {% if alternates %}
+    {{_parts.net_inputs()}}
+    {{_parts.all_statements('multipliers')}}
     {% endif %}
 {% endblock %}

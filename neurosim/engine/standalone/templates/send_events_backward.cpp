@@ -1,4 +1,4 @@
-{# Before a step: events of neurons, and what multiplier units make of them. #}
+{# Before a step, after the events forward: events backward, and the feedback that units receive. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
@@ -6,8 +6,6 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
-    {{_parts.refold()}}
-    {{_parts.hear('x')}}
-    {{_parts.forward()}}
-    {{_parts.late()}}
+    {{_parts.receive_events('delta')}}
+    {{_parts.feedback(learns=false)}}
 {% endblock %}

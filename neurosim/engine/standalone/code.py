@@ -1,0 +1,398 @@
+"""The facts about a plan that the C++ templates read, one frozen dataclass per kind of thing.
+
+Fields that name a variable hold its name without the array's prefix, e.g. ``"w_a_to_b"``; in a
+template ``array(name)`` gives the C++ array. Made from a plan alone, without Brian2. Start at
+`program_code`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurosim.engine.names import GUARD_EVERY, bias_group, projection_group
+from neurosim.engine.plan import Plan
+from neurosim.engine.standalone.program import recorded_groups
+from neurosim.model.equations.events import EventSource
+from neurosim.model.feedback import FOLLOWING, KOLEN_POLLACK, SIGN, SYMMETRIC
+from neurosim.model.methods import ADAM, ADAPTIVE, SEMI_IMPLICIT, STAGED
+from neurosim.model.network import Network
+from neurosim.model.populations import Projection
+from neurosim.model.transport import BACKWARD, FORWARD, Spikes
+
+# bytes of weights from which the processor's caches no longer hold them until the next step
+FAR = 2**20
+# changes of such weights that are collected before they are added
+COLLECTED = 16
+# steps after which weights that move by integrals (see ns_events.h) are brought up to date
+FOLD_EVERY = 10000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionCode:
+    """One projection."""
+
+    # What it connects
+    name: str  # its Brian2 group, with which the names of its variables end
+    pre: str  # presynaptic population
+    post: str  # postsynaptic population
+    m: int  # postsynaptic units
+    n: int  # presynaptic units
+    id: int  # number of its buffers and flags, of which it also has id + 1 and id + 2
+    size: int  # synapses
+    sparse: bool  # whether its weights are compressed rows
+
+    # Messages
+    events: bool  # whether its messages are events
+    received_x: str  # variable of the messages that it receives forward
+    received_delta: str  # variable of the messages that it receives backward
+    sends_back: bool  # whether its presynaptic units receive messages back: they are not clamped
+    adds_feedback: bool  # whether an earlier projection has written the feedback that it adds to
+    feedback_weights: str  # variable of the weights that carry messages back
+    own_feedback: bool  # whether those are not W
+    feedback_learns: bool  # whether those learn as W does
+    feedback_follows_signs: bool  # whether those have the signs of W
+
+    # Kept products of clamped inputs
+    keeps_product: bool  # whether W x is kept while neither W nor x moves
+    drives_alone: bool  # whether W x and the biases are all that its population's net input is
+    defers_changes: bool  # whether a run may keep W x up to date without W, see `Plan.may_defer`
+    collects_changes: bool  # whether changes of W are collected and added several at a time
+
+    # Plasticity
+    plasticity_x: str  # variable of x that the weights learn by
+    plasticity_delta: str  # variable of delta that the weights learn by
+    exact_plasticity: bool  # whether W moves by integrals between events, see ns_events.h
+    learns_on_way_back: bool  # whether W moves in the pass that carries messages back through it
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationCode:
+    """One population that is not clamped."""
+
+    name: str  # the population, with which the names of its variables end
+    n: int  # units
+    bias: str  # Brian2 group of its biases
+    free: bool  # whether it has no constraint
+    has_partition: bool  # whether its loss reads log sum exp(x)
+    has_target_total: bool  # whether its loss reads the sum of its targets
+    clears_feedback: bool  # whether all projections add to its feedback, which begins at 0
+    may_rest: bool  # whether its net input stands still until weights, inputs or an event change it
+    adaptive_threshold: bool  # whether its thresholds follow the time since a pattern was clamped
+    plasticity_delta: str  # variable of delta that its biases learn by
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSourceCode:
+    """The events of one population in one direction, to projections of one transport."""
+
+    variable: str  # the value that is sent: "x" forward, "delta" backward
+    n: int  # units of all patterns
+    sending: str  # variable of the units that send at this step
+    now: str  # variable of the present value
+    sent: str  # variable of the value that was last sent
+    events: str  # variable that counts events
+    plastic_events: str  # variable that counts events while weights are plastic
+    quantum: str | None  # variable of the quantum that a spike sends; None: events send the value
+    ready: str | None  # variable of the time until which a unit sends no other spike, if any
+    silence: str | None  # variable of the time between two spikes of a unit, if any
+    delay_steps: int  # steps from sending to arrival
+    line: str | None  # variable of the values on their way, if there is a delay
+    line_at: str | None  # variable of the place in that line, if there is a delay
+    received: str | None  # variable of the value that has arrived, if there is a delay
+    projections: tuple[str, ...]  # groups of the projections that receive
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayLineCode:
+    """The dense messages of one population in one direction that are on their way."""
+
+    variable: str  # the value that is sent: "x" forward, "delta" backward
+    name: str  # direction and population, with which the names of its variables end
+    steps: int  # steps from sending to arrival
+    n: int  # units of all patterns
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedCode:
+    """One recorded variable."""
+
+    number: int  # of its files
+    arrays: tuple[str, ...]  # variables that a sample is read from
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSourceCode:
+    """The rows of a data set that one variable is given."""
+
+    variable: str  # variable of the rows that are shown
+    file: str  # with all rows
+    n: int  # numbers in a row
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateCode:
+    """One state variable that a method with stages keeps copies of."""
+
+    id: int  # number of its buffers
+    variable: str
+    n: int  # entries
+    projection: ProjectionCode | None = None  # whose weights it holds, if any
+    biases_of: PopulationCode | None = None  # whose biases it holds, if any
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockCode:
+    """Statements on the variables of one population, translated by Brian2."""
+
+    kind: str  # the part of a step that it belongs to
+    name: str  # by which Brian2 keeps the translated code
+    owner: str  # the population, or the Brian2 group of synapses
+    n: int  # entries, to each of which the statements apply
+    only_plastic: bool  # whether its results are read only while weights are plastic
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramCode:
+    """One program: the variables that every template has."""
+
+    # Size and number format
+    K: int  # patterns
+    weight_sets: int  # matrices that a projection holds, each for its share of the patterns
+    points: int  # parameter points that are simulated side by side; 0: one simulation
+    real: str  # C++ type of states and weights
+
+    # Parts
+    populations: tuple[PopulationCode, ...]
+    projections: tuple[ProjectionCode, ...]
+    event_sources: tuple[EventSourceCode, ...]
+    delay_lines: tuple[DelayLineCode, ...]  # of dense messages
+    recorded: tuple[RecordedCode, ...]
+    data_sources: tuple[DataSourceCode, ...]
+
+    # What a step does
+    adaptive: bool  # whether a step has the length that a tolerance allows
+    alternates: bool  # whether multipliers move after outputs, by messages sent anew
+    settles: bool  # whether a step looks for a state that has settled, and the run then ends
+    guard_every: int  # steps between two looks at the state
+    records_w: bool  # whether weights are recorded
+    dale: bool  # whether a unit's outgoing weights keep one sign
+    prospective: bool  # whether messages are ahead of the state
+    own_times: bool  # whether every unit has time constants of its own
+    fold_every: int  # steps after which weights that move by integrals are brought up to date
+    collected: int  # changes of weights that are collected before they are added
+
+
+def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
+    """Gather the facts about a plan that its program depends on.
+
+    Parameters
+    ----------
+    plan : Plan
+    undisturbed : bool
+        Whether nothing but the engine reads the network between two steps, so that weights may be
+        behind then.
+    """
+    names = plan.net.neurons
+    adding = _populations_added_to(plan)
+    dense_lines = plan.lines if plan.imperfections.alters_messages else ()
+    return ProgramCode(
+        K=plan.patterns,
+        weight_sets=plan.weight_sets,
+        points=plan.points,
+        real="float" if plan.precision == "float32" else "double",
+        populations=tuple(_population(plan, name, name in adding) for name in names),
+        projections=_projections(plan, adding, undisturbed),
+        event_sources=tuple(_event_source(plan, source) for source in plan.event_sources),
+        delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
+        recorded=_recorded(plan),
+        data_sources=_data_sources(plan.net),
+        adaptive=plan.method == ADAPTIVE,
+        alternates=plan.method == SEMI_IMPLICIT,
+        settles=plan.settles and plan.method != ADAPTIVE,
+        guard_every=GUARD_EVERY,
+        records_w=plan.records("w"),
+        dale=plan.dale,
+        prospective=plan.imperfections.prospective is not None,
+        own_times=plan.imperfections.own_times,
+        fold_every=FOLD_EVERY,
+        collected=COLLECTED,
+    )
+
+
+def _populations_added_to(plan: Plan) -> set[str]:
+    """Return the populations whose feedback is cleared first, for no product overwrites it."""
+    found = set()
+    for name in plan.net.neurons:
+        for projection in plan.net.outgoing(name):
+            if _is_sparse(plan, projection.name) or _sends_events(plan, projection.name):
+                found.add(name)
+    return found
+
+
+def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
+    sources = [source for source in plan.event_sources if source.population == name]
+    population = plan.net.populations[name]
+    return PopulationCode(
+        name=name,
+        n=population.size,
+        bias=bias_group(name),
+        free=population.free,
+        has_partition=name in plan.partitions,
+        has_target_total=name in plan.totals,
+        clears_feedback=clears_feedback,
+        may_rest=name in plan.resting,
+        adaptive_threshold=any(source.adaptive for source in sources),
+        plasticity_delta=f"{plan.bias_plasticity_reads(name)}_{name}",
+    )
+
+
+def _projections(plan: Plan, adding: set[str], undisturbed: bool) -> tuple[ProjectionCode, ...]:
+    """Describe all projections; the first dense one back to a population overwrites feedback."""
+    written = set(adding)
+    found = []
+    for number, projection in enumerate(plan.net.projections.values(), start=1):
+        adds = projection.pre in written
+        written.add(projection.pre)
+        found.append(_projection(plan, projection, 10 * number, adds, undisturbed))
+    return tuple(found)
+
+
+def _projection(
+    plan: Plan, projection: Projection, id: int, adds_feedback: bool, undisturbed: bool
+) -> ProjectionCode:
+    net, name = plan.net, projection.name
+    group, pre, post = projection_group(name), projection.pre, projection.post
+    m, n = net.populations[post].size, net.populations[pre].size
+    clamped, events = net.populations[pre].clamped, _sends_events(plan, name)
+    sparse = _is_sparse(plan, name)
+    only_input = len(list(net.incoming(post))) == 1
+    return ProjectionCode(
+        name=group,
+        pre=pre,
+        post=post,
+        m=m,
+        n=n,
+        id=id,
+        size=net.weights[name].nnz if sparse else m * n,
+        sparse=sparse,
+        events=events,
+        received_x=f"{plan.received(name, FORWARD)}_{pre}",
+        received_delta=f"{plan.received(name, BACKWARD)}_{post}",
+        sends_back=not clamped,
+        adds_feedback=adds_feedback,
+        feedback_weights=f"{plan.back(name)}_{group}",
+        own_feedback=projection.feedback != SYMMETRIC,
+        feedback_learns=projection.feedback == KOLEN_POLLACK,
+        feedback_follows_signs=projection.feedback == SIGN,
+        keeps_product=clamped and plan.shortcuts and not events,
+        drives_alone=post in plan.still and only_input,
+        defers_changes=plan.may_defer(name),
+        collects_changes=undisturbed and clamped and _collects_changes(plan, name),
+        plasticity_x=f"{plan.plasticity_reads(name, FORWARD)}_{pre}",
+        plasticity_delta=f"{plan.plasticity_reads(name, BACKWARD)}_{post}",
+        exact_plasticity=events and _has_exact_plasticity(plan, projection),
+        learns_on_way_back=undisturbed and not clamped and _learns_on_way_back(plan, name),
+    )
+
+
+def _is_sparse(plan: Plan, projection: str) -> bool:
+    return not isinstance(plan.net.weights[projection], np.ndarray)
+
+
+def _sends_events(plan: Plan, projection: str) -> bool:
+    return plan.event_source(projection, FORWARD) is not None
+
+
+def _adds_every_step(plan: Plan) -> bool:
+    """Return whether weights take plain increments once a step."""
+    return plan.method not in (*STAGED, ADAM)
+
+
+def _collects_changes(plan: Plan, projection: str) -> bool:
+    """Return whether dense weights of one pattern are too large to be written at every step."""
+    if plan.patterns > 1 or plan.dale or not _adds_every_step(plan):
+        return False
+    if _is_sparse(plan, projection) or _sends_events(plan, projection):
+        return False
+    size = plan.net.weights[projection].size * np.dtype(plan.precision).itemsize
+    return bool(size > FAR)
+
+
+def _has_exact_plasticity(plan: Plan, projection: Projection) -> bool:
+    """Return whether weights between events may move by the integrals of what was last sent."""
+    if not (plan.learns and plan.patterns == 1 and plan.shortcuts):
+        return False
+    if _is_sparse(plan, projection.name) or plan.dale:
+        return False
+    return projection.feedback not in FOLLOWING
+
+
+def _learns_on_way_back(plan: Plan, projection: str) -> bool:
+    """Return whether dense weights of one pattern may move while messages go back through them."""
+    if plan.patterns > 1 or _is_sparse(plan, projection) or not _adds_every_step(plan):
+        return False
+    if plan.records("w") or plan.event_sources or plan.back(projection) != "w":
+        return False
+    for variable in (FORWARD, BACKWARD):
+        if plan.plasticity_reads(projection, variable) != plan.received(projection, variable):
+            return False
+    return True
+
+
+def _event_source(plan: Plan, source: EventSource) -> EventSourceCode:
+    end = f"{source.name}_{source.population}"
+    delayed, silent = bool(source.rule.delay), source.silent
+    return EventSourceCode(
+        variable=source.variable,
+        n=plan.net.populations[source.population].size * plan.patterns,
+        sending=f"_{source.event}space_{source.population}",
+        now=f"{source.variable}_{source.population}",
+        sent=f"sent_{end}",
+        events=f"events_{end}",
+        plastic_events=f"plastic_events_{end}",
+        quantum=_if(isinstance(source.rule, Spikes), f"theta_{end}"),
+        ready=_if(silent, f"ready_{end}"),
+        silence=_if(silent, f"silence_{end}"),
+        delay_steps=source.delay_steps(plan.dt),
+        line=_if(delayed, f"line_{end}"),
+        line_at=_if(delayed, f"line_at_{end}"),
+        received=_if(delayed, f"received_{end}"),
+        projections=tuple(projection_group(name) for name in source.projections),
+    )
+
+
+def _if(exists: bool, name: str) -> str | None:
+    """Return the name of a variable that exists, else None."""
+    return name if exists else None
+
+
+def _delay_line(plan: Plan, population: str, variable: str, steps: int) -> DelayLineCode:
+    return DelayLineCode(
+        variable=variable,
+        name=f"{variable}_{population}",
+        steps=steps,
+        n=plan.patterns * plan.net.populations[population].size,
+    )
+
+
+def _recorded(plan: Plan) -> tuple[RecordedCode, ...]:
+    found = []
+    for number, recorded in enumerate(plan.recorded):
+        arrays = []
+        for group in recorded_groups(recorded.parts):
+            array = plan.array_name(group, recorded.variable)
+            arrays.append(f"{array}_{projection_group(group)}")
+        found.append(RecordedCode(number=number, arrays=tuple(arrays)))
+    return tuple(found)
+
+
+def _data_sources(net: Network) -> tuple[DataSourceCode, ...]:
+    shown = [("x", name) for name in net.inputs] + [("y", name) for name in net.losses]
+    found = []
+    for variable, name in shown:
+        file = f"data/{name}_{variable}.bin"
+        size = net.populations[name].size
+        found.append(DataSourceCode(variable=f"{variable}_{name}", file=file, n=size))
+    return tuple(found)

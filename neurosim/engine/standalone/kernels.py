@@ -1,0 +1,322 @@
+"""The code objects of a program's step, on neurosim's own templates. Start at `Kernels`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from brian2.core.variables import Variables
+from brian2.devices.device import get_device
+from brian2.groups.group import Group
+
+from neurosim.engine import brian, integrators
+from neurosim.engine.groups import HEAR, Groups, Synapses
+from neurosim.engine.names import DECAYS
+from neurosim.engine.plan import moves_activity
+from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode, program_code
+from neurosim.engine.statements import (
+    Statement,
+    Text,
+    abstract_code,
+    adam,
+    descended,
+    stepped,
+    suffixed,
+)
+from neurosim.errors import ModelError
+from neurosim.model.equations import lagrangian
+from neurosim.model.methods import (
+    ADAM,
+    ADAPTIVE,
+    EXPONENTIAL_EULER,
+    RUNGE_KUTTA,
+    SEMI_IMPLICIT,
+    STAGED,
+)
+from neurosim.model.populations import PRICES
+from neurosim.model.transport import BACKWARD, FORWARD
+
+CLOCK = ("t", "dt", "t_in_timesteps")
+OF_ADAM = ("force_w", "first_w", "second_w")
+OF_FEEDBACK = ("back", "back_size")
+OF_SPARSE = ("row", "col")
+OF_SYNAPSES = ("w", "tau_w", *PRICES, "lazy", "sign", *OF_SPARSE, *OF_FEEDBACK, *OF_ADAM)
+
+
+class Kernels(Group):  # type: ignore[misc]
+    """All that a program does in a step, as a few code objects.
+
+    Attributes
+    ----------
+    last : list
+        The code objects that are called once more after the last step.
+    """
+
+    add_to_magic_network = False
+
+    def __init__(self, groups: Groups, undisturbed: bool) -> None:
+        super().__init__(name="transport", clock=groups.clock, when="groups")
+        self.groups, self.plan = groups, groups.plan
+        self.program = program_code(self.plan, undisturbed)
+        self.last: list[Any] = []
+        self.variables = Variables(self)
+        self.variables.add_constant("N", 1)
+        self.variables.create_clock_variables(self._clock)
+        self._refer_to_everything()
+        self._enable_group_attributes()
+        if self.plan.presentation:
+            self._kernel("present", "before_start", -20)
+        self._add_messages()
+        if self.plan.recorded:
+            self._add_recording()
+        self._add_step()
+        self._kernel("finish", "end", 100)
+        if _weights_fall_behind(self.program):
+            self.last.append(self._kernel("materialize", "end", 101))
+
+    def before_run(self, run_namespace: Any = None) -> None:
+        """Nothing to prepare."""
+
+    def _add_messages(self) -> None:
+        """Send messages before the step; Brian2's thresholds run just before the events."""
+        blocks = Blocks(self)
+        blocks.messages()
+        if self.plan.event_sources:
+            self._kernel("send_events_forward", "before_start", HEAR[FORWARD], blocks)
+            self._kernel("send_events_backward", "before_start", HEAR[BACKWARD])
+        else:
+            self._kernel("messages", "before_start", 0, blocks)
+
+    def _add_recording(self) -> None:
+        """Write samples; recorded variables that are not arrays are evaluated into some first."""
+        copies = Blocks(self)
+        for name in self.plan.net.populations:
+            copied = [(f"recorded_{variable}", variable) for variable in self.plan.copied(name)]
+            copies.add("copies", name, self.plan.text(name).with_helpers(copied))
+        self.last.append(self._kernel("record", "start", -20, copies))
+
+    def _add_step(self) -> None:
+        """Move states and weights by the integration method."""
+        method, blocks = self.plan.method, Blocks(self)
+        if method in STAGED:
+            blocks.messages(stages=True)
+            blocks.rates(stages=True)
+            own = {"states": self._states()}
+            if method == ADAPTIVE:
+                self._kernel("adaptive", "groups", 0, blocks, **own, **_dormand_prince())
+            else:
+                nodes, weights = integrators.TABLEAUS[method]
+                self._kernel(
+                    "runge_kutta", "groups", 0, blocks, **own, nodes=nodes, weights=weights
+                )
+        elif method == ADAM:
+            blocks.descents()
+            memories = zip(DECAYS, integrators.ADAM[:2], strict=True)
+            self._kernel("adam", "groups", 0, blocks, decays=dict(memories))
+        else:
+            blocks.updates()
+            self._kernel("update", "groups", 0, blocks)
+
+    def _kernel(
+        self, template: str, when: str, order: int, blocks: Blocks | None = None, **more: Any
+    ) -> Any:
+        """Add a code object on a template, which reads the program, the blocks and `more`."""
+        given = {"array": self._array_name, "blocks": (), **vars(self.program), **more}
+        code: dict[str, str] = {}
+        if blocks is not None:
+            given["blocks"], code = blocks.found, blocks.code
+        kernel = brian.Kernel(self, template, when=when, order=order, code=code or "", **given)
+        self.contained_objects.append(kernel)
+        return kernel
+
+    def _array_name(self, name: str) -> str:
+        """Return the C++ name of a variable's array."""
+        return str(get_device().get_array_name(self.variables[name]))
+
+    def _refer_to_everything(self) -> None:
+        """Give every variable that a template may read a name in this group."""
+        groups = self.groups
+        for name, group in groups.populations.items():
+            for variable, found in group.variables.items():
+                if variable not in CLOCK and not hasattr(found, "expr"):
+                    self._refer(f"{variable}_{name}", group, variable)
+        for synapses in groups.synapses.values():
+            for variable in OF_SYNAPSES:
+                if variable in synapses.variables:
+                    self._refer(f"{variable}_{synapses.name}", synapses, variable)
+        for name, biases in groups.biases.items():
+            self._refer(f"b_{name}", biases, "w")
+            self._refer(f"tau_w_{biases.name}", biases, "tau_w")
+            if self.plan.method == ADAM:
+                for variable in ("w", "l2", *OF_ADAM):
+                    self._refer(f"{variable}_{biases.name}", biases, variable)
+        for variable in groups.counters.variables:
+            if variable not in (*CLOCK, "N"):
+                self._refer(variable, groups.counters, variable)
+
+    def _refer(self, name: str, group: Group, variable: str) -> None:
+        if name in self.variables:
+            raise ModelError(
+                f"names of populations and variables give {name!r} twice; rename a population"
+            )
+        self.variables.add_reference(name, group, variable)
+
+    def _states(self) -> list[StateCode]:
+        """List the state variables that a method with stages keeps copies of."""
+        sizes: list[dict[str, Any]] = []
+        for name, group in self.groups.populations.items():
+            # Brian2 has a set; sorted, so that a structure has the same program in every process
+            for variable in sorted(group.equations.diff_eq_names):
+                size = group.variables[variable].size
+                sizes.append({"variable": f"{variable}_{name}", "n": size})
+        if self.plan.method in RUNGE_KUTTA:
+            sizes += self._weights_as_states()
+        first = 10 * len(self.program.projections)
+        return [StateCode(id=id, **given) for id, given in enumerate(sizes, start=first)]
+
+    def _weights_as_states(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for q in self.program.projections:
+            own = {"n": q.size, "projection": q}
+            found.append({"variable": f"w_{q.name}", **own})
+            if q.feedback_learns:
+                found.append({"variable": f"back_{q.name}", **own})
+        for p in self.program.populations:
+            found.append({"variable": f"b_{p.name}", "n": p.n, "biases_of": p})
+        return found
+
+
+def _weights_fall_behind(program: ProgramCode) -> bool:
+    """Return whether weights may have to be brought up to date after the last step."""
+    return any(
+        q.defers_changes or q.collects_changes or q.exact_plasticity for q in program.projections
+    )
+
+
+def _dormand_prince() -> dict[str, Any]:
+    """Return the coefficients as the template `adaptive.cpp` reads them."""
+    stages, nodes, errors = integrators.DORMAND_PRINCE
+    share = integrators.SETTLING_SHARE
+    return {"stages": stages, "nodes": nodes, "errors": errors, "share": share}
+
+
+class Blocks:
+    """Statements of all populations as blocks of Brian2's abstract code.
+
+    Attributes
+    ----------
+    code : dict of str to str
+        Abstract code by the name of its block.
+    found : list of BlockCode
+        The blocks, as the templates read them.
+    """
+
+    def __init__(self, kernels: Kernels) -> None:
+        self.kernels, self.plan = kernels, kernels.plan
+        self.code: dict[str, str] = {}
+        self.found: list[BlockCode] = []
+
+    def messages(self, stages: bool = False) -> None:
+        """Add what is sent once a step, or once a stage."""
+        for name in self.plan.net.populations:
+            text = self._text(name, stages)
+            late = text.with_helpers([*text.late, *self.plan.sent(name, BACKWARD)])
+            only_plastic = not self.plan.late_is_read(name)
+            self.add("sent", name, self.plan.sent(name, FORWARD))
+            self.add("early", name, text.with_helpers(text.early))
+            self.add("late", name, late, only_plastic=only_plastic)
+
+    def rates(self, stages: bool = False) -> None:
+        """Add the right-hand sides, into arrays."""
+        for name in self.plan.net.populations:
+            text = self._text(name, stages)
+            for part in self._split(name, text):
+                rates = [(f"rate_{variable}", text.rates[variable]) for variable in part]
+                self.add("rates", name, text.with_helpers(rates))
+
+    def updates(self) -> None:
+        """Add one explicit step of every state variable, all from the old values."""
+        method, net = self.plan.method, self.plan.net
+        if self.plan.settles:
+            self.rates()
+        for name in net.populations:
+            text = self._text(name)
+            leaks: dict[str, str] = {}
+            if name in net.neurons and method == EXPONENTIAL_EULER:
+                leaks = lagrangian.leak(net, name)
+            later: list[str] = []
+            if method == SEMI_IMPLICIT and "lam" in text.rates:
+                later = ["lam"]
+            for part in self._split(name, text):
+                now = [variable for variable in part if variable not in later]
+                assigned, increments = stepped(text, now, leaks)
+                if "x" in part:
+                    increments += moves_activity(self.plan, name)
+                self.add("update", name, in_place(assigned, increments))
+            if later:
+                self.add("early", name, text.with_helpers(text.early))
+                self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
+
+    def descents(self) -> None:
+        """Add one step of Adam: of outputs and multipliers, then of weights and biases.
+
+        Weights and biases move along what `force_w` holds.
+        """
+        for name in self.plan.net.populations:
+            text = self._text(name)
+            if text.rates:
+                self.add("update", name, in_place(*descended(text, list(text.rates))))
+        groups = self.kernels.groups
+        for group in (*groups.synapses.values(), *groups.biases.values()):
+            self._add_weights(group)
+
+    def _add_weights(self, group: Synapses) -> None:
+        statements = in_place(*adam("w", "force_w - l2*w"))
+        self._block("weights", group, group.name, statements, group.variables["w"].size)
+
+    def add(
+        self,
+        kind: str,
+        population: str,
+        statements: Sequence[Statement],
+        only_plastic: bool = False,
+    ) -> None:
+        """Add a block of one population, unless it is empty."""
+        if not statements:
+            return
+        group = self.kernels.groups.populations[population]
+        size = self.plan.patterns * self.plan.net.populations[population].size
+        self._block(kind, group, population, statements, size, only_plastic)
+
+    def _block(
+        self,
+        kind: str,
+        group: Group,
+        owner: str,
+        statements: Sequence[Statement],
+        size: int,
+        only_plastic: bool = False,
+    ) -> None:
+        name = f"{kind}_{owner}_{len(self.code)}"
+        own = [variable for variable in group.variables if variable not in CLOCK]
+        self.code[name] = abstract_code(suffixed(statements, own, owner))
+        self.found.append(
+            BlockCode(kind=kind, name=name, owner=owner, n=size, only_plastic=only_plastic)
+        )
+
+    def _text(self, population: str, stages: bool = False) -> Text:
+        text = self.plan.text(population)
+        return text.at_stages() if stages else text
+
+    def _split(self, population: str, text: Text) -> list[list[str]]:
+        """Split the states into those of units and shared ones, whose old values the units read."""
+        variables = self.kernels.groups.populations[population].variables
+        shared = [variable for variable in text.rates if variables[variable].scalar]
+        of_units = [variable for variable in text.rates if variable not in shared]
+        return [part for part in (of_units, shared) if part]
+
+
+def in_place(assigned: Sequence[Statement], increments: Sequence[Statement]) -> list[Statement]:
+    """Return the assignments, then the statements that add the increments made ready by them."""
+    updates = [(variable, f"{variable} + {increment}") for variable, increment in increments]
+    return [*assigned, *updates]
