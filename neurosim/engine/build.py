@@ -1,19 +1,32 @@
-"""From a plan to an engine, by backend. Start at `build`."""
+"""Build the engine of a plan on the chosen backend. Start at `build`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from neurosim.engine import compiler
 from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.plan import Plan
-from neurosim.engine.standalone import key as structure
+from neurosim.engine.standalone.key import structure_key
 from neurosim.engine.standalone.program import KeptProgram
 from neurosim.errors import BackendError
 
+if TYPE_CHECKING:
+    from neurosim.engine.standalone.codegen import StandaloneEngine
+
 
 def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: int = 1) -> Engine:
-    """The engine of a plan on "numpy", "cython" or "standalone".
+    """Build the engine of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    backend : "numpy", "cython" or "standalone"
+    factories : sequence of callable
+        Each makes user-supplied objects for the Brian2 network.
+    threads : int
+        Threads of the products of whole batches.
 
     Raises
     ------
@@ -25,20 +38,27 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
             f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'"
         )
     if backend == "standalone":
-        return _compiled(plan, factories, threads)
+        return _kept_or_made(plan, factories, threads)
     from neurosim.engine.runtime.engine import RuntimeEngine
 
     return RuntimeEngine(plan, factories, threads, target=backend)
 
 
-def _compiled(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:
-    """The program of this structure: a kept one if it is known, else what Brian2 makes of it."""
-    key = None if factories else structure.key(plan)
-    if key and (kept := KeptProgram.recall(key, plan, threads)):
-        return kept
-    from neurosim.engine.standalone.codegen import StandaloneEngine
-
-    made = StandaloneEngine(plan, factories, threads)
-    if key:
+def _kept_or_made(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:
+    """Return the kept program of this structure, else one that Brian2 makes."""
+    key = None if factories else structure_key(plan)
+    if key is not None:
+        kept = KeptProgram.recall(key, plan, threads, make_program)
+        if kept:
+            return kept
+    made = make_program(plan, factories, threads)
+    if key is not None:
         made.remember(key)
     return made
+
+
+def make_program(plan: Plan, factories: Sequence[Factory], threads: int) -> StandaloneEngine:
+    """Make the program of a plan with Brian2, which is imported only now."""
+    from neurosim.engine.standalone.codegen import StandaloneEngine
+
+    return StandaloneEngine(plan, factories, threads)

@@ -1,9 +1,10 @@
-"""Programs that are kept under the name of their structure: the right ones, and without Brian2."""
+"""Programs that are kept under the key of their structure: the right ones, and without Brian2."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from neurosim.engine import build, cache
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime import ufuncs
 from neurosim.engine.runtime.engine import RuntimeEngine
-from neurosim.engine.standalone import key as structure
 from neurosim.engine.standalone.codegen import StandaloneEngine
+from neurosim.engine.standalone.key import structure_key
 from neurosim.engine.standalone.program import KeptProgram
 from tests.helpers.problems import FORMULA
 
@@ -54,7 +55,7 @@ def plan(
     relax: Any = None,
     **keys: Any,
 ) -> Plan:
-    """What a simulation would build."""
+    """Return the plan that a simulation would build."""
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(patterns, 4)), rng.integers(2, size=patterns)
     sim = ns.Simulation(net, flow or ns.Flow.damped(), backend="standalone", **keys)
@@ -67,7 +68,10 @@ def plan(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "build", caught)
         with contextlib.suppress(_PlannedError):
-            sim.train(X, Y, train) if train else sim.relax(X, Y, duration="20 ms", **(relax or {}))
+            if train:
+                sim.train(X, Y, train)
+            else:
+                sim.relax(X, Y, duration="20 ms", **(relax or {}))
     return found[0]
 
 
@@ -125,40 +129,60 @@ VALUES: dict[str, Callable[[], Plan]] = {
 }
 
 
-def test_one_name_has_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_key_has_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever differs in the code differs in the key."""
     monkeypatch.setattr(cache, "program", lambda *_, **__: True)
     codes: dict[str, str] = {}
     for name, make in (VARIANTS | VALUES).items():
         made = make()
-        key, code = structure.key(made), StandaloneEngine(made, (), 1).device.key
+        key, code = structure_key(made), StandaloneEngine(made, (), 1).device.key
         assert key, name
         assert codes.setdefault(key, code) == code, name
     assert len(set(codes.values())) > 30
-    assert {structure.key(make()) for make in VALUES.values()} == {
-        structure.key(VARIANTS["as it is"]())
-    }
+    same = {structure_key(make()) for make in VALUES.values()}
+    assert same == {structure_key(VARIANTS["as it is"]())}
 
 
-def test_what_a_user_gave_brian2_has_no_name() -> None:
+def test_user_supplied_equations_have_no_key() -> None:
     made = plan(layers(), extensions=ns.Extension("hidden1", equations="h = 2*x : 1"))
-    assert structure.key(made) is None
+    assert structure_key(made) is None
 
 
-def test_brian2s_preferences_and_the_compiler_are_in_the_name(
+def test_brian2s_preferences_and_the_compiler_are_in_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = plan(layers())
-    before = structure.key(made)
+    before = structure_key(made)
     kept = prefs.codegen.cpp.extra_compile_args_gcc
     prefs.codegen.cpp.extra_compile_args_gcc = ["-O1"]
     try:
-        assert structure.key(made) != before
+        assert structure_key(made) != before
     finally:
         prefs.codegen.cpp.extra_compile_args_gcc = kept
-    assert structure.key(made) == before
+    assert structure_key(made) == before
     monkeypatch.setenv("CXXFLAGS", "-O1")
-    assert structure.key(made) != before
+    assert structure_key(made) != before
+
+
+ORDERED = """
+import neurosim as ns
+from neurosim.engine import cache
+from neurosim.engine.standalone.codegen import StandaloneEngine
+from tests.engine.test_key import layers, plan
+cache.program = lambda *_, **__: True
+print(StandaloneEngine(plan(layers(), method="rk4"), (), 1).device.key)
+"""
+
+
+def test_a_structure_has_the_same_program_in_every_process() -> None:
+    """Brian2 keeps names in sets, whose order depends on the process."""
+    programs = set()
+    for seed in ("0", "1"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", ORDERED]
+        made = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
+        programs.add(made.stdout.splitlines()[-1])
+    assert len(programs) == 1
 
 
 SCRIPT = """
@@ -171,59 +195,65 @@ X, Y = np.random.default_rng(0).normal(size=(6, 4)), [0, 1, 0, 1, 1, 0]
 log = sim.train(X, Y, ns.Presentations(batch=2, present="10 ms", plastic_from=0.5, epochs=2))
 brian2 = "brian2" in sys.modules
 shown = sim.network["hidden1"].lam[:].tolist() if len(sys.argv) > 1 else []
-print(json.dumps([brian2, net.weights["input->hidden1"].tolist(), log.run.lam["hidden1"].tolist(), shown]))
+w, lam = net.weights["input->hidden1"], log.run.lam["hidden1"]
+print(json.dumps([brian2, w.tolist(), lam.tolist(), shown]))
 """
 
 
 @pytest.mark.compiler
 def test_a_kept_program_runs_without_brian2(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bits, with the network made only when it is looked at; damaged notes are made anew."""
+    """The same bits; the network is made only when it is read; damaged notes are made anew."""
     monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))
 
     def run(*arguments: str) -> list[Any]:
-        said = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=True, text=True
-        )
-        return json.loads(said.stdout.splitlines()[-1])
+        command = [sys.executable, "-c", SCRIPT, *arguments]
+        output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        return json.loads(output.splitlines()[-1])
 
-    first, second, looked = run(), run(), run("look")
+    first, second, read = run(), run(), run("read")
     assert first[0]
     assert not second[0]
-    assert not looked[0]
+    assert not read[0]
     assert first[1:] == second[1:]
-    assert looked[1:3] == first[1:3]
-    assert np.reshape(looked[3], (2, 3)).tolist() == looked[2]
+    assert read[1:3] == first[1:3]
+    assert np.reshape(read[3], (2, 3)).tolist() == read[2]
     (note,) = (n for n in tmp_path.glob("*.note") if json.loads(n.read_text())["program"])
     note.write_text(note.read_text().replace('\\"kinds\\"', '\\"kind\\"'))
     assert run() == first
     assert run() == second
 
 
-@pytest.mark.compiler
-def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
-    """Halves from a kept program, against a whole one that Brian2 has made; a network looked at
-    moves on.
-    """
-    made = plan(layers(), relax={"settle": 1e-6})
-    whole = StandaloneEngine(made, (), 1)
-    whole.remember(structure.key(made))
-    kept = KeptProgram.recall(structure.key(made), made, 1)
-    assert kept
-    values = {
+def loaded() -> dict[tuple[str, str], Any]:
+    """Return values from which `plan(layers())` moves."""
+    values: dict[tuple[str, str], Any] = {
         ("hidden1", "x"): np.linspace(0, 1, 15),
         ("run", "bound"): 1e6,
         ("run", "residual"): np.inf,
     }
-    values |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
-    values |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
+    for name in ("hidden1", "output"):
+        values |= {(name, "tau_x"): 0.01, (name, "tau_lam"): 0.01}
+        values |= {(name, "kappa"): 1.0, (name, "gamma"): 1.0}
+    return values
+
+
+@pytest.mark.compiler
+def test_segments_of_a_kept_program_continue() -> None:
+    """Two segments of a kept program equal one that Brian2 has made; a network that was read
+    moves on.
+    """
+    made = plan(layers(), relax={"settle": 1e-6})
+    whole = StandaloneEngine(made, (), 1)
+    whole.remember(structure_key(made))
+    kept = KeptProgram.recall(structure_key(made), made, 1, build.make_program)
+    assert kept
     for engine in (whole, kept):
-        engine.load(values)
+        engine.load(loaded())
     whole.run(20, 0)
     kept.run(8, 0)
-    looked_at = kept.network["hidden1"].x
+    read = kept.network["hidden1"].x
     kept.run(12, 0)
-    assert_array_equal(looked_at[:], kept.value("hidden1", "x"))
-    assert len(list(kept.directory.glob("segment*"))) == 1  # what an earlier segment left is gone
+    assert_array_equal(read[:], kept.value("hidden1", "x"))
+    assert len(list(kept.directory.glob("segment*"))) == 1  # the files of the first are removed
     assert whole.counter("step") == kept.counter("step") == 20
     for name in ("hidden1", "output"):
         for v in ("x", "lam"):
@@ -234,7 +264,7 @@ def test_segments_go_on_and_threads_are_told_from_a_kept_program() -> None:
 
 
 @pytest.mark.compiler
-def test_a_program_that_cannot_be_started_says_so() -> None:
+def test_a_program_that_cannot_be_started_raises() -> None:
     made = plan(layers())
     engine = StandaloneEngine(made, (), 1)
     engine.program.unlink()  # the cache's is another name of the same file
@@ -246,23 +276,15 @@ def test_a_program_that_cannot_be_started_says_so() -> None:
 def test_the_next_segment_makes_functions_only_for_what_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of populations with other time constants; and those are the ones that then run."""
+    """Functions of populations with other time constants are made anew, and those run."""
     made: list[int] = []
     whole = ufuncs.Compiler.functions
     monkeypatch.setattr(
         ufuncs.Compiler, "functions", lambda own: made.append(own.size) or whole(own)
     )
-    start = {
-        ("hidden1", "x"): np.linspace(0, 1, 15),
-        ("run", "bound"): 1e6,
-        ("run", "residual"): np.inf,
-    }
-    start |= {(n, v): 0.01 for n in ("hidden1", "output") for v in ("tau_x", "tau_lam")}
-    start |= {(n, v): 1.0 for n in ("hidden1", "output") for v in ("kappa", "gamma")}
-    start |= {
-        (n, "tau_w"): 1.0
-        for n in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias")
-    }
+    start = loaded()
+    for name in ("input_to_hidden1", "hidden1_to_output", "hidden1_bias", "output_bias"):
+        start[name, "tau_w"] = 1.0
     slower = {("hidden1", "tau_x"): 0.03}
     engine, fresh = (RuntimeEngine(plan(layers()), (), 1, target="numpy") for _ in range(2))
     engine.load(start)

@@ -1,7 +1,7 @@
-"""What a plan's program is made from, as one key that Brian2 is not needed for.
+"""The key of a plan's structure: a hash of all that its program is made from, without Brian2.
 
-Equal keys have equal programs; the reverse does not hold: what may enter the generated code is in
-the key as it stands, whether it does or not (see `tests/test_structure.py`). Start at `key`.
+Equal keys have equal programs. The reverse does not hold: whatever may enter the generated code is
+in the key, whether it does or not (see tests/engine/test_key.py). Start at `structure_key`.
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ PACKAGE = Path(__file__).parents[2]
 SOURCES = ("*.py", "*.h", "*.cpp")
 MAKERS = ("brian2", "sympy", "jinja2", "numpy", "scipy-openblas32")
 VARIABLES = ("CXX", "CC", "CXXFLAGS", "CPPFLAGS", "CFLAGS", "LDFLAGS")
-# dt and what a seed draws are arguments; what dt makes of delays is added
+# dt, and what a seed draws, are arguments of a program; `structure_key` adds the steps of delays
 NOT_IN_CODE = {Plan: ("dt",), Recorded: ("folder", "write"), Imperfections: ("seed",)}
 
 
-class _UntoldError(Exception):
-    """A value that cannot be told in a key."""
+class _NoKeyError(Exception):
+    """A value that has no form in a key."""
 
 
-def key(plan: Plan) -> str | None:
-    """24 hex digits; None where what the program is made from cannot be told: functions a user gave
-    to Brian2.
+def structure_key(plan: Plan) -> str | None:
+    """Return the key of a plan's structure, 24 hex digits.
+
+    None where a program may depend on functions that a user has registered with Brian2, or on
+    values that have no form in a key.
     """
-    if (
-        plan.extensions and "brian2" in sys.modules
-    ):  # their text may call what the user has registered there
+    if plan.extensions and "brian2" in sys.modules:  # the equations may call such functions
         return None
-    delays = [o.delay_steps(plan.dt) for o in plan.event_sources], plan.lines
+    delays = [source.delay_steps(plan.dt) for source in plan.event_sources]
     try:
-        told = [_told(plan), _told(delays), _preferences(), *_surroundings()]
-    except _UntoldError:
+        parts = [_plain(plan), _plain((delays, plan.lines)), _preferences(), *_surroundings()]
+    except _NoKeyError:
         return None
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _told(value: Any) -> Any:
-    """A value as JSON has it, with its type and all that is in it."""
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, with its type and all its parts."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, np.ndarray | np.generic):
         return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
-    if isinstance(value, Network):  # numbers of weights are arguments; how many there are is not
-        return [
-            value.describe(),
-            {n: [int(w.size), *w.shape] for n, w in value.weights.items()},
-            *value.feedback,
-        ]
+    if isinstance(value, Network):
+        # The weights are arguments of a program, their numbers are not
+        sizes = {name: [int(w.size), *w.shape] for name, w in value.weights.items()}
+        return [value.describe(), sizes, *value.feedback]
     if is_dataclass(value):
-        left_out = NOT_IN_CODE.get(type(value), ())
-        own = {
-            f.name: _told(getattr(value, f.name)) for f in fields(value) if f.name not in left_out
-        }
-        return [type(value).__qualname__, own]
+        return [type(value).__qualname__, _plain_fields(value)]
     if isinstance(value, Mapping):
-        return [[_told(k), _told(v)] for k, v in value.items()]
+        return [[_plain(key), _plain(item)] for key, item in value.items()]
     if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    raise _UntoldError(type(value).__name__)
+        return [_plain(item) for item in value]
+    raise _NoKeyError(f"a {type(value).__name__}, {value!r}, has no form in a key")
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:
+    left_out = NOT_IN_CODE.get(type(value), ())
+    names = [field.name for field in fields(value) if field.name not in left_out]
+    return {name: _plain(getattr(value, name)) for name in names}
 
 
 def _preferences() -> Any:
-    """Brian2's, which a user may have set."""
+    """Return Brian2's preferences, which a user may have set, or the files that set them."""
     if "brian2" in sys.modules:
         prefs = sys.modules["brian2"].prefs
         return {name: repr(prefs[name]) for name in prefs}
@@ -87,7 +87,7 @@ def _preferences() -> Any:
 
 
 def _surroundings() -> list[Any]:
-    """Sources, packages, the compiler and the processor."""
+    """Return what beside the plan makes a program: sources, packages, compiler and processor."""
     return [
         _sources(),
         _versions(),
@@ -95,15 +95,18 @@ def _surroundings() -> list[Any]:
         sys.prefix,
         processor(),
         compiler_command(),
-        [os.environ.get(v) for v in VARIABLES],
+        [os.environ.get(variable) for variable in VARIABLES],
     ]
 
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """A digest of the package itself: a key of today's code never finds the program of yesterday's."""
+    """Return a digest of the package, so that changed code never finds an older program."""
+    paths: set[Path] = set()
+    for pattern in SOURCES:
+        paths.update(PACKAGE.rglob(pattern))
     digest = hashlib.sha256()
-    for path in sorted(p for pattern in SOURCES for p in PACKAGE.rglob(pattern)):
+    for path in sorted(paths):
         digest.update(str(path.relative_to(PACKAGE)).encode() + path.read_bytes())
     return digest.hexdigest()
 

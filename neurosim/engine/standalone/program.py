@@ -1,8 +1,8 @@
-"""A compiled program, run once a segment on files: values, data, duration, step and seed are its
-arguments.
+"""A compiled program, which is run once per segment.
 
-Knows no Brian2: a program that is kept starts without it (`KeptProgram`), and the one that
-`neurosim.engine.standalone.codegen` has just made is run in the same way. Start at `ProgramEngine`.
+Values, data, duration, step and seed are its arguments. Arguments and results are files. Brian2 is
+not imported: a kept program starts without it (`KeptProgram`), and one that `codegen` has just made
+runs in the same way. Start at `ProgramEngine`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,63 +22,62 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine import cache
-from neurosim.engine.engine import Engine
+from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.names import LENGTH, projection_group
-from neurosim.engine.plan import Plan
+from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import BackendError, FileError
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
-    from neurosim.engine.standalone.codegen import StandaloneEngine
-
 Array = np.ndarray
-OUTPUT = "stdout.txt"  # beside the results: what a program said
+Key = tuple[str, str]  # group and variable
+OUTPUT = "stdout.txt"  # the output of a program, beside its results
+LAST_WORDS = 2000  # characters of the output that an error shows
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of a program: entries and their type, the file it is left in, whether a next
-    segment begins with it.
-    """
+    """One array of a program."""
 
-    size: int
-    dtype: str
-    file: str
-    kept: bool
+    size: int  # entries
+    dtype: str  # of an entry, as NumPy writes it
+    file: str  # that the program leaves it in
+    kept: bool  # whether the next segment begins with it
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a program holds: arrays by ``"group.variable"``, and `Engine.kinds` by population."""
+    """Arrays of a program by ``"group.variable"``, and `Engine.kinds` by population."""
 
     arrays: Mapping[str, Slot]
     kinds: Mapping[str, Mapping[str, str]]
 
     def as_json(self) -> str:
-        """For a file; `from_json` is the way back."""
+        """Return the layout as text, which `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        """What `as_json` wrote.
+        """Read a layout from the text that `as_json` has made of it.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            Something else was there.
+            The text is not that of a layout.
         """
         found = json.loads(text)
-        return cls({name: Slot(**slot) for name, slot in found["arrays"].items()}, found["kinds"])
+        arrays = {name: Slot(**slot) for name, slot in found["arrays"].items()}
+        return cls(arrays, found["kinds"])
 
 
 class ProgramEngine(Engine):
-    """A program and the files that it reads and leaves.
+    """Run a program on the files that it reads and leaves.
 
     Attributes
     ----------
     directory : Path
-        The program's own, with `data` and, of the last segment, `values` and `results`.
+        Where the program runs, with `data` and, of the last segment, `values` and `results`.
     layout : Layout
     """
 
@@ -93,9 +92,10 @@ class ProgramEngine(Engine):
         self.directory = Path(self.folder.name)
         self.program, self.results = self.directory / "program", self.directory
         (self.directory / "data").mkdir()
-        self.pending: dict[tuple[str, str], Any] = {}
+        self.pending: dict[Key, Any] = {}
         self.segments = 0
-        self._prepare_recording()
+        for number, recorded in enumerate(self.plan.recorded):
+            self._prepare_recording(number, recorded)
 
     def kinds(self, population: str) -> dict[str, str]:
         return dict(self.layout.kinds[population])
@@ -104,28 +104,28 @@ class ProgramEngine(Engine):
         return self._slot(group, variable).size
 
     def stop(self) -> None:
-        """Nothing: the program hears the same Ctrl-C."""
+        """Nothing: Ctrl-C reaches the program, too."""
 
     def _slot(self, group: str, variable: str) -> Slot:
         return self.layout.arrays[f"{group}.{variable}"]
 
-    def load(self, values: Mapping[tuple[str, str], Any]) -> None:
+    def load(self, values: Mapping[Key, Any]) -> None:
         super().load(values)
         self.pending.update(values)
 
     def value(self, group: str, variable: str) -> Array:
         slot = self._slot(group, variable)
         if (group, variable) in self.pending:
-            return np.broadcast_to(np.ravel(self.pending[group, variable]), (slot.size,)).astype(
-                slot.dtype
-            )
-        return self._left(slot) if self.segments else np.zeros(slot.size, slot.dtype)
+            return _filled(slot, self.pending[group, variable]).astype(slot.dtype)
+        if self.segments:
+            return self._left(slot)
+        return np.zeros(slot.size, slot.dtype)
 
     def _left(self, slot: Slot) -> Array:
-        """What the last segment left in an array."""
+        """Return an array as the last segment left it."""
         return np.fromfile(self.results / slot.file, dtype=slot.dtype)
 
-    def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
+    def present(self, data: Mapping[Key, Array], order: Array) -> None:
         for (population, variable), rows in data.items():
             path = self.directory / "data" / f"{population}_{variable}.bin"
             if not path.exists():
@@ -138,74 +138,81 @@ class ProgramEngine(Engine):
 
     def run(self, n_steps: int, seed: int) -> None:
         dt = self.plan.dt
-        start = self.counter("step") * dt
-        self.pending |= {("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", "start"): start}
-        self.pending |= {
-            ("run", "step_dt"): dt,
-            ("run", LENGTH): dt,
-            ("run", "seed"): seed % 2**31,
-            ("run", "ended"): 0,
-        }
+        settings = {"n_steps": n_steps, "ticks": 0, "start": self.counter("step") * dt}
+        settings |= {"step_dt": dt, LENGTH: dt, "seed": seed % 2**31, "ended": 0}
+        self.pending |= {("run", name): value for name, value in settings.items()}
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        # New files in a new folder: ext4 puts a file that is written over on the disk at once, 2 ms
-        # each.
+        # New files in a new folder: ext4 puts a file that is overwritten on the disk at once, which
+        # takes 2 ms per file.
         folder, before = self.directory / f"segment{self.segments}", self.results
         values, results = folder / "values", folder / "results"
         with on_disk(folder):
             for new in (folder, values, results):
                 new.mkdir()
-        self.execute([*self._kept(), *self._told(values)], results)
+        self.execute([*self._kept_arguments(), *self._pending_arguments(values)], results)
         self.show(results)
-        for old in (values, before.parent) if self.segments else (values,):
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(values, ignore_errors=True)
+        if self.segments:
+            shutil.rmtree(before.parent, ignore_errors=True)
         self.segments += 1
         self.loop_time += float(self.value("run", "seconds")[0])
 
-    def _kept(self) -> list[str]:
-        """Arguments by which this segment begins where the last one ended; a program's arrays are
-        zeros at first.
-        """
-        if not self.segments:
-            return []
-        return [
-            f"{name}={(self.results / slot.file).relative_to(self.directory)}"
-            for name, slot in self.layout.arrays.items()
-            if slot.kept and _key(name) not in self.pending and self._left(slot).any()
-        ]
+    def _kept_arguments(self) -> list[str]:
+        """Return the arguments by which this segment begins where the last one ended.
 
-    def _told(self, folder: Path) -> list[str]:
-        """Arguments that give what is pending, from then on in files of this folder."""
+        An array that is zero is left out, for a program begins with zeros.
+        """
+        arguments: list[str] = []
+        if not self.segments:
+            return arguments
+        for name, slot in self.layout.arrays.items():
+            group, _, variable = name.partition(".")
+            if not slot.kept or (group, variable) in self.pending:
+                continue
+            if self._left(slot).any():
+                file = (self.results / slot.file).relative_to(self.directory)
+                arguments.append(f"{name}={file}")
+        return arguments
+
+    def _pending_arguments(self, folder: Path) -> list[str]:
+        """Write what was loaded into files of a folder; return the arguments that name them."""
         arguments = []
         for key, value in self.pending.items():
             if not np.any(value):
                 continue
             slot, name = self._slot(*key), ".".join(key)
-            array = np.broadcast_to(np.ravel(value), (slot.size,)).astype(slot.dtype, copy=False)
-            with on_disk(folder / name):
-                array.tofile(folder / name)
-            arguments.append(f"{name}={(folder / name).relative_to(self.directory)}")
+            file = folder / name
+            with on_disk(file):
+                _filled(slot, value).astype(slot.dtype, copy=False).tofile(file)
+            arguments.append(f"{name}={file.relative_to(self.directory)}")
         self.pending = {}
         return arguments
 
     def show(self, results: Path) -> None:
-        """Arrays are from now on what a program has left here."""
+        """Read arrays from the files in `results` from now on."""
         self.results = results
 
     def execute(self, arguments: Sequence[str], results: Path) -> None:
-        """Run the program on `arguments` (``group.variable=file``), to leave its arrays in the
-        folder `results`.
+        """Run the program once.
+
+        Parameters
+        ----------
+        arguments : sequence of str
+            ``group.variable=file``.
+        results : Path
+            Folder in which the program leaves its arrays.
 
         Raises
         ------
         BackendError
-            It failed.
+            The program cannot be started, or has failed.
         """
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(self.threads), "LD_BIND_NOW": "1"}
         command = [str(self.program), "--results_dir", f"{results}{os.sep}", *arguments]
-        said = results / OUTPUT
-        with on_disk(said):
-            output = said.open("wb")
+        path = results / OUTPUT
+        with on_disk(path):
+            output = path.open("wb")
         with output:
             try:
                 status = subprocess.call(
@@ -216,93 +223,103 @@ class ProgramEngine(Engine):
                     f"the compiled program cannot be started ({error}); try backend='numpy'"
                 ) from error
         if status:
-            words = said.read_text(errors="replace")[-2000:]
+            words = path.read_text(errors="replace")[-LAST_WORDS:]
             raise BackendError(
                 f"the compiled simulation failed (status {status}); try backend='numpy'\n{words}"
             )
 
-    def _prepare_recording(self) -> None:
-        for number, r in enumerate(self.plan.recorded):
-            folder = self.directory / "data" / f"record_{number}"
-            with on_disk(folder):
-                if r.folder is None:
-                    folder.mkdir()
-                else:
-                    folder.symlink_to(r.folder.absolute(), target_is_directory=True)
-                groups = recorded_groups(r.parts)
-                layout = [np.array([r.size, r.rows, r.dimensions, len(r.parts)])]
-                for part in r.parts:
-                    head = np.array([groups.index(part.name), len(part.source)])
-                    layout += [head, part.source, part.position]
-                np.concatenate(layout).astype(np.int64).tofile(folder.with_suffix(".layout"))
+    def _prepare_recording(self, number: int, recorded: Recorded) -> None:
+        """Make the folder of one recorded variable, and the layout file that ns_record.h reads."""
+        folder = self.directory / "data" / f"record_{number}"
+        with on_disk(folder):
+            if recorded.folder is None:
+                folder.mkdir()
+            else:
+                folder.symlink_to(recorded.folder.absolute(), target_is_directory=True)
+            groups = recorded_groups(recorded.parts)
+            sizes = [recorded.size, recorded.rows, recorded.dimensions, len(recorded.parts)]
+            layout = [np.array(sizes)]
+            for part in recorded.parts:
+                head = np.array([groups.index(part.name), len(part.source)])
+                layout += [head, part.source, part.position]
+            np.concatenate(layout).astype(np.int64).tofile(folder.with_suffix(".layout"))
 
     def recorded(self, number: int, first: int, last: int) -> Array:
         r = self.plan.recorded[number]
         folder, ending = self.directory / "data" / f"record_{number}", ".0" * r.dimensions
         found = [np.empty((0, r.size), dtype=self.plan.precision)]
-        for chunk in range(first // r.rows, -(-last // r.rows) if last > first else 0):
-            rows = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision).reshape(
-                -1, r.size
-            )
-            found.append(rows[max(first - chunk * r.rows, 0) : last - chunk * r.rows])
+        chunks = range(first // r.rows, -(-last // r.rows)) if last > first else ()
+        for chunk in chunks:
+            numbers = np.fromfile(folder / f"{chunk}{ending}", dtype=self.plan.precision)
+            rows = numbers.reshape(-1, r.size)
+            before = chunk * r.rows
+            found.append(rows[max(first - before, 0) : last - before])
         return np.concatenate(found)
 
 
-class KeptProgram(ProgramEngine):
-    """A program from the cache: neither Brian2 nor a compiler has to start."""
+Maker = Callable[[Plan, Sequence[Factory], int], ProgramEngine]  # see `build.make_program`
 
-    def __init__(self, plan: Plan, threads: int, layout: Layout) -> None:
+
+class KeptProgram(ProgramEngine):
+    """Run a program from the cache: neither Brian2 nor a compiler starts.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the engine that has Brian2's network, when that is first read.
+    """
+
+    def __init__(self, plan: Plan, threads: int, layout: Layout, make: Maker) -> None:
         super().__init__(plan, threads)
-        self.layout = layout
-        self.made: StandaloneEngine | None = None
+        self.layout, self._make = layout, make
+        self.made: ProgramEngine | None = None
 
     @classmethod
-    def recall(cls, key: str, plan: Plan, threads: int) -> KeptProgram | None:
-        """The program that was remembered under this key of a structure, where it is still there."""
-        with contextlib.suppress(
-            ValueError, TypeError, KeyError, AttributeError
-        ):  # a foreign file: made anew
-            if (found := cache.recall(key)) is None:
+    def recall(cls, key: str, plan: Plan, threads: int, make: Maker) -> KeptProgram | None:
+        """Return the program noted under the key of a structure, if it is still kept."""
+        # A note that is damaged, or another tool's: the program is made anew
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            found = cache.recall(key)
+            if found is None:
                 return None
-            engine = cls(plan, threads, Layout.from_json(found[1]))
-            if cache.take(found[0], engine.program):
+            program_key, layout = found
+            engine = cls(plan, threads, Layout.from_json(layout), make)
+            if cache.take(program_key, engine.program):
                 return engine
         return None
 
     @cached_property
     def network(self) -> BrianNetwork:
-        """Made when somebody asks for it, with the values that the program left."""
-        from neurosim.engine.standalone.codegen import StandaloneEngine
-
-        self.made = StandaloneEngine(self.plan, (), self.threads)
+        """Brian2's network, made when it is first read, with the values that the program left."""
+        self.made = self._make(self.plan, (), self.threads)
         if self.segments:
             self.made.show(self.results)
         return self.made.network
 
     def show(self, results: Path) -> None:
+        """Read arrays from the files in `results` from now on, in Brian2's network too."""
         super().show(results)
         if self.made:
             self.made.show(results)
 
 
 def recorded_groups(parts: Sequence[Any]) -> list[str]:
-    """The groups that a recorded variable is read from, each once."""
+    """Return the groups that a recorded variable is read from, each once."""
     return list(dict.fromkeys(part.name for part in parts))
 
 
-def _key(name: str) -> tuple[str, str]:
-    group, _, variable = name.partition(".")
-    return group, variable
+def _filled(slot: Slot, value: Any) -> Array:
+    """Return a value as an array of the slot's size; a number fills it."""
+    return np.broadcast_to(np.ravel(value), (slot.size,))
 
 
 @contextlib.contextmanager
 def on_disk(path: Path) -> Iterator[None]:
-    """What goes wrong in the temporary folder, in words."""
+    """Turn errors of the temporary folder into a `FileError` that names the file."""
     try:
         yield
     except OSError as error:
         raise FileError(
-            f"{path} cannot be written ({error}): the temporary folder is full or "
-            "missing; try TMPDIR=another folder, "
-            "or backend='numpy'"
+            f"{path} cannot be written ({error}): the temporary folder is full or missing; "
+            "try TMPDIR=another folder, or backend='numpy'"
         ) from error
