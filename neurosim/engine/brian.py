@@ -40,7 +40,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
-from neurosim.engine.compiler import compiler_command, processor, wide_vectors
+from neurosim.engine.compiler import compiler_command, optimisation, processor, wide_vectors
 from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
 
@@ -182,7 +182,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         folder = Path(directory)
         for name, text in _units(folder, self).items():
             (folder / name).write_text(text)
-        command = [compiler_command() or "g++", *self.flags[0], "-I."]
+        # the last -O holds
+        command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
         self.key = _fingerprint(folder, [*command, *self.flags[1]])
         cache.program(
             self.key,

@@ -1,4 +1,11 @@
-"""The C++ compiler and the processor that programs are made by and for. Knows no Brian2."""
+"""The C++ compiler, its optimisation, and the processor that programs are made for.
+
+Brian2 is not imported.
+
+``NEUROSIM_OPTIMIZE`` sets the optimisation of what is compiled: "0", "1", "2" or "3", as in the
+compiler's ``-O``. Without it Brian2's flags hold, which are ``-O3``. A low level compiles faster
+and runs slower, which suits tests of small networks. Programs of different levels are kept apart.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +16,49 @@ import shutil
 import sys
 from pathlib import Path
 
+from neurosim.errors import out_of_range
+
+OPTIMIZE = "NEUROSIM_OPTIMIZE"
+LEVELS = ("0", "1", "2", "3")
+
 
 def compiler_command() -> str | None:
-    """The C++ compiler that would be used, or None."""
-    names = [os.environ.get("CXX"), "g++", "clang++", "c++"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    """Return the path of the C++ compiler: $CXX, else the first that is found; None without one."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    return None
+
+
+def optimisation() -> list[str]:
+    """Return the compiler's flag for $NEUROSIM_OPTIMIZE, or none where that is not set.
+
+    Raises
+    ------
+    ModelError
+        The variable is not one of `LEVELS`.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, NEUROSIM_OPTIMIZE="1"):
+    ...     optimisation()
+    ['-O1']
+    >>> with patch.dict(os.environ, NEUROSIM_OPTIMIZE=""):
+    ...     optimisation()
+    []
+    """
+    level = os.environ.get(OPTIMIZE, "").strip()
+    if not level:
+        return []
+    if level not in LEVELS:
+        raise out_of_range(OPTIMIZE, level, ", ".join(LEVELS), "'1' for tests, or unset it")
+    return [f"-O{level}"]
 
 
 def processor() -> str:
-    """-march=native makes a program one processor's."""
+    """Describe the processor: -march=native makes a program that belongs to it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(("flags", "Features")):
@@ -26,7 +67,5 @@ def processor() -> str:
 
 
 def wide_vectors() -> list[str]:
-    """The option by which loops are as wide as the processor: by itself GCC halves what AVX-512
-    has.
-    """
+    """Return the option that makes loops as wide as the processor: GCC halves AVX-512 by itself."""
     return ["-mprefer-vector-width=512"] if "avx512f" in processor().split() else []

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from brian2 import prefs
 from numpy.testing import assert_array_equal
 
 import neurosim as ns
-from neurosim.engine import build, cache
+from neurosim.engine import build, cache, compiler
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime import ufuncs
 from neurosim.engine.runtime.engine import RuntimeEngine
@@ -164,6 +165,26 @@ def test_brian2s_preferences_and_the_compiler_are_in_the_key(
     assert structure_key(made) != before
 
 
+def test_a_cheap_program_is_never_taken_for_a_fast_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level of optimisation has its own key and its own program, built with its flag."""
+    commands: list[list[str]] = []
+
+    def built(key: str, build: Callable[[Path], None], **_: Any) -> bool:
+        commands.append(build.args[1])  # type: ignore[attr-defined]
+        return True
+
+    monkeypatch.setattr(cache, "program", built)
+    made = plan(layers())
+    found = set()
+    for level in ("", *compiler.LEVELS):
+        monkeypatch.setenv("NEUROSIM_OPTIMIZE", level)
+        found.add((structure_key(made), StandaloneEngine(made, (), 1).device.key))
+        flags = [flag for flag in commands[-1] if flag.startswith("-O")]
+        assert flags[-1] == f"-O{level or 3}"  # the last one holds
+    keys, programs = zip(*found, strict=True)
+    assert len(set(keys)) == len(set(programs)) == 5
+
+
 ORDERED = """
 import neurosim as ns
 from neurosim.engine import cache
@@ -183,6 +204,25 @@ def test_a_structure_has_the_same_program_in_every_process() -> None:
         made = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
         programs.add(made.stdout.splitlines()[-1])
     assert len(programs) == 1
+
+
+@pytest.mark.parametrize("level", ["fast", "4", "-1", "O2", "1.0"])
+def test_an_optimisation_that_is_none_is_refused(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(layers())
+    monkeypatch.setenv("NEUROSIM_OPTIMIZE", level)
+    message = rf"NEUROSIM_OPTIMIZE = '{level}'; allowed: 0, 1, 2, 3; try '1' for tests"
+    with pytest.raises(ns.ModelError, match=message):
+        build.build(made, "standalone")
+
+
+def test_it_is_refused_before_an_extension_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan without a key, too."""
+    made = plan(layers(), extensions=ns.Extension("hidden1", equations="h = 2*x : 1"))
+    monkeypatch.setenv("NEUROSIM_OPTIMIZE", "fast")
+    with pytest.raises(ns.ModelError, match="NEUROSIM_OPTIMIZE = 'fast'"):
+        build.build(made, "standalone")
 
 
 SCRIPT = """

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.engine.compiler import compiler_command, processor
+from neurosim.engine.compiler import compiler_command, optimisation, processor
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.network import Network
@@ -95,6 +95,7 @@ def _surroundings() -> list[Any]:
         sys.prefix,
         processor(),
         compiler_command(),
+        optimisation(),
         [os.environ.get(variable) for variable in VARIABLES],
     ]
 
