@@ -1,8 +1,8 @@
-"""What neurosim uses of Brian2 beyond its public interface, in one place.
+"""All uses of Brian2 beyond its public interface, in one place.
 
-One device instance a simulation, code objects whose names do not depend on what else is alive, two
-translation units, programs cached by the hash of all that goes into them. Tested with Brian2 2.9,
-2.10 and 2.11. Start at `scope` and `Device`.
+One device instance per simulation, code objects whose names do not depend on what else is alive,
+two translation units, programs cached by the hash of all that goes into them. Tested with Brian2
+2.9, 2.10 and 2.11. Start at `scope` and `Device`.
 """
 
 from __future__ import annotations
@@ -47,15 +47,27 @@ from neurosim.errors import BackendError, ModelError
 HERE = Path(__file__).parent
 INCLUDE = HERE / "standalone" / "include"
 STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
-QUIET = ("groups.group", "core.base")  # NaN, which the guard reports; objects left over by an error
-GARBAGE = 2**25  # bytes of networks' arrays, after which dead ones are looked for
-LEAST = 2**22  # that a network counts for: much hangs on it
-_made: list[int] = []  # bytes of each network since then
+# loggers whose warnings are suppressed: of NaN, which the stability monitor reports; of objects
+# that an error left over
+QUIET = ("groups.group", "core.base")
+GARBAGE = 2**25  # bytes of networks' arrays, after which dead ones are collected
+LEAST = 2**22  # bytes that a network counts for at least, for the objects that it refers to
+_made: list[int] = []  # bytes of each network since the last collection
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
+# headers that a translation unit includes once, before the namespaces of its code objects
+HEADERS = (
+    "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple "
+    "set string fcntl.h sys/mman.h sys/stat.h unistd.h"
+)
+OWN_HEADERS = (
+    "objects.h network.h brianlib/common_math.h brianlib/stdint_compat.h "
+    "ns_kernels.h ns_events.h ns_points.h ns_present.h ns_record.h"
+)
+RUN_ONCE = ("synapses_classes", "objects", "run", "main")  # sources that need no optimisation
 
 
 class SinglePrecision(CPPNodeRenderer):  # type: ignore[misc]
-    """C++ whose numbers are floats: one that is a double takes its whole expression with it."""
+    """Render numbers as floats: one double makes the whole expression double."""
 
     def render_Constant(self, node: Any) -> str:
         text: str = super().render_Constant(node)
@@ -63,13 +75,12 @@ class SinglePrecision(CPPNodeRenderer):  # type: ignore[misc]
 
 
 class Generator(CPPCodeGenerator):  # type: ignore[misc]
-    """As Brian2's, in the precision of the simulation."""
+    """Generate C++ as Brian2 does, in the precision of the simulation."""
 
     def translate_expression(self, expr: str) -> str:
-        """An expression of Brian2's as C++."""
-        timed = {"t", "dt", MOMENT} & get_identifiers(
-            expr
-        )  # those are doubles, and so is what they are compared with
+        """Translate an expression into C++."""
+        # times are doubles, and so are the numbers that they are compared with
+        timed = {"t", "dt", MOMENT} & get_identifiers(expr)
         if timed or prefs.core.default_float_dtype is not np.float32:
             return str(super().translate_expression(expr))
         expr = word_substitute(expr, self.func_name_replacements)
@@ -77,7 +88,7 @@ class Generator(CPPCodeGenerator):  # type: ignore[misc]
 
 
 class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
-    """A standalone code object that also finds neurosim's own templates."""
+    """A standalone code object with neurosim's templates beside Brian2's."""
 
     generator_class = Generator
     templater = CPPStandaloneCodeObject.templater.derive(
@@ -85,16 +96,17 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     )
 
 
-# Jinja's translation of templates into Python took a third of the time before a kept program starts
-with contextlib.suppress(OSError, RuntimeError):  # no temporary folder that is safe
+# Jinja's translation of templates into Python took a third of the time before a kept program
+# starts. The cache is left out where there is no safe temporary folder.
+with contextlib.suppress(OSError, RuntimeError):
     for _templater in (CPPStandaloneCodeObject.templater, CodeObject.templater):
         _templater.env.bytecode_cache = FileSystemBytecodeCache()
 
 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]
-    """C++ standalone for one simulation: a build of its own, of two translation units, cached.
+    """C++ standalone for one simulation: its own build, of two translation units, cached.
 
-    Sources never hold values (those are run-time arguments), so two simulations of one structure
+    Sources never hold values, which are run-time arguments, so two simulations of one structure
     have one program.
     """
 
@@ -108,8 +120,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.key = ""  # of the program
         self.flags: tuple[list[str], list[str]] = ([], [])
         self.include_dirs.append(str(INCLUDE))
-        # glibc's vector tanh needs this macro, which -fno-finite-math-only takes away; NaN keeps
-        # its meaning
+        # glibc's vector tanh needs this macro, which -fno-finite-math-only removes; NaN keeps its
+        # meaning
         self.define_macros.append(("__FAST_MATH__", "1"))
         self.extra_compile_args += [
             "-include",
@@ -118,7 +130,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         ]
 
     def link_blas(self) -> None:
-        """Products of whole batches by the OpenBLAS that the scipy-openblas32 wheel carries."""
+        """Link the OpenBLAS of the scipy-openblas32 wheel, for products of whole batches."""
         import scipy_openblas32 as blas
 
         self.define_macros.append(("NS_BLAS", "1"))
@@ -127,7 +139,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.libraries.append(blas.get_library())
 
     def code_object(self, owner: Any, name: str, *args: Any, **kwds: Any) -> Any:
-        """As Brian2's, with names that count within this device only."""
+        """Make a code object, with a name that is unique within this device only."""
         base = name.rstrip("*")
         name, number = base, 1
         while name in self.code_objects:
@@ -135,34 +147,29 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         return super().code_object(owner, name, *args, **kwds)
 
     def begin_at(self, now: str, start: str) -> None:
-        """Let the clock's time be that of the array `start` at the first step already; Brian2 has 0
-        until it ticks.
-        """
-        queue = self.main_queue
-        found = [
-            i
-            for i, (kind, given) in enumerate(queue)
-            if kind.startswith("set_by") and given[0] == now
-        ]
+        """Set the clock's time to that of the array `start` before the first step, not to 0."""
+        found = False
+        for i, (kind, given) in enumerate(self.main_queue):
+            if kind.startswith("set_by") and given[0] == now:
+                self.main_queue[i] = ("insert_code", f"{now}[0] = {start}[0];")
+                found = True
         if not found:
             raise BackendError(
                 f"this Brian2 does not set {now} where a run begins; try backend='numpy'"
             )
-        for i in found:
-            queue[i] = ("insert_code", f"{now}[0] = {start}[0];")
 
     def generate_objects_source(
         self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any
     ) -> None:
-        """Without the indices of a group's units where nobody reads them: 4 bytes a unit, filled at
-        every start.
+        """Leave out the indices of a group's units where no code reads them.
+
+        They take 4 bytes per unit, and are filled at every start.
         """
-        sources = [str(code.code.cpp_file) for code in self.code_objects.values()]
-        unread = [
-            v
-            for v, name, _ in arange_arrays
-            if not any(re.search(rf"\b\w*{name}\b", s) for s in sources)
-        ]
+        sources = "\n".join(str(code.code.cpp_file) for code in self.code_objects.values())
+        unread = []
+        for variable, name, _ in arange_arrays:
+            if not re.search(rf"\b\w*{name}\b", sources):
+                unread.append(variable)
         kept = self.arrays, self.zero_arrays
         self.arrays = {v: name for v, name in self.arrays.items() if v not in unread}
         self.zero_arrays = [entry for entry in self.zero_arrays if entry[0] not in unread]
@@ -173,15 +180,15 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     def generate_makefile(
         self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any
     ) -> None:
-        """Keeps the flags; the makefile itself is not used."""
+        """Keep the flags; the makefile itself is not used."""
         self.flags = (shlex.split(compiler_flags), shlex.split(linker_flags))
         super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)
 
     def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
-        """The program of these sources: compiled now, or by an earlier build."""
+        """Put the program of these sources in place: compiled now, or by an earlier build."""
         folder = Path(directory)
-        for name, text in _units(folder, self).items():
-            (folder / name).write_text(text)
+        (folder / STEPS).write_text(_stepped_unit(self))
+        (folder / ONCE).write_text(_unit_run_once(folder))
         # the last -O holds
         command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
         self.key = _fingerprint(folder, [*command, *self.flags[1]])
@@ -193,24 +200,26 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         )
 
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
-        """What is stepped at full optimisation, beside it (on another core) what runs once at none."""
-        jobs = [
-            _start([*command, *more, "-c", source, "-o", f"{source}.o"], folder)
-            for source, more in ((STEPS, []), (ONCE, ["-O0"]))
+        """Compile both units at once, what runs once without optimisation; then link them."""
+        units = [
+            _start([*command, "-c", STEPS, "-o", f"{STEPS}.o"], folder),
+            _start([*command, "-O0", "-c", ONCE, "-o", f"{ONCE}.o"], folder),
         ]
-        messages = [job.communicate()[1] for job in jobs]
-        link = [*command, f"{STEPS}.o", f"{ONCE}.o", "-o", str(program.absolute()), *self.flags[1]]
-        if not any(job.returncode for job in jobs):
-            jobs.append(_start(link, folder))
-            messages.append(jobs[-1].communicate()[1])
-        if any(job.returncode for job in jobs):
-            said = "\n".join(m for job, m in zip(jobs, messages, strict=True) if job.returncode)
+        failures = [message for message in map(_failure, units) if message is not None]
+        if not failures:
+            objects = [f"{STEPS}.o", f"{ONCE}.o"]
+            link = [*command, *objects, "-o", str(program.absolute()), *self.flags[1]]
+            message = _failure(_start(link, folder))
+            if message is not None:
+                failures = [message]
+        if failures:
+            messages = "\n".join(failures)[-2000:]
             raise BackendError(
-                f"the C++ build failed ({command[0]}); try backend='numpy'\n{said[-2000:]}"
+                f"the C++ build failed ({command[0]}); try backend='numpy'\n{messages}"
             )
 
     def read_from(self, results: Path) -> None:
-        """Let variables have the values that a program has left there."""
+        """Give variables the values that a program has left in a folder."""
         self.results_dir, self.has_been_run = os.path.join(results, ""), True
         for variable in self.array_cache:
             self.array_cache[variable] = None
@@ -249,27 +258,36 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 def scope(
     device: Device | None = None, target: str = "numpy", precision: str = "float64"
 ) -> Iterator[None]:
-    """Everything that Brian2 and NumPy keep globally, set for one simulation and put back."""
+    """Set all that Brian2 and NumPy keep globally for one simulation, and put it back.
+
+    Parameters
+    ----------
+    device : Device, optional
+        Of a compiled program; None: Brian2's runtime mode.
+    target : str
+        Brian2's code generation target in runtime mode.
+    precision : "float64" or "float32"
+    """
     LOCK.acquire()
     own = {
-        "codegen.target": prefs.codegen.target if device is not None else target,
+        "codegen.target": target if device is None else prefs.codegen.target,
         "core.default_float_dtype": np.dtype(precision).type,
         "devices.cpp_standalone.openmp_threads": 0,
     }
     kept = {name: prefs[name] for name in own}
-    quiet = [logging.getLogger(f"brian2.{name}") for name in QUIET]
-    levels = [q.level for q in quiet]
-    for q in quiet:
-        q.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"brian2.{name}") for name in QUIET]
+    levels = [quiet.level for quiet in loggers]
+    for quiet in loggers:
+        quiet.setLevel(logging.ERROR)
     random = np.random.get_state()
-    set_device(device if device is not None else "runtime", build_on_run=False)
+    set_device("runtime" if device is None else device, build_on_run=False)
     try:
         for name, value in own.items():
             prefs[name] = value
         yield
     finally:
-        for q, level in zip(quiet, levels, strict=True):
-            q.setLevel(level)
+        for quiet, level in zip(loggers, levels, strict=True):
+            quiet.setLevel(level)
         for name, value in kept.items():
             prefs[name] = value
         reset_device()
@@ -291,7 +309,7 @@ USERS_ERRORS = (
 
 @contextlib.contextmanager
 def explained(extended: bool) -> Iterator[None]:
-    """What Brian2 finds wrong with a user's own equations, as neurosim's error."""
+    """Turn what Brian2 raises on user-supplied equations into neurosim's error."""
     try:
         yield
     except USERS_ERRORS as error:
@@ -305,7 +323,10 @@ def explained(extended: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quick_run() -> Iterator[None]:
-    """`Network.run` collects garbage first, 60-160 ms in a large process; what is alive now stays."""
+    """Spare what is alive from the garbage collection of `Network.run`.
+
+    It takes 60 to 160 ms in a large process.
+    """
     gc.freeze()
     try:
         yield
@@ -316,7 +337,16 @@ def quick_run() -> Iterator[None]:
 def code_object(
     group: Group, statements: Iterable[tuple[str, str]], dt: float, run: Group
 ) -> Callable[[], None]:
-    """Statements on a group's variables as one code object of the current target."""
+    """Make one code object of the current target from statements on a group's variables.
+
+    Parameters
+    ----------
+    statements : iterable of (target, expression)
+    dt : s
+        Length of a step.
+    run : Group
+        The run's counters, which hold the time of a stage.
+    """
     more = Variables(None, default_index="0")
     more.add_constant(LENGTH, value=dt)
     more.add_reference(MOMENT, run, MOMENT, index="0")
@@ -332,19 +362,25 @@ def code_object(
 
 
 def tidy(groups: Iterable[Group]) -> None:
-    """Look for dead networks now and then: they are cycles, few objects and much memory, and
-    `quick_run` lets the collector believe that it has seen them.
+    """Collect dead networks now and then.
+
+    They are cycles of few objects and much memory, which `quick_run` hides from the collector.
     """
-    arrays = (v for g in groups for v in g.variables.values() if isinstance(v, ArrayVariable))
-    _made.append(LEAST + sum(v.size * np.dtype(v.dtype).itemsize for v in arrays))
+    size = LEAST
+    for group in groups:
+        for variable in group.variables.values():
+            if isinstance(variable, ArrayVariable):
+                size += variable.size * np.dtype(variable.dtype).itemsize
+    _made.append(size)
     if sum(_made) > GARBAGE:
         _made.clear()
         gc.collect()
 
 
 def adopt(network: Any) -> None:
-    """Tell objects where they belong now, not at their first run: a failure before it is noise
-    enough.
+    """Assign objects to their network now, not at its first run.
+
+    Brian2 warns of objects without a network, which a failure before that run would leave.
     """
     for item in network.objects:
         for own in (item, *item.contained_objects):
@@ -352,9 +388,7 @@ def adopt(network: Any) -> None:
 
 
 def keep_code(objects: Iterable[Any]) -> None:
-    """`Network.run` generates the same code anew each time, 30 ms; ours does not change after the
-    first.
-    """
+    """Keep the generated code: `Network.run` would generate the same anew each time, in 30 ms."""
     for item in objects:
         for own in (item, *item.contained_objects):
             if isinstance(own, CodeRunner):
@@ -362,11 +396,11 @@ def keep_code(objects: Iterable[Any]) -> None:
 
 
 def _nothing(run_namespace: Any = None) -> None:
-    """In place of a `before_run` that has nothing left to do."""
+    """Take the place of a `before_run` that has nothing left to do."""
 
 
 def make_clock(dt: float) -> Clock:
-    """The one clock of a simulation."""
+    """Make the one clock of a simulation; `dt` in s."""
     return Clock(dt=dt * second, name="steps")
 
 
@@ -374,43 +408,46 @@ def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
-def _units(directory: Path, device: Device) -> dict[str, str]:
-    """All sources as two translation units: what is stepped, each code object in its own namespace,
-    and the rest.
+def _failure(job: subprocess.Popen[str]) -> str | None:
+    """Wait for a compiler; return its messages if it failed."""
+    messages = job.communicate()[1]
+    return messages if job.returncode else None
+
+
+def _stepped_unit(device: Device) -> str:
+    """Return all sources that are stepped as one translation unit.
+
+    Each code object has its own namespace.
     """
-    headers = "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple set string"
-    steps = "".join(f"#include <{h}>\n" for h in headers.split())
-    steps += (
-        "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n"
-    )
-    steps += '#include "objects.h"\n#include "network.h"\n#include "brianlib/common_math.h"\n'
-    own = (
-        "brianlib/stdint_compat.h",
-        "ns_kernels.h",
-        "ns_events.h",
-        "ns_points.h",
-        "ns_present.h",
-        "ns_record.h",
-    )
-    steps += "".join(f'#include "{h}"\n' for h in own)
-    steps += "".join(f"#include {h}\n" for h in prefs.codegen.cpp.headers)
-    for i, code in enumerate(sorted(device.code_objects.values(), key=lambda c: str(c.name))):
-        parts = [code.name, *(f"{block}_{code.name}" for block in code.before_after_blocks)]
-        for j, part in enumerate(parts):
-            function = f"_run_{part}" if j == 0 else f"_{part}"
-            steps += f'namespace unit_{i}_{j} {{\n#include "code_objects/{part}.cpp"\n}}\n'
-            steps += f"void {function}() {{ unit_{i}_{j}::{function}(); }}\n"
-    once = ""
+    lines = [f"#include <{header}>" for header in HEADERS.split()]
+    lines += [f'#include "{header}"' for header in OWN_HEADERS.split()]
+    lines += [f"#include {header}" for header in prefs.codegen.cpp.headers]
+    by_name = sorted(device.code_objects.values(), key=lambda code: str(code.name))
+    for i, code in enumerate(by_name):
+        blocks = [f"{block}_{code.name}" for block in code.before_after_blocks]
+        functions = [f"_run_{code.name}", *(f"_{block}" for block in blocks)]
+        for j, (part, function) in enumerate(zip([code.name, *blocks], functions, strict=True)):
+            lines.append(f"namespace unit_{i}_{j} {{")
+            lines.append(f'#include "code_objects/{part}.cpp"')
+            lines.append("}")
+            lines.append(f"void {function}() {{ unit_{i}_{j}::{function}(); }}")
+    return "\n".join([*lines, '#include "network.cpp"', ""])
+
+
+def _unit_run_once(directory: Path) -> str:
+    """Return all other sources as one translation unit."""
+    sources = [f"{name}.cpp" for name in RUN_ONCE]
     if (directory / "brianlib" / "spikequeue.cpp").exists():
-        once += '#include "brianlib/spikequeue.cpp"\n'
-    once += "".join(f'#include "{s}.cpp"\n' for s in ("synapses_classes", "objects", "run", "main"))
-    return {STEPS: steps + '#include "network.cpp"\n', ONCE: once}
+        sources.insert(0, "brianlib/spikequeue.cpp")
+    return "".join(f'#include "{source}"\n' for source in sources)
 
 
 def _fingerprint(directory: Path, command: list[str]) -> str:
+    """Return a hash of the sources, the compiler, its flags and the processor, 24 hex digits."""
     digest = hashlib.sha256()
     for root in (directory, INCLUDE):
-        for path in sorted(p for p in root.rglob("*") if p.suffix in (".cpp", ".h")):
+        sources = [path for path in root.rglob("*") if path.suffix in (".cpp", ".h")]
+        for path in sorted(sources):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
     digest.update(version + " ".join(command).encode() + processor().encode())

@@ -1,8 +1,8 @@
-"""What the compiler made, kept on disk: shared by processes, checked before use, below a limit.
+"""Compiled programs, kept on disk: shared by processes, checked before use, below a limit.
 
-Knows no Brian2, so that ``neurosim cache`` starts at once. An entry is a folder `<key>.program`,
-filled under another name and renamed; its seal lists what has to be in it. A run has a hard link of
-its own to its program, so nothing that happens here breaks it. Start at `program`.
+Brian2 is not imported, so that ``neurosim cache`` starts at once. An entry is a folder
+`<key>.program`, filled under another name and renamed; its seal lists what has to be in it. A run
+has its own hard link to its program, so nothing that happens here breaks it. Start at `program`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from neurosim.errors import BackendError, out_of_range
 
 try:
     import fcntl
-except ImportError:  # not POSIX: everybody builds, and the first one's entry stays
+except ImportError:  # not POSIX: every process builds, and the first one's entry stays
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 1  # of the seal; an entry with another one is built anew
+FORMAT = 1  # of the seal; an entry of another format is built anew
 SEAL, PROGRAM = ".neurosim.json", "program"  # in the folder of an entry
 ENTRY = re.compile(r"[0-9a-f]{24}\.program")
-EARLIER = re.compile(r"[0-9a-f]{24}")  # neurosim 0.1: a bare executable, of which nothing is known
+EARLIER = re.compile(r"[0-9a-f]{24}")  # an entry of neurosim 0.1: a bare executable, without a seal
 NOTE = re.compile(r"[0-9a-f]{24}\.note")
-# of a builder that was killed, when it is OLD
+# left by a builder that was killed, once it is older than OLD
 LEFTOVER = re.compile(r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)")
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
-PATIENCE, POLL = 120.0, 0.05  # s; a builder that takes longer was stopped, and is not waited for
-NOTES = 2000  # that are kept; then the older half goes
+PATIENCE = 120.0  # s that a process waits for another one's build, which may have been stopped
+POLL = 0.05  # s between two attempts to take a lock
+NOTES = 2000  # notes that are kept; then the older half is removed
 OLD = 3600.0  # s; no compiler runs for longer
 
 logger = logging.getLogger("neurosim")
@@ -47,19 +48,30 @@ logger = logging.getLogger("neurosim")
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing kept: where, its bytes, when it was last used (s since 1970), its builder's words
-    about it.
-    """
+    """One program that is kept."""
 
     key: str
-    path: Path
-    size: int
-    used: float
-    about: str
+    path: Path  # of its folder
+    size: int  # bytes
+    used: float  # when it was last used, s since 1970
+    about: str  # its builder's description
 
 
 def limit() -> int:
-    """Bytes that may be kept: $NEUROSIM_CACHE_SIZE, else 1 GB; a ModelError where that is no size."""
+    """Return the bytes that may be kept: $NEUROSIM_CACHE_SIZE, else 1 GB.
+
+    Raises
+    ------
+    ModelError
+        The variable does not hold a size.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, NEUROSIM_CACHE_SIZE="1.5 kB"):
+    ...     limit()
+    1500
+    """
     text = os.environ.get("NEUROSIM_CACHE_SIZE", "").strip() or "1 GB"
     size = SIZE.fullmatch(text)
     if size is None:
@@ -67,30 +79,46 @@ def limit() -> int:
             "NEUROSIM_CACHE_SIZE", text, "bytes, or a number of kB, MB, GB or TB", "'500 MB'"
         )
     number, prefix, binary = size.groups()
-    return round(
-        float(number) * (1024.0 if binary else 1000.0) ** " kmgt".index((prefix or " ").lower())
-    )
+    base = 1024.0 if binary else 1000.0
+    exponent = " kmgt".index((prefix or " ").lower())
+    return round(float(number) * base**exponent)
 
 
 def program(key: str, build: Callable[[Path], None], *, target: Path, about: str = "") -> bool:
-    """Put the executable of `key` at `target`, from the cache or by `build`; True if nothing was
-    built.
+    """Put the executable of `key` at `target`, from the cache or by `build`.
 
-    `key` is 24 hex digits, a hash of all that the program is made from; `build` writes an
-    executable to the path that it is given, and what it raises goes through; `about` is what
-    ``neurosim cache`` shows. Processes that want the same program wait for the first one. What
-    cannot be kept is built all the same.
+    Processes that need the same program wait for the first one. A program that cannot be kept is
+    built all the same.
+
+    Parameters
+    ----------
+    key : str
+        24 hex digits, a hash of all that the program is made from.
+    build : callable
+        Writes an executable to the path that it is given. Its errors are not caught.
+    target : Path
+    about : str
+        The description that ``neurosim cache`` shows.
+
+    Returns
+    -------
+    bool
+        Whether the program came from the cache.
+
+    Raises
+    ------
+    BackendError
+        `build` has left no executable.
     """
     entry = _entry(key)
     if _taken(entry, target):
         return True
-    limit()  # nonsense is told before the compiler runs
+    limit()  # a size that is nonsense is refused before the compiler runs
     with _alone(entry):
         if _taken(entry, target):  # another process has built it while this one waited
             return True
-        with _temporary(
-            target
-        ) as made:  # not in the cache: a disk that is full there is no reason to fail
+        # Beside the target, not in the cache: where the cache's disk is full, the build succeeds
+        with _temporary(target) as made:
             build(made)
             if not (_executable(made) and made.stat().st_size):
                 raise BackendError(
@@ -98,7 +126,7 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
                 )
             os.replace(made, target)
         try:
-            _store(entry, lambda folder: _same(target, folder / PROGRAM), about)
+            _store(entry, lambda folder: _link_or_copy(target, folder / PROGRAM), about)
             trim(keep=entry)
         except OSError as error:
             logger.warning("the compiled program could not be kept in %s: %s", entry.parent, error)
@@ -106,32 +134,41 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
 
 
 def take(key: str, target: Path) -> bool:
-    """Put the executable of `key` at `target`, if it is kept whole."""
+    """Put the executable of `key` at `target` if it is kept whole; return whether it is."""
     return _taken(_entry(key), target)
 
 
 def remember(name: str, key: str, about: str) -> None:
-    """Note under another name (24 hex digits) that `key` is the program for it, with what has to be
-    known to run it.
+    """Keep a note under another name that `key` is its program.
+
+    Parameters
+    ----------
+    name : str
+        24 hex digits.
+    key : str
+        Key of the program.
+    about : str
+        All that is needed to run it.
     """
     note = cache_directory() / f"{name}.note"
+    text = json.dumps({"format": FORMAT, "program": key, "about": about})
     try:
         with _temporary(note) as fresh:
-            fresh.write_text(
-                json.dumps({"format": FORMAT, "program": key, "about": about}), encoding="utf-8"
-            )
+            fresh.write_text(text, encoding="utf-8")
             os.replace(fresh, note)
-        if len(notes := _notes()) > NOTES:
-            for path in sorted(notes, key=lambda path: path.lstat().st_mtime)[: NOTES // 2]:
+        notes = _notes()
+        if len(notes) > NOTES:
+            oldest_first = sorted(notes, key=lambda path: path.lstat().st_mtime)
+            for path in oldest_first[: NOTES // 2]:
                 _remove(path)
     except OSError as error:
         logger.warning(
-            "what is known of a compiled program could not be kept in %s: %s", note.parent, error
+            "the note on a compiled program could not be kept in %s: %s", note.parent, error
         )
 
 
 def recall(name: str) -> tuple[str, str] | None:
-    """The program's key and what was noted with it, if there is a note."""
+    """Return the program's key, and what was noted with it; None without a readable note."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         note = json.loads((cache_directory() / f"{name}.note").read_bytes())
         if note["format"] == FORMAT:
@@ -140,44 +177,55 @@ def recall(name: str) -> tuple[str, str] | None:
 
 
 def entries() -> list[Entry]:
-    """What is kept, last used first."""
+    """Return what is kept, last used first."""
     found = []
     for path in cache_directory().iterdir():
         if ENTRY.fullmatch(path.name) or (EARLIER.fullmatch(path.name) and _executable(path)):
             with suppress(OSError):  # another process has removed it
-                used = (path / SEAL if (path / SEAL).is_file() else path).lstat().st_mtime
-                found.append(
-                    Entry(
-                        path.name[:24],
-                        path,
-                        _size(path),
-                        used,
-                        str(_seal(path).get("about", "not known")),
-                    )
-                )
+                found.append(_read_entry(path))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
+def _read_entry(path: Path) -> Entry:
+    seal = path / SEAL
+    dated = seal if seal.is_file() else path  # a seal is dated anew at every use
+    about = str(_seal(path).get("about", "not known"))
+    return Entry(path.name[:24], path, _size(path), dated.lstat().st_mtime, about)
+
+
 def trim(keep: Path | None = None) -> int:
-    """Remove what was not used for longest until the rest is within `limit`, but not `keep`; the
-    bytes freed.
+    """Remove what was not used for longest until the rest is within `limit`.
+
+    Parameters
+    ----------
+    keep : Path, optional
+        An entry that stays.
+
+    Returns
+    -------
+    int
+        Bytes freed.
     """
     allowed, freed, found = limit(), _sweep(), entries()
     left = sum(entry.size for entry in found)
     for entry in reversed(found):
         if left > allowed and entry.path != keep:
             freed += _remove(entry.path)
-            left -= 0 if os.path.lexists(entry.path) else entry.size
+            if not os.path.lexists(entry.path):
+                left -= entry.size
     return freed
 
 
 def clear() -> int:
-    """Remove everything that is neurosim's, and nothing else; the bytes freed."""
-    return _sweep() + sum(map(_remove, _notes())) + sum(_remove(entry.path) for entry in entries())
+    """Remove all that neurosim keeps, and nothing else; return the bytes freed."""
+    freed = _sweep()
+    for path in [*_notes(), *(entry.path for entry in entries())]:
+        freed += _remove(path)
+    return freed
 
 
 def _sweep() -> int:
-    """What killed builders left, once it is too old to be in use; the bytes freed."""
+    """Remove what killed builders left, once it is too old to be in use; return the bytes freed."""
     freed = 0
     for path in cache_directory().iterdir():
         with suppress(OSError):
@@ -198,12 +246,14 @@ def _entry(key: str) -> Path:
 
 
 def _taken(entry: Path, target: Path) -> bool:
-    """The link is checked, not the entry: whatever others do to that meanwhile, this is what will
-    run.
+    """Put a program that is kept whole at `target`; return whether it is.
+
+    The link is checked, not the entry: the link is what runs, whatever others do to the entry
+    meanwhile.
     """
     with suppress(OSError), _temporary(target) as link:
-        _same(entry / PROGRAM, link)
-        if _seal(entry).get("contents") == {PROGRAM: _print(link)}:
+        _link_or_copy(entry / PROGRAM, link)
+        if _seal(entry).get("contents") == {PROGRAM: _file_record(link)}:
             os.replace(link, target)
             _use(entry)
             return True
@@ -211,13 +261,14 @@ def _taken(entry: Path, target: Path) -> bool:
 
 
 def _whole(entry: Path) -> bool:
+    """Return whether an entry holds what its seal lists."""
     with suppress(OSError):
         return bool(_seal(entry).get("contents") == _contents(entry))
     return False
 
 
 def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
-    """Make the entry: nobody sees it before it is whole."""
+    """Make the entry, which has its name only once it is whole."""
     with _temporary(entry) as fresh:
         fresh.mkdir()
         fill(fresh)
@@ -235,15 +286,14 @@ def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
 
 @contextmanager
 def _alone(entry: Path) -> Iterator[None]:
-    """One builder at a time, as far as the file system has locks; the kernel takes a dead one's
-    away.
+    """Let one process build at a time, where the file system has locks.
 
-    Who waited holds a file without a name by then, and newcomers another: both find the first one's
-    entry.
+    The kernel frees the lock of a process that dies. The first builder removes the lock's file, so
+    those that waited hold a file without a name, and newcomers another: all find its entry.
     """
     path, end = entry.with_name(f"{entry.name}.lock"), time.monotonic() + PATIENCE
     with ExitStack() as stack:
-        with suppress(OSError):  # a network drive without locks, a full disk: go on without
+        with suppress(OSError):  # a network drive without locks, or a full disk: go on without
             file = stack.enter_context(path.open("a")) if fcntl else None
             while file and time.monotonic() < end:
                 try:
@@ -257,7 +307,7 @@ def _alone(entry: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A free name beside `path`; what lies there in the end is removed."""
+    """Yield a free name beside `path`; whatever is there in the end is removed."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
@@ -265,8 +315,8 @@ def _temporary(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
-def _same(source: Path, target: Path) -> None:
-    """The same file under a new name, or a copy of it."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or make a copy of it where that cannot be."""
     try:
         os.link(source, target)
     except OSError:
@@ -277,28 +327,33 @@ def _executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def _print(path: Path) -> list[Any]:
-    """What a file is known by: size, whether it can be executed, digest."""
+def _file_record(path: Path) -> list[Any]:
+    """Return what a seal records of a file: size, whether it can be executed, digest."""
     info = path.lstat()
     if not stat.S_ISREG(info.st_mode):
-        raise OSError(f"{path} is no plain file")
+        raise OSError(f"{path} is not a plain file")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return [info.st_size, bool(info.st_mode & stat.S_IXUSR), digest]
 
 
 def _contents(entry: Path) -> dict[str, list[Any]]:
-    return {f.relative_to(entry).as_posix(): _print(f) for f in _files(entry) if f.name != SEAL}
+    """Return the records of an entry's files, but for the seal."""
+    files = [file for file in _files(entry) if file.name != SEAL]
+    return {file.relative_to(entry).as_posix(): _file_record(file) for file in files}
 
 
 def _files(folder: Path) -> list[Path]:
-    """Nothing behind a link is ours."""
-    tree = [] if folder.is_symlink() else os.walk(folder)
-    return [Path(root, name) for root, _, names in tree for name in names]
+    """Return all files below a folder; none behind a link, which may be another's."""
+    found: list[Path] = []
+    if not folder.is_symlink():
+        for root, _, names in os.walk(folder):
+            found += [Path(root, name) for name in names]
+    return found
 
 
 def _seal(entry: Path) -> dict[str, Any]:
-    """What an entry says of itself, if it is one."""
+    """Return the seal of an entry; empty where there is none that can be read."""
     with suppress(OSError, ValueError, RecursionError):
         seal = json.loads((entry / SEAL).read_bytes())
         if isinstance(seal, dict) and seal.get("format") == FORMAT:
@@ -307,7 +362,8 @@ def _seal(entry: Path) -> dict[str, Any]:
 
 
 def _use(entry: Path) -> None:
-    with suppress(OSError):  # another user's, or already gone
+    """Date an entry to now."""
+    with suppress(OSError):  # another user's, or already removed
         os.utime(entry / SEAL)
 
 
@@ -316,11 +372,16 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> int:
-    """The bytes freed: none where nothing was there, or another user's."""
+    """Remove a file or folder; return the bytes freed.
+
+    0 where nothing was there, or what is there belongs to another user.
+    """
     try:
         size = _size(path)
-        remove = shutil.rmtree if path.is_dir() and not path.is_symlink() else os.unlink
-        remove(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
     except OSError:
         return 0
     return size
