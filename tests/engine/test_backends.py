@@ -22,14 +22,15 @@ BACKENDS = [
 NOISE = ns.Extension(
     "hidden1",
     x="I/tau_x",
-    equations="dI/dt = -I/tau_I + sd*sqrt(2/tau_I)*xi : 1\ntau_I : second (shared)\nsd "
-    ": 1 (shared)",
+    equations=(
+        "dI/dt = -I/tau_I + sd*sqrt(2/tau_I)*xi : 1\ntau_I : second (shared)\nsd : 1 (shared)"
+    ),
     parameters={"tau_I": 5 * ms, "sd": 0.2},
 )
 
 
 def graph(seed: int = 0) -> tuple[ns.Network, np.ndarray, np.ndarray]:
-    """Skips, a sparse projection, prices and an early exit."""
+    """Return a network with skips, a sparse projection, penalties and an early exit, and data."""
     rng = np.random.default_rng(seed)
     net = ns.Network(
         [
@@ -60,7 +61,7 @@ def targets(labels: np.ndarray) -> dict:
 @pytest.mark.parametrize("method", ["euler", "semi_implicit"])
 @pytest.mark.parametrize("batch", [1, 4, None])
 def test_the_same_numbers_on_every_backend(batch: int | None, method: str) -> None:
-    """500 steps, weights moving, sparse and priced projections, several losses."""
+    """500 steps, weights moving, sparse and penalised projections, several losses."""
     found = {}
     for backend in ("numpy", "cython", "standalone"):
         net, X, labels = graph()
@@ -99,7 +100,7 @@ def test_the_same_seed_gives_the_same_noise(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_noise_has_the_spread_that_was_asked_for(backend: str) -> None:
+def test_noise_has_the_spread_that_was_given(backend: str) -> None:
     """Ornstein-Uhlenbeck: stationary standard deviation sd, correlation e^(-t/tau)."""
     net, X, Y = random_problem([2, 40, 1], seed=0, patterns=50)
     sim = ns.Simulation(net, ns.Flow.adjoint(), dt=0.2 * ms, backend=backend, extensions=NOISE)
@@ -123,7 +124,7 @@ def test_a_constant_current_shifts_the_rest_point_as_computed(backend: str) -> N
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_users_own_monitor_sees_what_the_recorder_sees(backend: str) -> None:
+def test_a_user_supplied_monitor_records_what_the_recorder_does(backend: str) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.damped(), backend=backend)
     sim.add(
@@ -140,7 +141,7 @@ def test_a_users_own_monitor_sees_what_the_recorder_sees(backend: str) -> None:
 
 
 @pytest.mark.compiler
-def test_simulations_and_the_users_own_objects_do_not_disturb_each_other() -> None:
+def test_simulations_and_user_supplied_objects_do_not_disturb_each_other() -> None:
     kept = brian2.prefs.codegen.target
     brian2.prefs.codegen.target = "numpy"
     try:
@@ -262,7 +263,7 @@ def test_an_input_can_have_equations_of_its_own() -> None:
         ({"parameters": {"kappa": 5}}, "parameter of the extension of hidden1 = 'kappa'"),
     ],
 )
-def test_an_extension_that_does_not_fit_is_refused_in_words(extension: dict, message: str) -> None:
+def test_an_extension_that_does_not_fit_is_refused(extension: dict, message: str) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     with pytest.raises(ns.ModelError, match=message):
         ns.Simulation(net, ns.Flow.damped(), extensions=ns.Extension("hidden1", **extension)).relax(
@@ -270,7 +271,7 @@ def test_an_extension_that_does_not_fit_is_refused_in_words(extension: dict, mes
         )
 
 
-def test_auto_weighs_the_work_and_says_so(
+def test_auto_chooses_by_the_amount_of_work(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
@@ -294,7 +295,7 @@ def test_auto_weighs_the_work_and_says_so(
 
 
 @pytest.mark.compiler
-def test_a_build_that_fails_says_what_the_compiler_said(
+def test_a_build_that_fails_shows_the_compilers_messages(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "g++"
@@ -309,9 +310,7 @@ def test_a_build_that_fails_says_what_the_compiler_said(
 
 
 def test_undamped_saddle_stays_bounded_when_semi_implicit() -> None:
-    """A linear net under the plain saddle flow: Euler's spiral grows, the alternating step rings
-    for ever.
-    """
+    """A linear net under the plain saddle flow: Euler spirals out, the alternating step rings."""
     net, X, Y = random_problem([6, 5, 2], seed=2, activation="linear")
     flow = ns.Flow.arrow_hurwicz()
     run = ns.Simulation(net, flow, method="semi_implicit").relax(
@@ -354,8 +353,8 @@ def test_time_is_the_same_at_the_first_step_of_every_segment() -> None:
     assert_allclose(made[1].x["hidden1"], made[0].x["hidden1"], rtol=0, atol=1e-12)
 
 
-def test_networks_that_nobody_holds_are_not_kept() -> None:
-    """Each holds some 6 MiB; Brian2's networks are cycles, which only the collector takes away."""
+def test_networks_without_a_reference_are_not_kept() -> None:
+    """Each holds some 6 MiB; Brian2's networks are cycles, which only the collector removes."""
     X, Y = np.random.default_rng(0).normal(size=(2000, 64)), np.zeros((2000, 10))
     for seed in range(20):
         net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)

@@ -1,5 +1,6 @@
-"""The cache of compiled programs: what is damaged is never run, what is foreign never touched, one
-of many builds.
+"""The cache of compiled programs.
+
+What is damaged is never run, foreign files are never touched, and one of many processes builds.
 """
 
 from __future__ import annotations
@@ -83,8 +84,7 @@ def names(path: Path) -> set[str]:
     return {p.name for p in path.iterdir()}
 
 
-# --- found and built
-# ---------------------------------------------------------------------------------------
+# --- found and built --------------------------------------------------------------------------
 
 
 def test_built_once_then_found(target: Path, folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_built_once_then_found(target: Path, folder: Path) -> None:
     assert names(target.parent) == {"program", "second"}
 
 
-def test_a_key_is_no_path(target: Path, folder: Path) -> None:
+def test_a_path_is_not_a_key(target: Path, folder: Path) -> None:
     for key in ("../../../../etc/passwd", "", "0" * 23, "0" * 25, "G" * 24, KEY + "\n"):
         with pytest.raises(ValueError, match="allowed: 24 hex digits"):
             cache.program(key, never, target=target)
@@ -131,8 +131,7 @@ def test_across_devices_it_is_a_copy(target: Path, monkeypatch: pytest.MonkeyPat
     assert not target.samefile(kept() / cache.PROGRAM)
 
 
-# --- damaged and foreign entries
-# ---------------------------------------------------------------------------
+# --- damaged and foreign entries --------------------------------------------------------------
 
 
 def _replace(path: Path, content: bytes, mode: int = 0o755) -> None:
@@ -195,7 +194,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_is_found_out_and_built_anew(
+def test_damage_is_detected_and_built_anew(
     damage: Callable[[Path], object], target: Path, folder: Path
 ) -> None:
     cache.program(KEY, compiler(), target=target)
@@ -210,7 +209,7 @@ def test_damage_is_found_out_and_built_anew(
 
 @settings(max_examples=50, deadline=None)
 @given(place=st.integers(0, len(GOOD) - 1), change=st.integers(1, 255))
-def test_any_flipped_byte_is_found_out(place: int, change: int) -> None:
+def test_any_flipped_byte_is_detected(place: int, change: int) -> None:
     with tempfile.TemporaryDirectory() as own, patch.dict(os.environ, NEUROSIM_CACHE=own):
         target = Path(own, "target")
         cache.program(KEY, compiler(), target=target)
@@ -233,7 +232,7 @@ JSON = st.recursive(
 
 @settings(max_examples=50, deadline=None)
 @given(contents=JSON, about=JSON, version=st.just(cache.FORMAT) | JSON)
-def test_no_seal_from_elsewhere_is_believed(contents: Any, about: Any, version: Any) -> None:
+def test_a_seal_from_elsewhere_is_not_trusted(contents: Any, about: Any, version: Any) -> None:
     with tempfile.TemporaryDirectory() as own, patch.dict(os.environ, NEUROSIM_CACHE=own):
         cache.program(KEY, compiler(), target=Path(own, "target"))
         _sealed(kept(), format=version, about=about, contents=contents)
@@ -242,9 +241,7 @@ def test_no_seal_from_elsewhere_is_believed(contents: Any, about: Any, version: 
 
 
 def test_what_is_checked_is_what_is_run(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program takes the entry's place between the link and the look at it: the link is of
-    the old one.
-    """
+    """Another program takes the entry's place after the link was made: the old one is run."""
     cache.program(KEY, compiler(), target=target)
     seal = cache._seal
 
@@ -314,8 +311,7 @@ def test_nothing_behind_a_link_is_removed(target: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "thesis") == {"chapter"}
 
 
-# --- builds and disks that fail
-# ----------------------------------------------------------------------------
+# --- builds and disks that fail ---------------------------------------------------------------
 
 
 def test_a_build_that_fails_leaves_nothing(target: Path, folder: Path) -> None:
@@ -419,8 +415,7 @@ def test_a_folder_that_became_read_only(
     assert cache.program(KEY, never, target=target)
 
 
-# --- many processes
-# ----------------------------------------------------------------------------------------
+# --- many processes ---------------------------------------------------------------------------
 
 # Loads the module by its path: eight imports of Brian2 would be most of the test.
 BUILDER = """
@@ -481,7 +476,7 @@ def test_of_eight_processes_one_builds(tmp_path: Path, folder: Path) -> None:
 
 
 def test_without_locks_all_build_and_all_are_served(tmp_path: Path, folder: Path) -> None:
-    """What it is like on a network drive."""
+    """As on a network drive."""
     log, targets = tmp_path / "log", [tmp_path / f"program{i}" for i in range(4)]
     started = [start(t, log, 2, "unlocked") for t in targets]
     assert [p.communicate(timeout=60)[0].strip() for p in started] == 4 * ["False"]
@@ -531,7 +526,7 @@ def test_a_stopped_builder_is_not_waited_for_for_ever(
 
 
 def test_clearing_while_others_build_harms_nobody(tmp_path: Path) -> None:
-    """Eight keys between four processes at a time, the folder being emptied all the while."""
+    """Three processes for each of four keys, while the folder is emptied over and over."""
     started = [
         start(tmp_path / f"p{i}", tmp_path / "log", 0.05, key=f"{i % 4:024x}") for i in range(12)
     ]
@@ -541,8 +536,7 @@ def test_clearing_while_others_build_harms_nobody(tmp_path: Path) -> None:
     assert [output(tmp_path / f"p{i}") for i in range(12)] == 12 * ["good"]
 
 
-# --- notes
-# -------------------------------------------------------------------------------------------------
+# --- notes ------------------------------------------------------------------------------------
 
 
 def test_notes_find_their_program_and_go_with_it(
@@ -567,8 +561,7 @@ def test_notes_find_their_program_and_go_with_it(
     assert list(folder.iterdir()) == []
 
 
-# --- the limit
-# ---------------------------------------------------------------------------------------------
+# --- the limit --------------------------------------------------------------------------------
 
 
 def test_trimming_removes_what_was_used_longest_ago(
@@ -646,9 +639,9 @@ def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.limit() == size
 
 
-UNITS = {"": 1, "B": 1} | {
-    p + s: b**n for n, p in enumerate("kMGT", 1) for s, b in (("B", 1000), ("iB", 1024))
-}
+UNITS = {"": 1, "B": 1}
+for power, prefix in enumerate("kMGT", start=1):
+    UNITS |= {f"{prefix}B": 1000**power, f"{prefix}iB": 1024**power}
 
 
 @given(
@@ -658,7 +651,7 @@ UNITS = {"": 1, "B": 1} | {
     gap=st.booleans(),
 )
 def test_any_size(whole: int, tenths: int, unit: str, gap: bool) -> None:
-    """As exact fractions give it: to the byte below 2**53 of them."""
+    """Equal to exact fractions, to the byte below 2**53 bytes."""
     with patch.dict(os.environ, NEUROSIM_CACHE_SIZE=f"{whole}.{tenths}{' ' * gap}{unit}"):
         exact = Fraction(10 * whole + tenths, 10) * UNITS[unit]
         assert abs(cache.limit() - exact) <= max(Fraction(1, 2), exact / 2**52)
@@ -668,7 +661,7 @@ def test_any_size(whole: int, tenths: int, unit: str, gap: bool) -> None:
     "text",
     ["lots", "-1", "1,5 GB", "5 XB", "1e9", "nan", "inf", "5 iB", "٣ GB", "1 GB 2", "9" * 99],
 )
-def test_nonsense_is_told_before_the_compiler_runs(
+def test_nonsense_is_refused_before_the_compiler_runs(
     text: str, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", text)
