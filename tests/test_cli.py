@@ -88,7 +88,7 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
     assert names("here") == TRAINED
     last = result.output.strip().splitlines()[-1]
     assert last.startswith("lam is within ")
-    assert "4 patterns, final weights frozen, relaxed on for" in last
+    assert "4 patterns, final weights frozen, relaxed for another" in last
     for heading in ("network", "flow", "backend", "steps", "time", "loss", "accuracy"):
         assert heading in result.output
     assert "not worth a compiler" in words(result.output) or "as asked for" in words(result.output)

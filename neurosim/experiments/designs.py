@@ -1,54 +1,58 @@
-"""Which parameter points a sweep looks at: a grid, draws from a box, or a grid refined where the
-outcome changes.
+"""Designs of a sweep: a grid, points drawn from a box, or a grid that is refined where outcomes
+change.
 
-Knows dotted keys and their values, no model. Start at `Grid`, `Drawn` and `Refined`; `make` chooses
-by name.
+A design knows dotted keys and their values, and nothing of models. Start at `Grid`, `Drawn` and
+`Refined`; `make` chooses by name.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, unknown, whole
 
 Array = np.ndarray
 Values = Mapping[str, Sequence[Any]]
-Assignment = dict[str, Any]  # a value for every parameter
+Assignment = dict[str, Any]  # {dotted key: value} of one point
+Place = tuple[float, ...]  # of a point on the axes of a grid, whose values are 0, 1, 2, ...
 
-DESIGNS = ("grid", "random", "lhs", "sobol", "refine")
-EVEN = 1e-9  # of a step or a ratio: how evenly spaced values are taken to be
+GRID, REFINE = "grid", "refine"
+RANDOM, LHS, SOBOL = "random", "lhs", "sobol"
+DRAWS = (RANDOM, LHS, SOBOL)
+DESIGNS = (GRID, *DRAWS, REFINE)
+LINEAR, LOG = "linear", "log"  # scales on which the values of a parameter are spaced evenly
+EVEN = 1e-9  # relative deviation up to which steps, or ratios, count as equal
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of the values; a dimension a parameter."""
+    """Every combination of the values, with one dimension per parameter."""
 
     values: dict[str, tuple[Any, ...]]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Values of each parameter."""
-        return tuple(len(v) for v in self.values.values())
+        """Number of values of each parameter."""
+        return tuple(len(values) for values in self.values.values())
 
     def assignments(self) -> list[Assignment]:
-        """All points, the last parameter fastest."""
-        return [
-            dict(zip(self.values, point, strict=True)) for point in product(*self.values.values())
-        ]
+        """Return all points, with the last parameter running fastest."""
+        points = product(*self.values.values())
+        return [dict(zip(self.values, point, strict=True)) for point in points]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Points drawn from the box that the values span, uniformly; see `make`.
+    """Points drawn uniformly from the box that the values span; see `make`.
 
-    Floats are drawn between the smallest and the largest, on a logarithmic scale where they are
-    spaced so; of other values one is chosen.
+    Floats are drawn between the smallest and the largest, on a logarithmic scale if the values are
+    spaced geometrically. Of other values one is chosen.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -58,109 +62,110 @@ class Drawn:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """One dimension."""
+        """Number of points."""
         return (self.points,)
 
     def assignments(self) -> list[Assignment]:
-        """All points, in the order of the draw."""
-        unit = self._unit()
-        columns = [_spread(v, u) for v, u in zip(self.values.values(), unit.T, strict=True)]
-        return [dict(zip(self.values, point, strict=True)) for point in zip(*columns, strict=True)]
+        """Return all points, in the order in which they were drawn."""
+        drawn = self._unit_cube()
+        columns = []
+        for values, unit in zip(self.values.values(), drawn.T, strict=True):
+            columns.append(_from_unit_interval(values, unit))
+        points = zip(*columns, strict=True)
+        return [dict(zip(self.values, point, strict=True)) for point in points]
 
-    def _unit(self) -> Array:
-        """Points in the unit cube, (points, parameters)."""
+    def _unit_cube(self) -> Array:
+        """Draw points in the unit cube, (points, parameters)."""
         from scipy.stats import qmc
 
-        rng, d = np.random.default_rng(self.seed), len(self.values)
-        if self.kind == "random":
-            return rng.random((self.points, d))
-        if self.kind == "lhs":
-            return np.asarray(qmc.LatinHypercube(d, rng=rng).random(self.points))
-        whole = (
-            1 << max(self.points - 1, 1).bit_length()
-        )  # a Sobol sequence is balanced in powers of two
-        return np.asarray(qmc.Sobol(d, rng=rng).random(whole))[: self.points]
+        rng, dimensions = np.random.default_rng(self.seed), len(self.values)
+        if self.kind == RANDOM:
+            return rng.random((self.points, dimensions))
+        if self.kind == LHS:
+            return np.asarray(qmc.LatinHypercube(dimensions, rng=rng).random(self.points))
+        # a Sobol sequence is balanced in powers of two
+        power = 1 << max(self.points - 1, 1).bit_length()
+        return np.asarray(qmc.Sobol(dimensions, rng=rng).random(power))[: self.points]
 
 
 @dataclass(frozen=True)
 class Refined:
-    """A grid whose cells are halved, round after round, where their corners do not all end alike.
+    """A grid whose cells are halved, round after round, if their corners end differently.
 
-    Cells are boxes of neighbouring values of the parameters that are floats; the others are not
-    halved between.
+    A cell is a box between neighbouring values of the parameters that are floats. Values of other
+    parameters are not halved between.
     """
 
     values: dict[str, tuple[Any, ...]]
     rounds: int
 
     def grid(self) -> Grid:
-        """The first round."""
+        """Return the grid of the first round."""
         return Grid(self.values)
 
     def next_round(
-        self, done: Sequence[Assignment], alike: Sequence[Any], level: int
+        self, done: Sequence[Assignment], outcomes: Sequence[Any], level: int
     ) -> list[Assignment]:
-        """Points that round `level` (1, 2, ...) adds.
+        """Return the points that round `level` (1, 2, ...) adds.
 
         Parameters
         ----------
         done : sequence of assignments
             All points so far.
-        alike : sequence
-            What each of them ended as.
+        outcomes : sequence
+            What each of them is compared by: a cell is halved if its corners differ.
+        level : int
         """
-        ends = dict(zip(map(self._place, done), alike, strict=True))
-        added: dict[tuple[Any, ...], None] = {}
+        known = dict(zip(map(self._place, done), outcomes, strict=True))
+        added: dict[Place, None] = {}  # a set that keeps the order
         for corners in self._cells(level - 1):
-            known = [ends[c] for c in corners if c in ends]
-            if len(known) == len(corners) and len(set(known)) > 1:
-                added |= dict.fromkeys(p for p in self._halved(corners) if p not in ends)
+            ends = [known[corner] for corner in corners if corner in known]
+            if len(ends) < len(corners) or len(set(ends)) == 1:
+                continue
+            for place in _halved(corners):
+                if place not in known:
+                    added[place] = None
         return [self._assignment(place) for place in added]
 
-    @property
-    def _halvable(self) -> list[bool]:
+    def can_be_halved(self) -> list[bool]:
+        """Return for each parameter whether there are points between its values."""
         return [len(v) > 1 and all(isinstance(e, float) for e in v) for v in self.values.values()]
 
-    def _place(self, assignment: Assignment) -> tuple[float, ...]:
-        """Position on the grid's axes: whole numbers are its values, halves between them, exact in
-        binary.
-        """
+    def _place(self, assignment: Assignment) -> Place:
+        """Return the place of a point, rounded to halves of halves, which binary holds exactly."""
         place = []
         for name, values in self.values.items():
-            if assignment[name] in values:
-                place.append(float(values.index(assignment[name])))
-            else:
-                place.append(
-                    float(
-                        np.interp(
-                            _scale(values)(assignment[name]),
-                            _scale(values)(np.array(values)),
-                            np.arange(len(values)),
-                        )
-                    )
-                )
-        return tuple(round(p * 2**self.rounds) / 2**self.rounds for p in place)
+            position = _position(values, assignment[name])
+            place.append(round(position * 2**self.rounds) / 2**self.rounds)
+        return tuple(place)
 
-    def _assignment(self, place: Sequence[float]) -> Assignment:
-        found = {}
-        for (name, values), p in zip(self.values.items(), place, strict=True):
-            found[name] = values[int(p)] if p == int(p) else _between(values, p)
+    def _assignment(self, place: Place) -> Assignment:
+        """Return the values at a place."""
+        found: Assignment = {}
+        for (name, values), position in zip(self.values.items(), place, strict=True):
+            found[name] = _at_position(values, position)
         return found
 
-    def _cells(self, level: int) -> list[list[tuple[float, ...]]]:
-        """Corners of every cell of a level, of side 1/2^level."""
+    def _cells(self, level: int) -> list[list[Place]]:
+        """Return the corners of every cell of a level, whose sides are 1/2^level."""
         side = 0.5**level
         axes: list[list[tuple[float, ...]]] = []
-        for values, halvable in zip(self.values.values(), self._halvable, strict=True):
+        for values, halvable in zip(self.values.values(), self.can_be_halved(), strict=True):
             if halvable:
-                axes.append([(i * side, (i + 1) * side) for i in range((len(values) - 1) << level)])
+                count = (len(values) - 1) << level
+                axes.append([(i * side, (i + 1) * side) for i in range(count)])
             else:
                 axes.append([(float(i),) for i in range(len(values))])
         return [list(product(*cell)) for cell in product(*axes)]
 
-    def _halved(self, corners: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-        axes = zip(*corners, strict=True)
-        return list(product(*[sorted({min(a), (min(a) + max(a)) / 2, max(a)}) for a in axes]))
+
+def _halved(corners: Sequence[Place]) -> list[Place]:
+    """Return the corners of the cells into which a cell is halved along every axis."""
+    axes = []
+    for positions in zip(*corners, strict=True):
+        low, high = min(positions), max(positions)
+        axes.append(sorted({low, (low + high) / 2, high}))
+    return list(product(*axes))
 
 
 Design = Grid | Drawn | Refined
@@ -169,67 +174,83 @@ Design = Grid | Drawn | Refined
 def make(
     kind: str, parameters: Mapping[str, Any], *, points: int | None, rounds: int, seed: int
 ) -> Design:
-    """A design by name.
+    """Return a design by name.
 
     Parameters
     ----------
     kind : "grid", "random", "lhs", "sobol" or "refine"
         Latin hypercube and Sobol sequence are SciPy's (scipy.stats.qmc).
     parameters : {dotted key: values}
-        A value alone counts as one of a list.
+        A single value counts as a list of one.
     points : int, optional
-        Of a design that draws them.
+        Number of points of a design that draws them.
     rounds : int
-        In which "refine" halves.
+        Rounds of halving of "refine".
     seed : int
-        Of what is drawn.
+        Seed of a design that draws its points.
 
     Raises
     ------
     ModelError
+        An unknown design, no parameter, a parameter without values or with a value twice, or an
+        option that does not belong to the design.
+
+    Examples
+    --------
+    >>> design = make("grid", {"flow.rho": [0.5, 1.0]}, points=None, rounds=0, seed=0)
+    >>> design.assignments()
+    [{'flow.rho': 0.5}, {'flow.rho': 1.0}]
     """
     if kind not in DESIGNS:
         raise unknown("design", kind, DESIGNS)
-    values = {key: _values(key, v) for key, v in parameters.items()}
+    values = {key: _plain_values(key, given) for key, given in parameters.items()}
     if not values:
         raise ModelError(
-            "no parameter to sweep over; try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4"
+            f"parameters = {parameters!r}: no parameter to sweep over; "
+            "try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4"
         )
-    if kind in ("random", "lhs", "sobol"):
-        if points is None or isinstance(points, bool) or not isinstance(points, int) or points < 1:
-            raise out_of_range(f"points of design {kind!r}", points, "a whole number >= 1", "100")
-        return Drawn(values, kind, points, seed)
+    if kind in DRAWS:
+        return Drawn(values, kind, whole(f"points of design {kind!r}", points, 1), seed)
     if points is not None:
         raise ModelError(
             f"points = {points} with design {kind!r}, whose points are all combinations; try 'lhs'"
         )
-    return Grid(values) if kind == "grid" else _refined(values, rounds)
+    if kind == GRID:
+        return Grid(values)
+    return _refined(values, rounds)
 
 
 def _refined(values: dict[str, tuple[Any, ...]], rounds: Any) -> Refined:
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise out_of_range("rounds", rounds, "a whole number >= 1", "3")
-    design = Refined({k: tuple(sorted(v)) if _numeric(v) else v for k, v in values.items()}, rounds)
-    if not any(design._halvable):
+    rounds = whole("rounds", rounds, 1)
+    ordered = {key: tuple(sorted(v)) if _numeric(v) else v for key, v in values.items()}
+    design = Refined(ordered, rounds)
+    if not any(design.can_be_halved()):
         raise ModelError(
-            "design 'refine' halves between floats, and no parameter has two; try flow.rho=0.5:4:8"
+            f"design 'refine' halves between floats, and of {', '.join(values)} "
+            "no parameter has two; try flow.rho=0.5:4:8"
         )
     return design
 
 
-def _values(key: str, given: Any) -> tuple[Any, ...]:
-    """The values of one parameter as plain Python, each once."""
-    if isinstance(given, str | bytes | int | float | np.generic) or not hasattr(given, "__iter__"):
+def _plain_values(key: str, given: Any) -> tuple[Any, ...]:
+    """Return the values of one parameter as plain Python objects, each once."""
+    single = isinstance(given, str | bytes | int | float | np.generic)
+    if single or not hasattr(given, "__iter__"):
         given = [given]
-    plain = tuple(v.tolist() if isinstance(v, np.generic | np.ndarray) else v for v in given)
+    plain = tuple(_plain(value) for value in given)
     if not plain:
-        raise ModelError(f"{key} has no values; allowed: at least one, e.g. [0.5, 1, 2]")
-    if any(isinstance(v, float) for v in plain) and _numeric(plain):
-        plain = tuple(float(v) for v in plain)
-    once = {label(v): v for v in plain}
-    if len(once) < len(plain):
+        raise ModelError(f"{key} has no values: {given!r}; allowed: one or more, e.g. [0.5, 1, 2]")
+    if _numeric(plain) and any(isinstance(value, float) for value in plain):
+        plain = tuple(float(value) for value in plain)
+    if len({label(value) for value in plain}) < len(plain):
         raise ModelError(f"{key} = {list(plain)!r} has a value twice; allowed: each once")
     return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return value
 
 
 def _numeric(values: Sequence[Any]) -> bool:
@@ -237,32 +258,57 @@ def _numeric(values: Sequence[Any]) -> bool:
 
 
 def label(value: Any) -> Any:
-    """A value as a coordinate: numbers and text as they are, a list of layers as "2-4-1"."""
+    """Return a value as a coordinate: numbers and text as they are, a list of layers as "2-4-1"."""
     if isinstance(value, list | tuple):
         return "-".join(str(label(v)) for v in value)
-    return (
-        value
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-        else str(value)
-    )
-
-
-def _scale(values: Sequence[float]) -> Callable[[Any], Any]:
-    return np.log if geometric(values) else np.asarray
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        return value
+    return str(value)
 
 
 def geometric(values: Sequence[Any]) -> bool:
-    """Whether numbers are spaced by one ratio, and not by one step too."""
+    """Return whether numbers are spaced by one ratio, and not by one step too."""
     if len(values) < 3 or not _numeric(values) or min(values) <= 0:
         return False
     steps, ratios = np.diff(values), np.diff(np.log(values))
-    return bool(
-        np.ptp(ratios) <= EVEN * np.abs(ratios).max() and np.ptp(steps) > EVEN * np.abs(steps).max()
-    )
+    even_ratios = np.ptp(ratios) <= EVEN * np.abs(ratios).max()
+    return bool(even_ratios and np.ptp(steps) > EVEN * np.abs(steps).max())
 
 
-def _spread(values: tuple[Any, ...], unit: Array) -> list[Any]:
-    """Draws in [0, 1) as values of one parameter."""
+def scale_of(values: Sequence[Any]) -> str:
+    """Return the scale on which the values of a parameter are spaced, "log" or "linear"."""
+    if geometric(values):
+        return LOG
+    return LINEAR
+
+
+def _scaled(values: Sequence[Any], some: Any) -> Array:
+    """Return numbers on the scale of a parameter's values."""
+    if geometric(values):
+        return np.asarray(np.log(some))
+    return np.asarray(some)
+
+
+def _position(values: Sequence[Any], value: Any) -> float:
+    """Return the position of a value on an axis on which the given values are 0, 1, 2, ..."""
+    if value in values:
+        return float(values.index(value))
+    known = _scaled(values, np.array(values))
+    return float(np.interp(_scaled(values, value), known, np.arange(len(values))))
+
+
+def _at_position(values: Sequence[Any], position: float) -> Any:
+    """Return the value at a position: one of the given ones, or one between two neighbours."""
+    i, share = int(position), position - int(position)
+    if share == 0:
+        return values[i]
+    if geometric(values):
+        return float(values[i] * (values[i + 1] / values[i]) ** share)
+    return float(values[i] + share * (values[i + 1] - values[i]))
+
+
+def _from_unit_interval(values: tuple[Any, ...], unit: Array) -> list[Any]:
+    """Map draws from [0, 1) to values of one parameter."""
     if len(values) > 1 and all(isinstance(v, float) for v in values):
         low, high = min(values), max(values)
         if geometric(values):
@@ -271,24 +317,29 @@ def _spread(values: tuple[Any, ...], unit: Array) -> list[Any]:
     return [values[int(u * len(values))] for u in unit]
 
 
-def _between(values: Sequence[float], place: float) -> float:
-    """The value halfway, or a quarter of the way, between two of the grid's."""
-    i, share = int(place), place - int(place)
-    if geometric(values):
-        return float(values[i] * (values[i + 1] / values[i]) ** share)
-    return float(values[i] + share * (values[i + 1] - values[i]))
-
-
 def parse(text: str) -> tuple[str, list[Any]]:
-    """Key and values of ``flow.rho=0.5:4:8`` (8 from 0.5 to 4), ``...:8:log`` (by one ratio) or
-    ``flow.gamma=0,0.5,1``.
+    """Return key and values of a parameter as the command line writes it.
 
-    Values are as TOML writes them, separated by commas; what is no TOML is text. An even spread of
-    whole numbers over whole limits stays whole: ``network.depth=2:20:19``.
+    Values are separated by commas and written as in TOML; what is not TOML is text. An even spread
+    of whole numbers between whole limits stays whole: ``network.depth=2:20:19``.
+
+    Parameters
+    ----------
+    text : str
+        ``flow.rho=0.5:4:8`` (8 values from 0.5 to 4), ``flow.rho=0.5:8:5:log`` (spaced by one
+        ratio), or ``flow.gamma=0,0.5,1``.
 
     Raises
     ------
     ModelError
+        Text of another form.
+
+    Examples
+    --------
+    >>> parse("flow.rho=1:8:4:log")
+    ('flow.rho', [1, 2, 4, 8])
+    >>> parse("network.activation=tanh,relu")
+    ('network.activation', ['tanh', 'relu'])
     """
     key, equals, values = text.partition("=")
     parts = values.split(":")
@@ -301,32 +352,35 @@ def parse(text: str) -> tuple[str, list[Any]]:
     try:
         found = tomllib.loads(f"values = [{values}]")["values"]
     except ValueError:
-        found = [_number_or_text(v) for v in values.split(",")]
+        found = [_toml_or_text(v) for v in values.split(",")]
     return key.strip(), list(found)
 
 
 def _spaced(text: str, parts: Sequence[str]) -> list[Any]:
+    """Return the values of FIRST:LAST:COUNT[:log]."""
     try:
         first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
     except ValueError:
         raise ModelError(
             f"--grid {text!r}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8"
         ) from None
-    logarithmic = parts[3:] == ["log"]
-    if count < 1 or (parts[3:] and not logarithmic) or (logarithmic and not (first > 0 < last)):
+    logarithmic = parts[3:] == [LOG]
+    known_scale = logarithmic or not parts[3:]
+    if count < 1 or not known_scale or (logarithmic and not first > 0 < last):
         raise ModelError(
-            f"--grid {text!r}; allowed: COUNT >= 1, and :log for values > 0, e.g. "
-            "flow.rho=0.5:8:5:log"
+            f"--grid {text!r}; allowed: COUNT >= 1, and :log for values > 0, "
+            "e.g. flow.rho=0.5:8:5:log"
         )
-    values = np.geomspace(first, last, count) if logarithmic else np.linspace(first, last, count)
-    whole = (
-        all("." not in p and "e" not in p.lower() for p in parts[:2])
-        and (values == np.round(values)).all()
-    )
-    return [int(v) if whole else float(v) for v in values]
+    values = np.linspace(first, last, count)
+    if logarithmic:
+        values = np.geomspace(first, last, count)
+    limits_are_whole = all("." not in p and "e" not in p.lower() for p in parts[:2])
+    if limits_are_whole and (values == np.round(values)).all():
+        return [int(v) for v in values]
+    return [float(v) for v in values]
 
 
-def _number_or_text(value: str) -> Any:
+def _toml_or_text(value: str) -> Any:
     try:
         return tomllib.loads(f"value = {value.strip()}")["value"]
     except ValueError:

@@ -1,8 +1,7 @@
-"""What is measured of a parameter point: how its relaxation ended, how fast, how well, and what the
-spectrum says.
+"""Measures of a parameter point: how its relaxation ended, how fast, how well, and its spectrum.
 
-Above `together` and `analysis`; knows a model file's parts, no sweep. Start at `MEASURES`; `Case`
-is what a measure is given.
+A measure knows the parts of a model, and nothing of sweeps. Start at `MEASURES`; `Case` is the
+argument of every measure.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
 from neurosim.data.patterns import labels
 from neurosim.errors import ModelError, unknown
+from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.results.metrics import accuracy as share_right
@@ -33,25 +33,33 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-OUTCOMES = ("settled", "ringing", "settling", "diverged", "failed")
-STILL_FALLING = (
-    0.5  # of the residual, from a quarter of a run to the next: less, and it comes to rest
+SETTLED, RINGING, SETTLING, DIVERGED, FAILED = OUTCOMES = (
+    "settled",
+    "ringing",
+    "settling",
+    "diverged",
+    "failed",
 )
+# largest ratio of the residuals of successive quarters of a run that is about to settle
+STILL_FALLING = 0.5
+RESERVED = ("outcome", "reason", "point")  # names in the dataset of a sweep
 
 
 @dataclass(frozen=True)
 class Case:
-    """One parameter point after its relaxation, as a measure is given it.
+    """One parameter point after its relaxation: the argument of a measure.
 
     Attributes
     ----------
     net, flow : Network, Flow
-        With the learnt weights where the sweep trained first.
+        With the learnt weights if the sweep trained first.
     data : Data
     end : End
-        Of the relaxation, with what was seen on the way.
+        The end of the relaxation, with the looks on the way.
     log : Log or None
-        Of the training.
+        The log of the training.
+    kept : dict
+        What points with the same network share.
     """
 
     net: Network
@@ -59,34 +67,35 @@ class Case:
     data: Data
     end: End
     log: Log | None = None
-    kept: dict[Any, Any] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # of points with the same network
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def run(self) -> Run:
-        """The relaxation's end."""
+        """The run of the relaxation."""
         return self.end.run
 
     @property
     def outcome(self) -> str:
-        """How it ended, one of `OUTCOMES` but "failed".
+        """How the relaxation ended, one of `OUTCOMES` but "failed".
 
-        Not settled in its time, a point is "settling" if the largest max |tau dz/dt| of a quarter
-        of the run fell by half or more from the second to the third and on to the last; else it is
-        "ringing".
+        A point that has not settled in its time is "settling" if the largest max |tau dz/dt| of a
+        quarter of the run fell to half or less from the second quarter to the third, and again to
+        the last. Else it is "ringing".
         """
         if self.end.diverged:
-            return "diverged"
+            return DIVERGED
         if self.run.settled:
-            return "settled"
-        quarters = [part.max() for part in np.array_split(self.end.residuals, 4)[1:] if part.size]
-        falls = all(late <= STILL_FALLING * early for early, late in pairwise(quarters))
-        return "settling" if falls and len(quarters) > 1 else "ringing"
+            return SETTLED
+        later = np.array_split(self.end.residuals, 4)[1:]
+        largest = [quarter.max() for quarter in later if quarter.size]
+        falls = all(late <= STILL_FALLING * early for early, late in pairwise(largest))
+        if falls and len(largest) > 1:
+            return SETTLING
+        return RINGING
 
     @cached_property
     def exact(self) -> reference.Adjoint:
-        """Backpropagation's answer for the same patterns; points that share a network share it."""
+        """Backpropagation on the same patterns; points that share a network share it."""
         key = id(self.net), id(self.data)
         if key not in self.kept:
             self.kept[key] = reference.backprop(self.net, self.data.X, self.data.Y)
@@ -95,12 +104,12 @@ class Case:
 
     @cached_property
     def alignment(self) -> Alignment:
-        """The relaxed state against backpropagation."""
+        """Alignment of the relaxed state with backpropagation."""
         return alignment(self.run, self.exact)
 
     @cached_property
     def spectrum(self) -> Stability:
-        """Of the flow of (x, lam) at the saddle point, all patterns."""
+        """Spectrum of the flow of (x, lam) at the saddle point, all patterns."""
         from neurosim.analysis.stability import stability
 
         return stability(self.net, self.flow, self.run.X, self.run.Y)
@@ -108,18 +117,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number a point.
+    """A number per point.
 
     Attributes
     ----------
     of : callable
-        Gets a `Case`, returns a number.
+        Takes a `Case` and returns a number.
     unit, about : str
         For axes and tables.
     at_end : bool
-        Of the relaxed state, so that there is none where it diverged.
+        Whether it measures the relaxed state; it is NaN where a point diverged.
     learnt : bool
-        Of the learnt weights, so that a model with ``[train]`` is trained first.
+        Whether it measures learnt weights; a model with ``[train]`` is trained first.
     """
 
     of: Callable[[Case], float]
@@ -130,21 +139,43 @@ class Measure:
 
 
 def _settle_time(case: Case) -> float:
-    return case.run.time if case.run.settled else float("nan")
+    if not case.run.settled:
+        return float("nan")
+    return case.run.time
+
+
+def _simulated_time(case: Case) -> float:
+    return case.run.time
 
 
 def _residual(case: Case) -> float:
-    return float(case.end.residuals[-1]) if len(case.end.residuals) else float("nan")
+    if not len(case.end.residuals):
+        return float("nan")
+    return float(case.end.residuals[-1])
+
+
+def _alignment(case: Case) -> float:
+    return case.alignment.worst
+
+
+def _error(case: Case) -> float:
+    return case.alignment.max_error
+
+
+def _gradient_alignment(case: Case) -> float:
+    return min(case.alignment.grad_cosine.values())
 
 
 def _violation(case: Case) -> float:
-    sigma = reference.functions.sigma
+    """Return the largest |x - sigma(a)|."""
     x = {**case.run.X, **case.run.x}
-    nets = {n: reference.functions.net_input(case.net, n, x) for n in case.net.neurons}
-    return max(
-        float(np.abs(x[n] - sigma(case.net.populations[n].activation, a)).max())
-        for n, a in nets.items()
-    )
+    largest = []
+    for name in case.net.neurons:
+        a = reference.functions.net_input(case.net, name, x)
+        activation = case.net.populations[name].activation
+        g = x[name] - reference.functions.sigma(activation, a)
+        largest.append(float(np.abs(g).max()))
+    return max(largest)
 
 
 def _loss(case: Case) -> float:
@@ -156,8 +187,19 @@ def _accuracy(case: Case) -> float:
     output = case.net.output
     classes = labels(Y, case.net.populations[output].size)
     if classes is None:
-        raise ModelError("accuracy needs classes as targets; try measure='loss'")
+        raise ModelError(
+            f"accuracy needs classes as targets, not an array of shape {np.shape(Y)}; "
+            "try measure='loss'"
+        )
     return share_right(reference.forward(case.net, X)[output], classes, middle(Y))
+
+
+def _slowest_rate(case: Case) -> float:
+    return case.spectrum.slowest_rate
+
+
+def _frequency(case: Case) -> float:
+    return float(case.spectrum.frequency[0])
 
 
 def _max_step(case: Case) -> float:
@@ -165,79 +207,77 @@ def _max_step(case: Case) -> float:
 
 
 def _method(case: Case) -> str:
-    method = str(case.run.settings.get("method", "euler"))
-    return "rk4" if method == "adaptive" else method
+    """Return the method whose stability function is that of the run's method."""
+    method = str(case.run.settings.get("method", methods.EULER))
+    if method == methods.ADAPTIVE:
+        return methods.RK4
+    return method
 
 
 def _growth(case: Case) -> float:
-    """log |R(h s)| / h of the mode that grows most, R of the method; without R, the flow's own
-    largest Re s.
+    """Return log |R(h s)| / h of the mode that grows most, 1/s.
+
+    R is the stability function of the method, h the step. For a method without R it is the largest
+    Re s of the flow itself.
     """
     from neurosim.reference.spectrum import AMPLIFICATION
 
     s, dt, method = case.spectrum.eigenvalues, float(case.run.settings["dt"]), _method(case)
     if method not in AMPLIFICATION:
         return float(s.real.max())
-    return float(np.log(np.abs(np.polyval(AMPLIFICATION[method][::-1], dt * s))).max() / dt)
+    amplification = np.abs(np.polyval(AMPLIFICATION[method][::-1], dt * s))
+    return float(np.log(amplification).max() / dt)
+
+
+def _synaptic_operations(case: Case) -> float:
+    return synaptic_operations(case.run).effective
 
 
 MEASURES: dict[str, Measure] = {
     "settle_time": Measure(_settle_time, "s", "time until nothing changes any more"),
-    "residual": Measure(_residual, "1", "largest tau dz/dt, as last looked at"),
+    "residual": Measure(_residual, "1", "largest tau dz/dt at the last look"),
     "alignment": Measure(
-        lambda c: c.alignment.worst,
-        "1",
-        "smallest cosine of lam to backpropagation's, over populations",
+        _alignment,
+        about="smallest cosine of lam to backpropagation's, over populations",
         at_end=True,
     ),
-    "error": Measure(
-        lambda c: c.alignment.max_error,
-        "1",
-        "largest error of lam against backpropagation",
-        at_end=True,
-    ),
+    "error": Measure(_error, about="largest error of lam against backpropagation", at_end=True),
     "gradient_alignment": Measure(
-        lambda c: min(c.alignment.grad_cosine.values()),
-        "1",
-        "smallest cosine of the weight gradient to backpropagation's, over projections",
+        _gradient_alignment,
+        about="smallest cosine of the weight gradient to backpropagation's, over projections",
         at_end=True,
     ),
-    "violation": Measure(_violation, "1", "largest |x - sigma(a)|", at_end=True),
-    "loss": Measure(_loss, "1", "loss after a forward pass, training patterns", learnt=True),
+    "violation": Measure(_violation, about="largest |x - sigma(a)|", at_end=True),
+    "loss": Measure(_loss, about="loss after a forward pass, training patterns", learnt=True),
     "accuracy": Measure(
-        _accuracy, "1", "share of patterns put right, held back ones if there are any", learnt=True
+        _accuracy,
+        about="share of correct patterns, held-out ones if there are any",
+        learnt=True,
     ),
-    "slowest_rate": Measure(
-        lambda c: c.spectrum.slowest_rate, "1/s", "decay of the slowest mode at the saddle point"
-    ),
-    "frequency": Measure(
-        lambda c: float(c.spectrum.frequency[0]), "Hz", "of the slowest mode at the saddle point"
-    ),
-    "max_step": Measure(
-        _max_step, "s", "largest step that holds at the saddle point, for this method"
-    ),
+    "slowest_rate": Measure(_slowest_rate, "1/s", "decay of the slowest mode at the saddle point"),
+    "frequency": Measure(_frequency, "Hz", "frequency of the slowest mode at the saddle point"),
+    "max_step": Measure(_max_step, "s", "largest stable step of the method at the saddle point"),
     "growth": Measure(
         _growth,
         "1/s",
         "growth of a perturbation of the saddle point at this dt: settles if negative",
     ),
     "synaptic_operations": Measure(
-        lambda c: synaptic_operations(c.run).effective,
-        "1",
-        "messages times synapses, per pattern over the relaxation",
+        _synaptic_operations,
+        about="messages times synapses, per pattern over the relaxation",
         at_end=True,
     ),
-    "simulated_time": Measure(lambda c: c.run.time, "s", "simulated until it ended"),
+    "simulated_time": Measure(_simulated_time, "s", "simulated time until the end"),
 }
 
 
-def chosen(measure: Any) -> dict[str, Measure]:
-    """Measures by name, from names, callables, or a mapping of names to either.
+def select(measure: Any) -> dict[str, Measure]:
+    """Return measures by name, from names, callables, or a mapping of names to either.
 
     Raises
     ------
     ModelError
-        A name that is no measure, or nothing that can be called.
+        An unknown name, or an object that cannot be called.
     """
     given: Iterable[tuple[str, Any]]
     if isinstance(measure, str) or callable(measure):
@@ -245,36 +285,45 @@ def chosen(measure: Any) -> dict[str, Measure]:
     if isinstance(measure, Mapping):
         given = measure.items()
     else:
-        given = [(m if isinstance(m, str) else getattr(m, "__name__", repr(m)), m) for m in measure]
-    found = {}
-    for name, m in given:
-        if isinstance(m, Measure):
-            found[name] = m
-        elif isinstance(m, str):
-            if m not in MEASURES:
-                raise unknown("measure", m, MEASURES)
-            found[name] = MEASURES[m]
-        elif callable(m):
-            found[name] = Measure(
-                m, about=(getattr(m, "__doc__", None) or name).strip().splitlines()[0]
-            )
-        else:
-            raise ModelError(
-                f"measure {m!r}; allowed: a name, or a function of a Case that returns a number"
-            )
+        given = [(_name(one), one) for one in measure]
+    found = {name: _measure(name, one) for name, one in given}
     for name in found:
-        if name in ("outcome", "reason", "point") or not name.isidentifier():
+        if name in RESERVED or not name.isidentifier():
             raise ModelError(
-                f"measure named {name!r}; allowed: an identifier, not outcome, reason or point"
+                f"measure named {name!r}; allowed: an identifier other than {', '.join(RESERVED)}"
             )
     if not found:
-        raise ModelError(f"no measure; allowed: {', '.join(MEASURES)}, or a function of your own")
+        raise ModelError(
+            f"measure = {measure!r} is empty; allowed: {', '.join(MEASURES)}, "
+            "or a user-supplied function"
+        )
     return found
 
 
-def take(measures: Mapping[str, Measure], case: Case) -> dict[str, float]:
-    """Every measure of a case; NaN where it is of an end that was not reached."""
-    gone = case.outcome == "diverged"
-    return {
-        n: float("nan") if gone and m.at_end else float(m.of(case)) for n, m in measures.items()
-    }
+def _name(measure: Any) -> str:
+    if isinstance(measure, str):
+        return measure
+    return str(getattr(measure, "__name__", repr(measure)))
+
+
+def _measure(name: str, given: Any) -> Measure:
+    """Return a measure that was given as such, by name or as a function."""
+    if isinstance(given, Measure):
+        return given
+    if isinstance(given, str):
+        if given not in MEASURES:
+            raise unknown("measure", given, MEASURES)
+        return MEASURES[given]
+    if not callable(given):
+        raise ModelError(
+            f"measure {given!r}; allowed: a name, or a function of a Case that returns a number"
+        )
+    documentation = getattr(given, "__doc__", None) or name
+    return Measure(given, about=documentation.strip().splitlines()[0])
+
+
+def evaluate(measure: Measure, case: Case) -> float:
+    """Return the value of a measure; NaN if it measures an end that was not reached."""
+    if measure.at_end and case.outcome == DIVERGED:
+        return float("nan")
+    return float(measure.of(case))

@@ -1,59 +1,58 @@
-"""Who does the tasks of a sweep or a study: this process, joblib's workers, or a Dask cluster; and
-what if one dies.
+"""Run the tasks of a sweep or a study: in this process, on joblib's workers, or on Dask's.
 
-Knows nothing of what a task is about. A worker that dies takes no result with it but its own: its
-tasks are done again, and a point that keeps killing workers is recorded as lost. Start at
-`open_pool`.
+A pool does not know what a task is about. A worker that dies loses only its own results: its tasks
+are run again, and a point that keeps killing workers is recorded as lost. Start at `open_pool`.
 """
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from neurosim.errors import ModelError
 
-CRASHES = 3  # without any result between them, after which points are tried one by one
+CRASHES = 3  # in a row without any result, after which points are tried one by one
 DIED = "its worker process died: out of memory, killed, or a crash in compiled code"
 
 logger = logging.getLogger("neurosim")
 
 
-class Task(Protocol):
-    """Some points that a worker does."""
+class PoolTask(Protocol):
+    """Some points that one worker measures."""
 
     @property
     def size(self) -> int:
-        """How many points."""
+        """Number of points."""
 
     def work(self) -> list[Any]:
-        """What is found of each; what fails is a finding."""
+        """Return the result of each point; a failure is a result too."""
 
-    def singly(self) -> Sequence[Task]:
-        """The same points, a task each."""
+    def singly(self) -> Sequence[PoolTask]:
+        """Return one task per point."""
 
     def lost(self, reason: str) -> list[Any]:
-        """What is found if it kills whoever does it."""
+        """Return the results of points that kill their worker."""
 
 
 class Pool(ABC):
-    """Does tasks, in any order."""
+    """Runs tasks, in any order."""
 
     size: int = 1
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
-        """What is found of each task, as it is done."""
+    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+        """Yield the results of each task once it is done."""
 
 
 class Here(Pool):
     """This process."""
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
-        yield from map(_work, tasks)
+    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+        for task in tasks:
+            yield task.work()
 
 
 class Local(Pool):
@@ -62,30 +61,32 @@ class Local(Pool):
     def __init__(self, jobs: int) -> None:
         self.size = jobs
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
-        left, crashes, alone = dict(enumerate(tasks)), 0, False
+    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+        left, crashes, one_by_one = dict(enumerate(tasks)), 0, False
         while left:
-            some = dict([next(iter(left.items()))]) if alone else left
+            first = next(iter(left))
+            batch = left
+            if one_by_one:
+                batch = {first: left[first]}
             try:
-                for number, found in self._parallel(list(some.items())):
+                for number, results in self._parallel(list(batch.items())):
                     del left[number]
-                    crashes, alone = 0, False  # the others can be tried together again
-                    yield found
-            except _broken() as error:
+                    # the others can be tried at once again
+                    crashes, one_by_one = 0, False
+                    yield results
+            except _broken_pool() as error:
                 crashes += 1
-                logger.warning("a worker process died; its points are done again")
-                logger.debug("joblib says: %s", error)
-                if alone and crashes > CRASHES:
-                    number = next(iter(some))
-                    yield left.pop(number).lost(DIED)
-                    crashes = 0
-                elif not alone and crashes > CRASHES:
-                    left = dict(
-                        enumerate(single for task in left.values() for single in task.singly())
-                    )
-                    crashes, alone = 0, True
+                logger.warning("a worker process died; its points are measured again")
+                logger.debug("joblib reports: %s", error)
+                if crashes <= CRASHES:
+                    continue
+                if one_by_one:
+                    yield left.pop(first).lost(DIED)
+                else:
+                    left, one_by_one = _split(left.values()), True
+                crashes = 0
 
-    def _parallel(self, tasks: list[tuple[int, Task]]) -> Iterator[tuple[int, list[Any]]]:
+    def _parallel(self, tasks: list[tuple[int, PoolTask]]) -> Iterator[tuple[int, list[Any]]]:
         from joblib import Parallel, delayed
 
         parallel = Parallel(
@@ -94,17 +95,25 @@ class Local(Pool):
         yield from parallel(delayed(_numbered)(number, task) for number, task in tasks)
 
 
-def _work(task: Task) -> list[Any]:
-    return task.work()
+def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:
+    """Number the points of some tasks, one task per point."""
+    singles: list[PoolTask] = []
+    for task in tasks:
+        singles += task.singly()
+    return dict(enumerate(singles))
 
 
-def _numbered(number: int, task: Task) -> tuple[int, list[Any]]:
-    """What is found, and of which task."""
+def _numbered(number: int, task: PoolTask) -> tuple[int, list[Any]]:
+    """Return the number of a task beside its results."""
     return number, task.work()
 
 
-def _broken() -> type[BaseException]:
-    """What joblib raises when a worker dies."""
+def _work(task: PoolTask) -> list[Any]:
+    return task.work()
+
+
+def _broken_pool() -> type[BaseException]:
+    """Return the error that joblib raises when a worker dies."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     found: type[BaseException] = BrokenProcessPool
@@ -119,7 +128,7 @@ class Cluster(Pool):
         client.register_plugin(_ready_worker(), name="neurosim")
         self.size = max(1, sum(client.nthreads().values()))
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[list[Any]]:
+    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
@@ -141,13 +150,14 @@ class Cluster(Pool):
             else:
                 yield task.lost(DIED)
 
-    def _submit(self, task: Task) -> Any:
+    def _submit(self, task: PoolTask) -> Any:
         return self.client.submit(_work, task, pure=False)
 
 
 def _ready_worker() -> Any:
-    """A plugin that imports Brian2 where a worker starts: it sets a handler for Ctrl-C, as only a
-    main thread may.
+    """Return a plugin that imports Brian2 where a worker starts.
+
+    Brian2 sets a handler for Ctrl-C when it is imported, which only a main thread may do.
     """
     from distributed import WorkerPlugin
 
@@ -160,29 +170,32 @@ def _ready_worker() -> Any:
 
 @contextmanager
 def open_pool(jobs: int, scheduler: Any = None) -> Iterator[Pool]:
-    """The workers that are asked for.
+    """Open the pool that is asked for, and close it again.
 
     Parameters
     ----------
     jobs : int
-        Processes on this machine; 1: this one.
+        Processes on this machine; 1: this process.
     scheduler : str, cluster or client, optional
-        Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, a cluster object
-        (dask-jobqueue's too), or a client.
+        Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, a cluster object (also one
+        of dask-jobqueue), or a client.
 
     Raises
     ------
     ModelError
-        Dask is not installed, or nobody answers at the address.
+        Dask is not installed, or the address does not answer.
     """
     if scheduler is None:
-        yield Here() if jobs == 1 else Local(jobs)
+        if jobs == 1:
+            yield Here()
+        else:
+            yield Local(jobs)
         return
     try:
         from distributed import Client
     except ImportError as error:
         raise ModelError(
-            f"scheduler = {scheduler!r} needs Dask: try pip install 'neurosim[cluster]'"
+            f"scheduler = {scheduler!r} needs Dask; try pip install 'neurosim[cluster]'"
         ) from error
     if isinstance(scheduler, Client):
         yield Cluster(scheduler)

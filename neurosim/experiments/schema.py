@@ -1,8 +1,7 @@
-"""What a model file may hold, table by table: keys, kinds of values, and the constructors that they
-are arguments of.
+"""The tables of a model file: their keys, the types of values, and what is built from them.
 
-Above what is built; `modelfile` reads and writes them. Keys are the constructors' arguments; what
-is left out has the constructor's default. Start at `Tables`.
+Keys are the arguments of constructors; a key that is left out has the constructor's default.
+`neurosim.experiments.modelfile` reads and writes the tables. Start at `Tables`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, out_of_range, unknown, whole
+from neurosim.model import schedules
 from neurosim.model.flow import Flow, seconds
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ MAX_SYNAPSES = 50_000_000  # 0.4 GB of weights
 
 
 def _time(value: Any, info: ValidationInfo) -> Any:
-    """Refuse what is no time, keep it as it was written."""
+    """Check a time, and keep it as it was written."""
     table = (info.config or {}).get("title", "")
     seconds(value, f"{table}.{info.field_name}")
     return value
 
 
 def _time_or_times(value: Any, info: ValidationInfo) -> Any:
+    """Check a time, or one time per population."""
     if not isinstance(value, Mapping):
         return _time(value, info)
     for population, time in value.items():
@@ -47,15 +48,20 @@ Times = Annotated[Any, BeforeValidator(_time_or_times)]
 
 
 class _Table(BaseModel):
-    """Unset keys are None and not passed on: defaults are written once, in the constructors."""
+    """A table of the file.
+
+    Keys that are not set are None and are not passed on. So defaults stand in one place, in the
+    constructors.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def given(self, *names: str) -> dict[str, Any]:
-        """The keys that the file sets, or those of them that are named, as keyword arguments."""
-        return {
-            k: v for k, v in self.model_dump(exclude_none=True).items() if not names or k in names
-        }
+        """Return the keys that the file sets, or the named ones of them, as keyword arguments."""
+        keys = self.model_dump(exclude_none=True)
+        if not names:
+            return keys
+        return {key: value for key, value in keys.items() if key in names}
 
 
 class PopulationTable(_Table):
@@ -99,6 +105,10 @@ class LossTable(_Table):
     epsilon: float | None = None
 
 
+GRAPH = ("populations", "projections", "losses")  # keys of a network that is built as a graph
+Graph = tuple[dict[str, int], list[tuple[str, str]]]  # sizes by name, and (pre, post)
+
+
 class NetworkTable(_Table):
     """``[network]``: layers by the arguments of `Network.mlp`, or the lists of `Network`."""
 
@@ -129,63 +139,70 @@ class NetworkTable(_Table):
     losses: list[LossTable] | None = None
 
     def build(self) -> Network:
-        """The network, weights drawn."""
-        from neurosim.model.network import Network
-        from neurosim.model.populations import Loss, Population, Projection
+        """Return the network, with its initial weights.
 
-        graph = {"populations", "projections", "losses"}
+        Raises
+        ------
+        ModelError
+            Keys of both ways to build, or of neither; too many units or synapses.
+        """
+        from neurosim.model.network import Network
+
         keys = self.given()
         if self.sizes is None and self.populations is None:
             raise ModelError(
-                "network.sizes is missing; allowed: sizes = [64, 32, 10], or "
-                "[[network.populations]]"
+                f"network.sizes is missing beside {', '.join(keys) or 'no other key'}; "
+                "allowed: sizes = [64, 32, 10], or [[network.populations]]"
             )
-        _limit(self._layers(), self._pairs())
         if self.sizes is not None:
-            if mixed := graph & set(keys):
+            _check_size(*self._layers(self.sizes))
+            mixed = set(GRAPH) & set(keys)
+            if mixed:
                 raise ModelError(
-                    f"network.{min(mixed)} beside network.sizes; allowed: one of the "
-                    "two ways to build"
+                    f"network.{min(mixed)} beside network.sizes; "
+                    "allowed: one of the two ways to build"
                 )
             return Network.mlp(**keys)
-        if mixed := set(keys) - graph - {"seed"}:
+        _check_size(*self._graph())
+        mixed = set(keys) - {*GRAPH, "seed"}
+        if mixed:
             raise ModelError(
-                f"network.{min(mixed)} beside [[network.populations]]; allowed there: "
-                f"seed, and {min(mixed)!r} only in "
-                "the population, projection or loss it is about"
+                f"network.{min(mixed)} beside [[network.populations]]; allowed there: seed, "
+                f"and {min(mixed)!r} only in the population, projection or loss it is about"
             )
-        return Network(
-            [Population(**p.given()) for p in self.populations or ()],
-            [Projection(**q.given()) for q in self.projections or ()],
-            [Loss(**v.given()) for v in self.losses or ()],
-            seed=keys.get("seed", 0),
-        )
+        return self._build_graph()
 
-    def _layers(self) -> dict[str, int]:
-        if self.sizes is not None:
-            repeated = (
-                self.sizes[1:2] * (max(self.depth, 1) - 1)
-                if self.depth is not None
-                else self.sizes[1:-1]
-            )
-            return {str(i): n for i, n in enumerate([*self.sizes[:1], *repeated, *self.sizes[-1:]])}
-        return {p.name: p.size for p in self.populations or ()}
+    def _build_graph(self) -> Network:
+        from neurosim.model.network import Network
+        from neurosim.model.populations import Loss, Population, Projection
 
-    def _pairs(self) -> list[tuple[str, str]]:
-        if self.sizes is not None:
-            return [(str(i), str(i + 1)) for i in range(len(self._layers()) - 1)]
-        return [(q.pre, q.post) for q in self.projections or ()]
+        populations = [Population(**table.given()) for table in self.populations or ()]
+        projections = [Projection(**table.given()) for table in self.projections or ()]
+        losses = [Loss(**table.given()) for table in self.losses or ()]
+        return Network(populations, projections, losses, seed=self.seed or 0)
+
+    def _layers(self, sizes: list[int]) -> Graph:
+        """Return the sizes of the layers by number, and which of them are connected."""
+        hidden = sizes[1:-1]
+        if self.depth is not None:
+            hidden = sizes[1:2] * (max(self.depth, 1) - 1)
+        layers = [*sizes[:1], *hidden, *sizes[-1:]]
+        pairs = [(str(i), str(i + 1)) for i in range(len(layers) - 1)]
+        return {str(i): size for i, size in enumerate(layers)}, pairs
+
+    def _graph(self) -> Graph:
+        """Return the sizes of the populations by name, and which of them are connected."""
+        sizes = {population.name: population.size for population in self.populations or ()}
+        pairs = [(projection.pre, projection.post) for projection in self.projections or ()]
+        return sizes, pairs
 
 
-def _limit(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
-    units = sum(max(n, 0) for n in sizes.values())
+def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
+    """Refuse a network that is larger than a model file may make it."""
+    units = sum(max(size, 0) for size in sizes.values())
     if units > MAX_UNITS:
-        raise out_of_range(
-            "units of network",
-            units,
-            f"at most {MAX_UNITS} in a model file",
-            "Network(...) in Python",
-        )
+        allowed = f"at most {MAX_UNITS} in a model file"
+        raise out_of_range("units of network", units, allowed, "Network(...) in Python")
     synapses = sum(sizes.get(pre, 0) * sizes.get(post, 0) for pre, post in pairs)
     if synapses > MAX_SYNAPSES:
         allowed = f"at most {MAX_SYNAPSES} in a model file"
@@ -209,21 +226,21 @@ class FlowTable(_Table):
     tau_w: Times = None
 
     def build(self) -> Flow:
-        """The flow; what a preset derives is derived after the other keys are read."""
+        """Return the flow; what a preset derives is derived from all keys together."""
         keys = self.given()
         if self.preset is not None:
             return Flow.from_preset(**keys)
-        for key, preset in {
-            "theta": "rotated",
-            "rate": "local_propagation",
-            "ratio": "local_propagation",
-        }.items():
+        for key, preset in OF_PRESETS.items():
             if key in keys:
                 raise ModelError(
-                    f"flow.{key} belongs to preset = {preset!r}; allowed: that preset, "
-                    "or kappa and gamma"
+                    f"flow.{key} = {keys[key]!r} belongs to preset = {preset!r}; "
+                    "allowed: that preset, or kappa and gamma"
                 )
         return Flow(**keys)
+
+
+# keys that only one preset takes
+OF_PRESETS = {"theta": "rotated", "rate": "local_propagation", "ratio": "local_propagation"}
 
 
 class SimulationTable(_Table):
@@ -321,56 +338,65 @@ class TrainTable(_Table):
     growing: GrowingTable | None = None
 
     def build(self) -> Any:
-        """The schedule."""
-        from neurosim.model.schedules import Growing, Pruning
+        """Return the schedule.
 
+        Raises
+        ------
+        ModelError
+            A key of another schedule, a missing duration, or both pruning and growing.
+        """
         if self.pruning is not None and self.growing is not None:
-            raise ModelError("train has both pruning and growing; allowed: one of them")
+            raise ModelError(
+                f"train has both pruning and growing beside schedule = {self.schedule!r}; "
+                "allowed: one of them"
+            )
         if self.pruning is not None:
-            return Pruning(schedule=self._plain(), **self.pruning.given())
+            return schedules.Pruning(schedule=self._fixed_size(), **self.pruning.given())
         if self.growing is not None:
-            return Growing(schedule=self._plain(), **self.growing.given())
-        return self._plain()
+            return schedules.Growing(schedule=self._fixed_size(), **self.growing.given())
+        return self._fixed_size()
 
-    def _plain(self) -> Any:
-        """The schedule of a network that stays as large as it is."""
-        from neurosim.model import schedules
-
-        keys = {
-            k: v for k, v in self.given().items() if k not in ("schedule", "pruning", "growing")
-        }
-        kind, own = OF_SCHEDULES[self.schedule]
+    def _fixed_size(self) -> Any:
+        """Return the schedule of a network that keeps its size."""
+        schedule, allowed = OF_SCHEDULES[self.schedule]
+        keys = self.given()
+        for resizing in ("schedule", *RESIZING):
+            keys.pop(resizing, None)
         for key in keys:
-            if key not in own:
-                raise unknown(
-                    f"a key of train ({self.schedule})",
-                    key,
-                    ("schedule", *own, "pruning", "growing"),
-                )
+            if key not in allowed:
+                known = ("schedule", *allowed, *RESIZING)
+                raise unknown(f"a key of train ({self.schedule})", key, known)
         if self.schedule == "simultaneous" and self.duration is None:
-            raise ModelError("train.duration is missing; allowed: a time, e.g. '4 s'")
-        return getattr(schedules, kind)(**keys)
+            raise ModelError(
+                f"train.duration is missing beside schedule = {self.schedule!r}; "
+                "allowed: a time, e.g. '4 s'"
+            )
+        return schedule(**keys)
 
 
-OF_SCHEDULES = {
-    "simultaneous": ("Simultaneous", ("duration", "reports")),
-    "presentations": ("Presentations", ("batch", "present", "plastic_from", "epochs", "shuffle")),
-    "local_propagation": ("LocalPropagation", ("epochs", "reports", "mean", "best")),
+RESIZING = ("pruning", "growing")
+OF_SCHEDULES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "simultaneous": (schedules.Simultaneous, ("duration", "reports")),
+    "presentations": (
+        schedules.Presentations,
+        ("batch", "present", "plastic_from", "epochs", "shuffle"),
+    ),
+    "local_propagation": (schedules.LocalPropagation, ("epochs", "reports", "mean", "best")),
 }
 
 
 def _inside(folder: str) -> str:
-    """A model file may come from anyone: what it writes stays below the current folder."""
+    """Check that a folder is below the current one: a model file may come from anyone."""
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise out_of_range(
-            "output.folder", folder, "a relative path without '..'", "--out for any other"
-        )
+        allowed = "a relative path without '..'"
+        raise out_of_range("output.folder", folder, allowed, "--out for any other")
     return folder
 
 
 class StartTable(_Table):
-    """``[start]``: outputs and multipliers start this far from the saddle point, N(0, 1) a unit
-    times `x` and `lam`.
+    """``[start]``: the distance from the saddle point at which outputs and multipliers start.
+
+    Each unit starts N(0, 1) times `x`, or `lam`, away.
     """
 
     model_config = ConfigDict(title="start")
@@ -380,7 +406,7 @@ class StartTable(_Table):
     seed: int = 0
 
     def build(self, net: Network, X: Array, Y: Array) -> State:
-        """x and lam of every population, (patterns, units).
+        """Return x and lam of every population, (patterns, units).
 
         Raises
         ------
@@ -390,23 +416,21 @@ class StartTable(_Table):
         from neurosim import reference
         from neurosim.model.state import State
 
-        if self.seed < 0:
-            raise out_of_range("start.seed", self.seed, "a whole number >= 0")
-        saddle, rng = (
-            reference.backprop(net, X, Y, through="feedback"),
-            np.random.default_rng(self.seed),
-        )
-        away = {
-            v: {n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons} for v in ("x", "lam")
-        }
+        rng = np.random.default_rng(whole("start.seed", self.seed, 0))
+        saddle = reference.backprop(net, X, Y, through="feedback")
+        # drawn for all of x, then for all of lam
+        draws = []
+        for _ in ("x", "lam"):
+            draws.append({n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons})
+        away_x, away_lam = draws
         return State(
-            {n: saddle.x[n] + self.x * away["x"][n] for n in net.neurons},
-            {n: saddle.lam[n] + self.lam * away["lam"][n] for n in net.neurons},
+            {n: saddle.x[n] + self.x * away_x[n] for n in net.neurons},
+            {n: saddle.lam[n] + self.lam * away_lam[n] for n in net.neurons},
         )
 
 
 class StreamTable(_Table):
-    """``[stream]``: the patterns are frames, shown one after the other to one set of neurons."""
+    """``[stream]``: the patterns are frames, which one set of neurons sees one after the other."""
 
     model_config = ConfigDict(title="stream")
 
@@ -415,7 +439,7 @@ class StreamTable(_Table):
 
 
 class OutputTable(_Table):
-    """``[output]``: where and in which formats `neurosim run` writes."""
+    """``[output]``: folder and formats of what `neurosim run` writes."""
 
     model_config = ConfigDict(title="output")
 
@@ -424,7 +448,7 @@ class OutputTable(_Table):
 
 
 class Tables(_Table):
-    """A model file, table by table."""
+    """A model file."""
 
     network: NetworkTable
     flow: FlowTable
@@ -452,6 +476,7 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("start",): StartTable,
     ("output",): OutputTable,
 }
+# keys of [simulation] that its constructor takes, and those of its runs
 OF_SIMULATION = (
     "transport",
     "dt",
@@ -463,6 +488,6 @@ OF_SIMULATION = (
     "shortcuts",
     "imperfections",
     "prospective",
-)  # of [simulation]; the other keys are of its runs
+)
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")

@@ -1,9 +1,22 @@
-"""Parameter sweeps: many points of a model file, relaxed in crowds, on every core or a cluster,
-into one dataset.
+"""Parameter sweeps: relax a model at many parameter points, and measure each.
 
-Above everything that simulates or measures. The driver checks every point before anything runs,
-cuts the points into tasks of one structure, and writes what workers send back;
-`neurosim.experiments.sweep_task` is what a worker does. Start at `sweep`.
+The path of a point, from the model file to the dataset:
+
+1. `neurosim.experiments.modelfile` reads the **model file**; `ModelFile.changed` gives the model of
+   one point.
+2. A **design** (`neurosim.experiments.designs`) chooses the **points**: one value per parameter.
+3. A `Sweep` holds model, design and measures. It checks every point before anything runs, and cuts
+   the points into **tasks** (`SweepTask`): points of one structure, no more than one network holds.
+4. A **pool** (`neurosim.experiments.pool`) hands the tasks to **workers**: this process, joblib's
+   or Dask's.
+5. A worker builds the points of its task, trains them if need be, and relaxes them as one network
+   (`relax_batch` in `neurosim.experiments.sweep_task`, `neurosim.simulation.batch` below it). It
+   measures each (`neurosim.experiments.measures`) and returns one `PointResult` per point.
+6. The driver enters them into the `ResultTable` (`neurosim.experiments.sweep_store`), which writes
+   them to the **store** on disk at once, so that a killed sweep resumes.
+7. `ResultTable.dataset` is the xarray **dataset** that `sweep` returns.
+
+Start at `sweep`.
 """
 
 from __future__ import annotations
@@ -13,31 +26,34 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, NeurosimError, out_of_range
-from neurosim.experiments import designs, measures, modelfile
-from neurosim.experiments import pool as workers
-from neurosim.experiments.designs import Assignment, Design, Refined, label
+from neurosim.errors import ModelError, NeurosimError, number, whole
+from neurosim.experiments import designs, measures, modelfile, pool
+from neurosim.experiments.designs import Assignment, Design, Drawn, Grid, Refined, label
+from neurosim.experiments.measures import Measure
 from neurosim.experiments.modelfile import ModelFile
-from neurosim.experiments.sweep_store import Table
-from neurosim.experiments.sweep_task import Task, structure, together_in
+from neurosim.experiments.sweep_store import ResultTable
+from neurosim.experiments.sweep_task import SweepTask, can_share_a_network, structure
 from neurosim.model.flow import seconds
 from neurosim.simulation.progress import bar
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DURATION = (
-    500  # times the slowest neuron's time constant: of a relaxation where the model says nothing
-)
-SETTLE = 1e-6
-CROWD = 200_000  # units times patterns times points of one network, at most
-TASKS = 4  # a worker, so that nobody waits long for the last one,
-# but units times patterns times points a task: below it steps cost what NumPy calls cost
+NumberedPoint = tuple[int, Assignment]
+
+# length of a relaxation for which the model gives none, in time constants of the slowest neuron
+DEFAULT_DURATION = 500
+DEFAULT_SETTLE = 1e-6
+LARGEST_BATCH = 200_000  # units times patterns times points of one network
+LARGEST_QUEUE = 16  # points of a task that are relaxed one after the other
+TASKS_PER_WORKER = 4  # so that no worker waits long for the last one
+# units times patterns times points of a task: below it a step costs what NumPy's calls cost
 WORTH_A_TASK = 50_000
 UNITS = {
     "flow.tau_x": "s",
@@ -68,7 +84,7 @@ def sweep(
     """Relax a model at many parameter points and measure each.
 
     Points of one structure are simulated as one network (`neurosim.simulation.batch`). A sweep
-    relaxes; it trains first where the model has ``[train]`` and a measure is of what was learnt. A
+    relaxes; it trains first if the model has ``[train]`` and a measure is of learnt weights. A
     point that diverges or fails is recorded as such.
 
     Parameters
@@ -77,295 +93,357 @@ def sweep(
     parameters : {dotted key of the model: values}
         Such as ``{"flow.rho": [0.5, 1, 2], "network.seed": range(5)}``.
     measure : name, callable, sequence or mapping of them
-        Names are those of `neurosim.measures.MEASURES`; a callable gets a `neurosim.measures.Case`
+        Names are those of `neurosim.measures.MEASURES`; a callable takes a `neurosim.measures.Case`
         and returns a number.
     out : path, optional
-        A folder (zarr), written as points are done. A sweep that was killed goes on from it.
+        A folder (zarr), written as points are done. A sweep that was killed resumes from it.
     jobs : int
         Worker processes on this machine (joblib).
-    scheduler : address, dask cluster or dask client, optional
-        Points go there instead (``pip install 'neurosim[cluster]'``).
+    scheduler : address, Dask cluster or Dask client, optional
+        Where tasks run instead (``pip install 'neurosim[cluster]'``).
     design : "grid", "random", "lhs", "sobol" or "refine"
-        All combinations; draws from the box that the values span; or a grid whose cells are halved
-        along the boundary of what settles.
+        All combinations; points drawn from the box that the values span; or a grid whose cells are
+        halved along the boundary of what settles.
     points, rounds, seed : int
-        Of the designs that draw; of "refine"; of the draw.
+        Number of points that are drawn; rounds of "refine"; seed of the draw.
     duration : time, optional
-        Of each relaxation; ``simulation.duration`` by default, else 500 times the slowest neuron.
+        Length of each relaxation; by default ``simulation.duration``, else 500 time constants of
+        the slowest neuron.
     settle : float, optional
-        max |tau dz/dt| below which a point has settled; ``simulation.settle`` by default, else
+        max |tau dz/dt| below which a point has settled; by default ``simulation.settle``, else
         1e-6.
     overrides : sequence of str
-        Keys that are the same at every point, ``"flow.gamma=1"``.
+        Keys with the same value at every point, ``"flow.gamma=1"``.
     progress : bool
-        A bar with the time left, on standard error.
+        Show a bar with the time left, on standard error.
 
     Returns
     -------
     xarray.Dataset
-        A dimension a parameter, or "point" with a coordinate a parameter; a variable a measure, and
-        `outcome` ("settled", "ringing", "settling", "diverged" or "failed") and `reason`.
+        One dimension per parameter, or "point" with one coordinate per parameter; one variable per
+        measure, and `outcome` ("settled", "ringing", "settling", "diverged" or "failed") and
+        `reason`. The attribute `scale` of a coordinate of numbers is "log" if the values of the
+        parameter are spaced geometrically, else "linear".
 
     Raises
     ------
     ModelError
-        A key, a value, a measure or an option that cannot be, before anything runs.
+        An invalid key, value, measure or option, before anything runs.
     FileError
-        Something else at `out`.
+        The path `out` holds something else.
+
+    Examples
+    --------
+    >>> import neurosim as ns
+    >>> data = ns.sweep("xor", {"flow.rho": [1.0, 2.0]}, duration=0.5, settle=1e-3)
+    >>> data.outcome.values.tolist()
+    ['settled', 'settled']
     """
-    plan = _plan(
-        model, parameters, measure, design, points, rounds, seed, duration, settle, overrides
-    )
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise out_of_range("jobs", jobs, "a whole number >= 1", "2")
-    table = _table(plan, None if out is None else Path(out))
+    jobs = whole("jobs", jobs, 1)
+    spec = _model(model, overrides)
+    chosen = measures.select(measure)
+    made = designs.make(design, parameters, points=points, rounds=rounds, seed=seed)
+    planned = plan(spec, made, chosen, duration=duration, settle=settle)
+    table = planned.table(None if out is None else Path(out))
     complete = False
     try:
-        with workers.open_pool(jobs, scheduler) as pool:
-            _run(plan, table, pool, progress)
+        with pool.open_pool(jobs, scheduler) as workers:
+            _run(planned, table, workers, progress)
         complete = True
     finally:
         table.close(complete)
     return table.dataset()
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A sweep that has been checked."""
-
-    model: ModelFile
-    design: Design
-    measures: dict[str, measures.Measure]
-    duration: float
-    settle: float
-
-    @cached_property
-    def first(self) -> list[Assignment]:
-        """Points that are known from the start."""
-        return (
-            self.design.grid() if isinstance(self.design, Refined) else self.design
-        ).assignments()
-
-    def task(self, points: Sequence[tuple[int, Assignment]], of: int = 1) -> Task:
-        """Points of one structure, as a worker gets them."""
-        duration = self.duration or _duration(self.model.changed(points[0][1]))
-        return Task(self.model, tuple(points), self.measures, duration, self.settle, of)
-
-    @cached_property
-    def kinds(self) -> list[str]:
-        """What each of them may share a network with."""
-        return [structure(self.model.changed(assignment)) for assignment in self.first]
-
-
-def _plan(
-    model: Any,
-    parameters: Mapping[str, Any],
-    measure: Any,
-    design: str,
-    points: int | None,
-    rounds: int,
-    seed: int,
-    duration: Any,
-    settle: float | None,
-    overrides: Sequence[str],
-) -> _Plan:
-    if isinstance(model, ModelFile):
-        if overrides:
-            raise ModelError(
-                "overrides beside a ModelFile; allowed: one of them; try "
-                "model.changed({'flow.rho': 2.0})"
-            )
-        spec = model
-    else:
-        spec = modelfile.load(model, overrides)
-    chosen = measures.chosen(measure)
-    made = designs.make(design, parameters, points=points, rounds=rounds, seed=seed)
-    if spec.tables.stream is not None:
+def _model(model: str | Path | ModelFile, overrides: Sequence[str]) -> ModelFile:
+    if not isinstance(model, ModelFile):
+        return modelfile.load(model, overrides)
+    if overrides:
         raise ModelError(
-            "the model has [stream]; allowed in a sweep: models that relax, or train first"
+            f"overrides = {list(overrides)} beside a ModelFile; allowed: one of them; "
+            "try model.changed({'flow.rho': 2.0})"
         )
-    rest = settle if settle is not None else spec.tables.simulation.settle
-    rest = SETTLE if rest is None else rest
-    if isinstance(rest, bool) or not isinstance(rest, int | float) or not 0 < rest < math.inf:
-        raise out_of_range("settle", rest, "a number > 0", "1e-6")
-    time = duration if duration is not None else spec.tables.simulation.duration
-    plan = _Plan(
-        spec, made, chosen, 0.0 if time is None else seconds(time, "duration"), float(rest)
-    )
-    _check(plan)
-    return plan
+    return model
 
 
-def checked(
+def plan(
     model: ModelFile,
-    parameters: Mapping[str, Any],
-    measure: Any,
+    design: Design,
+    chosen: Mapping[str, Measure],
     *,
     duration: Any = None,
     settle: float | None = None,
-) -> _Plan:
-    """A grid that is not swept, but whose corners can be: what `neurosim.tune` searches in."""
-    return _plan(model, parameters, measure, "grid", None, 1, 0, duration, settle, ())
+) -> Sweep:
+    """Return a sweep whose points are checked as far as is possible without running them.
 
+    Parameters
+    ----------
+    model : ModelFile
+    design : Design
+    chosen : {name: Measure}
+    duration, settle
+        As for `sweep`.
 
-def _check(plan: _Plan) -> None:
-    """Every point as far as it can be seen without running: keys, values, flow, network and
-    simulation.
+    Raises
+    ------
+    ModelError
+        An invalid key, value or option.
     """
-    seen: set[str] = set()
-    tried: set[tuple[str, str]] = set()
-    for assignment, kind in zip(plan.first, plan.kinds, strict=True):
-        parts = {
-            t: repr([v for k, v in assignment.items() if k.startswith(t)])
-            for t in ("flow.", "network.")
+    if model.tables.stream is not None:
+        raise ModelError(
+            f"model {model.name!r} has [stream]; allowed in a sweep: models that relax, "
+            "or train first"
+        )
+    given = model.tables.simulation
+    if settle is None:
+        settle = DEFAULT_SETTLE if given.settle is None else given.settle
+    if duration is None:
+        duration = given.duration
+    length = None if duration is None else seconds(duration, "duration")
+    planned = Sweep(model, design, chosen, length, number("settle", settle, above=0))
+    planned.check()
+    return planned
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A model, its parameter points, and what is measured of each.
+
+    Attributes
+    ----------
+    model : ModelFile
+    design : Design
+    measures : {name: Measure}
+    duration : float or None, s
+        Length of each relaxation; None: `DEFAULT_DURATION` times the slowest time constant.
+    settle : float
+        max |tau dz/dt| below which a point has settled.
+    """
+
+    model: ModelFile
+    design: Design
+    measures: Mapping[str, Measure]
+    duration: float | None
+    settle: float
+
+    @cached_property
+    def first_points(self) -> list[Assignment]:
+        """Points that are known from the start."""
+        if isinstance(self.design, Refined):
+            return self.design.grid().assignments()
+        return self.design.assignments()
+
+    @cached_property
+    def first_structures(self) -> list[str]:
+        """Structures of these points; points of one structure may share a network."""
+        return [structure(self.model.changed(point)) for point in self.first_points]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of refinement after the first points."""
+        if isinstance(self.design, Refined):
+            return self.design.rounds
+        return 0
+
+    def check(self) -> None:
+        """Check keys, values, flow, network and simulation of every point, without running any.
+
+        Raises
+        ------
+        ModelError
+        """
+        structures: set[str] = set()
+        flows: set[str] = set()
+        networks: set[str] = set()
+        for point, kind in zip(self.first_points, self.first_structures, strict=True):
+            flow, network = _values_of(point, "flow."), _values_of(point, "network.")
+            if kind in structures and flow in flows and network in networks:
+                continue
+            spec = self.model.changed(point)
+            spec.flow()
+            if network not in networks:
+                spec.network()
+            if kind not in structures:
+                spec.simulation(spec.network())
+                spec.schedule()
+                spec.check_start()
+            if not structures:
+                spec.data()  # an error of the first point would be one of all
+            structures.add(kind)
+            flows.add(flow)
+            networks.add(network)
+
+    def task(self, points: Sequence[NumberedPoint], siblings: int = 1) -> SweepTask:
+        """Return the task of points of one structure."""
+        duration = self.duration
+        if duration is None:
+            duration = _default_duration(self.model.changed(points[0][1]))
+        return SweepTask(self.model, tuple(points), self.measures, duration, self.settle, siblings)
+
+    def tasks(self, points: Sequence[NumberedPoint], workers: int) -> list[SweepTask]:
+        """Cut points into tasks of one structure, the largest first."""
+        weighed: list[tuple[float, SweepTask]] = []
+        for alike in self._by_structure(points).values():
+            weight, shared = self._weight(alike[0][1])
+            size = _points_per_task(len(alike), weight, shared, workers)
+            count = math.ceil(len(alike) / size)
+            for first in range(0, len(alike), size):
+                part = alike[first : first + size]
+                weighed.append((weight * len(part), self.task(part, count)))
+        weighed.sort(key=itemgetter(0), reverse=True)
+        return [task for _, task in weighed]
+
+    def _by_structure(self, points: Sequence[NumberedPoint]) -> dict[str, list[NumberedPoint]]:
+        groups: dict[str, list[NumberedPoint]] = {}
+        for index, point in points:
+            if index < len(self.first_structures):
+                kind = self.first_structures[index]
+            else:
+                kind = structure(self.model.changed(point))
+            groups.setdefault(kind, []).append((int(index), point))
+        return groups
+
+    def _weight(self, point: Assignment) -> tuple[float, bool]:
+        """Return units times patterns of a point, and whether it can share a network."""
+        spec = self.model.changed(point)
+        try:
+            net, data = spec.network(), spec.data()
+        except NeurosimError:  # the worker records it
+            return 1.0, False
+        units = sum(net.populations[name].size for name in net.neurons)
+        learnt = any(measure.learnt for measure in self.measures.values())
+        trains = learnt and spec.tables.train is not None
+        return float(units * len(data.X)), can_share_a_network(spec, net) and not trains
+
+    def table(self, path: Path | None) -> ResultTable:
+        """Return the table of the results, with those that `path` holds already."""
+        parameters = {}
+        for key, values in self.design.values.items():
+            parameters[key] = [label(value) for value in values]
+        about = {
+            "model": modelfile.dump(self.model.effective()),
+            "parameters": parameters,
+            "design": _described(self.design),
+            "measures": list(self.measures),
+            "settings": {"duration": self.duration or 0.0, "settle": self.settle},
+            "title": self.model.name,
         }
-        if kind in seen and set(parts.items()) <= tried:
-            continue
-        spec = plan.model.changed(assignment)
-        spec.flow()
-        if ("network.", parts["network."]) not in tried:
-            spec.network()
-        tried |= set(parts.items())
-        if kind not in seen:
-            seen.add(kind)
-            spec.simulation(spec.network())
-            spec.schedule()
-            if len(seen) == 1:
-                spec.data()  # what fails at the first point would fail at all
-            if spec.tables.start is not None and spec.tables.simulation.start is not None:
-                raise ModelError("simulation.start beside [start]; allowed: one of them")
+        variables = {}
+        for name, measure in self.measures.items():
+            variables[name] = {"units": measure.unit, "long_name": measure.about or name}
+        if isinstance(self.design, Grid):
+            dims, shape = tuple(self.design.values), self.design.shape
+            coordinates = {}
+            for key, values in self.design.values.items():
+                coordinates[key] = self._coordinate(key, key, values)
+        else:
+            dims, shape = ("point",), (len(self.first_points),)
+            coordinates = self.point_coordinates(self.first_points)
+        return ResultTable(dims, shape, coordinates, variables, about, path)
+
+    def point_coordinates(self, points: Sequence[Assignment]) -> dict[str, Any]:
+        """Return one coordinate per parameter along the dimension "point"."""
+        coordinates = {}
+        for key in self.design.values:
+            coordinates[key] = self._coordinate(key, "point", [point[key] for point in points])
+        return coordinates
+
+    def _coordinate(self, key: str, dim: str, values: Sequence[Any]) -> tuple[str, Any, Any]:
+        """Return dimension, values (numbers or text) and attributes of a coordinate."""
+        attributes = {"units": UNITS.get(key, "1"), "long_name": key}
+        labels = [label(value) for value in values]
+        if all(isinstance(value, int | float) for value in labels):
+            attributes["scale"] = designs.scale_of(self.design.values[key])
+            return dim, np.array(labels), attributes
+        return dim, np.array([str(value) for value in labels]), attributes
 
 
-def _table(plan: _Plan, path: Path | None) -> Table:
-    about = {
-        "model": modelfile.dump(plan.model.effective()),
-        "parameters": {k: [label(v) for v in values] for k, values in plan.design.values.items()},
-        "design": _design_attributes(plan.design),
-        "measures": list(plan.measures),
-        "settings": {"duration": plan.duration, "settle": plan.settle},
-        "title": plan.model.name,
-    }
-    described = {n: {"units": m.unit, "long_name": m.about or n} for n, m in plan.measures.items()}
-    if isinstance(plan.design, designs.Grid):
-        dims, shape = tuple(plan.design.values), plan.design.shape
-        coordinates = {k: (k, _column(v), _units(k)) for k, v in plan.design.values.items()}
-    else:
-        dims, shape = ("point",), (len(plan.first),)
-        coordinates = _point_coordinates(plan.first)
-    return Table(dims, shape, coordinates, described, about, path)
+def _values_of(point: Assignment, table: str) -> str:
+    """Return the values of a point for the keys of one table, as text."""
+    return repr([value for key, value in point.items() if key.startswith(table)])
 
 
-def _design_attributes(design: Design) -> dict[str, Any]:
-    if isinstance(design, designs.Drawn):
-        return {"kind": design.kind, "points": design.points, "seed": design.seed}
-    return {"kind": "refine" if isinstance(design, Refined) else "grid"}
+def _points_per_task(count: int, weight: float, shared: bool, workers: int) -> int:
+    """Return how many of `count` points of one structure go into one task.
 
-
-def _point_coordinates(assignments: Sequence[Assignment]) -> dict[str, Any]:
-    return {k: ("point", _column([a[k] for a in assignments]), _units(k)) for k in assignments[0]}
-
-
-def _column(values: Sequence[Any]) -> np.ndarray:
-    """The values of a parameter as a coordinate: numbers, or text."""
-    labels = [label(v) for v in values]
-    return np.array(
-        labels if all(isinstance(v, int | float) for v in labels) else [str(v) for v in labels]
-    )
-
-
-def _units(key: str) -> dict[str, str]:
-    return {"units": UNITS.get(key, "1"), "long_name": key}
-
-
-def _run(plan: _Plan, table: Table, pool: workers.Pool, progress: bool) -> None:
-    assignments = plan.first
-    rounds = plan.design.rounds if isinstance(plan.design, Refined) else 0
-    for level in range(rounds + 1):
-        if level and isinstance(plan.design, Refined):
-            alike = [outcome == "settled" for outcome in table.outcomes[: len(assignments)]]
-            assignments = assignments + plan.design.next_round(assignments, alike, level)
-            if len(assignments) > table.shape[0]:
-                table.extend(_point_coordinates(assignments))
-        pending = [(i, assignments[i]) for i in np.flatnonzero(~table.done[: len(assignments)])]
-        title = f"round {level} of {rounds}" if rounds else "sweeping"
-        with bar(
-            progress and bool(pending), title, len(assignments), len(assignments) - len(pending)
-        ) as advance:
-            for found in pool.run(_tasks(plan, pending, pool.size)):
-                for point in found:
-                    table.put(point.index, point.outcome, point.reason, point.numbers)
-                table.flush()
-                advance(len(found), f"{table.done.sum()} points")
-
-
-def _tasks(plan: _Plan, pending: Sequence[tuple[int, Assignment]], size: int) -> list[Task]:
-    """Points of one structure together, largest networks first; no more in one than a network may
-    hold.
+    `weight` is the size of one point; `shared` says whether points share a network.
     """
-    groups: dict[str, list[tuple[int, Assignment]]] = {}
-    for index, assignment in pending:
-        kind = (
-            plan.kinds[index]
-            if index < len(plan.kinds)
-            else structure(plan.model.changed(assignment))
-        )
-        groups.setdefault(kind, []).append((int(index), assignment))
-    tasks: list[tuple[float, Task]] = []
-    for points in groups.values():
-        spec = plan.model.changed(points[0][1])
-        weight, crowded = _weight(plan, spec)
-        each = (
-            TASKS
-            if not crowded
-            else min(TASKS, max(1, int(weight * len(points) / (size * WORTH_A_TASK))))
-        )
-        share = math.ceil(len(points) / (each * size))
-        most = max(1, min(share, int(CROWD / weight) if crowded else 16))
-        for first in range(0, len(points), most):
-            own = points[first : first + most]
-            task = plan.task(own, math.ceil(len(points) / most))
-            tasks.append((weight * len(own), task))
-    return [task for _, task in sorted(tasks, key=lambda pair: -pair[0])]
+    tasks, limit = TASKS_PER_WORKER, LARGEST_QUEUE
+    if shared:
+        worth = int(weight * count / (workers * WORTH_A_TASK))
+        tasks = min(TASKS_PER_WORKER, max(1, worth))
+        limit = int(LARGEST_BATCH / weight)
+    return max(1, min(math.ceil(count / (tasks * workers)), limit))
 
 
-def _weight(plan: _Plan, spec: ModelFile) -> tuple[float, bool]:
-    """Units times patterns of a point, and whether it can be simulated with others."""
-    try:
-        net, data = spec.network(), spec.data()
-    except NeurosimError:  # recorded where it runs
-        return 1.0, False
-    trains = spec.tables.train is not None and any(m.learnt for m in plan.measures.values())
-    units = sum(net.populations[n].size for n in net.neurons)
-    return float(units * len(data.X)), together_in(spec, net) and not trains
+def _default_duration(spec: ModelFile) -> float:
+    tau_x = spec.flow().tau_x
+    if isinstance(tau_x, Mapping):
+        tau_x = max(tau_x.values())
+    return DEFAULT_DURATION * tau_x
 
 
-def _duration(spec: ModelFile) -> float:
-    flow = spec.flow()
-    times = flow.tau_x.values() if isinstance(flow.tau_x, Mapping) else [flow.tau_x]
-    return DURATION * max(times)
+def _described(design: Design) -> dict[str, Any]:
+    if isinstance(design, Drawn):
+        return {"kind": design.kind, "points": design.points, "seed": design.seed}
+    if isinstance(design, Refined):
+        return {"kind": designs.REFINE}
+    return {"kind": designs.GRID}
+
+
+def _run(planned: Sweep, table: ResultTable, workers: pool.Pool, progress: bool) -> None:
+    """Measure the points that are not done, round by round."""
+    points = planned.first_points
+    for level in range(planned.rounds + 1):
+        if level:
+            points = _with_next_round(planned, table, points, level)
+        title = f"round {level} of {planned.rounds}" if planned.rounds else "sweeping"
+        pending = [(i, points[i]) for i in np.flatnonzero(~table.done[: len(points)])]
+        done = len(points) - len(pending)
+        with bar(progress and bool(pending), title, len(points), done) as advance:
+            for results in workers.run(planned.tasks(pending, workers.size)):
+                for result in results:
+                    table.put(result.index, result.outcome, result.reason, result.numbers)
+                table.flush()
+                advance(len(results), f"{table.done.sum()} points")
+
+
+def _with_next_round(
+    planned: Sweep, table: ResultTable, points: list[Assignment], level: int
+) -> list[Assignment]:
+    """Return the points and those that the next round of refinement adds."""
+    assert isinstance(planned.design, Refined)
+    settled = [outcome == measures.SETTLED for outcome in table.outcomes[: len(points)]]
+    points = points + planned.design.next_round(points, settled, level)
+    if len(points) > table.shape[0]:
+        table.extend(planned.point_coordinates(points))
+    return points
 
 
 def summary(data: xr.Dataset) -> dict[str, str]:
-    """What a sweep found, by heading: points and outcomes, range and median of each measure."""
+    """Summarise a sweep by heading: points and outcomes, range and median of each measure."""
     outcomes = np.ravel(data["outcome"].values)
-    counts = {o: int((outcomes == o).sum()) for o in measures.OUTCOMES}
-    rows = {"points": f"{outcomes.size}: " + ", ".join(f"{n} {o}" for o, n in counts.items() if n)}
-    for name in describe(data)["measures"]:
+    counts = []
+    for outcome in measures.OUTCOMES:
+        count = int((outcomes == outcome).sum())
+        if count:
+            counts.append(f"{count} {outcome}")
+    rows = {"points": f"{outcomes.size}: " + ", ".join(counts)}
+    for name in json.loads(data.attrs["measures"]):
         values = data[name].values[np.isfinite(data[name].values)]
-        unit = data[name].attrs.get("units", "1")
-        shown = "" if unit == "1" else f" {unit}"
-        span = f"{values.min():.4g} to {values.max():.4g}{shown}" if values.size else "none"
-        rows[name] = f"{span}, median {np.median(values):.4g}" if values.size else span
-    reasons = [
-        r
-        for r, o in zip(np.ravel(data["reason"].values), outcomes, strict=True)
-        if r and o != "diverged"
-    ]
-    return rows | ({"first reason": reasons[0]} if reasons else {})
+        rows[name] = _range_and_median(values, data[name].attrs.get("units", "1"))
+    reasons = np.ravel(data["reason"].values)
+    for reason, outcome in zip(reasons, outcomes, strict=True):
+        if reason and outcome != measures.DIVERGED:
+            rows["first reason"] = reason
+            break
+    return rows
 
 
-def describe(data: xr.Dataset) -> dict[str, Any]:
-    """What a sweep says of itself: its design, settings and parameters, as plain values."""
-    return {
-        key: json.loads(data.attrs[key]) for key in ("design", "settings", "parameters", "measures")
-    }
+def _range_and_median(values: np.ndarray, unit: str) -> str:
+    if not values.size:
+        return "none"
+    span = f"{values.min():.4g} to {values.max():.4g}"
+    if unit != "1":
+        span += f" {unit}"
+    return f"{span}, median {np.median(values):.4g}"

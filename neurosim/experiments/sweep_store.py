@@ -1,9 +1,8 @@
-"""The table of a sweep: an array a measure, in memory and as a zarr store that a killed sweep goes
-on from.
+"""The table of a sweep's results, in memory and as a zarr store from which a killed sweep resumes.
 
-Above `recording`, whose format it shares. A chunk is written under another name and renamed; the
-outcome of a point comes after its numbers, and from then on the point is done. Start at `Table`;
-`read` opens a store.
+It shares the array format of recordings (`neurosim.results.zarr`). A chunk is written under another
+name and renamed. The outcome of a point is written after its numbers; from then on the point is
+done. Start at `ResultTable`; `read` opens a store.
 """
 
 from __future__ import annotations
@@ -28,42 +27,38 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 KIND = "sweep"
-ROWS = 2**13  # points a chunk, about
-LONGEST_REASON = 240  # letters
+POINTS_PER_CHUNK = 2**13  # about
+LONGEST_REASON = 240  # characters
+LONGEST_SHOWN = 120  # characters of a description in a message
 OUTCOME, REASON = "outcome", "reason"
 TEXTS = {OUTCOME: np.dtype("<U8"), REASON: np.dtype(f"<U{LONGEST_REASON}")}
 ABOUT = {
     OUTCOME: {"long_name": "how the relaxation ended"},
     REASON: {"long_name": "why it failed or diverged"},
 }
-SAME = (
-    "model",
-    "parameters",
-    "design",
-    "measures",
-    "settings",
-)  # what a sweep must share with the one it goes on from
+# what a sweep shares with the one that it resumes
+SAME = ("model", "parameters", "design", "measures", "settings")
 
 
-class Table:
+class ResultTable:
     """Numbers, outcome and reason of every point of a sweep.
 
     Parameters
     ----------
-    shape : tuple of int
-        Values of each dimension; points are counted with the last one fastest.
     dims : sequence of str
+    shape : tuple of int
+        Number of values of each dimension; points are counted with the last one fastest.
     coordinates : {name: (dims, values, attributes)}
     measures : {name: attributes}
     about : dict
-        What the sweep is, plain values.
+        The description of the sweep, as plain values.
     path : Path, optional
-        A folder. What an earlier sweep of the same kind has left there is taken over.
+        A folder. Results that an earlier run of the same sweep has left there are taken over.
 
     Raises
     ------
     FileError
-        Something else at `path`, a sweep that is not this one, or one that is being written.
+        The path holds something else or another sweep, or another process writes it.
     """
 
     def __init__(
@@ -86,35 +81,37 @@ class Table:
 
     @property
     def done(self) -> Array:
-        """Which points have an outcome, flat."""
+        """Whether each point has an outcome, flat."""
         return np.ravel(self.values[OUTCOME] != "")
 
     @property
     def outcomes(self) -> list[str]:
-        """Of all points, flat."""
-        return [str(o) for o in np.ravel(self.values[OUTCOME])]
+        """Outcomes of all points, flat."""
+        return [str(outcome) for outcome in np.ravel(self.values[OUTCOME])]
 
     def put(self, point: int, outcome: str, reason: str, numbers: Mapping[str, float]) -> None:
-        """What was found of a point; on disk after `flush`."""
-        for name, value in (
-            *numbers.items(),
-            (REASON, reason[:LONGEST_REASON]),
-            (OUTCOME, outcome),
-        ):
-            if name == REASON and not reason:
-                continue
-            np.ravel(self.values[name])[point] = value  # a view: the arrays are contiguous
-            self._dirty[name].add(self._row(point) // self._rows)
+        """Enter the result of a point; `flush` writes it."""
+        for name, value in numbers.items():
+            self._enter(name, point, value)
+        if reason:
+            self._enter(REASON, point, reason[:LONGEST_REASON])
+        self._enter(OUTCOME, point, outcome)
+
+    def _enter(self, name: str, point: int, value: Any) -> None:
+        np.ravel(self.values[name])[point] = value  # a view: the arrays are contiguous
+        row = point // max(1, self._points_per_row)
+        self._dirty[name].add(row // self._rows_per_chunk)
 
     def extend(self, coordinates: Mapping[str, Any]) -> None:
-        """More points of a table with one dimension; coordinates as at the start, of all points."""
+        """Add points to a table with one dimension; `coordinates` are those of all points."""
         self.coordinates = dict(coordinates)
-        more = len(next(iter(self.coordinates.values()))[1]) - self.shape[0]
-        self.shape = (self.shape[0] + more,)
-        for name, values in self.values.items():
-            empty = np.nan if values.dtype.kind == "f" else ""
-            self.values[name] = np.concatenate([values, np.full(more, empty, values.dtype)])
-            self._dirty[name] = set(range(-(-self.shape[0] // self._rows)))
+        _, values, _ = next(iter(self.coordinates.values()))
+        more = len(values) - self.shape[0]
+        self.shape = (len(values),)
+        for name, array in self.values.items():
+            empty = np.full(more, _empty(array), array.dtype)
+            self.values[name] = np.concatenate([array, empty])
+            self._dirty[name] = set(range(-(-self.shape[0] // self._rows_per_chunk)))
         if self.path is not None:
             with writing(self.path):
                 self._declare(self.path)
@@ -124,17 +121,16 @@ class Table:
         """Write what is new, outcomes last."""
         if self.path is None:
             return
+        names = [name for name in self._dirty if name != OUTCOME]
         with writing(self.path):
-            for name, chunks in self._dirty.items():  # OUTCOME is the last key
-                for chunk in sorted(chunks):
-                    put(
-                        self.path / name / chunk_name(chunk, len(self.shape)),
-                        self._block(name, chunk),
-                    )
-                chunks.clear()
+            for name in (*names, OUTCOME):
+                for chunk in sorted(self._dirty[name]):
+                    file = self.path / name / chunk_name(chunk, len(self.shape))
+                    put(file, self._block(name, chunk))
+                self._dirty[name].clear()
 
     def close(self, complete: bool) -> None:
-        """Write all and let go of the folder."""
+        """Write everything and release the folder."""
         self.flush()
         if self.path is not None:
             with writing(self.path):
@@ -147,17 +143,19 @@ class Table:
             self._lock = None
 
     def dataset(self) -> xr.Dataset:
-        """The table as it stands."""
+        """Return the table as it stands."""
         import xarray as xr
 
-        variables = {
-            n: (self.dims, v.copy(), self.measures.get(n) or ABOUT[n])
-            for n, v in self.values.items()
-        }
-        attributes = {k: v for k, v in self._attributes.items() if k != "arrays"}
-        return xr.Dataset(
-            variables, self.coordinates, attributes | {"complete": int(bool(self.done.all()))}
-        )
+        variables = {}
+        for name, values in self.values.items():
+            variables[name] = (self.dims, values.copy(), self._described(name))
+        attributes = {key: v for key, v in self._attributes.items() if key != "arrays"}
+        attributes["complete"] = int(bool(self.done.all()))
+        return xr.Dataset(variables, self.coordinates, attributes)
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """Return the attributes of a variable."""
+        return dict(self.measures.get(name) or ABOUT[name])
 
     @property
     def _attributes(self) -> dict[str, Any]:
@@ -165,16 +163,19 @@ class Table:
         return file_attributes(KIND) | described | {"complete": 0}
 
     @property
-    def _rows(self) -> int:
-        return max(1, ROWS // max(1, int(np.prod(self.shape[1:]))))
+    def _points_per_row(self) -> int:
+        """Number of points that share a value of the first dimension."""
+        return int(np.prod(self.shape[1:]))
 
-    def _row(self, point: int) -> int:
-        return point // max(1, int(np.prod(self.shape[1:])))
+    @property
+    def _rows_per_chunk(self) -> int:
+        return max(1, POINTS_PER_CHUNK // max(1, self._points_per_row))
 
     def _block(self, name: str, chunk: int) -> Array:
-        values = self.values[name]
-        block = np.zeros((self._rows, *values.shape[1:]), values.dtype)
-        part = values[chunk * self._rows : (chunk + 1) * self._rows]
+        """Return one chunk of a variable, padded to its full size."""
+        values, rows = self.values[name], self._rows_per_chunk
+        block = np.zeros((rows, *values.shape[1:]), values.dtype)
+        part = values[chunk * rows : (chunk + 1) * rows]
         block[: len(part)] = part
         return block
 
@@ -204,7 +205,7 @@ class Table:
     def _lock_folder(self, path: Path) -> None:
         import fcntl
 
-        self._lock = os.open(path, os.O_RDONLY)  # whoever is killed lets go of it
+        self._lock = os.open(path, os.O_RDONLY)  # a killed process releases it
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -214,49 +215,62 @@ class Table:
             ) from None
 
     def _take_over(self, path: Path) -> None:
+        """Read the results that an earlier run of this sweep has left."""
         found = _description(path)
         for key in SAME:
             own = self._attributes[key]
             if found.get(key) != own:
                 raise FileError(
-                    f"{path} holds another sweep: its {key} differ, there "
-                    f"{_short(found.get(key))}, "
-                    f"here {_short(own)}; try another path, or remove it"
+                    f"{path} holds another sweep: its {key} differ, "
+                    f"there {_short(found.get(key))}, here {_short(own)}; "
+                    "try another path, or remove it"
                 )
         stored = read(path)
         for name, values in self.values.items():
             kept = stored[name].values.astype(values.dtype)
             if values.shape != kept.shape and len(self.shape) > 1:
                 raise FileError(
-                    f"{path} holds another sweep: shape {kept.shape}; try another path, "
-                    "or remove it"
+                    f"{path} holds another sweep of shape {kept.shape}, here {values.shape}; "
+                    "try another path, or remove it"
                 )
             size = min(len(values), len(kept))
             values[:size] = kept[:size]
             if len(kept) > len(values):  # rounds of a refinement that are not asked for yet
                 self.values[name] = np.concatenate([values, kept[size:]])
         if len(self.shape) == 1 and len(stored[OUTCOME]) > self.shape[0]:
-            self.coordinates = {
-                str(n): (v.dims, v.values, v.attrs) for n, v in stored.coords.items()
-            }
+            self._adopt_coordinates(stored)
             self.shape = stored[OUTCOME].shape
 
+    def _adopt_coordinates(self, stored: xr.Dataset) -> None:
+        """Take the coordinates of a store with more points; attributes are the table's own."""
+        for name, coordinate in stored.coords.items():
+            _, _, attributes = self.coordinates[str(name)]
+            self.coordinates[str(name)] = (coordinate.dims, coordinate.values, attributes)
+
     def _declare(self, path: Path) -> None:
+        """Write the coordinates, and the metadata of the variables."""
         for name, (dims, values, attributes) in self.coordinates.items():
-            write_array(path / name, (dims,) if isinstance(dims, str) else dims, values, attributes)
-        coordinates = " ".join(n for n in self.coordinates if n not in self.dims)
+            names = (dims,) if isinstance(dims, str) else dims
+            write_array(path / name, names, values, attributes)
+        others = " ".join(name for name in self.coordinates if name not in self.dims)
         for name, values in self.values.items():
-            attributes = dict(self.measures.get(name) or ABOUT[name]) | (
-                {"coordinates": coordinates} if coordinates else {}
-            )
+            attributes = self._described(name)
+            if others:
+                attributes["coordinates"] = others
             fill = "NaN" if values.dtype.kind == "f" else ""
-            declare(
-                path / name, self.dims, values.shape, values.dtype, self._rows, attributes, fill
-            )
+            rows = self._rows_per_chunk
+            declare(path / name, self.dims, values.shape, values.dtype, rows, attributes, fill)
+
+
+def _empty(values: Array) -> Any:
+    """Return what an array holds where a point is not done."""
+    if values.dtype.kind == "f":
+        return np.nan
+    return ""
 
 
 def is_sweep(path: AnyPath) -> bool:
-    """Whether a folder is the store of a sweep."""
+    """Return whether a folder is the store of a sweep."""
     try:
         return bool(_description(Path(path)).get("neurosim_kind") == KIND)
     except FileError:
@@ -264,12 +278,12 @@ def is_sweep(path: AnyPath) -> bool:
 
 
 def read(path: AnyPath) -> xr.Dataset:
-    """A sweep from its store, finished or not; points that are not done have the outcome "".
+    """Read a sweep from its store, finished or not; the outcome of points to be done is "".
 
     Raises
     ------
     FileError
-        A path that is missing, or is not a sweep's.
+        The path is missing, or is not a sweep's.
     """
     import xarray as xr
 
@@ -280,10 +294,11 @@ def read(path: AnyPath) -> xr.Dataset:
             f"{path} is not a sweep; allowed: the folder that neurosim sweep --out wrote"
         )
     check_format(path, about)
-    exact: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
+    undecoded: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **exact).load()
+        store = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **undecoded)
+        data = store.load()
     for name, variable in data.variables.items():
         variable.encoding = {}
         variable.attrs.pop("_FillValue", None)
@@ -293,6 +308,7 @@ def read(path: AnyPath) -> xr.Dataset:
 
 
 def _description(path: Path) -> dict[str, Any]:
+    """Return the attributes of a store; empty if the folder does not have any."""
     if not path.exists():
         raise missing(path)
     try:
@@ -304,4 +320,6 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return text[: LONGEST_SHOWN - 3] + "..."

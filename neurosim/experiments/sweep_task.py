@@ -1,6 +1,7 @@
-"""What a worker does with some points of a sweep: build, train if need be, relax together, measure.
+"""Measure some points of a sweep in a worker: build them, train if need be, relax them as a batch.
 
-Above `measures`, below `sweep`. A point that fails is a result like any other. Start at `work`.
+`neurosim.experiments.sweep` has the whole chain. A point that fails is a result like any other.
+Start at `SweepTask.work`.
 """
 
 from __future__ import annotations
@@ -13,43 +14,43 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.analysis import rest
 from neurosim.data import patterns as user_data
 from neurosim.data.datasets import Data
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.experiments import measures as measuring
 from neurosim.experiments.designs import Assignment
-from neurosim.experiments.measures import Case, Measure
+from neurosim.experiments.measures import DIVERGED, FAILED, Case, Measure
 from neurosim.experiments.modelfile import ModelFile
+from neurosim.model import methods
 from neurosim.model.network import Network
-from neurosim.reference.ode import right_hand_side
+from neurosim.model.state import State
 from neurosim.results.runs import Log, Run
-from neurosim.simulation import batch as together
+from neurosim.simulation import batch
 from neurosim.simulation.batch import LOOKS, End, Point
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 
-VALUES = (
-    "flow",
-    "network.seed",
-    "network.gain",
-    "start",
-    "simulation.seed",
-    "train",
-)  # keys a crowd may differ in
+# keys that may differ between the points of a batch
+VALUES = ("flow", "network.seed", "network.gain", "start", "simulation.seed", "train")
 
 
 @dataclass(frozen=True)
-class Task:
-    """Points of one structure.
+class SweepTask:
+    """Points of one structure, which one worker measures.
 
     Attributes
     ----------
+    model : ModelFile
     points : ((index, {key: value}), ...)
-    duration : s
+    measures : {name: Measure}
+    duration : float, s
+        Length of each relaxation.
     settle : float
-    of : int
-        How many tasks like this there are, which share a program.
+        max |tau dz/dt| below which a point has settled.
+    siblings : int
+        Number of tasks of this structure, which share a compiled program.
     """
 
     model: ModelFile
@@ -57,29 +58,35 @@ class Task:
     measures: Mapping[str, Measure]
     duration: float
     settle: float
-    of: int = 1
+    siblings: int = 1
 
     @property
     def size(self) -> int:
-        """How many points."""
+        """Number of points."""
         return len(self.points)
 
-    def work(self) -> list[Found]:
-        """What is found of every point."""
-        return work(self)
+    def work(self) -> list[PointResult]:
+        """Return the result of every point."""
+        with warnings.catch_warnings():
+            # a step that is not stable shows in the outcome
+            warnings.simplefilter("ignore", StabilityWarning)
+            built, results = _build(self)
+            for points in _batches(built):
+                results += _relax_and_measure(self, points)
+        return results
 
-    def singly(self) -> list[Task]:
-        """The same points, a task each."""
-        return [replace(self, points=(point,), of=len(self.points)) for point in self.points]
+    def singly(self) -> list[SweepTask]:
+        """Return one task per point."""
+        return [replace(self, points=(point,), siblings=self.size) for point in self.points]
 
-    def lost(self, reason: str) -> list[Found]:
-        """What is found if it kills whoever does it."""
-        return [failed(index, reason) for index, _ in self.points]
+    def lost(self, reason: str) -> list[PointResult]:
+        """Return the results of points that kill their worker."""
+        return [_failed(index, reason) for index, _ in self.points]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found of one point."""
+class PointResult:
+    """What was measured of one point: how its relaxation ended, why, and its numbers."""
 
     index: int
     outcome: str
@@ -87,8 +94,16 @@ class Found:
     numbers: dict[str, float]
 
 
+def _failed(index: int, reason: str) -> PointResult:
+    return PointResult(index, FAILED, reason, {})
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 @dataclass(frozen=True)
-class _Ready:
+class _BuiltPoint:
     """A point that can be relaxed."""
 
     index: int
@@ -101,9 +116,13 @@ class _Ready:
     def net(self) -> Network:
         return self.simulation.net
 
+    @property
+    def can_share_a_network(self) -> bool:
+        return can_share_a_network(self.spec, self.net)
+
 
 def structure(spec: ModelFile) -> str:
-    """What the points of one network have in common, as text."""
+    """Return everything that the points of one batch have in common, as text."""
     tables = spec.tables.model_dump(exclude_none=True)
     for key in VALUES:
         table, _, name = key.partition(".")
@@ -114,165 +133,153 @@ def structure(spec: ModelFile) -> str:
     return json.dumps(tables, sort_keys=True, default=str)
 
 
-def together_in(spec: ModelFile, net: Network) -> bool:
-    """Whether points of this model can be simulated as one network."""
+def can_share_a_network(spec: ModelFile, net: Network) -> bool:
+    """Return whether points of this model can be relaxed as one network."""
     chosen = spec.tables.simulation
-    dense = chosen.transport in (None, "dense") and not any(
-        p.free for p in net.populations.values()
-    )
-    whole = not chosen.imperfections and not chosen.prospective
-    return (
-        dense and whole and not chosen.adaptive and (chosen.method or "euler") in together.METHODS
-    )
+    if chosen.imperfections or chosen.prospective or chosen.adaptive:
+        return False
+    if chosen.transport not in (None, "dense"):
+        return False
+    if any(population.free for population in net.populations.values()):
+        return False
+    return (chosen.method or methods.EULER) in batch.METHODS
 
 
-def work(task: Task) -> list[Found]:
-    """What is found of every point of a task."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StabilityWarning)  # what does not hold is an outcome here
-        ready, found = _prepare(task)
-        for group in _grouped(ready):
-            found += _relaxed(task, group)
-    return found
-
-
-def failed(index: int, error: BaseException | str) -> Found:
-    """A point without numbers, and why."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    return Found(index, "failed", text, {})
-
-
-def _prepare(task: Task) -> tuple[list[_Ready], list[Found]]:
-    ready, found = [], []
-    trains = any(m.learnt for m in task.measures.values())
-    kept: dict[str, Data] = {}
-    nets: dict[str, Network] = {}
+def _build(task: SweepTask) -> tuple[list[_BuiltPoint], list[PointResult]]:
+    """Build and train the points; return those that can be relaxed, and the results of the rest."""
+    trains = any(measure.learnt for measure in task.measures.values())
+    built: list[_BuiltPoint] = []
+    results: list[PointResult] = []
+    shared: dict[str, Any] = {}
     for index, assignment in task.points:
         try:
             spec = task.model.changed(assignment)
-            key = spec.tables.data.model_dump_json()
-            data = kept[key] if key in kept else kept.setdefault(key, spec.data())
-            learns = trains and spec.tables.train is not None
-            key = f"{index if learns else ''}{spec.tables.network.model_dump_json()}"
-            simulation = spec.simulation(
-                nets[key] if key in nets else nets.setdefault(key, spec.network())
-            )
-            log = spec.train(simulation, data) if learns else None
-            ready.append(_Ready(index, spec, data, simulation, log))
+            built.append(_build_point(index, spec, trains, shared))
         except DivergenceError as error:
-            found.append(Found(index, "diverged", f"while training: {error}", {}))
-        except Exception as error:  # whatever a point does is its own outcome
-            found.append(failed(index, error))
-    return ready, found
+            results.append(PointResult(index, DIVERGED, f"while training: {error}", {}))
+        except Exception as error:  # whatever goes wrong at a point is that point's outcome
+            results.append(_failed(index, _described(error)))
+    return built, results
 
 
-def _grouped(ready: Sequence[_Ready]) -> Iterator[list[_Ready]]:
-    """Points that go into one network: of one structure, in their weights' sparsity too."""
-    alike: dict[tuple[str, int], list[_Ready]] = {}
-    for r in ready:
-        key = structure(r.spec), 0 if together_in(r.spec, r.net) else r.index
-        alike.setdefault(key, []).append(r)
+def _build_point(index: int, spec: ModelFile, trains: bool, shared: dict[str, Any]) -> _BuiltPoint:
+    """Build a point; data sets and networks that are not trained are `shared` between points."""
+    data_key = "data " + spec.tables.data.model_dump_json()
+    if data_key not in shared:
+        shared[data_key] = spec.data()
+    data = shared[data_key]
+    if trains and spec.tables.train is not None:
+        simulation = spec.simulation(spec.network())
+        return _BuiltPoint(index, spec, data, simulation, spec.train(simulation, data))
+    net_key = "network " + spec.tables.network.model_dump_json()
+    if net_key not in shared:
+        shared[net_key] = spec.network()
+    return _BuiltPoint(index, spec, data, spec.simulation(shared[net_key]), None)
+
+
+def _batches(points: Sequence[_BuiltPoint]) -> Iterator[list[_BuiltPoint]]:
+    """Yield the points that are relaxed as one network: of one structure and one sparsity."""
+    alike: dict[tuple[str, int], list[_BuiltPoint]] = {}
+    for point in points:
+        number = 0 if point.can_share_a_network else point.index
+        alike.setdefault((structure(point.spec), number), []).append(point)
     for left in alike.values():
         while left:
-            own = [r for r in left if together.same_structure(r.net, left[0].net)]
-            yield own
-            left = [r for r in left if not together.same_structure(r.net, own[0].net)]
+            first = left[0].net
+            same = [batch.same_structure(point.net, first) for point in left]
+            yield [point for point, is_same in zip(left, same, strict=True) if is_same]
+            left = [point for point, is_same in zip(left, same, strict=True) if not is_same]
 
 
-def _relaxed(task: Task, group: list[_Ready]) -> list[Found]:
-    relax = _as_one if together_in(group[0].spec, group[0].net) else _alone
+def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[PointResult]:
+    """Return the results of a batch; if it fails as a whole, of its points one by one."""
     try:
-        ends = relax(task, group)
+        ends = relax_batch(task, points)
     except Exception as error:
-        if len(group) == 1:
-            return [failed(group[0].index, error)]
-        return [found for r in group for found in _relaxed(task, [r])]
+        if len(points) == 1:
+            return [_failed(points[0].index, _described(error))]
+        results = []
+        for point in points:
+            results += _relax_and_measure(task, [point])
+        return results
     kept: dict[Any, Any] = {}
-    return [_measured(task, r, end, kept) for r, end in zip(group, ends, strict=True)]
+    return [_measure(task, point, end, kept) for point, end in zip(points, ends, strict=True)]
 
 
-def _as_one(task: Task, group: list[_Ready]) -> list[End]:
-    """All points as one network."""
-    first = group[0]
-    clamped, targets, count = _patterns(first)
+def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
+    """Relax points as one network, or one after the other with events, adaptive steps and the like.
+
+    Returns
+    -------
+    list of End
+        In the order of the points.
+    """
+    first = points[0]
+    if not first.can_share_a_network:
+        return [_relax_alone(task, point) for point in points]
+    clamped = user_data.patterns(first.net, first.data.X)
+    targets = user_data.targets(first.net, first.data.Y, len(first.data.X))
     steps = max(1, round(task.duration / first.simulation.dt))
-    points = [Point(r.net, r.simulation.flow, _start(r)) for r in group]
-    setting = first.simulation.setting(steps * task.of, count * len(points))
-    return together.relax(points, clamped, targets, setting, steps=steps, settle=task.settle)
+    rows = len(first.data.X) * len(points)
+    setting = first.simulation.setting(steps * task.siblings, rows)
+    stacked = [Point(point.net, point.simulation.flow, _start(point)) for point in points]
+    return batch.relax(stacked, clamped, targets, setting, steps=steps, settle=task.settle)
 
 
-def _start(r: _Ready) -> Any:
-    start = r.spec.start(r.net, r.data)
-    if start is None and r.spec.tables.simulation.start == "forward":
-        from neurosim import reference
-        from neurosim.model.state import State
+def _start(point: _BuiltPoint) -> State | None:
+    """Return the state from which a point of a batch starts; None: x = lam = 0."""
+    start = point.spec.start(point.net, point.data)
+    if start is not None or point.spec.tables.simulation.start != "forward":
+        return start
+    from neurosim import reference
 
-        x = reference.forward(r.net, r.data.X)
-        return State(
-            {n: x[n] for n in r.net.neurons}, {n: np.zeros_like(x[n]) for n in r.net.neurons}
-        )
-    return start
-
-
-def _patterns(r: _Ready) -> tuple[dict[str, Array], dict[str, Array], int]:
-    clamped = user_data.patterns(r.net, r.data.X)
-    count = len(r.data.X)
-    return clamped, user_data.targets(r.net, r.data.Y, count), count
+    x = reference.forward(point.net, point.data.X)
+    neurons = point.net.neurons
+    return State({n: x[n] for n in neurons}, {n: np.zeros_like(x[n]) for n in neurons})
 
 
-def _alone(task: Task, group: list[_Ready]) -> list[End]:
-    """Points one after the other: events, adaptive steps."""
-    return [_single(task, r) for r in group]
-
-
-def _single(task: Task, r: _Ready) -> End:
-    dt = r.simulation.dt
-    every = max(1, round(task.duration / dt / LOOKS)) * dt
-    keys = r.spec.tables.simulation.given("adaptive", "tolerance", "start")
-    keys |= {
-        "duration": task.duration,
-        "settle": task.settle,
-        "record": ("x", "lam"),
-        "every": every,
-    }
-    keys["start"] = r.spec.start(r.net, r.data) or keys.get("start", "zero")
+def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
+    """Relax one point by itself, and look at it as often as `batch.relax` does."""
+    dt = point.simulation.dt
+    keys = point.spec.tables.simulation.given("adaptive", "tolerance", "start")
+    keys |= {"duration": task.duration, "settle": task.settle, "record": ("x", "lam")}
+    keys["every"] = max(1, round(task.duration / dt / LOOKS)) * dt
+    keys["start"] = point.spec.start(point.net, point.data) or keys.get("start", "zero")
     diverged = ""
     try:
-        run = r.simulation.relax(r.data.X, r.data.Y, **keys)
+        run = point.simulation.relax(point.data.X, point.data.Y, **keys)
     except DivergenceError as error:
         run, diverged = error.run, error.population
     assert run.traces is not None
     looks = np.asarray(run.traces["time"].values)
     with np.errstate(all="ignore"):
-        residuals = [_residual(r, run, i) for i in range(len(looks))]
+        residuals = [_speed(run, sample) for sample in range(len(looks))]
     return End(replace(run, traces=None), diverged, looks, np.array(residuals))
 
 
-def _residual(r: _Ready, run: Run, sample: int) -> float:
-    """max |tau dz/dt| of a recorded state."""
+def _speed(run: Run, sample: int) -> float:
+    """Return max |tau dz/dt| over outputs and multipliers of a recorded sample, unit 1."""
     assert run.traces is not None
     names = run.traces["population"].values
-    x, lam = (
-        {n: run.traces[v].values[sample][:, names == n] for n in r.net.neurons}
-        for v in ("x", "lam")
+    x, lam = (run.traces[variable].values[sample] for variable in ("x", "lam"))
+    state = replace(
+        run,
+        x={n: x[:, names == n] for n in run.network.neurons},
+        lam={n: lam[:, names == n] for n in run.network.neurons},
     )
-    flow = r.simulation.flow
-    rates = right_hand_side(r.net, flow, x, lam, run.X, run.Y, plastic=False)
-    return max(
-        float(np.abs(part[n]).max()) * flow.time(tau, n)
-        for part, tau in ((rates.x, "tau_x"), (rates.lam, "tau_lam"))
-        for n in r.net.neurons
-    )
+    return rest.speed(state)
 
 
-def _measured(task: Task, r: _Ready, end: End, kept: dict[Any, Any]) -> Found:
-    case = Case(r.net, r.simulation.flow, r.data, end, r.log, kept)
-    reason = f"left its bound in {end.diverged} at t = {end.run.time:.4g} s" if end.diverged else ""
-    numbers: dict[str, float] = {}
+def _measure(task: SweepTask, point: _BuiltPoint, end: End, kept: dict[Any, Any]) -> PointResult:
+    """Return the result of a relaxed point; `kept` is shared between points of a batch."""
+    case = Case(point.net, point.simulation.flow, point.data, end, point.log, kept)
+    reasons, numbers = [], dict[str, float]()
+    if end.diverged:
+        reasons.append(f"left its bound in {end.diverged} at t = {end.run.time:.4g} s")
     for name, measure in task.measures.items():
         try:
             with np.errstate(all="ignore"):
-                numbers |= measuring.take({name: measure}, case)
+                numbers[name] = measuring.evaluate(measure, case)
         except Exception as error:
-            reason = "; ".join(filter(None, [reason, f"{name}: {type(error).__name__}: {error}"]))
-    return Found(r.index, case.outcome, reason, numbers)
+            reasons.append(f"{name}: {_described(error)}")
+    return PointResult(point.index, case.outcome, "; ".join(reasons), numbers)

@@ -1,6 +1,6 @@
-"""The fastest-settling flow of a network, or the best by any measure, found by Optuna.
+"""Search for the fastest-settling flow of a network, or the best by any measure, with Optuna.
 
-Beside `sweeps`, on the same points and measures. Start at `tune`.
+A search runs the tasks of a sweep (`neurosim.experiments.sweep`). Start at `tune`.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, unknown, whole
 from neurosim.experiments import designs, measures, modelfile
-from neurosim.experiments import sweep_task as crowd
+from neurosim.experiments.designs import Assignment
 from neurosim.experiments.modelfile import ModelFile
-from neurosim.experiments.sweep import checked
+from neurosim.experiments.sweep import NumberedPoint, Sweep, plan
+from neurosim.experiments.sweep_task import PointResult, structure
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DIRECTIONS = ("minimize", "maximize")
+MINIMIZE, MAXIMIZE = "minimize", "maximize"
+DIRECTIONS = (MINIMIZE, MAXIMIZE)
 BIGGER_IS_BETTER = ("alignment", "gradient_alignment", "accuracy", "slowest_rate", "max_step")
-AT_ONCE = 8  # points that are asked for and simulated together
+BATCH = 8  # points that Optuna proposes before any of them is measured
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
+    """The outcome of a search.
 
     Attributes
     ----------
     best : dict
         The values of the best point, for `ModelFile.changed` or ``--set``.
     value : float
-        Of the objective there.
+        The objective there.
     model : ModelFile
         The model with these values.
     trials : xarray.Dataset
-        Every point, with its value and outcome; a point that did not settle has none.
+        Every point, with its value and outcome; the value is NaN where the objective is.
     """
 
     best: dict[str, Any]
@@ -61,8 +63,9 @@ def tune(
     settle: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Tuned:
-    """Search the point that settles fastest, or is best by another measure (Optuna's TPE;
-    ``neurosim[tune]``).
+    """Search for the point that settles fastest, or is best by another measure.
+
+    The search is Optuna's TPE (``pip install 'neurosim[tune]'``).
 
     Parameters
     ----------
@@ -71,16 +74,16 @@ def tune(
     objective : name or callable
         A measure; a point where it is not a number is a failed trial.
     over : {dotted key: values}
-        Floats: a range from the smallest to the largest, on a logarithmic scale where they are
-        spaced so; other values are chosen among.
+        Floats span a range from the smallest to the largest, on a logarithmic scale if they are
+        spaced geometrically. Of other values one is chosen.
     trials : int
-        In all, those of an earlier search in `storage` included.
+        Number of points in all, those of an earlier search in `storage` included.
     direction : "minimize" or "maximize", optional
-        By default what is better of the measure.
+        By default what is better for the measure.
     storage : path, optional
-        A file (SQLite); a search that was killed goes on from it.
+        A file (SQLite); a search that was killed resumes from it.
     seed : int
-        Of the search.
+        Seed of the search.
 
     Returns
     -------
@@ -89,79 +92,52 @@ def tune(
     Raises
     ------
     ModelError
-        Input that cannot be; Optuna is missing; no point has a value.
+        Invalid input; Optuna is not installed; the objective is not a number at any point.
     """
     optuna = _optuna()
-    chosen = measures.chosen(objective)
+    chosen = measures.select(objective)
     if len(chosen) != 1:
         raise ModelError(f"objective = {objective!r}; allowed: one measure")
-    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-        raise out_of_range("trials", trials, "a whole number >= 1", "100")
+    trials = whole("trials", trials, 1)
     name = next(iter(chosen))
-    direction = direction or ("maximize" if name in BIGGER_IS_BETTER else "minimize")
+    if direction is None:
+        direction = MAXIMIZE if name in BIGGER_IS_BETTER else MINIMIZE
     if direction not in DIRECTIONS:
         raise unknown("direction", direction, DIRECTIONS)
     spec = model if isinstance(model, ModelFile) else modelfile.load(model, overrides)
-    plan = checked(spec, over, chosen, duration=duration, settle=settle)
-    values = plan.design.values
+    grid = designs.make(designs.GRID, over, points=None, rounds=0, seed=0)
+    planned = plan(spec, grid, chosen, duration=duration, settle=settle)
     study = optuna.create_study(
         storage=None if storage is None else f"sqlite:///{Path(storage).absolute()}",
-        study_name=f"{spec.name}: {name} over {', '.join(values)}",
+        study_name=f"{spec.name}: {name} over {', '.join(grid.values)}",
         sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True),
         direction=direction,
         load_if_exists=True,
     )
-    spread = {key: _distribution(optuna, v) for key, v in values.items()}
-    for stale in study.get_trials(
-        states=[optuna.trial.TrialState.RUNNING]
-    ):  # of a search that was killed
-        study.tell(stale.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
-    while (left := trials - len(_finished(optuna, study))) > 0:
-        asked = [study.ask(spread) for _ in range(min(left, AT_ONCE))]
-        points = tuple(
-            (i, {k: _value(values[k], trial.params[k]) for k in values})
-            for i, trial in enumerate(asked)
-        )
-        for found in _tried(plan, points):
-            value = found.numbers.get(name, float("nan"))
-            asked[found.index].set_user_attr("outcome", found.outcome)
-            told = (
-                {"values": value}
-                if np.isfinite(value)
-                else {"state": optuna.trial.TrialState.PRUNED}
-            )
-            study.tell(asked[found.index], **told)
-    return _tuned(optuna, study, spec, values, name)
+    _give_up_running(optuna, study)
+    left = trials - len(_finished(optuna, study))
+    while left > 0:
+        _try_batch(optuna, study, planned, name, min(left, BATCH))
+        left = trials - len(_finished(optuna, study))
+    return _tuned(optuna, study, planned, name)
 
 
 def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ModelError("tune needs Optuna: try pip install 'neurosim[tune]'") from error
+        raise ModelError(
+            f"tune needs Optuna ({error}); try pip install 'neurosim[tune]'"
+        ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
 
-def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
-    if len(values) > 1 and all(isinstance(v, float) for v in values):
-        log = designs.geometric(values)
-        return optuna.distributions.FloatDistribution(min(values), max(values), log=log)
-    return optuna.distributions.CategoricalDistribution(
-        range(len(values))
-    )  # by number: a list is no category
-
-
-def _value(values: Sequence[Any], drawn: Any) -> Any:
-    return drawn if isinstance(drawn, float) else values[drawn]
-
-
-def _tried(plan: Any, points: tuple[tuple[int, dict[str, Any]], ...]) -> list[crowd.Found]:
-    """Those of one structure together."""
-    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for point in points:
-        groups.setdefault(crowd.structure(plan.model.changed(point[1])), []).append(point)
-    return [found for own in groups.values() for found in crowd.work(plan.task(own))]
+def _give_up_running(optuna: Any, study: Any) -> None:
+    """Mark as failed the trials that a killed search has left."""
+    states = optuna.trial.TrialState
+    for stale in study.get_trials(states=[states.RUNNING]):
+        study.tell(stale.number, state=states.FAIL, skip_if_finished=True)
 
 
 def _finished(optuna: Any, study: Any) -> list[Any]:
@@ -170,21 +146,68 @@ def _finished(optuna: Any, study: Any) -> list[Any]:
     return found
 
 
-def _tuned(
-    optuna: Any, study: Any, spec: ModelFile, values: Mapping[str, Sequence[Any]], name: str
-) -> Tuned:
+def _try_batch(optuna: Any, study: Any, planned: Sweep, name: str, count: int) -> None:
+    """Measure as many points as Optuna proposes, and report them to it."""
+    values = planned.design.values
+    spread = {key: _distribution(optuna, v) for key, v in values.items()}
+    asked = [study.ask(spread) for _ in range(count)]
+    points = [(number, _point(values, trial)) for number, trial in enumerate(asked)]
+    for result in _results(planned, points):
+        trial = asked[result.index]
+        trial.set_user_attr("outcome", result.outcome)
+        value = result.numbers.get(name, float("nan"))
+        if np.isfinite(value):
+            study.tell(trial, values=value)
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+
+
+def _results(planned: Sweep, points: Sequence[NumberedPoint]) -> list[PointResult]:
+    """Measure points, those of one structure as one task."""
+    groups: dict[str, list[NumberedPoint]] = {}
+    for index, point in points:
+        kind = structure(planned.model.changed(point))
+        groups.setdefault(kind, []).append((index, point))
+    results = []
+    for alike in groups.values():
+        results += planned.task(alike).work()
+    return results
+
+
+def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
+    """Return a range of floats, or a choice by number, since a list is not a category."""
+    if len(values) > 1 and all(isinstance(value, float) for value in values):
+        log = designs.geometric(values)
+        return optuna.distributions.FloatDistribution(min(values), max(values), log=log)
+    return optuna.distributions.CategoricalDistribution(range(len(values)))
+
+
+def _point(values: Mapping[str, Sequence[Any]], trial: Any) -> Assignment:
+    """Return the point of a trial: a drawn float, or the value of a drawn number."""
+    point: Assignment = {}
+    for key, allowed in values.items():
+        drawn = trial.params[key]
+        point[key] = drawn if isinstance(drawn, float) else allowed[drawn]
+    return point
+
+
+def _tuned(optuna: Any, study: Any, planned: Sweep, name: str) -> Tuned:
     import xarray as xr
 
-    done = _finished(optuna, study)
-    if all(t.value is None for t in done):
-        ends = ", ".join(sorted({t.user_attrs.get("outcome", "") for t in done}))
+    values, done = planned.design.values, _finished(optuna, study)
+    outcomes = [trial.user_attrs.get("outcome", "") for trial in done]
+    numbers = [np.nan if trial.value is None else trial.value for trial in done]
+    if np.isnan(numbers).all():
         raise ModelError(
-            f"{name} is a number at none of {len(done)} points ({ends}); try another range"
+            f"{name} is a number at none of {len(done)} points "
+            f"({', '.join(sorted(set(outcomes)))}); try another range"
         )
-    points = [{k: _value(values[k], t.params[k]) for k in values} for t in done]
-    best = {k: _value(values[k], study.best_trial.params[k]) for k in values}
-    columns = {k: ("point", np.array([designs.label(p[k]) for p in points])) for k in values}
-    numbers = np.array([np.nan if t.value is None else t.value for t in done])
-    outcomes = np.array([t.user_attrs.get("outcome", "") for t in done])
-    data = xr.Dataset({name: ("point", numbers), "outcome": ("point", outcomes)}, columns)
-    return Tuned(best, float(study.best_value), spec.changed(best), data)
+    points = [_point(values, trial) for trial in done]
+    coordinates = {}
+    for key in values:
+        labels = [designs.label(point[key]) for point in points]
+        coordinates[key] = ("point", np.array(labels))
+    variables = {name: ("point", np.array(numbers)), "outcome": ("point", np.array(outcomes))}
+    best = _point(values, study.best_trial)
+    data = xr.Dataset(variables, coordinates)
+    return Tuned(best, float(study.best_value), planned.model.changed(best), data)

@@ -21,7 +21,7 @@ import neurosim as ns
 from neurosim.analysis.stability import critical_rho as critical
 from neurosim.experiments import modelfile
 from neurosim.experiments import sweep_store as sweepstore
-from neurosim.experiments import sweep_task as crowd_of
+from neurosim.experiments import sweep_task
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
@@ -299,8 +299,8 @@ def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
     modes = [ns.stability(net, spec.flow(), data.X, data.Y).eigenvalues for spec in specs]
     model = base.changed({"simulation.dt": 0.7 / max(float(np.abs(s).max()) for s in modes)})
     slowest = min(abs(float(s.real.max())) for s in modes)
-    task = crowd_of.Task(model, tuple(enumerate(points)), {}, 14 / slowest, 1e-6 * 0.01 * slowest)
-    ends = {f.index: f.outcome for f in crowd_of.work(task)}
+    task = sweep_task.SweepTask(model, tuple(enumerate(points)), {}, 14 / slowest, 1e-6 * 0.01 * slowest)
+    ends = {f.index: f.outcome for f in task.work()}
     return [ends[0], ends[1]]
 
 

@@ -278,7 +278,7 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "elsewhere/xor.toml": "model = 'elsewhere/xor.toml'",
         str(tmp_path): "model = ",
         "a\0b": "model = ",
-        "x" * 5000: "is no path",
+        "x" * 5000: "is not a path",
     }.items():
         with pytest.raises(FileError, match=words):
             modelfile.find(source)
@@ -332,7 +332,7 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
             "flow.preset = 'augmentd'; .*did you mean 'augmented'",
         ),
         ("flow.theta=1", ModelError, r"a key of flow \(augmented\) = 'theta'"),
-        ("flow={theta=1.0}", ModelError, "flow.theta belongs to preset = 'rotated'"),
+        ("flow={theta=1.0}", ModelError, "flow.theta = 1.0 belongs to preset = 'rotated'"),
         ("flow={preset='adjoint', roh=2}", ModelError, "a key of flow = 'roh'.*did you mean 'rho'"),
         ("network.sizes=7", ModelError, "network.sizes = 7; allowed: a list"),
         (
@@ -396,7 +396,7 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
         (
             TRAIN + "growing={}, pruning={}}",
             ModelError,
-            "train has both pruning and growing; allowed: one of them",
+            "train has both pruning and growing beside .*; allowed: one of them",
         ),
         ("network.group_l1=-1", ModelError, "row_l1 of input->hidden1 = -1"),
         (

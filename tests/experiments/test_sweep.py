@@ -178,7 +178,7 @@ def test_a_sweep_is_read_back_and_not_run_twice(
     plain = xr.open_zarr(path, consolidated=False)
     assert_allclose(plain.settle_time.values, xor.settle_time.values)
     monkeypatch.setattr(
-        "neurosim.experiments.sweep_task.work", lambda task: pytest.fail("it ran again")
+        "neurosim.experiments.sweep_task.SweepTask.work", lambda task: pytest.fail("it ran again")
     )
     xr.testing.assert_identical(
         ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=path), xor
@@ -228,9 +228,9 @@ def test_two_drivers_do_not_write_one_sweep(tmp_path: Path) -> None:
 
 DRIVER = """
 import sys, neurosim as ns
-from neurosim.experiments import pool as workers
+from neurosim.experiments import pool
 from tests.experiments.test_sweep import MEASURES, RELAXING, VALUES
-workers.Here.size = 4  # so that there are several tasks
+pool.Here.size = 4  # so that there are several tasks
 ns.sweep("xor", VALUES, measure=MEASURES, overrides=RELAXING, out=sys.argv[1])
 """
 
@@ -241,11 +241,11 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(
 ) -> None:
     path = tmp_path / "sweep.zarr"
     slow = DRIVER.replace(
-        "workers.Here",
-        "import time, neurosim.experiments.sweep_store as s; flush = s.Table.flush\n"
-        "s.Table.flush = lambda self: (flush(self), print('flushed', flush=True), "
+        "pool.Here",
+        "import time, neurosim.experiments.sweep_store as s; flush = s.ResultTable.flush\n"
+        "s.ResultTable.flush = lambda self: (flush(self), print('flushed', flush=True), "
         "time.sleep(0.2))\n"
-        "workers.Here",
+        "pool.Here",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", slow, str(path)], stdout=subprocess.PIPE, text=True

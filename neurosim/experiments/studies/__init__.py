@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, FileError, out_of_range, unknown
 from neurosim.experiments import modelfile
-from neurosim.experiments.pool import Task, open_pool
+from neurosim.experiments.pool import PoolTask as Task, open_pool
 from neurosim.simulation.progress import bar
 
 if TYPE_CHECKING:

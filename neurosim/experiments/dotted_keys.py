@@ -1,0 +1,119 @@
+"""Dotted keys of a model, such as ``flow.rho`` or ``network.populations.1.size``: read and set.
+
+They are what ``--set`` and the parameters of a sweep name. Start at `override` and `set_key`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from neurosim.errors import ModelError
+from neurosim.experiments.schema import TABLES
+
+
+def override(raw: dict[str, Any], text: str) -> None:
+    """Set one dotted key of a raw model by the text of a ``--set`` option.
+
+    Raises
+    ------
+    ModelError
+        Text of another form, or an unknown key.
+    """
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or "" in parts:
+        raise ModelError(f"--set {text!r}; allowed: TABLE.KEY=VALUE, e.g. flow.rho=2")
+    set_key(raw, parts, parsed(value), "--set ")
+
+
+def parsed(text: str) -> Any:
+    """Return a value as TOML writes it; anything else is text.
+
+    Examples
+    --------
+    >>> parsed("[2, 4]"), parsed("10 ms")
+    ([2, 4], '10 ms')
+    """
+    text = text.strip()
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    if len(found) != 1:  # the text held a line break and more keys
+        return text
+    return found["value"]
+
+
+def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str = "") -> None:
+    """Set one dotted key of a raw model.
+
+    Parameters
+    ----------
+    raw : dict
+        Tables as TOML reads them; changed in place.
+    parts : sequence of str
+        The parts of the key; the entry of a list is a number.
+    value
+    option : str
+        How messages begin, before the key.
+
+    Raises
+    ------
+    ModelError
+        An unknown key, with the nearest valid one, or an entry that a list does not have.
+    """
+    _check_known(parts, option)
+    place: Any = raw
+    for i, part in enumerate(parts[:-1]):
+        if isinstance(place, list):
+            place = place[_index(place, part, parts, option)]
+        else:
+            place = place.setdefault(part, {})
+        if not isinstance(place, dict | list):
+            at = ".".join(parts[: i + 1])
+            raise ModelError(
+                f"{option}{'.'.join(parts)}: {at} is {place!r}, which has no key {parts[i + 1]!r}"
+            )
+    last: Any = parts[-1]
+    if isinstance(place, list):
+        last = _index(place, last, parts, option)
+    place[last] = value
+
+
+def _index(entries: list[Any], part: str, parts: Sequence[str], option: str) -> int:
+    """Return the number of a list's entry."""
+    if not part.isdecimal() or int(part) >= len(entries):
+        raise ModelError(
+            f"{option}{'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}"
+        )
+    return int(part)
+
+
+def _check_known(parts: Sequence[str], option: str) -> None:
+    """Refuse a key that its table does not have."""
+    names: tuple[str, ...] = ()
+    for part in parts:
+        if part.isdecimal():
+            continue
+        if names in TABLES and part not in TABLES[names].model_fields:
+            allowed = ", ".join(".".join((*names, key)) for key in TABLES[names].model_fields)
+            raise ModelError(
+                f"{option}{'.'.join(parts)}: unknown key; allowed: {allowed}{_hint(parts)}"
+            )
+        names = (*names, part)
+
+
+def _hint(parts: Sequence[str]) -> str:
+    """Return the nearest key of any table: by spelling, else one with the same last part."""
+    known = []
+    for path, table in TABLES.items():
+        if path:
+            known += [".".join((*path, key)) for key in table.model_fields]
+    near = get_close_matches(".".join(parts), known, n=1)
+    near += [key for key in known if key.endswith("." + parts[-1])]
+    if not near:
+        return ""
+    return f"; did you mean {near[0]!r}?"
