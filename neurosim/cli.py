@@ -271,7 +271,7 @@ def study(
 
     if name is None:
         for known, path in studies.built_in().items():
-            typer.echo(f"{known:18}{studies.load(path).module.QUESTION}")
+            typer.echo(f"{known:18}{studies.load(path).question}")
         return
     mpl.use("Agg")
     chosen = studies.load(name, set_ or [], quick)
@@ -282,7 +282,7 @@ def study(
         if show
         else studies.run(chosen, folder, jobs=jobs, scheduler=scheduler, progress=True)
     )
-    Console().print(chosen.module.table(data))
+    Console().print(chosen.table(data))
     for text in dict.fromkeys(reason for reason in data["reason"].values.ravel() if reason):
         _say(f"without numbers: {text}")
     _say(f"{missing} of {len(chosen.cells)} cells are missing") if missing else None

@@ -198,8 +198,8 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
     Parameters
     ----------
     source : str or Path
-        ``"experiment.toml"``, or ``"xor"``; ``"models/xor.toml"`` means the built-in one if there
-        is no such file.
+        ``"experiment.toml"``, or ``"xor"``; ``"models/xor.toml"`` means the built-in one if that
+        file does not exist.
     overrides : iterable of str
         ``"flow.rho=2"``, ``"network.populations.1.size=4"``: a value as TOML writes it; what is not
         TOML is text.
@@ -348,7 +348,9 @@ def _validated(raw: Mapping[str, Any]) -> Tables:
         raise explained(error) from None
 
 
-# by pydantic's kind of error
+# pydantic's kinds of error, and what is allowed instead
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+MISSING_KEY = "missing"
 ALLOWED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -365,7 +367,7 @@ def explained(
 ) -> ModelError:
     """Return the first error that pydantic found, in the forms of `neurosim.errors`.
 
-    An unknown key comes before one that is missing, since a misspelt key leaves another missing.
+    A missing key comes last, since a misspelt key leaves another one missing.
 
     Parameters
     ----------
@@ -375,16 +377,15 @@ def explained(
     keys : iterable of str, optional
         Keys of that table; by default those of the model's table at the path.
     """
-    kinds_of_unknown = ("extra_forbidden", "unexpected_keyword_argument")
-    first = min(error.errors(), key=lambda slip: slip["type"] not in kinds_of_unknown)
+    first = min(error.errors(), key=_urgency)
     place, value, kind = (*path, *first["loc"]), first["input"], first["type"]
     if keys is None:
         names = tuple(str(part) for part in place[:-1] if not isinstance(part, int))
         keys = TABLES.get(names, Tables).model_fields
     allowed, dotted = tuple(keys), _dotted(place)
-    if kind in kinds_of_unknown:
+    if kind in UNKNOWN_KEY:
         return unknown(f"a key of {_dotted(place[:-1]) or 'the model'}", place[-1], allowed)
-    if kind in ("missing", "missing_argument"):
+    if kind == MISSING_KEY:
         return ModelError(f"{dotted} is missing; allowed: {', '.join(allowed)}")
     if kind == "literal_error":
         return unknown(dotted, value, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
@@ -394,6 +395,13 @@ def explained(
     if len(repr(value)) > LONGEST_SHOWN:
         shown = repr(value)[:LONGEST_SHOWN] + "..."
     return out_of_range(dotted, shown, ALLOWED.get(kind, first["msg"]))
+
+
+def _urgency(error: Any) -> int:
+    """Return the order in which errors are reported: unknown keys, invalid values, missing keys."""
+    if error["type"] in UNKNOWN_KEY:
+        return 0
+    return 2 if error["type"] == MISSING_KEY else 1
 
 
 def _dotted(place: Iterable[str | int]) -> str:

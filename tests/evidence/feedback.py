@@ -11,7 +11,7 @@ import numpy as np
 
 import neurosim as ns
 from neurosim.data.patterns import targets
-from neurosim.experiments.studies import transport
+from neurosim.experiments import studies
 from neurosim.simulation import batch as together
 
 Array = np.ndarray
@@ -177,9 +177,9 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
     """Accuracies and final angles on digits, 64-32-10, 20 epochs, c = 0.01: the study's own
     trainings.
     """
-    settings = {"study": {"epochs": 20, "feedback_decay": 0.01}}
+    study = studies.load("transport", ["study.epochs=20"])
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
-    rows = [transport.measure({**cell, "seed": seed}, settings, False) for seed in seeds]
+    rows = [study.measure({**cell, "seed": seed}) for seed in seeds]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 

@@ -19,9 +19,8 @@ import numpy as np
 
 import neurosim as ns
 from neurosim.analysis.stability import critical_rho as critical
-from neurosim.experiments import modelfile
+from neurosim.experiments import modelfile, sweep_task
 from neurosim.experiments import sweep_store as sweepstore
-from neurosim.experiments import sweep_task
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
@@ -299,7 +298,9 @@ def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
     modes = [ns.stability(net, spec.flow(), data.X, data.Y).eigenvalues for spec in specs]
     model = base.changed({"simulation.dt": 0.7 / max(float(np.abs(s).max()) for s in modes)})
     slowest = min(abs(float(s.real.max())) for s in modes)
-    task = sweep_task.SweepTask(model, tuple(enumerate(points)), {}, 14 / slowest, 1e-6 * 0.01 * slowest)
+    task = sweep_task.SweepTask(
+        model, tuple(enumerate(points)), {}, 14 / slowest, 1e-6 * 0.01 * slowest
+    )
     ends = {f.index: f.outcome for f in task.work()}
     return [ends[0], ends[1]]
 

@@ -432,8 +432,8 @@ def test_the_study_measures_and_shows(tmp_path) -> None:
     best = transport.chosen(found)
     assert (best.test == found.test.sel(tau_w=5.0)).all()  # with 1e5 nothing is learnt
     assert 5 < float(best.angle.sel(feedback="random")[0, 0, 0]) < 90
-    assert len(transport.figure(found).axes) == 2
-    assert [c.header for c in transport.table(found).columns] == ["network", "feedback", "adjoint"]
+    assert len(study.figure(found).axes) == 2
+    assert [c.header for c in study.table(found).columns] == ["network", "feedback", "adjoint"]
 
 
 @pytest.mark.parametrize(

@@ -621,9 +621,9 @@ def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
     study = studies.load(name, quick=True)
     numbers = {"accuracy": 0.9, "held_out": 0.8, "cosine": 0.7, "law": 1.0, "stein": 1.0}
     monkeypatch.setattr(
-        study.module,
+        type(study),
         "measure",
-        lambda cell, *_: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]},
+        lambda _, cell: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]},
     )
     data, missing = studies.run(study, tmp_path)
     assert missing == 0
@@ -634,6 +634,6 @@ def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
         ("study.flows=['adjont']", "adjoint"),
         ("study.conditions={noise = [1]}", "message_noise"),
     ):
-        if override.split("=")[0].split(".")[1] in study.settings["study"]:
+        if override.split("=")[0].split(".")[1] in study.tables["study"]:
             with pytest.raises(ns.ModelError, match=words):
                 studies.load(name, [override]).cells  # noqa: B018

@@ -1,45 +1,56 @@
-"""A Hebbian first layer beside the saddle rule: features without errors, and a readout that
-`adjoint` learns.
+"""A Hebbian first layer, which no error reaches, under a readout that the `adjoint` flow learns.
 
-MNIST-5k, stratified; the readout is one layer of weights with cross-entropy, so that its
-multipliers reach no further than itself. Start at `measure`.
+MNIST-5k, stratified. The readout is one layer of weights with cross-entropy, so that its
+multipliers reach no further than itself. Start at `HebbStudy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
-from neurosim import Flow, Network, Presentations, Simulation
 from neurosim.data import datasets
-from neurosim.errors import unknown
+from neurosim.experiments.studies.shared import HELD_OUT, TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.study import (
+    STRICT,
+    Cell,
+    Count,
+    Numbers,
+    Study,
+    StudySettings,
+    Whole,
+    one_of,
+)
 from neurosim.hebb import RULES, HebbianLayer
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.schedules import Presentations
 from neurosim.results.metrics import accuracy
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
 
-QUESTION = "How far does a first layer come that no error reaches, under a readout that the saddle rule learns?"
-VARIED = ("rules", "units")
+# cells without a Hebbian layer: readout of the pixels, and a network that learns as a whole
 PIXELS, WHOLE = "pixels", "whole"
+HIDDEN = 128  # units of that network
 NAMES = {
     "oja": "Oja, winner takes all",
     "bcm": "BCM, winner takes all",
     "random": "random",
     PIXELS: "none: pixels",
-    WHOLE: "784-128-10, all learnt by adjoint",
+    WHOLE: f"784-{HIDDEN}-10, all learnt by adjoint",
 }
 RATES = {"oja": 0.2, "bcm": 1.0, "random": 0.0}
-HELD_OUT = 0.2  # of the training part, on which the readout's rate is chosen
-TAU = 10e-3  # s, and the step: 2L steps are the forward and the backward pass
-RATES_OF_READOUT = (
-    30.0,
-    100.0,
-)  # tau over tau_w, of inputs of size 1; a hidden layer's are a hundredth
+# tau over tau_w of the readout, for inputs of size 1; hidden layers get a hundredth of it
+READOUT_RATES = (30.0, 100.0)
+# time constants of the weights over the first ones, and the share of the epochs
+SLOWING = ((1.0, 2 / 3), (10.0, 1 / 3))
 QUICK = {
     "seeds": 1,
     "units": [200],
@@ -50,150 +61,167 @@ QUICK = {
 }
 
 
-def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every rule and number of units with every seed of split and weights; pixels and a whole net
-    that learns once.
-    """
-    own = _own(settings, quick)
-    allowed = (PIXELS, WHOLE, *RULES)
-    for rule in own["rules"]:
-        if rule not in allowed:
-            raise unknown("study.rules", rule, allowed)
-    return [
-        {"rule": rule, "units": int(units), "seed": seed}
-        for rule in own["rules"]
-        for units in {PIXELS: [0], WHOLE: [128]}.get(rule, own["units"])
-        for seed in range(own["first"], own["first"] + own["seeds"])
-    ]
+class Problem(NamedTuple):
+    """Patterns and classes to learn, and those by which the result is scored."""
+
+    X: Array
+    Y: Array
+    X_score: Array
+    Y_score: Array
 
 
-def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """`test` accuracy, of the rate that did best on held-out patterns (`validation`), learnt anew
-    from all of them.
-    """
-    own, rule, seed = _own(settings, quick), cell["rule"], cell["seed"]
-    data = datasets.load("mnist_5k", test=0.2, seed=seed, patterns=own["patterns"] or None)
-    assert data.X_test is not None
-    assert data.Y_test is not None
-    X, X_test, hidden = data.X, data.X_test, []
-    if rule == WHOLE:
-        hidden = [cell["units"]]
-    elif rule != PIXELS:
-        layer = HebbianLayer(
-            cell["units"], rule, epochs=own["epochs"], rate=RATES[rule], random_state=seed
-        ).fit(X)
-        X, X_test = layer.transform(X), layer.transform(X_test)
-    if not hidden:
-        size = np.sqrt((X**2).sum(axis=1).mean())
-        X, X_test = X / size, X_test / size
-    order = np.random.default_rng([seed, 2]).permutation(len(X))
-    held, kept = np.split(order, [round(HELD_OUT * len(X))])
-    rates = [rate / (100.0 if hidden else 1.0) for rate in RATES_OF_READOUT]
-    found = {
-        rate: _learnt(
-            hidden, rate, X[kept], data.Y[kept], X[held], data.Y[held], seed, own["readout_epochs"]
-        )
-        for rate in rates
-    }
-    best = max(found, key=found.__getitem__)
-    test = _learnt(hidden, best, X, data.Y, X_test, data.Y_test, seed, own["readout_epochs"])
-    return {"test": test, "validation": found[best], "rate": best}
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HebbSettings(StudySettings):
+    """Settings of the study; `first` is the first seed, and 0 `patterns` are all of them."""
+
+    seeds: Count
+    first: Whole
+    rules: Annotated[list[str], one_of((PIXELS, WHOLE, *RULES))]
+    units: list[int]
+    epochs: Count
+    readout_epochs: Count
+    patterns: Whole
 
 
-def _learnt(
-    hidden: list[int],
-    rate: float,
-    X: Array,
-    Y: Array,
-    X_test: Array,
-    Y_test: Array,
-    seed: int,
-    epochs: int,
-) -> float:
-    """Accuracy of a net that `adjoint` taught: steps of a forward and a backward pass, then one
-    that moves weights.
+class HebbStudy(Study[HebbSettings]):
+    """Test accuracy by rule and size of the first layer."""
 
-    In the last third of the epochs weights move ten times more slowly.
-    """
-    net = Network.mlp([X.shape[1], *hidden, 10], seed=seed)
-    settled = 2 * (len(hidden) + 1)
-    for slower, share in ((1.0, 2 / 3), (10.0, 1 / 3)):
-        flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU, tau_w=slower * TAU / rate)
-        sim = Simulation(net, flow, dt=TAU, backend="numpy", seed=seed)
-        shown = Presentations(
-            batch=32,
-            present=(settled + 1) * TAU,
-            plastic_from=settled / (settled + 1),
-            epochs=max(round(share * epochs), 1),
-        )
-        sim.train(X, Y, shown)
-    return accuracy(sim.predict(X_test), Y_test)
-
-
-def table(data: xr.Dataset) -> Any:
-    """Test accuracy by rule and units, mean ± spread and the worst seed; %."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from neurosim.experiments.studies import mean_and_spread
-
-    shown = Table(
-        "first layer", "units", "test accuracy (%)", "worst seed", "validation (%)", box=SIMPLE_HEAD
+    question = (
+        "How far does a first layer come that no error reaches, "
+        "under a readout that the saddle rule learns?"
     )
-    for rule in data.rule.values:
-        for units in data.units.values:
+    settings_type = HebbSettings
+    varied = ("rules", "units")
+    quick_settings = QUICK
+
+    def make_cells(self) -> list[Cell]:
+        """Return every rule and number of units, with every seed of split and weights.
+
+        Pixels and the network that learns as a whole have one number of units each.
+        """
+        own = self.settings
+        units = {PIXELS: [0], WHOLE: [HIDDEN]}
+        seeds = range(own.first, own.first + own.seeds)
+        cells: list[Cell] = []
+        for rule in own.rules:
+            sizes = units.get(rule, own.units)
+            cells += [
+                {"rule": rule, "units": size, "seed": seed} for size, seed in product(sizes, seeds)
+            ]
+        return cells
+
+    def measure(self, cell: Cell) -> Numbers:
+        """Return the `test` accuracy of the rate that did best on held-out patterns.
+
+        `validation` is the accuracy there. With that rate the readout learns anew from all training
+        patterns.
+        """
+        own, seed = self.settings, cell["seed"]
+        data = datasets.load("mnist_5k", test=0.2, seed=seed, patterns=own.patterns or None)
+        assert data.X_test is not None
+        assert data.Y_test is not None
+        hidden = [cell["units"]] if cell["rule"] == WHOLE else []
+        X, X_test = self._inputs(cell, data.X, data.X_test)
+        order = np.random.default_rng([seed, 2]).permutation(len(X))
+        held, kept = np.split(order, [round(HELD_OUT * len(X))])
+        part = Problem(X[kept], data.Y[kept], X[held], data.Y[held])
+        found = {}
+        for readout_rate in READOUT_RATES:
+            rate = readout_rate / 100.0 if hidden else readout_rate
+            found[rate] = self._learnt(hidden, rate, part, seed)
+        best = max(found, key=found.__getitem__)
+        test = self._learnt(hidden, best, Problem(X, data.Y, X_test, data.Y_test), seed)
+        return {"test": test, "validation": found[best], "rate": best}
+
+    def _inputs(self, cell: Cell, X: Array, X_test: Array) -> tuple[Array, Array]:
+        """Return the inputs of the network that learns: pixels or features, of mean square 1."""
+        rule = cell["rule"]
+        if rule == WHOLE:
+            return X, X_test
+        if rule != PIXELS:
+            layer = HebbianLayer(
+                cell["units"],
+                rule,
+                epochs=self.settings.epochs,
+                rate=RATES[rule],
+                random_state=cell["seed"],
+            )
+            layer.fit(X)
+            X, X_test = layer.transform(X), layer.transform(X_test)
+        size = np.sqrt((X**2).sum(axis=1).mean())
+        return X / size, X_test / size
+
+    def _learnt(self, hidden: list[int], rate: float, problem: Problem, seed: int) -> float:
+        """Return the accuracy of a network that the `adjoint` flow has trained.
+
+        Each presentation is a forward and a backward pass, then one step that moves the weights. In
+        the last third of the epochs weights move ten times more slowly.
+        """
+        X, Y, X_score, Y_score = problem
+        net = Network.mlp([X.shape[1], *hidden, 10], seed=seed)
+        settled = 2 * (len(hidden) + 1)  # steps
+        for slower, share in SLOWING:
+            flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU, tau_w=slower * TAU / rate)
+            sim = Simulation(net, flow, dt=TAU, backend="numpy", seed=seed)
+            schedule = Presentations(
+                batch=32,
+                present=(settled + 1) * TAU,
+                plastic_from=settled / (settled + 1),
+                epochs=max(round(share * self.settings.readout_epochs), 1),
+            )
+            sim.train(X, Y, schedule)
+        return accuracy(sim.predict(X_score), Y_score)
+
+    def table(self, data: xr.Dataset) -> Any:
+        """Return test accuracy (%) by rule and units: mean ± spread, and the worst seed."""
+        shown = new_table(
+            "first layer", "units", "test accuracy (%)", "worst seed", "validation (%)"
+        )
+        for rule, units in product(data.rule.values, data.units.values):
             own = data.sel(rule=rule, units=units)
-            if own.test.count():
-                worst = f"{100 * float(own.test.min()):.1f}"
-                shown.add_row(
-                    NAMES[str(rule)],
-                    f"{units}" if units else "-",
-                    mean_and_spread(own.test, 1, 100),
-                    worst,
-                    mean_and_spread(own.validation, 1, 100),
-                )
-    return shown
+            if not own.test.count():
+                continue
+            shown.add_row(
+                NAMES[str(rule)],
+                f"{units}" if units else "-",
+                mean_and_spread(own.test, 1, 100),
+                f"{100 * float(own.test.min()):.1f}",
+                mean_and_spread(own.validation, 1, 100),
+            )
+        return shown
+
+    def figure(self, data: xr.Dataset) -> Any:
+        """Draw test accuracy over the number of units, a line per rule and a dot per seed.
+
+        Networks without a Hebbian layer are horizontal lines.
+        """
+        from matplotlib.figure import Figure
+
+        from neurosim.plot import style
+
+        with style():
+            figure = Figure(figsize=(4.8, 3.2), layout="constrained")
+            ax = figure.subplots()
+            for i, rule in enumerate(data.rule.values):
+                own = 100 * data.test.sel(rule=rule).dropna("units", how="all")
+                _draw_rule(ax, own, str(rule), i)
+            measured = data.test.count(("rule", "seed")).values > 0
+            ticks = [units for units in data.units.values[measured] if units]
+            ax.set(xscale="log", xlabel="units of the first layer", ylabel="test accuracy (%)")
+            ax.set_xticks(ticks, [f"{units}" for units in ticks])
+            ax.minorticks_off()
+            figure.legend(loc="outside upper center", ncols=2)
+        return figure
 
 
-def figure(data: xr.Dataset) -> Any:
-    """Test accuracy over the number of units, a line a rule, every seed a dot; nets without such a
-    layer as levels.
-    """
-    from matplotlib.figure import Figure
-
-    from neurosim.plot import style
+def _draw_rule(ax: Any, own: xr.DataArray, rule: str, number: int) -> None:
     from neurosim.plot.drawing import PALETTE
 
-    with style():
-        figure = Figure(figsize=(4.8, 3.2), layout="constrained")
-        ax = figure.subplots()
-        for i, rule in enumerate(data.rule.values):
-            own = 100 * data.test.sel(rule=rule).dropna("units", how="all")
-            if rule in (PIXELS, WHOLE):
-                ax.axhline(
-                    float(own.mean()),
-                    color="0.4",
-                    ls="--" if rule == PIXELS else ":",
-                    label=NAMES[str(rule)],
-                )
-                continue
-            ax.plot(
-                own.units,
-                own.mean("seed"),
-                color=PALETTE[i],
-                marker="os^v"[i % 4],
-                ms=5,
-                label=NAMES[str(rule)],
-            )
-            for seed in own.seed:
-                ax.plot(own.units, own.sel(seed=seed), ".", color=PALETTE[i], ms=4, alpha=0.6)
-        learnt = data.units.values[data.test.count(("rule", "seed")).values > 0]
-        ax.set(xscale="log", xlabel="units of the first layer", ylabel="test accuracy (%)")
-        ax.set_xticks([u for u in learnt if u], [f"{u}" for u in learnt if u])
-        ax.minorticks_off()
-        figure.legend(loc="outside upper center", ncols=2)
-    return figure
-
-
-def _own(settings: Mapping[str, Any], quick: bool) -> dict[str, Any]:
-    return dict(settings["study"]) | (QUICK if quick else {})
+    if rule in (PIXELS, WHOLE):
+        line = "--" if rule == PIXELS else ":"
+        ax.axhline(float(own.mean()), color="0.4", ls=line, label=NAMES[rule])
+        return
+    colour, marker = PALETTE[number], "os^v"[number % 4]
+    ax.plot(own.units, own.mean("seed"), color=colour, marker=marker, ms=5, label=NAMES[rule])
+    for seed in own.seed:
+        ax.plot(own.units, own.sel(seed=seed), ".", color=colour, ms=4, alpha=0.6)

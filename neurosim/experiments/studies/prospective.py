@@ -1,37 +1,52 @@
-"""Learning without phases: prospective messages against plain ones, clean and with noise or delays.
+"""Learning without phases: prospective messages against plain ones, clean and with imperfections.
 
-A cell is one training, one pattern at a time for 2 tau, weights plastic all the time. Of the
-training part a fifth is held out; of the rates tau_w the one is shown whose mean accuracy there,
-over the seeds, is best, for every way of sending and every condition by itself. Start at `measure`.
+A cell is one training, one pattern at a time for 2 tau, with weights that are always plastic. A
+fifth of the training part is held out. Table and figure show, for every way of sending and every
+condition, the rate tau_w with the best mean accuracy there over the seeds. Start at
+`ProspectiveStudy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import radians
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any
 
-from neurosim.errors import unknown
-from neurosim.experiments.studies import mean_and_spread
-from neurosim.experiments.studies.imperfections import CLEAN, KINDS, SIZES, TAU, at_best_rate, split
-from neurosim.model.flow import Flow
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from neurosim.experiments.studies.imperfections import CLEAN, KINDS, SIZES, at_best_rate, split
+from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
+from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.study import (
+    STRICT,
+    Cell,
+    Count,
+    Numbers,
+    Study,
+    StudySettings,
+    Whole,
+    one_of,
+)
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations
+from neurosim.results.metrics import accuracy
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
-QUESTION = "Does learning need phases if neighbours read where a unit is going, and what does that cost under noise?"
-VARIED = ("messages", "saddle", "tau_w", "conditions", "first_seed")
+# the argument `prospective` of a simulation
 MESSAGES: dict[str, Any] = {"plain": False, "exact": True, "low_pass": 0.5 * TAU}
 FLOWS = {
-    "adjoint": Flow.adjoint(),
-    "rotated": Flow.rotated(radians(75)),
-    "damped": Flow.damped(),
-    "augmented2": Flow.augmented(2),
+    "adjoint": ALL_FLOWS["adjoint"](),
+    "rotated": ALL_FLOWS["rotated(75°)"](),
+    "damped": ALL_FLOWS["damped"](),
+    "augmented2": ALL_FLOWS["augmented(2)"](),
 }
 DT, STEPS = 0.2 * TAU, 10
+LABELS = ("flow", "messages", "tau_w", "condition", "level", "seed")
+SHOWN = {"low_pass": "low-pass difference"}  # in the legend
 QUICK = {
     "seeds": 1,
     "epochs": 1,
@@ -41,135 +56,140 @@ QUICK = {
 }
 
 
-def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every training with `adjoint`; then the saddle flows with exact messages, at the fastest
-    rate.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ProspectiveSettings(StudySettings):
+    """Settings of the study; `tau_w` is in tau, and `saddle` are flows beside `adjoint`."""
 
-    Raises
-    ------
-    ModelError
-        An unknown way of sending, flow or condition.
-    """
-    own = {**settings["study"], **(QUICK if quick else {})}
-    for key, allowed in (("messages", MESSAGES), ("saddle", FLOWS), ("conditions", KINDS)):
-        for name in own[key]:
-            if name not in allowed:
-                raise unknown(f"study.{key}", name, tuple(allowed))
-    seeds = range(own["first_seed"], own["first_seed"] + own["seeds"])
-    points = [("adjoint", m, float(r)) for m in own["messages"] for r in own["tau_w"]]
-    conditions = [
-        (kind, float(level)) for kind, levels in own["conditions"].items() for level in levels
-    ]
-    found = [(*point, *condition) for condition in [(CLEAN, 0.0), *conditions] for point in points]
-    found += [(flow, "exact", float(min(own["tau_w"])), CLEAN, 0.0) for flow in own["saddle"]]
-    labels = ("flow", "messages", "tau_w", "condition", "level", "seed")
-    return [dict(zip(labels, (*values, seed), strict=True)) for values in found for seed in seeds]
+    seeds: Count
+    first_seed: Whole
+    epochs: Count
+    messages: Annotated[list[str], one_of(MESSAGES)]
+    saddle: Annotated[list[str], one_of(FLOWS)]
+    tau_w: list[float]
+    conditions: Annotated[dict[str, list[float]], one_of(KINDS)]
 
 
-def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """Accuracy of one training, on held-out and on test patterns.
+class ProspectiveStudy(Study[ProspectiveSettings]):
+    """Accuracy by way of sending and condition."""
 
-    Raises
-    ------
-    DivergenceError
-        A run that diverged: a result too.
-    """
-    from dataclasses import replace
-
-    from neurosim.results.metrics import accuracy
-
-    own = {**settings["study"], **(QUICK if quick else {})}
-    seed = cell["seed"]
-    X, Y, X_held, Y_held, X_test, Y_test = split(seed)
-    net, flow = (
-        Network.mlp(SIZES, seed=seed),
-        replace(FLOWS[cell["flow"]], tau_w=cell["tau_w"] * TAU),
+    question = (
+        "Does learning need phases if neighbours read where a unit is going, "
+        "and what does that cost under noise?"
     )
-    sim = Simulation(
-        net,
-        flow,
-        dt=DT,
-        seed=seed,
-        imperfections=KINDS[cell["condition"]](cell["level"]),
-        prospective=MESSAGES[cell["messages"]],
-    )
-    sim.train(
-        X, Y, Presentations(batch=1, present=STEPS * DT, plastic_from=0.0, epochs=own["epochs"])
-    )
-    return {
-        "accuracy": accuracy(sim.predict(X_test), Y_test),
-        "held_out": accuracy(sim.predict(X_held), Y_held),
-    }
+    settings_type = ProspectiveSettings
+    varied = ("messages", "saddle", "tau_w", "conditions", "first_seed")
+    quick_settings = QUICK
 
+    def make_cells(self) -> list[Cell]:
+        """Return every training with `adjoint`, then the saddle flows.
 
-def table(data: xr.Dataset) -> Any:
-    """Test accuracy (%), mean ± spread over seeds, with the rate in tau; what diverged says so."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+        Saddle flows have exact messages and the fastest rate.
+        """
+        own = self.settings
+        conditions = [(CLEAN, 0.0)]
+        for kind, levels in own.conditions.items():
+            conditions += [(kind, level) for level in levels]
+        trainings: list[tuple[Any, ...]] = []
+        for condition, message, tau_w in product(conditions, own.messages, own.tau_w):
+            trainings.append(("adjoint", message, tau_w, *condition))
+        for flow in own.saddle:
+            trainings.append((flow, "exact", min(own.tau_w), CLEAN, 0.0))
+        cells: list[Cell] = []
+        for training in trainings:
+            for seed in range(own.first_seed, own.first_seed + own.seeds):
+                cells.append(dict(zip(LABELS, (*training, seed), strict=True)))
+        return cells
 
-    found = at_best_rate(data)
-    ways = [str(m) for m in data.messages.values]
-    shown = Table(
-        "flow",
-        "condition",
-        "level",
-        *ways,
-        box=SIMPLE_HEAD,
-        title="test accuracy (%) · tau_w / tau",
-    )
-    for flow in data.flow.values:
-        for kind in data.condition.values:
-            for level in found.level.values:
-                row = found.sel(flow=flow, condition=kind, level=level)
-                if row.accuracy.notnull().any():
-                    entries = (_entry(row.sel(messages=way)) for way in ways)
-                    shown.add_row(str(flow), str(kind), f"{level:g}", *entries)
-    return shown
+    def measure(self, cell: Cell) -> Numbers:
+        """Return the accuracy of one training, on held-out and on test patterns."""
+        seed = cell["seed"]
+        X, Y, X_held, Y_held, X_test, Y_test = split(seed)
+        net = Network.mlp(SIZES, seed=seed)
+        sim = Simulation(
+            net,
+            replace(FLOWS[cell["flow"]], tau_w=cell["tau_w"] * TAU),
+            dt=DT,
+            seed=seed,
+            imperfections=KINDS[cell["condition"]].at_level(cell["level"]),
+            prospective=MESSAGES[cell["messages"]],
+        )
+        schedule = Presentations(
+            batch=1, present=STEPS * DT, plastic_from=0.0, epochs=self.settings.epochs
+        )
+        sim.train(X, Y, schedule)
+        return {
+            "accuracy": accuracy(sim.predict(X_test), Y_test),
+            "held_out": accuracy(sim.predict(X_held), Y_held),
+        }
+
+    def table(self, data: xr.Dataset) -> Any:
+        """Return test accuracy (%), mean ± spread over seeds, with the rate in tau."""
+        found = at_best_rate(data)
+        messages = [str(message) for message in data.messages.values]
+        title = "test accuracy (%) · tau_w / tau"
+        shown = new_table("flow", "condition", "level", *messages, title=title)
+        for flow, kind, level in product(
+            data.flow.values, data.condition.values, found.level.values
+        ):
+            row = found.sel(flow=flow, condition=kind, level=level)
+            if row.accuracy.notnull().any():
+                entries = [_entry(row.sel(messages=message)) for message in messages]
+                shown.add_row(str(flow), str(kind), f"{level:g}", *entries)
+        return shown
+
+    def figure(self, data: xr.Dataset) -> Any:
+        """Draw the test accuracy of `adjoint` by condition, a colour per way of sending."""
+        from matplotlib.figure import Figure
+
+        from neurosim.plot import style
+
+        found = 100 * at_best_rate(data).accuracy.sel(flow="adjoint")
+        conditions = []
+        for kind, level in product(data.condition.values, found.level.values):
+            if found.sel(condition=kind, level=level).notnull().any():
+                conditions.append((str(kind), float(level)))
+        names = [_condition_name(*condition) for condition in conditions]
+        with style():
+            figure = Figure(figsize=(1.0 * len(names) + 1.6, 3.2), layout="constrained")
+            ax = figure.subplots()
+            for i, message in enumerate(data.messages.values):
+                _draw_seeds(ax, found.sel(messages=message), conditions, i)
+            ax.set_xticks(range(len(names)), names)
+            ax.set(
+                ylim=(0, 100),
+                ylabel="test accuracy (%)",
+                xlabel="imperfection and its level (sd, or steps of delay)",
+            )
+            figure.legend(loc="outside upper center", ncols=len(data.messages), title="messages")
+        return figure
 
 
 def _entry(own: xr.Dataset) -> str:
     count = int(own.accuracy.count())
     if int(own.diverged):
         return f"{int(own.diverged)} of {count} diverged"
-    return f"{mean_and_spread(own.accuracy, 1, 100)} · {float(own.tau_w):g}" if count else "-"
+    if not count:
+        return "-"
+    return f"{mean_and_spread(own.accuracy, 1, 100)} · {float(own.tau_w):g}"
 
 
-def figure(data: xr.Dataset) -> Any:
-    """Test accuracy of `adjoint` by condition, a colour a way of sending; dots are seeds."""
-    import numpy as np
-    from matplotlib.figure import Figure
+def _condition_name(kind: str, level: float) -> str:
+    if kind == CLEAN:
+        return "clean"
+    return f"{kind.replace('_', ' ')}\n{level:g}"
 
-    from neurosim.plot import style
+
+def _draw_seeds(
+    ax: Any, found: xr.DataArray, conditions: list[tuple[str, float]], number: int
+) -> None:
+    """Draw a dot per seed and a dash at their mean, beside those of other ways of sending."""
     from neurosim.plot.drawing import PALETTE
 
-    found = 100 * at_best_rate(data).accuracy.sel(flow="adjoint")
-    rows = [
-        (str(kind), float(level))
-        for kind in data.condition.values
-        for level in found.level.values
-        if found.sel(condition=kind, level=level).notnull().any()
-    ]
-    with style():
-        figure = Figure(figsize=(1.0 * len(rows) + 1.6, 3.2), layout="constrained")
-        ax = figure.subplots()
-        for i, way in enumerate(data.messages.values):
-            for at, (kind, level) in enumerate(rows):
-                seeds = found.sel(messages=way, condition=kind, level=level).values
-                x = at + 0.22 * (i - 1)
-                ax.plot(np.full(seeds.size, x), seeds, "o", color=PALETTE[i], ms=3, alpha=0.6)
-                label = (
-                    {"low_pass": "low-pass difference"}.get(str(way), str(way)) if at == 0 else None
-                )
-                ax.plot(x, np.nanmean(seeds), "_", color=PALETTE[i], ms=14, mew=2.5, label=label)
-        names = [
-            kind.replace("_", " ") + (f"\n{level:g}" if kind != CLEAN else "")
-            for kind, level in rows
-        ]
-        ax.set_xticks(range(len(rows)), ["clean" if n == CLEAN else n for n in names])
-        ax.set(
-            ylim=(0, 100),
-            ylabel="test accuracy (%)",
-            xlabel="imperfection and its level (sd, or steps of delay)",
-        )
-        figure.legend(loc="outside upper center", ncols=len(data.messages), title="messages")
-    return figure
+    name = str(found.messages.values)
+    label: str | None = SHOWN.get(name, name)
+    for place, (kind, level) in enumerate(conditions):
+        seeds = found.sel(condition=kind, level=level).values
+        x, colour = place + 0.22 * (number - 1), PALETTE[number]
+        ax.plot(np.full(seeds.size, x), seeds, "o", color=colour, ms=3, alpha=0.6)
+        ax.plot(x, np.nanmean(seeds), "_", color=colour, ms=14, mew=2.5, label=label)
+        label = None  # one entry of the legend

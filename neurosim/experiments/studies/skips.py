@@ -1,91 +1,149 @@
-"""Temporal skips: a slow stream, one step a frame, in which what comes back meets what has gone on
-meanwhile.
+"""Temporal skips: a stream without pauses, in which errors return to inputs that have moved on.
 
-With dt = tau a layer hears of a frame as many frames later as it is deep, and of its error later
-still; projections that jump over layers shorten both ways. Start at `measure`.
+With dt = tau a frame reaches a layer as many frames late as the layer is deep, and its error later
+still. Projections that jump over layers shorten both ways. Start at `SkipsStudy`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
-from neurosim import Flow, Network, Simulation, reference
-from neurosim.errors import unknown
+from neurosim import reference
+from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.study import (
+    STRICT,
+    Cell,
+    Count,
+    Numbers,
+    Study,
+    StudySettings,
+    one_of,
+)
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
 from neurosim.reference.functions import plastic, plastic_biases
 from neurosim.results.metrics import cosine
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
-QUESTION = (
-    "In a stream without pauses, do projections that jump over layers keep the gradient true?"
-)
-VARIED = ("wirings", "depths", "speeds")
+Array = np.ndarray
+State = dict[str, Array]  # by population
+
+# arguments of `Network.mlp`
 WIRINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "skips": {"skips": 3},
     "exits": {"exits": 0.3},
     "skips and exits": {"skips": 3, "exits": 0.3},
 }
-TAU = 1e-2  # s, and the step, and a frame
-FRAMES, EVERY = 300, 5  # of a stream; compared are all after the first half, in steps of so many
+FRAMES = 300  # of a stream; each is shown for TAU, which is also the step
+EVERY = 5  # frames between two comparisons, all in the second half of the stream
+
 QUICK = {"seeds": 2, "depths": [6]}
 
 
-def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every wiring, depth and speed, with every seed of weights and stream."""
-    own = dict(settings["study"]) | (QUICK if quick else {})
-    for wiring in own["wirings"]:
-        if wiring not in WIRINGS:
-            raise unknown("study.wirings", wiring, WIRINGS)
-    return [
-        {"wiring": wiring, "depth": int(depth), "speed": float(speed), "seed": seed}
-        for depth in own["depths"]
-        for speed in own["speeds"]
-        for wiring in own["wirings"]
-        for seed in range(own["seeds"])
-    ]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SkipsSettings(StudySettings):
+    """Settings of the study; speeds are in rad per frame."""
+
+    seeds: Count
+    wirings: Annotated[list[str], one_of(WIRINGS)]
+    depths: list[int]
+    speeds: list[float]
 
 
-def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """`cosine` of the whole gradient to backpropagation's of the frame that is shown, mean over the
-    frames.
-    """
-    net = Network.mlp(
-        **settings["network"], depth=cell["depth"], seed=cell["seed"], **WIRINGS[cell["wiring"]]
+class SkipsStudy(Study[SkipsSettings]):
+    """Cosine of a stream's gradient to backpropagation's, by wiring."""
+
+    question = (
+        "In a stream without pauses, do projections that jump over layers keep the gradient true?"
     )
-    X, Y = turning(
-        cell["speed"], net.populations["input"].size, net.populations["output"].size, cell["seed"]
-    )
-    flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU)
-    sim = Simulation(net, flow, dt=TAU, backend="numpy")
-    traces = sim.stream(X, Y, per_frame=TAU, record=("x", "lam")).traces
-    assert traces is not None
-    own = {n: (traces.population == n).values for n in net.neurons}
-    found = []
-    for k in range(FRAMES // 2, FRAMES, EVERY):  # sample k is taken at the end of frame k - 1
-        x, lam = (
-            {n: part.values[k][:, units] for n, units in own.items()}
-            for part in (traces.x, traces.lam)
+    settings_type = SkipsSettings
+    varied = ("wirings", "depths", "speeds")
+    quick_settings = QUICK
+
+    def make_cells(self) -> list[Cell]:
+        """Return every wiring, depth and speed, with every seed of weights and stream."""
+        own = self.settings
+        cells = product(own.depths, own.speeds, own.wirings, range(own.seeds))
+        return [
+            {"wiring": wiring, "depth": depth, "speed": speed, "seed": seed}
+            for depth, speed, wiring, seed in cells
+        ]
+
+    def measure(self, cell: Cell) -> Numbers:
+        """Return the `cosine` of the whole gradient to backpropagation's, mean over the frames.
+
+        Backpropagation's is that of the frame that is shown.
+        """
+        wiring = WIRINGS[cell["wiring"]]
+        shape = self.network_keys() | wiring
+        net = Network.mlp(**shape, depth=cell["depth"], seed=cell["seed"])
+        inputs, outputs = net.populations["input"].size, net.populations["output"].size
+        X, Y = turning(cell["speed"], inputs, outputs, cell["seed"])
+        flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU)
+        sim = Simulation(net, flow, dt=TAU, backend="numpy")
+        traces = sim.stream(X, Y, per_frame=TAU, record=("x", "lam")).traces
+        assert traces is not None
+        found = []
+        for sample in range(FRAMES // 2, FRAMES, EVERY):
+            # a sample is taken at the end of the frame before it
+            frame = X[[sample - 1]], Y[[sample - 1]]
+            x, lam = _state(traces, net, sample)
+            found.append(_gradient_cosine(net, flow, x, lam, *frame))
+        return {"cosine": float(np.mean(found))}
+
+    def table(self, data: xr.Dataset) -> Any:
+        """Return the cosine by wiring, and its gain over the plain wiring, network by network."""
+        shown = new_table(
+            "layers",
+            "rad per frame",
+            "wiring",
+            "cosine to backpropagation",
+            "over plain, worst net",
         )
-        shown = X[[k - 1]], Y[[k - 1]]
-        rates = reference.right_hand_side(net, flow, x, lam, *shown)
-        exact = reference.backprop(net, *shown)
-        ours = [*plastic(net, rates.w).values(), *plastic_biases(net, rates.b).values()]
-        learnt = plastic(net, exact.grad_w), plastic_biases(net, exact.grad_b)
-        truth = [-g for part in learnt for g in part.values()]
-        found.append(
-            cosine(*(np.concatenate([np.ravel(v) for v in part]) for part in (ours, truth)))
-        )
-    return {"cosine": float(np.mean(found))}
+        for depth, speed in product(data.depth.values, data.speed.values):
+            own = data.cosine.sel(depth=depth, speed=speed)
+            for wiring in own.wiring.values:
+                cosines = own.sel(wiring=wiring)
+                gain = cosines - own[{"wiring": 0}]
+                shown.add_row(
+                    f"{depth}",
+                    f"{speed:g}",
+                    str(wiring),
+                    mean_and_spread(cosines, 3),
+                    f"{float(gain.mean()):+.3f}, {float(gain.min()):+.3f}",
+                )
+        return shown
+
+    def figure(self, data: xr.Dataset) -> Any:
+        """Draw the cosine over the speed of the stream, a line per wiring, a panel per depth."""
+        from matplotlib.figure import Figure
+
+        from neurosim.plot import style
+
+        with style():
+            figure = Figure(figsize=(2.9 * data.depth.size + 0.4, 2.9), layout="constrained")
+            panels = figure.subplots(1, data.depth.size, squeeze=False, sharey=True)[0]
+            for ax, depth in zip(panels, data.depth.values, strict=True):
+                _draw_cosines(ax, data.cosine.sel(depth=depth))
+                ax.set_title(f"{depth} layers of weights")
+            panels[0].set_ylabel("cosine of the gradient (1)")
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=4)
+        return figure
 
 
-def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Any, Any]:
-    """Inputs and targets of a stream, (frames, units): sines of one speed (rad a frame) and random
-    phases, size 1/2.
+def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Array, Array]:
+    """Return inputs and targets of a stream, (frames, units).
+
+    They are sines of one speed (rad per frame), of random phases and amplitude 1/2.
     """
     rng = np.random.default_rng([seed, 1])
     time = speed * np.arange(FRAMES)[:, None]
@@ -93,70 +151,41 @@ def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Any, An
     return X, Y
 
 
-def table(data: xr.Dataset) -> Any:
-    """Cosine by wiring, mean ± spread over the nets, and how much higher it is than without, net by
-    net.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from neurosim.experiments.studies import mean_and_spread
-
-    shown = Table(
-        "layers",
-        "rad a frame",
-        "wiring",
-        "cosine to backpropagation",
-        "over plain, worst net",
-        box=SIMPLE_HEAD,
-    )
-    for depth in data.depth.values:
-        for speed in data.speed.values:
-            own = data.cosine.sel(depth=depth, speed=speed)
-            for wiring in own.wiring.values:
-                gain = own.sel(wiring=wiring) - own[{"wiring": 0}]
-                more = f"{float(gain.mean()):+.3f}, {float(gain.min()):+.3f}"
-                shown.add_row(
-                    f"{depth}",
-                    f"{speed:g}",
-                    str(wiring),
-                    mean_and_spread(own.sel(wiring=wiring), 3),
-                    more,
-                )
-    return shown
+def _state(traces: xr.Dataset, net: Network, sample: int) -> tuple[State, State]:
+    """Return x and lam of a recorded sample, by population."""
+    x: State = {}
+    lam: State = {}
+    for name in net.neurons:
+        units = (traces.population == name).values
+        x[name] = traces.x.values[sample][:, units]
+        lam[name] = traces.lam.values[sample][:, units]
+    return x, lam
 
 
-def figure(data: xr.Dataset) -> Any:
-    """Cosine over the speed of the stream, a line a wiring, a panel a depth."""
-    from matplotlib.figure import Figure
+def _gradient_cosine(net: Network, flow: Flow, x: State, lam: State, X: Array, Y: Array) -> float:
+    """Return the cosine of a state's weight gradient to backpropagation's."""
+    rates = reference.right_hand_side(net, flow, x, lam, X, Y)
+    exact = reference.backprop(net, X, Y)
+    ours = _vector(net, rates.w, rates.b)
+    truth = _vector(net, exact.grad_w, exact.grad_b)
+    return cosine(ours, -truth)
 
-    from neurosim.plot import style
+
+def _vector(net: Network, weights: dict[str, Any], biases: dict[str, Array]) -> Array:
+    """Return the entries of all weights and biases that learn as one vector."""
+    parts = [*plastic(net, weights).values(), *plastic_biases(net, biases).values()]
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+def _draw_cosines(ax: Any, data: xr.DataArray) -> None:
     from neurosim.plot.drawing import PALETTE
 
-    with style():
-        figure = Figure(figsize=(2.9 * data.depth.size + 0.4, 2.9), layout="constrained")
-        panels = figure.subplots(1, data.depth.size, squeeze=False, sharey=True)[0]
-        for ax, depth in zip(panels, data.depth.values, strict=True):
-            for i, wiring in enumerate(data.wiring.values):
-                own = data.cosine.sel(depth=depth, wiring=wiring).dropna("speed", how="all")
-                mean, spread = own.mean("seed"), own.std("seed")
-                ax.errorbar(
-                    own.speed,
-                    mean,
-                    spread,
-                    color=PALETTE[i],
-                    marker="os^v"[i % 4],
-                    ms=4,
-                    capsize=2,
-                    label=str(wiring),
-                )
-            ax.set(
-                xscale="log",
-                xlabel="speed of the stream (rad a frame)",
-                title=f"{depth} layers of weights",
-            )
-            ax.set_xticks(data.speed.values, [f"{v:g}" for v in data.speed.values])
-            ax.minorticks_off()
-        panels[0].set_ylabel("cosine of the gradient (1)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    return figure
+    for i, wiring in enumerate(data.wiring.values):
+        own = data.sel(wiring=wiring).dropna("speed", how="all")
+        look = {"color": PALETTE[i], "marker": "os^v"[i % 4], "ms": 4, "capsize": 2}
+        mean, spread = own.mean("seed"), own.std("seed")
+        ax.errorbar(own.speed, mean, spread, label=str(wiring), **look)
+    ax.set(xscale="log", xlabel="speed of the stream (rad per frame)")
+    speeds = data.speed.values
+    ax.set_xticks(speeds, [f"{speed:g}" for speed in speeds])
+    ax.minorticks_off()

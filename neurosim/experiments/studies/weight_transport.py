@@ -1,36 +1,62 @@
-"""Weight transport: what is lost when messages do not return through the weights that carried them
-forward.
+"""Weight transport: what is lost if messages return through other weights than they came by.
 
-A cell is one training: a network, a kind of feedback weights, a flow, a time constant of the
-weights, a seed of split, weights and order. A fifth of the training part is held out, and of every
-network, feedback and flow that time constant is shown that did best on it, mean over the seeds; the
-test patterns choose nothing. Start at `measure`.
+A cell is one training. A fifth of the training part is held out. Table and figure show, for every
+network, kind of feedback weights and flow, the rate tau_w with the best mean accuracy there over
+the seeds; the test patterns choose nothing. Start at `WeightTransportStudy`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from math import radians
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import AfterValidator, ValidationInfo
+from pydantic.dataclasses import dataclass
 
 from neurosim import reference
 from neurosim.data import datasets
-from neurosim.errors import ModelError, StabilityWarning, out_of_range, unknown
-from neurosim.experiments.studies import mean_and_spread
+from neurosim.errors import ModelError, StabilityWarning, out_of_range
+from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
+from neurosim.experiments.studies.shared import HELD_OUT, TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.study import (
+    STRICT,
+    Cell,
+    Count,
+    Numbers,
+    Positive,
+    Study,
+    StudySettings,
+    one_of,
+)
 from neurosim.model import feedback
-from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations
 from neurosim.results.metrics import angle
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
-QUESTION = "Does learning need symmetric weights, and which flow can do without?"
-VARIED = ("networks", "feedback", "flows", "tau_w")
-TAU = 10e-3  # s, of outputs
-HELD_OUT = 0.2  # of the training part, for the choice of tau_w
+Array = np.ndarray
+Patterns = tuple[Array, Array]  # X and Y
+
+
+class Pace(NamedTuple):
+    """The step of a flow, and how long a batch is shown, in tau."""
+
+    dt: float
+    present: float
+
+
+FLOWS = {
+    "adjoint": Pace(0.2, 6.0),
+    "damped": Pace(0.1, 6.0),
+    "rotated(75°)": Pace(0.2, 6.0),
+    "augmented(1)": Pace(0.1, 12.0),
+    "augmented(2)": Pace(0.1, 6.0),
+}
 QUICK = {
     "networks": ["64-32-10"],
     "flows": ["adjoint", "damped"],
@@ -39,222 +65,208 @@ QUICK = {
     "epochs": 2,
 }
 
-# a flow with tau_x = TAU, its step and how long a batch is shown, in tau_x
-FLOWS: dict[str, tuple[Callable[..., Flow], float, float]] = {
-    "adjoint": (Flow.adjoint, 0.2, 6.0),
-    "damped": (Flow.damped, 0.1, 6.0),
-    "rotated(75°)": (lambda **times: Flow.rotated(radians(75), **times), 0.2, 6.0),
-    "augmented(1)": (lambda **times: Flow.augmented(1, **times), 0.1, 12.0),
-    "augmented(2)": (lambda **times: Flow.augmented(2, **times), 0.1, 6.0),
-}
 
-
-def cells(settings: Mapping[str, Any], quick: bool) -> list[dict[str, Any]]:
-    """Every training.
+def sizes_of(network: str) -> list[int]:
+    """Return the layers of ``"64-32-10"``.
 
     Raises
     ------
     ModelError
-        An unknown flow or feedback, or sizes or times that cannot be.
+        Text of another form, or fewer than three layers.
     """
-    _check(settings["study"])
-    own = {**settings["study"], **(QUICK if quick else {})}
-    return [
-        {"network": network, "feedback": kind, "flow": flow, "tau_w": float(tau_w), "seed": seed}
-        for network in own["networks"]
-        for kind in own["feedback"]
-        for flow in own["flows"]
-        for tau_w in own["tau_w"]
-        for seed in range(own["seeds"])
-    ]
-
-
-def _check(own: Mapping[str, Any]) -> None:
-    for key, allowed in (("flows", tuple(FLOWS)), ("feedback", feedback.KINDS)):
-        for name in own[key]:
-            if name not in allowed:
-                raise unknown(f"study.{key}", name, allowed)
-    for network in own["networks"]:
-        sizes_of(network)
-    for tau_w in own["tau_w"]:
-        if isinstance(tau_w, bool) or not isinstance(tau_w, int | float) or not tau_w > 0:
-            raise out_of_range("study.tau_w", tau_w, "numbers > 0, in units of tau_x", "[10, 20]")
-
-
-def sizes_of(network: str) -> list[int]:
-    """Layers of ``"64-32-10"``."""
     try:
-        sizes = [int(n) for n in str(network).split("-")]
+        sizes = [int(size) for size in network.split("-")]
     except ValueError:
         sizes = []
     if len(sizes) < 3 or min(sizes) < 1:
-        raise out_of_range(
-            "study.networks", network, "sizes of at least three layers", "'64-32-10'"
-        )
+        allowed = "sizes of at least three layers"
+        raise out_of_range("study.networks", network, allowed, "'64-32-10'")
     return sizes
 
 
-def measure(cell: Mapping[str, Any], settings: Mapping[str, Any], quick: bool) -> dict[str, float]:
-    """Accuracy on held-out and on test patterns; angles at the end, the largest over the layers, in
-    degrees.
-
-    Of lam at rest, with the final weights, to backpropagation's (on the held-out patterns), and of
-    B to Wᵀ.
-    """
-    from neurosim.simulation.simulation import Simulation
-
-    own = {**settings["study"], **(QUICK if quick else {})}
-    seed = int(cell["seed"])
-    X, Y, held, test = split(settings.get("data", {"name": "digits"}), seed)
-    make, dt, present = FLOWS[cell["flow"]]
-    decay = own["feedback_decay"] if cell["feedback"] == "kolen_pollack" else None
-    net = Network.mlp(
-        sizes_of(cell["network"]), seed=seed, feedback=cell["feedback"], feedback_decay=decay
-    )
-    sim = Simulation(net, make(tau_x=TAU, tau_w=cell["tau_w"] * TAU), dt=dt * TAU, seed=seed)
-    schedule = Presentations(
-        batch=32, present=present * TAU, plastic_from=0.5, epochs=own["epochs"]
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", StabilityWarning
-        )  # where a step does not hold, the accuracy says so
-        sim.train(X, Y, schedule)
-    return {
-        "validation": float((sim.predict(held[0]).argmax(axis=1) == held[1]).mean()),
-        "test": float((sim.predict(test[0]).argmax(axis=1) == test[1]).mean()),
-        **angles(net, *held),
-    }
+def _with_layers(networks: list[str], info: ValidationInfo) -> list[str]:
+    for network in networks:
+        sizes_of(network)
+    return networks
 
 
-def split(data: Mapping[str, Any], seed: int) -> tuple[Any, Any, tuple[Any, Any], tuple[Any, Any]]:
-    """X and Y to learn, and what is held out of the training part and for the test, each (X, Y)."""
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WeightTransportSettings(StudySettings):
+    """Settings of the study; `tau_w` is in tau, `feedback_decay` is that of Kolen and Pollack."""
+
+    networks: Annotated[list[str], AfterValidator(_with_layers)]
+    feedback: Annotated[list[str], one_of(feedback.KINDS)]
+    flows: Annotated[list[str], one_of(FLOWS)]
+    tau_w: list[Positive]
+    feedback_decay: float
+    epochs: Count
+    seeds: Count
+
+
+class WeightTransportStudy(Study[WeightTransportSettings]):
+    """Accuracy and angle of lam by network, kind of feedback weights and flow."""
+
+    question = "Does learning need symmetric weights, and which flow can do without?"
+    settings_type = WeightTransportSettings
+    varied = ("networks", "feedback", "flows", "tau_w")
+    quick_settings = QUICK
+
+    def make_cells(self) -> list[Cell]:
+        """Return every training; a seed is that of split, weights and order."""
+        own = self.settings
+        cells = product(own.networks, own.feedback, own.flows, own.tau_w, range(own.seeds))
+        return [
+            {"network": network, "feedback": kind, "flow": flow, "tau_w": tau_w, "seed": seed}
+            for network, kind, flow, tau_w, seed in cells
+        ]
+
+    def measure(self, cell: Cell) -> Numbers:
+        """Return accuracies (`validation`, `test`) and final angles (see `angles`)."""
+        own, seed = self.settings, int(cell["seed"])
+        data = self.tables.get("data", {"name": "digits"})
+        learnt, held, tested = split(data, seed)
+        kind = cell["feedback"]
+        decay = own.feedback_decay if kind == feedback.KOLEN_POLLACK else None
+        sizes = sizes_of(cell["network"])
+        net = Network.mlp(sizes, seed=seed, feedback=kind, feedback_decay=decay)
+        pace = FLOWS[cell["flow"]]
+        flow = ALL_FLOWS[cell["flow"]](tau_x=TAU, tau_w=cell["tau_w"] * TAU)
+        sim = Simulation(net, flow, dt=pace.dt * TAU, seed=seed)
+        schedule = Presentations(
+            batch=32, present=pace.present * TAU, plastic_from=0.5, epochs=own.epochs
+        )
+        with warnings.catch_warnings():
+            # a step that is not stable shows in the accuracy
+            warnings.simplefilter("ignore", StabilityWarning)
+            sim.train(*learnt, schedule)
+        return {
+            "validation": _accuracy(sim, *held),
+            "test": _accuracy(sim, *tested),
+            **angles(net, *held),
+        }
+
+    def table(self, data: xr.Dataset) -> Any:
+        """Return test accuracy (%) and final angle of lam, mean ± spread over seeds that end."""
+        best = chosen(data)
+        flows = [str(flow) for flow in best.flow.values]
+        title = "test accuracy (%), angle of λ (°)"
+        shown = new_table("network", "feedback", *flows, title=title)
+        for network, kind in product(best.network.values, best.feedback.values):
+            own = best.sel(network=network, feedback=kind)
+            entries = [_entry(own.sel(flow=flow)) for flow in flows]
+            shown.add_row(str(network), str(kind), *entries)
+        return shown
+
+    def figure(self, data: xr.Dataset) -> Any:
+        """Draw test accuracy and angle of lam by flow, a colour per kind, a row per network.
+
+        A cross at the foot means that every seed diverges.
+        """
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        from neurosim.plot import style
+
+        best = chosen(data)
+        networks = [str(network) for network in best.network.values]
+        with style():
+            figure = Figure(figsize=(8.4, 0.7 + 2.5 * len(networks)), layout="constrained")
+            panels = figure.subplots(len(networks), 2, squeeze=False)
+            for row, network in zip(panels, networks, strict=True):
+                own = best.sel(network=network)
+                _draw_by_flow(row[0], 100 * own.test, "test accuracy (%)")
+                _draw_by_flow(row[1], own.angle, "angle of λ to BP's (°)")
+                for ax in row:
+                    ax.set_title(network)
+            handles, names = panels[0, 0].get_legend_handles_labels()
+            if bool((best.test.count("seed") == 0).any()):
+                handles.append(Line2D([], [], marker="x", color="0.3", linestyle="none"))
+                names.append("diverges")
+            figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        return figure
+
+
+def split(data: dict[str, Any], seed: int) -> tuple[Patterns, Patterns, Patterns]:
+    """Return the patterns to learn, those held out of the training part, and those to test."""
     from sklearn.model_selection import train_test_split
 
     found = datasets.load(**{"test": 0.2, **data, "seed": seed})
     if found.validation is None or not found.classes:
         raise ModelError(
-            "data of the study have no classes or no test patterns; try name = 'digits', test = 0.2"
+            f"data = {data} of the study have no classes or no test patterns; "
+            "try name = 'digits', test = 0.2"
         )
-    X, held, Y, held_Y = train_test_split(
+    X, X_held, Y, Y_held = train_test_split(
         found.X, found.Y, test_size=HELD_OUT, stratify=found.Y, random_state=seed
     )
-    return X, Y, (held, held_Y), found.validation
+    return (X, Y), (X_held, Y_held), found.validation
 
 
-def angles(net: Network, X: Any, Y: Any) -> dict[str, float]:
-    """Of lam at rest to backpropagation's and of B to Wᵀ, degrees; the largest over hidden layers,
-    and projections.
+def _accuracy(sim: Simulation, X: Array, Y: Array) -> float:
+    return float((sim.predict(X).argmax(axis=1) == Y).mean())
+
+
+def angles(net: Network, X: Array, Y: Array) -> Numbers:
+    """Return angles in degrees between what flows and backpropagation use.
+
+    Returns
+    -------
+    dict
+        `angle`: of lam at rest to backpropagation's, the largest over hidden layers;
+        `feedback_angle`: of B to Wᵀ, the largest over projections.
     """
-    ways = [reference.multipliers(net, X, Y, through=way) for way in ("feedback", "weights")]
-    hidden = [n for n in net.neurons if net.outgoing(n)]
-    own = [angle(net.returning(n), net.weights[n]) for n in net.feedback]
-    return {
-        "angle": max(angle(*(lam[n] for lam in ways)) for n in hidden),
-        "feedback_angle": max(own, default=0.0),
-    }
+    flowing = reference.multipliers(net, X, Y, through="feedback")
+    exact = reference.multipliers(net, X, Y, through="weights")
+    of_layers = [angle(flowing[n], exact[n]) for n in net.neurons if net.outgoing(n)]
+    of_feedback = [angle(net.returning(n), net.weights[n]) for n in net.feedback]
+    return {"angle": max(of_layers), "feedback_angle": max(of_feedback, default=0.0)}
 
 
 def chosen(data: xr.Dataset) -> xr.Dataset:
-    """What belongs to the tau_w that did best on the held-out patterns, of every network, feedback
-    and flow.
+    """Return the results at the tau_w that did best on held-out patterns.
+
+    It is chosen for every network, feedback and flow; accuracies of runs that diverged count as 0.
     """
-    score = data.validation.fillna(0.0).mean("seed")  # what diverged is no candidate
+    score = data.validation.fillna(0.0).mean("seed")
     return data[["test", "angle", "feedback_angle"]].isel(tau_w=score.argmax("tau_w"))
 
 
-def table(data: xr.Dataset) -> Any:
-    """Test accuracy (%) and final angle of lam to backpropagation's, mean ± spread over the seeds
-    that end.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    best = chosen(data)
-    flows = [str(f) for f in best.flow.values]
-    shown = Table(
-        "network", "feedback", *flows, box=SIMPLE_HEAD, title="test accuracy (%), angle of λ (°)"
-    )
-    for network in best.network.values:
-        for kind in best.feedback.values:
-            row = [best.sel(network=network, feedback=kind, flow=flow) for flow in flows]
-            shown.add_row(str(network), str(kind), *map(_entry, row))
-    return shown
-
-
 def _entry(seeds: xr.Dataset) -> str:
-    """Of one network, feedback and flow, with how many seeds did not diverge where some did."""
+    """Return an entry of the table, with the number of seeds that end if some diverged."""
     ended, count = int(seeds.test.count()), seeds.seed.size
     if not ended:
         return "diverges"
-    told = f"{mean_and_spread(seeds.test, 1, 100)}, {mean_and_spread(seeds.angle, 0)}"
-    return told if ended == count else f"{told} ({ended} of {count})"
+    text = f"{mean_and_spread(seeds.test, 1, 100)}, {mean_and_spread(seeds.angle, 0)}"
+    if ended < count:
+        text += f" ({ended} of {count})"
+    return text
 
 
-def figure(data: xr.Dataset) -> Any:
-    """Test accuracy and angle of lam to backpropagation's by flow, a colour a kind of feedback, a
-    row a network.
-
-    A cross at the foot: no seed ends, all diverge.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    from neurosim.plot import style
-
-    best = chosen(data)
-    networks = [str(n) for n in best.network.values]
-    with style():
-        figure = Figure(figsize=(8.4, 0.7 + 2.5 * len(networks)), layout="constrained")
-        panels = figure.subplots(len(networks), 2, squeeze=False)
-        for row, network in zip(panels, networks, strict=True):
-            own = best.sel(network=network)
-            _by_flow(row[0], 100 * own.test, "test accuracy (%)")
-            _by_flow(row[1], own.angle, "angle of λ to BP's (°)")
-            for ax in row:
-                ax.set_title(network)
-        handles, names = panels[0, 0].get_legend_handles_labels()
-        if bool((best.test.count("seed") == 0).any()):
-            handles, names = (
-                [*handles, Line2D([], [], marker="x", color="0.3", linestyle="none")],
-                [*names, "diverges"],
-            )
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
-    return figure
-
-
-def _by_flow(ax: Any, values: Any, label: str) -> None:
-    """Mean and spread over the seeds, kinds of feedback side by side."""
+def _draw_by_flow(ax: Any, values: xr.DataArray, label: str) -> None:
+    """Draw mean and spread over the seeds, kinds of feedback side by side."""
     from neurosim.plot.drawing import PALETTE
 
-    kinds: Sequence[Any] = values.feedback.values
-    flows = [str(f) for f in values.flow.values]
-    for i, (kind, color) in enumerate(zip(kinds, PALETTE, strict=False)):
+    kinds = values.feedback.values
+    flows = [str(flow) for flow in values.flow.values]
+    for i, (kind, colour) in enumerate(zip(kinds, PALETTE, strict=False)):
         own = values.sel(feedback=kind)
-        place = [x + 0.13 * (i - (len(kinds) - 1) / 2) for x in range(len(flows))]
+        places = np.array(
+            [place + 0.13 * (i - (len(kinds) - 1) / 2) for place in range(len(flows))]
+        )
         ax.errorbar(
-            place,
+            places,
             own.mean("seed"),
             own.std("seed"),
             fmt="osD^v"[i % 5],
-            color=color,
+            color=colour,
             markersize=4,
             capsize=2,
             linewidth=1,
             label=str(kind).replace("_", "-"),
         )
-        gone = [
-            x
-            for x, n in zip(place, own.count("seed").values, strict=True)
-            if n == 0 and values.name == "test"
-        ]
-        ax.plot(
-            gone,
-            [0.03] * len(gone),
-            "x",
-            color=color,
-            markersize=5,
-            transform=ax.get_xaxis_transform(),
-        )
+        if values.name == "test":
+            gone = places[own.count("seed").values == 0]
+            foot = ax.get_xaxis_transform()
+            ax.plot(gone, [0.03] * len(gone), "x", color=colour, markersize=5, transform=foot)
     ax.set_xticks(range(len(flows)), flows, rotation=20, ha="right")
     ax.set(ylabel=label, xlim=(-0.6, len(flows) - 0.4))

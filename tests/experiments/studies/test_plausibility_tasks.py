@@ -31,13 +31,11 @@ def test_the_time_to_rest_is_when_the_last_error_is_gone():
 
 def test_exits_help_a_saddle_that_is_left_without_them():
     """Net 6 of the study: its saddle point is left without exits, and not with them."""
-    settings = studies.load("exits").settings
+    network = studies.load("exits").network_keys()
     X, Y = exits.digit(-0.3, 6)
     flow = ns.Flow.augmented(1)
     rates = [
-        ns.stability(
-            ns.Network.mlp(**settings["network"], seed=6, exits=e), flow, X, Y
-        ).slowest_rate
+        ns.stability(ns.Network.mlp(**network, seed=6, exits=e), flow, X, Y).slowest_rate
         for e in (0.0, 0.3)
     ]
     assert rates[0] < 0 < rates[1]
@@ -45,12 +43,12 @@ def test_exits_help_a_saddle_that_is_left_without_them():
 
 @pytest.mark.parametrize("plastic_bias", [True, False])
 def test_a_stream_that_stands_still_has_backpropagations_gradient(plastic_bias):
-    settings = {"network": {"sizes": [5, 6, 4], "loss": "mse", "plastic_bias": plastic_bias}}
+    tables = dict(studies.load("skips").tables)
+    tables["network"] = {"sizes": [5, 6, 4], "loss": "mse", "plastic_bias": plastic_bias}
+    study = skips.SkipsStudy("still", tables)
     for wiring in ("plain", "skips and exits"):
         still, slow = (
-            skips.measure({"wiring": wiring, "depth": 4, "speed": v, "seed": 1}, settings, False)[
-                "cosine"
-            ]
+            study.measure({"wiring": wiring, "depth": 4, "speed": v, "seed": 1})["cosine"]
             for v in (0.0, 0.1)
         )
         assert still == pytest.approx(1, abs=1e-12)

@@ -11,6 +11,7 @@ import pytest
 import neurosim as ns
 from neurosim.experiments import studies
 from neurosim.experiments.studies import rivals as study
+from neurosim.experiments.studies.rivals_display import chosen, restless
 
 SMALL = [
     'study.nets=["64-6-10"]',
@@ -35,7 +36,7 @@ def test_cells_measure_gradients_and_trainings(
     assert float(start.steps.sel({"method": "adjoint"})) == 2
     assert float(start.cosine.sel({"method": "predictive coding"})) < 0.999
     assert float(start.phases.max()) == 1
-    trained = study.chosen(data).test.sel(net="64-6-10", feedback="symmetric")
+    trained = chosen(data).test.sel(net="64-6-10", feedback="symmetric")
     same = [trained.sel({"method": m}).values for m in ("backprop", "adjoint")]
     np.testing.assert_array_equal(*same)
     paths = studies.write(found, data, tmp_path, formats=("png",))
@@ -47,12 +48,11 @@ def test_the_rate_is_chosen_on_what_is_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = {0.1: {"validation": 0.9, "test": 0.7}, 1.0: {"validation": 0.8, "test": 0.95}}
-    monkeypatch.setattr(
-        study, "measure", lambda cell, *_: made.get(cell["rate"], {"test": 0.5, "cosine": 1.0})
-    )
+    other = {"test": 0.5, "cosine": 1.0}
+    monkeypatch.setattr(study.RivalsStudy, "measure", lambda _, cell: made.get(cell["rate"], other))
     few = [*SMALL[:5], 'study.methods=["adjoint"]', 'study.parts=["train"]']
     data, _ = studies.run(studies.load("rivals", few), tmp_path)
-    assert float(study.chosen(data).test.max()) == 0.7
+    assert float(chosen(data).test.max()) == 0.7
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_finds_no_rest_is_said_so(tmp_path: Path, monkeypatch: pytest.Monke
         1, abs=1e-9
     )
     assert 0 < float(measured.cosine.sel({"method": "augmented(2)", **at}).max()) < 1
-    lost = [m for m in measured.method.values if study.restless(measured, "residual 12", m)]
+    lost = [m for m in measured.method.values if restless(measured, "residual 12", m)]
     assert lost == ["equilibrium propagation"]
     assert "does not settle" in studies.write(found, measured, tmp_path, formats=("png",))[
         1

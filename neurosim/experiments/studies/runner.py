@@ -1,0 +1,193 @@
+"""Run a study: measure its cells in workers, keep each result in a file, and gather them.
+
+A study that was stopped, or killed, resumes: a cell with a result is not measured again. Start at
+`run`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurosim.disk import replacing
+from neurosim.errors import ConvergenceError, DivergenceError, FileError
+from neurosim.experiments.pool import open_pool
+from neurosim.experiments.studies.shared import WIDTH
+from neurosim.experiments.studies.study import Cell, Study
+from neurosim.simulation.progress import bar
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+REASON = "reason"  # why a cell has no numbers
+SECONDS = "seconds"  # time that a cell took
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The numbers of a cell, or the reason why there are none."""
+
+    index: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """One cell, which one worker measures."""
+
+    study: Study[Any]
+    index: int
+    cell: Cell
+    size: int = 1
+
+    def work(self) -> list[CellResult]:
+        """Measure the cell. A flow that diverges is a result; other errors end the study."""
+        started = time.perf_counter()
+        try:
+            numbers = self.study.measure(self.cell)
+        except (DivergenceError, ConvergenceError) as error:
+            return self.lost(f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - started
+        return [CellResult(self.index, {**numbers, SECONDS: seconds})]
+
+    def singly(self) -> list[StudyTask]:
+        """Return the task itself."""
+        return [self]
+
+    def lost(self, reason: str) -> list[CellResult]:
+        """Return the result of a cell without numbers."""
+        return [CellResult(self.index, {}, reason)]
+
+
+def run(
+    study: Study[Any],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    scheduler: Any = None,
+    progress: bool = False,
+) -> tuple[xr.Dataset, int]:
+    """Measure the cells that have no result yet.
+
+    Parameters
+    ----------
+    study : Study
+    folder : Path
+        Where results are kept, of one study or of several.
+    jobs, scheduler
+        As for `neurosim.sweep`.
+    progress : bool
+        Show a bar with the time left, on standard error.
+
+    Returns
+    -------
+    data : xarray.Dataset
+        One dimension per label, one variable per number; NaN for a cell that does not exist.
+        `reason` is why a cell has no numbers.
+    missing : int
+        Number of cells without a result: 0 unless the study was stopped.
+    """
+    paths = [folder / study.path(cell) for cell in study.cells]
+    pending = []
+    for index, cell in enumerate(study.cells):
+        if not paths[index].exists():
+            pending.append(StudyTask(study, index, cell))
+    shows, done = progress and bool(pending), len(paths) - len(pending)
+    with (
+        open_pool(jobs, scheduler) as pool,
+        bar(shows, study.name, len(paths), done) as advance,
+    ):
+        for results in pool.run(pending):
+            for result in results:
+                cell = study.cells[result.index]
+                _keep(paths[result.index], cell, result)
+                advance(1, ", ".join(f"{label} {value}" for label, value in cell.items()))
+    return gather(study, folder)
+
+
+def _keep(path: Path, cell: Cell, result: CellResult) -> None:
+    text = json.dumps({"cell": cell, "numbers": result.numbers, REASON: result.reason})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
+    """Return what was measured until now, and how many cells are missing; see `run`.
+
+    Raises
+    ------
+    FileError
+        No cell has a result, or a file is not a result.
+    """
+    import pandas as pd
+
+    rows = []
+    for cell in study.cells:
+        result = _read(folder / study.path(cell))
+        if result is not None:
+            rows.append({**cell, **_numbers(result)})
+    if not rows:
+        raise FileError(
+            f"no cell of study {study.name!r} is in {str(folder)!r} yet; try without --show"
+        )
+    labels = list(study.cells[0])
+    data = pd.DataFrame(rows).set_index(labels).to_xarray()
+    data.attrs = {
+        "study": study.name,
+        "quick": int(study.quick),
+        "settings": json.dumps(study.tables, default=str),
+    }
+    for label in labels:  # in the order of the study, not of the alphabet
+        values = dict.fromkeys(cell[label] for cell in study.cells)
+        data = data.reindex({label: list(values)})
+    data[REASON] = data[REASON].fillna("")
+    return data, len(study.cells) - len(rows)
+
+
+def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers and the reason of a result as it was kept."""
+    numbers = {}
+    for name, value in result["numbers"].items():
+        numbers[name] = math.nan if value is None else value
+    return {**numbers, REASON: result[REASON]}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a result as it was kept; None if there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{path} is not a result of the study ({error}); try to remove it"
+        ) from error
+
+
+def write(
+    study: Study[Any], data: xr.Dataset, folder: Path, formats: Sequence[str] = ("png", "pdf")
+) -> list[Path]:
+    """Write the data (netCDF), the table as text, and the figure; return their paths."""
+    from rich.console import Console
+
+    stem = study.name + ("-quick" if study.quick else "")
+    data_path, table_path = folder / f"{stem}.nc", folder / f"{stem}.txt"
+    with replacing(data_path) as temporary:
+        data.to_netcdf(temporary, engine="h5netcdf")
+    with replacing(table_path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        Console(file=file, width=WIDTH).print(study.table(data))
+    figure = study.figure(data)
+    pictures = [folder / f"{stem}.{suffix}" for suffix in formats]
+    for path in pictures:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+        # laid out once: the next format has the same picture
+        figure.set_layout_engine("none")
+    return [data_path, table_path, *pictures]

@@ -1,0 +1,78 @@
+"""Constants, flows and drawing that several studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import radians
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim.model.flow import Flow
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TAU = 10e-3  # s, time constant of outputs
+HELD_OUT = 0.2  # share of the training part by which settings are chosen
+BACKPROP = "backprop"
+WIDTH = 160  # columns of a table as text
+
+# makers of flows; they take time constants
+FLOWS: dict[str, Callable[..., Flow]] = {
+    "adjoint": Flow.adjoint,
+    "damped": Flow.damped,
+    "rotated(75°)": partial(Flow.rotated, radians(75)),
+    "augmented(1)": partial(Flow.augmented, 1),
+    "augmented(2)": partial(Flow.augmented, 2),
+}
+
+
+def mean_and_spread(values: Any, digits: int = 1, scale: float = 1.0) -> str:
+    """Return mean and standard deviation of numbers, without NaN; "-" if there are none.
+
+    Examples
+    --------
+    >>> mean_and_spread([0.94, 0.96, float("nan")], 1, 100)
+    '95.0 ± 1.0'
+    """
+    flat = np.ravel(values)
+    found = flat[np.isfinite(flat)] * scale
+    if not found.size:
+        return "-"
+    return f"{found.mean():.{digits}f} ± {found.std():.{digits}f}"
+
+
+def new_table(*headings: str, **options: Any) -> Table:
+    """Return a rich table without rows, in the look of all studies."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    return Table(*headings, box=SIMPLE_HEAD, **options)
+
+
+def grid_of_panels(
+    count: int, columns: int, size: tuple[float, float], margin: tuple[float, float]
+) -> tuple[Any, Any]:
+    """Return a figure and its panels, of which those after the first `count` are hidden.
+
+    Parameters
+    ----------
+    count : int
+        Number of panels.
+    columns : int
+        Largest number of columns.
+    size, margin : (width, height), inches
+        Size of a panel, and what the figure adds.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    width, height = size[0] * columns + margin[0], size[1] * rows + margin[1]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for ax in panels.flat[count:]:
+        ax.set_visible(False)
+    return figure, panels

@@ -1,0 +1,178 @@
+"""The base of all studies: a class with a typed table of settings, and the forms that they share.
+
+A study is a subclass of `Study` in a module of its own, with a settings dataclass whose fields are
+the keys of ``[study]``. Start at `Study`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic.dataclasses import dataclass
+
+from neurosim.errors import ModelError, number, unknown, whole
+from neurosim.experiments.modelfile import explained
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Cell = dict[str, Any]  # labels of one training
+Numbers = dict[str, float]  # what is measured of it
+
+STRICT = ConfigDict(strict=True, extra="forbid")  # of every settings dataclass
+
+
+def _at_least_one(value: int, info: ValidationInfo) -> int:
+    return whole(f"study.{info.field_name}", value, 1)
+
+
+def _at_least_zero(value: int, info: ValidationInfo) -> int:
+    return whole(f"study.{info.field_name}", value, 0)
+
+
+def _positive(value: float, info: ValidationInfo) -> float:
+    return number(f"study.{info.field_name}", value, above=0)
+
+
+# types of settings
+Count = Annotated[int, AfterValidator(_at_least_one)]
+Whole = Annotated[int, AfterValidator(_at_least_zero)]
+Positive = Annotated[float, AfterValidator(_positive)]
+
+
+def one_of(allowed: Collection[str]) -> AfterValidator:
+    """Return a check for `Annotated` that every name, or key, of a setting is an allowed one."""
+
+    def check(names: Any, info: ValidationInfo) -> Any:
+        for name in names:
+            if name not in allowed:
+                kind = " key" if isinstance(names, Mapping) else ""
+                raise unknown(f"study.{info.field_name}{kind}", name, tuple(allowed))
+        return names
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StudySettings:
+    """The key of ``[study]`` that all studies have: which of them it is."""
+
+    kind: str
+
+
+Settings = TypeVar("Settings", bound=StudySettings)
+
+
+class Study(ABC, Generic[Settings]):
+    """A question that takes many trainings, read from a file of ``models/studies``.
+
+    A subclass defines its cells, measures one of them, and shows what was measured as a table and a
+    figure.
+
+    Parameters
+    ----------
+    name : str
+        The name of the file, without ``.toml``.
+    tables : dict
+        The tables of the file as TOML reads them; ``tables["study"]`` has the study's settings.
+    quick : bool
+        Whether to measure less: fewer seeds, patterns and epochs, done in a minute.
+    comment : str
+        The first line of the file's opening comment.
+
+    Attributes
+    ----------
+    settings : dataclass
+        The settings, after `quick_settings` if the study is quick.
+
+    Raises
+    ------
+    ModelError
+        An unknown or missing key of the settings, or an invalid value.
+    """
+
+    question: ClassVar[str]
+    settings_type: ClassVar[type[StudySettings]]
+    # settings that only choose which cells there are, beside `seeds`
+    varied: ClassVar[tuple[str, ...]] = ()
+    quick_settings: ClassVar[Mapping[str, Any]] = {}
+
+    settings: Settings
+
+    def __init__(
+        self, name: str, tables: Mapping[str, Any], quick: bool = False, comment: str = ""
+    ) -> None:
+        self.name, self.tables, self.quick, self.comment = name, tables, quick, comment
+        self.settings = self._validated(tables["study"])
+        if quick:
+            self.settings = replace(self.settings, **self.quick_settings)
+
+    def _validated(self, table: Mapping[str, Any]) -> Any:
+        try:
+            return self.settings_type(**table)
+        except ValidationError as error:
+            keys = [field.name for field in fields(self.settings_type)]
+            raise explained(error, ("study",), keys) from None
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The labels of everything that is measured."""
+        return self.make_cells()
+
+    @abstractmethod
+    def make_cells(self) -> list[Cell]:
+        """Return the labels of everything that is measured."""
+
+    @abstractmethod
+    def measure(self, cell: Cell) -> Numbers:
+        """Return the numbers of one cell.
+
+        Raises
+        ------
+        DivergenceError, ConvergenceError
+            Results like any other: the cell has no numbers.
+        """
+
+    @abstractmethod
+    def table(self, data: xr.Dataset) -> Any:
+        """Return what was measured as a rich table."""
+
+    @abstractmethod
+    def figure(self, data: xr.Dataset) -> Any:
+        """Return what was measured as a figure."""
+
+    def path(self, cell: Cell) -> Path:
+        """Return the file of a cell's result, below the folder of the study.
+
+        It does not depend on which other cells there are: neither on the number of seeds nor on the
+        settings in `varied`.
+        """
+        own = dict(self.tables["study"])
+        for key in ("seeds", *self.varied):
+            own.pop(key, None)
+        tables = dict(self.tables) | {"study": own}
+        text = json.dumps([cell, tables, self.quick], sort_keys=True, default=str)
+        return Path("cells", f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json")
+
+    def network_keys(self) -> dict[str, Any]:
+        """Return the keys of the study's ``[network]``.
+
+        Raises
+        ------
+        ModelError
+            The file does not have that table.
+        """
+        if "network" not in self.tables:
+            raise ModelError(
+                f"network is missing in study {self.name!r}; "
+                "allowed: a table, e.g. sizes = [64, 16, 10]"
+            )
+        return dict(self.tables["network"])
