@@ -1,12 +1,11 @@
 """The command line: wiring between model files, simulations, results and pictures.
 
 What is slow to import is imported inside the commands, so that ``--help`` stays quick. Every error
-of neurosim's own ends in one message on stderr and exit code 2; Ctrl-C in 130.
+of neurosim's own ends in one message on standard error and exit code 2; Ctrl-C in 130.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,16 +27,13 @@ from neurosim.version import __version__
 
 if TYPE_CHECKING:
     from neurosim.engine.cache import Entry
-    from neurosim.experiments.modelfile import ModelFile
-    from neurosim.results.runs import Log, Run
-    from neurosim.simulation.simulation import Simulation
 
-BAD_INPUT, INTERRUPTED = 2, 130
-FORMATS = ("png", "pdf")
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
+RUNS = Path("runs")  # the folder of all results
 
 
 class _Group(TyperGroup):
-    """Every command's errors and warnings, in one form."""
+    """All commands; errors and warnings of each have one form."""
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
@@ -45,16 +41,16 @@ class _Group(TyperGroup):
             try:
                 return super().invoke(ctx)
             except NeurosimError as error:
-                _say(f"error: {error}")
+                _note(f"error: {error}")
                 raise typer.Exit(BAD_INPUT) from None
             except MemoryError as error:
-                _say(
-                    f"error: not enough memory: {error}; try fewer patterns, less to "
-                    "record or a larger `every`"
+                _note(
+                    f"error: not enough memory: {error}; "
+                    "try fewer patterns, less to record or a larger `every`"
                 )
                 raise typer.Exit(BAD_INPUT) from None
             except KeyboardInterrupt:
-                _say("interrupted")
+                _note("interrupted")
                 raise typer.Exit(INTERRUPTED) from None
 
 
@@ -67,22 +63,24 @@ app = typer.Typer(
 )
 
 Model = Annotated[
-    str, typer.Argument(help="A model file, or a built-in model's name (`neurosim models`).")
+    str, typer.Argument(help="A model file, or the name of a built-in model (`neurosim models`).")
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a key of the model, e.g. flow.rho=2; repeatable.",
+        "--set", metavar="KEY=VALUE", help="Set a key of the model, e.g. flow.rho=2; repeatable."
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of weights, data and simulation alike.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of weights, data and simulation.")]
 Backend = Annotated[str | None, typer.Option(help="auto, numpy, cython or standalone.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:PORT.")
+]
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     app()
 
 
@@ -97,14 +95,14 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and leave."
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
     pass
 
 
-@app.command()
+@app.command(epilog="Example: neurosim run xor --set flow.rho=2 --seed 3")
 def run(
     model: Model,
     set_: Set = None,
@@ -115,43 +113,44 @@ def run(
     backend: Backend = None,
 ) -> None:
     """Train or relax a model; write results, weights and figures."""
-    from neurosim.experiments import modelfile
+    from neurosim.experiments import modelfile, output
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
-    folder = _writable(out or Path(spec.tables.output.folder or Path("runs") / spec.name))
+    given = spec.tables.output.folder
+    default = RUNS / spec.name if given is None else Path(given)
+    folder = output.writable(out or default)
     data, simulation = spec.data(), spec.simulation()
-    _own_warnings()
+    _show_own_warnings()
     started = time.perf_counter()
     with _kept_on_divergence(folder):
         result = spec.run(simulation, data, progress=True)
     seconds = time.perf_counter() - started
-    _write(spec, simulation, result, folder)
-    from neurosim.experiments import report  # not before: a run begins the sooner
+    output.write_run(spec, simulation, result, folder)
+    from neurosim.experiments import report  # only now, so that the run begins sooner
 
     _print(report.rows(spec, data, result, seconds), title=spec.name)
     typer.echo(f"results, weights and figures in {folder}")
     if result.interrupted:
         reached = report.last(result).time
-        _say(
-            f"interrupted at {reached:g} s of simulated time: what was reached until "
-            f"then is in {folder}"
+        _note(
+            f"interrupted at {reached:g} s of simulated time: "
+            f"what was reached until then is in {folder}"
         )
         raise typer.Exit(INTERRUPTED)
     typer.echo(report.closing(simulation, result, folder))
 
 
-@app.command()
+@app.command(epilog="Example: neurosim check xor --patterns 2")
 def check(
     model: Model,
     set_: Set = None,
-    patterns: Annotated[
-        int, typer.Option(min=1, help="How many patterns of the data are used.")
-    ] = 8,
+    patterns: Annotated[int, typer.Option(min=1, help="Number of patterns to use.")] = 8,
     seed: Seed = None,
     backend: Backend = None,
 ) -> None:
-    """Multipliers against backpropagation, the trajectory against SciPy; exit code 1 where they
-    differ.
+    """Compare multipliers with backpropagation, and the trajectory with SciPy.
+
+    The exit code is 1 if they differ.
     """
     from rich.console import Console
 
@@ -162,52 +161,55 @@ def check(
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     data, keys = spec.data(), spec.tables.simulation.given(*OF_SIMULATION)
     if keys.pop("transport", "dense") != "dense":
-        _say(
-            "checked with dense messages: those sent as events follow them to within a "
-            "few thresholds"
+        _note(
+            "checked with dense messages: "
+            "those sent as events follow them to within a few thresholds"
         )
-    if [keys.pop(name) for name in ("imperfections", "prospective") if name in keys]:
-        _say(
-            "checked without imperfections and look-ahead: neither backpropagation nor "
-            "SciPy has any"
+    if {"imperfections", "prospective"} & set(keys):
+        _note(
+            "checked without imperfections and prospective messages: "
+            "neither backpropagation nor SciPy has any"
         )
-    _own_warnings()
+    for name in ("imperfections", "prospective"):
+        keys.pop(name, None)
+    _show_own_warnings()
     report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
     Console().print(report.table())
-    raise typer.Exit(0 if report.passed else 1)
+    raise typer.Exit(0 if report.passed else FAILED)
 
 
-@app.command()
+@app.command(epilog="Example: neurosim plot runs/xor/log.nc --out xor.svg")
 def plot(
     file: Annotated[Path, typer.Argument(help="A run.nc or log.nc, or the folder of a sweep.")],
     out: Annotated[
         list[Path] | None,
-        typer.Option(help="The picture, .png, .pdf or .svg; repeatable; default beside the file."),
+        typer.Option(help="A .png, .pdf or .svg file; repeatable; default beside the input."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Of a sweep's picture: phase_diagram, heat_map, ...")
+        str | None, typer.Option(help="Picture of a sweep: phase_diagram, heat_map, ...")
     ] = None,
-    measure: Annotated[str | None, typer.Option(help="Of a sweep: what is drawn.")] = None,
-    x: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the x axis.")] = None,
-    y: Annotated[str | None, typer.Option(help="Of a sweep: the parameter on the y axis.")] = None,
+    measure: Annotated[str | None, typer.Option(help="Measure of a sweep to draw.")] = None,
+    x: Annotated[str | None, typer.Option(help="Parameter of a sweep on the x axis.")] = None,
+    y: Annotated[str | None, typer.Option(help="Parameter of a sweep on the y axis.")] = None,
     columns: Annotated[
-        int, typer.Option(help="Of a sweep: width in columns of a page, 1 or 2.")
+        int, typer.Option(help="Width of a sweep's picture in columns of a page, 1 or 2.")
     ] = 2,
 ) -> None:
     """Draw the summary of a saved run or log, or the picture that suits a sweep."""
-    from neurosim.experiments import sweep_store as sweepstore
+    from neurosim.experiments import output, sweep_store
     from neurosim.results import files
 
-    paths = out or [file.with_suffix(f".{suffix}") for suffix in FORMATS]
-    options = {k: v for k, v in (("measure", measure), ("x", x), ("y", y)) if v is not None}
-    if file.is_dir() and sweepstore.is_sweep(file):
-        _draw_sweep(sweepstore.read(file), kind, paths, columns, options)
+    paths = out or [file.with_suffix(f".{suffix}") for suffix in output.FORMATS]
+    given = {"measure": measure, "x": x, "y": y}
+    options = {name: value for name, value in given.items() if value is not None}
+    if file.is_dir() and sweep_store.is_sweep(file):
+        _draw_sweep(sweep_store.read(file), kind, paths, columns, options)
     elif options or kind is not None:
         raise ModelError(
-            f"--kind, --measure, --x and --y are of a sweep's pictures, and {file} is none"
+            f"--kind, --measure, --x and --y belong to pictures of sweeps, and {file} is not one"
         )
     else:
-        _draw(files.load(file), paths)
+        output.save_summary(files.load(file), paths)
     for path in paths:
         typer.echo(str(path))
 
@@ -215,23 +217,25 @@ def plot(
 def _draw_sweep(
     data: Any, kind: str | None, paths: Sequence[Path], columns: int, options: Mapping[str, str]
 ) -> None:
-    """The picture, and a word on which others there are."""
-    import matplotlib as mpl
+    """Draw a sweep; if the kind was not given, name the other ones."""
+    from neurosim.experiments import output
 
-    mpl.use("Agg")
+    output.draw_without_display()
     from neurosim.plot import sweeps as pictures
 
-    if not (data["outcome"] != "").any():
+    done = int((data["outcome"] != "").sum())
+    if not done:
         raise FileError(
-            "no point of the sweep is done yet; try neurosim sweep with the same options, and wait"
+            f"{done} of {data['outcome'].size} points of the sweep are done; "
+            "try neurosim sweep with the same options, and wait"
         )
     chosen = kind or pictures.choose(data)
-    _write_figure(pictures.sweep(data, chosen, columns=columns, **options), paths)
+    output.save_figure(pictures.sweep(data, chosen, columns=columns, **options), paths)
     if kind is None:
-        others = ", ".join(k for k in pictures.KINDS if k != chosen)
+        others = ", ".join(other for other in pictures.KINDS if other != chosen)
         typer.echo(
-            f"drawn as {chosen}; other pictures by --kind {others}; see --measure, --x, "
-            "--y, --columns too"
+            f"drawn as {chosen}; other pictures by --kind {others}; "
+            "see --measure, --x, --y, --columns too"
         )
 
 
@@ -239,60 +243,60 @@ def _draw_sweep(
 def study(
     name: Annotated[
         str | None,
-        typer.Argument(
-            help="A built-in study, or the path of a study's file; without one, all are listed."
-        ),
+        typer.Argument(help="A built-in study, or the file of a study; omitted: list them all."),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Such as study.seeds=10; repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set a key, e.g. study.seeds=10; repeatable."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The same in a minute: fewer seeds, patterns, epochs.")
+        bool,
+        typer.Option("--quick", help="Fewer seeds, patterns and epochs: done in a minute."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default runs/studies/<name>.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    scheduler: Annotated[
-        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")
-    ] = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Of what is there; nothing is measured.")
+        bool, typer.Option("--show", help="Show what was measured; measure nothing.")
     ] = False,
 ) -> None:
-    """A question that takes many trainings: table, figure and data; stopped and started anew, it
-    goes on.
+    """Answer a question that takes many trainings, with table, figure and data.
+
+    A study that was stopped resumes.
     """
-    import matplotlib as mpl
     from rich.console import Console
 
-    from neurosim.experiments import studies
+    from neurosim.experiments import output, studies
 
     if name is None:
         for known, path in studies.built_in().items():
             typer.echo(f"{known:18}{studies.load(path).question}")
         return
-    mpl.use("Agg")
+    output.draw_without_display()
     chosen = studies.load(name, set_ or [], quick)
-    folder = _writable(out or Path("runs", "studies", chosen.name))
-    _own_warnings()
-    data, missing = (
-        studies.gather(chosen, folder)
-        if show
-        else studies.run(chosen, folder, jobs=jobs, scheduler=scheduler, progress=True)
-    )
+    folder = output.writable(out or RUNS / "studies" / chosen.name)
+    _show_own_warnings()
+    if show:
+        data, missing = studies.gather(chosen, folder)
+    else:
+        data, missing = studies.run(chosen, folder, jobs=jobs, scheduler=scheduler, progress=True)
     Console().print(chosen.table(data))
-    for text in dict.fromkeys(reason for reason in data["reason"].values.ravel() if reason):
-        _say(f"without numbers: {text}")
-    _say(f"{missing} of {len(chosen.cells)} cells are missing") if missing else None
+    for reason in dict.fromkeys(data["reason"].values.ravel()):
+        if reason:
+            _note(f"without numbers: {reason}")
+    if missing:
+        _note(f"{missing} of {len(chosen.cells)} cells are missing")
     for path in studies.write(chosen, data, folder):
         typer.echo(str(path))
 
 
 @app.command(
-    epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 --grid "
-    "flow.gamma=0,0.5,1 --repeat 5"
+    epilog="Example: neurosim sweep xor --grid flow.rho=0.5:4:8 "
+    "--grid flow.gamma=0,0.5,1 --repeat 5"
 )
 def sweep(
     model: Model,
@@ -304,43 +308,46 @@ def sweep(
     ] = None,
     set_: Set = None,
     measure: Annotated[
-        str, typer.Option(help="Comma-separated, e.g. alignment,accuracy.")
+        str, typer.Option(help="Measures, separated by commas, e.g. alignment,accuracy.")
     ] = "settle_time",
     repeat: Annotated[
-        int | None, typer.Option(min=1, help="So many seeds of the weights, from 0.")
+        int | None, typer.Option(min=1, help="Number of seeds of the weights, from 0.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder (zarr); default runs/<model name>.zarr.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    scheduler: Annotated[
-        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:PORT.")
-    ] = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     design: Annotated[str, typer.Option(help="grid, random, lhs, sobol or refine.")] = "grid",
-    points: Annotated[int | None, typer.Option(help="Of random, lhs and sobol.")] = None,
-    rounds: Annotated[int, typer.Option(help="Of refine.")] = 3,
-    duration: Annotated[str | None, typer.Option(help="Of each relaxation, e.g. '2 s'.")] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Number of points of random, lhs and sobol.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Number of rounds of refine.")] = 3,
+    duration: Annotated[
+        str | None, typer.Option(help="Length of each relaxation, e.g. '2 s'.")
+    ] = None,
     settle: Annotated[
-        float | None, typer.Option(help="max |tau dz/dt| of a settled point.")
+        float | None, typer.Option(help="max |tau dz/dt| below which a point has settled.")
     ] = None,
 ) -> None:
-    """Relax a model at many parameter points and measure each; a sweep that was killed goes on
-    where it was.
+    """Relax a model at many parameter points and measure each.
+
+    A sweep that was killed resumes.
     """
     from neurosim.experiments import designs, modelfile
     from neurosim.experiments import sweep as sweeps
 
-    _own_warnings()
+    _show_own_warnings()
     spec = modelfile.load(model, set_ or [])
     parameters = dict(designs.parse(text) for text in grid or ())
     if repeat is not None:
         parameters["network.seed"] = list(range(repeat))
-    folder = out or Path("runs") / f"{spec.name}.zarr"
+    folder = out or RUNS / f"{spec.name}.zarr"
     folder.parent.mkdir(parents=True, exist_ok=True)
     found = sweeps.sweep(
         spec,
         parameters,
-        measure=[m.strip() for m in measure.split(",")],
+        measure=[name.strip() for name in measure.split(",")],
         out=folder,
         jobs=jobs,
         scheduler=scheduler,
@@ -366,15 +373,15 @@ def models() -> None:
 
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them all.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all programs.")] = False,
     trim: Annotated[
-        bool, typer.Option("--trim", help="Remove those used longest ago, down to the limit.")
+        bool, typer.Option("--trim", help="Remove the programs used longest ago, to the limit.")
     ] = False,
 ) -> None:
-    """Show the compiled programs that are kept for the next run of the same model, or remove them.
+    """Show or remove the compiled programs that are kept for later runs.
 
     They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE,
-    else 1 GB. No program that is running is harmed.
+    else 1 GB. Removing them does not harm a program that is running.
     """
     from neurosim.disk import cache_directory
     from neurosim.engine import cache as kept
@@ -399,14 +406,13 @@ def _print_entries(entries: Sequence[Entry]) -> None:
     table = Table("program", "size", "last used", box=SIMPLE_HEAD)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        table.add_row(
-            Text(entry.about), Text(_bytes(entry.size), no_wrap=True), Text(used, no_wrap=True)
-        )
+        size = Text(_bytes(entry.size), no_wrap=True)
+        table.add_row(Text(entry.about), size, Text(used, no_wrap=True))
     Console().print(table)
 
 
 def _bytes(count: float) -> str:
-    """Three digits and a unit: 144 kB."""
+    """Return a size with three digits and a unit: 144 kB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"
@@ -415,6 +421,7 @@ def _bytes(count: float) -> str:
 
 
 def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -> list[str]:
+    """Return all overrides in the form of ``--set``."""
     overrides = list(given or ())
     if seed is not None:
         overrides += [f"{table}.seed={seed}" for table in ("network", "data", "simulation")]
@@ -423,23 +430,9 @@ def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -
     return overrides
 
 
-def _writable(folder: Path) -> Path:
-    """The folder, made and tried, so that a long run does not end at a closed door."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as trial:
-            trial.write(b"0" * 4096)
-            trial.flush()
-    except OSError as error:
-        raise FileError(
-            f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out"
-        ) from error
-    return folder
-
-
 @contextmanager
 def _kept_on_divergence(folder: Path) -> Iterator[None]:
-    """What a diverging run had recorded is written beside older results, under its own name."""
+    """Write what a diverging run has recorded, beside older results, to diverged.nc."""
     try:
         yield
     except DivergenceError as error:
@@ -447,65 +440,19 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
             from neurosim.results import files
 
             files.save(error.run, folder / "diverged.nc")
-            _say(f"what was recorded until then is in {folder / 'diverged.nc'}")
+            _note(f"what was recorded until then is in {folder / 'diverged.nc'}")
         raise
 
 
-def _write(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
-    """Weights first, figures last: if the disk fills up, what matters most is there."""
-    from neurosim.disk import replacing
-    from neurosim.experiments import modelfile
-    from neurosim.results import files
-    from neurosim.results.runs import Run
-
-    simulation.save_weights(folder / "weights.npz")
-    files.save(result, folder / ("run.nc" if isinstance(result, Run) else "log.nc"))
-    header = f"# {spec.comment or spec.name}\n# As neurosim {__version__} ran it, overrides included.\n\n"
-    with replacing(folder / "model.toml") as path:
-        path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
-    _draw(
-        result, [folder / f"summary.{suffix}" for suffix in spec.tables.output.formats or FORMATS]
-    )
-
-
-def _draw(result: Run | Log, paths: Sequence[Path]) -> None:
-    """One figure, laid out once, in every format that is asked for."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from neurosim import plot as pictures
-
-    _formats(paths)
-    _write_figure(pictures.summary(result), paths)
-
-
-def _formats(paths: Sequence[Path]) -> list[str]:
-    from neurosim.errors import unknown
-
-    formats = [path.suffix.lstrip(".").lower() for path in paths]
-    for suffix in formats:
-        if suffix not in ("png", "pdf", "svg"):
-            raise unknown("format of a picture", suffix, ("png", "pdf", "svg"))
-    return formats
-
-
-def _write_figure(figure: Any, paths: Sequence[Path]) -> None:
-    from neurosim.disk import replacing
-
-    formats = _formats(paths)
-    for path, suffix in zip(paths, formats, strict=True):
-        with replacing(path) as new:
-            figure.savefig(new, format=suffix, dpi=150)
-        figure.set_layout_engine("none")
-
-
-def _say(text: str) -> None:
+def _note(text: str) -> None:
+    """Print a line on standard error."""
     typer.echo(text, err=True)
 
 
-def _own_warnings() -> None:
-    """To be called before a simulation runs: the engine's Brian2, once imported, sends all warnings
-    to its log.
+def _show_own_warnings() -> None:
+    """Print warnings as notes from now on; call it before a simulation runs.
+
+    Brian2, which the engine imports, sends all warnings to its log from the moment it is imported.
     """
     import neurosim.engine  # noqa: F401
 
@@ -513,7 +460,7 @@ def _own_warnings() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    _say(f"warning: {message}")
+    _note(f"warning: {message}")
 
 
 def _print(rows: dict[str, str], title: str) -> None:

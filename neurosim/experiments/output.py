@@ -1,0 +1,115 @@
+"""Write what a run leaves behind: results, weights, the effective model and pictures.
+
+Start at `write_run` and `save_figure`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurosim.disk import replacing
+from neurosim.errors import FileError, unknown
+from neurosim.version import __version__
+
+if TYPE_CHECKING:
+    from neurosim.experiments.modelfile import ModelFile
+    from neurosim.results.runs import Log, Run
+    from neurosim.simulation.simulation import Simulation
+
+FORMATS = ("png", "pdf")
+KNOWN_FORMATS = ("png", "pdf", "svg")
+DPI = 150
+TRIED = 4096  # bytes that are written to try a folder
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder and try to write into it, so that a long run does not fail at its end.
+
+    Raises
+    ------
+    FileError
+        The folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as trial:
+            trial.write(b"0" * TRIED)
+            trial.flush()
+    except OSError as error:
+        raise FileError(
+            f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out"
+        ) from error
+    return folder
+
+
+def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
+    """Write weights, result, model and pictures into a folder.
+
+    Weights come first and pictures last: if the disk fills up, what matters most is there.
+    """
+    from neurosim.experiments import modelfile
+    from neurosim.results import files
+    from neurosim.results.runs import Run
+
+    simulation.save_weights(folder / "weights.npz")
+    name = "run.nc" if isinstance(result, Run) else "log.nc"
+    files.save(result, folder / name)
+    header = (
+        f"# {spec.comment or spec.name}\n"
+        f"# As neurosim {__version__} ran it, overrides included.\n\n"
+    )
+    with replacing(folder / "model.toml") as path:
+        path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
+    formats = spec.tables.output.formats or FORMATS
+    save_summary(result, [folder / f"summary.{suffix}" for suffix in formats])
+
+
+def save_summary(result: Run | Log, paths: Sequence[Path]) -> None:
+    """Draw the summary of a run or a log, and write it to every path."""
+    draw_without_display()
+    from neurosim import plot as pictures
+
+    formats_of(paths)  # refused before the figure is drawn
+    save_figure(pictures.summary(result), paths)
+
+
+def save_figure(figure: Any, paths: Sequence[Path]) -> None:
+    """Write a figure to every path, in the format of its suffix.
+
+    Raises
+    ------
+    ModelError
+        An unknown format.
+    FileError
+        A file that cannot be written.
+    """
+    for path, suffix in zip(paths, formats_of(paths), strict=True):
+        with replacing(path) as new:
+            figure.savefig(new, format=suffix, dpi=DPI)
+        # laid out once: the next format has the same picture
+        figure.set_layout_engine("none")
+
+
+def formats_of(paths: Sequence[Path]) -> list[str]:
+    """Return the picture formats of paths, by their suffixes.
+
+    Raises
+    ------
+    ModelError
+        An unknown format.
+    """
+    formats = [path.suffix.lstrip(".").lower() for path in paths]
+    for suffix in formats:
+        if suffix not in KNOWN_FORMATS:
+            raise unknown("format of a picture", suffix, KNOWN_FORMATS)
+    return formats
+
+
+def draw_without_display() -> None:
+    """Let Matplotlib draw into files only; call it before anything is drawn."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
