@@ -78,7 +78,8 @@ class Drawn:
         """Draw points in the unit cube, (points, parameters)."""
         from scipy.stats import qmc
 
-        rng, dimensions = np.random.default_rng(self.seed), len(self.values)
+        rng = np.random.default_rng(self.seed)
+        dimensions = len(self.values)
         if self.kind == RANDOM:
             return rng.random((self.points, dimensions))
         if self.kind == LHS:
@@ -129,14 +130,14 @@ class Refined:
 
     def can_be_halved(self) -> list[bool]:
         """Return for each parameter whether there are points between its values."""
-        return [len(v) > 1 and all(isinstance(e, float) for e in v) for v in self.values.values()]
+        return [is_range(values) for values in self.values.values()]
 
     def _place(self, assignment: Assignment) -> Place:
         """Return the place of a point, rounded to halves of halves, which binary holds exactly."""
-        place = []
+        place, parts = [], 2**self.rounds
         for name, values in self.values.items():
             position = _position(values, assignment[name])
-            place.append(round(position * 2**self.rounds) / 2**self.rounds)
+            place.append(round(position * parts) / parts)
         return tuple(place)
 
     def _assignment(self, place: Place) -> Assignment:
@@ -163,9 +164,15 @@ def _halved(corners: Sequence[Place]) -> list[Place]:
     """Return the corners of the cells into which a cell is halved along every axis."""
     axes = []
     for positions in zip(*corners, strict=True):
-        low, high = min(positions), max(positions)
+        low = min(positions)
+        high = max(positions)
         axes.append(sorted({low, (low + high) / 2, high}))
     return list(product(*axes))
+
+
+def is_range(values: Sequence[Any]) -> bool:
+    """Return whether values are floats, between which there are others."""
+    return len(values) > 1 and all(isinstance(value, float) for value in values)
 
 
 Design = Grid | Drawn | Refined
@@ -222,7 +229,10 @@ def make(
 
 def _refined(values: dict[str, tuple[Any, ...]], rounds: Any) -> Refined:
     rounds = whole("rounds", rounds, 1)
-    ordered = {key: tuple(sorted(v)) if _numeric(v) else v for key, v in values.items()}
+    ordered = dict(values)
+    for key, own in values.items():
+        if _numeric(own):
+            ordered[key] = tuple(sorted(own))
     design = Refined(ordered, rounds)
     if not any(design.can_be_halved()):
         raise ModelError(
@@ -270,7 +280,8 @@ def geometric(values: Sequence[Any]) -> bool:
     """Return whether numbers are spaced by one ratio, and not by one step too."""
     if len(values) < 3 or not _numeric(values) or min(values) <= 0:
         return False
-    steps, ratios = np.diff(values), np.diff(np.log(values))
+    steps = np.diff(values)
+    ratios = np.diff(np.log(values))
     even_ratios = np.ptp(ratios) <= EVEN * np.abs(ratios).max()
     return bool(even_ratios and np.ptp(steps) > EVEN * np.abs(steps).max())
 
@@ -299,7 +310,8 @@ def _position(values: Sequence[Any], value: Any) -> float:
 
 def _at_position(values: Sequence[Any], position: float) -> Any:
     """Return the value at a position: one of the given ones, or one between two neighbours."""
-    i, share = int(position), position - int(position)
+    i = int(position)
+    share = position - int(position)
     if share == 0:
         return values[i]
     if geometric(values):
@@ -309,8 +321,9 @@ def _at_position(values: Sequence[Any], position: float) -> Any:
 
 def _from_unit_interval(values: tuple[Any, ...], unit: Array) -> list[Any]:
     """Map draws from [0, 1) to values of one parameter."""
-    if len(values) > 1 and all(isinstance(v, float) for v in values):
-        low, high = min(values), max(values)
+    if is_range(values):
+        low = min(values)
+        high = max(values)
         if geometric(values):
             return [float(v) for v in low * (high / low) ** unit]
         return [float(v) for v in low + (high - low) * unit]
@@ -359,7 +372,9 @@ def parse(text: str) -> tuple[str, list[Any]]:
 def _spaced(text: str, parts: Sequence[str]) -> list[Any]:
     """Return the values of FIRST:LAST:COUNT[:log]."""
     try:
-        first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
+        first = float(parts[0])
+        last = float(parts[1])
+        count = int(parts[2])
     except ValueError:
         raise ModelError(
             f"--grid {text!r}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8"
@@ -374,10 +389,15 @@ def _spaced(text: str, parts: Sequence[str]) -> list[Any]:
     values = np.linspace(first, last, count)
     if logarithmic:
         values = np.geomspace(first, last, count)
-    limits_are_whole = all("." not in p and "e" not in p.lower() for p in parts[:2])
+    limits_are_whole = _is_whole(parts[0]) and _is_whole(parts[1])
     if limits_are_whole and (values == np.round(values)).all():
         return [int(v) for v in values]
     return [float(v) for v in values]
+
+
+def _is_whole(number: str) -> bool:
+    """Return whether a number is written without a point or an exponent."""
+    return not set(".eE") & set(number)
 
 
 def _toml_or_text(value: str) -> Any:

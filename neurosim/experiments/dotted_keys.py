@@ -67,28 +67,26 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
     """
     _check_known(parts, option)
     place: Any = raw
+    whole_key = option + ".".join(parts)
     for i, part in enumerate(parts[:-1]):
         if isinstance(place, list):
-            place = place[_index(place, part, parts, option)]
+            place = place[_index(place, part, whole_key)]
         else:
             place = place.setdefault(part, {})
         if not isinstance(place, dict | list):
             at = ".".join(parts[: i + 1])
-            raise ModelError(
-                f"{option}{'.'.join(parts)}: {at} is {place!r}, which has no key {parts[i + 1]!r}"
-            )
+            missing = parts[i + 1]
+            raise ModelError(f"{whole_key}: {at} is {place!r}, which has no key {missing!r}")
     last: Any = parts[-1]
     if isinstance(place, list):
-        last = _index(place, last, parts, option)
+        last = _index(place, last, whole_key)
     place[last] = value
 
 
-def _index(entries: list[Any], part: str, parts: Sequence[str], option: str) -> int:
+def _index(entries: list[Any], part: str, whole_key: str) -> int:
     """Return the number of a list's entry."""
     if not part.isdecimal() or int(part) >= len(entries):
-        raise ModelError(
-            f"{option}{'.'.join(parts)}: entry {part!r}; allowed: 0 to {len(entries) - 1}"
-        )
+        raise ModelError(f"{whole_key}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
     return int(part)
 
 

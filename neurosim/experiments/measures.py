@@ -222,10 +222,13 @@ def _growth(case: Case) -> float:
     """
     from neurosim.reference.spectrum import AMPLIFICATION
 
-    s, dt, method = case.spectrum.eigenvalues, float(case.run.settings["dt"]), _method(case)
+    s = case.spectrum.eigenvalues
+    method = _method(case)
+    dt = float(case.run.settings["dt"])
     if method not in AMPLIFICATION:
         return float(s.real.max())
-    amplification = np.abs(np.polyval(AMPLIFICATION[method][::-1], dt * s))
+    coefficients = AMPLIFICATION[method][::-1]
+    amplification = np.abs(np.polyval(coefficients, dt * s))
     return float(np.log(amplification).max() / dt)
 
 

@@ -378,13 +378,18 @@ def explained(
         Keys of that table; by default those of the model's table at the path.
     """
     first = min(error.errors(), key=_urgency)
-    place, value, kind = (*path, *first["loc"]), first["input"], first["type"]
+    value = first["input"]
+    kind = first["type"]
+    place = (*path, *first["loc"])
+    around = place[:-1]
     if keys is None:
-        names = tuple(str(part) for part in place[:-1] if not isinstance(part, int))
+        names = tuple(part for part in around if isinstance(part, str))
         keys = TABLES.get(names, Tables).model_fields
-    allowed, dotted = tuple(keys), _dotted(place)
+    allowed = tuple(keys)
+    dotted = _dotted(place)
     if kind in UNKNOWN_KEY:
-        return unknown(f"a key of {_dotted(place[:-1]) or 'the model'}", place[-1], allowed)
+        table = _dotted(around) or "the model"
+        return unknown(f"a key of {table}", place[-1], allowed)
     if kind == MISSING_KEY:
         return ModelError(f"{dotted} is missing; allowed: {', '.join(allowed)}")
     if kind == "literal_error":

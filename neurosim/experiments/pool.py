@@ -62,7 +62,9 @@ class Local(Pool):
         self.size = jobs
 
     def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
-        left, crashes, one_by_one = dict(enumerate(tasks)), 0, False
+        left = dict(enumerate(tasks))
+        crashes = 0
+        one_by_one = False
         while left:
             first = next(iter(left))
             batch = left
@@ -136,11 +138,8 @@ class Cluster(Pool):
         finished = as_completed(list(waiting))
         for future in finished:
             task = waiting.pop(future)
-            error = future.exception()
-            if error is None:
-                yield future.result()
-            elif not isinstance(error, KilledWorker):
-                raise error
+            if not isinstance(future.exception(), KilledWorker):
+                yield future.result()  # or raise the task's own error
             elif task.size > 1:
                 logger.warning("workers died of a task; its points are tried one by one")
                 for single in task.singly():

@@ -56,16 +56,19 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
     if history is not None:
         simulated = float(history["time"].values[-1])
         steps = round(simulated / settings["dt"])
-    gains_and_times = [f"{key} = {_shown(key, value)}" for key, value in end.flow.as_dict().items()]
+    gains_and_times = []
+    for key, value in end.flow.as_dict().items():
+        gains_and_times.append(f"{key} = {_shown(key, value)}")
+    dt = settings["dt"]
+    preset = spec.tables.flow.preset or "own"
+    step_time = seconds / max(steps, 1)
     found = {
         "network": repr(end.network).removeprefix("Network(").removesuffix(")"),
-        "flow": f"{spec.tables.flow.preset or 'own'}: {', '.join(gains_and_times)}",
+        "flow": f"{preset}: {', '.join(gains_and_times)}",
         "data": str(data),
         "backend": f"{settings['backend']}: {settings['backend_reason']}",
-        "steps": f"{steps} of {1e3 * settings['dt']:g} ms, {settings['method']}: "
-        f"{simulated:g} s simulated",
-        "time": f"{seconds:.2f} s, {1e6 * seconds / max(steps, 1):.1f} us per step, "
-        "builds included",
+        "steps": f"{steps} of {1e3 * dt:g} ms, {settings['method']}: {simulated:g} s simulated",
+        "time": f"{seconds:.2f} s, {1e6 * step_time:.1f} us per step, builds included",
     }
     found |= operations.table(operations.synaptic_operations(end))
     if history is not None:
@@ -82,9 +85,10 @@ def _resizing_history(result: Run | Log) -> Any:
 
 
 def _sizes(history: Any) -> str:
-    size, done = history["neurons"].values, history["operations"].values
+    first, *_, last_ = history["neurons"].values
+    done = history["operations"].values[-1]
     return (
-        f"{size[0]:.0f} to {size[-1]:.0f}; {done[-1]:.3g} operations per pattern until then, "
+        f"{first:.0f} to {last_:.0f}; {done:.3g} operations per pattern until then, "
         "those of the last part above"
     )
 
@@ -161,10 +165,12 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
 
 def _support_line(found: Support, missed: float) -> str:
     """Describe support neurons; `missed` is how far the conditions of a minimum are missed."""
-    shares = [f"{name} {100 * share:.1f} %" for name, share in found.shares().items()]
-    straw = []
+    shares, straw = [], []
+    for name, share in found.shares().items():
+        shares.append(f"{name} {100 * share:.1f} %")
     for name, ever in found.ever_support.items():
-        straw.append(f"{int((~ever).sum())} of {ever.size} in {name}")
+        never = int((~ever).sum())
+        straw.append(f"{never} of {ever.size} in {name}")
     state = "at rest"
     if not found.settled:
         state = f"NOT at rest but moving by {found.speed:.1g} per time constant"

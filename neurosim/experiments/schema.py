@@ -7,6 +7,7 @@ Keys are the arguments of constructors; a key that is left out has the construct
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -187,8 +188,8 @@ class NetworkTable(_Table):
         if self.depth is not None:
             hidden = sizes[1:2] * (max(self.depth, 1) - 1)
         layers = [*sizes[:1], *hidden, *sizes[-1:]]
-        pairs = [(str(i), str(i + 1)) for i in range(len(layers) - 1)]
-        return {str(i): size for i, size in enumerate(layers)}, pairs
+        named = {str(number): size for number, size in enumerate(layers)}
+        return named, list(pairwise(named))
 
     def _graph(self) -> Graph:
         """Return the sizes of the populations by name, and which of them are connected."""
@@ -203,7 +204,9 @@ def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> N
     if units > MAX_UNITS:
         allowed = f"at most {MAX_UNITS} in a model file"
         raise out_of_range("units of network", units, allowed, "Network(...) in Python")
-    synapses = sum(sizes.get(pre, 0) * sizes.get(post, 0) for pre, post in pairs)
+    synapses = 0
+    for pre, post in pairs:
+        synapses += sizes.get(pre, 0) * sizes.get(post, 0)
     if synapses > MAX_SYNAPSES:
         allowed = f"at most {MAX_SYNAPSES} in a model file"
         raise out_of_range("synapses of network", synapses, allowed, "Network(...) in Python")
@@ -419,14 +422,12 @@ class StartTable(_Table):
         rng = np.random.default_rng(whole("start.seed", self.seed, 0))
         saddle = reference.backprop(net, X, Y, through="feedback")
         # drawn for all of x, then for all of lam
-        draws = []
-        for _ in ("x", "lam"):
-            draws.append({n: rng.normal(size=saddle.lam[n].shape) for n in net.neurons})
-        away_x, away_lam = draws
-        return State(
-            {n: saddle.x[n] + self.x * away_x[n] for n in net.neurons},
-            {n: saddle.lam[n] + self.lam * away_lam[n] for n in net.neurons},
-        )
+        x, lam = {}, {}
+        for name in net.neurons:
+            x[name] = saddle.x[name] + self.x * rng.normal(size=saddle.x[name].shape)
+        for name in net.neurons:
+            lam[name] = saddle.lam[name] + self.lam * rng.normal(size=saddle.lam[name].shape)
+        return State(x, lam)
 
 
 class StreamTable(_Table):

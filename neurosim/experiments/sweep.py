@@ -256,7 +256,8 @@ class Sweep:
         flows: set[str] = set()
         networks: set[str] = set()
         for point, kind in zip(self.first_points, self.first_structures, strict=True):
-            flow, network = _values_of(point, "flow."), _values_of(point, "network.")
+            flow = _values_of(point, "flow.")
+            network = _values_of(point, "network.")
             if kind in structures and flow in flows and network in networks:
                 continue
             spec = self.model.changed(point)
@@ -307,7 +308,8 @@ class Sweep:
         """Return units times patterns of a point, and whether it can share a network."""
         spec = self.model.changed(point)
         try:
-            net, data = spec.network(), spec.data()
+            net = spec.network()
+            data = spec.data()
         except NeurosimError:  # the worker records it
             return 1.0, False
         units = sum(net.populations[name].size for name in net.neurons)
@@ -332,12 +334,14 @@ class Sweep:
         for name, measure in self.measures.items():
             variables[name] = {"units": measure.unit, "long_name": measure.about or name}
         if isinstance(self.design, Grid):
-            dims, shape = tuple(self.design.values), self.design.shape
+            dims = tuple(self.design.values)
+            shape = self.design.shape
             coordinates = {}
             for key, values in self.design.values.items():
                 coordinates[key] = self._coordinate(key, key, values)
         else:
-            dims, shape = ("point",), (len(self.first_points),)
+            dims = ("point",)
+            shape = (len(self.first_points),)
             coordinates = self.point_coordinates(self.first_points)
         return ResultTable(dims, shape, coordinates, variables, about, path)
 
@@ -398,9 +402,9 @@ def _run(planned: Sweep, table: ResultTable, workers: pool.Pool, progress: bool)
         if level:
             points = _with_next_round(planned, table, points, level)
         title = f"round {level} of {planned.rounds}" if planned.rounds else "sweeping"
-        pending = [(i, points[i]) for i in np.flatnonzero(~table.done[: len(points)])]
-        done = len(points) - len(pending)
-        with bar(progress and bool(pending), title, len(points), done) as advance:
+        done = table.done[: len(points)]
+        pending = [(i, points[i]) for i in np.flatnonzero(~done)]
+        with bar(progress and bool(pending), title, len(points), int(done.sum())) as advance:
             for results in workers.run(planned.tasks(pending, workers.size)):
                 for result in results:
                     table.put(result.index, result.outcome, result.reason, result.numbers)

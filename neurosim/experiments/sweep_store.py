@@ -70,8 +70,12 @@ class ResultTable:
         about: Mapping[str, Any],
         path: Path | None = None,
     ) -> None:
-        self.dims, self.shape, self.coordinates = tuple(dims), shape, dict(coordinates)
-        self.measures, self.about, self.path = dict(measures), dict(about), path
+        self.dims = tuple(dims)
+        self.shape = shape
+        self.coordinates = dict(coordinates)
+        self.measures = dict(measures)
+        self.about = dict(about)
+        self.path = path
         self.values = {name: np.full(shape, np.nan) for name in measures}
         self.values |= {name: np.zeros(shape, dtype) for name, dtype in TEXTS.items()}
         self._dirty: dict[str, set[int]] = {name: set() for name in self.values}
@@ -159,8 +163,10 @@ class ResultTable:
 
     @property
     def _attributes(self) -> dict[str, Any]:
-        described = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.about.items()}
-        return file_attributes(KIND) | described | {"complete": 0}
+        attributes = file_attributes(KIND)
+        for key, value in self.about.items():
+            attributes[key] = value if isinstance(value, str) else json.dumps(value)
+        return attributes | {"complete": 0}
 
     @property
     def _points_per_row(self) -> int:
@@ -173,7 +179,8 @@ class ResultTable:
 
     def _block(self, name: str, chunk: int) -> Array:
         """Return one chunk of a variable, padded to its full size."""
-        values, rows = self.values[name], self._rows_per_chunk
+        values = self.values[name]
+        rows = self._rows_per_chunk
         block = np.zeros((rows, *values.shape[1:]), values.dtype)
         part = values[chunk * rows : (chunk + 1) * rows]
         block[: len(part)] = part

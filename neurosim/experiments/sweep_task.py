@@ -86,7 +86,7 @@ class SweepTask:
 
 @dataclass(frozen=True)
 class PointResult:
-    """What was measured of one point: how its relaxation ended, why, and its numbers."""
+    """The result of one point: how its relaxation ended, why, and what was measured."""
 
     index: int
     outcome: str
@@ -186,9 +186,14 @@ def _batches(points: Sequence[_BuiltPoint]) -> Iterator[list[_BuiltPoint]]:
     for left in alike.values():
         while left:
             first = left[0].net
-            same = [batch.same_structure(point.net, first) for point in left]
-            yield [point for point, is_same in zip(left, same, strict=True) if is_same]
-            left = [point for point, is_same in zip(left, same, strict=True) if not is_same]
+            same, others = [], []
+            for point in left:
+                if batch.same_structure(point.net, first):
+                    same.append(point)
+                else:
+                    others.append(point)
+            yield same
+            left = others
 
 
 def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[PointResult]:
@@ -203,7 +208,10 @@ def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[Point
             results += _relax_and_measure(task, [point])
         return results
     kept: dict[Any, Any] = {}
-    return [_measure(task, point, end, kept) for point, end in zip(points, ends, strict=True)]
+    results = []
+    for point, end in zip(points, ends, strict=True):
+        results.append(_measure(task, point, end, kept))
+    return results
 
 
 def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
@@ -222,7 +230,9 @@ def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
     steps = max(1, round(task.duration / first.simulation.dt))
     rows = len(first.data.X) * len(points)
     setting = first.simulation.setting(steps * task.siblings, rows)
-    stacked = [Point(point.net, point.simulation.flow, _start(point)) for point in points]
+    stacked = []
+    for point in points:
+        stacked.append(Point(point.net, point.simulation.flow, _start(point)))
     return batch.relax(stacked, clamped, targets, setting, steps=steps, settle=task.settle)
 
 
@@ -233,9 +243,10 @@ def _start(point: _BuiltPoint) -> State | None:
         return start
     from neurosim import reference
 
-    x = reference.forward(point.net, point.data.X)
-    neurons = point.net.neurons
-    return State({n: x[n] for n in neurons}, {n: np.zeros_like(x[n]) for n in neurons})
+    outputs = reference.forward(point.net, point.data.X)
+    x = {name: outputs[name] for name in point.net.neurons}
+    lam = {name: np.zeros_like(values) for name, values in x.items()}
+    return State(x, lam)
 
 
 def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
@@ -243,8 +254,11 @@ def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
     dt = point.simulation.dt
     keys = point.spec.tables.simulation.given("adaptive", "tolerance", "start")
     keys |= {"duration": task.duration, "settle": task.settle, "record": ("x", "lam")}
-    keys["every"] = max(1, round(task.duration / dt / LOOKS)) * dt
-    keys["start"] = point.spec.start(point.net, point.data) or keys.get("start", "zero")
+    steps = max(1, round(task.duration / dt / LOOKS))
+    keys["every"] = steps * dt
+    start = point.spec.start(point.net, point.data)
+    if start is not None:
+        keys["start"] = start
     diverged = ""
     try:
         run = point.simulation.relax(point.data.X, point.data.Y, **keys)
@@ -261,7 +275,8 @@ def _speed(run: Run, sample: int) -> float:
     """Return max |tau dz/dt| over outputs and multipliers of a recorded sample, unit 1."""
     assert run.traces is not None
     names = run.traces["population"].values
-    x, lam = (run.traces[variable].values[sample] for variable in ("x", "lam"))
+    x = run.traces["x"].values[sample]
+    lam = run.traces["lam"].values[sample]
     state = replace(
         run,
         x={n: x[:, names == n] for n in run.network.neurons},
@@ -273,7 +288,8 @@ def _speed(run: Run, sample: int) -> float:
 def _measure(task: SweepTask, point: _BuiltPoint, end: End, kept: dict[Any, Any]) -> PointResult:
     """Return the result of a relaxed point; `kept` is shared between points of a batch."""
     case = Case(point.net, point.simulation.flow, point.data, end, point.log, kept)
-    reasons, numbers = [], dict[str, float]()
+    reasons = []
+    numbers = dict[str, float]()
     if end.diverged:
         reasons.append(f"left its bound in {end.diverged} at t = {end.run.time:.4g} s")
     for name, measure in task.measures.items():

@@ -35,7 +35,7 @@ def _lines(table: Mapping[str, Any], path: Path) -> list[str]:
             if value or Tables.model_fields[key].is_required():
                 inner += ["", f"[{_key(key)}]", *_lines(value, (key,))]
         else:
-            plain.append(f"{_key(key)} = {_value(value)}")
+            plain.append(_entry(key, value))
     return plain + inner + lists
 
 
@@ -45,8 +45,14 @@ def _is_list_of_tables(value: Any) -> bool:
     return all(isinstance(entry, Mapping) for entry in value)
 
 
+def _entry(key: str, value: Any) -> str:
+    return f"{_key(key)} = {_value(value)}"
+
+
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+    if re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        return key
+    return _value(key)
 
 
 def _value(value: Any) -> str:
@@ -55,7 +61,7 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        entries = [f"{_key(key)} = {_value(entry)}" for key, entry in value.items()]
+        entries = [_entry(key, entry) for key, entry in value.items()]
         return "{ " + ", ".join(entries) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_value(entry) for entry in value) + "]"

@@ -176,10 +176,11 @@ def _results(planned: Sweep, points: Sequence[NumberedPoint]) -> list[PointResul
 
 def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
     """Return a range of floats, or a choice by number, since a list is not a category."""
-    if len(values) > 1 and all(isinstance(value, float) for value in values):
+    distributions = optuna.distributions
+    if designs.is_range(values):
         log = designs.geometric(values)
-        return optuna.distributions.FloatDistribution(min(values), max(values), log=log)
-    return optuna.distributions.CategoricalDistribution(range(len(values)))
+        return distributions.FloatDistribution(min(values), max(values), log=log)
+    return distributions.CategoricalDistribution(range(len(values)))
 
 
 def _point(values: Mapping[str, Sequence[Any]], trial: Any) -> Assignment:
@@ -194,7 +195,8 @@ def _point(values: Mapping[str, Sequence[Any]], trial: Any) -> Assignment:
 def _tuned(optuna: Any, study: Any, planned: Sweep, name: str) -> Tuned:
     import xarray as xr
 
-    values, done = planned.design.values, _finished(optuna, study)
+    values = planned.design.values
+    done = _finished(optuna, study)
     outcomes = [trial.user_attrs.get("outcome", "") for trial in done]
     numbers = [np.nan if trial.value is None else trial.value for trial in done]
     if np.isnan(numbers).all():

@@ -97,7 +97,8 @@ class ExitsStudy(Study[ExitsSettings]):
             do not; `settled`, 0 or 1; `slowest_rate` of the saddle point (1/s; if it is negative,
             the point repels) and `stable`, 0 or 1; `critical_rho` of saddle flows if not quick.
         """
-        flow, cap = FLOWS[cell["flow"]], self.settings.cap
+        flow = FLOWS[cell["flow"]]
+        cap = self.settings.cap
         shape = self.network_keys()
         if self.quick:
             shape["depth"] = QUICK_DEPTH
@@ -143,10 +144,12 @@ class ExitsStudy(Study[ExitsSettings]):
 
         from neurosim.plot import style
 
-        flows, offsets = data.flow.values, data.offset.values
-        size = (3.4 * len(flows) + 0.4, 2.9 * len(offsets) + 0.4)
+        flows = data.flow.values
+        offsets = data.offset.values
+        width = 3.4 * len(flows) + 0.4
+        height = 2.9 * len(offsets) + 0.4
         with style():
-            figure = Figure(figsize=size, layout="constrained")
+            figure = Figure(figsize=(width, height), layout="constrained")
             panels = figure.subplots(len(offsets), len(flows), squeeze=False)
             for row, offset in zip(panels, offsets, strict=True):
                 for ax, flow in zip(row, flows, strict=True):
@@ -165,8 +168,9 @@ class ExitsStudy(Study[ExitsSettings]):
 def digit(offset: float, seed: int) -> tuple[Array, Array]:
     """Return one of scikit-learn's digits, / 16 + offset, and its class as a row of 0 and 1."""
     data = datasets.load("digits", offset=offset, test=0.0)
-    row = np.random.default_rng([seed, 1]).integers(len(data.X))
-    return data.X[[row]], np.eye(10)[data.Y[[row]]]
+    rng = np.random.default_rng([seed, 1])
+    row = [rng.integers(len(data.X))]
+    return data.X[row], np.eye(10)[data.Y[row]]
 
 
 def settling(net: Network, flow: Flow, X: Array, Y: Array, cap: float) -> float:
@@ -224,15 +228,18 @@ def _draw_pairs(ax: Any, own: xr.Dataset, cap: float) -> None:
     from neurosim.plot.drawing import PALETTE
 
     plain = own.time.sel(exits=own.exits[0])
-    for weight, colour, marker in zip(own.exits.values[1:], PALETTE[1:], "os^v", strict=False):
+    weights = own.exits.values[1:]
+    for weight, colour, marker in zip(weights, PALETTE[1:], "os^v", strict=False):
         look = {"color": colour, "ms": 4, "alpha": 0.8, "label": f"exits of weight {weight:g}"}
         ax.plot(plain, own.time.sel(exits=weight), marker, **look)
     low = 0.7 * float(own.time.min())
     for share, line in ((1.0, "-"), (0.5, ":")):
-        ax.plot([low, cap], [share * low, share * cap], line, color="0.6", lw=0.8, zorder=0)
+        ends = [share * low, share * cap]
+        ax.plot([low, cap], ends, line, color="0.6", lw=0.8, zorder=0)
     ax.axhline(cap, color="0.8", lw=0.8, zorder=0)
     ax.axvline(cap, color="0.8", lw=0.8, zorder=0)
-    ax.set(xscale="log", yscale="log", xlim=(low, 1.3 * cap), ylim=(low, 1.3 * cap))
+    limits = (low, 1.3 * cap)
+    ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     ticks = [tick for tick in TICKS if low < tick <= cap]
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])

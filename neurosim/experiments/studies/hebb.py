@@ -123,14 +123,16 @@ class HebbStudy(Study[HebbSettings]):
         hidden = [cell["units"]] if cell["rule"] == WHOLE else []
         X, X_test = self._inputs(cell, data.X, data.X_test)
         order = np.random.default_rng([seed, 2]).permutation(len(X))
-        held, kept = np.split(order, [round(HELD_OUT * len(X))])
+        count = round(HELD_OUT * len(X))
+        held, kept = order[:count], order[count:]
         part = Problem(X[kept], data.Y[kept], X[held], data.Y[held])
         found = {}
         for readout_rate in READOUT_RATES:
             rate = readout_rate / 100.0 if hidden else readout_rate
             found[rate] = self._learnt(hidden, rate, part, seed)
         best = max(found, key=found.__getitem__)
-        test = self._learnt(hidden, best, Problem(X, data.Y, X_test, data.Y_test), seed)
+        whole = Problem(X, data.Y, X_test, data.Y_test)
+        test = self._learnt(hidden, best, whole, seed)
         return {"test": test, "validation": found[best], "rate": best}
 
     def _inputs(self, cell: Cell, X: Array, X_test: Array) -> tuple[Array, Array]:
@@ -221,7 +223,8 @@ def _draw_rule(ax: Any, own: xr.DataArray, rule: str, number: int) -> None:
         line = "--" if rule == PIXELS else ":"
         ax.axhline(float(own.mean()), color="0.4", ls=line, label=NAMES[rule])
         return
-    colour, marker = PALETTE[number], "os^v"[number % 4]
+    colour = PALETTE[number]
+    marker = "os^v"[number % 4]
     ax.plot(own.units, own.mean("seed"), color=colour, marker=marker, ms=5, label=NAMES[rule])
     for seed in own.seed:
         ax.plot(own.units, own.sel(seed=seed), ".", color=colour, ms=4, alpha=0.6)

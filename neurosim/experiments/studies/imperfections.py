@@ -148,14 +148,17 @@ class ImperfectionsStudy(Study[ImperfectionsSettings]):
     def measure(self, cell: Cell) -> Numbers:
         """Return the numbers of one training (see `train`), or of one bias (see `bias`)."""
         recipe = {**self.settings.recipes[cell["flow"]], "tau_w": cell["tau_w"]}
-        kind, level, seed = cell["imperfection"], cell["level"], cell["seed"]
+        kind = cell["imperfection"]
+        level = cell["level"]
+        seed = cell["seed"]
         if kind == BIAS:
             return bias(recipe["rho"], level, seed)
         return train(recipe, KINDS[kind].at_level(level), seed, self.settings.epochs)
 
     def table(self, data: xr.Dataset) -> Any:
         """Return accuracy (%) and cosine, mean ± spread over seeds; and the bias through rho g."""
-        flows, best = [str(flow) for flow in data.flow.values], at_best_rate(data)
+        flows = [str(flow) for flow in data.flow.values]
+        best = at_best_rate(data)
         shown = new_table(
             "imperfection",
             "level",
@@ -218,13 +221,15 @@ def train(recipe: Mapping[str, Any], items: Imperfections, seed: int, epochs: in
     DivergenceError
     """
     X, Y, X_held, Y_held, X_test, Y_test = split(seed)
-    net, dt = Network.mlp(SIZES, seed=seed), recipe["dt"] * TAU
+    net = Network.mlp(SIZES, seed=seed)
+    dt = recipe["dt"] * TAU
     sim = Simulation(net, flow_of(recipe), dt=dt, seed=seed, imperfections=items)
     schedule = Presentations(
         batch=BATCH, present=recipe["steps"] * dt, plastic_from=PLASTIC_FROM, epochs=epochs
     )
     log = sim.train(X, Y, schedule)
-    found = alignment(log.run, reference.backprop(net, log.run.X, log.run.Y))
+    exact = reference.backprop(net, log.run.X, log.run.Y)
+    found = alignment(log.run, exact)
     return {
         "accuracy": accuracy(sim.predict(X_test), Y_test),
         "held_out": accuracy(sim.predict(X_held), Y_held),
@@ -247,7 +252,8 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> Numbers:
         1 where it holds; `stein`: over sd² mean(sigma'' mu - rho sigma'²) w.
     """
     X, Y = split(seed)[:2]
-    net, step = Network.mlp(DEEP, seed=seed), 0.1 * TAU
+    net = Network.mlp(DEEP, seed=seed)
+    step = 0.1 * TAU
     noise_on_messages = [lacking.MessageNoise(sd)]
     sim = Simulation(net, Flow.augmented(rho), dt=step, seed=seed, imperfections=noise_on_messages)
     run = sim.relax(
@@ -262,16 +268,23 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> Numbers:
     traces = run.traces.isel(time=slice(BIAS_SETTLES // BIAS_EVERY, None))
     noise = _samples(traces, "received_x", "hidden1") - _samples(traces, "x", "hidden1")
     delta = _samples(traces, "received_delta", "hidden2")
-    slope, w = _samples(traces, "dsigma", "hidden2"), net.weights["hidden1->hidden2"]
+    slope = _samples(traces, "dsigma", "hidden2")
+    w = net.weights["hidden1->hidden2"]
     curvature = -2 * _samples(traces, "sigma", "hidden2") * slope  # of tanh
     mu = _samples(traces, "mu", "hidden2")
     added = delta.T @ noise / len(noise)
-    laws = {
-        "slope": sd**2 * w,
-        "law": -rho * sd**2 * slope.mean(axis=0)[:, None] * w,
-        "stein": sd**2 * (curvature * mu - rho * slope**2).mean(axis=0)[:, None] * w,
+    mean_slope = slope.mean(axis=0)[:, None]
+    mean_change = (curvature * mu - rho * slope**2).mean(axis=0)[:, None]  # of delta with a
+    return {
+        "slope": _projection(added, sd**2 * w),
+        "law": _projection(added, -rho * sd**2 * mean_slope * w),
+        "stein": _projection(added, sd**2 * mean_change * w),
     }
-    return {name: float(np.sum(added * law) / np.sum(law * law)) for name, law in laws.items()}
+
+
+def _projection(values: Array, law: Array) -> float:
+    """Return the factor by which a law fits values best, in the sense of least squares."""
+    return float(np.sum(values * law) / np.sum(law * law))
 
 
 def _samples(traces: xr.Dataset, variable: str, population: str) -> Array:
@@ -322,7 +335,8 @@ def _draw_loss(ax: Any, own: xr.DataArray) -> None:
 
     levels = [f"{level:g}" for level in own.level.values]
     for i, flow in enumerate(own.flow.values):
-        line, colour = "os^Dv"[i % 5] + "-", PALETTE[i % len(PALETTE)]
+        line = "os^Dv"[i % 5] + "-"
+        colour = PALETTE[i % len(PALETTE)]
         mean = own.sel(flow=flow).mean("seed")
         ax.plot(levels, mean, line, color=colour, ms=4, label=str(flow))
     ax.axhline(3, color="0.6", lw=0.8, ls="--")

@@ -146,10 +146,13 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
             `validation` and `validation_loss` on held-out patterns, which choose the grid point;
             `test` on the fold's test patterns.
         """
-        model, kind, held_out = cell["model"], cell["constraint"], self.settings.held_out
+        model = cell["model"]
+        kind = cell["constraint"]
+        held_out = self.settings.held_out
         data = modelfile.load(model, ["data.test=0", "data.standardise=false"]).data()
         train, test = split(data.Y, cell["fold"])
-        learnt, tested = (data.X[train], data.Y[train]), (data.X[test], data.Y[test])
+        learnt = data.X[train], data.Y[train]
+        tested = data.X[test], data.Y[test]
         held = None if held_out else tested
         schedule = self._schedule(model)
         if kind == BACKPROP:
@@ -185,14 +188,16 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
         test = chosen(data)
         shown = new_table("model", "G", "here", "published", "folds")
         for model in test.model.values:
-            published, own = PUBLISHED[str(model)], test.sel(model=model)
+            published = PUBLISHED[str(model)]
+            own = test.sel(model=model)
             for kind in own.constraint.values:
                 known = f"{published.each.get(str(kind), '')}"
                 if kind == BACKPROP:
                     known = published.backprop
                 folds = own.sel(constraint=kind)
                 here = mean_and_spread(folds, 2, 100)
-                shown.add_row(str(model), str(kind), here, known, f"{int(folds.count())}")
+                count = int(folds.count())
+                shown.add_row(str(model), str(kind), here, known, f"{count}")
             best = _best(own)
             if best is not None:
                 here = mean_and_spread(best, 2, 100)
@@ -263,7 +268,8 @@ def estimator(
     from neurosim.estimators import SaddleClassifier
 
     spec = modelfile.load(model)
-    network, flow = spec.tables.network.given(), spec.tables.flow.given()
+    network = spec.tables.network.given()
+    flow = spec.tables.flow.given()
     sizes = network.pop("sizes")
     for key in ("output", "seed", "epsilon"):
         network.pop(key, None)

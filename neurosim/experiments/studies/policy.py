@@ -127,7 +127,8 @@ class PolicyStudy(Study[PolicySettings]):
     def table(self, data: xr.Dataset) -> Any:
         """Return best choices (%) of the bandit; seeds that solved the carts, and episodes."""
         shown = new_table("task", "flow", "start", "result", "worst seed")
-        for task, flow, start in product(data.task.values, data.flow.values, data.start.values):
+        places = product(data.task.values, data.flow.values, data.start.values)
+        for task, flow, start in places:
             own = data.sel(task=task, flow=flow, start=start)
             if task == BANDIT and "best" in own and own.best.count():
                 shown.add_row(str(task), str(flow), "", *_bandit_entries(own))
@@ -187,8 +188,8 @@ def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> Numbers:
         moving = replace(setup.flow, tau_w=tau_w or TAU_W)
         sim = Simulation(net, moving, dt=setup.dt, backend="numpy", seed=seed)
         sim.interact(world, frames=2 * trials, per_frame=FRAME, plastic_from=0.5)
-    best = world.rate(min(LAST, trials))
-    return {"best": best, "early": float(np.mean(world.chosen[: LAST // 2]))}
+    early = np.mean(world.chosen[: LAST // 2])
+    return {"best": world.rate(min(LAST, trials)), "early": float(early)}
 
 
 def _play_bandit(net: Network, world: Bandit, trials: int) -> None:
@@ -211,7 +212,8 @@ def carts(flow: str, start: str, seed: int, episodes: int) -> Numbers:
     dict
         `solved`, 0 or 1; `episodes` that were played; `length` of the last ones, in pushes.
     """
-    net, adam = Network.mlp([4, 32, 2], loss="policy", seed=seed), Adam(RATE)
+    net = Network.mlp([4, 32, 2], loss="policy", seed=seed)
+    adam = Adam(RATE)
     lengths: list[float] = []
     while len(lengths) < episodes // CARTS:
         world = CartPole.random_weights(CARTS, seed=[seed, len(lengths)])
@@ -232,7 +234,9 @@ def carts(flow: str, start: str, seed: int, episodes: int) -> Numbers:
 
 
 def _solved(lengths: list[float]) -> bool:
-    return len(lengths) >= UPDATES and bool(np.mean(lengths[-UPDATES:]) >= SOLVED)
+    if len(lengths) < UPDATES:
+        return False
+    return bool(np.mean(lengths[-UPDATES:]) >= SOLVED)
 
 
 def worth(up: Array) -> Array:
@@ -247,17 +251,21 @@ def worth(up: Array) -> Array:
     """
     returns = np.zeros(up.shape)
     after = np.zeros(up.shape[1])
-    for now, standing in zip(returns[::-1], up[::-1], strict=True):
-        after = now[:] = standing * (1 + DISCOUNT * after)
+    backwards = zip(returns[::-1], up[::-1], strict=True)
+    for now, standing in backwards:
+        after = standing * (1 + DISCOUNT * after)
+        now[:] = after
     values = returns[up]
-    return np.asarray((values - values.mean()) / max(values.std(), 1e-12))
+    spread = max(values.std(), 1e-12)
+    return np.asarray((values - values.mean()) / spread)
 
 
 def _batch(world: CartPole) -> tuple[Array, Array, Array]:
     """Return inputs, targets, and where they stand among (frames, carts)."""
     up = np.array(world.up)
-    targets = advantages(np.array(world.pushed)[up], worth(up), 2)
-    return np.array(world.shown)[up], targets, up
+    inputs = np.array(world.shown)[up]
+    actions = np.array(world.pushed)[up]
+    return inputs, advantages(actions, worth(up), 2), up
 
 
 def _played(net: Network, world: CartPole) -> Callable[[], Gradients]:
@@ -305,7 +313,8 @@ def _acting_state(acting: Run, up: Array) -> State:
         part = {}
         for name in acting.network.neurons:
             own = values[:, :, (acting.traces.population == name).values]
-            part[name] = np.concatenate([own, last[name][None]])[up]
+            whole = np.concatenate([own, last[name][None]])
+            part[name] = whole[up]
         parts.append(part)
     return State(*parts)
 
@@ -315,7 +324,8 @@ def _flow_gradient(net: Network, flow: Flow, run: Run, X: Array, Y: Array) -> Gr
     rates = reference.right_hand_side(net, flow, run.x, run.lam, X, Y)
     gradients = {}
     for name, rate in rates.w.items():
-        gradients[name] = -flow.time("tau_w", net.projections[name].post) * rate
+        post = net.projections[name].post
+        gradients[name] = -flow.time("tau_w", post) * rate
     for name, rate in rates.b.items():
         gradients[name] = -flow.time("tau_w", name) * rate
     return gradients
@@ -347,12 +357,16 @@ class Adam:
     def step(self, net: Network, gradients: Gradients) -> None:
         """Move the parameters of the network."""
         self.steps += 1
+        unbiased_mean = 1 - 0.9**self.steps
+        unbiased_square = 1 - 0.999**self.steps
         parameters = _parameters(net)
         for name, gradient in gradients.items():
-            mean = self.means[name] = 0.9 * self.means.get(name, 0.0) + 0.1 * gradient
-            square = self.squares[name] = 0.999 * self.squares.get(name, 0.0) + 0.001 * gradient**2
-            size = np.sqrt(square / (1 - 0.999**self.steps)) + 1e-8
-            parameters[name][...] -= self.rate * mean / (1 - 0.9**self.steps) / size
+            mean = 0.9 * self.means.get(name, 0.0) + 0.1 * gradient
+            square = 0.999 * self.squares.get(name, 0.0) + 0.001 * gradient**2
+            self.means[name] = mean
+            self.squares[name] = square
+            size = np.sqrt(square / unbiased_square) + 1e-8
+            parameters[name][...] -= self.rate * mean / unbiased_mean / size
 
 
 def _bandit_entries(own: xr.Dataset) -> list[str]:
@@ -363,7 +377,8 @@ def _bandit_entries(own: xr.Dataset) -> list[str]:
 
 def _cart_entries(own: xr.Dataset) -> list[str]:
     """Return result and worst seed of a flow on the carts."""
-    solved, seeds = int(own.solved.sum()), int(own.solved.count())
+    solved = int(own.solved.sum())
+    seeds = int(own.solved.count())
     episodes = own.episodes.where(own.solved == 1)
     median = f"{float(episodes.median()):.0f}"
     worst = f"{float(own.length.min()):.0f} pushes"
@@ -377,13 +392,15 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
     from neurosim.plot.drawing import PALETTE
 
     label: str | None = "mean of the seeds"
-    for i, seeds in enumerate(own.best.transpose("who", "seed").values * 100):
+    percents = own.best.transpose("who", "seed").values * 100
+    for i, seeds in enumerate(percents):
         ax.plot([i] * len(seeds), seeds, "o", color=PALETTE[0], ms=4, alpha=0.6)
         ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16, label=label)
         label = None  # one entry of the legend
     ax.legend(loc="lower left")
     ax.set(ylabel="best choices (%)", title="Contextual bandit, one trial per step")
-    ax.set_ylim(min(70.0, 0.95 * 100 * float(own.best.min())), 102)
+    worst = float(own.best.min())
+    ax.set_ylim(min(70.0, 0.95 * 100 * worst), 102)
 
 
 def _draw_carts(ax: Any, own: xr.Dataset) -> None:
@@ -392,7 +409,8 @@ def _draw_carts(ax: Any, own: xr.Dataset) -> None:
 
     looks = ((1, PALETTE[0], "o", "solved"), (0, PALETTE[1], "x", "not solved"))
     for solved, colour, marker, name in looks:
-        found = own.episodes.where(own.solved == solved).transpose("who", "seed").values
+        episodes = own.episodes.where(own.solved == solved)
+        found = episodes.transpose("who", "seed").values
         if not np.isfinite(found).any():
             continue
         label: str | None = name

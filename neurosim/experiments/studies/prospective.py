@@ -189,7 +189,8 @@ def _draw_seeds(
     label: str | None = SHOWN.get(name, name)
     for place, (kind, level) in enumerate(conditions):
         seeds = found.sel(condition=kind, level=level).values
-        x, colour = place + 0.22 * (number - 1), PALETTE[number]
+        x = place + 0.22 * (number - 1)
+        colour = PALETTE[number]
         ax.plot(np.full(seeds.size, x), seeds, "o", color=colour, ms=3, alpha=0.6)
         ax.plot(x, np.nanmean(seeds), "_", color=colour, ms=14, mew=2.5, label=label)
         label = None  # one entry of the legend

@@ -201,7 +201,9 @@ class RivalsStudy(Study[RivalsSettings]):
 
     def _start(self, way: str, name: str, seed: int) -> Numbers:
         net, data = _problem(way, name, seed)
-        X, Y = data.X[: self.settings.batch], data.Y[: self.settings.batch]
+        batch = slice(self.settings.batch)
+        X = data.X[batch]
+        Y = data.Y[batch]
         method = WAYS[way].method
         on_layers = not residual(name) and method not in OWN_STEPS
         more = {"steps": self.settings.steps} if on_layers else {}
@@ -225,9 +227,13 @@ class RivalsStudy(Study[RivalsSettings]):
         return numbers
 
     def _train(self, cell: Cell) -> Numbers:
-        own, way, name = self.settings, cell["method"], cell["net"]
+        own = self.settings
+        way = cell["method"]
+        name = cell["net"]
         net, data = _problem(way, name, cell["seed"], cell["feedback"])
-        X, Y, held = data.X, data.Y, None
+        X = data.X
+        Y = data.Y
+        held = None
         if not residual(name):
             X, Y, *held = _held_out(X, Y, cell["seed"])
         looks: list[float] = []
@@ -346,7 +352,8 @@ def _steps_to_adjoint(infer: Callable[..., Any], ref: reference.Adjoint) -> floa
     def watch(number: int, credit: Mapping[str, Array]) -> bool:
         errors = []
         for name, lam in credit.items():
-            errors.append(float(np.linalg.norm(lam - ref.lam[name]) / sizes[name]))
+            distance = np.linalg.norm(lam - ref.lam[name])
+            errors.append(float(distance / sizes[name]))
         error = max(errors)
         if error <= NEAR:
             reached[0] = float(number)
@@ -379,7 +386,10 @@ def _accuracy(way: str, net: Network, X: Any, Y: Any) -> float:
 
 def _layer_cosines(net: Network, own: Mapping[str, Any], ref: Mapping[str, Any]) -> list[float]:
     """Return the cosine of the gradient of every projection that learns, in the layers' order."""
-    return [cosine(synapses(own[name]), synapses(ref[name])) for name in plastic(net, net.weights)]
+    cosines = []
+    for name in plastic(net, net.weights):
+        cosines.append(cosine(synapses(own[name]), synapses(ref[name])))
+    return cosines
 
 
 def _whole_cosine(net: Network, own: Mapping[str, Any], ref: Mapping[str, Any]) -> float:

@@ -158,12 +158,15 @@ def figure(data: xr.Dataset, methods: Sequence[str]) -> Any:
         figure = Figure(figsize=(3.1 * count, 3.4), layout="constrained")
         panels = figure.subplots(1, count, squeeze=False)[0]
         for ax, net in zip(panels, deep, strict=False):
-            start = data.sel({"part": START, "net": net, **SYMMETRIC}).max("rate")
+            at = {"part": START, "net": net, **SYMMETRIC}
+            start = data.sel(at).max("rate")
             _draw_by_depth(ax, start, depth_of(net), methods)
             ax.set_title(f"{net}, at its start")
-            _name_restless(ax, [m for m in _tried(data, methods) if restless(data, net, m)])
+            lost = [way for way in _tried(data, methods) if restless(data, net, way)]
+            _name_restless(ax, lost)
         for ax, net in zip(panels[len(deep) :], trained, strict=True):
-            _draw_by_cosine(ax, chosen(data).sel({"net": net, **SYMMETRIC}), methods)
+            best = chosen(data).sel({"net": net, **SYMMETRIC})
+            _draw_by_cosine(ax, best, methods)
             ax.set_title(f"{net}, trained")
         handles, names = panels[0].get_legend_handles_labels()
         columns = 1 + 3 * len(panels) // 2  # as many as fit above the panels
@@ -174,10 +177,16 @@ def figure(data: xr.Dataset, methods: Sequence[str]) -> Any:
 def _nets_drawn(data: xr.Dataset) -> tuple[list[str], list[str]]:
     """Return the networks drawn at their start, and as trained: residual ones, or else all."""
     nets = [str(net) for net in data.net.values]
-    deep = [net for net in nets if residual(net) and f"layer{residual(net)}" in data] or nets
+    deep = []
+    for net in nets:
+        if residual(net) and f"layer{residual(net)}" in data:
+            deep.append(net)
+    deep = deep or nets
     trained = []
     for net in deep:
-        if "test" in data and bool(data.test.sel(net=net).notnull().any()):
+        if "test" not in data:
+            continue
+        if bool(data.test.sel(net=net).notnull().any()):
             trained.append(net)
     if START not in data.part.values:
         deep = []
@@ -196,7 +205,8 @@ def _look(methods: Sequence[str], method: str) -> dict[str, Any]:
     from neurosim.plot.drawing import PALETTE
 
     i = list(methods).index(method)
-    return {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+    colour = PALETTE[i % len(PALETTE)]
+    return {"color": colour, "marker": MARKERS[i % len(MARKERS)]}
 
 
 def _draw_by_depth(ax: Any, start: xr.Dataset, depth: int, methods: Sequence[str]) -> None:
@@ -210,11 +220,13 @@ def _draw_by_depth(ax: Any, start: xr.Dataset, depth: int, methods: Sequence[str
         cosines = np.stack([own[f"layer{i}"].values for i in layers])  # (layers, seeds)
         if method == BACKPROP or not np.isfinite(cosines).any():
             continue
-        middle, spread = np.nanmean(cosines, axis=1), np.nanstd(cosines, axis=1)
+        middle = np.nanmean(cosines, axis=1)
+        spread = np.nanstd(cosines, axis=1)
         look = _look(methods, method)
         dash = "--" if list(methods).index(method) >= len(PALETTE) else "-"
         ax.plot(layers, middle, dash, markevery=every, ms=4, label=method, **look)
-        low, high = middle - spread, middle + spread
+        low = middle - spread
+        high = middle + spread
         ax.fill_between(layers, low, high, color=look["color"], alpha=0.15, lw=0)
     ax.set(xlabel="layer of weights", ylabel="cosine of dW to BP (1)", ylim=(-0.25, 1.05))
 
@@ -227,7 +239,8 @@ def _draw_by_cosine(ax: Any, trained: xr.Dataset, methods: Sequence[str]) -> Non
         if method != BACKPROP and "cosine" in own:
             at = own.cosine.values
         if np.isfinite(own.test.values).any():
-            ax.plot(at, 100 * own.test.values, ls="", ms=4, **_look(methods, method))
+            look = _look(methods, method)
+            ax.plot(at, 100 * own.test.values, ls="", ms=4, **look)
     ax.set(
         xlabel="cosine of dW to BP in training (1)", ylabel="test accuracy (%)", xlim=(-0.05, 1.05)
     )

@@ -98,7 +98,8 @@ def run(
     for index, cell in enumerate(study.cells):
         if not paths[index].exists():
             pending.append(StudyTask(study, index, cell))
-    shows, done = progress and bool(pending), len(paths) - len(pending)
+    shows = progress and bool(pending)
+    done = len(paths) - len(pending)
     with (
         open_pool(jobs, scheduler) as pool,
         bar(shows, study.name, len(paths), done) as advance,
@@ -107,7 +108,8 @@ def run(
             for result in results:
                 cell = study.cells[result.index]
                 _keep(paths[result.index], cell, result)
-                advance(1, ", ".join(f"{label} {value}" for label, value in cell.items()))
+                labels = [f"{label} {value}" for label, value in cell.items()]
+                advance(1, ", ".join(labels))
     return gather(study, folder)
 
 
@@ -178,7 +180,8 @@ def write(
     from rich.console import Console
 
     stem = study.name + ("-quick" if study.quick else "")
-    data_path, table_path = folder / f"{stem}.nc", folder / f"{stem}.txt"
+    data_path = folder / f"{stem}.nc"
+    table_path = folder / f"{stem}.txt"
     with replacing(data_path) as temporary:
         data.to_netcdf(temporary, engine="h5netcdf")
     with replacing(table_path) as temporary, temporary.open("w", encoding="utf-8") as file:

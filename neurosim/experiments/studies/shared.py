@@ -70,7 +70,8 @@ def grid_of_panels(
 
     columns = min(columns, count)
     rows = -(-count // columns)
-    width, height = size[0] * columns + margin[0], size[1] * rows + margin[1]
+    width = size[0] * columns + margin[0]
+    height = size[1] * rows + margin[1]
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for ax in panels.flat[count:]:

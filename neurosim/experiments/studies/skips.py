@@ -85,7 +85,8 @@ class SkipsStudy(Study[SkipsSettings]):
         wiring = WIRINGS[cell["wiring"]]
         shape = self.network_keys() | wiring
         net = Network.mlp(**shape, depth=cell["depth"], seed=cell["seed"])
-        inputs, outputs = net.populations["input"].size, net.populations["output"].size
+        inputs = net.populations["input"].size
+        outputs = net.populations["output"].size
         X, Y = turning(cell["speed"], inputs, outputs, cell["seed"])
         flow = Flow.adjoint(tau_x=TAU, tau_lam=TAU)
         sim = Simulation(net, flow, dt=TAU, backend="numpy")
@@ -113,12 +114,14 @@ class SkipsStudy(Study[SkipsSettings]):
             for wiring in own.wiring.values:
                 cosines = own.sel(wiring=wiring)
                 gain = cosines - own[{"wiring": 0}]
+                mean_gain = float(gain.mean())
+                worst_gain = float(gain.min())
                 shown.add_row(
                     f"{depth}",
                     f"{speed:g}",
                     str(wiring),
                     mean_and_spread(cosines, 3),
-                    f"{float(gain.mean()):+.3f}, {float(gain.min()):+.3f}",
+                    f"{mean_gain:+.3f}, {worst_gain:+.3f}",
                 )
         return shown
 
@@ -147,8 +150,9 @@ def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Array, 
     """
     rng = np.random.default_rng([seed, 1])
     time = speed * np.arange(FRAMES)[:, None]
-    X, Y = (0.5 * np.sin(time + rng.uniform(0, 2 * np.pi, n)) for n in (inputs, outputs))
-    return X, Y
+    phases_of_X = rng.uniform(0, 2 * np.pi, inputs)
+    phases_of_Y = rng.uniform(0, 2 * np.pi, outputs)
+    return 0.5 * np.sin(time + phases_of_X), 0.5 * np.sin(time + phases_of_Y)
 
 
 def _state(traces: xr.Dataset, net: Network, sample: int) -> tuple[State, State]:
@@ -183,7 +187,8 @@ def _draw_cosines(ax: Any, data: xr.DataArray) -> None:
     for i, wiring in enumerate(data.wiring.values):
         own = data.sel(wiring=wiring).dropna("speed", how="all")
         look = {"color": PALETTE[i], "marker": "os^v"[i % 4], "ms": 4, "capsize": 2}
-        mean, spread = own.mean("seed"), own.std("seed")
+        mean = own.mean("seed")
+        spread = own.std("seed")
         ax.errorbar(own.speed, mean, spread, label=str(wiring), **look)
     ax.set(xscale="log", xlabel="speed of the stream (rad per frame)")
     speeds = data.speed.values

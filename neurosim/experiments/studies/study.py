@@ -110,7 +110,10 @@ class Study(ABC, Generic[Settings]):
     def __init__(
         self, name: str, tables: Mapping[str, Any], quick: bool = False, comment: str = ""
     ) -> None:
-        self.name, self.tables, self.quick, self.comment = name, tables, quick, comment
+        self.name = name
+        self.tables = tables
+        self.quick = quick
+        self.comment = comment
         self.settings = self._validated(tables["study"])
         if quick:
             self.settings = replace(self.settings, **self.quick_settings)

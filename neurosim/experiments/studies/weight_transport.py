@@ -122,7 +122,8 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
 
     def measure(self, cell: Cell) -> Numbers:
         """Return accuracies (`validation`, `test`) and final angles (see `angles`)."""
-        own, seed = self.settings, int(cell["seed"])
+        own = self.settings
+        seed = int(cell["seed"])
         data = self.tables.get("data", {"name": "digits"})
         learnt, held, tested = split(data, seed)
         kind = cell["feedback"]
@@ -203,7 +204,8 @@ def split(data: dict[str, Any], seed: int) -> tuple[Patterns, Patterns, Patterns
 
 
 def _accuracy(sim: Simulation, X: Array, Y: Array) -> float:
-    return float((sim.predict(X).argmax(axis=1) == Y).mean())
+    classes = sim.predict(X).argmax(axis=1)
+    return float((classes == Y).mean())
 
 
 def angles(net: Network, X: Array, Y: Array) -> Numbers:
@@ -217,9 +219,14 @@ def angles(net: Network, X: Array, Y: Array) -> Numbers:
     """
     flowing = reference.multipliers(net, X, Y, through="feedback")
     exact = reference.multipliers(net, X, Y, through="weights")
-    of_layers = [angle(flowing[n], exact[n]) for n in net.neurons if net.outgoing(n)]
-    of_feedback = [angle(net.returning(n), net.weights[n]) for n in net.feedback]
-    return {"angle": max(of_layers), "feedback_angle": max(of_feedback, default=0.0)}
+    of_layers = []
+    for name in net.neurons:
+        if net.outgoing(name):
+            of_layers.append(angle(flowing[name], exact[name]))
+    of_feedback = [0.0]
+    for name in net.feedback:
+        of_feedback.append(angle(net.returning(name), net.weights[name]))
+    return {"angle": max(of_layers), "feedback_angle": max(of_feedback)}
 
 
 def chosen(data: xr.Dataset) -> xr.Dataset:
@@ -233,7 +240,8 @@ def chosen(data: xr.Dataset) -> xr.Dataset:
 
 def _entry(seeds: xr.Dataset) -> str:
     """Return an entry of the table, with the number of seeds that end if some diverged."""
-    ended, count = int(seeds.test.count()), seeds.seed.size
+    ended = int(seeds.test.count())
+    count = seeds.seed.size
     if not ended:
         return "diverges"
     text = f"{mean_and_spread(seeds.test, 1, 100)}, {mean_and_spread(seeds.angle, 0)}"
@@ -250,9 +258,8 @@ def _draw_by_flow(ax: Any, values: xr.DataArray, label: str) -> None:
     flows = [str(flow) for flow in values.flow.values]
     for i, (kind, colour) in enumerate(zip(kinds, PALETTE, strict=False)):
         own = values.sel(feedback=kind)
-        places = np.array(
-            [place + 0.13 * (i - (len(kinds) - 1) / 2) for place in range(len(flows))]
-        )
+        offset = 0.13 * (i - (len(kinds) - 1) / 2)
+        places = np.arange(len(flows)) + offset
         ax.errorbar(
             places,
             own.mean("seed"),
