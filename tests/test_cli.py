@@ -149,7 +149,7 @@ def test_formats_of_figures() -> None:
     assert names("mine") == TRAINED - FIGURES | {"summary.svg"}
 
 
-def test_check_passes_and_says_so() -> None:
+def test_check_passes() -> None:
     result = call("check", "xor", "--backend", "numpy", "--patterns", "2")
     assert result.exit_code == 0, result.output
     assert result.output.count("passed") == 7
@@ -359,7 +359,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_run(
     assert Path("file").read_text() == "mine"
 
 
-def test_a_run_that_diverges_says_when_where_and_what_to_try() -> None:
+def test_a_run_that_diverges_reports_when_where_and_what_to_try() -> None:
     assert call("run", "ring", *RELAX).exit_code == 0
     before = {name: Path("runs/ring", name).read_bytes() for name in names("runs/ring")}
     message = refused(call("run", *DIVERGENT, "--out", "runs/ring"))
@@ -424,7 +424,7 @@ def test_warnings_are_one_line_and_no_error() -> None:
 # ------------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_run_is_written_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_written_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     train = Simulation.train
 
     def interrupted(*args: Any, **keys: Any) -> Log:
@@ -483,7 +483,7 @@ def test_results_go_to_stdout() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_log_weights_and_figures() -> None:
-    """However long imports take here: Ctrl-C comes later and later until it meets the run itself."""
+    """Imports take their time: Ctrl-C comes later and later until it meets the run itself."""
     for wait in (5, 15, 45):
         started = process(
             "run",

@@ -1,8 +1,8 @@
 """Designs of a sweep: a grid, points drawn from a box, or a grid that is refined where outcomes
 change.
 
-A design knows dotted keys and their values, and nothing of models. Start at `Grid`, `Drawn` and
-`Refined`; `make` chooses by name.
+A design has dotted keys and their values, and does not depend on the model. Start at `Grid`,
+`Drawn` and `Refined`; `make` chooses by name.
 """
 
 from __future__ import annotations

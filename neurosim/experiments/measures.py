@@ -1,6 +1,6 @@
 """Measures of a parameter point: how its relaxation ended, how fast, how well, and its spectrum.
 
-A measure knows the parts of a model, and nothing of sweeps. Start at `MEASURES`; `Case` is the
+A measure depends on the parts of a model, not on the sweep. Start at `MEASURES`; `Case` is the
 argument of every measure.
 """
 

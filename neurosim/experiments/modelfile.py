@@ -53,8 +53,8 @@ class ModelFile:
     Examples
     --------
     >>> spec = load("xor", ["flow.rho=2"])
-    >>> spec.network(), spec.flow().rho
-    (Network(2-4-1, 3 populations, 2 projections, 4 neurons), 2.0)
+    >>> spec.flow().rho, spec.network().neurons
+    (2.0, ('hidden1', 'output'))
     """
 
     name: str

@@ -229,7 +229,7 @@ class FlowTable(_Table):
     tau_w: Times = None
 
     def build(self) -> Flow:
-        """Return the flow; what a preset derives is derived from all keys together."""
+        """Return the flow; what a preset derives is derived from all keys of the table."""
         keys = self.given()
         if self.preset is not None:
             return Flow.from_preset(**keys)

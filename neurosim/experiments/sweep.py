@@ -370,7 +370,7 @@ def _values_of(point: Assignment, table: str) -> str:
 def _points_per_task(count: int, weight: float, shared: bool, workers: int) -> int:
     """Return how many of `count` points of one structure go into one task.
 
-    `weight` is the size of one point; `shared` says whether points share a network.
+    `weight` is the size of one point, `shared` whether points share a network.
     """
     tasks, limit = TASKS_PER_WORKER, LARGEST_QUEUE
     if shared:

@@ -17,14 +17,17 @@ def test_a_grid_has_every_combination_the_last_parameter_fastest() -> None:
     points = grid.assignments()
     assert len(points) == 6
     assert points[1] == {"a": 1, "b": "x", "c": 0.5}
-    assert all(type(v) in (int, str, float) for p in points for v in p.values())
+    for point in points:
+        assert {type(value) for value in point.values()} == {int, str, float}
 
 
 @pytest.mark.parametrize("kind", ["random", "lhs", "sobol"])
 def test_draws_stay_in_the_box_and_are_the_same_for_a_seed(kind: str) -> None:
     made = [designs.make(kind, BOX, points=64, rounds=1, seed=s).assignments() for s in (0, 0, 1)]
     assert made[0] == made[1] != made[2]
-    rho, gamma, seed = (np.array([p[k] for p in made[0]]) for k in BOX)
+    rho = np.array([point["flow.rho"] for point in made[0]])
+    gamma = [point["flow.gamma"] for point in made[0]]
+    seed = [point["network.seed"] for point in made[0]]
     assert rho.min() >= 0.5
     assert rho.max() <= 8
     assert set(seed) == {0, 1, 2, 3}

@@ -1,4 +1,4 @@
-"""Model files: what they build, overrides, the way back to TOML, and every bad one refused by name."""
+"""Model files: what they build, overrides, the way back to TOML, and that bad ones are refused."""
 
 from __future__ import annotations
 

@@ -73,13 +73,13 @@ def test_what_rings_is_told_from_what_still_settles() -> None:
 
 
 def breaks_at_two(case: Case) -> float:
-    """A measure of a user's own."""
+    """Return rho; fail at rho = 2."""
     if case.flow.rho == 2:
         raise ZeroDivisionError("no two")
     return case.flow.rho
 
 
-def test_a_measure_of_ones_own_may_fail_at_a_point() -> None:
+def test_a_user_supplied_measure_may_fail_at_a_point() -> None:
     found = ns.sweep(
         "xor", {"flow.rho": [1.0, 2.0]}, measure=[breaks_at_two, "residual"], overrides=RELAXING
     )
@@ -89,7 +89,7 @@ def test_a_measure_of_ones_own_may_fail_at_a_point() -> None:
 
 
 def test_a_point_that_cannot_be_built_fails_alone() -> None:
-    """Three clusters of moons: the data refuse one of the two."""
+    """A test share of 0.999 leaves no pattern to learn."""
     found = ns.sweep(
         "wine",
         {"data.test": [0.2, 0.999]},
@@ -157,12 +157,22 @@ def test_it_trains_first_where_a_measure_is_of_what_was_learnt() -> None:
         ({"flow.rho": [1]}, {"duration": "1 m"}, "duration = '1 m'"),
     ],
 )
-def test_slips_are_told_before_anything_runs(
+def test_invalid_input_is_refused_before_anything_runs(
     parameters: Any, options: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeps, "_run", lambda *_: pytest.fail("it ran"))
     with pytest.raises(ns.ModelError, match=words):
         ns.sweep("xor", parameters, **options)
+
+
+def test_coordinates_carry_the_scale_of_their_values(tmp_path: Path) -> None:
+    """In the dataset and in the store; of drawn points it is the scale of the box."""
+    values = {"flow.rho": [0.5, 1.0, 2.0], "network.seed": [0, 1, 2], "flow.tau_x": ["10 ms"]}
+    wanted = {"flow.rho": "log", "network.seed": "linear", "flow.tau_x": None}
+    sweep = partial(ns.sweep, "xor", values, duration=0.01, overrides=RELAXING)
+    grid = sweep(out=tmp_path / "grid")
+    for data in (grid, sweepstore.read(tmp_path / "grid"), sweep(design="lhs", points=4)):
+        assert {key: data[key].attrs.get("scale") for key in values} == wanted
 
 
 # A sweep on disk
@@ -268,7 +278,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(
 
 
 def kills(case: Case, at: float, flag: str) -> float:
-    """Kills its own worker: once if there is a flag to leave, else always."""
+    """Kill the worker at one rho: once if there is a flag to leave, else always."""
     if case.flow.rho == at and not (flag and os.path.exists(flag)):
         if flag:
             Path(flag).touch()

@@ -88,7 +88,7 @@ class ExitsStudy(Study[ExitsSettings]):
         ]
 
     def measure(self, cell: Cell) -> Numbers:
-        """Return the time to rest, and what the spectrum says about it.
+        """Return the time to rest, and the stability of the saddle point.
 
         Returns
         -------

@@ -119,7 +119,7 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
     """Test accuracy by model and constraint function."""
 
     question = (
-        "Does Local Propagation learn what its paper says, with every constraint function, "
+        "Does Local Propagation reach the accuracies of its paper, with every constraint function, "
         "beside backpropagation?"
     )
     settings_type = LocalPropagationSettings

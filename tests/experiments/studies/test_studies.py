@@ -4,6 +4,7 @@ tables.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def test_every_study_has_a_question_and_cells_of_its_own(name: str) -> None:
     assert not {quick.path(cell) for cell in quick.cells} & {
         study.path(cell) for cell in study.cells
     }
-    assert all(isinstance(v, str | int | float) for cell in study.cells for v in cell.values())
+    for cell in study.cells:
+        assert all(isinstance(value, str | int | float) for value in cell.values())
 
 
 def test_what_says_which_cells_there_are_is_no_part_of_one() -> None:
@@ -49,7 +51,8 @@ def test_what_says_which_cells_there_are_is_no_part_of_one() -> None:
 
 
 def test_a_study_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop", "abs_eps"]'])
+    overrides = [*SMALL, 'study.constraints=["backprop", "abs_eps"]']
+    study = studies.load("lp", overrides)
     assert len(study.cells) == 4
     measure = lp.LocalPropagationStudy.measure
 
@@ -70,21 +73,10 @@ def test_a_study_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     assert studies.run(study, tmp_path)[0].identical(data)
     assert float(lp.chosen(data).min()) > 0.8
-    shown = CliRunner().invoke(
-        app,
-        [
-            "study",
-            "lp",
-            *(
-                a
-                for s in [*SMALL, 'study.constraints=["backprop", "abs_eps"]']
-                for a in ("--set", s)
-            ),
-            "--out",
-            str(tmp_path),
-            "--show",
-        ],
-    )
+    command = ["study", "lp", "--out", str(tmp_path), "--show"]
+    for override in overrides:
+        command += ["--set", override]
+    shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert "98.86" in shown.output
     assert {p.suffix for p in tmp_path.iterdir() if p.is_file()} == {".nc", ".txt", ".png", ".pdf"}
@@ -112,7 +104,7 @@ def test_a_cell_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_stops_every_cell_is_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package that is missing, say: nothing is kept, so that the study goes on once it is there."""
+    """Such as a missing package: nothing is kept, so that the study resumes once it is there."""
 
     def lacks(*_: Any) -> Any:
         raise ns.ModelError("data.name = 'letter' needs a package; try pip install")
@@ -130,6 +122,7 @@ def test_what_stops_every_cell_is_no_result(
         ("lpp", [], "study = 'lpp'; allowed: .*did you mean 'lp'"),
         ("lp", ["study.fold=2"], "a key of study = 'fold'; .*did you mean 'folds'"),
         ("lp", ["study.folds=two"], "study.folds = 'two'; allowed: a whole number"),
+        ("lp", ["study.folds"], "--set 'study.folds'; allowed: study.KEY=VALUE"),
         ("lp", ["study.folds=0"], "study.folds = 0; allowed: a whole number >= 1"),
         ("lp", ["study.looks=0"], "study.looks = 0; allowed: a whole number >= 1"),
         (
@@ -171,6 +164,9 @@ def test_what_is_no_study(source: str, overrides: list[str], message: str) -> No
             "[study]\nkind = 'local_propagation'\n[flow]\nrho = 'a'\n",
             "flow.rho = 'a'; allowed: a number",
         ),
+        ("[study]\nkind = 'skips'\nseed = 3", "a key of study = 'seed'; .*did you mean 'seeds'"),
+        ("[study]\nkind = 'skips'\nseeds = 1", "study.wirings is missing; allowed: "),
+        ("[study]\nkind = 'skips'\nseeds = true", "study.seeds = True; allowed: a whole number"),
         ("[study\n", "is not TOML"),
     ],
 )
@@ -183,13 +179,8 @@ def test_a_file_that_is_no_study(text: str, message: str, tmp_path: Path) -> Non
 
 def test_cells_hold_what_each_constraint_function_reads() -> None:
     cells = studies.load("lp", [*WINE, 'study.constraints=["backprop", "abs", "lin_eps"]']).cells
-    assert {
-        kind: sum(c["constraint"] == kind for c in cells) for kind in ("backprop", "abs", "lin_eps")
-    } == {
-        "backprop": 4 * 2,
-        "abs": 4 * 8,
-        "lin_eps": 4 * 16,
-    }
+    counts = Counter(cell["constraint"] for cell in cells)
+    assert counts == {"backprop": 4 * 2, "abs": 4 * 8, "lin_eps": 4 * 16}
     assert all(c["epsilon"] == 0 for c in cells if c["constraint"] != "lin_eps")
 
 
@@ -244,7 +235,7 @@ def test_the_best_on_what_is_held_out_is_chosen(
 
 
 def test_a_grid_search_goes_through_folds_and_grid() -> None:
-    """The same by scikit-learn's own means: the estimator holds out what its weights are chosen by."""
+    """The same by scikit-learn: the estimator holds out what its weights are chosen by."""
     X, y = load_wine(return_X_y=True)
     model = lp.estimator(
         "lp/wine-1", "abs_eps", {"epsilon": 1e-2}, ns.LocalPropagation(epochs=60, reports=4), 0
