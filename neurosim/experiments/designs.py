@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,12 @@ class Drawn:
         if self.kind == RANDOM:
             return rng.random((self.points, dimensions))
         if self.kind == LHS:
-            return np.asarray(qmc.LatinHypercube(dimensions, rng=rng).random(self.points))
+            cube = qmc.LatinHypercube(dimensions, rng=rng)
+            return np.asarray(cube.random(self.points))
         # a Sobol sequence is balanced in powers of two
         power = 1 << max(self.points - 1, 1).bit_length()
-        return np.asarray(qmc.Sobol(dimensions, rng=rng).random(power))[: self.points]
+        sequence = qmc.Sobol(dimensions, rng=rng).random(power)
+        return np.asarray(sequence)[: self.points]
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Refined:
 
     def _place(self, assignment: Assignment) -> Place:
         """Return the place of a point, rounded to halves of halves, which binary holds exactly."""
-        place, parts = [], 2**self.rounds
+        place = []
+        parts = 2**self.rounds
         for name, values in self.values.items():
             position = _position(values, assignment[name])
             place.append(round(position * parts) / parts)
@@ -154,7 +157,8 @@ class Refined:
         for values, halvable in zip(self.values.values(), self.can_be_halved(), strict=True):
             if halvable:
                 count = (len(values) - 1) << level
-                axes.append([(i * side, (i + 1) * side) for i in range(count)])
+                places = [i * side for i in range(count + 1)]
+                axes.append(list(pairwise(places)))
             else:
                 axes.append([(float(i),) for i in range(len(values))])
         return [list(product(*cell)) for cell in product(*axes)]
@@ -264,7 +268,10 @@ def _plain(value: Any) -> Any:
 
 
 def _numeric(values: Sequence[Any]) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+    return True
 
 
 def label(value: Any) -> Any:
@@ -282,8 +289,12 @@ def geometric(values: Sequence[Any]) -> bool:
         return False
     steps = np.diff(values)
     ratios = np.diff(np.log(values))
-    even_ratios = np.ptp(ratios) <= EVEN * np.abs(ratios).max()
-    return bool(even_ratios and np.ptp(steps) > EVEN * np.abs(steps).max())
+    return _even(ratios) and not _even(steps)
+
+
+def _even(differences: Array) -> bool:
+    """Return whether differences are equal to within rounding."""
+    return bool(np.ptp(differences) <= EVEN * np.abs(differences).max())
 
 
 def scale_of(values: Sequence[Any]) -> str:
@@ -305,7 +316,8 @@ def _position(values: Sequence[Any], value: Any) -> float:
     if value in values:
         return float(values.index(value))
     known = _scaled(values, np.array(values))
-    return float(np.interp(_scaled(values, value), known, np.arange(len(values))))
+    positions = np.arange(len(values))
+    return float(np.interp(_scaled(values, value), known, positions))
 
 
 def _at_position(values: Sequence[Any], position: float) -> Any:
@@ -314,9 +326,11 @@ def _at_position(values: Sequence[Any], position: float) -> Any:
     share = position - int(position)
     if share == 0:
         return values[i]
+    low = values[i]
+    high = values[i + 1]
     if geometric(values):
-        return float(values[i] * (values[i + 1] / values[i]) ** share)
-    return float(values[i] + share * (values[i + 1] - values[i]))
+        return float(low * (high / low) ** share)
+    return float(low + share * (high - low))
 
 
 def _from_unit_interval(values: tuple[Any, ...], unit: Array) -> list[Any]:

@@ -97,9 +97,10 @@ def _check_known(parts: Sequence[str], option: str) -> None:
         if part.isdecimal():
             continue
         if names in TABLES and part not in TABLES[names].model_fields:
-            allowed = ", ".join(".".join((*names, key)) for key in TABLES[names].model_fields)
+            allowed = [".".join((*names, key)) for key in TABLES[names].model_fields]
+            whole_key = option + ".".join(parts)
             raise ModelError(
-                f"{option}{'.'.join(parts)}: unknown key; allowed: {allowed}{_hint(parts)}"
+                f"{whole_key}: unknown key; allowed: {', '.join(allowed)}{_hint(parts)}"
             )
         names = (*names, part)
 

@@ -52,7 +52,8 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
     end = last(result)
     settings = end.settings
     history = _resizing_history(result)
-    simulated, steps = end.time, end.steps
+    simulated = end.time
+    steps = end.steps
     if history is not None:
         simulated = float(history["time"].values[-1])
         steps = round(simulated / settings["dt"])
@@ -85,10 +86,12 @@ def _resizing_history(result: Run | Log) -> Any:
 
 
 def _sizes(history: Any) -> str:
-    first, *_, last_ = history["neurons"].values
+    sizes = history["neurons"].values
+    before = sizes[0]
+    after = sizes[-1]
     done = history["operations"].values[-1]
     return (
-        f"{first:.0f} to {last_:.0f}; {done:.3g} operations per pattern until then, "
+        f"{before:.0f} to {after:.0f}; {done:.3g} operations per pattern until then, "
         "those of the last part above"
     )
 
@@ -187,11 +190,13 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     end = last(result)
     try:
         if end is result:
-            how, speed = "as it ended", rest.speed(end)
+            how = "as it ended"
+            speed = rest.speed(end)
         else:
             settled = frozen(simulation, end, COMPARED)
             how = f"final weights frozen, relaxed for another {settled.time:.3g} s"
-            end, speed = settled.run, settled.speed
+            end = settled.run
+            speed = settled.speed
         truth = reference.backprop(end.network, end.X, end.Y)
         found = alignment(end, truth)
     except (ConvergenceError, DivergenceError) as error:

@@ -313,9 +313,11 @@ class Sweep:
         except NeurosimError:  # the worker records it
             return 1.0, False
         units = sum(net.populations[name].size for name in net.neurons)
+        weight = float(units * len(data.X))
         learnt = any(measure.learnt for measure in self.measures.values())
-        trains = learnt and spec.tables.train is not None
-        return float(units * len(data.X)), can_share_a_network(spec, net) and not trains
+        if learnt and spec.tables.train is not None:
+            return weight, False
+        return weight, can_share_a_network(spec, net)
 
     def table(self, path: Path | None) -> ResultTable:
         """Return the table of the results, with those that `path` holds already."""

@@ -8,6 +8,7 @@ done. Start at `ResultTable`; `read` opens a store.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,8 @@ class ResultTable:
         for name, array in self.values.items():
             empty = np.full(more, _empty(array), array.dtype)
             self.values[name] = np.concatenate([array, empty])
-            self._dirty[name] = set(range(-(-self.shape[0] // self._rows_per_chunk)))
+            chunks = math.ceil(self.shape[0] / self._rows_per_chunk)
+            self._dirty[name] = set(range(chunks))
         if self.path is not None:
             with writing(self.path):
                 self._declare(self.path)

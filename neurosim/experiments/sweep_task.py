@@ -263,7 +263,8 @@ def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
     try:
         run = point.simulation.relax(point.data.X, point.data.Y, **keys)
     except DivergenceError as error:
-        run, diverged = error.run, error.population
+        run = error.run
+        diverged = error.population
     assert run.traces is not None
     looks = np.asarray(run.traces["time"].values)
     with np.errstate(all="ignore"):

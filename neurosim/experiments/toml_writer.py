@@ -25,7 +25,9 @@ def _lines(table: Mapping[str, Any], path: Path) -> list[str]:
 
     Below the top level, tables are written in line.
     """
-    plain, inner, lists = [], [], []
+    plain = []
+    inner = []
+    lists = []
     for key, value in table.items():
         if _is_list_of_tables(value):
             for entry in value:

@@ -116,7 +116,8 @@ class HebbStudy(Study[HebbSettings]):
         `validation` is the accuracy there. With that rate the readout learns anew from all training
         patterns.
         """
-        own, seed = self.settings, cell["seed"]
+        own = self.settings
+        seed = cell["seed"]
         data = datasets.load("mnist_5k", test=0.2, seed=seed, patterns=own.patterns or None)
         assert data.X_test is not None
         assert data.Y_test is not None
@@ -124,7 +125,8 @@ class HebbStudy(Study[HebbSettings]):
         X, X_test = self._inputs(cell, data.X, data.X_test)
         order = np.random.default_rng([seed, 2]).permutation(len(X))
         count = round(HELD_OUT * len(X))
-        held, kept = order[:count], order[count:]
+        held = order[:count]
+        kept = order[count:]
         part = Problem(X[kept], data.Y[kept], X[held], data.Y[held])
         found = {}
         for readout_rate in READOUT_RATES:

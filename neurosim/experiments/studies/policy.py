@@ -108,7 +108,8 @@ class PolicyStudy(Study[PolicySettings]):
         own = self.settings
         cells: list[Cell] = []
         for task, flow in product(own.tasks, own.flows):
-            starts, count = [ACTING], own.seeds
+            starts = [ACTING]
+            count = own.seeds
             if task == CARTPOLE and flow in STATEFUL:
                 starts = [ACTING, ZERO]
             if task == BANDIT and not self.quick:
@@ -350,7 +351,8 @@ class Adam:
     """Adam (Kingma & Ba 2015) on the gradients of a network."""
 
     def __init__(self, rate: float) -> None:
-        self.rate, self.steps = rate, 0
+        self.rate = rate
+        self.steps = 0
         self.means: Gradients = {}
         self.squares: Gradients = {}
 
