@@ -140,8 +140,6 @@ class Bandit:
         best = rng.integers(arms, size=contexts)
         return cls(signs, best, arms, np.random.default_rng([seed, 1]))
 
-    random_weights = drawn  # until its last caller has the other name
-
     def __call__(self, outputs: Array) -> Answer:
         """Return the next frame: a context to act on, or the advantage of the action."""
         if self._now is None:
@@ -198,8 +196,6 @@ class CartPole:
         whole("most", most, 1)
         rng = np.random.default_rng(seed)
         return cls(rng.uniform(-0.05, 0.05, (carts, 4)), rng, most)
-
-    random_weights = drawn  # until its last caller has the other name
 
     def __call__(self, outputs: Array) -> Answer | None:
         """Push by the outputs and return the next frame; None once all fell or time is up."""

@@ -43,7 +43,7 @@ from neurosim.results.zarr import (
     extent,
     put,
     put_json,
-    rows_a_chunk,
+    rows_per_chunk,
     write_array,
 )
 
@@ -214,7 +214,7 @@ class Store:
             shapes["w"] = (self.sizes["w"],)
         self.folders = {variable: self.path / variable for variable in shapes}
         longest_row = max(self.sizes.values(), default=0)
-        self.rows = rows_a_chunk((len(times), longest_row), self.dtype)
+        self.rows = rows_per_chunk((len(times), longest_row), self.dtype)
         # Number and rows of each variable's chunk that is not full.
         self._blocks: dict[str, tuple[int, Array]] = {}
         self._arrays = list(coordinates)

@@ -15,6 +15,7 @@ import numpy as np
 from neurosim.errors import DataError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.weights import synapse_indices
 from neurosim.results.format import current_name
 from neurosim.results.stored_model import model_json, parameter_name, parameter_variables
 
@@ -200,8 +201,11 @@ def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
     all_post = [post for post, _ in synapses.values()]
     all_pre = [pre for _, pre in synapses.values()]
     sizes = [len(post) for post in all_post]
+    repeated = np.repeat(names, sizes)
+    if not repeated.size:
+        repeated = repeated.astype("<U1")  # a file keeps no length of texts that are not there
     return {
-        "projection": ("synapse", np.repeat(names, sizes)),
+        "projection": ("synapse", repeated),
         "post": ("synapse", np.concatenate(all_post)),
         "pre": ("synapse", np.concatenate(all_pre)),
     }
@@ -310,16 +314,6 @@ def recorded_synapses(
         if name in chosen:
             post, pre = chosen[name]
         else:
-            post, pre = synapses(net.weights[name])
+            post, pre = synapse_indices(net.weights[name])
         found[name] = (np.asarray(post, dtype=int), np.asarray(pre, dtype=int))
     return found
-
-
-def synapses(weights: Any) -> Synapses:
-    """Return (post, pre) of every synapse of a projection, row by row."""
-    if isinstance(weights, np.ndarray):
-        post, pre = np.indices(weights.shape)
-        return post.ravel(), pre.ravel()
-    rows = np.arange(weights.shape[0])
-    post = np.repeat(rows, np.diff(weights.indptr))
-    return post, weights.indices.copy()

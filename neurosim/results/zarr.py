@@ -28,7 +28,7 @@ PLAIN = {"compressor": None, "filters": None, "order": "C", "dimension_separator
 # Writing
 
 
-def rows_a_chunk(shape: Sequence[int], dtype: Dtype) -> int:
+def rows_per_chunk(shape: Sequence[int], dtype: Dtype) -> int:
     """Return how many rows of the first axis a chunk holds: at least 1, at most `CHUNK` bytes."""
     row_bytes = dtype.itemsize * prod(shape[1:])
     fitting = CHUNK // max(1, row_bytes)
@@ -54,7 +54,7 @@ def write_array(
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     column = values.reshape(values.shape or (1,))
-    rows = rows_a_chunk(column.shape, values.dtype)
+    rows = rows_per_chunk(column.shape, values.dtype)
     chunks = 0
     if values.size:
         chunks = _chunks_for(len(column), rows)

@@ -20,7 +20,7 @@ from neurosim.results import recording as store
 from neurosim.results.format import current_name
 from neurosim.results.runs import Run
 from neurosim.results.traces import build_traces
-from neurosim.results.zarr import rows_a_chunk
+from neurosim.results.zarr import rows_per_chunk
 from neurosim.simulation.options import Recording, Setting
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Recorder:
         found = []
         for variable, parts in layout.items():
             size = sizes[variable]
-            rows = rows_a_chunk((IN_MEMORY, size), dtype)
+            rows = rows_per_chunk((IN_MEMORY, size), dtype)
             found.append(Recorded(variable, tuple(parts), size, rows))
         return tuple(found)
 

@@ -320,7 +320,9 @@ def test_undamped_saddle_stays_bounded_when_semi_implicit() -> None:
     late, early = size[-500:], size[100:600]
     assert 0.5 < late.max() / early.max() < 1.5
     assert late.std() > 1e-3
-    with pytest.warns(ns.StabilityWarning, match="is not damped, so no explicit Euler step is stable"):
+    with pytest.warns(
+        ns.StabilityWarning, match="is not damped, so no explicit Euler step is stable"
+    ):
         grown = ns.Simulation(net, flow).relax(X, Y, duration=1)
     assert np.abs(grown.lam["hidden1"]).max() > 2 * np.abs(run.traces.lam).max()
 

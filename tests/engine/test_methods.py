@@ -572,7 +572,10 @@ def test_a_simulation_that_cannot_be_is_refused_in_words(
         ({"settle": np.nan}, r"settle = nan; allowed: a finite number > 0"),
         ({"settle": "1e-6"}, r"settle = '1e-6'; allowed: a finite number > 0"),
         ({"adaptive": True, "tolerance": 0}, r"tolerance = 0; allowed: a finite number > 0"),
-        ({"adaptive": True, "tolerance": -1e-6}, r"tolerance = -1e-06; allowed: a finite number > 0"),
+        (
+            {"adaptive": True, "tolerance": -1e-6},
+            r"tolerance = -1e-06; allowed: a finite number > 0",
+        ),
         ({"stream": "r.zarr"}, r"stream = 'r.zarr', but nothing is recorded; try record="),
     ],
 )

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 import neurosim as ns
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.weights import synapse_indices
 from neurosim.results import recording
 from neurosim.results.format import FORMAT
 from neurosim.results.recording import Store, read_traces
 from neurosim.results.runs import Run
-from neurosim.results.traces import build_traces, synapses
+from neurosim.results.traces import build_traces
 from tests.helpers.problems import Problem, dags, random_targets, rings
 from tests.results.test_runs import bits, made_run, room_for
 
@@ -113,7 +114,7 @@ def choice(
         for p in names:
             sizes[v, p] = AT_ONCE * net.populations[p].size
     for q in weights:
-        post, _ = synapses(net.weights[q])
+        post, _ = synapse_indices(net.weights[q])
         sizes["w", q] = len(post)
     arrays = {key: rng.normal(size=(samples, n)) for key, n in sizes.items()}
     return Choice(net, np.arange(samples) * 1e-3, variables, pattern, units, weights, arrays)

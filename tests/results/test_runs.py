@@ -26,10 +26,11 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.disk import replacing
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.weights import synapse_indices
 from neurosim.results.files import load_weights, save_weights
 from neurosim.results.format import FORMAT
 from neurosim.results.runs import Log, Run
-from neurosim.results.traces import build_traces, synapses
+from neurosim.results.traces import build_traces
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
@@ -65,7 +66,7 @@ def made_run(problem: Problem, flow: Flow, seed: int, *, recorded: bool = True) 
         np.arange(3) * chosen["dt"],
         {"x": draw_all(3, len(X)), "lam": draw_all(3, len(X))},
         pattern=np.arange(len(X)),
-        weights={p: draw(3, len(synapses(w)[0])) for p, w in net.weights.items()},
+        weights={p: draw(3, len(synapse_indices(w)[0])) for p, w in net.weights.items()},
     )
     return Run(
         network=net,

@@ -314,6 +314,7 @@ def _backprop(
     Split and initial weights are the same too; every step is on all patterns.
     """
     net, (X, X_held, Y, Y_held) = start.prepared(*learnt, held)
+    assert Y_held is not None  # a share is held out
 
     def score(trained: Network) -> tuple[float, float]:
         outputs = reference.forward(trained, X_held)

@@ -181,7 +181,7 @@ def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> Numbers:
         `best`: share of the last trials with the best arm; `early`: of the first ones.
     """
     net = Network.mlp([CONTEXTS, 16, ARMS], loss="policy", seed=seed)
-    world = Bandit.random_weights(contexts=CONTEXTS, seed=seed)
+    world = Bandit.drawn(contexts=CONTEXTS, seed=seed)
     if flow == BACKPROP:
         _play_bandit(net, world, trials)
     else:
@@ -217,7 +217,7 @@ def carts(flow: str, start: str, seed: int, episodes: int) -> Numbers:
     adam = Adam(RATE)
     lengths: list[float] = []
     while len(lengths) < episodes // CARTS:
-        world = CartPole.random_weights(CARTS, seed=[seed, len(lengths)])
+        world = CartPole.drawn(CARTS, seed=[seed, len(lengths)])
         if flow == BACKPROP:
             gradient = _played(net, world)
         else:

@@ -66,7 +66,7 @@ def test_returns_are_those_of_a_plain_sum():
 def test_a_flow_that_acted_has_the_policy_gradient():
     """Relaxed on from the acting state, what its weights would follow is REINFORCE's gradient."""
     net = ns.Network.mlp([4, 6, 2], loss="policy", seed=1)
-    world = CartPole.random_weights(policy.CARTS, most=4, seed=3)
+    world = CartPole.drawn(policy.CARTS, most=4, seed=3)
     gradient = policy._acted(net, world, policy.SETUPS["adjoint"], "acting")
     X, Y, up = policy._batch(world)
     assert up.shape == (4, policy.CARTS)
