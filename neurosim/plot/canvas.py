@@ -136,6 +136,17 @@ def milliseconds(run: Run) -> Array:
     return np.asarray(1e3 * traces_of(run, "time")["time"].values)
 
 
+def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
+    """Return at most `most` of the indices 0 to count - 1, at equal distances.
+
+    Indices that fall between two whole numbers are rounded to the nearest, or else down.
+    """
+    places = np.linspace(0, count - 1, min(count, most))
+    if rounded:
+        places = places.round()
+    return np.unique(places.astype(int))
+
+
 def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
     """Index of the lines to draw; evenly spread where they are too many."""
     if units is None:

@@ -1,7 +1,13 @@
+"""Pictures of sweeps suit what was varied and show known outcomes, boundaries and indices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,18 +21,24 @@ from neurosim.plot import sweeps as pictures
 mpl.use("Agg")
 
 
+@pytest.fixture(autouse=True)
+def _no_figures_left() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
 def made(shape: tuple[int, ...] = (7, 5, 2), seed: int = 0) -> xr.Dataset:
     """A sweep over theta, gain and seeds whose boundary is known: growth = gain - theta."""
-    theta, gain = np.linspace(0.2, 1.4, shape[0]), np.linspace(0.5, 1.5, shape[1])
+    theta = np.linspace(0.2, 1.4, shape[0])
+    gain = np.linspace(0.5, 1.5, shape[1])
     growth = np.broadcast_to((gain[None, :] - theta[:, None])[..., None], shape)
     outcome = np.where(growth < 0, "settled", "ringing")
     time = np.where(growth < 0, 1 / np.maximum(np.abs(growth), 1e-3), np.nan)
     dims = ("flow.theta", "network.gain", "network.seed")
-    attributes = {"units": "1/s", "long_name": "growth"}
     return xr.Dataset(
         {
             "settle_time": (dims, time, {"units": "s"}),
-            "growth": (dims, growth, attributes),
+            "growth": (dims, growth, {"units": "1/s", "long_name": "growth"}),
             "outcome": (dims, outcome),
             "reason": (dims, np.full(shape, "")),
         },
@@ -39,6 +51,7 @@ def made(shape: tuple[int, ...] = (7, 5, 2), seed: int = 0) -> xr.Dataset:
 
 
 def points(data: xr.Dataset) -> xr.Dataset:
+    """The same sweep as points along one dimension, as if they were drawn."""
     return data.stack(point=list(data.dims)).reset_index("point")
 
 
@@ -59,17 +72,37 @@ def test_the_boundary_is_drawn_where_the_growth_is_zero() -> None:
     assert ax.get_xlabel() == "angle θ (rad)"
 
 
+@pytest.mark.parametrize("scale", [None, "linear", "log"])
+@pytest.mark.parametrize("spaced", [np.linspace, np.geomspace])
+def test_the_scale_is_the_attribute_of_a_coordinate_or_else_its_spacing(
+    scale: str | None, spaced: Any
+) -> None:
+    """Sweeps stored by 0.1.0 have no attribute; then geometric spacing is logarithmic."""
+    attributes = {} if scale is None else {"scale": scale}
+    data = made().assign_coords({"flow.theta": ("flow.theta", spaced(0.2, 1.4, 7), attributes)})
+    expected = scale
+    if scale is None:
+        expected = "log" if spaced is np.geomspace else "linear"
+    for figure in (pictures.phase_diagram(data), pictures.lines(data, x="flow.theta")):
+        assert figure.axes[0].get_xscale() == expected
+        assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_points_that_are_not_done_are_blank() -> None:
+    data = made()
+    data["outcome"][3, 1, :] = ""
+    mesh = pictures.phase_diagram(data).axes[0].collections[0]
+    np.testing.assert_array_equal(np.argwhere(np.ma.getmaskarray(mesh.get_array())), [[1, 3]])
+
+
 @pytest.mark.parametrize("kind", [*pictures.KINDS])
-@pytest.mark.parametrize("drawn", [False, True])
-def test_every_kind_draws_grids_and_points(kind: str, drawn: bool) -> None:
-    data, measure = (
-        points(made()) if drawn else made(),
-        {} if kind == "phase_diagram" else {"measure": "growth"},
-    )
+@pytest.mark.parametrize("data", [made(), points(made())], ids=["grid", "points"])
+def test_every_kind_draws_grids_and_points(kind: str, data: xr.Dataset) -> None:
+    measure = {} if kind == "phase_diagram" else {"measure": "growth"}
     figure = ns.plot.sweep(data, kind, columns=1, **measure)
     assert figure.get_size_inches()[0] == pytest.approx(3.5)
-    labels = [t for ax in figure.axes for t in (ax.get_xlabel(), ax.get_ylabel()) if t]
-    assert all("(" in t for t in labels), labels
+    labels = [ax.get_xlabel() for ax in figure.axes] + [ax.get_ylabel() for ax in figure.axes]
+    assert all("(" in label for label in labels if label), labels
 
 
 def test_sobol_indices_of_a_sum_are_its_shares() -> None:
@@ -89,7 +122,7 @@ def test_sobol_indices_of_a_sum_are_its_shares() -> None:
         ("heat_map", {"measure": "setle_time"}, "did you mean 'settle_time'"),
         ("heat_map", {"x": "flow.thta"}, "did you mean 'flow.theta'"),
         ("heat_map", {"columns": 3}, "columns = 3; allowed: 1, 2"),
-        ("lines", {"y": "flow.theta"}, "lines takes measure, x"),
+        ("lines", {"y": "flow.theta"}, "option of lines = 'y'; allowed: measure, x"),
     ],
 )
 def test_slips(kind: str, options: dict[str, Any], words: str) -> None:
@@ -99,18 +132,9 @@ def test_slips(kind: str, options: dict[str, Any], words: str) -> None:
 
 def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
     out, picture = tmp_path / "sweep.zarr", tmp_path / "picture.pdf"
-    arguments = [
-        "xor",
-        "--grid",
-        "flow.rho=0.5:2:2",
-        "--repeat",
-        "2",
-        "--duration",
-        "50 ms",
-        "--out",
-        str(out),
-    ]
-    found = CliRunner().invoke(app, ["sweep", *arguments, "--measure", "residual,growth"])
+    grid = ["--grid", "flow.rho=0.5:2:2", "--repeat", "2", "--duration", "50 ms"]
+    arguments = ["sweep", "xor", *grid, "--out", str(out), "--measure", "residual,growth"]
+    found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
     assert "4: " in found.output
     found = CliRunner().invoke(app, ["plot", str(out), "--out", str(picture)])

@@ -1,0 +1,357 @@
+"""Parameters, scales, panels and cells that the pictures of sweeps share. Start at `chosen_axes`.
+
+Below `sweeps` and `sensitivity`. Every function takes the dataset of a sweep or a part of it: a
+grid with one dimension per parameter, or points along the one dimension "point".
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurosim.errors import DataError, unknown
+from neurosim.plot.canvas import GREY, evenly_spread
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray
+
+# Width in inches of a figure over one or two columns of a page.
+WIDTHS = MappingProxyType({1: 3.5, 2: 7.2})
+OUTCOMES = MappingProxyType(
+    {
+        "settled": "#009E73",
+        "settling": "#56B4E9",
+        "ringing": "#E69F00",
+        "diverged": "#882255",
+        "failed": GREY,
+    }
+)
+SYMBOLS = MappingProxyType(
+    {
+        "flow.theta": "angle θ",
+        "flow.rho": "ρ",
+        "flow.kappa": "κ",
+        "flow.gamma": "γ",
+        "flow.tau_x": "τx",
+        "flow.tau_lam": "τλ",
+        "network.depth": "layers of weights",
+        "network.gain": "gain of the weights",
+        "start.x": "start of x from the saddle point",
+        "start.lam": "start of λ from the saddle point",
+        "simulation.dt": "dt",
+        "settle_time": "settling time",
+    }
+)
+POINT = "point"  # the only dimension of a sweep whose points were drawn
+MOST_PANELS = 6
+FEW = 6  # values of a parameter that are all written at its axis
+EVEN = 1e-9  # relative; steps or ratios that differ by less are equal
+
+
+# Parameters and measures
+
+
+def is_numeric(coordinate: xr.DataArray) -> bool:
+    """Return whether the values are numbers; booleans are not."""
+    return coordinate.dtype.kind in "fiu"
+
+
+def is_seed(name: str) -> bool:
+    """Return whether a parameter is a seed, whose values are repeats."""
+    return name.endswith("seed")
+
+
+def parameters(data: xr.Dataset) -> list[str]:
+    """Return the parameters that vary: numbers first, seeds last, those of most values first."""
+    sizes = {
+        str(name): np.unique(coordinate.values).size
+        for name, coordinate in data.coords.items()
+        if name != POINT
+    }
+
+    def rank(name: str) -> tuple[bool, bool, int]:
+        return is_seed(name), not is_numeric(data[name]), -sizes[name]
+
+    return sorted((name for name, size in sizes.items() if size > 1), key=rank)
+
+
+def known_parameter(data: xr.Dataset, name: str) -> str:
+    """Return the name of a parameter if the sweep has it.
+
+    Raises
+    ------
+    ModelError
+        The sweep has another set of parameters.
+    """
+    if name not in data.coords:
+        raise unknown("parameter", name, [str(n) for n in data.coords])
+    return name
+
+
+def chosen_measure(data: xr.Dataset, measure: str | None) -> str:
+    """Return the measure, by default the settling time or else the first.
+
+    Raises
+    ------
+    ModelError
+        The sweep has no such measure.
+    """
+    measures = [str(n) for n in data.data_vars if n not in ("outcome", "reason")]
+    if measure is None:
+        return "settle_time" if "settle_time" in measures else measures[0]
+    if measure not in measures:
+        raise unknown("measure", measure, measures)
+    return measure
+
+
+def chosen_axes(
+    data: xr.Dataset, x: str | None, y: str | None, panel: str | None
+) -> tuple[str, str, str | None]:
+    """Return the parameters of both axes and of the panels, chosen where they are None.
+
+    Raises
+    ------
+    DataError
+        Fewer than two parameters vary.
+    ModelError
+        The sweep has no such parameter.
+    """
+    varied = parameters(data)
+    given = [known_parameter(data, name) for name in (x, y, panel) if name is not None]
+    free = [name for name in varied if name not in given]
+    if not x and free:
+        x = free.pop(0)
+    if not y and free:
+        y = free.pop(0)
+    if not x or not y:
+        raise DataError(f"{varied} varied; allowed: two parameters or more; try kind='lines'")
+    if panel is None and free and not is_seed(free[0]) and POINT not in data.dims:
+        panel = free[0]
+    return x, y, panel
+
+
+def label_of(data: xr.Dataset, name: str) -> str:
+    """Return symbol and unit of a parameter or measure."""
+    plain = name.rsplit(".", maxsplit=1)[-1].replace("_", " ")
+    return f"{SYMBOLS.get(name, plain)} ({data[name].attrs.get('units', '1')})"
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as titles and ticks show it."""
+    if isinstance(value, int | float | np.number):
+        return f"{value:.3g}"
+    return str(value)
+
+
+# Scales
+
+
+def is_logarithmic(coordinate: xr.DataArray) -> bool:
+    """Return whether a parameter is drawn on a logarithmic scale, by its attribute "scale".
+
+    Sweeps stored by 0.1.0 lack the attribute; there the spacing of the values decides.
+    """
+    if not is_numeric(coordinate):
+        return False
+    if "scale" in coordinate.attrs:
+        return bool(coordinate.attrs["scale"] == "log")
+    return is_geometric(coordinate.values)
+
+
+def is_geometric(values: Array) -> bool:
+    """Return whether numbers, in any order, are spaced by one ratio and not by one step."""
+    distinct = np.unique(values[np.isfinite(values)])
+    if distinct.size < 3 or distinct[0] <= 0:
+        return False
+    return _is_even(np.diff(np.log(distinct))) and not _is_even(np.diff(distinct))
+
+
+def _is_even(steps: Array) -> bool:
+    return bool(np.ptp(steps) <= EVEN * np.abs(steps).max())
+
+
+def to_unit_range(values: Array, logarithmic: bool) -> Array:
+    """Scale numbers to 0 ... 1 over their finite range; where they are all equal, to 1/2."""
+    scaled = np.log(values) if logarithmic else values
+    finite = scaled[np.isfinite(scaled)]
+    if finite.size and finite.min() < finite.max():
+        return np.asarray((scaled - finite.min()) / (finite.max() - finite.min()))
+    return np.where(np.isfinite(values), 0.5, np.nan)
+
+
+# Panels
+
+
+def make_panels(
+    data: xr.Dataset, panel: str | None, width: float
+) -> tuple[Figure, Array, list[xr.Dataset]]:
+    """Return a figure, its axes, and the part of the sweep in each; at most `MOST_PANELS`.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+    panel : str, optional
+        Parameter with one panel per value; by default one panel for all.
+    width : float
+        Width of the figure, in.
+    """
+    import matplotlib.pyplot as plt
+
+    parts = split(data, panel)
+    parts = [parts[i] for i in evenly_spread(len(parts), MOST_PANELS)]
+    most_columns = 2 if width <= WIDTHS[1] or len(parts) == 4 else 3
+    columns = min(len(parts), most_columns)
+    rows = -(-len(parts) // columns)
+    row_height = 0.82 * (width / columns) if columns > 1 else 0.7 * width
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, 0.55 + rows * row_height),
+        layout="constrained",
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    axes, unused = np.split(np.ravel(grid), [len(parts)])
+    for ax in unused:
+        ax.remove()
+    for ax in axes[-columns:]:
+        ax.tick_params(labelbottom=True)  # the lowest of its column, also above an unused place
+    for ax, (title, _) in zip(axes, parts, strict=True):
+        ax.set_title(title)
+    return figure, axes, [part for _, part in parts]
+
+
+def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
+    """Return title and part of a sweep for each value of a parameter, or all of it untitled.
+
+    Raises
+    ------
+    ModelError
+        The parameter is not a dimension of the sweep.
+    """
+    if by is None:
+        return [("", data)]
+    if by not in data.dims:
+        raise unknown("dimension", by, [str(d) for d in data.dims])
+    name = SYMBOLS.get(by, by)
+    return [(f"{name}: {shown_value(v)}", data.sel({by: v})) for v in data[by].values]
+
+
+def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
+    """Label the x axis of the lowest panel of each column, and the y axis of the first column."""
+    own = ax.get_subplotspec()
+    assert own is not None
+    others = [other.get_subplotspec() for other in ax.figure.axes]
+    rows = [s.rowspan.start for s in others if s is not None and s.colspan == own.colspan]
+    if own.rowspan.start == max(rows):
+        ax.set_xlabel(label_of(data, x))
+    if own.is_first_col():
+        ax.set_ylabel(label_of(data, y))
+
+
+# Cells
+
+
+def field_over(part: xr.Dataset, measure: str, x: str, y: str) -> Array:
+    """Return a measure at the points, (points,), or its median over the rest of a grid, (y, x)."""
+    if POINT in part.dims:
+        return np.asarray(part[measure].values)
+    with np.errstate(all="ignore"):
+        return reduce_to_plane(part[measure], x, y, _median)
+
+
+def reduce_to_plane(
+    values: xr.DataArray, x: str, y: str, reduction: Callable[[Array], Array]
+) -> Array:
+    """Return values as (y, x), reduced over all the other dimensions at once.
+
+    Parameters
+    ----------
+    reduction : callable
+        Takes (y, x, others) to (y, x).
+    """
+    others = [d for d in values.dims if d not in (x, y)]
+    plane = values.transpose(y, x, *others)
+    return reduction(plane.values.reshape(*plane.shape[:2], -1))
+
+
+def _median(values: Array) -> Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # raised where all values are NaN
+        return np.asarray(np.nanmedian(np.where(np.isfinite(values), values, np.nan), axis=-1))
+
+
+def draw_cells(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, **style: Any) -> Any:
+    """Draw values, (y, x), as cells around those of both parameters; return the mesh."""
+    numbers = np.where(np.isfinite(values), values, np.nan)
+    edges = _cell_edges(part[x]), _cell_edges(part[y])
+    mesh = ax.pcolormesh(*edges, numbers, rasterized=values.size > 10_000, **style)
+    _scale_axis(ax.xaxis, ax.set_xscale, part[x])
+    _scale_axis(ax.yaxis, ax.set_yscale, part[y])
+    return mesh
+
+
+def _is_rising(coordinate: xr.DataArray) -> bool:
+    """Return whether the values are numbers that grow; others stand at 0, 1, 2, ..."""
+    return is_numeric(coordinate) and not (np.diff(coordinate.values) <= 0).any()
+
+
+def _cell_edges(coordinate: xr.DataArray) -> Array:
+    """Return the edges of cells, (n + 1,): halfway between values on the scale of the parameter."""
+    if not _is_rising(coordinate):
+        return np.arange(coordinate.size + 1) - 0.5
+    places = coordinate.values.astype(float)
+    if is_logarithmic(coordinate):
+        return np.asarray(np.exp(_edges_between(np.log(places))))
+    return _edges_between(places)
+
+
+def _edges_between(places: Array) -> Array:
+    if len(places) == 1:
+        return np.array([places[0] - 0.5, places[0] + 0.5])
+    middle = (places[1:] + places[:-1]) / 2
+    return np.concatenate([[2 * places[0] - middle[0]], middle, [2 * places[-1] - middle[-1]]])
+
+
+def _scale_axis(axis: Any, set_scale: Callable[[str], None], coordinate: xr.DataArray) -> None:
+    """Set the scale and the ticks of an axis as the values of its parameter need them."""
+    names = [shown_value(v) for v in coordinate.values]
+    if not _is_rising(coordinate):
+        axis.set_ticks(range(len(names)), names)
+    elif is_logarithmic(coordinate):
+        set_scale("log")
+    elif len(names) <= FEW:  # a tick between the values, or beyond the last, would mislead
+        axis.set_ticks(coordinate.values, names)
+
+
+# Outcomes
+
+
+def outcomes_in(data: xr.Dataset) -> list[str]:
+    """Return the outcomes that occur in a sweep, in the order of `OUTCOMES`."""
+    return [outcome for outcome in OUTCOMES if (data["outcome"] == outcome).any()]
+
+
+def add_outcome_legend(figure: Figure, shown: Sequence[str], boundary: bool = False) -> None:
+    """Explain the colours of outcomes above a figure, and the predicted boundary."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    for outcome in shown:
+        color = OUTCOMES[outcome]
+        handles.append(Patch(facecolor=color, edgecolor="0.3", linewidth=0.4, label=outcome))
+    if boundary:
+        handles.append(Line2D([], [], color="black", linewidth=1.6, label="predicted boundary"))
+    narrow = figure.get_size_inches()[0] < WIDTHS[2]
+    columns = 3 if narrow else len(handles)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.4)
