@@ -1,7 +1,7 @@
-"""Pictures of results and networks: every function takes results and axes, and returns the axes.
+"""Pictures of results and networks: functions take results and axes, and return the axes.
 
-Above `results` and `reference`. Axes name their units; colours are Okabe and Ito's, which the
-colour-blind tell apart. Start at `summary`; `style` is the look that all share.
+Above `results`, `reference` and `analysis`. Axes name their units. Colours are Okabe and Ito's,
+which the colour-blind can tell apart. Start at `summary`; `style` is the look that all share.
 """
 
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done

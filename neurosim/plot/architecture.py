@@ -1,5 +1,6 @@
-"""Pictures of networks that change their size: what is left, and what it cost. Start at
-`architecture`.
+"""Pictures of networks that change their size: what is left, and what it cost.
+
+Start at `architecture`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import GREY, add_legend, given_axes, styled
-from neurosim.plot.drawing import PALETTE, proxy
+from neurosim.plot.canvas import DASHED, GREY, add_legend, given_axes, marker_for, styled
+from neurosim.plot.drawing import PALETTE, add_legend_line
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
 from neurosim.results.runs import Log
@@ -20,25 +21,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Array = np.ndarray
+
 BLUE, GREEN = PALETTE[0], PALETTE[2]
 
 
 @styled
 def architecture(log: Log) -> Figure:
-    """The tale of a training that changes the network: hidden neurons, accuracy and operations over
-    time.
+    """Draw how a training changed its network: hidden neurons, accuracy and operations over time.
+
+    Parameters
+    ----------
+    log : Log
+        Returned by `train` with a schedule `Pruning` or `Growing`.
 
     Raises
     ------
     DataError
-        The log is not of `Pruning` or `Growing`.
+        The network did not change its size.
     """
     from matplotlib.figure import Figure
 
-    _check(log)
+    _check_sizes(log)
     scored = any(str(name).endswith("accuracy") for name in log.history)
-    figure = Figure(figsize=(5.2, 6.4 if scored else 4.6), layout="constrained")
-    axes = figure.subplots(3 if scored else 2, 1, sharex=True)
+    height, panels = (6.4, 3) if scored else (4.6, 2)
+    figure = Figure(figsize=(5.2, height), layout="constrained")
+    axes = figure.subplots(panels, 1, sharex=True)
     neurons(log, axes[0])
     if scored:
         accuracies(log, axes[1])
@@ -51,25 +59,34 @@ def architecture(log: Log) -> Figure:
 
 @styled
 def neurons(log: Log, ax: Axes | None = None) -> Axes:
-    """Hidden neurons that are there and awake, over simulated time; those of a row are there until
-    its end.
+    """Draw the number of hidden neurons that are awake over simulated time.
+
+    Neurons of a row of the log are there from the end of the row before to its own.
+
+    Parameters
+    ----------
+    log : Log
+        Returned by `train` with a schedule `Pruning` or `Growing`.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        The log is not of `Pruning` or `Growing`.
+        The network did not change its size.
     """
-    _check(log)
+    _check_sizes(log)
     ax = given_axes(ax)
     time, size = log.history["time"].values, log.history["neurons"].values
-    ax.stairs(size, np.concatenate([[0.0], time]), color=BLUE, linewidth=1.4, baseline=None)
-    for at, count, place in ((0.0, size[0], "left"), (time[-1], size[-1], "right")):
+    ax.stairs(size, _from_zero(time), color=BLUE, linewidth=1.4, baseline=None)
+    ends = ((0.0, size[0], "left"), (time[-1], size[-1], "right"))
+    for at, count, side in ends:
         ax.annotate(
             f"{count:.0f}",
             (at, count),
             xytext=(0, 3),
             textcoords="offset points",
-            ha=place,
+            ha=side,
             fontsize=8,
         )
     ax.set(xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, 1.12 * size.max()))
@@ -78,24 +95,32 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
 
 @styled
 def operations_done(log: Log, ax: Axes | None = None) -> Axes:
-    """Synaptic operations until then, of each pattern, beside those of a network that is at its
-    largest all the time.
+    """Draw the synaptic operations per pattern since the start of a training.
+
+    Beside them are those of a network that has its largest size all the time.
+
+    Parameters
+    ----------
+    log : Log
+        Returned by `train` with a schedule `Pruning` or `Growing`.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        The log is not of `Pruning` or `Growing`.
+        The network did not change its size.
     """
-    _check(log)
+    _check_sizes(log)
     ax = given_axes(ax)
-    time, done = (
-        np.concatenate([[0.0], log.history[name].values]) for name in ("time", "operations")
-    )
+    time = _from_zero(log.history["time"].values)
+    done = _from_zero(log.history["operations"].values)
     fastest = float(np.max(np.diff(done) / np.diff(time)))
-    ax.plot(time, 1e-6 * done, color=GREEN, marker="o" if len(time) <= 31 else "", markersize=3)
-    ax.plot(time, 1e-6 * fastest * time, color=GREY, linestyle=(0, (3, 1.5)))
-    proxy(ax, "done", color=GREEN)
-    proxy(ax, "at the largest size throughout", color=GREY, linestyle=(0, (3, 1.5)))
+    marker = marker_for(len(time), most=31)
+    ax.plot(time, 1e-6 * done, color=GREEN, marker=marker, markersize=3)
+    ax.plot(time, 1e-6 * fastest * time, color=GREY, linestyle=DASHED)
+    add_legend_line(ax, "done", color=GREEN)
+    add_legend_line(ax, "at the largest size throughout", color=GREY, linestyle=DASHED)
     ax.set(xlabel="time (s)", ylabel="operations a pattern (10⁶)", ylim=(0, None))
     add_legend(ax)
     return ax
@@ -103,24 +128,39 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
 
 @styled
 def before_and_after(before: Network, after: Network) -> Figure:
-    """Two networks side by side, such as one as it began and what pruning left of it.
+    """Draw two networks side by side, such as one before and after pruning.
 
     See `network` for what is drawn.
+
+    Parameters
+    ----------
+    before, after : Network
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
-    for ax, net, name in zip(
-        figure.subplots(1, 2), (before, after), ("before", "after"), strict=True
-    ):
+    left, right = figure.subplots(1, 2)
+    for ax, net, name in ((left, before, "before"), (right, after, "after")):
         network(net, ax=ax)
         ax.set_title(f"{name}: {net.n_parameters:,} parameters")
     return figure
 
 
-def _check(log: Log) -> None:
+def _from_zero(values: Array) -> Array:
+    """Return the values of a log's rows after a zero, for the start of the training."""
+    return np.concatenate([[0.0], values])
+
+
+def _check_sizes(log: Log) -> None:
+    """Refuse the log of a network that did not change its size.
+
+    Raises
+    ------
+    DataError
+        The history holds no column "neurons".
+    """
     if "neurons" not in log.history:
         raise DataError(
-            f"history holds {sorted(map(str, log.history))}, no neurons; try train(..., "
-            "Pruning(...)) or Growing(...)"
+            f"history holds {sorted(map(str, log.history))}, no neurons; "
+            "try train(..., Pruning(...)) or Growing(...)"
         )

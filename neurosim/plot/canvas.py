@@ -1,4 +1,5 @@
-"""What pictures share: their look, axes, legends and colours, and what a run recorded, as arrays.
+"""The look, axes, legends and colours that pictures share, and recorded values as arrays.
+
 Start at `styled`.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.drawing import PALETTE, palette_color
 from neurosim.results.format import current_name
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import VARIABLES, with_current_names
@@ -29,7 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 GREY = "#7F7F7F"
-STYLE: Any = MappingProxyType(  # matplotlib's stubs want their own literal keys
+DASHED = (0, (3, 1.5))
+STYLE: Any = MappingProxyType(  # typed Any: matplotlib's stubs require literal keys
     {
         "font.size": 9,
         "axes.labelsize": 9,
@@ -44,7 +46,7 @@ STYLE: Any = MappingProxyType(  # matplotlib's stubs want their own literal keys
         "lines.linewidth": 1.2,
         "figure.dpi": 120,
         "savefig.dpi": 300,
-        "pdf.fonttype": 42,  # text stays text
+        "pdf.fonttype": 42,  # keeps text as text
         "svg.fonttype": "none",
     }
 )
@@ -59,13 +61,19 @@ SYMBOLS = MappingProxyType(
     }
 )
 
-MOST_LINES = 32  # of one population or projection; more are a blot
-ROUNDING = 1e-17  # below it differences of float64 say nothing
+MOST_LINES = 32  # per population or projection; more could not be told apart
+ROUNDING = 1e-17  # below it differences of float64 are rounding
 
 
 def style() -> AbstractContextManager[None]:
-    """The look of all pictures as a context, for figures of one's own: ``with style():
-    plt.subplots()``.
+    """Return a context in which matplotlib has the look of all pictures.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> with style():
+    ...     figure, ax = plt.subplots()
+    >>> plt.close(figure)
     """
     import matplotlib as mpl
 
@@ -73,21 +81,21 @@ def style() -> AbstractContextManager[None]:
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, drawing in the look that all pictures share."""
+    """Decorate a function so that it draws in the look that all pictures share.
+
+    NumPy's warnings about numbers that are not finite are off: diverged runs can be drawn too.
+    """
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        with (
-            style(),
-            np.errstate(over="ignore", invalid="ignore"),
-        ):  # what diverged can be drawn too
+        with style(), np.errstate(over="ignore", invalid="ignore"):
             return function(*args, **kwargs)
 
     return inner
 
 
 def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
-    """The axes that were given, untouched; or those of a new pyplot figure, `size` in inches."""
+    """Return the given axes as they are, or those of a new pyplot figure; `size` in inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -95,45 +103,102 @@ def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
+# Recorded values
+
+
 def recorded_names(run: Run) -> set[str]:
     """Return the names of the recorded variables as they are called today."""
-    return set() if run.traces is None else {current_name(str(v)) for v in run.traces.data_vars}
+    if run.traces is None:
+        return set()
+    return {current_name(str(name)) for name in run.traces.data_vars}
 
 
 def traces_of(run: Run, variable: str) -> Any:
-    """The run's traces, if that variable is among them."""
-    traces = None if run.traces is None else with_current_names(run.traces)
-    if traces is None or variable not in traces:
-        there = [] if run.traces is None else [str(v) for v in run.traces if str(v) in VARIABLES]
-        raise DataError(
-            f"{variable} was not recorded, only {there}; try relax(..., "
-            f"record=({variable!r},)) to record it"
-        )
-    return traces
+    """Return the traces of a run, an xarray.Dataset, if they hold a variable.
+
+    Raises
+    ------
+    DataError
+        The variable was not recorded.
+    """
+    if run.traces is None:
+        recorded = []
+    else:
+        traces = with_current_names(run.traces)
+        if variable in traces:
+            return traces
+        recorded = [str(name) for name in run.traces if str(name) in VARIABLES]
+    raise DataError(
+        f"{variable} was not recorded, only {recorded}; "
+        f"try relax(..., record=({variable!r},)) to record it"
+    )
 
 
 def recorded_of(run: Run, variable: str) -> dict[str, Array]:
-    """What was recorded of a variable, {population: (time, pattern, units)}."""
+    """Return the recorded values of a variable, {population: (time, pattern, units)}.
+
+    Raises
+    ------
+    DataError
+        The variable was not recorded.
+    """
     stored = traces_of(run, variable)
     names = stored["population"].values
-    values = {
-        str(name): stored[variable].values[..., names == name]
-        for name in dict.fromkeys(names.tolist())
-    }
-    return {name: array for name, array in values.items() if not np.isnan(array).all()}
+    values = {}
+    for name in dict.fromkeys(names.tolist()):
+        own = stored[variable].values[..., names == name]
+        if not np.isnan(own).all():
+            values[str(name)] = own
+    return values
 
 
 def row_of(run: Run, pattern: int | None) -> int:
-    """Where a pattern of the batch is in what was recorded; the first one if None."""
+    """Return the index of a pattern of the batch among the recorded ones; 0 if it is None.
+
+    Raises
+    ------
+    DataError
+        The pattern was not recorded.
+    """
     recorded = traces_of(run, "pattern")["pattern"].values.tolist()
-    if pattern is not None and pattern not in recorded:
+    if pattern is None:
+        return 0
+    if pattern not in recorded:
         raise DataError(f"pattern = {pattern!r} was not recorded; allowed: {recorded}")
-    return 0 if pattern is None else recorded.index(pattern)
+    return int(recorded.index(pattern))
 
 
 def milliseconds(run: Run) -> Array:
-    """Times of the samples, (time,), in ms."""
+    """Return the times of the samples, (time,), in ms."""
     return np.asarray(1e3 * traces_of(run, "time")["time"].values)
+
+
+def refuse_stream(run: Run) -> None:
+    """Refuse the run of a stream, of which only the inputs of the last frame are known.
+
+    Raises
+    ------
+    DataError
+        The run is a stream.
+    """
+    if "per_frame" in run.settings:
+        raise DataError(
+            f"the run is a stream of {run.settings['per_frame']:g} s per frame, whose last inputs "
+            "alone are known; allowed: runs of relax; try ref=..., record=('g',)"
+        )
+
+
+def finite_or_nan(values: Array) -> Array:
+    """Replace infinities by NaN."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def positive(values: Array) -> Array:
+    """Replace what a logarithmic axis cannot show by NaN, so that exact zeros are gaps."""
+    return np.where(values > 0, values, np.nan)
+
+
+# Lines
 
 
 def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
@@ -148,21 +213,30 @@ def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
 
 
 def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
-    """Index of the lines to draw; evenly spread where they are too many."""
+    """Return the indices of the lines to draw; by default all, or `MOST_LINES` of them.
+
+    Raises
+    ------
+    DataError
+        An index is outside of 0 to size - 1.
+    """
     if units is None:
-        return np.unique(np.linspace(0, size - 1, min(size, MOST_LINES)).round().astype(int))
-    chosen = [int(unit) for unit in units]
-    if outside := [unit for unit in chosen if not 0 <= unit < size]:
+        return evenly_spread(size, MOST_LINES)
+    chosen = np.array([int(unit) for unit in units], dtype=int)
+    outside = chosen[(chosen < 0) | (chosen >= size)]
+    if outside.size:
         raise DataError(f"{what}: {outside[0]}; allowed: 0 to {size - 1}")
-    return np.array(chosen, dtype=int)
+    return chosen
 
 
-def counted(name: str, shown: int, total: int, noun: str) -> str:
-    """How many are drawn of how many, for a legend."""
-    return f"{name}, {total} {noun}" if shown == total else f"{name}, {shown} of {total} {noun}"
+def count_label(name: str, shown: int, total: int, noun: str) -> str:
+    """Return an entry of a legend: how many of how many are drawn."""
+    if shown == total:
+        return f"{name}, {total} {noun}"
+    return f"{name}, {shown} of {total} {noun}"
 
 
-def plot_many(
+def draw_lines(
     ax: Axes,
     time: Array,
     values: Array,
@@ -172,37 +246,95 @@ def plot_many(
     color: str,
     alone: bool,
 ) -> None:
-    """Lines of their own colours where they are few and alone, else of one colour with one entry in
-    the legend.
+    """Draw values, (time, lines), each in its own colour where they are few and alone.
+
+    Otherwise all are drawn in one colour and share one entry of the legend.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        One for each line.
+    total : str
+        The label that all of them share.
+    alone : bool
+        Whether the axes hold no other lines.
     """
-    few = alone and len(labels) <= len(PALETTE)
-    for i, line in enumerate(values.T):
-        label = labels[i] if few else total if i == 0 else "_"
-        alpha = 1.0 if few else max(0.35, min(1.0, 8 / len(labels)))
-        ax.plot(
-            time,
-            line,
-            color=PALETTE[i] if few else color,
-            alpha=alpha,
-            linewidth=1.2 if few else 0.8,
-            label=label,
-        )
+    if alone and len(labels) <= len(PALETTE):
+        for line, label, own_color in zip(values.T, labels, PALETTE, strict=False):
+            ax.plot(time, line, color=own_color, linewidth=1.2, label=label)
+        return
+    label = total
+    alpha = float(np.clip(8 / len(labels), 0.35, 1.0))
+    for line in values.T:
+        ax.plot(time, line, color=color, alpha=alpha, linewidth=0.8, label=label)
+        label = "_"
+
+
+def marker_for(points: int, most: int) -> str:
+    """Return the marker of a line: a dot where its points are few."""
+    return "o" if points <= most else ""
+
+
+# Axes, legends and colours
+
+
+def axis_label(variable: str) -> str:
+    """Return symbol and unit of a variable."""
+    return f"{SYMBOLS.get(variable, variable)} (1)"
+
+
+def span_of(time: Array) -> tuple[float, float]:
+    """Return the limits of an axis of time, with a margin."""
+    first, last = float(time[0]), float(time[-1])
+    margin = 0.05 * (last - first) or 1.0
+    return first - margin, last + margin
+
+
+def log_scale(ax: Axes) -> None:
+    """Make the y axis logarithmic if a value is positive, down to `ROUNDING` at most."""
+    from matplotlib.ticker import LogFormatterSciNotation, LogLocator
+
+    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
+    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    if drawn.size == 0:
+        return
+    ax.set_yscale("log")
+    if drawn.min() < ROUNDING < drawn.max():
+        ax.set_ylim(bottom=ROUNDING)
+    if drawn.max() < 100 * drawn.min():  # one or two powers of ten are too few ticks
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+
+
+def color_of(net: Network, population: str) -> str:
+    """Return the colour of a population, the same in every picture; grey if it is clamped."""
+    neurons = net.neurons
+    if population not in neurons:
+        return GREY
+    return palette_color(neurons.index(population))
 
 
 def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
-    """Above the axes, where no curve can be; as many columns as fit, lines opaque, each label once."""
-    handles, labels = ax.get_legend_handles_labels()
-    entries = {
-        name: h
-        for h, name in zip(handles, labels, strict=True)
-        if name.split(",")[0] not in without
-    }
+    """Add a legend above the axes, where no curve can be, or replace the one that is there.
+
+    It has as many columns as fit, opaque lines, and each label once.
+
+    Parameters
+    ----------
+    without : collection of str
+        Names whose entries are left out; a name ends at the first comma of a label.
+    """
+    entries = {}
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        if label.split(",")[0] not in without:
+            entries[label] = handle
     if (old := ax.get_legend()) is not None:
         old.remove()
     if not entries:
         return
     width = ax.bbox.width * 72 / ax.figure.dpi  # points
-    widest = 26 + 4.6 * max(len(name.replace("$_{BP}$", "BP")) for name in entries)
+    letters = max(len(label.replace("$_{BP}$", "BP")) for label in entries)
+    widest = 26 + 4.6 * letters
     legend = ax.legend(
         list(entries.values()),
         list(entries),
@@ -214,86 +346,49 @@ def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
         columnspacing=1.0,
         labelspacing=0.3,
     )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1.0)
-
-
-def axis_label(variable: str) -> str:
-    """Symbol and unit of a variable."""
-    return f"{SYMBOLS.get(variable, variable)} (1)"
-
-
-def color_of(net: Network, population: str) -> str:
-    """The same population has the same colour in every picture."""
-    neurons = net.neurons
-    return PALETTE[neurons.index(population) % len(PALETTE)] if population in neurons else GREY
-
-
-def positive(values: Array) -> Array:
-    """What a logarithmic axis can show: exact zeros are gaps."""
-    return np.where(values > 0, values, np.nan)
-
-
-def log_scale(ax: Axes) -> None:
-    """A logarithmic axis if there is something to show on it, and not below what rounding leaves."""
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator
-
-    drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
-    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
-    if drawn.size == 0:
-        return
-    ax.set_yscale("log")
-    if drawn.min() < ROUNDING < drawn.max():
-        ax.set_ylim(bottom=ROUNDING)
-    if drawn.max() < 100 * drawn.min():  # one or two powers of ten say too little
-        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
-
-
-def refuse_stream(run: Run) -> None:
-    """Only the inputs of the last frame are known of a stream."""
-    if "per_frame" in run.settings:
-        raise DataError(
-            "the run is a stream, whose inputs are not those of the last frame; try "
-            "ref=..., record=('g',)"
-        )
-
-
-def span_of(time: Array) -> tuple[float, float]:
-    """Limits of an axis of time, with a margin."""
-    margin = 0.05 * float(time[-1] - time[0]) or 1.0
-    return float(time[0]) - margin, float(time[-1]) + margin
-
-
-def caption(run: Run) -> str:
-    """What was simulated, in two lines."""
-    flow = run.flow
-    dt = f", dt = {1e3 * run.settings['dt']:g} ms" if "dt" in run.settings else ""
-    return (
-        f"{run.network!r}\nκ = {flow.kappa:.3g}, γ = {flow.gamma:.3g}, ρ = {flow.rho:.3g}{dt}, "
-        f"{run.time:g} s in {run.steps} steps" + (", interrupted" if run.interrupted else "")
-    )
-
-
-def last_part(result: Run | Log) -> str:
-    """What is to be added about the time of a training whose network changed its size."""
-    if (
-        isinstance(result, Run)
-        or "neurons" not in result.history
-        or not len(result.history["time"])
-    ):
-        return ""
-    return f", the last part of {float(result.history['time'][-1]):g} s"
+    for line in legend.legend_handles:
+        if line is not None:
+            line.set_alpha(1.0)
 
 
 def share_legend(figure: Figure, axes: Sequence[Axes], net: Network) -> None:
-    """One legend for the populations, whose colours all panels share."""
+    """Replace the populations' entries in the legends of all panels by one legend of the figure."""
     from matplotlib.lines import Line2D
 
     for ax in axes:
         add_legend(ax, without=net.populations)
     handles = [Line2D([], [], color=color_of(net, n), label=n) for n in net.neurons]
-    figure.legend(
-        handles=handles, loc="outside lower right", ncols=min(len(handles), 8), handlelength=1.6
-    )
+    columns = min(len(handles), 8)
+    figure.legend(handles=handles, loc="outside lower right", ncols=columns, handlelength=1.6)
+
+
+# Captions
+
+
+def caption(run: Run) -> str:
+    """Return two lines on what was simulated."""
+    flow = run.flow
+    parts = [
+        f"κ = {flow.kappa:.3g}",
+        f"γ = {flow.gamma:.3g}",
+        f"ρ = {flow.rho:.3g}",
+    ]
+    if "dt" in run.settings:
+        parts.append(f"dt = {1e3 * run.settings['dt']:g} ms")
+    parts.append(f"{run.time:g} s in {run.steps} steps")
+    if run.interrupted:
+        parts.append("interrupted")
+    return f"{run.network!r}\n{', '.join(parts)}"
+
+
+def last_part(result: Run | Log) -> str:
+    """Return the end of a caption where the run is only the last part of a training.
+
+    That is so where the network changed its size; elsewhere the result is empty.
+    """
+    if isinstance(result, Run) or "neurons" not in result.history:
+        return ""
+    time = result.history["time"]
+    if not len(time):
+        return ""
+    return f", the last part of {float(time[-1]):g} s"

@@ -1,6 +1,6 @@
-"""Where the units and synapses of a network are drawn, and how: layers, or rings on a circle.
+"""Draw the units and synapses of a network: in columns by depth, or on rings where it is cyclic.
 
-Below `plot`, which chooses and calls. Start at `columns` and `rings`.
+Below `graph`, which chooses and calls. Start at `columns` and `rings`.
 """
 
 from __future__ import annotations
@@ -17,207 +17,342 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray
+Place = tuple[float, float]  # in data coordinates
+Units = tuple[Array, Array]  # indices, (drawn,), and places, (drawn, 2)
+Lines = tuple[str, str]  # of a label
+Anchor = tuple[float, float, str, str]  # of a name, with its horizontal and vertical alignment
 
 # Okabe & Ito 2008 without yellow, which is too pale for a line on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MOST_UNITS = 40  # of a population, all drawn; of a larger one, SHOWN
+MOST_UNITS = 40  # of a population that is drawn whole; of a larger one, SHOWN are drawn
 SHOWN = 24
-MOST_EDGES = 3000  # in all; the strongest of each projection
+MOST_EDGES = 3000  # in all: the strongest of each projection
+LETTER = 4.9  # points, on average
+
+
+def palette_color(i: int) -> str:
+    """Return a colour of the palette, which repeats."""
+    return PALETTE[i % len(PALETTE)]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where units are drawn, in data coordinates.
+    """Places of units and names, in data coordinates.
 
-    `units` is {population: (index of the drawn units, (drawn, 2))}, `labels` the anchor of each
-    name and the side of it that the text is on, `spacing` the smallest distance of two units.
+    Attributes
+    ----------
+    units : {population: (indices, places)}
+        Indices of the drawn units, (drawn,), and their places, (drawn, 2).
+    labels : {population: Anchor}
+        Where each name is drawn, and on which side of its place.
+    spacing : float
+        Smallest distance between two units.
+    dots : sequence of Place
+        Where an ellipsis stands for the units that are not drawn.
+    rings : bool
+        Whether populations are rings on a circle, not columns.
     """
 
-    units: dict[str, tuple[Array, Array]]
-    labels: dict[str, tuple[float, float, str, str]]
+    units: dict[str, Units]
+    labels: dict[str, Anchor]
     spacing: float
-    dots: Sequence[tuple[float, float]] = ()
+    dots: Sequence[Place] = ()
     rings: bool = False
+
+    def places(self) -> Array:
+        """Return the places of all units, (drawn, 2)."""
+        return np.concatenate([own for _, own in self.units.values()])
 
 
 def _shown(size: int) -> Array:
-    """Index of the drawn units: all of a small population, the first and the last of a large one."""
-    return np.arange(size) if size <= MOST_UNITS else np.r_[: SHOWN // 2, size - SHOWN // 2 : size]
+    """Return the indices of the drawn units: all, or the first and last of a large population."""
+    if size <= MOST_UNITS:
+        return np.arange(size)
+    half = SHOWN // 2
+    return np.concatenate([np.arange(half), np.arange(size - half, size)])
 
 
-def columns(net: Network, gap: float) -> Drawing:
-    """An acyclic graph: a column per depth, heights 0 to 1; between two populations of one depth a
-    gap for a name.
-    """
+def _rows(size: int) -> Array:
+    """Return the row of each drawn unit in its column; two rows are free for an ellipsis."""
+    rows = np.arange(len(_shown(size)))
+    if size > MOST_UNITS:
+        rows[SHOWN // 2 :] += 2
+    return rows
+
+
+def _layers(net: Network) -> list[list[str]]:
+    """Return the populations of each depth of an acyclic graph, in the order of the network."""
     import networkx as nx
 
     graph = nx.DiGraph()
     graph.add_nodes_from(net.populations)
     graph.add_edges_from((q.pre, q.post) for q in net.projections.values())
-    units: dict[str, tuple[Array, Array]] = {}
-    labels: dict[str, tuple[float, float, str, str]] = {}
-    dots, spacing = [], 1.0
-    for depth, layer in enumerate(nx.topological_generations(graph)):
-        names = [name for name in net.populations if name in layer]
-        rows = {}
-        for name in names:  # a large population leaves two rows for its dots
-            index = _shown(net.populations[name].size)
-            large = len(index) < net.populations[name].size
-            rows[name] = np.arange(len(index)) + 2 * large * (np.arange(len(index)) >= SHOWN // 2)
-        own_gap = min(gap, 0.6 / max(len(names) - 1, 1))
-        gaps, total = own_gap * (len(names) - 1), sum(int(r[-1]) for r in rows.values())
+    layers = []
+    for generation in nx.topological_generations(graph):
+        layers.append([name for name in net.populations if name in generation])
+    return layers
+
+
+def columns(net: Network, gap: float) -> Drawing:
+    """Place an acyclic graph: one column per depth, heights 0 to 1.
+
+    Parameters
+    ----------
+    net : Network
+    gap : float
+        Height between two populations of one depth, in which the name of the lower one stands.
+    """
+    units: dict[str, Units] = {}
+    labels: dict[str, Anchor] = {}
+    dots: list[Place] = []
+    spacing = 1.0
+    for depth, names in enumerate(_layers(net)):
+        x = float(depth)
+        rows = {name: _rows(net.populations[name].size) for name in names}
+        count = len(names) - 1
+        own_gap = min(gap, 0.6 / max(count, 1))
+        gaps = own_gap * count
+        total = sum(int(own[-1]) for own in rows.values())
         step = min((1 - gaps) / max(total, 1), 0.065)
         y = 0.5 + (step * total + gaps) / 2
-        for name in names:
-            index = _shown(net.populations[name].size)
-            units[name] = (
-                index,
-                np.column_stack([np.full(len(index), float(depth)), y - step * rows[name]]),
-            )
-            labels[name] = (float(depth), y, "center", "bottom")
-            if rows[name][-1] >= len(index):
-                dots.append((float(depth), y - step * (SHOWN // 2 + 0.5)))
-            y -= step * int(rows[name][-1]) + own_gap
+        for name, own in rows.items():
+            size = net.populations[name].size
+            heights = y - step * own
+            depths = np.full(len(own), x)
+            units[name] = _shown(size), np.column_stack([depths, heights])
+            labels[name] = (x, y, "center", "bottom")
+            if size > MOST_UNITS:
+                middle = SHOWN // 2 + 0.5
+                dots.append((x, y - step * middle))
+            y -= step * int(own[-1]) + own_gap
         spacing = min(spacing, step)
     return Drawing(units, labels, spacing, dots)
 
 
 def rings(net: Network) -> Drawing:
-    """A cyclic graph: populations on a circle, the first one left; the units of each on a ring."""
+    """Place a cyclic graph: populations on a circle, the first on the left, units on rings."""
     import networkx as nx
 
     layout = nx.circular_layout(net.populations)
-    count = len(layout)
-    radius = 0.35 * min(1.0, 2 * np.sin(np.pi / max(count, 2)))
-    units: dict[str, tuple[Array, Array]] = {}
-    labels: dict[str, tuple[float, float, str, str]] = {}
+    half_angle = np.pi / max(len(layout), 2)  # between the centres of two neighbours
+    radius = 0.35 * min(1.0, 2 * np.sin(half_angle))
+    units: dict[str, Units] = {}
+    labels: dict[str, Anchor] = {}
     spacing = radius
     for name, (x, y) in layout.items():
-        outward = np.array([-x, y]) if count > 1 else np.array([0.0, 1e-9])
+        centre = np.array([-x, y])
+        if len(layout) == 1:
+            centre = np.array([0.0, 1e-9])
         index = _shown(net.populations[name].size)
-        angle = np.pi / 2 - 2 * np.pi * np.arange(len(index)) / len(index)
-        ring = radius * np.column_stack([np.cos(angle), np.sin(angle)]) * (len(index) > 1)
-        units[name] = index, outward + ring
-        spacing = min(spacing, 2 * np.pi * radius / max(len(index), 6))
-        anchor = outward * (1 + (radius + 0.1) / np.linalg.norm(outward))
-        beside = abs(outward[0]) > 0.5
-        horizontal = ("right" if outward[0] < 0 else "left") if beside else "center"
-        labels[name] = (
-            *anchor,
-            horizontal,
-            "center" if beside else "bottom" if outward[1] > 0 else "top",
-        )
+        count = len(index)
+        units[name] = index, centre + _ring(count, radius)
+        spacing = min(spacing, 2 * np.pi * radius / max(count, 6))
+        to_label = radius + 0.1
+        anchor = centre * (1 + to_label / np.linalg.norm(centre))
+        labels[name] = (*anchor, *_alignment(centre))
     return Drawing(units, labels, spacing, rings=True)
 
 
-def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
-    """The strongest synapses of each projection; returns the height of the highest point of a line."""
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgba_array
+def _ring(count: int, radius: float) -> Array:
+    """Return points on a ring about the origin, (count, 2), clockwise from the top."""
+    if count == 1:
+        return np.zeros((1, 2))
+    turned = 2 * np.pi * np.arange(count) / count
+    angle = np.pi / 2 - turned
+    return radius * np.column_stack([np.cos(angle), np.sin(angle)])
 
-    top = max(float(xy[:, 1].max()) for _, xy in drawing.units.values())
+
+def _alignment(centre: Array) -> tuple[str, str]:
+    """Return the alignment of a name that stands outside its ring: beside, above or below it."""
+    if centre[0] > 0.5:
+        return "left", "center"
+    if centre[0] < -0.5:
+        return "right", "center"
+    if centre[1] > 0:
+        return "center", "bottom"
+    return "center", "top"
+
+
+def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
+    """Draw the strongest synapses of each projection.
+
+    Returns
+    -------
+    float
+        Height of the highest point of a unit or line.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgba
+
+    heights = drawing.places()[:, 1]
+    top = float(heights.max())
+    most = -(-MOST_EDGES // max(len(net.projections), 1))
+    positive, negative = to_rgba(PALETTE[0]), to_rgba(PALETTE[1])
     for name, q in net.projections.items():
-        (pre, start), (post, end) = drawing.units[q.pre], drawing.units[q.post]
+        pre, start = drawing.units[q.pre]
+        post, end = drawing.units[q.post]
         block = net.weights[name][post][:, pre]
-        block = block if isinstance(block, np.ndarray) else block.toarray()
+        if not isinstance(block, np.ndarray):
+            block = block.toarray()
         i, j = np.nonzero(block)
-        order = np.argsort(np.abs(block[i, j]))[
-            -MOST_EDGES // len(net.projections) :
-        ]  # strong ones on top
-        if order.size == 0:
+        if i.size == 0:
             continue
-        i, j = i[order], j[order]
-        strength = np.abs(block[i, j]) / np.abs(block).max()
-        if drawing.rings:
-            bend = 0.12 if q.pre != q.post else 0.0
-        else:  # what jumps over a column is an arc of one height
-            jump = end[0, 0] - start[0, 0]
-            bend = 0.25 / jump if jump > 1 else 0.0
-        colors = np.array(to_rgba_array([PALETTE[0] if w > 0 else PALETTE[1] for w in block[i, j]]))
+        by_strength = np.argsort(np.abs(block[i, j]))
+        strongest = by_strength[-most:]  # the last is drawn on top
+        i, j = i[strongest], j[strongest]
+        w = block[i, j]
+        strength = np.abs(w) / np.abs(block).max()
+        colors = np.where((w > 0)[:, None], positive, negative)
         colors[:, 3] = 0.05 + 0.65 * strength**2
+        bend = _bend(drawing, q.pre, q.post)
         curves = _curves(start[j], end[i], bend)
-        top = max(top, float(curves[..., 1].max()))
-        ax.add_collection(
-            LineCollection(list(curves), colors=colors, linewidths=0.2 + 1.2 * strength, zorder=1)
-        )
-    for label, color in (("w > 0", PALETTE[0]), ("w < 0", PALETTE[1])):
-        proxy(ax, label, color=color)
+        heights = curves[..., 1]
+        top = max(top, float(heights.max()))
+        widths = 0.2 + 1.2 * strength
+        ax.add_collection(LineCollection(list(curves), colors=colors, linewidths=widths, zorder=1))
+    add_legend_line(ax, "w > 0", color=positive)
+    add_legend_line(ax, "w < 0", color=negative)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, handlelength=1.6)
     return top
 
 
-def _curves(start: Array, end: Array, bend: float) -> Array:
-    """Lines (n, points, 2) from `start` to `end`, bent to the left by half of `bend` times their
-    length.
+def _bend(drawing: Drawing, pre: str, post: str) -> float:
+    """Return the bend of a projection's lines.
+
+    Between rings, lines of the two directions separate. Lines that skip a column are arcs of one
+    height. Others are straight.
     """
-    t = np.linspace(0, 1, 24 if bend else 2)[None, :, None]
-    chord = (end - start)[:, None, :]
-    left = chord[..., ::-1] * np.array([-1.0, 1.0])
-    return np.asarray(start[:, None, :] + t * chord + 2 * bend * t * (1 - t) * left)
+    if drawing.rings and pre != post:
+        return 0.12
+    _, start = drawing.units[pre]
+    _, end = drawing.units[post]
+    jump = float(end[0, 0] - start[0, 0])
+    if not drawing.rings and jump > 1:
+        return 0.25 / jump
+    return 0.0
+
+
+def _curves(start: Array, end: Array, bend: float) -> Array:
+    """Return lines (n, points, 2), bent to the left by half of `bend` times their length."""
+    points = 24 if bend else 2
+    t = np.linspace(0, 1, points)[:, None]
+    start = start[:, None, :]
+    chord = end[:, None, :] - start
+    left = np.stack([-chord[..., 1], chord[..., 0]], axis=-1)
+    sideways = 2 * bend * t * (1 - t) * left
+    return np.asarray(start + t * chord + sideways)
 
 
 def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
-    """Names and sizes, and limits that leave room for them; upright where columns are narrower than
-    words.
+    """Draw names and sizes, and set limits that leave room for them.
+
+    Parameters
+    ----------
+    top : float
+        Height of the highest point of a line, from `draw_synapses`.
     """
-    texts = {}
-    for name in drawing.labels:
-        p = net.populations[name]
-        kind = "clamped" if p.clamped else p.activation if p.activation.isidentifier() else "units"
-        texts[name] = (name, f"{p.size} {kind}")
-    letter = 4.9  # points, on average
-    width, height = (72 * size / ax.figure.dpi for size in (ax.bbox.width, ax.bbox.height))
-    longest = letter * max(len(line) for text in texts.values() for line in text)
+    lines = {name: _label_lines(net, name) for name in drawing.labels}
+    separator, rotation, offset = "\n", 0, 8
     if drawing.rings:
-        positions = np.concatenate([xy for _, xy in drawing.units.values()])
-        (left, bottom), (right, upper) = positions.min(axis=0) - 0.1, positions.max(axis=0) + 0.1
-        side = (right - left) * longest / max(width - 2 * longest, width / 4)
-        ends = (upper - bottom) * 24 / (height - 48)
-        ax.set(xlim=(left - side, right + side), ylim=(bottom - ends, upper + ends), aspect="equal")
-        upright = False
-    else:
-        last = max(x for x, *_ in drawing.labels.values())
-        upright = longest > 0.95 * width / (last + 1)
-        # Inside a column only the gap is there, whatever the words.
-        room = (letter * max(len(", ".join(t)) for t in texts.values()) if upright else 24) / height
-        ax.set(xlim=(-0.5, last + 0.5), ylim=(-0.05, top + 0.04 + (top + 0.09) * room / (1 - room)))
+        _limit_rings(ax, drawing, list(lines.values()))
+        offset = 0
+    elif _limit_columns(ax, drawing, list(lines.values()), top):
+        separator, rotation = ", ", 90
     for name, (x, y, horizontal, vertical) in drawing.labels.items():
         ax.annotate(
-            (", " if upright else "\n").join(texts[name]),
+            separator.join(lines[name]),
             (x, y),
-            xytext=(0, 0 if drawing.rings else 8),
+            xytext=(0, offset),
             textcoords="offset points",
             ha=horizontal,
             va=vertical,
-            rotation=90 if upright else 0,
+            rotation=rotation,
             fontsize=8,
             zorder=4,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
         )
 
 
+def _label_lines(net: Network, name: str) -> Lines:
+    """Return the name of a population, and its size and kind."""
+    p = net.populations[name]
+    kind = "units"
+    if p.clamped:
+        kind = "clamped"
+    elif p.activation.isidentifier():
+        kind = p.activation
+    return name, f"{p.size} {kind}"
+
+
+def _longest(lines: Sequence[Lines]) -> float:
+    """Return the width of the longest line, in points."""
+    letters = [max(map(len, pair)) for pair in lines]
+    return LETTER * max(letters)
+
+
+def _size_in_points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of axes."""
+    width = 72 * ax.bbox.width / ax.figure.dpi
+    height = 72 * ax.bbox.height / ax.figure.dpi
+    return width, height
+
+
+def _limit_rings(ax: Axes, drawing: Drawing, lines: Sequence[Lines]) -> None:
+    """Leave room for the longest line on both sides, and for two lines above and below."""
+    width, height = _size_in_points(ax)
+    longest = _longest(lines)
+    places = drawing.places()
+    left, bottom = places.min(axis=0) - 0.1
+    right, upper = places.max(axis=0) + 0.1
+    remaining = max(width - 2 * longest, width / 4)
+    side = (right - left) * longest / remaining
+    ends = (upper - bottom) * 24 / (height - 48)
+    ax.set_xlim(left - side, right + side)
+    ax.set_ylim(bottom - ends, upper + ends)
+    ax.set_aspect("equal")
+
+
+def _limit_columns(ax: Axes, drawing: Drawing, lines: Sequence[Lines], top: float) -> bool:
+    """Leave room for names above the columns; return whether they must stand upright to fit."""
+    width, height = _size_in_points(ax)
+    last = max(x for x, *_ in drawing.labels.values())
+    upright = _longest(lines) > 0.95 * width / (last + 1)
+    needed = 24.0  # points, of two lines
+    if upright:
+        letters = [len(", ".join(pair)) for pair in lines]
+        needed = LETTER * max(letters)
+    # Within a column the gap is the only room for a name, however long it is.
+    room = needed / height
+    upper = top + 0.04 + (top + 0.09) * room / (1 - room)
+    ax.set_xlim(-0.5, last + 0.5)
+    ax.set_ylim(-0.05, upper)
+    return upright
+
+
 def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array] | None) -> None:
-    """The units that are drawn, in the colour of their multiplier where there is one."""
+    """Draw the units, in the colour of their multiplier where it is given.
+
+    Parameters
+    ----------
+    lam : {population: (units,)}, optional
+        Multipliers of one pattern.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    scale = ax.bbox.height / (top - bottom)  # pixels a unit of the data
-    if drawing.rings:
-        scale = min(scale, ax.bbox.width / (right - left))
-    area = float(np.clip(0.72 * drawing.spacing * scale * 72 / ax.figure.dpi, 2.5, 12)) ** 2
-    finite = {n: np.nan_to_num(v, posinf=0.0, neginf=0.0) for n, v in (lam or {}).items()}
-    largest = max((float(np.abs(v).max()) for v in finite.values()), default=0.0) or 1.0
+    largest = _largest_finite(lam or {})
     colormap = ScalarMappable(Normalize(-largest, largest), "PRGn")
-    for name, (index, xy) in drawing.units.items():
-        clamped = net.populations[name].clamped
-        face: Any = "#D9D9D9" if clamped else "white"
-        if lam is not None and not clamped:
+    area = _unit_area(ax, drawing)
+    for name, (index, places) in drawing.units.items():
+        face: Any = "white"
+        marker = "o"
+        if net.populations[name].clamped:
+            face, marker = "#D9D9D9", "s"
+        elif lam is not None:
             face = colormap.to_rgba(lam[name][index])
-        marker = "s" if clamped else "o"
         ax.scatter(
-            xy[:, 0],
-            xy[:, 1],
+            places[:, 0],
+            places[:, 1],
             s=area,
             marker=marker,
             c=face,
@@ -233,6 +368,26 @@ def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array
         )
 
 
-def proxy(ax: Axes, label: str, **line: Any) -> None:
-    """An entry of the legend that stands for a kind of line."""
+def _largest_finite(lam: Mapping[str, Array]) -> float:
+    """Return the largest finite |λ|; 1 where all are zero."""
+    largest = 0.0
+    for own in lam.values():
+        finite = np.nan_to_num(own, posinf=0.0, neginf=0.0)
+        largest = max(largest, float(np.abs(finite).max()))
+    return largest or 1.0
+
+
+def _unit_area(ax: Axes, drawing: Drawing) -> float:
+    """Return the area of a unit's mark, in points²: neighbours do not touch."""
+    bottom, top = ax.get_ylim()
+    scale = ax.bbox.height / (top - bottom)  # pixels per unit of data coordinates
+    if drawing.rings:
+        left, right = ax.get_xlim()
+        scale = min(scale, ax.bbox.width / (right - left))
+    diameter = 0.72 * drawing.spacing * scale * 72 / ax.figure.dpi
+    return float(np.clip(diameter, 2.5, 12)) ** 2
+
+
+def add_legend_line(ax: Axes, label: str, **line: Any) -> None:
+    """Add an entry to the legend that stands for a kind of line."""
     ax.plot([], [], label=label, **line)

@@ -15,54 +15,63 @@ from neurosim.results.runs import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 Array = np.ndarray
+
+ROOM_FOR_NAME = 50  # points, between two populations of one depth
 
 
 @styled
 def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | None = None) -> Axes:
-    """The graph: layers by depth, or rings on a circle where it is cyclic.
+    """Draw the graph: columns by depth, or rings on a circle where it is cyclic.
 
-    Lines are synapses: their width and depth is |w| relative to the strongest of the projection,
-    their colour the sign of w. With a run, its final weights are drawn, and nodes have the colour
-    of their final multiplier. Of a population of more than `drawing.MOST_UNITS` the first and the
-    last units are drawn.
+    Lines are synapses. Their width and opacity show |w| relative to the strongest of the
+    projection, their colour the sign of w. With a run, the weights are its final ones, and units
+    have the colour of their final multiplier. The first and the last units stand for a population
+    of more than `drawing.MOST_UNITS`.
 
     Parameters
     ----------
     net : Network
     run : Run, optional
-        Of that network.
+        A run of this network.
     pattern : int
         Row of the batch whose multipliers are drawn.
     ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        `run` is of another network, or has no such pattern.
+        The run is of another network, or has no such pattern.
     """
+    lam = None
     if run is not None:
-        _check_drawable(net, run, pattern)
+        lam = _multipliers(net, run, pattern)
         net = run.network
     ax = given_axes(ax, (5.2, 3.8))
-    drawing = (
-        rings(net)
-        if net.order() is None
-        else columns(net, gap=50 / (72 * ax.bbox.height / ax.figure.dpi))
-    )
+    if net.order() is None:
+        drawing = rings(net)
+    else:
+        height = 72 * ax.bbox.height / ax.figure.dpi  # points
+        drawing = columns(net, gap=ROOM_FOR_NAME / height)
     ax.set_axis_off()
     top = draw_synapses(ax, net, drawing)
     draw_labels(ax, net, drawing, top)
-    draw_units(
-        ax, net, drawing, None if run is None else {n: lam[pattern] for n, lam in run.lam.items()}
-    )
+    draw_units(ax, net, drawing, lam)
     return ax
 
 
-def _check_drawable(net: Network, run: Run, pattern: int) -> None:
+def _multipliers(net: Network, run: Run, pattern: int) -> dict[str, Array]:
+    """Return the final multipliers of a pattern, {population: (units,)}.
+
+    Raises
+    ------
+    DataError
+        The run is of another network, or has no such pattern.
+    """
     if run.network.describe() != net.describe():
         raise DataError(f"run is of {run.network!r}; allowed: a run of {net!r}")
     count = len(next(iter(run.lam.values())))
     if not 0 <= pattern < count:
         raise DataError(f"pattern = {pattern!r}; allowed: 0 to {count - 1}")
+    return {name: lam[pattern] for name, lam in run.lam.items()}

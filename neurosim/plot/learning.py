@@ -7,108 +7,163 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import GREY, add_legend, given_axes, log_scale, styled
-from neurosim.plot.drawing import PALETTE, proxy
+from neurosim.plot.canvas import (
+    DASHED,
+    GREY,
+    add_legend,
+    given_axes,
+    log_scale,
+    marker_for,
+    styled,
+)
+from neurosim.plot.drawing import PALETTE, add_legend_line
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 Array = np.ndarray
+
+BLUE, RED = PALETTE[:2]
+LINES: dict[str, Any] = {"": "-", "validation_": DASHED}  # by prefix of a column
+DISTANCES = {"violation": "violation", "cosine": "1 − cos(λ, λ$_{BP}$)"}
 
 
 @styled
 def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
-    """Loss (left, log) and accuracy (right) over simulated time; full lines are training, dashed
-    validation.
+    """Draw loss (left, logarithmic) and accuracy (right) over simulated time.
 
-    Returns the left axes; the right ones share their time.
+    Full lines are training, dashed ones validation.
+
+    Parameters
+    ----------
+    log : Log
+    ax : Axes, optional
+        By default those of a new figure.
+
+    Returns
+    -------
+    Axes
+        The left ones; the right ones share their time.
 
     Raises
     ------
     DataError
         The log holds no loss.
     """
-    if "loss" not in log.history:
-        raise DataError(f"history holds {sorted(map(str, log.history))}; allowed: loss and more")
+    _check_column(log, "loss", "loss" in log.history)
     ax = given_axes(ax)
-    blue, red = PALETTE[:2]
-    dashes = {"": "-", "validation_": (0, (3, 1.5))}
-    for prefix, line in dashes.items():
-        _progress(log, f"{prefix}loss", ax, color=blue, linestyle=line)
+    for prefix, line in LINES.items():
+        _draw_column(ax, log, f"{prefix}loss", color=BLUE, linestyle=line)
     ax.set(xlabel="time (s)", ylabel="loss, mean over patterns (1)")
     log_scale(ax)
-    accuracies = [f"{prefix}accuracy" for prefix in dashes if f"{prefix}accuracy" in log.history]
-    if accuracies:
-        right = ax.twinx()
-        right.spines["right"].set_visible(True)
-        for name in accuracies:
-            line = dashes[name.removesuffix("accuracy")]
-            _progress(log, name, right, scale=100.0, color=red, linestyle=line)
-        right.set_ylabel("accuracy (%)", color=red)
-        right.tick_params(axis="y", colors=red)
-        right.set_ylim(top=min(100.5, right.get_ylim()[1]))
-        ax.yaxis.label.set_color(blue)
-        ax.tick_params(axis="y", which="both", colors=blue)
-        proxy(ax, "loss", color=blue)
-        proxy(ax, "accuracy", color=red)
-    if any(f"validation_{name}" in log.history for name in ("loss", "accuracy")):
-        proxy(ax, "training", color=GREY)
-        proxy(ax, "validation", color=GREY, linestyle=dashes["validation_"])
+    scored = _scored(log)
+    if scored:
+        _add_accuracies(ax, log, scored)
+        add_legend_line(ax, "loss", color=BLUE)
+        add_legend_line(ax, "accuracy", color=RED)
+    if "validation_loss" in log.history or "validation_accuracy" in log.history:
+        add_legend_line(ax, "training", color=GREY)
+        add_legend_line(ax, "validation", color=GREY, linestyle=DASHED)
     add_legend(ax)
     return ax
+
+
+def _add_accuracies(ax: Axes, log: Log, prefixes: list[str]) -> None:
+    """Add a right axis with the accuracies, and colour both axes as their lines."""
+    right = ax.twinx()
+    right.spines["right"].set_visible(True)
+    for prefix in prefixes:
+        _draw_accuracy(right, log, prefix)
+    right.set_ylabel("accuracy (%)", color=RED)
+    right.tick_params(axis="y", colors=RED)
+    right.set_ylim(top=min(100.5, right.get_ylim()[1]))
+    ax.yaxis.label.set_color(BLUE)
+    ax.tick_params(axis="y", which="both", colors=BLUE)
 
 
 @styled
 def accuracies(log: Log, ax: Axes | None = None) -> Axes:
-    """Accuracy over simulated time; full lines are training, dashed validation.
+    """Draw accuracy over simulated time.
+
+    Full lines are training, dashed ones validation.
+
+    Parameters
+    ----------
+    log : Log
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        The log holds none.
+        The log holds no accuracy.
     """
-    there = [name for name in ("accuracy", "validation_accuracy") if name in log.history]
-    if not there:
-        raise DataError(
-            f"history holds {sorted(map(str, log.history))}; allowed: accuracy and more"
-        )
+    scored = _scored(log)
+    _check_column(log, "accuracy", bool(scored))
     ax = given_axes(ax)
-    for name, label, line in (
-        ("accuracy", "training", "-"),
-        ("validation_accuracy", "validation", (0, (3, 1.5))),
-    ):
-        _progress(log, name, ax, scale=100.0, color=PALETTE[1], linestyle=line)
-        if len(there) == 2:
-            proxy(ax, label, color=PALETTE[1], linestyle=line)
+    for prefix in scored:
+        _draw_accuracy(ax, log, prefix)
     ax.set(xlabel="time (s)", ylabel="accuracy (%)", ylim=(None, 101))
-    if len(there) == 2:
+    if len(scored) == 2:
+        add_legend_line(ax, "training", color=RED)
+        add_legend_line(ax, "validation", color=RED, linestyle=DASHED)
         add_legend(ax)
     return ax
 
 
-def _progress(log: Log, name: str, ax: Axes, *, scale: float = 1.0, **line: Any) -> None:
-    """One variable of a log's history, where it was measured."""
-    if name not in log.history:
-        return
-    values, time = log.history[name].values, log.history["time"].values
-    there = np.isfinite(values)
-    marker = "o" if there.sum() <= 30 else ""
-    ax.plot(time[there], scale * values[there], marker=marker, markersize=3, label="_", **line)
-
-
 def diagnostics(log: Log, ax: Axes) -> None:
-    """Violation and distance to backpropagation while learning."""
-    shown = {"violation": "violation", "cosine": "1 − cos(λ, λ$_{BP}$)"}
-    there = {name: label for name, label in shown.items() if name in log.history}
-    if not there:
-        raise DataError("history holds neither violation nor cosine")
-    history = log.history.assign({"cosine": 1 - log.history["cosine"]} if "cosine" in there else {})
-    for i, (name, label) in enumerate(there.items()):
-        color = PALETTE[2 + i]
-        _progress(Log(history, log.run), name, ax, color=color)
-        proxy(ax, label, color=color)
+    """Draw the violation and the distance to backpropagation over simulated time.
+
+    Raises
+    ------
+    DataError
+        The log holds neither.
+    """
+    measured = [name for name in DISTANCES if name in log.history]
+    _check_column(log, " or ".join(DISTANCES), bool(measured))
+    for name in measured:
+        color = PALETTE[2 + measured.index(name)]
+        values = log.history[name].values
+        if name == "cosine":
+            values = 1 - values
+        _draw_measured(ax, log.history["time"].values, values, color=color)
+        add_legend_line(ax, DISTANCES[name], color=color)
     ax.set(xlabel="time (s)", ylabel="distance (1)")
     log_scale(ax)
     add_legend(ax)
+
+
+def _scored(log: Log) -> list[str]:
+    """Return the prefixes of the accuracies that a log holds."""
+    return [prefix for prefix in LINES if f"{prefix}accuracy" in log.history]
+
+
+def _draw_accuracy(ax: Axes, log: Log, prefix: str) -> None:
+    _draw_column(ax, log, f"{prefix}accuracy", scale=100.0, color=RED, linestyle=LINES[prefix])
+
+
+def _draw_column(ax: Axes, log: Log, name: str, *, scale: float = 1.0, **line: Any) -> None:
+    """Draw a column of a log's history if it is there."""
+    if name in log.history:
+        values = scale * log.history[name].values
+        _draw_measured(ax, log.history["time"].values, values, **line)
+
+
+def _draw_measured(ax: Axes, time: Array, values: Array, **line: Any) -> None:
+    """Draw values over time, without the rows in which they were not measured."""
+    measured = np.isfinite(values)
+    marker = marker_for(int(np.count_nonzero(measured)), most=30)
+    ax.plot(time[measured], values[measured], marker=marker, markersize=3, label="_", **line)
+
+
+def _check_column(log: Log, name: str, there: bool) -> None:
+    """Refuse a log without the columns that a picture needs.
+
+    Raises
+    ------
+    DataError
+        They are not there.
+    """
+    if not there:
+        raise DataError(f"history holds {sorted(map(str, log.history))}; allowed: {name} and more")

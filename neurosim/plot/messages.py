@@ -1,5 +1,6 @@
-"""Pictures of messages: who spoke when, what it cost, and what accuracy that bought. Start at
-`events`.
+"""Pictures of messages: which units send when, what it costs, and how accurate it is.
+
+Start at `events`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.plot.canvas import (
+    DASHED,
     GREY,
     add_legend,
     color_of,
@@ -34,60 +36,81 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 Array = np.ndarray
+
+THETA, QUANTUM, OTHER = "θ", "q", ""
+FAMILIES = (
+    (THETA, "o-", PALETTE[0]),
+    (QUANTUM, "o-", PALETTE[1]),
+    (OTHER, "D", PALETTE[2]),
+)
+SYMBOLS = {"events_delta": "δ", "events_x": "x"}  # of recorded counts, from the bottom up
+MANY = 5000  # events from which marks are stored as pixels
 
 
 @styled
 def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes:
-    """Who spoke when: a mark for each event of a neuron (forward), and below of a multiplier unit
-    (backward).
+    """Draw a mark for each event of one pattern: forward messages above, backward ones below.
 
-    From the recorded events_x and events_delta; where not every step was recorded, at the next
-    sample.
+    Events are read from the recorded events_x and events_delta. Where not every step was recorded,
+    a mark stands at the next sample.
+
+    Parameters
+    ----------
+    run : Run
+    pattern : int, optional
+        Index in the batch; by default the first that was recorded.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
         Neither was recorded.
     """
-    names = recorded_names(run)
-    counted = {v: recorded_of(run, v) for v in ("events_delta", "events_x") if v in names}
-    if not counted:
-        traces_of(run, "events_x")
+    recorded = recorded_names(run)
+    if not recorded & set(SYMBOLS):
+        traces_of(run, "events_x")  # raises the error
     row, time, ax = row_of(run, pattern), milliseconds(run), given_axes(ax)
-    base, ticks = 0.0, []
-    least = 0.15 * max(
-        counts.shape[2] for populations in counted.values() for counts in populations.values()
-    )
-    for variable, populations in counted.items():
-        for name, counts in reversed(populations.items()):
-            sample, unit = np.nonzero(np.diff(counts[:, row], axis=0, prepend=0))
-            color, size = color_of(run.network, name), counts.shape[2]
-            height = max(size, least)  # a small population has room for its name
-            ax.plot(
-                time[sample],
-                base + unit * height / size,
-                "|",
-                color=color,
-                markersize=2.5,
-                alpha=0.7,
-                rasterized=len(unit) > 5000,
-            )
-            ticks.append((base + height / 2, f"{'x' if variable == 'events_x' else 'δ'} {name}"))
-            base += height + least / 2
-    ax.set_yticks([place for place, _ in ticks], [label for _, label in ticks])
+    rows = []
+    for variable, symbol in SYMBOLS.items():
+        if variable in recorded:
+            own = recorded_of(run, variable)
+            rows += [(symbol, name, own[name][:, row]) for name in reversed(own)]
+    least = 0.15 * max(counts.shape[1] for _, _, counts in rows)
+    base, places, labels = 0.0, [], []
+    for symbol, name, counts in rows:
+        size = counts.shape[1]
+        sample, unit = np.nonzero(np.diff(counts, axis=0, prepend=0))
+        height = max(size, least)  # leaves room for the name of a small population
+        ax.plot(
+            time[sample],
+            base + unit * height / size,
+            "|",
+            color=color_of(run.network, name),
+            markersize=2.5,
+            alpha=0.7,
+            rasterized=len(unit) > MANY,
+        )
+        places.append(base + height / 2)
+        labels.append(f"{symbol} {name}")
+        base += height + least / 2
+    ax.set_yticks(places, labels)
     ax.tick_params(axis="y", length=0)
-    ax.set(
-        xlabel="time (ms)", ylabel="unit that speaks", ylim=(-least / 4, base), xlim=span_of(time)
-    )
+    ax.set(xlabel="time (ms)", ylabel="unit that speaks")
+    ax.set(xlim=span_of(time), ylim=(-least / 4, base))
     return ax
 
 
 @styled
 def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
-    """Who spoke when, over what moved then: `events`, x and lam of one pattern, on one axis of
-    time.
+    """Draw the events, x and lam of one pattern above each other, over the same time.
+
+    Parameters
+    ----------
+    run : Run
+    pattern : int, optional
+        Index in the batch; by default the first that was recorded.
 
     Raises
     ------
@@ -99,8 +122,8 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
     figure = Figure(figsize=(5.2, 6.6), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1.0, 1.0))
     events(run, pattern, axes[0])
-    for variable, ax in zip(("x", "lam"), axes[1:], strict=True):
-        traces(run, variable, pattern=pattern, ax=ax)
+    traces(run, "x", pattern=pattern, ax=axes[1])
+    traces(run, "lam", pattern=pattern, ax=axes[2])
     for ax in axes[:-1]:
         ax.set_xlabel("")
     share_legend(figure, axes, run.network)
@@ -109,34 +132,34 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
 
 @styled
 def operations(run: Run, ax: Axes | None = None) -> Axes:
-    """Synaptic operations of messages since the start, by events (from what was recorded) and
-    dense, a pattern.
+    """Draw the synaptic operations of messages per pattern since the start.
+
+    Those of the recorded events stand beside those of dense messages.
+
+    Parameters
+    ----------
+    run : Run
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        events_x or events_delta of some population that speaks was not recorded.
+        events_x or events_delta was not recorded for a population that sends events.
     """
     from neurosim.results.operations import operations_by_event, synaptic_operations
 
     spent = operations_by_event(run)
     total, time, ax = synaptic_operations(run), milliseconds(run), given_axes(ax)
-    ax.plot(
-        time,
-        total.dense * (time / 1e3 + run.settings["dt"]) / run.time,
-        color="black",
-        linestyle=":",
-        label="dense",
-    )
+    dense = total.dense * (time / 1e3 + run.settings["dt"]) / run.time
+    ax.plot(time, dense, color="black", linestyle=":", label="dense")
     for label, values in spent.items():
-        name = label.split()[1]
-        style_ = "-" if label.startswith("x") else (0, (3, 1.5))
-        ax.plot(
-            time, positive(values), color=color_of(run.network, name), linestyle=style_, label=label
-        )
-    ax.plot(
-        time, positive(np.sum(list(spent.values()), axis=0)), color="black", label="events, all"
-    )
+        symbol, name = label.split(maxsplit=1)
+        line = "-" if symbol == "x" else DASHED
+        color = color_of(run.network, name)
+        ax.plot(time, positive(values), color=color, linestyle=line, label=label)
+    effective = np.sum(list(spent.values()), axis=0)
+    ax.plot(time, positive(effective), color="black", label="events, all")
     ax.set(xlabel="time (ms)", ylabel="synaptic operations (1)")
     log_scale(ax)
     add_legend(ax)
@@ -145,46 +168,36 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
 
 @styled
 def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
-    """Accuracy against cost: of each run, the largest error of lam to backpropagation over its
-    synaptic operations.
+    """Draw the largest error of λ to backpropagation's over the synaptic operations of each run.
 
     Parameters
     ----------
     runs : iterable of Run
-        Of relaxations that differ in their threshold, which stands beside each point.
+        Relaxations that differ in their threshold, which is written beside each point.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        No runs, or frames of a stream.
+        There are no runs, or a run is a stream.
     """
-    from neurosim.results.operations import synaptic_operations
-
-    points = []
-    for run in runs:
-        truth, spent = final_reference(run), synaptic_operations(run)
-        error = max(float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in run.network.neurons)
-        points.append((spent.effective, error, _threshold(run), spent.dense))
+    points = sorted(_cost_of(run) for run in runs)
     if not points:
-        raise DataError("no runs; allowed: runs of relax with different thresholds")
+        raise DataError(f"runs = {points}; allowed: runs of relax with different thresholds")
     ax = given_axes(ax)
-    points.sort()
-    for family, color in (("θ", PALETTE[0]), ("q", PALETTE[1]), ("", PALETTE[2])):
-        own = [
-            p
-            for p in points
-            if p[2].partition(" = ")[0] == family or (not family and " = " not in p[2])
-        ]
-        line = "o-" if family else "D"
-        ax.plot([p[0] for p in own], [p[1] for p in own], line, color=color, markersize=4)
-    for operations_, error, label, _ in points:
-        ax.annotate(
-            label, (operations_, error), xytext=(4, 4), textcoords="offset points", fontsize=8
-        )
-    ax.axvline(points[0][3], color=GREY, linestyle=(0, (3, 1.5)))
+    for family, line, color in FAMILIES:
+        own = [point for point in points if _family(point[2]) == family]
+        spent, errors = [point[0] for point in own], [point[1] for point in own]
+        ax.plot(spent, errors, line, color=color, markersize=4)
+    for effective, error, label, _ in points:
+        place = effective, error
+        ax.annotate(label, place, xytext=(4, 4), textcoords="offset points", fontsize=8)
+    dense = points[0][3]
+    ax.axvline(dense, color=GREY, linestyle=DASHED)
     ax.annotate(
         "dense",
-        (points[0][3], 1),
+        (dense, 1),
         xycoords=("data", "axes fraction"),
         xytext=(-4, -10),
         textcoords="offset points",
@@ -192,21 +205,39 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         fontsize=8,
         color=GREY,
     )
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="synaptic operations a pattern (1)",
-        ylabel="max |λ − λ$_{BP}$| (1)",
-    )
+    ax.set(xscale="log", xlabel="synaptic operations a pattern (1)")
+    ax.set(yscale="log", ylabel="max |λ − λ$_{BP}$| (1)")
     ax.margins(0.12)
     return ax
 
 
+def _cost_of(run: Run) -> tuple[float, float, str, float]:
+    """Return effective operations, largest error of λ, threshold, and dense operations."""
+    from neurosim.results.operations import synaptic_operations
+
+    truth, spent = final_reference(run), synaptic_operations(run)
+    largest = 0.0
+    for name in run.network.neurons:
+        error = np.abs(run.lam[name] - truth.lam[name])
+        largest = max(largest, float(error.max()))
+    return spent.effective, largest, _threshold(run), spent.dense
+
+
 def _threshold(run: Run) -> str:
+    """Return the message transport of a run as a label, with its threshold if it has one."""
     transport = run.settings.get("transport", "dense")
+    if isinstance(transport, str):
+        return transport
     if not isinstance(transport, dict) or "kind" not in transport:
-        return transport if isinstance(transport, str) else "mixed"
+        return "mixed"
     value = transport.get("theta", transport.get("quantum"))
     if isinstance(value, dict):
         return "adaptive" if "floor" in value else "mixed"
-    return f"{'θ' if transport['kind'] == 'events' else 'q'} = {value:g}"
+    symbol = THETA if transport["kind"] == "events" else QUANTUM
+    return f"{symbol} = {value:g}"
+
+
+def _family(label: str) -> str:
+    """Return the symbol of the threshold in a label of `_threshold`."""
+    symbol, equals, _ = label.partition(" = ")
+    return symbol if equals else OTHER

@@ -1,11 +1,13 @@
-"""The sensible picture of a result in one figure: what `neurosim plot` draws. Start at `summary`."""
+"""The picture that suits a run or a log, in one figure: `neurosim plot` draws it.
+
+Start at `summary`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from neurosim.errors import ConvergenceError, DataError
 from neurosim.plot.architecture import neurons, operations_done
@@ -18,68 +20,78 @@ from neurosim.plot.runs import agreement, traces, violation
 from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-Array = np.ndarray
+Panel = Callable[..., Any]  # takes ax=
+MOST_PANELS = 4
 
 
 @styled
 def summary(result: Run | Log) -> Figure:
-    """The sensible picture of a run or a log, in one figure: what `neurosim plot` draws.
+    """Draw the network beside up to four panels that suit a run or a log, in one figure.
 
     Panels for which nothing was recorded are left out.
+
+    Parameters
+    ----------
+    result : Run or Log
     """
     from matplotlib.figure import Figure
 
-    run = result.run if isinstance(result, Log) else result
-    candidates: list[Callable[[Axes], Any]] = []
-    most = 4
     if isinstance(result, Log):
-        candidates, most = (
-            [lambda ax: learning_curve(result, ax), lambda ax: diagnostics(result, ax)],
-            2,
-        )
-        if any(str(name).startswith(ANGLE) for name in result.history):
-            candidates, most = [*candidates, lambda ax: feedback_angles(result, ax)], 3
-        if "neurons" in result.history:  # the network has changed its size
-            candidates[1:1], most = (
-                [lambda ax: neurons(result, ax), lambda ax: operations_done(result, ax)],
-                4,
-            )
-    candidates += [
-        lambda ax: traces(run, "x", ax=ax),
-        lambda ax: traces(run, "lam", ax=ax),
-        lambda ax: events(run, ax=ax),
-        lambda ax: operations(run, ax),
-        lambda ax: violation(run, ax),
-        lambda ax: agreement(run, ax=ax),
-    ]
-    panels = [panel for panel in candidates if _can_draw(panel)][:most]
+        run = result.run
+        panels = _panels_of_log(result)
+    else:
+        run = result
+        panels = [panel for panel in _candidates(run) if _can_draw(panel)][:MOST_PANELS]
     columns = 1 + (len(panels) + 1) // 2
-    figure = Figure(
-        figsize=(1.2 + 3.3 * columns, 5.6 if len(panels) > 1 else 3.8), layout="constrained"
-    )
-    grid = figure.add_gridspec(
-        2 if len(panels) > 1 else 1, columns, width_ratios=[1.35, *[1.0] * (columns - 1)]
-    )
+    rows, height = (2, 5.6) if len(panels) > 1 else (1, 3.8)
+    figure = Figure(figsize=(1.2 + 3.3 * columns, height), layout="constrained")
+    grid = figure.add_gridspec(rows, columns, width_ratios=[1.35, *[1.0] * (columns - 1)])
     network(run.network, run, ax=figure.add_subplot(grid[:, 0]))
-    axes = [figure.add_subplot(grid[i % 2, 1 + i // 2]) for i in range(len(panels))]
+    places = [(i % 2, 1 + i // 2) for i in range(len(panels))]
+    axes = [figure.add_subplot(grid[place]) for place in places]
     for ax, panel in zip(axes, panels, strict=True):
-        panel(ax)
-    if panels and not isinstance(result, Log):
+        panel(ax=ax)
+    if panels and isinstance(result, Run):
         share_legend(figure, axes, run.network)
     figure.suptitle(caption(run) + last_part(result), fontsize=9)
     return figure
 
 
-def _can_draw(panel: Callable[[Axes], Any]) -> bool:
-    """Whether what a panel needs was recorded: tried on axes that are thrown away."""
+def _candidates(run: Run) -> list[Panel]:
+    """Return the panels of a run, the most telling first."""
+    return [
+        partial(traces, run, "x"),
+        partial(traces, run, "lam"),
+        partial(events, run),
+        partial(operations, run),
+        partial(violation, run),
+        partial(agreement, run),
+    ]
+
+
+def _panels_of_log(log: Log) -> list[Panel]:
+    """Return the panels of a log, and of its run where the log has too few."""
+    found: list[Panel] = [partial(learning_curve, log)]
+    most = 2
+    if "neurons" in log.history:
+        found += [partial(neurons, log), partial(operations_done, log)]
+        most = MOST_PANELS
+    found.append(partial(diagnostics, log))
+    if any(str(name).startswith(ANGLE) for name in log.history):
+        found.append(partial(feedback_angles, log))
+        most = max(most, 3)
+    drawn = [panel for panel in (*found, *_candidates(log.run)) if _can_draw(panel)]
+    return drawn[:most]
+
+
+def _can_draw(panel: Panel) -> bool:
+    """Return whether all that a panel needs was recorded: it is drawn on axes that are dropped."""
     from matplotlib.figure import Figure
 
     try:
-        panel(Figure().add_subplot())
+        panel(ax=Figure().add_subplot())
     except (DataError, ConvergenceError):
         return False
     return True

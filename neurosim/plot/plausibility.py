@@ -1,9 +1,12 @@
-"""The picture of scorecards: what each flow needs and bears, side by side. Start at `plausibility`."""
+"""The picture of scorecards: what each flow needs and tolerates, side by side.
+
+Start at `plausibility`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,55 +19,48 @@ if TYPE_CHECKING:
     from neurosim.analysis.plausibility import Plausibility
 
 Array = np.ndarray
-WORST = 0.1  # of accuracy lost: the far end of the scale
+WORST = 0.1  # accuracy lost at the far end of the scale
 
 
 @styled
 def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
-    """Scorecards as a grid: an entry a cell, coloured by how much is kept.
+    """Draw scorecards as a grid, with one cell per entry, coloured by how much is kept.
 
-    Of accuracies the colour is what is lost against the same training with nothing taken away, up
-    to 10 points; of an imperfection the share of the levels that cost no more than 3 points. Counts
-    have no colour.
+    For an accuracy, the colour is what is lost against the same training without imperfections, up
+    to 10 points. For an imperfection, it is the share of the levels that cost no more than 3
+    points. Counts have no colour.
 
     Parameters
     ----------
-    found : {flow: Plausibility}
-        As `neurosim.plausibility` returns them; one alone, too.
+    found : {flow: Plausibility} or Plausibility
+        As `neurosim.plausibility` returns them.
 
     Raises
     ------
     DataError
-        None at all.
+        There is no scorecard.
     """
     import matplotlib.pyplot as plt
 
     cards = dict(found) if isinstance(found, Mapping) else {"measured": found}
     if not cards:
         raise DataError(
-            "found is empty; allowed: {name: Plausibility}; try "
-            "neurosim.plausibility(net, flow, X, Y, ...)"
+            f"found = {found!r}; allowed: {{name: Plausibility}}, one or more; "
+            "try neurosim.plausibility(net, flow, X, Y, ...)"
         )
     texts = [card.rows() for card in cards.values()]
-    names = list(dict.fromkeys(name for rows in texts for name in rows))
-    kept = np.array([[_kept(card, name) for card in cards.values()] for name in names])
-    figure = plt.figure(
-        figsize=(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)), layout="constrained"
-    )
+    names = _all_names(texts)
+    kept = np.zeros((len(names), len(cards)))
+    for column, card in enumerate(cards.values()):
+        kept[:, column] = [_kept(card, name) for name in names]
+    size = (3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names))
+    figure = plt.figure(figsize=size, layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for row, name in enumerate(names):
-        for column, rows in enumerate(texts):
-            light = not kept[row, column] < 0.5  # no colour is white
-            ax.text(
-                column,
-                row,
-                rows.get(name, "-"),
-                ha="center",
-                va="center",
-                color="k" if light else "w",
-                size=8,
-            )
+    for (row, column), share in np.ndenumerate(kept):
+        color = "w" if share < 0.5 else "k"  # cells without a colour are white
+        text: Any = {"ha": "center", "va": "center", "color": color, "size": 8}
+        ax.text(column, row, texts[column].get(names[row], "-"), **text)
     ax.set_xticks(range(len(cards)), list(cards))
     ax.set_yticks(range(len(names)), names)
     ax.xaxis.tick_top()
@@ -75,7 +71,19 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     return figure
 
 
+def _all_names(texts: list[dict[str, str]]) -> list[str]:
+    """Return the names of the entries of all cards, each once, in the order of the cards."""
+    names: dict[str, None] = {}
+    for rows in texts:
+        names |= dict.fromkeys(rows)
+    return list(names)
+
+
 def _kept(card: Plausibility, name: str) -> float:
+    """Return how much is kept, 0 to 1; NaN for an entry that is a count."""
     if name in card.trained:
-        return float(np.clip(1 - (card.accuracy - card.trained[name]) / WORST, 0, 1))
-    return card.tolerance[name].share if name in card.tolerance else float("nan")
+        lost = card.accuracy - card.trained[name]
+        return float(np.clip(1 - lost / WORST, 0, 1))
+    if name in card.tolerance:
+        return card.tolerance[name].share
+    return float("nan")

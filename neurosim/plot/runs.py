@@ -1,4 +1,4 @@
-"""Pictures of one run: its traces, its weights, its way to rest. Start at `traces`."""
+"""Pictures of one run: its traces, its weights, its approach to rest. Start at `traces`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 
 from neurosim.errors import DataError, unknown
 from neurosim.plot.canvas import (
+    DASHED,
     GREY,
     add_legend,
     axis_label,
     chosen_units,
     color_of,
-    counted,
+    count_label,
+    draw_lines,
     given_axes,
     log_scale,
     milliseconds,
-    plot_many,
     positive,
     recorded_of,
     refuse_stream,
@@ -26,7 +27,7 @@ from neurosim.plot.canvas import (
     styled,
     traces_of,
 )
-from neurosim.plot.drawing import proxy
+from neurosim.plot.drawing import add_legend_line
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
     from neurosim.reference import Adjoint
 
-
 Array = np.ndarray
+
+DISTANCES = {"error": "max |λ − λ$_{BP}$|", "cosine": "1 − cos(λ, λ$_{BP}$)"}
 
 
 @styled
@@ -48,21 +50,21 @@ def traces(
     pattern: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A recorded variable over time, one line a unit.
+    """Draw a recorded variable over time, one line per unit.
 
     Parameters
     ----------
     run : Run
     variable : str
-        x, lam, g, a, delta: whatever was recorded.
+        A recorded one, such as x, lam, g, a or delta.
     population : str, optional
-        All by default, each in its colour.
+        By default all, each in its colour.
     units : iterable of int, optional
-        Of that population; by default all, or `MOST_LINES` at equal distances of more.
+        Units of that population; by default all, or `canvas.MOST_LINES` of them at equal distances.
     pattern : int, optional
         Index in the batch; by default the first that was recorded.
     ax : Axes, optional
-        A new figure's by default.
+        By default those of a new figure.
 
     Raises
     ------
@@ -77,24 +79,21 @@ def traces(
             f"units = {units!r} of which population? allowed with units: one of {', '.join(values)}"
         )
     row = row_of(run, pattern)
-    lines = {
-        name: chosen_units(units, values[name].shape[2], f"units of {name}")
-        for name in (values if population is None else [population])
-    }
+    names = list(values) if population is None else [population]
+    chosen = {}
+    for name in names:
+        chosen[name] = chosen_units(units, values[name].shape[2], f"units of {name}")
     ax = given_axes(ax)
-    for name, chosen in lines.items():
+    for name, own in chosen.items():
         trace = values[name][:, row]
-        labels = [f"{name}[{unit}]" for unit in chosen]
-        total = counted(name, len(chosen), trace.shape[1], "units")
-        color, alone = color_of(run.network, name), len(lines) == 1
-        plot_many(
+        draw_lines(
             ax,
             milliseconds(run),
-            trace[:, chosen],
-            labels=labels,
-            total=total,
-            color=color,
-            alone=alone,
+            trace[:, own],
+            labels=[f"{name}[{unit}]" for unit in own],
+            total=count_label(name, len(own), trace.shape[1], "units"),
+            color=color_of(run.network, name),
+            alone=len(names) == 1,
         )
     ax.set(xlabel="time (ms)", ylabel=axis_label(variable))
     add_legend(ax)
@@ -108,7 +107,7 @@ def weights(
     synapses: Iterable[tuple[int, int]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Recorded weights of a projection over time, one line a synapse.
+    """Draw the recorded weights of a projection over time, one line per synapse.
 
     Parameters
     ----------
@@ -116,8 +115,9 @@ def weights(
     projection : str
         ``"pre->post"``.
     synapses : iterable of (post, pre), optional
-        By default all that were recorded, or `MOST_LINES` at equal distances of more.
+        By default all that were recorded, or `canvas.MOST_LINES` of them at equal distances.
     ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
@@ -125,124 +125,196 @@ def weights(
         Those weights were not recorded.
     """
     stored = traces_of(run, "w")
-    names = dict.fromkeys(stored["projection"].values.tolist())
-    if projection not in names:
-        raise unknown("projection with a trace of weights", projection, names)
-    here = np.flatnonzero(stored["projection"].values == projection)
-    index = list(
-        zip(stored["post"].values[here].tolist(), stored["pre"].values[here].tolist(), strict=True)
-    )
+    projections = stored["projection"].values
+    if projection not in projections:
+        allowed = dict.fromkeys(projections.tolist())
+        raise unknown("projection with a trace of weights", projection, allowed)
+    here = np.flatnonzero(projections == projection)
+    post = stored["post"].values[here].tolist()
+    pre = stored["pre"].values[here].tolist()
+    pairs = list(zip(post, pre, strict=True))
     if synapses is None:
         chosen = chosen_units(None, len(here), "synapses")
     else:
-        position = {pair: i for i, pair in enumerate(index)}
-        wanted = [(int(post), int(pre)) for post, pre in synapses]
-        if lost := [pair for pair in wanted if pair not in position]:
-            raise DataError(
-                f"synapse (post, pre) = {lost[0]} of {projection} was not recorded; "
-                f"allowed: {index[:8]}..."
-            )
-        chosen = np.array([position[pair] for pair in wanted], dtype=int)
+        chosen = _places_of(synapses, pairs, projection)
     ax = given_axes(ax)
     name = projection.replace("->", "→")
-    labels = [f"{name} [{index[i][0]}, {index[i][1]}]" for i in chosen]
-    total = counted(name, len(chosen), len(here), "synapses")
-    color = color_of(run.network, run.network.projections[projection].post)
-    values = stored["w"].values[:, here[chosen]]
-    plot_many(ax, milliseconds(run), values, labels=labels, total=total, color=color, alone=True)
+    draw_lines(
+        ax,
+        milliseconds(run),
+        stored["w"].values[:, here[chosen]],
+        labels=[f"{name} [{post[i]}, {pre[i]}]" for i in chosen],
+        total=count_label(name, len(chosen), len(here), "synapses"),
+        color=color_of(run.network, run.network.projections[projection].post),
+        alone=True,
+    )
     ax.set(xlabel="time (ms)", ylabel=axis_label("w"))
     add_legend(ax)
     return ax
+
+
+def _places_of(
+    synapses: Iterable[tuple[int, int]], recorded: list[tuple[int, int]], projection: str
+) -> Array:
+    """Return where synapses (post, pre) stand among the recorded ones.
+
+    Raises
+    ------
+    DataError
+        A synapse was not recorded.
+    """
+    place = {pair: i for i, pair in enumerate(recorded)}
+    places = []
+    for post, pre in synapses:
+        pair = (int(post), int(pre))
+        if pair not in place:
+            raise DataError(
+                f"synapse (post, pre) = {pair} of {projection} was not recorded; "
+                f"allowed: {recorded[:8]}..."
+            )
+        places.append(place[pair])
+    return np.array(places, dtype=int)
 
 
 @styled
 def phase_portrait(
     run: Run, population: str, unit: int = 0, pattern: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """The way of one unit in the plane of its output and its multiplier, start and end marked.
+    """Draw the path of one unit in the plane of its output and its multiplier.
+
+    Start and end are marked.
+
+    Parameters
+    ----------
+    run : Run
+    population : str
+    unit : int
+        Index in the population.
+    pattern : int, optional
+        Index in the batch; by default the first that was recorded.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError, ModelError
         x or lam of that unit was not recorded.
     """
-    plane = []
-    for variable in ("x", "lam"):
-        values = recorded_of(run, variable)
-        if population not in values:
-            raise unknown(f"population with a trace of {variable}", population, values)
-        chosen_units([unit], values[population].shape[2], f"unit of {population}")
-        plane.append(values[population][:, row_of(run, pattern), unit])
+    x = _trace_of_unit(run, "x", population, unit, pattern)
+    lam = _trace_of_unit(run, "lam", population, unit, pattern)
     ax = given_axes(ax, (3.6, 3.2))
-    x, lam = plane
     color = color_of(run.network, population)
     ax.plot(x, lam, color=color, label="_")
-    ax.plot(
-        x[0],
-        lam[0],
-        "o",
-        color=color,
-        markerfacecolor="white",
-        markersize=7,
-        label="start",
-        zorder=3,
-    )
-    ax.plot(
-        x[-1],
-        lam[-1],
-        "o",
-        color=color,
-        markersize=7,
-        label=f"end, {milliseconds(run)[-1]:g} ms",
-        zorder=3,
-    )
-    ax.set(
-        xlabel=f"output x of {population}[{unit}] (1)",
-        ylabel=f"multiplier λ of {population}[{unit}] (1)",
-    )
+    end = milliseconds(run)[-1]
+    for moment, face, label in ((0, "white", "start"), (-1, color, f"end, {end:g} ms")):
+        ax.plot(
+            x[moment],
+            lam[moment],
+            "o",
+            color=color,
+            markerfacecolor=face,
+            markersize=7,
+            label=label,
+            zorder=3,
+        )
+    ax.set_xlabel(f"output x of {population}[{unit}] (1)")
+    ax.set_ylabel(f"multiplier λ of {population}[{unit}] (1)")
     add_legend(ax)
     return ax
 
 
+def _trace_of_unit(
+    run: Run, variable: str, population: str, unit: int, pattern: int | None
+) -> Array:
+    """Return the recorded values of one unit and pattern, (time,).
+
+    Raises
+    ------
+    DataError, ModelError
+        They were not recorded.
+    """
+    values = recorded_of(run, variable)
+    if population not in values:
+        raise unknown(f"population with a trace of {variable}", population, values)
+    chosen_units([unit], values[population].shape[2], f"unit of {population}")
+    return values[population][:, row_of(run, pattern), unit]
+
+
 @styled
 def violation(run: Run, ax: Axes | None = None) -> Axes:
-    """Root mean square (full) and largest (dashed) |g| over time, by population.
+    """Draw the root mean square (full) and the largest (dashed) |g| over time, by population.
 
-    From the recorded g, or else from the recorded x of all populations and the weights at the end
-    of the run.
+    g is the recorded one, or else follows from the recorded x of all populations and the weights at
+    the end of the run.
+
+    Parameters
+    ----------
+    run : Run
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
-        Neither was recorded; or the weights moved, so that x alone does not tell.
+        Neither was recorded; or the weights moved, so that x alone does not determine g.
     """
     g = _violations(run)
     ax = given_axes(ax)
     time = milliseconds(run)
     for name, values in g.items():
         color, size = color_of(run.network, name), np.abs(values)
-        ax.plot(time, positive(np.sqrt(np.mean(size**2, axis=(1, 2)))), color=color, label=name)
-        ax.plot(
-            time,
-            positive(size.max(axis=(1, 2))),
-            color=color,
-            linestyle=(0, (3, 1.5)),
-            label="_",
-            alpha=0.8,
-        )
-    proxy(ax, "rms", color=GREY)
-    proxy(ax, "largest", color=GREY, linestyle=(0, (3, 1.5)))
+        mean = np.sqrt(np.mean(size**2, axis=(1, 2)))
+        largest = size.max(axis=(1, 2))
+        ax.plot(time, positive(mean), color=color, label=name)
+        ax.plot(time, positive(largest), color=color, linestyle=DASHED, label="_", alpha=0.8)
+    add_legend_line(ax, "rms", color=GREY)
+    add_legend_line(ax, "largest", color=GREY, linestyle=DASHED)
     ax.set(xlabel="time (ms)", ylabel="violation |x − σ(a)| (1)")
     log_scale(ax)
     add_legend(ax)
     return ax
 
 
+def _violations(run: Run) -> dict[str, Array]:
+    """Return g by population, (time, pattern, units).
+
+    Raises
+    ------
+    DataError
+        g was not recorded, and does not follow from what was.
+    """
+    from neurosim.reference.constraints import violation as violation_of
+
+    if run.traces is not None and "g" in run.traces:
+        return recorded_of(run, "g")
+    refuse_stream(run)
+    x, net = recorded_of(run, "x"), run.network
+    missing = [name for name in net.neurons if name not in x]
+    if missing:
+        raise DataError(f"x of {missing} was not recorded, so that g is unknown; try record=('g',)")
+    if _plastic(run):
+        raise DataError(
+            f"the weights moved while x of {list(x)} was recorded, so that g is unknown; "
+            "try record=('g',)"
+        )
+    times, count = x[net.neurons[0]].shape[:2]
+    rows = traces_of(run, "x")["pattern"].values
+    outputs = {}
+    for name, X in run.X.items():
+        outputs[name] = np.tile(X[rows], (times, 1))
+    for name in net.neurons:
+        outputs[name] = x[name].reshape(times * count, -1)
+    g = {}
+    for name in net.neurons:
+        g[name] = violation_of(net, name, outputs).reshape(x[name].shape)
+    return g
+
+
 @styled
 def agreement(
     run: Run, measure: str = "error", ref: Adjoint | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Distance of the recorded multipliers to backpropagation's over time, by population.
+    """Draw the distance of the recorded multipliers to backpropagation's over time, by population.
 
     Parameters
     ----------
@@ -250,19 +322,20 @@ def agreement(
     measure : {"error", "cosine"}
         Largest absolute error over patterns and units, or 1 - cosine.
     ref : Adjoint, optional
-        Of the recorded patterns; by default `reference.backprop` with the weights at the end of the
-        run.
+        Multipliers of the recorded patterns to compare with; by default those of
+        `reference.backprop` with the weights at the end of the run.
     ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     DataError
         lam was not recorded; or the weights moved, and no `ref` is given.
     ConvergenceError
-        A cyclic graph that does not contract has no backpropagation to compare with.
+        A cyclic graph does not contract, so that backpropagation is not defined.
     """
-    if measure not in ("error", "cosine"):
-        raise unknown("measure", measure, ("error", "cosine"))
+    if measure not in DISTANCES:
+        raise unknown("measure", measure, DISTANCES)
     lam = recorded_of(run, "lam")
     truth = _reference(run) if ref is None else ref
     ax = given_axes(ax)
@@ -270,75 +343,58 @@ def agreement(
         exact = truth.lam[name]
         if exact.shape != values.shape[1:]:
             raise DataError(
-                f"ref.lam[{name!r}] has shape {exact.shape}; allowed: "
-                f"{values.shape[1:]}, as recorded"
+                f"ref.lam[{name!r}] has shape {exact.shape}; "
+                f"allowed: {values.shape[1:]}, as recorded"
             )
-        distance = (
-            np.abs(values - exact).max(axis=(1, 2))
-            if measure == "error"
-            else _one_minus_cosine(values, exact)
-        )
-        ax.plot(
-            milliseconds(run), positive(distance), color=color_of(run.network, name), label=name
-        )
-    distance_name = "max |λ − λ$_{BP}$|" if measure == "error" else "1 − cos(λ, λ$_{BP}$)"
-    ax.set(xlabel="time (ms)", ylabel=f"{distance_name} (1)")
+        if measure == "error":
+            distance = np.abs(values - exact).max(axis=(1, 2))
+        else:
+            distance = _one_minus_cosine(values, exact)
+        color = color_of(run.network, name)
+        ax.plot(milliseconds(run), positive(distance), color=color, label=name)
+    ax.set(xlabel="time (ms)", ylabel=f"{DISTANCES[measure]} (1)")
     log_scale(ax)
     add_legend(ax)
     return ax
 
 
-def _violations(run: Run) -> dict[str, Array]:
-    """g by population, (time, pattern, units)."""
-    from neurosim.reference.functions import net_input, sigma
-
-    if run.traces is not None and "g" in run.traces:
-        return recorded_of(run, "g")
-    refuse_stream(run)
-    x, net = recorded_of(run, "x"), run.network
-    if missing := [name for name in net.neurons if name not in x]:
-        raise DataError(f"x of {missing} was not recorded, so g cannot be told; try record=('g',)")
-    if _plastic(run):
-        raise DataError(
-            "the weights moved while x was recorded, so g cannot be told from x; try record=('g',)"
-        )
-    times, patterns = x[net.neurons[0]].shape[:2]
-    clamped = {
-        n: np.tile(X[traces_of(run, "x")["pattern"].values], (times, 1)) for n, X in run.X.items()
-    }
-    outputs = clamped | {n: x[n].reshape(times * patterns, -1) for n in net.neurons}
-    return {
-        n: (outputs[n] - sigma(net.populations[n].activation, net_input(net, n, outputs))).reshape(
-            x[n].shape
-        )
-        for n in net.neurons
-    }
-
-
 def _plastic(run: Run) -> bool:
-    """Whether the weights moved, so that those at the end say nothing about earlier times."""
-    return bool(run.settings.get("plastic", False)) or (
-        run.traces is not None and "w" in run.traces
-    )
+    """Return whether the weights moved, so that those at the end do not hold at earlier times."""
+    if run.settings.get("plastic", False):
+        return True
+    return run.traces is not None and "w" in run.traces
 
 
 def _reference(run: Run) -> Adjoint:
+    """Return backpropagation with the final weights, of the recorded patterns.
+
+    Raises
+    ------
+    DataError
+        The weights moved.
+    """
     from neurosim.reference import backprop
 
     if _plastic(run):
         raise DataError(
-            "the weights moved while lam was recorded; try ref=..., or "
-            "relax(start=run) and draw that"
+            f"the weights moved while lam was recorded at {len(milliseconds(run))} times; "
+            "allowed: fixed weights; try ref=..., or relax(start=run) and draw that"
         )
     refuse_stream(run)
     rows = traces_of(run, "pattern")["pattern"].values
-    return backprop(
-        run.network, {n: X[rows] for n, X in run.X.items()}, {n: Y[rows] for n, Y in run.Y.items()}
-    )
+    X = {name: values[rows] for name, values in run.X.items()}
+    Y = {name: values[rows] for name, values in run.Y.items()}
+    return backprop(run.network, X, Y)
 
 
 def final_reference(run: Run) -> Adjoint:
-    """Backpropagation of the final weights and all patterns."""
+    """Return backpropagation with the final weights, of all patterns.
+
+    Raises
+    ------
+    DataError
+        The run is a stream.
+    """
     from neurosim.reference import backprop
 
     refuse_stream(run)
@@ -346,11 +402,16 @@ def final_reference(run: Run) -> Adjoint:
 
 
 def _one_minus_cosine(values: Array, exact: Array) -> Array:
-    """Per time, over patterns and units; as |u - v|²/2 of unit vectors, which is exact where it is
-    small.
+    """Return 1 - cosine over patterns and units, (time,).
+
+    It is computed as |u - v|²/2 of unit vectors, which keeps its digits where it is small.
     """
-    u, v = values.reshape(len(values), -1), exact.reshape(1, -1)
-    sizes = np.linalg.norm(u, axis=1, keepdims=True), np.linalg.norm(v)
+    u = values.reshape(len(values), -1)
+    v = exact.reshape(1, -1)
+    u_size = np.linalg.norm(u, axis=1, keepdims=True)
+    v_size = np.linalg.norm(v)
     with np.errstate(invalid="ignore", divide="ignore"):
-        distance = np.square(u / sizes[0] - v / sizes[1]).sum(axis=1) / 2
-    return np.where(np.isfinite(distance), distance, np.where(sizes[0][:, 0] == sizes[1], 0.0, 1.0))
+        between = u / u_size - v / v_size
+    distance = np.square(between).sum(axis=1) / 2
+    both_zero = np.where(u_size[:, 0] == v_size, 0.0, 1.0)
+    return np.where(np.isfinite(distance), distance, both_zero)

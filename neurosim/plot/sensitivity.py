@@ -105,14 +105,18 @@ def sobol(data: xr.Dataset, measure: str, seed: int = 0) -> tuple[list[str], Arr
 
 def _interpolated(data: xr.Dataset, measure: str, names: Sequence[str]) -> Function:
     """Return a measure as a function of parameters in the unit cube."""
-    axes = [to_unit_range(data[n].values.astype(float), is_logarithmic(data[n])) for n in names]
+    axes = []
+    for name in names:
+        values = data[name].values.astype(float)
+        axes.append(to_unit_range(values, is_logarithmic(data[name])))
     if POINT in data.dims:
         return _through_points(np.array(axes).T, data[measure].values, measure)
     others = [d for d in data[measure].dims if d not in names]
     mean = data[measure].mean(others).transpose(*names).values
     if np.isfinite(mean).all() and all(_is_rising(axis) for axis in axes):
         return _over_grid(axes, mean)
-    return _through_points(np.array(list(product(*axes))), np.ravel(mean), measure)
+    corners = np.array(list(product(*axes)))
+    return _through_points(corners, np.ravel(mean), measure)
 
 
 def _is_rising(axis: Array) -> bool:
@@ -138,7 +142,8 @@ def _through_points(places: Array, values: Array, measure: str) -> Function:
     from scipy.interpolate import NearestNDInterpolator, RBFInterpolator
 
     places, groups = np.unique(places, axis=0, return_inverse=True)
-    values = np.bincount(groups.ravel(), weights=values) / np.bincount(groups.ravel())
+    groups = groups.ravel()
+    values = np.bincount(groups, weights=values) / np.bincount(groups)
     known = np.isfinite(values)
     if known.sum() < max(LEAST_KNOWN, 0.5 * known.size):
         raise DataError(

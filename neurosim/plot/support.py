@@ -1,18 +1,17 @@
-"""Pictures of support neurons: who is support for what, multipliers with the tube, and the cross of
-the conditions.
+"""Pictures of support neurons: which unit is support for which pattern, with which multiplier.
 
-Start at `support_summary`, all three of a run in one figure.
+Start at `support_summary`, which draws all three pictures of a run in one figure.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurosim.errors import unknown
 from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, styled
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.drawing import PALETTE, palette_color
 from neurosim.reference.constraints import violation
 from neurosim.results.runs import Run
 
@@ -24,26 +23,37 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BINS = 41
+SIDES = {
+    "support, λ < 0": PALETTE[0],
+    "straw": "#EEEEEE",
+    "support, λ > 0": PALETTE[1],
+}
 
 
 @styled
 def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) -> Figure:
-    """Support map, multipliers and conditions of one population, side by side.
+    """Draw the support map, multipliers and conditions of one population, side by side.
 
     Parameters
     ----------
     run : Run
-        At rest, weights fixed; see `neurosim.at_rest`.
+        At rest, with fixed weights; see `neurosim.at_rest`.
     population : str, optional
-        The first that is not clamped by default.
+        By default the first that is not clamped.
     tol : float
-        As in `neurosim.support_neurons`.
+        Largest |λ| of a straw neuron, as in `neurosim.support_neurons`.
+
+    Raises
+    ------
+    ModelError
+        The run has no such population.
     """
     from matplotlib.figure import Figure
 
     from neurosim.analysis.support import support_neurons
 
-    name, found = population or run.network.neurons[0], support_neurons(run, tol)
+    name = population or run.network.neurons[0]
+    found = support_neurons(run, tol)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     support_map(found, name, left)
@@ -54,22 +64,22 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
 
 @styled
 def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes:
-    """Which unit of a population is support for which pattern, at the lower wall (lam < 0) or the
-    upper one.
+    """Draw which unit of a population is support for which pattern, and the sign of λ.
 
-    Patterns stand in the order of how many units carry them, units in that of how many patterns
-    they carry.
+    λ < 0 at the lower wall of the tube, and λ > 0 at the upper one. Patterns with the most support
+    neurons come first, and so do units that are support for the most patterns.
 
     Parameters
     ----------
     found : Support
     population : str
     ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     ModelError
-        A population that the support does not have.
+        The support has no such population.
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
@@ -77,126 +87,142 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     if population not in found:
         raise unknown("population", population, found)
     own = found[population]
-    rows, columns = (np.argsort(-own.sum(axis=axis), kind="stable") for axis in (1, 0))
-    side = np.where(own, np.sign(found.lam[population]), 0)[np.ix_(rows, columns)]
+    rows = np.argsort(-own.sum(axis=1), kind="stable")
+    columns = np.argsort(-own.sum(axis=0), kind="stable")
+    sides = np.where(own, np.sign(found.lam[population]), 0)
     ax = given_axes(ax, (4.0, 4.4))
-    colors = [PALETTE[0], "#EEEEEE", PALETTE[1]]
-    norm = BoundaryNorm([-1.5, -0.5, 0.5, 1.5], 3)
-    ax.imshow(side, cmap=ListedColormap(colors), norm=norm, aspect="auto", interpolation="nearest")
-    labels = ("support, λ < 0", "straw", "support, λ > 0")
-    patches = [Patch(color=color, label=label) for color, label in zip(colors, labels, strict=True)]
-    ax.legend(
-        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, handlelength=1
+    ax.imshow(
+        sides[np.ix_(rows, columns)],
+        cmap=ListedColormap(list(SIDES.values())),
+        norm=BoundaryNorm([-1.5, -0.5, 0.5, 1.5], 3),
+        aspect="auto",
+        interpolation="nearest",
     )
-    state = "" if found.settled else " (NOT at rest)"
-    ax.set_title(f"{population}: {own.mean():.0%} support, |λ| > {found.tol:g}{state}")
+    ax.legend(
+        handles=[Patch(color=color, label=label) for label, color in SIDES.items()],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=3,
+        handlelength=1,
+    )
+    share = f"{own.mean():.0%} support, |λ| > {found.tol:g}"
+    ax.set_title(f"{population}: {share}{_rest_note(found)}")
     ax.set(xlabel="unit, most often support first", ylabel="pattern, most carried first")
     return ax
 
 
 @styled
 def multipliers(found: Support, population: str | None = None, ax: Axes | None = None) -> Axes:
-    """Histogram of the multipliers, straw neurons (|lam| <= tol) as one bar in the middle; counts
-    on a log axis.
+    """Draw a histogram of the multipliers, with straw neurons as one bar in the middle.
+
+    Counts are on a logarithmic axis.
 
     Parameters
     ----------
     found : Support
     population : str, optional
-        All by default, each in its colour.
+        By default all, each in its colour.
     ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     ModelError
-        A population that the support does not have.
+        The support has no such population.
     """
     if population is not None and population not in found:
         raise unknown("population", population, found)
     names = list(found) if population is None else [population]
     ax = given_axes(ax)
-    largest = max(float(np.abs(found.lam[n]).max()) for n in names)
-    edges = (
-        np.linspace(-largest, largest, BINS + 1) if largest > 0 else np.linspace(-1, 1, BINS + 1)
-    )
-    for number, n in enumerate(names):
-        own, color = found[n], PALETTE[list(found).index(n) % len(PALETTE)]
-        label = f"{n}: {own.mean():.0%} support"
+    multipliers_shown = np.concatenate([np.ravel(found.lam[name]) for name in names])
+    largest = float(np.abs(multipliers_shown).max()) or 1.0
+    edges = np.linspace(-largest, largest, BINS + 1)
+    width = edges[1] - edges[0]
+    places = list(found)
+    for i, name in enumerate(names):
+        own = found[name]
+        color = palette_color(places.index(name))
         ax.hist(
-            found.lam[n][own],
+            found.lam[name][own],
             bins=list(edges),
             histtype="step",
             color=color,
-            label=label,
+            label=f"{name}: {own.mean():.0%} support",
             linewidth=1.4,
         )
-        width = edges[1] - edges[0]
-        left = (number - (len(names) - 1) / 2) * width / len(names)
-        ax.bar(left, (~own).sum(), width / len(names), color=color, alpha=0.4, label="_")
+        from_middle = i - (len(names) - 1) / 2  # bars
+        ax.bar(
+            from_middle * width / len(names),
+            (~own).sum(),
+            width / len(names),
+            color=color,
+            alpha=0.4,
+            label="_",
+        )
     ax.bar(0, 0, color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
-    ax.set(
-        xlabel="multiplier λ (1)", ylabel="neurons and patterns (1)", yscale="log", ylim=(0.7, None)
-    )
+    ax.set(xlabel="multiplier λ (1)", ylabel="neurons and patterns (1)")
+    ax.set(yscale="log", ylim=(0.7, None))
     add_legend(ax)
     return ax
 
 
 @styled
 def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = None) -> Axes:
-    """Multiplier over violation of every unit and pattern, with the cross on which both lie at a
-    solution.
+    """Draw the multiplier over the violation of every unit and pattern.
 
-    Within the tube λ = 0; at its walls λ has the wall's sign.
+    At a solution all of them lie on the line that is drawn behind them: λ = 0 within the tube, and
+    at its walls λ has the sign of the wall.
+
+    Parameters
+    ----------
+    run : Run
+        At rest, with fixed weights; see `neurosim.at_rest`.
+    population : str
+    tol : float
+        Largest |λ| of a straw neuron, as in `neurosim.support_neurons`.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
     ModelError
-        A population that the run does not have.
+        The run has no such population.
     """
     from neurosim.analysis.support import support_neurons
 
     net = run.network
     if population not in net.neurons:
         raise unknown("population", population, net.neurons)
-    found, g = support_neurons(run, tol), violation(net, population, {**run.X, **run.x})
-    lam, own, width = run.lam[population], found[population], net.populations[population].epsilon
+    found = support_neurons(run, tol)
+    g = violation(net, population, {**run.X, **run.x})
+    lam, width = run.lam[population], net.populations[population].epsilon
     ax = given_axes(ax, (4.2, 3.4))
     high = 1.15 * max(float(np.abs(lam).max()), tol)
     reach = 1.4 * max(float(np.abs(g).max()), width, tol)
-    cross: Any = {
-        "color": GREY,
-        "linewidth": 5,
-        "alpha": 0.3,
-        "solid_capstyle": "butt",
-        "zorder": 0,
-    }
-    ax.plot([-width, -width, width, width], [-high, 0, 0, high], label="conditions", **cross)
-    color = color_of(net, population)
     ax.plot(
-        g[own],
-        lam[own],
-        "o",
-        color=color,
-        markersize=3,
-        alpha=0.6,
-        label=f"support, {own.mean():.0%}",
+        [-width, -width, width, width],
+        [-high, 0, 0, high],
+        label="conditions",
+        color=GREY,
+        linewidth=5,
+        alpha=0.3,
+        solid_capstyle="butt",
+        zorder=0,
     )
-    ax.plot(
-        g[~own],
-        lam[~own],
-        "o",
-        color="black",
-        markersize=3,
-        alpha=0.35,
-        label=f"straw, {(~own).mean():.0%}",
-    )
-    state = "" if found.settled else " (NOT at rest)"
-    ax.set_title(f"{population}, ε = {width:g}{state}")
-    ax.set(
-        xlabel="violation g (1)",
-        ylabel="multiplier λ (1)",
-        xlim=(-reach, reach),
-        ylim=(-high, high),
-    )
+    support = found[population]
+    for own, name, color, alpha in (
+        (support, "support", color_of(net, population), 0.6),
+        (~support, "straw", "black", 0.35),
+    ):
+        label = f"{name}, {own.mean():.0%}"
+        ax.plot(g[own], lam[own], "o", color=color, markersize=3, alpha=alpha, label=label)
+    ax.set_title(f"{population}, ε = {width:g}{_rest_note(found)}")
+    ax.set(xlabel="violation g (1)", ylabel="multiplier λ (1)")
+    ax.set(xlim=(-reach, reach), ylim=(-high, high))
     ax.legend(loc="upper left")
     return ax
+
+
+def _rest_note(found: Support) -> str:
+    """Return the end of a title where the run is not at rest, so that its support may change."""
+    return "" if found.settled else " (NOT at rest)"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.plot.canvas import GREY, evenly_spread
+from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +52,7 @@ SYMBOLS = MappingProxyType(
 )
 POINT = "point"  # the only dimension of a sweep whose points were drawn
 MOST_PANELS = 6
+MANY_CELLS = 10_000  # from which a mesh is stored as pixels
 FEW = 6  # values of a parameter that are all written at its axis
 EVEN = 1e-9  # relative; steps or ratios that differ by less are equal
 
@@ -71,16 +72,13 @@ def is_seed(name: str) -> bool:
 
 def parameters(data: xr.Dataset) -> list[str]:
     """Return the parameters that vary: numbers first, seeds last, those of most values first."""
-    sizes = {
-        str(name): np.unique(coordinate.values).size
-        for name, coordinate in data.coords.items()
-        if name != POINT
-    }
+    sizes = {str(name): np.unique(data[name].values).size for name in data.coords}
 
     def rank(name: str) -> tuple[bool, bool, int]:
         return is_seed(name), not is_numeric(data[name]), -sizes[name]
 
-    return sorted((name for name, size in sizes.items() if size > 1), key=rank)
+    varied = [name for name, size in sizes.items() if size > 1 and name != POINT]
+    return sorted(varied, key=rank)
 
 
 def known_parameter(data: xr.Dataset, name: str) -> str:
@@ -140,8 +138,10 @@ def chosen_axes(
 
 def label_of(data: xr.Dataset, name: str) -> str:
     """Return symbol and unit of a parameter or measure."""
-    plain = name.rsplit(".", maxsplit=1)[-1].replace("_", " ")
-    return f"{SYMBOLS.get(name, plain)} ({data[name].attrs.get('units', '1')})"
+    _, _, own = name.rpartition(".")
+    symbol = SYMBOLS.get(name, own.replace("_", " "))
+    unit = data[name].attrs.get("units", "1")
+    return f"{symbol} ({unit})"
 
 
 def shown_value(value: Any) -> str:
@@ -171,7 +171,8 @@ def is_geometric(values: Array) -> bool:
     distinct = np.unique(values[np.isfinite(values)])
     if distinct.size < 3 or distinct[0] <= 0:
         return False
-    return _is_even(np.diff(np.log(distinct))) and not _is_even(np.diff(distinct))
+    steps, ratios = np.diff(distinct), np.diff(np.log(distinct))
+    return _is_even(ratios) and not _is_even(steps)
 
 
 def _is_even(steps: Array) -> bool:
@@ -182,9 +183,10 @@ def to_unit_range(values: Array, logarithmic: bool) -> Array:
     """Scale numbers to 0 ... 1 over their finite range; where they are all equal, to 1/2."""
     scaled = np.log(values) if logarithmic else values
     finite = scaled[np.isfinite(scaled)]
-    if finite.size and finite.min() < finite.max():
-        return np.asarray((scaled - finite.min()) / (finite.max() - finite.min()))
-    return np.where(np.isfinite(values), 0.5, np.nan)
+    if np.unique(finite).size < 2:
+        return np.where(np.isfinite(values), 0.5, np.nan)
+    low, high = finite.min(), finite.max()
+    return np.asarray((scaled - low) / (high - low))
 
 
 # Panels
@@ -207,10 +209,14 @@ def make_panels(
 
     parts = split(data, panel)
     parts = [parts[i] for i in evenly_spread(len(parts), MOST_PANELS)]
-    most_columns = 2 if width <= WIDTHS[1] or len(parts) == 4 else 3
-    columns = min(len(parts), most_columns)
-    rows = -(-len(parts) // columns)
-    row_height = 0.82 * (width / columns) if columns > 1 else 0.7 * width
+    count = len(parts)
+    columns = min(count, 3)
+    if width <= WIDTHS[1] or count == 4:
+        columns = min(count, 2)
+    rows = -(-count // columns)
+    row_height = 0.7 * width
+    if columns > 1:
+        row_height = 0.82 * (width / columns)
     figure, grid = plt.subplots(
         rows,
         columns,
@@ -220,7 +226,7 @@ def make_panels(
         sharey=True,
         squeeze=False,
     )
-    axes, unused = np.split(np.ravel(grid), [len(parts)])
+    axes, unused = np.split(np.ravel(grid), [count])
     for ax in unused:
         ax.remove()
     for ax in axes[-columns:]:
@@ -243,15 +249,22 @@ def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
     if by not in data.dims:
         raise unknown("dimension", by, [str(d) for d in data.dims])
     name = SYMBOLS.get(by, by)
-    return [(f"{name}: {shown_value(v)}", data.sel({by: v})) for v in data[by].values]
+    parts = []
+    for value in data[by].values:
+        title = f"{name}: {shown_value(value)}"
+        parts.append((title, data.sel({by: value})))
+    return parts
 
 
 def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
     """Label the x axis of the lowest panel of each column, and the y axis of the first column."""
     own = ax.get_subplotspec()
     assert own is not None
-    others = [other.get_subplotspec() for other in ax.figure.axes]
-    rows = [s.rowspan.start for s in others if s is not None and s.colspan == own.colspan]
+    rows = []
+    for other in ax.figure.axes:
+        place = other.get_subplotspec()
+        if place is not None and place.colspan == own.colspan:
+            rows.append(place.rowspan.start)
     if own.rowspan.start == max(rows):
         ax.set_xlabel(label_of(data, x))
     if own.is_first_col():
@@ -287,14 +300,14 @@ def reduce_to_plane(
 def _median(values: Array) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # raised where all values are NaN
-        return np.asarray(np.nanmedian(np.where(np.isfinite(values), values, np.nan), axis=-1))
+        return np.asarray(np.nanmedian(finite_or_nan(values), axis=-1))
 
 
 def draw_cells(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, **style: Any) -> Any:
     """Draw values, (y, x), as cells around those of both parameters; return the mesh."""
-    numbers = np.where(np.isfinite(values), values, np.nan)
     edges = _cell_edges(part[x]), _cell_edges(part[y])
-    mesh = ax.pcolormesh(*edges, numbers, rasterized=values.size > 10_000, **style)
+    rasterized = values.size > MANY_CELLS
+    mesh = ax.pcolormesh(*edges, finite_or_nan(values), rasterized=rasterized, **style)
     _scale_axis(ax.xaxis, ax.set_xscale, part[x])
     _scale_axis(ax.yaxis, ax.set_yscale, part[y])
     return mesh
@@ -317,9 +330,11 @@ def _cell_edges(coordinate: xr.DataArray) -> Array:
 
 def _edges_between(places: Array) -> Array:
     if len(places) == 1:
-        return np.array([places[0] - 0.5, places[0] + 0.5])
+        return np.concatenate([places - 0.5, places + 0.5])
     middle = (places[1:] + places[:-1]) / 2
-    return np.concatenate([[2 * places[0] - middle[0]], middle, [2 * places[-1] - middle[-1]]])
+    first = 2 * places[0] - middle[0]
+    last = 2 * places[-1] - middle[-1]
+    return np.concatenate([[first], middle, [last]])
 
 
 def _scale_axis(axis: Any, set_scale: Callable[[str], None], coordinate: xr.DataArray) -> None:

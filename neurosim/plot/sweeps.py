@@ -15,7 +15,7 @@ import numpy as np
 
 from neurosim.errors import DataError, unknown
 from neurosim.plot.canvas import evenly_spread, styled
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.drawing import palette_color
 from neurosim.plot.sensitivity import sensitivity, sobol
 from neurosim.plot.sweep_axes import (
     MOST_PANELS,
@@ -171,7 +171,8 @@ def _draw_outcomes(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
     codes = outcomes.copy(data=_outcome_codes(outcomes.values))
     colors = ListedColormap(list(OUTCOMES.values()))
     most = reduce_to_plane(codes, x, y, _most_frequent)
-    draw_cells(ax, part, x, y, most, cmap=colors, vmin=-0.5, vmax=len(OUTCOMES) - 0.5)
+    last = len(OUTCOMES) - 1
+    draw_cells(ax, part, x, y, most, cmap=colors, vmin=-0.5, vmax=last + 0.5)
 
 
 def _outcome_codes(outcomes: Array) -> Array:
@@ -184,20 +185,22 @@ def _outcome_codes(outcomes: Array) -> Array:
 
 def _most_frequent(codes: Array) -> Array:
     """Return the most frequent outcome over the last dimension; NaN where no point is done."""
-    counts = np.stack([(codes == i).sum(axis=-1) for i in range(len(OUTCOMES))], axis=-1)
-    return np.where(counts.sum(axis=-1) > 0, counts.argmax(axis=-1), np.nan)
+    counts = [(codes == code).sum(axis=-1) for code in range(len(OUTCOMES))]
+    most = np.argmax(counts, axis=0)
+    return np.where(np.any(counts, axis=0), most, np.nan)
 
 
 def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
     """Draw where the predicted growth is zero."""
     growth = field_over(part, "growth", x, y)
-    if not (is_numeric(part[x]) and is_numeric(part[y])) or min(growth.shape) < 2:
-        return
-    if np.nanmin(growth) < 0 < np.nanmax(growth):
+    numeric = is_numeric(part[x]) and is_numeric(part[y])
+    if numeric and min(growth.shape) > 1 and np.nanmin(growth) < 0 < np.nanmax(growth):
         # The interpolated zero would move towards large growth rates, so both signs are squashed.
-        squashed = np.sign(growth) * np.log1p(np.abs(growth) / np.nanmedian(np.abs(growth)))
-        line: Any = {"levels": [0.0], "colors": "black", "linewidths": 1.6}
-        ax.contour(part[x].values, part[y].values, squashed, **line)
+        size = np.abs(growth)
+        squashed = np.sign(growth) * np.log1p(size / np.nanmedian(size))
+        ax.contour(
+            part[x].values, part[y].values, squashed, levels=[0.0], colors="black", linewidths=1.6
+        )
 
 
 @styled
@@ -302,12 +305,15 @@ def lines(
     x = known_parameter(data, x or varied[0])
     measure = chosen_measure(data, measure)
     figure, ax = plt.subplots(figsize=(width, 0.72 * width), layout="constrained")
-    others = [name for name in varied if name != x and not is_seed(name) and name in data.dims]
-    other = others[0] if others else None
+    other = None
+    for name in varied:
+        if name != x and not is_seed(name) and name in data.dims:
+            other = name
+            break
     series = split(data, other)
     for i, place in enumerate(evenly_spread(len(series), MOST_PANELS, rounded=False)):
         label, part = series[place]
-        _draw_line(ax, part, measure, x, color=PALETTE[i % len(PALETTE)], label=label)
+        _draw_line(ax, part, measure, x, color=palette_color(i), label=label)
     if is_logarithmic(data[x]):
         ax.set_xscale("log")
     ax.set(xlabel=label_of(data, x), ylabel=label_of(data, measure))
@@ -323,7 +329,7 @@ def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, 
     rest = [str(d) for d in values.dims if d not in (x, POINT)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # raised where all values are NaN
-        low, middle, high = (values.quantile(q, rest).values for q in (0.0, 0.5, 1.0))
+        low, middle, high = (values.quantile(share, rest).values for share in (0.0, 0.5, 1.0))
     ax.plot(ordered[x], middle, marker="o", markersize=3, color=color, label=label)
     if rest and all(is_seed(d) for d in rest):
         ax.fill_between(ordered[x], low, high, color=color, alpha=0.2, linewidth=0)
@@ -359,16 +365,18 @@ def parallel_coordinates(
         flat = data.stack(point=list(data.dims))
     flat = flat.isel(point=evenly_spread(flat.sizes[POINT], MOST_LINES, rounded=False))
     figure, ax = plt.subplots(figsize=(width, 0.42 * width), layout="constrained")
-    columns = [np.asarray(flat[name].values, dtype=float) for name in (*names, measure)]
+    columns = [flat[name].values.astype(float) for name in (*names, measure)]
     logarithmic = [is_logarithmic(data[name]) for name in names]
     logarithmic.append(is_geometric(columns[-1]))
     scaled = [to_unit_range(*pair) for pair in zip(columns, logarithmic, strict=True)]
+    missing = np.isnan(scaled[-1])
+    scaled[-1][missing] = MISSING
     heights = np.array(scaled).T  # (points, axes)
-    heights[:, -1] = np.where(np.isnan(heights[:, -1]), MISSING, heights[:, -1])
     shown = outcomes_in(flat)
+    places = np.arange(len(columns))
     for outcome in reversed(shown):
         own = heights[(flat["outcome"] == outcome).values]
-        segments = [np.column_stack([np.arange(len(columns)), row]) for row in own]
+        segments = [np.column_stack([places, row]) for row in own]
         color = OUTCOMES[outcome]
         ax.add_collection(LineCollection(segments, colors=color, linewidths=0.8, alpha=0.55))
     for place, name in enumerate([*names, measure]):
@@ -385,10 +393,10 @@ def _draw_parallel_axis(ax: Axes, place: int, name: str, column: Array) -> None:
     """Draw one upright axis, with its name and the limits of its values."""
     ax.plot([place, place], [0, 1], color="0.3", linewidth=0.8)
     finite = column[np.isfinite(column)]
-    limit: Any = {"ha": "center", "fontsize": 7}
     if finite.size:
-        ax.annotate(f"{finite.min():.3g}", (place, -0.03), va="top", **limit)
-        ax.annotate(f"{finite.max():.3g}", (place, 1.03), va="bottom", **limit)
+        low, high = finite.min(), finite.max()
+        ax.annotate(f"{low:.3g}", (place, -0.03), ha="center", va="top", fontsize=7)
+        ax.annotate(f"{high:.3g}", (place, 1.03), ha="center", va="bottom", fontsize=7)
     ax.annotate(name, (place, -0.14), ha="center", va="top", fontsize=8, annotation_clip=False)
 
 
