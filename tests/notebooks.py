@@ -1,8 +1,7 @@
-"""Execute every notebook, and keep of its outputs the last picture: ``python -m tests.notebooks
-[--write]``.
+"""Execute every notebook: ``python -m tests.notebooks [--write]``.
 
-Fails on the first cell that raises. With ``--write`` the notebooks are written back, light enough
-for the repository.
+The command fails on the first cell that raises. With ``--write`` the notebooks are written back,
+each with its last picture as the only output, so that they stay small in the repository.
 """
 
 from __future__ import annotations
@@ -15,34 +14,37 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-MOST = 60.0  # s for all of them, on one idle core
+MOST = 60.0  # s for all of them, on an idle core
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh kernel."""
+    """Return the notebook with the outputs of a fresh kernel."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    resources = {"metadata": {"path": str(FOLDER)}}
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources)
+    client.execute()
     return notebook
 
 
 def light(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without execution counts and outputs, but for the picture that answers the question."""
+    """Return the notebook without execution counts and outputs, except for the last picture.
+
+    That picture answers the question of the notebook.
+    """
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    (*_, picture) = [o for o in cells[-1].outputs if "image/png" in o.get("data", {})]
+    picture["data"] = {"image/png": picture["data"]["image/png"]}
     for cell in cells:
-        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-        cell.outputs = pictures[-1:] if cell is cells[-1] else []
+        cell.outputs = []
         cell.execution_count = None
         cell.metadata = {}
-        for output in cell.outputs:
-            output["data"] = {"image/png": output["data"]["image/png"]}
+    cells[-1].outputs = [picture]
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
 
 def main(arguments: list[str]) -> None:
-    """Execute them all, one line each."""
+    """Execute all notebooks, and print one line for each."""
     begin = time.perf_counter()
     for path in sorted(FOLDER.glob("*.ipynb")):
         start = time.perf_counter()
@@ -50,9 +52,8 @@ def main(arguments: list[str]) -> None:
         print(f"{path.name}: {time.perf_counter() - start:.1f} s", flush=True)
         if "--write" in arguments:
             nbformat.write(light(notebook), path)
-    print(
-        f"all of them: {time.perf_counter() - begin:.1f} s (at most {MOST:.0f} on an idle machine)"
-    )
+    seconds = time.perf_counter() - begin
+    print(f"all of them: {seconds:.1f} s (at most {MOST:.0f} on an idle machine)")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Notebooks as they are kept: valid, light, and each with a picture at its end. `.ci/run` executes
-them.
+"""Notebooks in the repository are valid, small, and end with a picture.
+
+`.ci/run` executes them.
 """
 
 from __future__ import annotations

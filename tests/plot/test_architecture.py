@@ -1,4 +1,4 @@
-"""Pictures of networks that change their size say what the log holds."""
+"""Pictures of networks that change their size show the numbers of the log."""
 
 from __future__ import annotations
 
@@ -26,38 +26,31 @@ def log() -> ns.Log:
     return ns.Simulation(net, ns.Flow.augmented()).train(X, Y["output"].argmax(axis=1), schedule)
 
 
-def test_the_tale_has_a_panel_each_for_size_accuracy_and_operations(log: ns.Log) -> None:
+def test_size_accuracy_and_operations_have_a_panel_each(log: ns.Log) -> None:
     figure = plot.architecture(log)
-    assert [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes] == [
-        "hidden neurons",
-        "accuracy",
-        "operations a pattern",
-    ]
+    labels = [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes]
+    assert labels == ["hidden neurons", "accuracy", "operations a pattern"]
     assert figure.axes[-1].get_xlabel() == "time (s)"
     assert plt.get_fignums() == []
 
 
 def test_neurons_are_steps_that_last_until_the_end_of_their_row(log: ns.Log) -> None:
-    (steps,) = (
-        p for p in plot.neurons(log, Figure().add_subplot()).patches if isinstance(p, StepPatch)
-    )
+    ax = plot.neurons(log, Figure().add_subplot())
+    (steps,) = (patch for patch in ax.patches if isinstance(patch, StepPatch))
     values, edges, _ = steps.get_data()
     assert list(values) == [2, 3, 4, 4]
     assert edges == pytest.approx(np.r_[0, log.history.time])
 
 
 def test_operations_are_beside_those_of_the_largest_size(log: ns.Log) -> None:
-    done, largest = (
-        line
-        for line in plot.operations_done(log, Figure().add_subplot()).lines
-        if len(line.get_xdata())
-    )
+    ax = plot.operations_done(log, Figure().add_subplot())
+    done, largest = (line for line in ax.lines if len(line.get_xdata()))
     assert done.get_ydata() == pytest.approx(np.r_[0, 1e-6 * log.history.operations])
     assert (done.get_ydata()[1:] < largest.get_ydata()[1:]).all()
     assert np.diff(largest.get_ydata())[-1] == pytest.approx(np.diff(done.get_ydata())[-1])
 
 
-def test_a_summary_tells_it_and_which_part_its_run_is(log: ns.Log) -> None:
+def test_a_summary_shows_the_sizes_and_names_the_part_of_its_run(log: ns.Log) -> None:
     figure = plot.summary(log)
     labels = [ax.get_ylabel() for ax in figure.axes]
     assert {"hidden neurons (1)", "operations a pattern (10⁶)"} <= set(labels)
@@ -76,8 +69,7 @@ def test_before_and_after_draws_both_networks() -> None:
 
 def test_a_log_of_one_size_is_refused() -> None:
     net, X, Y = random_problem([4, 2, 3], seed=1)
-    log = ns.Simulation(net, ns.Flow.augmented()).train(
-        X, Y, ns.Simultaneous(duration=0.01, reports=1)
-    )
+    schedule = ns.Simultaneous(duration=0.01, reports=1)
+    log = ns.Simulation(net, ns.Flow.augmented()).train(X, Y, schedule)
     with pytest.raises(ns.DataError, match=r"no neurons; try train"):
         plot.architecture(log)

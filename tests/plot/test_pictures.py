@@ -1,6 +1,4 @@
-"""Pictures show what was recorded, on the axes they are given, with units, and nothing on top of
-another.
-"""
+"""Pictures show the recorded numbers on the given axes, with units, and no text covers another."""
 
 from __future__ import annotations
 
@@ -48,17 +46,18 @@ def recorded_run(
     variables: tuple[str, ...] = ("x", "lam"),
     weights: bool = False,
 ) -> Run:
-    """What SciPy finds, recorded every 4 ms for two of the patterns."""
+    """Return a run as SciPy solves it, recorded every 4 ms for two of the patterns."""
     flow = Flow.damped()
     found = reference.solve_ivp(net, flow, X, Y, 0.2, every=4e-3, rtol=1e-6, atol=1e-8)
     assert found.t is not None
-    every = {"x": found.x_trace, "lam": found.lam_trace}
-    recorded = {v: {n: a[:, ROWS] for n, a in every[v].items()} for v in variables}
-    moving = (
-        {n: np.outer(np.linspace(1, 2, len(found.t)), w) for n, w in net.weights.items()}
-        if weights
-        else None
-    )
+    recorded: dict[str, dict[str, Array]] = {variable: {} for variable in variables}
+    for variable, every in (("x", found.x_trace), ("lam", found.lam_trace)):
+        if variable in variables:
+            recorded[variable] = {name: trace[:, ROWS] for name, trace in every.items()}
+    moving = None
+    if weights:
+        growth = np.linspace(1, 2, len(found.t))
+        moving = {name: np.outer(growth, w) for name, w in net.weights.items()}
     traces = build_traces(net, flow, {"dt": 1e-3}, found.t, recorded, pattern=ROWS, weights=moving)
     return Run(
         net,
@@ -103,9 +102,7 @@ def log(learning: Run) -> Log:
 
 @pytest.fixture
 def ax() -> Axes:
-    """Of a figure that pyplot does not know, so that whatever asks pyplot for the current one is
-    seen.
-    """
+    """Axes of a figure outside of pyplot, so that a use of pyplot's current figure shows."""
     return Figure(figsize=(5, 3.5), layout="constrained").add_subplot()
 
 
@@ -117,7 +114,7 @@ def _no_figures_left() -> Iterator[None]:
 
 
 def curves(ax: Axes) -> list[Line2D]:
-    """Lines with data; the others stand for something in the legend."""
+    """Return the lines with data; the others are entries of the legend."""
     return [line for line in ax.get_lines() if len(line.get_xdata())]
 
 
@@ -198,7 +195,7 @@ def test_chosen_units_have_their_own_colours(run: Run, ax: Axes) -> None:
     assert len({line.get_color() for line in curves(ax)}) == 2
 
 
-def test_of_a_large_population_some_are_drawn_and_it_says_so(ax: Axes) -> None:
+def test_the_legend_counts_the_drawn_units_of_a_large_population(ax: Axes) -> None:
     large = recorded_run(*random_problem([2, 100, 1], seed=0))
     plot.traces(large, "x", "hidden1", ax=ax)
     assert len(curves(ax)) == 32
@@ -229,24 +226,18 @@ def test_phase_portraits_mark_start_and_end(run: Run, ax: Axes) -> None:
 
 def test_violation_is_x_less_sigma(run: Run, ax: Axes) -> None:
     plot.violation(run, ax)
-    x = {
-        n: run.traces.x.values[..., run.traces.population.values == n]
-        for n in ("hidden1", "output")
-    }
-    net, inputs = run.network, run.X["input"][ROWS]
-    g = {
-        "hidden1": x["hidden1"]
-        - np.tanh(inputs @ net.weights["input->hidden1"].T + net.biases["hidden1"]),
-        "output": x["output"]
-        - x["hidden1"] @ net.weights["hidden1->output"].T
-        - net.biases["output"],
-    }
+    population = run.traces.population.values
+    hidden = run.traces.x.values[..., population == "hidden1"]
+    output = run.traces.x.values[..., population == "output"]
+    (W1, W2), (b1, b2) = run.network.weights.values(), run.network.biases.values()
+    inputs = run.X["input"][ROWS]
+    g = (hidden - np.tanh(inputs @ W1.T + b1), output - hidden @ W2.T - b2)
     drawn = [line.get_ydata() for line in curves(ax)]
-    for values, rms, largest in zip(g.values(), drawn[::2], drawn[1::2], strict=True):
-        np.testing.assert_allclose(
-            rms, np.sqrt((values**2).mean(axis=(1, 2))), rtol=1e-9, atol=1e-12
-        )
-        np.testing.assert_allclose(largest, np.abs(values).max(axis=(1, 2)), rtol=1e-9, atol=1e-12)
+    for values, rms, largest in zip(g, drawn[::2], drawn[1::2], strict=True):
+        expected = np.sqrt((values**2).mean(axis=(1, 2)))
+        np.testing.assert_allclose(rms, expected, rtol=1e-9, atol=1e-12)
+        expected = np.abs(values).max(axis=(1, 2))
+        np.testing.assert_allclose(largest, expected, rtol=1e-9, atol=1e-12)
     assert ax.get_yscale() == "log"
     assert legend(ax) == ["hidden1", "output", "rms", "largest"]
 
@@ -263,17 +254,14 @@ def test_agreement_is_with_backpropagation(run: Run, ax: Axes, measure: str) -> 
     plot.agreement(run, measure, ax=ax)
     exact = reference.backprop(run.network, run.X, run.Y).lam
     for line, name in zip(curves(ax), ("hidden1", "output"), strict=True):
-        lam, truth = (
-            run.traces.lam.values[..., run.traces.population.values == name],
-            exact[name][ROWS],
-        )
+        lam = run.traces.lam.values[..., run.traces.population.values == name]
+        truth = exact[name][ROWS]
         if measure == "error":
             expected = np.abs(lam - truth).max(axis=(1, 2))
         else:
             sizes = np.sqrt((lam**2).sum(axis=(1, 2)) * (truth**2).sum())
-            expected = 1 - np.divide(
-                (lam * truth).sum(axis=(1, 2)), sizes, out=np.zeros(51), where=sizes > 0
-            )
+            products = (lam * truth).sum(axis=(1, 2))
+            expected = 1 - np.divide(products, sizes, out=np.zeros(51), where=sizes > 0)
         np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6, atol=1e-14)
     assert legend(ax) == ["hidden1", "output"]
 
@@ -353,11 +341,9 @@ GRAPHS = {
 
 
 def drawn_units(ax: Axes) -> dict[int, Array]:
-    """{number of units: (units, 4) colours} by population, in order."""
-    return {
-        i: c.get_facecolor()
-        for i, c in enumerate(c for c in ax.collections if isinstance(c, PathCollection))
-    }
+    """Return the colours of units, {index of the population: (units, 4)}."""
+    units = [c for c in ax.collections if isinstance(c, PathCollection)]
+    return {i: own.get_facecolor() for i, own in enumerate(units)}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -371,9 +357,8 @@ def test_every_unit_and_synapse_of_a_small_graph_is_drawn(name: str, ax: Axes) -
     assert len(np.unique(positions.round(9), axis=0)) == len(positions)
     lines = sum(len(c.get_segments()) for c in ax.collections if isinstance(c, LineCollection))
     if name in ("layers", "one unit", "no synapse", "skips and losses", "alone in a cycle"):
-        assert lines == sum(
-            w.size if isinstance(w, np.ndarray) else w.nnz for w in net.weights.values()
-        )
+        synapses = [w.size if isinstance(w, np.ndarray) else w.nnz for w in net.weights.values()]
+        assert lines == sum(synapses)
     else:
         assert 0 < lines <= 3000
     texts = " ".join(text.get_text() for text in ax.texts)
@@ -387,21 +372,17 @@ def test_no_name_covers_another_or_a_unit(name: str, size: tuple[float, float]) 
     ax = plot.network(GRAPHS[name], ax=figure.add_subplot())
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in ax.texts if text.get_text() != "⋮"]
-    found = ax.get_legend()
-    boxes += [] if found is None else [found.get_window_extent()]
+    if ax.get_legend() is not None:
+        boxes.append(ax.get_legend().get_window_extent())
     for one, other in itertools.combinations(boxes, 2):
         assert not one.shrunk(0.98, 0.98).overlaps(other.shrunk(0.98, 0.98)), (one, other)
-    units = [
-        ax.transData.transform(c.get_offsets())
-        for c in ax.collections
-        if isinstance(c, PathCollection)
-    ]
-    for x, y in np.concatenate(units):
+    units = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
+    for x, y in ax.transData.transform(np.concatenate(units)):
         assert not any(box.shrunk(0.98, 0.98).contains(x, y) for box in boxes)
     page = figure.bbox
-    assert all(
-        page.x0 <= b.x0 and b.x1 <= page.x1 and page.y0 <= b.y0 and b.y1 <= page.y1 for b in boxes
-    ), boxes
+    for box in boxes:
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1, box
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1, box
 
 
 def test_colours_are_the_sign_of_weights_and_lam(run: Run, ax: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of modes and branches show the numbers that they were given, with units."""
+"""Pictures of modes and branches show the given numbers, with units."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def labels(ax) -> list[str]:
 
 def test_every_mode_is_drawn_inside_the_region_of_the_largest_step(spec):
     ax = ns.plot.spectrum(spec)
-    drawn = np.concatenate(
-        [x + 1j * y for x, y in (line.get_data() for line in ax.get_lines()[:-1])]
-    )
+    modes = ax.get_lines()[:-1]
+    drawn = np.concatenate([line.get_xdata() + 1j * line.get_ydata() for line in modes])
     assert_allclose(np.sort_complex(drawn), np.sort_complex(spec.eigenvalues))
     assert ax.get_xlabel() == "growth Re s (1/s)"
     assert f"euler, dt = {1e3 * spec.max_step['euler']:.3g} ms" in labels(ax)
@@ -50,14 +49,12 @@ def test_rows_of_participation_are_modes(spec):
     ax = ns.plot.participation(spec, modes=3)
     (image,) = ax.get_images()
     assert_allclose(image.get_array().sum(axis=1), 1)
-    assert (
-        ax.get_yticklabels()[0].get_text()
-        == f"{spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
-    )
+    slowest = f"{spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
+    assert ax.get_yticklabels()[0].get_text() == slowest
     assert [t.get_text() for t in ax.get_xticklabels()] == list(spec.participation)
 
 
-def test_a_branch_and_what_is_past_it():
+def test_a_branch_and_the_cycles_past_its_hopf_point():
     net, X, Y = random_problem([4, 4, 4, 4, 3], 2, patterns=1, gain=1.2)
     found = ns.continuation(
         net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.5, stop=0.05, points=12
@@ -80,7 +77,7 @@ def test_a_branch_and_what_is_past_it():
     ax.figure.canvas.draw()
 
 
-def test_a_step_of_ones_own_and_another_method(spec):
+def test_a_given_step_and_another_method(spec):
     ax = ns.plot.spectrum(spec, dt=8e-3, method="rk4")
     assert "rk4, dt = 8 ms" in labels(ax)
 
