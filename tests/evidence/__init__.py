@@ -1,1 +1,1 @@
-"""The figures that neurosim answers for, measured anew: ``python -m tests.evidence [NAME ...]``."""
+"""Measure the figures of the README anew: ``python -m tests.evidence [NAME ...]``."""

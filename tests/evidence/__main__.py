@@ -1,4 +1,4 @@
-"""The command: which rows."""
+"""The command ``python -m tests.evidence``: measure rows and print them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROWS = (
 
 
 def main() -> None:
-    """Print the rows that were asked for, or all."""
+    """Print the rows that are asked for, or all."""
     parser = argparse.ArgumentParser("python -m tests.evidence")
     parser.add_argument(
         "names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}"

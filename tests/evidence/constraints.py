@@ -1,7 +1,6 @@
-"""Figures that constraint functions and support neurons answer for; rows of `python -m
-tests.evidence`.
+"""Figures of constraint functions and support neurons.
 
-tube_one_layer, tube_two_layers, sliding, support.
+The rows are tube_one_layer, tube_two_layers, sliding and support.
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ EPSILONS = (0.0, 0.01, 0.05, 0.1)
 
 
 def tube_one_layer(nets: int = 100) -> str:
-    """Random nets of one hidden layer, mse and squared hinge: conditions at rest, V and x against
-    SLSQP.
+    """Compare random nets of one hidden layer with SLSQP: conditions at rest, V and x.
+
+    Losses are mse and squared hinge.
     """
     residuals, losses, outputs = [], [], []
     for loss, epsilon in product(("mse", "squared_hinge"), (0.0, 0.02, 0.1, 0.4)):
@@ -51,16 +51,23 @@ def tube_one_layer(nets: int = 100) -> str:
             x, V = scipy_minimum(net, X, Y)
             residuals.append(ns.kkt(own).residual)
             losses.append(abs(ns.reference.loss(net, own.x, Y) - V))
-            outputs += [float(np.abs(own.x["output"] - x["output"]).max())] if loss == "mse" else []
-    return f"{len(losses)} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, x of the output (mse) {max(outputs):.1e}"
+            if loss == "mse":
+                outputs.append(float(np.abs(own.x["output"] - x["output"]).max()))
+    return (
+        f"{len(losses)} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, "
+        f"x of the output (mse) {max(outputs):.1e}"
+    )
 
 
 def tube_two_layers(nets: int = 200) -> str:
-    """5-6-6-3, gain 1, from the forward pass, epsilon = 0.05: conditions at rest; how far SLSQP
-    moves from there.
+    """Measure the conditions at rest of 5-6-6-3 nets, and how far SLSQP moves from there.
+
+    Gain 1, epsilon = 0.05, from the forward pass.
     """
-    problems = [random_problem([5, 6, 6, 3], seed, patterns=2) for seed in range(nets)]
-    problems = [(constrained(net, "tube", 0.05), X, Y) for net, X, Y in problems]
+    problems = []
+    for seed in range(nets):
+        net, X, Y = random_problem([5, 6, 6, 3], seed, patterns=2)
+        problems.append((constrained(net, "tube", 0.05), X, Y))
     runs = taken_apart(relaxed_in_stages(*side_by_side(problems), backend="standalone"), problems)
     residuals, moves = np.array([ns.kkt(run).residual for run in runs]), []
     for (net, X, Y), run in zip(problems, runs, strict=True):
@@ -74,27 +81,33 @@ def tube_two_layers(nets: int = 200) -> str:
 
 
 def sliding(seeds: int = 3) -> str:
-    """Worst error over the seeds of the mean of mu against the adjoint at the mean x, by constraint
-    and dt / tau.
+    """Compare the mean of mu with the adjoint at the mean x, by constraint and dt / tau.
+
+    The error is the worst over the seeds.
     """
     steps = {
         "abs": (0.01, 0.003, 0.001),
         "abs_eps": (0.01, 0.005, 0.0025),
         "lin_eps": (0.01, 0.005, 0.0025),
     }
-    return "; ".join(
-        f"{kind}, dt = {h:g} tau: {max(sliding_error(kind, h, seed) for seed in range(seeds)):.2%}"
-        for kind, own in steps.items()
-        for h in own
-    )
+    lines = []
+    for kind, own in steps.items():
+        for h in own:
+            worst = max(sliding_error(kind, h, seed) for seed in range(seeds))
+            lines.append(f"{kind}, dt = {h:g} tau: {worst:.2%}")
+    return "; ".join(lines)
+
+
+def first(values: dict[str, np.ndarray], patterns: int = 500) -> dict[str, np.ndarray]:
+    """Return the values of the first patterns of each population."""
+    return {name: own[:patterns] for name, own in values.items()}
 
 
 def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
-    """Digits / 16, 64-32-10 without biases, squared hinge, full batch, steps of 0.2 tau, after
-    2,000 and after 6,000.
+    """Measure the support of a training after 2,000 and after 6,000 steps of 0.2 tau.
 
-    Shares at rest with weights frozen, of 500 training patterns; `moving` is what the training
-    itself shows.
+    Digits / 16, 64-32-10 without biases, squared hinge, full batch. The shares are those of 500
+    training patterns at rest, with the weights frozen; `moving` is the share while training.
     """
     X, Y = load_digits(return_X_y=True)
     X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
@@ -113,18 +126,16 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
     def look(run: ns.Run) -> None:
         if run.steps == 4000:
             return
-        few = [{n: v[:500] for n, v in part.items()} for part in (run.X, run.Y, run.x, run.lam)]
-        rest = ns.at_rest(still, replace(run, X=few[0], Y=few[1], x=few[2], lam=few[3]))
-        found, outputs = (
-            ns.support_neurons(rest),
-            ns.reference.forward(run.network, few[0])["output"],
-        )
+        few = replace(run, X=first(run.X), Y=first(run.Y), x=first(run.x), lam=first(run.lam))
+        rest = ns.at_rest(still, few)
+        found = ns.support_neurons(rest)
+        outputs = ns.reference.forward(run.network, few.X)["output"]
         rows.append(
             {
                 "share": found.shares()["hidden1"],
                 "moving": float(np.mean(np.abs(run.lam["hidden1"]) > 1e-6)),
                 "patterns": float(found.support_patterns.mean()),
-                "hinge": float((outputs * few[1]["output"] < 1).any(axis=1).mean()),
+                "hinge": float((outputs * few.Y["output"] < 1).any(axis=1).mean()),
                 "accuracy": float((sim.predict(Xt).argmax(axis=1) == Yt).mean()),
                 "speed": found.speed,
             }
@@ -135,20 +146,21 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
 
 
 def support(seeds: int = 5) -> str:
-    """Means over the seeds, by epsilon and steps of training."""
+    """Return the means over the seeds, by epsilon and steps of training."""
     lines = []
     for epsilon in EPSILONS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of states that creep: their speed is printed
+            warnings.simplefilter("ignore")  # states that still creep; their speed is printed
             found = [support_of(epsilon, seed) for seed in range(seeds)]
         for number, steps in enumerate((2000, 6000)):
-            mean = {key: fmean(one[number][key] for one in found) for key in found[0][number]}
+            own = [one[number] for one in found]
+            mean = {key: fmean(row[key] for row in own) for key in own[0]}
+            fastest = max(row["speed"] for row in own)
             lines.append(
-                f"epsilon = {epsilon:g}, {steps} steps: support {mean['share']:.3f}, on "
-                f"the move {mean['moving']:.2f}; "
+                f"epsilon = {epsilon:g}, {steps} steps: "
+                f"support {mean['share']:.3f}, while training {mean['moving']:.2f}; "
                 f"of patterns {mean['patterns']:.2f}, beyond the hinge {mean['hinge']:.2f}; "
-                f"test {mean['accuracy']:.2%}; moving by at most "
-                f"{max(one[number]['speed'] for one in found):.0e}"
+                f"test {mean['accuracy']:.2%}; moving by at most {fastest:.0e}"
             )
     return "\n  ".join(["", *lines])
 

@@ -1,6 +1,4 @@
-"""Figures of feedback weights: where flows through B rest, when they are stable, what Kolen-Pollack
-learns.
-"""
+"""Figures of feedback weights: rest and stability of flows through B, and Kolen-Pollack."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ from neurosim.simulation import batch as together
 
 Array = np.ndarray
 TAU = 10e-3  # s
-PUSH = 1e-6  # from the saddle point, of each x and lam
-FAR = 1e-2  # a residual beyond it is no longer small: the push has grown
+PUSH = 1e-6  # of each x and lam, from the saddle point
+FAR = 1e-2  # residual from which a push has grown
 ANGLES = (0, 30, 60, 90)  # between B and W^T, degrees
 
 FLOWS = {
@@ -29,7 +27,7 @@ FLOWS = {
 
 
 def turned_away(net: ns.Network, degrees: float, seed: int) -> ns.Network:
-    """Every B of the net at this angle to W^T, of the same length, in a random direction."""
+    """Turn every B of the net to this angle from W^T, in a random direction, at the same length."""
     rng, angle = np.random.default_rng([seed, 2]), np.radians(degrees)
     for name in net.feedback:
         w = net.weights[name].T
@@ -43,9 +41,7 @@ def turned_away(net: ns.Network, degrees: float, seed: int) -> ns.Network:
 def problem(
     depth: int, seed: int, gain: float = 1.0, width: int = 16
 ) -> tuple[ns.Network, Array, Array]:
-    """A tanh net of so many layers of weights with a random B, mse; one random pattern for all
-    seeds.
-    """
+    """Return a tanh net of a depth with random B, mse, and one random pattern for all seeds."""
     net = ns.Network.mlp(
         [width, width, 4], depth=depth, loss="mse", gain=gain, seed=seed, feedback="random"
     )
@@ -57,8 +53,9 @@ def problem(
 
 
 def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float]]:
-    """Of every flow: nets that settle, nets, and the largest error of lam to the adjoint through B
-    on those.
+    """Return by flow: nets that settle, nets, and the largest error of lam on those that settle.
+
+    The error is that to the adjoint through B.
     """
     flows = {"adjoint": ns.Flow.adjoint(), **FLOWS}
     found: dict[str, list[float]] = {name: [] for name in flows}
@@ -75,24 +72,22 @@ def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float
         truth = ns.reference.backprop(net, X, Y, through="feedback")
         for name, flow in flows.items():
             spec = ns.stability(net, flow, X, Y)
-            if spec.growing:  # left to itself it never rests
+            if spec.growing:  # it never comes to rest
                 continue
-            sim = ns.Simulation(
-                net, flow, dt=min(0.5 * spec.max_step["euler"], 0.5 * TAU), backend="numpy"
-            )
+            dt = min(0.5 * spec.max_step["euler"], 0.5 * TAU)
+            sim = ns.Simulation(net, flow, dt=dt, backend="numpy")
             run = sim.relax(X, Y, duration=40_000 * sim.dt, settle=1e-9)
             if run.settled:
-                found[name].append(
-                    max(float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in net.neurons)
-                )
+                errors = [float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in net.neurons]
+                found[name].append(max(errors))
     return {name: (len(errors), tried, max(errors)) for name, errors in found.items()}
 
 
 def of_rest() -> str:
-    """One line a flow."""
-    rows = (
-        f"{n}: {s} of {k} nets settle, lam within {e:.2g}" for n, (s, k, e) in at_rest().items()
-    )
+    """Return one entry per flow."""
+    rows = []
+    for name, (settled, tried, error) in at_rest().items():
+        rows.append(f"{name}: {settled} of {tried} nets settle, lam within {error:.2g}")
     return "; ".join(rows)
 
 
@@ -102,11 +97,10 @@ def of_rest() -> str:
 def compared(
     depth: int, flow: ns.Flow, seeds: Iterable[int], gain: float = 1.0
 ) -> tuple[Array, Array]:
-    """Whether the saddle is stable, (angles, nets): by the spectrum, and by simulation of a push
-    from it.
+    """Return whether the saddle is stable, (angles, nets): by the spectrum, and by simulation.
 
-    The engine's rk4 goes on for 1,000 tau: stable is what comes to rest or whose residual still
-    falls then, unstable what has grown large or still grows.
+    A small push from the saddle is simulated by rk4 for 1,000 tau. It is stable if it comes to rest
+    or its residual still falls then, and unstable if the residual is large or still grows.
     """
     points, predicted, fastest = [], [], 0.0
     for degrees in ANGLES:
@@ -118,9 +112,8 @@ def compared(
             fastest = max(fastest, float(np.abs(spec.eigenvalues).max()))
             points.append(together.Point(net, flow, pushed(net, X, Y, seed)))
     steps = int(np.ceil(1000 * TAU * fastest / 0.7))
-    sim = ns.Simulation(
-        points[0].net, flow, dt=1000 * TAU / steps, method="rk4", backend="standalone"
-    )
+    dt = 1000 * TAU / steps
+    sim = ns.Simulation(points[0].net, flow, dt=dt, method="rk4", backend="standalone")
     encoded = targets(points[0].net, Y, 1)
     ends = together.relax(
         points, {"input": X}, encoded, sim.setting(steps, len(points)), steps=steps, settle=1e-13
@@ -130,20 +123,16 @@ def compared(
 
 
 def pushed(net: ns.Network, X: Array, Y: Array, seed: int) -> ns.State:
-    """The saddle point of the flow through B, and a small random push."""
-    saddle, rng = (
-        ns.reference.backprop(net, X, Y, through="feedback"),
-        np.random.default_rng([seed, 3]),
-    )
-    x, lam = (
-        {n: p[n] + PUSH * rng.normal(size=p[n].shape) for n in net.neurons}
-        for p in (saddle.x, saddle.lam)
-    )
+    """Return the saddle point of the flow through B, after a small random push."""
+    saddle = ns.reference.backprop(net, X, Y, through="feedback")
+    rng = np.random.default_rng([seed, 3])
+    x = {n: saddle.x[n] + PUSH * rng.normal(size=saddle.x[n].shape) for n in net.neurons}
+    lam = {n: saddle.lam[n] + PUSH * rng.normal(size=saddle.lam[n].shape) for n in net.neurons}
     return ns.State(x, lam)
 
 
 def falls(end: together.End) -> bool:
-    """Whether a push died out, or still does so at the end."""
+    """Return whether a push has died out, or still falls at the end."""
     if end.diverged:
         return False
     if end.run.settled:
@@ -153,20 +142,16 @@ def falls(end: together.End) -> bool:
 
 
 def of_stability(nets: int = 20) -> str:
-    """Shares that are stable by angle, and how often the spectrum and simulation agree."""
+    """Return the stable shares by angle, and how often spectrum and simulation agree."""
     lines, agree, count = [], 0, 0
     for depth in (6, 10):
         for name, flow in FLOWS.items():
             predicted, simulated = compared(depth, flow, range(nets))
             agree, count = agree + int((predicted == simulated).sum()), count + predicted.size
-            shares = " ".join(
-                f"{p:.2f}/{s:.2f}"
-                for p, s in zip(predicted.mean(1), simulated.mean(1), strict=True)
-            )
-            lines.append(
-                f"\n  {depth} layers, {name}: stable at 0/30/60/90 deg, "
-                f"predicted/simulated {shares}"
-            )
+            means = zip(predicted.mean(1), simulated.mean(1), strict=True)
+            shares = " ".join(f"{p:.2f}/{s:.2f}" for p, s in means)
+            stable = "stable at 0/30/60/90 deg, predicted/simulated"
+            lines.append(f"\n  {depth} layers, {name}: {stable} {shares}")
     return f"agree on {agree} of {count} ({agree / count:.1%})" + "".join(lines)
 
 
@@ -174,8 +159,9 @@ def of_stability(nets: int = 20) -> str:
 
 
 def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str, Array]:
-    """Accuracies and final angles on digits, 64-32-10, 20 epochs, c = 0.01: the study's own
-    trainings.
+    """Return accuracies and final angles of the study's own trainings.
+
+    Digits, 64-32-10, 20 epochs, c = 0.01.
     """
     study = studies.load("transport", ["study.epochs=20"])
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
@@ -184,8 +170,9 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
 
 
 def of_kolen_pollack() -> str:
-    """One line a flow and five seeds; tau_w, 10 or 20 tau, by the patterns held out of the training
-    part.
+    """Return one line per flow and five seeds.
+
+    The patterns held out of the training part choose tau_w, 10 or 20 tau.
     """
     lines = []
     for seeds in (range(5), range(5, 10)):
@@ -195,16 +182,15 @@ def of_kolen_pollack() -> str:
                 tried = {tau_w: learnt(flow, kind, seeds, tau_w) for tau_w in (10.0, 20.0)}
                 tau_w = max(tried, key=lambda t, tried=tried: tried[t]["validation"].mean())
                 best[kind] = tau_w, tried[tau_w]
-            told = ", ".join(
-                f"{k} (tau_w {t:g} tau) {100 * r['test'].mean():.2f} %"
-                for k, (t, r) in best.items()
-            )
-            own = best["kolen_pollack"][1]
+            scores = []
+            for kind, (tau_w, rows) in best.items():
+                scores.append(f"{kind} (tau_w {tau_w:g} tau) {100 * rows['test'].mean():.2f} %")
+            _, own = best["kolen_pollack"]
+            angle = own["angle"]
             lines.append(
-                f"\n  {flow}, seeds {seeds[0]} to {seeds[-1]}: {told}; lam within "
-                f"{own['angle'].max():.1f} deg of "
-                f"backpropagation's (mean {own['angle'].mean():.1f}), B of W^T "
-                f"{own['feedback_angle'].max():.1f}"
+                f"\n  {flow}, seeds {seeds[0]} to {seeds[-1]}: {', '.join(scores)}; "
+                f"lam within {angle.max():.1f} deg of backpropagation's (mean {angle.mean():.1f}), "
+                f"B of W^T {own['feedback_angle'].max():.1f}"
             )
     return "".join(lines)
 

@@ -1,8 +1,7 @@
-"""Figures of imperfections and prospective messages: the cells of two studies, kept in
-``runs/studies``.
+"""Figures of imperfections and prospective messages: cells of two studies.
 
-What `neurosim study imperfections` and `neurosim study prospective` have measured is not measured
-again.
+Cells are kept in ``runs/studies``. Those that `neurosim study imperfections` and `neurosim study
+prospective` have measured are not measured again.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ ROBUST = ("damped", "rotated")
 
 
 def measured(name: str, *overrides: str) -> Any:
-    """The data of a study."""
+    """Return the data of a study."""
     return studies.run(studies.load(name, overrides), Path("runs/studies") / name)[0]
 
 
 def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Points that noise 1, zero-read loss .3 and 5 steps of delay cost: mean of seven seeds, worst;
-    cosine of lam.
+    """Return the points of accuracy lost, mean and worst of seven seeds, and the cosine of lam.
+
+    The imperfections are noise 1, loss .3 read as zero, and a delay of 5 steps.
     """
     levels = ", ".join(f"{kind} = [{level}]" for kind, level in HARD.items())
     asked = f"study.flows={list(ROBUST)}", f"study.levels={{{levels}}}", "study.seeds=7"
@@ -44,31 +44,27 @@ def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
 
 
 def rho_bias() -> dict[str, dict[float, tuple[float, float]]]:
-    """The bias of rho g over -rho sd² mean(sigma') w, and over Stein's law; mean over seeds, by
-    flow and sd.
+    """Return the bias of rho g over -rho sd² mean(sigma') w and over Stein's law, by flow and sd.
+
+    Both are means over the seeds.
     """
     flows = ["augmented1", "augmented2"]
     levels = "study.levels={rho_bias = [0.1, 0.3, 1.0]}"
     data = measured("imperfections", f"study.flows={flows}", levels, "study.tau_w=[20.0]")
     mean = data[["law", "stein"]].sel(imperfection=imperfections.BIAS).mean(("seed", "tau_w"))
-    return {
-        flow: {
-            sd: (
-                float(mean.law.sel(flow=flow, level=sd)),
-                float(mean.stein.sel(flow=flow, level=sd)),
-            )
-            for sd in (0.1, 0.3, 1.0)
-        }
-        for flow in flows
-    }
+    found: dict[str, dict[float, tuple[float, float]]] = {flow: {} for flow in flows}
+    for flow in flows:
+        for sd in (0.1, 0.3, 1.0):
+            own = mean.sel(flow=flow, level=sd)
+            found[flow][sd] = float(own.law), float(own.stein)
+    return found
 
 
 def look_ahead() -> dict[str, Any]:
-    """Accuracy of plain and prospective messages, `adjoint`, 2 tau a pattern: clean, and at a delay
-    of tau each way.
+    """Return the accuracy of plain and prospective messages: clean, and at a delay of tau each way.
 
-    Each at its own best rate, and both at the rate that is best clean; then how many of the saddle
-    flows diverged.
+    `adjoint`, 2 tau per pattern; each at its own best rate, and both at the rate that is best
+    clean. Then the number of saddle flows that diverged.
     """
     data = measured("prospective", "study.conditions={delay = [5]}")
     best, found = imperfections.at_best_rate(data), {}
@@ -76,16 +72,13 @@ def look_ahead() -> dict[str, Any]:
     for name, condition, level in (("clean", imperfections.CLEAN, 0.0), ("delay", "delay", 5.0)):
         own = 100 * best.accuracy.sel(flow="adjoint", condition=condition, level=level).mean("seed")
         kept = data.accuracy.fillna(0.1).sel(flow="adjoint", condition=condition, level=level)
-        at_clean = {
-            w: 100 * float(kept.sel(messages=w, tau_w=clean.tau_w.sel(messages=w)).mean())
-            for w in ("plain", "exact")
-        }
-        found[name] = {
-            "at its own rate": {
-                str(w): round(float(own.sel(messages=w)), 1) for w in own.messages.values
-            },
-            "at the clean rate": {w: round(v, 1) for w, v in at_clean.items()},
-        }
+        own_rate, clean_rate = {}, {}
+        for way in own.messages.values:
+            own_rate[str(way)] = round(float(own.sel(messages=way)), 1)
+        for way in ("plain", "exact"):
+            at_clean = kept.sel(messages=way, tau_w=clean.tau_w.sel(messages=way))
+            clean_rate[way] = round(100 * float(at_clean.mean()), 1)
+        found[name] = {"at its own rate": own_rate, "at the clean rate": clean_rate}
     for flow in ("rotated", "damped", "augmented2"):
         own = best.sel(flow=flow, messages="exact", condition=imperfections.CLEAN, level=0.0)
         found[flow] = {"diverged": int(own.diverged), "of": int(own.accuracy.count())}

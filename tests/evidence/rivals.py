@@ -1,6 +1,4 @@
-"""Figures of the rivals: each against its own exact gradient, and the flows in their frame against
-the engine.
-"""
+"""Figures of the rivals: against their own exact gradients, and the flows against the engine."""
 
 from __future__ import annotations
 
@@ -19,6 +17,8 @@ from neurosim.results.metrics import cosine
 from tests.helpers.problems import random_problem
 
 Array = np.ndarray
+Infer = Callable[..., rivals.Inferred]
+Exact = Callable[..., ns.reference.Adjoint]
 SEEDS = range(100, 120)
 DT = 1e-3  # s
 
@@ -26,35 +26,37 @@ DT = 1e-3  # s
 def energy(
     net: ns.Network, X: Array, Y: dict[str, Array], state: dict[str, Array], rho: float = 1.0
 ) -> float:
-    """Mean over the patterns of V + rho/2 Σ g², plus R(w); populations that `state` leaves out are
-    functions.
+    """Return the mean over the patterns of V + rho/2 Σ g², plus R(w).
+
+    Populations that `state` leaves out have the output that their inputs determine.
     """
     cuts = np.cumsum([net.populations[n].size for n in net.inputs])[:-1]
     x = dict(zip(net.inputs, np.split(X, cuts, axis=1), strict=True))
     total = np.zeros(len(X))
-    for n in (n for n in net.order() or () if n not in net.inputs):
+    for n in net.order() or ():
+        if n in net.inputs:
+            continue
         a = net.biases[n] + sum(x[q.pre] @ net.weights[q.name].T for q in net.incoming(n))
         prediction = sigma(net.populations[n].activation, a)
         x[n] = state.get(n, prediction)
         total += rho / 2 * ((x[n] - prediction) ** 2).sum(axis=1)
-        total += loss_value(net.losses[n], x[n], Y[n]) if n in net.losses else 0.0
-    return float(
-        total.mean()
-        + sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items())
-    )
+        if n in net.losses:
+            total += loss_value(net.losses[n], x[n], Y[n])
+    penalty = sum(q.l2 / 2 * (net.weights[m] ** 2).sum() for m, q in net.projections.items())
+    return float(total.mean() + penalty)
 
 
 def lowest_energy(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array]) -> float:
-    """The energy at its minimum over the outputs of all populations from which a projection starts,
-    by SciPy.
-    """
+    """Return the energy at its minimum over the outputs of all populations that send, by SciPy."""
     inner = [n for n in net.neurons if net.outgoing(n)]
     shapes = [(len(X), net.populations[n].size) for n in inner]
     cuts = np.cumsum([a * b for a, b in shapes])[:-1]
 
     def value(z: Array) -> float:
-        parts = [p.reshape(s) for p, s in zip(np.split(z, cuts), shapes, strict=True)]
-        return energy(net, X, Y, dict(zip(inner, parts, strict=True)))
+        state = {}
+        for name, part, shape in zip(inner, np.split(z, cuts), shapes, strict=True):
+            state[name] = part.reshape(shape)
+        return energy(net, X, Y, state)
 
     at = np.concatenate([start[n].ravel() for n in inner])
     return float(minimize(value, at, method="BFGS", options={"gtol": 1e-9}).fun)
@@ -63,7 +65,7 @@ def lowest_energy(net: ns.Network, X: Array, Y: dict[str, Array], start: dict[st
 def slope_of_lowest(
     net: ns.Network, X: Array, Y: dict[str, Array], start: dict[str, Array], name: str
 ) -> Array:
-    """Its derivative to every weight of a projection, by central differences."""
+    """Return its derivative by every weight of a projection, by central differences."""
     w = net.weights[name]
     slope = np.zeros_like(w)
     for at in np.ndindex(w.shape):
@@ -77,18 +79,16 @@ def slope_of_lowest(
 
 
 def against_own_gradients(seeds: range = SEEDS) -> dict[str, tuple[float, int]]:
-    """Smallest cosine of a layer's gradient to the exact one over random nets, and of how many; by
-    method.
+    """Return the smallest cosine of a layer's gradient to the exact one, and the number of nets.
+
+    By method, over random nets.
     """
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        net, X, Y = random_problem(
-            [4, 4, 3, 2], seed, patterns=3, loss=("mse", "cross_entropy")[seed % 2], gain=0.5
-        )
+        loss = ("mse", "cross_entropy")[seed % 2]
+        net, X, Y = random_problem([4, 4, 3, 2], seed, patterns=3, loss=loss, gain=0.5)
         ref = ns.reference.backprop(net, X, Y)
-        ways: dict[
-            str, tuple[Callable[..., rivals.Inferred], Callable[..., ns.reference.Adjoint]]
-        ] = {
+        ways: dict[str, tuple[Infer, Exact]] = {
             "PC-ALM": (partial(rivals.pc_alm, rho=4, steps=3000), ns.reference.backprop),
             "growing penalty": (
                 partial(rivals.growing_penalty, rho_end=300, steps=3000),
@@ -103,22 +103,20 @@ def against_own_gradients(seeds: range = SEEDS) -> dict[str, tuple[float, int]]:
         for name, (infer, exact) in ways.items():
             near = ns.alignment(infer(net, X, Y), exact(net, X, Y))
             found.setdefault(name, []).append(min(near.grad_cosine.values()))
-        if seed < seeds[4]:  # a minimisation a weight
+        if seed < seeds[4]:  # slow: one minimisation per weight
             own = rivals.predictive_coding(net, X, Y, rate=0.1, steps=3000)
             for name in ref.grad_w:
                 exact_slope = slope_of_lowest(net, X, Y, own.x, name)
-                found.setdefault("predictive coding", []).append(
-                    cosine(own.grad_w[name], exact_slope)
-                )
+                near = cosine(own.grad_w[name], exact_slope)
+                found.setdefault("predictive coding", []).append(near)
     return {name: (min(values), len(values)) for name, values in found.items()}
 
 
 def of_own_gradients() -> str:
-    """One line a method."""
-    lines = (
-        f"\n  {name}: cosine >= {c:.5f} ({count})"
-        for name, (c, count) in against_own_gradients().items()
-    )
+    """Return one line per method."""
+    lines = []
+    for name, (lowest, count) in against_own_gradients().items():
+        lines.append(f"\n  {name}: cosine >= {lowest:.5f} ({count})")
     return "".join(lines)
 
 
@@ -130,8 +128,9 @@ FLOWS = {
 
 
 def of_engine(seeds: range = range(100, 101)) -> str:
-    """Residual nets of 32 layers, 64 patterns, 64 steps from the forward pass: engine against
-    frame, and the cosine.
+    """Compare the engine with the rivals' frame on residual nets of 32 layers, and give the cosine.
+
+    64 patterns, 64 steps from the forward pass.
     """
     lines = []
     rng = np.random.default_rng(0)
@@ -149,8 +148,8 @@ def of_engine(seeds: range = range(100, 101)) -> str:
             near = ns.alignment(run, ref)
             lowest = min(near.grad_cosine.values())
             lines.append(
-                f"\n  net {seed}, {name}: lam apart by {apart:.1g}; engine's lowest "
-                f"cosine of dW {lowest:.5f}"
+                f"\n  net {seed}, {name}: lam apart by {apart:.1g}; "
+                f"engine's lowest cosine of dW {lowest:.5f}"
             )
     return "".join(lines)
 

@@ -1,4 +1,4 @@
-"""Figures of stability: what linearisation predicts against what the engine does."""
+"""Figures of stability: predictions of the linearisation against the engine."""
 
 from __future__ import annotations
 
@@ -26,70 +26,63 @@ FLOWS = {
 
 
 def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
-    """Largest relative error of slowest rate, ringing frequency and largest steps, and of how many
-    comparisons.
+    """Return the largest relative errors of the predictions, and the number of comparisons.
+
+    Predicted are the slowest rate, the ringing frequency and the largest steps.
     """
     errors: dict[str, list[float]] = {}
     for seed in seeds:
-        loss, widths = (
-            ("mse", "cross_entropy")[seed % 2],
-            ([4, 5, 4, 3], [6, 8, 5], [5, 4, 4, 4, 3])[seed % 3],
-        )
+        loss = ("mse", "cross_entropy")[seed % 2]
+        widths = ([4, 5, 4, 3], [6, 8, 5], [5, 4, 4, 4, 3])[seed % 3]
         net, X, Y = random_problem(widths, seed, patterns=1, loss=loss)
         for flow in FLOWS.values():
-            if set(getattr(flow, "tau_x", None) if isinstance(flow.tau_x, dict) else ()) - set(
-                net.neurons
-            ):
+            if isinstance(flow.tau_x, dict) and not set(flow.tau_x) <= set(net.neurons):
                 continue
             spec = ns.stability(net, flow, X, Y)
             if spec.growing:
                 continue
-            found = measured.slowest_mode(
-                net, flow, X, Y, 12 / spec.slowest_rate, 0.2 / float(np.abs(spec.eigenvalues).max())
-            )
+            duration, dt = 12 / spec.slowest_rate, 0.2 / float(np.abs(spec.eigenvalues).max())
+            found = measured.slowest_mode(net, flow, X, Y, duration, dt)
             errors.setdefault("slowest rate", []).append(abs(-found.real / spec.slowest_rate - 1))
             if spec.frequency[0]:
                 rings = abs(found.imag) / (2 * np.pi) / spec.frequency[0]
                 errors.setdefault("ringing frequency", []).append(abs(rings - 1))
             for method in ("euler", "rk4"):
                 step = spec.max_step[method]
-                errors.setdefault(f"largest step of {method}", []).append(
-                    abs(measured.largest_step(net, flow, X, Y, method, step) / step - 1)
-                )
+                ratio = measured.largest_step(net, flow, X, Y, method, step) / step
+                errors.setdefault(f"largest step of {method}", []).append(abs(ratio - 1))
     return {name: (max(values), len(values)) for name, values in errors.items()}
 
 
 def of_predictions() -> str:
-    """One line a kind of prediction."""
-    return "; ".join(
-        f"{name} within {worst:.2%} ({count} cases)"
-        for name, (worst, count) in predictions().items()
-    )
+    """Return one entry per kind of prediction."""
+    lines = []
+    for name, (worst, count) in predictions().items():
+        lines.append(f"{name} within {worst:.2%} ({count} cases)")
+    return "; ".join(lines)
 
 
 def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
-    """8-8-8-8-8-8-4, gain 1.5, mse: nets that ring under the saddle flow."""
+    """Return a net that rings under the saddle flow: 8-8-8-8-8-8-4, gain 1.5, mse."""
     net = ns.Network.mlp([8] * 6 + [4], loss="mse", gain=1.5, seed=seed)
     rng = np.random.default_rng(seed)
     return net, rng.normal(size=(1, 8)), 0.5 * rng.normal(size=(1, 4))
 
 
 def hopf(seed: int) -> dict[str, Any]:
-    """The first Hopf point of `rotated(theta)` from theta = pi/2 down, predicted and by the
-    engine's rk4.
+    """Compare the first Hopf point of `rotated(theta)` below theta = pi/2 with the engine's rk4.
 
-    The onset is where a tiny perturbation stops to decay; the period is that of what is reached 0.5
-    % of theta past it, and, past a subcritical point whose cycle is large at once, of the ringing
-    while it is small.
+    The onset is where a tiny perturbation stops decaying. The period is that of the cycle that is
+    reached 0.5 % of theta past it. Past a subcritical point, whose cycle is large at once, "small"
+    is that of the ringing while it is small.
     """
     net, X, Y = six_layers(seed)
     branch = ns.continuation(
         net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.55, stop=0.2, points=40
     )
     point = branch.hopf[0]
-    step = 0.8 / float(
-        np.abs(ns.stability(net, ns.Flow.rotated(point.parameter), X, Y).eigenvalues).max()
-    )
+    spec = ns.stability(net, ns.Flow.rotated(point.parameter), X, Y)
+    step = 0.8 / float(np.abs(spec.eigenvalues).max())
 
     def grows(theta: float) -> float:
         return measured.growth(net, ns.Flow.rotated(theta), X, Y, step, "rk4", steps=4000)
@@ -98,6 +91,7 @@ def hopf(seed: int) -> dict[str, Any]:
     onset = brentq(grows, low, high, xtol=1e-3 * point.parameter)
     past = 0.995 * point.parameter
     cycle = ns.limit_cycle(branch, past, start=point)
+    small = _ringing(net, ns.Flow.rotated(past), X, Y, step, point.frequency)
     return {
         "seed": seed,
         "theta": point.parameter,
@@ -105,8 +99,7 @@ def hopf(seed: int) -> dict[str, Any]:
         "kind": point.criticality,
         "ends as": cycle.kind,
         "period": cycle.period * point.frequency - 1,
-        "small": _ringing(net, ns.Flow.rotated(past), X, Y, step, point.frequency) * point.frequency
-        - 1,
+        "small": small * point.frequency - 1,
         "amplitude": cycle.amplitude / point.amplitude(past) - 1,
     }
 
@@ -114,8 +107,9 @@ def hopf(seed: int) -> dict[str, Any]:
 def _ringing(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, step: float, frequency: float
 ) -> float:
-    """Period, s, of what a perturbation of 1e-8 does in the second half of 40 periods, by zeros of
-    one variable.
+    """Return the period, s, in which a perturbation of 1e-8 rings, by zeros of one variable.
+
+    It is read in the second half of 40 periods.
     """
     sim = ns.Simulation(net, flow, dt=step, method="rk4", backend="numpy")
     start = measured.near_rest(net, X, Y, 1e-8)
@@ -128,22 +122,21 @@ def _ringing(
 
 
 def of_hopf() -> str:
-    """One line a net."""
+    """Return one line per net."""
     lines = []
     for seed in range(8):
         found = hopf(seed)
         lines.append(
-            f"\n  net {seed}: theta {found['theta']:.5f} ({found['kind']}), onset "
-            f"{found['onset']:+.2%}, ends as "
-            f"{found['ends as']}, period {found['period']:+.2%}, while small "
-            f"{found['small']:+.2%}, amplitude "
-            f"{found['amplitude']:+.2%}"
+            f"\n  net {seed}: theta {found['theta']:.5f} ({found['kind']}), "
+            f"onset {found['onset']:+.2%}, ends as {found['ends as']}, "
+            f"period {found['period']:+.2%}, while small {found['small']:+.2%}, "
+            f"amplitude {found['amplitude']:+.2%}"
         )
     return "".join(lines)
 
 
 def large() -> str:
-    """Extreme modes of 784-256-256-10 with 64 patterns: seconds and memory."""
+    """Find extreme modes of 784-256-256-10 with 64 patterns; return seconds and memory."""
     rng = np.random.default_rng(0)
     net = ns.Network.mlp([784, 256, 256, 10], seed=0)
     X, Y = rng.random((64, 784)) * (rng.random((64, 784)) < 0.2), rng.integers(10, size=64)

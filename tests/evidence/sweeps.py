@@ -1,4 +1,4 @@
-"""Figures of sweeps: crowds, the phase diagram, critical rho, kills and workers."""
+"""Figures of sweeps: batches of points, the phase diagram, critical rho, kills and workers."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
 
 def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
-    """Seconds for XOR relaxations: as one network, and as single runs of one compiled program, per
-    `points`.
+    """Time `points` XOR relaxations, in s: as one network, and as runs of one compiled program.
 
-    The single runs are timed by `Simulation.relax` as a whole, and by nothing but the program's own
-    start, run and end, which is what a loop over a finished binary would cost.
+    The single runs are timed by `Simulation.relax` as a whole, and by the program's own start, run
+    and end alone, which is the cost of a loop over a finished binary.
     """
-    rhos, gammas, seeds = (
-        np.linspace(0.5, 3, 10).tolist(),
-        np.linspace(0, 1, 10).tolist(),
-        range(points // 100),
-    )
-    values = {"flow.rho": rhos, "flow.gamma": gammas, "network.seed": seeds}
+    values = {
+        "flow.rho": np.linspace(0.5, 3, 10).tolist(),
+        "flow.gamma": np.linspace(0, 1, 10).tolist(),
+        "network.seed": range(points // 100),
+    }
     model = modelfile.load("xor", RELAXING_XOR)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
@@ -55,10 +53,14 @@ def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
 
 
 def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]:
-    """Seconds a run, seconds a program, and runs whose settling time is not that of the crowd."""
+    """Return seconds per run, seconds per program, and runs that settle at another time.
+
+    The settling time of each run is compared with that of its point in the batch.
+    """
     from neurosim.engine import brian
 
-    execute, spent = brian.Device.execute, []
+    execute = brian.Device.execute
+    spent: list[float] = []
 
     def timed(self: Any, *args: Any) -> Any:
         begin = time.perf_counter()
@@ -69,7 +71,8 @@ def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]
 
     flat = found.stack(point=("flow.rho", "flow.gamma", "network.seed"))
     chosen = np.linspace(0, flat.sizes["point"] - 1, count + 1).astype(int)
-    brian.Device.execute, data, differ, begin = timed, model.data(), 0, 0.0
+    data, differ, begin = model.data(), 0, 0.0
+    brian.Device.execute = timed
     try:
         for number, i in enumerate(chosen):
             rho, gamma, seed = flat["point"].values[i]
@@ -120,11 +123,10 @@ KILLED: dict[str, Any] = {
 
 
 def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
-    """Kills of the driver (jobs = 1) or of its workers (jobs = 2) at random moments; then the
-    figures of a calm sweep.
+    """Kill the driver (jobs = 1) or its workers (jobs = 2), and compare with an undisturbed sweep.
 
-    The driver is killed `times` times while it sweeps, each time started anew on the same folder;
-    of workers, one at a time is killed while the one driver goes on.
+    The driver is killed `times` times at random moments, each time started anew on the same folder.
+    Workers are killed one at a time while the one driver goes on.
     """
     import xarray as xr
 
@@ -158,9 +160,8 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
             done.append(0 if found is None else int((found["outcome"] != "").sum()))
             if driver.returncode == 0 and kills >= times:
                 break
-            if (
-                driver.returncode == 0
-            ):  # finished before it was killed often enough: once more from the start
+            # A driver that finishes before it was killed often enough begins again.
+            if driver.returncode == 0:
                 xr.testing.assert_equal(found, calm)
                 shutil.rmtree(path)
             elif jobs > 1:
@@ -175,7 +176,7 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
 
 
 def _children(pid: int) -> list[str]:
-    """Worker processes of a driver, those that work: joblib's resource tracker is none."""
+    """Return the worker processes of a driver, without joblib's resource tracker."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [p for p in found if "resource_tracker" not in Path(f"/proc/{p}/cmdline").read_text()]
 
@@ -185,13 +186,11 @@ PHASE = {
     "network.depth": list(range(2, 21, 2)),
     "network.gain": np.linspace(0.5, 1.75, 9).tolist(),
 }
-NEAR = 1.05  # a factor in the gain: a point is near the boundary if it is crossed within it
+NEAR = 1.05  # factor in the gain within which a point near the boundary crosses it
 
 
 def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
-    """The diagram of models/phase_diagram.toml: predicted against simulated stability, and which
-    points are near.
-    """
+    """Compare predicted and simulated stability over the diagram of models/phase_diagram.toml."""
     model, begin = modelfile.load("phase_diagram"), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out = path or f"{folder}/phase.zarr"
@@ -211,15 +210,14 @@ def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
 
 
 def _near(model: modelfile.ModelFile, growth: Any) -> Any:
-    """Points where the spectrum's verdict changes when every weight grows or shrinks by 5 %."""
-    near, stable = (
-        np.zeros(growth.shape, bool),
-        (growth < 0).transpose("flow.theta", "network.depth", "network.gain"),
-    )
+    """Return the points where 5 % more or less of every weight changes the predicted stability.
+
+    Only points beside the boundary are tried: the next grid point is 9 % away or more.
+    """
+    near = np.zeros(growth.shape, bool)
+    stable = (growth < 0).transpose("flow.theta", "network.depth", "network.gain")
     verdict = stable.values
-    beside = [
-        np.roll(verdict, s, axis=2) != verdict for s in (1, -1)
-    ]  # else the next grid point, 9 % away or more
+    beside = [np.roll(verdict, shift, axis=2) != verdict for shift in (1, -1)]
     beside[0][..., 0] = beside[1][..., -1] = True
     for index in np.argwhere(beside[0] | beside[1]):
         at = {str(d): float(growth[d][i]) for d, i in zip(stable.dims, index, strict=True)}
@@ -228,24 +226,24 @@ def _near(model: modelfile.ModelFile, growth: Any) -> Any:
                 "network.gain": at["network.gain"] * factor,
                 "network.depth": int(at["network.depth"]),
             }
-            near[tuple(index)] |= (_growth(model.changed(values)) < 0) != verdict[tuple(index)]
+            settles = _growth(model.changed(values)) < 0
+            near[tuple(index)] |= settles != verdict[tuple(index)]
     return near
 
 
 def _growth(spec: modelfile.ModelFile) -> float:
-    """log |1 + h s| / h of Euler's fastest growing mode at the saddle point."""
+    """Return log |1 + h s| / h of Euler's fastest growing mode at the saddle point."""
     data, dt = spec.data(), spec.simulation().dt
     s = ns.stability(spec.network(), spec.flow(), data.X, data.Y).eigenvalues
     return float(np.log(np.abs(1 + dt * s)).max() / dt)
 
 
 def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[str, float]:
-    """Critical rho of `augmented` from the spectrum and from simulation, over depth, gain and
-    tau_lam / tau_x.
+    """Compare the critical rho of `augmented` from the spectrum and from simulation.
 
-    The spectrum's is bracketed by simulations at 0.95 and 1.05 of it, each a thousandth from the
-    saddle point, by rk4 at well below its largest step: the two agree within 5 % where the lower
-    one does not settle and the upper one does.
+    Over depth, gain and tau_lam / tau_x. Simulations at 0.95 and 1.05 of the spectrum's rho start a
+    thousandth from the saddle point and take steps of rk4 well below its largest. The two agree
+    within 5 % where the lower one does not settle and the upper one does.
     """
     base = modelfile.load("phase_diagram")
     tables = base.tables.model_copy(
@@ -268,29 +266,20 @@ def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[s
         data = spec.data()
         exact = critical(spec.network(), spec.flow(), data.X, data.Y, tau_lam="fixed")
         if not 0 < exact < np.inf:
-            continue  # stable at any rho, or at none that was looked at
+            continue  # stable at any rho, or at none that was tried
         below, above = _bracketed(base, own, exact)
-        print(
-            "depth, gain, tau_lam/tau_x, seed, rho:",
-            depth,
-            gain,
-            ratio,
-            seed,
-            exact,
-            below,
-            above,
-            flush=True,
-        )
+        case = (depth, gain, ratio, seed, exact, below, above)
+        print("depth, gain, tau_lam/tau_x, seed, rho:", *case, flush=True)
         count, agree = count + 1, agree + (below != "settled" and above == "settled")
     return {"cases": count, "bracketed within 5 %": agree}
 
 
 def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
-    """How runs at 0.95 and 1.05 of a rho end, for fourteen times as long as the slower one's
-    slowest mode lives.
+    """Return how runs at 0.95 and 1.05 of a rho end.
 
-    At rest is what moves a thousand times less than that mode does a thousandth from the saddle
-    point: a slow mode that grows would else pass for rest.
+    They last fourteen times the lifetime of the slower one's slowest mode. A state is at rest if it
+    moves a thousand times less than that mode does a thousandth from the saddle point. A slow mode
+    that grows would otherwise pass for rest.
     """
     points = [own | {"flow.rho": 0.95 * rho}, own | {"flow.rho": 1.05 * rho}]
     specs = [base.changed(point) for point in points]
@@ -306,8 +295,9 @@ def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
 
 
 def speedup(points: int = 480) -> dict[str, float]:
-    """Points a second in this process and with two workers, the best of three: the first starts the
-    workers.
+    """Return points per second in this process and with two workers, the best of three.
+
+    The first of three starts the workers.
     """
     values = {"flow.rho": np.linspace(4, 12, points // 4).tolist(), "network.seed": range(4)}
     overrides = ("simulation.duration='1 s'", "simulation.backend='numpy'", "simulation.record=[]")
@@ -325,17 +315,20 @@ def speedup(points: int = 480) -> dict[str, float]:
     return found | {"ratio": two / one}
 
 
-def _told(found: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items()
-    )
+def _text(found: dict[str, Any]) -> str:
+    """Return the figures of a row as text."""
+    lines = []
+    for name, value in found.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        lines.append(f"{name}: {shown}")
+    return "; ".join(lines)
 
 
 ROWS: dict[str, Callable[[], str]] = {
-    "crowd": lambda: _told(crowd()),
-    "phase_diagram": lambda: _told(phase_diagram()),
-    "critical_rho": lambda: _told(critical_rho()),
-    "driver_killed": lambda: _told(killed(jobs=1)),
-    "workers_killed": lambda: _told(killed(jobs=2)),
-    "two_workers": lambda: _told(speedup()),
+    "crowd": lambda: _text(crowd()),
+    "phase_diagram": lambda: _text(phase_diagram()),
+    "critical_rho": lambda: _text(critical_rho()),
+    "driver_killed": lambda: _text(killed(jobs=1)),
+    "workers_killed": lambda: _text(killed(jobs=2)),
+    "two_workers": lambda: _text(speedup()),
 }
