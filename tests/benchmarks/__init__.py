@@ -1,9 +1,10 @@
-"""What neurosim's speed is measured against: ``python -m tests.benchmarks [NAME ...]``.
+"""Time neurosim against yardsticks: ``python -m tests.benchmarks [NAME ...]``.
 
-Ours and every yardstick take turns in one process tree, on one core, with one thread each, so that
-a busy machine slows both alike; what is reported is the median of the paired ratios. No time is
-asserted, but a yardstick that does not compute neurosim's trajectory is an error. A benchmark is a
-module with a function ``measure(setting)`` that yields `timing.Row`s. Start at `__main__.NAMES`.
+Neurosim and every yardstick take turns in one process tree, on one core, with one thread each, so
+that a busy machine slows both alike. The reported figure is the median of the paired ratios. No
+time is asserted, but a yardstick that does not compute neurosim's trajectory is an error. A
+benchmark is a module with a function ``measure(setting)`` that yields `timing.Row`s. Start at
+`__main__.NAMES`.
 """
 
 import os

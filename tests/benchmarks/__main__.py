@@ -1,4 +1,4 @@
-"""The command: which benchmarks, how often, where to."""
+"""The command ``python -m tests.benchmarks``: run benchmarks and print their tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = (
 
 
 def table(name: str, rows: list[Row]) -> Table:
-    """Rows of one benchmark, to be read."""
+    """Return the rows of one benchmark as a table."""
     title = importlib.import_module(f"tests.benchmarks.{name}").__doc__ or ""
     shown = Table(title=f"{name}: {title.splitlines()[0]}", title_justify="left", show_lines=True)
     for heading in ("what", "ours", "yardstick", "its time", "ratio", "target", "max diff", "note"):
@@ -44,7 +44,7 @@ def table(name: str, rows: list[Row]) -> Table:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         "python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__
     )
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Print a table a benchmark; 1 if one of them failed."""
+    """Print one table per benchmark; return 1 if one of them failed."""
     asked = arguments()
     os.sched_setaffinity(0, {max(CORES)})  # children inherit it
     setting = Setting.quickly(asked.repeat or 2) if asked.quick else Setting(asked.repeat or 7)
@@ -78,7 +78,7 @@ def main() -> int:
         found: list[Row] = []
         try:
             found.extend(importlib.import_module(f"tests.benchmarks.{name}").measure(setting))
-        except Exception:  # the others still have their say
+        except Exception:  # the others still run
             traceback.print_exc()
             failed = True
         console.print(table(name, found))

@@ -1,6 +1,4 @@
-"""A batch, x, lam and w all flowing, compiled; µs a step against OpenBLAS called from NumPy and
-from C++.
-"""
+"""A batch, x, lam and w all flowing, compiled; µs per step against OpenBLAS from NumPy and C++."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from tests.benchmarks.yardsticks import cpp_euler, numpy_euler
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Both nets at every batch size."""
+    """Time both nets at every batch size."""
     for sizes in (LARGE, SMALL):
         for patterns in (32,) if setting.quick else (32, 64, 1024):
             problem = Problem.random(sizes, patterns)

@@ -1,12 +1,11 @@
-"""Digits 64-32-10 to 95 % of the test patterns: the whole process, its programs kept, against
-peers' processes.
-"""
+"""Digits 64-32-10 to 95 % of the test patterns: a whole process, programs kept, against peers."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ PEERS = {
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Ours beside each peer that is installed.
+    """Time neurosim beside each peer that is installed.
 
-    jpc: ``pip install git+https://github.com/thebuckleylab/jpc@1acae75 jax==0.6.0``; later commits
-    rename its updates, later jax has lost a module that it imports.
+    jpc: ``pip install git+https://github.com/thebuckleylab/jpc@1acae75 jax==0.6.0``. Later commits
+    rename its updates, and later versions of jax lack a module that it imports.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.npz"
@@ -58,19 +57,15 @@ def measure(setting: Setting) -> Iterator[Row]:
             return done.seconds
 
         whole("neurosim")  # compiles
-        samples = in_turns(
-            {name: lambda name=name: whole(name) for name in commands}, setting.repeat
-        )
+        contenders = {name: partial(whole, name) for name in commands}
+        samples = in_turns(contenders, setting.repeat)
     parts = ", ".join(f"{part} {value:.3g}" for part, value in said["neurosim"].items())
+    what = "whole process to 95 %"
     for name in commands:
-        if name != "neurosim":
-            target, theirs = (
-                PEERS.get(name, ("", (), ""))[2],
-                said.get(name, {}).get("accuracy", ""),
-            )
-            note = f"the last one of ours, in s: {parts}" + (
-                f"; its accuracy {theirs:.3f}" if theirs else ""
-            )
-            yield Row(
-                "whole process to 95 %", samples["neurosim"], name, samples[name], target, note
-            )
+        if name == "neurosim":
+            continue
+        _, _, target = PEERS.get(name, ("", (), ""))
+        note = f"the last one of ours, in s: {parts}"
+        if name in said:
+            note += f"; its accuracy {said[name]['accuracy']:.3f}"
+        yield Row(what, samples["neurosim"], name, samples[name], target, note)

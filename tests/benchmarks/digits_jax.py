@@ -1,4 +1,4 @@
-"""Peer program: learns digits by jitted backpropagation. ``python digits_jax.py DATA.npz``"""
+"""Peer program: learn digits by jitted backpropagation, ``python digits_jax.py DATA.npz``."""
 
 import json
 import sys
@@ -17,18 +17,18 @@ weights = (*weights, np.zeros(32), np.zeros(10))
 
 
 def outputs(w, X):
-    """Logits."""
+    """Return the logits."""
     return jnp.tanh(X @ w[0].T + w[2]) @ w[1].T + w[3]
 
 
 def loss(w, X, Y):
-    """Mean cross entropy."""
+    """Return the mean cross entropy."""
     return -(Y * jax.nn.log_softmax(outputs(w, X))).sum(1).mean()
 
 
 @jax.jit
 def epoch(w, X, Y):
-    """SGD over all batches."""
+    """Take a step of SGD for every batch."""
 
     def step(w, batch):
         return jax.tree.map(lambda v, d: v - RATE * d, w, jax.grad(loss)(w, *batch)), None
@@ -39,8 +39,8 @@ def epoch(w, X, Y):
 for _ in range(EPOCHS):
     order = rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH)
     weights = epoch(weights, X[order], Y[order])
-T = given["Y_test"]
-right = np.asarray(outputs(weights, given["X_test"])).argmax(1) == (
-    T if T.ndim == 1 else T.argmax(1)
-)
-print(json.dumps({"accuracy": float(right.mean())}))
+labels = given["Y_test"]
+if labels.ndim > 1:
+    labels = labels.argmax(1)
+found = np.asarray(outputs(weights, given["X_test"])).argmax(1)
+print(json.dumps({"accuracy": float((found == labels).mean())}))

@@ -1,8 +1,7 @@
-"""Peer program: learns digits by predictive coding, as jpc's advanced usage does. ``python
-digits_jpc.py DATA.npz``
+"""Peer program: learn digits by predictive coding, ``python digits_jpc.py DATA.npz``.
 
-The layers are ours, as jpc takes any callables: drawing those of ``jpc.make_mlp`` compiles for 0.8
-s more.
+It follows jpc's advanced usage. The layers are defined here, as jpc takes any callables: drawing
+those of ``jpc.make_mlp`` compiles for 0.8 s more.
 """
 
 import json
@@ -19,15 +18,13 @@ BATCH, EPOCHS, STEPS, RATE = 64, 4, 2, 2e-2
 given = np.load(sys.argv[1])
 X, Y = given["X"].astype(np.float32), given["Y"]
 Y = (np.eye(10)[Y.astype(int)] if Y.ndim == 1 else Y).astype(np.float32)
-optim_w, optim_z = (
-    optax.adam(RATE),
-    optax.sgd(1e-1 * BATCH),
-)  # jpc's energy is a mean over the batch
+optim_w = optax.adam(RATE)
+optim_z = optax.sgd(1e-1 * BATCH)  # jpc's energy is a mean over the batch
 rng = np.random.default_rng(0)
 
 
 class Layer(eqx.Module):
-    """Weights of an activation, as in ``jpc.make_mlp``."""
+    """An activation and its weights, as in ``jpc.make_mlp``."""
 
     w: jax.Array
     b: jax.Array
@@ -39,7 +36,7 @@ class Layer(eqx.Module):
 
 @eqx.filter_jit
 def learn(model, state, x, y):
-    """Inference, then one step of the weights; cross entropy."""
+    """Infer, then take one step of the weights; cross entropy."""
     z = jpc.init_activities_with_ffwd(model, x)
     inference = optim_z.init(z)
     for _ in range(STEPS):
@@ -61,9 +58,9 @@ state = eqx.filter_jit(optim_w.init)((model, None))
 for _ in range(EPOCHS):
     for batch in rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH):
         model, state = learn(model, state, X[batch], Y[batch])
-T, outputs = (
-    given["Y_test"],
-    jpc.init_activities_with_ffwd(model, given["X_test"].astype(np.float32))[-1],
-)
-right = np.asarray(outputs).argmax(1) == (T if T.ndim == 1 else T.argmax(1))
-print(json.dumps({"accuracy": float(right.mean())}))
+labels = given["Y_test"]
+if labels.ndim > 1:
+    labels = labels.argmax(1)
+outputs = jpc.init_activities_with_ffwd(model, given["X_test"].astype(np.float32))[-1]
+found = np.asarray(outputs).argmax(1)
+print(json.dumps({"accuracy": float((found == labels).mean())}))

@@ -1,5 +1,6 @@
-"""Program: learns digits by presentations of the adjoint flow. ``python digits_neurosim.py
-DATA.npz``
+"""Program: learn digits by presentations of the adjoint flow.
+
+``python digits_neurosim.py DATA.npz``
 """
 
 from time import perf_counter
@@ -17,14 +18,13 @@ given = np.load(sys.argv[1])
 net = ns.Network.mlp([64, 32, 10], loss="cross_entropy", seed=0)
 sim = ns.Simulation(net, ns.Flow.adjoint(tau_w="20 ms"), dt="10 ms", backend="standalone")
 imported = perf_counter()
-schedule = ns.Presentations(
-    batch=16, present="50 ms", plastic_from=0.8, epochs=3
-)  # 2 steps a layer, and one to learn
+# 2 steps per layer, and one to learn
+schedule = ns.Presentations(batch=16, present="50 ms", plastic_from=0.8, epochs=3)
 log = sim.train(given["X"], given["Y"], schedule)
 trained = perf_counter()
-Y = given["Y_test"]
-accuracy = float(
-    (sim.predict(given["X_test"]).argmax(1) == (Y.argmax(1) if Y.ndim > 1 else Y)).mean()
-)
+labels = given["Y_test"]
+if labels.ndim > 1:
+    labels = labels.argmax(1)
+accuracy = float((sim.predict(given["X_test"]).argmax(1) == labels).mean())
 parts = {"imports": imported - begin, "train": trained - imported, "loop": sim.loop_time}
 print(json.dumps({"accuracy": accuracy, **parts}))

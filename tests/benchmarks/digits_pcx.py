@@ -1,5 +1,6 @@
-"""Peer program: learns digits by predictive coding, as PCX's first tutorial does. ``python
-digits_pcx.py DATA.npz``
+"""Peer program: learn digits by predictive coding, as PCX's first tutorial does.
+
+``python digits_pcx.py DATA.npz``
 """
 
 import json
@@ -40,20 +41,20 @@ class Model(pxc.EnergyModule):
 
 @pxf.vmap(STATES, in_axes=(0, 0), out_axes=0)
 def forward(x, y, *, model):
-    """Outputs."""
+    """Return the outputs."""
     return model(x, y)
 
 
 @pxf.vmap(STATES, in_axes=(0,), out_axes=(None, 0), axis_name="batch")
 def energy(x, *, model):
-    """Mean energy, and outputs."""
+    """Return the mean energy, and the outputs."""
     y = model(x, None)
     return jax.lax.pmean(model.energy().sum(), "batch"), y
 
 
 @pxf.jit()
 def learn(x, y, *, model, optim_w, optim_h):
-    """Inference, then one step of the weights."""
+    """Infer, then take one step of the weights."""
     model.train()
     with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
         forward(x, y, model=model)
@@ -71,7 +72,7 @@ def learn(x, y, *, model, optim_w, optim_h):
 
 @pxf.jit()
 def predict(x, *, model):
-    """Classes."""
+    """Return the classes."""
     model.eval()
     with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
         return forward(x, None, model=model).argmax(axis=-1)
@@ -89,10 +90,10 @@ rng = np.random.default_rng(0)
 for _ in range(EPOCHS):
     for batch in rng.permutation(len(X))[: len(X) // BATCH * BATCH].reshape(-1, BATCH):
         learn(X[batch], Y[batch], model=model, optim_w=optim_w, optim_h=optim_h)
-T, tests = given["Y_test"], given["X_test"].astype(np.float32)
-padded = np.resize(tests, (-(-len(tests) // BATCH) * BATCH, 64)).reshape(
-    -1, BATCH, 64
-)  # states keep their batch size
+labels, tests = given["Y_test"], given["X_test"].astype(np.float32)
+if labels.ndim > 1:
+    labels = labels.argmax(1)
+batches = -(-len(tests) // BATCH)
+padded = np.resize(tests, (batches, BATCH, 64))  # states keep their batch size
 classes = np.concatenate([predict(batch, model=model) for batch in padded])[: len(tests)]
-right = classes == (T if T.ndim == 1 else T.argmax(1))
-print(json.dumps({"accuracy": float(right.mean())}))
+print(json.dumps({"accuracy": float((classes == labels).mean())}))

@@ -1,7 +1,7 @@
 // Yardstick: explicit Euler steps of x, lam and w of an n0-n1-n2 net (tanh, linear output, mse), rho = kappa = 1,
-// gamma = 0, for K patterns. `hand` is what a C++ programmer writes, `blas` calls OpenBLAS for the products.
-// usage: euler hand|blas n0 n1 n2 K steps h rate FILE
-// FILE holds x0 (K n0), y (K n2), then W1, b1, W2, b2, x1, lam1, x2, lam2, which are replaced; prints seconds.
+// gamma = 0, for K patterns. `hand` is written as a C++ programmer would; `blas` calls OpenBLAS for the products.
+// Usage: euler hand|blas n0 n1 n2 K steps h rate FILE
+// FILE has x0 (K n0), y (K n2), then W1, b1, W2, b2, x1, lam1, x2, lam2, which are replaced. Seconds are printed.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -26,7 +26,7 @@ struct Net {
     std::vector<Array*> stored() { return {&x0, &y, &W1, &b1, &W2, &b2, &x1, &l1, &x2, &l2}; }
 };
 
-// sigma into a, delta into d
+// Put sigma into a and delta into d.
 static void messages(int n, bool linear, double* R a, const double* R x, const double* R l, double* R d) {
     if (linear)
         for (int i = 0; i < n; i++) d[i] = l[i] + rho * (x[i] - a[i]);

@@ -1,10 +1,9 @@
-"""Messages as events against ours at every step with all shortcuts, 784-n-n-10, one pattern at a
-time, compiled.
-"""
+"""Events against dense messages with all shortcuts, 784-n-n-10, one pattern at a time, compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from tests.benchmarks.timing import Row, Setting, in_turns
 WIDTHS = (128, 256, 512, 1024, 2048)
 WIDTH, DT, TAU = 512, 2e-3, 10e-3
 PATTERNS = 100  # shown one after another
-FEW = {"adaptive": 30, "dense": 5}  # where time is looked at over widths
+FEW = {"adaptive": 30, "dense": 5}  # patterns, where widths are compared
 ALIKE = 0.999  # cosine of lam to backpropagation's, in every population
-JUDGED = (5, 6, 7, 8, 9)  # lengths of sequences whose last pattern must have come that far
+JUDGED = (5, 6, 7, 8, 9)  # lengths of sequences whose last pattern must be that close
 RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2e-3, fade=0.93))}
 LEARNING = {
     "dense": "dense",
@@ -31,7 +30,7 @@ FLOWS = {
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Relaxing to the same accuracy; learning online; how time and events grow."""
+    """Time relaxing to the same accuracy, learning online, and the growth of time with events."""
     width = 128 if setting.quick else WIDTH
     for name, flow in FLOWS.items():
         yield relaxing(name, flow, width, setting)
@@ -40,44 +39,43 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def data(patterns: int) -> tuple[np.ndarray, np.ndarray]:
-    """A fifth of the pixels is lit, as in handwritten digits; random targets."""
+    """Return inputs with a fifth of the pixels lit, as in handwritten digits; random targets."""
     rng = np.random.default_rng(0)
     X = rng.random((patterns, 784)) * (rng.random((patterns, 784)) < 0.2)
     return X, np.eye(10)[rng.integers(10, size=patterns)]
 
 
 def simulation(flow: ns.Flow, width: int, transport: object) -> ns.Simulation:
-    """With the same weights each time."""
+    """Return a simulation with the same weights each time."""
     net = ns.Network.mlp([784, width, width, 10], loss="mse", seed=0)
     return ns.Simulation(net, flow, transport=transport, dt=DT, backend="standalone")
 
 
 def cosine(run: ns.Run, truth: object) -> float:
-    """The smallest over the populations."""
-    pairs = [(run.lam[n], truth.lam[n]) for n in run.network.neurons]
-    return min(
-        float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-300)) for a, b in pairs
-    )
+    """Return the smallest cosine of lam to the truth over the populations."""
+    cosines = []
+    for name in run.network.neurons:
+        lam, exact = run.lam[name], truth.lam[name]
+        sizes = np.linalg.norm(lam) * np.linalg.norm(exact) + 1e-300
+        cosines.append(float((lam * exact).sum() / sizes))
+    return min(cosines)
 
 
 def relaxed(sim: ns.Simulation, patterns: int, steps: int) -> ns.Run:
-    """Patterns one at a time, each for so many steps, weights fixed."""
+    """Relax patterns one at a time, each for `steps`, weights fixed."""
     X, Y = data(PATTERNS)
     return sim.stream(X[:patterns], Y[:patterns], per_frame=steps * DT)
 
 
 def learnt(sim: ns.Simulation, steps: int) -> ns.Run:
-    """The same, with weights that move in the second half."""
+    """Train on patterns one at a time, each for `steps`; weights move in the second half."""
     X, Y = data(PATTERNS)
-    return sim.train(
-        X, Y, ns.Presentations(present=steps * DT, epochs=1, batch=1, shuffle=False)
-    ).run
+    schedule = ns.Presentations(present=steps * DT, epochs=1, batch=1, shuffle=False)
+    return sim.train(X, Y, schedule).run
 
 
 def enough(flow: ns.Flow, width: int, transport: object) -> int:
-    """Steps a pattern from which lam points where backpropagation's does, in a sequence of
-    patterns.
-    """
+    """Return the steps per pattern from which lam points where backpropagation's does."""
     X, Y = data(PATTERNS)
 
     def worst(steps: int) -> float:
@@ -89,7 +87,10 @@ def enough(flow: ns.Flow, width: int, transport: object) -> int:
 
 
 def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
-    """A sequence of patterns, weights fixed, each for as few steps as it needs; seconds a pattern."""
+    """Time a sequence of patterns, weights fixed, each for as few steps as it needs.
+
+    Seconds per pattern.
+    """
     steps = {way: enough(flow, width, transport) for way, transport in RELAXING.items()}
     spent: dict[str, float] = {}
 
@@ -98,7 +99,7 @@ def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
         spent[way] = ns.synaptic_operations(relaxed(sim, PATTERNS, steps[way])).effective
         return sim.loop_time / PATTERNS
 
-    samples = in_turns({way: lambda way=way: once(way) for way in steps}, setting.repeat)
+    samples = in_turns({way: partial(once, way) for way in steps}, setting.repeat)
     what = f"relaxing to cosine {ALIKE}, 784-{width}-{width}-10, {name}, a pattern\nadaptive"
     note = f"{steps['adaptive']} and {steps['dense']} steps; "
     note += f"{spent['dense'] / spent['adaptive']:.3g} times fewer synaptic operations"
@@ -106,7 +107,7 @@ def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
 
 
 def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator[Row]:
-    """Presentations of 16 tau, plastic in the second half; seconds a pattern."""
+    """Time presentations of 16 tau, plastic in the second half; seconds per pattern."""
     spent: dict[str, float] = {}
 
     def once(way: str) -> float:
@@ -114,7 +115,7 @@ def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator
         spent[way] = ns.synaptic_operations(learnt(sim, 80)).saving
         return sim.loop_time / PATTERNS
 
-    samples = in_turns({way: lambda way=way: once(way) for way in LEARNING}, setting.repeat)
+    samples = in_turns({way: partial(once, way) for way in LEARNING}, setting.repeat)
     for way in list(LEARNING)[1:]:
         what = f"learning online, 784-{width}-{width}-10, {name}, a pattern\n{way}"
         note = f"{spent[way]:.3g} times fewer synaptic operations, plasticity included"
@@ -122,11 +123,10 @@ def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator
 
 
 def growth(widths: tuple[int, ...], setting: Setting) -> Row:
-    """Slopes of log time a pattern over log synapses, in a sequence of patterns, 80 steps each;
-    dense beside it.
+    """Return the slopes of log time per pattern over log synapses, events beside dense messages.
 
-    What an event costs is its fan-out, so time should grow as synaptic operations do: that slope
-    stands in the note.
+    Patterns are shown one after another for 80 steps each. An event costs its fan-out, so time
+    should grow as synaptic operations do; that slope stands in the note.
     """
     flow, times, done, events = FLOWS["adjoint"], {"adaptive": [], "dense": []}, [], []
     for width in widths:
@@ -140,26 +140,18 @@ def growth(widths: tuple[int, ...], setting: Setting) -> Row:
             if way == "adaptive":
                 cost = ns.synaptic_operations(run)
                 done.append(cost.effective / count)
-                events.append(sum(v for own in cost.events.values() for v in own.values()) / count)
+                sent = [sum(own.values()) for own in cost.events.values()]
+                events.append(sum(sent) / count)
     synapses = [784 * n + n * n + 10 * n for n in widths]
     slopes = {way: _slope(synapses, found) for way, found in times.items()}
     over = {"synaptic operations": done, "events": events}
-    note = (
-        ", ".join(f"over {what} {_slope(x, times['adaptive']):.2f}" for what, x in over.items())
-        + "; "
-    )
-    note += "; ".join(
-        f"{n}: {e:.0f} events, {1e3 * a:.3g} ms, dense {1e3 * d:.3g} ms"
-        for n, e, a, d in zip(widths, events, times["adaptive"], times["dense"], strict=True)
-    )
-    return Row(
-        "slope of time over synapses, 80 steps\nadaptive",
-        (slopes["adaptive"],),
-        "dense",
-        (slopes["dense"],),
-        note=note,
-        unit="1",
-    )
+    notes = [", ".join(f"over {x} {_slope(v, times['adaptive']):.2f}" for x, v in over.items())]
+    for i, width in enumerate(widths):
+        adaptive, dense = 1e3 * times["adaptive"][i], 1e3 * times["dense"][i]
+        notes.append(f"{width}: {events[i]:.0f} events, {adaptive:.3g} ms, dense {dense:.3g} ms")
+    what = "slope of time over synapses, 80 steps\nadaptive"
+    ours, theirs = (slopes["adaptive"],), (slopes["dense"],)
+    return Row(what, ours, "dense", theirs, note="; ".join(notes), unit="1")
 
 
 def _slope(x: list[float] | list[int], y: list[float]) -> float:

@@ -1,9 +1,8 @@
-"""Peer program: the flow with fixed weights as a jitted JAX Euler loop, and by diffrax. Knows no
-neurosim.
+"""Peer program: the flow with fixed weights as a jitted JAX Euler loop, and by diffrax.
 
-``python jax_peer.py PROBLEM.npz`` answers ``["euler", {"steps": 100}]`` and the like, a line each.
-Sigma and its slope in the hidden layer are constants (the input is clamped) and computed once,
-outside of the loops.
+It does not import neurosim. ``python jax_peer.py PROBLEM.npz`` answers requests such as
+``["euler", {"steps": 100}]``, one per line. Sigma and its slope in the hidden layer are constants,
+as the input is clamped, and are computed once, outside of the loops.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ GIVEN = dict(np.load(sys.argv[1]))
 H, RHO, ADJOINT = float(GIVEN["h"]), float(GIVEN["rho"]), bool(GIVEN["adjoint"])
 REST = tuple(jnp.zeros(GIVEN[n].shape) for n in ("x1", "lam1", "x2", "lam2"))
 LONGEST, LOOK = 5_000, 10  # steps
-LEAST = 0.03  # s that calls are repeated for: a single one finds cold caches
+LEAST = 0.03  # s for which calls are repeated: a single one meets cold caches
 
 
 def constants() -> dict[str, jax.Array]:
-    """What the loops read."""
+    """Return the arrays that the loops read."""
     s = jnp.tanh(GIVEN["X"] @ GIVEN["W1"].T + GIVEN["b1"])
     return {
         "s": s,
@@ -41,7 +40,7 @@ def constants() -> dict[str, jax.Array]:
 
 
 def field(z: State, c: dict[str, jax.Array]) -> State:
-    """tau dz/dt."""
+    """Return tau dz/dt."""
     x1, lam1, x2, lam2 = z
     g1, g2 = x1 - c["s"], x2 - (x1 @ c["W2"].T + c["b2"])
     mu1, mu2 = lam1 + RHO * g1, lam2 + RHO * g2
@@ -50,12 +49,12 @@ def field(z: State, c: dict[str, jax.Array]) -> State:
 
 
 def moving(dz: State) -> jax.Array:
-    """Largest rate of all units."""
+    """Return the largest rate of all units."""
     return jnp.max(jnp.array([jnp.abs(d).max() for d in dz]))
 
 
 def ahead(z: State, dz: State) -> State:
-    """An Euler step."""
+    """Take an Euler step."""
     return jax.tree.map(lambda v, d: v + H * d, z, dz)
 
 
@@ -64,14 +63,15 @@ TERM = diffrax.ODETerm(lambda t, z, c: field(z, c))
 
 @jax.jit
 def fixed(z: State, c: dict[str, jax.Array], steps: int) -> State:
-    """As many steps as are asked for."""
+    """Take a number of steps."""
     return jax.lax.fori_loop(0, steps, lambda _, z: ahead(z, field(z, c)), z)
 
 
 @jax.jit
 def settling(z: State, c: dict[str, jax.Array], settle: float) -> tuple[State, int]:
-    """Until nothing moves faster than `settle`; looks every `LOOK` steps, as a look costs as much
-    as some steps.
+    """Step until nothing moves faster than `settle`.
+
+    It looks only every `LOOK` steps, as a look costs as much as some steps.
     """
 
     def goes_on(carry: tuple[State, int]) -> jax.Array:
@@ -84,7 +84,7 @@ def settling(z: State, c: dict[str, jax.Array], settle: float) -> tuple[State, i
 
 @jax.jit
 def by_diffrax(z: State, c: dict[str, jax.Array], steps: int) -> State:
-    """diffrax's Euler."""
+    """Take steps of diffrax's Euler."""
     return diffrax.diffeqsolve(
         TERM,
         diffrax.Euler(),
@@ -107,9 +107,10 @@ def tsit5(
     settle: float | None = None,
     horizon: float = LONGEST * H,
 ) -> tuple[State, int]:
-    """diffrax's Tsit5 with step control, to a horizon (in tau) or until nothing moves faster than
-    `settle`.
-    """
+    """Run diffrax's Tsit5 with step control, to a horizon in tau or until rates are <= `settle`."""
+    event = None
+    if settle is not None:
+        event = diffrax.Event(lambda t, z, c, **_: moving(field(z, c)) <= settle)
     found = diffrax.diffeqsolve(
         TERM,
         diffrax.Tsit5(),
@@ -122,9 +123,7 @@ def tsit5(
         throw=False,
         adjoint=diffrax.ForwardMode(),
         stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-        event=None
-        if settle is None
-        else diffrax.Event(lambda t, z, c, **_: moving(field(z, c)) <= settle),
+        event=event,
     )
     return found.ys, 6 * found.stats["num_steps"]  # of 7 stages, the last is the next one's first
 
@@ -140,14 +139,12 @@ RUNS: dict[str, Callable[..., Any]] = {
 
 @cache
 def warm(name: str, **arguments: Any) -> None:
-    """Compile."""
+    """Compile a run."""
     jax.block_until_ready(RUNS[name](REST, CONSTANTS, **arguments))
 
 
 def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of a call, as a mean, without compiling; of one with its data going there and back;
-    where it led.
-    """
+    """Return the mean seconds of a call, those of one with its data copied, and the final state."""
     warm(name, **arguments)
     begin, calls = perf_counter(), 0
     while perf_counter() < begin + LEAST:

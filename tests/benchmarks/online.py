@@ -1,4 +1,4 @@
-"""One pattern, x, lam and w all flowing, compiled; µs a step against a hand-written C++ loop."""
+"""One pattern, x, lam and w all flowing, compiled; µs per step against a hand-written C++ loop."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from tests.benchmarks.yardsticks import cpp_euler
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """A net after the other."""
+    """Time one net after the other."""
     for sizes in (LARGE, SMALL):
         problem = Problem.random(sizes, 1)
         ours = {name: partial(train, problem, **way) for name, way in WAYS.items()}
-        yield from beside(
-            problem.name,
-            ours,
-            {"C++ loop": (partial(cpp_euler, "hand", problem), "<= 1.0")},
-            setting,
-        )
+        yardsticks = {"C++ loop": (partial(cpp_euler, "hand", problem), "<= 1.0")}
+        yield from beside(problem.name, ours, yardsticks, setting)

@@ -1,4 +1,4 @@
-"""Other people's simulators: in interpreters of their own, on the same core. Start at `Peer`.
+"""Other simulators, in separate interpreters on the same core. Start at `Peer`.
 
 ``NEUROSIM_PEER_PYTHON`` lists interpreters (as in PATH) that are tried before this one.
 """
@@ -19,24 +19,23 @@ HERE = Path(__file__).parent
 
 @lru_cache
 def interpreter(*modules: str) -> str | None:
-    """The first interpreter that has all the modules."""
+    """Return the first interpreter that has all the modules."""
     given = os.environ.get("NEUROSIM_PEER_PYTHON", "").split(os.pathsep)
     ask = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {modules!r})))"
     pythons = [*filter(None, given), sys.executable]
-    return next(
-        (p for p in pythons if subprocess.run([p, "-c", ask], check=False).returncode == 0), None
-    )
+    for python in pythons:
+        if subprocess.run([python, "-c", ask], check=False).returncode == 0:
+            return python
+    return None
 
 
 def missing(*modules: str) -> str:
-    """What to do about a peer that no interpreter has."""
+    """Return what to do about a peer that no interpreter has."""
     return f"not installed: pip install {' '.join(modules)}, or set NEUROSIM_PEER_PYTHON"
 
 
 class Peer:
-    """A program of this folder that answers each line of JSON with one; it waits in between, so
-    turns can be taken.
-    """
+    """A program of this folder that answers each line of JSON with one, and waits in between."""
 
     def __init__(self, script: str, *arguments: str, modules: tuple[str, ...]) -> None:
         python = interpreter(*modules)
@@ -53,10 +52,10 @@ class Peer:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.process.communicate()  # the end of its input ends it
+        self.process.communicate()  # the program ends with its input
 
     def __call__(self, function: str, **arguments: Any) -> Any:
-        """What a function of the program returns."""
+        """Return what a function of the program returns."""
         assert self.process.stdin
         assert self.process.stdout
         print(json.dumps([function, arguments]), file=self.process.stdin, flush=True)

@@ -1,5 +1,6 @@
-"""x, lam and w flowing, compiled; µs a step, and the first build, against plain Brian2 with summed
-synapses.
+"""x, lam and w flowing, compiled; µs per step, and the first build, against plain Brian2.
+
+Plain Brian2 uses summed synapses.
 """
 
 from __future__ import annotations
@@ -32,41 +33,37 @@ class Device(brian.Device):
         super().build(*args, **kwds)
         print("build", time.perf_counter() - begin)
 brian.Device = Device
-spec = modelfile.load("models/digits.toml", ["simulation.backend=standalone", "train.duration=20 ms"])
+changes = ["simulation.backend=standalone", "train.duration=20 ms"]
+spec = modelfile.load("models/digits.toml", changes)
 spec.train(spec.simulation(), spec.data())
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The large net at one pattern and at 32, then the build of the small one."""
-    cases = (
-        ((SMALL, 1, ""),)
-        if setting.quick
-        else ((LARGE, 1, ">= 15 x faster"), (LARGE, 32, ">= 40 x faster"))
-    )
+    """Time the large net at one pattern and at 32, then the build of the small one."""
+    cases = [(LARGE, 1, ">= 15 x faster"), (LARGE, 32, ">= 40 x faster")]
+    if setting.quick:
+        cases = [(SMALL, 1, "")]
     for sizes, patterns, target in cases:
-        one = Problem.random(
-            sizes, 1
-        )  # the same pattern, so that all its copies of the weights learn the same
+        # One pattern, repeated, so that all of its copies of the weights learn the same.
+        one = Problem.random(sizes, 1)
         problem = replace(one, X=np.tile(one.X, (patterns, 1)), Y=np.tile(one.Y, (patterns, 1)))
         ours = {name: partial(train, problem, **way) for name, way in WAYS.items()}
-        yield from beside(
-            problem.name, ours, {"plain Brian2": (partial(plain_steps, problem), target)}, setting
-        )
+        yardsticks = {"plain Brian2": (partial(plain_steps, problem), target)}
+        yield from beside(problem.name, ours, yardsticks, setting)
     yield first_build(setting)
 
 
 def plain_steps(problem: Problem, steps: int) -> tuple[float, State]:
-    """Seconds a step, and where they led."""
+    """Return seconds per step, and the final state."""
     found = plain(problem, steps)
     start = problem.start()
-    return found["loop"] / steps, {
-        n: np.reshape(v, start[n].shape) for n, v in found["state"].items()
-    }
+    state = {n: np.reshape(v, start[n].shape) for n, v in found["state"].items()}
+    return found["loop"] / steps, state
 
 
 def plain(problem: Problem, steps: int, cores: set[int] | None = None) -> Any:
-    """What the plain network measured of itself."""
+    """Return what the program of the plain network measures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.npz"
         np.savez(path, X=problem.X, Y=problem.Y, h=problem.h, rate=problem.rate, **problem.start())
@@ -75,23 +72,21 @@ def plain(problem: Problem, steps: int, cores: set[int] | None = None) -> Any:
 
 
 def first_build(setting: Setting) -> Row:
-    """Generating, compiling and linking, nothing kept from before; on all cores, as both compile
-    side by side.
+    """Time generating, compiling and linking with an empty cache.
+
+    On all cores, as both compile several files at once.
     """
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
             done = finished([sys.executable, "-c", FIRST_BUILD], cores=CORES, NEUROSIM_CACHE=folder)
-        return sum(
-            float(line.split()[1]) for line in done.said.splitlines() if line.startswith("build ")
-        )
+        builds = [line for line in done.said.splitlines() if line.startswith("build ")]
+        return sum(float(line.split()[1]) for line in builds)
 
     problem = Problem.digits(1)
-    samples = in_turns(
-        {"ours": ours, "plain": lambda: plain(problem, 1, CORES)["build"]}, setting.repeat
-    )
+    contenders = {"ours": ours, "plain": lambda: plain(problem, 1, CORES)["build"]}
+    samples = in_turns(contenders, setting.repeat)
     what = "first build of models/digits.toml"
-    note = (
-        f"empty cache, {len(CORES)} of {os.cpu_count()} cores; plain Brian2's make -j, its default"
-    )
+    cores = f"{len(CORES)} of {os.cpu_count()} cores"
+    note = f"empty cache, {cores}; plain Brian2's make -j, its default"
     return Row(what, samples["ours"], "plain Brian2", samples["plain"], "<= 0.333", note)

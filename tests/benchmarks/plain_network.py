@@ -1,8 +1,7 @@
-"""Peer program: the flow as plain Brian2, with summed synapses, one for each pattern. Knows no
-neurosim.
+"""Peer program: the flow as plain Brian2, with summed synapses, one for each pattern.
 
-``python plain_network.py PROBLEM.npz STEPS`` prints, as JSON, the seconds of the stock build, of
-the run, and a state.
+It does not import neurosim. ``python plain_network.py PROBLEM.npz STEPS`` prints, as JSON, the
+seconds of the stock build and of the run, and the final state.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ FEEDBACK = "f_pre = w * delta_post : 1 (summed)"
 def synapses(
     pre: b2.NeuronGroup, post: b2.NeuronGroup, text: str, W: np.ndarray, patterns: int
 ) -> b2.Synapses:
-    """Every pattern's own copy of the weights."""
+    """Return synapses with one copy of the weights per pattern."""
     n_post, n_pre = W.shape
     made = b2.Synapses(pre, post, text, method="euler")
     k, j, i = np.meshgrid(np.arange(patterns), np.arange(n_post), np.arange(n_pre), indexing="ij")
@@ -47,19 +46,20 @@ def synapses(
 
 
 def in_order(made: b2.Synapses) -> b2.Synapses:
-    """Net inputs, then s and delta (which Brian2 evaluates in "before_start"), then f, weights and
-    states.
+    """Order the updates: net inputs, then s and delta, then f, then weights and states.
+
+    Brian2 evaluates s and delta in "before_start".
     """
     for variable, updater in made.summed_updaters.items():
-        updater.when, updater.order = (
-            ("before_start", -1) if variable == "drive_post" else ("groups", -2)
-        )
+        updater.when, updater.order = "groups", -2
+        if variable == "drive_post":
+            updater.when, updater.order = "before_start", -1
     made.state_updater.order = -1
     return made
 
 
 def main(path: str, steps: int) -> None:
-    """Build as Brian2 does by default, run once."""
+    """Build as Brian2 does by default, and run once."""
     given = np.load(path)
     patterns, tau = len(given["X"]), 10 * b2.ms
     dt = float(given["h"]) * tau

@@ -1,6 +1,4 @@
-"""Presentations of 30 steps, clamped input, weights moving, compiled: the exact shortcut on against
-off.
-"""
+"""Presentations of 30 steps, clamped input, weights moving, compiled: shortcuts on and off."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ LENGTH = 30  # steps a presentation
 
 
 def present(problem: Problem, batch: int, **options: Any) -> tuple[float, State]:
-    """Every pattern once, in batches: seconds a step, and where it led."""
+    """Present every pattern once, in batches; return seconds per step, and the final state."""
     sim = simulation(problem, "standalone", **options)
     schedule = ns.Presentations(
         batch=batch, present=LENGTH * problem.dt, plastic_from=0, epochs=1, shuffle=False
@@ -27,10 +25,9 @@ def present(problem: Problem, batch: int, **options: Any) -> tuple[float, State]
 
 
 def by_numpy(problem: Problem, batch: int) -> State:
-    """The same by the NumPy loop."""
-    step, moving, _ = numpy_loop(
-        replace(problem, X=problem.X[:batch], Y=problem.Y[:batch]), plastic=True
-    )
+    """Do the same by the NumPy loop."""
+    first = replace(problem, X=problem.X[:batch], Y=problem.Y[:batch])
+    step, moving, _ = numpy_loop(first, plastic=True)
     for k in range(0, problem.patterns, batch):
         moving["X"][:], moving["y"][:] = problem.X[k : k + batch], problem.Y[k : k + batch]
         for _ in range(LENGTH):
@@ -39,19 +36,20 @@ def by_numpy(problem: Problem, batch: int) -> State:
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """One pattern at a time, and 32."""
+    """Time one pattern at a time, and 32."""
     for batch, count in ((1, 4000), (32, 200)):
         yield from on_and_off(batch, count // 20 if setting.quick else count, setting)
 
 
 def on_and_off(batch: int, count: int, setting: Setting) -> Iterator[Row]:
-    """`count` presentations of `batch` patterns."""
+    """Time `count` presentations of `batch` patterns, with shortcuts and without."""
     few, problem = Problem.random(LARGE, 3 * batch), Problem.random(LARGE, batch * count)
     truth = by_numpy(few, batch)
     off = max(difference(truth, present(few, batch, **way)[1]) for way in WAYS.values())
-    samples = in_turns(
-        {n: lambda w=w: present(problem, batch, **w)[0] for n, w in WAYS.items()}, setting.repeat
-    )
+    contenders = {
+        name: lambda way=way: present(problem, batch, **way)[0] for name, way in WAYS.items()
+    }
+    samples = in_turns(contenders, setting.repeat)
     what = f"{'-'.join(map(str, LARGE))}, K = {batch}, {count} presentations"
     slow, fast = samples["no shortcuts"], samples["neurosim"]
     note = "max diff: to the NumPy loop"

@@ -1,5 +1,6 @@
-"""What is simulated by ours and by every yardstick alike, and ours. Start at `Problem`, `train` and
-`relax`.
+"""The problem that neurosim and every yardstick simulate, and neurosim's own runs of it.
+
+Start at `Problem`, `train` and `relax`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ Array = np.ndarray
 State = dict[str, Array]
 TAU = 10e-3  # s, of x and lam
 SMALL, LARGE = (64, 32, 10), (784, 128, 10)
-WAYS = {
-    "no shortcuts": {"shortcuts": False},
-    "neurosim": {},
-}  # without and with the exact ones for what is clamped
+# Without and with the exact shortcuts for clamped inputs.
+WAYS = {"no shortcuts": {"shortcuts": False}, "neurosim": {}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ class Problem:
 
     @classmethod
     def random(cls, sizes: tuple[int, int, int], patterns: int, **kwds: Any) -> Problem:
-        """Inputs uniform between -0.5 and 0.5, targets between 0 and 1."""
+        """Return inputs uniform between -0.5 and 0.5, and targets between 0 and 1."""
         rng = np.random.default_rng(0)
         return cls(
             sizes, rng.random((patterns, sizes[0])) - 0.5, rng.random((patterns, sizes[-1])), **kwds
@@ -53,18 +52,18 @@ class Problem:
 
     @classmethod
     def digits(cls, patterns: int, **kwds: Any) -> Problem:
-        """scikit-learn's digits / 16 - 0.3 on 64-32-10, one-hot targets."""
+        """Return scikit-learn's digits / 16 - 0.3 on 64-32-10, with one-hot targets."""
         X, Y = load_digits(return_X_y=True)
         return cls(SMALL, X[:patterns] / 16 - 0.3, np.eye(10)[Y[:patterns]], **kwds)
 
     @property
     def patterns(self) -> int:
-        """How many are simulated."""
+        """Number of patterns."""
         return len(self.X)
 
     @property
     def name(self) -> str:
-        """Sizes and batch."""
+        """Sizes and number of patterns, as text."""
         return f"{'-'.join(map(str, self.sizes))}, K = {self.patterns}"
 
     @property
@@ -78,39 +77,38 @@ class Problem:
         return self.h * TAU
 
     def network(self) -> ns.Network:
-        """The same weights each time: training changes them in place."""
+        """Return a new network with the same weights: training changes them in place."""
         return ns.Network.mlp(self.sizes, loss="mse", seed=0)
 
     def flow(self) -> ns.Flow:
-        """Which flow it is."""
+        """Return the flow of the problem."""
         times = {"tau_x": TAU, "tau_lam": TAU, "tau_w": self.dt / self.rate}
         return ns.Flow.adjoint(**times) if self.adjoint else ns.Flow.augmented(1.0, **times)
 
     def start(self) -> State:
-        """Everything that moves, at rest."""
+        """Return all that moves, at zero, and the weights."""
         net = self.network()
-        moving = {
-            f"{v}{i}": np.zeros((self.patterns, self.sizes[i]))
-            for i in (1, 2)
-            for v in ("x", "lam")
-        }
+        moving = {}
+        for layer in (1, 2):
+            for variable in ("x", "lam"):
+                moving[f"{variable}{layer}"] = np.zeros((self.patterns, self.sizes[layer]))
         return moving | weights(net)
 
 
 def weights(net: ns.Network) -> State:
-    """W1 (n1, n0), b1, W2 (n2, n1), b2."""
+    """Return W1 (n1, n0), b1, W2 (n2, n1), b2."""
     (W1, W2), (b1, b2) = net.weights.values(), net.biases.values()
     return {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
 
 
 def state(run: ns.Run, net: ns.Network) -> State:
-    """Everything that moves, as a run of ours left it."""
+    """Return all that moves, as a run of neurosim left it."""
     x, lam = list(run.x.values()), list(run.lam.values())
     return {"x1": x[-2], "lam1": lam[-2], "x2": x[-1], "lam2": lam[-1]} | weights(net)
 
 
 def simulation(problem: Problem, backend: str, **options: Any) -> ns.Simulation:
-    """Ours, on one thread."""
+    """Return neurosim's simulation of the problem, on one thread."""
     return ns.Simulation(
         problem.network(), problem.flow(), dt=problem.dt, backend=backend, **options
     )
@@ -119,7 +117,7 @@ def simulation(problem: Problem, backend: str, **options: Any) -> ns.Simulation:
 def train(
     problem: Problem, steps: int, backend: str = "standalone", **options: Any
 ) -> tuple[float, State]:
-    """All three flows for `steps`: seconds a step, and where they led."""
+    """Run all three flows for `steps`; return seconds per step, and the final state."""
     sim = simulation(problem, backend, **options)
     log = sim.train(problem.X, problem.Y, ns.Simultaneous(duration=steps * problem.dt, reports=1))
     return sim.loop_time / steps, state(log.run, sim.net)
@@ -128,7 +126,7 @@ def train(
 def relax(
     problem: Problem, steps: int, backend: str = "standalone", **options: Any
 ) -> tuple[float, State]:
-    """Weights fixed, for `steps`: seconds a step, and where it led."""
+    """Run with fixed weights for `steps`; return seconds per step, and the final state."""
     sim = simulation(problem, backend, **options)
     run = sim.relax(problem.X, problem.Y, duration=steps * problem.dt)
     return sim.loop_time / steps, state(run, sim.net)

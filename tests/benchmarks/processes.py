@@ -1,4 +1,4 @@
-"""Whole processes: how long they take, how much memory their trees hold. Start at `finished`."""
+"""Whole processes: the time they take and the memory of their trees. Start at `finished`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Finished:
     seconds : float
         From its start to its end.
     peak : int
-        Bytes that its tree held at most, pages that processes share counted once. Only looked at if
-        asked for.
+        Peak memory of its tree in bytes, with pages that processes share counted once. It is 0
+        unless asked for.
     said : str
         Its standard output.
     """
@@ -50,7 +50,7 @@ def finished(
     Raises
     ------
     RuntimeError
-        It failed; with the end of what it said.
+        It failed; the message has the end of its output.
     """
     with tempfile.TemporaryFile("w+") as out:
         begin = perf_counter()
@@ -74,7 +74,7 @@ def finished(
 
 @contextmanager
 def on(cores: set[int]) -> Iterator[None]:
-    """What is started meanwhile runs on these cores."""
+    """Run what is started meanwhile on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -84,12 +84,12 @@ def on(cores: set[int]) -> Iterator[None]:
 
 
 def python(script: str, *arguments: object) -> list[str]:
-    """The command of a Python program of this folder, in this interpreter."""
+    """Return the command of a Python program of this folder, in this interpreter."""
     return [sys.executable, str(HERE / script), *map(str, arguments)]
 
 
 def watched(process: subprocess.Popen[bytes]) -> int:
-    """Peak memory of a tree while it lives."""
+    """Return the peak memory of a tree while it lives, in bytes."""
     most = 0
     while process.poll() is None:
         most = max(most, sum(held(pid) for pid in tree(process.pid)))
@@ -98,16 +98,15 @@ def watched(process: subprocess.Popen[bytes]) -> int:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all that it started; between fork and exec a child still is its parent, memory
-    and all.
+    """Yield a process and all that it started.
+
+    Children between fork and exec are left out: they still have the memory of their parent.
     """
     yield pid
+    children: list[int] = []
     try:
-        children = [
-            int(c)
-            for t in Path(f"/proc/{pid}/task").iterdir()
-            for c in (t / "children").read_text().split()
-        ]
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += map(int, (task / "children").read_text().split())
         others = [child for child in children if command(child) != command(pid)]
     except OSError:  # it ended meanwhile
         return
@@ -116,12 +115,12 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def command(pid: int) -> bytes:
-    """What a process was started with."""
+    """Return the command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def held(pid: int) -> int:
-    """Bytes in memory; of pages that are shared, a part: a child just forked holds next to nothing."""
+    """Return the memory of a process in bytes, with its share of the pages that are shared."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

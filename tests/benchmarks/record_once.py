@@ -1,4 +1,4 @@
-"""Program: x and lam of a small net go to disk, each step. ``python record_once.py BACKEND STEPS``"""
+"""Program: record every step of a small net, ``python record_once.py BACKEND STEPS``."""
 
 import sys
 import tempfile

@@ -9,12 +9,10 @@ from tests.benchmarks.timing import Row, Setting, in_turns
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Every step of every unit of a 4-3-2 net with 2 patterns is recorded."""
+    """Record every step of every unit of a 4-3-2 net with 2 patterns."""
     long, turns = (10_000, 1) if setting.quick else (1_000_000, setting.repeat)
-    for backend, repeat in (
-        ("standalone", turns),
-        ("numpy", min(turns, 3)),
-    ):  # the latter takes minutes
+    # The NumPy backend takes minutes.
+    for backend, repeat in (("standalone", turns), ("numpy", min(turns, 3))):
 
         def peak(steps: int, backend: str = backend) -> float:
             return float(finished(python("record_once.py", backend, steps), memory=True).peak)
@@ -22,8 +20,6 @@ def measure(setting: Setting) -> Iterator[Row]:
         peak(1_000)  # compiles
         samples = in_turns({"long": lambda: peak(long), "short": lambda: peak(1_000)}, repeat)
         what = f"{backend}, {long:,} steps recorded"
-        note = (
-            "Python and program together; "
-            + finished(python("record_once.py", backend, 1_000)).said.strip()
-        )
+        said = finished(python("record_once.py", backend, 1_000)).said.strip()
+        note = f"Python and program together; {said}"
         yield Row(what, samples["long"], "1,000 steps", samples["short"], "< 2", note, "B")

@@ -1,5 +1,6 @@
-"""Fixed weights, compiled; µs a step and time to 1e-6 of backpropagation's lam, against JAX,
-diffrax and NumPy.
+"""Fixed weights, compiled; µs per step and time to 1e-6 of backpropagation's lam, against peers.
+
+The peers are JAX, diffrax and NumPy.
 """
 
 from __future__ import annotations
@@ -21,24 +22,16 @@ from tests.benchmarks.timing import Row, Setting, State, beside, in_turns
 from tests.benchmarks.yardsticks import folder, numpy_euler, numpy_loop
 
 NEAR = 1e-6  # of backpropagation's multipliers
-LONGEST, MANY = (
-    5_000,
-    20_000,
-)  # steps: that a relaxation may take; that are timed where it takes a few
-TOLERANCES = (
-    1e-4,
-    1e-5,
-    1e-6,
-    1e-7,
-    1e-8,
-    1e-9,
-)  # of step control; each solver has the fastest that comes near
+LONGEST = 5_000  # steps that a relaxation may take
+MANY = 20_000  # steps that are timed where a relaxation takes a few
+# Of step control; each solver gets the fastest that comes near.
+TOLERANCES = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 MODULES = ("jax", "diffrax")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a relaxation ended, and what it took."""
+    """Final state, time and evaluations of a relaxation."""
 
     seconds: float
     state: State
@@ -49,7 +42,7 @@ Contender = Callable[[], Outcome]
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Each problem a step, to rest, in one call, and by `adjoint` at dt = tau."""
+    """Time each problem per step, to rest, in one call, and by `adjoint` at dt = tau."""
     if interpreter(*MODULES) is None:
         yield Row("all of these", (), "JAX, diffrax", note=missing(*MODULES))
     makers = (partial(Problem.digits, 64), partial(Problem.random, LARGE, 32))
@@ -65,7 +58,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 @contextmanager
 def jax_on(problem: Problem) -> Iterator[Peer | None]:
-    """A JAX process for this problem, where there is JAX."""
+    """Open a JAX process for this problem, where JAX is installed."""
     if interpreter(*MODULES) is None:
         yield None
         return
@@ -84,7 +77,7 @@ def jax_on(problem: Problem) -> Iterator[Peer | None]:
 
 
 def a_step(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """Time per step."""
+    """Time one step."""
 
     def stepped(function: str, steps: int) -> tuple[float, State]:
         found = asked(jax, function, steps=steps)
@@ -99,8 +92,9 @@ def a_step(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row
 
 
 def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """Time until nothing moves faster than the same rate for all, found beforehand so that lam is
-    near then.
+    """Time until nothing moves faster than one rate, at which lam is near.
+
+    The rate is found beforehand and is the same for all.
     """
     steps, settle = rule(problem)
     ours: dict[str, Contender] = {"neurosim, Euler": partial(settled, problem, settle)}
@@ -109,9 +103,8 @@ def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Ro
     theirs: dict[str, Contender] = {"NumPy loop": partial(settled_by_numpy, problem, settle)}
     if jax:
         tsit5 = partial(asked, jax, "tsit5")
-        horizons = [
-            steps * problem.h * more for more in (0.9, 1.0, 1.1, 1.25)
-        ]  # the exact flow's is not Euler's
+        # The exact flow does not take Euler's time.
+        horizons = [steps * problem.h * more for more in (0.9, 1.0, 1.1, 1.25)]
         theirs["JAX while_loop"] = partial(asked, jax, "settling", settle=settle)
         theirs["JAX loop, told when"] = partial(asked, jax, "euler", steps=steps)
         theirs["diffrax Tsit5, event"] = fastest(problem, tsit5, [{"settle": settle}])
@@ -122,7 +115,7 @@ def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Ro
 
 
 def four_steps(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """The adjoint flow at dt = tau: forward, then backward pass, to rounding."""
+    """Time the adjoint flow at dt = tau: the forward, then the backward pass, to rounding."""
     theirs: dict[str, Contender] = {"NumPy loop": partial(told_numpy, problem, 4)}
     if jax:
         theirs["JAX loop"] = partial(asked, jax, "euler", steps=4)
@@ -138,7 +131,7 @@ def race(
     theirs: dict[str, Contender],
     setting: Setting,
 ) -> Iterator[Row]:
-    """Each way of ours beside each of theirs, with the steps that each took and where they led."""
+    """Time each way of neurosim beside each peer, with evaluations and errors in the note."""
     first = {name: run() for name, run in (ours | theirs).items()}
     samples = in_turns(
         {n: lambda r=r: r().seconds for n, r in (ours | theirs).items()}, setting.repeat
@@ -156,7 +149,7 @@ def race(
 
 
 def whole_call(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """What a caller waits for, the second time: data in, 200 steps, arrays out."""
+    """Time a second whole call: data in, 200 steps, arrays out."""
     sim = simulation(problem, "standalone")
 
     def ours() -> float:
@@ -175,7 +168,7 @@ def whole_call(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator
 
 
 def asked(peer: Peer | None, function: str, **arguments: Any) -> Outcome:
-    """What the peer answers."""
+    """Return the outcome that a peer answers."""
     assert peer
     found = peer(function, **arguments)
     return Outcome(
@@ -184,15 +177,15 @@ def asked(peer: Peer | None, function: str, **arguments: Any) -> Outcome:
 
 
 def errors(problem: Problem, found: State) -> float:
-    """Of the multipliers, to backpropagation's."""
-    exact = ns.reference.backprop(problem.network(), problem.X, problem.Y).lam.values()
-    return max(
-        float(np.abs(found[f"lam{i}"] - lam).max()) for i, lam in enumerate(list(exact)[-2:], 1)
-    )
+    """Return the largest error of the multipliers to backpropagation's."""
+    exact = ns.reference.backprop(problem.network(), problem.X, problem.Y)
+    lam1, lam2 = list(exact.lam.values())[-2:]
+    errors_1, errors_2 = np.abs(found["lam1"] - lam1), np.abs(found["lam2"] - lam2)
+    return max(float(errors_1.max()), float(errors_2.max()))
 
 
 def rule(problem: Problem) -> tuple[int, float]:
-    """The Euler step from which lam stays near, and a rate that is first met there or soon after."""
+    """Return the Euler step from which lam stays near, and a rate first met there or soon after."""
     step, z, moving = numpy_loop(problem, plastic=False)
     far, rates = [], []
     for _ in range(1000):
@@ -206,7 +199,7 @@ def rule(problem: Problem) -> tuple[int, float]:
 
 
 def settled(problem: Problem, settle: float, **options: Any) -> Outcome:
-    """Ours, until it stops by itself; each evaluation at the price that a hundred times more have.
+    """Relax until it stops; count each evaluation at the mean time of a hundred times as many.
 
     The clock of a compiled program may have steps of 4 ms.
     """
@@ -219,24 +212,25 @@ def settled(problem: Problem, settle: float, **options: Any) -> Outcome:
 
 
 def evaluations(run: ns.Run) -> int:
-    """Of the right-hand sides; Euler's steps are one each."""
+    """Return the evaluations of the right-hand sides; a step of Euler is one."""
     return int(run.settings.get("evaluations", run.steps))
 
 
 def told(problem: Problem, steps: int) -> Outcome:
-    """Ours for some steps, each at the price that `MANY` have."""
+    """Relax for some steps; count each at the mean time of `MANY`."""
     return Outcome(relax(problem, MANY)[0] * steps, relax(problem, steps)[1], steps)
 
 
 def told_numpy(problem: Problem, steps: int) -> Outcome:
-    """The NumPy loop for some steps, timed like ours."""
+    """Run the NumPy loop for some steps, timed in the same way."""
     seconds = numpy_euler(problem, MANY, plastic=False)[0] * steps
     return Outcome(seconds, numpy_euler(problem, steps, plastic=False)[1], steps)
 
 
 def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
-    """The NumPy loop until nothing moves; looks every 10 steps, as a look costs as much as half a
-    step.
+    """Run the NumPy loop until nothing moves.
+
+    It looks only every 10 steps, as a look costs as much as half a step.
     """
     step, z, moving = numpy_loop(problem, plastic=False)
     begin, steps = perf_counter(), 0
@@ -250,11 +244,9 @@ def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
 def fastest(
     problem: Problem, run: Callable[..., Outcome], options: list[dict[str, Any]]
 ) -> Contender:
-    """With the tolerance of step control, and the other options, that come near first; with the
-    last if none do.
-    """
-    tried = [
-        partial(run, tolerance=tolerance, **more) for tolerance in TOLERANCES for more in options
-    ]
+    """Return the run with the tolerance and the options that come near first, or else the last."""
+    tried = []
+    for tolerance in TOLERANCES:
+        tried += [partial(run, tolerance=tolerance, **more) for more in options]
     near = [t for t in tried if errors(problem, t().state) <= NEAR]
     return min(near, key=lambda t: min(t().seconds for _ in range(3)), default=tried[-1])

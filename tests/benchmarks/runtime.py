@@ -1,6 +1,4 @@
-"""Runtime mode on the NumPy target, x, lam and w all flowing; µs a step against a hand-written
-NumPy loop.
-"""
+"""The NumPy backend, x, lam and w all flowing; µs per step against a hand-written NumPy loop."""
 
 from __future__ import annotations
 
@@ -13,10 +11,9 @@ from tests.benchmarks.yardsticks import numpy_euler
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Both batch sizes."""
+    """Time both batch sizes."""
     for patterns in (64,) if setting.quick else (64, 1437):
         problem = Problem.random(SMALL, patterns)
         ours = {name: partial(train, problem, backend="numpy", **way) for name, way in WAYS.items()}
-        yield from beside(
-            problem.name, ours, {"NumPy loop": (partial(numpy_euler, problem), "<= 1.05")}, setting
-        )
+        yardsticks = {"NumPy loop": (partial(numpy_euler, problem), "<= 1.05")}
+        yield from beside(problem.name, ours, yardsticks, setting)

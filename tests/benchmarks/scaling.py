@@ -1,6 +1,4 @@
-"""Synapses x patterns from 1e3 to 1e8, x, lam and w flowing, compiled: the slope of time, and peak
-memory.
-"""
+"""Synapses x patterns from 1e3 to 1e8, x, lam and w flowing, compiled: time and memory."""
 
 from __future__ import annotations
 
@@ -15,19 +13,13 @@ from tests.benchmarks.timing import Row, Setting, in_turns
 from tests.benchmarks.yardsticks import cpp_euler
 
 Sizes = tuple[int, int, int]
-WIDTHS = (
-    26,
-    95,
-    311,
-    995,
-    3157,
-)  # of n-n-10 nets: 1e3 to 1e7 synapses; with 1e8 it takes minutes a turn
-WIDEST = 9995  # 1e8
+WIDTHS = (26, 95, 311, 995, 3157)  # of n-n-10 nets: 1e3 to 1e7 synapses
+WIDEST = 9995  # 1e8 synapses, which take minutes per turn
 LOOP = "C++ loop"  # by hand for one pattern, OpenBLAS for more
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """More patterns of one net, wider nets of one pattern; then memory."""
+    """Time more patterns of one net, and wider nets of one pattern; then measure memory."""
     most = 2 if setting.quick else 5
     widths = (*WIDTHS, WIDEST)[: most + 1]
     families: dict[str, list[tuple[Sizes, int]]] = {
@@ -53,7 +45,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def timed(cases: list[tuple[Sizes, int]], setting: Setting) -> tuple[Array, dict[str, Array]]:
-    """Synapses x patterns of each case, and seconds a step by who took it: (turns, cases)."""
+    """Return synapses x patterns by case, and seconds per step by contender, (turns, cases)."""
     work = np.array([synapses(sizes) * patterns for sizes, patterns in cases])
     problems = [Problem.random(sizes, patterns) for sizes, patterns in cases]
     loop = "hand" if all(patterns == 1 for _, patterns in cases) else "blas"
@@ -70,9 +62,7 @@ def timed(cases: list[tuple[Sizes, int]], setting: Setting) -> tuple[Array, dict
 
 
 def slopes(name: str, work: Array, times: dict[str, Array]) -> Iterator[Row]:
-    """Of log time over log work, without and with shortcuts, beside the loop that touches what no
-    shortcut spares.
-    """
+    """Return the slopes of log time over log work, without and with shortcuts, beside the loop."""
     found = {
         who: tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in own)
         for who, own in times.items()
@@ -88,20 +78,21 @@ def slopes(name: str, work: Array, times: dict[str, Array]) -> Iterator[Row]:
 def a_step(
     run: Callable[[Problem, int], tuple[float, State]], problem: Problem, setting: Setting
 ) -> float:
-    """Seconds."""
+    """Return seconds per step."""
     guess = run(problem, 20)[0]
     steps = setting.steps(guess)
     return guess if steps == 20 else run(problem, steps)[0]
 
 
 def synapses(sizes: Sizes) -> int:
-    """Biases not counted."""
+    """Return the number of synapses, without biases."""
     return sizes[0] * sizes[1] + sizes[1] * sizes[2]
 
 
 def memory(sizes: Sizes, patterns: int, way: str, setting: Setting) -> Row:
-    """Of a process and its program while it trains, less what a tiny net takes, against states,
-    data and weights.
+    """Compare the peak memory of a training with that of its states, data and weights.
+
+    Python and program are counted together, less the memory of a tiny net.
     """
     counted = sizes[0] + sizes[2] + 2 * sum(sizes[1:])
     size = 8 * (synapses(sizes) + sum(sizes[1:]) + patterns * counted)

@@ -1,6 +1,4 @@
-"""From the command to the first simulated step: models/digits.toml with other parameters, its
-program kept.
-"""
+"""From the command to the first step of models/digits.toml with other parameters, program kept."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ TOGETHER = 8
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The second run beside the import of Brian2; eight runs that begin at once with an empty
-    cache.
-    """
+    """Time a second run beside the import of Brian2, and eight runs at once with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         told(folder)
         rho = iter(range(1, 1000))
@@ -56,16 +52,17 @@ def measure(setting: Setting) -> Iterator[Row]:
         )
     later = tuple(a - b for a, b in zip(samples["run"], samples["import"], strict=True))
     ones = (1.0,) * len(later)
-    note = f"import brian2: {min(samples['import']):.2f} to {max(samples['import']):.2f} s; no compiler was started"
-    yield Row(
-        "first step of a second run, later than import brian2", later, "1 s", ones, "<= 1", note
-    )
+    shortest, longest = min(samples["import"]), max(samples["import"])
+    note = f"import brian2: {shortest:.2f} to {longest:.2f} s; no compiler was started"
+    what = "first step of a second run, later than import brian2"
+    yield Row(what, later, "1 s", ones, "<= 1", note)
     yield at_once(setting)
 
 
 def first(folder: str, rho: Iterator[int]) -> float:
-    """Seconds to the first step of a run with another rho and other seeds; a new split of data
-    imports scikit-learn.
+    """Return the seconds to the first step of a run with another rho and other seeds.
+
+    A new split of the data imports scikit-learn.
     """
     value = next(rho)
     begin = time()
@@ -79,7 +76,7 @@ def first(folder: str, rho: Iterator[int]) -> float:
 
 
 def told(folder: str, *options: str) -> dict[str, float]:
-    """When what happened for the first time."""
+    """Return when each mark was printed for the first time."""
     with tempfile.TemporaryDirectory() as out:
         said = finished(
             [sys.executable, "-c", RUN, *MODEL, "--out", out, *options], NEUROSIM_CACHE=folder
@@ -91,7 +88,7 @@ def told(folder: str, *options: str) -> dict[str, float]:
 
 
 def at_once(setting: Setting) -> Row:
-    """How long until all have ended well, and how many of them started a compiler."""
+    """Time until all have ended well, and count those that started a compiler."""
     times, compilers = [], 0
     command, pipe = [sys.executable, "-c", RUN, *MODEL], subprocess.PIPE
     for _ in range(1 if setting.quick else min(setting.repeat, 3)):
@@ -118,8 +115,11 @@ def at_once(setting: Setting) -> Row:
         failed = [text for run, text in zip(runs, said, strict=True) if run.returncode]
         if failed:
             raise AssertionError(
-                f"{len(failed)} of {TOGETHER} runs failed; the first said\n{failed[0][-2000:]}"
+                f"{len(failed)} of {TOGETHER} runs failed; the first printed\n{failed[0][-2000:]}"
             )
         compilers += sum("compiler " in text for text in said)
-    note = f"{TOGETHER} ended well each time; compilers started: {compilers} in {len(times)} turns, 2 programs each"
+    note = (
+        f"{TOGETHER} ended well each time; "
+        f"compilers started: {compilers} in {len(times)} turns, 2 programs each"
+    )
     return Row(f"{TOGETHER} runs at once, empty cache", tuple(times), note=note)

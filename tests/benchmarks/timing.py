@@ -1,4 +1,7 @@
-"""Samples taken in turns, and a row of the table. Start at `in_turns` and `beside`."""
+"""Take samples in turns, and compare them in a row of the table.
+
+Start at `in_turns` and `beside`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 State = Mapping[str, np.ndarray]
-Stepper = Callable[[int], tuple[float, State]]  # for some steps: seconds a step, and where they led
-CHECKED = 50  # steps after which all must be at the same place
+# Takes steps; returns seconds per step, and the final state.
+Stepper = Callable[[int], tuple[float, State]]
+CHECKED = 50  # steps after which all states must agree
 SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
     "B": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")),
@@ -19,7 +23,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """How long to measure.
+    """Settings of a measurement.
 
     Parameters
     ----------
@@ -37,17 +41,17 @@ class Setting:
 
     @classmethod
     def quickly(cls, repeat: int) -> Setting:
-        """To see that everything works."""
+        """Return a setting that only shows that everything works."""
         return cls(repeat, sample=0.05, quick=True)
 
     def steps(self, seconds_a_step: float, most: int = 10**7) -> int:
-        """Steps that fill a sample."""
+        """Return the number of steps that fill a sample."""
         return min(max(int(self.sample / max(seconds_a_step, 1e-9)), 20), most)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Ours beside one yardstick; samples of one turn stand at one place of both tuples.
+    """Samples of neurosim beside those of one yardstick, turn by turn.
 
     Parameters
     ----------
@@ -68,23 +72,23 @@ class Row:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Ours / the yardstick's, turn by turn."""
+        """Neurosim's over the yardstick's, turn by turn."""
         return tuple(a / b for a, b in zip(self.ours, self.theirs, strict=False))
 
     def cells(self) -> list[str]:
-        """As text; spreads are the quartiles."""
+        """Return the row as text; spreads are the quartiles."""
         ratio = ""
         if self.ratios:
             low, middle, high = np.percentile(self.ratios, [25, 50, 75])
-            ratio = f"{middle:.3g} [{low:.3g}, {high:.3g}]" + (
-                f"\n{1 / middle:.3g} x faster" if middle < 0.5 else ""
-            )
+            ratio = f"{middle:.3g} [{low:.3g}, {high:.3g}]"
+            if middle < 0.5:
+                ratio += f"\n{1 / middle:.3g} x faster"
         differs = "" if self.difference is None else f"{self.difference:.0e}"
         times = [spread(self.ours, self.unit), self.yardstick, spread(self.theirs, self.unit)]
         return [self.what, *times, ratio, self.target, differs, self.note]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values, for a file."""
+        """Return the row as plain values, for a file."""
         return asdict(self) | {
             "ratios": self.ratios,
             "ratio": float(np.median(self.ratios)) if self.ratios else None,
@@ -94,7 +98,7 @@ class Row:
 def in_turns(
     contenders: Mapping[str, Callable[[], float]], repeat: int
 ) -> dict[str, tuple[float, ...]]:
-    """`repeat` samples of each, A B A B ..."""
+    """Take `repeat` samples of each, in the order A B A B ..."""
     turns = [{name: sample() for name, sample in contenders.items()} for _ in range(repeat)]
     return {name: tuple(turn[name] for turn in turns) for name in contenders}
 
@@ -105,8 +109,9 @@ def beside(
     yardsticks: Mapping[str, tuple[Stepper, str]],
     setting: Setting,
 ) -> Iterator[Row]:
-    """Each way of ours beside each yardstick (with the target), once all have led to the same
-    state.
+    """Time each way of neurosim beside each yardstick, once all are found to compute the same.
+
+    A yardstick comes with its target.
     """
     steppers = dict(ours) | {name: stepper for name, (stepper, _) in yardsticks.items()}
     first = {name: stepper(CHECKED) for name, stepper in steppers.items()}
@@ -132,10 +137,15 @@ def beside(
 
 
 def difference(ours: State, theirs: State, most: float = 1e-9) -> float:
-    """Largest absolute difference; more than rounding is an error, for then two things are timed."""
-    largest = max(
-        float(np.abs(np.asarray(theirs[n]) - v).max()) for n, v in ours.items() if n in theirs
-    )
+    """Return the largest absolute difference of two states.
+
+    Raises
+    ------
+    AssertionError
+        It is more than rounding, so that two different problems would be timed.
+    """
+    shared = [name for name in ours if name in theirs]
+    largest = max(float(np.abs(np.asarray(theirs[n]) - ours[n]).max()) for n in shared)
     if not largest <= most:
         raise AssertionError(
             f"the yardstick's trajectory differs by {largest:.1e} from neurosim's; "
@@ -145,10 +155,12 @@ def difference(ours: State, theirs: State, most: float = 1e-9) -> float:
 
 
 def spread(samples: Sequence[float], unit: str) -> str:
-    """Median and quartiles, in the largest unit that keeps the median above 1."""
+    """Return median and quartiles as text, in the largest unit that keeps the median above 1."""
     if not len(samples):
         return ""
     low, middle, high = np.percentile(samples, [25, 50, 75])
     scale, name = next((s for s in SCALES[unit] if abs(middle) >= s[0]), SCALES[unit][-1])
     text = f"{middle / scale:.4g} {name}".strip()
-    return text if len(samples) == 1 else f"{text} [{low / scale:.4g}, {high / scale:.4g}]"
+    if len(samples) > 1:
+        text += f" [{low / scale:.4g}, {high / scale:.4g}]"
+    return text

@@ -1,5 +1,6 @@
-"""Peer program: 64-32-10 by SGD in PyTorch, in double precision, one thread, a plain loop. Knows no
-neurosim.
+"""Peer program: 64-32-10 by SGD in PyTorch, in double precision, one thread, a plain loop.
+
+It does not import neurosim.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ torch.set_default_dtype(torch.float64)
 
 
 def train(batch: int, epochs: int, patterns: int = 1437, rate: float = 0.1) -> dict[str, Any]:
-    """Seconds an epoch, and the accuracy on what was trained."""
+    """Return seconds per epoch, and the accuracy on the training patterns."""
     X, Y = load_digits(return_X_y=True)
     X, Y = torch.tensor(X[:patterns] / 16), torch.tensor(Y[:patterns])
     torch.manual_seed(0)

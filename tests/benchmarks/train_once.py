@@ -1,5 +1,6 @@
-"""Program: a random net trains for 20 steps. ``python train_once.py N0 N1 N2 PATTERNS WAY``, a key
-of `WAYS`.
+"""Program: train a random net for 20 steps, ``python train_once.py N0 N1 N2 PATTERNS WAY``.
+
+WAY is a key of `WAYS`.
 """
 
 import sys

@@ -1,5 +1,6 @@
-"""Digits 64-32-10, an epoch of presentations (adjoint, dt = tau), training time alone, against SGD
-in PyTorch.
+"""Digits 64-32-10, an epoch of presentations (adjoint, dt = tau), against SGD in PyTorch.
+
+Only training is timed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PATTERNS = 1437
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """One pattern at a time, 16 and 64."""
+    """Time one pattern at a time, 16 and 64."""
     if interpreter("torch") is None:
         yield Row("all of it", (), "PyTorch", note=missing("torch"))
         return
@@ -44,11 +45,11 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def learnt(batch: int, epochs: int) -> tuple[float, float]:
-    """Seconds an epoch, and the accuracy on what was trained."""
+    """Return seconds per epoch, and the accuracy on the training patterns."""
     X, Y = load_digits(return_X_y=True)
     X, Y = X[:PATTERNS] / 16, Y[:PATTERNS]
     net = ns.Network.mlp([64, 32, 10], loss="cross_entropy", seed=0)
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_w="0.1 s"), dt="10 ms", backend="standalone")
-    # 5 steps a presentation: 2 a layer until lam is exact, and one in which the weights move
+    # 5 steps per presentation: 2 per layer until lam is exact, and one in which the weights move
     sim.train(X, Y, ns.Presentations(batch=batch, present="50 ms", plastic_from=0.8, epochs=epochs))
     return sim.loop_time / epochs, float((sim.predict(X).argmax(1) == Y).mean())

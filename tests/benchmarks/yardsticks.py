@@ -1,5 +1,6 @@
-"""The hand-written loops: NumPy, and C++ with and without OpenBLAS. Start at `numpy_euler` and
-`cpp_euler`.
+"""Hand-written loops: NumPy, and C++ with and without OpenBLAS.
+
+Start at `numpy_euler` and `cpp_euler`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ FLAGS = ("-std=c++14", "-O3", "-ffast-math", "-march=native")
 def numpy_loop(
     problem: Problem, *, plastic: bool
 ) -> tuple[Callable[[], None], State, Callable[[], float]]:
-    """An Euler step as a careful NumPy user writes it: BLAS products, everything preallocated and
-    in place.
+    """Return an Euler step as a careful NumPy user writes it: BLAS products, all in place.
 
-    With the weights fixed, what the clamped input sends is a constant and computed once. Returns
-    the step, what it moves (X and y among it), and the largest of |g| and |dL/dx| that it met.
+    With the weights fixed, the messages of the clamped input are constant and computed once.
+
+    Returns
+    -------
+    step : callable
+    state : dict
+        The arrays that it moves, X and y included.
+    moving : callable
+        Returns the largest of |g| and |dL/dx| at the last step.
     """
     z = problem.start() | {"X": problem.X.copy(), "y": problem.Y.copy()}
     x1, lam1, x2, lam2, W1, b1, W2, b2, X, y = z.values()
@@ -85,7 +92,7 @@ def numpy_loop(
 
 
 def numpy_euler(problem: Problem, steps: int, *, plastic: bool = True) -> tuple[float, State]:
-    """Seconds a step of the NumPy loop, and where it led."""
+    """Return seconds per step of the NumPy loop, and the final state."""
     step, state, _ = numpy_loop(problem, plastic=plastic)
     begin = perf_counter()
     for _ in range(steps):
@@ -94,8 +101,9 @@ def numpy_euler(problem: Problem, steps: int, *, plastic: bool = True) -> tuple[
 
 
 def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
-    """Seconds a step of the C++ loop, "hand" or "blas", and where it led; `Flow.augmented(1)`, all
-    moving.
+    """Return seconds per step of the C++ loop, "hand" or "blas", and the final state.
+
+    `Flow.augmented(1)`, with all three flows.
     """
     start = problem.start()
     names = ("W1", "b1", "W2", "b2", "x1", "lam1", "x2", "lam2")
@@ -106,26 +114,24 @@ def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
         command = [compiled("euler.cpp"), kind, *map(repr, numbers), file.name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         left = np.split(np.fromfile(file.name), np.cumsum([a.size for a in arrays])[:-1])[2:]
-    return float(done.stdout) / steps, {
-        n: v.reshape(start[n].shape) for n, v in zip(names, left, strict=True)
-    }
+    state = {n: v.reshape(start[n].shape) for n, v in zip(names, left, strict=True)}
+    return float(done.stdout) / steps, state
 
 
 @lru_cache
 def compiled(source: str) -> str:
-    """The program of one of this folder's C++ files, linked with OpenBLAS."""
+    """Return the program of one of this folder's C++ files, linked with OpenBLAS."""
     import scipy_openblas32 as blas
 
     program = os.path.join(folder().name, Path(source).stem)
     library = blas.get_lib_dir()
     link = [f"-L{library}", f"-l{blas.get_library()}", f"-Wl,-rpath,{library}"]
-    subprocess.run(
-        [os.environ.get("CXX", "g++"), *FLAGS, str(HERE / source), "-o", program, *link], check=True
-    )
+    compiler = os.environ.get("CXX", "g++")
+    subprocess.run([compiler, *FLAGS, str(HERE / source), "-o", program, *link], check=True)
     return program
 
 
 @lru_cache
 def folder() -> tempfile.TemporaryDirectory[str]:
-    """For programs and problems; goes when the process ends."""
+    """Return a folder for programs and problems, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="benchmarks_")
