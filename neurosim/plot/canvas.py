@@ -188,6 +188,11 @@ def refuse_stream(run: Run) -> None:
         )
 
 
+def largest_size(values: Array) -> float:
+    """Return the largest absolute value."""
+    return float(np.abs(values).max())
+
+
 def finite_or_nan(values: Array) -> Array:
     """Replace infinities by NaN."""
     return np.where(np.isfinite(values), values, np.nan)
@@ -298,10 +303,11 @@ def log_scale(ax: Axes) -> None:
     drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
     if drawn.size == 0:
         return
+    low, high = drawn.min(), drawn.max()
     ax.set_yscale("log")
-    if drawn.min() < ROUNDING < drawn.max():
+    if low < ROUNDING < high:
         ax.set_ylim(bottom=ROUNDING)
-    if drawn.max() < 100 * drawn.min():  # one or two powers of ten are too few ticks
+    if high < 100 * low:  # one or two powers of ten are too few ticks
         ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
         ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
 
@@ -374,7 +380,8 @@ def caption(run: Run) -> str:
         f"ρ = {flow.rho:.3g}",
     ]
     if "dt" in run.settings:
-        parts.append(f"dt = {1e3 * run.settings['dt']:g} ms")
+        dt = 1e3 * run.settings["dt"]
+        parts.append(f"dt = {dt:g} ms")
     parts.append(f"{run.time:g} s in {run.steps} steps")
     if run.interrupted:
         parts.append("interrupted")

@@ -238,7 +238,8 @@ def _curves(start: Array, end: Array, bend: float) -> Array:
     t = np.linspace(0, 1, points)[:, None]
     start = start[:, None, :]
     chord = end[:, None, :] - start
-    left = np.stack([-chord[..., 1], chord[..., 0]], axis=-1)
+    right, up = chord[..., 0], chord[..., 1]
+    left = np.stack([-up, right], axis=-1)
     sideways = 2 * bend * t * (1 - t) * left
     return np.asarray(start + t * chord + sideways)
 

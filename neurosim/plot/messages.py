@@ -17,6 +17,7 @@ from neurosim.plot.canvas import (
     add_legend,
     color_of,
     given_axes,
+    largest_size,
     log_scale,
     milliseconds,
     positive,
@@ -71,7 +72,9 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     recorded = recorded_names(run)
     if not recorded & set(SYMBOLS):
         traces_of(run, "events_x")  # raises the error
-    row, time, ax = row_of(run, pattern), milliseconds(run), given_axes(ax)
+    row = row_of(run, pattern)
+    time = milliseconds(run)
+    ax = given_axes(ax)
     rows = []
     for variable, symbol in SYMBOLS.items():
         if variable in recorded:
@@ -151,7 +154,8 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
 
     spent = operations_by_event(run)
     total, time, ax = synaptic_operations(run), milliseconds(run), given_axes(ax)
-    dense = total.dense * (time / 1e3 + run.settings["dt"]) / run.time
+    until = time / 1e3 + run.settings["dt"]  # s, after the step of each sample
+    dense = total.dense * until / run.time
     ax.plot(time, dense, color="black", linestyle=":", label="dense")
     for label, values in spent.items():
         symbol, name = label.split(maxsplit=1)
@@ -188,7 +192,8 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     ax = given_axes(ax)
     for family, line, color in FAMILIES:
         own = [point for point in points if _family(point[2]) == family]
-        spent, errors = [point[0] for point in own], [point[1] for point in own]
+        spent = [point[0] for point in own]
+        errors = [point[1] for point in own]
         ax.plot(spent, errors, line, color=color, markersize=4)
     for effective, error, label, _ in points:
         place = effective, error
@@ -218,8 +223,7 @@ def _cost_of(run: Run) -> tuple[float, float, str, float]:
     truth, spent = final_reference(run), synaptic_operations(run)
     largest = 0.0
     for name in run.network.neurons:
-        error = np.abs(run.lam[name] - truth.lam[name])
-        largest = max(largest, float(error.max()))
+        largest = max(largest, largest_size(run.lam[name] - truth.lam[name]))
     return spent.effective, largest, _threshold(run), spent.dense
 
 

@@ -6,7 +6,7 @@ Start at `plausibility`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     cards = dict(found) if isinstance(found, Mapping) else {"measured": found}
     if not cards:
         raise DataError(
-            f"found = {found!r}; allowed: {{name: Plausibility}}, one or more; "
+            f"found is empty: {found!r}; allowed: {{name: Plausibility}}; "
             "try neurosim.plausibility(net, flow, X, Y, ...)"
         )
     texts = [card.rows() for card in cards.values()]
@@ -53,14 +53,14 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     kept = np.zeros((len(names), len(cards)))
     for column, card in enumerate(cards.values()):
         kept[:, column] = [_kept(card, name) for name in names]
-    size = (3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names))
-    figure = plt.figure(figsize=size, layout="constrained")
+    width, height = 3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)
+    figure = plt.figure(figsize=(width, height), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(kept):
+        entry = texts[column].get(names[row], "-")
         color = "w" if share < 0.5 else "k"  # cells without a colour are white
-        text: Any = {"ha": "center", "va": "center", "color": color, "size": 8}
-        ax.text(column, row, texts[column].get(names[row], "-"), **text)
+        ax.text(column, row, entry, ha="center", va="center", color=color, size=8)
     ax.set_xticks(range(len(cards)), list(cards))
     ax.set_yticks(range(len(names)), names)
     ax.xaxis.tick_top()

@@ -64,7 +64,8 @@ def sensitivity(
 
     measure = chosen_measure(data, measure)
     names, first, total = sobol(data, measure)
-    figure, ax = plt.subplots(figsize=(width, 1.1 + 0.36 * len(names)), layout="constrained")
+    height = 1.1 + 0.36 * len(names)
+    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
     rows = np.arange(len(names))
     ax.barh(rows - 0.18, first, height=0.34, color=PALETTE[0], label="alone")
     ax.barh(rows + 0.18, total, height=0.34, color=PALETTE[4], label="with interactions")

@@ -96,7 +96,8 @@ def _shade_region(ax: Axes, method: str, step: float) -> None:
     low, high = ax.get_ylim()
     high = max(high, 1.2 / step)
     low = min(low, -high)
-    columns, rows = np.linspace(left, right, FINE), np.linspace(low, high, FINE)
+    columns = np.linspace(left, right, FINE)
+    rows = np.linspace(low, high, FINE)
     growth, frequency = np.meshgrid(columns, rows)
     s = growth + 1j * frequency
     amplification = np.polynomial.polynomial.polyval(step * s, AMPLIFICATION[method])

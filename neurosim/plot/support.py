@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, styled
+from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, largest_size, styled
 from neurosim.plot.drawing import PALETTE, palette_color
 from neurosim.reference.constraints import violation
 from neurosim.results.runs import Run
@@ -135,7 +135,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     names = list(found) if population is None else [population]
     ax = given_axes(ax)
     multipliers_shown = np.concatenate([np.ravel(found.lam[name]) for name in names])
-    largest = float(np.abs(multipliers_shown).max()) or 1.0
+    largest = largest_size(multipliers_shown) or 1.0
     edges = np.linspace(-largest, largest, BINS + 1)
     width = edges[1] - edges[0]
     places = list(found)
@@ -197,8 +197,8 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
     g = violation(net, population, {**run.X, **run.x})
     lam, width = run.lam[population], net.populations[population].epsilon
     ax = given_axes(ax, (4.2, 3.4))
-    high = 1.15 * max(float(np.abs(lam).max()), tol)
-    reach = 1.4 * max(float(np.abs(g).max()), width, tol)
+    high = 1.15 * max(largest_size(lam), tol)
+    reach = 1.4 * max(largest_size(g), width, tol)
     ax.plot(
         [-width, -width, width, width],
         [-high, 0, 0, high],

@@ -171,12 +171,15 @@ def is_geometric(values: Array) -> bool:
     distinct = np.unique(values[np.isfinite(values)])
     if distinct.size < 3 or distinct[0] <= 0:
         return False
-    steps, ratios = np.diff(distinct), np.diff(np.log(distinct))
-    return _is_even(ratios) and not _is_even(steps)
+    steps = np.diff(distinct)
+    ratios = np.diff(np.log(distinct))
+    return _are_equal(ratios) and not _are_equal(steps)
 
 
-def _is_even(steps: Array) -> bool:
-    return bool(np.ptp(steps) <= EVEN * np.abs(steps).max())
+def _are_equal(steps: Array) -> bool:
+    """Return whether positive steps are equal to within rounding."""
+    spread = np.ptp(steps)
+    return bool(spread <= EVEN * steps.max())
 
 
 def to_unit_range(values: Array, logarithmic: bool) -> Array:
@@ -294,7 +297,8 @@ def reduce_to_plane(
     """
     others = [d for d in values.dims if d not in (x, y)]
     plane = values.transpose(y, x, *others)
-    return reduction(plane.values.reshape(*plane.shape[:2], -1))
+    rows, columns = plane.shape[:2]
+    return reduction(plane.values.reshape(rows, columns, -1))
 
 
 def _median(values: Array) -> Array:
@@ -315,7 +319,10 @@ def draw_cells(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, **styl
 
 def _is_rising(coordinate: xr.DataArray) -> bool:
     """Return whether the values are numbers that grow; others stand at 0, 1, 2, ..."""
-    return is_numeric(coordinate) and not (np.diff(coordinate.values) <= 0).any()
+    if not is_numeric(coordinate):
+        return False
+    falls = np.diff(coordinate.values) <= 0
+    return not falls.any()
 
 
 def _cell_edges(coordinate: xr.DataArray) -> Array:
