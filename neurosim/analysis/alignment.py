@@ -13,7 +13,7 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
-from neurosim.reference.functions import kinked_slope
+from neurosim.reference.functions import penalty_subgradient
 from neurosim.reference.rivals import Inferred
 from neurosim.results.metrics import cosine
 from neurosim.results.runs import Run
@@ -102,7 +102,7 @@ def _gradient(run: Run | Inferred) -> dict[str, Array]:
     rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
     learning = {name: q for name, q in net.projections.items() if q.plastic}
     return {
-        name: kinked_slope(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
+        name: penalty_subgradient(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
         for name, q in learning.items()
     }
 

@@ -313,13 +313,13 @@ def _searched_step(
 
 def _semi_implicit(linear: Linearised, h: float, z: Array) -> Array:
     """One step after which the multipliers have read the new x; rows of (m, size)."""
-    moved = h * linear.at_synapses(z)
+    moved = h * linear.apply(z)
     return np.asarray(z + moved + h * linear.renewed(moved))
 
 
 def _exponential_euler(linear: Linearised, h: float, z: Array) -> Array:
     """One step that is exact in the linear leak of each state; rows of (m, size)."""
-    return np.asarray(z + h * _exprel(h * _leaks(linear)) * linear.at_synapses(z))
+    return np.asarray(z + h * _exprel(h * _leaks(linear)) * linear.apply(z))
 
 
 _MAPS = {"semi_implicit": _semi_implicit, "exponential_euler": _exponential_euler}

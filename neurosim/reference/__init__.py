@@ -1,13 +1,14 @@
-"""What neurosim is measured against: backpropagation and the same flows in SciPy, in plain NumPy.
+"""Yardsticks in plain NumPy: backpropagation, and the same flows integrated in SciPy.
 
-Beside `engine`, and never imported by it nor importing it: two independent derivations that agree
-are the proof. Start at `backprop` and `solve_ivp`.
+Beside `engine`; neither imports the other. Two independent derivations that agree are the proof.
+Start at `backprop` and `solve_ivp`.
 """
 
 from neurosim.reference.backpropagation import Adjoint, backprop, forward, multipliers
 from neurosim.reference.descent import adam, sgd
 from neurosim.reference.functions import loss
-from neurosim.reference.ode import Rates, Trajectory, lagrangian, right_hand_side, solve_ivp
+from neurosim.reference.ode import Rates, lagrangian, right_hand_side
+from neurosim.reference.trajectory import Trajectory, solve_ivp
 
 __all__ = [
     "Adjoint",

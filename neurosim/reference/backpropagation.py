@@ -1,7 +1,7 @@
 """Backpropagation in plain NumPy, with the implicit adjoint on cyclic graphs.
 
-Above `network` and `data`, beside `engine`: its own formulas for the built-in activations and
-losses, shared with nothing that is simulated. Start at `backprop`.
+Above `functions`, whose formulas are not shared with the engine. Start at `backprop`; `_Loop`
+solves the cycles.
 
 References
 ----------
@@ -21,52 +21,53 @@ from neurosim.errors import ConvergenceError, unknown
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
-    Carrier,
-    activity_price,
+    BackwardWeights,
+    activity_penalty,
+    dense,
     dsigma,
     hebbian,
-    kinked_slope,
     loss_value,
     n_patterns,
     net_input,
-    own_slope,
+    output_slope,
     penalty,
+    penalty_subgradient,
     received,
     sigma,
 )
 
 Array = np.ndarray
-Component = tuple[
-    list[str], bool
-]  # populations that reach each other, and whether they form a cycle
+# populations that reach each other, and whether they form a cycle
+Component = tuple[list[str], bool]
 
-THROUGH = ("weights", "feedback")  # what errors go back through
+THROUGH = ("weights", "feedback")  # matrices that errors can go back through
 MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
 TOLERANCE = 1e-10  # of a change in x, relative to 1 + |x|
 SAME = 1e-5  # two fixed points closer than this, relative to 1 + |x|, are one
+NEWTON = 2  # steps after the iteration; each squares an error of 1e-7 at most
 CHUNK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
 
 
 @dataclass(frozen=True)
 class Adjoint:
-    """Backpropagation's answer for a batch.
+    """Outputs, adjoint and gradients of a batch, by backpropagation.
 
     Attributes
     ----------
     x : dict of str to array, (patterns, units), unit 1
         Outputs of every population, clamped ones included.
     lam : dict of str to array, (patterns, units), unit 1
-        -dV/dx of each pattern, through all that x drives; of every population that is not clamped.
-        Prices of outputs count as part of V.
+        -dV/dx of each pattern, through all that x drives, by population that is not clamped. The
+        penalty on outputs counts as part of V.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
-        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. Where a price
-        has a kink at 0 it is the subgradient that is 0 there.
+        Gradient of `loss` + `penalty`, by projection; sparse where the weights are. At a kink of a
+        penalty it is the subgradient that is 0 there.
     grad_b : dict of str to array, (n,)
         Gradient of `loss`, by population.
     loss : float
         Mean over the patterns of V, weights of the losses included.
     penalty : float
-        R(w), as `penalty` says, and the mean over the patterns of activity_l1 Σ|x|.
+        R(w), as `functions.penalty`, and the mean over the patterns of activity_l1 Σ|x|.
     """
 
     x: dict[str, Array]
@@ -78,12 +79,12 @@ class Adjoint:
 
 
 def forward(net: Network, X: Any) -> dict[str, Array]:
-    """The forward pass; on a cycle, the fixed point x = sigma(W x + b) of each pattern.
+    """Return the forward pass; on a cycle, the fixed point x = sigma(W x + b) of each pattern.
 
     A cycle *contracts* if the plain iteration x <- sigma(W x + b) settles from x = 0, and at the
     same point from three starts far outside it (all high, all low, mixed signs). A cycle with
-    several fixed points, or one that rings, is refused: which point a flow finds would depend on
-    its gains.
+    several fixed points, or one that rings, is refused: the gains of a flow would decide which
+    point it finds.
 
     Parameters
     ----------
@@ -93,21 +94,27 @@ def forward(net: Network, X: Any) -> dict[str, Array]:
     Returns
     -------
     dict of str to array, (patterns, units), unit 1
-        Of every population, clamped ones included; fixed points to about 1e-14.
+        Outputs of every population, clamped ones included; fixed points to about 1e-14.
 
     Raises
     ------
     DataError
         X does not fit the network.
     ConvergenceError
-        A cycle does not contract; names its populations, its spectral norm and radius, and a scale
-        that does.
+        A cycle does not contract. The message gives its populations, its spectral norm and radius,
+        and a factor on the weights that makes it contract.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 3, 1])
+    >>> forward(net, [[1.0, 2.0]])["hidden1"].shape
+    (1, 3)
     """
-    return _forward(net, _components(net), patterns(net, X))
+    return _forward(net, strong_components(net), patterns(net, X))
 
 
 def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
-    """Outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
+    """Return outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
 
     On a cycle the adjoint is implicit: per pattern (I - Wᵀ D) lam = -dV/dx with D = diag sigma'(a).
 
@@ -117,9 +124,9 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
     through : {"weights", "feedback"}
-        What errors go back through: Wᵀ, which is backpropagation; or the projections' own B where
-        their feedback is not symmetric. lam is then where a flow through B rests, and the
-        "gradients" are what plasticity follows there.
+        Matrices that errors go back through: Wᵀ, which is backpropagation; or the feedback weights
+        B where the feedback is not symmetric. lam is then where a flow through B rests, and the
+        "gradients" are the directions that plasticity follows there.
 
     Returns
     -------
@@ -133,43 +140,73 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
         An unknown `through`.
     ConvergenceError
         A cycle does not contract, see `forward`.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 1], loss="mse")
+    >>> ref = backprop(net, [[1.0, 2.0]], [[0.0]])
+    >>> bool(np.allclose(ref.lam["output"], -ref.x["output"]))
+    True
     """
-    clamped, Y, back = _given(net, X, Y, through)
-    return _backprop(net, _components(net), clamped, Y, back)
+    clamped, Y, back = _encoded(net, X, Y, through)
+    return backprop_encoded(net, strong_components(net), clamped, Y, back)
 
 
 def multipliers(net: Network, X: Any, Y: Any, through: str = "weights") -> dict[str, Array]:
-    """lam of `backprop` alone, by population: nothing of a weight's size is made."""
-    clamped, Y, back = _given(net, X, Y, through, copy=False)
-    lam = _adjoint(net, _components(net), clamped, Y, back)[1]
+    """Return lam of `backprop` alone, by population; no array of the size of the weights is made.
+
+    Parameters
+    ----------
+    net, X, Y, through
+        As in `backprop`.
+
+    Returns
+    -------
+    dict of str to array, (patterns, units), unit 1
+
+    Raises
+    ------
+    DataError, ModelError, ConvergenceError
+        As `backprop`.
+    """
+    clamped, Y, back = _encoded(net, X, Y, through, copy=False)
+    lam = _adjoint(net, strong_components(net), clamped, Y, back)[1]
     return {n: lam[n] for n in net.neurons}
 
 
-def _given(
+def _encoded(
     net: Network, X: Any, Y: Any, through: str, copy: bool = True
-) -> tuple[dict[str, Array], dict[str, Array], Carrier]:
+) -> tuple[dict[str, Array], dict[str, Array], BackwardWeights]:
+    """Return encoded inputs and targets, and the matrices that errors go back through."""
     if through not in THROUGH:
         raise unknown("through", through, THROUGH)
     clamped = patterns(net, X, copy=copy)
-    back = net.returning if through == "feedback" else net.weights.__getitem__
+    back: BackwardWeights = net.weights.__getitem__
+    if through == "feedback":
+        back = net.returning
     return clamped, targets(net, Y, n_patterns(clamped)), back
 
 
-def _components(net: Network) -> list[Component]:
-    """Strongly connected components, parents first; a cycle is solved as a whole."""
+def strong_components(net: Network) -> list[Component]:
+    """Return the strongly connected components, parents first; a cycle is solved as a whole."""
     import networkx as nx
 
     graph = nx.DiGraph()
     graph.add_nodes_from(net.populations)
     graph.add_edges_from((q.pre, q.post) for q in net.projections.values())
     condensed = nx.condensation(graph)
-    groups = [sorted(condensed.nodes[node]["members"]) for node in nx.topological_sort(condensed)]
-    return [(names, len(names) > 1 or graph.has_edge(names[0], names[0])) for names in groups]
+    components = []
+    for node in nx.topological_sort(condensed):
+        names = sorted(condensed.nodes[node]["members"])
+        cyclic = len(names) > 1 or graph.has_edge(names[0], names[0])
+        components.append((names, cyclic))
+    return components
 
 
 def _forward(
     net: Network, components: list[Component], clamped: Mapping[str, Array]
 ) -> dict[str, Array]:
+    """Return the outputs of all populations, in the order of the network."""
     x = dict(clamped)
     for names, cyclic in components:
         if cyclic:
@@ -179,30 +216,29 @@ def _forward(
     return {n: x[n] for n in net.populations}
 
 
-def _backprop(
+def backprop_encoded(
     net: Network,
     components: list[Component],
     clamped: Mapping[str, Array],
     Y: Mapping[str, Array],
-    back: Carrier | None = None,
+    back: BackwardWeights | None = None,
 ) -> Adjoint:
+    """Return `backprop` on encoded data and known components, for loops over many batches."""
     x, lam, delta = _adjoint(net, components, clamped, Y, back or net.weights.__getitem__)
     grad_w = {}
     for name, q in net.projections.items():
-        w = synapses(net.weights[name])
-        gradient = (
-            q.decay * w
-            + kinked_slope(net, name)
-            - hebbian(net.weights[name], delta[q.post], x[q.pre])
-        )
-        grad_w[name] = with_values(net.weights[name], gradient)
+        w = net.weights[name]
+        slope = q.decay * synapses(w) + penalty_subgradient(net, name)
+        grad_w[name] = with_values(w, slope - hebbian(w, delta[q.post], x[q.pre]))
+    losses = [loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items()]
+    activity = [activity_penalty(net, n, x[n]).mean() for n in net.neurons]
     return Adjoint(
         x=x,
         lam={n: lam[n] for n in net.neurons},
         grad_w=grad_w,
         grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
-        loss=float(sum(loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items())),
-        penalty=penalty(net) + float(sum(activity_price(net, n, x[n]).mean() for n in net.neurons)),
+        loss=float(sum(losses)),
+        penalty=penalty(net) + float(sum(activity)),
     )
 
 
@@ -211,21 +247,19 @@ def _adjoint(
     components: list[Component],
     clamped: Mapping[str, Array],
     Y: Mapping[str, Array],
-    back: Carrier,
+    back: BackwardWeights,
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
-    """x, lam and delta = sigma' lam of every pattern, forward, then back."""
+    """Return x, lam and delta = sigma'(a) lam of every pattern, by a pass forward and one back."""
     x = _forward(net, components, clamped)
     slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
-    pull = {n: -own_slope(net, n, x[n], Y) for n in net.neurons}
     lam: dict[str, Array] = {}
-    delta = {
-        n: np.zeros_like(x[n]) for n in net.neurons
-    }  # children first; a cycle's own are still 0
+    # Children come first. Within a cycle the messages are still 0: `_Loop.adjoint` solves for them.
+    delta = {n: np.zeros_like(x[n]) for n in net.neurons}
     for names, cyclic in reversed(components):
         if names[0] in clamped:
             continue
         for n in names:
-            lam[n] = pull[n] + received(net, n, delta, back)
+            lam[n] = -output_slope(net, n, x[n], Y) + received(net, n, delta, back)
         if cyclic:
             lam |= _Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
@@ -234,58 +268,89 @@ def _adjoint(
 
 
 class _Loop:
-    """Populations that reach each other, as one system x = sigma(W x + drive) of (patterns, units)."""
+    """Populations that reach each other, as one system x = sigma(W x + drive).
+
+    x and drive are (patterns, units of all populations), W is (units, units).
+    """
 
     def __init__(self, net: Network, names: list[str]) -> None:
         self.net, self.names = net, names
         self.cuts = np.cumsum([net.populations[n].size for n in names])[:-1]
-        self.W = self._blocks(net.weights.__getitem__)
-
-    def _blocks(self, matrix: Carrier) -> Array:
-        return np.block(
-            [[self._block(matrix, pre, post) for pre in self.names] for post in self.names]
-        )
-
-    def _block(self, matrix: Carrier, pre: str, post: str) -> Array:
-        if (name := f"{pre}->{post}") not in self.net.weights:
-            return np.zeros((self.net.populations[post].size, self.net.populations[pre].size))
-        weights = matrix(name)
-        return np.asarray(weights if isinstance(weights, np.ndarray) else weights.toarray())
+        self.W = self._joined(net.weights.__getitem__)
 
     def fixed_point(self, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs of the loop, given those of the populations that drive it."""
+        """Return the outputs of the loop, given those of the populations that drive it.
+
+        Raises
+        ------
+        ConvergenceError
+            The loop does not contract.
+        """
         silent = {n: np.zeros((n_patterns(x), self.net.populations[n].size)) for n in self.names}
         drive = np.hstack([net_input(self.net, n, {**x, **silent}) for n in self.names])
         rest = self._iterate(np.zeros_like(drive), drive)
         scale = 1 + np.abs(rest).max()
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=drive.shape[1])
         for far in (1.0, -1.0, signs):
-            if (
-                np.abs(self._iterate(2 * scale * far + 0 * drive, drive) - rest).max()
-                > SAME * scale
-            ):
-                raise self._refusal("it has more than one fixed point")
-        for _ in range(2):  # Newton: squares an error of 1e-7 at most
+            other = self._iterate(2 * scale * far + 0 * drive, drive)
+            distance = np.abs(other - rest).max()
+            if distance > SAME * scale:
+                raise self._refusal(f"it has more than one fixed point, {distance:.2g} apart")
+        for _ in range(NEWTON):
             a = rest @ self.W.T + drive
-            rest = rest + self._solve(self.W, self._slopes(a), self._apply(sigma, a) - rest)
-        if not np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max() <= 1e-12 * scale:
-            raise self._refusal("Newton's method leaves the point where the iteration settled")
+            slopes = self._apply(dsigma, a)
+            rest = rest + self._solve(self.W, slopes, self._apply(sigma, a) - rest)
+        residual = np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max()
+        if not residual <= 1e-12 * scale:
+            raise self._refusal(
+                f"Newton's method leaves the point where the iteration settled by {residual:.2g}"
+            )
         return self._split(rest)
 
     def adjoint(
-        self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: Carrier
+        self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: BackwardWeights
     ) -> dict[str, Array]:
-        """lam of (I - Wᵀ D) lam = pull, one system a pattern; `back` gives what stands for W."""
-        D, right = (np.hstack([by_name[n] for n in self.names]) for by_name in (slopes, pull))
-        return self._split(self._solve(self._blocks(back), D, right, transposed=True))
+        """Solve (I - Wᵀ D) lam = pull for lam, one system per pattern; `back` stands for W.
+
+        Raises
+        ------
+        ConvergenceError
+            The matrix is singular.
+        """
+        D = np.hstack([slopes[n] for n in self.names])
+        right = np.hstack([pull[n] for n in self.names])
+        return self._split(self._solve(self._joined(back), D, right, transposed=True))
+
+    def _joined(self, matrix: BackwardWeights) -> Array:
+        """Return the matrices between all populations as one, (units, units)."""
+        rows = []
+        for post in self.names:
+            rows.append([self._block(matrix, pre, post) for pre in self.names])
+        return np.block(rows)
+
+    def _block(self, matrix: BackwardWeights, pre: str, post: str) -> Array:
+        """Return the matrix from one population to another, (n_post, n_pre); 0 without synapses."""
+        name = f"{pre}->{post}"
+        if name not in self.net.weights:
+            return np.zeros((self.net.populations[post].size, self.net.populations[pre].size))
+        return dense(matrix(name))
 
     def _iterate(self, x: Array, drive: Array) -> Array:
+        """Iterate x <- sigma(W x + drive) until it settles.
+
+        Raises
+        ------
+        ConvergenceError
+            It grows without bound, or still changes after `MAX_ITERATIONS`.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(MAX_ITERATIONS):
+            for step in range(MAX_ITERATIONS):
                 x, previous = self._apply(sigma, x @ self.W.T + drive), x
                 change = np.abs(x - previous).max()
                 if not np.isfinite(change):
-                    raise self._refusal("x <- sigma(W x + b) grows without bound")
+                    raise self._refusal(
+                        f"x <- sigma(W x + b) grows without bound, in {step + 1} iterations"
+                    )
                 if change <= TOLERANCE * (1 + np.abs(x).max()):
                     return x
         raise self._refusal(
@@ -293,10 +358,17 @@ class _Loop:
         )
 
     def _solve(self, W: Array, slopes: Array, right: Array, transposed: bool = False) -> Array:
-        """(I - D W)⁻¹ right, or with the transpose, one system a pattern."""
+        """Return (I - D W)⁻¹ right, or with the transpose, one system per pattern.
+
+        Raises
+        ------
+        ConvergenceError
+            The matrix is singular.
+        """
         size = len(W)
         result = np.empty_like(right)
-        for first in range(0, len(right), step := max(1, CHUNK // size**2)):
+        step = max(1, CHUNK // size**2)
+        for first in range(0, len(right), step):
             part = slice(first, first + step)
             matrices = np.eye(size) - slopes[part, :, None] * W
             if transposed:
@@ -304,41 +376,32 @@ class _Loop:
             try:
                 result[part] = np.linalg.solve(matrices, right[part, :, None])[..., 0]
             except np.linalg.LinAlgError as error:
-                raise self._refusal("I - D W is singular at its fixed point") from error
+                raise self._refusal(f"I - D W is singular at its fixed point ({error})") from error
         return result
 
     def _apply(self, function: Callable[[str, Array], Array], a: Array) -> Array:
+        """Apply sigma or a derivative of it to the net inputs of all populations."""
         parts = zip(self.names, np.split(a, self.cuts, axis=1), strict=True)
         return np.hstack([function(self.net.populations[n].activation, part) for n, part in parts])
 
-    def _slopes(self, a: Array) -> Array:
-        return self._apply(dsigma, a)
-
     def _split(self, values: Array) -> dict[str, Array]:
-        return dict(
-            zip(
-                self.names,
-                map(np.ascontiguousarray, np.split(values, self.cuts, axis=1)),
-                strict=True,
-            )
-        )
+        """Return (patterns, units of all populations) by population."""
+        parts = map(np.ascontiguousarray, np.split(values, self.cuts, axis=1))
+        return dict(zip(self.names, parts, strict=True))
 
     def _refusal(self, why: str) -> ConvergenceError:
+        """Return the error for a loop that does not contract, with a factor that cures it."""
         norm = np.linalg.norm(self.W, 2)
         radius = np.abs(np.linalg.eigvals(self.W)).max()
         sampled = np.linspace(-20, 20, 2001)
-        steepest = max(
-            np.abs(dsigma(self.net.populations[n].activation, sampled)).max() for n in self.names
-        )
-        hint = (
-            f"its weights times less than {1 / (steepest * norm):.3g}"
-            if steepest * norm > 1
-            else "another bias"
-        )
+        activations = [self.net.populations[n].activation for n in self.names]
+        steepest = max(np.abs(dsigma(activation, sampled)).max() for activation in activations)
+        hint = "another bias"
+        if steepest * norm > 1:
+            hint = f"its weights times less than {1 / (steepest * norm):.3g}"
         return ConvergenceError(
-            f"the cycle through {', '.join(self.names)} does not contract: {why}. Its "
-            "weights have spectral norm "
-            f"{norm:.3g} and radius {radius:.3g}, its activations slopes up to "
-            f"{steepest:.3g}; allowed: cycles where "
-            f"x <- sigma(W x + b) settles at one point from any start; try {hint}"
+            f"the cycle through {', '.join(self.names)} does not contract: {why}. "
+            f"Its weights have spectral norm {norm:.3g} and radius {radius:.3g}, its activations "
+            f"slopes up to {steepest:.3g}; allowed: cycles where x <- sigma(W x + b) settles at "
+            f"one point from any start; try {hint}"
         )

@@ -1,33 +1,27 @@
-"""Constraint functions G(g) in plain NumPy, and what they add to the scalar L.
+"""Constraint functions G(g) in plain NumPy, and the terms that they add to L.
 
-Its own formulas for the built-in kinds, shared with nothing that is simulated. Start at
-`constraint`.
+The formulas of the built-in kinds are written here a second time; the engine does not share them.
+Start at `constraint`.
 
 References
 ----------
-lin, lin_eps, abs, abs_eps: Marra et al. 2020, arXiv 2002.07720. tube: |g| <= epsilon by the augmented Lagrangian of
-Rockafellar, J. Optim. Theory Appl. 12, 555 (1973), two-sided as in Bertsekas, Constrained Optimization and Lagrange
-Multiplier Methods, 1982, section 3.1: one multiplier, of which lam_plus and lam_minus are the two signs.
+lin, lin_eps, abs, abs_eps: Marra et al. 2020, arXiv 2002.07720.
+tube: |g| <= epsilon by the augmented Lagrangian of Rockafellar, J. Optim. Theory Appl. 12, 555
+(1973), two-sided as in Bertsekas, Constrained Optimization and Lagrange Multiplier Methods, 1982,
+section 3.1. One multiplier; lam_plus and lam_minus are its positive and its negative part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from neurosim.model import expressions
-from neurosim.model.network import Network
 from neurosim.model.populations import Population
-from neurosim.reference.functions import net_input, sigma
+from neurosim.reference.functions import violation
+
+__all__ = ["constraint", "multiplier_terms", "violation"]  # violation: for other rooms
 
 Array = np.ndarray
-
-
-def violation(net: Network, population: str, outputs: Mapping[str, Array]) -> Array:
-    """g = x - sigma(a) of one population, (patterns, units), from the outputs of all."""
-    activation = net.populations[population].activation
-    return np.asarray(outputs[population] - sigma(activation, net_input(net, population, outputs)))
 
 
 def constraint(
@@ -37,23 +31,25 @@ def constraint(
     rho: float = 0.0,
     judged: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
-    """G and its slope G'(g) of a population's units; a tube's depend on lam and rho.
+    """G(g) and its slope G'(g); a tube's depend on lam and rho.
 
     Parameters
     ----------
     population : Population
     g, lam : array, (patterns, units), unit 1
     rho : float
-        Of a tube; 0 is its limit, where a multiplier that is not 0 keeps its slack at the wall.
+        Weight of the augmentation, read by a tube only. At 0 the slack of every multiplier that is
+        not 0 stays at the wall, the limit of small rho.
     judged : (g, lam), optional
-        In their place where it is judged on which side of a kink the state is; within a tube G is 0
-        then.
+        State that decides on which side of each kink the population is, in place of the first g and
+        lam. G is then 0 within a tube.
 
     Returns
     -------
-    tuple of two arrays, (patterns, units), unit 1
+    G, slope : array, (patterns, units), unit 1
     """
-    at, width = (g if judged is None else judged[0]), population.epsilon
+    width = population.epsilon
+    judged_g = g if judged is None else judged[0]
     G: Array | float
     slope: Array | float
     match population.constraint:
@@ -62,33 +58,52 @@ def constraint(
         case "lin":
             G, slope = g, 1.0
         case "lin_eps":
-            slope = np.where(np.abs(at) >= width, 1.0, 0.0)
-            G = slope * (g - width * np.sign(at))
+            slope = np.where(np.abs(judged_g) >= width, 1.0, 0.0)
+            G = slope * (g - width * np.sign(judged_g))
         case "abs":
-            slope = np.sign(at)
+            slope = np.sign(judged_g)
             G = slope * g
         case "abs_eps":
-            slope = np.where(np.abs(at) >= width, np.sign(at), 0.0)
+            slope = np.where(np.abs(judged_g) >= width, np.sign(judged_g), 0.0)
             G = slope * g - width * np.abs(slope)
         case "squared":
             G, slope = g**2, 2 * g
         case "tube":
-            pull = lam if judged is None else judged[1]
-            tension = (
-                at + pull / rho if rho > 0 else np.where(pull != 0, np.copysign(np.inf, pull), at)
-            )
-            slope = np.where(np.abs(tension) >= width, 1.0, 0.0)
-            within = 0.0 if rho == 0 or judged is not None else -lam / rho
-            G = np.where(slope > 0, g - width * np.sign(tension), within)
+            G, slope = _tube(width, g, lam, rho, judged)
         case formula:
             G = expressions.numpy_function(formula, ("g", "epsilon"))(g, width)
             slope = expressions.numpy_derivative(formula, ("g", "epsilon"), "g")(g, width)
     return np.broadcast_to(G, g.shape), np.broadcast_to(slope, g.shape)
 
 
-def price(population: Population, rho: float, g: Array, lam: Array) -> Array:
-    """lam G + (rho/2) G² of every unit, straight from the definition; of a tube the least over its
-    slack.
+def _tube(
+    width: float, g: Array, lam: Array | float, rho: float, judged: tuple[Array, Array] | None
+) -> tuple[Array, Array]:
+    """G = g - s and its slope, for the slack |s| <= width that minimises lam G + (rho/2) G²."""
+    judged_g, judged_lam = (g, lam) if judged is None else judged
+    if rho > 0:
+        tension = judged_g + judged_lam / rho
+    else:
+        tension = np.where(judged_lam != 0, np.copysign(np.inf, judged_lam), judged_g)
+    slope = np.where(np.abs(tension) >= width, 1.0, 0.0)
+    within: Array | float = 0.0
+    if rho != 0 and judged is None:
+        within = -lam / rho
+    return np.where(slope > 0, g - width * np.sign(tension), within), slope
+
+
+def multiplier_terms(population: Population, rho: float, g: Array, lam: Array) -> Array:
+    """lam G + (rho/2) G² of every unit, from the definition; for a tube its minimum over the slack.
+
+    Parameters
+    ----------
+    population : Population
+    rho : float, unit 1
+    g, lam : array, (patterns, units), unit 1
+
+    Returns
+    -------
+    array, (patterns, units), unit 1
     """
     width = population.epsilon
     match population.constraint:
@@ -105,9 +120,8 @@ def price(population: Population, rho: float, g: Array, lam: Array) -> Array:
         case "squared":
             G = g**2
         case "tube" if rho > 0:
-            return np.asarray(
-                (np.maximum(np.abs(lam + rho * g) - rho * width, 0.0) ** 2 - lam**2) / (2 * rho)
-            )
+            beyond = np.maximum(np.abs(lam + rho * g) - rho * width, 0.0)
+            return np.asarray((beyond**2 - lam**2) / (2 * rho))
         case "tube":
             return np.asarray(lam * g - width * np.abs(lam))
         case formula:

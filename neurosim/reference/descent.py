@@ -1,19 +1,17 @@
-"""Descent by backpropagation: the yardsticks beside the flows (`sgd`) and beside Local Propagation
-(`adam`).
-"""
+"""Descent by backpropagation: `sgd` beside the flows, `adam` beside Local Propagation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from neurosim.data.patterns import patterns, targets
-from neurosim.errors import out_of_range, whole
+from neurosim.errors import number, whole
 from neurosim.model.network import Network
-from neurosim.model.weights import synapses
-from neurosim.reference.backpropagation import _backprop, _components
+from neurosim.model.weights import Weights, synapses
+from neurosim.reference.backpropagation import backprop_encoded, strong_components
 from neurosim.reference.functions import n_patterns, plastic, plastic_biases
 
 Array = np.ndarray
@@ -22,7 +20,7 @@ Array = np.ndarray
 def sgd(
     net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0
 ) -> Network:
-    """Plain stochastic gradient descent by backpropagation: the yardstick beside the flows.
+    """Train by plain stochastic gradient descent, the yardstick beside the flows.
 
     Parameters
     ----------
@@ -31,13 +29,13 @@ def sgd(
     X, Y : array or mapping
         As in `backprop`.
     epochs : int
-        Times that every pattern is shown, in an order drawn anew each time.
+        Number of times that every pattern is shown, in an order drawn anew each time.
     batch : int
-        Patterns a step; the last batch of an epoch may be smaller.
+        Patterns per step; the last batch of an epoch may be smaller.
     rate : float
         Step in w per gradient, unit 1.
     seed : int
-        Of the order of the patterns.
+        Seed of the order of the patterns.
 
     Returns
     -------
@@ -52,27 +50,30 @@ def sgd(
         `epochs`, `batch` or `rate` out of range.
     ConvergenceError
         A cycle stopped contracting on the way.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 1], loss="mse")
+    >>> learnt = sgd(net, [[1.0, 2.0]], [[0.5]], epochs=50, batch=1, rate=0.1)
     """
     whole("epochs", epochs, 0)
     whole("batch", batch, 1)
-    if not 0 < rate < np.inf:
-        raise out_of_range("rate", rate, "a finite number > 0", "0.1")
+    number("rate", rate, above=0, try_="0.1")
     clamped = patterns(net, X)
     count = n_patterns(clamped)
     encoded = targets(net, Y, count)
-    net, components, rng = net.copy(), _components(net), np.random.default_rng(seed)
+    net, components, rng = net.copy(), strong_components(net), np.random.default_rng(seed)
     for _ in range(epochs):
         order = rng.permutation(count)
         for first in range(0, count, batch):
             shown = order[first : first + batch]
-            X_shown, Y_shown = (
-                {n: v[shown] for n, v in part.items()} for part in (clamped, encoded)
-            )
-            step = _backprop(net, components, X_shown, Y_shown)
-            for name, gradient in plastic(net, step.grad_w).items():
+            X_shown = {n: v[shown] for n, v in clamped.items()}
+            Y_shown = {n: v[shown] for n, v in encoded.items()}
+            found = backprop_encoded(net, components, X_shown, Y_shown)
+            for name, gradient in plastic(net, found.grad_w).items():
                 synapses(net.weights[name])[...] -= rate * synapses(gradient)
-            for name, gradient in plastic_biases(net, step.grad_b).items():
-                net.biases[name] -= rate * gradient
+            for name, bias_gradient in plastic_biases(net, found.grad_b).items():
+                net.biases[name] -= rate * bias_gradient
     return net
 
 
@@ -82,7 +83,7 @@ class Adam:
     Parameters
     ----------
     moving : list of array
-        What is changed.
+        Arrays that are changed.
     rate : float
 
     References
@@ -92,14 +93,14 @@ class Adam:
 
     def __init__(self, moving: list[Array], rate: float) -> None:
         self.moving, self.rate, self.steps = moving, rate, 0
-        self.means, self.squares = ([np.zeros_like(z) for z in moving] for _ in range(2))
+        self.means = [np.zeros_like(z) for z in moving]
+        self.squares = [np.zeros_like(z) for z in moving]
 
     def __call__(self, gradients: list[Array]) -> None:
-        """One step against the gradients, of the shapes of what moves."""
+        """Take one step against the gradients, of the shapes of the moving arrays."""
         self.steps += 1
-        for z, gradient, mean, square in zip(
-            self.moving, gradients, self.means, self.squares, strict=True
-        ):
+        arrays = zip(self.moving, gradients, self.means, self.squares, strict=True)
+        for z, gradient, mean, square in arrays:
             mean += 0.1 * (gradient - mean)
             square += 0.001 * (gradient**2 - square)
             unbiased = mean / (1 - 0.9**self.steps)
@@ -116,7 +117,7 @@ def adam(
     score: Callable[[Network], Any] | None = None,
     every: int = 50,
 ) -> Network:
-    """Descent of the mean loss and the prices by Adam; every step sees all patterns.
+    """Descend the mean loss and the penalties by Adam; every step sees all patterns.
 
     Parameters
     ----------
@@ -125,42 +126,53 @@ def adam(
     X, Y : array or mapping
         As in `backprop`.
     epochs : int
-        Steps.
+        Number of steps.
     rate : float
-        Of Adam.
+        Rate of Adam.
     score : callable, optional
-        Of a network, larger is better (anything that can be compared): the best of those met every
-        `every` steps is returned, the first of equals, in place of the last.
+        Network -> a value that can be compared, larger is better. The first of the best networks
+        met every `every` steps is then returned, in place of the last network.
     every : int
+        Steps from one score to the next.
 
     Returns
     -------
     Network
         A copy with the learnt weights.
 
+    Raises
+    ------
+    DataError
+        X or Y do not fit the network.
+    ModelError
+        `rate` out of range.
+
     References
     ----------
     Kingma & Ba, ICLR 2015.
     """
-    if not 0 < rate < np.inf:
-        raise out_of_range("rate", rate, "a finite number > 0", "0.001")
+    number("rate", rate, above=0, try_="0.001")
     clamped = patterns(net, X)
     encoded = targets(net, Y, n_patterns(clamped))
-    net, components = net.copy(), _components(net)
+    net, components = net.copy(), strong_components(net)
     best, highest = net, None
-    moving = [
-        *(synapses(w) for w in plastic(net, net.weights).values()),
-        *plastic_biases(net, net.biases).values(),
-    ]
-    descend = Adam(moving, rate)
+    descend = Adam(moving_arrays(net, net.weights, net.biases), rate)
     for step in range(1, epochs + 1):
-        found = _backprop(net, components, clamped, encoded)
-        gradients = plastic(net, found.grad_w).values()
-        descend(
-            [*map(synapses, gradients), *(found.grad_b[n] for n in plastic_biases(net, net.biases))]
-        )
+        found = backprop_encoded(net, components, clamped, encoded)
+        descend(moving_arrays(net, found.grad_w, found.grad_b))
         if score is not None and (step % every == 0 or step == epochs):
             now = score(net)
             if highest is None or now > highest:
                 best, highest = net.copy(), now
-    return net if score is None else best
+    if score is None:
+        return net
+    return best
+
+
+def moving_arrays(
+    net: Network, by_projection: Mapping[str, Weights], by_population: Mapping[str, Array]
+) -> list[Array]:
+    """Return the arrays of what learns, projections first: weights and biases, or gradients."""
+    weights = [synapses(by_projection[name]) for name, q in net.projections.items() if q.plastic]
+    biases = [by_population[n] for n in net.neurons if net.populations[n].plastic_bias]
+    return weights + biases

@@ -1,8 +1,8 @@
-"""The flow linearised at a state: its Jacobian as directional derivatives, and the modes of that.
+"""The flow linearised at a state: its Jacobian as directional derivatives.
 
-Above `reference`, below `guard` and `analysis`: the one linearisation in the house. With frozen
-weights patterns do not see each other, so a Jacobian of (x, lam) belongs to one pattern; plastic
-weights couple them all. Start at `Linearised`; `spectrum` takes it apart.
+Above `ode`, below `spectrum`, which finds the modes. With frozen weights patterns do not affect
+each other, so a Jacobian of (x, lam) belongs to one pattern; plastic weights couple them all. Start
+at `Linearised`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
+from neurosim.model.feedback import KOLEN_POLLACK, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, synapses, with_values
-from neurosim.reference.functions import ddsigma, dsigma, loss_curvature, net_input, sigma
+from neurosim.model.weights import Weights, synapse_indices, synapses, with_values
+from neurosim.reference.functions import (
+    ddsigma,
+    dsigma,
+    loss_curvature,
+    net_input,
+    violation_at,
+)
 from neurosim.reference.ode import Rates, right_hand_side
 
 Array = np.ndarray
 Derivative = Callable[[Array], Array]  # directions (m, size) -> J @ direction (m, size), 1/s
 
-NUDGE = float(
-    np.cbrt(np.finfo(float).eps)
-)  # of a state, relative to max(1, |state|); best for central differences
-UNCOUPLED = (
-    1e-9  # entries of a Jacobian by differences below this, relative to its largest, are rounding
-)
-AT_ONCE = 256  # directions, where a matrix is built
+# of a state, relative to max(1, |state|); best for central differences
+NUDGE = float(np.cbrt(np.finfo(float).eps))
+# entries of a Jacobian by differences below this, relative to its largest, are rounding
+UNCOUPLED = 1e-9
+AT_ONCE = 256  # directions at once where a matrix is built
 
 
 class Linearised:
-    """The Jacobian of the flow at a state, without being built.
+    """The Jacobian J of the flow at a state, applied without being built.
 
     Parameters
     ----------
@@ -43,14 +48,14 @@ class Linearised:
     X, Y : mapping of str to array
         Encoded inputs and targets of the same patterns.
     plastic : bool
-        Weights and biases that learn are states too; l1, a proximal step, is left out. Feedback
-        weights are held.
+        Whether weights and biases that learn are states too. l1, a proximal step, is left out.
+        Feedback weights are held.
 
     Attributes
     ----------
     size : int
-        Of a state: x of every population, lam of every population, then what learns of weights and
-        biases if plastic.
+        Length of a state: x of every population, lam of every population, then, if plastic, the
+        weights and biases that learn.
     places : tuple of str
         Populations; if plastic, projections and ``"bias.population"`` too.
     place : (size,) of int
@@ -58,9 +63,14 @@ class Linearised:
     blocks : list of int arrays
         Entries of a state that belong to one variable of one place.
     exact : bool
-        Whether derivatives are formulas. Central differences of the reference's right-hand side
-        otherwise: for constraints other than ``lin``, and formulas of a user's own whose second
-        derivative is not a plain formula.
+        Whether derivatives are formulas. Otherwise they are central differences of the reference's
+        right-hand side: for constraints other than ``lin``, and for user-supplied formulas whose
+        second derivative is not a plain formula.
+
+    Raises
+    ------
+    ModelError
+        Feedback weights learn (kolen_pollack) while plastic.
     """
 
     def __init__(
@@ -74,52 +84,51 @@ class Linearised:
         *,
         plastic: bool = False,
     ) -> None:
-        if plastic and (
-            learnt := [name for name, q in net.projections.items() if q.feedback == "kolen_pollack"]
-        ):
-            raise ModelError(
-                f"feedback of {learnt[0]} = 'kolen_pollack' while plastic: its feedback "
-                "weights are no states here; "
-                "allowed: frozen weights, or feedback that rests between two steps: "
-                "symmetric, random, sign, mirror"
-            )
         self.net, self.flow, self.X, self.Y, self.plastic = net, flow, X, Y, plastic
         self.back = {name: net.returning(name) for name in net.projections}
-        self.weights = {
-            k: w for k, w in net.weights.items() if plastic and net.projections[k].plastic
-        }
-        self.biases = {
-            n: b for n, b in net.biases.items() if plastic and net.populations[n].plastic_bias
-        }
+        self.weights: dict[str, Weights] = {}
+        self.biases: dict[str, Array] = {}
+        if plastic:
+            _check_feedback_rests(net)
+            self.weights = {k: w for k, w in net.weights.items() if net.projections[k].plastic}
+            self.biases = {n: b for n, b in net.biases.items() if net.populations[n].plastic_bias}
         self.places = (*net.neurons, *self.weights, *(f"bias.{n}" for n in self.biases))
-        parts = Rates(
-            dict(x), dict(lam), {name: synapses(w) for name, w in self.weights.items()}, self.biases
-        )
-        self.shapes = [np.shape(v) for v in self._in_order(parts)]
-        self.state = np.concatenate([np.ravel(v) for v in self._in_order(parts)])
+        weights = {name: synapses(w) for name, w in self.weights.items()}
+        self._lay_out(self._in_order(Rates(dict(x), dict(lam), weights, self.biases)))
+        self.outputs = {**X, **{n: x[n] for n in net.neurons}}
+        # differences stay on the side of a kink of G where the state is: a kink has no curvature
+        self.regime = SimpleNamespace(x=dict(x), lam=dict(lam))
+        self._differentiate(lam)
+
+    def _lay_out(self, parts: list[Array]) -> None:
+        """Set the order of a state's entries, and the state itself."""
+        self.shapes = [np.shape(v) for v in parts]
+        self.state = np.concatenate([np.ravel(v) for v in parts])
         self.size = self.state.size
         self.cuts = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
         self.blocks = np.split(np.arange(self.size), self.cuts)
-        owners = [*range(len(net.neurons)), *range(len(self.places))]
+        owners = [*range(len(self.net.neurons)), *range(len(self.places))]
         self.place = np.repeat(owners, [block.size for block in self.blocks])
-        self.outputs = {**X, **{n: x[n] for n in net.neurons}}
-        self.slope, self.bend, self.delta = {}, {}, {}  # sigma', sigma'' mu, sigma' mu
-        self.regime = SimpleNamespace(x=dict(x), lam=dict(lam))  # a kink of G is no curvature
-        self.exact = all(net.populations[n].constraint == "lin" for n in net.neurons)
-        for n in net.neurons:
-            activation, a = net.populations[n].activation, net_input(net, n, self.outputs)
-            mu = lam[n] + flow.rho * (x[n] - sigma(activation, a))
+
+    def _differentiate(self, lam: Mapping[str, Array]) -> None:
+        """Set sigma', sigma'' mu and delta = sigma' mu of every population, for G = lin."""
+        self.slope, self.bend, self.delta = {}, {}, {}
+        self.exact = all(self.net.populations[n].constraint == "lin" for n in self.net.neurons)
+        for n in self.net.neurons:
+            activation, x = self.net.populations[n].activation, self.outputs[n]
+            a = net_input(self.net, n, self.outputs)
+            mu = lam[n] + self.flow.rho * violation_at(activation, x, a)
             self.slope[n] = dsigma(activation, a)
             self.delta[n] = self.slope[n] * mu
             try:
                 self.bend[n] = ddsigma(activation, a) * mu
-                if n in net.losses:
-                    loss_curvature(net.losses[n], x[n], Y[n], x[n])
+                if n in self.net.losses:
+                    loss_curvature(self.net.losses[n], x, self.Y[n], x)
             except ModelError:
                 self.exact = False
 
-    def at_synapses(self, directions: Array) -> Array:
-        """J applied to each row, (m, size), 1/s."""
+    def apply(self, directions: Array) -> Array:
+        """Apply J to each row; (m, size) to (m, size), 1/s."""
         if not self.exact:
             return self._differences(directions)
         kappa, gamma, rho, time = self.flow.kappa, self.flow.gamma, self.flow.rho, self.flow.time
@@ -132,29 +141,50 @@ class Linearised:
             ddelta[n] = self.bend[n] * da + self.slope[n] * dmu[n]
         rates = Rates({}, {}, {}, {})
         for n in self.net.neurons:
-            force = self._pull(n, moved.x[n]) + dmu[n] - self._back(n, ddelta, moved)  # of dL/dx
-            rates.x[n] = (-kappa * force - gamma * dg[n]) / time("tau_x", n)
-            rates.lam[n] = (kappa * dg[n] - gamma * force) / time("tau_lam", n)
+            # change of dL/dx
+            change = self._curvature(n, moved.x[n]) + dmu[n] - self._back(n, ddelta, moved)
+            rates.x[n] = (-kappa * change - gamma * dg[n]) / time("tau_x", n)
+            rates.lam[n] = (kappa * dg[n] - gamma * change) / time("tau_lam", n)
         if self.plastic:
             self._learn(rates, ddelta, moved)
         return self._pack(rates, len(directions))
 
     def renewed(self, directions: Array) -> Array:
-        """What x alone moves in the multipliers' rates while the messages of the children are held,
-        (m, size), 1/s.
+        """Change of the multipliers' rates with x, the messages of the children held.
 
-        kappa dg - gamma (dV' + rho dg): a semi-implicit step reads it anew. Zero in all but the
-        multipliers; weights are frozen.
+        It is kappa dg - gamma (dV' + rho dg) in the multipliers and zero elsewhere: the part that a
+        semi-implicit step reads anew. Weights are frozen.
+
+        Returns
+        -------
+        array, (m, size), 1/s
         """
         moved, rates = self._unpack(directions), Rates({}, {}, {}, {})
         for n in self.net.neurons:
             dg = moved.x[n] - self.slope[n] * self._forward(n, moved)
-            force = self._pull(n, moved.x[n]) + self.flow.rho * dg
+            change = self._curvature(n, moved.x[n]) + self.flow.rho * dg
+            rate = self.flow.kappa * dg - self.flow.gamma * change
             rates.x[n] = np.zeros_like(dg)
-            rates.lam[n] = (self.flow.kappa * dg - self.flow.gamma * force) / self.flow.time(
-                "tau_lam", n
-            )
+            rates.lam[n] = rate / self.flow.time("tau_lam", n)
         return self._pack(rates, len(directions))
+
+    @property
+    def leaks(self) -> Array:
+        """Linear leak of every state, (size,), 1/s; weights are frozen.
+
+        (kappa (rho + weight of mse) + gamma)/tau_x of x, and gamma/tau_lam of lam: minus the part
+        of d(dx/dt)/dx and d(dlam/dt)/dlam within a unit that is constant.
+        """
+        net, flow = self.net, self.flow
+        leaks = []
+        for n in net.neurons:
+            curvature = 0.0
+            if n in net.losses and net.losses[n].kind == "mse":
+                curvature = net.losses[n].weight
+            leak = flow.kappa * (flow.rho + curvature) + flow.gamma
+            leaks.append(leak / flow.time("tau_x", n))
+        leaks += [flow.gamma / flow.time("tau_lam", n) for n in net.neurons]
+        return np.repeat(leaks, [block.size for block in self.blocks])
 
     @property
     def invertible(self) -> bool:
@@ -162,8 +192,15 @@ class Linearised:
         return self.exact and not self.plastic and self.net.order() is not None
 
     def solve(self, rates: Array) -> Array:
-        """Directions whose J @ direction are these rates, (m, size): a sweep forward for x, a sweep
-        back for lam.
+        """Find the directions that J maps to these rates, by a sweep forward and a sweep back.
+
+        Parameters
+        ----------
+        rates : array, (m, size), 1/s
+
+        Returns
+        -------
+        array, (m, size), unit 1
         """
         kappa, gamma, rho, time = self.flow.kappa, self.flow.gamma, self.flow.rho, self.flow.time
         wanted, found = self._unpack(rates), Rates({}, {}, {}, {})
@@ -171,40 +208,40 @@ class Linearised:
         dg, da = {}, {}
         ddelta: dict[str, Array] = {}
         for n in order:
-            pair = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
-            dg[n] = (kappa * pair[1] - gamma * pair[0]) / (kappa**2 + gamma**2)
+            dx, dlam = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
+            dg[n] = (kappa * dlam - gamma * dx) / (kappa**2 + gamma**2)
             da[n] = self._forward(n, found)
             found.x[n] = dg[n] + self.slope[n] * da[n]
         for n in reversed(order):
-            pair = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
-            force = -(kappa * pair[0] + gamma * pair[1]) / (kappa**2 + gamma**2)
-            dmu = force - self._pull(n, found.x[n]) + self._back(n, ddelta, found)
+            dx, dlam = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
+            change = -(kappa * dx + gamma * dlam) / (kappa**2 + gamma**2)
+            dmu = change - self._curvature(n, found.x[n]) + self._back(n, ddelta, found)
             ddelta[n] = self.bend[n] * da[n] + self.slope[n] * dmu
             found.lam[n] = dmu - rho * dg[n]
         return self._pack(found, len(rates))
 
     def within(self, states: Array) -> Derivative:
-        """J among some of the states only: the others are held."""
+        """Return J among some of the states only; the others are held."""
 
         def derivative(directions: Array) -> Array:
             full = np.zeros((len(directions), self.size))
             full[:, states] = directions
-            return self.at_synapses(full)[:, states]
+            return self.apply(full)[:, states]
 
         return derivative
 
     def jacobian(self, states: Array | None = None) -> Array:
-        """The matrix among some of the states, by default all, (states, states), 1/s."""
-        states = np.arange(self.size) if states is None else states
-        matrix = built(self.within(states), states.size)
-        if (
-            not self.exact
-        ):  # rounding would hide a triangular order, and split the multiple eigenvalues of a chain
+        """Return the matrix among some of the states, by default all; (states, states), 1/s."""
+        if states is None:
+            states = np.arange(self.size)
+        matrix = matrix_of(self.within(states), states.size)
+        if not self.exact:
+            # rounding would hide a triangular order, and split the multiple eigenvalues of a chain
             matrix[np.abs(matrix) <= UNCOUPLED * np.abs(matrix).max(initial=0.0)] = 0.0
         return matrix
 
     def _forward(self, n: str, moved: Rates) -> Any:
-        """da of a population, (m, patterns, units), or 0 where nothing that moves reaches it."""
+        """da of a population, (m, patterns, units); 0 where nothing that moves projects to it."""
         total: Any = 0.0
         for q in self.net.incoming(n):
             if q.pre in moved.x:
@@ -217,23 +254,23 @@ class Linearised:
         return total
 
     def _back(self, n: str, ddelta: Mapping[str, Array], moved: Rates) -> Any:
-        """d(Wᵀ delta) of a population, or d(B delta), (m, patterns, units)."""
+        """d(Wᵀ delta) of a population, or d(B delta); (m, patterns, units)."""
         total: Any = 0.0
         for q in self.net.outgoing(n):
             total = total + _product(ddelta[q.post], self.back[q.name])
-            if q.name in moved.w and q.feedback == "symmetric":
+            if q.name in moved.w and q.feedback == SYMMETRIC:
                 changes = _changes(self.net.weights[q.name], moved.w[q.name])
                 total = total + np.stack([self.delta[q.post] @ dw for dw in changes])
         return total
 
-    def _pull(self, n: str, dx: Array) -> Any:
+    def _curvature(self, n: str, dx: Array) -> Any:
         """d(dV/dx) of a population, (m, patterns, units)."""
         if n not in self.net.losses:
             return 0.0
         return loss_curvature(self.net.losses[n], self.outputs[n], self.Y[n], dx)
 
     def _learn(self, rates: Rates, ddelta: Mapping[str, Array], moved: Rates) -> None:
-        """The rates of weights and biases."""
+        """Add the rates of weights and biases."""
         for name, w in self.weights.items():
             q = self.net.projections[name]
             product = _outer(w, ddelta[q.post], self.outputs[q.pre])
@@ -244,96 +281,125 @@ class Linearised:
             rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
 
     def _differences(self, directions: Array) -> Array:
+        """Apply J to each row by central differences, (m, size), 1/s."""
         reach = NUDGE * max(1.0, float(np.abs(self.state).max()))
         largest = np.maximum(np.abs(directions).max(axis=1, keepdims=True), np.finfo(float).tiny)
         nudges = directions * (reach / largest)
-        plus, minus = np.split(
-            self._rates(np.vstack([self.state + nudges, self.state - nudges])), 2
-        )
+        rates = self._rates(np.vstack([self.state + nudges, self.state - nudges]))
+        plus, minus = np.split(rates, 2)
         return np.asarray((plus - minus) * (largest / (2 * reach)))
 
     def _rates(self, states: Array) -> Array:
-        """Time derivatives of many states, (m, size), 1/s: as one batch, unless each has weights of
-        its own.
+        """Return the time derivatives of many states, (m, size), 1/s.
+
+        They are one batch, unless each has other weights.
         """
         if self.plastic:
             return np.vstack([self._pack(self._rate(state), 1) for state in states])
-        parts = self._unpack(states)
-        x, lam = (
-            {n: v.reshape(-1, v.shape[-1]) for n, v in part.items()}
-            for part in (parts.x, parts.lam)
+        parts, count = self._unpack(states), len(states)
+        x = {n: v.reshape(-1, v.shape[-1]) for n, v in parts.x.items()}
+        lam = {n: v.reshape(-1, v.shape[-1]) for n, v in parts.lam.items()}
+        X, Y = _repeated(self.X, count), _repeated(self.Y, count)
+        regime = SimpleNamespace(
+            x=_repeated(self.regime.x, count), lam=_repeated(self.regime.lam, count)
         )
-        X, Y = (
-            {n: np.tile(a, (len(states), 1)) for n, a in data.items()} for data in (self.X, self.Y)
-        )
-        here = (
-            {n: np.tile(a, (len(states), 1)) for n, a in part.items()}
-            for part in vars(self.regime).values()
-        )
-        regime = SimpleNamespace(**dict(zip(("x", "lam"), here, strict=True)))
         rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False, regime=regime)
-        return self._pack(rates, len(states))
+        return self._pack(rates, count)
 
     def _rate(self, state: Array) -> Rates:
+        """Return the time derivatives of one state, (size,), weights and biases among them."""
         parts = self._unpack(state[None])
-        x, lam, b = ({n: v[0] for n, v in part.items()} for part in (parts.x, parts.lam, parts.b))
-        weights = self.net.weights | {
-            name: with_values(self.weights[name], w[0]) for name, w in parts.w.items()
-        }
-        biases = self.net.biases | b
+        x = {n: v[0] for n, v in parts.x.items()}
+        lam = {n: v[0] for n, v in parts.lam.items()}
+        weights, biases = dict(self.net.weights), dict(self.net.biases)
+        for name, w in parts.w.items():
+            weights[name] = with_values(self.weights[name], w[0])
+        for n, b in parts.b.items():
+            biases[n] = b[0]
         rates = right_hand_side(
             self.net, self.flow, x, lam, self.X, self.Y, weights, biases, regime=self.regime
         )
-        return Rates(
-            rates.x, rates.lam, {name: synapses(w) for name, w in rates.w.items()}, rates.b
-        )
+        w_rates = {name: synapses(w) for name, w in rates.w.items()}
+        return Rates(rates.x, rates.lam, w_rates, rates.b)
 
     def _in_order(self, parts: Rates) -> list[Array]:
+        """Return the arrays in the order of a state."""
         neurons = self.net.neurons
-        values = [part[n] for part in (parts.x, parts.lam) for n in neurons]
+        arrays = [parts.x[n] for n in neurons] + [parts.lam[n] for n in neurons]
         if self.plastic:
-            values += [parts.w[name] for name in self.weights] + [parts.b[n] for n in self.biases]
-        return values
+            arrays += [parts.w[name] for name in self.weights]
+            arrays += [parts.b[n] for n in self.biases]
+        return arrays
 
     def _pack(self, parts: Rates, count: int) -> Array:
+        """Return arrays of `count` states as rows, (count, size)."""
         return np.hstack([np.reshape(v, (count, -1)) for v in self._in_order(parts)])
 
     def _unpack(self, vectors: Array) -> Rates:
-        """Rows (m, size) as (m, patterns, units) by population, (m, synapses) by projection, (m, n)
-        of biases.
+        """Return rows, (m, size), by place.
+
+        x and lam are (m, patterns, units), weights (m, synapses) or (m, n_post, n_pre), biases (m,
+        n).
         """
         pieces = zip(np.split(vectors, self.cuts, axis=1), self.shapes, strict=True)
         arrays = iter([piece.reshape(len(vectors), *shape) for piece, shape in pieces])
-        x, lam = ({n: next(arrays) for n in self.net.neurons} for _ in range(2))
-        if not self.plastic:
-            return Rates(x, lam, {}, {})
-        return Rates(
-            x, lam, {k: next(arrays) for k in self.weights}, {n: next(arrays) for n in self.biases}
-        )
+        x = {n: next(arrays) for n in self.net.neurons}
+        lam = {n: next(arrays) for n in self.net.neurons}
+        weights = {name: next(arrays) for name in self.weights}
+        biases = {n: next(arrays) for n in self.biases}
+        return Rates(x, lam, weights, biases)
 
 
-def built(derivative: Derivative, size: int) -> Array:
-    """The matrix of a linear map that is given by its products, (size, size)."""
+def matrix_of(derivative: Derivative, size: int) -> Array:
+    """Build the matrix of a linear map that is given by its products, (size, size)."""
     directions = np.eye(size)
-    return np.vstack([derivative(directions[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)]).T
+    images = [derivative(directions[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)]
+    return np.vstack(images).T
+
+
+def _check_feedback_rests(net: Network) -> None:
+    """Refuse feedback weights that learn by a flow, which are not states here.
+
+    Raises
+    ------
+    ModelError
+        Feedback of Kolen and Pollack.
+    """
+    for name, q in net.projections.items():
+        if q.feedback == KOLEN_POLLACK:
+            raise ModelError(
+                f"feedback of {name} = {q.feedback!r} while plastic: its feedback weights move and "
+                "are not states here; allowed: frozen weights, or feedback that rests between two "
+                "steps: symmetric, random, sign, mirror"
+            )
+
+
+def _repeated(by_population: Mapping[str, Array], count: int) -> dict[str, Array]:
+    """Repeat the patterns of every array `count` times."""
+    return {n: np.tile(a, (count, 1)) for n, a in by_population.items()}
 
 
 def _product(v: Array, matrix: Any) -> Array:
-    """v @ matrix over the last axis, whatever stands before it; the matrix may be sparse."""
-    return np.asarray((v.reshape(-1, v.shape[-1]) @ matrix).reshape(*v.shape[:-1], matrix.shape[1]))
+    """Return v @ matrix over the last axis, for any leading axes; the matrix may be sparse."""
+    product = v.reshape(-1, v.shape[-1]) @ matrix
+    return np.asarray(product.reshape(*v.shape[:-1], matrix.shape[1]))
 
 
 def _changes(w: Weights, dw: Array) -> Iterable[Any]:
-    """Each direction's change of the weights, as a matrix of their kind."""
-    return dw if isinstance(w, np.ndarray) else [with_values(w, row) for row in dw]
+    """Return the change of the weights in each direction, as matrices with the same storage."""
+    if isinstance(w, np.ndarray):
+        return dw
+    return [with_values(w, row) for row in dw]
 
 
 def _outer(w: Weights, delta: Array, x: Array) -> Array:
-    """Mean over the patterns of delta_i x_j at every synapse; either may have directions before its
-    patterns.
+    """Mean over the patterns of delta_i x_j at every synapse.
+
+    One of delta, (..., patterns, n_post), and x, (..., patterns, n_pre), may have directions before
+    its patterns.
     """
     product = np.swapaxes(delta, -1, -2) @ x / x.shape[-2]
     if isinstance(w, np.ndarray):
         return np.asarray(product)
-    post = np.repeat(np.arange(w.shape[0]), np.diff(w.indptr))
-    return np.asarray(product[..., post, w.indices])
+    post, pre = synapse_indices(w)
+    return np.asarray(product[..., post, pre])

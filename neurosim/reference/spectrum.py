@@ -1,12 +1,12 @@
 """The modes of a linearised flow, and the steps that integrators may take on them.
 
-Above `linearised`, below `guard` and `analysis`. Start at `modes`; `largest_step` says how far a
-step may reach.
+Above `jacobian`; `simulation` and `analysis` read it. Start at `modes`; `largest_step` gives the
+largest stable step of a method.
 
 References
 ----------
-Arnoldi iteration: Lehoucq, Sorensen & Yang, ARPACK users' guide, 1998. Stability regions: Hairer & Wanner, Solving
-Ordinary Differential Equations II, chapter IV.2.
+Arnoldi iteration: Lehoucq, Sorensen & Yang, ARPACK users' guide, 1998.
+Stability regions: Hairer & Wanner, Solving Ordinary Differential Equations II, chapter IV.2.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.reference.jacobian import Derivative, Linearised, built
+from neurosim.model.methods import EULER, HEUN, RK4
+from neurosim.reference.jacobian import Derivative, Linearised, matrix_of
 
 Array = np.ndarray
+Eigenpairs = tuple[Array, Array]  # eigenvalues (k,), eigenvectors (size, k)
 
 SEARCHES = 6  # for the mode that limits the step, each with the step that the last one found
 SAME = 1e-4  # two modes closer than this, relative to the fastest, are one
-ROUNDING = 1e-7  # real parts and couplings below this, relative to the fastest mode, are not seen
+ROUNDING = 1e-7  # real parts and couplings below this, relative to the fastest mode, are rounding
+POWER = 100  # steps of power iteration where the Arnoldi iteration finds nothing
 
-# what ARPACK is asked for: modes of largest modulus; of an inverse, so nearest 0; of largest real
-# part
+# ARPACK's options: modes of largest modulus (LM); of an inverse, so nearest 0 (LM); of largest real
+# part (LR)
 LIMITING = MappingProxyType({"which": "LM", "k": 6, "ncv": 40, "tol": 1e-3, "maxiter": 20})
 PRECISE = MappingProxyType({"which": "LM", "k": 2, "ncv": 30, "tol": 1e-5, "maxiter": 20})
 NEAREST = MappingProxyType({"which": "LM", "k": 20, "ncv": 80, "tol": 1e-5, "maxiter": 20})
 RIGHTMOST = MappingProxyType({"which": "LR", "k": 6, "ncv": 80, "tol": 1e-6, "maxiter": 200})
 FARTHEST = MappingProxyType({"which": "LM", "k": 6, "ncv": 60, "tol": 1e-6, "maxiter": 100})
 
-# R(z) of one step, z = h s, by powers of z; a mode holds where |R| <= 1
+# R(z) of one step, z = h s, by powers of z; a step is stable for a mode where |R| <= 1
 AMPLIFICATION = MappingProxyType(
-    {"euler": (1.0, 1.0), "heun": (1.0, 1.0, 1 / 2), "rk4": (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24)}
+    {EULER: (1.0, 1.0), HEUN: (1.0, 1.0, 1 / 2), RK4: (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24)}
 )
 
 
@@ -49,10 +52,10 @@ class Modes:
     ----------
     eigenvalues : (modes,), complex, 1/s
     share : (modes, places)
-        Where each lives: its squared weight by `Linearised.places`; a row sums to 1.
+        Squared weight of each mode by `Linearised.places`; a row sums to 1.
     complete : bool
-        Whether these are all modes, and not those of largest modulus, of smallest damping, and that
-        limit a step.
+        Whether these are all modes. Otherwise they are those of largest modulus, of smallest
+        damping, and those that limit a step.
     """
 
     eigenvalues: Array
@@ -66,41 +69,42 @@ class Modes:
 
 
 def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes:
-    """The modes of a Jacobian, or those of them that matter where it is large.
+    """Find the modes of a Jacobian, or those that matter where it is large.
 
-    Parts of the state that drive each other one way only have spectra of their own, and are taken
-    apart first: that keeps the strongly non-normal `Flow.adjoint` exact (on an acyclic graph -1/tau
-    and nothing else), and means that a mode lives in the part which it comes from, not in what that
-    drives.
+    Parts of the state that drive each other in one direction only have spectra of their own, and
+    are separated first. That keeps the strongly non-normal `Flow.adjoint` exact: on an acyclic
+    graph its only eigenvalue is -1/tau. A mode then belongs to the part that it comes from, not to
+    the parts that this drives.
 
     Parameters
     ----------
     linear : Linearised
     dense : float
-        Coupled states up to which a matrix is built and diagonalised.
+        Number of coupled states up to which a matrix is built and diagonalised.
     rightmost : bool
-        Where that is not done, search the modes of smallest damping too, not only those that limit
-        a step of Euler: on an acyclic graph those nearest 0, by inverse iteration, whose solves are
-        sweeps forward and back.
+        Where no matrix is built, search the modes of smallest damping too, not only those that
+        limit a step of Euler. On an acyclic graph those are searched nearest 0, by inverse
+        iteration, whose solves are sweeps forward and back.
+
+    Returns
+    -------
+    Modes
     """
     if linear.size <= dense:
-        return _whole(linear, np.arange(linear.size))
-    parts = [
-        _whole(linear, states) if states.size <= dense else _searched(linear, states, rightmost)
-        for states in _coupled(linear)
-    ]
-    eigenvalues, share = (
-        np.concatenate([p.eigenvalues for p in parts]),
-        np.vstack([p.share for p in parts]),
-    )
-    return Modes(eigenvalues, share, all(p.complete for p in parts))
+        return _diagonalised(linear, np.arange(linear.size))
+    parts = []
+    for states in _coupled(linear):
+        if states.size <= dense:
+            parts.append(_diagonalised(linear, states))
+        else:
+            parts.append(_searched(linear, states, rightmost))
+    eigenvalues = np.concatenate([part.eigenvalues for part in parts])
+    share = np.vstack([part.share for part in parts])
+    return Modes(eigenvalues, share, all(part.complete for part in parts))
 
 
 def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
-    """Largest h for which every step from 0 to h holds, |R(h s)| <= 1, for each mode; (modes,), s.
-
-    Infinite where a mode stands still; 0 where it grows, or where no step holds for a mode that
-    oscillates undamped.
+    """Return the largest h such that every step from 0 to h is stable, |R(h s)| <= 1, by mode.
 
     Parameters
     ----------
@@ -108,39 +112,61 @@ def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
     eigenvalues : (modes,), complex, 1/s
     fastest : float
         Modulus in 1/s against which rounding is judged.
+
+    Returns
+    -------
+    array, (modes,), s
+        Infinite where a mode stands still. 0 where it grows, or where no step is stable for a mode
+        that oscillates undamped.
+
+    Examples
+    --------
+    >>> largest_step("euler", np.array([-100.0 + 0j]), 100.0)
+    array([0.02])
     """
     modulus = np.abs(eigenvalues)
     moves = (modulus > ROUNDING * fastest) & (modulus > 0)
     direction = np.exp(1j * np.angle(eigenvalues))
-    direction = np.where(
-        np.abs(direction.real) <= ROUNDING, 1j * np.sign(direction.imag), direction
-    )
+    undamped = np.abs(direction.real) <= ROUNDING
+    direction = np.where(undamped, 1j * np.sign(direction.imag), direction)
     found = np.full(modulus.shape, np.inf)
     found[moves] = _first_crossing(AMPLIFICATION[method], direction[moves]) / modulus[moves]
     return found
 
 
 def radius(step: Derivative, size: int, dense: int) -> float:
-    """Spectral radius of a linear map that is given by its products, unit 1; above `dense` states
-    by Arnoldi iteration.
+    """Return the spectral radius of a linear map that is given by its products, unit 1.
 
     Parameters
     ----------
     step : callable
         Rows (m, size) -> their images (m, size).
+    size : int
+    dense : int
+        Size up to which the matrix is built; above it the Arnoldi iteration is used.
     """
     if size <= dense:
-        return float(
-            np.abs(np.concatenate([values for values, *_ in _parts(built(step, size))])).max()
-        )
-    growths, _ = _eigenpairs(
-        lambda v: step(v[None])[0], np.random.default_rng(0).normal(size=size), FARTHEST
-    )
+        eigenvalues = [values for values, *_ in _parts(matrix_of(step, size))]
+        return float(np.abs(np.concatenate(eigenvalues)).max())
+    start = np.random.default_rng(0).normal(size=size)
+    growths, _ = _eigenpairs(partial(_single, step), start, FARTHEST)
     return float(np.abs(growths).max())
 
 
 def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
-    """Smallest r > 0 beyond which |R(r direction)| exceeds 1, (modes,); `direction` has modulus 1."""
+    """Return the smallest r > 0 beyond which |R(r direction)| exceeds 1.
+
+    Parameters
+    ----------
+    powers : tuple of float
+        R(z) by powers of z.
+    direction : (modes,), complex, of modulus 1
+
+    Returns
+    -------
+    array, (modes,), unit 1
+        0 where no r is stable.
+    """
     order = len(powers) - 1
     excess = np.zeros((direction.size, 2 * order))  # |R|² - 1 by powers of r from the first on
     for j, one in enumerate(powers):
@@ -162,36 +188,38 @@ def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
     return found
 
 
-def _whole(linear: Linearised, states: Array) -> Modes:
-    """All modes among some of the states."""
-    values, vectors, parts = zip(*_parts(linear.jacobian(states)), strict=True)
-    share = [_share(linear, states[part], v) for part, v in zip(parts, vectors, strict=True)]
-    return Modes(np.concatenate(values).astype(complex), np.vstack(share))
+def _diagonalised(linear: Linearised, states: Array) -> Modes:
+    """Find all modes among some of the states, from the matrix."""
+    eigenvalues, shares = [], []
+    for values, vectors, rows in _parts(linear.jacobian(states)):
+        eigenvalues.append(values)
+        shares.append(_share(linear, states[rows], vectors))
+    return Modes(np.concatenate(eigenvalues).astype(complex), np.vstack(shares))
 
 
 def _parts(matrix: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """Eigenvalues, vectors and rows of each part of a matrix whose entries reach each other both
-    ways.
-    """
+    """Yield the eigenvalues, vectors and rows of each strongly connected part of a matrix."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     count, label = connected_components(csr_array(matrix != 0), connection="strong")
     for k in range(count):
         rows = np.flatnonzero(label == k)
-        yield (*np.linalg.eig(matrix[np.ix_(rows, rows)]), rows)
+        values, vectors = np.linalg.eig(matrix[np.ix_(rows, rows)])
+        yield values, vectors, rows
 
 
 def _share(linear: Linearised, states: Array, vectors: Array) -> Array:
-    """Squared weight of each vector, a column, by place; (modes, places)."""
+    """Return the squared weight of each vector, a column, by place; (modes, places)."""
     weight = np.zeros((vectors.shape[1], len(linear.places)))
     np.add.at(weight.T, linear.place[states], np.abs(vectors) ** 2)
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
 def _coupled(linear: Linearised) -> list[Array]:
-    """States that drive each other both ways, as index arrays, by the response to a random nudge of
-    each block.
+    """Return the groups of states that drive each other both ways, as index arrays.
+
+    The response to a random nudge of each block shows which blocks it drives.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
@@ -200,78 +228,88 @@ def _coupled(linear: Linearised) -> list[Array]:
     nudges = np.zeros((len(linear.blocks), linear.size))
     for row, block in zip(nudges, linear.blocks, strict=True):
         row[block] = rng.normal(size=block.size)
-    response = np.abs(linear.at_synapses(nudges))
-    drives = np.array(
-        [[part.max(initial=0.0) for part in np.split(row, linear.cuts)] for row in response]
-    )
-    count, label = connected_components(
-        csr_array(drives > ROUNDING * drives.max()), connection="strong"
-    )
-    return [
-        np.concatenate([b for b, i in zip(linear.blocks, label, strict=True) if i == k])
-        for k in range(count)
-    ]
+    drives = np.zeros((len(linear.blocks), len(linear.blocks)))
+    for i, response in enumerate(np.abs(linear.apply(nudges))):
+        drives[i] = [part.max(initial=0.0) for part in np.split(response, linear.cuts)]
+    coupled = csr_array(drives > ROUNDING * drives.max())
+    count, label = connected_components(coupled, connection="strong")
+    groups = []
+    for k in range(count):
+        own = np.flatnonzero(label == k)
+        groups.append(np.concatenate([linear.blocks[i] for i in own]))
+    return groups
 
 
 def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
-    """The modes that limit a step of Euler, and if wanted the rightmost, where the Jacobian is too
-    large to build.
+    """Search the modes that limit a step of Euler, and on request the rightmost ones.
 
-    The limiting mode of a step h is the eigenvalue of I + h J of largest modulus. Starting from the
-    largest of J itself (h = inf), h is lowered to what the modes found so far allow, until nothing
-    new is found.
+    For Jacobians too large to build.
     """
     derivative = linear.within(states)
     start = np.random.default_rng(0).normal(size=states.size)
-    first = derivative(start[None])[0]
+    first = _single(derivative, start)
     slope = float(start @ first / (start @ start))
     if np.abs(first - slope * start).max() <= ROUNDING * abs(slope) * np.abs(start).max():
-        return Modes(
-            np.array([slope + 0j]),
-            _share(linear, states, np.ones((states.size, 1))),
-            complete=False,
-        )
+        # J is a multiple of the identity
+        share = _share(linear, states, np.ones((states.size, 1)))
+        return Modes(np.array([slope + 0j]), share, complete=False)
 
-    effort = PRECISE if rightmost else LIMITING
-    found = [_eigenpairs(lambda v: derivative(v[None])[0], start, effort)]
+    found = _limiting(derivative, start, PRECISE if rightmost else LIMITING)
+    if rightmost and linear.invertible and states.size == linear.size:
+        inverses, vectors = _eigenpairs(partial(_single, linear.solve), start, NEAREST)
+        found.append((1 / inverses, vectors))
+    elif rightmost:
+        found.append(_eigenpairs(partial(_single, derivative), start, RIGHTMOST))
+    eigenvalues = np.concatenate([values for values, _ in found])
+    vectors = np.hstack([v for _, v in found])
+    once = _distinct(eigenvalues)
+    return Modes(eigenvalues[once], _share(linear, states, vectors[:, once]), complete=False)
+
+
+def _limiting(derivative: Derivative, start: Array, effort: Mapping[str, Any]) -> list[Eigenpairs]:
+    """Search the modes that limit a step of Euler.
+
+    The limiting mode of a step h is the eigenvalue of I + h J of largest modulus. Starting from the
+    largest of J itself (h = inf), h is lowered to the largest step that the modes found so far
+    allow, until a search finds nothing new.
+    """
+    found = [_eigenpairs(partial(_single, derivative), start, effort)]
     step = np.inf
     for _ in range(SEARCHES):
         eigenvalues = np.concatenate([values for values, _ in found])
-        lowest = float(largest_step("euler", eigenvalues, np.abs(eigenvalues).max()).min())
+        lowest = float(largest_step(EULER, eigenvalues, np.abs(eigenvalues).max()).min())
         if lowest == 0 or lowest > 0.99 * step:
             break
         step = lowest
         growths, vectors = _eigenpairs(partial(_stepped, derivative, step), start, effort)
         found.append(((growths - 1) / step, vectors))
-    if rightmost and linear.invertible and states.size == linear.size:
-        slow, vectors = _eigenpairs(lambda v: linear.solve(v[None])[0], start, NEAREST)
-        found.append((1 / slow, vectors))
-    elif rightmost:
-        found.append(_eigenpairs(lambda v: derivative(v[None])[0], start, RIGHTMOST))
-    eigenvalues, vectors = (
-        np.concatenate([values for values, _ in found]),
-        np.hstack([v for _, v in found]),
-    )
-    once = _distinct(eigenvalues)
-    return Modes(eigenvalues[once], _share(linear, states, vectors[:, once]), complete=False)
+    return found
 
 
 def _distinct(eigenvalues: Array) -> Array:
-    """Index of the last of each that several searches found."""
+    """Return the index of each distinct mode, the last where several searches found it."""
     near = np.abs(eigenvalues[:, None] - eigenvalues) <= SAME * np.abs(eigenvalues).max()
     return np.flatnonzero(~np.triu(near, 1).any(axis=1))
 
 
+def _single(derivative: Derivative, v: Array) -> Array:
+    """Return J v, (size,)."""
+    return np.asarray(derivative(v[None])[0])
+
+
 def _stepped(derivative: Derivative, h: float, v: Array) -> Array:
-    """(I + h J) v, (size,)."""
+    """Return (I + h J) v, (size,)."""
     return np.asarray(v + h * derivative(v[None])[0])
 
 
 def _eigenpairs(
-    apply: Callable[[Array], Array], start: Array, effort: Mapping[str, Any] = LIMITING
-) -> tuple[Array, Array]:
-    """A few extreme eigenvalues and their vectors, (k,) and (size, k), of a map that is given by
-    its products.
+    apply: Callable[[Array], Array], start: Array, effort: Mapping[str, Any]
+) -> Eigenpairs:
+    """Find a few extreme eigenvalues and vectors of a map that is given by its products.
+
+    Returns
+    -------
+    values, vectors : (k,), 1/s, and (size, k)
     """
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
@@ -286,10 +324,16 @@ def _eigenpairs(
             return unfinished.eigenvalues, unfinished.eigenvectors
     except ArpackError:
         pass  # the Krylov space closed early
+    return _dominant(apply, start)
+
+
+def _dominant(apply: Callable[[Array], Array], start: Array) -> Eigenpairs:
+    """Find the dominant eigenvalue, or the dominant complex pair, by power iteration."""
     v = start / np.linalg.norm(start)
-    for _ in range(100):
+    for _ in range(POWER):
         image = apply(v)
         v = image / max(float(np.linalg.norm(image)), np.finfo(float).tiny)
     plane, _ = np.linalg.qr(np.stack([v, apply(v)], axis=1))  # holds a complex pair too
-    values, vectors = np.linalg.eig(plane.T @ np.stack([apply(p) for p in plane.T], axis=1))
+    images = np.stack([apply(p) for p in plane.T], axis=1)
+    values, vectors = np.linalg.eig(plane.T @ images)
     return values, plane @ vectors

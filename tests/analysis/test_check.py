@@ -88,12 +88,12 @@ def test_a_planted_gain_is_seen(
     gain: str, failing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reference of another flow: at rest nobody can tell, g = 0 there."""
-    true_rates = ode._rates
+    true_rates = ode.rates_at
 
     def wrong(net: Network, flow: Flow, *rest: Any, **keys: Any) -> Any:
         return true_rates(net, replace(flow, **{gain: getattr(flow, gain) + 0.1}), *rest, **keys)
 
-    monkeypatch.setattr(ode, "_rates", wrong)
+    monkeypatch.setattr(ode, "rates_at", wrong)
     net, X, Y = random_problem([4, 3, 2], seed=0)
     report = check(net, Flow.augmented(), X, Y, backend="numpy")
     assert not report.passed

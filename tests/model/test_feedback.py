@@ -251,11 +251,9 @@ def test_the_jacobian_has_B_in_it(plastic: bool) -> None:
     )
     directions = np.random.default_rng(1).normal(size=(3, linear.size))
     assert linear.exact
-    assert_allclose(
-        linear.at_synapses(directions), linear._differences(directions), rtol=0, atol=1e-5
-    )
+    assert_allclose(linear.apply(directions), linear._differences(directions), rtol=0, atol=1e-5)
     if not plastic:
-        assert_allclose(linear.at_synapses(linear.solve(directions)), directions, rtol=0, atol=1e-8)
+        assert_allclose(linear.apply(linear.solve(directions)), directions, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(

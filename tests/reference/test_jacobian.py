@@ -33,7 +33,7 @@ PROBLEMS = st.one_of(problems.dags(), problems.rings())
 def test_derivatives_are_central_differences_of_the_reference(problem, flow, plastic, seed):
     linear = linearised(problem, flow, seed, plastic)
     directions = np.random.default_rng(seed).normal(size=(3, linear.size))
-    exact = linear.at_synapses(directions)
+    exact = linear.apply(directions)
     assert linear.exact
     assert_allclose(
         exact, linear._differences(directions), rtol=0, atol=1e-6 * max(1.0, np.abs(exact).max())
@@ -46,7 +46,7 @@ def test_sweeps_forward_and_back_invert_it(problem, flow, seed):
     linear = linearised(problem, flow, seed, plastic=False)
     directions = np.random.default_rng(seed).normal(size=(2, linear.size))
     assert linear.invertible
-    assert_allclose(linear.solve(linear.at_synapses(directions)), directions, rtol=1e-8, atol=1e-8)
+    assert_allclose(linear.solve(linear.apply(directions)), directions, rtol=1e-8, atol=1e-8)
 
 
 @settings(max_examples=10, deadline=None)
@@ -104,7 +104,7 @@ def test_what_does_not_learn_is_no_state():
     assert len(learn) < len(net.projections)
     assert whole.places == (*net.neurons, *learn, *(f"bias.{n}" for n in net.neurons))
     assert_allclose(
-        whole.at_synapses(np.eye(whole.size)),
+        whole.apply(np.eye(whole.size)),
         whole._differences(np.eye(whole.size)),
         rtol=0,
         atol=1e-5,

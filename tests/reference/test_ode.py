@@ -101,15 +101,15 @@ def test_every_preset_is_the_gradient_of_L(preset):
 
 @pytest.mark.parametrize("plant", ["rho", "kappa", "gamma", "tau_x", "tau_lam", "tau_w"])
 def test_a_planted_gain_is_seen(plant, monkeypatch):
-    flow, right = Flow(kappa=0.7, gamma=0.6, rho=0.5), ode_module._rates
+    flow, right = Flow(kappa=0.7, gamma=0.6, rho=0.5), ode_module.rates_at
     wrong = replace(flow, **{plant: 1.001 * getattr(flow, plant)})
     monkeypatch.setattr(
-        ode_module, "_rates", lambda net, _, *rest, **k: right(net, wrong, *rest, **k)
+        ode_module, "rates_at", lambda net, _, *rest, **k: right(net, wrong, *rest, **k)
     )
     assert flow_error(*problems.random_problem([4, 3, 3, 2], 1), flow, 1) > 1e-5
 
 
-@pytest.mark.parametrize("plant", ["own_slope", "received", "dsigma", "hebbian"])
+@pytest.mark.parametrize("plant", ["output_slope", "received", "dsigma", "hebbian"])
 def test_a_planted_sign_is_seen(plant, monkeypatch):
     right = getattr(ode_module, plant)
     monkeypatch.setattr(ode_module, plant, lambda *a: -right(*a))

@@ -1,19 +1,20 @@
-"""Rivals in the same frame: other local ways to backpropagation's gradient, on the same network,
-data and measures.
+"""Rivals in the same frame: other local ways to backpropagation's gradient.
 
-Plain NumPy, above `reference` and below `analysis`; no simulator. A function a method, whose result
-`neurosim.alignment` reads beside a run's:
+They take the same network, data and measures, in plain NumPy and without a simulator. There is one
+function for each method; `neurosim.alignment` reads its result as it reads a run:
 
-============================ ====== =================== ============================================================
-method                       phases numbers a unit      backward messages
-============================ ====== =================== ============================================================
+============================ ====== =================== ============================================
+method                       phases numbers per unit    backward messages
+============================ ====== =================== ============================================
 `predictive_coding`          1      x                   errors g through Wᵀ
 `pc_alm`                     1      x, lam, in turns    mu = lam + rho g through Wᵀ
 `growing_penalty`            1      x, and a schedule   rho g through Wᵀ
-`equilibrium_propagation`    3      s, s⁺, s⁻           s itself through Wᵀ; descends the loss at another equilibrium
+`equilibrium_propagation`    3      s, s⁺, s⁻           s itself through Wᵀ
 `dual_propagation`           1      s⁺, s⁻              the difference s⁺ - s⁻ through Wᵀ
 `relax` (any `Flow`)         1      x, lam              mu = lam + rho g through Wᵀ
-============================ ====== =================== ============================================================
+============================ ====== =================== ============================================
+
+`equilibrium_propagation` descends the loss at another equilibrium.
 
 Each takes any acyclic network, with skips, inner losses and sparse projections, and reads its
 constraints as `lin`. Start at `train`, or at a method.

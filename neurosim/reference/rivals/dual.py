@@ -1,4 +1,4 @@
-"""Dual propagation: every neuron is a dyad whose mean goes forward and whose difference comes back."""
+"""Dual propagation: every neuron is a dyad whose mean goes forward, whose difference comes back."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import out_of_range, whole
+from neurosim.errors import number, whole
 from neurosim.model.network import Network
 from neurosim.reference.functions import sigma
-from neurosim.reference.rivals.frame import Arrays, Frame, Inferred, Watch
+from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, Watch
 
 
 def dual_propagation(
     net: Network, X: Any, Y: Any, *, beta: float = 0.1, steps: int = 1, watch: Watch | None = None
 ) -> Inferred:
-    """Two oppositely nudged states a neuron, from the output down, in closed form.
+    """Infer two oppositely nudged states per neuron, from the output down, in closed form.
 
     ::
 
         s± = sigma(a ± n/2)      a = W (s⁺ + s⁻)/2 + b      n = Wᵀ (s⁺ - s⁻) - beta dV/dx
 
-    from the children and the parents, the slope of V at sigma(a). n/beta is backpropagation's
-    multiplier as beta -> 0, (s⁺ - s⁻)/beta its message delta.
+    with the slope of V at sigma(a). As beta -> 0, n/beta tends to backpropagation's multiplier and
+    (s⁺ - s⁻)/beta to its message delta.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def dual_propagation(
     beta : float
         Strength of the nudge.
     steps : int
-        Sweeps: a forward pass of the means, then the dyads from the output down.
+        Number of sweeps: a forward pass of the means, then the dyads from the output down.
     watch : callable, optional
-        Gets the number of each sweep and n/beta of every population there; ends the inference by
+        Called with the number of each sweep and n/beta of every population; ends the inference by
         returning True.
 
     Returns
@@ -41,30 +41,42 @@ def dual_propagation(
     Inferred
         `x` is the mean, `lam` is n/beta.
 
+    Raises
+    ------
+    ModelError
+        `beta` or `steps` out of range; a cyclic network.
+    DataError
+        X or Y do not fit the network.
+
     References
     ----------
-    Høier, Staudt & Zach, ICML 2023, arXiv 2302.01228, with alpha = 1/2; Høier & Zach, ICML 2024, arXiv 2402.08573.
+    Høier, Staudt & Zach, ICML 2023, arXiv 2302.01228, with alpha = 1/2.
+    Høier & Zach, ICML 2024, arXiv 2402.08573.
     """
-    if not 0 < beta < np.inf:
-        raise out_of_range("beta", beta, "a finite number > 0", "0.1")
+    number("beta", beta, above=0, try_="0.1")
     frame = Frame(net, X, Y)
     activation = {n: net.populations[n].activation for n in frame.order}
     mean = dict(frame.clamped)
     nudge: Arrays = {n: np.zeros((frame.count, net.populations[n].size)) for n in frame.order}
     difference = dict(nudge)
-    for number in range(1, whole("steps", steps, 1) + 1):
+    for sweep in range(1, whole("steps", steps, 1) + 1):
         drive: Arrays = {}
         for n in frame.order:
             drive[n] = frame.net_input(n, mean)
-            plus, minus = (sigma(activation[n], drive[n] + side * nudge[n]) for side in (0.5, -0.5))
-            mean[n], difference[n] = (plus + minus) / 2, plus - minus
+            mean[n], difference[n] = _dyad(activation[n], drive[n], nudge[n])
         for n in reversed(frame.order):
-            nudge[n] = frame.received(n, difference) + beta * frame.pull(
-                n, sigma(activation[n], drive[n])
-            )
-            plus, minus = (sigma(activation[n], drive[n] + side * nudge[n]) for side in (0.5, -0.5))
-            mean[n], difference[n] = (plus + minus) / 2, plus - minus
-        if watch is not None and watch(number, {n: v / beta for n, v in nudge.items()}):
+            pull = frame.pull(n, sigma(activation[n], drive[n]))
+            nudge[n] = frame.received(n, difference) + beta * pull
+            mean[n], difference[n] = _dyad(activation[n], drive[n], nudge[n])
+        if watch is not None and watch(sweep, {n: v / beta for n, v in nudge.items()}):
             break
-    lam, delta = ({n: v[n] / beta for n in frame.order} for v in (nudge, difference))
-    return frame.inferred("dual_propagation", mean, lam, delta, steps=number, phases=1, states=2)
+    lam = {n: nudge[n] / beta for n in frame.order}
+    delta = {n: difference[n] / beta for n in frame.order}
+    return frame.inferred("dual_propagation", mean, lam, delta, steps=sweep, phases=1, states=2)
+
+
+def _dyad(activation: str, drive: Array, nudge: Array) -> tuple[Array, Array]:
+    """Return mean and difference of s± = sigma(a ± n/2), (patterns, units)."""
+    plus = sigma(activation, drive + 0.5 * nudge)
+    minus = sigma(activation, drive - 0.5 * nudge)
+    return (plus + minus) / 2, plus - minus

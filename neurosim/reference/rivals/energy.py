@@ -1,11 +1,13 @@
-"""Rivals that move along the forces of one augmented energy: predictive coding, PC-ALM, the growing
-penalty, the flows.
+"""Rivals that follow the forces of one augmented energy.
 
-    E(x, lam) = V(x) + Σ_i [ lam_i g_i + (rho/2) g_i² ],      g = x - sigma(W x + b),      mu = lam + rho g
+They are predictive coding, PC-ALM, the growing penalty and the flows:
 
-Per pattern. Predictive coding descends E in x with lam = 0; a growing penalty lets rho grow
-meanwhile; PC-ALM lets lam climb in turns; a `Flow` moves both at once. Each starts from the forward
-pass with lam = 0.
+    E(x, lam) = V(x) + Σ_i [ lam_i g_i + (rho/2) g_i² ]
+    g = x - sigma(W x + b)          mu = lam + rho g
+
+per pattern. Predictive coding descends E in x with lam = 0; a growing penalty increases rho
+meanwhile; PC-ALM lets lam ascend in turns; a `Flow` moves both at once. Each starts from the
+forward pass with lam = 0.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import numpy as np
 
 from neurosim.errors import DivergenceError, out_of_range, unknown, whole
 from neurosim.model.flow import Flow, gain, seconds
+from neurosim.model.methods import EULER, SEMI_IMPLICIT
 from neurosim.model.network import Network
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, Watch
 from neurosim.reference.rivals.stacks import Stacks
 
 NUDGE = 1e-4  # of x, in the differences that the largest curvature is found by
 POWER = 20  # iterations for it
+METHODS = (EULER, SEMI_IMPLICIT)  # of `relax`
 
 
 def predictive_coding(
@@ -37,27 +41,27 @@ def predictive_coding(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Gradient descent of the prediction errors' energy, rho/2 Σ g² + V, in the outputs.
+    """Descend the energy of the prediction errors, rho/2 Σ g² + V, in the outputs.
 
     At rest -dE/dw of the energy at its minimum over x is the mean of delta xᵀ, delta = sigma'(a)
-    rho g: that is backpropagation only where errors are small against 1/rho.
+    rho g. That is backpropagation only where errors are small against 1/rho.
 
     Parameters
     ----------
     net, X, Y, functions
         As in `Frame`.
     steps : int
-        Of all units at once.
+        Number of steps, of all units at once.
     rate : float, optional
-        Step in x per force; by default 1 over the largest curvature of the energy at the start,
-        which is measured (at least rho). Where slopes rise on the way that can be too much.
+        Step in x per force. By default 1 over the largest curvature of the energy at the start (at
+        least rho), which is measured. Where slopes rise on the way that can be too large.
     rho : float
         Precision of the prediction errors.
     precision : "float64" or "float32"
         Of outputs, multipliers and weights while they are inferred.
     watch : callable, optional
-        Gets the number of each step and the credit of every population there; ends the inference by
-        returning True.
+        Called with the number of each step and the credit of every population; ends the inference
+        by returning True.
 
     Returns
     -------
@@ -66,14 +70,17 @@ def predictive_coding(
 
     Raises
     ------
-    ModelError, DataError
-        What does not fit.
+    ModelError
+        An argument out of range; a cyclic network.
+    DataError
+        X or Y do not fit the network.
     DivergenceError
         The rate is too large.
 
     References
     ----------
-    Whittington & Bogacz, Neural Computation 29, 1229 (2017); Millidge, Tschantz & Buckley 2020, arXiv 2006.04182.
+    Whittington & Bogacz, Neural Computation 29, 1229 (2017).
+    Millidge, Tschantz & Buckley 2020, arXiv 2006.04182.
     """
     stacks = Stacks(Frame(net, X, Y, functions), precision)
     return _alternating(stacks, "predictive_coding", steps, rate, [rho], 0.0, watch)
@@ -92,7 +99,7 @@ def pc_alm(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Augmented Lagrangian predictive coding: a step of x down E, then one of lam up, in turns.
+    """Augmented Lagrangian predictive coding: in turns a step of x down E and one of lam up.
 
     Parameters
     ----------
@@ -109,18 +116,25 @@ def pc_alm(
         `lam` is mu = lam + rho g after the last step of x, with the lam from before it: the paper's
         credit.
 
+    Raises
+    ------
+    ModelError, DataError, DivergenceError
+        As `predictive_coding`.
+
     Notes
     -----
-    Without functions it is `Flow.augmented` by `method="semi_implicit"`, with tau_x = dt/rate and tau_lam = dt/alpha.
+    Without functions it is `Flow.augmented` by ``method="semi_implicit"``, with tau_x = dt/rate and
+    tau_lam = dt/alpha.
 
     References
     ----------
     Seely & Gould 2026, arXiv 2605.31022.
     """
     stacks = Stacks(Frame(net, X, Y, functions), precision)
-    return _alternating(
-        stacks, "pc_alm", steps, rate, [rho], rho if alpha is None else gain("alpha", alpha), watch
-    )
+    ascent = rho
+    if alpha is not None:
+        ascent = gain("alpha", alpha)
+    return _alternating(stacks, "pc_alm", steps, rate, [rho], ascent, watch)
 
 
 def growing_penalty(
@@ -136,18 +150,27 @@ def growing_penalty(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Descent of the energy while its precision rho grows geometrically to `rho_end`; no
-    multipliers.
+    """Descend the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
 
-    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end; the step
+    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end. The step
     shrinks as 1/rho.
 
     Parameters
     ----------
     net, X, Y, steps, rate, functions, precision, watch
-        As in `predictive_coding`; `rate` is of the first step.
+        As in `predictive_coding`; `rate` is that of the first step.
     rho, rho_end : float
         First and last precision.
+
+    Returns
+    -------
+    Inferred
+        `lam` is rho g with the last rho.
+
+    Raises
+    ------
+    ModelError, DataError, DivergenceError
+        As `predictive_coding`.
 
     References
     ----------
@@ -168,13 +191,12 @@ def relax(
     flow: Flow,
     steps: int = 100,
     dt: Any = 1e-3,
-    method: str = "euler",
+    method: str = EULER,
     functions: Collection[str] | None = (),
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """A `Flow` in the rivals' frame: what `Simulation.relax(start="forward")` does, without an
-    engine.
+    """Relax by a `Flow` as ``Simulation.relax(start="forward")`` does, without an engine.
 
     Parameters
     ----------
@@ -182,34 +204,40 @@ def relax(
         As in `predictive_coding`.
     flow : Flow
     dt : time
-        Of a step.
+        Length of a step.
     method : "euler" or "semi_implicit"
     functions : names of populations
-        None by default: every population is a variable, as in a simulation.
+        By default there are none: every population is a variable, as in a simulation.
 
     Returns
     -------
     Inferred
         `lam` are the multipliers; the gradient is made of delta = sigma'(a) (lam + rho g).
+
+    Raises
+    ------
+    ModelError, DataError, DivergenceError
+        As `predictive_coding`.
     """
-    if method not in ("euler", "semi_implicit"):
-        raise unknown("method", method, ("euler", "semi_implicit"))
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
     step, stacks = seconds(dt, "dt"), Stacks(Frame(net, X, Y, functions), precision)
-    up, down = (
-        {s: _pace(flow, t, stacks, s, step) for s in stacks.variables} for t in ("tau_lam", "tau_x")
-    )
+    up = {s: _pace(flow, "tau_lam", stacks, s, step) for s in stacks.variables}
+    down = {s: _pace(flow, "tau_x", stacks, s, step) for s in stacks.variables}
     x = stacks.stacked(stacks.frame.forward())
     lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
     g, slope = stacks.ascend(x)
     for number in range(1, whole("steps", steps, 1) + 1):
         force, _, _ = stacks.descend(x, _effective(lam, flow.rho, g), slope)
         for s in stacks.variables:
-            _add(x[s], down[s], -flow.kappa, force[s], -flow.gamma, g[s])
+            _add(x[s], down[s], -flow.kappa, force[s])
+            _add(x[s], down[s], -flow.gamma, g[s])
         before = g
         g, slope = stacks.ascend(x)
-        risen = before if method == "euler" else g
+        read = before if method == EULER else g
         for s in stacks.variables:
-            _add(lam[s], up[s], flow.kappa, risen[s], -flow.gamma, force[s])
+            _add(lam[s], up[s], flow.kappa, read[s])
+            _add(lam[s], up[s], -flow.gamma, force[s])
         if watch is not None and watch(number, _credit(stacks, x, lam, slope)):
             break
     _check_finite("relax", stacks, x, number)
@@ -219,13 +247,23 @@ def relax(
 
 
 def curvature(frame: Frame, rho: float, seed: int = 0) -> float:
-    """Largest eigenvalue of the energy's Hessian in x at the forward pass, over the patterns, by
-    power iteration.
+    """Return the largest eigenvalue of the energy's Hessian in x at the forward pass, unit 1.
+
+    The largest over the patterns, by power iteration.
+
+    Parameters
+    ----------
+    frame : Frame
+    rho : float
+        Precision of the energy.
+    seed : int
+        Seed of the vector that the iteration starts from.
     """
     return _curvature(Stacks(frame), rho, seed)
 
 
 def _curvature(stacks: Stacks, rho: float, seed: int = 0) -> float:
+    """Return `curvature` of a network in stacks."""
     if not stacks.variables:
         return rho
     rng = np.random.default_rng(seed)
@@ -235,21 +273,20 @@ def _curvature(stacks: Stacks, rho: float, seed: int = 0) -> float:
     for _ in range(POWER):
         norm = np.maximum(_norms(v), np.finfo(float).tiny)
         v = {s: a / norm[:, None] for s, a in v.items()}
-        plus, minus = (
-            _forces(stacks, {**start, **{s: start[s] + side * a for s, a in v.items()}}, rho)
-            for side in (NUDGE, -NUDGE)
-        )
+        plus = _forces(stacks, {**start, **{s: start[s] + NUDGE * a for s, a in v.items()}}, rho)
+        minus = _forces(stacks, {**start, **{s: start[s] - NUDGE * a for s, a in v.items()}}, rho)
         v = {s: (plus[s] - minus[s]) / (2 * NUDGE) for s in v}
         found = float(_norms(v).max())
     return found
 
 
 def _norms(v: Arrays) -> Array:
-    """Of each pattern, (patterns,)."""
+    """Return the Euclidean norm of each pattern over all stacks, (patterns,)."""
     return np.asarray(np.sqrt(sum(np.square(a).sum(axis=(0, 2)) for a in v.values())))
 
 
 def _forces(stacks: Stacks, x: Arrays, rho: float) -> Arrays:
+    """dE/dx of the variables with lam = 0, by stack."""
     g, slope = stacks.ascend(x)
     return stacks.descend(x, {s: rho * g[s] for s in g}, slope)[0]
 
@@ -263,13 +300,16 @@ def _alternating(
     alpha: float,
     watch: Watch | None,
 ) -> Inferred:
-    """Steps of x down the energy, each but the last followed by lam += alpha g; `rhos` holds one
-    rho, or one a step.
+    """Step x down the energy, each step but the last followed by lam += alpha g.
+
+    `rhos` holds one rho, or one for each step.
     """
     steps, first = whole("steps", steps, 1), gain("rho", rhos[0])
     if not first > 0:
         raise out_of_range("rho", first, "a number > 0")
-    rate = 1 / max(first, _curvature(stacks, first)) if rate is None else gain("rate", rate)
+    if rate is None:
+        rate = 1 / max(first, _curvature(stacks, first))
+    rate = gain("rate", rate)
     x = stacks.stacked(stacks.frame.forward())
     lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
     g, slope = stacks.ascend(x)
@@ -280,22 +320,23 @@ def _alternating(
             force[s] *= rate * first / rho
             x[s] -= force[s]
         g, slope = stacks.ascend(x)
-        ends = watch is not None and watch(
-            number, _credit(stacks, x, _effective(lam, rho, g), slope)
-        )
-        if ends or number == steps:
-            break
-        if alpha:
+        if watch is not None:
+            credit = _credit(stacks, x, _effective(lam, rho, g), slope)
+            if watch(number, credit):
+                break
+        if alpha and number < steps:
             for s in stacks.variables:
                 _add(lam[s], 1.0, alpha, g[s])
     _check_finite(name, stacks, x, number)
     _, credit, delta = stacks.descend(x, _effective(lam, rho, g), slope)
-    return _inferred(name, stacks, x, stacks.apart(credit), delta, number, states=2 if alpha else 1)
+    states = 2 if alpha else 1
+    return _inferred(name, stacks, x, stacks.apart(credit), delta, number, states)
 
 
 def _inferred(
     name: str, stacks: Stacks, x: Arrays, credit: Arrays, delta: Arrays, number: int, states: int
 ) -> Inferred:
+    """Return the result of an inference in one phase; x and delta are by stack, credit is not."""
     outputs = {**stacks.frame.clamped, **stacks.apart(x)}
     return stacks.frame.inferred(
         name, outputs, credit, stacks.apart(delta), steps=number, phases=1, states=states
@@ -303,35 +344,49 @@ def _inferred(
 
 
 def _credit(stacks: Stacks, x: Arrays, mu: Arrays, slope: Arrays) -> Arrays:
-    """By population: `mu` of the variables, and what reaches the functions; copies."""
-    found = stacks.descend(x, mu, slope)[1] if stacks.functions else mu
+    """Return `mu` of the variables and the messages at the functions, by population; copies."""
+    found = mu
+    if stacks.functions:
+        found = stacks.descend(x, mu, slope)[1]
     return {n: v.copy() for n, v in stacks.apart(found).items()}
 
 
 def _pace(flow: Flow, name: str, stacks: Stacks, stack: str, step: float) -> Any:
-    """dt/tau of a stack's populations: a number where they agree, else (populations, 1, 1)."""
-    own = np.array([step / flow.time(name, n) for n in stacks.members[stack]])
-    return float(own[0]) if (own == own[0]).all() else own[:, None, None].astype(stacks.precision)
+    """Return dt/tau of a stack: one number if its populations agree, else (populations, 1, 1)."""
+    paces = np.array([step / flow.time(name, n) for n in stacks.members[stack]])
+    if (paces == paces[0]).all():
+        return float(paces[0])
+    return paces[:, None, None].astype(stacks.precision)
 
 
 def _effective(lam: Arrays, rho: float, g: Arrays) -> Arrays:
     """mu = lam + rho g; lam itself, to be read only, where rho is 0."""
-    return {s: lam[s] + (g[s] if rho == 1 else rho * g[s]) for s in lam} if rho else lam
+    if rho == 0:
+        return lam
+    if rho == 1:
+        return {s: lam[s] + g[s] for s in lam}
+    return {s: lam[s] + rho * g[s] for s in lam}
 
 
-def _add(z: Array, pace: Any, *terms: Any) -> None:
-    """z += pace Σ gain values, in place; `terms` are gains and values in turns, those of gain 0
-    cost nothing.
-    """
-    for own, values in zip(terms[::2], terms[1::2], strict=True):
-        factor = pace * own
-        if isinstance(factor, float) and abs(factor) == 1:
-            (np.add if factor > 0 else np.subtract)(z, values, out=z)
-        elif own:
-            z += factor * values
+def _add(z: Array, pace: Any, gain: float, values: Array) -> None:
+    """Add pace gain values to z, in place; a gain of 0 costs nothing."""
+    factor = pace * gain
+    if isinstance(factor, float) and factor == 1:
+        np.add(z, values, out=z)
+    elif isinstance(factor, float) and factor == -1:
+        np.subtract(z, values, out=z)
+    elif gain:
+        z += factor * values
 
 
 def _check_finite(name: str, stacks: Stacks, x: Arrays, number: int) -> None:
+    """Refuse outputs that are not finite.
+
+    Raises
+    ------
+    DivergenceError
+        NaN or infinity in some population.
+    """
     for population, values in stacks.apart(x).items():
         if not np.isfinite(values).all():
             raise DivergenceError(

@@ -1,8 +1,7 @@
-"""One state and one set of forces for all rivals: outputs, violations, messages of an acyclic
-network.
+"""State and forces that all rivals share: outputs, violations, messages of an acyclic network.
 
-Above `network`, `data` and `reference`: a rival is a rule for what moves along the forces found
-here. Start at `Frame`; `Inferred` is what a rival leaves behind.
+A rival is a rule for what moves along the forces found here. Start at `Frame`; `Inferred` is the
+result of a rival.
 """
 
 from __future__ import annotations
@@ -15,13 +14,15 @@ import numpy as np
 
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
+    dsigma,
     hebbian,
-    kinked_slope,
     n_patterns,
-    own_slope,
+    output_slope,
+    penalty_subgradient,
     plastic,
     sigma,
 )
@@ -30,45 +31,66 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 Watch = Callable[[int, Arrays], Any]
 
-ONE = np.ones(1)
-SLOPE_AT: dict[
-    str, Callable[[Array], Any]
-] = {  # sigma' from sigma(a), where that is cheaper than from a
-    "tanh": lambda s: np.subtract(1, squared := s * s, out=squared),
-    "sigmoid": lambda s: s * (1 - s),
-    "relu": lambda s: (s > 0).astype(float),
-    "softplus": lambda s: -np.expm1(-s),
-    "linear": lambda s: ONE,
-}
+ONE = np.ones(1)  # sigma' of linear units; recognised by identity, where a product is then saved
+
+
+def slope_from_output(activation: str, a: Array, output: Array) -> Array:
+    """Slope sigma'(a), from sigma(a) where that is cheaper than from a.
+
+    Parameters
+    ----------
+    activation : str
+    a, output : array of any shape, unit 1
+        Net input and sigma of it.
+
+    Returns
+    -------
+    array of the shape of `a`, or `ONE`, unit 1
+    """
+    slope: Array
+    match activation:
+        case "tanh":
+            slope = output * output
+            np.subtract(1, slope, out=slope)
+        case "sigmoid":
+            slope = output * (1 - output)
+        case "relu":
+            slope = (output > 0).astype(float)
+        case "softplus":
+            slope = -np.expm1(-output)
+        case "linear":
+            slope = ONE
+        case _:
+            slope = dsigma(activation, a)
+    return slope
 
 
 @dataclass(frozen=True, repr=False)
 class Inferred:
-    """What a rival's inference left behind for a batch; `neurosim.alignment` reads it beside a run.
+    """Result of a rival's inference for a batch; `neurosim.alignment` reads it as it reads a run.
 
     Attributes
     ----------
     method : str
     network : Network
-        The one that was given, not a copy.
+        The given network, not a copy.
     X, Y : dict of str to array
         Clamped inputs by population; encoded targets by population with a loss.
     x : dict of str to array, (patterns, units), unit 1
-        Outputs of every population that is not clamped.
+        Outputs, by population that is not clamped.
     lam : dict of str to array, (patterns, units), unit 1
-        The method's credit, in the place of -dV/dx: the error or multiplier that its gradient is
-        made of.
+        The method's credit, in the place of -dV/dx: the error or multiplier from which its gradient
+        is made.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
-        The method's own gradient by projection that learns, prices R(w) included.
+        The method's gradient by projection that learns, penalties R(w) included.
     grad_b : dict of str to array, (n,)
         By population.
     steps : int
-        How often every unit was stepped.
+        Number of steps of every unit.
     phases : int
-        Settlings one after another, between which the network has to be told that something
-        changed.
+        Number of settlings one after another; between two of them a signal from outside is needed.
     states : int
-        Numbers that a unit holds from step to step.
+        Numbers that a unit keeps from step to step.
     """
 
     method: str
@@ -84,12 +106,12 @@ class Inferred:
     states: int
 
     def __repr__(self) -> str:
-        return f"Inferred({self.method}, {n_patterns(self.x)} patterns, {self.steps} steps, {self.phases} phases)"
+        counts = f"{n_patterns(self.x)} patterns, {self.steps} steps, {self.phases} phases"
+        return f"Inferred({self.method}, {counts})"
 
 
 class Frame:
-    """An acyclic network with a batch, in which some populations are variables and the others plain
-    functions.
+    """An acyclic network with a batch; some populations are variables, the others functions.
 
     Parameters
     ----------
@@ -98,14 +120,21 @@ class Frame:
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
     functions : names of populations, optional
-        Whose outputs are no variables of their own, but sigma(a) at every moment; messages pass
-        them as in backpropagation. By default those at which the network ends, as in predictive
-        coding's papers, where the loss is of the prediction.
+        Populations whose outputs are sigma(a) at every moment and not variables; messages pass
+        through them as in backpropagation. By default those at which the network ends, as in the
+        papers of predictive coding, where the loss is that of the prediction.
+
+    Attributes
+    ----------
+    order : list of str
+        Populations that are not clamped, parents first.
+    variables : list of str
+        Those of them that are not functions.
 
     Raises
     ------
     ModelError
-        A cyclic network; a function that is no population.
+        A cyclic network; a function that is not a population.
     DataError
         X or Y do not fit the network.
     """
@@ -115,8 +144,10 @@ class Frame:
     ) -> None:
         order = net.order()
         if order is None:
+            cycle = " -> ".join(_cycle(net))
             raise ModelError(
-                "the network has a cycle; allowed for rivals: acyclic networks; try ns.Simulation"
+                f"the network has a cycle, {cycle}; allowed for rivals: acyclic networks; "
+                "try ns.Simulation"
             )
         if isinstance(functions, str):
             raise out_of_range(
@@ -130,102 +161,134 @@ class Frame:
         self.Y = targets(net, Y, self.count)
         self.order = [n for n in order if n not in self.clamped]
         self.weights = {name: _scalar(w) for name, w in net.weights.items()}
-        self.returning = {
-            name: w if net.projections[name].feedback == "symmetric" else net.returning(name)
-            for name, w in self.weights.items()
-        }
+        self.returning = dict(self.weights)
+        for name, q in net.projections.items():
+            if q.feedback != SYMMETRIC:
+                self.returning[name] = net.returning(name)
         self.parents: dict[str, list[tuple[str, Any]]] = {n: [] for n in self.order}
         self.children: dict[str, list[tuple[str, Any]]] = {n: [] for n in net.populations}
-        self.still = {
-            n: net.biases[n] for n in self.order
-        }  # the part of the net input that does not move
+        # the part of the net input that does not change: biases and clamped inputs
+        self.still = {n: net.biases[n] for n in self.order}
         for name, q in net.projections.items():
             if q.pre in self.clamped:
                 self.still[q.post] = self.still[q.post] + self.clamped[q.pre] @ net.weights[name].T
             else:
-                self.parents[q.post].append((q.pre, self.weights[name]))
+                w = self.weights[name]
+                self.parents[q.post].append((q.pre, w if isinstance(w, float) else w.T))
             self.children[q.pre].append((q.post, self.returning[name]))
-        ends = [n for n in self.order if not self.children[n]]
-        self.functions = frozenset(ends if functions is None else functions)
+        if functions is None:
+            functions = [n for n in self.order if not self.children[n]]
+        self.functions = frozenset(functions)
         self.variables = [n for n in self.order if n not in self.functions]
 
     def forward(self) -> Arrays:
-        """Outputs of every population by the forward pass, clamped ones included."""
+        """Return the outputs of every population by the forward pass, clamped ones included."""
         x = dict(self.clamped)
         for n in self.order:
             x[n] = sigma(self.net.populations[n].activation, self.net_input(n, x))
         return x
 
     def net_input(self, population: str, x: Mapping[str, Array]) -> Array:
-        """a = W x + b, (patterns, units)."""
+        """Net input a = W x + b, (patterns, units), unit 1."""
         a: Array = self.still[population]
         for pre, w in self.parents[population]:
-            a = a + (x[pre] * w if isinstance(w, float) else x[pre] @ w.T)
-        return a if a.ndim == 2 else np.tile(a, (self.count, 1))
+            a = a + _product(x[pre], w)
+        if a.ndim == 2:
+            return a
+        return np.tile(a, (self.count, 1))
 
     def received(self, population: str, delta: Mapping[str, Array]) -> Array:
-        """Wᵀ delta of the children, (patterns, units), or B delta where the feedback is not
-        symmetric.
-        """
+        """Wᵀ delta of the children, or B delta; (patterns, units), unit 1."""
+        if not self.children[population]:
+            return np.zeros((self.count, self.net.populations[population].size))
         back: Any = 0.0
         for post, w in self.children[population]:
-            back = back + (delta[post] * w if isinstance(w, float) else delta[post] @ w)
-        return (
-            back
-            if self.children[population]
-            else np.zeros((self.count, self.net.populations[population].size))
-        )
+            back = back + _product(delta[post], w)
+        return np.asarray(back)
 
     def pull(self, population: str, x: Array) -> Array | float:
-        """-dV/dx of what is asked of the population's own outputs, (patterns, units)."""
+        """-dV/dx of a population's loss and of the penalty on its outputs, (patterns, units)."""
         if population not in self.net.losses and not self.net.populations[population].activity_l1:
             return 0.0
-        return -own_slope(self.net, population, x, self.Y)
+        return -output_slope(self.net, population, x, self.Y)
 
     def gradients(
         self, x: Mapping[str, Array], delta: Mapping[str, Array]
     ) -> tuple[dict[str, Weights], Arrays]:
-        """-mean of delta xᵀ by projection that learns, with the slopes of the prices; -mean of
-        delta by population.
+        """Return the gradients of weights and biases that messages `delta` give.
+
+        Minus the mean of delta xᵀ by projection that learns, plus the slope of R(w); minus the mean
+        of delta by population.
         """
-        net = self.net
         grad_w = {}
-        for name, w in plastic(net, net.weights).items():
-            q = net.projections[name]
-            grad_w[name] = with_values(w, priced(net, name) - hebbian(w, delta[q.post], x[q.pre]))
-        return grad_w, {n: -delta[n].mean(axis=0) for n in self.order}
+        for name, w in plastic(self.net, self.net.weights).items():
+            q = self.net.projections[name]
+            slope = penalty_slope(self.net, name) - hebbian(w, delta[q.post], x[q.pre])
+            grad_w[name] = with_values(w, slope)
+        grad_b = {n: -delta[n].mean(axis=0) for n in self.order}
+        return grad_w, grad_b
 
     def inferred(
         self, method: str, x: Arrays, lam: Arrays, delta: Arrays, **counts: int
     ) -> Inferred:
-        """What stands at the end of an inference whose gradient is made of `delta`."""
+        """Return the result of an inference whose gradient is made of `delta`."""
         grad_w, grad_b = self.gradients(x, delta)
-        outputs, credit = ({n: v[n] for n in self.net.neurons} for v in (x, lam))
+        return self.result(method, x, lam, grad_w, grad_b, **counts)
+
+    def result(
+        self,
+        method: str,
+        x: Arrays,
+        lam: Arrays,
+        grad_w: dict[str, Weights],
+        grad_b: Arrays,
+        **counts: int,
+    ) -> Inferred:
+        """Return the result of an inference with gradients of its own."""
+        outputs = {n: x[n] for n in self.net.neurons}
+        credit = {n: lam[n] for n in self.net.neurons}
         return Inferred(
             method, self.net, self.clamped, self.Y, outputs, credit, grad_w, grad_b, **counts
         )
 
 
+def _cycle(net: Network) -> list[str]:
+    """Return the populations of one cycle."""
+    import networkx as nx
+
+    graph = nx.DiGraph((q.pre, q.post) for q in net.projections.values())
+    edges = nx.find_cycle(graph)
+    return [pre for pre, _ in edges] + [edges[-1][1]]
+
+
+def _product(values: Array, matrix: Any) -> Array:
+    """Return values @ matrix, or values times a number that stands for unit-to-unit wiring."""
+    if isinstance(matrix, float):
+        return np.asarray(values * matrix)
+    return np.asarray(values @ matrix)
+
+
 def _scalar(weights: Weights) -> Weights | float:
-    """One number for wiring of unit to unit with one weight, which is a product less; anything else
-    as it is.
+    """Return one number for unit-to-unit wiring with one weight, other weights as they are.
+
+    A product by a number is cheaper than one by a matrix.
     """
-    if (
-        isinstance(weights, np.ndarray)
-        or weights.nnz != len(weights.indptr) - 1
-        or weights.nnz != weights.shape[1]
-    ):
+    if isinstance(weights, np.ndarray):
         return weights
-    straight = (weights.indices == np.arange(weights.nnz)).all() and (
-        weights.data == weights.data[0]
-    ).all()
-    return float(weights.data[0]) if straight and (np.diff(weights.indptr) == 1).all() else weights
+    square = weights.nnz == len(weights.indptr) - 1 == weights.shape[1]
+    if not square:
+        return weights
+    diagonal = (weights.indices == np.arange(weights.nnz)).all()
+    diagonal = diagonal and (np.diff(weights.indptr) == 1).all()
+    if diagonal and (weights.data == weights.data[0]).all():
+        return float(weights.data[0])
+    return weights
 
 
-def priced(net: Network, projection: str) -> Array | float:
-    """dR/dw of one projection, laid out as its synapses are."""
+def penalty_slope(net: Network, projection: str) -> Array | float:
+    """dR/dw of one projection, laid out as its synapses are, unit 1."""
     q = net.projections[projection]
     if not any(q.prices.values()):
         return 0.0
-    slope: Array = q.l2 * synapses(net.weights[projection]) + kinked_slope(net, projection)
+    slope: Array = q.l2 * synapses(net.weights[projection]) + penalty_subgradient(net, projection)
     return slope

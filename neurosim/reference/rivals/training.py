@@ -9,11 +9,10 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data.patterns import patterns, targets
-from neurosim.errors import out_of_range, unknown, whole
+from neurosim.errors import number, out_of_range, unknown, whole
 from neurosim.model.network import Network
-from neurosim.model.weights import synapses
-from neurosim.reference.descent import Adam
-from neurosim.reference.functions import n_patterns, plastic, plastic_biases
+from neurosim.reference.descent import Adam, moving_arrays
+from neurosim.reference.functions import n_patterns
 from neurosim.reference.rivals.dual import dual_propagation
 from neurosim.reference.rivals.energy import growing_penalty, pc_alm, predictive_coding, relax
 from neurosim.reference.rivals.equilibrium import equilibrium_propagation
@@ -46,8 +45,7 @@ def train(
     visit: Callable[[int, Network, Any], Any] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Network:
-    """Descent along a rival's own gradient: inference from the forward pass for every batch, then
-    one step.
+    """Descend along a rival's gradient: an inference for every batch, then one step.
 
     Parameters
     ----------
@@ -57,16 +55,18 @@ def train(
         As in `reference.backprop`.
     method : str or callable
         A name of `METHODS`, or a function of (net, X, Y) whose result has grad_w and grad_b.
-    epochs, batch : int
-        Times that the patterns are shown, in an order drawn anew each time; what is left when
-        `batch` does not divide them waits for another epoch.
+    epochs : int
+        Number of times that the patterns are shown, in an order drawn anew each time. Patterns that
+        are left where `batch` does not divide their number are not shown in that epoch.
+    batch : int
+        Patterns per step.
     rate : float
-        Of the optimiser.
+        Rate of the optimiser.
     optimiser : "sgd" or "adam"
     seed : int
-        Of the order.
+        Seed of the order.
     visit : callable, optional
-        Gets the number of each update, the network before it and what was inferred.
+        Called with the number of each update, the network before it and the inferred result.
     options : mapping, optional
         Passed on to the method.
 
@@ -77,46 +77,52 @@ def train(
 
     Raises
     ------
-    ModelError, DataError
-        What does not fit.
+    ModelError
+        An unknown method or optimiser; an argument out of range.
+    DataError
+        X or Y do not fit the network.
     DivergenceError
         An inference left the finite numbers.
+
+    Examples
+    --------
+    >>> net = Network.mlp([2, 1], loss="mse")
+    >>> X, Y = np.eye(2), np.ones((2, 1))
+    >>> learnt = train(net, X, Y, "dual_propagation", epochs=3, batch=2, rate=0.1)
     """
-    if isinstance(method, str) and method not in METHODS:
-        raise unknown("method", method, METHODS)
+    infer = method
+    if isinstance(infer, str):
+        if infer not in METHODS:
+            raise unknown("method", infer, METHODS)
+        infer = METHODS[infer]
     if optimiser not in OPTIMISERS:
         raise unknown("optimiser", optimiser, OPTIMISERS)
-    if not 0 < rate < np.inf:
-        raise out_of_range("rate", rate, "a finite number > 0", "0.1")
-    infer = METHODS[method] if isinstance(method, str) else method
+    number("rate", rate, above=0, try_="0.1")
     clamped = patterns(net, X)
     count = n_patterns(clamped)
     if whole("batch", batch, 1) > count:
         raise out_of_range("batch", batch, f"1 to {count}, the patterns")
     encoded = targets(net, Y, count)
     net, rng, update = net.copy(), np.random.default_rng(seed), 0
-    moving = [
-        *(synapses(w) for w in plastic(net, net.weights).values()),
-        *plastic_biases(net, net.biases).values(),
-    ]
+    moving = moving_arrays(net, net.weights, net.biases)
     step = Adam(moving, rate) if optimiser == "adam" else _sgd(moving, rate)
     for _ in range(whole("epochs", epochs, 0)):
         order = rng.permutation(count)
         for first in range(0, count - batch + 1, batch):
             shown = order[first : first + batch]
-            X_shown, Y_shown = (
-                {n: v[shown] for n, v in part.items()} for part in (clamped, encoded)
-            )
+            X_shown = {n: v[shown] for n, v in clamped.items()}
+            Y_shown = {n: v[shown] for n, v in encoded.items()}
             found = infer(net, X_shown, Y_shown, **(options or {}))
             if visit is not None:
                 visit(update, net, found)
-            weights = [synapses(found.grad_w[n]) for n in plastic(net, net.weights)]
-            step([*weights, *(found.grad_b[n] for n in plastic_biases(net, net.biases))])
+            step(moving_arrays(net, found.grad_w, found.grad_b))
             update += 1
     return net
 
 
 def _sgd(moving: list[np.ndarray], rate: float) -> Callable[[list[np.ndarray]], None]:
+    """Return a function that steps arrays against their gradients, in place."""
+
     def step(gradients: list[np.ndarray]) -> None:
         for z, gradient in zip(moving, gradients, strict=True):
             z -= rate * gradient

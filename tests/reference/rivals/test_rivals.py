@@ -251,7 +251,10 @@ def test_all_learn_a_small_task_and_leave_the_given_network_alone() -> None:
         (partial(rivals.pc_alm, alpha=float("nan")), "alpha = nan"),
         (partial(rivals.growing_penalty, rho=3, rho_end=2), "at least rho = 3"),
         (partial(rivals.dual_propagation, beta=0), "beta = 0; allowed: a finite number > 0"),
-        (partial(rivals.equilibrium_propagation, rate=2), r"rate = 2; allowed: in \(0, 1\]"),
+        (
+            partial(rivals.equilibrium_propagation, rate=2),
+            r"rate = 2; allowed: a finite number > 0 and <= 1",
+        ),
         (
             partial(rivals.relax, flow=ns.Flow.adjoint(), method="rk4"),
             "method = 'rk4'; allowed: euler, semi_implicit",
