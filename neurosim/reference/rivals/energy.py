@@ -152,8 +152,10 @@ def growing_penalty(
 ) -> Inferred:
     """Descend the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
 
-    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end. The step
-    shrinks as 1/rho.
+    At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end. Growth
+    adds a lag of order log(rho_end/rho)/(rate steps), relative to the credit: the step shrinks as
+    1/rho, so g decays by a share `rate` per step whatever rho is. A larger rho_end alone therefore
+    does not help; it needs more steps.
 
     Parameters
     ----------
