@@ -1,1 +1,1 @@
-"""What is read off runs: agreement with backpropagation, and checks of whole models."""
+"""Analyses of networks, flows and runs: alignment, checks, stability, continuation, support."""

@@ -1,6 +1,6 @@
-"""How near a run's multipliers and its own weight gradient are to backpropagation's.
+"""Agreement of a run's multipliers and weight gradient with backpropagation's.
 
-Above `results`, `rivals` and `reference`. Start at `alignment`.
+Above `results` and `reference`. Start at `alignment`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ Array = np.ndarray
 
 @dataclass(frozen=True, repr=False)
 class Alignment:
-    """Cosines and largest absolute errors, all of unit 1; vectors run over patterns and units, or
-    synapses.
+    """Cosines and largest absolute errors, all of unit 1, over patterns and units, or synapses.
 
     Attributes
     ----------
     cosine, error : dict of str to float
-        Of the multipliers lam, by population.
+        Multipliers lam, by population.
     x_error : dict of str to float
-        Of the outputs x, by population.
+        Outputs x, by population.
     grad_cosine, grad_error : dict of str to float
-        Of the gradient with respect to the weights, by projection.
+        Gradient with respect to the weights, by projection that learns.
     """
 
     cosine: dict[str, float]
@@ -54,26 +53,30 @@ class Alignment:
 
     def __repr__(self) -> str:
         where = min(self.cosine, key=self.cosine.__getitem__)
-        gradient = f", gradient {min(self.grad_cosine.values()):.6f}" if self.grad_cosine else ""
-        return (
-            f"Alignment(smallest cosine: lam {self.worst:.6f} in {where}{gradient}; largest error: "
-            f"lam {self.max_error:.2g}, x {max(self.x_error.values()):.2g})"
-        )
+        cosines = f"lam {self.worst:.6f} in {where}"
+        if self.grad_cosine:
+            cosines += f", gradient {min(self.grad_cosine.values()):.6f}"
+        errors = f"lam {self.max_error:.2g}, x {max(self.x_error.values()):.2g}"
+        return f"Alignment(smallest cosine: {cosines}; largest error: {errors})"
 
 
 def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
-    """A run's final state against backpropagation with the same weights and patterns.
+    """Compare a run's final state with backpropagation on the same weights and patterns.
 
-    The run's own weight gradient is the one that its plasticity would follow from there: -tau_w
-    dw/dt of the reference's right-hand side, with the subgradients of l1 and its like, which that
+    The run's weight gradient is the direction that its plasticity would descend: -tau_w dw/dt of
+    the reference's right-hand side plus the subgradients of l1 and the group penalties, which that
     leaves out. It has no entry for projections that do not learn.
 
     Parameters
     ----------
     run : Run or Inferred
-        Of a simulation, or of one of `neurosim.rivals`, which brings its own gradient.
+        Result of a simulation, or of a method of `neurosim.rivals`, which brings a gradient.
     ref : Adjoint
         ``reference.backprop(run.network, run.X, run.Y)``.
+
+    Returns
+    -------
+    Alignment
 
     Raises
     ------
@@ -83,35 +86,49 @@ def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     net = run.network
     _check_same("populations", run.lam, ref.lam)
     _check_same("projections", net.weights, ref.grad_w)
-    own = _gradient(run)
-    gradient = {name: synapses(g) for name, g in ref.grad_w.items()}
-    return Alignment(
-        cosine={n: cosine(lam, ref.lam[n]) for n, lam in run.lam.items()},
-        error={n: _largest(lam - ref.lam[n]) for n, lam in run.lam.items()},
-        x_error={n: _largest(x - ref.x[n]) for n, x in run.x.items()},
-        grad_cosine={name: cosine(g, gradient[name]) for name, g in own.items()},
-        grad_error={name: _largest(g - gradient[name]) for name, g in own.items()},
-    )
+    found = Alignment({}, {}, {}, {}, {})
+    for n, lam in run.lam.items():
+        found.cosine[n] = cosine(lam, ref.lam[n])
+        found.error[n] = _largest(lam - ref.lam[n])
+    for n, x in run.x.items():
+        found.x_error[n] = _largest(x - ref.x[n])
+    for name, gradient in _gradient(run).items():
+        exact = synapses(ref.grad_w[name])
+        found.grad_cosine[name] = cosine(gradient, exact)
+        found.grad_error[name] = _largest(gradient - exact)
+    return found
 
 
 def _gradient(run: Run | Inferred) -> dict[str, Array]:
-    """What its plasticity would follow, by projection that learns, laid out as synapses are."""
+    """Return the gradient that a run's plasticity descends, by projection that learns.
+
+    Laid out as synapses are.
+    """
     if isinstance(run, Inferred):
         return {name: synapses(g) for name, g in run.grad_w.items()}
     net = run.network
     rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
-    learning = {name: q for name, q in net.projections.items() if q.plastic}
-    return {
-        name: penalty_subgradient(net, name) - run.flow.time("tau_w", q.post) * synapses(rates.w[name])
-        for name, q in learning.items()
-    }
+    gradient = {}
+    for name, q in net.projections.items():
+        if q.plastic:
+            descent = run.flow.time("tau_w", q.post) * synapses(rates.w[name])
+            gradient[name] = penalty_subgradient(net, name) - descent
+    return gradient
 
 
 def _largest(difference: Array) -> float:
+    """Return the largest absolute entry, 0 of an empty array."""
     return float(np.abs(difference).max(initial=0.0))
 
 
 def _check_same(what: str, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+    """Refuse a reference with other names, shapes or synapses than the run.
+
+    Raises
+    ------
+    DataError
+        The first difference.
+    """
     try_ = "try reference.backprop(run.network, run.X, run.Y)"
     if set(ours) != set(theirs):
         raise DataError(

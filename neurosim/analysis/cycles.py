@@ -1,4 +1,4 @@
-"""What a flow does where its saddle point is not where it ends: limit cycles, by simulating them.
+"""Limit cycles and other attractors where a flow leaves its saddle point, by simulation.
 
 Above `continuation` and `simulation`. Start at `limit_cycle`; `attractors` walks over a parameter.
 """
@@ -14,8 +14,10 @@ import numpy as np
 
 from neurosim.analysis.continuation import Bifurcation, Branch
 from neurosim.errors import DivergenceError, StabilityWarning
+from neurosim.model.methods import RK4
 from neurosim.model.state import State
 from neurosim.reference.jacobian import Linearised
+from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -23,25 +25,26 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-SAMPLES = 60  # of one period of the slowest mode that rings
-REACH = 1.0  # of a step, times the fastest mode: rk4 holds up to 2.8 and hardly damps the slow ones
-PERIODS = 20  # of a piece of simulation, after each of which the amplitude is looked at
+SAMPLES = 60  # per period of the slowest mode that rings
+# largest step, times the fastest mode: rk4 is stable up to 2.8 and hardly damps the slow modes
+REACH = 1.0
+PERIODS = 20  # per piece of simulation, after each of which the amplitude is compared
 PIECES = 25  # at most
 SETTLED = 2e-3  # relative change of the amplitude from one piece to the next
 AT_REST = 1e-7  # amplitude
 REGULAR = 0.02  # largest relative spread of the periods of a cycle
-PUSH = 1e-3  # away from the saddle, where nothing better is known
+PUSH = 1e-3  # away from the saddle, where the size of the cycle is not known
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """Where a simulation ended.
+    """Attractor at which a simulation ended.
 
     Attributes
     ----------
     parameter : float
     kind : {"rest", "cycle", "irregular", "unsettled", "diverged"}
-        Irregular: its amplitude stays, its periods differ by more than 2 %. Unsettled: the
+        Irregular: the amplitude stays, the periods differ by more than 2 %. Unsettled: the
         amplitude still changed when the time was over.
     amplitude : float
         Half the distance from the lowest to the highest output of the unit that moves most, unit 1;
@@ -49,9 +52,9 @@ class Cycle:
     period : float
         s; NaN unless it is a cycle.
     population : str
-        Of that unit.
+        Population of that unit.
     state : State
-        The last x and lam, to go on from; empty where the run diverged.
+        The last x and lam, to go on from; None where the run diverged.
     """
 
     parameter: float
@@ -63,15 +66,14 @@ class Cycle:
 
 
 def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle:
-    """Simulate from near the saddle point, or from a given state, until the amplitude of the
-    outputs stays.
+    """Simulate from near the saddle point until the amplitude of the outputs stays.
 
     Parameters
     ----------
     branch : Branch
         As `continuation` found it.
     parameter : float
-        Within it.
+        Within the branch.
     start : State or Bifurcation, optional
         A state to start from; or a supercritical Hopf point near by, on whose small cycle the
         simulation then starts, where growing to it from the saddle would take long. By default the
@@ -80,7 +82,7 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     Returns
     -------
     Cycle
-        Past a subcritical point the attractor is far from the saddle, and need not be a cycle.
+        Past a subcritical point the attractor is far from the saddle and may be irregular.
 
     Raises
     ------
@@ -90,49 +92,40 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     net, flow = branch.family(parameter)
     saddle = branch.at(parameter)
     fastest, omega, mode = _slowest(branch, parameter, saddle)
-    dt = min(2 * np.pi / omega / SAMPLES, REACH / fastest)
-    simulation = Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
+    period = 2 * np.pi / omega
+    dt = min(period / SAMPLES, REACH / fastest)
+    simulation = Simulation(net, flow, dt=dt, method=RK4, backend="numpy")
     steps = int(np.ceil(PERIODS * 2 * np.pi / omega / dt))
+    push = PUSH
     if isinstance(start, Bifurcation) and start.amplitude(parameter) > 0:
-        mode, push = (
-            start.mode,
-            start.amplitude(parameter) / np.abs(start.mode[: start.mode.size // 2]).max(),
-        )
-    else:
-        push = PUSH
-    state = start if isinstance(start, State) else _pushed(saddle, push * mode.real)
+        mode, push = start.mode, start.amplitude(parameter) / start.largest_output
+    state = _pushed(saddle, push * mode.real)
+    if isinstance(start, State):
+        state = start
     before = np.inf
     for _ in range(PIECES):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", StabilityWarning)
-                run = simulation.relax(
-                    branch.X, branch.Y or None, duration=steps * dt, start=state, record="x"
-                )
+            run = _relaxed(simulation, branch, state, steps)
         except DivergenceError as error:
             return Cycle(parameter, "diverged", np.inf, np.nan, error.population, None)
-        state, traces = run.state, cast("xr.Dataset", run.traces)
-        moved = traces["x"].isel(pattern=0, unit=np.isin(traces["population"], net.neurons))
-        half = np.ptp(moved.values, axis=0) / 2
-        unit, amplitude = int(half.argmax()), float(half.max())
-        where = str(moved["population"].values[unit])
+        state = run.state
+        trace, where = _largest_excursion(run)
+        amplitude = float(np.ptp(trace) / 2)
         if amplitude < AT_REST:
             return Cycle(parameter, "rest", 0.0, np.nan, where, state)
         if abs(amplitude - before) <= SETTLED * amplitude:
-            period, spread = _period(moved.values[:, unit], dt)
-            kind = "cycle" if spread < REGULAR else "irregular"
-            return Cycle(
-                parameter, kind, amplitude, period if kind == "cycle" else np.nan, where, state
-            )
+            period, spread = _period(trace, dt)
+            if spread < REGULAR:
+                return Cycle(parameter, "cycle", amplitude, period, where, state)
+            return Cycle(parameter, "irregular", amplitude, np.nan, where, state)
         before = amplitude
     return Cycle(parameter, "unsettled", amplitude, np.nan, where, state)
 
 
 def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) -> list[Cycle]:
-    """Where simulations end at each of these values, each going on from where the last one ended.
+    """Find the attractors at some values, each simulation going on from where the last one ended.
 
-    Walked up and walked down, they differ where two attractors are there at once, as beside a
-    subcritical point.
+    Walks up and down differ where two attractors coexist, as beside a subcritical point.
 
     Parameters
     ----------
@@ -140,50 +133,95 @@ def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) ->
     values : sequence of float
         In the order in which they are walked.
     start : State or Bifurcation, optional
-        Of the first, as in `limit_cycle`.
+        Start of the first, as in `limit_cycle`.
 
     Returns
     -------
     list of Cycle
+
+    Raises
+    ------
+    DataError
+        The branch does not pass one of the values.
     """
     found: list[Cycle] = []
     for value in values:
         cycle = limit_cycle(branch, float(value), start=start)
         found.append(cycle)
-        start = cycle.state if cycle.kind not in ("rest", "diverged") else None
+        start = None
+        if cycle.kind not in ("rest", "diverged"):
+            start = cycle.state
     return found
 
 
+def _relaxed(simulation: Simulation, branch: Branch, state: State, steps: int) -> Run:
+    """Relax the branch's pattern from a state, outputs recorded.
+
+    Raises
+    ------
+    DivergenceError
+        The flow leaves the finite numbers.
+    """
+    duration = steps * simulation.dt
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StabilityWarning)
+        return simulation.relax(
+            branch.X, branch.Y or None, duration=duration, start=state, record="x"
+        )
+
+
+def _largest_excursion(run: Run) -> tuple[Array, str]:
+    """Return the recorded output of the unit that moves most, (samples,), and its population."""
+    traces = cast("xr.Dataset", run.traces)
+    among = np.isin(traces["population"], run.network.neurons)
+    moved = traces["x"].isel(pattern=0, unit=among)
+    unit = int(np.ptp(moved.values, axis=0).argmax())
+    return moved.values[:, unit], str(moved["population"].values[unit])
+
+
 def _slowest(branch: Branch, parameter: float, saddle: State) -> tuple[float, float, Array]:
-    """Largest modulus of all modes and angular frequency of the slowest that rings, 1/s, and the
-    slowest mode.
+    """Return the modes that set the scales of a simulation.
+
+    Returns
+    -------
+    fastest : float
+        Largest modulus of all modes, 1/s.
+    omega : float
+        Angular frequency of the slowest mode that rings, 1/s.
+    mode : (states,), complex
+        The slowest mode.
     """
     net, flow = branch.family(parameter)
-    values, vectors = np.linalg.eig(
-        Linearised(net, flow, saddle.x, saddle.lam, branch.X, branch.Y).jacobian()
-    )
-    fastest = float(np.abs(values).max())
-    rings = np.flatnonzero(np.abs(values.imag) > 0)
-    omega = abs(values[rings[values[rings].real.argmax()]].imag) if rings.size else fastest
-    return fastest, float(omega), vectors[:, values.real.argmax()]
+    linear = Linearised(net, flow, saddle.x, saddle.lam, branch.X, branch.Y)
+    values, vectors = np.linalg.eig(linear.jacobian())
+    fastest = omega = float(np.abs(values).max())
+    ringing = values[np.abs(values.imag) > 0]
+    if ringing.size:
+        omega = float(abs(ringing[ringing.real.argmax()].imag))
+    return fastest, omega, vectors[:, values.real.argmax()]
 
 
 def _pushed(saddle: State, push: Array) -> State:
-    """The saddle, moved by a vector over x and then lam of all populations."""
-    sizes = [v.shape[1] for part in (saddle.x, saddle.lam) for v in part.values()]
+    """Return the saddle moved by a vector over x and then lam of all populations."""
+    arrays = [*saddle.x.values(), *saddle.lam.values()]
+    sizes = [v.shape[1] for v in arrays]
     pieces = iter(np.split(push, np.cumsum(sizes)[:-1]))
-    x, lam = ({n: v + next(pieces) for n, v in part.items()} for part in (saddle.x, saddle.lam))
+    x = {n: v + next(pieces) for n, v in saddle.x.items()}
+    lam = {n: v + next(pieces) for n, v in saddle.lam.items()}
     return State(x, lam)
 
 
 def _period(trace: Array, dt: float) -> tuple[float, float]:
-    """Mean time between upward passages through the middle, s, and how much it varies, relative to
-    the mean.
+    """Return the period of a trace, s, and its spread relative to it.
+
+    The period is the mean time between upward passages through the middle.
     """
     middle = (trace.max() + trace.min()) / 2
     below = np.flatnonzero((trace[:-1] < middle) & (trace[1:] >= middle))
     if below.size < 3:
         return np.nan, np.inf
-    times = (below + (middle - trace[below]) / (trace[below + 1] - trace[below])) * dt
+    rise = trace[below + 1] - trace[below]
+    times = (below + (middle - trace[below]) / rise) * dt
     gaps = np.diff(times)
-    return float(gaps.mean()), float(gaps.std() / gaps.mean())
+    mean = gaps.mean()
+    return float(mean), float(gaps.std() / mean)

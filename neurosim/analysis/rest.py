@@ -1,4 +1,4 @@
-"""Bring a state to rest: relax until nothing changes any more."""
+"""Bring a state to rest: relax until nothing changes any more. Start at `settle`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
 
 REST = 1e-9  # largest |tau dx/dt| and |tau dlam/dt| of a state at rest
-FIRST_CHUNK, MOST_STEPS = 250, 32_000
+FIRST_STEPS = 250  # of the first run; each later run takes twice as many
+MOST_STEPS = 32_000  # of all runs together
 
 
 @dataclass(frozen=True)
 class Settled:
-    """A run that was relaxed on.
+    """A run that was relaxed on towards rest.
 
     Attributes
     ----------
     run : Run
-        The last one.
+        The last run.
     speed : float
         Largest |tau dx/dt| and |tau dlam/dt| at its end, unit 1.
     time : float
@@ -43,13 +44,31 @@ class Settled:
 def settle(
     simulation: Simulation, X: Any, Y: Any, *, start: Any = "zero", most_steps: int = MOST_STEPS
 ) -> Settled:
-    """Relax in longer and longer runs until the reference's right-hand side vanishes, or
-    `most_steps` are done.
+    """Relax in longer and longer runs until the reference's right-hand side vanishes.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    X, Y : array or mapping
+        As in `Simulation.relax`.
+    start : {"zero", "forward"} or anything with `.x` and `.lam`
+    most_steps : int
+        Number of steps after which it ends in any case.
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    DivergenceError
+        The step is too large.
     """
-    steps, done, time = FIRST_CHUNK, 0, 0.0
+    steps, done, time = FIRST_STEPS, 0, 0.0
     while True:
         run = simulation.relax(X, Y, duration=steps * simulation.dt, start=start)
-        done, time, start = done + steps, time + run.time, run
+        start = run
+        done, time = done + steps, time + run.time
         found = Settled(run, speed(run), time)
         if found.rests or run.interrupted or done >= most_steps:
             return found
@@ -57,17 +76,31 @@ def settle(
 
 
 def speed(run: Run) -> float:
-    """Largest |tau_x dx/dt| and |tau_lam dlam/dt| at the end of a run, by the reference; unit 1."""
+    """Return the largest |tau_x dx/dt| and |tau_lam dlam/dt| at the end of a run, unit 1.
+
+    By the reference's right-hand side, not by the engine.
+    """
     rates = reference.right_hand_side(run.network, run.flow, run.x, run.lam, run.X, run.Y)
-    return max(
-        float(np.abs(rate[n]).max() * run.flow.time(tau, n))
-        for tau, rate in {"tau_x": rates.x, "tau_lam": rates.lam}.items()
-        for n in run.network.neurons
-    )
+    neurons, time = run.network.neurons, run.flow.time
+    speeds = [np.abs(rates.x[n]).max() * time("tau_x", n) for n in neurons]
+    speeds += [np.abs(rates.lam[n]).max() * time("tau_lam", n) for n in neurons]
+    return float(max(speeds))
 
 
 def frozen(simulation: Simulation, run: Run, most: int) -> Settled:
-    """The first patterns of a run relaxed on to rest, with its final weights.
+    """Relax the first patterns of a run on to rest, with its final weights.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        Simulation of the network with the final weights.
+    run : Run
+    most : int
+        Number of patterns.
+
+    Returns
+    -------
+    Settled
 
     Raises
     ------

@@ -1,12 +1,13 @@
 """Support neurons: which neurons carry the solution of which pattern, by their multipliers at rest.
 
-Above `simulation`. Within its tolerance (straw) a neuron sends no error and changes no weight; one
-whose multiplier is not 0 (support) stands at the wall of its tube. Start at `support_neurons`;
-`kkt` says how near a solution a state is.
+Above `simulation` and `rest`. Within its tolerance (straw) a neuron sends no error and changes no
+weight; a neuron whose multiplier is not 0 (support) is at the wall of its tube. Start at
+`support_neurons`; `kkt` measures how near a solution a state is.
 
 References
 ----------
-Betti, Gori & Marra 2018, arXiv 1808.06934: the notion. Conditions: Karush 1939, Kuhn & Tucker 1951.
+Support neurons: Betti, Gori & Marra 2018, arXiv 1808.06934.
+Conditions: Karush 1939; Kuhn & Tucker 1951.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from neurosim.errors import (
     ModelError,
     StabilityWarning,
     UnsettledWarning,
-    out_of_range,
+    number,
+    unknown,
 )
 from neurosim.model.flow import Flow
 from neurosim.reference import right_hand_side
-from neurosim.reference.constraints import violation
+from neurosim.reference.functions import violation
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
 
@@ -38,24 +40,27 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 MOST_STEPS = 20_000  # on the way to rest
-CREEPS = 1e-3  # what moves by less per time constant is on its way; more is a step that is too long
+# a state that moves by less per time constant is on its way; with more, the step is too long
+CREEPS = 1e-3
+GROUPINGS = ("layer", "unit", "pattern")  # of `Support.shares`
 
 
 @dataclass(frozen=True, repr=False)
 class Support(Mapping[str, Array]):
-    """Which neurons are support, {population: bool (patterns, units)}.
+    """Support neurons by population, {population: bool (patterns, units)}.
 
     Attributes
     ----------
+    support : dict of str to array of bool, (patterns, units)
     lam : dict of str to array, (patterns, units), unit 1
     margin : dict of str to array, (patterns, units), unit 1
         Distance of |g| to the wall, epsilon - |g|: 0 at it, negative beyond.
     tol : float
         |lam| above which a neuron is support.
     speed : float
-        Largest |tau dx/dt| and |tau dlam/dt| of the state; see `settled`.
+        Largest |tau dx/dt| and |tau dlam/dt| of the state, unit 1; see `settled`.
     time : float
-        Of the run, s.
+        Time of the run, s.
     """
 
     support: dict[str, Array]
@@ -76,8 +81,9 @@ class Support(Mapping[str, Array]):
 
     @property
     def settled(self) -> bool:
-        """Whether the state moves by at most `tol` per time constant; if not, shares are artefacts
-        of its motion.
+        """Whether the state moves by at most `tol` per time constant.
+
+        If not, shares of support are artefacts of its motion.
         """
         return self.speed <= self.tol
 
@@ -88,57 +94,70 @@ class Support(Mapping[str, Array]):
 
     @property
     def support_patterns(self) -> Array:
-        """Patterns that some neuron is support for, bool (patterns,): like support vectors, they
-        alone teach.
+        """Patterns that some neuron is support for, bool (patterns,).
+
+        Like support vectors, only these change the weights.
         """
         return np.asarray(np.any([own.any(axis=1) for own in self.support.values()], axis=0))
 
     def shares(self, by: str = "layer") -> dict[str, Any]:
-        """Share of support of every population: one number, or an array by "unit" (units,) or
-        "pattern" (patterns,).
+        """Return the share of support of every population.
+
+        Parameters
+        ----------
+        by : {"layer", "unit", "pattern"}
+            One number for each population, or an array (units,) or (patterns,).
+
+        Raises
+        ------
+        ModelError
+            Another `by`.
         """
+        if by not in GROUPINGS:
+            raise unknown("by", by, GROUPINGS)
         if by == "layer":
             return {n: float(own.mean()) for n, own in self.support.items()}
-        if by not in ("unit", "pattern"):
-            raise out_of_range("by", by, "'layer', 'unit' or 'pattern'")
-        return {n: own.mean(axis=0 if by == "unit" else 1) for n, own in self.support.items()}
+        axis = 0 if by == "unit" else 1
+        return {n: own.mean(axis=axis) for n, own in self.support.items()}
 
     def to_xarray(self) -> xr.Dataset:
-        """support, lam and margin over (pattern, unit); units have the coordinates `population` and
-        `index`.
+        """Return support, lam and margin over (pattern, unit).
+
+        Units have the coordinates `population` and `index`.
         """
         import xarray as xr
 
-        names = np.repeat(list(self.support), [own.shape[1] for own in self.support.values()])
-        index = np.concatenate([np.arange(own.shape[1]) for own in self.support.values()])
+        sizes = [own.shape[1] for own in self.support.values()]
+        names = np.repeat(list(self.support), sizes)
+        index = np.concatenate([np.arange(size) for size in sizes])
         columns: dict[str, Mapping[str, Array]] = {
             "support": self.support,
             "lam": self.lam,
             "margin": self.margin,
         }
+        variables = {}
+        for name, part in columns.items():
+            variables[name] = (("pattern", "unit"), np.hstack(list(part.values())), {"units": "1"})
         return xr.Dataset(
-            {
-                v: (("pattern", "unit"), np.hstack(list(part.values())), {"units": "1"})
-                for v, part in columns.items()
-            },
+            variables,
             {"population": ("unit", names), "index": ("unit", index)},
             {"tol": self.tol, "speed": self.speed, "settled": int(self.settled)},
         )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{n} {share:.0%}" for n, share in self.shares().items())
-        state = (
-            "at rest"
-            if self.settled
-            else f"NOT at rest, moving by {self.speed:.1g} per time constant"
-        )
-        return f"Support({shares}; {self.support_patterns.mean():.0%} of the patterns; |lam| > {self.tol:g}, {state})"
+        state = "at rest"
+        if not self.settled:
+            state = f"NOT at rest, moving by {self.speed:.1g} per time constant"
+        patterns = f"{self.support_patterns.mean():.0%} of the patterns"
+        return f"Support({shares}; {patterns}; |lam| > {self.tol:g}, {state})"
 
 
 @dataclass(frozen=True)
 class Kkt:
-    """By how much a state misses the conditions of Karush, Kuhn and Tucker, each the largest over
-    patterns and units.
+    """Residuals of a state in the conditions of Karush, Kuhn and Tucker.
+
+    Each is the largest over patterns and units, unit 1.
 
     Attributes
     ----------
@@ -161,13 +180,14 @@ class Kkt:
 
 
 def support_neurons(run: Run, tol: float = 1e-4) -> Support:
-    """Which neurons are support for which pattern: |lam| > tol at the end of a run.
+    """Find the neurons that are support for each pattern: |lam| > tol at the end of a run.
 
     Parameters
     ----------
     run : Run
-        At rest with weights fixed, such as one of ``relax(..., settle=...)`` or of `at_rest`; else
-        an `UnsettledWarning`: on the move nearly every multiplier differs from 0.
+        A run at rest with weights fixed, as by ``relax(..., settle=...)`` or `at_rest`. Otherwise
+        an `UnsettledWarning` is issued: in a state that moves nearly every multiplier differs from
+        0.
     tol : float
         In units of lam.
 
@@ -180,25 +200,17 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     ModelError
         `tol` out of range.
     """
-    if isinstance(tol, bool) or not isinstance(tol, int | float) or not 0 < tol < np.inf:
-        raise out_of_range("tol", tol, "a number > 0", "1e-4")
+    number("tol", tol, above=0, try_="1e-4")
     net, outputs = run.network, {**run.X, **run.x}
-    margin = {
-        n: net.populations[n].epsilon - np.abs(violation(net, n, outputs)) for n in net.neurons
-    }
-    found = Support(
-        {n: np.abs(v) > tol for n, v in run.lam.items()},
-        dict(run.lam),
-        margin,
-        tol,
-        speed(run),
-        run.time,
-    )
+    margin = {}
+    for n in net.neurons:
+        margin[n] = net.populations[n].epsilon - np.abs(violation(net, n, outputs))
+    support = {n: np.abs(v) > tol for n, v in run.lam.items()}
+    found = Support(support, dict(run.lam), margin, tol, speed(run), run.time)
     if not found.settled:
         warnings.warn(
-            f"the run still moves by {found.speed:.1g} per time constant; allowed: "
-            f"{tol:g}, as tol. "
-            "Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
+            f"the run still moves by {found.speed:.1g} per time constant; allowed: {tol:g}, as "
+            "tol. Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
             UnsettledWarning,
             stacklevel=2,
         )
@@ -208,20 +220,26 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
 def at_rest(
     simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, most_steps: int = MOST_STEPS
 ) -> Run:
-    """A run relaxed on, with the weights that it ended with, until nothing changes by `settle` per
-    time constant.
+    """Relax a run on with its final weights until nothing changes by `settle` per time constant.
 
-    Training leaves weights for which its own step may be too long: what does not come to rest goes
-    on, or starts again if it diverged, with a quarter of the step.
+    After training, the step of the training may be too long for the weights. A run that does not
+    come to rest goes on with a quarter of the step; a run that diverged starts again with it.
 
     Parameters
     ----------
     simulation : Simulation
-        Whose flow, step and backend are used; it is not changed.
+        Gives flow, step and backend; it is not changed.
     run : Run or Log
-        Of any network that fits; a stream or presentations leave the patterns that were shown last.
-    settle, most_steps : float, int
-        What counts as rest, and how many steps are tried with each length.
+        Run of any network that fits. Streams and presentations leave the patterns that were shown
+        last.
+    settle : float
+        Largest change per time constant of a state at rest.
+    most_steps : int
+        Number of steps that are tried with each length.
+
+    Returns
+    -------
+    Run
 
     Raises
     ------
@@ -246,8 +264,17 @@ def at_rest(
 
 
 def kkt(run: Run) -> Kkt:
-    """The final state of a run against the conditions of min V subject to |g| <= epsilon (g = 0
-    where `lin`).
+    """Measure how far a run's final state misses the conditions of min V with |g| <= epsilon.
+
+    g = 0 where the constraint is `lin`.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    Kkt
 
     Raises
     ------
@@ -256,42 +283,49 @@ def kkt(run: Run) -> Kkt:
     """
     net = run.network
     for n in net.neurons:
-        if net.populations[n].constraint not in ("tube", "lin", "none"):
+        constraint = net.populations[n].constraint
+        if constraint not in ("tube", "lin", "none"):
             raise ModelError(
-                f"constraint {net.populations[n].constraint!r} of {n} has no multipliers at rest; "
-                "allowed: tube, lin"
+                f"constraint {constraint!r} of {n} has no multipliers at rest; allowed: tube, lin"
             )
+    # -dL/dx is the rate of this flow
     plain = Flow(kappa=1.0, gamma=0.0, rho=0.0, tau_x=1.0, tau_lam=1.0)
     rates = right_hand_side(net, plain, run.x, run.lam, run.X, run.Y, plastic=False)
+    stationarity = max(float(np.abs(rate).max()) for rate in rates.x.values())
     outputs = {**run.X, **run.x}
-    off, missed = 0.0, 0.0
+    feasibility, complementarity = 0.0, 0.0
     for n in net.neurons:
-        g, width, lam = violation(net, n, outputs), net.populations[n].epsilon, run.lam[n]
-        off = max(off, float((np.abs(g) - width).max()))
-        if width or net.populations[n].constraint == "tube":
-            missed = max(missed, float(np.abs(lam * (g - width * np.sign(lam))).max()))
-    return Kkt(max(float(np.abs(v).max()) for v in rates.x.values()), max(off, 0.0), missed)
+        population, lam = net.populations[n], run.lam[n]
+        g, width = violation(net, n, outputs), population.epsilon
+        feasibility = max(feasibility, float((np.abs(g) - width).max()))
+        if width or population.constraint == "tube":
+            slack = g - width * np.sign(lam)
+            complementarity = max(complementarity, float(np.abs(lam * slack).max()))
+    return Kkt(stationarity, feasibility, complementarity)
 
 
 @dataclass
 class SupportOverTraining:
-    """Support at rest with weights frozen, at every row of the log of a training: ``train(...,
-    visit=...)``.
+    """Support at rest with weights frozen, at the rows of a training's log.
+
+    Passed to ``train(..., visit=...)``.
 
     Parameters
     ----------
     simulation : Simulation
-        The one that trains.
+        The simulation that trains.
     tol : float
         As in `support_neurons`.
     every : int
-        Rows of the log between two looks.
+        Rows of the log from one measurement to the next.
     patterns : int
-        How many of the patterns that are simulated at once are looked at, from the first on.
+        Number of the patterns simulated at once that are measured, from the first on.
 
     Attributes
     ----------
     found : list of Support
+    rows : int
+        Number of rows that the log has by now.
 
     Examples
     --------
@@ -308,7 +342,7 @@ class SupportOverTraining:
     rows: int = 0
 
     def __call__(self, run: Run) -> None:
-        """One look at a training that goes on."""
+        """Measure the support if this row of the log is one of every `every`."""
         self.rows += 1
         if self.rows % self.every:
             return
@@ -322,26 +356,32 @@ class SupportOverTraining:
         self.found.append(Support(one.support, one.lam, one.margin, one.tol, one.speed, run.time))
 
     def to_xarray(self) -> xr.Dataset:
-        """share over (time, population), share_of_patterns and settled over time, ever_support over
-        (time, unit).
+        """Return the measurements over time.
+
+        share is over (time, population), share_of_patterns and settled are over time, ever_support
+        is over (time, unit).
+
+        Raises
+        ------
+        ModelError
+            Nothing was measured.
         """
         import xarray as xr
 
         if not self.found:
-            raise ModelError("no look was taken; try train(..., visit=this)")
+            raise ModelError(
+                f"nothing was measured in {self.rows} rows, with every = {self.every}; allowed: at "
+                "least one measurement; try train(..., visit=this)"
+            )
         first, time = self.found[0], [one.time for one in self.found]
         index = first.to_xarray()
+        share = [list(one.shares().values()) for one in self.found]
+        ever = [np.hstack(list(one.ever_support.values())) for one in self.found]
         return xr.Dataset(
             {
-                "share": (
-                    ("time", "population"),
-                    [list(one.shares().values()) for one in self.found],
-                ),
+                "share": (("time", "population"), share),
                 "share_of_patterns": ("time", [one.support_patterns.mean() for one in self.found]),
-                "ever_support": (
-                    ("time", "unit"),
-                    [np.hstack(list(one.ever_support.values())) for one in self.found],
-                ),
+                "ever_support": (("time", "unit"), ever),
                 "settled": ("time", [one.settled for one in self.found]),
             },
             {

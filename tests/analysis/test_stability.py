@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
+from neurosim.analysis import largest_steps
 from neurosim.analysis import stability as room
 from neurosim.analysis.stability import with_rho
 from neurosim.errors import DataError, ModelError
@@ -129,7 +130,7 @@ def test_the_search_finds_what_the_whole_jacobian_shows(flow, monkeypatch):
 def test_the_step_of_a_large_net_is_searched_too(method, monkeypatch):
     net, X, Y = problems.random_problem([6, 10, 8, 3], 3, patterns=2)
     whole = ns.stability(net, Flow.augmented(), X, Y).max_step[method]
-    monkeypatch.setattr(room, "DENSE", 15)
+    monkeypatch.setattr(largest_steps, "DENSE", 15)
     assert ns.stability(net, Flow.augmented(), X, Y).max_step[method] == pytest.approx(
         whole, rel=2e-3
     )

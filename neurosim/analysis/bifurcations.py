@@ -1,0 +1,217 @@
+"""Hopf points and folds between two points of a saddle curve.
+
+Above `saddle_curve`, below `continuation`. Start at `between`.
+
+References
+----------
+Hopf points and their first Lyapunov coefficient: Kuznetsov, Elements of Applied Bifurcation Theory,
+3rd edition, sections 5.4 and 10.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import brentq
+
+from neurosim.analysis.saddle_curve import SaddleCurve
+from neurosim.model.state import State
+from neurosim.reference.jacobian import Linearised
+
+Array = np.ndarray
+
+LOCATED = 1e-12  # of a step along the branch, to which a point is found
+NEAR = 1e-3  # of a step along the branch, over which a growth is differentiated
+# real part at a Hopf point, relative to the fastest mode; more is a pole, as lam has at a fold
+CROSSES = 1e-5
+HOPF, FOLD = "hopf", "fold"
+
+
+@dataclass(frozen=True)
+class Bifurcation:
+    """A point where the saddle point changes its nature.
+
+    Attributes
+    ----------
+    kind : {"hopf", "fold"}
+        A pair of modes begins to grow or to decay; or the branch turns back.
+    parameter : float
+        Value of the parameter there.
+    frequency : float
+        Frequency of the pair, Hz; 0 at a fold.
+    slope : float
+        Change of the pair's growth by the parameter, 1/s; 0 at a fold.
+    lyapunov : float
+        Re c of dr/dt = growth r + Re c r³, 1/s, for r in x = x0 + 2 Re(r q exp(i w t)) with a mode
+        q of length 1. Negative: supercritical, a small stable cycle is born. Positive: subcritical,
+        an unstable cycle shrinks on the stable side, and states that leave the saddle go far. NaN
+        at a fold.
+    mode : (states,), complex
+        The mode q over x and then lam of all populations.
+    state : State
+        x and lam there, one pattern. At a fold lam is as large as the distance left to it makes it.
+    """
+
+    kind: str
+    parameter: float
+    frequency: float
+    slope: float
+    lyapunov: float
+    mode: Array = field(repr=False)
+    state: State = field(repr=False)
+
+    @property
+    def criticality(self) -> str:
+        """Kind of a Hopf point, "supercritical" or "subcritical"; "none" for a fold."""
+        if self.kind != HOPF:
+            return "none"
+        return "supercritical" if self.lyapunov < 0 else "subcritical"
+
+    @property
+    def largest_output(self) -> float:
+        """Largest modulus of the mode q over the outputs, unit 1."""
+        return float(np.abs(self.mode[: self.mode.size // 2]).max())
+
+    def amplitude(self, parameter: float) -> float:
+        """Largest excursion of an output on the small cycle, to leading order, unit 1.
+
+        NaN where there is no small cycle. The cycle is stable on the growing side of a
+        supercritical point and unstable on the decaying side of a subcritical one.
+        """
+        if not self.lyapunov:
+            return np.nan
+        growth = self.slope * (parameter - self.parameter)
+        squared = -growth / self.lyapunov
+        if not squared > 0:
+            return np.nan
+        return float(2 * np.sqrt(squared) * self.largest_output)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a branch.
+
+    Attributes
+    ----------
+    z, tangent : (units + 1,)
+        As in `SaddleCurve`.
+    eigenvalues : (modes,), complex, 1/s
+        Slowest first.
+    """
+
+    z: Array
+    tangent: Array
+    eigenvalues: Array
+
+
+def between(curve: SaddleCurve, first: Point, second: Point) -> list[Bifurcation]:
+    """Return the bifurcations between two points of a branch, in the order along it."""
+    found: list[tuple[float, Bifurcation]] = []  # share of the way, and the bifurcation
+
+    def at(share: float) -> Array:
+        step = second.z - first.z
+        return curve.corrected(first.z + share * step, step / curve.length(step))
+
+    def turn(share: float) -> float:
+        return float(curve.tangent(at(share), first.tangent)[-1])
+
+    if first.tangent[-1] * second.tangent[-1] < 0:
+        share = brentq(turn, 0.0, 1.0, xtol=LOCATED)
+        found.append((share, _fold(curve, at(share))))
+    growing = [int((point.eigenvalues.real > 0).sum()) for point in (first, second)]
+    for k in range(min(growing), max(growing)):
+        if first.eigenvalues[k].real * second.eigenvalues[k].real >= 0:
+            continue
+        share, values = _crossing(curve, at, k)
+        # the other mode of a pair was found before
+        known = any(abs(share - other) < NEAR * LOCATED**0.5 for other, _ in found)
+        crosses = abs(values[k].real) <= CROSSES * np.abs(values).max()
+        if values[k].imag and crosses and not known:
+            omega = abs(values[k].imag)
+            slope = _growth_slope(curve, at, share, omega)
+            found.append((share, _hopf(curve, at(share), omega, slope)))
+    found.sort(key=lambda pair: pair[0])
+    return [bifurcation for _, bifurcation in found]
+
+
+def _crossing(curve: SaddleCurve, at: Callable[[float], Array], k: int) -> tuple[float, Array]:
+    """Find where the real part of mode k changes its sign: share of the way, eigenvalues there."""
+
+    def growth(share: float) -> float:
+        return float(curve.spectrum(at(share))[k].real)
+
+    share = brentq(growth, 0.0, 1.0, xtol=LOCATED)
+    return share, curve.spectrum(at(share))
+
+
+def _growth_slope(
+    curve: SaddleCurve, at: Callable[[float], Array], share: float, omega: float
+) -> float:
+    """Change of the growth of the mode at i omega by the parameter, 1/s."""
+    after, before = at(min(share + NEAR, 1.0)), at(max(share - NEAR, 0.0))
+    growths = []
+    for z in (after, before):
+        # by frequency: other modes may change places with this one nearby
+        values = curve.spectrum(z)
+        growths.append(values[np.argmin(np.abs(values - 1j * omega))].real)
+    return (growths[0] - growths[1]) / (curve.parameter(after) - curve.parameter(before))
+
+
+def _fold(curve: SaddleCurve, z: Array) -> Bifurcation:
+    mode = np.zeros(2 * curve.size, complex)
+    return Bifurcation(FOLD, curve.parameter(z), 0.0, 0.0, np.nan, mode, curve.state(z))
+
+
+def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcation:
+    J = curve.linearised(z).jacobian()
+    values, vectors = np.linalg.eig(J)
+    q = vectors[:, np.argmin(np.abs(values - 1j * omega))]
+    left_values, left_vectors = np.linalg.eig(J.T)
+    p = left_vectors[:, np.argmin(np.abs(left_values - 1j * omega))].conj()  # pᴴ J = i omega pᴴ
+    p = p / np.vdot(q, p)
+    lyapunov = _lyapunov(curve, z, J, omega, q, p)
+    frequency = float(omega / (2 * np.pi))
+    return Bifurcation(
+        HOPF, curve.parameter(z), frequency, float(slope), lyapunov, q, curve.state(z)
+    )
+
+
+def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p: Array) -> float:
+    """Re c of the normal form, 1/s, with B and C the second and third derivatives of the flow.
+
+    ::
+
+        c = <p, C(q,q,q̄) - 2 B(q, J⁻¹ B(q,q̄)) + B(q̄, (2iω - J)⁻¹ B(q,q))> / 2
+    """
+    linear = curve.linearised(z)
+    h = 1e-4 * max(1.0, float(np.abs(linear.state).max()))
+
+    def first(u: Array) -> Array:
+        """Derivative of J along a real direction."""
+        rise = _jacobian_at(curve, linear, h * u) - _jacobian_at(curve, linear, -h * u)
+        return np.asarray(rise / (2 * h))
+
+    def second(u: Array) -> Array:
+        """Second derivative of J along a real direction."""
+        ahead, behind = _jacobian_at(curve, linear, h * u), _jacobian_at(curve, linear, -h * u)
+        return np.asarray((ahead - 2 * J + behind) / h**2)
+
+    re, im = q.real, q.imag
+    Bq = first(re) + 1j * first(im)
+    Cqq = second(re) - second(im) + 0.5j * (second(re + im) - second(re - im))
+    still = np.linalg.solve(J, Bq @ q.conj())
+    twice = np.linalg.solve(2j * omega * np.eye(len(J)) - J, Bq @ q)
+    c = np.vdot(p, Cqq @ q.conj() - 2 * Bq @ still + Bq.conj() @ twice)
+    return float(c.real / 2)
+
+
+def _jacobian_at(curve: SaddleCurve, linear: Linearised, direction: Array) -> Array:
+    """Return the Jacobian at the state of `linear` moved along a direction; 1/s."""
+    moved = np.split(linear.state + direction, linear.cuts)
+    parts = [v.reshape(shape) for v, shape in zip(moved, linear.shapes, strict=True)]
+    half = len(curve.neurons)
+    x = dict(zip(curve.neurons, parts[:half], strict=True))
+    lam = dict(zip(curve.neurons, parts[half:], strict=True))
+    return Linearised(linear.net, linear.flow, x, lam, curve.X, curve.Y).jacobian()

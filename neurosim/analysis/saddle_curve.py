@@ -1,0 +1,186 @@
+"""The saddle point of one pattern as a curve over one parameter.
+
+Below `continuation`, which walks along it. At the saddle g = 0 alone fixes the outputs, whatever
+the flow, and the multipliers follow by one linear solve. So the curve is one of x and the
+parameter: a curve of (x, lam) could not be followed through a fold, where the matrix I - W D of the
+adjoint is singular and lam goes to infinity. Start at `SaddleCurve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from neurosim.analysis.stability import stability
+from neurosim.errors import ConvergenceError
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.state import State
+from neurosim.reference.functions import (
+    BackwardWeights,
+    dense,
+    dsigma,
+    loss_slope,
+    net_input,
+    violation,
+)
+from neurosim.reference.jacobian import Linearised
+
+Array = np.ndarray
+Family = Callable[[float], tuple[Network, Flow]]  # the parameter -> network and flow
+
+NEWTON = 12  # iterations
+TOLERANCE = 1e-12  # largest |g| that is left, relative to 1 + |z|
+NUDGE = 1e-6  # of q, over which g is differentiated
+
+
+class SaddleCurve:
+    """Points z = (x of all populations, q) with g(x) = 0; q is 0 at `start` and 1 at `stop`.
+
+    Parameters
+    ----------
+    family : callable
+        Value of the parameter -> (network, flow).
+    start, stop : float
+        Values of the parameter at q = 0 and 1.
+    X, Y : dict of str to array, (1, units)
+        One pattern, encoded.
+
+    Attributes
+    ----------
+    neurons : list of str
+        Populations that are not clamped, in the order of x.
+    size : int
+        Number of their units.
+    along_parameter : (size + 1,)
+        Direction of q.
+    metric : (size + 1,)
+        Weights of squared lengths along the curve: the mean over x, plus q.
+    """
+
+    def __init__(
+        self, family: Family, start: float, stop: float, X: dict[str, Array], Y: dict[str, Array]
+    ) -> None:
+        self.family, self.start, self.stop, self.X, self.Y = family, start, stop, X, Y
+        net = self.network(0.0)
+        self.neurons = net.neurons
+        sizes = [net.populations[n].size for n in self.neurons]
+        self.cuts, self.size = np.cumsum(sizes)[:-1], sum(sizes)
+        self.along_parameter = np.append(np.zeros(self.size), 1.0)
+        self.metric = np.append(np.full(self.size, 1.0 / self.size), 1.0)
+
+    def parameter(self, z: Array) -> float:
+        """Value of the parameter at a point."""
+        return float(self.start + z[-1] * (self.stop - self.start))
+
+    def network(self, q: float) -> Network:
+        """Return the network at q."""
+        return self.family(self.start + q * (self.stop - self.start))[0]
+
+    def split(self, x: Array) -> dict[str, Array]:
+        """Return a vector over all units by population, (1, units)."""
+        return dict(zip(self.neurons, np.split(x[None], self.cuts, axis=1), strict=True))
+
+    def outputs(self, z: Array) -> dict[str, Array]:
+        """Return the outputs of every population at a point, clamped ones included."""
+        return {**self.X, **self.split(z[:-1])}
+
+    def violation(self, z: Array) -> Array:
+        """g of all units at a point, (units,), unit 1."""
+        net, x = self.network(z[-1]), self.outputs(z)
+        return np.asarray(np.hstack([violation(net, n, x) for n in self.neurons])[0])
+
+    def constraints(self, z: Array, matrix: BackwardWeights | None = None) -> Array:
+        """C = I - D W, the derivative of g by x, (units, units), unit 1.
+
+        Parameters
+        ----------
+        z : (size + 1,)
+        matrix : callable, optional
+            Gives the matrix of a projection, (n_post, n_pre); by default W.
+        """
+        net, x = self.network(z[-1]), self.outputs(z)
+        matrix = matrix or net.weights.__getitem__
+        rows = []
+        for post in self.neurons:
+            slope = dsigma(net.populations[post].activation, net_input(net, post, x))[0]
+            blocks = [_block(net, matrix, pre, post) for pre in self.neurons]
+            rows.append(-slope[:, None] * np.hstack(blocks))
+        return np.asarray(np.eye(self.size) + np.vstack(rows))
+
+    def derivative(self, z: Array) -> Array:
+        """Derivative of g by x and q, (units, units + 1), unit 1."""
+        x, q = z[:-1], z[-1]
+        # not beyond the window
+        low = max(q - NUDGE, min(q, 0.0))
+        high = min(q + NUDGE, max(q, 1.0))
+        rise = self.violation(np.append(x, high)) - self.violation(np.append(x, low))
+        return np.column_stack([self.constraints(z), rise / (high - low)])
+
+    def corrected(self, guess: Array, tangent: Array) -> Array:
+        """Find the point of the curve in the plane through `guess` across `tangent`.
+
+        By Newton's method.
+
+        Raises
+        ------
+        ConvergenceError
+            Newton's method does not settle.
+        """
+        z, across = guess.copy(), self.metric * tangent
+        for _ in range(NEWTON):
+            residual = np.append(self.violation(z), across @ (z - guess))
+            if not np.isfinite(residual).all():
+                break
+            if np.abs(residual).max() <= TOLERANCE * (1 + np.abs(z).max()):
+                return z
+            matrix = np.vstack([self.derivative(z), across])
+            try:
+                z = z - np.linalg.solve(matrix, residual)
+            except np.linalg.LinAlgError:
+                break
+        raise ConvergenceError(
+            f"no saddle point near the parameter {self.parameter(guess):g}: Newton's method on "
+            "g = 0 does not settle; try another start, or `at` with outputs nearer to one"
+        )
+
+    def tangent(self, z: Array, ahead: Array) -> Array:
+        """Direction of the curve at a point, of length 1, on the side of `ahead`; (size + 1,)."""
+        matrix = np.vstack([self.derivative(z), self.metric * ahead])
+        direction = np.linalg.solve(matrix, np.append(np.zeros(self.size), 1.0))
+        return np.asarray(direction / self.length(direction))
+
+    def length(self, direction: Array) -> float:
+        """Length of a vector in the metric of the curve."""
+        return float(np.sqrt(self.metric @ direction**2))
+
+    def state(self, z: Array) -> State:
+        """Return x and lam = -(I - W D)⁻¹ dV/dx at a point, with the W that messages go back by."""
+        net, outputs = self.network(z[-1]), self.outputs(z)
+        pull = []
+        for n in self.neurons:
+            if n in net.losses:
+                pull.append(-loss_slope(net.losses[n], outputs[n], self.Y[n]))
+            else:
+                pull.append(np.zeros_like(outputs[n]))
+        lam = np.linalg.solve(self.constraints(z, net.returning).T, np.hstack(pull)[0])
+        return State(self.split(z[:-1]), self.split(lam))
+
+    def spectrum(self, z: Array) -> Array:
+        """Eigenvalues at a point, slowest first, (modes,), complex, 1/s."""
+        net, flow = self.family(self.parameter(z))
+        return stability(net, flow, self.X, self.Y, at=self.state(z)).eigenvalues
+
+    def linearised(self, z: Array) -> Linearised:
+        """Return the flow linearised at the saddle at a point."""
+        state, (net, flow) = self.state(z), self.family(self.parameter(z))
+        return Linearised(net, flow, state.x, state.lam, self.X, self.Y)
+
+
+def _block(net: Network, matrix: BackwardWeights, pre: str, post: str) -> Array:
+    """Return the matrix from one population to another, (n_post, n_pre); 0 without synapses."""
+    name = f"{pre}->{post}"
+    if name not in net.weights:
+        return np.zeros((net.populations[post].size, net.populations[pre].size))
+    return dense(matrix(name))
