@@ -156,7 +156,8 @@ def _growth_slope(
         # by frequency: other modes may change places with this one nearby
         values = curve.spectrum(z)
         growths.append(values[np.argmin(np.abs(values - 1j * omega))].real)
-    return (growths[0] - growths[1]) / (curve.parameter(after) - curve.parameter(before))
+    rise = growths[0] - growths[1]
+    return float(rise / (curve.parameter(after) - curve.parameter(before)))
 
 
 def _fold(curve: SaddleCurve, z: Array) -> Bifurcation:

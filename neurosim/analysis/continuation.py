@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from math import cos, pi, sin
 from typing import Any
 
@@ -28,7 +29,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.reference import forward
-from neurosim.reference.functions import n_patterns
+from neurosim.reference.functions import n_patterns, rows_of
 
 __all__ = ["Bifurcation", "Branch", "continuation"]
 
@@ -190,8 +191,7 @@ def continuation(
     clamped = read_patterns(net, X)
     count = n_patterns(clamped)
     _check_pattern(pattern, count)
-    inputs = {n: v[[pattern]] for n, v in clamped.items()}
-    wanted = {n: v[[pattern]] for n, v in targets(net, Y, count).items()}
+    inputs, wanted = rows_of(clamped, [pattern]), rows_of(targets(net, Y, count), [pattern])
     family, name = _family(net, flow, over)
     curve = SaddleCurve(family, float(start), float(stop), inputs, wanted)
     if at is None:
@@ -222,7 +222,7 @@ def _branch(curve: SaddleCurve, name: str, way: list[tuple[Array, Array]]) -> Br
     states = [curve.state(z) for z, _ in way]
     points = [Point(z, tangent, curve.spectrum(z)) for z, tangent in way]
     bifurcations: list[Bifurcation] = []
-    for first, second in zip(points[:-1], points[1:], strict=True):
+    for first, second in pairwise(points):
         bifurcations += between(curve, first, second)
     x, lam = {}, {}
     for n in curve.neurons:

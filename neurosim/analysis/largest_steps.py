@@ -18,6 +18,7 @@ from neurosim.reference.jacobian import Linearised
 from neurosim.reference.spectrum import AMPLIFICATION, ROUNDING, largest_step, radius
 
 Array = np.ndarray
+Step = Callable[[float, Array], Array]  # h in s and states (m, size) -> states
 
 DENSE = 300  # states up to which the matrix of a step is built
 SHORTEST = 1e-2  # times the period of the fastest mode: where the search for a step begins
@@ -71,13 +72,13 @@ class LargestSteps(Mapping[str, float]):
         return best
 
 
-def _searched(step: Callable[[float, Array], Array], size: int, period: float, best: float) -> float:
+def _searched(step: Step, size: int, period: float, best: float) -> float:
     """Find the first h at which the spectral radius of a step exceeds 1, if it is below `best`.
 
     Parameters
     ----------
     step : callable
-        h in s and rows (m, size) -> their images (m, size).
+        As `Step`.
     size : int
     period : float
         1 over the modulus of the fastest mode, s.

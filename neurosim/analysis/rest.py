@@ -9,6 +9,7 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.model.state import State
+from neurosim.reference.functions import rows_of
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
 
@@ -107,7 +108,6 @@ def frozen(simulation: Simulation, run: Run, most: int) -> Settled:
     DivergenceError
         The step is too large for the final weights.
     """
-    X, Y, x, lam = (
-        {n: a[:most] for n, a in part.items()} for part in (run.X, run.Y, run.x, run.lam)
-    )
-    return settle(simulation, X, Y, start=State(x, lam))
+    first = slice(most)
+    start = State(rows_of(run.x, first), rows_of(run.lam, first))
+    return settle(simulation, rows_of(run.X, first), rows_of(run.Y, first), start=start)

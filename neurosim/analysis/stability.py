@@ -21,7 +21,7 @@ from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.reference import backprop
-from neurosim.reference.functions import n_patterns
+from neurosim.reference.functions import n_patterns, rows_of
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.spectrum import ROUNDING, Modes, largest_step, modes
 
@@ -315,10 +315,8 @@ def _of_pattern(
     row: int,
 ) -> Linearised:
     """Linearise the flow of one pattern."""
-    x, lam, inputs, wanted = (
-        {n: v[[row]] for n, v in part.items()} for part in (state.x, state.lam, X, Y)
-    )
-    return Linearised(net, flow, x, lam, inputs, wanted)
+    x, lam = rows_of(state.x, [row]), rows_of(state.lam, [row])
+    return Linearised(net, flow, x, lam, rows_of(X, [row]), rows_of(Y, [row]))
 
 
 def _work(size: int, count: int) -> float:

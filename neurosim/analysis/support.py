@@ -31,7 +31,7 @@ from neurosim.errors import (
 )
 from neurosim.model.flow import Flow
 from neurosim.reference import right_hand_side
-from neurosim.reference.functions import violation
+from neurosim.reference.functions import rows_of, violation
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
 
@@ -346,11 +346,15 @@ class SupportOverTraining:
         self.rows += 1
         if self.rows % self.every:
             return
-        X, Y, x, lam = (
-            {n: v[: self.patterns] for n, v in part.items()}
-            for part in (run.X, run.Y, run.x, run.lam)
+        first = slice(self.patterns)
+        few = replace(
+            run,
+            X=rows_of(run.X, first),
+            Y=rows_of(run.Y, first),
+            x=rows_of(run.x, first),
+            lam=rows_of(run.lam, first),
+            auxiliary={},
         )
-        few = replace(run, X=X, Y=Y, x=x, lam=lam, auxiliary={})
         rest = at_rest(self.simulation, few, settle=self.tol / 10)
         one = support_neurons(rest, self.tol)
         self.found.append(Support(one.support, one.lam, one.margin, one.tol, one.speed, run.time))

@@ -12,7 +12,7 @@ from neurosim.errors import number, whole
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, synapses
 from neurosim.reference.backpropagation import backprop_encoded, strong_components
-from neurosim.reference.functions import n_patterns, plastic, plastic_biases
+from neurosim.reference.functions import n_patterns, plastic, plastic_biases, rows_of
 
 Array = np.ndarray
 
@@ -67,8 +67,7 @@ def sgd(
         order = rng.permutation(count)
         for first in range(0, count, batch):
             shown = order[first : first + batch]
-            X_shown = {n: v[shown] for n, v in clamped.items()}
-            Y_shown = {n: v[shown] for n, v in encoded.items()}
+            X_shown, Y_shown = rows_of(clamped, shown), rows_of(encoded, shown)
             found = backprop_encoded(net, components, X_shown, Y_shown)
             for name, gradient in plastic(net, found.grad_w).items():
                 synapses(net.weights[name])[...] -= rate * synapses(gradient)

@@ -457,6 +457,11 @@ def n_patterns(by_population: Mapping[str, Array]) -> int:
     return len(next(iter(by_population.values())))
 
 
+def rows_of(by_population: Mapping[str, Array], rows: Any) -> dict[str, Array]:
+    """Select patterns from arrays by population; `rows` is a slice or a list of indices."""
+    return {name: values[rows] for name, values in by_population.items()}
+
+
 def dense(weights: Weights) -> Array:
     """Return weights as an array, (n_post, n_pre), with 0 where there is no synapse."""
     if isinstance(weights, np.ndarray):

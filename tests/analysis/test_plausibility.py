@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import neurosim as ns
+from neurosim.analysis import locality as steps
 from neurosim.analysis import plausibility as scoring
 from neurosim.model.imperfections import Derivative, StateNoise
 
@@ -108,7 +109,7 @@ def test_a_unit_that_reads_beyond_its_synapses_is_seen(monkeypatch: pytest.Monke
     """The mask is of the graph: with a synapse taken out of it, the same step reads beyond."""
     net = ns.Network.mlp([6, 5, 4, 3], loss="mse", seed=1)
     X = np.random.default_rng(0).normal(size=(3, 6))
-    dense = scoring._dense
+    dense = steps.dense
 
     def cut(w: Any) -> Any:
         found = dense(w).copy()
@@ -116,7 +117,7 @@ def test_a_unit_that_reads_beyond_its_synapses_is_seen(monkeypatch: pytest.Monke
             found[1, 2] = 0.0
         return found
 
-    monkeypatch.setattr(scoring, "_dense", cut)
+    monkeypatch.setattr(steps, "dense", cut)
     assert scoring.locality(net, ns.Flow.adjoint(), X)[0] > 1e-3
 
 
@@ -133,7 +134,7 @@ def test_feedback_weights_come_beside_the_same_weights() -> None:
 
 def test_what_cannot_be_scored(iris: tuple[Any, ...]) -> None:
     net, flow, keys = ns.Network.mlp([4, 5, 3]), ns.Flow.adjoint(), {"test": iris[2:]}
-    with pytest.raises(ns.DataError, match="the targets are no classes"):
+    with pytest.raises(ns.DataError, match=r"the targets, \(75, 3\), are not classes"):
         ns.plausibility(
             net, flow, *iris[:2], test=(iris[2], np.random.default_rng(0).normal(size=(75, 3)))
         )

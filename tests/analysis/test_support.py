@@ -81,7 +81,7 @@ def test_a_state_that_moves_is_called_so() -> None:
     assert again.settled
     with pytest.raises(ns.ModelError, match="tol = 0; allowed: a finite number > 0"):
         ns.support_neurons(run, tol=0)
-    with pytest.raises(ns.ModelError, match="by = 'units'; .* did you mean 'unit'"):
+    with pytest.raises(ns.ModelError, match=r"by = 'units'; .* did you mean 'unit'"):
         again.shares("units")
 
 

@@ -12,7 +12,7 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import number, out_of_range, unknown, whole
 from neurosim.model.network import Network
 from neurosim.reference.descent import Adam, moving_arrays
-from neurosim.reference.functions import n_patterns
+from neurosim.reference.functions import n_patterns, rows_of
 from neurosim.reference.rivals.dual import dual_propagation
 from neurosim.reference.rivals.energy import growing_penalty, pc_alm, predictive_coding, relax
 from neurosim.reference.rivals.equilibrium import equilibrium_propagation
@@ -110,8 +110,7 @@ def train(
         order = rng.permutation(count)
         for first in range(0, count - batch + 1, batch):
             shown = order[first : first + batch]
-            X_shown = {n: v[shown] for n, v in clamped.items()}
-            Y_shown = {n: v[shown] for n, v in encoded.items()}
+            X_shown, Y_shown = rows_of(clamped, shown), rows_of(encoded, shown)
             found = infer(net, X_shown, Y_shown, **(options or {}))
             if visit is not None:
                 visit(update, net, found)

@@ -1,0 +1,203 @@
+"""Locality of the engine's step: how much units and synapses read beyond their synapses.
+
+Above `simulation`; part of the scorecard in `plausibility`. Derivatives are central differences
+through one step of the engine. Start at `locality`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neurosim.data.patterns import patterns as as_patterns
+from neurosim.errors import ModelError
+from neurosim.model.flow import Flow
+from neurosim.model.network import Network
+from neurosim.model.populations import Projection
+from neurosim.model.schedules import Simultaneous
+from neurosim.model.state import State
+from neurosim.reference.functions import dense
+from neurosim.simulation.simulation import Simulation
+
+Array = np.ndarray
+Variable = tuple[str, str, int]  # "x" or "lam", a population, a unit
+
+NUDGE = 1e-4  # of a state, for central differences; the engine's step is smooth there
+SPREAD = 0.3  # of the random state at which a step is taken
+ROUNDING = 1e-7  # share of the largest derivative below which differences are rounding
+
+
+def locality(net: Network, flow: Flow, X: Any, seed: int = 0) -> tuple[float, float]:
+    """Measure how much of a step depends on more than a unit or a synapse has access to.
+
+    Central differences through one Euler step of the engine at a random state. The messages that a
+    unit received are subtracted from its rates; the rest, and the message that it sends, may depend
+    on its own states and on its parents' outputs. The change of a synapse is compared with the
+    product of the messages at its two ends.
+
+    Parameters
+    ----------
+    net : Network
+    flow : Flow
+    X : array (patterns, features), or mapping by input population
+        The first pattern is clamped.
+    seed : int
+        Seed of the random state.
+
+    Returns
+    -------
+    units, synapses : float, unit 1
+        Share of the largest derivative, and of the largest change, that is not local; 0 is local.
+
+    Raises
+    ------
+    ModelError
+        A constraint other than `lin`.
+    DataError
+        X does not fit the network.
+    """
+    kinds = {p.constraint for p in net.populations.values() if not p.clamped}
+    if kinds != {"lin"}:
+        raise ModelError(f"locality with constraint {', '.join(sorted(kinds))}; allowed: 'lin'")
+    step = _nudged_step(net, flow, X, seed)
+    largest, foreign = 0.0, 0.0
+    for n in net.neurons:
+        beyond = _beyond(net, n, step.moved)
+        for values in _own_values(net, flow, n, step):
+            slopes = np.abs(values[1::2] - values[2::2]) / (2 * NUDGE)
+            largest = max(largest, float(slopes.max()))
+            foreign = max(foreign, float((slopes * beyond).max()))
+    return _share(foreign, largest), _share(step.unexplained, step.largest_change)
+
+
+@dataclass(frozen=True)
+class _NudgedStep:
+    """One step from a state, and from the same state with one variable moved up, then down.
+
+    Attributes
+    ----------
+    moved : list of (variable, population, unit)
+    x, lam : dict of str to array, (1 + 2 moved, units), 1/s
+        Rates of change by population.
+    delta : dict of str to array, (1 + 2 moved, units), unit 1
+        Messages sent back.
+    unexplained, largest_change : float, unit 1
+        Largest change of a synapse that its two ends do not explain, and largest change.
+    """
+
+    moved: list[Variable]
+    x: dict[str, Array]
+    lam: dict[str, Array]
+    delta: dict[str, Array]
+    unexplained: float
+    largest_change: float
+
+
+def _own_values(net: Network, flow: Flow, n: str, step: _NudgedStep) -> list[Array]:
+    """Return what a unit computes itself: its rates without received messages, and its message.
+
+    Each is (1 + 2 moved, units), unit 1.
+    """
+    received = np.zeros_like(step.x[n])
+    for q in net.outgoing(n):
+        received = received + step.delta[q.post] @ dense(net.weights[q.name])
+    dx = flow.time("tau_x", n) * step.x[n] - flow.kappa * received
+    dlam = flow.time("tau_lam", n) * step.lam[n] - flow.gamma * received
+    return [dx, dlam, step.delta[n]]
+
+
+def _share(part: float, whole: float) -> float:
+    """Return a part of the whole; 0 where float64 differences cannot tell it from nothing."""
+    if part <= ROUNDING * whole:
+        return 0.0
+    return part / whole
+
+
+def _beyond(net: Network, n: str, moved: Sequence[Variable]) -> Array:
+    """Whether each state is neither a unit's own nor the output of one of its parents.
+
+    Returns
+    -------
+    array of bool, (moved, units)
+    """
+    size = net.populations[n].size
+    beyond = np.ones((len(moved), size), dtype=bool)
+    into = {q.pre: dense(net.weights[q.name]) != 0 for q in net.incoming(n)}
+    for row, (variable, population, unit) in enumerate(moved):
+        if population == n:
+            beyond[row, unit] = False
+        if variable == "x" and population in into:
+            beyond[row] &= ~into[population][:, unit]
+    return beyond
+
+
+def _nudged_step(net: Network, flow: Flow, X: Any, seed: int) -> _NudgedStep:
+    """Take one step of the engine from a random state and its nudged copies, one per pattern."""
+    moved: list[Variable] = []
+    for variable in ("x", "lam"):
+        for n in net.neurons:
+            moved += [(variable, n, unit) for unit in range(net.populations[n].size)]
+    rows = 1 + 2 * len(moved)
+    state = _nudged_state(net, moved, seed)
+    clamped = {n: np.repeat(v[:1], rows, axis=0) for n, v in as_patterns(net, X).items()}
+    wanted = {n: np.tile(np.eye(1, net.populations[n].size), (rows, 1)) for n in net.losses}
+    taus = [flow.time("tau_x", n) for n in net.neurons]
+    taus += [flow.time("tau_lam", n) for n in net.neurons]
+    dt = 1e-3 * min(taus)
+
+    twin = net.copy()
+    simulation = Simulation(twin, flow, dt=dt, backend="numpy")
+    schedule = Simultaneous(duration=dt, reports=1)
+    run = simulation.train(clamped, wanted, schedule, start=state, record="delta").run
+    assert run.traces is not None
+    names, sent = run.traces["population"].values, run.traces["delta"].values[0]
+    delta = {n: sent[:, names == n] for n in net.neurons}
+    outputs, changes = {**clamped, **state.x}, []
+    for name, q in net.projections.items():
+        if q.plastic:
+            before, after = dense(net.weights[name]), dense(twin.weights[name])
+            rate = (after - before) / (dt / flow.time("tau_w", q.post))
+            changes.append(_changes(q, before, rate, delta[q.post], outputs[q.pre]))
+    return _NudgedStep(
+        moved,
+        {n: (run.x[n] - state.x[n]) / dt for n in net.neurons},
+        {n: (run.lam[n] - state.lam[n]) / dt for n in net.neurons},
+        delta,
+        unexplained=max(unexplained for unexplained, _ in changes),
+        largest_change=max(largest for _, largest in changes),
+    )
+
+
+def _nudged_state(net: Network, moved: Sequence[Variable], seed: int) -> State:
+    """Return a random state, and the same with each variable moved up, then down, as patterns."""
+    rng = np.random.default_rng(seed)
+    rows = 1 + 2 * len(moved)
+    parts: dict[str, dict[str, Array]] = {"x": {}, "lam": {}}
+    for part in parts.values():
+        for n in net.neurons:
+            values = SPREAD * rng.normal(size=(1, net.populations[n].size))
+            part[n] = np.repeat(values, rows, axis=0)
+    for m, (variable, n, unit) in enumerate(moved):
+        parts[variable][n][1 + 2 * m, unit] += NUDGE
+        parts[variable][n][2 + 2 * m, unit] -= NUDGE
+    return State(**parts)
+
+
+def _changes(
+    q: Projection, before: Array, rate: Array, delta: Array, x: Array
+) -> tuple[float, float]:
+    """Return the largest change of a weight that its ends do not explain, and the largest change.
+
+    Parameters
+    ----------
+    q : Projection
+    before, rate : array, (n_post, n_pre), unit 1
+        Weights before the step, and their change over it times tau_w/dt.
+    delta, x : array, (patterns, n_post) and (patterns, n_pre), unit 1
+        Messages at the two ends.
+    """
+    local = (delta.T @ x / len(x) - q.l2 * before) * (before != 0)
+    return float(np.abs(rate - local).max()), float(np.abs(rate).max())
