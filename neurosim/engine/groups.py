@@ -1,11 +1,12 @@
-"""The Brian2 objects that both backends share: populations, synapses, and the run's own counters.
+"""Brian2 objects that both backends share: populations, synapses, and the run's own numbers.
 
-Populations are `NeuronGroup`s of patterns x units, pattern after pattern; a projection holds its
-weights once, whatever the number of patterns. Start at `Groups`.
+Populations are `NeuronGroup`s of patterns x units, pattern after pattern. A projection holds its
+weights once, whatever the number of patterns. Above `plan`, below both backends. Start at `Groups`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,36 @@ from brian2.units import second
 from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError
-from neurosim.model.methods import STAGED
+from neurosim.model.methods import ADAM
 from neurosim.model.populations import PRICES
 from neurosim.model.transport import BACKWARD, FORWARD
 
-HEAR = {
-    FORWARD: -9,
-    BACKWARD: -1,
-}  # when events are heard, after "present", in the slot before the step
+# When events are received in the slot before the step, after "present"
+RECEIVE_ORDER = {FORWARD: -9, BACKWARD: -1}
+HEAR = RECEIVE_ORDER  # the standalone backend's name for it
 
 
 class Synapses(Group):  # type: ignore[misc]
-    """The weights of one projection (or the biases of one population), stored once.
+    """The weights of one projection, or the biases of one population, stored once.
 
-    `w` holds the synapses that exist: row by row of (n_post, n_pre), sparse ones with `row` (n_post
-    + 1) and `col`, as in SciPy's compressed rows. Feedback weights of their own are in `back`, laid
-    out as `w` is; `sign` is what each presynaptic neuron's weights keep, if they do.
+    `w` holds the synapses that exist, row by row of (n_post, n_pre). Sparse ones have `row`
+    (n_post + 1) and `col`, as SciPy's compressed rows do. Feedback weights that are not Wᵀ are in
+    `back`, laid out as `w` is. `sign` is the sign that each presynaptic unit's weights keep.
+
+    Parameters
+    ----------
+    name : str
+    size : int
+        Synapses, of all sets of weights.
+    clock : Clock
+    rows : int
+        n_post of a sparse projection, else 0.
+    moments : bool
+        Whether Adam moves the weights.
+    back : bool
+        Whether there are feedback weights that are not Wᵀ.
+    signs : int
+        n_pre where Dale's law holds, else 0.
     """
 
     add_to_magic_network = False
@@ -57,14 +72,15 @@ class Synapses(Group):  # type: ignore[misc]
         self.variables.add_arange("i", size=size)
         self.variables.add_array("w", size=size)
         self.variables.add_array("tau_w", size=1, scalar=True, dimensions=second.dim)
-        for price in PRICES:
-            self.variables.add_array(price, size=1, scalar=True)
+        for penalty in PRICES:
+            self.variables.add_array(penalty, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
         if back:
             self.variables.add_array("back", size=size)
             self.variables.add_array("back_size", size=1, scalar=True)
-        for of_adam in ("force", *MOMENTS) if moments else ():
-            self.variables.add_array(f"{of_adam}_w", size=size)
+        if moments:
+            for variable in ("force", *MOMENTS):
+                self.variables.add_array(f"{variable}_w", size=size)
         if signs:
             self.variables.add_array("sign", size=signs)
         if rows:
@@ -74,11 +90,18 @@ class Synapses(Group):  # type: ignore[misc]
         self._enable_group_attributes()
 
     def before_run(self, run_namespace: Any = None) -> None:
-        """Nothing to prepare."""
+        """Prepare nothing."""
 
 
 class Counters(Group):  # type: ignore[misc]
-    """What a run counts and is told: steps, the gate of plasticity, the bound of the state."""
+    """The run's own numbers: steps, times, the gate of plasticity, the bound of the state.
+
+    Parameters
+    ----------
+    clock : Clock
+    points : int
+        Parameter points that end one by one.
+    """
 
     add_to_magic_network = False
     WHOLE = (
@@ -95,26 +118,17 @@ class Counters(Group):  # type: ignore[misc]
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
-    OF_POINTS = (
-        "ended_at",
-        "ending",
-    )  # step; SETTLED, or the number of the population that left its bound
+    # the step; SETTLED, or the number of the population that left its bound
+    OF_POINTS = ("ended_at", "ending")
 
     def __init__(self, clock: Clock, points: int = 0) -> None:
         super().__init__(name="run", clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", 1)
-        for name in self.WHOLE:
-            self.variables.add_array(name, size=1, scalar=True, dtype=np.int64)
-        for name in self.FLAGS:
-            self.variables.add_array(name, size=1, scalar=True, dtype=np.int32)
-        for name in (*self.TIMES, *self.NUMBERS):
-            self.variables.add_array(name, size=1, scalar=True, dtype=np.float64)
-        for name in (
-            LENGTH,
-            *DECAYS,
-        ):  # dt, and what moments still lack, in the precision of the state
-            self.variables.add_array(name, size=1, scalar=True)
+        self._add(self.WHOLE, np.int64)
+        self._add(self.FLAGS, np.int32)
+        self._add((*self.TIMES, *self.NUMBERS), np.float64)
+        self._add((LENGTH, *DECAYS), None)  # in the precision of the state
         if points:
             for name in self.OF_POINTS:
                 self.variables.add_array(name, size=points, dtype=np.int64)
@@ -122,95 +136,129 @@ class Counters(Group):  # type: ignore[misc]
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
+    def _add(self, names: Iterable[str], dtype: Any) -> None:
+        for name in names:
+            self.variables.add_array(name, size=1, scalar=True, dtype=dtype)
+
     def before_run(self, run_namespace: Any = None) -> None:
-        """Nothing to prepare."""
+        """Prepare nothing."""
 
 
 class Groups:
-    """All groups of a plan, by name.
+    """All groups of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    clock : Clock
+    codeobj_class : type, optional
+        Brian2's code objects for populations.
 
     Attributes
     ----------
-    populations, synapses : dict of str to Group
-        By population; by projection, and by population for biases.
+    counters : Counters
+    populations, synapses, biases : dict of str to Group
+        By population; by projection; by population.
     objects : list
         What goes into the Brian2 network.
+    by_name : dict of str to Group
+        All of them by Brian2's name.
+
+    Raises
+    ------
+    ModelError
+        Two objects with one name.
     """
 
     def __init__(self, plan: Plan, clock: Clock, codeobj_class: Any = None) -> None:
-        self.plan, self.codeobj_class = plan, codeobj_class
-        net = plan.net
+        self.plan = plan
         self.clock = clock
+        self.codeobj_class = codeobj_class
         self.counters = Counters(clock, plan.points)
-        self.populations = {n: self._population(n) for n in net.populations}
-        self.synapses: dict[str, Synapses] = {}
-        for name, q in net.projections.items():
-            w = net.weights[name]
-            sparse = not isinstance(w, np.ndarray)
-            size = (max(w.nnz, 1) if sparse else w.size) * plan.weight_sets
-            rows = net.populations[q.post].size if sparse else 0
-            signs = net.populations[q.pre].size if plan.dale else 0
-            self.synapses[name] = Synapses(
-                projection_group(name),
-                size,
-                clock,
-                rows,
-                moments=plan.method == "adam",
-                back=plan.back(name) == "back",
-                signs=signs,
-            )
-        sizes = {n: net.populations[n].size * plan.weight_sets for n in net.neurons}
-        self.biases = {
-            n: Synapses(bias_group(n), size, clock, moments=plan.method == "adam")
-            for n, size in sizes.items()
-        }
+        self.populations = {n: self._population(n) for n in plan.net.populations}
+        self.synapses = {name: self._synapses(name) for name in plan.net.projections}
+        self.biases = {n: self._biases(n) for n in plan.net.neurons}
         self.objects: list[BrianObject] = [
             self.counters,
             *self.populations.values(),
             *self.synapses.values(),
             *self.biases.values(),
         ]
-        names = [each.name for o in self.objects for each in (o, *o.contained_objects)]
-        if len(set(names)) < len(names):
-            twice = sorted({n for n in names if names.count(n) > 1})
+        self._check_names()
+        self.by_name: dict[str, Group] = {o.name: o for o in self.objects if isinstance(o, Group)}
+
+    def _check_names(self) -> None:
+        names: list[str] = []
+        for item in self.objects:
+            names.append(item.name)
+            names += [contained.name for contained in item.contained_objects]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
             raise ModelError(
                 f"population names give {twice} twice in the Brian2 network; rename one of them"
             )
-        self.by_name: dict[str, Group] = {o.name: o for o in self.objects if isinstance(o, Group)}
+
+    def _synapses(self, projection: str) -> Synapses:
+        plan = self.plan
+        net = self.plan.net
+        q = net.projections[projection]
+        w = net.weights[projection]
+        sparse = not isinstance(w, np.ndarray)
+        # Brian2 has no empty arrays
+        count = max(w.nnz, 1) if sparse else w.size
+        return Synapses(
+            projection_group(projection),
+            count * plan.weight_sets,
+            self.clock,
+            net.populations[q.post].size if sparse else 0,
+            moments=plan.method == ADAM,
+            back=plan.back(projection) == "back",
+            signs=net.populations[q.pre].size if plan.dale else 0,
+        )
+
+    def _biases(self, population: str) -> Synapses:
+        size = self.plan.net.populations[population].size * self.plan.weight_sets
+        moments = self.plan.method == ADAM
+        return Synapses(bias_group(population), size, self.clock, moments=moments)
 
     def _population(self, name: str) -> NeuronGroup:
-        """A population whose equations are there to be read and set; its steps are the engine's."""
+        """Return a population that holds equations and arrays; the engine steps it."""
         plan = self.plan
-        size = plan.net.populations[name].size * plan.patterns
-        event_sources = [o for o in plan.event_sources if o.population == name]
+        sources = plan.sources_of(name)
         group = NeuronGroup(
-            size,
+            plan.net.populations[name].size * plan.patterns,
             plan.equations(name),
             method="euler",
             clock=self.clock,
             name=name,
             namespace={},
-            events={o.event: o.condition for o in event_sources},
+            events={source.event: source.condition for source in sources},
             codeobj_class=self.codeobj_class,
         )
         group.add_to_magic_network = False
         for item in group.contained_objects:
             item.active = isinstance(item, Thresholder)
-        for o in event_sources:
-            group.set_event_schedule(o.event, when="before_start", order=HEAR[o.variable] - 1)
-        for own, line, steps in plan.lines:
-            if (
-                own == name
-            ):  # what was said at each of the last steps, the next to arrive at `line_at`
+        for source in sources:
+            order = RECEIVE_ORDER[source.variable] - 1
+            group.set_event_schedule(source.event, when="before_start", order=order)
+        self._add_arrays(name, group)
+        return group
+
+    def _add_arrays(self, name: str, group: NeuronGroup) -> None:
+        """Add what equations do not name: delay lines, rates of change, Adam's moments."""
+        size = len(group)
+        states = list(group.equations.diff_eq_names)
+        for population, line, steps in self.plan.lines:
+            if population == name:
+                # a ring with what was sent in each of the last steps; the next to arrive
                 group.variables.add_array(f"line_{line}", size=steps * size)
                 group.variables.add_array(f"line_at_{line}", size=1, scalar=True, dtype=np.int32)
-        if plan.settles or plan.method in STAGED:
-            for variable in group.equations.diff_eq_names:
+        if self.plan.keeps_rates:
+            for variable in states:
                 shared = group.variables[variable].scalar
-                group.variables.add_array(
-                    f"rate_{variable}", size=1 if shared else size, scalar=shared
-                )
-        for variable in group.equations.diff_eq_names if plan.method == "adam" else ():
-            for moment in MOMENTS:
-                group.variables.add_array(f"{moment}_{variable}", size=size)
-        return group
+                entries = 1 if shared else size
+                group.variables.add_array(f"rate_{variable}", size=entries, scalar=shared)
+        if self.plan.method == ADAM:
+            for variable in states:
+                for moment in MOMENTS:
+                    group.variables.add_array(f"{moment}_{variable}", size=size)

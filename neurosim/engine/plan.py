@@ -1,7 +1,7 @@
-"""What fixes the structure of a simulation, before any Brian2 object exists.
+"""Structure of a simulation, fixed before any Brian2 object exists.
 
-Start at `Plan`; its values (weights, gains, data, seed) are loaded into an engine later, so that
-two plans that are equal need one build.
+Values (weights, gains, data, seed) are loaded into an engine later, so two equal plans need one
+build. Below both backends, and importable without Brian2. Start at `Plan`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +19,14 @@ from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventS
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.imperfections import Dale, LowPass
-from neurosim.model.methods import STAGED
+from neurosim.model.methods import ADAM, STAGED
 from neurosim.model.network import Network
 from neurosim.model.transport import BACKWARD, FORWARD, Dense, Transport
 from neurosim.results.format import current_name
 
 if TYPE_CHECKING:
     from neurosim.engine.statements import Text
+    from neurosim.model.populations import Projection
     from neurosim.results.recording import Part
 
 Array = np.ndarray
@@ -33,17 +34,31 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """One recorded variable; a sample is a row of `size` numbers."""
+    """One recorded variable; a sample is a row of `size` numbers.
+
+    Attributes
+    ----------
+    variable : str
+    parts : tuple of Part
+        Populations or projections, and where in a row each has its values.
+    size : int
+    rows : int
+        Samples per file.
+    dimensions : int
+        Of a sample, as it is kept.
+    folder : Path or None
+        Where a compiled program puts its files; a temporary folder if None.
+    write : callable or None
+        Takes the number of the first row, and rows, which are then not kept in memory.
+    """
 
     variable: str
     parts: tuple[Part, ...]
     size: int
-    rows: int  # samples a file
-    dimensions: int = 2  # of a sample, as it is kept
-    folder: Path | None = None  # of a compiled program's files; a temporary one if None
-    write: Callable[[int, Array], None] | None = (
-        None  # takes rows from a number on, in place of memory
-    )
+    rows: int
+    dimensions: int = 2
+    folder: Path | None = None
+    write: Callable[[int, Array], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,22 +67,33 @@ class Plan:
 
     Attributes
     ----------
+    net : Network
+    patterns : int
+    dt : float
+        Step, s.
+    method : str
+        One of `neurosim.model.methods.ALL`.
+    presentation : bool
+        Whether batches of a data set are clamped in turn.
+    extensions : tuple of Extension
+    recorded : tuple of Recorded
+    precision : "float64" or "float32"
     settles : bool
-        Whether the run looks for the moment from which nothing changes any more.
+        Whether the run ends once the state rests.
     shortcuts : bool
-        Whether work whose result is known is left out: products of clamped inputs, messages nobody
-        reads.
+        Whether work whose result is known is left out: products of clamped inputs, messages
+        without a reader.
     transports : dict of str to Transport
         By projection; those that are not named are dense.
     learns : bool
         Whether weights may move.
     points : int
-        Parameter points that are simulated side by side, each with its share of `patterns`: gains
-        and time constants are each unit's own, and so is each point's end. 0: one simulation.
+        Parameter points in one batch, each with its share of `patterns`: gains and time constants
+        are then each unit's own, and each point ends by itself. 0: one simulation.
     weight_sets : int
-        Matrices a projection holds, the first for the first share of `patterns`, and so on.
+        Matrices that a projection holds, the first for the first share of `patterns`, and so on.
     imperfections : Imperfections
-        What messages, plasticity and units lack.
+        What messages, plasticity and units lack or add.
     """
 
     net: Network
@@ -86,125 +112,187 @@ class Plan:
     weight_sets: int = 1
     imperfections: Imperfections = NONE
 
+    # --- messages
+
     @cached_property
     def event_sources(self) -> tuple[EventSource, ...]:
-        """What is said as events."""
-        every = {name: self.transports.get(name, Dense()) for name in self.net.projections}
-        return events.event_sources(self.net, every, self.learns)
+        """All messages that are sent as events."""
+        transports = {name: self.transports.get(name, Dense()) for name in self.net.projections}
+        return events.event_sources(self.net, transports, self.learns)
+
+    def sources_of(self, population: str) -> list[EventSource]:
+        """Return the event sources of one population."""
+        return [source for source in self.event_sources if source.population == population]
 
     def event_source(self, projection: str, variable: str) -> EventSource | None:
-        """Through which a projection hears x or delta as events; None if it is dense, or nobody
-        listens.
+        """Return the source whose events a projection receives.
+
+        None where the projection is dense, or where its messages have no reader.
         """
-        own = (
-            o for o in self.event_sources if o.variable == variable and projection in o.projections
-        )
-        return next(own, None)
+        for source in self.event_sources:
+            if source.variable == variable and projection in source.projections:
+                return source
+        return None
 
     def received(self, projection: str, variable: str) -> str:
-        """What a projection knows of x or delta: as it is, as it was last said, or as that has
-        arrived.
-        """
-        if event_source := self.event_source(projection, variable):
-            return event_source.received
+        """Return the variable that holds x or delta as a projection receives it."""
+        source = self.event_source(projection, variable)
+        if source is not None:
+            return source.received
         pre = self.net.projections[projection].pre
-        data = variable == FORWARD and self.net.populations[pre].clamped
-        return variable if data else self.imperfections.received(variable)
+        if variable == FORWARD and self.net.populations[pre].clamped:
+            return variable  # data arrive as they are
+        return self.imperfections.received(variable)
 
     def plasticity_reads(self, projection: str, variable: str) -> str:
-        """What plasticity reads of x or delta: what is heard, or its low-pass."""
+        """Return the variable that plasticity reads as x or delta: received, or its low-pass."""
         if self.imperfections.of(LowPass):
             return f"slow_{variable}"
-        late = variable == BACKWARD and not self.event_source(projection, BACKWARD)
-        return self.imperfections.known(variable) if late else self.received(projection, variable)
+        if variable == BACKWARD and self.event_source(projection, BACKWARD) is None:
+            return self.imperfections.known(variable)
+        return self.received(projection, variable)
 
     def bias_plasticity_reads(self, population: str) -> str:
-        """What the biases of a population read of delta: as much as its first projection does."""
-        first = next((q.name for q in self.net.incoming(population)), None)
-        return self.plasticity_reads(first, BACKWARD) if first else BACKWARD
+        """Return the variable that biases read as delta: that of the first incoming projection."""
+        for q in self.net.incoming(population):
+            return self.plasticity_reads(q.name, BACKWARD)
+        return BACKWARD
 
-    @property
-    def dale(self) -> bool:
-        """Whether a neuron's outgoing weights keep one sign."""
-        return self.imperfections.of(Dale) is not None
+    def sent(self, population: str, variable: str) -> list[tuple[str, str]]:
+        """Return the statements of dense messages that are not just x or delta."""
+        clamped = self.net.populations[population].clamped
+        if clamped or not self.imperfections.alters_messages:
+            return []
+        text = self.text(population)
+        statements = self.imperfections.sent(variable, text.rates)
+        return text.with_helpers(statements) if variable == FORWARD else statements
 
     @property
     def lines(self) -> tuple[tuple[str, str, int], ...]:
-        """Messages on their way: population, suffix of the line's variables, steps that it takes."""
-        events = [
-            (o.population, o.name, o.delay_steps(self.dt))
-            for o in self.event_sources
-            if o.rule.delay
-        ]
+        """Delay lines: population, suffix of the line's variables, steps that messages take."""
+        found = []
+        for source in self.event_sources:
+            if source.rule.delay:
+                found.append((source.population, source.name, source.delay_steps(self.dt)))
         steps = self.imperfections.delay_steps(self.dt)
-        dense = (
-            [(n, v, steps) for n in self.net.neurons for v in (FORWARD, BACKWARD)] if steps else []
-        )
-        return (*events, *dense)
+        if steps:
+            for n in self.net.neurons:
+                found += [(n, FORWARD, steps), (n, BACKWARD, steps)]
+        return tuple(found)
+
+    @property
+    def still(self) -> tuple[str, ...]:
+        """Populations whose net input stands still while weights and inputs do."""
+        if not self.shortcuts:
+            return ()
+        found = []
+        for n in self.net.neurons:
+            incoming = self.net.incoming(n)
+            if all(self._from_dense_data(q) for q in incoming):
+                found.append(n)
+        return tuple(found)
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """Populations whose net input stands still, besides, until they receive an event."""
+        if not self.shortcuts:
+            return ()
+        found = []
+        for n in self.net.neurons:
+            incoming = self.net.incoming(n)
+            if all(self._from_data(q) or self.event_source(q.name, FORWARD) for q in incoming):
+                found.append(n)
+        return tuple(found)
+
+    def _from_data(self, q: Projection) -> bool:
+        clamped: bool = self.net.populations[q.pre].clamped
+        return clamped
+
+    def _from_dense_data(self, q: Projection) -> bool:
+        return self._from_data(q) and self.event_source(q.name, FORWARD) is None
+
+    def late_is_read(self, population: str) -> bool:
+        """Return whether messages of outputs and multipliers have a reader while weights rest."""
+        if not self.shortcuts or self.imperfections.alters_messages:
+            return True
+        for q in self.net.incoming(population):
+            if not self._from_data(q) or self.event_source(q.name, BACKWARD):
+                return True
+        text = self.text(population)
+        return any(text.reads(n) or self.records(n) for n, _ in text.late)
+
+    # --- equations
 
     def extension(self, population: str) -> Extension:
-        """All extensions of one population as one."""
+        """Return all extensions of one population as one."""
         own = [e for e in self.extensions if e.population == population]
-        plus = " + ".join
+        values: dict[str, Any] = {}
+        for e in own:
+            values |= e.parameters
         return Extension(
             population,
-            plus(f"({e.x})" for e in own if e.x.strip()),
-            plus(f"({e.lam})" for e in own if e.lam.strip()),
+            " + ".join(f"({e.x})" for e in own if e.x.strip()),
+            " + ".join(f"({e.lam})" for e in own if e.lam.strip()),
             "\n".join(e.equations for e in own if e.equations.strip()),
-            {k: v for e in own for k, v in e.parameters.items()},
+            values,
         )
 
     def equations(self, population: str) -> str:
-        """The equations of one population, as Brian2 gets them."""
-        return "\n".join(
-            [self._text(population), *(f"recorded_{v} : 1" for v in self.copied(population))]
-        )
+        """Return the equations of one population, as Brian2 reads them."""
+        recorded = [f"recorded_{variable} : 1" for variable in self.copied(population)]
+        return "\n".join([self._text(population), *recorded])
+
+    def text(self, population: str) -> Text:
+        """Return the equations of one population taken apart."""
+        from neurosim.engine.statements import take_apart
+
+        return take_apart(self._text(population))
 
     def _text(self, population: str) -> str:
-        own, lacks, clamped = (
-            self.extension(population),
-            self.imperfections,
-            self.net.populations[population].clamped,
-        )
-        event_sources = [o for o in self.event_sources if o.population == population]
-        adaptive = ADAPTIVE_EQUATIONS if any(o.adaptive for o in event_sources) else ()
-        more = [
-            *own.equations.strip().splitlines(),
-            *(e for o in event_sources for e in o.equations),
-            *adaptive,
-        ]
-        more += lacks.equations(clamped)
+        own = self.extension(population)
+        imperfections = self.imperfections
+        clamped = self.net.populations[population].clamped
+        more = own.equations.strip().splitlines()
+        sources = self.sources_of(population)
+        for source in sources:
+            more += source.equations
+        if any(source.adaptive for source in sources):
+            more += ADAPTIVE_EQUATIONS
+        more += imperfections.equations(clamped)
         if clamped:
             return "\n".join([lagrangian.clamped(), *more])
-        x, lam = (
-            " + ".join(filter(None, pair))
-            for pair in ((own.x, lacks.term("x")), (own.lam, lacks.term("lam")))
-        )
-        slope = lacks.slope(self.net.populations[population].activation)
         return lagrangian.population(
             self.net,
             population,
-            x,
-            lam,
+            _sum(own.x, imperfections.term("x")),
+            _sum(own.lam, imperfections.term("lam")),
             "\n".join(more),
             own_gains=self.points > 0,
-            own_times=lacks.own_times,
-            slope=slope,
+            own_times=imperfections.own_times,
+            slope=imperfections.slope(self.net.populations[population].activation),
         )
 
-    def copied(self, population: str) -> list[str]:
-        """Recorded variables that are no arrays: they are evaluated into one when a sample is
-        taken.
-        """
-        names = set()
-        for r in self.recorded:
-            if any(part.name == population for part in r.parts):
-                names.add(self._own_name(population, r.variable))
-        return sorted(v for v in names if not self.variables(population)[v])
+    @property
+    def keeps_rates(self) -> bool:
+        """Whether rates of change are evaluated into arrays of their own."""
+        return self.settles or self.method in STAGED
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Populations whose loss reads the softmax's normaliser."""
+        return tuple(n for n, loss in self.net.losses.items() if loss.term.partition)
+
+    @property
+    def totals(self) -> tuple[str, ...]:
+        """Populations whose loss reads the sum of their targets."""
+        return tuple(n for n, loss in self.net.losses.items() if loss.term.total)
+
+    # --- records
 
     def variables(self, population: str) -> dict[str, bool]:
-        """What can be recorded of a population, every dimensionless value per unit; whether it is
-        an array.
+        """Return the variables of a population that can be recorded, and whether each is an array.
+
+        They are dimensionless numbers, one per unit.
         """
         from brian2 import Equations
         from brian2.equations.equations import SUBEXPRESSION
@@ -215,8 +303,16 @@ class Plan:
                 found[e.varname] = e.type != SUBEXPRESSION or "constant over dt" in e.flags
         return found
 
+    def copied(self, population: str) -> list[str]:
+        """Return recorded variables that are evaluated into an array when a sample is taken."""
+        names = set()
+        for recorded in self.recorded:
+            if any(part.name == population for part in recorded.parts):
+                names.add(self._own_name(population, recorded.variable))
+        return sorted(name for name in names if not self.variables(population)[name])
+
     def array_name(self, group: str, variable: str) -> str:
-        """The array that holds a recorded variable."""
+        """Return the array that holds a recorded variable."""
         if group not in self.net.populations:
             return variable
         name = self._own_name(group, variable)
@@ -227,110 +323,48 @@ class Plan:
         return variable if variable in self.variables(population) else current_name(variable)
 
     def records(self, variable: str) -> bool:
-        """Whether this variable is recorded anywhere."""
-        return any(r.variable == variable for r in self.recorded)
+        """Return whether this variable is recorded anywhere."""
+        return any(recorded.variable == variable for recorded in self.recorded)
 
-    def text(self, population: str) -> Text:
-        """The equations of one population taken apart."""
-        from neurosim.engine.statements import take_apart
-
-        return take_apart(self._text(population))
-
-    def sent(self, population: str, variable: str) -> list[tuple[str, str]]:
-        """How dense messages come about that are not just x or delta: statements, with what they
-        read.
-        """
-        if self.net.populations[population].clamped or not self.imperfections.alters_messages:
-            return []
-        text = self.text(population)
-        statements = self.imperfections.sent(variable, text.rates)
-        return text.with_helpers(statements) if variable == FORWARD else statements
+    # --- weights
 
     @property
-    def still(self) -> tuple[str, ...]:
-        """Populations whose net input stands still while weights and inputs do."""
-        if not self.shortcuts:
-            return ()
-        inputs = {n: list(self.net.incoming(n)) for n in self.net.neurons}
-        return tuple(
-            n
-            for n, own in inputs.items()
-            if all(
-                self.net.populations[q.pre].clamped and not self.event_source(q.name, FORWARD)
-                for q in own
-            )
-        )
-
-    @property
-    def resting(self) -> tuple[str, ...]:
-        """Populations whose net input stands still, while weights and inputs do, until they hear an
-        event.
-        """
-        if not self.shortcuts:
-            return ()
-        inputs = {n: list(self.net.incoming(n)) for n in self.net.neurons}
-        return tuple(
-            n
-            for n, own in inputs.items()
-            if all(
-                self.net.populations[q.pre].clamped or self.event_source(q.name, FORWARD)
-                for q in own
-            )
-        )
+    def dale(self) -> bool:
+        """Whether a neuron's outgoing weights keep one sign."""
+        return self.imperfections.of(Dale) is not None
 
     def back(self, projection: str) -> str:
-        """The array of a projection through which its messages return: its weights, or feedback
-        weights of its own.
-        """
+        """Return the array of a projection through which messages come back: W or B."""
         return "back" if projection in self.net.feedback else "w"
 
     def may_defer(self, projection: str) -> bool:
-        """Whether W x can follow from the inputs' Gram matrix, the weights waiting (see
-        `Engine.defers`).
+        """Return whether W x may follow from the Gram matrix of the inputs (`Engine.defers`).
 
-        Its products with the messages are less work than two with W while patterns are fewer than
-        twice the inputs; measured, nothing is won from 1.3 times on, and up to as many as there are
-        inputs it takes no more memory than those.
+        The products of that matrix with the messages are less work than two with W while there
+        are fewer than two patterns per input. Measured, nothing is gained from 1.3 patterns per
+        input on; up to one it takes no more memory than the inputs themselves.
         """
-        pre = self.net.populations[self.net.projections[projection].pre]
+        q = self.net.projections[projection]
+        stands_still = self.shortcuts and self._from_dense_data(q)
+        # the increments of one step add up, whatever was added before
+        linear = self.method not in (*STAGED, ADAM)
+        each_step_counts = self.points or self.dale or self.imperfections.of(LowPass)
+        if not stands_still or not linear or each_step_counts:
+            return False
         dense = isinstance(self.net.weights[projection], np.ndarray)
-        linear = self.method not in (
-            *STAGED,
-            "adam",
-        )  # increments add up, whatever was added before
-        still = (
-            pre.clamped and self.shortcuts and linear and not self.event_source(projection, FORWARD)
-        )
-        one_by_one = self.points or self.dale or self.imperfections.of(LowPass)
-        return still and dense and self.patterns <= pre.size and not one_by_one
-
-    def late_is_read(self, population: str) -> bool:
-        """Whether messages of outputs and multipliers have a reader while weights rest."""
-        incoming = list(self.net.incoming(population))
-        if not self.shortcuts or any(not self.net.populations[q.pre].clamped for q in incoming):
-            return True
-        if (
-            any(self.event_source(q.name, BACKWARD) for q in incoming)
-            or self.imperfections.alters_messages
-        ):
-            return True
-        text = self.text(population)
-        return any(text.reads(n) or self.records(n) for n, _ in text.late)
-
-    @property
-    def partitions(self) -> tuple[str, ...]:
-        """Populations whose loss reads the softmax's normaliser."""
-        return tuple(n for n, v in self.net.losses.items() if v.term.partition)
-
-    @property
-    def totals(self) -> tuple[str, ...]:
-        """Populations whose loss reads the sum of their targets."""
-        return tuple(n for n, v in self.net.losses.items() if v.term.total)
+        return dense and self.patterns <= self.net.populations[q.pre].size
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
-    """How the speed of a unit with an adaptive threshold is followed: an increment, from the rates
-    of this step.
+    """Return how the speed of units with an adaptive threshold is followed, as increments.
+
+    They read the rates of this step.
     """
-    adaptive = any(o.adaptive for o in plan.event_sources if o.population == population)
-    return (("activity", f"{ACTIVITY} - activity"),) if adaptive else ()
+    if any(source.adaptive for source in plan.sources_of(population)):
+        return (("activity", f"{ACTIVITY} - activity"),)
+    return ()
+
+
+def _sum(*terms: str) -> str:
+    """Return the terms that are not empty as one expression."""
+    return " + ".join(term for term in terms if term)

@@ -1,7 +1,7 @@
-"""Brian2's runtime mode: a step on the groups' live arrays, in two or three objects of the network.
+"""Brian2's runtime mode: a step on the groups' live arrays, in a few objects of the network.
 
-Before a step messages are sent, in the slot of the groups the state moves (`machine.Machine`).
-Start at `RuntimeEngine`.
+Messages are sent before the slot in which the state moves (`step.Machine`). Start at
+`RuntimeEngine`.
 """
 
 from __future__ import annotations
@@ -21,52 +21,44 @@ from threadpoolctl import ThreadpoolController
 
 from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, World, add_user_objects, kinds_of
-from neurosim.engine.groups import HEAR, Groups
+from neurosim.engine.groups import RECEIVE_ORDER, Groups
 from neurosim.engine.names import LENGTH
 from neurosim.engine.plan import Plan
-from neurosim.engine.runtime.points import live
-from neurosim.engine.runtime.projections import Action
+from neurosim.engine.runtime.arrays import counters, live
+from neurosim.engine.runtime.presenter import Presenter
+from neurosim.engine.runtime.records import Recorder
 from neurosim.engine.runtime.step import Machine
+from neurosim.engine.runtime.updates import ActionMaker
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
 
 
 class RuntimeEngine(Engine):
-    """One Brian2 network in this process."""
+    """One Brian2 network in this process.
+
+    Parameters
+    ----------
+    plan : Plan
+    factories : sequence of callable
+        User-supplied functions of the network that return objects for it.
+    threads : int
+        Threads of BLAS.
+    target : "numpy" or "cython"
+    """
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
-        self.target, self.random = (
-            target,
-            bool(plan.extensions or factories or plan.imperfections.draws),
-        )
+        self.target = target
+        self.random = bool(plan.extensions or factories or plan.imperfections.draws)
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             brian.tidy(self.groups.objects)
-            self.machine = Machine(self.groups, target)
-            slots = [("messages", "before_start", 0), ("step", "groups", 0), ("finish", "end", 100)]
-            if (
-                plan.event_sources
-            ):  # Brian2 looks who has something to say just before each of the two
-                slots[:1] = [("present", "before_start", -20)] if plan.presentation else []
-                slots += [
-                    ("speak", "before_start", HEAR[FORWARD]),
-                    ("reply", "before_start", HEAR[BACKWARD]),
-                ]
-            slots += [("record", "start", -20)] if plan.recorded else []
-            steps = [
-                Step(
-                    getattr(self.machine, name),
-                    self.groups.clock,
-                    when=when,
-                    order=order,
-                    name=f"run_{name}",
-                )
-                for name, when, order in slots
-            ]
-            self.network = BrianNetwork(*self.groups.objects, *steps, name="neurosim_network")
-            self.machine.stop = self.network.stop
+            self.maker = ActionMaker(self.groups, target, counters(self.groups))
+            self.presenter = Presenter(self.groups)
+            self.recorder = Recorder(self.groups)
+            self.steps = [Step(self.groups.clock, *slot) for slot in slots(plan)]
+            self.network = BrianNetwork(*self.groups.objects, *self.steps, name="neurosim_network")
             add_user_objects(self.network, factories)
             brian.adopt(self.network)
 
@@ -90,11 +82,10 @@ class RuntimeEngine(Engine):
         return live(self.network[group], variable).copy()
 
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
-        self.machine.sources = [(self.machine.units(*key), rows) for key, rows in data.items()]
-        self.machine.queue = order
+        self.presenter.load(data, order)
 
     def ask(self, world: World) -> None:
-        self.machine.world = world
+        self.presenter.world = world
 
     def run(self, n_steps: int, seed: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
@@ -103,7 +94,12 @@ class RuntimeEngine(Engine):
             _blas().limit(limits=self.threads, user_api="blas"),
             np.errstate(all="ignore"),
         ):
-            self.machine.prepare({n: self.defers(n, n_steps) for n in self.plan.net.projections})
+            defers = {n: self.defers(n, n_steps) for n in self.plan.net.projections}
+            machine = Machine(
+                self.groups, self.maker, self.presenter, self.recorder, defers, self.network.stop
+            )
+            for step in self.steps:
+                step.bind(machine)
             if self.random:
                 brian2.seed(seed)
             with brian.quick_run():
@@ -111,33 +107,49 @@ class RuntimeEngine(Engine):
                 try:
                     self.network.run(n_steps * self.plan.dt * second, namespace={})
                 finally:
-                    self.machine.close()
+                    machine.close()
                     self.loop_time += perf_counter() - begin
         brian.keep_code(self.groups.objects)
 
     def recorded(self, number: int, first: int, last: int) -> Array:
-        rows = self.machine.rows[number][first - self.first_sample : last - self.first_sample]
-        return np.reshape(rows, (len(rows), self.plan.recorded[number].size)).astype(
-            self.plan.precision, copy=False
-        )
+        rows = self.recorder.rows(number, first - self.first_sample, last - self.first_sample)
+        return rows.astype(self.plan.precision, copy=False)
 
     @contextlib.contextmanager
     def _scope(self) -> Iterator[None]:
-        with (
-            brian.scope(target=self.target, precision=self.plan.precision),
-            brian.explained(bool(self.plan.extensions)),
-        ):
+        brian_is_set = brian.scope(target=self.target, precision=self.plan.precision)
+        with brian_is_set, brian.explained(bool(self.plan.extensions)):
             yield
 
 
 class Step(BrianObject):  # type: ignore[misc]
-    """Something done once a step in one slot of Brian2's schedule."""
+    """One method of the machine in one slot of Brian2's schedule."""
 
     add_to_magic_network = False
 
-    def __init__(self, action: Action, clock: Any, *, when: str, order: int, name: str) -> None:
-        super().__init__(clock=clock, when=when, order=order, name=name)
-        self.run = action
+    def __init__(self, clock: Any, method: str, when: str, order: int) -> None:
+        super().__init__(clock=clock, when=when, order=order, name=f"run_{method}")
+        self.method = method
+
+    def bind(self, machine: Machine) -> None:
+        """Let Brian2 call the method of this machine."""
+        self.run = getattr(machine, self.method)
+
+
+def slots(plan: Plan) -> list[tuple[str, str, int]]:
+    """Return the methods of the machine that a step calls: name, slot of Brian2, order in it."""
+    found = []
+    if plan.event_sources:
+        if plan.presentation:
+            found.append(("present", "before_start", -20))
+        # Brian2 finds the units that send just before each of the two
+        found.append(("send_events", "before_start", RECEIVE_ORDER[FORWARD]))
+        found.append(("send_events_back", "before_start", RECEIVE_ORDER[BACKWARD]))
+    else:
+        found.append(("send", "before_start", 0))
+    if plan.recorded:
+        found.append(("record", "start", -20))
+    return [*found, ("step", "groups", 0), ("finish", "end", 100)]
 
 
 @lru_cache(maxsize=1)

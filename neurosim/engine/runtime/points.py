@@ -1,72 +1,79 @@
-"""Parameter points simulated side by side: when each of them settled or left its bound, on live
-arrays.
+"""A batch of parameter points: when each of them settles or leaves its bound.
 
-A point that has ended rests, with kappa = gamma = 0, so that it stays what it is and nothing of it
-reaches the others: patterns do not see each other. `include/ns_points.h` is the same for compiled
-programs. Start at `Points`.
+A point that has ended rests, with kappa = gamma = 0, so that its state stays. Patterns do not
+interact, so nothing of it reaches other points. `include/ns_points.h` is the same for compiled
+programs. Above `rates`, below `step`. Start at `Points`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from neurosim.engine.runtime.step import Machine
+from neurosim.engine.groups import Groups
+from neurosim.engine.runtime.arrays import live
+from neurosim.engine.runtime.rates import Rates
 
 Array = np.ndarray
-MOVING, SETTLED = (
-    0,
-    -1,
-)  # how a point has ended; else the number of the population that left its bound
+# how a point has ended; else the number of the population that left its bound
+MOVING, SETTLED = 0, -1
 
 
 class Points:
-    """The ends of all points of a machine."""
+    """The ends of all points.
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine, self.count = machine, machine.plan.points
-        self.neurons = machine.net.neurons
-        self.ended_at, self.ending, self.residuals = (
-            machine.numbers[name] for name in ("ended_at", "ending", "residuals")
-        )
+    Parameters
+    ----------
+    groups : Groups
+    numbers : dict of str to array
+        The run's own numbers.
+    rates : Rates
+    """
 
-    def look(self) -> bool:
-        """Points whose rates of change are those of a settled state end; whether all have ended."""
-        self.residuals[:] = 0
-        for n in self.neurons:
-            for v in ("x", "lam"):
-                largest = np.abs(self._own(n, f"rate_{v}")).max(axis=1)
-                np.maximum(
-                    self.residuals, largest * self._own(n, f"tau_{v}")[:, 0], out=self.residuals
-                )
-        settled = self.residuals < float(self.machine.numbers["settle"][0])
-        return self._end(settled, SETTLED, self.machine.step_number)
+    def __init__(self, groups: Groups, numbers: Mapping[str, Array], rates: Rates) -> None:
+        self.count = groups.plan.points
+        self.rates = rates
+        self.ended_at = numbers["ended_at"]
+        self.ending = numbers["ending"]
+        self.residuals = numbers["residuals"]
+        self.settle = numbers["settle"]
+        self.bound = numbers["bound"]
+        self.states: list[tuple[Array, Array]] = []  # x and lam of every population
+        self.gains: list[Array] = []
+        for n in groups.plan.net.neurons:
+            self.states.append((self._rows(groups, n, "x"), self._rows(groups, n, "lam")))
+            self.gains.append(self._rows(groups, n, "kappa"))
+            self.gains.append(self._rows(groups, n, "gamma"))
 
-    def guard(self, step: int) -> bool:
-        """Points that left their bound end; whether all have ended."""
-        bound = float(self.machine.numbers["bound"][0])
-        for number, n in enumerate(self.neurons, start=1):
-            inside = [(np.abs(self._own(n, v)) < bound).all(axis=1) for v in ("x", "lam")]
-            self._end(~(inside[0] & inside[1]), number, step)
-        return bool((self.ending != MOVING).all())
+    def _rows(self, groups: Groups, population: str, variable: str) -> Array:
+        """Return a variable of a population, (points, units of the point's patterns)."""
+        values = live(groups.populations[population], variable)
+        return values.reshape(self.count, -1)
+
+    def end_settled(self, step: int) -> bool:
+        """End the points that rest, by rates just evaluated; return whether all have ended."""
+        self.residuals[:] = self.rates.residuals(self.count)
+        settled = self.residuals < float(self.settle[0])
+        return self._end(settled, SETTLED, step)
+
+    def end_diverged(self, step: int) -> bool:
+        """End the points that left their bound; return whether all have ended."""
+        bound = float(self.bound[0])
+        for number, (x, lam) in enumerate(self.states, start=1):
+            x_is_inside = (np.abs(x) < bound).all(axis=1)
+            lam_is_inside = (np.abs(lam) < bound).all(axis=1)
+            self._end(~(x_is_inside & lam_is_inside), number, step)
+        return self._all_have_ended()
 
     def _end(self, which: Array, how: int, step: int) -> bool:
         new = which & (self.ending == MOVING)
         if new.any():
-            self.ending[new], self.ended_at[new] = how, step
-            for n in self.neurons:
-                for gain in ("kappa", "gamma"):
-                    self._own(n, gain)[new] = 0
+            self.ending[new] = how
+            self.ended_at[new] = step
+            for gain in self.gains:
+                gain[new] = 0
+        return self._all_have_ended()
+
+    def _all_have_ended(self) -> bool:
         return bool((self.ending != MOVING).all())
-
-    def _own(self, population: str, variable: str) -> Array:
-        """(points, units of its patterns)."""
-        return live(self.machine.groups.populations[population], variable).reshape(self.count, -1)
-
-
-def live(group: Any, variable: str) -> Array:
-    """Brian2's own array, not a copy."""
-    array: Array = group.variables[variable].get_value()
-    return array

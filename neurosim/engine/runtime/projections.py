@@ -1,317 +1,420 @@
-"""What projections do in a step on Brian2's live arrays, and what brings their messages. Start at
-`Product`.
+"""Projections in a step: products with the weights, and the change of the weights.
+
+Above `arrays`, below `messages` and the steppers. Start at `Product`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import Any
 
 import numpy as np
 
-from neurosim.engine.runtime.points import live
-from neurosim.model.equations.events import EventSource
-from neurosim.model.populations import PRICES
-from neurosim.model.transport import BACKWARD, FORWARD, Spikes
-
-if TYPE_CHECKING:
-    from neurosim.engine.runtime.step import Machine
+from neurosim.engine.groups import Groups
+from neurosim.engine.runtime.arrays import accumulate, live, rows_of, single, units, weights
+from neurosim.model.feedback import KOLEN_POLLACK, SIGN
+from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
 CHUNK = 2**20  # products of single synapses held at once
-Action = Callable[[], Any]
 
 
-class Product:
-    """One projection on live arrays: drive a += W x, feedback += W^T delta, and the change of W."""
+class Kept(Enum):
+    """State of a kept product W x."""
 
-    def __init__(self, machine: Machine, name: str) -> None:
-        plan, q = machine.plan, machine.plan.net.projections[name]
-        group = machine.groups.synapses[name]
-        self.name, self.K = name, plan.patterns
-        self.w, self.values = machine.weights(name)
-        self.back, self.returning = machine.weights(name, plan.back(name))
-        self.carried = q.feedback
-        self.dense = isinstance(self.w, np.ndarray)
-        self.transposed = self.w.swapaxes(-1, -2) if self.dense else self.w.T
-        self.x = machine.rows_of(q.pre, plan.received(name, FORWARD))
-        self.delta = machine.rows_of(q.post, plan.received(name, BACKWARD))
+    FRESH = "W x of the input and the weights as they are"
+    STALE = "the input or the weights have moved since W x was taken"
+    DEFERRED = "W x has followed the weights; their own change is still to be added"
+
+
+FRESH, STALE, DEFERRED = Kept.FRESH, Kept.STALE, Kept.DEFERRED
+
+
+class Product(ABC):
+    """One projection, for one segment: a += W x, feedback += B delta, and the change of W.
+
+    Parameters
+    ----------
+    groups : Groups
+    name : str
+        The projection.
+    dt : s
+    defers : bool
+        Whether the weights are brought up to date only when they are read (`Engine.defers`).
+    moves : bool
+        Whether the weights change at every step.
+
+    Attributes
+    ----------
+    w, values : array
+        W, (n_post, n_pre), and its entries, flat.
+    back, returning : array
+        B transposed, laid out as W is, and its entries; W itself where there is no other.
+    x, delta : array, (patterns, units)
+        The messages that its synapses receive, forward and back.
+    factors : (delta, x), each (patterns, units)
+        The factors of plasticity.
+    drive : array, (patterns, units)
+        W x where it is kept, else the net input itself.
+    kept : bool
+        Whether W x is kept from step to step.
+    state : Kept
+    by_events : bool
+        Whether its messages are events.
+    feedback_stale : bool
+        Whether what it sends back may have changed since the feedback was last summed.
+    """
+
+    def __init__(
+        self, groups: Groups, name: str, *, dt: float, defers: bool = False, moves: bool = False
+    ) -> None:
+        plan = groups.plan
+        q = plan.net.projections[name]
+        self.patterns = plan.patterns
+        self.w: Any
+        self.back: Any
+        self.w, self.values = weights(groups, name)
+        self.back, self.returning = weights(groups, name, plan.back(name))
+        self.x = rows_of(groups, q.pre, plan.received(name, FORWARD))
+        self.delta = rows_of(groups, q.post, plan.received(name, BACKWARD))
         self.factors = (
-            machine.rows_of(q.post, plan.plasticity_reads(name, BACKWARD)),
-            machine.rows_of(q.pre, plan.plasticity_reads(name, FORWARD)),
+            rows_of(groups, q.post, plan.plasticity_reads(name, BACKWARD)),
+            rows_of(groups, q.pre, plan.plasticity_reads(name, FORWARD)),
         )
-        self.listens = plan.event_source(name, FORWARD) is not None
-        self.replied = True  # whether what it sends back may have changed
-        self.a = machine.rows_of(q.post, "a")
-        self.clamped = plan.net.populations[q.pre].clamped
-        self.feedback = None if self.clamped else machine.rows_of(q.pre, "feedback")
-        self.prices = {v: live(group, v) for v in ("tau_w", *PRICES)}
+        self.a = rows_of(groups, q.post, "a")
+        clamped = plan.net.populations[q.pre].clamped
+        self.feedback: Array | None = None
+        if not clamped:
+            self.feedback = rows_of(groups, q.pre, "feedback")
+        self.by_events = plan.event_source(name, FORWARD) is not None
+        self.feedback_stale = True
+        stands_still = clamped and plan.shortcuts and (defers or not moves)
+        self.kept = self.by_events or stands_still
+        self.state = STALE
+        self.drive = np.zeros_like(self.a) if self.kept else self.a
+        group = groups.synapses[name]
+        self.tau_w = single(group, "tau_w")
+        self.l2 = single(group, "l2")
+        self.rate = dt / self.tau_w
+        self.decay = 1 - dt / self.tau_w * self.l2
+        self.threshold = self.rate * single(group, "l1")
+        self.row_threshold = self.rate * single(group, "row_l1")
+        self.column_threshold = self.rate * single(group, "column_l1")
         self.signs = live(group, "sign") if plan.dale else None
-        self.back_size = live(group, "back_size") if plan.back(name) == "back" else None
-        self.may_keep = self.listens or (self.clamped and plan.shortcuts)
-        self.kept, self.stale, self.defers, self.waiting = False, True, False, False
-        self.drive = np.zeros_like(self.a) if self.may_keep else self.a
-        if not self.dense:
-            self.rows = np.repeat(np.arange(self.w.shape[0]), np.diff(self.w.indptr))
+        self.feedback_kind = q.feedback
+        self.sign_size = 0.0
+        if self.feedback_kind == SIGN:
+            self.sign_size = single(group, "back_size")
+        self.deferred = DeferredChange(self) if defers else None
 
-    def prepare(self, dt: float, defers: bool, moves: bool) -> None:
-        """Read what is fixed for the run; `moves`: at every step the weights are others."""
-        self.kept = self.may_keep and (self.listens or defers or not moves)
-        self.replied = True
-        prices = {v: float(p[0]) for v, p in self.prices.items()}
-        self.tau_w, self.l2 = prices["tau_w"], prices["l2"]
-        self.rate, self.keep = dt / self.tau_w, 1 - dt / self.tau_w * self.l2
-        self.size, *self.group_sizes = (
-            self.rate * prices[p] for p in ("l1", "row_l1", "column_l1")
-        )
-        self.stale, self.defers, self.waiting = True, defers, False
-        if self.dense and self.w.ndim == 2:
-            delta, x = self.factors
-            self.learn_dense = accumulate(self.w, self.rate / self.K, delta.T, x)
-            self.learn_back = accumulate(self.back, self.rate / self.K, delta.T, x)
-            self.add_forward = accumulate(self.a, 1.0, self.x, self.w.T)
-        if defers:
-            self.gram, self.sum, self.scale = (
-                np.empty((self.K, self.K), self.w.dtype),
-                np.zeros_like(self.factors[0]),
-                1.0,
-            )
-            self.learn_drive = accumulate(
-                self.drive, self.rate / self.K, self.gram, self.factors[0]
-            )
-            self.catch_up = accumulate(self.w, self.rate / self.K, self.sum.T, self.x)
+    # --- products with the weights
 
-    def into_drive(self) -> None:
-        """W x of an input that stands still."""
-        if self.dense:
-            np.matmul(self.x, self.transposed, self.drive)
-        else:
-            self.drive[:] = (self.w @ self.x.T).T
-        if self.defers:
-            np.matmul(self.x, self.x.T, out=self.gram)
-        self.stale = False
+    def renew(self) -> None:
+        """Take the kept product W x anew."""
+        self._write_drive()
+        if self.deferred is not None:
+            self.deferred.renew()
+        self.state = FRESH
 
+    @abstractmethod
+    def _write_drive(self) -> None:
+        """Write W x into `drive`."""
+
+    @abstractmethod
     def forward(self) -> None:
-        """a += W x."""
-        if self.dense and self.w.ndim == 2:
-            self.add_forward()
-        elif self.dense:
-            self.a += self.x @ self.transposed
-        else:
-            self.a += (self.w @ self.x.T).T
+        """Add W x to the net input."""
 
+    @abstractmethod
     def backward(self) -> None:
-        """feedback += W^T delta, or B delta."""
-        assert self.feedback is not None
-        self.feedback += self.delta @ self.back if self.dense else (self.back.T @ self.delta.T).T
+        """Add B delta to the feedback."""
+
+    # --- change of the weights
 
     def learn(self) -> None:
-        """One Euler step: w += dt/tau_w (mean over the batch of delta x - l2 w), then the proximal
-        steps.
-        """
-        if self.defers:
-            if self.keep != 1:
-                self.sum *= self.keep
-                self.drive *= self.keep
-                self.scale *= self.keep
-            np.add(self.sum, self.factors[0], self.sum)
-            self.learn_drive()
-            self.waiting = True
-            return
-        if self.keep != 1:
-            self.values *= self.keep
-        if self.dense:
-            self.learn_dense()
-        else:
-            self.values += self.rate * self.mean_change()
-        self.shrink()
-        self.follow()
-        self.stale = self.replied = True
+        """Move the weights by one Euler step, then by what follows every step (`shrink`).
 
-    def follow(self) -> None:
-        """The step of the feedback weights that goes with that of the weights."""
-        if self.carried == "sign":
+        w += dt/tau_w (mean over the batch of delta x - l2 w)
+        """
+        if self.deferred is not None:
+            self.deferred.learn()
+            self.state = DEFERRED
+            return
+        if self.decay != 1:
+            self.values *= self.decay
+        self._add_change()
+        self.shrink()
+        if self.feedback_kind == SIGN:
             self.follow_signs()
-        elif self.carried == "kolen_pollack":
-            if self.keep != 1:
-                self.returning *= self.keep
-            if self.dense:
-                self.learn_back()
-            else:
-                self.returning += self.rate * self.mean_change()
+        elif self.feedback_kind == KOLEN_POLLACK:
+            if self.decay != 1:
+                self.returning *= self.decay
+            self._add_change_back()
+        self.state = STALE
+        self.feedback_stale = True
 
     def follow_signs(self) -> None:
-        """B = size sign(W^T)."""
-        if self.carried == "sign":
-            assert self.back_size is not None
-            np.multiply(np.sign(self.values), self.back_size[0], out=self.returning)
-
-    def sum_change(self, force: Array) -> None:
-        """Delta x of every synapse, summed over the batch, into `force`."""
-        if self.dense:
-            np.matmul(self.factors[0].T, self.factors[1], out=force.reshape(self.w.shape))
-        else:
-            force[: len(self.values)] = self.K * self.mean_change()
-        self.stale = self.replied = True
-
-    def mean_change(self) -> Array:
-        """delta x of every synapse, mean over the batch."""
-        deltas, outputs = self.factors
-        if self.dense:
-            whole: Array = (deltas.T @ outputs).ravel() / self.K
-            return whole
-        change = np.zeros(len(self.values), self.values.dtype)
-        rows = max(1, CHUNK // max(len(self.values), 1))
-        for k in range(0, self.K, rows):
-            delta, x = deltas[k : k + rows], outputs[k : k + rows]
-            change += np.einsum("kp,kp->p", delta[:, self.rows], x[:, self.w.indices])
-        return change / self.K
+        """Set B = size sign(W^T) where the feedback weights are of that kind."""
+        if self.feedback_kind == SIGN:
+            np.multiply(np.sign(self.values), self.sign_size, out=self.returning)
 
     def shrink(self) -> None:
-        """What follows a step: the proximal steps of l1, then of the group prices, exact zeros,
-        weight by weight and neuron by neuron; then Dale's law.
-        """
-        self._shrink()
-        if self.signs is not None:
-            w, signs = (
-                (self.w, self.signs) if self.dense else (self.values, self.signs[self.w.indices])
-            )
-            w[w * signs < 0] = 0
+        """Take what follows every step of the weights.
 
-    def _shrink(self) -> None:
-        if self.size:
-            left = np.abs(self.values) - self.size
-            self.values[:] = np.where(left > 0, np.copysign(left, self.values), 0.0)
-        for side, size in enumerate(
-            self.group_sizes
-        ):  # postsynaptic neurons' rows, presynaptic ones' columns
-            if not size:
-                continue
-            if self.dense:
-                norms = np.sqrt(np.square(self.w).sum(axis=1 - side, keepdims=True))
-                self.w *= left_of(norms, size)
-            else:
-                ends = (self.rows, self.w.indices)[side]
-                norms = np.sqrt(
-                    np.bincount(ends, np.square(self.values), minlength=self.w.shape[side])
-                )
-                self.values *= left_of(norms, size)[ends]
+        First the proximal steps, which reach exact zeros: of l1 weight by weight, then of the
+        group penalties unit by unit. Last Dale's law.
+        """
+        if self.threshold:
+            left = np.abs(self.values) - self.threshold
+            shrunk = np.copysign(left, self.values)
+            self.values[:] = np.where(left > 0, shrunk, 0.0)
+        if self.row_threshold:
+            self._shrink_rows(self.row_threshold)
+        if self.column_threshold:
+            self._shrink_columns(self.column_threshold)
+        if self.signs is not None:
+            self._keep_signs(self.signs)
 
     def materialize(self) -> None:
-        """Bring weights whose change was only accumulated up to date."""
-        if self.waiting:
-            if self.scale != 1:
-                self.values *= self.scale
-            self.catch_up()
-            self.sum[:], self.scale, self.waiting = 0, 1.0, False
+        """Add a change that was deferred to the weights."""
+        if self.deferred is not None and self.state is DEFERRED:
+            self.deferred.add_to_weights()
+            self.state = FRESH
+
+    @abstractmethod
+    def mean_change(self) -> Array:
+        """Return delta x of every synapse, flat, mean over the batch."""
+
+    @abstractmethod
+    def sum_change(self, force: Array) -> None:
+        """Write delta x of every synapse, summed over the batch, into `force`."""
+
+    @abstractmethod
+    def _add_change(self) -> None:
+        """Add dt/tau_w times the mean change to the weights."""
+
+    @abstractmethod
+    def _add_change_back(self) -> None:
+        """Add dt/tau_w times the mean change to the feedback weights."""
+
+    @abstractmethod
+    def _shrink_rows(self, threshold: float) -> None:
+        """Shrink all weights onto one postsynaptic unit together."""
+
+    @abstractmethod
+    def _shrink_columns(self, threshold: float) -> None:
+        """Shrink all weights out of one presynaptic unit together."""
+
+    @abstractmethod
+    def _keep_signs(self, signs: Array) -> None:
+        """Set weights of another sign than their presynaptic unit's to 0."""
 
 
-class Speaker:
-    """What one population says in one direction, as events; Brian2's thresholder has found who
-    speaks.
-    """
+class DenseProduct(Product):
+    """A projection whose weights are a matrix, or one matrix per set of weights."""
 
-    def __init__(self, machine: Machine, event_source: EventSource) -> None:
-        group = machine.groups.populations[event_source.population]
-        self.who = live(
-            group, f"_{event_source.event}space"
-        )  # units, then their number in the last place
-        self.now, self.sent, self.events, self.plastic_events = (
-            live(group, v)
-            for v in (
-                event_source.variable,
-                *(f"{v}_{event_source.name}" for v in ("sent", "events", "plastic_events")),
-            )
-        )
-        self.quantum = (
-            live(group, f"theta_{event_source.name}")
-            if isinstance(event_source.rule, Spikes)
-            else None
-        )
-        self.waits = (
-            [live(group, f"{v}_{event_source.name}") for v in ("ready", "silence")]
-            if event_source.silent
-            else []
-        )
-        self.line = None
-        if event_source.rule.delay:
-            self.line = live(group, f"line_{event_source.name}").reshape(-1, len(self.sent))
-            self.line_at, self.received = (
-                live(group, f"line_at_{event_source.name}"),
-                live(group, event_source.received),
-            )
-        self.products = [machine.products[name] for name in event_source.projections]
-        self.backward = event_source.variable == BACKWARD
+    def __init__(self, groups: Groups, name: str, **segment: Any) -> None:
+        super().__init__(groups, name, **segment)
+        self.transposed = self.w.swapaxes(-1, -2)
+        self.one_set = self.w.ndim == 2  # several sets of weights are relaxed only
+        delta, x = self.factors
+        h = self.rate / self.patterns
+        self._accumulate_drive = accumulate(self.a, 1.0, self.x, self.w.T)
+        self._accumulate_change = accumulate(self.w, h, delta.T, x)
+        self._accumulate_change_back = accumulate(self.back, h, delta.T, x)
 
-    def speak(self, t: float, learning: bool) -> None:
-        """Whoever has something to say is heard, now or after the delay."""
-        units = self.who[: self.who[-1]]
-        if len(units):
-            self._say(units, t, learning)
-        if not (len(units) if self.line is None else self._arrives()):
-            return
-        for product in self.products:
-            if self.backward:
-                product.replied = True
-            else:
-                product.stale = True
+    def _write_drive(self) -> None:
+        np.matmul(self.x, self.transposed, self.drive)
 
-    def _say(self, units: Array, t: float, learning: bool) -> None:
-        if self.quantum is None:
-            self.sent[units] = self.now[units]
+    def forward(self) -> None:
+        """Add W x to the net input."""
+        if self.one_set:
+            self._accumulate_drive()
         else:
-            self.sent[units] += np.copysign(self.quantum[0], self.now[units] - self.sent[units])
-        self.events[units] += 1
-        if learning:
-            self.plastic_events[units] += 1
-        if self.waits:
-            ready, silence = self.waits
-            ready[units] = t + silence[0]
+            self.a += self.x @ self.transposed
 
-    def _arrives(self) -> bool:
-        """What was said a delay ago is heard; whether it is news."""
-        assert self.line is not None
-        slot = self.line[self.line_at[0]]
-        news = bool(np.any(slot != self.received))
-        self.received[:] = slot
-        slot[:] = self.sent
-        self.line_at[0] = (self.line_at[0] + 1) % len(self.line)
-        return news
+    def backward(self) -> None:
+        """Add B delta to the feedback."""
+        assert self.feedback is not None
+        self.feedback += self.delta @ self.back
 
+    def mean_change(self) -> Array:
+        """Return delta x of every synapse, flat, mean over the batch."""
+        delta, x = self.factors
+        change: Array = (delta.T @ x).ravel() / self.patterns
+        return change
 
-class Line:
-    """Dense messages of one population in one direction, on their way for some steps."""
+    def sum_change(self, force: Array) -> None:
+        """Write delta x of every synapse, summed over the batch, into `force`."""
+        delta, x = self.factors
+        np.matmul(delta.T, x, out=force.reshape(self.w.shape))
+        self.state = STALE
+        self.feedback_stale = True
 
-    def __init__(self, machine: Machine, population: str, variable: str) -> None:
-        group = machine.groups.populations[population]
-        self.sent, self.received = (live(group, f"{v}_{variable}") for v in ("sent", "received"))
-        self.line = live(group, f"line_{variable}").reshape(-1, len(self.sent))
-        self.at = live(group, f"line_at_{variable}")
+    def _add_change(self) -> None:
+        self._accumulate_change()
 
-    def move(self) -> None:
-        """What was said so many steps ago is heard, and what is said now is on its way."""
-        slot = self.line[self.at[0]]
-        self.received[:] = slot
-        slot[:] = self.sent
-        self.at[0] = (self.at[0] + 1) % len(self.line)
+    def _add_change_back(self) -> None:
+        self._accumulate_change_back()
 
+    def _shrink_rows(self, threshold: float) -> None:
+        squares = np.square(self.w)
+        norms = np.sqrt(squares.sum(axis=1, keepdims=True))
+        self.w *= share_left(norms, threshold)
 
-def left_of(norms: Array, size: float) -> Array:
-    """The share of each group that its proximal step leaves: max(1 - size/norm, 0)."""
-    left: Array = 1 - np.divide(size, norms, out=np.ones_like(norms), where=norms > size)
-    return left
+    def _shrink_columns(self, threshold: float) -> None:
+        squares = np.square(self.w)
+        norms = np.sqrt(squares.sum(axis=0, keepdims=True))
+        self.w *= share_left(norms, threshold)
+
+    def _keep_signs(self, signs: Array) -> None:
+        self.w[self.w * signs < 0] = 0
 
 
-def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:
-    """A function that does c += alpha a b in one BLAS call, on C-ordered arrays or their
-    transposes.
+class SparseProduct(Product):
+    """A projection whose weights are compressed rows."""
+
+    def __init__(self, groups: Groups, name: str, **segment: Any) -> None:
+        super().__init__(groups, name, **segment)
+        post_units = np.arange(self.w.shape[0])
+        # of every synapse: its postsynaptic and its presynaptic unit
+        self.post = np.repeat(post_units, np.diff(self.w.indptr))
+        self.pre = self.w.indices
+
+    def _write_drive(self) -> None:
+        self.drive[:] = (self.w @ self.x.T).T
+
+    def forward(self) -> None:
+        """Add W x to the net input."""
+        self.a += (self.w @ self.x.T).T
+
+    def backward(self) -> None:
+        """Add B delta to the feedback."""
+        assert self.feedback is not None
+        self.feedback += (self.back.T @ self.delta.T).T
+
+    def mean_change(self) -> Array:
+        """Return delta x of every synapse, mean over the batch."""
+        deltas, outputs = self.factors
+        change = np.zeros(len(self.values), self.values.dtype)
+        rows = max(1, CHUNK // max(len(self.values), 1))
+        for first in range(0, self.patterns, rows):
+            chunk = slice(first, first + rows)
+            delta = deltas[chunk, self.post]
+            x = outputs[chunk, self.pre]
+            change += np.einsum("kp,kp->p", delta, x)
+        return change / self.patterns
+
+    def sum_change(self, force: Array) -> None:
+        """Write delta x of every synapse, summed over the batch, into `force`."""
+        count = len(self.values)
+        force[:count] = self.patterns * self.mean_change()
+        self.state = STALE
+        self.feedback_stale = True
+
+    def _add_change(self) -> None:
+        self.values += self.rate * self.mean_change()
+
+    def _add_change_back(self) -> None:
+        self.returning += self.rate * self.mean_change()
+
+    def _shrink_rows(self, threshold: float) -> None:
+        self._shrink_groups(self.post, self.w.shape[0], threshold)
+
+    def _shrink_columns(self, threshold: float) -> None:
+        self._shrink_groups(self.pre, self.w.shape[1], threshold)
+
+    def _shrink_groups(self, ends: Array, size: int, threshold: float) -> None:
+        squares = np.square(self.values)
+        norms = np.sqrt(np.bincount(ends, squares, minlength=size))
+        self.values *= share_left(norms, threshold)[ends]
+
+    def _keep_signs(self, signs: Array) -> None:
+        wrong = self.values * signs[self.pre] < 0
+        self.values[wrong] = 0
+
+
+class DeferredChange:
+    """Change of dense weights from an input that stands still, added once the weights are read.
+
+    With x still, W += h delta^T x moves W x by h (x x^T) delta. So W x follows from the Gram
+    matrix of the input, and W needs no more than the sum of the messages.
+
+    Parameters
+    ----------
+    product : Product
+        Its x is a clamped input's.
     """
-    from scipy.linalg.blas import dgemm, sgemm
 
-    gemm = sgemm if c.dtype == np.float32 else dgemm
-    # BLAS reads columns: c^T += alpha b^T a^T
-    (left, trans_left), (right, trans_right) = (
-        (m.T, 0) if m.flags.c_contiguous else (m, 1) for m in (b, a)
-    )
-    return partial(gemm, alpha, left, right, 1.0, c.T, trans_left, trans_right, 1)
+    def __init__(self, product: Product) -> None:
+        self.x = product.x
+        self.delta = product.factors[0]
+        self.drive = product.drive
+        self.values = product.values
+        self.decay = product.decay
+        size = product.patterns
+        h = product.rate / product.patterns
+        self.gram = np.empty((size, size), self.values.dtype)
+        self.sum = np.zeros_like(self.delta)
+        self.scale = 1.0
+        self._move_drive = accumulate(self.drive, h, self.gram, self.delta)
+        self._add_sum = accumulate(product.w, h, self.sum.T, self.x)
+
+    def renew(self) -> None:
+        """Take the Gram matrix of the input that is clamped now."""
+        np.matmul(self.x, self.x.T, out=self.gram)
+
+    def learn(self) -> None:
+        """Move W x by one Euler step of the weights, and keep the messages."""
+        if self.decay != 1:
+            self.sum *= self.decay
+            self.drive *= self.decay
+            self.scale *= self.decay
+        np.add(self.sum, self.delta, self.sum)
+        self._move_drive()
+
+    def add_to_weights(self) -> None:
+        """Add the change of all steps since the last time."""
+        if self.scale != 1:
+            self.values *= self.scale
+        self._add_sum()
+        self.sum[:] = 0
+        self.scale = 1.0
+
+
+class Bias:
+    """Biases of one population, for one segment: weights from a unit that is always 1."""
+
+    def __init__(self, groups: Groups, population: str, dt: float) -> None:
+        plan = groups.plan
+        group = groups.biases[population]
+        self.values = live(group, "w")
+        self.tau_w = single(group, "tau_w")
+        self.delta = units(groups, population, plan.bias_plasticity_reads(population))
+        ones = np.ones(plan.patterns, dtype=plan.precision)
+        h = dt / self.tau_w / plan.patterns
+        # one Euler step: b += dt/tau_w (mean over the batch of delta)
+        self.learn = accumulate(self.values[None], h, ones[None], self.delta)
+
+    def rate(self) -> Array:
+        """Return db/dt, 1/s."""
+        change: Array = self.delta.mean(axis=0) / self.tau_w
+        return change
+
+    def sum_change(self, force: Array) -> None:
+        """Write delta, summed over the batch, into `force`."""
+        self.delta.sum(axis=0, out=force)
+
+
+def make_product(groups: Groups, name: str, *, dt: float, defers: bool, moves: bool) -> Product:
+    """Return one projection in the form that its weights have; arguments as in `Product`."""
+    dense = isinstance(groups.plan.net.weights[name], np.ndarray)
+    kind = DenseProduct if dense else SparseProduct
+    return kind(groups, name, dt=dt, defers=defers, moves=moves)
+
+
+def share_left(norms: Array, threshold: float) -> Array:
+    """Return the share of each group that its proximal step leaves: max(1 - threshold/norm, 0)."""
+    ratio = np.divide(threshold, norms, out=np.ones_like(norms), where=norms > threshold)
+    left: Array = 1 - ratio
+    return left

@@ -1,13 +1,13 @@
-"""What populations and weights do in a step, as functions made from their equations, in Brian2's
-runtime mode.
+"""Equations of populations and weights as functions of a step.
 
-They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Those of the last run serve the
-next one where statements, arrays and constants are the same. Start at `Actions.make`.
+They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above `arrays`, below `messages`,
+`rates` and the steppers. Start at `ActionMaker.make`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,146 +18,214 @@ from neurosim.engine import brian
 from neurosim.engine.groups import Groups
 from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.engine.plan import moves_activity
-from neurosim.engine.runtime.points import live
-from neurosim.engine.runtime.projections import Action
+from neurosim.engine.runtime.arrays import CLOCK, Action, each, live, single
 from neurosim.engine.statements import Statement, Text, adam, descended, stepped
 from neurosim.model.equations import lagrangian
-from neurosim.model.methods import STAGED
+from neurosim.model.methods import ADAM, EXPONENTIAL_EULER, SEMI_IMPLICIT, STAGED
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
-Phase = tuple[
-    Sequence[Statement], Sequence[Statement]
-]  # what is assigned, then what grows by increments
-CLOCK = ("t", "dt", "t_in_timesteps")
+Statements = Sequence[Statement]
+Phase = tuple[Statements, Statements]  # what is assigned, then what grows by increments
+OWN_NAMES = (*CLOCK, "N")  # variables of every group that no equation names
+ADAM_ARRAYS = ("w", "force_w", *(f"{moment}_w" for moment in MOMENTS))
 
 
+@dataclass
 class Actions:
-    """The functions of one step, by what they are for; with every gain and time constant as it was
-    when they were made.
+    """The functions of one segment, by what they are for.
 
     Attributes
     ----------
+    states : list of (population, variable)
+        Every state variable.
     early : dict of str to list
         By population: what follows from its net input alone.
-    said, late : list
-        What is said of a state before net inputs are taken, and what follows from them.
+    sent, late : list
+        What is sent of a state before net inputs are taken, and what follows from them.
     rates : list
-        Rates of change, for methods that look at them.
+        Rates of change, where the plan keeps them.
     update, multipliers : list
-        The step of the state; of multipliers that move by themselves after it (semi-implicit).
+        The step of the state; that of multipliers which move after it (semi-implicit).
     copies : list
-        What is worked out only to be recorded.
+        What is evaluated only to be recorded.
     descents : list
         Adam's step of weights and biases.
     """
 
+    states: list[tuple[str, str]] = field(default_factory=list)
+    early: dict[str, list[Action]] = field(default_factory=dict)
+    sent: list[Action] = field(default_factory=list)
+    late: list[Action] = field(default_factory=list)
+    rates: list[Action] = field(default_factory=list)
+    update: list[Action] = field(default_factory=list)
+    multipliers: list[Action] = field(default_factory=list)
+    copies: list[Action] = field(default_factory=list)
+    descents: list[Action] = field(default_factory=list)
+
+
+class ActionMaker:
+    """Makes the functions of each segment; they hold every gain and time constant as it is then.
+
+    Functions of the last segment serve the next one where statements, arrays and constants are
+    the same.
+
+    Parameters
+    ----------
+    groups : Groups
+    target : "numpy" or "cython"
+    numbers : dict of str to array
+        The run's own numbers.
+    """
+
     def __init__(self, groups: Groups, target: str, numbers: Mapping[str, Array]) -> None:
-        self.groups, self.plan, self.target, self.numbers = groups, groups.plan, target, numbers
+        self.groups = groups
+        self.plan = groups.plan
+        self.target = target
+        self.numbers = numbers
         self.texts = {n: self.plan.text(n) for n in self.plan.net.populations}
-        self.made: dict[Any, list[Action | None]] = {}
+        self.known: dict[Any, list[Action | None]] = {}  # of the last segment, by what they do
+        self.made: dict[Any, list[Action | None]] = {}  # of this one
 
-    def make(self, learns: bool) -> None:
-        """The functions of every population and of all weights, none where there is nothing to do."""
-        self.known, self.made = self.made, {}
-        self.early: dict[str, list[Action]] = {}
-        self.sent: list[Action] = []
-        self.late: list[Action] = []
-        self.rates: list[Action] = []
-        self.update: list[Action] = []
-        self.multipliers: list[Action] = []
-        self.copies: list[Action] = []
-        for name, own in self.texts.items():
-            text = own.at_stages() if self.plan.method in STAGED else own
-            self.early[name] = self._one(name, text.with_helpers(text.early))
-            self.sent += self._one(name, self.plan.sent(name, FORWARD))
-            if self.plan.settles or self.plan.method in STAGED:
-                self.rates += self._one(
-                    name, text.with_helpers([(f"rate_{v}", e) for v, e in text.rates.items()])
-                )
-            self._move(name, text, learns)
-            copied = [(f"recorded_{v}", v) for v in self.plan.copied(name)]
-            self.copies += self._one(name, own.with_helpers(copied))
-        weights = (
-            [*self.groups.synapses.values(), *self.groups.biases.values()]
-            if self.plan.method == "adam"
-            else []
-        )
-        self.descents = present([self._descent(group) for group in weights])
+    def make(self, learns: bool) -> Actions:
+        """Return the functions of every population and of all weights."""
+        self.known = self.made
+        self.made = {}
+        actions = Actions()
+        for name, text in self.texts.items():
+            stepped_text = text.at_stages() if self.plan.method in STAGED else text
+            self._add_messages(name, stepped_text, actions)
+            self._add_rates(name, stepped_text, actions)
+            late = self._late(name, stepped_text, learns)
+            if self.plan.method in STAGED:
+                actions.late += self._assignments(name, late)
+            else:
+                self._add_step(name, stepped_text, late, actions)
+            copied = self.plan.copied(name)
+            copies = [(f"recorded_{variable}", variable) for variable in copied]
+            actions.copies += self._assignments(name, text.with_helpers(copies))
+        if self.plan.method == ADAM:
+            self._add_descents(actions)
+        return actions
 
-    def _move(self, name: str, text: Text, learns: bool) -> None:
-        """What follows from the errors of a population, and the step of its state."""
+    def _add_messages(self, name: str, text: Text, actions: Actions) -> None:
+        """Add what is sent before net inputs are taken, and what follows from these alone."""
+        early = text.with_helpers(text.early)
+        actions.early[name] = self._assignments(name, early)
+        actions.sent += self._assignments(name, self.plan.sent(name, FORWARD))
+
+    def _add_rates(self, name: str, text: Text, actions: Actions) -> None:
+        """Add the rates of change where the plan keeps them."""
+        rates = []
+        for variable, expression in text.rates.items():
+            actions.states.append((name, variable))
+            rates.append((f"rate_{variable}", expression))
+        if self.plan.keeps_rates:
+            actions.rates += self._assignments(name, text.with_helpers(rates))
+
+    def _late(self, name: str, text: Text, learns: bool) -> Statements:
+        """Return what follows from the net inputs, where it is read."""
+        if not learns and not self.plan.late_is_read(name):
+            return []
+        altered = self.plan.sent(name, BACKWARD)
+        return text.with_helpers([*text.late, *altered])
+
+    def _add_step(self, name: str, text: Text, late: Statements, actions: Actions) -> None:
+        """Add what follows from the net inputs, and the step of the state."""
         plan = self.plan
-        late = [*text.late, *plan.sent(name, BACKWARD)]
-        sent = text.with_helpers(late) if learns or plan.late_is_read(name) else []
-        if plan.method in STAGED:
-            self.late += self._one(name, sent)
-            return
-        leaky = plan.method == "exponential_euler" and name in plan.net.neurons
-        leaks = lagrangian.leak(plan.net, name) if leaky else {}
-        later = ["lam"] if plan.method == "semi_implicit" and "lam" in text.rates else []
-        now = [v for v in text.rates if v not in later]
-        assigned, increments = (
-            descended(text, now) if plan.method == "adam" else stepped(text, now, leaks)
-        )
-        moves = assigned, [*increments, *moves_activity(plan, name)]
-        first, second = self._made(name, [(sent, []), moves])
-        self.late += present([first])
-        self.update += present([second])
-        if later:
-            self.multipliers += present(self._made(name, [stepped(text, later, leaks)]))
+        leaks: Mapping[str, str] = {}
+        if plan.method == EXPONENTIAL_EULER and name in plan.net.neurons:
+            leaks = lagrangian.leak(plan.net, name)
+        now = list(text.rates)
+        afterwards = []  # read the new violation
+        if plan.method == SEMI_IMPLICIT and "lam" in now:
+            now.remove("lam")
+            afterwards.append("lam")
+        if plan.method == ADAM:
+            assigned, increments = descended(text, now)
+        else:
+            assigned, increments = stepped(text, now, leaks)
+        increments += moves_activity(plan, name)
+        phases: list[Phase] = [(late, []), (assigned, increments)]
+        first, second = self._functions(name, phases)
+        actions.late += present([first])
+        actions.update += present([second])
+        if afterwards:
+            phase = stepped(text, afterwards, leaks)
+            actions.multipliers += present(self._functions(name, [phase]))
 
-    def _one(self, name: str, assigned: Sequence[Statement]) -> list[Action]:
-        """One phase of assignments."""
-        return present(self._made(name, [(assigned, [])]))
+    def _add_descents(self, actions: Actions) -> None:
+        """Add Adam's steps of the weights of every projection, then of all biases."""
+        for synapses in self.groups.synapses.values():
+            actions.descents += self._descent(synapses)
+        for biases in self.groups.biases.values():
+            actions.descents += self._descent(biases)
 
-    def _made(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        return self._cython(name, phases) if self.target == "cython" else self._numpy(name, phases)
+    def _descent(self, group: Any) -> list[Action]:
+        arrays = {variable: live(group, variable) for variable in ADAM_ARRAYS}
+        size = len(arrays["w"])
+        for name in DECAYS:
+            arrays[name] = self.numbers[name]
+        scalars = {LENGTH: self.plan.dt}
+        for variable in ("tau_w", "l2"):
+            scalars[variable] = single(group, variable)
+        phase = adam("w", "force_w - l2*w")
+        return present(self._compiled([phase], arrays, scalars, size))
+
+    def _assignments(self, name: str, assigned: Statements) -> list[Action]:
+        """Return one phase of assignments as a list of one function, or of none."""
+        return present(self._functions(name, [(assigned, [])]))
+
+    def _functions(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
+        """Return one function per phase; None where there is nothing to do."""
+        if self.target == "cython":
+            return [self._cython(name, *phase) for phase in phases]
+        # a look-ahead reads the old feedback, and users' objects may change anything
+        separate = not self.plan.shortcuts or self.plan.imperfections.prospective
+        if not separate:
+            return self._numpy(name, phases)
+        made: list[Action | None] = []
+        for phase in phases:
+            made += self._numpy(name, [phase])
+        return made
 
     def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
-        between = (
-            not self.plan.shortcuts or self.plan.imperfections.prospective
-        )  # a look-ahead reads the old feedback
-        if len(phases) > 1 and between:  # somebody may change what they read between them
-            return [action for phase in phases for action in self._numpy(name, [phase])]
+        """Return phases of a population, compiled together, so that they share what they can."""
         if not any(assigned or updated for assigned, updated in phases):
             return [None] * len(phases)
         group = self.groups.populations[name]
-        states = {v for n in self.texts[name].rates for v in (n, f"rate_{n}")}
-        arrays = {"t": self.groups.clock.variables["t"].get_value()}
-        arrays |= {n: self.numbers[n] for n in (MOMENT, *DECAYS)}
-        scalars = {"dt": self.plan.dt, LENGTH: self.plan.dt, "N": float(len(group))}
+        states = set(self.texts[name].rates)
+        states |= {f"rate_{variable}" for variable in states}
+        dt = self.plan.dt
+        scalars = {"dt": dt, LENGTH: dt, "N": float(len(group))}
+        arrays = {"t": live(self.groups.clock, "t")}
+        for variable in (MOMENT, *DECAYS):
+            arrays[variable] = self.numbers[variable]
         for variable, found in group.variables.items():
-            if variable in (*CLOCK, "N") or not isinstance(found, ArrayVariable):
+            if variable in OWN_NAMES or not isinstance(found, ArrayVariable):
                 continue
             value = np.atleast_1d(found.get_value())
             if found.scalar and variable not in states:
                 scalars[variable] = float(value[0])
             else:
                 arrays[variable] = value
-        return self._functions(phases, arrays, scalars, len(group))
+        return self._compiled(phases, arrays, scalars, len(group))
 
-    def _descent(self, group: Any) -> Action | None:
-        """Adam's step of the weights of one projection, or of the biases of one population."""
-        own = {v: live(group, v) for v in ("w", "force_w", *(f"{m}_w" for m in MOMENTS))}
-        prices = {v: float(live(group, v)[0]) for v in ("tau_w", "l2")} | {LENGTH: self.plan.dt}
-        arrays = own | {n: self.numbers[n] for n in DECAYS}
-        return self._functions([adam("w", "force_w - l2*w")], arrays, prices, len(own["w"]))[0]
-
-    def _functions(
+    def _compiled(
         self,
         phases: Sequence[Phase],
         arrays: Mapping[str, Array],
         scalars: Mapping[str, float],
         size: int,
     ) -> list[Action | None]:
-        """Phases as NumPy calls: the last run's where it had the same ones, on the same arrays and
-        constants.
-        """
+        """Return phases as NumPy calls, those of the last segment where they would be the same."""
         from neurosim.engine.runtime.ufuncs import Compiler
 
-        places = tuple((n, a.__array_interface__["data"][0], a.size) for n, a in arrays.items())
-        key = repr(phases), places, tuple(scalars.items())
+        places = []
+        for variable, array in arrays.items():
+            address = array.__array_interface__["data"][0]
+            places.append((variable, address, array.size))
+        key = repr(phases), tuple(places), tuple(scalars.items())
         if key not in self.known:
             compiler = Compiler(arrays, scalars, size, self.plan.precision)
             for assigned, updated in phases:
@@ -166,32 +234,31 @@ class Actions:
         self.made[key] = self.known[key]
         return self.made[key]
 
-    def _cython(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
+    def _cython(self, name: str, assigned: Statements, updated: Statements) -> Action | None:
+        """Return one phase as Brian2's code objects."""
         group = self.groups.populations[name]
-        made: list[Action | None] = []
+        statements = [*assigned]
+        statements += [(variable, f"{variable} + {grown}") for variable, grown in updated]
+        # units read the old values of shared variables, so these come last
+        parts: list[Action] = []
+        for shared in (False, True):
+            own = self._reading(name, statements, shared)
+            if any(variable in group.variables for variable, _ in own):
+                parts.append(brian.code_object(group, own, self.plan.dt, self.groups.counters))
+        return partial(each, parts) if parts else None
+
+    def _reading(self, name: str, statements: Statements, shared: bool) -> Statements:
+        """Return the statements for shared variables, or for those of units, with local values."""
+        variables = self.groups.populations[name].variables
         helpers = dict(self.texts[name].helpers)  # Brian2 puts them in by itself
-        for assigned, updated in phases:
-            parts: list[Action] = []
-            statements = [*assigned, *((v, f"{v} + {increment}") for v, increment in updated)]
-            for shared in (False, True):  # units read the old values of shared variables
-                own = [
-                    (v, e)
-                    for v, e in statements
-                    if v not in helpers
-                    and (v not in group.variables or group.variables[v].scalar == shared)
-                ]
-                if any(v in group.variables for v, _ in own):
-                    parts.append(brian.code_object(group, own, self.plan.dt, self.groups.counters))
-            made.append(partial(each, parts) if parts else None)
-        return made
+        found = []
+        for target, expression in statements:
+            local = target not in variables
+            if target not in helpers and (local or variables[target].scalar == shared):
+                found.append((target, expression))
+        return found
 
 
 def present(actions: Sequence[Action | None]) -> list[Action]:
-    """Those that have anything to do."""
+    """Return the actions without those that have nothing to do."""
     return [action for action in actions if action is not None]
-
-
-def each(actions: Sequence[Action]) -> None:
-    """One after the other."""
-    for action in actions:
-        action()

@@ -1,0 +1,61 @@
+"""Rates of change, and how far a state is from rest: the only place of max |tau dz/dt|.
+
+Above `arrays` and `updates`, below `points` and the steppers. Start at `Rates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from neurosim.engine.groups import Groups
+from neurosim.engine.runtime.arrays import live
+from neurosim.engine.runtime.updates import Actions
+
+Array = np.ndarray
+
+
+class Rates:
+    """Rates of change of all populations, for methods and runs that look at them.
+
+    Attributes
+    ----------
+    states : list of (z, dz/dt)
+        Every state variable with its rate (1/s), both flat; empty where the plan keeps no rates.
+    """
+
+    def __init__(self, groups: Groups, actions: Actions, numbers: Mapping[str, Array]) -> None:
+        self._actions = actions.rates
+        self._evaluations = numbers["evaluations"]
+        self._residual = numbers["residual"]
+        self._settle = numbers["settle"]
+        self._settled = numbers["settled"]
+        self.states: list[tuple[Array, Array]] = []
+        self._scaled: list[tuple[Array, Array]] = []  # (dz/dt, tau) of outputs and multipliers
+        for population, variable in actions.states if groups.plan.keeps_rates else ():
+            group = groups.populations[population]
+            rate = live(group, f"rate_{variable}")
+            self.states.append((live(group, variable), rate))
+            if variable in ("x", "lam"):
+                self._scaled.append((rate, live(group, f"tau_{variable}")))
+
+    def evaluate(self) -> None:
+        """Evaluate the right-hand sides at the state, with the messages that were sent last."""
+        for action in self._actions:
+            action()
+        self._evaluations[0] += 1
+
+    def residuals(self, points: int = 1) -> Array:
+        """Return max |tau dz/dt| over outputs and multipliers, of each point, (points,)."""
+        largest = np.zeros(points)
+        for rate, tau in self._scaled:
+            motion = np.abs(rate * tau).reshape(points, -1)
+            np.maximum(largest, motion.max(axis=1), out=largest)
+        return largest
+
+    def rest(self) -> bool:
+        """Return whether the state rests, by the rates as they were last evaluated."""
+        self._residual[0] = self.residuals()[0]
+        self._settled[0] = self._residual[0] < self._settle[0]
+        return bool(self._settled[0])

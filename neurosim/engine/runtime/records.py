@@ -1,0 +1,79 @@
+"""Records of a run: a row for every recorded variable and sample.
+
+Above `arrays`, below `step`. Start at `Recorder`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neurosim.engine.groups import Groups
+from neurosim.engine.names import projection_group
+from neurosim.engine.plan import Recorded
+from neurosim.engine.runtime.arrays import live
+
+Array = np.ndarray
+
+
+@dataclass
+class _Column:
+    """One recorded variable: where its values are, and the rows that were taken."""
+
+    recorded: Recorded
+    # values of one population or projection, what is taken of them, and its place in a row
+    parts: list[tuple[Array, Any, Any]]
+    rows: list[Array] = field(default_factory=list)
+
+    def take(self) -> None:
+        """Add a row with the values as they stand."""
+        row = np.full(self.recorded.size, np.nan)
+        for values, source, position in self.parts:
+            row[position] = values[source]
+        self.rows.append(row)
+
+
+class Recorder:
+    """Everything that is recorded, of all segments; rows are kept in memory or handed over."""
+
+    def __init__(self, groups: Groups) -> None:
+        self.columns: list[_Column] = []
+        for recorded in groups.plan.recorded:
+            parts = []
+            for part in recorded.parts:
+                array = groups.plan.array_name(part.name, recorded.variable)
+                values = live(groups.by_name[projection_group(part.name)], array)
+                parts.append((values, part.source, part.position))
+            self.columns.append(_Column(recorded, parts))
+        self.written = 0  # samples that were handed over
+        self.hands_over = any(r.write is not None for r in groups.plan.recorded)
+
+    def take(self) -> None:
+        """Take one sample of every variable."""
+        for column in self.columns:
+            column.take()
+        if self.hands_over and any(self._is_full(column) for column in self.columns):
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Hand over the rows that are not kept in memory."""
+        if not self.hands_over:
+            return
+        for column in self.columns:
+            if column.recorded.write is not None and column.rows:
+                column.recorded.write(self.written, np.array(column.rows))
+        self.written += len(self.columns[0].rows)
+        for column in self.columns:
+            column.rows.clear()
+
+    def rows(self, number: int, first: int, last: int) -> Array:
+        """Return rows `first` to `last` of one recorded variable, (samples, entries)."""
+        column = self.columns[number]
+        rows = column.rows[first:last]
+        return np.reshape(rows, (len(rows), column.recorded.size))
+
+    @staticmethod
+    def _is_full(column: _Column) -> bool:
+        return column.recorded.write is not None and len(column.rows) >= column.recorded.rows
