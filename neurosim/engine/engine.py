@@ -1,6 +1,6 @@
-"""What an engine is, whichever backend steps it: loaded, run for some steps, read.
+"""An engine, whichever backend steps it: loaded, run for some steps, read.
 
-Start at `Engine`; `neurosim.engine.build` chooses one.
+Above `plan`, below both backends. Start at `Engine`; `neurosim.engine.build` chooses one.
 """
 
 from __future__ import annotations
@@ -13,76 +13,91 @@ import numpy as np
 
 from neurosim.engine.names import DIFFERENTIAL, PARAMETER, bias_group, projection_group
 from neurosim.engine.plan import Plan
+from neurosim.model.methods import ADAPTIVE
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
 Array = np.ndarray
-Factory = Callable[["BrianNetwork"], Any]  # a user's own objects for the network
-World = Callable[[], bool]  # writes the rows that are shown next; False: there are none
-WORKED_OUT = (
-    "a",
-    "log_partition",
-    "y_total",
-)  # parameters of the equations that every step makes anew
+Key = tuple[str, str]  # group and variable
+Factory = Callable[["BrianNetwork"], Any]  # user-supplied objects for the network
+World = Callable[[], bool]  # writes the rows that are shown next; False where there are none
+# Parameters of the equations that every step computes anew
+COMPUTED = ("a", "log_partition", "y_total")
 
 
 class Engine(ABC):
     """One Brian2 network and the values in it.
 
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        Threads of the products of whole batches.
+
     Attributes
     ----------
     network : brian2.Network
-    plan : Plan
-    threads : int
     loop_time : float
         Seconds that stepping took, of all segments.
+    settings : dict of str to float
+        Numbers of the run that were loaded.
+    first_sample : int
+        Number of the first sample of this engine, where an earlier one took others.
     """
 
     network: BrianNetwork
 
     def __init__(self, plan: Plan, threads: int) -> None:
-        self.plan, self.threads, self.loop_time = plan, threads, 0.0
-        self.settings: dict[str, float] = {}  # numbers of the run that were loaded
+        self.plan = plan
+        self.threads = threads
+        self.loop_time = 0.0
+        self.settings: dict[str, float] = {}
         self.first_sample = 0
 
-    def load(self, values: Mapping[tuple[str, str], Any]) -> None:
+    def load(self, values: Mapping[Key, Any]) -> None:
         """Set arrays by (group, variable); a number fills the array."""
         for (group, variable), value in values.items():
             if group == "run":
                 self.settings[variable] = float(np.ravel(value)[0])
         if ("run", "step") in values:
-            self.first_sample = -int(-self.settings["step"] // self.settings.get("record_steps", 1))
+            every = self.settings.get("record_steps", 1)
+            self.first_sample = -int(-self.settings["step"] // every)
 
     @abstractmethod
     def kinds(self, population: str) -> dict[str, str]:
-        """Variables of a population's equations that keep a value: whether each is `DIFFERENTIAL`
-        or a `PARAMETER`.
+        """Return the variables of a population's equations that keep a value, with their kinds.
+
+        The kinds are `DIFFERENTIAL` and `PARAMETER`.
         """
 
     @abstractmethod
     def size(self, group: str, variable: str) -> int:
-        """Entries of one array."""
+        """Return the number of entries of an array."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End the segment that runs now as soon as may be."""
+        """End the current segment as soon as possible."""
 
     @abstractmethod
     def value(self, group: str, variable: str) -> Array:
-        """One array, flat, as it stands: a copy."""
+        """Return a copy of an array, flat."""
 
     @abstractmethod
-    def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
-        """The data set by (population, variable) and the rows that come next, a batch after the
-        other.
-        """
+    def present(self, data: Mapping[Key, Array], order: Array) -> None:
+        """Set the data by (population, variable), and the rows that come next, batch by batch."""
 
     def ask(self, world: World) -> None:
-        """Let the rows of each presentation be written as the one before it ends; only where Python
-        steps.
+        """Let a world write the rows of each presentation as the one before it ends.
+
+        Raises
+        ------
+        NotImplementedError
+            Python does not step this engine.
         """
-        raise NotImplementedError(type(self).__name__)
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot ask {world!r} between two steps; try backend='numpy'"
+        )
 
     @abstractmethod
     def run(self, n_steps: int, seed: int) -> None:
@@ -90,65 +105,71 @@ class Engine(ABC):
 
     @abstractmethod
     def recorded(self, number: int, first: int, last: int) -> Array:
-        """(samples, entries) of one recorded variable, samples `first` to `last`."""
+        """Return samples `first` to `last` of one recorded variable, (samples, entries)."""
 
     @property
     def samples(self) -> int:
         """Samples since the run began, those of an earlier engine included."""
-        step, every = self.counter("step"), int(self.settings.get("record_steps", 1))
-        settled = self.plan.method != "adaptive" and self.counter("settled") and step % every == 0
-        return -(-step // every) + bool(settled)
+        step = self.counter("step")
+        every = int(self.settings.get("record_steps", 1))
+        taken = -(-step // every)
+        fixed_step = self.plan.method != ADAPTIVE
+        if fixed_step and step % every == 0 and self.counter("settled"):
+            taken += 1  # a run that settles records the step at which it does
+        return taken
 
     def counter(self, name: str) -> int:
-        """One of the run's own counters."""
+        """Return one of the run's own counters."""
         return int(self.value("run", name)[0])
 
-    def state(self) -> dict[tuple[str, str], Array]:
-        """Every array from which the run can go on."""
+    def state(self) -> dict[Key, Array]:
+        """Return every array from which the run can go on."""
+        net = self.plan.net
         own = [("run", "step")]
-        own += [(projection_group(n), "w") for n in self.plan.net.projections]
-        own += [(projection_group(n), "back") for n in self.plan.net.feedback]
-        own += [(bias_group(n), "w") for n in self.plan.net.neurons]
-        for name in self.plan.net.populations:
-            own += [(name, v) for v in self._state_variables(name)]
-        own += [
-            (name, f"{part}_{line}")
-            for name, line, _ in self.plan.lines
-            for part in ("line", "line_at")
-        ]
+        own += [(projection_group(n), "w") for n in net.projections]
+        own += [(projection_group(n), "back") for n in net.feedback]
+        own += [(bias_group(n), "w") for n in net.neurons]
+        for name in net.populations:
+            own += [(name, variable) for variable in self._state_variables(name)]
+        for name, line, _ in self.plan.lines:
+            own += [(name, f"line_{line}"), (name, f"line_at_{line}")]
         return {key: self.value(*key) for key in own}
 
     def _state_variables(self, population: str) -> list[str]:
-        return sorted(n for n in self.kinds(population) if n not in WORKED_OUT)
+        return sorted(name for name in self.kinds(population) if name not in COMPUTED)
 
     def defers(self, projection: str, n_steps: int) -> bool:
-        """Whether the weights from a clamped input are brought up to date only when they are read.
+        """Return whether weights from a clamped input are brought up to date only when read.
 
         With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact.
+        It is worth its Gram matrix where that takes fewer multiplications than products with W.
         """
-        plan, moves = self.plan, self.plan.presentation or self.settings.get("plastic")
-        if not (moves and plan.may_defer(projection)) or plan.net.projections[projection].proximal:
+        plan = self.plan
+        moves = plan.presentation or self.settings.get("plastic")
+        proximal = plan.net.projections[projection].proximal
+        if not moves or proximal or not plan.may_defer(projection):
             return False
-        steps = float(n_steps)
+        steps = float(n_steps)  # between two times at which the weights are read
         if plan.presentation:
-            steps = min(steps, self.settings["present_steps"] - self.settings["gate_steps"])
+            plastic = self.settings["present_steps"] - self.settings["gate_steps"]
+            steps = min(steps, plastic)
         if plan.records("w"):
             steps = min(steps, self.settings["record_steps"])
-        m, n = plan.net.weights[projection].shape
-        products = plan.patterns * m * n
-        return bool(plan.patterns**2 * (n + steps * m) + 2 * products < 2 * steps * products)
+        post, pre = plan.net.weights[projection].shape
+        product = plan.patterns * post * pre
+        with_gram = plan.patterns**2 * (pre + steps * post) + 2 * product
+        return bool(with_gram < 2 * steps * product)
 
 
 def kinds_of(equations: Any) -> dict[str, str]:
-    """`Engine.kinds` of a population's Brian2 equations."""
-    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL) | dict.fromkeys(
-        equations.parameter_names, PARAMETER
-    )
+    """Return `Engine.kinds` of a population's Brian2 equations."""
+    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL)
+    own |= dict.fromkeys(equations.parameter_names, PARAMETER)
     return dict(sorted(own.items()))
 
 
 def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:
-    """What a user's own functions return for this network."""
+    """Add the objects that user-supplied functions return for a network."""
     for factory in factories:
         made = factory(network)
         for item in made if isinstance(made, list | tuple) else [made]:

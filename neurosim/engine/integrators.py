@@ -1,15 +1,22 @@
-"""Coefficients of the explicit Runge-Kutta methods and of Adam."""
+"""Coefficients of the explicit Runge-Kutta methods and of Adam.
+
+References
+----------
+Dormand & Prince, J. Comput. Appl. Math. 6, 19-26 (1980); Kingma & Ba, ICLR 2015.
+"""
 
 from __future__ import annotations
 
-# nodes c and weights b of methods whose stage i starts from stage i - 1 alone: y_i = y + h c_i
-# k_(i-1)
+from neurosim.model.methods import HEUN, RK4
+
+# Nodes c and weights b of methods whose stage i starts from stage i - 1 alone:
+# y_i = y + h c_i k_(i-1)
 TABLEAUS = {
-    "heun": ((0.0, 1.0), (1 / 2, 1 / 2)),
-    "rk4": ((0.0, 1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+    HEUN: ((0.0, 1.0), (1 / 2, 1 / 2)),
+    RK4: ((0.0, 1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
 
-# Dormand & Prince 1980: stages a, nodes c, and weights of the difference between orders 5 and 4
+# Dormand & Prince: stages a, nodes c, and weights of the difference between orders 5 and 4
 DORMAND_PRINCE = (
     (
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
@@ -24,11 +31,11 @@ DORMAND_PRINCE = (
     (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
 )
 
-# Kingma & Ba 2015: memory of the gradient's mean and of its square's, and what keeps the quotient
-# finite
+# Adam: memory of the mean of the gradient and of the mean of its square, and what keeps the
+# quotient finite
 ADAM = (0.9, 0.999, 1e-8)
 
-# of the motion that is left (max |tau dz/dt|), what the error of one adaptive step may be; with 0.1
-# and 0.05 the steps
-# of some nets outgrow their stable length near rest, and the run hovers at ten times its tolerance
+# What the error of one adaptive step may be, as a share of the motion that is left
+# (max |tau dz/dt|). With 0.1 and 0.05 the steps of some nets outgrow their stable length near
+# rest, and the run hovers at ten times its tolerance.
 SETTLING_SHARE = 0.01

@@ -1,13 +1,13 @@
-"""What an engine is loaded with before a run: gains, time constants, weights, biases, and what else
-equations read.
+"""Values that an engine is loaded with before a run: parameters, weights and biases.
 
-Keys are the engine's (group, variable). Above `lagrangian` and `engine.plan`, below `session` and
-`together`, which load what is told here. Start at `parameters`.
+Keys are the engine's (group, variable). Above `lagrangian` and `plan`, below `simulation`. Start at
+`parameters`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow
 from neurosim.model.methods import STAGED
 from neurosim.model.network import Network
-from neurosim.model.weights import synapses
+from neurosim.model.weights import Weights, synapses
 
 if TYPE_CHECKING:
     from neurosim.engine.engine import Engine
@@ -30,83 +30,105 @@ Key = tuple[str, str]
 
 
 def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
-    """Gains, time constants, weights and biases, by the engine's (group, variable).
+    """Return gains, time constants, weights and biases by the engine's (group, variable).
 
     Parameters
     ----------
+    net : Network
+    flow : Flow
     step : s
-        Of which a tube knows; 0 where messages are sent anew within a step.
+        What a tube reads as the step; 0 where messages are sent anew within a step.
     """
     values: dict[Key, Any] = {}
     for n in net.neurons:
-        values |= {(n, v): value for v, value in lagrangian.shared(net, flow, n, step).items()}
+        _put(values, n, lagrangian.shared(net, flow, n, step))
         learns = net.populations[n].plastic_bias
-        values |= {(bias_group(n), "tau_w"): flow.time("tau_w", n) if learns else math.inf}
-        values |= {(bias_group(n), "w"): net.biases[n]}
+        tau_w = flow.time("tau_w", n) if learns else math.inf
+        _put(values, bias_group(n), {"tau_w": tau_w, "w": net.biases[n]})
     for name, q in net.projections.items():
-        group, w = projection_group(name), net.weights[name]
-        values |= {(group, "tau_w"): flow.time("tau_w", q.post) if q.plastic else math.inf}
-        values |= {(group, price): value for price, value in (q.prices | {"l2": q.decay}).items()}
+        group = projection_group(name)
+        values[group, "tau_w"] = flow.time("tau_w", q.post) if q.plastic else math.inf
+        _put(values, group, q.prices)
+        values[group, "l2"] = q.decay
         if name in net.feedback:
             back = synapses(net.returning(name))
-            values |= {
-                (group, "back"): back if back.size else 0.0,
-                (group, "back_size"): q.feedback_size or 0.0,
-            }
-        if isinstance(w, np.ndarray):
-            values[group, "w"] = w
-        elif w.nnz:
-            values |= {(group, "w"): w.data, (group, "row"): w.indptr, (group, "col"): w.indices}
-        else:
-            values |= {(group, "w"): 0.0, (group, "row"): 0, (group, "col"): 0}
+            values[group, "back"] = back if back.size else 0.0
+            values[group, "back_size"] = q.feedback_size or 0.0
+        _put(values, group, _stored(net.weights[name]))
     return values
 
 
+def _put(values: dict[Key, Any], group: str, own: Mapping[str, Any]) -> None:
+    """Put the values of one group, by variable, among those of all."""
+    for variable, value in own.items():
+        values[group, variable] = value
+
+
+def _stored(w: Weights) -> dict[str, Any]:
+    """Return weights as `groups.Synapses` holds them: at least one synapse, of weight 0."""
+    if isinstance(w, np.ndarray):
+        return {"w": w}
+    if w.nnz:
+        return {"w": w.data, "row": w.indptr, "col": w.indices}
+    return {"w": 0.0, "row": 0, "col": 0}
+
+
 def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, Any]:
-    """`parameters`, and those of events, extensions and imperfections.
+    """Return `parameters`, and the values of events, extensions and imperfections.
 
     Parameters
     ----------
+    plan : Plan
+    flow : Flow
     dt : s
         Between two messages.
     engine : Engine
-        Says how many values an extension's own parameter has.
+        Its arrays have the sizes that parameters of an extension may have.
 
     Raises
     ------
     ModelError
         Parameters of an extension that are unknown, missing or of another shape.
     """
-    values = parameters(plan.net, flow, 0.0 if plan.method in STAGED else plan.dt)
-    for o in plan.event_sources:
-        values |= {(o.population, k): v for k, v in o.constants(flow, dt).items()}
-    for e in plan.extensions:
-        values |= {(e.population, k): v for k, v in _of_extension(e, engine).items()}
-    return values | _lacking(plan, flow)
+    step = 0.0 if plan.method in STAGED else plan.dt
+    values = parameters(plan.net, flow, step)
+    for source in plan.event_sources:
+        _put(values, source.population, source.constants(flow, dt))
+    for extension in plan.extensions:
+        _put(values, extension.population, _extension_values(extension, engine))
+    return values | _imperfection_values(plan, flow)
 
 
-def _lacking(plan: Plan, flow: Flow) -> dict[Key, Any]:
-    """What imperfections give values to."""
-    lacks, net = plan.imperfections, plan.net
+def _imperfection_values(plan: Plan, flow: Flow) -> dict[Key, Any]:
+    """Return the values of what imperfections add to equations or replace in them."""
+    imperfections = plan.imperfections
+    net = plan.net
     values: dict[Key, Any] = {}
-    for number, (n, p) in enumerate(net.populations.items()):
-        values |= {(n, k): v for k, v in lacks.constants(p.clamped).items()}
-        if lacks.own_times and not p.clamped:
-            for name, factors in zip(
-                ("tau_x", "tau_lam"), lacks.times(number, p.size), strict=True
-            ):
-                values[n, name] = np.tile(flow.time(name, n) * factors, plan.patterns)
-    signs = lacks.signs(net) if plan.dale else {}
-    for name, q in net.projections.items() if signs else ():
-        values[projection_group(name), "sign"] = signs[q.pre]
+    for number, (n, population) in enumerate(net.populations.items()):
+        _put(values, n, imperfections.constants(population.clamped))
+        if imperfections.own_times and not population.clamped:
+            factors = imperfections.times(number, population.size)
+            for variable, own in zip(("tau_x", "tau_lam"), factors, strict=True):
+                times = flow.time(variable, n) * own
+                values[n, variable] = np.tile(times, plan.patterns)
+    if plan.dale:
+        signs = imperfections.signs(net)
+        for name, q in net.projections.items():
+            values[projection_group(name), "sign"] = signs[q.pre]
     return values
 
 
-def _of_extension(e: Extension, engine: Engine) -> dict[str, Array]:
-    """The values of an extension's own parameters, all of them."""
+def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
+    """Return the values of all parameters of an extension.
+
+    Raises
+    ------
+    ModelError
+        Unknown, missing, or of another shape.
+    """
     from brian2 import Equations
 
-    own = Equations(e.equations) if e.equations.strip() else Equations([])
+    own = Equations(e.equations if e.equations.strip() else [])
     allowed = own.parameter_names | own.diff_eq_names
     found = {}
     for name, value in e.parameters.items():
@@ -116,13 +138,13 @@ def _of_extension(e: Extension, engine: Engine) -> dict[str, Array]:
         size = engine.size(e.population, name)
         if array.size not in (1, size):
             raise ModelError(
-                f"{name} of {e.population} has shape {array.shape}; allowed: a number, "
-                f"or {size} of them"
+                f"{name} of {e.population} has shape {array.shape}; "
+                f"allowed: a number, or {size} of them"
             )
         found[name] = array
-    if missing := sorted(own.parameter_names - set(found)):
+    missing = ", ".join(sorted(own.parameter_names - set(found)))
+    if missing:
         raise ModelError(
-            f"the extension of {e.population} gives no value to {', '.join(missing)}; "
-            "try parameters="
+            f"the extension of {e.population} gives no value to {missing}; try parameters="
         )
     return found

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
-DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of equations
+DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of variables of an equation
 LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s
 MOMENTS = ("first", "second")  # running means of a force and of its square
 DECAYS = ("first_lacks", "second_lacks")  # by how much the running means, from 0, fall short of 1
 
 
 def projection_group(name: str) -> str:
-    """Brian2's name for a projection: ``"pre->post"`` is no identifier."""
+    """Return Brian2's name for a projection, as ``"pre->post"`` is not an identifier.
+
+    Examples
+    --------
+    >>> projection_group("input->hidden1")
+    'input_to_hidden1'
+    """
     return name.replace("->", "_to_")
 
 
 def bias_group(population: str) -> str:
-    """Brian2's name for the biases of a population."""
+    """Return Brian2's name for the biases of a population."""
     return f"{population}_bias"
