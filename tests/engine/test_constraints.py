@@ -1,6 +1,4 @@
-"""Constraint functions on the engine: derivatives of one L, the same on every backend, and what lam
-is at rest.
-"""
+"""Constraint functions: derivatives of one L, the same on every backend, lam at rest."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +55,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarnin
 def test_every_rate_is_a_derivative_of_l(
     problem: Problem, flow: ns.Flow, kinds: list[str], seed: int
 ) -> None:
-    """Of the engine and of the reference, whatever G; the terms with gamma are G G' and G' dL/dx."""
+    """In engine and reference, whatever G; the terms with gamma are G G' and G' dL/dx."""
     net, X, Y = problem
     net, flow = constrained(net, kinds), fitted(flow, net)
     x, lam = random_state(net, seed, len(X))
@@ -82,27 +80,22 @@ def test_every_rate_is_a_derivative_of_l(
         slope = _slope(net, flow, n, outputs, lam)
         truth.x[n] -= flow.gamma * slope * G / flow.kappa / flow.time("tau_x", n)
         truth.lam[n] -= flow.gamma * slope * dL_dx / flow.kappa / flow.time("tau_lam", n)
-    compare(
-        replace(
-            found, x=exact.x, lam=exact.lam, b=exact.b, w={k: dense(w) for k, w in exact.w.items()}
-        ),
-        truth,
-    )
+    w = {name: dense(rate) for name, rate in exact.w.items()}
+    compare(replace(found, x=exact.x, lam=exact.lam, b=exact.b, w=w), truth)
 
 
 def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> np.ndarray:
-    """d mu/d lam by central differences of mu = dL/dg."""
+    """Return d mu/d lam by central differences of mu = dL/dg."""
     h, own, g = 1e-6, net.populations[n], violation(net, n, outputs)
 
     def mu(shift: float) -> np.ndarray:
-        price = [
-            ns.reference.constraints.price(own, flow.rho, g + s, lam[n] + shift) for s in (h, -h)
-        ]
-        return (price[0] - price[1]) / (2 * h)
+        above = ns.reference.constraints.price(own, flow.rho, g + h, lam[n] + shift)
+        below = ns.reference.constraints.price(own, flow.rho, g - h, lam[n] + shift)
+        return (above - below) / (2 * h)
 
-    return (
-        (mu(0.5) - mu(-0.5)) if own.constraint != "tube" else (np.abs(mu(0.0)) > 1e-9).astype(float)
-    )
+    if own.constraint == "tube":
+        return (np.abs(mu(0.0)) > 1e-9).astype(float)
+    return mu(0.5) - mu(-0.5)
 
 
 @pytest.mark.compiler
@@ -115,26 +108,21 @@ def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name() -> None:
         net = constrained(net, ("lin_eps", "abs_eps", "tube", SMOOTH[0]), 0.05)
         sim = ns.Simulation(net, flow, method=method, backend=backend)
         run = sim.train(X, Y, ns.Simultaneous(duration=100 * ms, reports=2)).run
-        found[backend] = np.concatenate(
-            [np.ravel(v) for v in (*run.x.values(), *run.lam.values(), *net.weights.values())]
-        )
+        arrays = [*run.x.values(), *run.lam.values(), *net.weights.values()]
+        found[backend] = np.concatenate([np.ravel(array) for array in arrays])
     assert_allclose(found["cython"], found["numpy"], rtol=0, atol=1e-11)
     assert_allclose(found["standalone"], found["numpy"], rtol=0, atol=1e-11)
     ends = []
     for kind in ("lin", "g"):
         net, X, Y = random_problem([4, 3, 2], seed=4)
-        ends.append(
-            ns.Simulation(constrained(net, kind), flow, method=method).relax(
-                X, Y, duration=100 * ms
-            )
-        )
+        sim = ns.Simulation(constrained(net, kind), flow, method=method)
+        ends.append(sim.relax(X, Y, duration=100 * ms))
     assert_allclose(ends[1].lam["hidden1"], ends[0].lam["hidden1"], rtol=0, atol=1e-13)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(
-    widths=(1, 1, 4), loss="mse", epsilon=0.1, seed=2
-)  # a millisecond is beyond its stable step
+# a millisecond is beyond the stable step of this one
+@example(widths=(1, 1, 4), loss="mse", epsilon=0.1, seed=2)
 @given(
     widths=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4)),
     loss=st.sampled_from(["mse", "cross_entropy"]),
@@ -144,9 +132,7 @@ def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name() -> None:
 def test_a_tube_rests_where_scipy_finds_the_minimum(
     widths: tuple, loss: str, epsilon: float, seed: int
 ) -> None:
-    """One hidden layer: the problem is convex, so its minimum is one; x is, for mse, and V is in
-    any case.
-    """
+    """One hidden layer: the problem is convex, so V at its minimum is unique; for mse so is x."""
     net, X, Y = random_problem(widths, seed, loss=loss, patterns=2)
     net = constrained(net, "tube", epsilon)
     flow, start = ns.Flow.augmented(2), ns.reference.backprop(net, X, Y)
@@ -163,7 +149,7 @@ def test_a_tube_rests_where_scipy_finds_the_minimum(
 
 
 def test_two_hidden_layers_in_a_tube_rest_where_scipy_cannot_move() -> None:
-    """From the forward pass, rho escalated; SLSQP from there stays."""
+    """From the forward pass with rho escalated; SLSQP, started there, stays."""
     net, X, Y = random_problem([5, 6, 6, 3], seed=11, patterns=3)
     net = constrained(net, "tube", 0.15)
     run = relaxed_in_stages(net, X, Y)
@@ -175,9 +161,7 @@ def test_two_hidden_layers_in_a_tube_rest_where_scipy_cannot_move() -> None:
 
 
 def test_without_augmentation_a_tube_is_projected_ascent() -> None:
-    """rho = 0: no multiplier leaves zero while its neuron is within the tube, none passes beyond
-    it.
-    """
+    """rho = 0: a multiplier stays 0 while its neuron is within the tube, and never overshoots 0."""
     net, X, Y = random_problem([5, 1], seed=3, activation="tanh")  # one layer: mse alone damps
     net = constrained(net, "tube", 0.2)
     sim = ns.Simulation(net, ns.Flow.augmented(0), dt=0.5 * ms)
@@ -201,16 +185,12 @@ def test_without_augmentation_a_tube_is_projected_ascent() -> None:
 
 @pytest.mark.parametrize(("kind", "step"), [("abs", 0.005), ("abs_eps", 0.01), ("lin_eps", 0.01)])
 def test_sliding_constraints_are_backpropagation_on_average(kind: str, step: float) -> None:
-    """The time average of mu against the adjoint at the average x, in units of the largest
-    multiplier.
-    """
+    """Time average of mu against the adjoint at the average x, over the largest multiplier."""
     assert sliding_error(kind, step, seed=2, wait=60, over=40) < 0.02
 
 
 def test_squared_is_an_integrated_penalty() -> None:
-    """lam = (kappa/tau_lam) times the integral of g², so it only grows; g = mu / 2 lam then falls
-    as t^(-1/3).
-    """
+    """lam = (kappa/tau_lam) times the integral of g², and g = mu / 2 lam falls as t^(-1/3)."""
     net, X, Y = random_problem([4, 3, 2], seed=2, patterns=2)
     net, tau = constrained(net, "squared"), 10e-3
     sim = ns.Simulation(net, ns.Flow.augmented(), dt=0.02 * tau, backend="numpy")
@@ -221,12 +201,11 @@ def test_squared_is_an_integrated_penalty() -> None:
     fall = np.abs(late.traces.g.values[-1]).max() / np.abs(early.traces.g.values[-1]).max()
     assert fall == pytest.approx(8 ** (-1 / 3), rel=0.1)
     names = late.traces.population.values
-    last = {
-        v: {n: late.traces[v].values[-1][:, names == n] for n in net.neurons} for v in ("mu", "x")
-    }
-    exact = adjoint_at(net, last["x"], X, Y)
-    for n, mu in last["mu"].items():
-        assert_allclose(mu, exact[n], atol=0.01 * max(np.abs(v).max() for v in exact.values()))
+    last_mu, last_x = late.traces.mu.values[-1], late.traces.x.values[-1]
+    exact = adjoint_at(net, {n: last_x[:, names == n] for n in net.neurons}, X, Y)
+    largest = max(np.abs(v).max() for v in exact.values())
+    for n in net.neurons:
+        assert_allclose(last_mu[:, names == n], exact[n], atol=0.01 * largest)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +241,7 @@ def test_adaptive_steps_refuse_to_slide() -> None:
 
 
 def test_by_events_a_tube_rests_where_it_does_with_dense_messages() -> None:
-    """delta is what travels back; a straw neuron says nothing."""
+    """delta travels back; a straw neuron sends nothing."""
     net, X, Y = random_problem([5, 6, 3], seed=4, patterns=4)
     net = constrained(net, "tube", 0.15)
     ends = {}
@@ -278,7 +257,7 @@ def test_by_events_a_tube_rests_where_it_does_with_dense_messages() -> None:
 
 
 def test_a_tube_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Two halves of a run, a checkpoint, and a file are the whole run."""
+    """Two halves of a run, with a file or a checkpoint between, are the whole run."""
     net, X, Y = random_problem([4, 5, 2], seed=6)
     net = constrained(net, "tube", 0.1)
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=50 * ms), backend="numpy")

@@ -1,6 +1,6 @@
 """Away from rest, every right-hand side of the engine is a derivative of the scalar L.
 
-At rest g = 0 and a wrong rho or a wrong sign of it could not be seen; here the state is random.
+At rest g = 0, which hides a wrong rho or a wrong sign of it; here the state is random.
 """
 
 import numpy as np
@@ -26,13 +26,12 @@ from tests.helpers.problems import (
 from tests.helpers.stepping import Stepped, dense, step
 
 H = 1e-6  # of the central differences
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::neurosim.errors.StabilityWarning"
-)  # one step cannot diverge
+# one step cannot diverge
+pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 
 
 def gradient(function, array: np.ndarray) -> np.ndarray:
-    """Central differences of a scalar in every entry of an array that is changed in place."""
+    """Return central differences of a scalar in every entry of an array, changed in place."""
     found = np.zeros_like(array)
     for i in np.ndindex(array.shape):
         kept = array[i]
@@ -45,7 +44,7 @@ def gradient(function, array: np.ndarray) -> np.ndarray:
 
 
 def differentiated(net: ns.Network, flow: ns.Flow, X, Y, state: ns.State) -> Stepped:
-    """The rates that section 1 demands, from finite differences of L alone."""
+    """Return the rates of the flow from finite differences of L alone."""
     net = net.copy()
 
     def L() -> float:
@@ -57,21 +56,15 @@ def differentiated(net: ns.Network, flow: ns.Flow, X, Y, state: ns.State) -> Ste
         dx, dlam = gradient(L, state.x[n]), gradient(L, state.lam[n])
         rates.x[n] = (-flow.kappa * dx - flow.gamma * dlam) / flow.time("tau_x", n)
         rates.lam[n] = (flow.kappa * dlam - flow.gamma * dx) / flow.time("tau_lam", n)
-        rates.b[n] = (
-            -gradient(L, net.biases[n])
-            / K
-            / flow.time("tau_w", n)
-            * net.populations[n].plastic_bias
-        )
+        descent = -gradient(L, net.biases[n]) / K / flow.time("tau_w", n)
+        rates.b[n] = descent * net.populations[n].plastic_bias
     for name, q in net.projections.items():
         w = net.weights[name]
-        values = w if isinstance(w, np.ndarray) else w.data
-        change = -gradient(L, values) / K / flow.time("tau_w", q.post)
-        rates.w[name] = (
-            change
-            if isinstance(w, np.ndarray)
-            else dense(type(w)((change, w.indices, w.indptr), w.shape))
-        )
+        is_dense = isinstance(w, np.ndarray)
+        change = -gradient(L, w if is_dense else w.data) / K / flow.time("tau_w", q.post)
+        if not is_dense:
+            change = dense(type(w)((change, w.indices, w.indptr), w.shape))
+        rates.w[name] = change
     return rates
 
 
@@ -110,16 +103,18 @@ def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, seed: 
     ],
 )
 def test_a_planted_error_is_seen(right: str, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proof above would fail on a wrong sign or a wrong rho."""
+    """The proof above fails on a wrong sign or a wrong rho."""
     net, X, Y = random_problem([3, 4, 2], seed=1)
     flow, state = ns.Flow(kappa=0.7, gamma=0.4, rho=1.3), ns.State(*random_state(net, 2, len(X)))
     truth = differentiated(net, flow, X, Y, state)
     compare(step(net, flow, X, Y, state), truth)
     written = lagrangian.population
     assert right in written(net, "hidden1")
-    monkeypatch.setattr(
-        lagrangian, "population", lambda *a, **k: written(*a, **k).replace(right, wrong)
-    )
+
+    def planted(*args: object, **options: object) -> str:
+        return written(*args, **options).replace(right, wrong)
+
+    monkeypatch.setattr(lagrangian, "population", planted)
     with pytest.raises(AssertionError, match=r"of hidden1|of output|hidden1->output"):
         compare(step(net, flow, X, Y, state), truth)
 

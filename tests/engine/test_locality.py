@@ -24,33 +24,30 @@ Unit = tuple[str, int]
 
 
 def separable(net: ns.Network) -> ns.Network:
-    """The same graph with mse wherever there is a loss."""
+    """Return the same graph with mse wherever there is a loss."""
     twin = net.copy()
     twin.losses = {n: ns.Loss(n, "mse") for n in net.losses}
     return twin
 
 
 def unit_graph(net: ns.Network) -> nx.DiGraph:
-    """One node a unit, one edge a synapse with a weight that is not zero."""
+    """Return a graph with one node per unit and one edge per synapse whose weight is not zero."""
     graph = nx.DiGraph()
-    graph.add_nodes_from((n, i) for n, p in net.populations.items() for i in range(p.size))
+    for n, population in net.populations.items():
+        graph.add_nodes_from((n, i) for i in range(population.size))
     for name, q in net.projections.items():
-        graph.add_edges_from(
-            ((q.pre, int(j)), (q.post, int(i)))
-            for i, j in np.argwhere(dense(net.weights[name]) != 0)
-        )
+        for i, j in np.argwhere(dense(net.weights[name]) != 0):
+            graph.add_edge((q.pre, int(j)), (q.post, int(i)))
     return graph
 
 
 def perturbed(net: ns.Network, seed: int) -> tuple[ns.State, list[tuple[str, Unit]]]:
-    """One pattern for every state variable moved up, one for it moved down, after the unmoved one."""
+    """Return the unmoved pattern, then each state variable moved up in one and down in the next."""
     x, lam = random_state(net, seed, 1)
-    moved = [
-        (v, (n, i))
-        for v in ("x", "lam")
-        for n in net.neurons
-        for i in range(net.populations[n].size)
-    ]
+    moved = []
+    for variable in ("x", "lam"):
+        for n in net.neurons:
+            moved += [(variable, (n, i)) for i in range(net.populations[n].size)]
     rows = 1 + 2 * len(moved)
     state = ns.State(
         {n: np.repeat(v, rows, axis=0) for n, v in x.items()},
@@ -63,7 +60,7 @@ def perturbed(net: ns.Network, seed: int) -> tuple[ns.State, list[tuple[str, Uni
 
 
 def slopes(values: np.ndarray) -> np.ndarray:
-    """(moved, units): derivative of each unit's value in each state variable."""
+    """Return the derivative of each unit's value in each state variable, (moved, units)."""
     return (values[1::2] - values[2::2]) / (2 * H)
 
 
@@ -76,10 +73,8 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
     net = separable(net)
     state, moved = perturbed(net, seed)
     rows = len(next(iter(state.x.values())))
-    X1, Y1 = (
-        np.repeat(X[:1], rows, axis=0),
-        {n: np.zeros((rows, net.populations[n].size)) for n in net.losses},
-    )
+    X1 = np.repeat(X[:1], rows, axis=0)
+    Y1 = {n: np.zeros((rows, net.populations[n].size)) for n in net.losses}
     found = step(net, FLOW, X1, Y1, state)
     graph = unit_graph(net)
     for n in net.neurons:
@@ -92,9 +87,8 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
             ("lam", found.lam[n], FLOW.gamma),
         ):
             tau = FLOW.time(f"tau_{variable}", n)
-            alone = slopes(
-                rates - sign * received / tau
-            )  # what is left without the messages that were received
+            # what is left without the messages that were received
+            alone = slopes(rates - sign * received / tau)
             whole, sent = slopes(rates), slopes(found.delta[n])
             for i in range(net.populations[n].size):
                 unit = (n, i)
@@ -114,13 +108,13 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
                             f"{variable} of {unit} moves with {what} of {where}"
                         )
     strongest = max(np.abs(slopes(found.x[n])).max() for n in net.neurons)
-    assert strongest > 1  # the Jacobian is not all zero: the mask above says something
+    assert strongest > 1  # the Jacobian is not all zero: the mask above excludes something
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(activations=SMOOTH), rings(activations=SMOOTH)), seed=SEEDS)
 def test_a_synapse_moves_by_its_two_ends(problem: Problem, seed: int) -> None:
-    """Its change is the mean over patterns of delta_post x_pre, of what was sent in the very step."""
+    """Its change is the mean over patterns of delta_post x_pre, as sent in this step."""
     net, X, Y = problem
     state = ns.State(*random_state(net, seed, len(X)))
     found = step(net, FLOW, X, Y, state)

@@ -1,6 +1,4 @@
-"""How steps are taken: orders, adaptive steps, settling, shortcuts, precision, threads, recordings
-on disk.
-"""
+"""Methods: orders, adaptive steps, settling, shortcuts, precision, threads, recordings on disk."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -51,12 +49,16 @@ def graph(
 
 
 def states(net: ns.Network, run: Any) -> dict[str, np.ndarray]:
-    """x and lam of a run, the network's weights and biases."""
-    found = {f"x {n}": run.x[n] for n in net.neurons} | {
-        f"lam {n}": run.lam[n] for n in net.neurons
-    }
-    found |= {f"w {n}": dense(w) for n, w in net.weights.items()}
-    return found | {f"b {n}": b for n, b in net.biases.items()}
+    """Return x and lam of a run, the network's weights and biases."""
+    found = {f"x {n}": run.x[n] for n in net.neurons}
+    found |= {f"lam {n}": run.lam[n] for n in net.neurons}
+    return found | parameters(net.weights, net.biases)
+
+
+def parameters(weights: Any, biases: Any) -> dict[str, np.ndarray]:
+    """Weights and biases under the names of `states`."""
+    found = {f"w {n}": dense(w) for n, w in weights.items()}
+    return found | {f"b {n}": b for n, b in biases.items()}
 
 
 def gap(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
@@ -65,20 +67,22 @@ def gap(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 
 
 def state_gap(run: Any, truth: Any) -> float:
-    return max(
-        float(np.abs(getattr(run, p)[n] - getattr(truth, p)[n]).max())
-        for p in ("x", "lam")
-        for n in run.x
-    )
+    largest = 0.0
+    for n in run.x:
+        for own, other in ((run.x, truth.x), (run.lam, truth.lam)):
+            largest = max(largest, float(np.abs(own[n] - other[n]).max()))
+    return largest
 
 
 def residual(net: ns.Network, flow: ns.Flow, run: ns.Run, X: Any, Y: Any) -> float:
-    """max |tau dz/dt|, of the reference."""
+    """Return max |tau dz/dt|, by the reference."""
     rates = ns.reference.right_hand_side(net, flow, run.x, run.lam, X, Y)
-    own = [(rates.x, "tau_x"), (rates.lam, "tau_lam")]
-    return max(
-        float(np.abs(part[n]).max()) * flow.time(tau, n) for part, tau in own for n in net.neurons
-    )
+    largest = 0.0
+    for n in net.neurons:
+        x_rate = float(np.abs(rates.x[n]).max())
+        lam_rate = float(np.abs(rates.lam[n]).max())
+        largest = max(largest, x_rate * flow.time("tau_x", n), lam_rate * flow.time("tau_lam", n))
+    return largest
 
 
 # orders
@@ -103,7 +107,7 @@ def residual(net: ns.Network, flow: ns.Flow, run: ns.Run, X: Any, Y: Any) -> flo
 def test_halving_the_step_shows_the_order(
     method: str, steps: int, low: float, high: float, loss: str, plastic: bool, backend: str
 ) -> None:
-    """Against SciPy, weights moving as fast as neurons; dense, sparse and priced projections."""
+    """Against SciPy, weights as fast as neurons; dense, sparse and penalised projections."""
     net, X, Y = graph(3, loss=loss)
     flow = ns.Flow(kappa=0.8, gamma=0.5, rho=0.7, tau_lam=8 * ms, tau_w=15 * ms)
     x, lam = random_state(net, 7, len(X))
@@ -112,12 +116,9 @@ def test_halving_the_step_shows_the_order(
     truth = ns.reference.solve_ivp(
         net, flow, X, Y, duration=end, plastic=plastic, start=start, rtol=1e-12, atol=1e-14
     )
-    goal = {f"x {n}": truth.x[n] for n in net.neurons} | {
-        f"lam {n}": truth.lam[n] for n in net.neurons
-    }
-    goal |= {f"w {n}": dense(w) for n, w in truth.weights.items()} | {
-        f"b {n}": b for n, b in truth.biases.items()
-    }
+    goal = {f"x {n}": truth.x[n] for n in net.neurons}
+    goal |= {f"lam {n}": truth.lam[n] for n in net.neurons}
+    goal |= parameters(truth.weights, truth.biases)
     if plastic:
         assert min(np.abs(goal[f"w {n}"] - dense(w)).max() for n, w in net.weights.items()) > 0.02
         moved = {n: bool((goal[f"b {n}"] != b).any()) for n, b in net.biases.items()}
@@ -141,7 +142,7 @@ def test_halving_the_step_shows_the_order(
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dt", [0.1 * TAU, TAU, 5 * TAU])
 def test_exponential_euler_is_exact_where_only_the_leak_moves(dt: float, backend: str) -> None:
-    """One layer, `adjoint`, no loss: x = sigma(a) (1 - exp(-t/tau)), lam stays, at any step."""
+    """One layer, `adjoint`, no loss: x = sigma(a) (1 - exp(-t/tau)) at any step; lam stays 0."""
     rng = np.random.default_rng(0)
     net = ns.Network(
         [ns.Population("input", 4, clamped=True), ns.Population("output", 3)],
@@ -308,7 +309,7 @@ VARIANTS: dict[str, dict[str, Any]] = {"l2": {}, "l1": {"l1": 0.02}, "sparse": {
 )
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, backend: str) -> None:
-    """400 steps, weights moving fast, recorded in between; the truth are NumPy's without."""
+    """400 steps with fast weights, recorded in between; the truth is NumPy's run without any."""
     found = []
     for own in ({"backend": "numpy", "shortcuts": False}, {"backend": backend}):
         net, X, Y = graph(5, **VARIANTS[variant])
@@ -327,9 +328,9 @@ def test_shortcuts_change_nothing(schedule: str, variant: str, method: str, back
 
 @pytest.mark.compiler
 def test_the_shortcut_for_many_patterns_changes_nothing() -> None:
-    """Several strips of the inputs' products, each of what those above it do not hold, the last one
-    narrower; of an input that drives a population alone, and of one that does so together with
-    neurons.
+    """The Gram matrix of the inputs is computed in several strips, the last one narrower.
+
+    One population is driven by the input alone, the other together with neurons.
     """
     rng, found = np.random.default_rng(4), []
     X, Y = rng.normal(size=(300, 310)), rng.normal(size=(300, 2))
@@ -364,13 +365,13 @@ def test_the_shortcut_for_many_patterns_changes_nothing() -> None:
 def test_changes_of_far_weights_may_wait(
     plastic_from: float | None, shortcuts: bool, l2: float, method: str
 ) -> None:
-    """Weights of more than a MiB are not written at every step: nothing that is read tells."""
-    schedule, K = ns.Simultaneous(duration=100 * ms, reports=3), 1
-    if plastic_from is not None:  # at .96 for one step: the inputs' products are kept in the others
-        schedule, K = (
-            ns.Presentations(batch=1, present=25 * ms, plastic_from=plastic_from, epochs=2),
-            3,
-        )
+    """Weights of more than a MiB are not written at every step; no value that is read differs."""
+    schedule: Any = ns.Simultaneous(duration=100 * ms, reports=3)
+    K = 1
+    if plastic_from is not None:
+        # at .96 plastic for one step: the inputs' products are kept in the others
+        schedule = ns.Presentations(batch=1, present=25 * ms, plastic_from=plastic_from, epochs=2)
+        K = 3
     found = []
     for backend in ("numpy", "standalone"):
         net = ns.Network.mlp([1100, 130, 3], activation="tanh", seed=3, l2=l2)
@@ -396,7 +397,7 @@ def test_changes_of_far_weights_may_wait(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_shortcuts_notice_new_data_and_new_weights(backend: str) -> None:
-    """The same simulation again, with other inputs and after its weights were changed by hand."""
+    """The same simulation again, with other inputs and with weights changed by hand."""
     net, X, Y = graph(5)
     sims = [
         ns.Simulation(net, ns.Flow.damped(), backend=backend, shortcuts=s) for s in (False, True)
@@ -414,7 +415,7 @@ def test_shortcuts_notice_new_data_and_new_weights(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("variant", "method"), [("l1", "euler"), ("l2", "rk4"), ("sparse", "rk4")])
 @pytest.mark.parametrize("plastic", [False, True])
-def test_float32_is_close_and_says_so(
+def test_float32_is_close_and_has_its_own_type(
     plastic: bool, variant: str, method: str, backend: str
 ) -> None:
     found = []
@@ -457,11 +458,9 @@ def test_threads_change_nothing(batch: int | None, backend: str) -> None:
     for threads in (1, 2):
         net, X, Y = random_problem([40, 30, 20, 5], seed=1, patterns=64, loss="cross_entropy")
         sim = ns.Simulation(net, ns.Flow.damped(tau_w=100 * ms), backend=backend, threads=threads)
-        schedule = (
-            ns.Presentations(batch=batch, present=25 * ms, epochs=1)
-            if batch
-            else ns.Simultaneous(duration=200 * ms, reports=2)
-        )
+        schedule: Any = ns.Simultaneous(duration=200 * ms, reports=2)
+        if batch:
+            schedule = ns.Presentations(batch=batch, present=25 * ms, epochs=1)
         found.append(states(net, sim.train(X, Y, schedule).run))
     assert gap(*found) < 1e-10
 
@@ -506,7 +505,7 @@ def test_a_relaxation_on_disk_is_the_one_in_memory(
 def test_a_training_on_disk_is_the_one_in_memory(
     schedule: str, chunk: int, backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one chunk, and in many."""
+    """In one chunk, and in many chunks."""
     monkeypatch.setattr("neurosim.results.zarr.CHUNK", chunk)
     found = []
     patterns = None if "online" in schedule else [0, 2]

@@ -1,4 +1,4 @@
-"""Where the flows settle, lam is backpropagation's error; and they go there as SciPy says."""
+"""At rest lam is backpropagation's adjoint; the way there is SciPy's trajectory."""
 
 import networkx as nx
 import numpy as np
@@ -60,7 +60,7 @@ def test_on_contractive_cycles_the_multipliers_are_the_implicit_adjoint(problem:
     preset=st.sampled_from([ns.Flow.damped, lambda: ns.Flow.rotated(1.3, 0.5)]),
 )
 def test_mixed_flows_settle_on_the_same_point(problem: Problem, preset) -> None:
-    """Where a saddle flow settles at all, it settles there; where it does not, nothing is claimed."""
+    """A saddle flow that settles does so there; nothing is claimed of one that does not."""
     net, X, Y = problem
     assume(away_from_kinks(net, X, Y))
     flow = preset()
@@ -69,9 +69,8 @@ def test_mixed_flows_settle_on_the_same_point(problem: Problem, preset) -> None:
     except (ns.DivergenceError, ns.StabilityWarning):
         assume(False)
     rates = ns.reference.right_hand_side(net, flow, run.x, run.lam, X, Y)
-    assume(
-        all(np.abs(r).max() * TAU < 1e-9 for part in (rates.x, rates.lam) for r in part.values())
-    )
+    for rate in (*rates.x.values(), *rates.lam.values()):
+        assume(np.abs(rate).max() * TAU < 1e-9)
     assert_rest(run, ns.reference.backprop(net, X, Y), 1e-6)
 
 
@@ -107,14 +106,13 @@ PRESETS = [
 ]
 
 
-@pytest.mark.filterwarnings(
-    "ignore::neurosim.errors.StabilityWarning"
-)  # arrow_hurwicz: no Euler step holds for ever
+# arrow_hurwicz: no Euler step is stable for ever
+@pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 @pytest.mark.parametrize("method", ["euler", "semi_implicit"])
 @pytest.mark.parametrize("plastic", [False, True])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_trajectory_is_scipys_to_first_order(preset, plastic: bool, method: str) -> None:
-    """The error halves each time that dt does, weights moving too."""
+    """The error halves with dt, also while weights move."""
     net, X, Y = random_problem([5, 4, 3], seed=3)
     flow = preset(tau_w=3 * TAU)
     x, lam = random_state(net, 7, len(X))
@@ -129,9 +127,8 @@ def test_the_trajectory_is_scipys_to_first_order(preset, plastic: bool, method: 
             run = sim.train(X, Y, ns.Simultaneous(duration=end, reports=1), start=start).run
         else:
             run = sim.relax(X, Y, duration=end, start=start)
-        gaps = [np.abs(run.x[n] - truth.x[n]).max() for n in run.x] + [
-            np.abs(run.lam[n] - truth.lam[n]).max() for n in run.lam
-        ]
+        gaps = [np.abs(run.x[n] - truth.x[n]).max() for n in run.x]
+        gaps += [np.abs(run.lam[n] - truth.lam[n]).max() for n in run.lam]
         if plastic:
             gaps += [np.abs(own.weights[n] - truth.weights[n]).max() for n in own.weights]
             gaps += [np.abs(own.biases[n] - truth.biases[n]).max() for n in own.biases]
@@ -142,7 +139,7 @@ def test_the_trajectory_is_scipys_to_first_order(preset, plastic: bool, method: 
 
 
 def test_batches_do_not_touch_each_other() -> None:
-    """A pattern's trajectory is its own, whatever shares its batch, at several offsets and scales."""
+    """A pattern's trajectory depends on no other of its batch, at several offsets and scales."""
     X, Y = (part[:64] for part in load_digits(return_X_y=True))
     net = ns.Network.mlp([64, 16, 10], loss="mse", seed=4)
     for offset, scale in ((0.0, 1 / 16), (-0.3, 1 / 16), (0.5, 1 / 4)):

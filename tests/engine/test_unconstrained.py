@@ -1,6 +1,4 @@
-"""Outputs without constraint, and a price of outputs: the engine against L, SciPy and
-backpropagation.
-"""
+"""Outputs without constraint, a penalty on outputs: against L, SciPy and backpropagation."""
 
 from __future__ import annotations
 
@@ -33,14 +31,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarnin
 
 
 def changed(problem: Problem, alpha: float, *, free: bool) -> Problem:
-    """The same graph with a price on every unit's output; sinks without constraint, their loss
-    smooth.
-    """
+    """Return the same graph with a penalty on every output; free sinks have no constraint."""
     net, X, Y = problem
     for name in net.neurons:
         population = replace(net.populations[name], activity_l1=alpha)
-        sink = free and not net.outgoing(name)
-        net.populations[name] = replace(population, constraint="none") if sink else population
+        if free and not net.outgoing(name):
+            population = replace(population, constraint="none")
+        net.populations[name] = population
     return net, X, Y
 
 
@@ -49,7 +46,7 @@ def changed(problem: Problem, alpha: float, *, free: bool) -> Problem:
 def test_every_rate_is_a_derivative_of_l(
     problem: Problem, flow: ns.Flow, alpha: float, seed: int
 ) -> None:
-    """x and lam of the sinks are no variables of L; the weights into them are."""
+    """x and lam of the sinks are not variables of L; the weights into them are."""
     net, X, Y = changed(problem, alpha, free=True)
     flow = fitted(flow, net)
     x, lam = random_state(net, seed, len(X))
@@ -58,10 +55,8 @@ def test_every_rate_is_a_derivative_of_l(
     exact = ns.reference.right_hand_side(net, flow, x, lam, X, Y)
     free = [n for n in net.neurons if net.populations[n].free]
     assume(kink_distance(net, {**patterns(net, X), **x, **outputs_of(net, x, X, free)}, Y) > 1e-3)
-    found, truth = (
-        step(net, flow, X, Y, ns.State(x, lam)),
-        differentiated(net, flow, X, Y, ns.State(x, lam)),
-    )
+    found = step(net, flow, X, Y, ns.State(x, lam))
+    truth = differentiated(net, flow, X, Y, ns.State(x, lam))
     for n in free:
         assert not np.any(exact.x[n])
         for part in (found.x, found.lam, truth.x, truth.lam):
@@ -70,7 +65,7 @@ def test_every_rate_is_a_derivative_of_l(
 
 
 def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, Any]:
-    """Outputs of populations without constraint, as a step of one reads them."""
+    """Return the outputs of populations without constraint, as a step reads them."""
     from neurosim.reference.functions import net_input, sigma
 
     sent = {**patterns(net, X), **x}
@@ -84,7 +79,7 @@ def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, A
     alpha=st.sampled_from([0.0, 0.2]),
     seed=SEEDS,
 )
-def test_at_rest_lam_is_the_adjoint_of_the_loss_and_the_price(
+def test_at_rest_lam_is_the_adjoint_of_the_loss_and_the_penalty(
     free: bool, widths: list[int], alpha: float, seed: int
 ) -> None:
     net, X, Y = changed(
@@ -95,12 +90,11 @@ def test_at_rest_lam_is_the_adjoint_of_the_loss_and_the_price(
     for n in net.neurons:
         assert_allclose(run.x[n], exact.x[n], rtol=0, atol=1e-12, err_msg=n)
         assert_allclose(run.lam[n], exact.lam[n], rtol=0, atol=1e-12, err_msg=n)
-    assert exact.penalty == pytest.approx(
-        alpha * sum(np.abs(exact.x[n]).sum(axis=1).mean() for n in net.neurons)
-    )
+    sizes = [np.abs(exact.x[n]).sum(axis=1).mean() for n in net.neurons]
+    assert exact.penalty == pytest.approx(alpha * sum(sizes))
 
 
-def test_backpropagation_of_the_price_is_the_gradient_of_loss_and_penalty() -> None:
+def test_backpropagation_of_the_penalty_is_the_gradient_of_the_sum() -> None:
     net, X, Y = changed(random_problem([4, 5, 3], 2, loss="mse"), 0.3, free=True)
     exact = ns.reference.backprop(net, X, Y)
     w, slope, h = net.weights["input->hidden1"], exact.grad_w["input->hidden1"], 1e-6
@@ -116,7 +110,7 @@ def test_backpropagation_of_the_price_is_the_gradient_of_loss_and_penalty() -> N
 
 @pytest.mark.parametrize("flow", [ns.Flow.augmented(2), ns.Flow.damped()])
 def test_the_trajectory_is_scipys(flow: ns.Flow) -> None:
-    """What has no constraint is read as it was last sent, a step before the end."""
+    """A population without constraint is read as it was last sent, a step before the end."""
     net, X, Y = changed(
         random_problem([4, 5, 3], 3, activation="sigmoid", loss="cross_entropy"), 0.0, free=True
     )

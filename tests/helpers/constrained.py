@@ -1,6 +1,4 @@
-"""Networks with constraint functions, and what their states are held against: SciPy, the adjoint at
-a given x.
-"""
+"""Networks with constraint functions, and two truths: SciPy's minimum, the adjoint at a given x."""
 
 from __future__ import annotations
 
@@ -22,19 +20,19 @@ EPSILON = 0.3
 
 
 def constrained(net: ns.Network, kinds: Any, epsilon: float = EPSILON) -> ns.Network:
-    """The same network with these constraint functions, one a population in turn."""
-    twin, kinds = net.copy(), [kinds] if isinstance(kinds, str) else kinds
+    """Return the same network with these constraint functions, one per population in turn."""
+    twin = net.copy()
+    if isinstance(kinds, str):
+        kinds = [kinds]
     for i, n in enumerate(net.neurons):
         kind = kinds[i % len(kinds)]
-        reads = constraint(kind).reads_epsilon
-        twin.populations[n] = replace(
-            net.populations[n], constraint=kind, epsilon=epsilon if reads else 0.0
-        )
+        width = epsilon if constraint(kind).reads_epsilon else 0.0
+        twin.populations[n] = replace(net.populations[n], constraint=kind, epsilon=width)
     return twin
 
 
 def distance(net: ns.Network, flow: ns.Flow, outputs: dict, lam: dict) -> float:
-    """How far every unit is from a kink of its G."""
+    """Return the smallest distance of a unit from a kink of its G."""
     found = [np.inf]
     for n in net.neurons:
         g, kind = violation(net, n, outputs), net.populations[n].constraint
@@ -48,27 +46,26 @@ def distance(net: ns.Network, flow: ns.Flow, outputs: dict, lam: dict) -> float:
 
 
 def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) -> tuple[dict, float]:
-    """min V subject to |g| <= epsilon, pattern by pattern, by SLSQP; no multiplier of ours is used."""
+    """Return min V subject to |g| <= epsilon, pattern by pattern, by SLSQP, with x at it.
+
+    No multiplier of ours is used.
+    """
     from scipy.optimize import minimize
 
-    names, sizes = net.neurons, [net.populations[n].size for n in net.neurons]
-    clamped, cuts = patterns(net, X), np.cumsum(sizes)[:-1]
-    widths = np.concatenate(
-        [np.full(s, net.populations[n].epsilon) for n, s in zip(names, sizes, strict=True)]
-    )
+    names = net.neurons
+    populations = [net.populations[n] for n in names]
+    cuts = np.cumsum([population.size for population in populations])[:-1]
+    widths = np.concatenate([np.full(p.size, p.epsilon) for p in populations])
+    clamped = patterns(net, X)
     forward = ns.reference.forward(net, X) if start is None else start
     rows, total = [], 0.0
     for k in range(len(X)):
-        X1, Y1 = (
-            {n: v[k : k + 1] for n, v in clamped.items()},
-            {n: v[k : k + 1] for n, v in Y.items()},
-        )
+        X1 = {n: v[k : k + 1] for n, v in clamped.items()}
+        Y1 = {n: v[k : k + 1] for n, v in Y.items()}
 
         def outputs(z: np.ndarray, X1: dict = X1) -> dict:
-            return {
-                **X1,
-                **{n: part[None] for n, part in zip(names, np.split(z, cuts), strict=True)},
-            }
+            parts = np.split(z, cuts)
+            return X1 | {n: part[None] for n, part in zip(names, parts, strict=True)}
 
         def g(z: np.ndarray, outputs: Any = outputs) -> np.ndarray:
             return np.concatenate([violation(net, n, outputs(z))[0] for n in names])
@@ -88,8 +85,9 @@ def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) ->
 
 
 def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: float = 100) -> float:
-    """Largest error of the mean of mu over some tau after a wait, relative to the largest
-    multiplier; dt = step tau.
+    """Return the largest error of the mean of mu, over the largest multiplier.
+
+    The mean is over some tau after a wait; dt = step tau.
     """
     tau = 10e-3
     net, X, Y = random_problem([5, 6, 3], seed, patterns=4)
@@ -98,19 +96,15 @@ def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: fl
     start = sim.relax(X, Y, duration=wait * tau)
     run = sim.relax(X, Y, duration=over * tau, start=start, record=("x", "mu"), every=step * tau)
     names = run.traces.population.values
-    mean = {
-        v: {n: run.traces[v].values[..., names == n].mean(axis=0) for n in net.neurons}
-        for v in ("x", "mu")
-    }
-    exact = adjoint_at(net, mean["x"], X, Y)
+    x, mu = run.traces.x.values.mean(axis=0), run.traces.mu.values.mean(axis=0)
+    exact = adjoint_at(net, {n: x[:, names == n] for n in net.neurons}, X, Y)
     size = max(np.abs(v).max() for v in exact.values())
-    return max(float(np.abs(mean["mu"][n] - exact[n]).max()) for n in net.neurons) / size
+    errors = [np.abs(mu[:, names == n] - exact[n]).max() for n in net.neurons]
+    return float(max(errors)) / size
 
 
 def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
-    """The multipliers that balance dL/dx = 0 at given outputs: backpropagation through the slopes
-    that hold there.
-    """
+    """Return the multipliers with dL/dx = 0 at given outputs, by backpropagation there."""
     outputs = {**patterns(net, X), **x}
     lam: dict = {}
     delta = {n: np.zeros_like(v) for n, v in x.items()}
@@ -122,7 +116,7 @@ def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
 
 
 def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -> ns.Run:
-    """From the forward pass to rest, rho escalated from 1 to 16 with tau_lam = tau_x / rho."""
+    """Relax from the forward pass, rho escalated from 1 to 16 with tau_lam = tau_x / rho."""
     run: Any = "forward"
     for rho, dt in ((1, 1.0), (4, 0.5), (16, 0.1)):
         sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=dt * ms, backend=backend)
@@ -131,20 +125,21 @@ def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -
 
 
 def side_by_side(problems: Sequence[Problem]) -> Problem:
-    """Networks of the same populations as one, in blocks that do not touch: one simulation relaxes
-    them all.
+    """Return networks of the same populations as one, in blocks without synapses between them.
+
+    One simulation then relaxes them all.
     """
     from scipy.sparse import block_diag, csr_array
 
     nets = [net for net, _, _ in problems]
-    populations = [
-        replace(p, size=sum(net.populations[n].size for net in nets))
-        for n, p in nets[0].populations.items()
-    ]
-    projections = [
-        ns.Projection(q.pre, q.post, csr_array(block_diag([net.weights[name] for net in nets])))
-        for name, q in nets[0].projections.items()
-    ]
+    populations = []
+    for n, population in nets[0].populations.items():
+        sizes = [net.populations[n].size for net in nets]
+        populations.append(replace(population, size=sum(sizes)))
+    projections = []
+    for name, q in nets[0].projections.items():
+        blocks = block_diag([net.weights[name] for net in nets])
+        projections.append(ns.Projection(q.pre, q.post, csr_array(blocks)))
     whole = ns.Network(populations, projections, list(nets[0].losses.values()))
     for n in whole.neurons:
         whole.biases[n] = np.concatenate([net.biases[n] for net in nets])
@@ -153,14 +148,15 @@ def side_by_side(problems: Sequence[Problem]) -> Problem:
 
 
 def taken_apart(run: ns.Run, problems: Sequence[Problem]) -> list[ns.Run]:
-    """The runs of the networks that `side_by_side` put together."""
-    ends = {n: np.cumsum([net.populations[n].size for net, _, _ in problems]) for n in run.x}
-    parts = {
-        v: {n: np.split(own[n], ends[n][:-1], axis=1) for n in own}
-        for v, own in (("x", run.x), ("lam", run.lam))
-    }
+    """Return the runs of the networks that `side_by_side` put together."""
+    x_parts, lam_parts = {}, {}
+    for n in run.x:
+        ends = np.cumsum([net.populations[n].size for net, _, _ in problems])
+        x_parts[n] = np.split(run.x[n], ends[:-1], axis=1)
+        lam_parts[n] = np.split(run.lam[n], ends[:-1], axis=1)
     found = []
     for i, (net, X, Y) in enumerate(problems):
-        x, lam = ({n: own[i] for n, own in parts[v].items()} for v in ("x", "lam"))
+        x = {n: parts[i] for n, parts in x_parts.items()}
+        lam = {n: parts[i] for n, parts in lam_parts.items()}
         found.append(replace(run, network=net, X=patterns(net, X), Y=Y, x=x, lam=lam))
     return found

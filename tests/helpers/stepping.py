@@ -1,4 +1,4 @@
-"""One step of the engine taken apart: rates, messages and what they depend on."""
+"""One step of the engine taken apart: rates and messages."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Stepped:
 
 
 def dense(weights: Any) -> Array:
-    """(n_post, n_pre), zeros where there is no synapse."""
+    """Return weights as (n_post, n_pre), with zeros where there is no synapse."""
     return np.array(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
 def step(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, state: ns.State, backend: str = "numpy"
 ) -> Stepped:
-    """One step from a state with all three flows on; the network itself is left alone."""
+    """Take one step from a state with all three flows on; the network itself is not changed."""
     own = net.copy()
     sim = ns.Simulation(own, flow, dt=DT, backend=backend)
     log = sim.train(X, Y, ns.Simultaneous(duration=DT, reports=1), start=state, record="delta")
