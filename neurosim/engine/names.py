@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-GUARD_EVERY = 10  # steps between two looks for a state that left its bound, or settled
+GUARD_EVERY = 10  # steps between two checks of the bound, and of rest
 DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of variables of an equation
 LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s
 MOMENTS = ("first", "second")  # running means of a force and of its square

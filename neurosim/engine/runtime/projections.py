@@ -76,11 +76,15 @@ class Product(ABC):
         self.back: Any
         self.w, self.values = weights(groups, name)
         self.back, self.returning = weights(groups, name, plan.back(name))
-        self.x = rows_of(groups, q.pre, plan.received(name, FORWARD))
-        self.delta = rows_of(groups, q.post, plan.received(name, BACKWARD))
+        received_x = plan.received(name, FORWARD)
+        received_delta = plan.received(name, BACKWARD)
+        plastic_x = plan.plasticity_reads(name, FORWARD)
+        plastic_delta = plan.plasticity_reads(name, BACKWARD)
+        self.x = rows_of(groups, q.pre, received_x)
+        self.delta = rows_of(groups, q.post, received_delta)
         self.factors = (
-            rows_of(groups, q.post, plan.plasticity_reads(name, BACKWARD)),
-            rows_of(groups, q.pre, plan.plasticity_reads(name, FORWARD)),
+            rows_of(groups, q.post, plastic_delta),
+            rows_of(groups, q.pre, plastic_x),
         )
         self.a = rows_of(groups, q.post, "a")
         clamped = plan.net.populations[q.pre].clamped
@@ -247,7 +251,8 @@ class DenseProduct(Product):
     def sum_change(self, force: Array) -> None:
         """Write delta x of every synapse, summed over the batch, into `force`."""
         delta, x = self.factors
-        np.matmul(delta.T, x, out=force.reshape(self.w.shape))
+        matrix = force.reshape(self.w.shape)
+        np.matmul(delta.T, x, out=matrix)
         self.state = STALE
         self.feedback_stale = True
 
@@ -394,7 +399,8 @@ class Bias:
         ones = np.ones(plan.patterns, dtype=plan.precision)
         h = dt / self.tau_w / plan.patterns
         # one Euler step: b += dt/tau_w (mean over the batch of delta)
-        self.learn = accumulate(self.values[None], h, ones[None], self.delta)
+        row = self.values[None]
+        self.learn = accumulate(row, h, ones[None], self.delta)
 
     def rate(self) -> Array:
         """Return db/dt, 1/s."""
@@ -415,6 +421,7 @@ def make_product(groups: Groups, name: str, *, dt: float, defers: bool, moves: b
 
 def share_left(norms: Array, threshold: float) -> Array:
     """Return the share of each group that its proximal step leaves: max(1 - threshold/norm, 0)."""
-    ratio = np.divide(threshold, norms, out=np.ones_like(norms), where=norms > threshold)
+    ratio = np.ones_like(norms)
+    np.divide(threshold, norms, out=ratio, where=norms > threshold)
     left: Array = 1 - ratio
     return left

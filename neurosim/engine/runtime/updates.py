@@ -26,6 +26,9 @@ from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
 Statements = Sequence[Statement]
+ActionList = list[Action]
+Functions = list[Action | None]  # one per phase; None where there is nothing to do
+Arrays = Mapping[str, Array]
 Phase = tuple[Statements, Statements]  # what is assigned, then what grows by increments
 OWN_NAMES = (*CLOCK, "N")  # variables of every group that no equation names
 ADAM_ARRAYS = ("w", "force_w", *(f"{moment}_w" for moment in MOMENTS))
@@ -54,14 +57,14 @@ class Actions:
     """
 
     states: list[tuple[str, str]] = field(default_factory=list)
-    early: dict[str, list[Action]] = field(default_factory=dict)
-    sent: list[Action] = field(default_factory=list)
-    late: list[Action] = field(default_factory=list)
-    rates: list[Action] = field(default_factory=list)
-    update: list[Action] = field(default_factory=list)
-    multipliers: list[Action] = field(default_factory=list)
-    copies: list[Action] = field(default_factory=list)
-    descents: list[Action] = field(default_factory=list)
+    early: dict[str, ActionList] = field(default_factory=dict)
+    sent: ActionList = field(default_factory=list)
+    late: ActionList = field(default_factory=list)
+    rates: ActionList = field(default_factory=list)
+    update: ActionList = field(default_factory=list)
+    multipliers: ActionList = field(default_factory=list)
+    copies: ActionList = field(default_factory=list)
+    descents: ActionList = field(default_factory=list)
 
 
 class ActionMaker:
@@ -78,14 +81,14 @@ class ActionMaker:
         The run's own numbers.
     """
 
-    def __init__(self, groups: Groups, target: str, numbers: Mapping[str, Array]) -> None:
+    def __init__(self, groups: Groups, target: str, numbers: Arrays) -> None:
         self.groups = groups
         self.plan = groups.plan
         self.target = target
         self.numbers = numbers
         self.texts = {n: self.plan.text(n) for n in self.plan.net.populations}
-        self.known: dict[Any, list[Action | None]] = {}  # of the last segment, by what they do
-        self.made: dict[Any, list[Action | None]] = {}  # of this one
+        self.known: dict[Any, Functions] = {}  # of the last segment, by what they do
+        self.made: dict[Any, Functions] = {}  # of this one
 
     def make(self, learns: bool) -> Actions:
         """Return the functions of every population and of all weights."""
@@ -111,8 +114,9 @@ class ActionMaker:
     def _add_messages(self, name: str, text: Text, actions: Actions) -> None:
         """Add what is sent before net inputs are taken, and what follows from these alone."""
         early = text.with_helpers(text.early)
+        altered = self.plan.sent(name, FORWARD)
         actions.early[name] = self._assignments(name, early)
-        actions.sent += self._assignments(name, self.plan.sent(name, FORWARD))
+        actions.sent += self._assignments(name, altered)
 
     def _add_rates(self, name: str, text: Text, actions: Actions) -> None:
         """Add the rates of change where the plan keeps them."""
@@ -161,7 +165,7 @@ class ActionMaker:
         for biases in self.groups.biases.values():
             actions.descents += self._descent(biases)
 
-    def _descent(self, group: Any) -> list[Action]:
+    def _descent(self, group: Any) -> ActionList:
         arrays = {variable: live(group, variable) for variable in ADAM_ARRAYS}
         size = len(arrays["w"])
         for name in DECAYS:
@@ -172,11 +176,11 @@ class ActionMaker:
         phase = adam("w", "force_w - l2*w")
         return present(self._compiled([phase], arrays, scalars, size))
 
-    def _assignments(self, name: str, assigned: Statements) -> list[Action]:
+    def _assignments(self, name: str, assigned: Statements) -> ActionList:
         """Return one phase of assignments as a list of one function, or of none."""
         return present(self._functions(name, [(assigned, [])]))
 
-    def _functions(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
+    def _functions(self, name: str, phases: Sequence[Phase]) -> Functions:
         """Return one function per phase; None where there is nothing to do."""
         if self.target == "cython":
             return [self._cython(name, *phase) for phase in phases]
@@ -184,20 +188,21 @@ class ActionMaker:
         separate = not self.plan.shortcuts or self.plan.imperfections.prospective
         if not separate:
             return self._numpy(name, phases)
-        made: list[Action | None] = []
+        made: Functions = []
         for phase in phases:
             made += self._numpy(name, [phase])
         return made
 
-    def _numpy(self, name: str, phases: Sequence[Phase]) -> list[Action | None]:
+    def _numpy(self, name: str, phases: Sequence[Phase]) -> Functions:
         """Return phases of a population, compiled together, so that they share what they can."""
         if not any(assigned or updated for assigned, updated in phases):
             return [None] * len(phases)
         group = self.groups.populations[name]
         states = set(self.texts[name].rates)
         states |= {f"rate_{variable}" for variable in states}
+        size = len(group)
         dt = self.plan.dt
-        scalars = {"dt": dt, LENGTH: dt, "N": float(len(group))}
+        scalars = {"dt": dt, LENGTH: dt, "N": float(size)}
         arrays = {"t": live(self.groups.clock, "t")}
         for variable in (MOMENT, *DECAYS):
             arrays[variable] = self.numbers[variable]
@@ -209,15 +214,15 @@ class ActionMaker:
                 scalars[variable] = float(value[0])
             else:
                 arrays[variable] = value
-        return self._compiled(phases, arrays, scalars, len(group))
+        return self._compiled(phases, arrays, scalars, size)
 
     def _compiled(
         self,
         phases: Sequence[Phase],
-        arrays: Mapping[str, Array],
+        arrays: Arrays,
         scalars: Mapping[str, float],
         size: int,
-    ) -> list[Action | None]:
+    ) -> Functions:
         """Return phases as NumPy calls, those of the last segment where they would be the same."""
         from neurosim.engine.runtime.ufuncs import Compiler
 
@@ -237,10 +242,11 @@ class ActionMaker:
     def _cython(self, name: str, assigned: Statements, updated: Statements) -> Action | None:
         """Return one phase as Brian2's code objects."""
         group = self.groups.populations[name]
-        statements = [*assigned]
-        statements += [(variable, f"{variable} + {grown}") for variable, grown in updated]
+        statements = list(assigned)
+        for variable, increment in updated:
+            statements.append((variable, f"{variable} + {increment}"))
         # units read the old values of shared variables, so these come last
-        parts: list[Action] = []
+        parts: ActionList = []
         for shared in (False, True):
             own = self._reading(name, statements, shared)
             if any(variable in group.variables for variable, _ in own):
@@ -259,6 +265,6 @@ class ActionMaker:
         return found
 
 
-def present(actions: Sequence[Action | None]) -> list[Action]:
+def present(actions: Sequence[Action | None]) -> ActionList:
     """Return the actions without those that have nothing to do."""
     return [action for action in actions if action is not None]

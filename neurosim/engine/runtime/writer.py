@@ -57,7 +57,10 @@ class Writer:
         self.dtype = dtype
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
-        self.pools: dict[str, list[str]] = {NUMBERS: [], TRUTHS: []}  # buffers that are free
+        # buffers that are free, by kind
+        self.pools: dict[str, list[str]] = {}
+        self.pools[NUMBERS] = []
+        self.pools[TRUTHS] = []
         self.values: dict[Node, tuple[int, str]] = {}  # sign and name of what has been computed
         self.uses: Counter[Node] = Counter()  # readers that are still to come
         self.alias: dict[Node, Node] = {}  # a node, and another with the same value or its negative
@@ -93,7 +96,8 @@ class Writer:
         # in place only if the value stays there until its last reader has read it
         stays = self.uses[node] == 1 or self.changes[target] == 1
         in_place = stays and self._is_whole(target)
-        sign, name, owner = self.value(node, into=array if in_place else None)
+        into = array if in_place else None
+        sign, name, owner = self.value(node, into)
         if name != array or sign < 0:
             name = self._fitted(name, target)
             if sign < 0:
@@ -157,7 +161,9 @@ class Writer:
             return self._brian_function(node[1], node[2:], into)
         if kind == "truth":
             return self._truth(node[1], into)
-        operands = [self._positive(self.value(child)) for child in node[1:]]
+        operands = []
+        for child in node[1:]:
+            operands.append(self._positive(self.value(child)))
         names = [operand.name for operand in operands]
         for operand in operands:
             self.release(operand.name, operand.node)
