@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
+from neurosim.data import datasets
 from neurosim.errors import ModelError, out_of_range, unknown, whole
+from neurosim.experiments.keys import arguments, takes
 from neurosim.model import schedules
 from neurosim.model.flow import Flow, seconds
+from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Population, Projection
+from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
-    from neurosim.model.network import Network
     from neurosim.model.state import State
 
 Array = np.ndarray
@@ -65,76 +69,37 @@ class _Table(BaseModel):
         return {key: value for key, value in keys.items() if key in names}
 
 
+MATRIX = list[list[float]]  # rows of numbers
+
+
+@takes(Population)
 class PopulationTable(_Table):
-    """``[[network.populations]]``: `Population`."""
-
-    name: str
-    size: int
-    activation: str | None = None
-    constraint: str | None = None
-    epsilon: float | None = None
-    clamped: bool | None = None
-    activity_l1: float | None = None
-    plastic_bias: bool | None = None
+    """``[[network.populations]]``: the arguments of `Population`."""
 
 
+@takes(
+    Projection,
+    written={"weights": MATRIX, "mask": list[list[int]], "feedback_weights": MATRIX},
+)
 class ProjectionTable(_Table):
-    """``[[network.projections]]``: `Projection`; a mask may be rows of 0 and 1."""
-
-    pre: str
-    post: str
-    weights: list[list[float]] | None = None
-    mask: list[list[int]] | None = None
-    gain: float | None = None
-    l1: float | None = None
-    l2: float | None = None
-    row_l1: float | None = None
-    column_l1: float | None = None
-    plastic: bool | None = None
-    feedback: str | None = None
-    feedback_weights: list[list[float]] | None = None
-    feedback_size: float | None = None
-    feedback_decay: float | None = None
+    """``[[network.projections]]``: the arguments of `Projection`; a mask is rows of 0 and 1."""
 
 
+@takes(Loss)
 class LossTable(_Table):
-    """``[[network.losses]]``: `Loss`."""
-
-    population: str
-    kind: str | None = None
-    weight: float | None = None
-    epsilon: float | None = None
+    """``[[network.losses]]``: the arguments of `Loss`."""
 
 
 GRAPH = ("populations", "projections", "losses")  # keys of a network that is built as a graph
 Graph = tuple[dict[str, int], list[tuple[str, str]]]  # sizes by name, and (pre, post)
 
 
+@takes(Network.mlp, optional=("sizes",))
 class NetworkTable(_Table):
     """``[network]``: layers by the arguments of `Network.mlp`, or the lists of `Network`."""
 
     model_config = ConfigDict(title="network")
 
-    sizes: list[int] | None = None
-    depth: int | None = None
-    activation: str | None = None
-    output: str | None = None
-    loss: str | None = None
-    gain: float | None = None
-    seed: int | None = None
-    constraint: str | dict[str, str] | None = None
-    epsilon: float | dict[str, float] | None = None
-    free_output: bool | None = None
-    loss_epsilon: float | None = None
-    l1: float | None = None
-    l2: float | None = None
-    group_l1: float | None = None
-    activity_l1: float | None = None
-    plastic_bias: bool | None = None
-    feedback: str | dict[str, str] | None = None
-    feedback_decay: float | None = None
-    exits: float | dict[str, float] | None = None
-    skips: int | None = None
     populations: list[PopulationTable] | None = None
     projections: list[ProjectionTable] | None = None
     losses: list[LossTable] | None = None
@@ -147,16 +112,14 @@ class NetworkTable(_Table):
         ModelError
             Keys of both ways to build, or of neither; too many units or synapses.
         """
-        from neurosim.model.network import Network
-
         keys = self.given()
-        if self.sizes is None and self.populations is None:
+        if "sizes" not in keys and self.populations is None:
             raise ModelError(
                 f"network.sizes is missing beside {', '.join(keys) or 'no other key'}; "
                 "allowed: sizes = [64, 32, 10], or [[network.populations]]"
             )
-        if self.sizes is not None:
-            _check_size(*self._layers(self.sizes))
+        if "sizes" in keys:
+            _check_size(*_layers(keys["sizes"], keys.get("depth")))
             mixed = set(GRAPH) & set(keys)
             if mixed:
                 raise ModelError(
@@ -174,28 +137,27 @@ class NetworkTable(_Table):
         return self._build_graph()
 
     def _build_graph(self) -> Network:
-        from neurosim.model.network import Network
-        from neurosim.model.populations import Loss, Population, Projection
-
         populations = [Population(**table.given()) for table in self.populations or ()]
         projections = [Projection(**table.given()) for table in self.projections or ()]
         losses = [Loss(**table.given()) for table in self.losses or ()]
-        return Network(populations, projections, losses, seed=self.seed or 0)
-
-    def _layers(self, sizes: list[int]) -> Graph:
-        """Return the sizes of the layers by number, and which of them are connected."""
-        hidden = sizes[1:-1]
-        if self.depth is not None:
-            hidden = sizes[1:2] * (max(self.depth, 1) - 1)
-        layers = [*sizes[:1], *hidden, *sizes[-1:]]
-        named = {str(number): size for number, size in enumerate(layers)}
-        return named, list(pairwise(named))
+        return Network(populations, projections, losses, **self.given("seed"))
 
     def _graph(self) -> Graph:
         """Return the sizes of the populations by name, and which of them are connected."""
-        sizes = {population.name: population.size for population in self.populations or ()}
-        pairs = [(projection.pre, projection.post) for projection in self.projections or ()]
-        return sizes, pairs
+        populations = [table.given() for table in self.populations or ()]
+        projections = [table.given() for table in self.projections or ()]
+        sizes = {population["name"]: population["size"] for population in populations}
+        return sizes, [(projection["pre"], projection["post"]) for projection in projections]
+
+
+def _layers(sizes: list[int], depth: int | None) -> Graph:
+    """Return the sizes of the layers by number, and which of them are connected."""
+    hidden = sizes[1:-1]
+    if depth is not None:
+        hidden = sizes[1:2] * (max(depth, 1) - 1)
+    layers = [*sizes[:1], *hidden, *sizes[-1:]]
+    named = {str(number): size for number, size in enumerate(layers)}
+    return named, list(pairwise(named))
 
 
 def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
@@ -212,21 +174,16 @@ def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> N
         raise out_of_range("synapses of network", synapses, allowed, "Network(...) in Python")
 
 
+TAUS = {"tau_x": Times, "tau_lam": Times, "tau_w": Times}
+
+
+@takes(Flow, Flow.rotated, Flow.local_propagation, omit=("times", "step"), written=TAUS)
 class FlowTable(_Table):
-    """``[flow]``: `Flow`'s arguments, or a preset and its overrides."""
+    """``[flow]``: the arguments of `Flow`, or a preset and its arguments."""
 
     model_config = ConfigDict(title="flow")
 
     preset: str | None = None
-    kappa: float | None = None
-    gamma: float | None = None
-    rho: float | None = None
-    theta: float | None = None
-    rate: float | None = None
-    ratio: float | None = None
-    tau_x: Times = None
-    tau_lam: Times = None
-    tau_w: Times = None
 
     def build(self) -> Flow:
         """Return the flow; what a preset derives is derived from all keys of the table."""
@@ -246,97 +203,72 @@ class FlowTable(_Table):
 OF_PRESETS = {"theta": "rotated", "rate": "local_propagation", "ratio": "local_propagation"}
 
 
+@takes(
+    Simulation,
+    Simulation.relax,
+    omit=("net", "flow", "extensions", "X", "Y", "progress"),
+    written={
+        "transport": str | dict[str, Any],
+        "imperfections": list[dict[str, Any]],
+        "prospective": bool | float | str,
+        "dt": Time,
+        "every": Time,
+        "record": list[str],
+        "patterns": list[int],
+        "stream": str,
+    },
+)
 class SimulationTable(_Table):
-    """``[simulation]``: `Simulation`'s arguments, and those of `relax`."""
+    """``[simulation]``: the arguments of `Simulation` and of `relax`."""
 
     model_config = ConfigDict(title="simulation")
 
-    transport: str | dict[str, Any] | None = None
-    imperfections: list[dict[str, Any]] | None = None
-    prospective: bool | float | str | None = None
-    dt: Time = None
-    method: str | None = None
-    backend: str | None = None
-    seed: int | None = None
     duration: Time = None
-    record: list[str] | None = None
-    every: Time = None
     start: Literal["zero", "forward"] | None = None
-    patterns: list[int] | None = None
-    units: dict[str, list[int]] | None = None
-    stream: str | None = None
-    threads: int | None = None
-    precision: str | None = None
-    shortcuts: bool | None = None
-    adaptive: bool | None = None
-    tolerance: float | None = None
-    settle: float | None = None
 
 
+@takes(datasets.load, *datasets.BUILT_IN.values(), omit=("name",))
 class DataTable(_Table):
-    """``[data]``: `datasets.load`'s arguments."""
+    """``[data]``: the arguments of `datasets.load` and of the built-in data sets."""
 
     model_config = ConfigDict(title="data")
 
     name: str
-    test: float | None = None
-    seed: int | None = None
-    patterns: int | None = None
-    scale: float | None = None
-    offset: float | None = None
-    standardise: bool | None = None
-    coding: str | None = None
-    noise: float | None = None
-    features: int | None = None
-    outputs: int | None = None
-    speed: float | None = None
-    side: int | None = None
-    dwell: int | None = None
 
 
+@takes(schedules.Pruning, omit=("schedule",), written={"rest": Time})
 class PruningTable(_Table):
-    """``[train.pruning]``: `Pruning`'s arguments, of the schedule in ``[train]``."""
+    """``[train.pruning]``: the arguments of `Pruning`, of the schedule in ``[train]``."""
 
     model_config = ConfigDict(title="train.pruning")
 
-    every: int | None = None
-    finish: int | None = None
-    dead: float | None = None
-    support: float | None = None
-    rest: Time = None
-    within: float | None = None
-    freeze: bool | None = None
 
-
+@takes(schedules.Growing, omit=("schedule",))
 class GrowingTable(_Table):
-    """``[train.growing]``: `Growing`'s arguments, of the schedule in ``[train]``."""
+    """``[train.growing]``: the arguments of `Growing`, of the schedule in ``[train]``."""
 
     model_config = ConfigDict(title="train.growing")
 
-    every: int | None = None
-    split: int | None = None
-    spread: float | None = None
-    enough: float | None = None
-    most: int | None = None
-    patience: int | None = None
-    drop: float | None = None
+
+OF_SCHEDULES: dict[str, Any] = {
+    "simultaneous": schedules.Simultaneous,
+    "presentations": schedules.Presentations,
+    "local_propagation": schedules.LocalPropagation,
+}
 
 
+@takes(
+    *OF_SCHEDULES.values(),
+    omit=("begin",),
+    optional=("duration",),
+    written={"duration": Time, "present": Time},
+)
 class TrainTable(_Table):
     """``[train]``: a schedule and its arguments."""
 
     model_config = ConfigDict(title="train")
 
     schedule: Literal["simultaneous", "presentations", "local_propagation"]
-    duration: Time = None
-    reports: int | None = None
-    batch: int | None = None
-    present: Time = None
-    plastic_from: float | None = None
-    epochs: int | None = None
-    shuffle: bool | None = None
-    mean: bool | None = None
-    best: bool | None = None
     pruning: PruningTable | None = None
     growing: GrowingTable | None = None
 
@@ -361,7 +293,8 @@ class TrainTable(_Table):
 
     def _fixed_size(self) -> Any:
         """Return the schedule of a network that keeps its size."""
-        schedule, allowed = OF_SCHEDULES[self.schedule]
+        schedule = OF_SCHEDULES[self.schedule]
+        allowed = [argument.name for argument in arguments(schedule) if argument.name != "begin"]
         keys = self.given()
         for resizing in ("schedule", *RESIZING):
             keys.pop(resizing, None)
@@ -369,7 +302,7 @@ class TrainTable(_Table):
             if key not in allowed:
                 known = ("schedule", *allowed, *RESIZING)
                 raise unknown(f"a key of train ({self.schedule})", key, known)
-        if self.schedule == "simultaneous" and self.duration is None:
+        if self.schedule == "simultaneous" and "duration" not in keys:
             raise ModelError(
                 f"train.duration is missing beside schedule = {self.schedule!r}; "
                 "allowed: a time, e.g. '4 s'"
@@ -378,14 +311,6 @@ class TrainTable(_Table):
 
 
 RESIZING = ("pruning", "growing")
-OF_SCHEDULES: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "simultaneous": (schedules.Simultaneous, ("duration", "reports")),
-    "presentations": (
-        schedules.Presentations,
-        ("batch", "present", "plastic_from", "epochs", "shuffle"),
-    ),
-    "local_propagation": (schedules.LocalPropagation, ("epochs", "reports", "mean", "best")),
-}
 
 
 def _inside(folder: str) -> str:
@@ -478,17 +403,6 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("output",): OutputTable,
 }
 # keys of [simulation] that its constructor takes, and those of its runs
-OF_SIMULATION = (
-    "transport",
-    "dt",
-    "method",
-    "backend",
-    "seed",
-    "threads",
-    "precision",
-    "shortcuts",
-    "imperfections",
-    "prospective",
-)
+OF_SIMULATION = tuple(argument.name for argument in arguments(Simulation))
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")

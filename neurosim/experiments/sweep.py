@@ -194,11 +194,11 @@ def plan(
             f"model {model.name!r} has [stream]; allowed in a sweep: models that relax, "
             "or train first"
         )
-    given = model.tables.simulation
+    given = model.tables.simulation.given("settle", "duration")
     if settle is None:
-        settle = DEFAULT_SETTLE if given.settle is None else given.settle
+        settle = given.get("settle", DEFAULT_SETTLE)
     if duration is None:
-        duration = given.duration
+        duration = given.get("duration")
     length = None if duration is None else seconds(duration, "duration")
     planned = Sweep(model, design, chosen, length, number("settle", settle, above=0))
     planned.check()

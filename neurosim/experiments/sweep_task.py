@@ -135,14 +135,14 @@ def structure(spec: ModelFile) -> str:
 
 def can_share_a_network(spec: ModelFile, net: Network) -> bool:
     """Return whether points of this model can be relaxed as one network."""
-    chosen = spec.tables.simulation
-    if chosen.imperfections or chosen.prospective or chosen.adaptive:
+    chosen = spec.tables.simulation.given()
+    if any(chosen.get(key) for key in ("imperfections", "prospective", "adaptive")):
         return False
-    if chosen.transport not in (None, "dense"):
+    if chosen.get("transport", "dense") != "dense":
         return False
     if any(population.free for population in net.populations.values()):
         return False
-    return (chosen.method or methods.EULER) in batch.METHODS
+    return chosen.get("method", methods.EULER) in batch.METHODS
 
 
 def _build(task: SweepTask) -> tuple[list[_BuiltPoint], list[PointResult]]:
