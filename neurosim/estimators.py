@@ -7,6 +7,7 @@ Above `simulation`. Every parameter is a plain value or an immutable object, so 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -78,37 +79,16 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
-        self.hidden = hidden
-        self.activation = activation
-        self.loss = loss
-        self.gain = gain
-        self.constraint = constraint
-        self.epsilon = epsilon
-        self.free_output = free_output
-        self.plastic_bias = plastic_bias
-        self.l1 = l1
-        self.l2 = l2
-        self.activity_l1 = activity_l1
-        self.feedback = feedback
-        self.feedback_decay = feedback_decay
-        self.flow = flow
-        self.rho = rho
-        self.theta = theta
-        self.rate = rate
-        self.ratio = ratio
-        self.tau_x = tau_x
-        self.tau_lam = tau_lam
-        self.tau_w = tau_w
-        self.schedule = schedule
-        self.dt = dt
-        self.method = method
-        self.backend = backend
-        self.precision = precision
-        self.threads = threads
-        self.standardise = standardise
-        self.validation = validation
-        self.random_state = random_state
-        self.verbose = verbose
+        self.hidden, self.activation, self.loss, self.gain = hidden, activation, loss, gain
+        self.constraint, self.epsilon, self.free_output = constraint, epsilon, free_output
+        self.plastic_bias, self.l1, self.l2, self.activity_l1 = plastic_bias, l1, l2, activity_l1
+        self.feedback, self.feedback_decay = feedback, feedback_decay
+        self.flow, self.rho, self.theta, self.rate, self.ratio = flow, rho, theta, rate, ratio
+        self.tau_x, self.tau_lam, self.tau_w = tau_x, tau_lam, tau_w
+        self.schedule, self.dt, self.method, self.backend = schedule, dt, method, backend
+        self.precision, self.threads = precision, threads
+        self.standardise, self.validation = standardise, validation
+        self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Draw new weights and learn X and y by the whole schedule.
@@ -158,22 +138,10 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         if self.standardise:
             self.mean_, self.scale_ = _mean_and_spread(X)
         sizes = [X.shape[1], *_hidden_sizes(self.hidden), self._outputs(targets)]
-        self.network_ = Network.mlp(
-            sizes,
-            activation=self.activation,
-            loss=self.loss or self._own_loss,
-            gain=self.gain,
-            seed=self._seed,
-            constraint=self.constraint,
-            epsilon=self.epsilon,
-            free_output=self.free_output,
-            plastic_bias=self.plastic_bias,
-            l1=self.l1,
-            l2=self.l2,
-            activity_l1=self.activity_l1,
-            feedback=self.feedback,
-            feedback_decay=self.feedback_decay,
-        )
+        own = self.get_params(deep=False)
+        options = {name: own[name] for name in signature(Network.mlp).parameters if name in own}
+        options["loss"] = self.loss or self._own_loss
+        self.network_ = Network.mlp(sizes, seed=self._seed, **options)
 
     def _learn(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +23,29 @@ QUICK: dict[str, Any] = {
     "hidden": (8,),
     "random_state": 0,
 }
+
+
+# Arguments of Network.mlp that the estimators take from elsewhere, or do not offer.
+NOT_OFFERED = {
+    "sizes": "hidden and the data",
+    "seed": "random_state",
+    "output": "linear, as the losses of both estimators need",
+    "loss_epsilon": "set by a loss of one's own",
+    "group_l1": "for networks that are pruned afterwards",
+    "depth": "the length of hidden",
+    "exits": "one output is predicted from",
+    "skips": "layers only",
+}
+
+
+@pytest.mark.parametrize("estimator", [ns.SaddleClassifier, ns.SaddleRegressor])
+def test_the_arguments_are_those_of_the_network(estimator: type) -> None:
+    """A keyword of Network.mlp is offered with its default, or stands among those that are not."""
+    own = inspect.signature(estimator).parameters
+    of_network = inspect.signature(ns.Network.mlp).parameters
+    assert set(of_network) - set(own) == set(NOT_OFFERED)
+    for name in set(of_network) & set(own) - {"loss"}:  # whose default is each estimator's own
+        assert own[name].default == of_network[name].default, name
 
 
 @parametrize_with_checks([ns.SaddleClassifier(**QUICK), ns.SaddleRegressor(**QUICK)])

@@ -120,7 +120,26 @@ def order(
     return list(nx.topological_sort(graph))
 
 
-def shape_summary(
+def summary(
+    populations: Mapping[str, Population],
+    projections: Mapping[str, Projection],
+    losses: Mapping[str, Loss],
+    n_parameters: int,
+) -> str:
+    """Return the sizes, counts and losses of a graph in one line."""
+    kinds = [f"{loss.kind} on {name}" for name, loss in losses.items()]
+    parts = [
+        _shape_summary(populations, projections),
+        f"{len(projections)} projections",
+        f"{n_parameters} parameters",
+        ", ".join(kinds) or "no loss",
+    ]
+    if order(populations, projections) is None:
+        parts.append("cyclic")
+    return ", ".join(parts)
+
+
+def _shape_summary(
     populations: Mapping[str, Population], projections: Mapping[str, Projection]
 ) -> str:
     """Return the sizes as ``"64-32-10"`` where the graph is a chain, else their number and sum."""

@@ -457,16 +457,8 @@ class Network:
         return net
 
     def __repr__(self) -> str:
-        losses = [f"{loss.kind} on {name}" for name, loss in self.losses.items()]
-        parts = [
-            graphs.shape_summary(self.populations, self.projections),
-            f"{len(self.projections)} projections",
-            f"{self.n_parameters} parameters",
-            ", ".join(losses) or "no loss",
-        ]
-        if self.order() is None:
-            parts.append("cyclic")
-        return f"Network({', '.join(parts)})"
+        summary = graphs.summary(self.populations, self.projections, self.losses, self.n_parameters)
+        return f"Network({summary})"
 
     def _initial_weights(self, q: Projection, rng: np.random.Generator) -> Weights:
         if q.weights is not None:
