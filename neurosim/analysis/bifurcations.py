@@ -167,16 +167,21 @@ def _fold(curve: SaddleCurve, z: Array) -> Bifurcation:
 
 def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcation:
     J = curve.linearised(z).jacobian()
-    values, vectors = np.linalg.eig(J)
-    q = vectors[:, np.argmin(np.abs(values - 1j * omega))]
-    left_values, left_vectors = np.linalg.eig(J.T)
-    p = left_vectors[:, np.argmin(np.abs(left_values - 1j * omega))].conj()  # pᴴ J = i omega pᴴ
+    q = _eigenvector(J, omega)
+    p = _eigenvector(J.T, omega).conj()  # pᴴ J = i omega pᴴ
     p = p / np.vdot(q, p)
     lyapunov = _lyapunov(curve, z, J, omega, q, p)
     frequency = float(omega / (2 * np.pi))
     return Bifurcation(
         HOPF, curve.parameter(z), frequency, float(slope), lyapunov, q, curve.state(z)
     )
+
+
+def _eigenvector(matrix: Array, omega: float) -> Array:
+    """Return the eigenvector whose eigenvalue is nearest to i omega, of length 1."""
+    values, vectors = np.linalg.eig(matrix)
+    nearest = np.argmin(np.abs(values - 1j * omega))
+    return np.asarray(vectors[:, nearest])
 
 
 def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p: Array) -> float:
@@ -191,20 +196,24 @@ def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p:
 
     def first(u: Array) -> Array:
         """Derivative of J along a real direction."""
-        rise = _jacobian_at(curve, linear, h * u) - _jacobian_at(curve, linear, -h * u)
-        return np.asarray(rise / (2 * h))
+        ahead = _jacobian_at(curve, linear, h * u)
+        behind = _jacobian_at(curve, linear, -h * u)
+        return np.asarray((ahead - behind) / (2 * h))
 
     def second(u: Array) -> Array:
         """Second derivative of J along a real direction."""
-        ahead, behind = _jacobian_at(curve, linear, h * u), _jacobian_at(curve, linear, -h * u)
+        ahead = _jacobian_at(curve, linear, h * u)
+        behind = _jacobian_at(curve, linear, -h * u)
         return np.asarray((ahead - 2 * J + behind) / h**2)
 
-    re, im = q.real, q.imag
+    re, im, conjugate = q.real, q.imag, q.conj()
     Bq = first(re) + 1j * first(im)
-    Cqq = second(re) - second(im) + 0.5j * (second(re + im) - second(re - im))
-    still = np.linalg.solve(J, Bq @ q.conj())
-    twice = np.linalg.solve(2j * omega * np.eye(len(J)) - J, Bq @ q)
-    c = np.vdot(p, Cqq @ q.conj() - 2 * Bq @ still + Bq.conj() @ twice)
+    mixed = second(re + im) - second(re - im)
+    Cqq = second(re) - second(im) + 0.5j * mixed
+    still = np.linalg.solve(J, Bq @ conjugate)
+    resolvent = 2j * omega * np.eye(len(J)) - J
+    twice = np.linalg.solve(resolvent, Bq @ q)
+    c = np.vdot(p, Cqq @ conjugate - 2 * Bq @ still + Bq.conj() @ twice)
     return float(c.real / 2)
 
 

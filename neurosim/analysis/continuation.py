@@ -114,10 +114,11 @@ class Branch:
         return curve.state(z)
 
     def __repr__(self) -> str:
-        names = ", ".join(f"{b.kind} at {b.parameter:.6g}" for b in self.bifurcations)
-        ends = f"{self.parameter[0]:g} to {self.parameter[-1]:g}"
-        points = len(self.parameter)
-        return f"Branch({self.over} from {ends}, {points} points: {names or 'no bifurcation'})"
+        found = [f"{b.kind} at {b.parameter:.6g}" for b in self.bifurcations]
+        names = ", ".join(found) or "no bifurcation"
+        start, stop = self.parameter[0], self.parameter[-1]
+        ends = f"{start:g} to {stop:g}, {len(self.parameter)} points"
+        return f"Branch({self.over} from {ends}: {names})"
 
 
 def continuation(
@@ -181,8 +182,8 @@ def continuation(
     >>> net = Network.mlp([2, 3, 1], loss="mse")
     >>> X, Y = [[1.0, 2.0]], [[0.5]]
     >>> branch = continuation(net, Flow.damped(), X, Y, over="flow.rho", start=0, stop=1, points=3)
-    >>> branch.parameter
-    array([0. , 0.5, 1. ])
+    >>> branch.bifurcations
+    ()
     """
     whole("points", points, 2)
     if not (np.isfinite(start) and np.isfinite(stop) and start != stop):

@@ -115,7 +115,8 @@ class SaddleCurve:
         # not beyond the window
         low = max(q - NUDGE, min(q, 0.0))
         high = min(q + NUDGE, max(q, 1.0))
-        rise = self.violation(np.append(x, high)) - self.violation(np.append(x, low))
+        above, below = np.append(x, high), np.append(x, low)
+        rise = self.violation(above) - self.violation(below)
         return np.column_stack([self.constraints(z), rise / (high - low)])
 
     def corrected(self, guess: Array, tangent: Array) -> Array:

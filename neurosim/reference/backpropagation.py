@@ -286,26 +286,40 @@ class _Loop:
         ConvergenceError
             The loop does not contract.
         """
-        silent = {n: np.zeros((n_patterns(x), self.net.populations[n].size)) for n in self.names}
-        drive = np.hstack([net_input(self.net, n, {**x, **silent}) for n in self.names])
+        net, count = self.net, n_patterns(x)
+        silent = {n: np.zeros((count, net.populations[n].size)) for n in self.names}
+        outputs = {**x, **silent}
+        drive = np.hstack([net_input(net, n, outputs) for n in self.names])
         rest = self._iterate(np.zeros_like(drive), drive)
         scale = 1 + np.abs(rest).max()
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=drive.shape[1])
+        self._check_unique(rest, drive, scale)
+        for _ in range(NEWTON):
+            a = rest @ self.W.T + drive
+            slopes = self._apply(dsigma, a)
+            residual = self._apply(sigma, a) - rest
+            rest = rest + self._solve(self.W, slopes, residual)
+        left = np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max()
+        if not left <= 1e-12 * scale:
+            raise self._refusal(
+                f"Newton's method leaves the point where the iteration settled by {left:.2g}"
+            )
+        return self._split(rest)
+
+    def _check_unique(self, rest: Array, drive: Array, scale: float) -> None:
+        """Refuse a loop that settles elsewhere from far away: all high, all low, mixed signs.
+
+        Raises
+        ------
+        ConvergenceError
+            Another fixed point.
+        """
+        rng = np.random.default_rng(0)
+        signs = rng.choice([-1.0, 1.0], size=drive.shape[1])
         for far in (1.0, -1.0, signs):
             other = self._iterate(2 * scale * far + 0 * drive, drive)
             distance = np.abs(other - rest).max()
             if distance > SAME * scale:
                 raise self._refusal(f"it has more than one fixed point, {distance:.2g} apart")
-        for _ in range(NEWTON):
-            a = rest @ self.W.T + drive
-            slopes = self._apply(dsigma, a)
-            rest = rest + self._solve(self.W, slopes, self._apply(sigma, a) - rest)
-        residual = np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max()
-        if not residual <= 1e-12 * scale:
-            raise self._refusal(
-                f"Newton's method leaves the point where the iteration settled by {residual:.2g}"
-            )
-        return self._split(rest)
 
     def adjoint(
         self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: BackwardWeights

@@ -131,20 +131,22 @@ class Linearised:
         """Apply J to each row; (m, size) to (m, size), 1/s."""
         if not self.exact:
             return self._differences(directions)
-        kappa, gamma, rho, time = self.flow.kappa, self.flow.gamma, self.flow.rho, self.flow.time
-        moved = self._unpack(directions)
+        flow, moved = self.flow, self._unpack(directions)
+        kappa, gamma = flow.kappa, flow.gamma
         dg, dmu, ddelta = {}, {}, {}
         for n in self.net.neurons:
             da = self._forward(n, moved)
             dg[n] = moved.x[n] - self.slope[n] * da
-            dmu[n] = moved.lam[n] + rho * dg[n]
+            dmu[n] = moved.lam[n] + flow.rho * dg[n]
             ddelta[n] = self.bend[n] * da + self.slope[n] * dmu[n]
         rates = Rates({}, {}, {}, {})
         for n in self.net.neurons:
-            # change of dL/dx
-            change = self._curvature(n, moved.x[n]) + dmu[n] - self._back(n, ddelta, moved)
-            rates.x[n] = (-kappa * change - gamma * dg[n]) / time("tau_x", n)
-            rates.lam[n] = (kappa * dg[n] - gamma * change) / time("tau_lam", n)
+            curvature = self._curvature(n, moved.x[n])
+            change = curvature + dmu[n] - self._back(n, ddelta, moved)  # of dL/dx
+            dx = -kappa * change - gamma * dg[n]
+            dlam = kappa * dg[n] - gamma * change
+            rates.x[n] = dx / flow.time("tau_x", n)
+            rates.lam[n] = dlam / flow.time("tau_lam", n)
         if self.plastic:
             self._learn(rates, ddelta, moved)
         return self._pack(rates, len(directions))
@@ -202,22 +204,25 @@ class Linearised:
         -------
         array, (m, size), unit 1
         """
-        kappa, gamma, rho, time = self.flow.kappa, self.flow.gamma, self.flow.rho, self.flow.time
-        wanted, found = self._unpack(rates), Rates({}, {}, {}, {})
+        flow, wanted = self.flow, self._unpack(rates)
+        kappa, gamma = flow.kappa, flow.gamma
+        size = kappa**2 + gamma**2
+        found = Rates({}, {}, {}, {})
         order = [n for n in self.net.order() or () if n in self.net.neurons]
-        dg, da = {}, {}
+        change, dg, da = {}, {}, {}
         ddelta: dict[str, Array] = {}
         for n in order:
-            dx, dlam = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
-            dg[n] = (kappa * dlam - gamma * dx) / (kappa**2 + gamma**2)
+            dx = wanted.x[n] * flow.time("tau_x", n)
+            dlam = wanted.lam[n] * flow.time("tau_lam", n)
+            change[n] = -(kappa * dx + gamma * dlam) / size
+            dg[n] = (kappa * dlam - gamma * dx) / size
             da[n] = self._forward(n, found)
             found.x[n] = dg[n] + self.slope[n] * da[n]
         for n in reversed(order):
-            dx, dlam = wanted.x[n] * time("tau_x", n), wanted.lam[n] * time("tau_lam", n)
-            change = -(kappa * dx + gamma * dlam) / (kappa**2 + gamma**2)
-            dmu = change - self._curvature(n, found.x[n]) + self._back(n, ddelta, found)
+            curvature = self._curvature(n, found.x[n])
+            dmu = change[n] - curvature + self._back(n, ddelta, found)
             ddelta[n] = self.bend[n] * da[n] + self.slope[n] * dmu
-            found.lam[n] = dmu - rho * dg[n]
+            found.lam[n] = dmu - flow.rho * dg[n]
         return self._pack(found, len(rates))
 
     def within(self, states: Array) -> Derivative:
@@ -285,8 +290,8 @@ class Linearised:
         reach = NUDGE * max(1.0, float(np.abs(self.state).max()))
         largest = np.maximum(np.abs(directions).max(axis=1, keepdims=True), np.finfo(float).tiny)
         nudges = directions * (reach / largest)
-        rates = self._rates(np.vstack([self.state + nudges, self.state - nudges]))
-        plus, minus = np.split(rates, 2)
+        sides = np.vstack([self.state + nudges, self.state - nudges])
+        plus, minus = np.split(self._rates(sides), 2)
         return np.asarray((plus - minus) * (largest / (2 * reach)))
 
     def _rates(self, states: Array) -> Array:
@@ -297,12 +302,11 @@ class Linearised:
         if self.plastic:
             return np.vstack([self._pack(self._rate(state), 1) for state in states])
         parts, count = self._unpack(states), len(states)
-        x = {n: v.reshape(-1, v.shape[-1]) for n, v in parts.x.items()}
-        lam = {n: v.reshape(-1, v.shape[-1]) for n, v in parts.lam.items()}
+        x, lam = _as_batch(parts.x), _as_batch(parts.lam)
         X, Y = _repeated(self.X, count), _repeated(self.Y, count)
-        regime = SimpleNamespace(
-            x=_repeated(self.regime.x, count), lam=_repeated(self.regime.lam, count)
-        )
+        judged_x = _repeated(self.regime.x, count)
+        judged_lam = _repeated(self.regime.lam, count)
+        regime = SimpleNamespace(x=judged_x, lam=judged_lam)
         rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False, regime=regime)
         return self._pack(rates, count)
 
@@ -377,6 +381,11 @@ def _check_feedback_rests(net: Network) -> None:
 def _repeated(by_population: Mapping[str, Array], count: int) -> dict[str, Array]:
     """Repeat the patterns of every array `count` times."""
     return {n: np.tile(a, (count, 1)) for n, a in by_population.items()}
+
+
+def _as_batch(by_population: Mapping[str, Array]) -> dict[str, Array]:
+    """Join leading axes: (m, patterns, units) as (m patterns, units)."""
+    return {n: v.reshape(-1, v.shape[-1]) for n, v in by_population.items()}
 
 
 def _product(v: Array, matrix: Any) -> Array:

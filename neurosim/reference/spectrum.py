@@ -171,21 +171,37 @@ def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
     excess = np.zeros((direction.size, 2 * order))  # |R|² - 1 by powers of r from the first on
     for j, one in enumerate(powers):
         for k, other in enumerate(powers):
-            if j + k:
-                excess[:, j + k - 1] += one * other * (direction**j * np.conj(direction**k)).real
+            if j + k == 0:
+                continue
+            phase = (direction**j * np.conj(direction**k)).real
+            excess[:, j + k - 1] += one * other * phase
     excess[np.abs(excess) < 1e-14] = 0.0
     first = np.array([row[np.flatnonzero(row)[0]] for row in excess])
     found = np.zeros(direction.size)
     damped = first < 0
-    # roots in 1/r of the reversed polynomial: its leading coefficient, of r to the highest power,
-    # is never 0
-    companion = np.zeros((int(damped.sum()), 2 * order - 1, 2 * order - 1))
-    companion[:, 1:, :-1] = np.eye(2 * order - 2)
-    companion[:, :, -1] = -excess[damped, :-1] / excess[damped, -1:]
+    found[damped] = _smallest_root(excess[damped])
+    return found
+
+
+def _smallest_root(coefficients: Array) -> Array:
+    """Return the smallest positive root of each polynomial, infinite where there is none.
+
+    Parameters
+    ----------
+    coefficients : (polynomials, degree + 1)
+        By rising power; the last is never 0.
+
+    Returns
+    -------
+    array, (polynomials,)
+    """
+    count, degree = len(coefficients), coefficients.shape[1] - 1
+    companion = np.zeros((count, degree, degree))
+    companion[:, 1:, :-1] = np.eye(degree - 1)
+    companion[:, :, -1] = -coefficients[:, :-1] / coefficients[:, -1:]
     roots = np.linalg.eigvals(companion)
     real = (np.abs(roots.imag) < 1e-6 * np.abs(roots)) & (roots.real > 1e-9)
-    found[damped] = np.where(real, roots.real, np.inf).min(axis=1)
-    return found
+    return np.asarray(np.where(real, roots.real, np.inf).min(axis=1))
 
 
 def _diagonalised(linear: Linearised, states: Array) -> Modes:
@@ -335,5 +351,6 @@ def _dominant(apply: Callable[[Array], Array], start: Array) -> Eigenpairs:
         v = image / max(float(np.linalg.norm(image)), np.finfo(float).tiny)
     plane, _ = np.linalg.qr(np.stack([v, apply(v)], axis=1))  # holds a complex pair too
     images = np.stack([apply(p) for p in plane.T], axis=1)
-    values, vectors = np.linalg.eig(plane.T @ images)
+    small = plane.T @ images  # the map within the plane
+    values, vectors = np.linalg.eig(small)
     return values, plane @ vectors
