@@ -1,4 +1,4 @@
-"""Alignment against backpropagation: exact where the state is, and its own gradient is that of L."""
+"""Alignment with backpropagation: exact where the state is; the run's gradient is that of L."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_backpropagation_agrees_with_itself(problem: Problem, flow: Flow) -> Non
 @given(problem=st.one_of(dags(l1=True), rings(l1=True)), flow=flows(), seed=SEEDS)
 @settings(max_examples=25, deadline=None)
 def test_the_runs_own_gradient_is_that_of_l(problem: Problem, flow: Flow, seed: int) -> None:
-    """Central differences of the scalar L at a state away from rest, so that a wrong rho is seen."""
+    """Central differences of L at a state away from rest, so that a wrong rho is seen."""
     net, X, Y = problem
     flow = fitted(flow, net)
     x, lam = random_state(net, seed, len(X))

@@ -1,4 +1,4 @@
-"""The check of a model: passes on every flow, and is seen to fail on planted mistakes."""
+"""The check of a model passes on every flow and fails on planted errors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_network_is_left_as_it_was() -> None:
 def test_a_planted_gain_is_seen(
     gain: str, failing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reference of another flow: at rest nobody can tell, g = 0 there."""
+    """A reference of another flow: at rest g = 0, so it is not seen there."""
     true_rates = ode.rates_at
 
     def wrong(net: Network, flow: Flow, *rest: Any, **keys: Any) -> Any:
@@ -194,7 +194,7 @@ def test_frozen_compares_trained_weights(schedule: Any) -> None:
         np.testing.assert_allclose(settled.run.lam[name], lam, atol=1e-7)
 
 
-def test_the_table_says_everything(tmp_path: Path) -> None:
+def test_the_table_shows_every_row(tmp_path: Path) -> None:
     from rich.console import Console
 
     model = modelfile.load("xor")

@@ -1,4 +1,4 @@
-"""Hopf points and folds against closed forms, against the engine, and against each other."""
+"""Hopf points and folds against closed forms and against the engine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from tests.helpers import measured, problems
 
 
 def six_layers(seed: int) -> tuple[Network, np.ndarray, np.ndarray]:
-    net, rng = (
-        Network.mlp([8] * 6 + [4], loss="mse", gain=1.5, seed=seed),
-        np.random.default_rng(seed),
-    )
+    net = Network.mlp([8] * 6 + [4], loss="mse", gain=1.5, seed=seed)
+    rng = np.random.default_rng(seed)
     return net, rng.normal(size=(1, 8)), 0.5 * rng.normal(size=(1, 4))
 
 
@@ -41,7 +39,7 @@ def self_connected() -> Network:
 
 
 def test_a_hopf_point_is_where_the_engine_begins_to_ring():
-    """Supercritical here: the small cycle that is born has the predicted amplitude and period."""
+    """Supercritical here: the small cycle has the predicted amplitude and period."""
     net, X, Y = six_layers(5)
     branch = ns.continuation(
         net, rotated(1.0), X, Y, over="flow.theta", start=0.9, stop=0.5, points=5
@@ -116,20 +114,14 @@ def test_a_fold_in_closed_form():
     )
     (fold,) = branch.folds
     assert fold.parameter == pytest.approx(fold_at, rel=1e-7)
-    assert branch.parameter[-1] == pytest.approx(
-        1.0
-    )  # it turns, and leaves the window where it came in
+    # it turns, and leaves the window where it came in
+    assert branch.parameter[-1] == pytest.approx(1.0)
     assert branch.parameter.min() < fold_at * 1.01
     x, k = branch.x["u"][:, 0], branch.parameter
     assert_allclose(x, np.tanh(2 * k * x + u), atol=1e-10)
-    assert np.abs(branch.lam["u"]).max() > 3 * np.abs(
-        branch.lam["u"][0]
-    )  # lam leaves for infinity at the fold
-    assert [b.kind for b in branch.bifurcations] == [
-        "hopf",
-        "fold",
-        "hopf",
-    ]  # large lam lets the flow ring before
+    # lam goes to infinity at the fold, and large lam lets the flow ring before
+    assert np.abs(branch.lam["u"]).max() > 3 * np.abs(branch.lam["u"][0])
+    assert [b.kind for b in branch.bifurcations] == ["hopf", "fold", "hopf"]
     for hopf in branch.hopf:
         twin = net.copy()
         twin.weights["u->u"] = hopf.parameter * net.weights["u->u"]
@@ -171,7 +163,7 @@ def _scaled(net: Network, factor: float) -> Network:
     return twin
 
 
-def test_a_family_of_ones_own():
+def test_a_user_supplied_family():
     net, X, Y = problems.random_problem([4, 4, 4, 3], 0, patterns=1, gain=1.5)
     own = ns.continuation(
         net, rotated(1.0), X, Y, over=lambda v: (net, rotated(v)), start=1.2, stop=0.1, points=6
@@ -184,7 +176,7 @@ def test_a_family_of_ones_own():
     )
 
 
-def test_what_cannot_be_is_refused():
+def test_errors_name_the_value():
     net, X, Y = problems.random_problem([3, 4, 3], 0)
     flow = Flow.damped()
     with pytest.raises(ModelError, match=r"did you mean 'flow\.theta'"):

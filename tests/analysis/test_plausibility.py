@@ -1,4 +1,4 @@
-"""The scorecard: what it says of flows whose answers are known, and of what is broken on purpose."""
+"""The scorecard on flows with known answers, and on networks that are broken on purpose."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_separable_losses_are_local_and_a_softmax_is_not(flow: ns.Flow) -> None:
 
 
 def test_a_unit_that_reads_beyond_its_synapses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mask is of the graph: with a synapse taken out of it, the same step reads beyond."""
+    """With a synapse taken out of the mask of the graph, the same step reads beyond it."""
     net = ns.Network.mlp([6, 5, 4, 3], loss="mse", seed=1)
     X = np.random.default_rng(0).normal(size=(3, 6))
     dense = steps.dense
@@ -132,7 +132,7 @@ def test_feedback_weights_come_beside_the_same_weights() -> None:
     assert not net.feedback
 
 
-def test_what_cannot_be_scored(iris: tuple[Any, ...]) -> None:
+def test_errors_name_the_value(iris: tuple[Any, ...]) -> None:
     net, flow, keys = ns.Network.mlp([4, 5, 3]), ns.Flow.adjoint(), {"test": iris[2:]}
     with pytest.raises(ns.DataError, match=r"the targets, \(75, 3\), are not classes"):
         ns.plausibility(

@@ -1,6 +1,4 @@
-"""Rates, frequencies and steps seen beforehand, against closed forms and against what the engine
-then does.
-"""
+"""Predicted rates, frequencies and steps against closed forms and against the engine."""
 
 from __future__ import annotations
 
@@ -82,8 +80,9 @@ def test_a_cross_entropy_is_read_anew_by_semi_implicit_steps():
 
 
 def test_the_undamped_saddle():
-    """Modes at +-i/tau: no step of Euler or Heun holds, 2 sqrt 2 tau of rk4 and 2 tau of the
-    alternation do.
+    """Modes at +-i/tau: no step of Euler or Heun is stable.
+
+    Steps of rk4 are stable up to 2 sqrt 2 tau.
     """
     net, X, Y = problems.random_problem([30, 10, 3], 0, activation="linear", patterns=1)
     spec = ns.stability(net, replace(Flow.arrow_hurwicz(), tau_x=10e-3), X, Y)
@@ -149,8 +148,9 @@ def test_participation_says_where_a_mode_lives():
 
 
 def test_moving_weights_have_modes_too():
-    """At a minimum that fits, descent stands still along the directions that change no output, and
-    grows along none.
+    """At a minimum with loss 0, descent stands still along directions that change no output.
+
+    It grows along none.
     """
     net = ns.Network.mlp([2, 3, 1], loss="mse", seed=1)
     X, flow = np.array([[1.0, -0.5]]), Flow.adjoint(tau_w=1.0)
@@ -199,7 +199,7 @@ def test_at_any_state():
     assert np.abs(ns.stability(net, Flow.damped(), X, Y, at=away).eigenvalues - saddle).max() > 1
 
 
-def test_what_cannot_be_is_refused():
+def test_errors_name_the_value():
     net, X, Y = problems.random_problem([4, 5, 3], 2)
     flow, (x, lam) = Flow.damped(), problems.random_state(net, 0, len(X) + 1)
     with pytest.raises(
@@ -219,7 +219,7 @@ def test_what_cannot_be_is_refused():
 
 
 def test_other_constraints_need_a_state():
-    """Where G bends, backpropagation's saddle is no rest point, and derivatives are differences."""
+    """Where G bends, the flow does not rest at backpropagation's saddle; J is by differences."""
     net = ns.Network.mlp([4, 5, 3], loss="mse", constraint="tube", epsilon=0.05)
     X, Y = np.ones((2, 4)), np.zeros((2, 3))
     for refused in (ns.stability, ns.critical_rho):

@@ -1,6 +1,4 @@
-"""Support neurons: what they are at rest, what is said of a state that moves, over training,
-pictures.
-"""
+"""Support neurons at rest, in a state that moves, over training and in pictures."""
 
 import matplotlib as mpl
 import numpy as np
@@ -66,7 +64,7 @@ def test_the_hard_case_is_where_the_adjoint_is(rest: ns.Run) -> None:
         assert np.array_equal(own, np.abs(exact.lam[n]) > 1e-4)
 
 
-def test_a_state_that_moves_is_called_so() -> None:
+def test_a_state_that_moves_is_warned_of() -> None:
     net, X, Y = random_problem([4, 5, 2], seed=1)
     sim = ns.Simulation(constrained(net, "tube", 0.1), ns.Flow.augmented(), backend="numpy")
     run = sim.relax(X, Y, duration=20 * ms)
@@ -101,7 +99,7 @@ def test_over_training_the_share_is_taken_at_rest_with_weights_frozen() -> None:
         ns.SupportOverTraining(sim).to_xarray()
 
 
-def test_a_dataset_says_it_all(rest: ns.Run) -> None:
+def test_a_dataset_holds_everything(rest: ns.Run) -> None:
     found = ns.support_neurons(rest)
     data = found.to_xarray()
     hidden = data.isel(unit=(data.population == "hidden1").values)
@@ -124,14 +122,14 @@ def test_conditions_are_refused_where_there_are_none() -> None:
 @pytest.mark.parametrize(
     ("kind", "row"), [("tube", "complementarity at rest"), ("abs_eps", "no multipliers at rest")]
 )
-def test_check_knows_what_a_constraint_answers_for(kind: str, row: str) -> None:
+def test_check_compares_what_a_constraint_has_at_rest(kind: str, row: str) -> None:
     net, X, Y = random_problem([4, 5, 2], seed=1)
     report = check.check(constrained(net, kind, 0.1), ns.Flow.augmented(), X, Y, backend="numpy")
     assert report.passed
     assert any(row in f"{r.name} {r.value}" for r in report.rows)
 
 
-def test_pictures_of_support_say_what_they_show(rest: ns.Run) -> None:
+def test_pictures_of_support_show_shares_and_walls(rest: ns.Run) -> None:
     figure = ns.plot.support_summary(rest)
     left, middle, right = figure.axes
     found = ns.support_neurons(rest)

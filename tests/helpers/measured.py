@@ -1,6 +1,4 @@
-"""Rates, frequencies, steps and cycles as simulations show them, to be held against what is
-predicted.
-"""
+"""Measure rates, frequencies and steps in simulations, for comparison with predictions."""
 
 from __future__ import annotations
 
@@ -20,17 +18,16 @@ PUSHES = 4  # of one pattern at once
 
 
 def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns.State:
-    """The saddle point, pushed a little in a random direction."""
-    ref, rng = ns.reference.backprop(net, X, Y, through="feedback"), np.random.default_rng(seed)
-    x, lam = (
-        {n: p[n] + size * rng.normal(size=p[n].shape) for n in net.neurons}
-        for p in (ref.x, ref.lam)
-    )
+    """Return the saddle point, pushed a little in a random direction."""
+    ref = ns.reference.backprop(net, X, Y, through="feedback")
+    rng = np.random.default_rng(seed)
+    x = {n: ref.x[n] + size * rng.normal(size=ref.x[n].shape) for n in net.neurons}
+    lam = {n: ref.lam[n] + size * rng.normal(size=ref.lam[n].shape) for n in net.neurons}
     return ns.State(x, lam)
 
 
 def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
-    """Recorded x and lam minus the saddle point, (samples, patterns, 2 units)."""
+    """Return recorded x and lam minus the saddle point, (samples, patterns, 2 units)."""
     ref = ns.reference.backprop(run.network, X, Y, through="feedback")
     parts = []
     for name, rest in (("x", ref.x), ("lam", ref.lam)):
@@ -41,18 +38,15 @@ def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
 def slowest_mode(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float
 ) -> complex:
-    """Rate and angular frequency (1/s) with which small perturbations of one pattern end, by the
-    engine's rk4.
+    """Measure the slowest mode of one pattern, complex, 1/s, by the engine's rk4.
 
-    A single one may happen to hold next to nothing of the slowest mode, so there are several. Their
-    samples of the last three quarters are sums of few exponentials: dynamic mode decomposition
-    finds them, and the one that decays slowest among those that are still to be seen at the end is
-    what a simulation ends with.
+    A single perturbation may have almost no share in the slowest mode, so there are several. Their
+    samples of the last three quarters are sums of few exponentials, which dynamic mode
+    decomposition finds. The result is the one that decays slowest among those still visible at the
+    end.
     """
-    X, Y = (
-        np.repeat(X, PUSHES, axis=0),
-        {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()},
-    )
+    X = np.repeat(X, PUSHES, axis=0)
+    Y = {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()}
     sim = ns.Simulation(net, flow, dt=dt, method="rk4", backend="numpy")
     steps = round(duration / dt)
     every = max(1, steps // 400)
@@ -80,8 +74,9 @@ def slowest_mode(
 def growth(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: str, steps: int = 2000
 ) -> float:
-    """Rate (1/step) at which a tiny perturbation grows in the end, by the engine; negative where it
-    decays.
+    """Measure the rate at which a tiny perturbation grows in the end, 1/step, by the engine.
+
+    Negative where it decays.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)
@@ -100,9 +95,9 @@ def growth(
 
 
 def largest_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, near: float) -> float:
-    """The step at which that rate changes its sign, s; looked for between 0.8 and 1.25 of `near`."""
-    return float(
-        brentq(
-            lambda h: growth(net, flow, X, Y, h, method), 0.8 * near, 1.25 * near, xtol=2e-3 * near
-        )
-    )
+    """Find the step at which `growth` changes its sign, s, between 0.8 and 1.25 of `near`."""
+
+    def rate(h: float) -> float:
+        return growth(net, flow, X, Y, h, method)
+
+    return float(brentq(rate, 0.8 * near, 1.25 * near, xtol=2e-3 * near))

@@ -1,6 +1,4 @@
-"""Backpropagation against central differences of the loss, which share nothing with it but the
-forward pass.
-"""
+"""Backpropagation against central differences of the loss, which share only the forward pass."""
 
 from __future__ import annotations
 
@@ -22,8 +20,9 @@ NUDGE = 1e-5
 
 
 def gradient_error(net, X, Y, seed: int) -> float:
-    """Largest difference of backprop and central differences, along a random direction of each
-    parameter array.
+    """Largest difference of backprop and central differences, relative to the largest slope.
+
+    Along a random direction of each parameter array.
     """
     ref, rng = backprop(net, X, Y), np.random.default_rng(seed)
     parameters = [(synapses(net.weights[n]), synapses(g)) for n, g in ref.grad_w.items()]
@@ -70,19 +69,16 @@ def test_a_planted_error_is_seen(name, monkeypatch):
 @settings(max_examples=50, deadline=None)
 @given(problem=st.one_of(problems.dags(), problems.rings()))
 def test_lam_is_the_pull_of_losses_and_children(problem):
-    """The stationarity condition itself, a unit at a time; on a cycle it is not how lam was found."""
+    """The stationarity condition of each unit; on a cycle lam was found in another way."""
     net, X, Y = problem
     ref = backprop(net, X, Y)
     for n in net.neurons:
-        pull = (
-            -functions.loss_slope(net.losses[n], ref.x[n], Y[n])
-            if n in net.losses
-            else np.zeros_like(ref.lam[n])
-        )
+        pull = np.zeros_like(ref.lam[n])
+        if n in net.losses:
+            pull -= functions.loss_slope(net.losses[n], ref.x[n], Y[n])
         for q in net.outgoing(n):
-            slope = functions.dsigma(
-                net.populations[q.post].activation, functions.net_input(net, q.post, ref.x)
-            )
+            a = functions.net_input(net, q.post, ref.x)
+            slope = functions.dsigma(net.populations[q.post].activation, a)
             pull += (slope * ref.lam[q.post]) @ net.weights[q.name]
         assert_allclose(ref.lam[n], pull, rtol=0, atol=1e-12)
         assert_allclose(multipliers(net, X, Y)[n], pull, rtol=0, atol=1e-12)
@@ -100,7 +96,7 @@ def test_the_fixed_point_is_one(problem):
 
 @pytest.mark.parametrize("activation", [*problems.ACTIVATIONS, "0.5", "max(a, 0.1*a)"])
 def test_activations_equal_the_text_that_is_simulated(activation):
-    """The formulas here and those of `expressions`, which the engine reads, were written apart."""
+    """The formulas here and those of `expressions`, which the engine reads, share no code."""
     from neurosim.model import expressions
 
     a = np.linspace(-30, 30, 400)  # without 0, where max() has its kink
@@ -247,7 +243,7 @@ def test_sgd_with_one_batch_is_gradient_descent():
         )
 
 
-def test_slips_are_named():
+def test_errors_name_the_value():
     net, X, Y = problems.random_problem([4, 3, 2], 5)
     with pytest.raises(DataError, match=r"X has shape \(5, 3\)"):
         backprop(net, X[:, :3], Y)
@@ -257,7 +253,7 @@ def test_slips_are_named():
         sgd(net, X, Y, epochs=1, batch=1, rate=-1)
 
 
-def test_a_network_without_loss_pulls_nothing():
+def test_a_network_without_loss_has_no_multipliers():
     net = Network([Population("a", 2, clamped=True), Population("b", 2)], [Projection("a", "b")])
     ref = backprop(net, np.ones((3, 2)), None)
     assert ref.loss == 0 == loss(net, ref.x, None)

@@ -56,9 +56,9 @@ def test_patterns_do_not_see_each_other(problem, flow, seed):
     net, X, Y = problem
     linear = linearised(problem, flow, seed, plastic=False)
     whole = linear.jacobian()
-    rows = [
-        np.concatenate([b.reshape(len(X), -1)[k] for b in linear.blocks]) for k in range(len(X))
-    ]
+    rows = []
+    for k in range(len(X)):
+        rows.append(np.concatenate([b.reshape(len(X), -1)[k] for b in linear.blocks]))
     multipliers = linear.blocks[len(net.neurons) :]
     for k, own in enumerate(rows):
         parts = [{n: v[[k]] for n, v in part.items()} for part in (linear.outputs, linear.X, Y)]
@@ -94,8 +94,8 @@ def test_formulas_without_a_plain_second_derivative_are_differenced(plastic, mon
     assert not found[exact == 0].any()
 
 
-def test_what_does_not_learn_is_no_state():
-    """Its derivative is 0: as a state, it would look like a direction in which nothing ever decays."""
+def test_weights_that_do_not_learn_are_not_states():
+    """Their derivative is 0: as states they would be directions in which nothing decays."""
     net = Network.residual([3, 2, 2], 3, loss="mse")
     x, lam = problems.random_state(net, 0, 2)
     X, Y = {"input": np.ones((2, 3))}, {"output": np.zeros((2, 2))}

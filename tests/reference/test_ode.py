@@ -1,6 +1,4 @@
-"""The flow against finite differences of the scalar L, backpropagation at rest, and a matrix
-exponential.
-"""
+"""The flow against finite differences of L, backpropagation at rest and a matrix exponential."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ NUDGE = 1e-5
 
 
 def slope_of_L(net, flow, x, lam, X, Y, values, directions):
-    """dL along each direction, (m,), where `values` is an array that L reads: some x, lam, weights
-    or biases.
+    """dL along each direction, (m,); `values` is an array that L reads.
+
+    It is one of x, lam, weights or biases, and is moved in place.
     """
     kept, slopes = values.copy(), []
     for direction in directions:
@@ -40,11 +39,10 @@ def slope_of_L(net, flow, x, lam, X, Y, values, directions):
 
 
 def flow_error(net, X, Y, flow, seed: int) -> float:
-    """Largest difference of `right_hand_side`, times its tau, and the forces that finite
-    differences of L give.
+    """Largest difference of `right_hand_side`, times its tau, and the finite differences of L.
 
-    A few random directions an array, relative to the largest force; x and lam are random, so g is
-    not 0.
+    Along a few random directions per array, relative to the largest force. x and lam are random,
+    so g is not 0.
     """
     count = len(X)
     x, lam = problems.random_state(net, seed, count)
@@ -116,20 +114,20 @@ def test_a_planted_sign_is_seen(plant, monkeypatch):
     assert flow_error(*problems.random_problem([4, 3, 3, 2], 1), Flow.augmented(), 1) > 1e-2
 
 
-def test_weights_are_priced_by_l2():
+def test_l2_is_a_penalty_on_weights():
     net, X, Y = problems.random_problem([4, 3, 2], 0)
-    priced = Network.mlp([4, 3, 2], loss="mse", l2=0.3)
-    priced.weights, priced.biases = net.weights, net.biases
+    penalised = Network.mlp([4, 3, 2], loss="mse", l2=0.3)
+    penalised.weights, penalised.biases = net.weights, net.biases
     x, lam = problems.random_state(net, 0, len(X))
-    free, dear = (right_hand_side(n, Flow(), x, lam, X, Y) for n in (net, priced))
+    free, decaying = (right_hand_side(n, Flow(), x, lam, X, Y) for n in (net, penalised))
     for name, w in net.weights.items():
-        assert_allclose(dear.w[name], free.w[name] - 0.3 * w / 0.2, rtol=1e-12, atol=1e-12)
+        assert_allclose(decaying.w[name], free.w[name] - 0.3 * w / 0.2, rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(problems.dags(), problems.rings()))
 def test_backpropagation_is_where_every_flow_rests(problem):
-    """Blind to rho, kappa and gamma, since g = 0; `test_the_flow_is_the_gradient_of_L` sees them."""
+    """Blind to rho, kappa and gamma, as g = 0; `test_the_flow_is_the_gradient_of_L` sees them."""
     net, X, Y = problem
     ref = backprop(net, X, Y)
     for flow in (Flow.augmented(3.0), Flow.damped(), Flow.adjoint()):
@@ -250,7 +248,7 @@ def test_all_three_flows_at_once_learn_xor():
 @settings(max_examples=10, deadline=None)
 @given(problem=problems.dags(activations=["tanh", "linear"]), flow=problems.flows())
 def test_plastic_weights_start_with_their_rate(problem, flow):
-    """Over a moment, the packed vector of weights moves by its own right-hand side, sparse or not."""
+    """Over a moment the packed vector of weights moves by its rate, sparse or not."""
     net, X, Y = problem
     x, lam = problems.random_state(net, 0, len(X))
     moment, rates = 1e-7, right_hand_side(net, flow, x, lam, X, Y)
@@ -270,7 +268,7 @@ def test_plastic_weights_start_with_their_rate(problem, flow):
 
 
 @pytest.mark.parametrize("plastic", [False, True])
-def test_a_trajectory_owns_its_weights(plastic):
+def test_a_trajectory_holds_copies_of_the_weights(plastic):
     net, X, Y = problems.random_problem([4, 3, 2], 8)
     before, way = net.copy(), solve_ivp(net, Flow.adjoint(), X, Y, 0.01, plastic=plastic)
     for arrays in (way.weights, way.biases):
@@ -302,7 +300,7 @@ def test_records_include_the_end_where_it_is_a_multiple(every, times):
     assert len(solve_ivp(net, Flow.adjoint(), X, Y, 0.3, every=every, rtol=1e-3).t) == times
 
 
-def test_slips_are_named():
+def test_errors_name_the_value():
     net, X, Y = problems.random_problem([4, 3, 2], 8)
     flow = Flow.damped()
     with pytest.raises(ModelError, match=r"start = 'foward'; .* did you mean 'forward'"):

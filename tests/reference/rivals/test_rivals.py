@@ -1,5 +1,6 @@
-"""Each rival against its own exact gradient or its paper's claim, on random graphs, by derivations
-without its code.
+"""Each rival against its exact gradient or its paper's claim, on random graphs.
+
+The derivations share no code with the rival.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import neurosim as ns
+from neurosim.model.weights import synapses
 from neurosim.reference import rivals
+from neurosim.reference.functions import dense
 from neurosim.results.metrics import cosine
 from tests.evidence.rivals import lowest_energy
 from tests.helpers.problems import SEEDS, Problem, dags, random_problem
@@ -27,9 +30,7 @@ LAYERS = st.lists(st.integers(1, 5), min_size=2, max_size=5)
 
 
 def flat(arrays: dict[str, Any]) -> Array:
-    return np.concatenate(
-        [(w if isinstance(w, np.ndarray) else w.data).ravel() for w in arrays.values()]
-    )
+    return np.concatenate([synapses(w).ravel() for w in arrays.values()])
 
 
 def smooth(net: ns.Network) -> bool:
@@ -47,16 +48,7 @@ def test_predictive_coding_is_the_gradient_of_its_energys_minimum(problem: Probl
     assume(found.steps < 3000)
 
     for name in list(net.projections)[:1]:
-        w = (
-            net.weights[name]
-            if isinstance(net.weights[name], np.ndarray)
-            else net.weights[name].data
-        )
-        own = (
-            found.grad_w[name]
-            if isinstance(found.grad_w[name], np.ndarray)
-            else found.grad_w[name].data
-        )
+        w, own = synapses(net.weights[name]), synapses(found.grad_w[name])
         if not w.size:
             continue
         at = np.unravel_index(int(np.abs(own).argmax()), w.shape)
@@ -69,7 +61,7 @@ def test_predictive_coding_is_the_gradient_of_its_energys_minimum(problem: Probl
 
 
 def _standing(tolerance: float = 1e-9) -> Callable[[int, dict[str, Array]], bool]:
-    """Ends an inference whose credit has stopped to change."""
+    """Return a watch that ends an inference when its credit no longer changes."""
     last: dict[str, Array] = {}
 
     def still(_: int, credit: dict[str, Array]) -> bool:
@@ -153,8 +145,8 @@ def test_a_growing_penalty_lags_behind_rest_by_the_growth_of_a_step(seed: int, l
 def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -> None:
     """Second order in beta, one sweep: the means stay, the dyads' differences are odd in the nudge.
 
-    The weaker nudge leaves a hundredth; where the second order itself is next to nothing, rounding
-    is what is left.
+    A tenth of the nudge leaves a hundredth of the error, or rounding where the second order is
+    almost 0.
     """
     net, X, Y = problem
     assume(smooth(net))
@@ -174,12 +166,9 @@ def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -
 def test_equilibrium_propagation_meets_its_own_exact_gradient(problem: Problem) -> None:
     net, X, Y = problem
     assume(smooth(net))
-    norms = sum(
-        np.linalg.norm(w if isinstance(w, np.ndarray) else w.toarray(), 2)
-        for w in net.weights.values()
-    )
-    for w in net.weights.values():  # both ways: so that it settles at one point, and soon
-        (w if isinstance(w, np.ndarray) else w.data)[...] *= min(0.3, 0.5 / norms)
+    norms = sum(np.linalg.norm(dense(w), 2) for w in net.weights.values())
+    for w in net.weights.values():  # small, so that both directions settle at one point, and soon
+        synapses(w)[...] *= min(0.3, 0.5 / norms)
     exact = rivals.equilibrium_adjoint(net, X, Y)
     found = rivals.equilibrium_propagation(net, X, Y, beta=1e-3, steps=200, nudged_steps=200)
     near = ns.alignment(found, exact)
@@ -321,8 +310,9 @@ def test_a_rate_too_large_and_a_cycle_are_named() -> None:
 
 
 def test_stacks_of_populations_are_the_populations_one_by_one() -> None:
-    """A residual net's blocks are one array: single precision is near, functions follow, it rests
-    at the adjoint.
+    """A residual net's blocks are one array.
+
+    Single precision is near, functions follow, and it rests at the adjoint.
     """
     net = ns.Network.residual([6, 4, 3], 6, seed=2)
     rng = np.random.default_rng(0)
