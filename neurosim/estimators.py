@@ -26,6 +26,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations, Simultaneous, one_report
+from neurosim.model.weights import NORMAL
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
@@ -51,6 +52,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         activation: str = "tanh",
         loss: str | None = None,
         gain: float = 1.0,
+        init: str = NORMAL,
         constraint: str = "lin",
         epsilon: float = 0.0,
         free_output: bool = False,
@@ -79,7 +81,8 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
-        self.hidden, self.activation, self.loss, self.gain = hidden, activation, loss, gain
+        self.hidden, self.activation, self.loss = hidden, activation, loss
+        self.gain, self.init = gain, init
         self.constraint, self.epsilon, self.free_output = constraint, epsilon, free_output
         self.plastic_bias, self.l1, self.l2, self.activity_l1 = plastic_bias, l1, l2, activity_l1
         self.feedback, self.feedback_decay = feedback, feedback_decay
@@ -253,6 +256,8 @@ PARAMETERS = """
         {losses}
     gain : float
         Spread of the initial weights, times 1/sqrt(inputs of a unit).
+    init : "normal" or "orthogonal"
+        Distribution of the initial weights, as in `Network.mlp`.
     constraint, epsilon, free_output
         G and its tolerance, and whether the output is without a constraint, as in `Network.mlp`.
     plastic_bias : bool

@@ -25,6 +25,7 @@ from neurosim.model.feedback import (
 )
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import (
+    NORMAL,
     Weights,
     checked_bias,
     checked_mask,
@@ -113,6 +114,7 @@ class Network:
         loss: str = "cross_entropy",
         *,
         gain: float = 1.0,
+        init: str = NORMAL,
         seed: int = 0,
         constraint: str | Mapping[str, str] = "lin",
         epsilon: float | Mapping[str, float] = 0.0,
@@ -143,6 +145,8 @@ class Network:
             Loss on the output, see `Loss`.
         gain : float
             Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
+        init : "normal" or "orthogonal"
+            Distribution of the weights that are drawn, see `Projection`.
         seed : int
             Seed of the weights that are drawn, >= 0.
         constraint : str or {population: str}
@@ -218,7 +222,9 @@ class Network:
                 penalties["column_l1"] = group_l1
             spread = gain * layers.gain_share(pre, post, ends, populations)
             fed_back = feedback_options[pre, post]
-            projections.append(Projection(pre, post, gain=spread, **penalties, **fed_back))
+            projections.append(
+                Projection(pre, post, gain=spread, init=init, **penalties, **fed_back)
+            )
         losses = layers.losses(loss, loss_epsilon, exit_weights)
         return cls(populations, projections, losses, seed=seed)
 
@@ -464,7 +470,8 @@ class Network:
         if q.weights is not None:
             return self._checked(q, q.weights).copy()
         shape = self._shape(q)
-        return random_weights(shape, checked_mask(q.name, q.mask, shape), q.gain, rng)
+        mask = checked_mask(q.name, q.mask, shape)
+        return random_weights(shape, mask, q.gain, rng, q.init)
 
     def _initial_feedback(self, name: str, rng: np.random.Generator) -> Weights:
         """Return B at the start; a size that is not given becomes that of the weights as drawn."""

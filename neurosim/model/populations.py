@@ -14,7 +14,7 @@ import numpy as np
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
 from neurosim.model import expressions
 from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMETRIC
-from neurosim.model.weights import Weights
+from neurosim.model.weights import INITS, NORMAL, Weights
 
 PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), by projection
 PRICES = PENALTIES  # the name under which other rooms import them
@@ -143,6 +143,9 @@ class Projection:
         Which synapses exist; all of them if not given.
     gain : float
         Spread of the weights that are drawn, >= 0.
+    init : "normal" or "orthogonal"
+        Distribution of the weights that are drawn: independent normal numbers, or gain times a
+        (semi-)orthogonal matrix, for projections without mask and without weights of their own.
     l1, l2 : float
         Penalties in R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0.
     row_l1, column_l1 : float
@@ -188,6 +191,7 @@ class Projection:
     weights: Weights = field(default=None, repr=False)
     mask: Any = field(default=None, repr=False)
     gain: float = 1.0
+    init: str = NORMAL
     l1: float = 0.0
     l2: float = 0.0
     row_l1: float = 0.0
@@ -202,6 +206,7 @@ class Projection:
         for key in ("gain", *PENALTIES):
             self._keep_number(key)
         yes_or_no(f"plastic of {self.name}", self.plastic)
+        self._check_init()
         if self.feedback not in KINDS:
             raise unknown(f"feedback of {self.name}", self.feedback, KINDS)
         if self.feedback == KOLEN_POLLACK and self.feedback_decay is None:
@@ -256,6 +261,16 @@ class Projection:
             return {}
         given = {key: getattr(self, key) for key in FEEDBACK}
         return {key: value for key, value in given.items() if value is not None}
+
+    def _check_init(self) -> None:
+        if self.init not in INITS:
+            raise unknown(f"init of {self.name}", self.init, INITS)
+        for key in ("weights", "mask"):
+            if self.init != NORMAL and getattr(self, key) is not None:
+                raise ModelError(
+                    f"init of {self.name} = {self.init!r} beside {key}; allowed: {NORMAL!r}, "
+                    f"or no {key}"
+                )
 
     def _check_feedback_arguments(self) -> None:
         """Refuse an argument that the kind of feedback does not read."""

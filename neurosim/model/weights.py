@@ -18,6 +18,9 @@ Array = np.ndarray
 # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
 Weights = Any
 
+NORMAL, ORTHOGONAL = "normal", "orthogonal"
+INITS = (NORMAL, ORTHOGONAL)  # distributions of weights that are drawn
+
 
 def synapses(weights: Weights) -> Array:
     """Return the values of the synapses that exist, as a view.
@@ -110,9 +113,16 @@ def transposed(matrix: Weights) -> Weights:
 
 
 def random_weights(
-    shape: tuple[int, int], mask: Array | None, gain: float, rng: np.random.Generator
+    shape: tuple[int, int],
+    mask: Array | None,
+    gain: float,
+    rng: np.random.Generator,
+    init: str = NORMAL,
 ) -> Weights:
     """Draw w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask.
+
+    With `init` "orthogonal" draw gain Q, where the rows or the columns of Q, whichever are fewer,
+    are orthonormal; Q is uniform over such matrices (Mezzadri, Notices AMS 54, 592, 2007).
 
     Parameters
     ----------
@@ -122,12 +132,23 @@ def random_weights(
     gain : float
         Spread of a unit's net input for outputs of variance 1.
     rng : numpy.random.Generator
+    init : "normal" or "orthogonal"
     """
     normal = rng.normal(size=shape)
+    if init == ORTHOGONAL:
+        return gain * _orthogonal(normal)
     if mask is None:
         return normal * (gain / math.sqrt(shape[1]))
     partners = np.maximum(mask.sum(axis=1), 1)[:, None]
     return _masked(normal * gain / np.sqrt(partners), mask)
+
+
+def _orthogonal(normal: Array) -> Array:
+    """Return the orthogonal factor of a matrix of normal numbers, unique by its signs."""
+    is_wide = normal.shape[0] < normal.shape[1]
+    factor, triangle = np.linalg.qr(normal.T if is_wide else normal)
+    factor = factor * np.sign(np.diag(triangle))
+    return np.ascontiguousarray(factor.T if is_wide else factor)
 
 
 def identity(size: int, value: float) -> Weights:

@@ -1,10 +1,13 @@
 """The graph: builders, sparse weights, NetworkX and back, what is refused."""
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 import neurosim as ns
@@ -302,3 +305,56 @@ def test_biases_that_do_not_fit_are_refused() -> None:
         net.biases["out"] = bias
         with pytest.raises(ns.ModelError, match=message):
             net.check_parameters()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 8), min_size=2, max_size=4),
+    gain=st.floats(0.1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_orthogonal_weights_keep_lengths(sizes: list[int], gain: float, seed: int) -> None:
+    """W/gain has orthonormal rows or columns, whichever are fewer; the seed decides which."""
+    net = ns.Network.mlp(sizes, loss="mse", init="orthogonal", gain=gain, seed=seed)
+    again = ns.Network.mlp(sizes, loss="mse", init="orthogonal", gain=gain, seed=seed)
+    for name, w in net.weights.items():
+        q = w / gain
+        product = q @ q.T if q.shape[0] <= q.shape[1] else q.T @ q
+        assert_allclose(product, np.eye(min(q.shape)), atol=1e-12)
+        assert_array_equal(w, again.weights[name])
+
+
+def test_orthogonal_weights_are_uniform() -> None:
+    """No direction is preferred: the mean over many draws vanishes, and no sign is fixed."""
+    shape = 3, 3
+    draws = [
+        ns.Network.mlp([3, 3], loss="mse", init="orthogonal", seed=seed).weights["input->output"]
+        for seed in range(400)
+    ]
+    assert np.abs(np.mean(draws, axis=0)).max() < 4 * np.sqrt(1 / 3 / len(draws))
+    assert np.mean([np.linalg.det(w) > 0 for w in draws]) == pytest.approx(0.5, abs=0.1)
+    assert draws[0].shape == shape
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"init": "orthogonl"}, "init of a->b = 'orthogonl'; allowed: .*did you mean 'orthogonal'"),
+        ({"init": "orthogonal", "mask": np.ones((2, 2))}, "'orthogonal' beside mask"),
+        ({"init": "orthogonal", "weights": np.ones((2, 2))}, "'orthogonal' beside weights"),
+    ],
+)
+def test_an_init_that_cannot_be_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ns.ModelError, match=message):
+        ns.Projection("a", "b", **more)
+
+
+def test_a_model_file_and_an_estimator_take_the_new_keywords() -> None:
+    """Neither has a list of its own in which a keyword could be missing."""
+    from neurosim.estimators import SaddleRegressor
+    from neurosim.experiments.modelfile import load
+
+    net = load("xor", ["network.init=orthogonal"]).network()
+    expected = ns.Network.mlp([2, 4, 1], loss="mse", init="orthogonal")
+    assert_array_equal(net.weights["input->hidden1"], expected.weights["input->hidden1"])
+    assert SaddleRegressor(init="orthogonal").get_params()["init"] == "orthogonal"
