@@ -57,6 +57,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         epsilon: float = 0.0,
         free_output: bool = False,
         plastic_bias: bool = True,
+        bias_init: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
         activity_l1: float = 0.0,
@@ -84,7 +85,8 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         self.hidden, self.activation, self.loss = hidden, activation, loss
         self.gain, self.init = gain, init
         self.constraint, self.epsilon, self.free_output = constraint, epsilon, free_output
-        self.plastic_bias, self.l1, self.l2, self.activity_l1 = plastic_bias, l1, l2, activity_l1
+        self.plastic_bias, self.bias_init = plastic_bias, bias_init
+        self.l1, self.l2, self.activity_l1 = l1, l2, activity_l1
         self.feedback, self.feedback_decay = feedback, feedback_decay
         self.flow, self.rho, self.theta, self.rate, self.ratio = flow, rho, theta, rate, ratio
         self.tau_x, self.tau_lam, self.tau_w = tau_x, tau_lam, tau_w
@@ -261,7 +263,9 @@ PARAMETERS = """
     constraint, epsilon, free_output
         G and its tolerance, and whether the output is without a constraint, as in `Network.mlp`.
     plastic_bias : bool
-        Whether biases learn; if not, they stay at 0.
+        Whether biases learn; if not, they stay at `bias_init`.
+    bias_init : float
+        Biases at the start.
     l1, l2, activity_l1 : float
         Penalties on the weights and on the hidden units' outputs, as in `Network.mlp`.
     feedback, feedback_decay

@@ -96,7 +96,10 @@ class Network:
         self.weights: dict[str, Weights] = {}
         for name, projection in self.projections.items():
             self.weights[name] = self._initial_weights(projection, rng)
-        self.biases = {n: np.zeros(self.populations[n].size) for n in self.neurons}
+        self.biases: dict[str, np.ndarray] = {}
+        for name in self.neurons:
+            population = self.populations[name]
+            self.biases[name] = np.full(population.size, population.bias_init)
         self.feedback: dict[str, Weights] = {}
         for number, name in enumerate(self.projections):
             if self.projections[name].feedback == SYMMETRIC:
@@ -125,13 +128,14 @@ class Network:
         group_l1: float = 0.0,
         activity_l1: float = 0.0,
         plastic_bias: bool = True,
+        bias_init: float = 0.0,
         depth: int | None = None,
         feedback: str | Mapping[str, str] = SYMMETRIC,
         feedback_decay: float | None = None,
         exits: float | Mapping[str, float] = 0.0,
         skips: int = 0,
     ) -> Network:
-        """Build layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = 0.
+        """Build layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = bias_init.
 
         Parameters
         ----------
@@ -167,7 +171,9 @@ class Network:
         activity_l1 : float
             Penalty on the hidden layers' outputs, >= 0, see `Population`.
         plastic_bias : bool
-            Whether biases learn; with False the net has none.
+            Whether biases learn; with False they stay at `bias_init`.
+        bias_init : float
+            Biases of the hidden layers and the output at the start.
         depth : int, optional
             Layers of weights, so that there are depth - 1 hidden layers of one size.
         feedback : str or {projection: str}
@@ -204,11 +210,12 @@ class Network:
         exit_weights = layers.exit_weights(exits, hidden)
         readouts = [*map(layers.exit_of, exit_weights), "output"]
         populations = [Population("input", size["input"], "linear", clamped=True)]
+        biases: dict[str, Any] = {"plastic_bias": plastic_bias, "bias_init": bias_init}
         for name in hidden:
-            own = options[name] | {"plastic_bias": plastic_bias, "activity_l1": activity_l1}
+            own = options[name] | biases | {"activity_l1": activity_l1}
             populations.append(Population(name, size[name], activation, **own))
         for name in readouts:
-            own = options["output"] | {"plastic_bias": plastic_bias}
+            own = options["output"] | biases
             populations.append(Population(name, size["output"], output, **own))
         exit_ends = [(name, layers.exit_of(name)) for name in exit_weights]
         ends = [*pairwise(names), *layers.skip_ends(skips, names), *exit_ends]

@@ -59,7 +59,9 @@ class Population:
     activity_l1 : float
         Penalty alpha in alpha Σ|x|, per pattern, >= 0.
     plastic_bias : bool
-        Whether the biases learn; with False they stay as they are, 0 unless set.
+        Whether the biases learn; with False they stay as they are.
+    bias_init : float
+        Biases at the start, one number for all units, finite.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Population:
     epsilon: float = 0.0
     activity_l1: float = 0.0
     plastic_bias: bool = True
+    bias_init: float = 0.0
 
     def __post_init__(self) -> None:
         if not _is_free_name(self.name):
@@ -114,6 +117,11 @@ class Population:
         penalty = number(f"activity_l1 of {self.name}", self.activity_l1, least=0)
         object.__setattr__(self, "activity_l1", penalty)
         yes_or_no(f"plastic_bias of {self.name}", self.plastic_bias)
+        bias = number(f"bias_init of {self.name}", self.bias_init)
+        if bias and self.clamped:
+            allowed = "0 where clamped=True: an input has no biases"
+            raise out_of_range(f"bias_init of {self.name}", bias, allowed)
+        object.__setattr__(self, "bias_init", bias)
 
     @property
     def free(self) -> bool:

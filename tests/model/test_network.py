@@ -349,12 +349,37 @@ def test_an_init_that_cannot_be_is_refused(more: dict[str, Any], message: str) -
         ns.Projection("a", "b", **more)
 
 
+def test_biases_start_where_they_are_asked_to() -> None:
+    net = ns.Network.mlp([3, 4, 2], loss="mse", bias_init=-0.5)
+    for bias in net.biases.values():
+        assert_array_equal(bias, -0.5)
+    back = ns.Network.from_description(net.describe(), net.weights, net.biases)
+    assert back.populations == net.populations
+    assert ns.Network.from_networkx(net.to_networkx()).populations == net.populations
+    plain = ns.Network.mlp([3, 4, 2], loss="mse")
+    assert "bias_init" not in plain.describe()["populations"][1]  # files stay as they were
+    assert_array_equal(net.weights["hidden1->output"], plain.weights["hidden1->output"])
+
+
+@pytest.mark.parametrize("bias", [np.inf, np.nan, "0.1", True, None])
+def test_a_bias_that_is_not_a_number_is_refused(bias: Any) -> None:
+    with pytest.raises(ns.ModelError, match=r"bias_init of a = .*allowed: a finite number"):
+        ns.Population("a", 2, bias_init=bias)
+
+
+def test_an_input_has_no_bias_to_start_with() -> None:
+    with pytest.raises(ns.ModelError, match=r"bias_init of a = 1\.0; allowed: 0 where clamped"):
+        ns.Population("a", 2, clamped=True, bias_init=1)
+
+
 def test_a_model_file_and_an_estimator_take_the_new_keywords() -> None:
     """Neither has a list of its own in which a keyword could be missing."""
     from neurosim.estimators import SaddleRegressor
     from neurosim.experiments.modelfile import load
 
-    net = load("xor", ["network.init=orthogonal"]).network()
+    net = load("xor", ["network.init=orthogonal", "network.bias_init=0.25"]).network()
     expected = ns.Network.mlp([2, 4, 1], loss="mse", init="orthogonal")
     assert_array_equal(net.weights["input->hidden1"], expected.weights["input->hidden1"])
+    assert_array_equal(net.biases["hidden1"], 0.25)
     assert SaddleRegressor(init="orthogonal").get_params()["init"] == "orthogonal"
+    assert SaddleRegressor(bias_init=0.1).get_params()["bias_init"] == 0.1
