@@ -22,7 +22,7 @@ from neurosim.errors import BackendError, ModelError, unknown
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.populations import PRICES, Loss, Population, Projection
+from neurosim.model.populations import PENALTIES, Loss, Population, Projection
 from neurosim.model.weights import Weights, synapse_indices
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _in_order(first: Mapping[Any, Any], keys: Mapping[Any, Any]) -> list[Any]:
 
 def _projection(ends: Ends, weight: Array, described: Described) -> Projection:
     """Return a projection with the penalties and the synapses that the metadata give."""
-    kept = {key: described[key] for key in (*PRICES, "plastic") if key in described}
+    kept = {key: described[key] for key in (*PENALTIES, "plastic") if key in described}
     return Projection(*ends, _stored(weight, described), **kept)
 
 

@@ -22,12 +22,11 @@ from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, bias_group, p
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError
 from neurosim.model.methods import ADAM
-from neurosim.model.populations import PRICES
+from neurosim.model.populations import PENALTIES
 from neurosim.model.transport import BACKWARD, FORWARD
 
 # When events are received in the slot before the step, after "present"
 RECEIVE_ORDER = {FORWARD: -9, BACKWARD: -1}
-HEAR = RECEIVE_ORDER  # the standalone backend's name for it
 
 
 class Synapses(Group):  # type: ignore[misc]
@@ -72,7 +71,7 @@ class Synapses(Group):  # type: ignore[misc]
         self.variables.add_arange("i", size=size)
         self.variables.add_array("w", size=size)
         self.variables.add_array("tau_w", size=1, scalar=True, dimensions=second.dim)
-        for penalty in PRICES:
+        for penalty in PENALTIES:
             self.variables.add_array(penalty, size=1, scalar=True)
         self.variables.add_array("lazy", size=1, scalar=True, dtype=np.int32)
         if back:

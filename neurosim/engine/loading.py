@@ -48,7 +48,7 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
     for name, q in net.projections.items():
         group = projection_group(name)
         values[group, "tau_w"] = flow.time("tau_w", q.post) if q.plastic else math.inf
-        _put(values, group, q.prices)
+        _put(values, group, q.penalties)
         values[group, "l2"] = q.decay
         if name in net.feedback:
             back = synapses(net.returning(name))

@@ -17,7 +17,6 @@ from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMET
 from neurosim.model.weights import INITS, NORMAL, Weights
 
 PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), by projection
-PRICES = PENALTIES  # the name under which other rooms import them
 FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # arguments of a projection
 OPTIONS = (*PENALTIES, *FEEDBACK, "plastic")  # of a projection, beside its ends and weights
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -233,11 +232,6 @@ class Projection:
     def penalties(self) -> dict[str, float]:
         """All penalties of R(w) by name."""
         return {key: getattr(self, key) for key in PENALTIES}
-
-    @property
-    def prices(self) -> dict[str, float]:
-        """`penalties`, under the name that other rooms read."""
-        return self.penalties
 
     @property
     def options(self) -> dict[str, Any]:

@@ -283,7 +283,7 @@ def _violations(run: Run) -> dict[str, Array]:
     DataError
         g was not recorded, and does not follow from what was.
     """
-    from neurosim.reference.constraints import violation as violation_of
+    from neurosim.reference.functions import violation as violation_of
 
     if run.traces is not None and "g" in run.traces:
         return recorded_of(run, "g")

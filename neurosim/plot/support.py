@@ -12,7 +12,7 @@ import numpy as np
 from neurosim.errors import unknown
 from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, largest_size, styled
 from neurosim.plot.drawing import PALETTE, palette_color
-from neurosim.reference.constraints import violation
+from neurosim.reference.functions import violation
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:

@@ -17,9 +17,6 @@ import numpy as np
 
 from neurosim.model import expressions
 from neurosim.model.populations import Population
-from neurosim.reference.functions import violation
-
-__all__ = ["constraint", "multiplier_terms", "violation"]  # violation: for other rooms
 
 Array = np.ndarray
 

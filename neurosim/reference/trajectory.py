@@ -188,10 +188,10 @@ def _check_smooth(net: Network) -> None:
         l1, row_l1 or column_l1 > 0.
     """
     for projection in net.projections.values():
-        for kind, value in projection.prices.items():
+        for kind, value in projection.penalties.items():
             if not value or kind == "l2":
                 continue
-            penalised = [name for name, q in net.projections.items() if q.prices[kind]]
+            penalised = [name for name, q in net.projections.items() if q.penalties[kind]]
             raise ModelError(
                 f"{kind} > 0 on {', '.join(penalised)} while plastic: it has no derivative at 0, "
                 f"so the right-hand side is not smooth; allowed: {kind} = 0; try l2, or "

@@ -166,7 +166,7 @@ def _prune(course: _Course, schedule: Pruning) -> None:
     base, penalised = schedule.schedule, schedule.schedule.rows - schedule.finish
     frozen: _Frozen | None = None
     done, net = 0, course.sim.net
-    penalties = {name: q.prices for name, q in net.projections.items()}
+    penalties = {name: q.penalties for name, q in net.projections.items()}
     try:
         while done < base.rows:
             rows = base.rows - done

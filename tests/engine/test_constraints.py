@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.data.patterns import patterns
-from neurosim.reference.constraints import violation
+from neurosim.reference.functions import violation
 from neurosim.simulation.stable_step import stable_step
 from tests.engine.test_derivatives import compare, differentiated
 from tests.helpers.constrained import (

@@ -33,7 +33,7 @@ def test_a_penalty_and_removals_leave_a_small_net_and_the_log_records_it() -> No
         [64, 32, 10], loss="squared_hinge", group_l1=0.03, constraint="tube", epsilon=0.01
     )
     sim = simulation(net)
-    penalties = {n: q.prices for n, q in net.projections.items()}
+    penalties = {n: q.penalties for n, q in net.projections.items()}
     schedule = ns.Pruning(
         schedule=ns.Simultaneous(duration=240 * TAU, reports=12), every=2, finish=2
     )
@@ -42,7 +42,7 @@ def test_a_penalty_and_removals_leave_a_small_net_and_the_log_records_it() -> No
     assert size <= 16
     assert list(neurons) == sorted(neurons, reverse=True)
     assert (neurons[0], neurons[-1]) == (32, size)
-    assert {n: q.prices for n, q in net.projections.items()} == penalties
+    assert {n: q.penalties for n, q in net.projections.items()} == penalties
     assert log.history.change.max() < 1e-3  # change of predictions by the removals
     # by hand: forward, backward into hidden neurons only, and to learn; 100 steps a row
     assert_allclose(np.diff(log.history.operations), 100 * (2 * 64 + 3 * 10) * neurons[1:])

@@ -10,7 +10,7 @@ from brian2.devices.device import get_device
 from brian2.groups.group import Group
 
 from neurosim.engine import brian, integrators
-from neurosim.engine.groups import HEAR, Groups, Synapses
+from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
 from neurosim.engine.names import DECAYS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode, program_code
@@ -33,14 +33,14 @@ from neurosim.model.methods import (
     SEMI_IMPLICIT,
     STAGED,
 )
-from neurosim.model.populations import PRICES
+from neurosim.model.populations import PENALTIES
 from neurosim.model.transport import BACKWARD, FORWARD
 
 CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
 OF_FEEDBACK = ("back", "back_size")
 OF_SPARSE = ("row", "col")
-OF_SYNAPSES = ("w", "tau_w", *PRICES, "lazy", "sign", *OF_SPARSE, *OF_FEEDBACK, *OF_ADAM)
+OF_SYNAPSES = ("w", "tau_w", *PENALTIES, "lazy", "sign", *OF_SPARSE, *OF_FEEDBACK, *OF_ADAM)
 
 
 class Kernels(Group):  # type: ignore[misc]
@@ -82,8 +82,8 @@ class Kernels(Group):  # type: ignore[misc]
         blocks = Blocks(self)
         blocks.messages()
         if self.plan.event_sources:
-            self._kernel("send_events_forward", "before_start", HEAR[FORWARD], blocks)
-            self._kernel("send_events_backward", "before_start", HEAR[BACKWARD])
+            self._kernel("send_events_forward", "before_start", RECEIVE_ORDER[FORWARD], blocks)
+            self._kernel("send_events_backward", "before_start", RECEIVE_ORDER[BACKWARD])
         else:
             self._kernel("messages", "before_start", 0, blocks)
 

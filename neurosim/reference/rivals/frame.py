@@ -288,7 +288,7 @@ def _scalar(weights: Weights) -> Weights | float:
 def penalty_slope(net: Network, projection: str) -> Array | float:
     """dR/dw of one projection, laid out as its synapses are, unit 1."""
     q = net.projections[projection]
-    if not any(q.prices.values()):
+    if not any(q.penalties.values()):
         return 0.0
     slope: Array = q.l2 * synapses(net.weights[projection]) + penalty_subgradient(net, projection)
     return slope
