@@ -16,7 +16,8 @@ from tests.helpers.problems import random_problem, random_state
 
 BACKENDS = [
     "numpy",
-    pytest.param("cython", marks=pytest.mark.compiler),
+    # Cython compiles every expression by itself, some seconds each
+    pytest.param("cython", marks=[pytest.mark.compiler, pytest.mark.slow]),
     pytest.param("standalone", marks=pytest.mark.compiler),
 ]
 NOISE = ns.Extension(
@@ -57,13 +58,27 @@ def targets(labels: np.ndarray) -> dict:
     return {"b": np.eye(4)[labels], "out": labels}
 
 
+@pytest.fixture(autouse=True)
+def optimised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile as users do, whatever the other tests compile with."""
+    monkeypatch.delenv("NEUROSIM_OPTIMIZE", raising=False)
+
+
 @pytest.mark.compiler
-@pytest.mark.parametrize("method", ["euler", "semi_implicit"])
+@pytest.mark.parametrize(
+    ("compiled", "method"),
+    [
+        ("standalone", "euler"),
+        ("standalone", "semi_implicit"),
+        ("cython", "euler"),
+        pytest.param("cython", "semi_implicit", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("batch", [1, 4, None])
-def test_the_same_numbers_on_every_backend(batch: int | None, method: str) -> None:
+def test_the_same_numbers_on_every_backend(batch: int | None, method: str, compiled: str) -> None:
     """500 steps, weights moving, sparse and penalised projections, several losses."""
     found = {}
-    for backend in ("numpy", "cython", "standalone"):
+    for backend in ("numpy", compiled):
         net, X, labels = graph()
         sim = ns.Simulation(
             net, ns.Flow.augmented(2, tau_w=50 * ms), method=method, backend=backend
@@ -75,16 +90,16 @@ def test_the_same_numbers_on_every_backend(batch: int | None, method: str) -> No
         log = sim.train(X, targets(labels), schedule, record=("x", "g", "w"), every=7 * ms)
         found[backend] = (net, log.run)
     net, run = found["numpy"]
-    for other, its in (found["cython"], found["standalone"]):
-        assert its.steps == run.steps
-        for n in net.neurons:
-            assert_allclose(its.x[n], run.x[n], rtol=0, atol=1e-9)
-            assert_allclose(its.lam[n], run.lam[n], rtol=0, atol=1e-9)
-            assert_allclose(other.biases[n], net.biases[n], rtol=0, atol=1e-9)
-        for n, w in net.weights.items():
-            assert_allclose(abs(other.weights[n] - w).max(), 0, atol=1e-9)
-        for v in ("x", "g", "w"):
-            assert_allclose(its.traces[v], run.traces[v], rtol=0, atol=1e-9)
+    other, its = found[compiled]
+    assert its.steps == run.steps
+    for n in net.neurons:
+        assert_allclose(its.x[n], run.x[n], rtol=0, atol=1e-9)
+        assert_allclose(its.lam[n], run.lam[n], rtol=0, atol=1e-9)
+        assert_allclose(other.biases[n], net.biases[n], rtol=0, atol=1e-9)
+    for n, w in net.weights.items():
+        assert_allclose(abs(other.weights[n] - w).max(), 0, atol=1e-9)
+    for v in ("x", "g", "w"):
+        assert_allclose(its.traces[v], run.traces[v], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -17,7 +17,7 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.experiments import modelfile
 from neurosim.model.equations.imperfections import resolve
 from neurosim.reference.functions import dsigma, loss_slope, sigma
-from neurosim.simulation.session import bound
+from neurosim.simulation.session import divergence_bound
 from tests.helpers import problems
 
 # undamped flows for a few steps
@@ -205,7 +205,7 @@ def assert_same(net, flow, X, Y, circuit, backend, steps=8):
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
             loop.step()
-    limit = bound(loop.X, loop.Y)
+    limit = divergence_bound(loop.X, loop.Y)
     reached = {n: size(loop.x[n], loop.lam[n]) for n in net.neurons}
     sim = ns.Simulation(net, flow, dt=DT, backend=backend, **keys)
     schedule = ns.Simultaneous(duration=steps * DT, reports=1)

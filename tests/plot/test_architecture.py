@@ -27,11 +27,12 @@ def log() -> ns.Log:
 
 
 def test_size_accuracy_and_operations_have_a_panel_each(log: ns.Log) -> None:
+    before = plt.get_fignums()
     figure = plot.architecture(log)
     labels = [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes]
     assert labels == ["hidden neurons", "accuracy", "operations a pattern"]
     assert figure.axes[-1].get_xlabel() == "time (s)"
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_neurons_are_steps_that_last_until_the_end_of_their_row(log: ns.Log) -> None:
