@@ -102,7 +102,7 @@ def _test(mutant: Mutant | None, tests: Sequence[str]) -> int:
         "-p",
         "no:xdist",
         "-m",
-        "not compiler",
+        "not compiler and not slow",
         "--no-header",
     ]
     if mutant is None:
