@@ -1,8 +1,8 @@
 """All uses of Brian2 beyond its public interface, in one place.
 
-One device instance per simulation, code objects whose names do not depend on what else is alive,
-two translation units, programs cached by the hash of all that goes into them. Tested with Brian2
-2.9, 2.10 and 2.11. Start at `scope` and `Device`.
+Each simulation has its own device. The names of its code objects do not depend on other
+simulations, its sources form two translation units, and its program is cached under a hash of them.
+Tested with Brian2 2.9, 2.10 and 2.11. Start at `scope` and `Device`.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from neurosim.errors import BackendError, ModelError
 HERE = Path(__file__).parent
 INCLUDE = HERE / "standalone" / "include"
 STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
-# loggers whose warnings are suppressed: of NaN, which the stability monitor reports; of objects
-# that an error left over
+# loggers whose warnings are suppressed: about NaN, which the stability monitor reports, and about
+# objects left over after an error
 QUIET = ("groups.group", "core.base")
-GARBAGE = 2**25  # bytes of networks' arrays, after which dead ones are collected
-LEAST = 2**22  # bytes that a network counts for at least, for the objects that it refers to
-_made: list[int] = []  # bytes of each network since the last collection
+GARBAGE = 2**25  # bytes of new networks after which dead networks are collected
+LEAST = 2**22  # bytes counted for the Python objects of a network, besides its arrays
+_made: list[int] = []  # bytes of each network made since the last collection
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
-# headers that a translation unit includes once, before the namespaces of its code objects
+# headers included once, before the namespaces of the code objects
 HEADERS = (
     "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple "
     "set string fcntl.h sys/mman.h sys/stat.h unistd.h"
@@ -67,7 +67,7 @@ RUN_ONCE = ("synapses_classes", "objects", "run", "main")  # sources that need n
 
 
 class SinglePrecision(CPPNodeRenderer):  # type: ignore[misc]
-    """Render numbers as floats: one double makes the whole expression double."""
+    """Render numbers as floats, as a single double would make the whole expression double."""
 
     def render_Constant(self, node: Any) -> str:
         text: str = super().render_Constant(node)
@@ -96,18 +96,25 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     )
 
 
-# Jinja's translation of templates into Python took a third of the time before a kept program
-# starts. The cache is left out where there is no safe temporary folder.
+# Translating Jinja templates into Python took a third of the time that generating a program takes
+# when its compilation is cached. Without a safe temporary folder they are translated every time.
 with contextlib.suppress(OSError, RuntimeError):
     for _templater in (CPPStandaloneCodeObject.templater, CodeObject.templater):
         _templater.env.bytecode_cache = FileSystemBytecodeCache()
 
 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]
-    """C++ standalone for one simulation: its own build, of two translation units, cached.
+    """C++ standalone device of one simulation, with a cached build of two translation units.
 
-    Sources never hold values, which are run-time arguments, so two simulations of one structure
-    have one program.
+    Values are run-time arguments and do not appear in the sources, so two simulations of one
+    structure share one program.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of the sources and the program.
+    about : str
+        Description of the program that ``neurosim cache`` shows.
     """
 
     arrays: dict[Any, str]
@@ -120,8 +127,8 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.key = ""  # of the program
         self.flags: tuple[list[str], list[str]] = ([], [])
         self.include_dirs.append(str(INCLUDE))
-        # glibc's vector tanh needs this macro, which -fno-finite-math-only removes; NaN keeps its
-        # meaning
+        # glibc declares its vector tanh only with this macro, which -fno-finite-math-only removes.
+        # The macro alone does not change the treatment of NaN
         self.define_macros.append(("__FAST_MATH__", "1"))
         self.extra_compile_args += [
             "-include",
@@ -130,7 +137,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         ]
 
     def link_blas(self) -> None:
-        """Link the OpenBLAS of the scipy-openblas32 wheel, for products of whole batches."""
+        """Link OpenBLAS from the scipy-openblas32 wheel, for products of whole batches."""
         import scipy_openblas32 as blas
 
         self.define_macros.append(("NS_BLAS", "1"))
@@ -139,7 +146,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.libraries.append(blas.get_library())
 
     def code_object(self, owner: Any, name: str, *args: Any, **kwds: Any) -> Any:
-        """Make a code object, with a name that is unique within this device only."""
+        """Make a code object whose name is unique within this device, not in the process."""
         base = name.rstrip("*")
         name, number = base, 1
         while name in self.code_objects:
@@ -147,7 +154,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         return super().code_object(owner, name, *args, **kwds)
 
     def begin_at(self, now: str, start: str) -> None:
-        """Set the clock's time to that of the array `start` before the first step, not to 0."""
+        """Start the clock `now` at the time in the array `start`, not at 0; both are C++ names."""
         found = False
         for i, (kind, given) in enumerate(self.main_queue):
             if kind.startswith("set_by") and given[0] == now:
@@ -155,15 +162,16 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 found = True
         if not found:
             raise BackendError(
-                f"this Brian2 does not set {now} where a run begins; try backend='numpy'"
+                f"this version of Brian2 does not set {now} when a run begins; "
+                "try backend='numpy'"
             )
 
     def generate_objects_source(
         self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any
     ) -> None:
-        """Leave out the indices of a group's units where no code reads them.
+        """Omit the arrays of unit indices that no code reads.
 
-        They take 4 bytes per unit, and are filled at every start.
+        They take 4 bytes per unit, and a program fills them at every start.
         """
         sources = "\n".join(str(code.code.cpp_file) for code in self.code_objects.values())
         unread = []
@@ -180,16 +188,16 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     def generate_makefile(
         self, writer: Any, compiler: str, compiler_flags: str, linker_flags: str, *a: Any, **k: Any
     ) -> None:
-        """Keep the flags; the makefile itself is not used."""
+        """Store the flags for `compile_source`; the makefile itself is not used."""
         self.flags = (shlex.split(compiler_flags), shlex.split(linker_flags))
         super().generate_makefile(writer, compiler, compiler_flags, linker_flags, *a, **k)
 
     def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
-        """Put the program of these sources in place: compiled now, or by an earlier build."""
+        """Put the program of these sources in place, from the cache or compiled now."""
         folder = Path(directory)
         (folder / STEPS).write_text(_stepped_unit(self))
         (folder / ONCE).write_text(_unit_run_once(folder))
-        # the last -O holds
+        # compilers use the last -O
         command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
         self.key = _fingerprint(folder, [*command, *self.flags[1]])
         cache.program(
@@ -200,7 +208,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         )
 
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
-        """Compile both units at once, what runs once without optimisation; then link them."""
+        """Compile both units in parallel, ONCE without optimisation; then link them."""
         units = [
             _start([*command, "-c", STEPS, "-o", f"{STEPS}.o"], folder),
             _start([*command, "-O0", "-c", ONCE, "-o", f"{ONCE}.o"], folder),
@@ -219,14 +227,14 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
             )
 
     def read_from(self, results: Path) -> None:
-        """Give variables the values that a program has left in a folder."""
+        """Read the values of variables from the results of a program in a folder."""
         self.results_dir, self.has_been_run = os.path.join(results, ""), True
         for variable in self.array_cache:
             self.array_cache[variable] = None
 
 
 class Kernel(CodeRunner):  # type: ignore[misc]
-    """A `CodeRunner` on one of neurosim's templates."""
+    """A `CodeRunner` that runs one of neurosim's templates."""
 
     add_to_magic_network = False
 
@@ -258,13 +266,13 @@ class Kernel(CodeRunner):  # type: ignore[misc]
 def scope(
     device: Device | None = None, target: str = "numpy", precision: str = "float64"
 ) -> Iterator[None]:
-    """Set all that Brian2 and NumPy keep globally for one simulation, and put it back.
+    """Set the global state of Brian2 and NumPy for one simulation, and restore it.
 
     Parameters
     ----------
     device : Device, optional
-        Of a compiled program; None: Brian2's runtime mode.
-    target : str
+        Device of a compiled program; None: Brian2's runtime mode.
+    target : "numpy" or "cython"
         Brian2's code generation target in runtime mode.
     precision : "float64" or "float32"
     """
@@ -309,7 +317,13 @@ USERS_ERRORS = (
 
 @contextlib.contextmanager
 def explained(extended: bool) -> Iterator[None]:
-    """Turn what Brian2 raises on user-supplied equations into neurosim's error."""
+    """Turn exceptions that user-supplied equations cause in Brian2 into a `ModelError`.
+
+    Parameters
+    ----------
+    extended : bool
+        Whether the plan has extensions; else exceptions pass unchanged.
+    """
     try:
         yield
     except USERS_ERRORS as error:
@@ -323,9 +337,9 @@ def explained(extended: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quick_run() -> Iterator[None]:
-    """Spare what is alive from the garbage collection of `Network.run`.
+    """Exclude existing objects from the garbage collection that `Network.run` starts.
 
-    It takes 60 to 160 ms in a large process.
+    A collection takes 60 to 160 ms in a large process.
     """
     gc.freeze()
     try:
@@ -341,11 +355,18 @@ def code_object(
 
     Parameters
     ----------
+    group : Group
+        Group whose variables the statements read and assign.
     statements : iterable of (target, expression)
-    dt : s
-        Length of a step.
+    dt : float
+        Length of a step, s.
     run : Group
-        The run's counters, which hold the time of a stage.
+        Counters of the run, which hold the time of a stage.
+
+    Returns
+    -------
+    callable
+        Executes the statements once.
     """
     more = Variables(None, default_index="0")
     more.add_constant(LENGTH, value=dt)
@@ -362,9 +383,10 @@ def code_object(
 
 
 def tidy(groups: Iterable[Group]) -> None:
-    """Collect dead networks now and then.
+    """Count the memory of a new network; collect dead networks after GARBAGE bytes of new ones.
 
-    They are cycles of few objects and much memory, which `quick_run` hides from the collector.
+    Dead networks are reference cycles of few objects and much memory, and `quick_run` keeps the
+    automatic collections from finding them in time.
     """
     size = LEAST
     for group in groups:
@@ -380,7 +402,7 @@ def tidy(groups: Iterable[Group]) -> None:
 def adopt(network: Any) -> None:
     """Assign objects to their network now, not at its first run.
 
-    Brian2 warns of objects without a network, which a failure before that run would leave.
+    Brian2 warns about objects without a network; a failure before that run would leave some.
     """
     for item in network.objects:
         for own in (item, *item.contained_objects):
@@ -388,7 +410,7 @@ def adopt(network: Any) -> None:
 
 
 def keep_code(objects: Iterable[Any]) -> None:
-    """Keep the generated code: `Network.run` would generate the same anew each time, in 30 ms."""
+    """Keep the generated code, which `Network.run` would regenerate at every call, in 30 ms."""
     for item in objects:
         for own in (item, *item.contained_objects):
             if isinstance(own, CodeRunner):
@@ -396,7 +418,7 @@ def keep_code(objects: Iterable[Any]) -> None:
 
 
 def _nothing(run_namespace: Any = None) -> None:
-    """Take the place of a `before_run` that has nothing left to do."""
+    """Do nothing, in place of `before_run`, once the code has been generated."""
 
 
 def make_clock(dt: float) -> Clock:
@@ -415,9 +437,9 @@ def _failure(job: subprocess.Popen[str]) -> str | None:
 
 
 def _stepped_unit(device: Device) -> str:
-    """Return all sources that are stepped as one translation unit.
+    """Return the translation unit STEPS, of all code that runs at every step.
 
-    Each code object has its own namespace.
+    Each code object is in a namespace of its own.
     """
     lines = [f"#include <{header}>" for header in HEADERS.split()]
     lines += [f'#include "{header}"' for header in OWN_HEADERS.split()]
@@ -435,7 +457,7 @@ def _stepped_unit(device: Device) -> str:
 
 
 def _unit_run_once(directory: Path) -> str:
-    """Return all other sources as one translation unit."""
+    """Return the translation unit ONCE, of all other sources."""
     sources = [f"{name}.cpp" for name in RUN_ONCE]
     if (directory / "brianlib" / "spikequeue.cpp").exists():
         sources.insert(0, "brianlib/spikequeue.cpp")
@@ -443,7 +465,7 @@ def _unit_run_once(directory: Path) -> str:
 
 
 def _fingerprint(directory: Path, command: list[str]) -> str:
-    """Return a hash of the sources, the compiler, its flags and the processor, 24 hex digits."""
+    """Return 24 hex digits of a hash of sources, compiler version, flags and processor."""
     digest = hashlib.sha256()
     for root in (directory, INCLUDE):
         sources = [path for path in root.rglob("*") if path.suffix in (".cpp", ".h")]

@@ -24,14 +24,14 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
     plan : Plan
     backend : "numpy", "cython" or "standalone"
     factories : sequence of callable
-        Each makes user-supplied objects for the Brian2 network.
+        User-supplied functions of the Brian2 network that return objects for it.
     threads : int
-        Threads of the products of whole batches.
+        Threads that BLAS uses for products of whole batches.
 
     Raises
     ------
     BackendError
-        No compiler where one is needed, or a build that failed.
+        A compiler is needed and none was found, or the build failed.
     """
     if backend != "numpy" and compiler.compiler_command() is None:
         raise BackendError(
@@ -45,7 +45,7 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
 
 
 def _kept_or_made(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:
-    """Return the kept program of this structure, else one that Brian2 makes."""
+    """Return the kept program of this structure, else one that Brian2 generates."""
     key = None if factories else structure_key(plan)
     if key is not None:
         kept = KeptProgram.recall(key, plan, threads, make_program)
@@ -58,7 +58,7 @@ def _kept_or_made(plan: Plan, factories: Sequence[Factory], threads: int) -> Eng
 
 
 def make_program(plan: Plan, factories: Sequence[Factory], threads: int) -> StandaloneEngine:
-    """Make the program of a plan with Brian2, which is imported only now."""
+    """Generate the program of a plan with Brian2, which is imported only here."""
     from neurosim.engine.standalone.codegen import StandaloneEngine
 
     return StandaloneEngine(plan, factories, threads)

@@ -1,8 +1,8 @@
-"""Compiled programs, kept on disk: shared by processes, checked before use, below a limit.
+"""Disk cache of compiled programs: shared by processes, checked before use, limited in size.
 
 Brian2 is not imported, so that ``neurosim cache`` starts at once. An entry is a folder
-`<key>.program`, filled under another name and renamed; its seal lists what has to be in it. A run
-has its own hard link to its program, so nothing that happens here breaks it. Start at `program`.
+`<key>.program`, filled under another name and then renamed; its seal lists its contents. A run has
+its own hard link to its program, so removing entries does not break it. Start at `program`.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from neurosim.errors import BackendError, out_of_range
 
 try:
     import fcntl
-except ImportError:  # not POSIX: every process builds, and the first one's entry stays
+except ImportError:  # not POSIX: every process builds, and the first entry stays
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1  # of the seal; an entry of another format is built anew
-SEAL, PROGRAM = ".neurosim.json", "program"  # in the folder of an entry
+SEAL, PROGRAM = ".neurosim.json", "program"  # file names in the folder of an entry
 ENTRY = re.compile(r"[0-9a-f]{24}\.program")
 EARLIER = re.compile(r"[0-9a-f]{24}")  # an entry of neurosim 0.1: a bare executable, without a seal
 NOTE = re.compile(r"[0-9a-f]{24}\.note")
-# left by a builder that was killed, once it is older than OLD
+# files of a build in progress; once older than OLD, they were left by a process that was killed
 LEFTOVER = re.compile(r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)")
 SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
-PATIENCE = 120.0  # s that a process waits for another one's build, which may have been stopped
+PATIENCE = 120.0  # s that a process waits for another's build, which may have been suspended
 POLL = 0.05  # s between two attempts to take a lock
-NOTES = 2000  # notes that are kept; then the older half is removed
-OLD = 3600.0  # s; no compiler runs for longer
+NOTES = 2000  # notes that are kept; beyond that the oldest 1000 are removed
+OLD = 3600.0  # s; no build takes longer
 
 logger = logging.getLogger("neurosim")
 
@@ -51,14 +51,14 @@ class Entry:
     """One program that is kept."""
 
     key: str
-    path: Path  # of its folder
+    path: Path  # folder, or the executable of neurosim 0.1
     size: int  # bytes
     used: float  # when it was last used, s since 1970
-    about: str  # its builder's description
+    about: str  # description, as given to `program`
 
 
 def limit() -> int:
-    """Return the bytes that may be kept: $NEUROSIM_CACHE_SIZE, else 1 GB.
+    """Return the size limit of the cache in bytes: $NEUROSIM_CACHE_SIZE, else 1 GB.
 
     Raises
     ------
@@ -87,16 +87,17 @@ def limit() -> int:
 def program(key: str, build: Callable[[Path], None], *, target: Path, about: str = "") -> bool:
     """Put the executable of `key` at `target`, from the cache or by `build`.
 
-    Processes that need the same program wait for the first one. A program that cannot be kept is
-    built all the same.
+    Processes that need the same program wait for the first of them to build it. A program that
+    cannot be kept is built all the same, with a warning.
 
     Parameters
     ----------
     key : str
-        24 hex digits, a hash of all that the program is made from.
+        24 hex digits, a hash of everything that the program is made from.
     build : callable
-        Writes an executable to the path that it is given. Its errors are not caught.
+        Writes an executable to the path that it receives. Its errors are not caught.
     target : Path
+        Path of the executable.
     about : str
         The description that ``neurosim cache`` shows.
 
@@ -108,16 +109,16 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
     Raises
     ------
     BackendError
-        `build` has left no executable.
+        `build` has written no executable.
     """
     entry = _entry(key)
     if _taken(entry, target):
         return True
-    limit()  # a size that is nonsense is refused before the compiler runs
+    limit()  # refuse an invalid size before the compiler runs
     with _alone(entry):
         if _taken(entry, target):  # another process has built it while this one waited
             return True
-        # Beside the target, not in the cache: where the cache's disk is full, the build succeeds
+        # beside the target, not in the cache, so that the build succeeds even if that disk is full
         with _temporary(target) as made:
             build(made)
             if not (_executable(made) and made.stat().st_size):
@@ -134,21 +135,21 @@ def program(key: str, build: Callable[[Path], None], *, target: Path, about: str
 
 
 def take(key: str, target: Path) -> bool:
-    """Put the executable of `key` at `target` if it is kept whole; return whether it is."""
+    """Put the executable of `key` at `target` if an intact one is kept; return whether it is."""
     return _taken(_entry(key), target)
 
 
 def remember(name: str, key: str, about: str) -> None:
-    """Keep a note under another name that `key` is its program.
+    """Keep a note that maps another name to the program `key`; `recall` reads it.
 
     Parameters
     ----------
     name : str
-        24 hex digits.
+        Name of the note, 24 hex digits.
     key : str
         Key of the program.
     about : str
-        All that is needed to run it.
+        Text to keep in the note: the layout that is needed to run the program.
     """
     note = cache_directory() / f"{name}.note"
     text = json.dumps({"format": FORMAT, "program": key, "about": about})
@@ -168,7 +169,7 @@ def remember(name: str, key: str, about: str) -> None:
 
 
 def recall(name: str) -> tuple[str, str] | None:
-    """Return the program's key, and what was noted with it; None without a readable note."""
+    """Return the key and the text of a note (`remember`), or None if no readable note exists."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         note = json.loads((cache_directory() / f"{name}.note").read_bytes())
         if note["format"] == FORMAT:
@@ -177,7 +178,7 @@ def recall(name: str) -> tuple[str, str] | None:
 
 
 def entries() -> list[Entry]:
-    """Return what is kept, last used first."""
+    """Return the programs that are kept, the most recently used first."""
     found = []
     for path in cache_directory().iterdir():
         if ENTRY.fullmatch(path.name) or (EARLIER.fullmatch(path.name) and _executable(path)):
@@ -188,13 +189,13 @@ def entries() -> list[Entry]:
 
 def _read_entry(path: Path) -> Entry:
     seal = path / SEAL
-    dated = seal if seal.is_file() else path  # a seal is dated anew at every use
+    dated = seal if seal.is_file() else path  # every use sets the time of the seal
     about = str(_seal(path).get("about", "not known"))
     return Entry(path.name[:24], path, _size(path), dated.lstat().st_mtime, about)
 
 
 def trim(keep: Path | None = None) -> int:
-    """Remove what was not used for longest until the rest is within `limit`.
+    """Remove the least recently used entries until the rest is within `limit`.
 
     Parameters
     ----------
@@ -217,7 +218,7 @@ def trim(keep: Path | None = None) -> int:
 
 
 def clear() -> int:
-    """Remove all that neurosim keeps, and nothing else; return the bytes freed."""
+    """Remove all programs and notes from the cache, nothing else; return the bytes freed."""
     freed = _sweep()
     for path in [*_notes(), *(entry.path for entry in entries())]:
         freed += _remove(path)
@@ -225,7 +226,7 @@ def clear() -> int:
 
 
 def _sweep() -> int:
-    """Remove what killed builders left, once it is too old to be in use; return the bytes freed."""
+    """Remove files left by killed processes, if older than OLD; return the bytes freed."""
     freed = 0
     for path in cache_directory().iterdir():
         with suppress(OSError):
@@ -246,10 +247,10 @@ def _entry(key: str) -> Path:
 
 
 def _taken(entry: Path, target: Path) -> bool:
-    """Put a program that is kept whole at `target`; return whether it is.
+    """Put the program of an intact entry at `target`; return whether the entry is intact.
 
-    The link is checked, not the entry: the link is what runs, whatever others do to the entry
-    meanwhile.
+    The link is checked, not the entry: the link will run, even if another process changes the
+    entry meanwhile.
     """
     with suppress(OSError), _temporary(target) as link:
         _link_or_copy(entry / PROGRAM, link)
@@ -261,14 +262,14 @@ def _taken(entry: Path, target: Path) -> bool:
 
 
 def _whole(entry: Path) -> bool:
-    """Return whether an entry holds what its seal lists."""
+    """Return whether the contents of an entry match its seal."""
     with suppress(OSError):
         return bool(_seal(entry).get("contents") == _contents(entry))
     return False
 
 
 def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
-    """Make the entry, which has its name only once it is whole."""
+    """Make an entry under a temporary name; rename it once it is complete."""
     with _temporary(entry) as fresh:
         fresh.mkdir()
         fill(fresh)
@@ -279,7 +280,7 @@ def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
             )
         seal = {"format": FORMAT, "about": about, "contents": contents}
         (fresh / SEAL).write_text(json.dumps(seal), encoding="utf-8")
-        if not _whole(entry):  # where there are no locks, another may have been faster
+        if not _whole(entry):  # without locks, another process may have been faster
             _remove(entry)
             os.replace(fresh, entry)
 
@@ -288,8 +289,9 @@ def _store(entry: Path, fill: Callable[[Path], None], about: str) -> None:
 def _alone(entry: Path) -> Iterator[None]:
     """Let one process build at a time, where the file system has locks.
 
-    The kernel frees the lock of a process that dies. The first builder removes the lock's file, so
-    those that waited hold a file without a name, and newcomers another: all find its entry.
+    The kernel frees the lock of a process that dies. The process that has built removes the lock
+    file: those that waited then lock the unlinked file, and later ones a new file. That is
+    harmless, as all of them find the entry.
     """
     path, end = entry.with_name(f"{entry.name}.lock"), time.monotonic() + PATIENCE
     with ExitStack() as stack:
@@ -307,7 +309,7 @@ def _alone(entry: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Yield a free name beside `path`; whatever is there in the end is removed."""
+    """Yield an unused path beside `path`; remove whatever is there at the end."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
@@ -316,7 +318,7 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or make a copy of it where that cannot be."""
+    """Hard-link a file, or copy it where a link is impossible."""
     try:
         os.link(source, target)
     except OSError:
@@ -328,7 +330,7 @@ def _executable(path: Path) -> bool:
 
 
 def _file_record(path: Path) -> list[Any]:
-    """Return what a seal records of a file: size, whether it can be executed, digest."""
+    """Return the record of a file in a seal: size, whether it is executable, SHA-256 digest."""
     info = path.lstat()
     if not stat.S_ISREG(info.st_mode):
         raise OSError(f"{path} is not a plain file")
@@ -338,13 +340,13 @@ def _file_record(path: Path) -> list[Any]:
 
 
 def _contents(entry: Path) -> dict[str, list[Any]]:
-    """Return the records of an entry's files, but for the seal."""
+    """Return the records of an entry's files, except the seal."""
     files = [file for file in _files(entry) if file.name != SEAL]
     return {file.relative_to(entry).as_posix(): _file_record(file) for file in files}
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all files below a folder; none behind a link, which may be another's."""
+    """Return all files below a folder; none if it is a link, which may lead anywhere."""
     found: list[Path] = []
     if not folder.is_symlink():
         for root, _, names in os.walk(folder):
@@ -353,7 +355,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _seal(entry: Path) -> dict[str, Any]:
-    """Return the seal of an entry; empty where there is none that can be read."""
+    """Return the seal of an entry, or an empty dict if it cannot be read."""
     with suppress(OSError, ValueError, RecursionError):
         seal = json.loads((entry / SEAL).read_bytes())
         if isinstance(seal, dict) and seal.get("format") == FORMAT:
@@ -362,8 +364,8 @@ def _seal(entry: Path) -> dict[str, Any]:
 
 
 def _use(entry: Path) -> None:
-    """Date an entry to now."""
-    with suppress(OSError):  # another user's, or already removed
+    """Set the time at which an entry was last used to now."""
+    with suppress(OSError):  # it belongs to another user, or has been removed
         os.utime(entry / SEAL)
 
 
@@ -374,7 +376,7 @@ def _size(path: Path) -> int:
 def _remove(path: Path) -> int:
     """Remove a file or folder; return the bytes freed.
 
-    0 where nothing was there, or what is there belongs to another user.
+    Returns 0 if nothing was there, or if it cannot be removed.
     """
     try:
         size = _size(path)

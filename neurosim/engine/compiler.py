@@ -2,8 +2,8 @@
 
 Brian2 is not imported.
 
-``NEUROSIM_OPTIMIZE`` sets the optimisation of what is compiled: "0", "1", "2" or "3", as in the
-compiler's ``-O``. Without it Brian2's flags hold, which are ``-O3``. A low level compiles faster
+``NEUROSIM_OPTIMIZE`` sets the optimisation level: "0", "1", "2" or "3", as in the compiler's
+``-O``. If it is not set, Brian2's flags apply, which contain ``-O3``. A low level compiles faster
 and runs slower, which suits tests of small networks. Programs of different levels are kept apart.
 """
 
@@ -23,7 +23,7 @@ LEVELS = ("0", "1", "2", "3")
 
 
 def compiler_command() -> str | None:
-    """Return the path of the C++ compiler: $CXX, else the first that is found; None without one."""
+    """Return the path of the C++ compiler: $CXX, else the first one found, else None."""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         found = shutil.which(name) if name else None
         if found:
@@ -32,7 +32,7 @@ def compiler_command() -> str | None:
 
 
 def optimisation() -> list[str]:
-    """Return the compiler's flag for $NEUROSIM_OPTIMIZE, or none where that is not set.
+    """Return the compiler flag for $NEUROSIM_OPTIMIZE; an empty list if that is not set.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def optimisation() -> list[str]:
 
 
 def processor() -> str:
-    """Describe the processor: -march=native makes a program that belongs to it."""
+    """Describe the processor; with -march=native a program runs only on one like it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(("flags", "Features")):
@@ -67,5 +67,5 @@ def processor() -> str:
 
 
 def wide_vectors() -> list[str]:
-    """Return the option that makes loops as wide as the processor: GCC halves AVX-512 by itself."""
+    """Return the flag for vectors of 512 bits where the processor has them; GCC prefers 256."""
     return ["-mprefer-vector-width=512"] if "avx512f" in processor().split() else []

@@ -1,4 +1,4 @@
-"""An engine, whichever backend steps it: loaded, run for some steps, read.
+"""Interface of both backends: load values, run some steps, read arrays.
 
 Above `plan`, below both backends. Start at `Engine`; `neurosim.engine.build` chooses one.
 """
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Key = tuple[str, str]  # group and variable
-Factory = Callable[["BrianNetwork"], Any]  # user-supplied objects for the network
-World = Callable[[], bool]  # writes the rows that are shown next; False where there are none
-# Parameters of the equations that every step computes anew
+Factory = Callable[["BrianNetwork"], Any]  # returns user-supplied objects for the network
+# Writes the rows of the next presentation; returns False where there are none
+World = Callable[[], bool]
+# Parameters of the equations that every step recomputes
 COMPUTED = ("a", "log_partition", "y_total")
 
 
@@ -33,17 +34,18 @@ class Engine(ABC):
     ----------
     plan : Plan
     threads : int
-        Threads of the products of whole batches.
+        Threads that BLAS uses for products of whole batches.
 
     Attributes
     ----------
     network : brian2.Network
     loop_time : float
-        Seconds that stepping took, of all segments.
+        Time spent stepping, summed over all segments, s.
     settings : dict of str to float
-        Numbers of the run that were loaded.
+        Values loaded into the group "run", by variable.
     first_sample : int
-        Number of the first sample of this engine, where an earlier one took others.
+        Number of the first sample that this engine takes; above 0 where an earlier engine began
+        the run.
     """
 
     network: BrianNetwork
@@ -56,7 +58,7 @@ class Engine(ABC):
         self.first_sample = 0
 
     def load(self, values: Mapping[Key, Any]) -> None:
-        """Set arrays by (group, variable); a number fills the array."""
+        """Set arrays by (group, variable); a single number fills the whole array."""
         for (group, variable), value in values.items():
             if group == "run":
                 self.settings[variable] = float(np.ravel(value)[0])
@@ -66,9 +68,9 @@ class Engine(ABC):
 
     @abstractmethod
     def kinds(self, population: str) -> dict[str, str]:
-        """Return the variables of a population's equations that keep a value, with their kinds.
+        """Return the stored variables of a population's equations, with their kinds.
 
-        The kinds are `DIFFERENTIAL` and `PARAMETER`.
+        The kinds are `DIFFERENTIAL` and `PARAMETER`; subexpressions are not stored.
         """
 
     @abstractmethod
@@ -81,35 +83,45 @@ class Engine(ABC):
 
     @abstractmethod
     def value(self, group: str, variable: str) -> Array:
-        """Return a copy of an array, flat."""
+        """Return a flat copy of an array."""
 
     @abstractmethod
     def present(self, data: Mapping[Key, Array], order: Array) -> None:
-        """Set the data by (population, variable), and the rows that come next, batch by batch."""
+        """Set the data set, and the order in which its rows are clamped.
+
+        Parameters
+        ----------
+        data : dict of (population, variable) to array, (rows, units)
+        order : array of int
+            Numbers of rows; each presentation takes the next `Plan.patterns` of them.
+        """
 
     def ask(self, world: World) -> None:
-        """Let a world write the rows of each presentation as the one before it ends.
+        """Call a world at the end of each presentation, to write the rows of the next one.
 
         Raises
         ------
         NotImplementedError
-            Python does not step this engine.
+            The engine does not return to Python between two steps.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} cannot ask {world!r} between two steps; try backend='numpy'"
+            f"{type(self).__name__} cannot call {world!r} between two steps; try backend='numpy'"
         )
 
     @abstractmethod
     def run(self, n_steps: int, seed: int) -> None:
-        """Go on for `n_steps`, or until the state leaves its bound or settles."""
+        """Run `n_steps` more steps; end early if the state leaves its bound or settles."""
 
     @abstractmethod
     def recorded(self, number: int, first: int, last: int) -> Array:
-        """Return samples `first` to `last` of one recorded variable, (samples, entries)."""
+        """Return samples `first` to `last` - 1 of one recorded variable, (samples, entries).
+
+        `number` is the index of the variable in `Plan.recorded`.
+        """
 
     @property
     def samples(self) -> int:
-        """Samples since the run began, those of an earlier engine included."""
+        """Number of samples since the run began, including those of an earlier engine."""
         step = self.counter("step")
         every = int(self.settings.get("record_steps", 1))
         taken = -(-step // every)
@@ -119,11 +131,11 @@ class Engine(ABC):
         return taken
 
     def counter(self, name: str) -> int:
-        """Return one of the run's own counters."""
+        """Return one entry of the group "run" as an integer."""
         return int(self.value("run", name)[0])
 
     def state(self) -> dict[Key, Array]:
-        """Return every array from which the run can go on."""
+        """Return copies of all arrays that are needed to continue the run."""
         net = self.plan.net
         own = [("run", "step")]
         own += [(projection_group(n), "w") for n in net.projections]
@@ -141,8 +153,9 @@ class Engine(ABC):
     def defers(self, projection: str, n_steps: int) -> bool:
         """Return whether weights from a clamped input are brought up to date only when read.
 
-        With x still, W += h delta^T x changes the drive W x by h (x x^T) delta; that is exact.
-        It is worth its Gram matrix where that takes fewer multiplications than products with W.
+        While x is constant, W += h delta^T x changes the drive W x by exactly h (x x^T) delta.
+        Changes are deferred where computing the Gram matrix x x^T and its products takes fewer
+        multiplications than the products with W.
         """
         plan = self.plan
         moves = plan.presentation or self.settings.get("plastic")
@@ -169,7 +182,7 @@ def kinds_of(equations: Any) -> dict[str, str]:
 
 
 def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:
-    """Add the objects that user-supplied functions return for a network."""
+    """Call user-supplied functions of a network, and add the objects that they return."""
     for factory in factories:
         made = factory(network)
         for item in made if isinstance(made, list | tuple) else [made]:

@@ -1,4 +1,4 @@
-"""Brian2 objects that both backends share: populations, synapses, and the run's own numbers.
+"""Brian2 objects that both backends share: populations, synapses, and the counters of a run.
 
 Populations are `NeuronGroup`s of patterns x units, pattern after pattern. A projection holds its
 weights once, whatever the number of patterns. Above `plan`, below both backends. Start at `Groups`.
@@ -25,31 +25,32 @@ from neurosim.model.methods import ADAM
 from neurosim.model.populations import PENALTIES
 from neurosim.model.transport import BACKWARD, FORWARD
 
-# When events are received in the slot before the step, after "present"
+# Order of receiving events in the slot "before_start", after "present"
 RECEIVE_ORDER = {FORWARD: -9, BACKWARD: -1}
 
 
 class Synapses(Group):  # type: ignore[misc]
     """The weights of one projection, or the biases of one population, stored once.
 
-    `w` holds the synapses that exist, row by row of (n_post, n_pre). Sparse ones have `row`
-    (n_post + 1) and `col`, as SciPy's compressed rows do. Feedback weights that are not Wᵀ are in
-    `back`, laid out as `w` is. `sign` is the sign that each presynaptic unit's weights keep.
+    `w` holds the weights of the existing synapses, row by row of (n_post, n_pre). A sparse
+    projection also has `row` (n_post + 1 entries) and `col`, as in SciPy's compressed rows.
+    Feedback weights that are not Wᵀ are in `back`, laid out like `w`. `sign` is the sign that the
+    outgoing weights of each presynaptic unit keep.
 
     Parameters
     ----------
     name : str
     size : int
-        Synapses, of all sets of weights.
+        Number of synapses, summed over all sets of weights.
     clock : Clock
     rows : int
-        n_post of a sparse projection, else 0.
+        n_post if the projection is sparse, else 0.
     moments : bool
         Whether Adam moves the weights.
     back : bool
         Whether there are feedback weights that are not Wᵀ.
     signs : int
-        n_pre where Dale's law holds, else 0.
+        n_pre if Dale's law holds, else 0.
     """
 
     add_to_magic_network = False
@@ -93,13 +94,13 @@ class Synapses(Group):  # type: ignore[misc]
 
 
 class Counters(Group):  # type: ignore[misc]
-    """The run's own numbers: steps, times, the gate of plasticity, the bound of the state.
+    """Counters and settings of a run: steps, times, the gate of plasticity, the bound of the state.
 
     Parameters
     ----------
     clock : Clock
     points : int
-        Parameter points that end one by one.
+        Parameter points that end separately; 0: one simulation.
     """
 
     add_to_magic_network = False
@@ -117,7 +118,8 @@ class Counters(Group):  # type: ignore[misc]
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
-    # the step; SETTLED, or the number of the population that left its bound
+    # step at which a point ended; MOVING, SETTLED, or the number of the population that left its
+    # bound
     OF_POINTS = ("ended_at", "ending")
 
     def __init__(self, clock: Clock, points: int = 0) -> None:
@@ -127,7 +129,7 @@ class Counters(Group):  # type: ignore[misc]
         self._add(self.WHOLE, np.int64)
         self._add(self.FLAGS, np.int32)
         self._add((*self.TIMES, *self.NUMBERS), np.float64)
-        self._add((LENGTH, *DECAYS), None)  # in the precision of the state
+        self._add((LENGTH, *DECAYS), None)  # None: in the precision of the state
         if points:
             for name in self.OF_POINTS:
                 self.variables.add_array(name, size=points, dtype=np.int64)
@@ -151,22 +153,22 @@ class Groups:
     plan : Plan
     clock : Clock
     codeobj_class : type, optional
-        Brian2's code objects for populations.
+        Class of Brian2's code objects of populations.
 
     Attributes
     ----------
     counters : Counters
     populations, synapses, biases : dict of str to Group
-        By population; by projection; by population.
+        Populations by name; weights by projection; biases by population.
     objects : list
-        What goes into the Brian2 network.
+        All groups, for the Brian2 network.
     by_name : dict of str to Group
-        All of them by Brian2's name.
+        All groups by their Brian2 names.
 
     Raises
     ------
     ModelError
-        Two objects with one name.
+        Two objects have the same name.
     """
 
     def __init__(self, plan: Plan, clock: Clock, codeobj_class: Any = None) -> None:
@@ -194,7 +196,8 @@ class Groups:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ModelError(
-                f"population names give {twice} twice in the Brian2 network; rename one of them"
+                f"population names lead to duplicate names {twice} in the Brian2 network; "
+                "rename a population"
             )
 
     def _synapses(self, projection: str) -> Synapses:
@@ -221,7 +224,7 @@ class Groups:
         return Synapses(bias_group(population), size, self.clock, moments=moments)
 
     def _population(self, name: str) -> NeuronGroup:
-        """Return a population that holds equations and arrays; the engine steps it."""
+        """Return a population with its equations and arrays; the engine, not Brian2, steps it."""
         plan = self.plan
         sources = plan.sources_of(name)
         group = NeuronGroup(
@@ -244,12 +247,12 @@ class Groups:
         return group
 
     def _add_arrays(self, name: str, group: NeuronGroup) -> None:
-        """Add what equations do not name: delay lines, rates of change, Adam's moments."""
+        """Add the arrays that no equation declares: delay lines, rates of change, Adam's moments."""
         size = len(group)
         states = list(group.equations.diff_eq_names)
         for population, line, steps in self.plan.lines:
             if population == name:
-                # a ring with what was sent in each of the last steps; the next to arrive
+                # ring buffer of the messages sent in the last steps; slot that arrives next
                 group.variables.add_array(f"line_{line}", size=steps * size)
                 group.variables.add_array(f"line_at_{line}", size=1, scalar=True, dtype=np.int32)
         if self.plan.keeps_rates:

@@ -31,11 +31,11 @@ DORMAND_PRINCE = (
     (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40),
 )
 
-# Adam: memory of the mean of the gradient and of the mean of its square, and what keeps the
-# quotient finite
+# Adam: decay rates beta_1 and beta_2 of the running means of the force and of its square; epsilon,
+# which keeps the quotient finite
 ADAM = (0.9, 0.999, 1e-8)
 
-# What the error of one adaptive step may be, as a share of the motion that is left
-# (max |tau dz/dt|). With 0.1 and 0.05 the steps of some nets outgrow their stable length near
-# rest, and the run hovers at ten times its tolerance.
+# Largest error of one adaptive step, as a share of the remaining motion max |tau dz/dt|. With 0.1
+# and 0.05 some nets take steps beyond their stable length near rest, and the residual hovers at ten
+# times the tolerance.
 SETTLING_SHARE = 0.01

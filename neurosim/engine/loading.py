@@ -1,6 +1,6 @@
-"""Values that an engine is loaded with before a run: parameters, weights and biases.
+"""Values that are loaded into an engine before a run: parameters, weights and biases.
 
-Keys are the engine's (group, variable). Above `lagrangian` and `plan`, below `simulation`. Start at
+Keys are (group, variable). Above `lagrangian` and `plan`, below `simulation`. Start at
 `parameters`.
 """
 
@@ -30,14 +30,14 @@ Key = tuple[str, str]
 
 
 def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
-    """Return gains, time constants, weights and biases by the engine's (group, variable).
+    """Return gains, time constants, weights and biases by (group, variable).
 
     Parameters
     ----------
     net : Network
     flow : Flow
-    step : s
-        What a tube reads as the step; 0 where messages are sent anew within a step.
+    step : float
+        Step that a tube constraint reads, s; 0 where messages are sent anew at every stage.
     """
     values: dict[Key, Any] = {}
     for n in net.neurons:
@@ -59,13 +59,13 @@ def parameters(net: Network, flow: Flow, step: float) -> dict[Key, Any]:
 
 
 def _put(values: dict[Key, Any], group: str, own: Mapping[str, Any]) -> None:
-    """Put the values of one group, by variable, among those of all."""
+    """Add the values of one group, given by variable."""
     for variable, value in own.items():
         values[group, variable] = value
 
 
 def _stored(w: Weights) -> dict[str, Any]:
-    """Return weights as `groups.Synapses` holds them: at least one synapse, of weight 0."""
+    """Return weights as `groups.Synapses` stores them; no synapse at all becomes one of weight 0."""
     if isinstance(w, np.ndarray):
         return {"w": w}
     if w.nnz:
@@ -74,16 +74,16 @@ def _stored(w: Weights) -> dict[str, Any]:
 
 
 def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, Any]:
-    """Return `parameters`, and the values of events, extensions and imperfections.
+    """Return the values of `parameters`, events, extensions and imperfections.
 
     Parameters
     ----------
     plan : Plan
     flow : Flow
-    dt : s
-        Between two messages.
+    dt : float
+        Time between two messages, s.
     engine : Engine
-        Its arrays have the sizes that parameters of an extension may have.
+        Its arrays determine the sizes that parameters of an extension may have.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Ke
 
 
 def _imperfection_values(plan: Plan, flow: Flow) -> dict[Key, Any]:
-    """Return the values of what imperfections add to equations or replace in them."""
+    """Return the values of the variables that imperfections add or replace."""
     imperfections = plan.imperfections
     net = plan.net
     values: dict[Key, Any] = {}
@@ -119,12 +119,12 @@ def _imperfection_values(plan: Plan, flow: Flow) -> dict[Key, Any]:
 
 
 def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
-    """Return the values of all parameters of an extension.
+    """Return the values of an extension's parameters, and initial values of its own states.
 
     Raises
     ------
     ModelError
-        Unknown, missing, or of another shape.
+        Parameters that are unknown, missing or of another shape.
     """
     from brian2 import Equations
 
@@ -139,12 +139,13 @@ def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
         if array.size not in (1, size):
             raise ModelError(
                 f"{name} of {e.population} has shape {array.shape}; "
-                f"allowed: a number, or {size} of them"
+                f"allowed: one number, or {size} numbers"
             )
         found[name] = array
     missing = ", ".join(sorted(own.parameter_names - set(found)))
     if missing:
         raise ModelError(
-            f"the extension of {e.population} gives no value to {missing}; try parameters="
+            f"the extension of {e.population} has no value for {missing}; "
+            "try Extension(..., parameters={...})"
         )
     return found

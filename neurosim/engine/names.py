@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-GUARD_EVERY = 10  # steps between two checks of the bound, and of rest
+GUARD_EVERY = 10  # steps between two checks whether the state has left its bound, or rests
 DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of variables of an equation
-LENGTH, MOMENT = "step_length", "stage_time"  # of a step, and of a stage within it, s
+LENGTH, MOMENT = "step_length", "stage_time"  # length of a step; time of a stage within it; s
 MOMENTS = ("first", "second")  # running means of a force and of its square
-DECAYS = ("first_lacks", "second_lacks")  # by how much the running means, from 0, fall short of 1
+# beta_1^n and beta_2^n: Adam divides the running means, which start at 0, by 1 minus these
+DECAYS = ("first_lacks", "second_lacks")
 
 
 def projection_group(name: str) -> str:
-    """Return Brian2's name for a projection, as ``"pre->post"`` is not an identifier.
+    """Return the name of a projection's Brian2 group; ``"pre->post"`` is not an identifier.
 
     Examples
     --------
@@ -21,5 +22,5 @@ def projection_group(name: str) -> str:
 
 
 def bias_group(population: str) -> str:
-    """Return Brian2's name for the biases of a population."""
+    """Return the name of the Brian2 group that holds a population's biases."""
     return f"{population}_bias"

@@ -34,22 +34,23 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """One recorded variable; a sample is a row of `size` numbers.
+    """One recorded variable; each sample is a row of `size` numbers.
 
     Attributes
     ----------
     variable : str
     parts : tuple of Part
-        Populations or projections, and where in a row each has its values.
+        Populations or projections, and the places of their values in a row.
     size : int
+        Numbers in a row.
     rows : int
         Samples per file.
     dimensions : int
-        Of a sample, as it is kept.
+        Number of dimensions of a sample in its zarr array.
     folder : Path or None
-        Where a compiled program puts its files; a temporary folder if None.
+        Folder into which a compiled program writes its files; a temporary one if None.
     write : callable or None
-        Takes the number of the first row, and rows, which are then not kept in memory.
+        Receives the number of the first row, and the rows; these are then not kept in memory.
     """
 
     variable: str
@@ -69,6 +70,7 @@ class Plan:
     ----------
     net : Network
     patterns : int
+        Patterns that are simulated at once.
     dt : float
         Step, s.
     method : str
@@ -81,17 +83,17 @@ class Plan:
     settles : bool
         Whether the run ends once the state rests.
     shortcuts : bool
-        Whether work whose result is known is left out: products of clamped inputs, messages
-        without a reader.
+        Whether work that cannot change the result is skipped: repeated products of clamped
+        inputs, messages that nothing reads.
     transports : dict of str to Transport
-        By projection; those that are not named are dense.
+        Message transport by projection; projections that are not named are dense.
     learns : bool
         Whether weights may move.
     points : int
-        Parameter points in one batch, each with its share of `patterns`: gains and time constants
-        are then each unit's own, and each point ends by itself. 0: one simulation.
+        Parameter points in one batch, each with an equal share of `patterns`: gains and time
+        constants are then stored per unit, and each point ends separately. 0: one simulation.
     weight_sets : int
-        Matrices that a projection holds, the first for the first share of `patterns`, and so on.
+        Matrices that a projection holds, one for each equal share of `patterns`, in order.
     imperfections : Imperfections
         What messages, plasticity and units lack or add.
     """
@@ -127,7 +129,7 @@ class Plan:
     def event_source(self, projection: str, variable: str) -> EventSource | None:
         """Return the source whose events a projection receives.
 
-        None where the projection is dense, or where its messages have no reader.
+        None where the projection is dense, or where nothing reads its messages.
         """
         for source in self.event_sources:
             if source.variable == variable and projection in source.projections:
@@ -141,11 +143,11 @@ class Plan:
             return source.received
         pre = self.net.projections[projection].pre
         if variable == FORWARD and self.net.populations[pre].clamped:
-            return variable  # data arrive as they are
+            return variable  # imperfections do not alter data
         return self.imperfections.received(variable)
 
     def plasticity_reads(self, projection: str, variable: str) -> str:
-        """Return the variable that plasticity reads as x or delta: received, or its low-pass."""
+        """Return the variable that plasticity reads as x or delta, received or low-pass filtered."""
         if self.imperfections.of(LowPass):
             return f"slow_{variable}"
         if variable == BACKWARD and self.event_source(projection, BACKWARD) is None:
@@ -169,7 +171,7 @@ class Plan:
 
     @property
     def lines(self) -> tuple[tuple[str, str, int], ...]:
-        """Delay lines: population, suffix of the line's variables, steps that messages take."""
+        """Delay lines: population, suffix of the line's variables, delay in steps."""
         found = []
         for source in self.event_sources:
             if source.rule.delay:
@@ -182,7 +184,7 @@ class Plan:
 
     @property
     def still(self) -> tuple[str, ...]:
-        """Populations whose net input stands still while weights and inputs do."""
+        """Populations whose net input is constant while weights, biases and inputs are."""
         if not self.shortcuts:
             return ()
         found = []
@@ -194,7 +196,7 @@ class Plan:
 
     @property
     def resting(self) -> tuple[str, ...]:
-        """Populations whose net input stands still, besides, until they receive an event."""
+        """Populations whose net input is constant until weights, biases, inputs or events move it."""
         if not self.shortcuts:
             return ()
         found = []
@@ -212,7 +214,7 @@ class Plan:
         return self._from_data(q) and self.event_source(q.name, FORWARD) is None
 
     def late_is_read(self, population: str) -> bool:
-        """Return whether messages of outputs and multipliers have a reader while weights rest."""
+        """Return whether anything reads the late messages (`Text.late`) while weights are fixed."""
         if not self.shortcuts or self.imperfections.alters_messages:
             return True
         for q in self.net.incoming(population):
@@ -224,7 +226,7 @@ class Plan:
     # --- equations
 
     def extension(self, population: str) -> Extension:
-        """Return all extensions of one population as one."""
+        """Return the extensions of one population, merged into one."""
         own = [e for e in self.extensions if e.population == population]
         values: dict[str, Any] = {}
         for e in own:
@@ -238,12 +240,12 @@ class Plan:
         )
 
     def equations(self, population: str) -> str:
-        """Return the equations of one population, as Brian2 reads them."""
+        """Return the equations of one population in Brian2's notation."""
         recorded = [f"recorded_{variable} : 1" for variable in self.copied(population)]
         return "\n".join([self._text(population), *recorded])
 
     def text(self, population: str) -> Text:
-        """Return the equations of one population taken apart."""
+        """Return the equations of one population as statements (`take_apart`)."""
         from neurosim.engine.statements import take_apart
 
         return take_apart(self._text(population))
@@ -274,12 +276,12 @@ class Plan:
 
     @property
     def keeps_rates(self) -> bool:
-        """Whether rates of change are evaluated into arrays of their own."""
+        """Whether rates of change are stored in arrays."""
         return self.settles or self.method in STAGED
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Populations whose loss reads the softmax's normaliser."""
+        """Populations whose loss reads log sum exp(x), the normaliser of the softmax."""
         return tuple(n for n, loss in self.net.losses.items() if loss.term.partition)
 
     @property
@@ -304,7 +306,7 @@ class Plan:
         return found
 
     def copied(self, population: str) -> list[str]:
-        """Return recorded variables that are evaluated into an array when a sample is taken."""
+        """Return the recorded subexpressions, which are evaluated when a sample is taken."""
         names = set()
         for recorded in self.recorded:
             if any(part.name == population for part in recorded.parts):
@@ -312,14 +314,14 @@ class Plan:
         return sorted(name for name in names if not self.variables(population)[name])
 
     def array_name(self, group: str, variable: str) -> str:
-        """Return the array that holds a recorded variable."""
+        """Return the name of the array that holds a recorded variable."""
         if group not in self.net.populations:
             return variable
         name = self._own_name(group, variable)
         return name if self.variables(group)[name] else f"recorded_{name}"
 
     def _own_name(self, population: str, variable: str) -> str:
-        """Return the population's name of a recorded variable, which may be that of 0.1.0."""
+        """Return the present name of a recorded variable, which may be given by its 0.1.0 name."""
         return variable if variable in self.variables(population) else current_name(variable)
 
     def records(self, variable: str) -> bool:
@@ -334,31 +336,31 @@ class Plan:
         return self.imperfections.of(Dale) is not None
 
     def back(self, projection: str) -> str:
-        """Return the array of a projection through which messages come back: W or B."""
+        """Return the name of the array that carries messages back: "w", or "back" for B."""
         return "back" if projection in self.net.feedback else "w"
 
     def may_defer(self, projection: str) -> bool:
         """Return whether W x may follow from the Gram matrix of the inputs (`Engine.defers`).
 
-        The products of that matrix with the messages are less work than two with W while there
-        are fewer than two patterns per input. Measured, nothing is gained from 1.3 patterns per
-        input on; up to one it takes no more memory than the inputs themselves.
+        Its products with the messages take less work than two products with W as long as there
+        are fewer than two patterns per input unit. In measurements the gain vanished at 1.3. The
+        limit here is 1, up to which the Gram matrix takes no more memory than the inputs.
         """
         q = self.net.projections[projection]
-        stands_still = self.shortcuts and self._from_dense_data(q)
-        # the increments of one step add up, whatever was added before
+        input_is_constant = self.shortcuts and self._from_dense_data(q)
+        # a step adds h delta^T x to the weights; those of stages and of Adam do not
         linear = self.method not in (*STAGED, ADAM)
         each_step_counts = self.points or self.dale or self.imperfections.of(LowPass)
-        if not stands_still or not linear or each_step_counts:
+        if not input_is_constant or not linear or each_step_counts:
             return False
         dense = isinstance(self.net.weights[projection], np.ndarray)
         return dense and self.patterns <= self.net.populations[q.pre].size
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
-    """Return how the speed of units with an adaptive threshold is followed, as increments.
+    """Return the increment of `activity`, the decaying maximum of a unit's speed |tau dz/dt|.
 
-    They read the rates of this step.
+    Units with an adaptive threshold have it. It reads the rates of the same step.
     """
     if any(source.adaptive for source in plan.sources_of(population)):
         return (("activity", f"{ACTIVITY} - activity"),)
@@ -366,5 +368,5 @@ def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:
 
 
 def _sum(*terms: str) -> str:
-    """Return the terms that are not empty as one expression."""
+    """Return the sum of the terms that are not empty."""
     return " + ".join(term for term in terms if term)

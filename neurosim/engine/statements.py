@@ -18,9 +18,9 @@ from neurosim.engine.integrators import ADAM
 from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import ModelError
 
-Statement = tuple[str, str]  # what is assigned, and the expression
+Statement = tuple[str, str]  # target and expression
 Statements = tuple[Statement, ...]
-Step = tuple[list[Statement], list[Statement]]  # what is assigned first, then increments
+Step = tuple[list[Statement], list[Statement]]  # assignments, then increments
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Text:
     Attributes
     ----------
     early, late : tuple of Statement
-        Messages, sent once per step. The early ones are functions of the net input `a` alone:
-        while that stands still, so do they.
+        Messages, computed once per step. The early ones depend on the net input `a` and on shared
+        variables alone, and so are constant while `a` is.
     helpers : tuple of Statement
         Other subexpressions.
     order : tuple of str
@@ -39,7 +39,7 @@ class Text:
     rates : dict of str to str
         Right-hand side of every differential equation, without noise, 1/s.
     noise : dict of str to dict
-        Factor of each white noise, by variable and by the name of the noise.
+        Factors of white noise, by variable and by the name of the noise.
     """
 
     early: Statements
@@ -50,7 +50,7 @@ class Text:
     noise: dict[str, dict[str, str]]
 
     def with_helpers(self, statements: Iterable[Statement]) -> list[Statement]:
-        """Return statements with the helpers that they read, each after what it reads."""
+        """Return statements and the helpers that they read, in an order of evaluation."""
         own = dict(statements)
         helpers = dict(self.helpers)
         wanted: set[str] = set()
@@ -74,7 +74,7 @@ class Text:
         return any(name in get_identifiers(expression) for expression in expressions)
 
     def at_stages(self) -> Text:
-        """Return the same with the time of a stage within a step in place of the clock's `t`."""
+        """Return a copy that reads the time of the stage (`MOMENT`) in place of the clock's `t`."""
         rates = {name: _at_stage(expression) for name, expression in self.rates.items()}
         return Text(
             _all_at_stage(self.early),
@@ -95,7 +95,7 @@ def _all_at_stage(statements: Statements) -> Statements:
 
 
 def take_apart(text: str) -> Text:
-    r"""Return the statements of a population's equations.
+    r"""Parse a population's equations into statements.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def take_apart(text: str) -> Text:
     Raises
     ------
     ModelError
-        Noise that is multiplied with a state, or a variable with a name of the engine.
+        Noise that is multiplied by a state, or a variable whose name the engine reserves.
 
     Examples
     --------
@@ -119,12 +119,12 @@ def take_apart(text: str) -> Text:
     equations = Equations(text)
     for name in {LENGTH, MOMENT} & set(equations):
         raise ModelError(
-            f"an extension names a variable {name!r}, which is the engine's own; try another name"
+            f"an extension has a variable {name!r}; this name is reserved; try another name"
         )
     if equations.stochastic_type == "multiplicative":
         noisy = ", ".join(e.varname for e in equations.values() if _is_noisy(e))
         raise ModelError(
-            f"the noise of {noisy} is multiplied with a state; "
+            f"the noise of {noisy} is multiplied by a state; "
             "allowed in an extension: xi with a constant factor"
         )
     messages: list[Statement] = []
@@ -149,7 +149,7 @@ def _is_noisy(equation: Any) -> bool:
 
 
 def _drift_and_noise(equation: Any) -> tuple[str, dict[str, str]]:
-    """Return a right-hand side without noise, and the factors of its noises."""
+    """Return a right-hand side without noise, and the factors of its noise terms."""
     if not _is_noisy(equation):
         return str(equation.expr), {}
     drift, factors = equation.expr.split_stochastic()
@@ -160,7 +160,7 @@ def _drift_and_noise(equation: Any) -> tuple[str, dict[str, str]]:
 def _by_what_they_read(
     messages: Iterable[Statement], helpers: Mapping[str, str], equations: Equations
 ) -> tuple[Statements, Statements]:
-    """Return messages that read the net input and shared variables alone, and the others."""
+    """Split messages into those that read only the net input and shared variables, and others."""
     still = {"a"}
     still |= {e.varname for e in equations.values() if "shared" in e.flags}
     early = []
@@ -176,7 +176,7 @@ def _by_what_they_read(
 
 
 def _all_identifiers(expression: str, helpers: Mapping[str, str]) -> set[str]:
-    """Return the names that an expression reads, through helpers too."""
+    """Return the names that an expression reads, with helpers replaced by what they read."""
     found: set[str] = set()
     waiting = [expression]
     while waiting:
@@ -188,7 +188,7 @@ def _all_identifiers(expression: str, helpers: Mapping[str, str]) -> set[str]:
 
 
 def suffixed(statements: Iterable[Statement], own: Iterable[str], suffix: str) -> list[Statement]:
-    """Return statements with a suffix on the population's own names.
+    """Return statements with a suffix on their targets and on the names in `own`.
 
     Examples
     --------
@@ -206,25 +206,25 @@ def suffixed(statements: Iterable[Statement], own: Iterable[str], suffix: str) -
 
 
 def abstract_code(statements: Iterable[Statement]) -> str:
-    """Return statements as Brian2's code generation reads them."""
+    """Return statements as Brian2's abstract code, one per line."""
     lines = [f"{target} = {expression}" for target, expression in statements]
     return "\n".join(lines)
 
 
 def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> Step:
-    """Return one explicit Euler step of some variables.
+    """Return one explicit Euler step of the given variables.
 
     Parameters
     ----------
     text : Text
     variables : sequence of str
     leaks : dict of str to str
-        Leak of a variable, 1/s. The step is exact in it: exponential Euler.
+        Leaks (1/s) by variable. For these the step is exact in the leak: exponential Euler.
 
     Returns
     -------
     assigned, increments : list of Statement
-        What is assigned first, and the increment of each variable.
+        Assignments that come first, and the increment of each variable.
     """
     wanted = [(f"_rate_{v}", text.rates[v]) for v in variables]
     lengths = dict.fromkeys(variables, LENGTH)
@@ -249,7 +249,7 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> S
 
 
 def descended(text: Text, variables: Sequence[str]) -> Step:
-    """Return one step of Adam of some variables along tau dz/dt; values as in `stepped`."""
+    """Return one Adam step of the given variables along tau dz/dt, in the form of `stepped`."""
     rates = [(f"_rate_{v}", text.rates[v]) for v in variables]
     assigned = text.with_helpers(rates)
     increments: list[Statement] = []
@@ -261,7 +261,7 @@ def descended(text: Text, variables: Sequence[str]) -> Step:
 
 
 def adam(v: str, force: str) -> Step:
-    """Return one step of Adam of the variable `v` along a force, by dt/tau_v.
+    """Return one Adam step of the variable `v` along a force, with the learning rate dt/tau_v.
 
     Returns
     -------

@@ -1,4 +1,4 @@
 """Brian2's runtime mode: NumPy or Cython in this process.
 
-Start at `engine`; `step` is one step, and a method is a file of `steppers`.
+Start at `engine`. `step` does one step; `steppers` has one file per integration method.
 """

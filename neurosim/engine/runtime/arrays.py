@@ -1,6 +1,6 @@
-"""Arrays of the groups as a step reads and writes them: Brian2's own memory, never a copy.
+"""Views of the groups' arrays: Brian2's own memory, never a copy.
 
-Below every other module of this folder. Start at `live`.
+Imports no other module of this folder. Start at `live`.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from neurosim.model.weights import Weights
 
 Array = np.ndarray
 CLOCK = ("t", "dt", "t_in_timesteps")  # variables that every group has from its clock
-Action = Callable[[], Any]  # one thing that a step does, bound to the arrays that it works on
+Action = Callable[[], Any]  # a part of a step, bound to the arrays that it reads and writes
 
 
 def live(group: Any, variable: str) -> Array:
-    """Return the memory of one variable of a Brian2 group, flat."""
+    """Return a flat view of one variable of a Brian2 group."""
     array: Array = group.variables[variable].get_value()
     return array
 
 
 def single(group: Any, variable: str) -> float:
-    """Return a shared variable of a Brian2 group as it is now."""
+    """Return the current value of a shared variable of a Brian2 group."""
     return float(live(group, variable)[0])
 
 
 def counters(groups: Groups) -> dict[str, Array]:
-    """Return the run's own numbers by name, each an array of one entry, or of one per point."""
+    """Return the variables of `groups.Counters` by name: arrays of one entry, or one per point."""
     own = groups.counters
     return {name: live(own, name) for name in own.variables if name not in (*CLOCK, "N")}
 
 
 def units(groups: Groups, population: str, variable: str) -> Array:
-    """Return a variable of a population, (patterns, units)."""
+    """Return a view of a population's variable, (patterns, units)."""
     values = live(groups.populations[population], variable)
     return values.reshape(groups.plan.patterns, -1)
 
 
 def rows_of(groups: Groups, population: str, variable: str) -> Array:
-    """Return a variable of a population as the factors of its products have it.
+    """Return a view of a population's variable in the shape that products take.
 
     Returns
     -------
@@ -57,11 +57,12 @@ def rows_of(groups: Groups, population: str, variable: str) -> Array:
 
 
 def weights(groups: Groups, projection: str, variable: str = "w") -> tuple[Any, Array]:
-    """Return the weights of a projection, or what is laid out as they are, in two views.
+    """Return two views of a projection's weights, or of a variable with the same layout.
 
     Returns
     -------
-    matrix : (n_post, n_pre), dense or in compressed rows; (sets, n_post, n_pre) of several sets
+    matrix : (n_post, n_pre), dense or in compressed rows
+        (sets, n_post, n_pre) if there are several sets of weights.
     values : the same numbers, flat
     """
     structure: Weights = groups.plan.net.weights[projection]
@@ -78,9 +79,9 @@ def weights(groups: Groups, projection: str, variable: str = "w") -> tuple[Any, 
 
 
 def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:
-    """Return a function that does c += alpha a b in one BLAS call.
+    """Return a function that adds alpha a b to c in one BLAS call.
 
-    All three are C-ordered arrays or transposes of such.
+    `c` is C-ordered; `a` and `b` are C-ordered or transposes of C-ordered arrays.
     """
     from scipy.linalg.blas import dgemm, sgemm
 
@@ -93,13 +94,13 @@ def accumulate(c: Array, alpha: float, a: Array, b: Array) -> Action:
 
 
 def _columns(matrix: Array) -> tuple[Array, int]:
-    """Return a matrix whose columns are contiguous, and whether BLAS must transpose it."""
+    """Return the transpose of a matrix for BLAS: a column-major array, and its flag `trans`."""
     if matrix.flags.c_contiguous:
         return matrix.T, 0
     return matrix, 1
 
 
 def each(actions: Sequence[Action]) -> None:
-    """Do one after the other."""
+    """Call the actions in order."""
     for action in actions:
         action()

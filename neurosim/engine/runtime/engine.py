@@ -1,6 +1,6 @@
-"""Brian2's runtime mode: a step on the groups' live arrays, in a few objects of the network.
+"""Engine of Brian2's runtime mode: `step.Machine`, called from Brian2's schedule.
 
-Messages are sent before the slot in which the state moves (`step.Machine`). Start at
+Messages are sent in a slot before the one in which the state moves (`slots`). Start at
 `RuntimeEngine`.
 """
 
@@ -43,7 +43,7 @@ class RuntimeEngine(Engine):
     factories : sequence of callable
         User-supplied functions of the network that return objects for it.
     threads : int
-        Threads of BLAS.
+        Threads that BLAS uses.
     target : "numpy" or "cython"
     """
 
@@ -123,7 +123,7 @@ class RuntimeEngine(Engine):
 
 
 class Step(BrianObject):  # type: ignore[misc]
-    """One method of the machine in one slot of Brian2's schedule."""
+    """Call one method of the machine in one slot of Brian2's schedule."""
 
     add_to_magic_network = False
 
@@ -132,17 +132,17 @@ class Step(BrianObject):  # type: ignore[misc]
         self.method = method
 
     def bind(self, machine: Machine) -> None:
-        """Let Brian2 call the method of this machine."""
+        """Call the method of this machine from now on."""
         self.run = getattr(machine, self.method)
 
 
 def slots(plan: Plan) -> list[tuple[str, str, int]]:
-    """Return the methods of the machine that a step calls: name, slot of Brian2, order in it."""
+    """Return the methods of `Machine` that make a step: name, slot in the schedule, order in it."""
     found = []
     if plan.event_sources:
         if plan.presentation:
             found.append(("present", "before_start", -20))
-        # Brian2 finds the units that send just before each of the two
+        # just before each of the two, Brian2's thresholds find the units that send
         found.append(("send_events", "before_start", RECEIVE_ORDER[FORWARD]))
         found.append(("send_events_back", "before_start", RECEIVE_ORDER[BACKWARD]))
     else:
@@ -154,6 +154,6 @@ def slots(plan: Plan) -> list[tuple[str, str, int]]:
 
 @lru_cache(maxsize=1)
 def _blas() -> ThreadpoolController:
-    import scipy.linalg.blas  # noqa: F401 - its library must be there to be controlled
+    import scipy.linalg.blas  # noqa: F401 - threadpoolctl controls only loaded libraries
 
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Messages of a step: what units send, on its way, and summed where it arrives.
+"""Messages of a step: sent by units, delayed on the way, and summed by their receivers.
 
 Above `projections` and `updates`, below the steppers. Start at `Messages`.
 """
@@ -22,13 +22,13 @@ Array = np.ndarray
 
 
 class DelayLine:
-    """Messages of one population in one direction, on their way for a fixed number of steps.
+    """Delay messages of one population in one direction by a fixed number of steps.
 
     Parameters
     ----------
     group : NeuronGroup
     name : str
-        Suffix of the arrays: what is sent, what is received, and a ring of what is between.
+        Suffix of the arrays: values sent, values received, and a ring buffer of values on the way.
     """
 
     def __init__(self, group: Any, name: str) -> None:
@@ -39,21 +39,21 @@ class DelayLine:
         self.place = live(group, f"line_at_{name}")
 
     def move(self) -> None:
-        """Receive what was sent that many steps ago, and put what is sent now on its way."""
+        """Receive the values sent that many steps ago, and store those sent now."""
         place = self.place[0]
         slot = self.slots[place]
         self.received[:] = slot
         slot[:] = self.sent
         self.place[0] = (place + 1) % len(self.slots)
 
-    def brings_news(self) -> bool:
-        """Return whether what arrives next differs from what was received last."""
+    def arrival_differs(self) -> bool:
+        """Return whether the values that arrive next differ from those received last."""
         slot = self.slots[self.place[0]]
         return bool(np.any(slot != self.received))
 
 
 class EventSender:
-    """Events of one population in one direction; Brian2's thresholder finds the units that send.
+    """Send events of one population in one direction; Brian2's thresholder finds the units.
 
     Parameters
     ----------
@@ -68,16 +68,16 @@ class EventSender:
     ) -> None:
         group = groups.populations[source.population]
         name = source.name
-        # indices of the units that send, and their number in the last place
+        # indices of the units that send; the last entry is their number
         self.space = live(group, f"_{source.event}space")
         self.value = live(group, source.variable)
         self.sent = live(group, f"sent_{name}")
         self.events = live(group, f"events_{name}")
         self.plastic_events = live(group, f"plastic_events_{name}")
-        self.quantum: Array | None = None  # of spikes
+        self.quantum: Array | None = None  # amount that a spike sends
         if isinstance(source.rule, Spikes):
             self.quantum = live(group, f"theta_{name}")
-        # when a unit may spike again, and how long it must wait for that
+        # time from which a unit may spike again, and shortest time between two spikes, s
         self.ready: Array | None = None
         self.silence: Array | None = None
         if source.silent:
@@ -90,15 +90,15 @@ class EventSender:
         self.backward = source.variable == BACKWARD
 
     def send(self, t: float, learning: bool) -> None:
-        """Send the events of this step at time t (s), and mark what they make stale."""
+        """Send the events of this step at time t (s), and mark the products that become stale."""
         senders = self.space[: self.space[-1]]
-        news = len(senders) > 0
-        if news:
+        changed = len(senders) > 0
+        if changed:
             self._send(senders, t, learning)
         if self.line is not None:
-            news = self.line.brings_news()
+            changed = self.line.arrival_differs()
             self.line.move()
-        if not news:
+        if not changed:
             return
         for product in self.products:
             if self.backward:
@@ -120,13 +120,13 @@ class EventSender:
 
 
 class Messages:
-    """All messages of one segment, forward to net inputs and back to feedback, in their order.
+    """Send all messages of one segment: forward into net inputs, then back into feedback.
 
     Attributes
     ----------
     moved : bool
-        Whether weights, biases or inputs have moved since net inputs were last taken. Until then
-        net inputs from clamped inputs alone stand still.
+        Whether weights, biases or inputs have moved since net inputs were last computed. If not,
+        net inputs that come from clamped inputs alone are unchanged.
     """
 
     def __init__(self, groups: Groups, actions: Actions, products: Mapping[str, Product]) -> None:
@@ -139,7 +139,7 @@ class Messages:
         self._late = [*actions.late, *_delays(groups, BACKWARD)]
         self._forward_events = _senders(groups, FORWARD, products)
         self._backward_events = _senders(groups, BACKWARD, products)
-        # of every population, and of those whose net input does not stand still
+        # actions of all populations, and of those whose net input may move at every step
         self._all_inputs: list[Action] = []
         self._moving_inputs: list[Action] = []
         for name in net.neurons:
@@ -155,14 +155,14 @@ class Messages:
             if outgoing:
                 action = _feedback(groups, name, outgoing)
                 self._feedback.append((outgoing, action))
-        # outputs and targets with the sums over units that losses read of them
+        # (x, log sum exp x) and (y, sum y), over units, for the losses that read these sums
         self._partitions = _pairs(groups, plan.partitions, "x", "log_partition")
         self._totals = _pairs(groups, plan.totals, "y", "y_total")
 
     def send(self) -> None:
-        """Send the messages of the state as it stands, forward and then back."""
+        """Send the messages of the current state, forward and then back."""
         if self._sent:
-            self._normalise()  # of the outputs as they are: a look-ahead reads the loss
+            self._normalise()  # from the current outputs, as prospective messages read the loss
             for action in self._sent:
                 action()
         self.forward()
@@ -172,7 +172,7 @@ class Messages:
             action()
 
     def forward(self) -> None:
-        """Take the net inputs, and what follows from them and from the outputs alone."""
+        """Compute the net inputs, the early messages, and the sums that losses read."""
         for product in self.kept:
             if product.state is STALE:
                 product.renew()
@@ -182,7 +182,7 @@ class Messages:
         self._normalise()
 
     def send_events(self, t: float, learning: bool) -> None:
-        """Send the events of neurons, and take what follows from them."""
+        """Send the events of neurons; compute net inputs and late messages."""
         for sender in self._forward_events:
             sender.send(t, learning)
         self.forward()
@@ -190,7 +190,7 @@ class Messages:
             action()
 
     def send_events_back(self, t: float, learning: bool) -> None:
-        """Send the events of multiplier units, and take the feedback where it may have changed."""
+        """Send the events of multiplier units; sum the feedback where it may have changed."""
         for sender in self._backward_events:
             sender.send(t, learning)
         for outgoing, action in self._feedback:
@@ -206,7 +206,7 @@ class Messages:
             product.state = STALE
 
     def _normalise(self) -> None:
-        """Take the sums over units that losses read."""
+        """Compute the sums over units that losses read."""
         for x, log_partition in self._partitions:
             top = x.max(axis=1, keepdims=True)
             partition = np.exp(x - top).sum(axis=1, keepdims=True)
@@ -218,12 +218,12 @@ class Messages:
 def _pairs(
     groups: Groups, populations: Iterable[str], values: str, total: str
 ) -> list[tuple[Array, Array]]:
-    """Return a variable of some populations, and the one that holds a sum over units of it."""
+    """Return, for each population, the arrays of a variable and of its sum over units."""
     return [(units(groups, n, values), units(groups, n, total)) for n in populations]
 
 
 def _delays(groups: Groups, direction: str) -> list[Action]:
-    """Return the moves of the delay lines of dense messages."""
+    """Return actions that move the delay lines of dense messages."""
     if not groups.plan.imperfections.alters_messages:
         return []
     moves: list[Action] = []
@@ -245,7 +245,7 @@ def _senders(groups: Groups, direction: str, products: Mapping[str, Product]) ->
 def _net_input(
     groups: Groups, population: str, incoming: Sequence[Product], early: Action
 ) -> Action:
-    """Return what takes a = b + W x, then the messages that follow from it alone."""
+    """Return an action that computes a = b + W x, then the early messages."""
     a = rows_of(groups, population, "a")
     b = live(groups.biases[population], "w")
     if a.ndim == 3:
@@ -279,7 +279,7 @@ def _net_input(
 
 
 def _feedback(groups: Groups, population: str, outgoing: Sequence[Product]) -> Action:
-    """Return what sums the messages that come back to a population."""
+    """Return an action that sums the messages sent back to a population."""
     feedback = rows_of(groups, population, "feedback")
     only = outgoing[0] if len(outgoing) == 1 else None
     if isinstance(only, DenseProduct):

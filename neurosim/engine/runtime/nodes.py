@@ -1,20 +1,20 @@
-"""Expressions in a normal form into which everything known before the run is folded.
+"""Normal form of expressions, with everything that is constant during a run folded in.
 
-A node is a nested tuple, so equal expressions are equal nodes:
+A node is a nested tuple, so equal expressions have equal nodes:
 
 ====================================================  ========================================
 node                                                  value
 ====================================================  ========================================
-``("array", name, version)``                          an array, after so many changes of it
-``("sum", constant, ((factor, node), ...))``          constant + Σ factor node; a number alone
+``("array", name, version)``                          an array after `version` changes
+``("sum", constant, ((factor, node), ...))``          constant + Σ factor node; also a number
 ``("same", node)``                                    a sum that is computed once and shared
 ``("random", name, number)``                          one draw per unit
-``("truth", node)``                                   1 or 0 of a condition
+``("truth", node)``                                   a condition as 1 or 0
 ``("function", name, *nodes)``                        one of Brian2's functions
 ``(operation, *nodes)``                               one of NumPy's ufuncs
 ====================================================  ========================================
 
-Below `ufuncs`, which reads expressions into nodes, and `writer`, which writes nodes as code.
+Below `ufuncs`, which turns expressions into nodes, and `writer`, which turns nodes into code.
 Start at `combined`.
 """
 
@@ -42,12 +42,12 @@ CONDITIONS = frozenset(LOGICAL.values())  # operations whose values are truth va
 
 
 def number(value: float) -> Node:
-    """Return a constant: a sum without terms."""
+    """Return the node of a constant: a sum without terms."""
     return ("sum", value, ())
 
 
 def shared(node: Node) -> Node:
-    """Return a sum that several expressions read as one node, not spread over their own sums."""
+    """Return a node that is computed once, and not merged into the sums that read it."""
     if node[0] != "sum":
         return node
     _, constant, terms = node
@@ -56,12 +56,12 @@ def shared(node: Node) -> Node:
 
 
 def is_number(node: Node) -> bool:
-    """Return whether the value of a node depends on no array."""
+    """Return whether a node is a constant."""
     return bool(node[0] == "sum" and not node[2])
 
 
 def added(one: Node, two: Node) -> Node:
-    """Return the sum, flat, with each node in it once."""
+    """Return the sum, flattened, with equal terms collected."""
     factors: dict[Node, float] = {}
     constant = 0.0
     for node in (one, two):
@@ -92,7 +92,7 @@ def scaled(factor: float, node: Node) -> Node:
 
 
 def multiplied(one: Node, two: Node) -> Node:
-    """Return the product, with its number in front."""
+    """Return the product, with numerical factors moved to the front."""
     if is_number(one):
         return scaled(one[1], two)
     if is_number(two):
@@ -103,7 +103,7 @@ def multiplied(one: Node, two: Node) -> Node:
 
 
 def divided(one: Node, two: Node) -> Node:
-    """Return the quotient; division by a number is multiplication by its inverse."""
+    """Return the quotient; division by a number becomes multiplication by its reciprocal."""
     if is_number(two):
         return scaled(1.0 / two[1] if two[1] else np.inf, one)
     factor_one, one = split(one)
@@ -112,7 +112,7 @@ def divided(one: Node, two: Node) -> Node:
 
 
 def raised(base: Node, exponent: Node) -> Node:
-    """Return the power; a square is a product."""
+    """Return the power; a square becomes a product."""
     if is_number(base) and is_number(exponent):
         return number(base[1] ** exponent[1])
     if is_number(exponent) and exponent[1] == 2:
@@ -121,7 +121,7 @@ def raised(base: Node, exponent: Node) -> Node:
 
 
 def split(node: Node) -> tuple[float, Node]:
-    """Return a node as a number times another."""
+    """Return a node as a number times another node; the number is 1 unless it has one term."""
     if node[0] == "sum":
         _, constant, terms = node
         if len(terms) == 1 and not constant:
@@ -136,7 +136,7 @@ def combined(op: ast.operator, left: Node, right: Node) -> Node:
     Raises
     ------
     SyntaxError
-        An operator that has no place in an equation.
+        The operator is not supported in equations.
     """
     match op:
         case ast.Add():

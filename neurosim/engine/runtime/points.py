@@ -1,8 +1,8 @@
-"""A batch of parameter points: when each of them settles or leaves its bound.
+"""A batch of parameter points, each of which ends when it settles or leaves its bound.
 
-A point that has ended rests, with kappa = gamma = 0, so that its state stays. Patterns do not
-interact, so nothing of it reaches other points. `include/ns_points.h` is the same for compiled
-programs. Above `rates`, below `step`. Start at `Points`.
+Setting kappa = gamma = 0 holds the state of a point that has ended. Patterns do not interact, so
+other points are not affected. `standalone/include/ns_points.h` does the same in compiled programs.
+ Above `rates`, below `step`. Start at `Points`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from neurosim.engine.runtime.arrays import live
 from neurosim.engine.runtime.rates import Rates
 
 Array = np.ndarray
-# how a point has ended; else the number of the population that left its bound
+# how a point has ended; other values are the number (from 1) of the population that left its bound
 MOVING, SETTLED = 0, -1
 
 
 class Points:
-    """The ends of all points.
+    """End the points that settle or leave their bound.
 
     Parameters
     ----------
     groups : Groups
     numbers : dict of str to array
-        The run's own numbers.
+        Counters and settings of the run (`groups.Counters`).
     rates : Rates
     """
 
@@ -47,12 +47,12 @@ class Points:
             self.gains.append(self._rows(groups, n, "gamma"))
 
     def _rows(self, groups: Groups, population: str, variable: str) -> Array:
-        """Return a variable of a population, (points, units of the point's patterns)."""
+        """Return a variable of a population, (points, entries of one point)."""
         values = live(groups.populations[population], variable)
         return values.reshape(self.count, -1)
 
     def end_settled(self, step: int) -> bool:
-        """End the points that rest, by rates just evaluated; return whether all have ended."""
+        """End the points that rest, by the rates last evaluated; return whether all have ended."""
         self.residuals[:] = self.rates.residuals(self.count)
         settled = self.residuals < float(self.settle[0])
         return self._end(settled, SETTLED, step)

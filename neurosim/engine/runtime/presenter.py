@@ -1,4 +1,4 @@
-"""Presentations: which rows of the data set are clamped, and for how long.
+"""Presentations: the rows of the data set that are clamped at the same time.
 
 Above `arrays`, below `step`. Start at `Presenter`.
 """
@@ -17,17 +17,17 @@ Array = np.ndarray
 
 
 class Presenter:
-    """The data set and the order of its rows; what `Engine.present` and `Engine.ask` set.
+    """Clamp rows of a data set; `Engine.present` and `Engine.ask` provide them.
 
     Attributes
     ----------
     world : World or None
-        Writes the rows of the next presentation when one ends; returns False for the end.
+        Writes the rows of the next presentation when one ends; returns False to end the run.
     """
 
     def __init__(self, groups: Groups) -> None:
         self.groups = groups
-        self.sources: list[tuple[Array, Array]] = []  # array of a population, rows of the data set
+        self.sources: list[tuple[Array, Array]] = []  # array of a population, data for it
         self.order = np.empty(0, dtype=np.int64)
         self.world: World | None = None
         plan = groups.plan
@@ -35,12 +35,12 @@ class Presenter:
         self.clamped_at = [live(groups.populations[n], "clamped_at") for n in adaptive]
 
     def load(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
-        """Set the data by (population, variable), and the rows that are shown, in their order."""
+        """Set the data by (population, variable), and the order in which rows are clamped."""
         self.sources = [(units(self.groups, *key), rows) for key, rows in data.items()]
         self.order = order
 
     def show(self, number: int, t: Array) -> None:
-        """Clamp the rows of one presentation, counted from 0, at the time t (s)."""
+        """Clamp the rows of presentation `number` (from 0) at time t (s)."""
         patterns = self.groups.plan.patterns
         rows = self.order[number * patterns : (number + 1) * patterns]
         for array, data in self.sources:

@@ -17,15 +17,15 @@ from neurosim.model.feedback import KOLEN_POLLACK, SIGN
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
-CHUNK = 2**20  # products of single synapses held at once
+CHUNK = 2**20  # products of single synapses kept in memory at once
 
 
 class Kept(Enum):
     """State of a kept product W x."""
 
-    FRESH = "W x of the input and the weights as they are"
-    STALE = "the input or the weights have moved since W x was taken"
-    DEFERRED = "W x has followed the weights; their own change is still to be added"
+    FRESH = "W x of the current input and weights"
+    STALE = "the input or the weights have moved since W x was computed"
+    DEFERRED = "W x is up to date; the weights still lack their change"
 
 
 FRESH, STALE, DEFERRED = Kept.FRESH, Kept.STALE, Kept.DEFERRED
@@ -38,8 +38,9 @@ class Product(ABC):
     ----------
     groups : Groups
     name : str
-        The projection.
-    dt : s
+        Name of the projection.
+    dt : float
+        Step, s.
     defers : bool
         Whether the weights are brought up to date only when they are read (`Engine.defers`).
     moves : bool
@@ -48,22 +49,22 @@ class Product(ABC):
     Attributes
     ----------
     w, values : array
-        W, (n_post, n_pre), and its entries, flat.
+        W, (n_post, n_pre), and a flat view of its entries.
     back, returning : array
-        B transposed, laid out as W is, and its entries; W itself where there is no other.
+        Bᵀ, (n_post, n_pre), and a flat view of its entries; W itself if B = Wᵀ.
     x, delta : array, (patterns, units)
-        The messages that its synapses receive, forward and back.
+        The messages that the synapses receive, forward and back.
     factors : (delta, x), each (patterns, units)
-        The factors of plasticity.
+        The two factors of plasticity.
     drive : array, (patterns, units)
-        W x where it is kept, else the net input itself.
+        W x if it is kept, else the net input itself.
     kept : bool
         Whether W x is kept from step to step.
     state : Kept
     by_events : bool
-        Whether its messages are events.
+        Whether the messages are events.
     feedback_stale : bool
-        Whether what it sends back may have changed since the feedback was last summed.
+        Whether B delta may have changed since the feedback was last summed.
     """
 
     def __init__(
@@ -93,8 +94,8 @@ class Product(ABC):
             self.feedback = rows_of(groups, q.pre, "feedback")
         self.by_events = plan.event_source(name, FORWARD) is not None
         self.feedback_stale = True
-        stands_still = clamped and plan.shortcuts and (defers or not moves)
-        self.kept = self.by_events or stands_still
+        product_lasts = clamped and plan.shortcuts and (defers or not moves)
+        self.kept = self.by_events or product_lasts
         self.state = STALE
         self.drive = np.zeros_like(self.a) if self.kept else self.a
         group = groups.synapses[name]
@@ -115,7 +116,7 @@ class Product(ABC):
     # --- products with the weights
 
     def renew(self) -> None:
-        """Take the kept product W x anew."""
+        """Recompute the kept product W x."""
         self._write_drive()
         if self.deferred is not None:
             self.deferred.renew()
@@ -136,7 +137,7 @@ class Product(ABC):
     # --- change of the weights
 
     def learn(self) -> None:
-        """Move the weights by one Euler step, then by what follows every step (`shrink`).
+        """Move the weights by one Euler step, then apply penalties and Dale's law (`shrink`).
 
         w += dt/tau_w (mean over the batch of delta x - l2 w)
         """
@@ -158,15 +159,15 @@ class Product(ABC):
         self.feedback_stale = True
 
     def follow_signs(self) -> None:
-        """Set B = size sign(W^T) where the feedback weights are of that kind."""
+        """Set B = size sign(W^T) if the feedback weights are of kind `sign`."""
         if self.feedback_kind == SIGN:
             np.multiply(np.sign(self.values), self.sign_size, out=self.returning)
 
     def shrink(self) -> None:
-        """Take what follows every step of the weights.
+        """Apply the proximal steps of penalties, then Dale's law, after a step of the weights.
 
-        First the proximal steps, which reach exact zeros: of l1 weight by weight, then of the
-        group penalties unit by unit. Last Dale's law.
+        Proximal steps reach exact zeros. The step of `l1` acts weight by weight; the steps of
+        `row_l1` and `column_l1` follow, unit by unit.
         """
         if self.threshold:
             left = np.abs(self.values) - self.threshold
@@ -180,14 +181,14 @@ class Product(ABC):
             self._keep_signs(self.signs)
 
     def materialize(self) -> None:
-        """Add a change that was deferred to the weights."""
+        """Add the deferred change, if any, to the weights."""
         if self.deferred is not None and self.state is DEFERRED:
             self.deferred.add_to_weights()
             self.state = FRESH
 
     @abstractmethod
     def mean_change(self) -> Array:
-        """Return delta x of every synapse, flat, mean over the batch."""
+        """Return delta x of every synapse, averaged over the batch, flat."""
 
     @abstractmethod
     def sum_change(self, force: Array) -> None:
@@ -195,23 +196,23 @@ class Product(ABC):
 
     @abstractmethod
     def _add_change(self) -> None:
-        """Add dt/tau_w times the mean change to the weights."""
+        """Add dt/tau_w times the mean of delta x to the weights."""
 
     @abstractmethod
     def _add_change_back(self) -> None:
-        """Add dt/tau_w times the mean change to the feedback weights."""
+        """Add dt/tau_w times the mean of delta x to the feedback weights."""
 
     @abstractmethod
     def _shrink_rows(self, threshold: float) -> None:
-        """Shrink all weights onto one postsynaptic unit together."""
+        """Take the proximal step of `row_l1`: each group is the weights onto one unit."""
 
     @abstractmethod
     def _shrink_columns(self, threshold: float) -> None:
-        """Shrink all weights out of one presynaptic unit together."""
+        """Take the proximal step of `column_l1`: each group is the weights out of one unit."""
 
     @abstractmethod
     def _keep_signs(self, signs: Array) -> None:
-        """Set weights of another sign than their presynaptic unit's to 0."""
+        """Set weights to 0 whose sign is not that of their presynaptic unit."""
 
 
 class DenseProduct(Product):
@@ -220,7 +221,7 @@ class DenseProduct(Product):
     def __init__(self, groups: Groups, name: str, **segment: Any) -> None:
         super().__init__(groups, name, **segment)
         self.transposed = self.w.swapaxes(-1, -2)
-        self.one_set = self.w.ndim == 2  # several sets of weights are relaxed only
+        self.one_set = self.w.ndim == 2  # several sets of weights never learn
         delta, x = self.factors
         h = self.rate / self.patterns
         self._accumulate_drive = accumulate(self.a, 1.0, self.x, self.w.T)
@@ -243,7 +244,7 @@ class DenseProduct(Product):
         self.feedback += self.delta @ self.back
 
     def mean_change(self) -> Array:
-        """Return delta x of every synapse, flat, mean over the batch."""
+        """Return delta x of every synapse, averaged over the batch, flat."""
         delta, x = self.factors
         change: Array = (delta.T @ x).ravel() / self.patterns
         return change
@@ -277,12 +278,12 @@ class DenseProduct(Product):
 
 
 class SparseProduct(Product):
-    """A projection whose weights are compressed rows."""
+    """A projection whose weights are a sparse matrix in compressed rows."""
 
     def __init__(self, groups: Groups, name: str, **segment: Any) -> None:
         super().__init__(groups, name, **segment)
         post_units = np.arange(self.w.shape[0])
-        # of every synapse: its postsynaptic and its presynaptic unit
+        # postsynaptic and presynaptic unit of every synapse
         self.post = np.repeat(post_units, np.diff(self.w.indptr))
         self.pre = self.w.indices
 
@@ -299,7 +300,7 @@ class SparseProduct(Product):
         self.feedback += (self.back.T @ self.delta.T).T
 
     def mean_change(self) -> Array:
-        """Return delta x of every synapse, mean over the batch."""
+        """Return delta x of every synapse, averaged over the batch, flat."""
         deltas, outputs = self.factors
         change = np.zeros(len(self.values), self.values.dtype)
         rows = max(1, CHUNK // max(len(self.values), 1))
@@ -329,10 +330,10 @@ class SparseProduct(Product):
     def _shrink_columns(self, threshold: float) -> None:
         self._shrink_groups(self.pre, self.w.shape[1], threshold)
 
-    def _shrink_groups(self, ends: Array, size: int, threshold: float) -> None:
+    def _shrink_groups(self, unit_of: Array, size: int, threshold: float) -> None:
         squares = np.square(self.values)
-        norms = np.sqrt(np.bincount(ends, squares, minlength=size))
-        self.values *= share_left(norms, threshold)[ends]
+        norms = np.sqrt(np.bincount(unit_of, squares, minlength=size))
+        self.values *= share_left(norms, threshold)[unit_of]
 
     def _keep_signs(self, signs: Array) -> None:
         wrong = self.values * signs[self.pre] < 0
@@ -340,15 +341,15 @@ class SparseProduct(Product):
 
 
 class DeferredChange:
-    """Change of dense weights from an input that stands still, added once the weights are read.
+    """Change of dense weights from a constant input, added only when the weights are read.
 
-    With x still, W += h delta^T x moves W x by h (x x^T) delta. So W x follows from the Gram
-    matrix of the input, and W needs no more than the sum of the messages.
+    While x is constant, W += h delta^T x changes W x by h (x x^T) delta. So the Gram matrix x x^T
+    keeps W x up to date, and the sum of the messages delta suffices to update W later.
 
     Parameters
     ----------
     product : Product
-        Its x is a clamped input's.
+        A projection from a clamped input.
     """
 
     def __init__(self, product: Product) -> None:
@@ -366,11 +367,11 @@ class DeferredChange:
         self._add_sum = accumulate(product.w, h, self.sum.T, self.x)
 
     def renew(self) -> None:
-        """Take the Gram matrix of the input that is clamped now."""
+        """Recompute the Gram matrix x x^T of the clamped input, (patterns, patterns)."""
         np.matmul(self.x, self.x.T, out=self.gram)
 
     def learn(self) -> None:
-        """Move W x by one Euler step of the weights, and keep the messages."""
+        """Change W x as one Euler step of the weights would, and sum the messages."""
         if self.decay != 1:
             self.sum *= self.decay
             self.drive *= self.decay
@@ -379,7 +380,7 @@ class DeferredChange:
         self._move_drive()
 
     def add_to_weights(self) -> None:
-        """Add the change of all steps since the last time."""
+        """Add the change of all steps since the last call to the weights."""
         if self.scale != 1:
             self.values *= self.scale
         self._add_sum()
@@ -388,7 +389,7 @@ class DeferredChange:
 
 
 class Bias:
-    """Biases of one population, for one segment: weights from a unit that is always 1."""
+    """Biases of one population, for one segment: weights from a unit whose output is 1."""
 
     def __init__(self, groups: Groups, population: str, dt: float) -> None:
         plan = groups.plan
@@ -408,19 +409,19 @@ class Bias:
         return change
 
     def sum_change(self, force: Array) -> None:
-        """Write delta, summed over the batch, into `force`."""
+        """Write delta of every unit, summed over the batch, into `force`."""
         self.delta.sum(axis=0, out=force)
 
 
 def make_product(groups: Groups, name: str, *, dt: float, defers: bool, moves: bool) -> Product:
-    """Return one projection in the form that its weights have; arguments as in `Product`."""
+    """Return the dense or sparse product of a projection; arguments as in `Product`."""
     dense = isinstance(groups.plan.net.weights[name], np.ndarray)
     kind = DenseProduct if dense else SparseProduct
     return kind(groups, name, dt=dt, defers=defers, moves=moves)
 
 
 def share_left(norms: Array, threshold: float) -> Array:
-    """Return the share of each group that its proximal step leaves: max(1 - threshold/norm, 0)."""
+    """Return the factor of each group's proximal step, max(1 - threshold/norm, 0)."""
     ratio = np.ones_like(norms)
     np.divide(threshold, norms, out=ratio, where=norms > threshold)
     left: Array = 1 - ratio

@@ -1,4 +1,4 @@
-"""Rates of change, and how far a state is from rest: the only place of max |tau dz/dt|.
+"""Rates of change, and the residual max |tau dz/dt|, which is 0 at rest.
 
 Above `arrays` and `updates`, below `points` and the steppers. Start at `Rates`.
 """
@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 class Rates:
-    """Rates of change of all populations, for methods and runs that look at them.
+    """Rates of change of all populations, for methods with stages and for runs that settle.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class Rates:
                 self._scaled.append((rate, live(group, f"tau_{variable}")))
 
     def evaluate(self) -> None:
-        """Evaluate the right-hand sides at the state, with the messages that were sent last."""
+        """Evaluate the right-hand sides at the current state, with the messages last sent."""
         for action in self._actions:
             action()
         self._evaluations[0] += 1
 
     def residuals(self, points: int = 1) -> Array:
-        """Return max |tau dz/dt| over outputs and multipliers, of each point, (points,)."""
+        """Return max |tau dz/dt| over the outputs and multipliers of each point, (points,)."""
         largest = np.zeros(points)
         for rate, tau in self._scaled:
             motion = np.abs(rate * tau).reshape(points, -1)
@@ -55,7 +55,7 @@ class Rates:
         return largest
 
     def rest(self) -> bool:
-        """Return whether the state rests, by the rates as they were last evaluated."""
+        """Return whether the state rests by the rates last evaluated; set `settled`."""
         self._residual[0] = self.residuals()[0]
         self._settled[0] = self._residual[0] < self._settle[0]
         return bool(self._settled[0])

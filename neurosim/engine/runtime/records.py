@@ -1,4 +1,4 @@
-"""Records of a run: a row for every recorded variable and sample.
+"""Record a run: one row per recorded variable and sample.
 
 Above `arrays`, below `step`. Start at `Recorder`.
 """
@@ -20,15 +20,15 @@ Array = np.ndarray
 
 @dataclass
 class _Column:
-    """One recorded variable: where its values are, and the rows that were taken."""
+    """One recorded variable: the arrays that hold its values, and the rows taken so far."""
 
     recorded: Recorded
-    # values of one population or projection, what is taken of them, and its place in a row
+    # per population or projection: its array, indices into that, indices into a row
     parts: list[tuple[Array, Any, Any]]
     rows: list[Array] = field(default_factory=list)
 
     def take(self) -> None:
-        """Add a row with the values as they stand."""
+        """Append a row of the current values."""
         row = np.full(self.recorded.size, np.nan)
         for values, source, position in self.parts:
             row[position] = values[source]
@@ -36,7 +36,7 @@ class _Column:
 
 
 class Recorder:
-    """Everything that is recorded, of all segments; rows are kept in memory or handed over."""
+    """Record all segments of a run; rows stay in memory, or are passed to `Recorded.write`."""
 
     def __init__(self, groups: Groups) -> None:
         self.columns: list[_Column] = []
@@ -47,19 +47,19 @@ class Recorder:
                 values = live(groups.by_name[projection_group(part.name)], array)
                 parts.append((values, part.source, part.position))
             self.columns.append(_Column(recorded, parts))
-        self.written = 0  # samples that were handed over
-        self.hands_over = any(r.write is not None for r in groups.plan.recorded)
+        self.written = 0  # samples passed to `Recorded.write`
+        self.writes = any(r.write is not None for r in groups.plan.recorded)
 
     def take(self) -> None:
         """Take one sample of every variable."""
         for column in self.columns:
             column.take()
-        if self.hands_over and any(self._is_full(column) for column in self.columns):
-            self.hand_over()
+        if self.writes and any(self._is_full(column) for column in self.columns):
+            self.flush()
 
-    def hand_over(self) -> None:
-        """Hand over the rows that are not kept in memory."""
-        if not self.hands_over:
+    def flush(self) -> None:
+        """Pass the rows taken since the last call to `Recorded.write`."""
+        if not self.writes:
             return
         for column in self.columns:
             if column.recorded.write is not None and column.rows:
@@ -69,7 +69,7 @@ class Recorder:
             column.rows.clear()
 
     def rows(self, number: int, first: int, last: int) -> Array:
-        """Return rows `first` to `last` of one recorded variable, (samples, entries)."""
+        """Return rows `first` to `last` - 1 of one recorded variable, (samples, entries)."""
         column = self.columns[number]
         rows = column.rows[first:last]
         return np.reshape(rows, (len(rows), column.recorded.size))

@@ -1,7 +1,7 @@
-"""One step in Brian2's runtime mode: what is done, in which order, on the groups' live arrays.
+"""One step in Brian2's runtime mode: its actions and their order, on the groups' live arrays.
 
-Element by element the work is functions made from the equations (`updates`); products are BLAS
-calls (`projections`). Above all that it uses, below `engine`. Start at `Machine`.
+Elementwise work is done by functions made from the equations (`updates`), products by BLAS calls
+(`projections`). Above every other module of this folder but `engine`. Start at `Machine`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Array = np.ndarray
 
 
 class Machine:
-    """All that a step does, with everything that is fixed for one segment.
+    """Do the steps of one segment.
 
-    Brian2 calls its public methods, each in a slot of the schedule (`engine.RuntimeEngine`).
+    Brian2 calls the public methods, each in a slot of the schedule (`engine.slots`).
 
     Parameters
     ----------
     groups : Groups
     maker : ActionMaker
-        Makes the functions, with every gain and time constant as it is now.
+        Makes the functions of the equations, with the current gains and time constants.
     presenter : Presenter
     recorder : Recorder
     defers : dict of str to bool
-        By projection: whether its weights may follow later (`Engine.defers`).
+        By projection: whether changes of its weights are deferred (`Engine.defers`).
     stop : callable
         Ends the run with this step.
     """
@@ -76,7 +76,7 @@ class Machine:
         self.presents = plan.presentation
         self.records_weights = plan.records("w")
         self.adaptive = plan.method == ADAPTIVE
-        self.looks_for_rest = plan.settles and not self.adaptive
+        self.checks_rest = plan.settles and not self.adaptive
         self.guard_every = 1 if self.adaptive else GUARD_EVERY
         self.learning = bool(self.numbers["plastic"][0])
         moves = self.learning and not plan.presentation
@@ -109,7 +109,7 @@ class Machine:
             return SemiImplicit(actions, self.messages, biases)
         return Euler(actions, self.messages, biases)
 
-    # --- what Brian2 calls in every step
+    # --- called by Brian2 in every step
 
     def send(self) -> None:
         """Present the next rows where they are due, and send the messages forward and back."""
@@ -126,7 +126,7 @@ class Machine:
         self.messages.send_events_back(float(self.now[0]), self.learning)
 
     def present(self) -> None:
-        """Clamp the next rows when a presentation begins, and open or close plasticity's gate."""
+        """Clamp the next rows when a presentation begins; open or close the gate of plasticity."""
         phase = self.step_number % self.present_steps
         self.learning = phase >= self.gate
         self.numbers["plastic"][0] = self.learning
@@ -147,39 +147,39 @@ class Machine:
         self.recorder.take()
 
     def step(self) -> None:
-        """Move the state by one step, and the weights if they learn; a state at rest stays."""
-        if self.looks_for_rest and self.ticks % GUARD_EVERY == 0 and self._rests():
+        """Move the state by one step, and the weights if they learn, unless the state rests."""
+        if self.checks_rest and self.ticks % GUARD_EVERY == 0 and self._rests():
             return
         self.stepper.step(self.learning)
 
     def finish(self) -> None:
-        """Count the step; stop where the state has settled or left its bound."""
+        """Count the step; stop if the state has settled or left its bound."""
         settled = bool(self.settled[0])
         if settled and not self.adaptive:
             self.stop()
             return
         self.step_number += 1
         self.ticks += 1
-        if self.world is not None and self._frame_has_ended() and not self.world():
+        if self.world is not None and self._presentation_has_ended() and not self.world():
             self.stop()
         if self.ticks % self.guard_every and self.ticks < self.last_tick:
             return
         if self.points is not None:
             self.settled[0] = settled = self.points.end_diverged(self.step_number)
         else:
-            self._look_for_divergence()
+            self._check_bound()
         if settled or self.diverged[0]:
             self.stop()
 
-    # --- what these share
+    # --- shared by these
 
-    def _frame_has_ended(self) -> bool:
+    def _presentation_has_ended(self) -> bool:
         return self.step_number % self.present_steps == 0
 
     def close(self) -> None:
-        """Leave the weights, the samples and the count of steps where they are read."""
+        """Bring weights, samples and counters up to date at the end of a segment."""
         self._materialize()
-        self.recorder.hand_over()
+        self.recorder.flush()
         self.numbers["step"][0] = self.step_number
         self.numbers["ticks"][0] = self.ticks
 
@@ -194,11 +194,11 @@ class Machine:
         self.settled[0] = self.points.end_settled(self.step_number)
         return bool(self.settled[0])
 
-    def _look_for_divergence(self) -> None:
-        """Note the last population whose outputs or multipliers left the bound."""
+    def _check_bound(self) -> None:
+        """Set `diverged` to the last population whose outputs or multipliers left the bound."""
         bound = self.numbers["bound"][0]
         for number, state in enumerate(self.states, start=1):
             for z in state:
-                # a comparison with NaN is false
+                # `not ... <`, as any comparison with NaN is false
                 if not max(z.max(), -z.min()) < bound:
                     self.diverged[0] = number

@@ -1,8 +1,8 @@
-"""Statements as NumPy calls that allocate nothing.
+"""Compile statements into NumPy calls that allocate no memory.
 
-Each expression is brought to a normal form (`nodes`) into which everything known before the run is
-folded: gains, time constants, the step. A term whose gain is 0 costs nothing, one whose gain is 1
-no multiplication. Nodes become lines of code (`writer`). Start at `Compiler`.
+Each expression is brought to a normal form (`nodes`), with all constants of the run folded in:
+gains, time constants, the step. A term whose gain is 0 costs nothing, a gain of 1 costs no
+multiplication. Nodes become lines of code (`writer`). Start at `Compiler`.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ UFUNCS = {
     "tan": "tan",
     "tanh": "tanh",
 }
-PIECE = 2**14  # units whose arrays fit into a cache together
+PIECE = 2**14  # units per piece, so that all arrays of a piece fit into the processor's cache
 
 
 class Compiler:
-    """Phases of one population's step, compiled together so that they share what they compute.
+    """Compile the phases of one population's step together, so that they share values.
 
     Parameters
     ----------
     arrays : dict of str to array
-        Live arrays that statements read and write, all flat and of one size (or of size 1).
+        Flat live arrays that statements read and write, of `size` entries or of one.
     scalars : dict of str to float
-        What does not change during the run.
+        Values that are constant in these phases.
     size : int
         Entries of the arrays.
     dtype : dtype
-        Precision of what is computed on the way.
+        Precision of intermediate values.
 
     Examples
     --------
@@ -90,16 +90,16 @@ class Compiler:
         self.scalars = scalars
         self.size = size
         self.dtype = dtype
-        self.versions: Counter[str] = Counter()  # how often an array has changed so far
-        self.local: dict[str, Node] = {}  # values that are not arrays, by name
+        self.versions: Counter[str] = Counter()  # number of changes so far, by array
+        self.local: dict[str, Node] = {}  # values of names that are not arrays
         self.draws = count()
         self.phases: list[list[Write]] = []
 
     def phase(self, assigned: Sequence[Statement] = (), updated: Sequence[Statement] = ()) -> None:
-        """Add a function: assignments in their order, then arrays that grow by increments, at once.
+        """Add a phase: assignments in order, then increments, all from the old values.
 
-        A name that does not stand for an array is a value that later statements may read, those
-        of later phases too.
+        Assigning to a name that is not an array defines a local value, which later statements and
+        later phases may read.
         """
         writes: list[Write] = []
         for target, expression in assigned:
@@ -116,10 +116,10 @@ class Compiler:
         self.phases.append(writes)
 
     def functions(self) -> list[Function | None]:
-        """Return the phases as functions, to be called in their order; None for an empty one."""
+        """Return the phases as functions, to be called in order; None for an empty phase."""
         bounds = [(first, first + PIECE) for first in range(0, self.size, PIECE)]
         if self._writes_shared_variables():
-            bounds = [(0, self.size)]  # a shared variable must not move once per piece
+            bounds = [(0, self.size)]  # one piece, else a shared variable would move once per piece
         pieces = [self._piece(first, min(last, self.size)) for first, last in bounds]
         return [_one_after_the_other(functions) for functions in zip(*pieces, strict=True)]
 
@@ -130,7 +130,7 @@ class Compiler:
         return False
 
     def _piece(self, first: int, last: int) -> list[Function | None]:
-        """Return the phases for some of the units: their arrays fit into the cache."""
+        """Return the phases for units `first` to `last` - 1."""
         arrays = {
             name: array[first:last] if array.size == self.size else array
             for name, array in self.arrays.items()
@@ -150,9 +150,7 @@ class Compiler:
         return made
 
     def _change(self, target: str) -> None:
-        """Note that an array has another value from here on.
-
-        Local values that read the old one are forgotten.
+        """Give an array a new version; drop the local values that read the old one.
         """
         self.versions[target] += 1
         self.local = {name: node for name, node in self.local.items() if not reads(node, target)}
@@ -160,7 +158,7 @@ class Compiler:
     def _read(self, expression: str) -> Node:
         return self._node(ast.parse(expression.strip(), mode="eval").body)
 
-    def _node(self, tree: ast.expr) -> Node:  # noqa: PLR0911 - one answer per kind of node
+    def _node(self, tree: ast.expr) -> Node:  # noqa: PLR0911 - one return per kind of node
         match tree:
             case ast.Constant(value=bool() | int() | float() as constant):
                 return number(float(constant))
@@ -222,7 +220,7 @@ def _is_ufunc(value: Any) -> bool:
 
 
 def _one_after_the_other(functions: Sequence[Function | None]) -> Function | None:
-    """Return one function for all pieces; a phase is empty in every piece or in none."""
+    """Return one function for all pieces; a phase is empty in all pieces or in none."""
     own = [function for function in functions if function is not None]
     if len(own) <= 1:
         return own[0] if own else None

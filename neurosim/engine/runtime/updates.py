@@ -1,6 +1,6 @@
-"""Equations of populations and weights as functions of a step.
+"""Turn the equations of populations and weights into the functions of a step.
 
-They are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above `arrays`, below `messages`,
+The functions are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above `arrays`, below `messages`,
 `rates` and the steppers. Start at `ActionMaker.make`.
 """
 
@@ -29,29 +29,29 @@ Statements = Sequence[Statement]
 ActionList = list[Action]
 Functions = list[Action | None]  # one per phase; None where there is nothing to do
 Arrays = Mapping[str, Array]
-Phase = tuple[Statements, Statements]  # what is assigned, then what grows by increments
+Phase = tuple[Statements, Statements]  # assignments, then increments
 OWN_NAMES = (*CLOCK, "N")  # variables of every group that no equation names
 ADAM_ARRAYS = ("w", "force_w", *(f"{moment}_w" for moment in MOMENTS))
 
 
 @dataclass
 class Actions:
-    """The functions of one segment, by what they are for.
+    """The functions of one segment, by purpose.
 
     Attributes
     ----------
     states : list of (population, variable)
         Every state variable.
     early : dict of str to list
-        By population: what follows from its net input alone.
+        By population: early messages, which follow from its net input alone.
     sent, late : list
-        What is sent of a state before net inputs are taken, and what follows from them.
+        Altered messages forward, before net inputs are computed; late messages, after that.
     rates : list
         Rates of change, where the plan keeps them.
     update, multipliers : list
-        The step of the state; that of multipliers which move after it (semi-implicit).
+        The step of the state; that of multipliers that move afterwards (semi-implicit).
     copies : list
-        What is evaluated only to be recorded.
+        Evaluation of recorded subexpressions.
     descents : list
         Adam's step of weights and biases.
     """
@@ -68,17 +68,16 @@ class Actions:
 
 
 class ActionMaker:
-    """Makes the functions of each segment; they hold every gain and time constant as it is then.
+    """Make the functions of each segment, with its gains and time constants as numbers.
 
-    Functions of the last segment serve the next one where statements, arrays and constants are
-    the same.
+    Functions are reused in the next segment where statements, arrays and constants are unchanged.
 
     Parameters
     ----------
     groups : Groups
     target : "numpy" or "cython"
     numbers : dict of str to array
-        The run's own numbers.
+        Counters and settings of the run (`groups.Counters`).
     """
 
     def __init__(self, groups: Groups, target: str, numbers: Arrays) -> None:
@@ -87,11 +86,18 @@ class ActionMaker:
         self.target = target
         self.numbers = numbers
         self.texts = {n: self.plan.text(n) for n in self.plan.net.populations}
-        self.known: dict[Any, Functions] = {}  # of the last segment, by what they do
-        self.made: dict[Any, Functions] = {}  # of this one
+        self.known: dict[Any, Functions] = {}  # of the last segment; keys as in `_compiled`
+        self.made: dict[Any, Functions] = {}  # of this segment
 
     def make(self, learns: bool) -> Actions:
-        """Return the functions of every population and of all weights."""
+        """Return the functions of all populations and weights.
+
+        Parameters
+        ----------
+        learns : bool
+            Whether weights may move in this segment; else messages that only they read are left
+            out.
+        """
         self.known = self.made
         self.made = {}
         actions = Actions()
@@ -112,14 +118,14 @@ class ActionMaker:
         return actions
 
     def _add_messages(self, name: str, text: Text, actions: Actions) -> None:
-        """Add what is sent before net inputs are taken, and what follows from these alone."""
+        """Add altered messages forward, and the early messages."""
         early = text.with_helpers(text.early)
         altered = self.plan.sent(name, FORWARD)
         actions.early[name] = self._assignments(name, early)
         actions.sent += self._assignments(name, altered)
 
     def _add_rates(self, name: str, text: Text, actions: Actions) -> None:
-        """Add the rates of change where the plan keeps them."""
+        """List the state variables; add their rates of change if the plan keeps them."""
         rates = []
         for variable, expression in text.rates.items():
             actions.states.append((name, variable))
@@ -128,20 +134,20 @@ class ActionMaker:
             actions.rates += self._assignments(name, text.with_helpers(rates))
 
     def _late(self, name: str, text: Text, learns: bool) -> Statements:
-        """Return what follows from the net inputs, where it is read."""
+        """Return the statements of late messages, or none if nothing reads them."""
         if not learns and not self.plan.late_is_read(name):
             return []
         altered = self.plan.sent(name, BACKWARD)
         return text.with_helpers([*text.late, *altered])
 
     def _add_step(self, name: str, text: Text, late: Statements, actions: Actions) -> None:
-        """Add what follows from the net inputs, and the step of the state."""
+        """Add the late messages and the step of the state."""
         plan = self.plan
         leaks: Mapping[str, str] = {}
         if plan.method == EXPONENTIAL_EULER and name in plan.net.neurons:
             leaks = lagrangian.leak(plan.net, name)
         now = list(text.rates)
-        afterwards = []  # read the new violation
+        afterwards = []  # variables that read the violation of the new outputs
         if plan.method == SEMI_IMPLICIT and "lam" in now:
             now.remove("lam")
             afterwards.append("lam")
@@ -177,14 +183,15 @@ class ActionMaker:
         return present(self._compiled([phase], arrays, scalars, size))
 
     def _assignments(self, name: str, assigned: Statements) -> ActionList:
-        """Return one phase of assignments as a list of one function, or of none."""
+        """Return assignments as a list of one function, or an empty list."""
         return present(self._functions(name, [(assigned, [])]))
 
     def _functions(self, name: str, phases: Sequence[Phase]) -> Functions:
-        """Return one function per phase; None where there is nothing to do."""
+        """Return one function per phase; None for an empty phase."""
         if self.target == "cython":
             return [self._cython(name, *phase) for phase in phases]
-        # a look-ahead reads the old feedback, and users' objects may change anything
+        # phases share no values if prospective messages read the feedback of the last step, or if
+        # user-supplied objects may change anything in between
         separate = not self.plan.shortcuts or self.plan.imperfections.prospective
         if not separate:
             return self._numpy(name, phases)
@@ -194,7 +201,7 @@ class ActionMaker:
         return made
 
     def _numpy(self, name: str, phases: Sequence[Phase]) -> Functions:
-        """Return phases of a population, compiled together, so that they share what they can."""
+        """Return phases of a population as NumPy calls, compiled together to share values."""
         if not any(assigned or updated for assigned, updated in phases):
             return [None] * len(phases)
         group = self.groups.populations[name]
@@ -223,7 +230,7 @@ class ActionMaker:
         scalars: Mapping[str, float],
         size: int,
     ) -> Functions:
-        """Return phases as NumPy calls, those of the last segment where they would be the same."""
+        """Return phases as NumPy calls, reusing those of the last segment where possible."""
         from neurosim.engine.runtime.ufuncs import Compiler
 
         places = []
@@ -240,7 +247,7 @@ class ActionMaker:
         return self.made[key]
 
     def _cython(self, name: str, assigned: Statements, updated: Statements) -> Action | None:
-        """Return one phase as Brian2's code objects."""
+        """Return one phase as a function that calls Brian2's code objects, or None."""
         group = self.groups.populations[name]
         statements = list(assigned)
         for variable, increment in updated:
@@ -254,9 +261,9 @@ class ActionMaker:
         return partial(each, parts) if parts else None
 
     def _reading(self, name: str, statements: Statements, shared: bool) -> Statements:
-        """Return the statements for shared variables, or for those of units, with local values."""
+        """Return statements that assign shared variables, or variables of units, and locals."""
         variables = self.groups.populations[name].variables
-        helpers = dict(self.texts[name].helpers)  # Brian2 puts them in by itself
+        helpers = dict(self.texts[name].helpers)  # Brian2 substitutes these itself
         found = []
         for target, expression in statements:
             local = target not in variables
@@ -266,5 +273,5 @@ class ActionMaker:
 
 
 def present(actions: Sequence[Action | None]) -> ActionList:
-    """Return the actions without those that have nothing to do."""
+    """Return the actions that are not None."""
     return [action for action in actions if action is not None]

@@ -1,7 +1,6 @@
-"""Nodes as lines of NumPy calls that write into buffers.
+"""Write nodes as lines of NumPy calls with preallocated buffers.
 
-What several expressions share is computed once, and a buffer is used again once the last reader
-of its value has read it. Above `nodes`, below `ufuncs`. Start at `Writer.phase`.
+Common subexpressions are computed once. A buffer is reused after the last reader of its value. Above `nodes`, below `ufuncs`. Start at `Writer.phase`.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from brian2.core.functions import DEFAULT_FUNCTIONS
 from neurosim.engine.runtime.nodes import CONDITIONS, Node, children, is_number
 
 Array = np.ndarray
-Write = tuple[str, str, Node]  # "assign" or "update", the array, its value or its increment
+Write = tuple[str, str, Node]  # "assign" or "update", array, its value or increment
 Writes = Sequence[Write]
 RANDOM = {"randn": np.random.standard_normal, "rand": np.random.random_sample}
-NUMBERS, TRUTHS = "b", "m"  # kinds of buffers, by the first letter of their names
+NUMBERS, TRUTHS = "b", "m"  # kinds of buffers: numbers, truth values; first letters of names
 Terms = list[tuple[int, Node]]  # signs and nodes
 
 
@@ -32,7 +31,7 @@ class Operand(NamedTuple):
 
 
 class Writer:
-    """Writes the phases of one population as code.
+    """Write the phases of one population as code.
 
     Parameters
     ----------
@@ -40,6 +39,7 @@ class Writer:
     arrays : dict of str to array
         Live arrays, of `size` entries or of one.
     size : int
+        Entries of buffers.
     dtype : dtype
         Precision of the buffers.
 
@@ -57,14 +57,14 @@ class Writer:
         self.dtype = dtype
         self.names: dict[str, Any] = {}
         self.lines: list[str] = []
-        # buffers that are free, by kind
+        # free buffers, by kind
         self.pools: dict[str, list[str]] = {}
         self.pools[NUMBERS] = []
         self.pools[TRUTHS] = []
-        self.values: dict[Node, tuple[int, str]] = {}  # sign and name of what has been computed
-        self.uses: Counter[Node] = Counter()  # readers that are still to come
-        self.alias: dict[Node, Node] = {}  # a node, and another with the same value or its negative
-        self.changes: Counter[str] = Counter()  # how often an array is written to
+        self.values: dict[Node, tuple[int, str]] = {}  # sign and name of computed nodes
+        self.uses: Counter[Node] = Counter()  # number of readers still to come
+        self.alias: dict[Node, Node] = {}  # from a node to the one whose buffer holds its value
+        self.changes: Counter[str] = Counter()  # number of writes, by array
         for writes in phases:
             for _, target, node in writes:
                 self._count(node)
@@ -77,7 +77,7 @@ class Writer:
                 self._count(child)
 
     def phase(self, writes: Writes) -> list[str]:
-        """Return the lines of one function: assignments as they come, then all updates at once."""
+        """Return the lines of one function: assignments in order, then all updates at once."""
         self.lines = []
         updated = {f"v_{target}" for kind, target, _ in writes if kind == "update"}
         increments: list[tuple[str, Operand]] = []
@@ -115,7 +115,7 @@ class Writer:
         self.release(name, owner)
 
     def _held(self, operand: Operand, updated: set[str]) -> Operand:
-        """Return the operand, or its copy where it is an array that this very phase updates."""
+        """Return the operand, or a copy of it if it is an array that this phase updates."""
         if operand.name not in updated:
             return operand
         buffer = self.buffer(NUMBERS)
@@ -123,17 +123,20 @@ class Writer:
         return Operand(operand.sign, buffer, None)
 
     def _is_whole(self, target: str) -> bool:
-        """Return whether an array has an entry per unit, and is not a shared variable."""
+        """Return whether an array has one entry per unit, unlike a shared variable."""
         return self.arrays[target].size == self.size
 
     def _fitted(self, name: str, target: str) -> str:
-        """Return a value for a target; a shared variable takes the first of equal entries."""
+        """Return a value in the shape of a target; a shared variable takes the first entry."""
         if name in self.names and not self._is_whole(target):
             return f"{name}[:1]"
         return name
 
     def value(self, node: Node, into: str | None = None) -> Operand:
-        """Return the value of a node, computed where it is not there yet."""
+        """Return the value of a node; write the lines that compute it unless they exist.
+
+        `into` names an array that may hold the value.
+        """
         if is_number(node):
             constant = float(node[1])
             return Operand(sign_of(constant), repr(abs(constant)), None)
@@ -217,6 +220,7 @@ class Writer:
         self.lines.append(f"{into}[:] = {value}")
 
     def buffer(self, kind: str) -> str:
+        """Return the name of a free buffer of a kind, allocated if there is none."""
         if self.pools[kind]:
             return self.pools[kind].pop()
         name = f"{kind}{len(self.names)}"
@@ -225,7 +229,7 @@ class Writer:
         return name
 
     def release(self, name: str, node: Node | None) -> None:
-        """Count one reader less; a buffer that has no other is free."""
+        """Count one reader less; free the buffer after the last reader."""
         if node is not None:
             self.uses[node] -= 1
             if self.uses[node] > 0:
@@ -239,19 +243,19 @@ class Writer:
 
 
 class _SumWriter:
-    """Writes one sum: terms with factors of one size are added first and multiplied once."""
+    """Write one sum: terms whose factors have equal size are added first and multiplied once."""
 
     def __init__(self, writer: Writer, node: Node, into: str | None) -> None:
         self.writer = writer
         self.node = node
         self.into = into
         _, self.constant, terms = node
-        # signs and terms by the size of their factors
+        # signs and terms, by the absolute value of their factors
         self.groups: dict[float, Terms] = {}
         for factor, term in terms:
             group = self.groups.setdefault(abs(factor), [])
             group.append((sign_of(factor), term))
-        # calls that are still to come; the last may write where the sum is wanted
+        # number of calls still to come; the last may write directly into `into`
         self.left = len(terms) - 1
         self.left += sum(size != 1 for size in self.groups)
         self.left += bool(self.constant)
@@ -278,7 +282,7 @@ class _SumWriter:
         return 1, out
 
     def _group(self, size: float, terms: Terms) -> Operand:
-        """Return the sum of terms whose factors have one size, times that size."""
+        """Return the signed sum of terms, times the common size of their factors."""
         total: Operand | None = None
         for sign, term in terms:
             own, name, owner = self.writer.value(term)
@@ -314,7 +318,7 @@ class _SumWriter:
 
 
 def sign_of(factor: float) -> int:
-    """Return 1, or -1 for a negative number."""
+    """Return -1 for a negative number, else 1."""
     return 1 if factor >= 0 else -1
 
 

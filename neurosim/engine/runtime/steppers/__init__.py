@@ -1,4 +1,4 @@
-"""One stepper per method, each in the file of its name: how the state and the weights move.
+"""Steppers: one per integration method, which moves the state and the weights.
 
 Above `messages` and `rates`, below `step`, which chooses one. A stepper is made for one segment.
 """
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Stepper(Protocol):
-    """One method."""
+    """One integration method."""
 
     def step(self, learning: bool) -> None:
         """Move the state by one step, and the weights if they learn; messages have been sent."""

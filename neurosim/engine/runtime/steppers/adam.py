@@ -1,4 +1,4 @@
-"""Steps of Adam, as Local Propagation takes them.
+"""Adam steps of weights and state, as in Local Propagation.
 
 References
 ----------
@@ -24,7 +24,7 @@ Array = np.ndarray
 
 
 class Adam:
-    """One step of Adam of weights, outputs and multipliers, all along the messages of this step."""
+    """Adam steps of weights, outputs and multipliers, all by the messages of the same step."""
 
     def __init__(
         self,

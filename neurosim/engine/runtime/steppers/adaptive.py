@@ -1,4 +1,4 @@
-"""Adaptive steps by Dormand & Prince's pair of orders 5 and 4.
+"""Adaptive steps with the Dormand-Prince pair of orders 5 and 4.
 
 References
 ----------
@@ -20,14 +20,14 @@ from neurosim.engine.runtime.rates import Rates
 
 Array = np.ndarray
 STAGES = 7
-ROUNDING = {"float64": 1e-14, "float32": 1e-6}  # an error that no step can stay below
+ROUNDING = {"float64": 1e-14, "float32": 1e-6}  # smallest error that a step is held to
 
 
 class DormandPrince:
-    """As many steps in one tick as the tolerance requires; the weights rest.
+    """Take as many steps in one tick as the tolerance requires; the weights are fixed.
 
-    Near rest the error of a step is held below a share of the motion that is left, so that the
-    rate of change keeps falling and the run settles, whatever the tolerance.
+    Near rest the error of a step is held below a share of the remaining motion, so that the rate of
+    change keeps falling and the run settles, whatever the tolerance.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DormandPrince:
         end = self.dt
         t = float(self.now[0])
         done = 0.0
-        known = False  # whether stage 0 holds the rates of this state
+        known = False  # whether stage 0 holds the rates of the current state
         while done < end * (1 - 1e-12) and not self.settled[0]:
             whole = bool(self.step_size[0] < end - done)
             h = float(self.step_size[0]) if whole else end - done
@@ -80,7 +80,7 @@ class DormandPrince:
             else:
                 for z, start in zip(self.states, starts, strict=True):
                     z[:] = start
-            if not error < 1e300:  # not a number: the state has left every bound
+            if not error < 1e300:  # infinite or not a number: the state has left every bound
                 self.diverged[0] = 1
                 break
             if whole or error > 1:
@@ -89,7 +89,7 @@ class DormandPrince:
         self.elapsed[0] += done
 
     def _try(self, t: float, h: float, starts: list[Array]) -> None:
-        """Take stages 1 to 6; the state of the last is that of order 5."""
+        """Evaluate stages 1 to 6; the state at stage 6 is the solution of order 5."""
         for stage in range(1, STAGES):
             for z, start, k in zip(self.states, starts, self.slopes, strict=True):
                 slope = self.rows[stage] @ k[:stage]
@@ -97,7 +97,7 @@ class DormandPrince:
             self._evaluate(t + self.nodes[stage] * h, stage)
 
     def _evaluate(self, t: float, stage: int) -> None:
-        """Keep the rates of the state as it stands as those of one stage."""
+        """Evaluate the rates of the current state at time t (s); store them as one stage."""
         self.moment[0] = t
         self.messages.send()
         self.rates.evaluate()
@@ -105,16 +105,17 @@ class DormandPrince:
             k[stage] = rate
 
     def _accept(self) -> None:
-        """Count the step; its last stage is the first of the next one."""
+        """Count the step; copy its last stage, which is the first of the next step."""
         self.accepted[0] += 1
         for k in self.slopes:
             k[0] = k[STAGES - 1]
         self.rates.rest()
 
     def _error(self, h: float, starts: list[Array]) -> float:
-        """Return the difference between orders 5 and 4 in units of what is allowed.
+        """Return the error of a step, relative to the allowed error; at most 1 is accepted.
 
-        The root mean square over all entries.
+        The error is the difference between orders 5 and 4, root mean square over all entries. An
+        entry z may have an error of `allowed` times 1 + |z|.
         """
         left = SETTLING_SHARE * self.residual[0]
         allowed = max(self.rounding, min(self.tolerance[0], left))

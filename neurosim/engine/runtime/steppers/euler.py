@@ -10,9 +10,9 @@ from neurosim.engine.runtime.updates import Actions
 
 
 class Euler:
-    """One explicit step of everything from the old values.
+    """Explicit Euler steps of weights and state, all from the old values.
 
-    Exponential Euler is the same step: its statements are exact in the linear leak.
+    Exponential Euler differs only in its statements, which are exact in the linear leak.
     """
 
     def __init__(self, actions: Actions, messages: Messages, biases: Sequence[Bias]) -> None:
@@ -39,7 +39,7 @@ class SemiImplicit(Euler):
         self.multipliers = actions.multipliers
 
     def step(self, learning: bool) -> None:
-        """Move the weights and the outputs, take the net inputs anew, then the multipliers."""
+        """Move weights and outputs, recompute the net inputs, then move the multipliers."""
         super().step(learning)
         self.messages.forward()
         for action in self.multipliers:

@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta steps of everything that moves: Heun's method and the classical one."""
+"""Explicit Runge-Kutta steps of state and weights: Heun's method and the classical RK4."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 class RungeKutta:
-    """A step of the method's order; messages are sent anew at every stage."""
+    """Steps of Heun's method or RK4; messages are sent anew at every stage."""
 
     def __init__(
         self,
@@ -47,7 +47,8 @@ class RungeKutta:
     def step(self, learning: bool) -> None:
         """Move the state, and the weights where they learn.
 
-        Stage i starts from stage i - 1 alone: z_i = z + h c_i k_(i-1); z + h Σ b_i k_i at the end.
+        Stage i starts from stage i - 1 alone, z_i = z + h c_i k_(i-1). The step ends at
+        z + h Σ b_i k_i.
         """
         moving = [*self.states, *self.weights] if learning else self.states
         starts = [z.copy() for z in moving]
@@ -76,7 +77,7 @@ class RungeKutta:
                 product.follow_signs()
 
     def _weight_rates(self) -> list[Array]:
-        """Return the rates (1/s) of `weights`."""
+        """Return the rates of change of the arrays in `weights`, 1/s, in the same order."""
         rates: list[Array] = []
         changes = {id(product): product.mean_change() for product in self.products}
         for p in self.products:
