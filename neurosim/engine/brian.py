@@ -162,8 +162,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 found = True
         if not found:
             raise BackendError(
-                f"this version of Brian2 does not set {now} when a run begins; "
-                "try backend='numpy'"
+                f"this version of Brian2 does not set {now} when a run begins; try backend='numpy'"
             )
 
     def generate_objects_source(

@@ -247,7 +247,7 @@ class Groups:
         return group
 
     def _add_arrays(self, name: str, group: NeuronGroup) -> None:
-        """Add the arrays that no equation declares: delay lines, rates of change, Adam's moments."""
+        """Add the arrays that no equation declares: delay lines, rates, Adam's moments."""
         size = len(group)
         states = list(group.equations.diff_eq_names)
         for population, line, steps in self.plan.lines:

@@ -65,7 +65,7 @@ def _put(values: dict[Key, Any], group: str, own: Mapping[str, Any]) -> None:
 
 
 def _stored(w: Weights) -> dict[str, Any]:
-    """Return weights as `groups.Synapses` stores them; no synapse at all becomes one of weight 0."""
+    """Return weights as `groups.Synapses` stores them; no synapses become one of weight 0."""
     if isinstance(w, np.ndarray):
         return {"w": w}
     if w.nnz:

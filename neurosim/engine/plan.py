@@ -147,7 +147,7 @@ class Plan:
         return self.imperfections.received(variable)
 
     def plasticity_reads(self, projection: str, variable: str) -> str:
-        """Return the variable that plasticity reads as x or delta, received or low-pass filtered."""
+        """Return the variable that plasticity reads as x or delta, maybe low-pass filtered."""
         if self.imperfections.of(LowPass):
             return f"slow_{variable}"
         if variable == BACKWARD and self.event_source(projection, BACKWARD) is None:
@@ -196,7 +196,7 @@ class Plan:
 
     @property
     def resting(self) -> tuple[str, ...]:
-        """Populations whose net input is constant until weights, biases, inputs or events move it."""
+        """Populations whose net input moves only with weights, biases, inputs and events."""
         if not self.shortcuts:
             return ()
         found = []

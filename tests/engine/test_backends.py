@@ -266,7 +266,7 @@ def test_an_input_can_have_equations_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("extension", "message"),
     [
-        ({"x": "k/tau_x", "equations": "k : 1"}, "gives no value to k"),
+        ({"x": "k/tau_x", "equations": "k : 1"}, "has no value for k"),
         ({"x": "k/tau_x", "equations": "k : 1", "parameters": {"kk": 1}}, "did you mean 'k'"),
         (
             {"x": "k/tau_x", "equations": "k : 1", "parameters": {"k": [1, 2]}},

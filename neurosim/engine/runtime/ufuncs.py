@@ -150,8 +150,7 @@ class Compiler:
         return made
 
     def _change(self, target: str) -> None:
-        """Give an array a new version; drop the local values that read the old one.
-        """
+        """Give an array a new version; drop the local values that read the old one."""
         self.versions[target] += 1
         self.local = {name: node for name, node in self.local.items() if not reads(node, target)}
 

@@ -1,7 +1,7 @@
 """Turn the equations of populations and weights into the functions of a step.
 
-The functions are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above `arrays`, below `messages`,
-`rates` and the steppers. Start at `ActionMaker.make`.
+The functions are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above `arrays`, below
+`messages`, `rates` and the steppers. Start at `ActionMaker.make`.
 """
 
 from __future__ import annotations

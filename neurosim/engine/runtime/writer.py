@@ -1,6 +1,7 @@
 """Write nodes as lines of NumPy calls with preallocated buffers.
 
-Common subexpressions are computed once. A buffer is reused after the last reader of its value. Above `nodes`, below `ufuncs`. Start at `Writer.phase`.
+Common subexpressions are computed once. A buffer is reused after the last reader of its value.
+Above `nodes`, below `ufuncs`. Start at `Writer.phase`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The facts about a plan that the C++ templates read, one frozen dataclass per kind of thing.
+"""Facts about a plan that the C++ templates read, in one frozen dataclass per kind of object.
 
-Fields that name a variable hold its name without the array's prefix, e.g. ``"w_a_to_b"``; in a
-template ``array(name)`` gives the C++ array. Made from a plan alone, without Brian2. Start at
+A field that names a variable holds its name in `Kernels`, e.g. ``"w_a_to_b"``; in a template,
+``array(name)`` is the name of its C++ array. Made from a plan alone, without Brian2. Start at
 `program_code`.
 """
 
@@ -21,7 +21,7 @@ from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 
-# bytes of weights from which the processor's caches no longer hold them until the next step
+# bytes of weights above which they no longer stay in the processor's caches until the next step
 FAR = 2**20
 # changes of such weights that are collected before they are added
 COLLECTED = 16
@@ -33,13 +33,13 @@ FOLD_EVERY = 10000
 class ProjectionCode:
     """One projection."""
 
-    # What it connects
-    name: str  # its Brian2 group, with which the names of its variables end
+    # Ends and size
+    name: str  # its Brian2 group; suffix of the names of its variables
     pre: str  # presynaptic population
     post: str  # postsynaptic population
     m: int  # postsynaptic units
     n: int  # presynaptic units
-    id: int  # number of its buffers and flags, of which it also has id + 1 and id + 2
+    id: int  # number of its buffers and flags; id + 1 and id + 2 are its own as well
     size: int  # synapses
     sparse: bool  # whether its weights are compressed rows
 
@@ -48,15 +48,15 @@ class ProjectionCode:
     received_x: str  # variable of the messages that it receives forward
     received_delta: str  # variable of the messages that it receives backward
     sends_back: bool  # whether its presynaptic units receive messages back: they are not clamped
-    adds_feedback: bool  # whether an earlier projection has written the feedback that it adds to
+    adds_feedback: bool  # whether it adds to feedback, else it is the first and overwrites it
     feedback_weights: str  # variable of the weights that carry messages back
-    own_feedback: bool  # whether those are not W
-    feedback_learns: bool  # whether those learn as W does
-    feedback_follows_signs: bool  # whether those have the signs of W
+    own_feedback: bool  # whether the feedback weights are separate from W
+    feedback_learns: bool  # whether the feedback weights learn as W does
+    feedback_follows_signs: bool  # whether the feedback weights have the signs of W
 
     # Kept products of clamped inputs
     keeps_product: bool  # whether W x is kept while neither W nor x moves
-    drives_alone: bool  # whether W x and the biases are all that its population's net input is
+    drives_alone: bool  # whether the net input of its population is only W x and the biases
     defers_changes: bool  # whether a run may keep W x up to date without W, see `Plan.may_defer`
     collects_changes: bool  # whether changes of W are collected and added several at a time
 
@@ -71,13 +71,13 @@ class ProjectionCode:
 class PopulationCode:
     """One population that is not clamped."""
 
-    name: str  # the population, with which the names of its variables end
+    name: str  # the population; suffix of the names of its variables
     n: int  # units
     bias: str  # Brian2 group of its biases
     free: bool  # whether it has no constraint
     has_partition: bool  # whether its loss reads log sum exp(x)
     has_target_total: bool  # whether its loss reads the sum of its targets
-    clears_feedback: bool  # whether all projections add to its feedback, which begins at 0
+    clears_feedback: bool  # whether its feedback is set to 0 first, and all projections add to it
     may_rest: bool  # whether its net input stands still until weights, inputs or an event change it
     adaptive_threshold: bool  # whether its thresholds follow the time since a pattern was clamped
     plasticity_delta: str  # variable of delta that its biases learn by
@@ -94,9 +94,9 @@ class EventSourceCode:
     sent: str  # variable of the value that was last sent
     events: str  # variable that counts events
     plastic_events: str  # variable that counts events while weights are plastic
-    quantum: str | None  # variable of the quantum that a spike sends; None: events send the value
-    ready: str | None  # variable of the time until which a unit sends no other spike, if any
-    silence: str | None  # variable of the time between two spikes of a unit, if any
+    quantum: str | None  # variable of the amount that a spike sends; None: events send the value
+    ready: str | None  # variable of the time from which a unit may spike again, if limited
+    silence: str | None  # variable of the shortest time between two spikes of a unit, if limited
     delay_steps: int  # steps from sending to arrival
     line: str | None  # variable of the values on their way, if there is a delay
     line_at: str | None  # variable of the place in that line, if there is a delay
@@ -109,7 +109,7 @@ class DelayLineCode:
     """The dense messages of one population in one direction that are on their way."""
 
     variable: str  # the value that is sent: "x" forward, "delta" backward
-    name: str  # direction and population, with which the names of its variables end
+    name: str  # direction and population; suffix of the names of its variables
     steps: int  # steps from sending to arrival
     n: int  # units of all patterns
 
@@ -124,16 +124,16 @@ class RecordedCode:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSourceCode:
-    """The rows of a data set that one variable is given."""
+    """The part of a data set that is clamped in one variable."""
 
-    variable: str  # variable of the rows that are shown
-    file: str  # with all rows
+    variable: str  # variable in which rows are clamped
+    file: str  # file of all rows
     n: int  # numbers in a row
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateCode:
-    """One state variable that a method with stages keeps copies of."""
+    """One state variable, of which a method with stages keeps copies."""
 
     id: int  # number of its buffers
     variable: str
@@ -147,15 +147,15 @@ class BlockCode:
     """Statements on the variables of one population, translated by Brian2."""
 
     kind: str  # the part of a step that it belongs to
-    name: str  # by which Brian2 keeps the translated code
+    name: str  # key of the translated code in Brian2
     owner: str  # the population, or the Brian2 group of synapses
-    n: int  # entries, to each of which the statements apply
+    n: int  # entries that the statements apply to
     only_plastic: bool  # whether its results are read only while weights are plastic
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramCode:
-    """One program: the variables that every template has."""
+    """One program: the variables that are available in every template."""
 
     # Size and number format
     K: int  # patterns
@@ -172,10 +172,10 @@ class ProgramCode:
     data_sources: tuple[DataSourceCode, ...]
 
     # What a step does
-    adaptive: bool  # whether a step has the length that a tolerance allows
-    alternates: bool  # whether multipliers move after outputs, by messages sent anew
-    settles: bool  # whether a step looks for a state that has settled, and the run then ends
-    guard_every: int  # steps between two looks at the state
+    adaptive: bool  # whether a tolerance determines the length of steps
+    alternates: bool  # whether multipliers move after outputs, by recomputed net inputs
+    settles: bool  # whether the run ends once the state rests; False for adaptive steps
+    guard_every: int  # steps between two checks whether the state has left its bound, or rests
     records_w: bool  # whether weights are recorded
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
@@ -191,8 +191,8 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
     ----------
     plan : Plan
     undisturbed : bool
-        Whether nothing but the engine reads the network between two steps, so that weights may be
-        behind then.
+        Whether only the engine reads the network between two steps, so that weights may lack
+        changes there.
     """
     names = plan.net.neurons
     adding = _populations_added_to(plan)
@@ -222,7 +222,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
 
 
 def _populations_added_to(plan: Plan) -> set[str]:
-    """Return the populations whose feedback is cleared first, for no product overwrites it."""
+    """Return the populations whose feedback is cleared, as no product overwrites it."""
     found = set()
     for name in plan.net.neurons:
         for projection in plan.net.outgoing(name):
@@ -249,7 +249,7 @@ def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
 
 
 def _projections(plan: Plan, adding: set[str], undisturbed: bool) -> tuple[ProjectionCode, ...]:
-    """Describe all projections; the first dense one back to a population overwrites feedback."""
+    """Describe all projections; the first one back to a population may overwrite its feedback."""
     written = set(adding)
     found = []
     for number, projection in enumerate(plan.net.projections.values(), start=1):
@@ -306,7 +306,7 @@ def _sends_events(plan: Plan, projection: str) -> bool:
 
 
 def _adds_every_step(plan: Plan) -> bool:
-    """Return whether weights take plain increments once a step."""
+    """Return whether weights change by plain increments, once per step."""
     return plan.method not in (*STAGED, ADAM)
 
 
@@ -321,7 +321,7 @@ def _collects_changes(plan: Plan, projection: str) -> bool:
 
 
 def _has_exact_plasticity(plan: Plan, projection: Projection) -> bool:
-    """Return whether weights between events may move by the integrals of what was last sent."""
+    """Return whether weights may move by integrals of the values last sent (ns_events.h)."""
     if not (plan.learns and plan.patterns == 1 and plan.shortcuts):
         return False
     if _is_sparse(plan, projection.name) or plan.dale:

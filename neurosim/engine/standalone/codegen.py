@@ -1,7 +1,7 @@
-"""C++ standalone mode: the one program of a structure, as Brian2 writes it.
+"""Generate the C++ program of a structure with Brian2's standalone mode.
 
-Values, data, duration, step and seed are run-time arguments (`program`), so that every run of a
-structure after the first starts without a compiler. Start at `StandaloneEngine`.
+Values, data, duration, step and seed are run-time arguments (`program`), so only the first run of a
+structure needs the compiler. Start at `StandaloneEngine`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COUNTERS = ("start", "step_dt", "seed", "ended", "seconds")  # that `main` reads
 
 
 class StandaloneEngine(ProgramEngine):
-    """Run a program that Brian2 has written and a compiler has made, now or earlier."""
+    """Generate a program with Brian2, compile it or take it from the cache, and run it."""
 
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int) -> None:
         super().__init__(plan, threads)
@@ -50,7 +50,7 @@ class StandaloneEngine(ProgramEngine):
         self.layout = self._layout()
 
     def _generate(self) -> None:
-        """Write the sources and make the program."""
+        """Write the sources, and compile them or take the program from the cache."""
         device = get_device()
         device.apply_run_args()
         counters = self.groups.counters.variables
@@ -86,8 +86,8 @@ class StandaloneEngine(ProgramEngine):
         return Layout(arrays, kinds)
 
     def remember(self, key: str) -> None:
-        """Note the program under the key of its structure: the next process needs no Brian2."""
-        # static arrays are files of this very build
+        """Note the program under the key of its structure, for processes without Brian2."""
+        # static arrays are files of this build alone
         if self.device.key and not self.device.static_arrays:
             cache.remember(key, self.device.key, self.layout.as_json())
 

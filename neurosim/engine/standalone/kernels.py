@@ -1,4 +1,4 @@
-"""The code objects of a program's step, on neurosim's own templates. Start at `Kernels`."""
+"""The code objects of a program's step, from neurosim's templates. Start at `Kernels`."""
 
 from __future__ import annotations
 
@@ -44,12 +44,18 @@ OF_SYNAPSES = ("w", "tau_w", *PENALTIES, "lazy", "sign", *OF_SPARSE, *OF_FEEDBAC
 
 
 class Kernels(Group):  # type: ignore[misc]
-    """All that a program does in a step, as a few code objects.
+    """Make a few code objects that together do the step of a program.
+
+    Parameters
+    ----------
+    groups : Groups
+    undisturbed : bool
+        See `code.program_code`.
 
     Attributes
     ----------
     last : list
-        The code objects that are called once more after the last step.
+        Code objects that are called once more after the last step.
     """
 
     add_to_magic_network = False
@@ -75,10 +81,10 @@ class Kernels(Group):  # type: ignore[misc]
             self.last.append(self._kernel("materialize", "end", 101))
 
     def before_run(self, run_namespace: Any = None) -> None:
-        """Nothing to prepare."""
+        """Prepare nothing."""
 
     def _add_messages(self) -> None:
-        """Send messages before the step; Brian2's thresholds run just before the events."""
+        """Add the kernels of messages; Brian2's thresholds run just before those of events."""
         blocks = Blocks(self)
         blocks.messages()
         if self.plan.event_sources:
@@ -88,7 +94,7 @@ class Kernels(Group):  # type: ignore[misc]
             self._kernel("messages", "before_start", 0, blocks)
 
     def _add_recording(self) -> None:
-        """Write samples; recorded variables that are not arrays are evaluated into some first."""
+        """Add the kernel of samples; it first evaluates recorded subexpressions into arrays."""
         copies = Blocks(self)
         for name in self.plan.net.populations:
             copied = [(f"recorded_{variable}", variable) for variable in self.plan.copied(name)]
@@ -96,7 +102,7 @@ class Kernels(Group):  # type: ignore[misc]
         self.last.append(self._kernel("record", "start", -20, copies))
 
     def _add_step(self) -> None:
-        """Move states and weights by the integration method."""
+        """Add the kernel that moves states and weights by the integration method."""
         method, blocks = self.plan.method, Blocks(self)
         if method in STAGED:
             blocks.messages(stages=True)
@@ -120,7 +126,7 @@ class Kernels(Group):  # type: ignore[misc]
     def _kernel(
         self, template: str, when: str, order: int, blocks: Blocks | None = None, **more: Any
     ) -> Any:
-        """Add a code object on a template, which reads the program, the blocks and `more`."""
+        """Add the code object of a template, which reads the program, the blocks and `more`."""
         given = {"array": self._array_name, "blocks": (), **vars(self.program), **more}
         code: dict[str, str] = {}
         if blocks is not None:
@@ -134,7 +140,7 @@ class Kernels(Group):  # type: ignore[misc]
         return str(get_device().get_array_name(self.variables[name]))
 
     def _refer_to_everything(self) -> None:
-        """Give every variable that a template may read a name in this group."""
+        """Add a reference to every variable that a template may read to this group."""
         groups = self.groups
         for name, group in groups.populations.items():
             for variable, found in group.variables.items():
@@ -157,7 +163,8 @@ class Kernels(Group):  # type: ignore[misc]
     def _refer(self, name: str, group: Group, variable: str) -> None:
         if name in self.variables:
             raise ModelError(
-                f"names of populations and variables give {name!r} twice; rename a population"
+                f"names of populations and variables lead to a duplicate name {name!r}; "
+                "rename a population"
             )
         self.variables.add_reference(name, group, variable)
 
@@ -165,7 +172,7 @@ class Kernels(Group):  # type: ignore[misc]
         """List the state variables that a method with stages keeps copies of."""
         sizes: list[dict[str, Any]] = []
         for name, group in self.groups.populations.items():
-            # Brian2 has a set; sorted, so that a structure has the same program in every process
+            # Brian2 has an unordered set; sorted, a structure has one program in all processes
             for variable in sorted(group.equations.diff_eq_names):
                 size = group.variables[variable].size
                 sizes.append({"variable": f"{variable}_{name}", "n": size})
@@ -187,7 +194,7 @@ class Kernels(Group):  # type: ignore[misc]
 
 
 def _weights_fall_behind(program: ProgramCode) -> bool:
-    """Return whether weights may have to be brought up to date after the last step."""
+    """Return whether some weights may lack changes after the last step."""
     return any(
         q.defers_changes or q.collects_changes or q.exact_plasticity for q in program.projections
     )
@@ -201,14 +208,14 @@ def _dormand_prince() -> dict[str, Any]:
 
 
 class Blocks:
-    """Statements of all populations as blocks of Brian2's abstract code.
+    """Collect statements of all populations as blocks of Brian2's abstract code.
 
     Attributes
     ----------
     code : dict of str to str
-        Abstract code by the name of its block.
+        Abstract code, by block.
     found : list of BlockCode
-        The blocks, as the templates read them.
+        Descriptions of the blocks for the templates.
     """
 
     def __init__(self, kernels: Kernels) -> None:
@@ -217,7 +224,7 @@ class Blocks:
         self.found: list[BlockCode] = []
 
     def messages(self, stages: bool = False) -> None:
-        """Add what is sent once a step, or once a stage."""
+        """Add the messages of a step, or of a stage."""
         for name in self.plan.net.populations:
             text = self._text(name, stages)
             late = text.with_helpers([*text.late, *self.plan.sent(name, BACKWARD)])
@@ -227,7 +234,7 @@ class Blocks:
             self.add("late", name, late, only_plastic=only_plastic)
 
     def rates(self, stages: bool = False) -> None:
-        """Add the right-hand sides, into arrays."""
+        """Add the right-hand sides, which are evaluated into arrays."""
         for name in self.plan.net.populations:
             text = self._text(name, stages)
             for part in self._split(name, text):
@@ -235,7 +242,7 @@ class Blocks:
                 self.add("rates", name, text.with_helpers(rates))
 
     def updates(self) -> None:
-        """Add one explicit step of every state variable, all from the old values."""
+        """Add one explicit Euler step of every state variable, from the old values."""
         method, net = self.plan.method, self.plan.net
         if self.plan.settles:
             self.rates()
@@ -258,9 +265,9 @@ class Blocks:
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
 
     def descents(self) -> None:
-        """Add one step of Adam: of outputs and multipliers, then of weights and biases.
+        """Add one Adam step of outputs and multipliers, then of weights and biases.
 
-        Weights and biases move along what `force_w` holds.
+        Weights and biases move along `force_w`.
         """
         for name in self.plan.net.populations:
             text = self._text(name)
@@ -309,7 +316,10 @@ class Blocks:
         return text.at_stages() if stages else text
 
     def _split(self, population: str, text: Text) -> list[list[str]]:
-        """Split the states into those of units and shared ones, whose old values the units read."""
+        """Split the states into those of units and shared ones.
+
+        The shared ones move last, as units read their old values.
+        """
         variables = self.kernels.groups.populations[population].variables
         shared = [variable for variable in text.rates if variables[variable].scalar]
         of_units = [variable for variable in text.rates if variable not in shared]
@@ -317,6 +327,6 @@ class Blocks:
 
 
 def in_place(assigned: Sequence[Statement], increments: Sequence[Statement]) -> list[Statement]:
-    """Return the assignments, then the statements that add the increments made ready by them."""
+    """Return the assignments, then statements that add each increment to its variable."""
     updates = [(variable, f"{variable} + {increment}") for variable, increment in increments]
     return [*assigned, *updates]

@@ -1,7 +1,8 @@
 """The key of a plan's structure: a hash of all that its program is made from, without Brian2.
 
-Equal keys have equal programs. The reverse does not hold: whatever may enter the generated code is
-in the key, whether it does or not (see tests/engine/test_key.py). Start at `structure_key`.
+Equal keys imply equal programs. The converse does not hold: the key contains everything that may
+enter the generated code, even where it does not (see tests/engine/test_key.py). Start at
+`structure_key`.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ PACKAGE = Path(__file__).parents[2]
 SOURCES = ("*.py", "*.h", "*.cpp")
 MAKERS = ("brian2", "sympy", "jinja2", "numpy", "scipy-openblas32")
 VARIABLES = ("CXX", "CC", "CXXFLAGS", "CPPFLAGS", "CFLAGS", "LDFLAGS")
-# dt, and what a seed draws, are arguments of a program; `structure_key` adds the steps of delays
+# Fields that do not affect the code: dt and the numbers drawn with a seed are arguments of a
+# program. `structure_key` adds the steps of delays, which depend on dt.
 NOT_IN_CODE = {Plan: ("dt",), Recorded: ("folder", "write"), Imperfections: ("seed",)}
 
 
 class _NoKeyError(Exception):
-    """A value that has no form in a key."""
+    """A value that cannot be part of a key."""
 
 
 def structure_key(plan: Plan) -> str | None:
     """Return the key of a plan's structure, 24 hex digits.
 
-    None where a program may depend on functions that a user has registered with Brian2, or on
-    values that have no form in a key.
+    Return None if the program may depend on functions that a user has registered with Brian2, or
+    on values that cannot be part of a key.
     """
     if plan.extensions and "brian2" in sys.modules:  # the equations may call such functions
         return None
@@ -53,13 +55,13 @@ def structure_key(plan: Plan) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, with its type and all its parts."""
+    """Return a value in a form that JSON can store, with the types and all parts of objects."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, np.ndarray | np.generic):
         return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, Network):
-        # The weights are arguments of a program, their numbers are not
+        # weights are arguments of a program, but their shapes and numbers of synapses are not
         sizes = {name: [int(w.size), *w.shape] for name, w in value.weights.items()}
         return [value.describe(), sizes, *value.feedback]
     if is_dataclass(value):
@@ -68,7 +70,7 @@ def _plain(value: Any) -> Any:
         return [[_plain(key), _plain(item)] for key, item in value.items()]
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    raise _NoKeyError(f"a {type(value).__name__}, {value!r}, has no form in a key")
+    raise _NoKeyError(f"a {type(value).__name__}, {value!r}, cannot be part of a key")
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _plain_fields(value: Any) -> dict[str, Any]:
 
 
 def _preferences() -> Any:
-    """Return Brian2's preferences, which a user may have set, or the files that set them."""
+    """Return Brian2's preferences; before its import, the contents of preference files."""
     if "brian2" in sys.modules:
         prefs = sys.modules["brian2"].prefs
         return {name: repr(prefs[name]) for name in prefs}
@@ -87,7 +89,7 @@ def _preferences() -> Any:
 
 
 def _surroundings() -> list[Any]:
-    """Return what beside the plan makes a program: sources, packages, compiler and processor."""
+    """Return the inputs besides the plan: sources, packages, compiler and processor."""
     return [
         _sources(),
         _versions(),
@@ -102,7 +104,7 @@ def _surroundings() -> list[Any]:
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """Return a digest of the package, so that changed code never finds an older program."""
+    """Return a digest of the package's sources: a changed package never uses older programs."""
     paths: set[Path] = set()
     for pattern in SOURCES:
         paths.update(PACKAGE.rglob(pattern))

@@ -1,8 +1,8 @@
-"""A compiled program, which is run once per segment.
+"""Engine that runs a compiled program, once per segment.
 
-Values, data, duration, step and seed are its arguments. Arguments and results are files. Brian2 is
-not imported: a kept program starts without it (`KeptProgram`), and one that `codegen` has just made
-runs in the same way. Start at `ProgramEngine`.
+The program reads values, data, duration, step and seed from files, and leaves its results in files.
+Brian2 is not imported. A kept program starts without it (`KeptProgram`); a program that `codegen`
+has just made runs in the same way. Start at `ProgramEngine`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Key = tuple[str, str]  # group and variable
 OUTPUT = "stdout.txt"  # the output of a program, beside its results
-LAST_WORDS = 2000  # characters of the output that an error shows
+SHOWN = 2000  # last characters of the output that an error shows
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Slot:
     """One array of a program."""
 
     size: int  # entries
-    dtype: str  # of an entry, as NumPy writes it
-    file: str  # that the program leaves it in
-    kept: bool  # whether the next segment begins with it
+    dtype: str  # of an entry, in NumPy's notation, e.g. "<f8"
+    file: str  # name of the file in which the program leaves it
+    kept: bool  # whether the next segment begins with its values
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Layout:
     kinds: Mapping[str, Mapping[str, str]]
 
     def as_json(self) -> str:
-        """Return the layout as text, which `from_json` reads."""
+        """Return the layout as JSON text, which `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
-        """Read a layout from the text that `as_json` has made of it.
+        """Read a layout from the text that `as_json` returned.
 
         Raises
         ------
@@ -72,12 +72,13 @@ class Layout:
 
 
 class ProgramEngine(Engine):
-    """Run a program on the files that it reads and leaves.
+    """Run a program; exchange values with it through files.
 
     Attributes
     ----------
     directory : Path
-        Where the program runs, with `data` and, of the last segment, `values` and `results`.
+        Folder in which the program runs. It holds the folder `data`, and a folder per segment with
+        `values` and `results`; only the last segment's is kept.
     layout : Layout
     """
 
@@ -104,7 +105,7 @@ class ProgramEngine(Engine):
         return self._slot(group, variable).size
 
     def stop(self) -> None:
-        """Nothing: Ctrl-C reaches the program, too."""
+        """Do nothing: Ctrl-C reaches the program, too."""
 
     def _slot(self, group: str, variable: str) -> Slot:
         return self.layout.arrays[f"{group}.{variable}"]
@@ -143,8 +144,8 @@ class ProgramEngine(Engine):
         self.pending |= {("run", name): value for name, value in settings.items()}
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
-        # New files in a new folder: ext4 puts a file that is overwritten on the disk at once, which
-        # takes 2 ms per file.
+        # new files in a new folder: ext4 flushes an overwritten file to disk at once, which takes
+        # 2 ms per file
         folder, before = self.directory / f"segment{self.segments}", self.results
         values, results = folder / "values", folder / "results"
         with on_disk(folder):
@@ -159,9 +160,9 @@ class ProgramEngine(Engine):
         self.loop_time += float(self.value("run", "seconds")[0])
 
     def _kept_arguments(self) -> list[str]:
-        """Return the arguments by which this segment begins where the last one ended.
+        """Return the arguments that make this segment begin where the last one ended.
 
-        An array that is zero is left out, for a program begins with zeros.
+        Arrays of zeros are omitted, since all arrays of a program are 0 at its start.
         """
         arguments: list[str] = []
         if not self.segments:
@@ -176,7 +177,7 @@ class ProgramEngine(Engine):
         return arguments
 
     def _pending_arguments(self, folder: Path) -> list[str]:
-        """Write what was loaded into files of a folder; return the arguments that name them."""
+        """Write loaded values into files of a folder; return the arguments that name the files."""
         arguments = []
         for key, value in self.pending.items():
             if not np.any(value):
@@ -199,14 +200,14 @@ class ProgramEngine(Engine):
         Parameters
         ----------
         arguments : sequence of str
-            ``group.variable=file``.
+            Initial arrays, each as ``group.variable=file``.
         results : Path
             Folder in which the program leaves its arrays.
 
         Raises
         ------
         BackendError
-            The program cannot be started, or has failed.
+            The program cannot be started, or it failed.
         """
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(self.threads), "LD_BIND_NOW": "1"}
         command = [str(self.program), "--results_dir", f"{results}{os.sep}", *arguments]
@@ -223,13 +224,14 @@ class ProgramEngine(Engine):
                     f"the compiled program cannot be started ({error}); try backend='numpy'"
                 ) from error
         if status:
-            words = path.read_text(errors="replace")[-LAST_WORDS:]
+            output_end = path.read_text(errors="replace")[-SHOWN:]
             raise BackendError(
-                f"the compiled simulation failed (status {status}); try backend='numpy'\n{words}"
+                f"the compiled simulation failed (status {status}); try backend='numpy'\n"
+                f"{output_end}"
             )
 
     def _prepare_recording(self, number: int, recorded: Recorded) -> None:
-        """Make the folder of one recorded variable, and the layout file that ns_record.h reads."""
+        """Make the folder of a recorded variable, and the layout file that ns_record.h reads."""
         folder = self.directory / "data" / f"record_{number}"
         with on_disk(folder):
             if recorded.folder is None:
@@ -261,12 +263,12 @@ Maker = Callable[[Plan, Sequence[Factory], int], ProgramEngine]  # see `build.ma
 
 
 class KeptProgram(ProgramEngine):
-    """Run a program from the cache: neither Brian2 nor a compiler starts.
+    """Run a program from the cache, without Brian2 or a compiler.
 
     Parameters
     ----------
     make : callable
-        Makes the engine that has Brian2's network, when that is first read.
+        Makes the engine with Brian2's network when `network` is first read (`build.make_program`).
     """
 
     def __init__(self, plan: Plan, threads: int, layout: Layout, make: Maker) -> None:
@@ -276,8 +278,8 @@ class KeptProgram(ProgramEngine):
 
     @classmethod
     def recall(cls, key: str, plan: Plan, threads: int, make: Maker) -> KeptProgram | None:
-        """Return the program noted under the key of a structure, if it is still kept."""
-        # A note that is damaged, or another tool's: the program is made anew
+        """Return the engine of the program noted under the key of a structure, or None."""
+        # if the note is damaged or not neurosim's, the program is made again
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             found = cache.recall(key)
             if found is None:
@@ -290,7 +292,7 @@ class KeptProgram(ProgramEngine):
 
     @cached_property
     def network(self) -> BrianNetwork:
-        """Brian2's network, made when it is first read, with the values that the program left."""
+        """Brian2's network with the program's results; made when it is first read."""
         self.made = self._make(self.plan, (), self.threads)
         if self.segments:
             self.made.show(self.results)
@@ -304,18 +306,18 @@ class KeptProgram(ProgramEngine):
 
 
 def recorded_groups(parts: Sequence[Any]) -> list[str]:
-    """Return the groups that a recorded variable is read from, each once."""
+    """Return the names of the groups that a recorded variable is read from, without repeats."""
     return list(dict.fromkeys(part.name for part in parts))
 
 
 def _filled(slot: Slot, value: Any) -> Array:
-    """Return a value as an array of the slot's size; a number fills it."""
+    """Return a value as an array of the slot's size; a single number is repeated."""
     return np.broadcast_to(np.ravel(value), (slot.size,))
 
 
 @contextlib.contextmanager
 def on_disk(path: Path) -> Iterator[None]:
-    """Turn errors of the temporary folder into a `FileError` that names the file."""
+    """Turn an `OSError` on a file in the temporary folder into a `FileError` that names it."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,8 @@
-// Clocks: a cheap one in place of the one that Brian2 reads, and the one that measures a run.
+// Clocks: a cheap replacement for the clock that Brian2 reads, and the clock that measures a run.
 //
-// Brian2 2.9 reads the processor time at every step, a system call of 0.5 us; the coarse clock
-// costs nothing. Included before everything else, so that its macro reaches all of Brian2's
-// sources.
+// Brian2 2.9 reads the processor time at every step, a system call of 0.5 us; reading the coarse
+// clock takes negligible time. Included before everything else, so that its macro applies to all of
+// Brian2's sources.
 #ifndef NS_CLOCK_H
 #define NS_CLOCK_H
 #include <ctime>

@@ -1,8 +1,8 @@
-// Events: what a population sends, and the products that a projection keeps of what it has
-// received.
+// Events: sent by a population; received by a projection, which keeps products of them.
 //
-// A projection keeps A = W x^ and F = W^T d^ of the values x^ and d^ that were last sent; an event
-// changes them by one column or row of W. Columns are read in a transposed copy U.
+// A projection keeps A = W x^ and F = W^T d^, where x^ and d^ are the values last sent (d: delta).
+// An event changes A by one column of W, or F by one row. Columns are read from a transposed copy,
+// U.
 //
 // While the weights of one pattern move, dW/dt = d^ x^T with both factors constant between events.
 // So a step touches neither matrix, and an event touches one line only:
@@ -13,12 +13,12 @@
 // An event of x_j reads and updates column j of U, an event of d_i row i of V. V is the array of
 // the weights. This is exact; `fold` brings the weights up to date.
 //
-// While weights rest between two times of learning, an event only reads. The x^ and d^ in the first
-// column above stay what they were when the weights came to rest: S = sum x^_j(then) x^_j. `resume`
-// brings each line up to date, at most once.
+// While weights are fixed between two periods of learning, events only read. The x^ and d^ in the
+// first column above keep the values that they had when the weights stopped:
+// S = sum x^_j(then) x^_j. `resume` brings each line up to date, at most once.
 //
-// Where messages go back through weights of their own, which rest, the second row has those in
-// place of V, and nothing of it moves; `fold` then takes the weights from the first row.
+// With separate feedback weights, which are fixed, the second row holds those in place of V, and
+// none of it moves; `fold` then takes the weights from the first row.
 #ifndef NS_EVENTS_H
 #define NS_EVENTS_H
 #include "ns_kernels.h"
@@ -70,8 +70,8 @@ template <class T> struct Events {
     const T *from, *to;
 };
 
-// Units in `sending` (their number is in its last place) send what they are now: all of it, or one
-// quantum of it.
+// Units in `sending` (its last entry is their number) send their present value, or move the value
+// last sent towards it by one quantum.
 template <class T, int SIZE>
 inline Events<T> send(const int32_t* sending, const T* now, T* sent, T* events, T* plastic_events,
                       bool plastic, T quantum) {
@@ -87,7 +87,7 @@ inline Events<T> send(const int32_t* sending, const T* now, T* sent, T* events, 
     return {count, sending, from.data(), to.data()};
 }
 
-// What was sent STEPS ago arrives; `line` holds what was sent since, beginning at `at`.
+// Values sent STEPS steps ago arrive; `line` is a ring of the values sent since, oldest at `at`.
 template <class T, int SIZE, int STEPS>
 inline Events<T> arrive(T* line, int32_t& at, const T* sent, T* received) {
     static std::vector<int32_t> unit(SIZE);
@@ -106,8 +106,8 @@ inline Events<T> arrive(T* line, int32_t& at, const T* sent, T* received) {
     return {count, unit.data(), from.data(), to.data()};
 }
 
-// Memory in large pages where there are any: the first touch of every 4 kB costs more than what is
-// written there.
+// Memory in large pages where available: with pages of 4 kB, the first access to a page costs more
+// than writing it.
 template <class T> struct Large {
     T* data = nullptr;
     explicit Large(size_t count) {
@@ -121,8 +121,8 @@ template <class T> struct Large {
     ~Large() { std::free(data); }
 };
 
-// (rows, columns) to (columns, rows), by blocks of one cache line: rows whose length is a power of
-// two share few sets.
+// (rows, columns) to (columns, rows), in blocks of one cache line: rows whose length is a power of
+// two compete for few sets of the cache.
 template <class T> inline void transpose(int rows, int columns, const T* NS_R from, T* NS_R to) {
     const int B = 8;
     for (int r = 0; r < rows; r += B)
@@ -132,9 +132,9 @@ template <class T> inline void transpose(int rows, int columns, const T* NS_R fr
                     to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
 }
 
-// Lines of a matrix whose units send together are added up in one pass, BLOCK of them: a pass over
-// one line waits for memory 2.5 times longer. Where weights move each line is brought up to date,
-// too; writing gains nothing from more than MOVED lines.
+// Lines of a matrix whose units send at the same step are added BLOCK at a time: with one line per
+// pass, waiting for memory takes 2.5 times longer. Where weights move, each line is also brought up to date;
+// with these writes more than MOVED lines per pass gain nothing.
 const int BLOCK = 4, MOVED = 2;
 template <int LENGTH, int COUNT, bool MOVES, class T>
 inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,
@@ -159,8 +159,8 @@ inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,
     }
 }
 
-// Events of units of which every pattern has `units`: each adds its line of the matrix to the sum
-// of its pattern.
+// Each event adds its unit's line of the matrix, times its change, to the sum of its pattern;
+// `units` is the number of units per pattern.
 template <int LENGTH, bool MOVES, class T>
 inline void receive(const Events<T>& events, int units, T* matrix, T* sums, const T* integral) {
     const int most = MOVES ? MOVED : BLOCK;
@@ -192,10 +192,10 @@ inline void receive(const Events<T>& events, int units, T* matrix, T* sums, cons
 template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     std::vector<T> sum;       // A
     std::vector<T> integral;  // I
-    std::vector<T> base;      // x^ as it was when weights came to rest
+    std::vector<T> base;      // x^ at the time when weights stopped
     T squares = 0;            // S
     bool stale = true;        // whether `sum` has to be computed anew
-    bool resting = false;     // whether weights that have moved rest
+    bool resting = false;     // whether weights are fixed since they last moved
     Direction()
         : sum((size_t)K * LENGTH), integral(EXACT ? LENGTH : 0), base(EXACT ? UNITS : 0) {}
 
@@ -227,7 +227,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
             for (size_t i = 0; i < (size_t)K * LENGTH; i++) result[i] += kept[i];
     }
 
-    // Weights that have moved go on to do so, or come to rest.
+    // Weights that have moved since the last `fold` resume learning, or stop.
     void gate(bool learns, const T* last, T* lines) {
         if (!EXACT || learns != resting) return;
         if (learns)
@@ -237,7 +237,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
         resting = !learns;
     }
 
-    // Brings the lines up to date whose units have sent while weights rested.
+    // Brings the lines up to date whose units have sent events while weights were fixed.
     void resume(const T* last, T* lines) {
         const T* NS_R grown = integral.data();
         T late = 0;
@@ -252,7 +252,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
         refreshed(last);
     }
 
-    // The weights have taken the integral up: it begins anew.
+    // Resets the integral, which has been added to the weights.
     void folded() {
         std::fill(integral.begin(), integral.end(), T(0));
         stale = true;
@@ -260,8 +260,8 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     }
 };
 
-// Both directions of a projection. BACK: messages back have a receiver. OWN: they go through
-// weights of their own.
+// Both directions of a projection. BACK: messages back have a receiver. OWN: feedback weights are
+// separate from W.
 template <class T, int K, int M, int N, bool EXACT, bool BACK, bool OWN = false>
 struct EventProducts {
     static const bool V_MOVES = BACK && !OWN;
@@ -292,7 +292,7 @@ struct EventProducts {
         transposed = true;
     }
 
-    // To be called before events are received: `x` and `d` as they were last sent.
+    // To be called before events are received, with the values `x` and `d` last sent.
     void gate_forward(bool learns, const T* x) {
         if (moved) forward.gate(learns, x, U);
     }
@@ -326,7 +326,7 @@ struct EventProducts {
         moved = true;
     }
 
-    // Brings the weights up to date. Products are computed anew, which bounds rounding.
+    // Brings the weights up to date. Recomputing the products afterwards bounds rounding.
     void fold(T* W, const T* x, const T* d) {
         if (EXACT && moved) {
             if (V_MOVES) {

@@ -1,12 +1,12 @@
 // Kernels: the products of a projection, the steps of its weights, and sums over populations.
 //
 // Weights are W (M postsynaptic, N presynaptic), row by row, stored once; x is (K patterns, N), a
-// and delta are (K, M), feedback is (K, N). In the code d is delta and f is feedback; a step is W =
-// s W + h delta^T x. K = 1: loops with sizes known to the compiler; more patterns: OpenBLAS where
-// it is linked (NS_BLAS), or loops where those are faster. Sparse weights are compressed rows: w,
-// with `row` (M + 1) and `col`, as in SciPy. Memory and flags of a program are found by number: the
-// flag 0 is set where any net input has to be computed anew, the flag of a projection where its
-// kept product has to be.
+// and delta are (K, M), feedback is (K, N). In the code d is delta and f is feedback; a step is
+// W = s W + h delta^T x. With K = 1, products are loops with sizes known to the compiler; with more
+// patterns, OpenBLAS where it is linked (NS_BLAS). Sparse weights are compressed rows: w, with
+// `row` (M + 1) and `col`, as in SciPy. Buffers and flags of a program are identified by number:
+// flag 0 is set if any net input must be recomputed, the flag of a projection if its kept product
+// must be.
 #ifndef NS_KERNELS_H
 #define NS_KERNELS_H
 #include <algorithm>
@@ -41,7 +41,7 @@ template <class T, int ID, size_t SIZE> inline T* buffer(std::false_type) {
     alignas(64) static T data[SIZE];
     return data;
 }
-// Large ones are allocated: a program may hold 2 GB at fixed addresses in all.
+// Large buffers are allocated: static data of a program are limited to 2 GB in all.
 template <class T, int ID, size_t SIZE> inline T* buffer(std::true_type) {
     static const std::unique_ptr<T[]> data(new T[SIZE]());
     return data.get();
@@ -50,7 +50,7 @@ template <class T, int ID, size_t SIZE> inline T* buffer() {
     const bool large = SIZE * sizeof(T) > (size_t(1) << 24);
     return buffer<T, ID, SIZE>(std::integral_constant<bool, large>());
 }
-// State of one program, by number: 1 until it is changed.
+// Flags and scale factors of one program, by number: 1 until they are changed.
 template <int ID> inline int& flag() {
     static int value = 1;
     return value;
@@ -177,9 +177,9 @@ inline void outer(T* NS_R W, const T* NS_R d, const T* NS_R x, T s, T h) {
         }
 }
 
-// One pattern's changes of weights that only `forward` reads: the weights are W + sum_s delta_s
-// x_s^T, until H changes are added in one pass. So every step reads W, and only every H-th writes
-// it, which is what counts where the weights are too large for the caches.
+// Collected changes of weights, for one pattern and weights that only `forward` reads: the weights
+// are W + sum_s delta_s x_s^T until H changes are added in one pass. Every step reads W, but only
+// every H-th writes it, which saves time where W is too large for the caches.
 template <class T, int M, int N, int H> struct CollectedChanges {
     T delta[H][M], x[H][N];
     int count = 0;
@@ -200,7 +200,7 @@ template <class T, int M, int N, int H> struct CollectedChanges {
     // Adds the changes to W, four in one pass.
     void fold(T* NS_R W) {
         for (int s = count; s % 4; s++) std::memset(delta[s], 0, sizeof(delta[0]));
-        for (int from = 0; from < N; from += 2048) {  // so many stay in the cache with all their x
+        for (int from = 0; from < N; from += 2048) {  // 2048 columns of all x fit into the cache
             int i = 0;
             for (; i + 4 <= M; i += 4) add<4>(W, i, from, std::min(from + 2048, N));
             for (; i < M; i++) add<1>(W, i, from, std::min(from + 2048, N));
@@ -220,7 +220,7 @@ template <class T, int M, int N, int H> struct CollectedChanges {
             }
     }
 };
-// Those of one projection, by its number.
+// The collected changes of one projection, by its number.
 template <int ID, class C> inline C& collected_changes() {
     static C one;
     return one;
@@ -293,7 +293,7 @@ inline void keep_sign_sparse(T* NS_R w, const int32_t* NS_R row, const int32_t* 
     for (int p = 0; p < row[M]; p++) w[p] = w[p] * sign[col[p]] < 0 ? T(0) : w[p];
 }
 
-// Feedback weights that follow signs: back = size sign(w)
+// Feedback weights with the signs of W: back = size sign(w)
 template <class T> inline void signs(size_t n, const T* NS_R w, T size, T* NS_R back) {
     for (size_t p = 0; p < n; p++) back[p] = w[p] == 0 ? T(0) : std::copysign(size, w[p]);
 }
@@ -337,7 +337,7 @@ inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R c
         }
 }
 
-// What was sent STEPS ago is received, and what is sent now takes its place in the line.
+// Values sent STEPS steps ago are received; the values sent now take their place in the line.
 template <class T, int SIZE, int STEPS>
 inline void travel(T* line, int32_t& at, const T* NS_R sent, T* NS_R received) {
     T* NS_R slot = line + (size_t)at * SIZE;
@@ -346,8 +346,8 @@ inline void travel(T* line, int32_t& at, const T* NS_R sent, T* NS_R received) {
     at = (at + 1) % STEPS;
 }
 
-// Numbers that G = x x^T of all pairs of patterns takes. It is its own transpose, so a strip of
-// rows begins at its own first pattern; the columns before that are read from the strips above.
+// Entries in which G = x x^T of all pairs of patterns is stored. G is symmetric, so each strip of
+// rows begins at its diagonal block; the columns before that are read from the strips above.
 const int STRIP = 64;
 constexpr size_t strip_size(int K, int from) {
     return (size_t)(K - from < STRIP ? K - from : STRIP) * (K - from);
@@ -371,8 +371,7 @@ template <int K, int N, class T> inline void gram(const T* NS_R x, T* NS_R G) {
 }
 
 #ifdef NS_BLAS
-// a += x W^T, by strips: OpenBLAS copies the patterns of a product, which takes memory for all at
-// once
+// a += x W^T, by strips of patterns, as OpenBLAS copies the patterns of each product to memory
 template <int K, int M, int N, class T>
 inline void forward_by_strips(const T* NS_R W, const T* NS_R x, T* NS_R a) {
     for (int from = 0; from < K; from += STRIP, x += (size_t)STRIP * N, a += STRIP * M)
@@ -380,7 +379,7 @@ inline void forward_by_strips(const T* NS_R W, const T* NS_R x, T* NS_R a) {
 }
 #endif
 
-// drive = s drive + h G delta: what W x becomes when W = s W + h delta^T x and x stands still
+// drive = s drive + h G delta: the change of W x by the step W = s W + h delta^T x, with constant x
 template <int K, int M, class T>
 inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R drive) {
 #ifdef NS_BLAS
@@ -398,7 +397,7 @@ inline void learn_drive(const T* NS_R G, const T* NS_R d, T s, T h, T* NS_R driv
 #endif
 }
 
-// With it, a = b + drive, biases having gone from `then` to b
+// After `learn_drive` on a = drive + then, a holds s then: replaces it by the present biases b
 template <int K, int M, class T>
 inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
     for (int i = 0; i < M; i++) then[i] = b[i] - s * then[i];
@@ -407,7 +406,7 @@ inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
     std::memcpy(then, b, M * sizeof(T));
 }
 
-// log sum_j exp(x_j) of each pattern, given to each of its units
+// log sum_j exp(x_j) of each pattern, written to each of its units
 template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* NS_R z) {
     for (int k = 0; k < K; k++) {
         const T* NS_R xk = x + (size_t)k * M;
@@ -419,7 +418,7 @@ template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* N
     }
 }
 
-// sum_j y_j of each pattern, given to each of its units
+// sum_j y_j of each pattern, written to each of its units
 template <int K, int M, class T> inline void total(const T* NS_R y, T* NS_R z) {
     for (int k = 0; k < K; k++) {
         T sum = 0;
@@ -428,7 +427,7 @@ template <int K, int M, class T> inline void total(const T* NS_R y, T* NS_R z) {
     }
 }
 
-// whether some |v| is not below the bound, or not a number
+// Whether any |v| reaches the bound or is not a number
 template <class T> inline bool beyond(const T* NS_R v, size_t n, double bound) {
     int wrong = 0;
     for (size_t i = 0; i < n; i++) wrong |= !(std::fabs(v[i]) < bound);

@@ -1,9 +1,8 @@
-// Parameter points that are simulated side by side: P points of N units each, each with its own
-// end.
+// Batch of parameter points: P points of N entries each, which end separately.
 //
 // `ending` of a point is MOVING, SETTLED, or the number (from 1) of the population that has left
-// its bound; `ended_at` is the step at which it ended. A point that has ended is held where it is:
-// its gains are 0. The NumPy backend does the same in engine/runtime/points.py.
+// its bound; `ended_at` is the step at which it ended. Gains of 0 hold the state of a point that
+// has ended. The NumPy backend does the same in engine/runtime/points.py.
 #ifndef NS_POINTS_H
 #define NS_POINTS_H
 #include <algorithm>
@@ -13,14 +12,14 @@
 namespace ns {
 const int64_t MOVING = 0, SETTLED = -1;
 
-// max |tau dz/dt| of each point, over the variables so far
+// Updates max |tau dz/dt| of each point by one more variable.
 template <int P, size_t N, class T>
 inline void residuals(const T* rate, const T* tau, double* residuals) {
     for (size_t p = 0; p < P; p++)
         residuals[p] = std::max(residuals[p], largest(rate + p * N, N) * tau[p * N]);
 }
 
-// Ends the points whose residual is below a bound; whether there were any.
+// Ends the points whose residual is below a limit; returns whether there were any.
 template <int P>
 inline bool settle(const double* residuals, double below, int64_t step, int64_t* ending,
                    int64_t* ended_at) {
@@ -34,8 +33,8 @@ inline bool settle(const double* residuals, double below, int64_t step, int64_t*
     return some;
 }
 
-// Ends the points with a value in the population of this number that is beyond the bound, or is not
-// a number; whether there were any.
+// Ends the points where a value of population `number` is beyond the bound or is not a number;
+// returns whether there were any.
 template <int P, size_t N, class T>
 inline bool leave(const T* values, double bound, int64_t number, int64_t step, int64_t* ending,
                   int64_t* ended_at) {
@@ -49,7 +48,7 @@ inline bool leave(const T* values, double bound, int64_t number, int64_t step, i
     return some;
 }
 
-// Holds the points that have ended.
+// Sets a gain of the points that have ended to 0, which holds their state.
 template <int P, size_t N, class T> inline void hold(const int64_t* ending, T* gain) {
     for (size_t p = 0; p < P; p++)
         if (ending[p] != MOVING) std::fill(gain + p * N, gain + (p + 1) * N, T(0));

@@ -1,7 +1,7 @@
 // Presentations: a file of the data set as an array.
 //
-// The file is mapped, not read: rows are copied from where they lie, and processes that train on
-// one data set share its pages.
+// The file is mapped, not read: rows are copied directly from its pages, which processes that train
+// on the same data set share.
 #ifndef NS_PRESENT_H
 #define NS_PRESENT_H
 #include <cstdio>

@@ -1,7 +1,7 @@
 // Recording: chosen values of a few arrays, sample after sample, into files of `rows` samples each.
 //
-// A file holds raw numbers, which is a chunk of an uncompressed zarr array. The last file is filled
-// up with NaN.
+// A file holds raw numbers, as a chunk of an uncompressed zarr array does. The last file is padded
+// with NaN.
 #ifndef NS_RECORD_H
 #define NS_RECORD_H
 #include <cstdint>
@@ -21,7 +21,7 @@ template <class T> class Recorder {
     int64_t size, rows, chunk, filled;
     std::vector<Part> parts;
     std::vector<T> data;
-    // Ends the program unless a step on a file succeeded.
+    // Ends the program with status 3 unless an operation on a file succeeded.
     static void require(bool good, const std::string& action) {
         if (good) return;
         std::fprintf(stderr, "cannot %s\n", action.c_str());
@@ -30,8 +30,8 @@ template <class T> class Recorder {
 
   public:
     // data/record_<number>.layout: size of a sample, samples per file, dimensions of a sample,
-    // number of parts; then of each part the number of its array, the number of its entries, where
-    // they come from, where they go
+    // number of parts; then for each part the number of its array, the number of its entries, their
+    // places in the array, and their places in the sample
     explicit Recorder(int number)
         : folder("data/record_" + std::to_string(number)), chunk(-1), filled(0) {
         const std::string path = folder + ".layout";
@@ -55,7 +55,7 @@ template <class T> class Recorder {
         std::fclose(file);
         data.resize(size * rows);
     }
-    // Keeps the sample of that number.
+    // Stores sample `number`.
     void sample(int64_t number, const std::vector<const T*>& arrays) {
         if (number / rows != chunk) {
             write();

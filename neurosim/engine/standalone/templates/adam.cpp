@@ -1,5 +1,5 @@
-{# One step of Adam of everything, by the messages of this step. The force on a weight is the change
-   summed over the batch, not its mean. #}
+{# One Adam step of weights, outputs and multipliers, by the messages of this step. The force on a
+   weight is summed over the batch, not averaged. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}

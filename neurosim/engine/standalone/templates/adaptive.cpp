@@ -1,7 +1,7 @@
-{# Dormand-Prince 5(4) on the whole coupled state (weights rest): as many steps as the tolerance
-   requires in one tick. Near rest the error of a step is held below a share of the motion that is
-   left, so that the rate of change keeps falling and the run settles, whatever the tolerance.
-   Reads the coefficients `stages`, `nodes`, `errors`, that `share`, and `states`. #}
+{# Dormand-Prince 5(4) on the whole coupled state, with fixed weights: as many steps as the tolerance
+   requires in one tick. Near rest the error of a step is held below a share of the remaining
+   motion, so that the rate of change keeps falling and the run settles, whatever the tolerance.
+   Reads the coefficients `stages`, `nodes` and `errors`, that `share`, and `states`. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}

@@ -1,5 +1,4 @@
-{# End of a step: stop at the last one, where the state has settled, or where it has left its
-   bound. #}
+{# End of a step: stop if it is the last one, or if the state has settled or left its bound. #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}

@@ -1,4 +1,5 @@
-{# After the last step: bring weights up to date whose change was only summed or collected. #}
+{# After the last step: bring weights up to date whose changes were deferred, collected or summed in
+   integrals. #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}

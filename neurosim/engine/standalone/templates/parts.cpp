@@ -35,14 +35,14 @@
     {{feedback(learns)}}
 {% endmacro %}
 
-{# What units send forward, where that is not just x. #}
+{# Messages forward that are not just x. #}
 {% macro sent_x() %}
     {% if prospective %}{{normalisers()}}{% endif %}
     {{all_statements('sent')}}
     {{delayed('x')}}
 {% endmacro %}
 
-{# What multiplier units send back. #}
+{# Messages backward, computed by multiplier units. #}
 {% macro late_messages() %}
     {% for b in blocks if b.kind == 'late' %}
     {% if b.only_plastic %}if ({{array('plastic')}}[0]) {% endif %}{{statements(b)}}
@@ -59,8 +59,8 @@
     {% endfor %}
 {% endmacro %}
 
-{# Net inputs, and what follows from them. While weights and inputs rest, so does all that a
-   clamped input drives; with events, so does all that has received none. #}
+{# Net inputs, early messages, and the sums that losses read. Skipped for populations whose net
+   input is unchanged: neither weights nor inputs have moved, and no event has arrived. #}
 {% macro net_inputs() %}
     {% for q in projections if q.keeps_product and not q.drives_alone %}
     if (ns::flag<{{q.id}}>() && !{{product_is_transient(q)}}) {
@@ -96,7 +96,7 @@
     {{normalisers()}}
 {% endmacro %}
 
-{# Messages sent back. One pattern: a weight may move in the pass that reads it. #}
+{# Sums of messages sent back. With one pattern, weights may move in the pass that reads them. #}
 {% macro feedback(learns) %}
     {% for p in populations if p.clears_feedback %}
     std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
@@ -134,7 +134,7 @@
 
 {# --- Products ------------------------------------------------------------------------------ #}
 
-{# Where patterns have weights of their own: once for every set of weights. #}
+{# A loop over the sets of weights if there are several, and an offset within it. #}
 {% macro each_set() %}
 {% if weight_sets > 1 %}for (size_t _s = 0; _s < {{weight_sets}}; _s++){% endif %}
 {% endmacro %}
@@ -171,7 +171,8 @@
 
 {# --- Kept products of clamped inputs -------------------------------------------------------- #}
 
-{# What one clamped input, the first or a later one, adds to the net inputs of a population. #}
+{# The contribution of one clamped input, the first or a later one, to the net inputs of a
+   population. #}
 {% macro kept_product(p, q, first) %}
     if (ns::flag<{{q.id}}>()) {
         {% if first %}{{biases(p)}}{% endif %}
@@ -194,7 +195,7 @@
     }
 {% endmacro %}
 
-{# W x of a clamped input, added to `result`, and all from which its next value follows. #}
+{# Adds W x of a clamped input to `result`; computes what updates of W x need. #}
 {% macro fresh_product(q, result) %}
         {% if q.defers_changes and K > 1 %}
         if ({{array('lazy_' + q.name)}}[0])
@@ -217,7 +218,7 @@
         ns::flag<{{q.id}}>() = 0;
 {% endmacro %}
 
-{# Net inputs that one clamped input alone drives, after the last step of weights and biases. #}
+{# Net inputs driven by one clamped input alone, updated by the last step of weights and biases. #}
 {% macro learnt_net_input(q) %}
         {% if q.defers_changes %}
         {{learning_rate(q)}}
@@ -229,13 +230,13 @@
         {% endif %}
 {% endmacro %}
 
-{# Whether W x is another at the next step, so that nothing is gained by keeping it. #}
+{# Whether W x changes at every step, so that keeping it gains nothing. #}
 {% macro product_is_transient(q) %}
 ({{array('plastic')}}[0]{% if q.defers_changes %} && !{{array('lazy_' + q.name)}}[0]{% endif %})
 {% endmacro %}
 
-{# Buffers of a projection: W x, or the biases that its net inputs hold already; x x^T of all pairs
-   of patterns (see ns_kernels.h); and the sum of the messages that its weights lack. #}
+{# Buffers of a projection: W x, or the biases that are part of its net inputs; x x^T of all pairs
+   of patterns (see ns_kernels.h); the sum of the messages that its weights do not include yet. #}
 {% macro kept_drive(q) %}ns::buffer<{{real}}, {{q.id}}, {{K * q.m}}>(){% endmacro %}
 {% macro earlier_biases(q) %}ns::buffer<{{real}}, {{q.id}}, {{q.m}}>(){% endmacro %}
 {% macro gram(q) %}ns::buffer<{{real}}, {{q.id + 1}}, ns::gram_size({{K}})>(){% endmacro %}
@@ -248,7 +249,7 @@ ns::collected_changes<{{q.id}}, ns::CollectedChanges<{{real}}, {{q.m}}, {{q.n}},
 
 {# --- Events -------------------------------------------------------------------------------- #}
 
-{# The products that a projection keeps of the events that it has received. #}
+{# The products that a projection keeps of the events received. #}
 {% macro event_products(q) %}
 {% set kind = (q.exact_plasticity, q.sends_back, q.own_feedback) %}
 ns::event_products<{{q.id}},
@@ -332,7 +333,7 @@ ns::event_products<{{q.id}},
     }
 {% endmacro %}
 
-{# Every so often, weights that move by integrals are brought up to date. #}
+{# Every `fold_every` steps, brings weights that move by integrals up to date. #}
 {% macro fold_integrals() %}
     if ({{array('ticks')}}[0] % {{fold_every}} == 0) {
         {% for q in projections if q.events %}
@@ -344,7 +345,7 @@ ns::event_products<{{q.id}},
 
 {# --- Plasticity ---------------------------------------------------------------------------- #}
 
-{# h / tau_w, and what the decay l2 leaves of a weight in one step. #}
+{# h / tau_w, and the factor of a weight by the decay l2 in one step. #}
 {% macro learning_rate(q) %}
         const {{real}} _rate = {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0];
         const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
@@ -418,8 +419,8 @@ ns::event_products<{{q.id}},
     {% endif %}
 {% endmacro %}
 
-{# After a step of the weights: penalties with a kink at 0, weight by weight, then unit by unit,
-   rows, then columns; then Dale's law. #}
+{# After a step of the weights: proximal steps of penalties with a kink at 0 (weight by weight, then
+   row by row, then column by column); then Dale's law. #}
 {% macro proximal(q, rate) %}
     {% set w = array('w_' + q.name) %}
     ns::shrink<{{real}}>({{q.size}}, {{w}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
@@ -441,7 +442,7 @@ ns::event_products<{{q.id}},
     {% endif %}
 {% endmacro %}
 
-{# The step of feedback weights that goes with that of the weights. #}
+{# The step of feedback weights that accompanies that of the weights. #}
 {% macro move_feedback_weights(q) %}
     {% if q.feedback_learns %}
     {{outer(q, array(q.feedback_weights), '_keep', '_rate / ' ~ K)}}
@@ -456,8 +457,8 @@ ns::event_products<{{q.id}},
     {% endif %}
 {% endmacro %}
 
-{# Weights whose change was only summed, brought up to date; with `all`, those that wait for their
-   collected changes or integrals, too. #}
+{# Brings deferred weights up to date; with `all`, also weights whose changes are collected or move
+   by integrals. #}
 {% macro materialize(all=false) %}
     {% for q in projections if q.defers_changes %}
     if (!ns::flag<{{q.id + 1}}>()) {
@@ -484,7 +485,7 @@ ns::event_products<{{q.id}},
 
 {# --- Rates of change and rest --------------------------------------------------------------- #}
 
-{# The right-hand sides of every state variable, of the state as it stands. #}
+{# Evaluates the right-hand sides of all state variables at the current state. #}
 {% macro derivatives() %}
     {{all_statements('rates')}}
     {{array('evaluations')}}[0] += 1;
@@ -496,8 +497,8 @@ ns::event_products<{{q.id}},
 {%- else %}{{array('rate_' + s.variable)}}{% endif %}
 {% endmacro %}
 
-{# Points simulated side by side: those that have settled end. Declares `_some_ended` (at this
-   step) and `_all_ended`. #}
+{# Batch of points: ends the points that have settled. Declares `_some_ended` (at this step) and
+   `_all_ended`. #}
 {% macro end_settled_points() %}
     {% set residuals, ending = array('residuals'), array('ending') %}
     std::fill({{residuals}}, {{residuals}} + {{points}}, 0.0);
@@ -514,7 +515,7 @@ ns::event_products<{{q.id}},
     const bool _all_ended = ns::all_ended<{{points}}>({{ending}});
 {% endmacro %}
 
-{# Points that have ended rest. #}
+{# Batch of points: holds the state of the points that have ended. #}
 {% macro hold_ended_points() %}
     if (_some_ended) {
         {% for p in populations %}

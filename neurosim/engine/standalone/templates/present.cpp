@@ -1,5 +1,5 @@
-{# Start of a step: the next rows of the data set when a presentation begins, and the gate of
-   plasticity. #}
+{# Start of a step: clamp the next rows of the data set when a presentation begins, and set the gate
+   of plasticity. #}
 {% extends 'common_group.cpp' %}
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}

@@ -1,5 +1,5 @@
-{# One step of an explicit Runge-Kutta method on the whole coupled state, weights too where they are
-   plastic; messages are sent anew at every stage. The first stage's were sent before the step.
+{# One step of an explicit Runge-Kutta method on the whole coupled state, including plastic weights.
+   Messages are sent anew at every stage; those of the first stage were sent before the step.
    Reads the coefficients `nodes` and `weights`, and `states`. #}
 {# ALLOWS_SCALAR_WRITE #}
 {% extends 'common_group.cpp' %}

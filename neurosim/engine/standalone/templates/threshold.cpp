@@ -1,5 +1,5 @@
-{# The units that send an event: Brian2's threshold, in blocks that the compiler turns into vector
-   instructions, for most units send nothing at most steps. Without Brian2's refractory period. #}
+{# Finds the units that send an event: Brian2's threshold without its refractory period, in blocks
+   that compile to vector instructions, as most units send nothing at most steps. #}
 {# USES_VARIABLES { N } #}
 {% extends 'common_group.cpp' %}
 {% block extra_headers %}
