@@ -133,8 +133,8 @@ template <class T> inline void transpose(int rows, int columns, const T* NS_R fr
 }
 
 // Lines of a matrix whose units send at the same step are added BLOCK at a time: with one line per
-// pass, waiting for memory takes 2.5 times longer. Where weights move, each line is also brought up to date;
-// with these writes more than MOVED lines per pass gain nothing.
+// pass, waiting for memory takes 2.5 times longer. Where weights move, each line is also brought up
+// to date; with these writes more than MOVED lines per pass gain nothing.
 const int BLOCK = 4, MOVED = 2;
 template <int LENGTH, int COUNT, bool MOVES, class T>
 inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,

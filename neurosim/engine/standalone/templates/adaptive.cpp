@@ -1,4 +1,4 @@
-{# Dormand-Prince 5(4) on the whole coupled state, with fixed weights: as many steps as the tolerance
+{# Dormand-Prince 5(4) on the whole coupled state, weights fixed: as many steps as the tolerance
    requires in one tick. Near rest the error of a step is held below a share of the remaining
    motion, so that the rate of change keeps falling and the run settles, whatever the tolerance.
    Reads the coefficients `stages`, `nodes` and `errors`, that `share`, and `states`. #}
