@@ -1,7 +1,7 @@
-"""Measure how the package reads: ``python -m tests.house`` prints the table that `test_house`
-holds.
+"""Measure how the package reads: ``python -m tests.house [--places]``.
 
-Lines of code are those that are neither blank, comment nor docstring.
+The command prints a table of measures and targets; `tests/test_house.py` asserts the targets. Lines
+of code are lines that are not blank, comments or docstrings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,23 @@ IS_NO = re.compile(r"(?<!there )\b(?:is|are) no (?!longer\b|more\b)[a-z]+", re.I
 
 @dataclass
 class Measures:
-    """What is counted in the package; places are ``file:line``."""
+    """Counts of a package, and the places behind them, as ``file:line``.
+
+    Attributes
+    ----------
+    modules, floors : int
+        Modules at the top level; layers of the import contract.
+    lines, expressions, conditionals, raises : int
+        Lines of code; expression nodes; conditional expressions; `raise` statements, bare ones left
+        out.
+    longest : (int, str)
+        Lines and name of the longest file.
+    nested, long_functions, openings, is_no, silent, skipped : list of str
+        Places of nested comprehensions, of functions over 60 lines of code, of docstrings that
+        begin with "What" or "Of", of "is no <noun>", of errors that show no value, of "fmt: skip".
+    circles : list of list of str
+        Modules that import each other.
+    """
 
     modules: int = 0
     floors: int = 0
@@ -54,12 +70,12 @@ class Measures:
 
     @property
     def showing(self) -> float:
-        """Share of `raise` statements, other than bare ones, that show a value."""
+        """Share of the counted `raise` statements that show a value, from 0 to 1."""
         return 1 - len(self.silent) / max(self.raises, 1)
 
 
 def measure(package: Path = PACKAGE) -> Measures:
-    """Count all of it in one pass over the files."""
+    """Return the measures of a package, or of a folder below the repository."""
     found = Measures()
     found.modules = len([p for p in package.glob("*.py") if p.name != "__init__.py"])
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
@@ -103,7 +119,7 @@ def _measure_file(path: Path, found: Measures) -> None:
 
 
 def code_lines(text: str, tree: ast.Module) -> set[int]:
-    """Numbers of the lines that hold code."""
+    """Return the numbers of the lines that hold code, from 1."""
     lines: set[int] = set()
     ignored = (
         tokenize.COMMENT,
@@ -130,9 +146,7 @@ def _is_nested(node: ast.expr) -> bool:
 
 
 def _shows_a_value(error: ast.expr) -> bool:
-    """Whether the message holds a computed part: a value in an f-string, or what a helper was
-    given.
-    """
+    """Return whether an error shows a value: in an f-string, or as an argument of a helper."""
     if any(isinstance(node, ast.FormattedValue) for node in ast.walk(error)):
         return True
     if not isinstance(error, ast.Call):
@@ -143,8 +157,9 @@ def _shows_a_value(error: ast.expr) -> bool:
 
 
 def circles(package: Path = PACKAGE) -> list[list[str]]:
-    """Groups of modules that import each other, imports for type checkers and within functions
-    included.
+    """Return the groups of modules that import each other.
+
+    Imports for type checkers and within functions count, too.
     """
     import networkx as nx
 
@@ -156,7 +171,7 @@ def circles(package: Path = PACKAGE) -> list[list[str]]:
 
 
 def imports(package: Path = PACKAGE) -> Iterator[tuple[str, str]]:
-    """Pairs of modules of the package: who imports whom."""
+    """Yield the pairs (module, module that it imports), both within the package."""
     names = {_module(path): path for path in package.rglob("*.py")}
     for module, path in names.items():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -178,7 +193,7 @@ def _module(path: Path) -> str:
 
 
 def table(found: Measures) -> list[tuple[str, str, str]]:
-    """Name, figure and target of every measure."""
+    """Return the name, figure and target of every measure, as text."""
     return [
         ("modules at the package's top level", f"{found.modules}", "10"),
         ("import floors", f"{found.floors}", "11"),
@@ -201,13 +216,18 @@ def table(found: Measures) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Print the table, then the places behind the counts that should be zero."""
+    """Print the table; with ``--places`` also the places behind its counts."""
     import argparse
 
     parser = argparse.ArgumentParser("python -m tests.house", description=__doc__)
-    parser.add_argument("--places", action="store_true", help="list the places, too")
     parser.add_argument(
-        "--below", type=Path, default=PACKAGE, help="only this folder (floors and circles aside)"
+        "--places", action="store_true", help="list the places behind the counts, too"
+    )
+    parser.add_argument(
+        "--below",
+        type=Path,
+        default=PACKAGE,
+        help="measure only this folder; floors are those of the package",
     )
     asked = parser.parse_args()
     found = measure(asked.below.resolve())

@@ -1,6 +1,6 @@
 """Time neurosim against yardsticks: ``python -m tests.benchmarks [NAME ...]``.
 
-Neurosim and every yardstick take turns in one process tree, on one core, with one thread each, so
+neurosim and every yardstick take turns in one process tree, on one core, with one thread each, so
 that a busy machine slows both alike. The reported figure is the median of the paired ratios. No
 time is asserted, but a yardstick that does not compute neurosim's trajectory is an error. A
 benchmark is a module with a function ``measure(setting)`` that yields `timing.Row`s. Start at

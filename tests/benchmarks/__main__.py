@@ -49,15 +49,21 @@ def arguments() -> argparse.Namespace:
         "python -m tests.benchmarks", description=sys.modules["tests.benchmarks"].__doc__
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default"
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; all by default"
     )
     parser.add_argument(
-        "--repeat", type=int, help="turns of ours and the yardstick; 7 by default, 2 if quick"
+        "--repeat",
+        type=int,
+        help="samples of neurosim and of each yardstick; 7 by default, 2 with --quick",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes and short samples: to see that it works"
+        "--quick",
+        action="store_true",
+        help="small sizes and short samples, to check that everything works",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every sample, too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every sample to this file, too"
+    )
     found = parser.parse_args()
     for name in found.names:
         if name not in NAMES:

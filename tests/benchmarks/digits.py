@@ -1,4 +1,4 @@
-"""Digits 64-32-10 to 95 % of the test patterns: a whole process, programs kept, against peers."""
+"""Digits 64-32-10 to 95 % test accuracy: a whole process, programs cached, against peers."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def loss(w, X, Y):
 
 @jax.jit
 def epoch(w, X, Y):
-    """Take a step of SGD for every batch."""
+    """Take one step of SGD per batch; return the weights."""
 
     def step(w, batch):
         return jax.tree.map(lambda v, d: v - RATE * d, w, jax.grad(loss)(w, *batch)), None

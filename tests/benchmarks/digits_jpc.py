@@ -1,7 +1,7 @@
 """Peer program: learn digits by predictive coding, ``python digits_jpc.py DATA.npz``.
 
-It follows jpc's advanced usage. The layers are defined here, as jpc takes any callables: drawing
-those of ``jpc.make_mlp`` compiles for 0.8 s more.
+It follows jpc's advanced usage. jpc accepts any callables as layers; they are defined here, as
+the initialisation of ``jpc.make_mlp`` takes 0.8 s more to compile.
 """
 
 import json
@@ -36,7 +36,7 @@ class Layer(eqx.Module):
 
 @eqx.filter_jit
 def learn(model, state, x, y):
-    """Infer, then take one step of the weights; cross entropy."""
+    """Infer the activities, then take one step of the weights; the loss is the cross entropy."""
     z = jpc.init_activities_with_ffwd(model, x)
     inference = optim_z.init(z)
     for _ in range(STEPS):

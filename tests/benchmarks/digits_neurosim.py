@@ -1,7 +1,4 @@
-"""Program: learn digits by presentations of the adjoint flow.
-
-``python digits_neurosim.py DATA.npz``
-"""
+"""Program: learn digits by presentations, `adjoint`, ``python digits_neurosim.py DATA.npz``."""
 
 from time import perf_counter
 

@@ -54,7 +54,7 @@ def energy(x, *, model):
 
 @pxf.jit()
 def learn(x, y, *, model, optim_w, optim_h):
-    """Infer, then take one step of the weights."""
+    """Infer the states, then take one step of the weights."""
     model.train()
     with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
         forward(x, y, model=model)
@@ -72,7 +72,7 @@ def learn(x, y, *, model, optim_w, optim_h):
 
 @pxf.jit()
 def predict(x, *, model):
-    """Return the classes."""
+    """Return the predicted classes."""
     model.eval()
     with pxu.step(model, pxc.STATUS.INIT, clear_params=pxc.VodeParam.Cache):
         return forward(x, None, model=model).argmax(axis=-1)

@@ -16,7 +16,7 @@ WIDTH, DT, TAU = 512, 2e-3, 10e-3
 PATTERNS = 100  # shown one after another
 FEW = {"adaptive": 30, "dense": 5}  # patterns, where widths are compared
 ALIKE = 0.999  # cosine of lam to backpropagation's, in every population
-JUDGED = (5, 6, 7, 8, 9)  # lengths of sequences whose last pattern must be that close
+JUDGED = (5, 6, 7, 8, 9)  # lengths of sequences whose last pattern must reach that cosine
 RELAXING = {"dense": "dense", "adaptive": ns.Events(ns.Adaptive(top=0.4, floor=2e-3, fade=0.93))}
 LEARNING = {
     "dense": "dense",
@@ -46,13 +46,13 @@ def data(patterns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def simulation(flow: ns.Flow, width: int, transport: object) -> ns.Simulation:
-    """Return a simulation with the same weights each time."""
+    """Return a compiled simulation of 784-width-width-10, with the same weights each time."""
     net = ns.Network.mlp([784, width, width, 10], loss="mse", seed=0)
     return ns.Simulation(net, flow, transport=transport, dt=DT, backend="standalone")
 
 
 def cosine(run: ns.Run, truth: object) -> float:
-    """Return the smallest cosine of lam to the truth over the populations."""
+    """Return the smallest cosine over the populations of lam to that of the truth."""
     cosines = []
     for name in run.network.neurons:
         lam, exact = run.lam[name], truth.lam[name]
@@ -75,7 +75,7 @@ def learnt(sim: ns.Simulation, steps: int) -> ns.Run:
 
 
 def enough(flow: ns.Flow, width: int, transport: object) -> int:
-    """Return the steps per pattern from which lam points where backpropagation's does."""
+    """Return the steps per pattern after which the cosine of lam is at least `ALIKE`."""
     X, Y = data(PATTERNS)
 
     def worst(steps: int) -> float:
@@ -87,9 +87,9 @@ def enough(flow: ns.Flow, width: int, transport: object) -> int:
 
 
 def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
-    """Time a sequence of patterns, weights fixed, each for as few steps as it needs.
+    """Time a sequence of patterns with fixed weights, in seconds per pattern.
 
-    Seconds per pattern.
+    Each transport takes the number of steps per pattern that `enough` finds.
     """
     steps = {way: enough(flow, width, transport) for way, transport in RELAXING.items()}
     spent: dict[str, float] = {}
@@ -100,14 +100,14 @@ def relaxing(name: str, flow: ns.Flow, width: int, setting: Setting) -> Row:
         return sim.loop_time / PATTERNS
 
     samples = in_turns({way: partial(once, way) for way in steps}, setting.repeat)
-    what = f"relaxing to cosine {ALIKE}, 784-{width}-{width}-10, {name}, a pattern\nadaptive"
+    what = f"relaxing to cosine {ALIKE}, 784-{width}-{width}-10, {name}, per pattern\nadaptive"
     note = f"{steps['adaptive']} and {steps['dense']} steps; "
     note += f"{spent['dense'] / spent['adaptive']:.3g} times fewer synaptic operations"
     return Row(what, samples["adaptive"], "dense", samples["dense"], "<= 0.2", note)
 
 
 def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator[Row]:
-    """Time presentations of 16 tau, plastic in the second half; seconds per pattern."""
+    """Time presentations of 16 tau, weights moving in the second half, in seconds per pattern."""
     spent: dict[str, float] = {}
 
     def once(way: str) -> float:
@@ -117,16 +117,16 @@ def learning(name: str, flow: ns.Flow, width: int, setting: Setting) -> Iterator
 
     samples = in_turns({way: partial(once, way) for way in LEARNING}, setting.repeat)
     for way in list(LEARNING)[1:]:
-        what = f"learning online, 784-{width}-{width}-10, {name}, a pattern\n{way}"
+        what = f"learning online, 784-{width}-{width}-10, {name}, per pattern\n{way}"
         note = f"{spent[way]:.3g} times fewer synaptic operations, plasticity included"
         yield Row(what, samples[way], "dense", samples["dense"], "<= 0.2", note)
 
 
 def growth(widths: tuple[int, ...], setting: Setting) -> Row:
-    """Return the slopes of log time per pattern over log synapses, events beside dense messages.
+    """Return the slope of log time per pattern over log synapses, of events and of dense messages.
 
-    Patterns are shown one after another for 80 steps each. An event costs its fan-out, so time
-    should grow as synaptic operations do; that slope stands in the note.
+    Patterns are shown one after another for 80 steps each. An event costs as many operations as it
+    has receivers, so time should be proportional to synaptic operations; the note has the slope.
     """
     flow, times, done, events = FLOWS["adjoint"], {"adaptive": [], "dense": []}, [], []
     for width in widths:

@@ -1,8 +1,8 @@
 """Peer program: the flow with fixed weights as a jitted JAX Euler loop, and by diffrax.
 
 It does not import neurosim. ``python jax_peer.py PROBLEM.npz`` answers requests such as
-``["euler", {"steps": 100}]``, one per line. Sigma and its slope in the hidden layer are constants,
-as the input is clamped, and are computed once, outside of the loops.
+``["euler", {"steps": 100}]``, one per line. As the input is clamped, sigma in the hidden layer is
+constant, and is computed once, outside of the loops.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # x1, lam1, x2, lam2
 GIVEN = dict(np.load(sys.argv[1]))
 H, RHO, ADJOINT = float(GIVEN["h"]), float(GIVEN["rho"]), bool(GIVEN["adjoint"])
 REST = tuple(jnp.zeros(GIVEN[n].shape) for n in ("x1", "lam1", "x2", "lam2"))
-LONGEST, LOOK = 5_000, 10  # steps
-LEAST = 0.03  # s for which calls are repeated: a single one meets cold caches
+LONGEST, CHECK_EVERY = 5_000, 10  # steps
+LEAST = 0.03  # s for which calls are repeated, as the caches are cold for a single one
 
 
 def constants() -> dict[str, jax.Array]:
@@ -49,7 +49,7 @@ def field(z: State, c: dict[str, jax.Array]) -> State:
 
 
 def moving(dz: State) -> jax.Array:
-    """Return the largest rate of all units."""
+    """Return the largest absolute rate of all units."""
     return jnp.max(jnp.array([jnp.abs(d).max() for d in dz]))
 
 
@@ -71,20 +71,20 @@ def fixed(z: State, c: dict[str, jax.Array], steps: int) -> State:
 def settling(z: State, c: dict[str, jax.Array], settle: float) -> tuple[State, int]:
     """Step until nothing moves faster than `settle`.
 
-    It looks only every `LOOK` steps, as a look costs as much as some steps.
+    The rates are checked only every `CHECK_EVERY` steps, as a check costs as much as some steps.
     """
 
     def goes_on(carry: tuple[State, int]) -> jax.Array:
         return (moving(field(carry[0], c)) > settle) & (carry[1] < LONGEST)
 
     return jax.lax.while_loop(
-        goes_on, lambda carry: (fixed(carry[0], c, LOOK), carry[1] + LOOK), (z, 0)
+        goes_on, lambda carry: (fixed(carry[0], c, CHECK_EVERY), carry[1] + CHECK_EVERY), (z, 0)
     )
 
 
 @jax.jit
 def by_diffrax(z: State, c: dict[str, jax.Array], steps: int) -> State:
-    """Take steps of diffrax's Euler."""
+    """Take a number of steps of diffrax's Euler."""
     return diffrax.diffeqsolve(
         TERM,
         diffrax.Euler(),
@@ -139,7 +139,7 @@ RUNS: dict[str, Callable[..., Any]] = {
 
 @cache
 def warm(name: str, **arguments: Any) -> None:
-    """Compile a run."""
+    """Compile a run by calling it once."""
     jax.block_until_ready(RUNS[name](REST, CONSTANTS, **arguments))
 
 

@@ -11,7 +11,7 @@ from tests.benchmarks.yardsticks import cpp_euler
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Time one net after the other."""
+    """Time both nets."""
     for sizes in (LARGE, SMALL):
         problem = Problem.random(sizes, 1)
         ours = {name: partial(train, problem, **way) for name, way in WAYS.items()}

@@ -1,6 +1,6 @@
 """x, lam and w flowing, compiled; µs per step, and the first build, against plain Brian2.
 
-Plain Brian2 uses summed synapses.
+Plain Brian2 is the network of `plain_network`, with summed variables in its synapses.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def plain_steps(problem: Problem, steps: int) -> tuple[float, State]:
-    """Return seconds per step, and the final state."""
+    """Return seconds per step of plain Brian2, and the final state."""
     found = plain(problem, steps)
     start = problem.start()
     state = {n: np.reshape(v, start[n].shape) for n, v in found["state"].items()}
@@ -63,7 +63,7 @@ def plain_steps(problem: Problem, steps: int) -> tuple[float, State]:
 
 
 def plain(problem: Problem, steps: int, cores: set[int] | None = None) -> Any:
-    """Return what the program of the plain network measures."""
+    """Run `plain_network` as a program; return its times and its final state."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.npz"
         np.savez(path, X=problem.X, Y=problem.Y, h=problem.h, rate=problem.rate, **problem.start())
@@ -74,7 +74,7 @@ def plain(problem: Problem, steps: int, cores: set[int] | None = None) -> Any:
 def first_build(setting: Setting) -> Row:
     """Time generating, compiling and linking with an empty cache.
 
-    On all cores, as both compile several files at once.
+    All cores are used, as both compile several files at once.
     """
 
     def ours() -> float:

@@ -1,7 +1,7 @@
-"""Peer program: the flow as plain Brian2, with summed synapses, one for each pattern.
+"""Peer program: the flow in plain Brian2, by summed variables, with synapses for each pattern.
 
 It does not import neurosim. ``python plain_network.py PROBLEM.npz STEPS`` prints, as JSON, the
-seconds of the stock build and of the run, and the final state.
+seconds of Brian2's default build and of the run, and the final state.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def in_order(made: b2.Synapses) -> b2.Synapses:
 
 
 def main(path: str, steps: int) -> None:
-    """Build as Brian2 does by default, and run once."""
+    """Build as Brian2 does by default, run once, and print times and state."""
     given = np.load(path)
     patterns, tau = len(given["X"]), 10 * b2.ms
     dt = float(given["h"]) * tau

@@ -11,7 +11,7 @@ from tests.benchmarks.problems import LARGE, WAYS, Problem, simulation, state
 from tests.benchmarks.timing import Row, Setting, State, difference, in_turns
 from tests.benchmarks.yardsticks import numpy_loop
 
-LENGTH = 30  # steps a presentation
+LENGTH = 30  # steps per presentation
 
 
 def present(problem: Problem, batch: int, **options: Any) -> tuple[float, State]:
@@ -25,7 +25,7 @@ def present(problem: Problem, batch: int, **options: Any) -> tuple[float, State]
 
 
 def by_numpy(problem: Problem, batch: int) -> State:
-    """Do the same by the NumPy loop."""
+    """Present every pattern once by the NumPy loop; return the final state."""
     first = replace(problem, X=problem.X[:batch], Y=problem.Y[:batch])
     step, moving, _ = numpy_loop(first, plastic=True)
     for k in range(0, problem.patterns, batch):
@@ -36,7 +36,7 @@ def by_numpy(problem: Problem, batch: int) -> State:
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Time one pattern at a time, and 32."""
+    """Time presentations of one pattern and of batches of 32."""
     for batch, count in ((1, 4000), (32, 200)):
         yield from on_and_off(batch, count // 20 if setting.quick else count, setting)
 

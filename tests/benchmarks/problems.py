@@ -23,10 +23,11 @@ WAYS = {"no shortcuts": {"shortcuts": False}, "neurosim": {}}
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """An n0-n1-n2 net (tanh, linear output, mse) with data, from rest.
+    """An n0-n1-n2 net (tanh, linear output, mse) with data; x and lam start at 0.
 
     Parameters
     ----------
+    sizes : (int, int, int)
     X, Y : (patterns, n0), (patterns, n2)
         Clamped inputs and targets.
     h, rate : float
@@ -44,7 +45,7 @@ class Problem:
 
     @classmethod
     def random(cls, sizes: tuple[int, int, int], patterns: int, **kwds: Any) -> Problem:
-        """Return inputs uniform between -0.5 and 0.5, and targets between 0 and 1."""
+        """Return a problem with inputs uniform in (-0.5, 0.5) and targets uniform in (0, 1)."""
         rng = np.random.default_rng(0)
         return cls(
             sizes, rng.random((patterns, sizes[0])) - 0.5, rng.random((patterns, sizes[-1])), **kwds
@@ -52,7 +53,7 @@ class Problem:
 
     @classmethod
     def digits(cls, patterns: int, **kwds: Any) -> Problem:
-        """Return scikit-learn's digits / 16 - 0.3 on 64-32-10, with one-hot targets."""
+        """Return a problem with scikit-learn's digits / 16 - 0.3, 64-32-10, one-hot targets."""
         X, Y = load_digits(return_X_y=True)
         return cls(SMALL, X[:patterns] / 16 - 0.3, np.eye(10)[Y[:patterns]], **kwds)
 
@@ -73,7 +74,7 @@ class Problem:
 
     @property
     def dt(self) -> float:
-        """Step in s."""
+        """Step of the simulation, s."""
         return self.h * TAU
 
     def network(self) -> ns.Network:
@@ -86,7 +87,7 @@ class Problem:
         return ns.Flow.adjoint(**times) if self.adjoint else ns.Flow.augmented(1.0, **times)
 
     def start(self) -> State:
-        """Return all that moves, at zero, and the weights."""
+        """Return the initial state: x and lam at zero, and the weights."""
         net = self.network()
         moving = {}
         for layer in (1, 2):
@@ -102,7 +103,7 @@ def weights(net: ns.Network) -> State:
 
 
 def state(run: ns.Run, net: ns.Network) -> State:
-    """Return all that moves, as a run of neurosim left it."""
+    """Return x, lam and weights at the end of a run of neurosim."""
     x, lam = list(run.x.values()), list(run.lam.values())
     return {"x1": x[-2], "lam1": lam[-2], "x2": x[-1], "lam2": lam[-1]} | weights(net)
 

@@ -1,4 +1,7 @@
-"""Whole processes: the time they take and the memory of their trees. Start at `finished`."""
+"""Run whole processes, and measure their time and the memory of their trees.
+
+Start at `finished`.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ from time import perf_counter, sleep
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-LOOK = 0.005  # s between two looks at the memory of a tree
+SAMPLE_EVERY = 0.005  # s between two samples of the memory of a tree
 CORES = os.sched_getaffinity(0)  # before the command pins itself and its children to one
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended well.
+    """A process that ended without an error.
 
     Parameters
     ----------
     seconds : float
-        From its start to its end.
+        Time from its start to its end.
     peak : int
         Peak memory of its tree in bytes, with pages that processes share counted once. It is 0
         unless asked for.
@@ -45,12 +48,12 @@ def finished(
     cores: set[int] | None = None,
     **environment: str,
 ) -> Finished:
-    """Run a command; `environment` is added to this process's.
+    """Run a command to its end; `environment` is added to this process's environment.
 
     Raises
     ------
     RuntimeError
-        It failed; the message has the end of its output.
+        The command failed; the message has the end of its output.
     """
     with tempfile.TemporaryFile("w+") as out:
         begin = perf_counter()
@@ -62,7 +65,7 @@ def finished(
                 stderr=subprocess.STDOUT,
                 env=os.environ | environment,
             )
-        peak = watched(process) if memory else 0
+        peak = peak_memory(process) if memory else 0
         code = process.wait()
         seconds = perf_counter() - begin
         out.seek(0)
@@ -74,7 +77,7 @@ def finished(
 
 @contextmanager
 def on(cores: set[int]) -> Iterator[None]:
-    """Run what is started meanwhile on these cores."""
+    """Run processes that are started within the context on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -88,17 +91,17 @@ def python(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(HERE / script), *map(str, arguments)]
 
 
-def watched(process: subprocess.Popen[bytes]) -> int:
-    """Return the peak memory of a tree while it lives, in bytes."""
+def peak_memory(process: subprocess.Popen[bytes]) -> int:
+    """Return the peak memory of a process and its children until it ends, in bytes."""
     most = 0
     while process.poll() is None:
         most = max(most, sum(held(pid) for pid in tree(process.pid)))
-        sleep(LOOK)
+        sleep(SAMPLE_EVERY)
     return most
 
 
 def tree(pid: int) -> Iterator[int]:
-    """Yield a process and all that it started.
+    """Yield the ids of a process and of all its descendants.
 
     Children between fork and exec are left out: they still have the memory of their parent.
     """
@@ -108,7 +111,7 @@ def tree(pid: int) -> Iterator[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             children += map(int, (task / "children").read_text().split())
         others = [child for child in children if command(child) != command(pid)]
-    except OSError:  # it ended meanwhile
+    except OSError:  # the process has ended
         return
     for child in others:
         yield from tree(child)

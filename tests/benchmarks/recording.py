@@ -9,9 +9,9 @@ from tests.benchmarks.timing import Row, Setting, in_turns
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Record every step of every unit of a 4-3-2 net with 2 patterns."""
+    """Measure the memory of recording every step of every unit of a 4-3-2 net, 2 patterns."""
     long, turns = (10_000, 1) if setting.quick else (1_000_000, setting.repeat)
-    # The NumPy backend takes minutes.
+    # Few turns, as the NumPy backend takes minutes.
     for backend, repeat in (("standalone", turns), ("numpy", min(turns, 3))):
 
         def peak(steps: int, backend: str = backend) -> float:

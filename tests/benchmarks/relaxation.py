@@ -24,14 +24,14 @@ from tests.benchmarks.yardsticks import folder, numpy_euler, numpy_loop
 NEAR = 1e-6  # of backpropagation's multipliers
 LONGEST = 5_000  # steps that a relaxation may take
 MANY = 20_000  # steps that are timed where a relaxation takes a few
-# Of step control; each solver gets the fastest that comes near.
+# Tolerances of step control; each solver gets the fastest one that comes within NEAR.
 TOLERANCES = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 MODULES = ("jax", "diffrax")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Final state, time and evaluations of a relaxation."""
+    """Seconds, final state and number of evaluations of a relaxation."""
 
     seconds: float
     state: State
@@ -42,7 +42,7 @@ Contender = Callable[[], Outcome]
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Time each problem per step, to rest, in one call, and by `adjoint` at dt = tau."""
+    """Time steps, relaxations to rest, whole calls, and `adjoint` at dt = tau."""
     if interpreter(*MODULES) is None:
         yield Row("all of these", (), "JAX, diffrax", note=missing(*MODULES))
     makers = (partial(Problem.digits, 64), partial(Problem.random, LARGE, 32))
@@ -92,35 +92,35 @@ def a_step(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row
 
 
 def to_rest(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """Time until nothing moves faster than one rate, at which lam is near.
+    """Time until no rate exceeds a bound at which lam is within `NEAR`.
 
-    The rate is found beforehand and is the same for all.
+    The bound is found beforehand and is the same for all.
     """
-    steps, settle = rule(problem)
+    steps, settle = steps_and_bound(problem)
     ours: dict[str, Contender] = {"neurosim, Euler": partial(settled, problem, settle)}
     controlled = partial(settled, problem, adaptive=True)
     ours["neurosim, adaptive"] = fastest(problem, controlled, [{"settle": settle}])
     theirs: dict[str, Contender] = {"NumPy loop": partial(settled_by_numpy, problem, settle)}
     if jax:
         tsit5 = partial(asked, jax, "tsit5")
-        # The exact flow does not take Euler's time.
+        # The exact flow does not need the same time as Euler.
         horizons = [steps * problem.h * more for more in (0.9, 1.0, 1.1, 1.25)]
         theirs["JAX while_loop"] = partial(asked, jax, "settling", settle=settle)
-        theirs["JAX loop, told when"] = partial(asked, jax, "euler", steps=steps)
+        theirs["JAX loop, given steps"] = partial(asked, jax, "euler", steps=steps)
         theirs["diffrax Tsit5, event"] = fastest(problem, tsit5, [{"settle": settle}])
-        theirs["diffrax Tsit5, told when"] = fastest(
+        theirs["diffrax Tsit5, given end"] = fastest(
             problem, tsit5, [{"horizon": t} for t in horizons]
         )
     yield from race(f"to {NEAR:g}", problem, ours, theirs, setting)
 
 
 def four_steps(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator[Row]:
-    """Time the adjoint flow at dt = tau: the forward, then the backward pass, to rounding."""
-    theirs: dict[str, Contender] = {"NumPy loop": partial(told_numpy, problem, 4)}
+    """Time `adjoint` at dt = tau, where four steps are the forward and the backward pass."""
+    theirs: dict[str, Contender] = {"NumPy loop": partial(by_numpy, problem, 4)}
     if jax:
         theirs["JAX loop"] = partial(asked, jax, "euler", steps=4)
     yield from race(
-        "adjoint, dt = tau", problem, {"neurosim": partial(told, problem, 4)}, theirs, setting
+        "adjoint, dt = tau", problem, {"neurosim": partial(by_steps, problem, 4)}, theirs, setting
     )
 
 
@@ -163,12 +163,12 @@ def whole_call(problem: Problem, jax: Peer | None, setting: Setting) -> Iterator
     )
     samples = in_turns(contenders, setting.repeat)
     what = f"the whole call, 200 steps, {problem.name}\nneurosim"
-    note = "with building, starting and reading, which the other rows leave out"
+    note = "includes building, starting and reading, which the other rows leave out"
     yield Row(what, samples["neurosim"], "JAX loop", samples.get("JAX loop", ()), note=note)
 
 
 def asked(peer: Peer | None, function: str, **arguments: Any) -> Outcome:
-    """Return the outcome that a peer answers."""
+    """Call a peer, and return the outcome."""
     assert peer
     found = peer(function, **arguments)
     return Outcome(
@@ -177,15 +177,18 @@ def asked(peer: Peer | None, function: str, **arguments: Any) -> Outcome:
 
 
 def errors(problem: Problem, found: State) -> float:
-    """Return the largest error of the multipliers to backpropagation's."""
+    """Return the largest difference of lam from backpropagation's."""
     exact = ns.reference.backprop(problem.network(), problem.X, problem.Y)
     lam1, lam2 = list(exact.lam.values())[-2:]
     errors_1, errors_2 = np.abs(found["lam1"] - lam1), np.abs(found["lam2"] - lam2)
     return max(float(errors_1.max()), float(errors_2.max()))
 
 
-def rule(problem: Problem) -> tuple[int, float]:
-    """Return the Euler step from which lam stays near, and a rate first met there or soon after."""
+def steps_and_bound(problem: Problem) -> tuple[int, float]:
+    """Return the Euler steps after which lam stays within `NEAR`, and a bound of the rates.
+
+    The rates first fall below the bound at that step or soon after.
+    """
     step, z, moving = numpy_loop(problem, plastic=False)
     far, rates = [], []
     for _ in range(1000):
@@ -199,9 +202,10 @@ def rule(problem: Problem) -> tuple[int, float]:
 
 
 def settled(problem: Problem, settle: float, **options: Any) -> Outcome:
-    """Relax until it stops; count each evaluation at the mean time of a hundred times as many.
+    """Relax until rates are below `settle`, and return the outcome.
 
-    The clock of a compiled program may have steps of 4 ms.
+    The seconds are the mean time per evaluation of a run a hundred times as long, times the number
+    of evaluations, as the clock of a compiled program may have steps of 4 ms.
     """
     sim = simulation(problem, "standalone")
     relaxed = partial(sim.relax, problem.X, problem.Y, **options)
@@ -212,25 +216,25 @@ def settled(problem: Problem, settle: float, **options: Any) -> Outcome:
 
 
 def evaluations(run: ns.Run) -> int:
-    """Return the evaluations of the right-hand sides; a step of Euler is one."""
+    """Return the number of evaluations of the right-hand sides; a step of Euler takes one."""
     return int(run.settings.get("evaluations", run.steps))
 
 
-def told(problem: Problem, steps: int) -> Outcome:
-    """Relax for some steps; count each at the mean time of `MANY`."""
+def by_steps(problem: Problem, steps: int) -> Outcome:
+    """Relax for a number of steps, each timed as the mean of `MANY`."""
     return Outcome(relax(problem, MANY)[0] * steps, relax(problem, steps)[1], steps)
 
 
-def told_numpy(problem: Problem, steps: int) -> Outcome:
-    """Run the NumPy loop for some steps, timed in the same way."""
+def by_numpy(problem: Problem, steps: int) -> Outcome:
+    """Run the NumPy loop for a number of steps, timed in the same way."""
     seconds = numpy_euler(problem, MANY, plastic=False)[0] * steps
     return Outcome(seconds, numpy_euler(problem, steps, plastic=False)[1], steps)
 
 
 def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
-    """Run the NumPy loop until nothing moves.
+    """Run the NumPy loop until rates are below `settle`.
 
-    It looks only every 10 steps, as a look costs as much as half a step.
+    They are checked only every 10 steps, as a check costs as much as half a step.
     """
     step, z, moving = numpy_loop(problem, plastic=False)
     begin, steps = perf_counter(), 0
@@ -244,7 +248,7 @@ def settled_by_numpy(problem: Problem, settle: float) -> Outcome:
 def fastest(
     problem: Problem, run: Callable[..., Outcome], options: list[dict[str, Any]]
 ) -> Contender:
-    """Return the run with the tolerance and the options that come near first, or else the last."""
+    """Return the fastest run that comes within `NEAR`; if there is none, the last one tried."""
     tried = []
     for tolerance in TOLERANCES:
         tried += [partial(run, tolerance=tolerance, **more) for more in options]

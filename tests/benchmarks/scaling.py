@@ -19,7 +19,7 @@ LOOP = "C++ loop"  # by hand for one pattern, OpenBLAS for more
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Time more patterns of one net, and wider nets of one pattern; then measure memory."""
+    """Time growing numbers of patterns, and growing widths with one pattern; measure memory."""
     most = 2 if setting.quick else 5
     widths = (*WIDTHS, WIDEST)[: most + 1]
     families: dict[str, list[tuple[Sizes, int]]] = {
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> Iterator[Row]:
         yield from slopes(name, work, times)
     every = {who: np.hstack([times[who] for _, times in found.values()]) for who in (*WAYS, LOOP)}
     yield from slopes(
-        "all of these together", np.concatenate([work for work, _ in found.values()]), every
+        "all of these nets", np.concatenate([work for work, _ in found.values()]), every
     )
     widest = (WIDEST, WIDEST, 10)
     for sizes, patterns in ((LARGE, 1_000), (LARGE, 784), (SMALL, 40_000), (widest, 1))[
@@ -62,7 +62,7 @@ def timed(cases: list[tuple[Sizes, int]], setting: Setting) -> tuple[Array, dict
 
 
 def slopes(name: str, work: Array, times: dict[str, Array]) -> Iterator[Row]:
-    """Return the slopes of log time over log work, without and with shortcuts, beside the loop."""
+    """Yield the slopes of log time over log work, without and with shortcuts, beside the loop."""
     found = {
         who: tuple(float(np.polyfit(np.log(work), np.log(one), 1)[0]) for one in own)
         for who, own in times.items()
@@ -90,9 +90,9 @@ def synapses(sizes: Sizes) -> int:
 
 
 def memory(sizes: Sizes, patterns: int, way: str, setting: Setting) -> Row:
-    """Compare the peak memory of a training with that of its states, data and weights.
+    """Compare the peak memory of a training with the size of its states, data and weights.
 
-    Python and program are counted together, less the memory of a tiny net.
+    Python and program are counted together; the memory of a tiny net is subtracted.
     """
     counted = sizes[0] + sizes[2] + 2 * sum(sizes[1:])
     size = 8 * (synapses(sizes) + sum(sizes[1:]) + patterns * counted)
@@ -107,7 +107,7 @@ def memory(sizes: Sizes, patterns: int, way: str, setting: Setting) -> Row:
     )
     grown = tuple(a - b for a, b in zip(samples["ours"], samples["tiny"], strict=True))
     what = f"peak memory, {'-'.join(map(str, sizes))}, {patterns} patterns\n{way}"
-    note = "of Python and program together; a tiny net's, libraries and all, taken off: "
+    note = "of Python and program together; that of a tiny net, with all libraries, is subtracted: "
     note += f"{np.median(samples['tiny']) / 2**20:.0f} MiB"
     return Row(
         what, grown, "x, lam, inputs, targets, weights", (float(size),) * few, "<= 3", note, "B"

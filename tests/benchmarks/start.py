@@ -1,4 +1,4 @@
-"""From the command to the first step of models/digits.toml with other parameters, program kept."""
+"""From the command to the first step of models/digits.toml, with the program in the cache."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from neurosim import cli
 from neurosim.engine import cache
 from neurosim.engine.standalone.program import ProgramEngine
 def at(name, original):
-    def told(*args, **kwds):
+    def marked(*args, **kwds):
         print(name, time.time(), flush=True)
         return original(*args, **kwds)
-    return told
+    return marked
 ProgramEngine.execute = at("first-step", ProgramEngine.execute)
 program = cache.program
 cache.program = lambda key, build, **kwds: program(key, at("compiler", build), **kwds)
 cli.main()
-"""  # the program begins its first step about 10 ms after it is started: it reads its values
+"""  # the program takes its first step about 10 ms after its start, once it has read its values
 MODEL = (
     "run",
     "models/digits.toml",
@@ -35,13 +35,13 @@ MODEL = (
     "--set",
     "train.duration=20 ms",
 )
-TOGETHER = 8
+AT_ONCE = 8
 
 
 def measure(setting: Setting) -> Iterator[Row]:
     """Time a second run beside the import of Brian2, and eight runs at once with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
-        told(folder)
+        marks_of(folder)
         rho = iter(range(1, 1000))
         samples = in_turns(
             {
@@ -62,12 +62,12 @@ def measure(setting: Setting) -> Iterator[Row]:
 def first(folder: str, rho: Iterator[int]) -> float:
     """Return the seconds to the first step of a run with another rho and other seeds.
 
-    A new split of the data imports scikit-learn.
+    With a new seed the data are split again, which imports scikit-learn.
     """
     value = next(rho)
     begin = time()
     other = {"flow.rho": 1 + value / 100, "network.seed": value, "simulation.seed": value}
-    marks = told(
+    marks = marks_of(
         folder, *(part for key, new in other.items() for part in ("--set", f"{key}={new}"))
     )
     if "compiler" in marks:
@@ -75,8 +75,8 @@ def first(folder: str, rho: Iterator[int]) -> float:
     return marks["first-step"] - begin
 
 
-def told(folder: str, *options: str) -> dict[str, float]:
-    """Return when each mark was printed for the first time."""
+def marks_of(folder: str, *options: str) -> dict[str, float]:
+    """Run the model in a process; return the time at which each mark was first printed, s."""
     with tempfile.TemporaryDirectory() as out:
         said = finished(
             [sys.executable, "-c", RUN, *MODEL, "--out", out, *options], NEUROSIM_CACHE=folder
@@ -88,7 +88,7 @@ def told(folder: str, *options: str) -> dict[str, float]:
 
 
 def at_once(setting: Setting) -> Row:
-    """Time until all have ended well, and count those that started a compiler."""
+    """Time runs with an empty cache until all have ended, and count those that compiled."""
     times, compilers = [], 0
     command, pipe = [sys.executable, "-c", RUN, *MODEL], subprocess.PIPE
     for _ in range(1 if setting.quick else min(setting.repeat, 3)):
@@ -96,7 +96,7 @@ def at_once(setting: Setting) -> Row:
             begin = time()
             environment = os.environ | {"NEUROSIM_CACHE": f"{folder}/cache"}
             commands = [
-                [*command, "--out", f"{folder}/{i}", "--seed", str(i)] for i in range(TOGETHER)
+                [*command, "--out", f"{folder}/{i}", "--seed", str(i)] for i in range(AT_ONCE)
             ]
             with on(CORES):
                 runs = [
@@ -115,11 +115,11 @@ def at_once(setting: Setting) -> Row:
         failed = [text for run, text in zip(runs, said, strict=True) if run.returncode]
         if failed:
             raise AssertionError(
-                f"{len(failed)} of {TOGETHER} runs failed; the first printed\n{failed[0][-2000:]}"
+                f"{len(failed)} of {AT_ONCE} runs failed; the first printed\n{failed[0][-2000:]}"
             )
         compilers += sum("compiler " in text for text in said)
     note = (
-        f"{TOGETHER} ended well each time; "
+        f"{AT_ONCE} ended without an error each time; "
         f"compilers started: {compilers} in {len(times)} turns, 2 programs each"
     )
-    return Row(f"{TOGETHER} runs at once, empty cache", tuple(times), note=note)
+    return Row(f"{AT_ONCE} runs at once, empty cache", tuple(times), note=note)

@@ -28,9 +28,10 @@ class Setting:
     Parameters
     ----------
     repeat : int
-        Turns of ours and every yardstick.
+        Samples of neurosim and of every yardstick.
     sample : float
-        Seconds that one sample should take: clocks of compiled programs may have steps of 4 ms.
+        Seconds that one sample should take, as the clock of a compiled program may have steps of
+        4 ms.
     quick : bool
         Small sizes only.
     """
@@ -55,8 +56,12 @@ class Row:
 
     Parameters
     ----------
+    what, yardstick, target, note : str
+        Cells of the table.
+    ours, theirs : tuple of float
+        Samples of neurosim and of the yardstick.
     unit : str
-        Of the samples: "s", "B" or "1".
+        Unit of the samples: "s", "B" or "1".
     difference : float, optional
         Largest difference between the two trajectories.
     """
@@ -72,11 +77,11 @@ class Row:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Neurosim's over the yardstick's, turn by turn."""
+        """Sample of neurosim over that of the yardstick, turn by turn."""
         return tuple(a / b for a, b in zip(self.ours, self.theirs, strict=False))
 
     def cells(self) -> list[str]:
-        """Return the row as text; spreads are the quartiles."""
+        """Return the cells of the row as text, with medians and quartiles."""
         ratio = ""
         if self.ratios:
             low, middle, high = np.percentile(self.ratios, [25, 50, 75])
@@ -109,9 +114,14 @@ def beside(
     yardsticks: Mapping[str, tuple[Stepper, str]],
     setting: Setting,
 ) -> Iterator[Row]:
-    """Time each way of neurosim beside each yardstick, once all are found to compute the same.
+    """Time each variant of neurosim beside each yardstick, after a check that their states agree.
 
-    A yardstick comes with its target.
+    `yardsticks` maps names to (stepper, target).
+
+    Raises
+    ------
+    AssertionError
+        The state of a yardstick differs from neurosim's after `CHECKED` steps.
     """
     steppers = dict(ours) | {name: stepper for name, (stepper, _) in yardsticks.items()}
     first = {name: stepper(CHECKED) for name, stepper in steppers.items()}
@@ -142,7 +152,7 @@ def difference(ours: State, theirs: State, most: float = 1e-9) -> float:
     Raises
     ------
     AssertionError
-        It is more than rounding, so that two different problems would be timed.
+        The difference exceeds `most`: two different problems would be timed.
     """
     shared = [name for name in ours if name in theirs]
     largest = max(float(np.abs(np.asarray(theirs[n]) - ours[n]).max()) for n in shared)
@@ -155,7 +165,7 @@ def difference(ours: State, theirs: State, most: float = 1e-9) -> float:
 
 
 def spread(samples: Sequence[float], unit: str) -> str:
-    """Return median and quartiles as text, in the largest unit that keeps the median above 1."""
+    """Return median and quartiles as text, in the largest unit with a median of at least 1."""
     if not len(samples):
         return ""
     low, middle, high = np.percentile(samples, [25, 50, 75])

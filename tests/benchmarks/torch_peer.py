@@ -1,6 +1,6 @@
-"""Peer program: 64-32-10 by SGD in PyTorch, in double precision, one thread, a plain loop.
+"""Peer program: 64-32-10 by SGD in PyTorch, a plain loop on one thread in double precision.
 
-It does not import neurosim.
+It does not import neurosim, and answers one line of JSON with another.
 """
 
 from __future__ import annotations

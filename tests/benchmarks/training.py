@@ -18,7 +18,7 @@ PATTERNS = 1437
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Time one pattern at a time, 16 and 64."""
+    """Time batches of 1, 16 and 64 patterns."""
     if interpreter("torch") is None:
         yield Row("all of it", (), "PyTorch", note=missing("torch"))
         return
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> Iterator[Row]:
                 },
                 setting.repeat,
             )
-            note = f"accuracy on what was trained {ours[1]:.3f} and {theirs['accuracy']:.3f}"
+            note = f"accuracy on the training patterns {ours[1]:.3f} and {theirs['accuracy']:.3f}"
             yield Row(
                 f"an epoch, batches of {batch}",
                 samples["neurosim"],

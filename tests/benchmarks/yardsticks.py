@@ -24,7 +24,7 @@ FLAGS = ("-std=c++14", "-O3", "-ffast-math", "-march=native")
 def numpy_loop(
     problem: Problem, *, plastic: bool
 ) -> tuple[Callable[[], None], State, Callable[[], float]]:
-    """Return an Euler step as a careful NumPy user writes it: BLAS products, all in place.
+    """Return an Euler step as a careful NumPy user would write it: BLAS products, all in place.
 
     With the weights fixed, the messages of the clamped input are constant and computed once.
 
@@ -32,9 +32,9 @@ def numpy_loop(
     -------
     step : callable
     state : dict
-        The arrays that it moves, X and y included.
+        The arrays that `step` changes, and the inputs X and targets y.
     moving : callable
-        Returns the largest of |g| and |dL/dx| at the last step.
+        Returns the largest of |g| and |dL/dx| in the last step.
     """
     z = problem.start() | {"X": problem.X.copy(), "y": problem.Y.copy()}
     x1, lam1, x2, lam2, W1, b1, W2, b2, X, y = z.values()
@@ -101,9 +101,9 @@ def numpy_euler(problem: Problem, steps: int, *, plastic: bool = True) -> tuple[
 
 
 def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
-    """Return seconds per step of the C++ loop, "hand" or "blas", and the final state.
+    """Return seconds per step of the C++ loop, and the final state.
 
-    `Flow.augmented(1)`, with all three flows.
+    `kind` is "hand" or "blas". The flow is `Flow.augmented(1)`, with weights that move.
     """
     start = problem.start()
     names = ("W1", "b1", "W2", "b2", "x1", "lam1", "x2", "lam2")
@@ -120,7 +120,7 @@ def cpp_euler(kind: str, problem: Problem, steps: int) -> tuple[float, State]:
 
 @lru_cache
 def compiled(source: str) -> str:
-    """Return the program of one of this folder's C++ files, linked with OpenBLAS."""
+    """Compile one of this folder's C++ files, linked with OpenBLAS; return the program's path."""
     import scipy_openblas32 as blas
 
     program = os.path.join(folder().name, Path(source).stem)

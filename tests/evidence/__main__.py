@@ -1,4 +1,4 @@
-"""The command ``python -m tests.evidence``: measure rows and print them."""
+"""The command ``python -m tests.evidence``: measure rows of the README and print them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,14 @@ ROWS = (
 
 
 def main() -> None:
-    """Print the rows that are asked for, or all."""
+    """Measure and print the rows that are named, or all."""
     parser = argparse.ArgumentParser("python -m tests.evidence")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        choices=[[], *ROWS],
+        help=f"{', '.join(ROWS)}; all by default",
     )
     for name in parser.parse_args().names or ROWS:
         print(f"{name}: {ROWS[name]()}", flush=True)

@@ -33,9 +33,10 @@ EPSILONS = (0.0, 0.01, 0.05, 0.1)
 
 
 def tube_one_layer(nets: int = 100) -> str:
-    """Compare random nets of one hidden layer with SLSQP: conditions at rest, V and x.
+    """Compare random nets of one hidden layer at rest with SLSQP.
 
-    Losses are mse and squared hinge.
+    Reported are the largest KKT residual and the largest differences of V and x. Losses are mse and
+    squared hinge; x is compared for mse only.
     """
     residuals, losses, outputs = [], [], []
     for loss, epsilon in product(("mse", "squared_hinge"), (0.0, 0.02, 0.1, 0.4)):
@@ -60,9 +61,9 @@ def tube_one_layer(nets: int = 100) -> str:
 
 
 def tube_two_layers(nets: int = 200) -> str:
-    """Measure the conditions at rest of 5-6-6-3 nets, and how far SLSQP moves from there.
+    """Measure the KKT residual of 5-6-6-3 nets at rest, and how far SLSQP moves from there.
 
-    Gain 1, epsilon = 0.05, from the forward pass.
+    Nets have gain 1 and epsilon = 0.05, and relax from the forward pass.
     """
     problems = []
     for seed in range(nets):
@@ -81,9 +82,9 @@ def tube_two_layers(nets: int = 200) -> str:
 
 
 def sliding(seeds: int = 3) -> str:
-    """Compare the mean of mu with the adjoint at the mean x, by constraint and dt / tau.
+    """Compare the time average of mu with the adjoint at that of x, by constraint and dt / tau.
 
-    The error is the worst over the seeds.
+    The error is the largest over the seeds, relative to the largest multiplier.
     """
     steps = {
         "abs": (0.01, 0.003, 0.001),
@@ -104,10 +105,11 @@ def first(values: dict[str, np.ndarray], patterns: int = 500) -> dict[str, np.nd
 
 
 def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
-    """Measure the support of a training after 2,000 and after 6,000 steps of 0.2 tau.
+    """Measure the support neurons of a training after 2,000 and after 6,000 steps of 0.2 tau.
 
-    Digits / 16, 64-32-10 without biases, squared hinge, full batch. The shares are those of 500
-    training patterns at rest, with the weights frozen; `moving` is the share while training.
+    Digits / 16, 64-32-10 without biases, squared hinge, full batch. Shares are of the hidden
+    neurons, over 500 training patterns at rest with fixed weights; `moving` is the share during
+    training.
     """
     X, Y = load_digits(return_X_y=True)
     X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
@@ -123,7 +125,7 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
     still = ns.Simulation(net, ns.Flow.augmented(), dt=0.1 * TAU, backend="standalone")
     rows: list[dict[str, float]] = []
 
-    def look(run: ns.Run) -> None:
+    def add_row(run: ns.Run) -> None:
         if run.steps == 4000:
             return
         few = replace(run, X=first(run.X), Y=first(run.Y), x=first(run.x), lam=first(run.lam))
@@ -141,16 +143,16 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
             }
         )
 
-    sim.train(X, Y, ns.Simultaneous(duration=1200 * TAU, reports=3), visit=look)
+    sim.train(X, Y, ns.Simultaneous(duration=1200 * TAU, reports=3), visit=add_row)
     return rows
 
 
 def support(seeds: int = 5) -> str:
-    """Return the means over the seeds, by epsilon and steps of training."""
+    """Return the figures of `support_of`, mean over the seeds, by epsilon and steps of training."""
     lines = []
     for epsilon in EPSILONS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # states that still creep; their speed is printed
+            warnings.simplefilter("ignore")  # of states that still move; their speed is printed
             found = [support_of(epsilon, seed) for seed in range(seeds)]
         for number, steps in enumerate((2000, 6000)):
             own = [one[number] for one in found]

@@ -10,12 +10,12 @@ import numpy as np
 import neurosim as ns
 from neurosim.data.patterns import targets
 from neurosim.experiments import studies
-from neurosim.simulation import batch as together
+from neurosim.simulation import batch
 
 Array = np.ndarray
 TAU = 10e-3  # s
 PUSH = 1e-6  # of each x and lam, from the saddle point
-FAR = 1e-2  # residual from which a push has grown
+FAR = 1e-2  # residual above which a push counts as grown
 ANGLES = (0, 30, 60, 90)  # between B and W^T, degrees
 
 FLOWS = {
@@ -27,7 +27,10 @@ FLOWS = {
 
 
 def turned_away(net: ns.Network, degrees: float, seed: int) -> ns.Network:
-    """Turn every B of the net to this angle from W^T, in a random direction, at the same length."""
+    """Set every B of the net to a matrix at this angle from W^T, of the same norm; return the net.
+
+    B is turned in a random direction.
+    """
     rng, angle = np.random.default_rng([seed, 2]), np.radians(degrees)
     for name in net.feedback:
         w = net.weights[name].T
@@ -41,7 +44,7 @@ def turned_away(net: ns.Network, degrees: float, seed: int) -> ns.Network:
 def problem(
     depth: int, seed: int, gain: float = 1.0, width: int = 16
 ) -> tuple[ns.Network, Array, Array]:
-    """Return a tanh net of a depth with random B, mse, and one random pattern for all seeds."""
+    """Return (net, X, Y): a tanh net with random B and mse, and the same pattern for all seeds."""
     net = ns.Network.mlp(
         [width, width, 4], depth=depth, loss="mse", gain=gain, seed=seed, feedback="random"
     )
@@ -53,9 +56,9 @@ def problem(
 
 
 def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float]]:
-    """Return by flow: nets that settle, nets, and the largest error of lam on those that settle.
+    """Return by flow: number of nets that settle, number of nets, and largest error of lam.
 
-    The error is that to the adjoint through B.
+    The error is the difference from the adjoint through B, over the nets that settle.
     """
     flows = {"adjoint": ns.Flow.adjoint(), **FLOWS}
     found: dict[str, list[float]] = {name: [] for name in flows}
@@ -84,7 +87,7 @@ def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float
 
 
 def of_rest() -> str:
-    """Return one entry per flow."""
+    """Return the figures of `at_rest` as text, one entry per flow."""
     rows = []
     for name, (settled, tried, error) in at_rest().items():
         rows.append(f"{name}: {settled} of {tried} nets settle, lam within {error:.2g}")
@@ -97,10 +100,15 @@ def of_rest() -> str:
 def compared(
     depth: int, flow: ns.Flow, seeds: Iterable[int], gain: float = 1.0
 ) -> tuple[Array, Array]:
-    """Return whether the saddle is stable, (angles, nets): by the spectrum, and by simulation.
+    """Return whether the saddle point is stable, by the spectrum and by simulation.
 
-    A small push from the saddle is simulated by rk4 for 1,000 tau. It is stable if it comes to rest
-    or its residual still falls then, and unstable if the residual is large or still grows.
+    A state pushed a little from the saddle point is simulated by rk4 for 1,000 tau. The saddle
+    point counts as stable if the state comes to rest or its residual still falls at the end, and as
+    unstable if the residual is large or still grows.
+
+    Returns
+    -------
+    predicted, simulated : (angles, nets), bool
     """
     points, predicted, fastest = [], [], 0.0
     for degrees in ANGLES:
@@ -110,12 +118,12 @@ def compared(
             spec = ns.stability(net, flow, X, Y)
             predicted.append(not spec.growing)
             fastest = max(fastest, float(np.abs(spec.eigenvalues).max()))
-            points.append(together.Point(net, flow, pushed(net, X, Y, seed)))
+            points.append(batch.Point(net, flow, pushed(net, X, Y, seed)))
     steps = int(np.ceil(1000 * TAU * fastest / 0.7))
     dt = 1000 * TAU / steps
     sim = ns.Simulation(points[0].net, flow, dt=dt, method="rk4", backend="standalone")
     encoded = targets(points[0].net, Y, 1)
-    ends = together.relax(
+    ends = batch.relax(
         points, {"input": X}, encoded, sim.setting(steps, len(points)), steps=steps, settle=1e-13
     )
     shape = (len(ANGLES), -1)
@@ -123,7 +131,7 @@ def compared(
 
 
 def pushed(net: ns.Network, X: Array, Y: Array, seed: int) -> ns.State:
-    """Return the saddle point of the flow through B, after a small random push."""
+    """Return the saddle point of the flow through B, with Gaussian noise of sd `PUSH` added."""
     saddle = ns.reference.backprop(net, X, Y, through="feedback")
     rng = np.random.default_rng([seed, 3])
     x = {n: saddle.x[n] + PUSH * rng.normal(size=saddle.x[n].shape) for n in net.neurons}
@@ -131,8 +139,8 @@ def pushed(net: ns.Network, X: Array, Y: Array, seed: int) -> ns.State:
     return ns.State(x, lam)
 
 
-def falls(end: together.End) -> bool:
-    """Return whether a push has died out, or still falls at the end."""
+def falls(end: batch.End) -> bool:
+    """Return whether the residual has vanished, or still falls at the end."""
     if end.diverged:
         return False
     if end.run.settled:
@@ -142,7 +150,7 @@ def falls(end: together.End) -> bool:
 
 
 def of_stability(nets: int = 20) -> str:
-    """Return the stable shares by angle, and how often spectrum and simulation agree."""
+    """Return the share of stable nets by angle, and how often spectrum and simulation agree."""
     lines, agree, count = [], 0, 0
     for depth in (6, 10):
         for name, flow in FLOWS.items():
@@ -159,9 +167,9 @@ def of_stability(nets: int = 20) -> str:
 
 
 def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str, Array]:
-    """Return accuracies and final angles of the study's own trainings.
+    """Return accuracies and final angles of trainings of the study `transport`, by seed.
 
-    Digits, 64-32-10, 20 epochs, c = 0.01.
+    Digits, 64-32-10, 20 epochs; `tau_w` is in tau.
     """
     study = studies.load("transport", ["study.epochs=20"])
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
@@ -170,9 +178,9 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
 
 
 def of_kolen_pollack() -> str:
-    """Return one line per flow and five seeds.
+    """Return accuracies and angles as text, one line per flow and five seeds.
 
-    The patterns held out of the training part choose tau_w, 10 or 20 tau.
+    tau_w, 10 or 20 tau, is chosen on patterns held out of the training part.
     """
     lines = []
     for seeds in (range(5), range(5, 10)):

@@ -1,7 +1,7 @@
-"""Figures of imperfections and prospective messages: cells of two studies.
+"""Figures of imperfections and prospective messages, from cells of two studies.
 
-Cells are kept in ``runs/studies``. Those that `neurosim study imperfections` and `neurosim study
-prospective` have measured are not measured again.
+Cells are kept in ``runs/studies``. Cells that `neurosim study imperfections` and `neurosim study
+prospective` have measured there are not measured again.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ ROBUST = ("damped", "rotated")
 
 
 def measured(name: str, *overrides: str) -> Any:
-    """Return the data of a study."""
+    """Run the cells of a study that are missing, and return its data."""
     return studies.run(studies.load(name, overrides), Path("runs/studies") / name)[0]
 
 
 def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Return the points of accuracy lost, mean and worst of seven seeds, and the cosine of lam.
+    """Return, by flow and imperfection, the accuracy lost and the cosine of lam.
 
-    The imperfections are noise 1, loss .3 read as zero, and a delay of 5 steps.
+    Three numbers: mean and worst loss over seven seeds, in percentage points, and the mean cosine.
+    The imperfections are message noise of sd 1, 30 % of messages lost and read as zero, and a delay
+    of 5 steps.
     """
     levels = ", ".join(f"{kind} = [{level}]" for kind, level in HARD.items())
     asked = f"study.flows={list(ROBUST)}", f"study.levels={{{levels}}}", "study.seeds=7"
@@ -44,9 +46,9 @@ def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
 
 
 def rho_bias() -> dict[str, dict[float, tuple[float, float]]]:
-    """Return the bias of rho g over -rho sd² mean(sigma') w and over Stein's law, by flow and sd.
+    """Return the bias of rho g as a ratio to two laws, by flow and sd of the message noise.
 
-    Both are means over the seeds.
+    The laws are -rho sd² mean(sigma') w, and Stein's. Ratios are means over the seeds.
     """
     flows = ["augmented1", "augmented2"]
     levels = "study.levels={rho_bias = [0.1, 0.3, 1.0]}"
@@ -61,10 +63,11 @@ def rho_bias() -> dict[str, dict[float, tuple[float, float]]]:
 
 
 def look_ahead() -> dict[str, Any]:
-    """Return the accuracy of plain and prospective messages: clean, and at a delay of tau each way.
+    """Return the accuracy with plain and with prospective messages, without and with a delay.
 
-    `adjoint`, 2 tau per pattern; each at its own best rate, and both at the rate that is best
-    clean. Then the number of saddle flows that diverged.
+    The delay is tau in each direction; `adjoint`, 2 tau per pattern. Each accuracy is given at its
+    own best learning rate, and at the one that is best without the delay. For the saddle flows
+    follows the number of trainings that diverged.
     """
     data = measured("prospective", "study.conditions={delay = [5]}")
     best, found = imperfections.at_best_rate(data), {}

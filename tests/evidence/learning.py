@@ -1,7 +1,7 @@
 """Figures of relaxing and learning, by dense messages and by events, and of changing sizes.
 
-Each function measures one row and returns plain numbers. The tests hold the same numbers to their
-bounds.
+Each function measures one row and returns plain numbers. The tests assert bounds of the same
+numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ XOR_Y = np.array([-1.0, 1.0, 1.0, -1.0])
 
 
 def xor(seeds: range = range(10)) -> list[tuple[float, float]]:
-    """Return loss and gradient norm (reference) of 2-4-1 nets, trained by all flows at once."""
+    """Return loss and gradient norm (by the reference) of 2-4-1 nets trained by all flows."""
     found = []
     for seed in seeds:
         net = ns.Network.mlp([2, 4, 1], loss="mse", seed=seed)
@@ -48,9 +48,9 @@ def digits(seed: int) -> tuple[Any, ...]:
 
 
 def simultaneous(seed: int, backend: str = "auto") -> float:
-    """Return the test accuracy of all three flows at once, each pattern with its own neurons.
+    """Return the test accuracy of training by all three flows at once.
 
-    2000 steps of 0.2 tau, tau_w = tau_x.
+    Each pattern has its own neurons; 2000 steps of 0.2 tau, tau_w = tau_x.
     """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], seed=seed)
@@ -62,7 +62,7 @@ def simultaneous(seed: int, backend: str = "auto") -> float:
 def presentations(seed: int, backend: str = "auto") -> float:
     """Return the test accuracy of batches of 32, shown for 6 tau each.
 
-    Plastic in the second half, 20 epochs, rho = 2.
+    Weights move in the second half; 20 epochs, rho = 2.
     """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], seed=seed)
@@ -75,7 +75,7 @@ def presentations(seed: int, backend: str = "auto") -> float:
 def one_at_a_time(seed: int, backend: str = "auto") -> float:
     """Return the test accuracy of one pattern at a time, shown for 6 tau each.
 
-    Plastic in the second half, 3 epochs, `adjoint`, tau_w = 100 tau.
+    Weights move in the second half; 3 epochs, `adjoint`, tau_w = 100 tau.
     """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], seed=seed)
@@ -88,9 +88,10 @@ def one_at_a_time(seed: int, backend: str = "auto") -> float:
 def by_events(
     seed: int, transport: Any = "dense", backend: str = "auto", flow: ns.Flow | None = None
 ) -> tuple[float, float]:
-    """Return test accuracy and operations per presentation of one pattern at a time.
+    """Return test accuracy and synaptic operations per presentation, one pattern at a time.
 
-    12 tau each, plastic in the second half, 3 epochs, mse.
+    Patterns are shown for 12 tau each, weights move in the second half; 3 epochs, mse, `adjoint`
+    unless a flow is given.
     """
     X, Xt, Y, Yt = digits(seed)
     net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
@@ -103,7 +104,7 @@ def by_events(
 
 
 def of_events() -> str:
-    """Return mean accuracy and operations per presentation over the seeds, by message transport."""
+    """Return accuracy and operations per presentation by message transport, means over seeds."""
     ways = {
         "dense": ns.Dense(),
         "theta .01": ns.Events(0.01),
@@ -120,12 +121,17 @@ def of_events() -> str:
 
 
 def followed(flow: ns.Flow, speed: float, seed: int, frames: int = 400) -> tuple[float, float]:
-    """Return how well and how cheaply events follow moving digits.
+    """Measure how well and how cheaply events follow moving digits.
 
-    theta = 0.03, 10 steps of 0.2 tau per frame. The first figure is the mean angle, in degrees, of
-    delta x^T from the messages that the synapses received to backpropagation's gradient of the
-    frame, without the first 20 frames of each digit. The second is the operations of dense
-    messages, each frame sent once, over those of events.
+    Events have theta = 0.03; a frame lasts 10 steps of 0.2 tau.
+
+    Returns
+    -------
+    angle : float, degrees
+        Mean angle between delta x^T, of the messages that the synapses received, and
+        backpropagation's gradient of the frame. The first 20 frames of each digit are left out.
+    saving : float
+        Operations of dense messages, each frame sent once, over those of events.
     """
     net = ns.Network.mlp([256, 32, 10], loss="mse", seed=seed)
     stream, steps = moving_digits(frames, speed=speed, seed=seed + 1), 10
@@ -168,7 +174,7 @@ def of_streams() -> str:
 
 
 def oversized(seed: int, penalty: float = 0.01, size: int = 128) -> ns.Simulation:
-    """Return a simulation of 64-128-10 with a penalty on neurons, a tube of 0.01, squared hinge."""
+    """Return a simulation of 64-`size`-10, penalty on neurons, tube of 0.01, squared hinge."""
     net = ns.Network.mlp(
         [64, size, 10],
         loss="squared_hinge",
@@ -183,8 +189,8 @@ def oversized(seed: int, penalty: float = 0.01, size: int = 128) -> ns.Simulatio
 def pruned(seed: int) -> dict[str, float]:
     """Prune 64-128-10: 2,000 steps of 0.2 tau with a penalty on neurons, then 1,000 without.
 
-    Beside it are the same net without penalty and removals, and one of the size that was left, each
-    for 3,000 steps.
+    It is compared with the same net without penalty and removals, and with a net that has from the
+    start as many neurons as were left, each trained for 3,000 steps.
     """
     X, Xt, Y, Yt = digits(seed)
     rows = ns.Simultaneous(duration=600 * TAU, reports=30)
@@ -207,10 +213,11 @@ def pruned(seed: int) -> dict[str, float]:
 
 
 def straw(seed: int) -> dict[str, float]:
-    """Compare straw neurons with those of no weight, after 2,000 steps of 64-128-10.
+    """Compare straw neurons with neurons without weight, after 2,000 steps of 64-128-10.
 
-    The first are straw for every pattern at rest, with weights fixed. The second have a product of
-    norms of at most 1e-3. The change is that of the predictions without straw neurons.
+    The former are straw for every pattern, at rest with fixed weights. For the latter, the norms of
+    incoming and outgoing weights have a product of at most 1e-3. The change is the largest change
+    of an output when the straw neurons are removed.
     """
     X, _, Y, _ = digits(seed)
     sim = oversized(seed)
@@ -229,7 +236,7 @@ def straw(seed: int) -> dict[str, float]:
 
 
 def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
-    """Grow 64-4-10 for 2,000 steps of 0.2 tau, beside 32 hidden neurons from the start."""
+    """Grow 64-4-10 for 2,000 steps of 0.2 tau; compare with 32 hidden neurons from the start."""
     X, Xt, Y, Yt = digits(seed)
     rows, found = ns.Simultaneous(duration=400 * TAU, reports=20), {}
     for name, size, schedule in (("grown", 4, ns.Growing(schedule=rows)), ("whole", 32, rows)):
@@ -264,9 +271,9 @@ def sgd(seed: int, batch: int = 32, epochs: int = 20, rate: float = 0.2) -> floa
 
 
 def at_rest() -> dict[str, float]:
-    """Return the largest error of x and lam after 600 steps of 0.2 tau, 64 digits.
+    """Return the largest error of x and lam after 600 steps of 0.2 tau on 64 digits.
 
-    By flow, loss and backend.
+    Keys give flow, loss and backend.
     """
     X, Y = (part[:64] for part in load_digits(return_X_y=True))
     flows = {
@@ -301,7 +308,7 @@ def depths() -> dict[int, float]:
 
 
 def accuracies(measure: Callable[[int], float]) -> str:
-    """Return mean and worst over the seeds."""
+    """Return the mean and the worst accuracy over the seeds, as text."""
     values = [measure(seed) for seed in SEEDS]
     return f"mean {fmean(values):.2%}, worst {min(values):.2%}"
 

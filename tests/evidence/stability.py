@@ -26,9 +26,9 @@ FLOWS = {
 
 
 def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
-    """Return the largest relative errors of the predictions, and the number of comparisons.
+    """Return, by kind of prediction, the largest relative error and the number of comparisons.
 
-    Predicted are the slowest rate, the ringing frequency and the largest steps.
+    Predicted are the slowest rate, the ringing frequency and the largest stable steps.
     """
     errors: dict[str, list[float]] = {}
     for seed in seeds:
@@ -55,7 +55,7 @@ def predictions(seeds: range = range(6)) -> dict[str, tuple[float, int]]:
 
 
 def of_predictions() -> str:
-    """Return one entry per kind of prediction."""
+    """Return the figures of `predictions` as text, one entry per kind."""
     lines = []
     for name, (worst, count) in predictions().items():
         lines.append(f"{name} within {worst:.2%} ({count} cases)")
@@ -63,7 +63,7 @@ def of_predictions() -> str:
 
 
 def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
-    """Return a net that rings under the saddle flow: 8-8-8-8-8-8-4, gain 1.5, mse."""
+    """Return (net, X, Y): a net that rings under the saddle flow, 8-8-8-8-8-8-4, gain 1.5, mse."""
     net = ns.Network.mlp([8] * 6 + [4], loss="mse", gain=1.5, seed=seed)
     rng = np.random.default_rng(seed)
     return net, rng.normal(size=(1, 8)), 0.5 * rng.normal(size=(1, 4))
@@ -72,9 +72,10 @@ def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
 def hopf(seed: int) -> dict[str, Any]:
     """Compare the first Hopf point of `rotated(theta)` below theta = pi/2 with the engine's rk4.
 
-    The onset is where a tiny perturbation stops decaying. The period is that of the cycle that is
-    reached 0.5 % of theta past it. Past a subcritical point, whose cycle is large at once, "small"
-    is that of the ringing while it is small.
+    The onset is the theta below which a tiny perturbation grows. 0.5 % of theta beyond the Hopf
+    point, "period" is the period of the cycle that is reached, and "small" that of the ringing
+    while it is small: past a subcritical point the cycle is large at once. Both are given relative
+    to 1/frequency of the Hopf point, minus 1.
     """
     net, X, Y = six_layers(seed)
     branch = ns.continuation(
@@ -107,9 +108,9 @@ def hopf(seed: int) -> dict[str, Any]:
 def _ringing(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, step: float, frequency: float
 ) -> float:
-    """Return the period, s, in which a perturbation of 1e-8 rings, by zeros of one variable.
+    """Return the period of the ringing of a perturbation of 1e-8, s.
 
-    It is read in the second half of 40 periods.
+    It is the mean distance of rising zeros of one variable in the second half of 40 periods.
     """
     sim = ns.Simulation(net, flow, dt=step, method="rk4", backend="numpy")
     start = measured.near_rest(net, X, Y, 1e-8)
@@ -122,7 +123,7 @@ def _ringing(
 
 
 def of_hopf() -> str:
-    """Return one line per net."""
+    """Return the figures of `hopf` as text, one line per net."""
     lines = []
     for seed in range(8):
         found = hopf(seed)
@@ -136,7 +137,7 @@ def of_hopf() -> str:
 
 
 def large() -> str:
-    """Find extreme modes of 784-256-256-10 with 64 patterns; return seconds and memory."""
+    """Find the extreme modes of 784-256-256-10 with 64 patterns; return time and peak memory."""
     rng = np.random.default_rng(0)
     net = ns.Network.mlp([784, 256, 256, 10], seed=0)
     X, Y = rng.random((64, 784)) * (rng.random((64, 784)) < 0.2), rng.integers(10, size=64)

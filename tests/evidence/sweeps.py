@@ -19,17 +19,16 @@ import numpy as np
 
 import neurosim as ns
 from neurosim.analysis.stability import critical_rho as critical
-from neurosim.experiments import modelfile, sweep_task
-from neurosim.experiments import sweep_store as sweepstore
+from neurosim.experiments import modelfile, sweep_store, sweep_task
 
 RELAXING_XOR = ("simulation.duration='500 ms'", "simulation.settle=1e-6")
 
 
-def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
+def batch_of_points(points: int = 1000, separate: int = 40) -> dict[str, float]:
     """Time `points` XOR relaxations, in s: as one network, and as runs of one compiled program.
 
-    The single runs are timed by `Simulation.relax` as a whole, and by the program's own start, run
-    and end alone, which is the cost of a loop over a finished binary.
+    `separate` single runs are timed twice: all of `Simulation.relax`, and only the process of the
+    program, which is what a loop over a finished binary would take.
     """
     values = {
         "flow.rho": np.linspace(0.5, 3, 10).tolist(),
@@ -39,11 +38,11 @@ def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
     model = modelfile.load("xor", RELAXING_XOR)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        found = ns.sweep(model, values, measure="settle_time", out=Path(folder) / "crowd.zarr")
+        found = ns.sweep(model, values, measure="settle_time", out=Path(folder) / "batch.zarr")
         whole = time.perf_counter() - begin
     single, program, agree = _single_runs(model, found, separate)
     return {
-        "crowd": whole,
+        "as one network": whole,
         "single": single * points,
         "program alone": program * points,
         "times faster": single * points / whole,
@@ -53,9 +52,9 @@ def crowd(points: int = 1000, separate: int = 40) -> dict[str, float]:
 
 
 def _single_runs(model: Any, found: Any, count: int) -> tuple[float, float, int]:
-    """Return seconds per run, seconds per program, and runs that settle at another time.
+    """Return seconds per run, seconds per process of the program, and deviating runs.
 
-    The settling time of each run is compared with that of its point in the batch.
+    A run deviates if its settling time is not that of its point in the batch.
     """
     from neurosim.engine import brian
 
@@ -125,8 +124,13 @@ KILLED: dict[str, Any] = {
 def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
     """Kill the driver (jobs = 1) or its workers (jobs = 2), and compare with an undisturbed sweep.
 
-    The driver is killed `times` times at random moments, each time started anew on the same folder.
-    Workers are killed one at a time while the one driver goes on.
+    The driver is killed at `times` random moments, and each time started again on the same folder.
+    Workers are killed one at a time while the driver continues.
+
+    Raises
+    ------
+    AssertionError
+        A figure differs from the undisturbed sweep.
     """
     import xarray as xr
 
@@ -156,11 +160,11 @@ def killed(jobs: int = 1, times: int = 20, seed: int = 0) -> dict[str, float]:
                     os.kill(int(rng.choice(children)), signal.SIGKILL)
                     kills += 1
             driver.wait()
-            found = sweepstore.read(path) if path.exists() else None
+            found = sweep_store.read(path) if path.exists() else None
             done.append(0 if found is None else int((found["outcome"] != "").sum()))
             if driver.returncode == 0 and kills >= times:
                 break
-            # A driver that finishes before it was killed often enough begins again.
+            # A driver that finishes before it was killed often enough starts from scratch.
             if driver.returncode == 0:
                 xr.testing.assert_equal(found, calm)
                 shutil.rmtree(path)
@@ -186,7 +190,7 @@ PHASE = {
     "network.depth": list(range(2, 21, 2)),
     "network.gain": np.linspace(0.5, 1.75, 9).tolist(),
 }
-NEAR = 1.05  # factor in the gain within which a point near the boundary crosses it
+NEAR = 1.05  # factor of the gain: a point is near the boundary if it crosses it within this
 
 
 def phase_diagram(path: str = "", jobs: int = 2) -> dict[str, float]:
@@ -239,11 +243,12 @@ def _growth(spec: modelfile.ModelFile) -> float:
 
 
 def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[str, float]:
-    """Compare the critical rho of `augmented` from the spectrum and from simulation.
+    """Compare the critical rho of `augmented` by the spectrum with simulations.
 
-    Over depth, gain and tau_lam / tau_x. Simulations at 0.95 and 1.05 of the spectrum's rho start a
-    thousandth from the saddle point and take steps of rk4 well below its largest. The two agree
-    within 5 % where the lower one does not settle and the upper one does.
+    Cases vary depth, gain, tau_lam / tau_x and seed. Simulations at 0.95 and 1.05 of the spectrum's
+    rho start a thousandth from the saddle point and take rk4 steps well below the largest stable
+    one. Spectrum and simulation agree within 5 % if the lower one does not settle and the upper one
+    does.
     """
     base = modelfile.load("phase_diagram")
     tables = base.tables.model_copy(
@@ -275,11 +280,11 @@ def critical_rho(depths: tuple[int, ...] = (3, 6, 10), seeds: int = 2) -> dict[s
 
 
 def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
-    """Return how runs at 0.95 and 1.05 of a rho end.
+    """Return the outcomes of runs at 0.95 and 1.05 of a rho.
 
-    They last fourteen times the lifetime of the slower one's slowest mode. A state is at rest if it
-    moves a thousand times less than that mode does a thousandth from the saddle point. A slow mode
-    that grows would otherwise pass for rest.
+    They last fourteen times the lifetime of the slowest mode of both. A state counts as settled if
+    it moves a thousand times less than that mode does at a thousandth from the saddle point. With
+    a coarser bound a slowly growing mode would count as settled.
     """
     points = [own | {"flow.rho": 0.95 * rho}, own | {"flow.rho": 1.05 * rho}]
     specs = [base.changed(point) for point in points]
@@ -295,9 +300,9 @@ def _bracketed(base: Any, own: dict[str, Any], rho: float) -> list[str]:
 
 
 def speedup(points: int = 480) -> dict[str, float]:
-    """Return points per second in this process and with two workers, the best of three.
+    """Return points per second in this process and with two workers (best of three), and the ratio.
 
-    The first of three starts the workers.
+    The first of the three includes the start of the workers.
     """
     values = {"flow.rho": np.linspace(4, 12, points // 4).tolist(), "network.seed": range(4)}
     overrides = ("simulation.duration='1 s'", "simulation.backend='numpy'", "simulation.record=[]")
@@ -310,7 +315,7 @@ def speedup(points: int = 480) -> dict[str, float]:
                 "deep", values, measure="settle_time", overrides=overrides, settle=1e-12, jobs=jobs
             )
             rates.append(points / (time.perf_counter() - begin))
-        found[f"{jobs} workers, points a second"] = max(rates)
+        found[f"{jobs} workers, points per second"] = max(rates)
     one, two = found.values()
     return found | {"ratio": two / one}
 
@@ -325,7 +330,7 @@ def _text(found: dict[str, Any]) -> str:
 
 
 ROWS: dict[str, Callable[[], str]] = {
-    "crowd": lambda: _text(crowd()),
+    "batch_of_points": lambda: _text(batch_of_points()),
     "phase_diagram": lambda: _text(phase_diagram()),
     "critical_rho": lambda: _text(critical_rho()),
     "driver_killed": lambda: _text(killed(jobs=1)),

@@ -1,6 +1,6 @@
 """Figures of exits, skips, policies and Hebbian layers, as the studies measure them.
 
-Each line gives the claim beside the measured figure. Cells of a study that are done are kept in
+Each line gives the claimed figure beside the measured one. Finished cells of a study are kept in
 ``runs/studies``.
 """
 
@@ -18,7 +18,7 @@ FOLDER = Path("runs", "studies")
 
 
 def _data(name: str, overrides: Sequence[str] = ()) -> xr.Dataset:
-    """Return the data of a study."""
+    """Run the cells of a study that are missing, and return its data."""
     return studies.run(studies.load(name, overrides), FOLDER / name, progress=True)[0]
 
 
@@ -39,7 +39,7 @@ def of_exits() -> str:
 
 
 def of_skips() -> str:
-    """Return the cosine of the gradient at 0.05 rad per frame by depth and wiring, mean of nets."""
+    """Return the mean cosine of the gradient at 0.05 rad per frame, by depth and wiring."""
     data = _data("skips", ["study.speeds=[0.05]"]).cosine.squeeze("speed").mean("seed")
     lines = []
     for depth in data.depth.values:
@@ -50,7 +50,7 @@ def of_skips() -> str:
 
 
 def of_policy() -> str:
-    """Return the best choices of the bandit over ten seeds, and the carts solved over five."""
+    """Return by flow the best choices of the bandit in %, and the seeds that solve CartPole."""
     data = _data("policy", ['study.flows=["backprop", "adjoint"]']).sel(start="acting")
     lines = []
     for flow in data.flow.values:
@@ -67,7 +67,7 @@ def of_policy() -> str:
 
 
 def of_hebb() -> str:
-    """Return the test accuracy on MNIST-5k with 1000 units."""
+    """Return the test accuracy on MNIST-5k with 1000 units, of Oja's rule and random features."""
     data = _data("hebb", ["study.units=[1000]", 'study.rules=["oja", "random"]'])
     test = 100 * data.test.squeeze("units")
     oja, random = float(test.sel(rule="oja").mean()), float(test.sel(rule="random").mean())

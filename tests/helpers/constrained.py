@@ -1,4 +1,8 @@
-"""Networks with constraint functions, and two truths: SciPy's minimum, the adjoint at a given x."""
+"""Networks with constraint functions, and two independent solutions to compare with.
+
+These are SciPy's constrained minimum (`scipy_minimum`) and the adjoint at given outputs
+(`adjoint_at`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,16 @@ EPSILON = 0.3
 
 
 def constrained(net: ns.Network, kinds: Any, epsilon: float = EPSILON) -> ns.Network:
-    """Return the same network with these constraint functions, one per population in turn."""
+    """Return a copy of a network with other constraint functions.
+
+    Parameters
+    ----------
+    net : Network
+    kinds : str or sequence of str
+        Constraint functions, which the populations take in turn.
+    epsilon : float
+        For the functions that have one; 0 elsewhere.
+    """
     twin = net.copy()
     if isinstance(kinds, str):
         kinds = [kinds]
@@ -31,7 +44,11 @@ def constrained(net: ns.Network, kinds: Any, epsilon: float = EPSILON) -> ns.Net
 
 
 def distance(net: ns.Network, flow: ns.Flow, outputs: dict, lam: dict) -> float:
-    """Return the smallest distance of a unit from a kink of its G."""
+    """Return the smallest distance of a unit from a kink of its G; inf without kinks.
+
+    It is that of |g| from epsilon; for a tube, that of |lam + rho g| from rho epsilon, or of lam
+    from 0 where rho is 0. The epsilon of a tube is `EPSILON`.
+    """
     found = [np.inf]
     for n in net.neurons:
         g, kind = violation(net, n, outputs), net.populations[n].constraint
@@ -45,9 +62,21 @@ def distance(net: ns.Network, flow: ns.Flow, outputs: dict, lam: dict) -> float:
 
 
 def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) -> tuple[dict, float]:
-    """Return min V subject to |g| <= epsilon, pattern by pattern, by SLSQP, with x at it.
+    """Minimise V subject to |g| <= epsilon by SLSQP, pattern by pattern.
 
-    No multiplier of ours is used.
+    No multiplier of neurosim is used.
+
+    Parameters
+    ----------
+    start : {population: (patterns, units)}, optional
+        Outputs from which the search starts; those of the forward pass if None.
+
+    Returns
+    -------
+    x : {population: (patterns, units)}
+        Outputs at the minimum.
+    V : float
+        Mean over the patterns.
     """
     from scipy.optimize import minimize
 
@@ -84,9 +113,10 @@ def scipy_minimum(net: ns.Network, X: Any, Y: Any, start: dict | None = None) ->
 
 
 def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: float = 100) -> float:
-    """Return the largest error of the mean of mu, over the largest multiplier.
+    """Return the largest error of the time average of mu, relative to the largest multiplier.
 
-    The mean is over some tau after a wait; dt = step tau.
+    Compared is the adjoint at the time average of x. After a relaxation for `wait`, averages are
+    taken `over` the next steps; `step` is dt; all three are in tau.
     """
     tau = 10e-3
     net, X, Y = random_problem([5, 6, 3], seed, patterns=4)
@@ -103,7 +133,7 @@ def sliding_error(kind: str, step: float, seed: int, wait: float = 200, over: fl
 
 
 def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
-    """Return the multipliers with dL/dx = 0 at given outputs, by backpropagation there."""
+    """Return the multipliers that make dL/dx = 0 at given outputs x, by backpropagation."""
     outputs = {**patterns(net, X), **x}
     lam: dict = {}
     delta = {n: np.zeros_like(v) for n, v in x.items()}
@@ -115,7 +145,7 @@ def adjoint_at(net: ns.Network, x: dict, X: Any, Y: Any) -> dict:
 
 
 def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -> ns.Run:
-    """Relax from the forward pass, rho escalated from 1 to 16 with tau_lam = tau_x / rho."""
+    """Relax from the forward pass with rho = 1, 4 and 16 in turn, and tau_lam = tau_x / rho."""
     run: Any = "forward"
     for rho, dt in ((1, 1.0), (4, 0.5), (16, 0.1)):
         sim = ns.Simulation(net, ns.Flow.augmented(rho), dt=dt * ms, backend=backend)
@@ -124,9 +154,10 @@ def relaxed_in_stages(net: ns.Network, X: Any, Y: Any, backend: str = "numpy") -
 
 
 def side_by_side(problems: Sequence[Problem]) -> Problem:
-    """Return networks of the same populations as one, in blocks without synapses between them.
+    """Join networks of the same structure into one, without synapses between them.
 
-    One simulation then relaxes them all.
+    One simulation then relaxes them all. Units, X and Y are concatenated in the order of the
+    problems; `taken_apart` reverses this for a run.
     """
     from scipy.sparse import block_diag, csr_array
 
@@ -147,7 +178,7 @@ def side_by_side(problems: Sequence[Problem]) -> Problem:
 
 
 def taken_apart(run: ns.Run, problems: Sequence[Problem]) -> list[ns.Run]:
-    """Return the runs of the networks that `side_by_side` put together."""
+    """Split the run of a network from `side_by_side` into one run per problem."""
     x_parts, lam_parts = {}, {}
     for n in run.x:
         ends = np.cumsum([net.populations[n].size for net, _, _ in problems])

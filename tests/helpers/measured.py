@@ -14,11 +14,11 @@ from neurosim.errors import DivergenceError, StabilityWarning
 
 Array = np.ndarray
 
-PUSHES = 4  # of one pattern at once
+PUSHES = 4  # perturbations of one pattern that are simulated at once
 
 
 def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns.State:
-    """Return the saddle point, pushed a little in a random direction."""
+    """Return the saddle point with Gaussian noise of sd `size` added to each x and lam."""
     ref = ns.reference.backprop(net, X, Y, through="feedback")
     rng = np.random.default_rng(seed)
     x = {n: ref.x[n] + size * rng.normal(size=ref.x[n].shape) for n in net.neurons}
@@ -27,7 +27,7 @@ def near_rest(net: ns.Network, X: Any, Y: Any, size: float, seed: int = 0) -> ns
 
 
 def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
-    """Return recorded x and lam minus the saddle point, (samples, patterns, 2 units)."""
+    """Return recorded x and lam minus their saddle point, (samples, patterns, 2 * units)."""
     ref = ns.reference.backprop(run.network, X, Y, through="feedback")
     parts = []
     for name, rest in (("x", ref.x), ("lam", ref.lam)):
@@ -38,12 +38,18 @@ def deviation(run: ns.Run, X: Any, Y: Any) -> Array:
 def slowest_mode(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, duration: float, dt: float
 ) -> complex:
-    """Measure the slowest mode of one pattern, complex, 1/s, by the engine's rk4.
+    """Measure the eigenvalue of the slowest mode of one pattern, 1/s, by the engine's rk4.
 
     A single perturbation may have almost no share in the slowest mode, so there are several. Their
-    samples of the last three quarters are sums of few exponentials, which dynamic mode
-    decomposition finds. The result is the one that decays slowest among those still visible at the
-    end.
+    samples of the last three quarters are sums of a few exponentials, which dynamic mode
+    decomposition finds. The result is the exponent that decays slowest among those whose share is
+    still visible at the end.
+
+    Parameters
+    ----------
+    X, Y
+        One pattern.
+    duration, dt : float, s
     """
     X = np.repeat(X, PUSHES, axis=0)
     Y = {n: np.repeat(y, PUSHES, axis=0) for n, y in targets(net, Y, 1).items()}
@@ -74,9 +80,10 @@ def slowest_mode(
 def growth(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: str, steps: int = 2000
 ) -> float:
-    """Measure the rate at which a tiny perturbation grows in the end, 1/step, by the engine.
+    """Measure the final growth rate of a tiny perturbation, 1/step, by the engine.
 
-    Negative where it decays.
+    It is the slope of the logarithm of the deviation's norm, over the second half of the steps in
+    which the flow is linear; it is negative where the perturbation decays.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StabilityWarning)
@@ -95,7 +102,7 @@ def growth(
 
 
 def largest_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, near: float) -> float:
-    """Find the step at which `growth` changes its sign, s, between 0.8 and 1.25 of `near`."""
+    """Find the step dt at which `growth` changes sign, s, between 0.8 and 1.25 times `near`."""
 
     def rate(h: float) -> float:
         return growth(net, flow, X, Y, h, method)

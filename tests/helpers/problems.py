@@ -1,7 +1,7 @@
-"""Random networks with data, for every proof: layers, acyclic graphs, contractive cycles, flows.
+"""Random networks with data, and random flows: layers, acyclic graphs and contractive cycles.
 
-Strategies draw the graph; numbers come from a seed, so that hypothesis shrinks towards small
-graphs.
+hypothesis draws the graph, while weights and data come from a drawn seed, so that failures shrink
+towards small graphs. Start at `random_problem` and `dags`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def random_problem(
     activation: str = "tanh",
     gain: float = 1.0,
 ) -> Problem:
-    """Return layers with random weights and biases, Gaussian inputs and random targets."""
+    """Return (net, X, Y): layers with random weights and biases, Gaussian X and random Y."""
     net = Network.mlp(widths, activation, loss=loss, gain=gain, seed=seed)
     rng = np.random.default_rng(seed)
     for bias in net.biases.values():
@@ -53,7 +53,7 @@ def random_problem(
 
 
 def random_targets(net: Network, rng: np.random.Generator, patterns: int) -> dict[str, Array]:
-    """Return targets of every loss, encoded as it reads them."""
+    """Return encoded random targets by population with a loss, (patterns, units)."""
     targets = {}
     for name, loss in net.losses.items():
         size = net.populations[name].size
@@ -67,7 +67,7 @@ def random_targets(net: Network, rng: np.random.Generator, patterns: int) -> dic
 
 
 def fitted(flow: Flow, net: Network) -> Flow:
-    """Return the flow without time constants of populations that the network does not have."""
+    """Return the flow, its time constants limited to populations that the network has."""
     times = {}
     for name in ("tau_x", "tau_lam", "tau_w"):
         given = getattr(flow, name)
@@ -80,7 +80,7 @@ def fitted(flow: Flow, net: Network) -> Flow:
 def random_state(
     net: Network, seed: int, patterns: int
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return x and lam away from rest, by population."""
+    """Return random x and lam by population, (patterns, units)."""
     rng = np.random.default_rng([seed, 1])
     x, lam = {}, {}
     for state in (x, lam):
@@ -90,15 +90,16 @@ def random_state(
 
 
 def dense(weights: Any) -> Array:
-    """Return weights as an array, with zeros where a synapse is absent."""
+    """Return weights as an array (n_post, n_pre), with zeros where there is no synapse."""
     return weights if isinstance(weights, np.ndarray) else weights.toarray()
 
 
 def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) -> float:
-    """Return the distance of net inputs, outputs and weights from where a slope or curvature jumps.
+    """Return the smallest distance of any variable from a kink; inf without kinks.
 
-    Penalties make slopes jump in the weights. Where a curvature jumps (FORMULA, squared_hinge) the
-    error of a central difference is of the order of the step, not of its square.
+    The variables are net inputs, outputs and penalised weights. A kink is where a slope jumps, or a
+    curvature (FORMULA, squared_hinge): there the error of a central difference is of the order of
+    the step, not of its square.
     """
     distances = [np.inf]
     for n in net.neurons:
@@ -124,8 +125,8 @@ def kink_distance(net: Network, outputs: dict[str, Array], Y: dict[str, Array]) 
 def dags(draw: st.DrawFn, *, l1: bool = False, activations: Sequence[str] = ACTIVATIONS) -> Problem:
     """Draw (net, X, Y): an acyclic graph with skips, inner losses and sparse projections.
 
-    With `l1` projections may have that penalty and those of groups too; `activations` narrows the
-    choice.
+    With `l1`, projections may have the penalties l1, row_l1 and column_l1; `activations` are those
+    drawn from.
     """
     return _problem(draw, cyclic=False, l1=l1, activations=activations)
 
@@ -143,7 +144,7 @@ def rings(
 
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
-    """Draw a preset, or any gains, with time constants of their own for some populations."""
+    """Draw a preset or any gains, with separate time constants for some populations."""
     gain = st.floats(0.1, 2)
     flow = draw(
         st.one_of(
@@ -179,7 +180,7 @@ def _problem(draw: st.DrawFn, *, cyclic: bool, l1: bool, activations: Sequence[s
         ends = st.tuples(st.integers(0, len(neurons) - 1), st.integers(0, len(neurons) - 1))
         back = draw(st.sets(ends.map(sorted).map(tuple), min_size=1, max_size=3))
         pairs += [(neurons[late], neurons[early]) for early, late in sorted(back)]
-        # a way forward makes every way back a cycle
+        # a projection forward closes a cycle with each projection back
         for early, late in sorted(back):
             forward = neurons[early], neurons[late]
             if early < late and forward not in pairs:
@@ -218,7 +219,7 @@ def _loss(draw: st.DrawFn, population: Population) -> Loss:
 
 
 def _contract(net: Network, norm: float) -> None:
-    """Scale the weights between units to at most that spectral norm of the matrix of them all."""
+    """Scale the weights between units so that their joint matrix has at most this spectral norm."""
     blocks: list[list[Array]] = []
     between_units = []
     for post in net.neurons:

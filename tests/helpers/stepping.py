@@ -1,4 +1,4 @@
-"""One step of the engine taken apart: rates and messages."""
+"""Measure the rates and messages of one step of the engine. Start at `step`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 import neurosim as ns
 
 Array = np.ndarray
-DT = 1e-3  # s; a rate is a difference over one Euler step, exact for any step
+DT = 1e-3  # s; the difference over one Euler step gives the exact rate for any step
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """Rates (1/s) of one Euler step, and the messages that were sent in it."""
+    """Rates of one Euler step, 1/s, and the messages delta of that step.
+
+    x, lam, b and delta are by population, w by projection.
+    """
 
     x: dict[str, Array]
     lam: dict[str, Array]
@@ -32,7 +35,7 @@ def dense(weights: Any) -> Array:
 def step(
     net: ns.Network, flow: ns.Flow, X: Any, Y: Any, state: ns.State, backend: str = "numpy"
 ) -> Stepped:
-    """Take one step from a state with all three flows on; the network itself is not changed."""
+    """Take one step from a state, with x, lam and w all flowing; `net` is not changed."""
     own = net.copy()
     sim = ns.Simulation(own, flow, dt=DT, backend=backend)
     log = sim.train(X, Y, ns.Simultaneous(duration=DT, reports=1), start=state, record="delta")

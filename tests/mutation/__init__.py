@@ -1,6 +1,6 @@
-"""Mutation testing of the formulas: ``python -m tests.mutation``.
+"""Mutation testing of the formulas: ``python -m tests.mutation [MODULE ...]``.
 
-Cosmic Ray's operators change one operator or one number of a formula at a time, in the code and in
-the equation text that it writes; the tests of that formula must fail. What survives is printed, and
-must be killed by a test or explained in `explained.toml`.
+Each mutant changes one operator or one number of a formula, in code (by Cosmic Ray's operators) or
+in equation text. The tests that `targets.toml` lists for the module must then fail. A mutant that
+survives is printed; a test has to kill it, or `explained.toml` has to explain it.
 """

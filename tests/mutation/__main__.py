@@ -1,4 +1,4 @@
-"""The command: mutate, test, print the survivors."""
+"""The command ``python -m tests.mutation``: mutate, test, print the survivors."""
 
 from __future__ import annotations
 
@@ -18,20 +18,29 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Print the survivors; exit with 1 if one of them is not explained."""
+    """Print the survivors.
+
+    Returns
+    -------
+    int
+        0; 1 if a survivor is not explained; 2 if tests fail without any mutation.
+    """
     parser = argparse.ArgumentParser(
         "python -m tests.mutation", description=sys.modules["tests.mutation"].__doc__
     )
-    parser.add_argument("modules", nargs="*", help="of targets.toml; all by default")
+    parser.add_argument("modules", nargs="*", help="modules of targets.toml; all by default")
     parser.add_argument(
-        "--sample", type=int, help="so many mutants, drawn with --seed; all by default"
+        "--sample", type=int, help="number of mutants, drawn with --seed; all by default"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes; 2 by default")
     parser.add_argument(
-        "--limit", type=float, default=180.0, help="seconds, after which a mutant counts as killed"
+        "--limit",
+        type=float,
+        default=180.0,
+        help="seconds after which a mutant is stopped and counts as a timeout",
     )
-    parser.add_argument("--list", action="store_true", help="print the mutants and leave")
+    parser.add_argument("--list", action="store_true", help="print the mutants, test none")
     asked = parser.parse_args()
     targets = tomllib.loads((HERE / "targets.toml").read_text())
     chosen = asked.modules or list(targets)
@@ -60,7 +69,7 @@ def main() -> int:
 def run(
     mutants: list[Mutant], targets: dict[str, Any], jobs: int, limit: float
 ) -> list[tuple[Mutant, str]]:
-    """Test every mutant, some at once."""
+    """Test every mutant, `jobs` at a time; return (mutant, outcome) in the order of their ends."""
     waiting, running, outcomes = list(mutants), [], []
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -81,7 +90,7 @@ def run(
 
 
 def report(outcomes: list[tuple[Mutant, str]]) -> int:
-    """Print the counts per module and the survivors without an explanation."""
+    """Print the counts per module; return 1 if a survivor is not explained, else 0."""
     explained = tomllib.loads((HERE / "explained.toml").read_text())
     counts = Counter((mutant.module, ended) for mutant, ended in outcomes)
     print(

@@ -1,4 +1,7 @@
-"""The mutants of a module: every place where an operator applies, except in messages and checks."""
+"""List the mutants of a module: one for each place where a mutation operator applies.
+
+Messages, checks of arguments, annotations and imports are left out. Start at `mutants_of`.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,14 @@ class Mutant:
     module : str
         Dotted name.
     operator : str
+        Name of the mutation operator.
     occurrence : int
-        Counted over the module, as Cosmic Ray does.
+        Number of the place among all where the operator applies in the module, from 0.
     function : str
-        Where it is: dotted names of classes and functions, or "" for the module itself.
+        Place of the change: dotted names of classes and functions, the name that is assigned at
+        module level, or "".
     before, after : str
-        The line that changes.
+        The first line that changes, without indentation.
     """
 
     module: str
@@ -49,7 +54,7 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """Return the name by which a survivor is explained; it does not depend on line numbers."""
+        """Name by which a survivor is explained, which does not depend on line numbers."""
         return f"{self.module}:{self.function}: {self.before} -> {self.after}"
 
 
@@ -107,7 +112,7 @@ def _place(node: Any) -> str:
 
 
 def _is_check(node: Any) -> bool:
-    """Whether the place is a message, an annotation or an import: those are not formulas."""
+    """Return whether a place belongs to an error, assertion, annotation or import."""
     while node is not None:
         if node.type in (
             "raise_stmt",

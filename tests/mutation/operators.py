@@ -1,4 +1,7 @@
-"""Mutation operators: those of Cosmic Ray that suit formulas, and one for equations in strings."""
+"""Mutation operators: those of Cosmic Ray that suit formulas, and one for equation text.
+
+Start at `operators`.
+"""
 
 from __future__ import annotations
 
@@ -50,22 +53,22 @@ EQUATION = re.compile(r"[=*/]|\w [-+] \w")
 
 
 class EquationText(Operator):
-    """Swap one operator of an equation that stands in a string."""
+    """Swap one arithmetic operator or comparison of an equation in a string."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        """Give one position for every operator in a string that reads like an equation."""
+        """Yield one position per operator in a string that has the form of an equation."""
         for _ in _operators(node):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
-        """Swap the operator with that index."""
+        """Return the string with the operator of that index swapped."""
         found = _operators(node)[index]
         text = node.value[: found.start()] + SWAPPED[found.group()] + node.value[found.end() :]
         return type(node)(text, node.start_pos, node.prefix)
 
     @classmethod
     def examples(cls) -> tuple[()]:
-        """Give none: Cosmic Ray's own test suite reads them."""
+        """Return no examples, as only Cosmic Ray's test suite uses them."""
         return ()
 
 
@@ -77,7 +80,7 @@ def _operators(node: Any) -> list[re.Match[str]]:
 
 
 def _is_documentation(node: Any) -> bool:
-    """Whether the string is a statement of its own, or part of a message that is raised."""
+    """Return whether a string is a docstring, or part of an error or annotation."""
     if node.parent is not None and node.parent.type == "simple_stmt":
         return True
     while node is not None:

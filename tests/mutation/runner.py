@@ -1,6 +1,7 @@
 """Run tests against a mutant, in a process forked from one that has imported the libraries.
 
-The mutated module is loaded from memory: no file changes, so that mutants run side by side.
+The mutated module is loaded from memory. No file changes, so mutants can run at the same time.
+Start at `Job`.
 """
 
 from __future__ import annotations
@@ -39,28 +40,31 @@ SURVIVED, KILLED, TIMEOUT = "survived", "killed", "timeout"
 
 
 class _Mutated:
-    """Import one module from text."""
+    """Finder and loader that imports one module from given source text."""
 
     def __init__(self, module: str, source: str) -> None:
         self.module, self.source = module, source
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Answer for the one module."""
+        """Return a spec for the mutated module, None for every other."""
         if name != self.module:
             return None
         return spec_from_loader(name, self, origin=str(path_of(name)))  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave the module object to Python."""
+        """Return None, so that Python creates the module object."""
 
     def exec_module(self, module: Any) -> None:
-        """Run the mutated text."""
+        """Execute the mutated source in the module."""
         module.__file__ = str(path_of(self.module))
         exec(compile(self.source, module.__file__, "exec"), module.__dict__)
 
 
 def import_libraries() -> None:
-    """Import what every mutant needs, once, before anything is forked."""
+    """Import the heavy libraries once, before any process is forked.
+
+    neurosim itself must not be loaded, as it would then not be mutated.
+    """
     for name in HEAVY:
         importlib.import_module(name)
     loaded = [name for name in sys.modules if name.partition(".")[0] == "neurosim"]
@@ -68,7 +72,16 @@ def import_libraries() -> None:
 
 
 class Job:
-    """One mutant under test, in a child process."""
+    """Tests of one mutant in a forked process; of the unchanged code if the mutant is None.
+
+    Parameters
+    ----------
+    mutant : Mutant or None
+    tests : sequence of str
+        Test files.
+    limit : float, s
+        Time after which `poll` kills the process.
+    """
 
     def __init__(self, mutant: Mutant | None, tests: Sequence[str], limit: float) -> None:
         self.mutant, self.limit, self.started = mutant, limit, time.monotonic()
@@ -78,7 +91,7 @@ class Job:
             os._exit(_test(mutant, tests))
 
     def poll(self) -> str | None:
-        """Return how it ended, or None while it runs."""
+        """Return SURVIVED, KILLED or TIMEOUT, or None while the tests run."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             return SURVIVED if os.waitstatus_to_exitcode(status) == 0 else KILLED
