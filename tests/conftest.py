@@ -1,10 +1,64 @@
-"""Set the environment before NumPy is imported and before anything is compiled.
+"""Set the environment before NumPy is imported, and mark the cases that only cost time.
 
 Workers share the cores, so each calls BLAS on one thread. Programs are compiled without
-optimisation, which takes a third less time; `test_backends` compiles them as users do.
+optimisation, which takes less time; `test_backends` compiles them as users do.
+
+A case is slow where a quicker one of the same test, named in `is_slow`, makes the same claim about
+the same code. The integration runs them all.
 """
 
+from __future__ import annotations
+
 import os
+from typing import Any
+
+import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
+
+COMPILED = "standalone"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow cases of parametrised tests."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and is_slow(getattr(item, "originalname", ""), callspec.params):
+            item.add_marker(pytest.mark.slow)
+
+
+def is_slow(test: str, case: dict[str, Any]) -> bool:
+    """Return whether another case of the test covers this one at less cost."""
+    is_compiled = case.get("backend") == COMPILED
+    match test:
+        case "test_shortcuts_change_nothing":
+            # each schedule stays with one variant, each variant and method with one schedule
+            kept = [
+                ("simultaneous", "l2", "euler"),
+                ("online", "l1", "euler"),
+                ("batches", "sparse", "euler"),
+                ("online, gated", "l2", "exponential_euler"),
+                ("batches, gated", "sparse", "heun"),
+            ]
+            return is_compiled and (case["schedule"], case["variant"], case["method"]) not in kept
+        case "test_fixed_steps_settle_too_and_only_when_asked":
+            # a flow's gains are values of a program, not its structure
+            return case["preset"] != "augmented"
+        case "test_an_adaptive_run_settles_whatever_the_tolerance":
+            return is_compiled and case["widths"] not in [(5, 4, 3), (2, 1)]
+        case "test_adaptive_backends_agree" | "test_adaptive_steps_err_as_little_as_asked":
+            return case["preset"] == "damped"
+        case "test_a_training_on_disk_is_the_one_in_memory":
+            return is_compiled and case["chunk"] != 2500  # which cuts the recording often
+        case "test_all_three_flows_are_those_of_a_plain_loop":
+            return is_compiled and case["count"] == 3
+        case "test_messages_arrive_after_their_delay":
+            return is_compiled and case["count"] == 1
+        case "test_slow_digits_are_followed_for_few_operations":
+            return case["seed"] > 0
+        case "test_variables_are_recorded_under_their_old_names":
+            return is_compiled
+        case "test_a_stream_is_its_frames_one_after_the_other":
+            return is_compiled and case["transport"] == "dense"
+    return False

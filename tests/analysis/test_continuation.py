@@ -38,6 +38,7 @@ def self_connected() -> Network:
     )
 
 
+@pytest.mark.slow
 def test_a_hopf_point_is_where_the_engine_begins_to_ring():
     """Supercritical here: the small cycle has the predicted amplitude and period."""
     net, X, Y = six_layers(5)

@@ -93,6 +93,7 @@ def test_slow_digits_are_followed_for_few_operations(flow, seed):
     assert followed(flow, 1.0, seed)[0] > angle
 
 
+@pytest.mark.slow
 def test_nothing_drifts_in_a_million_steps():
     """Net inputs, summed event by event while weights move, stay W times what was sent."""
     frames, steps = 20_000, 50
