@@ -1,4 +1,4 @@
-"""Relax, train and predict: what a user calls, and what drives an engine.
+"""Relax, train and predict: the interface that users call, and the code that drives an engine.
 
 Start at `simulation`, then read `running`: a loop over `segments` of one `session`.
 """

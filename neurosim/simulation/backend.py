@@ -1,6 +1,6 @@
-"""Choose the backend of a run by the amount of its work.
+"""Choose the backend of a run by its amount of work.
 
-Below `simulation`, which asks here where a user left the choice open. Start at `choose_backend`.
+Below `simulation`, which leaves the choice to this module if ``backend="auto"``. Start at `choose_backend`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import logging
 
 from neurosim.model.network import Network
 
-WORTH_COMPILING = 5.0  # s of work on NumPy from which a compiler's 3 s pay
+WORTH_COMPILING = 5.0  # s of work on NumPy from which compiling, which takes some 3 s, pays
 
-# Estimated cost of one step on NumPy, s: per population whatever its size, per pattern and unit,
-# and per pattern and parameter.
+# Estimated time of one step on NumPy, s: per population of any size, per pattern and unit, and per
+# pattern and parameter.
 PER_POPULATION, PER_UNIT, PER_PARAMETER = 70e-6, 3e-8, 1.5e-10
 
 logger = logging.getLogger("neurosim")
@@ -25,7 +25,7 @@ def choose_backend(net: Network, steps: int | None, patterns: int) -> tuple[str,
     ----------
     net : Network
     steps : int or None
-        Steps of the run; None where Python has to answer between them.
+        Steps of the run; None where a world is called in Python between them.
     patterns : int
         Patterns simulated at once.
     """
@@ -38,7 +38,7 @@ def _choice(net: Network, steps: int | None, patterns: int) -> tuple[str, str]:
     from neurosim.engine.compiler import compiler_command
 
     if steps is None:
-        return "numpy", "a world is asked in Python"
+        return "numpy", "a world is called in Python"
     work = seconds_on_numpy(net, steps, patterns)
     amount = f"{steps} steps of {patterns} pattern(s), about {work:.2g} s on NumPy"
     if work < WORTH_COMPILING:

@@ -18,9 +18,9 @@ class BestWeights:
     Parameters
     ----------
     net : Network
-        The one that is trained.
+        The network that is trained.
     wanted : bool
-        If not, nothing is kept.
+        Whether weights are kept at all.
     """
 
     def __init__(self, net: Network, wanted: bool) -> None:
@@ -30,7 +30,7 @@ class BestWeights:
         self.kept: Network | None = None
 
     def consider(self, row: Mapping[str, float]) -> None:
-        """Keep the network's present weights if this row, of the log, is the best."""
+        """Keep the network's present weights if this row of the log is the best so far."""
         accuracy = row.get("validation_accuracy", 0.0)
         loss = row.get("validation_loss", np.inf)
         score = (accuracy, -loss)
@@ -39,7 +39,13 @@ class BestWeights:
             self.kept = self.net.copy()
 
     def restore(self) -> dict[str, float]:
-        """Put the best weights back into the network; return their time, s, for the settings."""
+        """Put the best weights back into the network.
+
+        Returns
+        -------
+        dict
+            ``{"best_time": s}``, for the settings of the run; empty if no weights were kept.
+        """
         if self.kept is None:
             return {}
         for name, w in self.net.weights.items():

@@ -1,8 +1,8 @@
-"""Check what goes together: networks, flows, methods, transports, imperfections, extensions,
-schedules.
+"""Check that the parts of a simulation are compatible.
 
-Every refusal names what meets what, why that has no meaning, and the way out. Below `simulation`,
-which asks here before anything runs. Start at `check`.
+The parts are network, flow, method, message transport, imperfections, extensions and schedule.
+Every error names the parts that clash, the reason, and an alternative. Below `simulation`, which
+checks before anything runs. Start at `check`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ class Chosen(Protocol):
 
 
 def check_arguments(net: Any, flow: Any, method: Any, backend: Any, precision: Any) -> None:
-    """Refuse arguments of another kind, and names that do not exist.
+    """Refuse a network or flow of another type, and unknown names.
 
     Raises
     ------
     ModelError
+        One of the arguments is not allowed.
     """
     if not isinstance(net, Network):
         raise ModelError(
@@ -67,6 +68,8 @@ def check(chosen: Chosen) -> None:
     Raises
     ------
     ModelError
+        A combination that has no meaning, or a time constant or an extension of an unknown
+        population.
     """
     _check_events(chosen, chosen.method)
     _check_constraints(chosen, chosen.method)
@@ -86,11 +89,12 @@ def check_adaptive(chosen: Chosen) -> None:
     Raises
     ------
     ModelError
+        Noise, events, or a constraint or an imperfection that fixed steps alone allow.
     """
     for extension in chosen.extensions:
         if _is_noisy(extension):
             raise ModelError(
-                f"{NOISE_NEEDS}: an adaptive step has no meaning for that of {extension!r}"
+                f"{NOISE_NEEDS}: an adaptive step has no meaning for the noise of {extension!r}"
             )
     _check_events(chosen, ADAPTIVE)
     _check_imperfections(chosen, ADAPTIVE)
@@ -98,34 +102,36 @@ def check_adaptive(chosen: Chosen) -> None:
 
 
 def check_interactive(backend: str) -> None:
-    """Refuse a backend that cannot ask a world between two frames.
+    """Refuse a backend that cannot call a world between two frames.
 
     Raises
     ------
     ModelError
+        The backend is a compiled program.
     """
     if backend not in ("auto", *IN_PYTHON):
         raise ModelError(
-            f"backend = {backend!r}, a compiled program; allowed where a world is asked: "
-            f"{', '.join(IN_PYTHON)}"
+            f"backend = {backend!r} is a compiled program, which cannot call a world between "
+            f"frames; allowed with interact: auto, {', '.join(IN_PYTHON)}"
         )
 
 
 def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_program: bool) -> None:
-    """Refuse what cannot be learnt, and arguments of `train` that a schedule cannot follow.
+    """Refuse a network that cannot learn, and arguments of `train` that a schedule does not allow.
 
     Parameters
     ----------
     chosen : Chosen
     schedule : Schedule
     given : sequence of str
-        Arguments of `train` that are set.
+        Names of the arguments of `train` that are set, see `TrainOptions.given`.
     one_program : bool
         Whether a run is one program from its start to its end.
 
     Raises
     ------
     ModelError
+        The schedule is not a schedule, the network has no loss, or two choices clash.
     """
     if not isinstance(schedule, Schedule):
         raise ModelError(
@@ -139,26 +145,27 @@ def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_prog
     if isinstance(schedule, Pruning | Growing) and given:
         raise ModelError(
             f"{given[0]} does not go with {type(schedule).__name__}: the units are not the same "
-            "from start to end; try it with relax(start=log.run), or with the schedule inside"
+            "from start to end; try it with relax(start=log.run), or with the inner schedule alone"
         )
     kept = [name for name in given if name in ("checkpoint", "resume")]
     if kept and "stream" in given:
         raise ModelError(
-            f"stream and {kept[0]} do not go together: a checkpoint keeps its own recording; "
-            "try one of them"
+            f"stream and {kept[0]} do not go together: a checkpoint holds its own recording; "
+            "try one of the two"
         )
     if isinstance(schedule, LocalPropagation):
         _check_descent(chosen, kept)
     mirrors = _with_feedback(chosen.net, MIRROR)
     if one_program and mirrors:
         raise ModelError(
-            f"feedback of {mirrors[0]} = {MIRROR!r} learns between two segments of a run, and with "
-            "user-supplied objects on backend='standalone' there is only one; try backend='numpy'"
+            f"feedback of {mirrors[0]} = {MIRROR!r} learns between two segments of a run, but with "
+            "user-supplied objects on backend='standalone' a run is one segment; "
+            "try backend='numpy'"
         )
 
 
 def _check_descent(chosen: Chosen, kept: Sequence[str]) -> None:
-    """Refuse what has no meaning for steps of Adam, which are not a flow in time."""
+    """Refuse choices that have no meaning for steps of Adam, which are not a flow in time."""
     if kept:
         raise ModelError(
             f"LocalPropagation and {kept[0]} do not go together: a checkpoint does not hold Adam's "
@@ -172,8 +179,8 @@ def _check_descent(chosen: Chosen, kept: Sequence[str]) -> None:
     if names := _with_feedback(chosen.net, KOLEN_POLLACK):
         allowed = [repr(kind) for kind in KINDS if kind != KOLEN_POLLACK]
         raise ModelError(
-            f"feedback of {names[0]} = {KOLEN_POLLACK!r} with LocalPropagation: equal steps of W "
-            "and B are a rule of the flow, which Adam leaves; "
+            f"feedback of {names[0]} = {KOLEN_POLLACK!r} with LocalPropagation: the rule moves W "
+            "and B by equal steps of the flow, which steps of Adam are not; "
             f"allowed: {', '.join(allowed)}"
         )
     for name, things in (
@@ -183,19 +190,19 @@ def _check_descent(chosen: Chosen, kept: Sequence[str]) -> None:
     ):
         if things:
             raise ModelError(
-                f"LocalPropagation takes no {name}, as its steps are not a flow in time; "
-                f"here: {things!r}; try Simultaneous(...)"
+                f"{name} = {things!r} with LocalPropagation, whose steps are not a flow in time; "
+                "allowed: none; try Simultaneous(...)"
             )
 
 
 def _check_events(chosen: Chosen, method: str) -> None:
-    """Refuse events where messages are sent within a step, and to what has no constraint."""
+    """Refuse events to a free population, and methods that send messages within a step."""
     projections = _with_events(chosen)
     for name in projections:
         target = chosen.net.populations[chosen.net.projections[name].post]
         if target.free:
             raise ModelError(
-                f"events over {name}, whose target has no constraint; allowed: 'dense'; "
+                f"events over {name}, whose target has no constraint; allowed: transport='dense'; "
                 "try constraint='lin'"
             )
     if projections and method not in ONCE_A_STEP:
@@ -206,7 +213,7 @@ def _check_events(chosen: Chosen, method: str) -> None:
 
 
 def _check_constraints(chosen: Chosen, method: str) -> None:
-    """Refuse what has no meaning with a constraint function other than G = g."""
+    """Refuse flows and methods that have no meaning with a constraint function G other than g."""
     net, flow = chosen.net, chosen.flow
     for n in net.neurons:
         term = net.populations[n].term
@@ -215,18 +222,18 @@ def _check_constraints(chosen: Chosen, method: str) -> None:
         if flow.kappa == 0:
             raise ModelError(
                 f"flow.kappa = 0 with constraint {term.kind!r} of {n}: relaxation alone does not "
-                "determine on which side of the constraint a multiplier belongs; "
+                "determine on which side of the constraint a multiplier lies; "
                 "allowed: kappa > 0; try Flow.augmented(), or constraint='lin'"
             )
         if term.kind == "tube" and flow.rho == 0 and method in STAGED:
             raise ModelError(
-                f"flow.rho = 0 with a tube ({n}) is projected ascent, a rule for Euler's steps; "
-                f"allowed with {method}: rho > 0; try method='euler'"
+                f"flow.rho = 0 with constraint 'tube' of {n} is projected ascent, a rule for Euler "
+                f"steps; allowed with {method}: rho > 0; try method='euler'"
             )
         if term.slides and method == ADAPTIVE:
             raise ModelError(
                 f"adaptive steps with constraint {term.kind!r} of {n}: its flow slides along a "
-                "kink, where they would shrink without end; "
+                "kink, where the steps would shrink without end; "
                 "allowed: fixed steps, or constraint='tube'"
             )
 
@@ -245,7 +252,7 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
     projections = _with_events(chosen)
     if acts_on_messages and projections:
         raise ModelError(
-            f"{names} with events over {projections[0]}: these act on dense messages; "
+            f"{names} with events over {projections[0]}: these imperfections act on dense messages; "
             "allowed: transport='dense'; try Events(delay=...), Spikes(quantum=...)"
         )
     if acts_on_messages and method not in ONCE_A_STEP:
@@ -270,7 +277,8 @@ def _check_extension(chosen: Chosen, extension: Any) -> None:
     net, method = chosen.net, chosen.method
     if not isinstance(extension, Extension):
         raise ModelError(
-            f"extensions hold {extension!r}; allowed: Extension(population, x=..., equations=...)"
+            f"extensions = {extension!r}; allowed: Extension(population, x=..., equations=...), "
+            "or a sequence of them"
         )
     if method in RUNGE_KUTTA and _is_noisy(extension):
         raise ModelError(f"{NOISE_NEEDS}: {method} has no meaning for it")
@@ -281,7 +289,7 @@ def _check_extension(chosen: Chosen, extension: Any) -> None:
     if (extension.x or extension.lam) and not has_state:
         why = "is clamped" if name in net.inputs else "has no constraint"
         raise ModelError(
-            f"{name} {why}: an extension can bring equations, but no term for x or lam"
+            f"extension of {name}, which {why}: it may have equations, but no term for x or lam"
         )
 
 
@@ -296,4 +304,5 @@ def _with_feedback(net: Network, kind: str) -> list[str]:
 
 
 def _is_noisy(extension: Extension) -> bool:
+    """Return whether an extension has white noise, Brian2's xi."""
     return "xi" in f"{extension.x} {extension.lam} {extension.equations}"

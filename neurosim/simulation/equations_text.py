@@ -1,4 +1,4 @@
-"""Write down all ODEs of a simulation, in Brian2's notation."""
+"""Write the ODEs of a simulation as text, in Brian2's notation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DIRECTIONS = ("x", "delta")  # messages forward, and back
 
 
 def equations_text(chosen: Chosen) -> str:
-    """Return the equations of every population and projection, a paragraph each."""
+    """Return the equations of all populations and projections, one paragraph for each."""
     plan = Plan(
         chosen.net,
         1,

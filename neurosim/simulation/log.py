@@ -23,19 +23,20 @@ from neurosim.simulation.session import Session
 Array = np.ndarray
 Patterns = Mapping[str, Array]
 Row = dict[str, float]
-MOST_PATTERNS = 500  # of those trained on, and of those simulated at once, that a row is read from
+# A row is measured on this many at most of the training patterns, and of those simulated at once.
+MOST_PATTERNS = 500
 
 
 class LogRows:
-    """Data on which the rows of a log are measured.
+    """Measure the rows of a log, on training and validation data.
 
     Parameters
     ----------
     net : Network
     clamped, targets : dict of str to array, (patterns, units)
-        Data that the network is trained on; their first rows are measured.
+        Data that the network is trained on; the first `MOST_PATTERNS` are measured.
     validation : (X, Y), optional
-        Data that are held out.
+        Held-out data, all of which are measured.
 
     Raises
     ------
@@ -58,7 +59,7 @@ class LogRows:
     def row(self, session: Session) -> Row:
         """Return one row of the log.
 
-        A cyclic graph that no longer contracts has no forward pass: then the row is the time alone.
+        A cyclic graph that no longer contracts has no forward pass; its row holds only the time.
         """
         try:
             return self._measured(session)
@@ -80,7 +81,7 @@ class LogRows:
         return found | self._angles()
 
     def _fit(self, X: Patterns, Y: Patterns) -> Row:
-        """Return loss and accuracy of the forward pass."""
+        """Return the loss of the forward pass and, for a classifier, its accuracy."""
         net, name = self.net, self.net.output
         outputs = reference.forward(net, X)
         found = {"loss": reference.loss(net, outputs, Y)}
@@ -90,10 +91,10 @@ class LogRows:
         return found
 
     def _unsettled(self, session: Session) -> Row:
-        """Return how far the state is from backpropagation's.
+        """Return the distance of the state from that of backpropagation.
 
-        `cosine` of lam and the adjoint, the least of all populations; `violation`, the root mean
-        square of g = x - sigma(a).
+        `cosine` is that of lam and the adjoint, the smallest over the populations; `violation` is
+        the root mean square of g = x - sigma(a).
         """
         net, (clamped, targets) = self.net, session.shown()
         X, Y = _first(clamped), _first(targets)
@@ -114,11 +115,11 @@ class LogRows:
         return {"cosine": min(cosines), "violation": rms}
 
     def _angles(self) -> Row:
-        """Return what feedback weights do, degrees; nothing where there are none.
+        """Return angles that show how feedback weights align, degrees; empty without them.
 
-        Angles are those of B to Wᵀ, by projection, and of lam to the adjoint, by population. lam is
-        that at rest with the present weights, on the training patterns of the row: so the angle
-        does not depend on what still moves.
+        They are the angles of B to Wᵀ, by projection, and of lam to the adjoint, by population.
+        Here lam is computed at rest, with the present weights and on the training patterns of the
+        row, so that the angle does not depend on a state that still moves.
         """
         net, (X, Y) = self.net, self.training
         if not net.feedback:

@@ -1,4 +1,4 @@
-"""Open a session on data, for a simulation.
+"""Open a session of a simulation on user-supplied data.
 
 Above `session`, below `running`. Start at `open_session`.
 """
@@ -29,7 +29,7 @@ Arrays = Mapping[str, Array]
 
 
 class Simulated(compatibility.Chosen, Protocol):
-    """The part of a `Simulation` that running it needs."""
+    """The part of a `Simulation` that its runs use."""
 
     seed: int
     threads: int
@@ -43,12 +43,12 @@ class Simulated(compatibility.Chosen, Protocol):
     last_session: Session | None
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
-        """Return the choices of the simulation, with the backend for this much work."""
+        """Return the choices of the simulation, with a backend for this amount of work."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs and targets of all patterns, (patterns, units) by population, and how many."""
+    """Inputs and targets, (patterns, units) by population, and the number of patterns."""
 
     clamped: Arrays
     targets: Arrays
@@ -56,7 +56,7 @@ class Data:
 
 
 def setting_of(sim: Simulated) -> Setting:
-    """Return the choices of a simulation, with the backend that it has at present."""
+    """Return the choices of a simulation, with its present backend."""
     return Setting(
         net=sim.net,
         flow=sim.flow,
@@ -94,7 +94,7 @@ def _described(sim: Simulated) -> dict[str, Any]:
 
 
 def read_data(net: Network, X: Any, Y: Any) -> Data:
-    """Validate a network's parameters and encode a user's data.
+    """Validate a network's parameters, and validate and encode user-supplied data.
 
     Raises
     ------
@@ -115,10 +115,10 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
     Parameters
     ----------
     sim : Simulated
-        Its `last_session` becomes this one.
+        Its `last_session` is set to the new session.
     given : Data
     start : "zero", "forward", Run or State
-        Of the patterns simulated at once: with presentations, those of the first batch.
+        State of the patterns simulated at once; with presentations, of the first batch.
     work : Work
 
     Raises
@@ -148,14 +148,17 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
 def is_one_program(sim: Simulated) -> bool:
     """Return whether a run is one program from its start to its end.
 
-    User-supplied objects live in one compiled program: their state does not pass from one segment
-    to the next.
+    With user-supplied objects a compiled run is not divided into segments, since their state is not
+    passed from one segment to the next.
     """
     return bool(sim.factories) and sim.backend == "standalone"
 
 
 def may_divide(sim: Simulated) -> bool:
-    """Return whether a run may be divided for a progress bar: noise is drawn per segment."""
+    """Return whether dividing a run for a progress bar leaves its numbers as they are.
+
+    Noise is seeded once per segment. So a run that may draw noise is not divided.
+    """
     return not (is_one_program(sim) or sim.extensions or sim.imperfections.draws)
 
 

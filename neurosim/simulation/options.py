@@ -1,8 +1,8 @@
-"""State the options of a run, and the work of a session.
+"""Options of a run, and the work of a session.
 
 Below `session` and `simulation`. The arguments of `Simulation.relax` and its siblings become
-`RunOptions`; in steps these are a `Recording` and a `Work`. `Setting` holds what the simulation
-itself has fixed. Start at `RunOptions`.
+`RunOptions`; converted to steps, these become a `Recording` and a `Work`. `Setting` holds the
+choices that belong to the simulation itself. Start at `RunOptions`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Setting:
-    """Choices of a simulation, as its sessions read them; `described` goes into every run."""
+    """Choices of a simulation, as its sessions read them.
+
+    `described` holds them as plain values, for the settings of every run.
+    """
 
     net: Network
     flow: Flow
@@ -52,8 +55,8 @@ class Setting:
 class Recording:
     """Variables to record, the steps from one sample to the next, and which patterns and units.
 
-    `units` names the recorded units of a population, all by default. `stream` is a folder that
-    takes the samples in place of memory.
+    `units` holds the indices of the recorded units by population; of a population that it does not
+    name, all are recorded. `stream` is the folder to which samples are written, if not to memory.
     """
 
     variables: tuple[str, ...] = ()
@@ -70,11 +73,12 @@ class Stepping:
     Attributes
     ----------
     settle : float, unit 1
-        The run ends once max |tau dz/dt| over outputs and multipliers is below it; 0: never.
+        The run ends once max |tau dz/dt| over outputs and multipliers z is below it; if 0, it
+        lasts for all its steps.
     tolerance : float, optional
-        Error of one adaptive step, absolute and relative. None: fixed steps.
+        Error of one adaptive step, absolute and relative; None for fixed steps.
     tick : float, s
-        The longest adaptive step.
+        Time in which an adaptive run is counted, in place of a step; also its longest step.
     """
 
     settle: float = 0.0
@@ -99,8 +103,8 @@ class Work:
         Whether weights move.
     recording : Recording
     schedule : StepSchedule, optional
-        Its `batch` is the number of patterns simulated at once. Without a schedule or a batch all
-        patterns are clamped from the start to the end.
+        Its `batch` is the number of patterns simulated at once. Without a schedule or a batch, all
+        patterns stay clamped from start to end.
     stepping : Stepping
     descent : LocalPropagation, optional
         Steps of Adam in place of the flows.
@@ -118,7 +122,7 @@ class Work:
 
     @property
     def batch(self) -> int | None:
-        """Patterns that are presented at once; None where all of them stay clamped."""
+        """Number of patterns presented at once; None where all of them stay clamped."""
         return self.schedule.batch if self.schedule else None
 
 
@@ -135,12 +139,12 @@ class RunOptions:
     progress: bool = False
 
     def recording(self, dt: float, count: int) -> Recording:
-        """Return what is recorded of `count` patterns, in steps of `dt` (s).
+        """Return the recording of `count` patterns, in steps of `dt` (s).
 
         Raises
         ------
         ModelError
-            A stream without variables, a time between samples that is not a multiple of dt, an
+            A stream without variables, a time between samples that is not a multiple of dt, or an
             index of a pattern or unit that is not a whole number >= 0.
         """
         names = (
@@ -189,7 +193,7 @@ class TrainOptions(RunOptions):
     visit: Callable[[Run], Any] | None = None
 
     def given(self) -> list[str]:
-        """Return the names of the options that only some schedules can follow, and that are set."""
+        """Return the names of the options that are set and that not every schedule allows."""
         found = []
         for name in ("record", "every", "patterns", "units", "stream", "checkpoint", "resume"):
             value = getattr(self, name)
@@ -200,12 +204,12 @@ class TrainOptions(RunOptions):
 
 
 def steps_of(name: str, time: Any, dt: float) -> int:
-    """Return a time in whole steps of `dt` (s).
+    """Return the number of steps of `dt` (s) in a time, rounded; `name` is for the message.
 
     Raises
     ------
     ModelError
-        Less than one step, or not a time; `name` is what the message calls it.
+        Less than one step, or not a time.
     """
     steps = round(seconds(time, name) / dt)
     if steps < 1:
@@ -214,12 +218,12 @@ def steps_of(name: str, time: Any, dt: float) -> int:
 
 
 def steps_between_samples(every: Any, dt: float) -> int:
-    """Return the steps from one sample to the next; None is each step of `dt` (s).
+    """Return the number of steps of `dt` (s) from one sample to the next; 1 if `every` is None.
 
     Raises
     ------
     ModelError
-        A time that is not a multiple of dt.
+        `every` is not a positive multiple of dt.
     """
     if every is None:
         return 1

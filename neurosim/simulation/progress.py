@@ -8,22 +8,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def bar(
-    progress: bool, what: str, total: int, done: int = 0
+    progress: bool, title: str, total: int, done: int = 0
 ) -> Iterator[Callable[[int, str], None]]:
     """Show a bar on standard error, if `progress`.
 
     Parameters
     ----------
     progress : bool
-    what : str
-        Title.
+    title : str
+        Text before the bar.
     total, done : int
-        Steps in all, and those done before.
+        Number of steps in all, and of those that are already done.
 
     Yields
     ------
     callable
-        Takes the steps that were done since the last call, and a text to show beside the bar.
+        Takes the number of steps since the last call, and a text to show after the bar.
     """
     if not progress:
         yield _nothing
@@ -47,7 +47,7 @@ def bar(
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total, completed=done, text="")
+        task = shown.add_task(title, total=total, completed=done, text="")
 
         def advance(steps: int, text: str) -> None:
             shown.update(task, advance=steps, text=text)

@@ -1,7 +1,8 @@
 """Simulation: a network and a flow, relaxed or trained on Brian2.
 
-What a user calls. Each method states what its arguments mean and hands them, as options, to the
-function of the same name in `running`. Start at `Simulation.relax` and `Simulation.train`.
+The interface that users call. Each method documents its arguments and passes them, as options, to
+the function of the same name in `running`; `train` passes `Pruning` and `Growing` to `resizing`.
+Start at `Simulation.relax` and `Simulation.train`.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ class Simulation:
     transport : "dense", "events", "spikes", Dense, Events, Spikes, or {projection: one of these}
         How messages travel: at every step, or once a unit has changed by more than a threshold.
     dt : time
-        Step; 1 ms by default. A `StabilityWarning` names the stable step where dt exceeds it.
+        Step; 1 ms by default. Where dt exceeds the stable step, a `StabilityWarning` names it.
     method : str
-        "euler"; "semi_implicit": multipliers read the new violation, which keeps an undamped saddle
-        bounded; "exponential_euler": exact in the linear leak of neurons and multiplier units;
-        "heun" and "rk4": orders 2 and 4, messages sent anew at every stage.
+        "euler", the default; "semi_implicit": multipliers read the new violation, which keeps an
+        undamped saddle bounded; "exponential_euler": exact in the linear leak of neurons and
+        multiplier units; "heun" and "rk4": orders 2 and 4, messages sent anew at every stage.
     backend : str
         "numpy", "cython", "standalone" (C++), or "auto": chosen by the amount of work of each run;
         `backend_reason` states why.
@@ -62,24 +63,25 @@ class Simulation:
     extensions : Extension or sequence of Extension
         User-supplied terms and equations.
     threads : int
-        Threads for the products of whole batches (BLAS); one pattern at a time gains nothing.
+        Threads for the products of whole batches (BLAS); no gain with one pattern at a time.
     precision : "float64" or "float32"
         Precision of outputs, multipliers and weights while they flow.
     shortcuts : bool
-        Leave out work whose result is known, such as the product of an input that stands still;
-        equal to within rounding. Off where user-supplied objects are added.
+        Skip work whose result is known, such as the product of an input that stands still; results
+        are equal to within rounding. Always off where `add` adds user-supplied objects.
     imperfections : sequence of imperfections
         What the circuit lacks or adds: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`,
         `Delay`, `TimeConstants`, `Derivative`, `Dale`, and the remedy `LowPass`; at most one of
         each kind. Messages are changed in the order given.
     prospective : bool, time or Prospective
-        Units receive x + tau dx/dt and lam + tau dlam/dt, or an estimate of them by a low-pass of
-        that time; `Prospective` has the derivation, and the notice of a patent application.
+        Units receive x + tau dx/dt and lam + tau dlam/dt. With a time, the rates are estimated by a
+        low-pass filter of that time constant. `Prospective` has the derivation, and the notice of a
+        patent application.
 
     Raises
     ------
     ModelError
-        An argument out of range, or parts that have no meaning together.
+        An argument out of range, or a combination that has no meaning.
 
     Examples
     --------
@@ -138,14 +140,14 @@ class Simulation:
         """The Brian2 network of the last run; ``network["hidden1"]`` is a `NeuronGroup`."""
         if self.last_session is None:
             raise ModelError(
-                f"sim.network is built by relax or train, which {self!r} has not run yet; "
-                "to put objects into it before, use sim.add(...)"
+                f"sim.network is built by relax or train, and {self!r} has not been run yet; "
+                "to add Brian2 objects before the first run, use sim.add(...)"
             )
         return self.last_session.engine.network
 
     @property
     def loop_time(self) -> float:
-        """Time that the last run spent stepping, without building, compiling and reading, s."""
+        """Time that the last run spent on its steps, s; without building, compiling, reading."""
         return self.last_session.engine.loop_time if self.last_session else 0.0
 
     def add(self, factory: Callable[[BrianNetwork], Any]) -> None:
@@ -154,13 +156,13 @@ class Simulation:
         Parameters
         ----------
         factory : callable
-            Takes the Brian2 network, returns an object or a list of them. On "standalone" a run is
-            then one program from its start to its end.
+            Takes the Brian2 network; returns an object or a list of objects. On "standalone" a run
+            is then one program from its start to its end.
 
         Raises
         ------
         ModelError
-            What is given cannot be called.
+            `factory` is not callable.
 
         Examples
         --------
@@ -206,7 +208,7 @@ class Simulation:
             Rounded to steps.
         record : str or sequence of str
             Variables to record: x, lam, a, g, delta and others of `equations`; "w" or "w:pre->post"
-            for weights. Nothing by default.
+            for weights. None by default.
         every : time, optional
             Time between two samples, a multiple of dt; dt by default.
         start : "zero", "forward", Run or State
@@ -215,24 +217,24 @@ class Simulation:
         patterns, units : sequence of int, {population: sequence of int}, optional
             Which patterns and units to record; all by default.
         stream : str or Path, optional
-            A folder that takes the samples while the run goes on, in place of memory (zarr);
-            `neurosim.recording.read_traces` and `xarray.open_zarr` read it meanwhile.
+            Folder (zarr) to which samples are written during the run, instead of being kept in
+            memory; `neurosim.recording.read_traces` and `xarray.open_zarr` can read it meanwhile.
         adaptive : bool
-            Adapt the step to `tolerance`, of the whole coupled state, by Dormand-Prince 5(4); `dt`
-            is only the first step.
+            Adapt the step by Dormand-Prince 5(4), so that the error of the whole coupled state
+            stays within `tolerance`; `dt` is only the first step.
         tolerance : float, unit 1
             Error of one adaptive step, absolute and relative.
         settle : float, unit 1, optional
             Stop once max |tau dz/dt| over all outputs and multipliers z is below it
             (`run.settled`). By default the run lasts for `duration`.
         progress : bool
-            Show a bar with the time left, on standard error.
+            Show a progress bar with the time left, on standard error.
 
         Returns
         -------
         Run
-            The final state and, in `run.traces`, what was recorded. Ctrl-C ends the run early with
-            what there is (`run.interrupted`).
+            The final state, and the recorded variables in `run.traces`. Ctrl-C ends the run early
+            and keeps what was computed until then (`run.interrupted`).
 
         Raises
         ------
@@ -241,7 +243,7 @@ class Simulation:
         ConvergenceError
             A cyclic graph that does not contract.
         DivergenceError
-            The state left its bound; the message has the time, the population and a remedy.
+            The state left its bound; the message names the time, the population and a remedy.
 
         Examples
         --------
@@ -292,19 +294,20 @@ class Simulation:
         X, Y, record, every, units, stream, progress
             As in `relax`.
         schedule : Simultaneous, Presentations, LocalPropagation, Pruning or Growing
-            How patterns are shown and for how long. With the last two the network changes its size;
-            then nothing can be recorded, and no checkpoint is written.
+            How patterns are presented, and for how long. With the last two the network changes its
+            size, so nothing can be recorded and no checkpoint can be written.
         validation : (X, Y), optional
-            Data whose loss and accuracy go into the log; they are not learnt.
+            Held-out data, whose loss and accuracy go into the log.
         patterns, start
-            As in `relax`, of the patterns that are simulated at once.
+            As in `relax`, for the patterns that are simulated at once.
         checkpoint : str or Path, optional
-            A file that is replaced after every row of the log, once the new one is complete.
+            File for a checkpoint after every row of the log. The earlier checkpoint stays until the
+            new one is complete.
         resume : str or Path, optional
-            A checkpoint of the same model, data and schedule to go on from. The result is that of
-            an uninterrupted training.
+            Checkpoint to go on from, of the same model, data and schedule. The result is that of an
+            uninterrupted training.
         visit : callable, optional
-            Takes the run as it stands, without traces, after every row of the log; for example
+            Called after every row of the log with the current run, without traces; for example
             `SupportOverTraining`.
 
         Returns
@@ -316,9 +319,9 @@ class Simulation:
         Raises
         ------
         DataError, ModelError, ConvergenceError, DivergenceError
-            As in `relax`; the last has the log so far (`log`).
+            As in `relax`; the error's `log` holds the log until then.
         FileError
-            A checkpoint that cannot be read or written, or that is of another training.
+            A checkpoint that cannot be read or written, or that belongs to another training.
 
         Examples
         --------
@@ -373,12 +376,13 @@ class Simulation:
         per_frame : time
             How long each frame is clamped, rounded to steps.
         plastic : bool
-            Whether weights move, all the time; then the network's are changed.
+            Whether weights move throughout; if so, the network is changed in place.
         record, units, stream, start, progress
             As in `relax`.
         every : time, optional
-            Time between two samples; `per_frame` by default, so that sample k holds x and lam at
-            the end of frame k - 1.
+            Time between two samples; `per_frame` by default, so that sample k > 0 holds the state
+            at the end of frame k - 1. Sample 0 is the start; the end of the last frame is the
+            run's final state.
 
         Returns
         -------
@@ -429,9 +433,9 @@ class Simulation:
         per_frame : time
             How long each frame is clamped, rounded to steps.
         patterns : int
-            Worlds of one kind side by side.
+            Patterns per frame, such as independent copies of one kind of world.
         plastic_from : float
-            Share of a frame after which weights move, 0 to 1; with 1, the default, they do not.
+            Share of a frame after which weights move, 0 to 1; with 1, the default, they stay fixed.
         record, every, start
             As in `stream`.
 
@@ -443,7 +447,10 @@ class Simulation:
         Raises
         ------
         DataError, ModelError, ConvergenceError, DivergenceError
-            As in `relax`; `backend` is "standalone". Also whatever the world raises.
+            As in `relax`. DataError also if a frame does not have `patterns` patterns; ModelError
+            also if `backend` is "standalone".
+        Exception
+            Any exception that `world` raises.
 
         Examples
         --------
@@ -468,7 +475,7 @@ class Simulation:
         Returns
         -------
         (patterns, outputs), unit 1
-            The output population's x: of a classifier the scores before softmax.
+            The output population's x; for a classifier, the scores before the softmax.
 
         Raises
         ------
@@ -485,15 +492,30 @@ class Simulation:
         return np.asarray(reference.forward(self.net, X)[self.net.output])
 
     def save_weights(self, path: str | Path) -> None:
-        """Save weights and biases as an npz file."""
+        """Save weights and biases as an npz file, which `load_weights` reads.
+
+        Raises
+        ------
+        FileError
+            The folder is missing or unwritable, or the disk is full.
+        """
         save_weights(self.net, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Load weights and biases from `save_weights`, of a network of the same shape."""
+        """Load the weights and biases that `save_weights` wrote for a network of the same shape.
+
+        Raises
+        ------
+        FileError
+            The file is missing, unreadable, or does not fit the network, which is then unchanged.
+        """
         load_weights(self.net, path)
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
-        """Return all choices, for a session with so much work; see `choose_backend`."""
+        """Return all choices for a session of so many steps and patterns.
+
+        With ``backend="auto"`` this sets `backend` and `backend_reason`, see `choose_backend`.
+        """
         if self.requested_backend == "auto":
             self.backend, self.backend_reason = choose_backend(self.net, steps, patterns)
         return setting_of(self)

@@ -20,15 +20,16 @@ from neurosim.simulation import stable_step as stability
 Array = np.ndarray
 Patterns = Mapping[str, Array]
 
-BOUND = 1e6  # of x and lam, per largest input or target: beyond it a run counts as diverged
+# A run counts as diverged once |x| or |lam| exceeds this, times the largest input or target.
+BOUND = 1e6
 PATTERNS = 2  # patterns that the monitor linearises
-# Synapses of the largest network that is monitored: the search takes some 250 passes through them.
+# Synapses of the largest network that is monitored: the search takes some 250 products with them.
 MOST_SYNAPSES = 3_000_000
-SLACK = 1.02  # a step that exceeds the bound by this factor does not deserve a warning yet
+SLACK = 1.02  # there is no warning up to this multiple of the stable step
 
 
 class StabilityMonitor:
-    """Compute the largest stable Euler step while a run goes on; warn once where dt exceeds it.
+    """Compute the largest stable Euler step during a run; warn once where dt exceeds it.
 
     Parameters
     ----------
@@ -44,7 +45,14 @@ class StabilityMonitor:
     def check(self, state: State, X: Patterns, Y: Patterns) -> float:
         """Return the largest stable step at a state, s; NaN where it is not computed.
 
-        It is computed for Euler steps, of networks of up to `MOST_SYNAPSES`.
+        It is computed only with method "euler", and for networks of up to `MOST_SYNAPSES` synapses.
+        Of the batch, `PATTERNS` patterns are linearised.
+
+        Parameters
+        ----------
+        state : State
+        X, Y : dict of str to array, (patterns, units)
+            Inputs and targets that are clamped.
         """
         if self.plan.method != EULER or not self._small_enough:
             return float("nan")
@@ -60,7 +68,7 @@ class StabilityMonitor:
         return found.step
 
     def advice(self, state: State, X: Patterns, Y: Patterns, plastic: bool) -> str:
-        """Return what to try after a divergence.
+        """Return a sentence on what to try after a divergence.
 
         Parameters
         ----------
@@ -89,7 +97,10 @@ class StabilityMonitor:
 
 
 def divergence_bound(clamped: Patterns, targets: Patterns) -> float:
-    """Return the largest absolute x or lam of a run that does not count as diverged, unit 1."""
+    """Return the bound of |x| and |lam| beyond which a run counts as diverged, unit 1.
+
+    It is `BOUND` times the largest absolute input or target, or `BOUND` if that is below 1.
+    """
     largest = [1.0]
     for values in (*clamped.values(), *targets.values()):
         if values.size:

@@ -1,7 +1,7 @@
-"""Largest stable Euler step at a state, and what to try where dt exceeds it.
+"""Find the largest stable Euler step at a state, and a remedy where dt exceeds it.
 
 Above `reference.jacobian` and `reference.spectrum`, below `stability_monitor`. Start at
-`stable_step`; `remedy` and `advice` name what to try, before and after a divergence.
+`stable_step`; `remedy` suggests changes before a divergence, `advice` after one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ At = tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array
 """x, lam, X and Y at which a flow is linearised."""
 
 DENSE = 300  # coupled states (x and lam) up to which the whole Jacobian is built
-MATRIX_FREE_PATTERNS = 2  # patterns at most where it is not
+MATRIX_FREE_PATTERNS = 2  # patterns that are linearised at most where it is not built
 MARGIN = 0.8  # share of the stable step that is recommended
-FAR = 100  # where dt is this many times too large, other gains are recommended, not a smaller step
-RHOS = (2.0, 4.0, 8.0, 16.0)
+# Where dt is this many times too large, other gains are recommended, not a smaller step.
+FAR = 100
+RHOS = (2.0, 4.0, 8.0, 16.0)  # augmentations that `remedy` tries
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ class StableStep:
     Attributes
     ----------
     step : float, s
-        The smallest over the patterns that were linearised. `inf` if no mode moves; 0 if a mode
-        grows, or oscillates undamped, so that no step is stable.
+        The smallest over the patterns that were linearised. `inf` if every mode stands still; 0 if
+        a mode grows, or oscillates undamped, so that no step is stable.
     growing : bool
-        Whether a mode has a positive real part: then the flow itself leaves this state, whatever
-        the step.
+        Whether the eigenvalue of any mode has a positive real part: then the flow itself leaves
+        this state, whatever the step.
     eigenvalue : complex, 1/s
-        Of the mode that limits the step.
+        Eigenvalue of the mode that limits the step.
     population : str
-        Where that mode has most of its weight.
+        Population in which that mode has the largest share.
     at : tuple
         x, lam, X and Y of the patterns that were linearised, for `remedy`.
     """
@@ -68,11 +69,12 @@ def stable_step(
     Y: Any,
     patterns: int = 4,
 ) -> StableStep:
-    """Return the largest stable step of explicit Euler, of the flow of (x, lam) with fixed weights.
+    """Return the largest step at which explicit Euler is stable, with fixed weights.
 
-    The flow is linearised at the state. A mode with eigenvalue s is stable for steps below
-    2 |Re s| / |s|². Coupled parts of up to `DENSE` states are diagonalised. Larger ones are
-    searched by Arnoldi iteration, which can miss a mode that limits only just.
+    The flow of (x, lam) is linearised at the state. A damped mode with eigenvalue s is stable for
+    steps of up to 2 |Re s| / |s|². Coupled parts of up to `DENSE` states are diagonalised. Larger
+    ones are searched by Arnoldi iteration, which can miss the limiting mode where several are
+    close.
 
     Parameters
     ----------
@@ -82,7 +84,8 @@ def stable_step(
     X, Y : array or mapping
         Inputs and targets of the same patterns.
     patterns : int
-        Patterns to linearise at most, spread over the batch; two where the Jacobian is not built.
+        Largest number of patterns to linearise, spread over the batch; at most two where the flow
+        has more than `DENSE` states.
 
     Returns
     -------
@@ -100,22 +103,22 @@ def stable_step(
         patterns = min(patterns, MATRIX_FREE_PATTERNS)
     spread = np.linspace(0, count - 1, max(1, min(patterns, count)))
     chosen = np.unique(spread.round().astype(int))
-    everything = (
+    batch = (
         {n: x[n] for n in net.neurons},
         {n: lam[n] for n in net.neurons},
         clamped,
         read_targets(net, Y, count),
     )
-    found = [_limiting_mode(net, flow, _rows(everything, [row])) for row in chosen]
+    found = [_limiting_mode(net, flow, _rows(batch, [row])) for row in chosen]
     worst = min(found, key=_by_step)
     growing = any(mode.growing for mode in found)
-    return replace(worst, growing=growing, at=_rows(everything, chosen))
+    return replace(worst, growing=growing, at=_rows(batch, chosen))
 
 
 def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
-    """Return a sentence on what would be stable where `dt` is not.
+    """Return a sentence that suggests a stable step or another flow where `dt` is not stable.
 
-    Every other flow that it names was tried at the same state.
+    A flow is suggested only if its stable step at the same state was found to be larger.
 
     Parameters
     ----------
@@ -132,8 +135,8 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
     shorter = f"try dt = {_ms(MARGIN * stable.step)}"
     if stable.step > dt / FAR:
         return (
-            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)} of the mode that limits "
-            f"it, {where}; {shorter}"
+            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)}, which is limited by a "
+            f"mode {where}; {shorter}"
         )
     if stable.step > 0:
         found = f"a mode {where} is hardly damped: the stable step is {_ms(stable.step)}"
@@ -148,8 +151,8 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
     if stable.step > 0:
         return f"{found}; {shorter}"
     return (
-        f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() is stable at this state: "
-        "try smaller weights"
+        f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() is stable at this state for "
+        f"a step of at least dt/{FAR}; try smaller weights"
     )
 
 
@@ -163,7 +166,7 @@ def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool)
     dt : float, s
         Step in use.
     stable : StableStep
-        At the last state within the bound.
+        Found at the last state within the bound.
     plastic : bool
         Whether weights moved.
     """
@@ -173,25 +176,25 @@ def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool)
         return (
             "prospective messages undo the lag of a unit that relaxes; with a saddle term "
             "(kappa > 0), a look-ahead time as short as the step, or weights that move fast, they "
-            "amplify: try Flow.adjoint(), a larger tau_w, or prospective=False"
+            "amplify deviations; try Flow.adjoint(), a larger tau_w, or prospective=False"
         )
     if dt >= stable.step:
         return remedy(plan.net, flow, dt, stable)
     if own.alters_messages:
         return (
-            f"a circuit whose messages are neither late nor noisy would be stable ({step}): "
+            f"a circuit whose messages are neither late nor noisy would be stable ({step}); "
             "try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
         )
     if any(plan.net.populations[n].term.slides for n in plan.net.neurons):
         return (
-            "the step is stable off the kinks of the constraint function; along them the state "
-            f"chatters, the more the longer the step: try dt = {dt * 250:.3g} ms, "
+            "the step is stable away from the kinks of the constraint function; along a kink the "
+            f"state chatters, more so with a longer step; try dt = {dt * 250:.3g} ms, "
             "or constraint='tube'"
         )
     if not plastic:
         return (
-            "the step itself is stable: an activation, a loss or an extension is not defined "
-            "everywhere; try start='forward', or smaller inputs"
+            "the step itself is stable, so an activation, a loss or an extension may be undefined "
+            "at this state; try start='forward', or smaller inputs"
         )
     return (
         f"outputs and multipliers alone would be stable ({step}), so moving weights are the likely "
@@ -220,7 +223,7 @@ def _step_of(net: Network, flow: Flow, at: At) -> float:
 
 
 def _limiting_mode(net: Network, flow: Flow, at: At) -> StableStep:
-    """Return the mode of one pattern that is stable for the smallest step."""
+    """Return the mode with the smallest stable step, at the state of one pattern."""
     linear = Linearised(net, flow, *at)
     found = modes(linear, DENSE)
     steps = largest_step(EULER, found.eigenvalues, found.fastest)
@@ -237,7 +240,7 @@ def _by_step(mode: StableStep) -> tuple[float, float]:
 
 
 def _rows(at: At, rows: Any) -> At:
-    """Return some patterns of a state."""
+    """Return the given patterns of a state."""
     x, lam, X, Y = at
     return _taken(x, rows), _taken(lam, rows), _taken(X, rows), _taken(Y, rows)
 

@@ -21,7 +21,7 @@ ZERO, FORWARD = "zero", "forward"
 
 
 def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
-    """Return the state to begin with.
+    """Return the outputs and multipliers that a run begins with.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
     Raises
     ------
     ModelError
-        Another word, or neither a Run nor a State.
+        `start` is another word, or neither a Run nor a State.
     DataError
-        A state of another shape, NaN or infinity.
+        A state of another shape, or one with NaN or infinity.
     ConvergenceError
         A cyclic graph that does not contract.
     """
@@ -46,11 +46,12 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
         shape = count, net.populations[n].size
         zero[n] = np.broadcast_to(0.0, shape)  # takes no memory
     forward: Arrays = {}
-    wants_forward = isinstance(start, str) and start == FORWARD
-    if wants_forward or net.order() is None:
-        # of a cycle also where x starts elsewhere: one that does not contract is refused here
+    at_forward = isinstance(start, str) and start == FORWARD
+    if at_forward or net.order() is None:
+        # A cyclic graph has its forward pass computed for any start: if the graph does not
+        # contract, this raises ConvergenceError before anything runs.
         forward = reference.forward(net, clamped)
-    if wants_forward:
+    if at_forward:
         return State({n: forward[n] for n in net.neurons}, zero)
     if not isinstance(start, str):
         return _state_of(start, zero)
@@ -60,7 +61,7 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
 
 
 def _state_of(start: Any, zero: Arrays) -> State:
-    """Return the state that a Run or a State holds, of the shapes of `zero`."""
+    """Return the state of a Run or a State, once its shapes are checked against `zero`."""
     if not hasattr(start, "x") or not hasattr(start, "lam"):
         raise ModelError(
             f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State"

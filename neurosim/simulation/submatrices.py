@@ -1,7 +1,7 @@
 """Take rows and columns out of weights, dense or sparse, and put them back.
 
-Below `surgery`. Rows are postsynaptic units, columns presynaptic ones. Sparse weights are
-compressed rows; so is what is taken of them. Start at `taken`.
+Below `surgery`. Rows are postsynaptic units, columns presynaptic ones. Sparse weights, and the
+parts taken from them, are compressed rows (`csr_array`). Start at `taken`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SPARSE_BELOW = 0.25
 
 
 def taken(w: Weights, post: Array, pre: Array, share: Array) -> Weights:
-    """Return a copy of rows `post` and columns `pre`, each column times its share."""
+    """Return a copy of rows `post` and columns `pre`, each of these columns times its share."""
     if isinstance(w, np.ndarray):
         part = w[np.ix_(post, pre)]
         return np.ascontiguousarray(part * share)
@@ -28,7 +28,7 @@ def taken(w: Weights, post: Array, pre: Array, share: Array) -> Weights:
 
 
 def put(w: Weights, part: Weights, post: Array, pre: Array) -> None:
-    """Put rows and columns back where `taken` took them; a sparse part has the same synapses."""
+    """Write `part` back, in place, where `taken` took it; a sparse part has the same synapses."""
     if isinstance(w, np.ndarray):
         w[np.ix_(post, pre)] = part
         return
@@ -39,7 +39,7 @@ def put(w: Weights, part: Weights, post: Array, pre: Array) -> None:
 
 
 def thinned(w: Weights, size: float) -> Weights:
-    """Return weights without synapses of at most `size`, sparse where that costs less."""
+    """Return weights without the synapses of |w| <= `size`, as a sparse matrix if few are left."""
     from scipy.sparse import csr_array
 
     if not isinstance(w, np.ndarray):
@@ -54,9 +54,9 @@ def thinned(w: Weights, size: float) -> Weights:
 
 
 def add_noise(w: Weights, first: int, size: float, rng: np.random.Generator) -> None:
-    """Add noise to the rows from `first` on, of `size` standard deviations of fresh weights.
+    """Add Gaussian noise to the rows from `first` on, in place.
 
-    Fresh weights have the standard deviation 1/sqrt(synapses of the row).
+    Its standard deviation is `size` times that of fresh weights, 1/sqrt(synapses of the row).
     """
     if isinstance(w, np.ndarray):
         rows = w[first:]
@@ -64,9 +64,9 @@ def add_noise(w: Weights, first: int, size: float, rng: np.random.Generator) -> 
         return
     per_row = np.diff(w.indptr)
     begin = w.indptr[first]
-    partners = np.repeat(per_row, per_row)[begin:]
-    noise = rng.normal(size=len(partners))
-    w.data[begin:] += noise * size / np.sqrt(partners)
+    fan_in = np.repeat(per_row, per_row)[begin:]  # of the row of each synapse
+    noise = rng.normal(size=len(fan_in))
+    w.data[begin:] += noise * size / np.sqrt(fan_in)
 
 
 def sums_of_squares(w: Weights, axis: int) -> Array:

@@ -19,27 +19,28 @@ from neurosim.model.network import Network
 from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.reference.functions import hebbian, sigma
 
-NOISE = 0.5  # standard deviation of what presynaptic units send
+NOISE = 0.5  # standard deviation of the noise that presynaptic units send
 PATTERNS = 64  # of noise per batch
 RATE = 0.1  # of B, per batch
-ROUNDS = 30  # batches per call: of the earlier B, 0.9^30 = 4 % is left
+ROUNDS = 30  # batches per call; 0.9^30 = 4 % of the earlier B is left
 
 
 def mirror(net: Network, seed: Sequence[int]) -> None:
     """Let every B of kind mirror approach Wᵀ, in place.
 
-    One projection at a time and without biases, the presynaptic units send noise xi. The
-    postsynaptic ones respond with y, which meets xi at the same synapse, less its mean::
+    In one projection at a time, the presynaptic units send Gaussian noise xi. The postsynaptic
+    units respond with sigma(W xi), without biases; y is that response less its mean. Each synapse
+    correlates the two::
 
         B <- B + rate (mean(xi yᵀ) / noise² - B)
 
-    For Gaussian noise mean(xi yᵀ) = noise² E[sigma'] Wᵀ. So B settles at Wᵀ times the mean slope of
-    each unit, up to the noise of a finite average.
+    In expectation mean(xi yᵀ) = noise² Wᵀ diag(E[sigma']). So B settles at Wᵀ times the mean slope
+    of each postsynaptic unit, up to the noise of a finite average.
 
     Parameters
     ----------
     net : Network
-        Its `feedback` is changed, its weights are not.
+        Its `feedback` is changed; its weights are not.
     seed : sequence of int
         Seed of the noise; each projection draws its own.
     """

@@ -1,6 +1,6 @@
-"""Let a world show a network what comes next, frame by frame, from the network's outputs.
+"""Close the loop between a network and a world: outputs go to the world, frames come back.
 
-Below `running`, which runs the network in between. Start at `World`.
+Below `running`, which runs the network between two frames. Start at `World`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from neurosim.model.network import Network
 Array = np.ndarray
 Arrays = Mapping[str, Array]
 World = Callable[[Array], tuple[Any, Any] | None]
-"""Takes outputs (patterns, units); returns X and Y of the next frame, or None to end the run."""
+"""Takes the outputs, (patterns, units); returns X and Y of the next frame, or None to end."""
 
 
 class WorldLoop:
-    """A world, and the rows of a data set into which its frames are written.
+    """Write the frames of a world into the rows of a data set, one frame per call.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ class WorldLoop:
     patterns : int
         Patterns per frame.
     outputs : callable
-        Returns the output population's x as it stands, (patterns, units).
+        Returns the output population's current x, (patterns, units).
 
     Attributes
     ----------
     shown : int
-        Frames that the world has shown.
+        Number of frames written so far.
     failed : Exception or None
-        What the world has raised.
+        The error that the world, or a frame that does not fit, has raised.
     """
 
     def __init__(
@@ -58,7 +58,10 @@ class WorldLoop:
         self.failed: Exception | None = None
 
     def __call__(self) -> bool:
-        """Write the next frame; return False once the world has ended or failed."""
+        """Write the next frame; return False once the world has ended or failed.
+
+        The world is not called again once all rows are written.
+        """
         if self.shown == self.frames:
             return True
         try:
@@ -66,7 +69,7 @@ class WorldLoop:
             if frame is None:
                 return False
             self._write(*frame)
-        except Exception as error:  # raised by `interact` after the run has ended in order
+        except Exception as error:  # `interact` raises it once the run has ended cleanly
             self.failed = error
             return False
         self.shown += 1
@@ -78,7 +81,8 @@ class WorldLoop:
         count = len(next(iter(inputs.values())))
         if count != self.patterns:
             raise DataError(
-                f"the world shows {count} patterns; allowed: {self.patterns}, patterns= of interact"
+                f"the world returned {count} pattern(s); allowed: {self.patterns}, "
+                f"the number given to interact; try interact(..., patterns={count})"
             )
         targets = data.targets(self.net, Y, count)
         for name, values in inputs.items():
