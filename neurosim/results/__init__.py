@@ -1,4 +1,4 @@
-"""Runs, logs, traces and files.
+"""Runs, logs, traces, recordings, files and operation counts.
 
 Start at `runs`.
 """

@@ -28,32 +28,32 @@ Array = np.ndarray
 
 KINDS = ("run", "log")
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a netCDF-4 file begins
-CLASSIC_NETCDF, ZIP = b"CDF", b"PK"  # how the files begin that are most often mistaken for one
+CLASSIC_NETCDF, ZIP = b"CDF", b"PK"  # how files begin that are often mistaken for netCDF-4
 
 
 # Runs and logs
 
 
 def save(result: Run | Log, path: AnyPath) -> None:
-    """Write a run or a log to a netCDF-4 file from which `load` returns it bit by bit.
+    """Write a run or a log to a netCDF-4 file, from which `load` restores it bit for bit.
 
     At the root of the file are the run's traces or the log's history, so that
     ``xarray.open_dataset(path)`` shows them without neurosim; the group ``run`` holds the rest of
-    the run, parameters included. `settings` must be plain values: tuples come back as lists, and
-    values that JSON does not know as their text.
+    the run, parameters included. `settings` are stored as JSON: tuples come back as lists, and
+    values that JSON cannot represent come back as text.
 
     Parameters
     ----------
     result : Run or Log
     path : str or Path
-        Used as it is; ``.nc`` is the usual suffix.
+        Used unchanged; ``.nc`` is the usual suffix.
 
     Raises
     ------
     FileError
         The folder is missing or unwritable, or the disk is full. An older file is unchanged.
     TypeError
-        Something else than a run or a log.
+        `result` is neither a run nor a log.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def save(result: Run | Log, path: AnyPath) -> None:
 
 
 def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
-    """Return the datasets of a file of a run by group; that of the root is None."""
+    """Return the datasets of a run's file by group; the key of the root is None."""
     import xarray as xr
 
     traces = xr.Dataset() if run.traces is None else run.traces
@@ -80,7 +80,7 @@ def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
 
 
 def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
-    """Return the datasets of a file of a log by group; that of the root is None."""
+    """Return the datasets of a log's file by group; the key of the root is None."""
     groups: dict[str | None, xr.Dataset] = {
         None: log.history.assign_attrs(file_attributes("log")),
         "run": run_to_dataset(log.run),
@@ -91,10 +91,10 @@ def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
 
 
 def load(path: AnyPath) -> Run | Log:
-    """Return the run or the log that `save` wrote: the same numbers, bit by bit.
+    """Return the run or the log that `save` wrote, bit for bit.
 
-    The folder of a recording is a run, too; its traces stay on disk until they are used. Nothing in
-    a file is ever executed.
+    The path may also be the folder of a recording: then the result is its run, whose traces stay on
+    disk until they are used. Nothing in a file is ever executed.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def load(path: AnyPath) -> Run | Log:
 def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
     """Return the content of a netCDF-4 file with these datasets.
 
-    It is made in memory, since HDF5 crashes the process when a disk runs full.
+    The content is built in memory, since HDF5 crashes the process when a disk is full.
     """
     import h5netcdf
     from xarray.backends import H5NetCDFStore
@@ -139,7 +139,7 @@ def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:
 
 
 def _read(path: Path, group: str | None) -> xr.Dataset:
-    """Read a group of a netCDF-4 file, its numbers as they are stored."""
+    """Read a group of a netCDF-4 file, without decoding its numbers."""
     import xarray as xr
 
     dataset = xr.load_dataset(
@@ -177,7 +177,7 @@ def _kind_of(path: Path) -> str:
 
 
 def _foreign(path: Path, start: bytes) -> FileError:
-    """Make the error for a file that is not netCDF-4, from its first bytes."""
+    """Return the error for a file that is not netCDF-4, from its first bytes."""
     if start.startswith(ZIP):
         return FileError(f"{path} is a zip archive, not a run; for weights try load_weights")
     found = f"not a netCDF-4 file (it begins {start!r})"
@@ -192,14 +192,15 @@ def _foreign(path: Path, start: bytes) -> FileError:
 def save_weights(net: Network, path: AnyPath) -> None:
     """Write weights and biases to an ``.npz`` archive that NumPy alone can read.
 
-    Keys are the names of projections, (n_post, n_pre), and of populations, (n,). A sparse matrix is
-    stored as its CSR parts, ``pre->post.data``, ``.indices`` and ``.indptr``.
+    Weights, (n_post, n_pre), have the name of their projection as key; biases, (units,), that of
+    their population. A sparse matrix is stored as its CSR parts, ``pre->post.data``, ``.indices``
+    and ``.indptr``; feedback weights that are parameters as ``feedback.pre->post``.
 
     Parameters
     ----------
     net : Network
     path : str or Path
-        Used as it is: no suffix is added.
+        Used unchanged: no suffix is added.
 
     Raises
     ------
@@ -214,7 +215,7 @@ def save_weights(net: Network, path: AnyPath) -> None:
 
 
 def load_weights(net: Network, path: AnyPath) -> None:
-    """Put the weights and biases that `save_weights` wrote into a network of the same shape.
+    """Load the weights and biases that `save_weights` wrote into a network of the same shape.
 
     The network is changed in place. Nothing in a file is ever executed.
 
@@ -247,12 +248,12 @@ def load_weights(net: Network, path: AnyPath) -> None:
 
 
 def _read_archive(path: Path) -> dict[str, Array]:
-    """Return the arrays of an ``.npz`` archive; objects, which would be unpickled, are refused."""
+    """Return the arrays of an ``.npz`` archive; refuse objects, which would be unpickled."""
     check_readable(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise FileError(
             f"{path} is damaged or not an .npz archive; allowed: a file of save_weights"
         ) from error

@@ -15,7 +15,7 @@ from neurosim.errors import FileError
 
 FORMAT = 1  # of files and stores; a reader refuses a newer one
 
-# Variables of runs, checkpoints and recordings by 0.1.0, such as spoken_x, have another prefix now.
+# Old and new prefixes of variables, such as spoken_x, in runs, checkpoints and recordings of 0.1.0.
 RENAMED = {
     "spoken": "events",
     "taught": "plastic_events",
@@ -37,7 +37,7 @@ def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
     Raises
     ------
     FileError
-        A newer neurosim wrote it.
+        A newer neurosim wrote it, or it has no format number.
     """
     found = attributes.get("neurosim_format")
     if not isinstance(found, int | np.integer) or found > FORMAT:
@@ -49,7 +49,9 @@ def check_format(path: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def current_name(variable: str) -> str:
-    """Return today's name of a variable, or of ``"population.variable"``, that may be from 0.1.0.
+    """Return the present name of a variable that may have its name of 0.1.0.
+
+    A prefix ``"population."`` is kept.
 
     Examples
     --------

@@ -17,9 +17,10 @@ def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
     Parameters
     ----------
     outputs : (patterns, units), unit 1
-        With a single unit, class 1 is predicted above `middle` and class 0 below.
+        With a single unit, class 1 is predicted above `middle` and class 0 otherwise.
     classes : (patterns,) of int
     middle : float, unit 1
+        0 by default.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
 
 
 def middle(Y: Any) -> float:
-    """Return the middle between the two values of a target: 1/2 for 0 and 1, 0 for -1 and 1."""
+    """Return the midpoint of the two values of a target: 1/2 for 0 and 1, 0 for -1 and 1."""
     return 0.5 * float(np.min(Y) + np.max(Y))
 
 
@@ -57,8 +58,8 @@ def cosine(a: Array, b: Array) -> float:
 def angle(one: Weights, other: Weights) -> float:
     """Return the angle between two matrices of one shape, read as vectors, in degrees.
 
-    It is 0 if both are zero, and 90 if one is. Computed from the chord, which keeps its precision
-    where an arc cosine would lose it: near 0 and 180 degrees.
+    It is 0 if both are zero, and 90 if one is. It is computed from the chord, which stays precise
+    near 0 and 180 degrees, where an arc cosine would not.
 
     Examples
     --------

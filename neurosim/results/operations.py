@@ -1,8 +1,8 @@
 """Count synaptic operations: the cost of a run, in NeuroBench's terms.
 
-Above `runs` and `traces`, below `simulation`. Counted, not timed: a dense message costs every
-synapse of its projection at every step; an event costs the synapses of the unit that sent it. Start
-at `synaptic_operations`.
+Above `runs` and `traces`, below `simulation`. Operations are counted, not timed: dense messages
+cost one operation per synapse and step; an event costs one per synapse of the unit that sent it.
+Start at `synaptic_operations`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,27 @@ class SynapticOperations:
     Attributes
     ----------
     dense : float
-        Every synapse forward and backward at every step; nothing backward into clamped inputs,
-        which do not receive messages.
+        Operations of dense messages: every synapse, forward and backward, at every step. Nothing
+        is sent backward into clamped inputs.
     macs, acs : float
-        Effective operations: of graded messages (multiply and accumulate), and of spikes
-        (accumulate). Of a dense projection, only synapses with a weight that is not 0 count, and
-        from a clamped input only those whose value is not 0.
+        Effective operations of graded messages (multiply and accumulate) and of spikes
+        (accumulate). Of a dense projection only synapses with a nonzero weight count; those from a
+        clamped input count only forward, and for the patterns in which that input is not 0.
     dense_plasticity, plasticity : float
-        Synapses touched to move the weights: all of them at every plastic step; those of the units
-        that send an event.
-    events : dict of population to dict of "forward", "backward" to float
-        Events sent; empty where messages are dense.
+        Synapses updated by learning. The first counts all of them at every plastic step; the
+        second, of a projection with events, only those of the units that send an event.
+    events : dict of str to dict of str to float
+        Number of events sent, by population and by "forward" or "backward"; empty where messages
+        are dense.
     activation_sparsity : float
-        Share of units and steps, forward and backward, at which nothing was sent.
+        Share of units and steps, forward and backward, at which no event was sent; 0 where all
+        messages are dense.
     connection_sparsity : float
-        Share of pairs of units, of all projections, without a synapse or with weight 0.
+        Share of the pairs of units that the projections could connect that have no synapse or
+        weight 0.
     footprint : int
-        Bytes of parameters, of state, and of the messages last sent, of all patterns.
+        Bytes of the parameters and, for all patterns, of the states and of the messages that event
+        sources hold: last sent and, with a delay, received and in flight.
     """
 
     dense: float
@@ -63,12 +67,12 @@ class SynapticOperations:
 
     @property
     def effective(self) -> float:
-        """MACs and ACs of messages."""
+        """Effective operations of messages, MACs and ACs."""
         return self.macs + self.acs
 
     @property
     def saving(self) -> float:
-        """How many times fewer operations than dense ones, plasticity included on both sides."""
+        """Ratio of dense to effective operations, each with plasticity; inf if none were done."""
         done = self.effective + self.plasticity
         if not done:
             return np.inf
@@ -80,20 +84,22 @@ class SynapticOperations:
 
 
 def synaptic_operations(run: Run) -> SynapticOperations:
-    """Count the operations of a run of `relax` or `train`, as NeuroBench does.
+    """Count the synaptic operations of a run, as NeuroBench does.
 
     Parameters
     ----------
     run : Run
+        From `relax`, `train` or another method of `Simulation`.
 
     Returns
     -------
     SynapticOperations
+        Per pattern of the batch.
 
     Raises
     ------
     ModelError
-        A run with events that lacks their counts, such as one of another version.
+        The run has events but not their counts, such as one of an earlier version.
 
     References
     ----------
@@ -159,13 +165,13 @@ def operations_by_event(run: Run) -> dict[str, Array]:
     Returns
     -------
     {"x hidden1": (time,), "δ output": (time,), ...}
-        By variable and population that sends.
+        By the variable that is sent and the population that sends it.
 
     Raises
     ------
     DataError
-        No message of the run is an event, or events_x or events_delta of some population that
-        sends was not recorded for all its units.
+        The run has no events, or events_x or events_delta of a population that sends them was not
+        recorded for all its units.
     """
     net = run.network
     transports = _transports(run)
@@ -200,7 +206,7 @@ def operations_by_event(run: Run) -> dict[str, Array]:
 
 
 def table(cost: SynapticOperations) -> Mapping[str, str]:
-    """Return the rows of a printed table: {what is counted: its number in words}."""
+    """Return the rows of a printed table, {quantity: number as text}."""
     dense = cost.dense + cost.dense_plasticity
     rows = {"synaptic operations, dense": f"{dense:.3g} per pattern"}
     if not cost.events:
@@ -247,14 +253,14 @@ def _counts(run: Run, source: EventSource, kind: str) -> Array:
     if key not in run.auxiliary:
         raise ModelError(
             f"the run has no {key!r}, so its events cannot be counted; "
-            "try to make the run again with this version"
+            "try running it again with this version"
         )
     mean = np.mean(run.auxiliary[key], axis=0)
     return np.asarray(mean, dtype=float)
 
 
 def _synapses_per_event(net: Network, source: EventSource) -> Array:
-    """Return how many synapses carry an event of each unit; none lead into clamped inputs."""
+    """Return how many synapses carry an event of each unit, (units,); none into clamped inputs."""
     total = np.zeros(net.populations[source.population].size)
     for name in source.projections:
         if source.variable == FORWARD or not _from_clamped(net, name):
@@ -263,7 +269,7 @@ def _synapses_per_event(net: Network, source: EventSource) -> Array:
 
 
 def _plastic_synapses_per_event(net: Network, source: EventSource) -> Array:
-    """Return how many synapses an event of each unit moves."""
+    """Return how many synapses an event of each unit updates, (units,)."""
     total = np.zeros(net.populations[source.population].size)
     for name in source.projections:
         count = _synapse_count(net, name)
@@ -310,9 +316,9 @@ def _synapses_both_ways(net: Network, projection: str) -> int:
 
 
 def _plastic_synapses(net: Network, projection: str) -> int:
-    """Return the number of synapses that learning moves.
+    """Return the number of synapses that learning updates.
 
-    Feedback weights count, too, where they learn by the same rule.
+    Feedback weights count, too, where they learn by the same rule as the weights.
     """
     count = _synapse_count(net, projection)
     if net.projections[projection].feedback == KOLEN_POLLACK:
@@ -346,7 +352,7 @@ def _effective(run: Run, projection: str) -> float:
 
 
 def _footprint(run: Run, sources: tuple[EventSource, ...]) -> int:
-    """Return the bytes of parameters, states and messages."""
+    """Return the bytes of parameters, states and the messages of event sources."""
     net = run.network
     first, *_ = run.x.values()
     patterns = len(first)
@@ -366,7 +372,7 @@ def _footprint(run: Run, sources: tuple[EventSource, ...]) -> int:
     messages = 0
     for source in sources:
         copies = 1  # the message that was last sent
-        if source.rule.delay:  # and the one that was received, and those on their way
+        if source.rule.delay:  # plus the one that was received, and those in flight
             copies = 2 + source.delay_steps(float(run.settings["dt"]))
         messages += copies * net.populations[source.population].size
     precision = run.settings.get("precision", "float64")

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Shape = tuple[int, ...]
 
-KIND = "recording"  # the attribute neurosim_kind of the root of a store
+KIND = "recording"  # attribute neurosim_kind at the root of a store
 DTYPES = ("float64", "float32")
 UNITS, SYNAPSES = ("pattern", "unit"), ("synapse",)  # dimensions after time
 # Names of the coordinates of variables that have these dimensions.
@@ -67,8 +67,8 @@ BESIDE = {UNITS: "population index", SYNAPSES: "projection post pre"}
 class Part:
     """The numbers of one population or projection in a row: ``row[position] = array[source]``.
 
-    `name` is that of the population or projection. `source` indexes its flat array, which is
-    (patterns of the batch, units) for a population, pattern by pattern.
+    `name` is that of the population or projection. `source` indexes its flattened array, which is
+    (patterns of the batch, units) for a population, and `position` indexes the row.
     """
 
     name: str
@@ -83,7 +83,7 @@ def layout(
     units: Chosen | None = None,
     weights: Collection[str] = (),
 ) -> tuple[dict[str, int], dict[str, list[Part]]]:
-    """Return the length of a row of each variable, and the parts that it is made of.
+    """Return the length of a row, and the parts that make it up, by variable.
 
     Parameters and errors are those of `Store`.
     """
@@ -104,7 +104,7 @@ def layout(
 
 
 def _unit_parts(net: Network, pattern: Array, index: Mapping[str, Array]) -> list[Part]:
-    """Return the parts of a row (pattern, unit): units of all populations, side by side."""
+    """Return the parts of a row (pattern, unit), the units of all populations side by side."""
     width = _number_of_units(index)
     row = np.arange(len(pattern))[:, None]
     parts: list[Part] = []
@@ -119,7 +119,7 @@ def _unit_parts(net: Network, pattern: Array, index: Mapping[str, Array]) -> lis
 
 
 def _synapse_parts(net: Network, weights: Collection[str]) -> list[Part]:
-    """Return the parts of a row of weights: the synapses of these projections, one by one."""
+    """Return the parts of a row of weights, the synapses of one projection after the other."""
     parts: list[Part] = []
     start = 0
     for name, (post, _) in recorded_synapses(net, weights, {}).items():
@@ -141,8 +141,8 @@ class Store:
     """A recording that is being written; `read_traces` and `xarray.open_zarr` read it meanwhile.
 
     Chunk c of a variable is the file ``folders[variable] / "c.0.0"`` (of w: ``"c.0"``): `rows` rows
-    of ``sizes[variable]`` little-endian numbers, the last chunk filled up with NaN. Its writer
-    gives it another name first and renames it when it is whole. A variable of size 0 has no chunks.
+    of ``sizes[variable]`` little-endian numbers, the last chunk filled up with NaN. A chunk is
+    written under a temporary name and renamed once it is whole. A variable of size 0 has no chunks.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Store:
     net, flow, settings
         As in `build_traces`.
     times : (samples,), s
-        Of all samples that there will be if nothing ends the run early.
+        Times of all samples of a run that does not end early.
     variables : {variable: populations that have it}
         Units of the other populations are NaN in every row: the writer fills them.
     pattern : (pattern,) of int
@@ -176,10 +176,10 @@ class Store:
     DataError
         Populations, units or projections that the network does not have.
     FileError
-        The path holds something else than a recording, its folder is missing or unwritable, or the
+        The path holds something other than a recording, its folder is missing or unwritable, or the
         disk is full.
     ModelError
-        Another dtype.
+        A dtype that is not allowed.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class Store:
         self.folders = {variable: self.path / variable for variable in shapes}
         longest_row = max(self.sizes.values(), default=0)
         self.rows = rows_per_chunk((len(times), longest_row), self.dtype)
-        # Number and rows of each variable's chunk that is not full.
+        # By variable: number and rows of the chunk that is not full yet.
         self._blocks: dict[str, tuple[int, Array]] = {}
         self._arrays = list(coordinates)
         self._about = {
@@ -231,7 +231,7 @@ class Store:
     def _begin(
         self, coordinates: Mapping[str, Any], shapes: Mapping[str, Shape], samples: int
     ) -> None:
-        """Write the coordinates and declare the variables; the mark of a zarr group comes last."""
+        """Write the coordinates and declare the variables; ``.zgroup`` is written last."""
         _claim(self.path)
         put_json(self.path / ".zattrs", self._about)
         for name, (dimension, values, *attributes) in coordinates.items():
@@ -252,14 +252,14 @@ class Store:
     def write(self, variable: str, first_row: int, rows: Array) -> None:
         """Write the next rows of a variable.
 
-        Chunks that are full go to disk; the rest stays in memory until `flush` or `finish`.
+        Full chunks are written to disk; the rest stays in memory until `flush` or `finish`.
 
         Parameters
         ----------
         variable : str
         first_row : int
-            The sample of the first of these rows.
-        rows : (any number, length of a row)
+            Number of the sample in the first of these rows.
+        rows : (any number, length of a row), unit 1
 
         Raises
         ------
@@ -275,7 +275,7 @@ class Store:
             first_row += len(part)
 
     def flush(self) -> None:
-        """Write chunks that are not full yet, filled up with NaN; `write` may go on with them.
+        """Write the chunks that are not full yet, filled up with NaN; `write` can go on with them.
 
         Raises
         ------
@@ -286,13 +286,13 @@ class Store:
             self._put(variable)
 
     def finish(self, run: Run, samples: int) -> None:
-        """Cut to the first samples, add the final state and parameters, and mark as complete.
+        """Cut the traces, add the final state and parameters, and mark the store as complete.
 
         Parameters
         ----------
         run : Run
         samples : int
-            How many samples every variable has.
+            Number of samples that every variable has, and to which it is cut.
 
         Raises
         ------
@@ -323,7 +323,7 @@ class Store:
             put_json(self.path / ".zattrs", self._about | over)
 
     def _fill(self, variable: str, number: int, offset: int, part: Array) -> None:
-        """Put rows into the chunk that is in memory; once it is full, write it and let it go."""
+        """Copy rows into the chunk in memory; once it is full, write and release it."""
         if variable not in self._blocks:
             shape = (self.rows, self.sizes[variable])
             self._blocks[variable] = (number, np.full(shape, np.nan, self.dtype))
@@ -335,7 +335,7 @@ class Store:
             del self._blocks[variable]
 
     def _put(self, variable: str) -> None:
-        """Write the chunk of a variable that is in memory."""
+        """Write the chunk in memory of a variable."""
         number, block = self._blocks[variable]
         dimensions = 2 if variable == "w" else 3
         with writing(self.path):
@@ -345,8 +345,8 @@ class Store:
 def _claim(path: Path) -> None:
     """Make the folder, and empty it if it holds an older recording.
 
-    The description of the older recording stays until it is overwritten: the folder is recognised
-    as a recording even if the process is killed meanwhile.
+    The description of the older recording stays until it is overwritten, so that the folder is
+    recognised as a recording even if the process is killed meanwhile.
     """
     if path.exists() and not _may_be_replaced(path):
         raise FileError(f"{path} exists and is not a recording; try another path, or remove it")
@@ -373,14 +373,14 @@ def _may_be_replaced(path: Path) -> bool:
 def read_traces(path: AnyPath) -> xr.Dataset:
     """Return the traces of a recording as far as they are written, during its run or after it.
 
-    The recorded variables stay on disk until they are used, and are read again at each use: take a
-    part of them, as in ``traces.x.isel(time=slice(0, 1000)).values``.
+    The recorded variables stay on disk and are read again at each use. To read only a part, select
+    it first, as in ``traces.x.isel(time=slice(0, 1000)).values``.
 
     Returns
     -------
     xarray.Dataset
-        As from `build_traces`. The attribute `complete` is 1 when the run is over, else 0; the
-        final parameters are there when it is over.
+        As from `build_traces`. The attribute `complete` is 1 once the run is over, before that 0;
+        only then are there final parameters.
 
     Raises
     ------
@@ -397,7 +397,7 @@ def read_traces(path: AnyPath) -> xr.Dataset:
         lengths = {name: extent(path / name) for name in arrays}
         traces = _open(path)
         parameters = [name for name in lengths if name in traces.data_vars]
-        traces = traces[[*recorded, *parameters]]  # in this order, whatever that of the folder
+        traces = traces[[*recorded, *parameters]]  # in this order, whatever the folder's
         for name, variable in traces.variables.items():
             variable.attrs.pop("_FillValue", None)
             variable.encoding = {}  # drop_encoding loads it in xarray before 2025.12
@@ -432,12 +432,12 @@ def load_run(path: AnyPath) -> Run:
 
 
 def _open(path: Path, group: str | None = None) -> xr.Dataset:
-    """Open a zarr group with its numbers as they are stored."""
+    """Open a zarr group without decoding its numbers."""
     import xarray as xr
 
     exact: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr's, of an array that is being made just now
+        warnings.simplefilter("ignore")  # of zarr, about an array that is being created
         return xr.open_dataset(
             path, group=group, engine="zarr", consolidated=False, cache=False, **exact
         )
@@ -467,7 +467,7 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Return the attributes of the root of a store; nothing if it has none."""
+    """Return the attributes of the root of a store; empty if it has none."""
     try:
         found = json.loads((path / ".zattrs").read_bytes())
     except (FileNotFoundError, ValueError):

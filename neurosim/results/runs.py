@@ -1,7 +1,8 @@
 """Runs and logs: what `relax` and `train` return, in memory.
 
-Above `model`, below every module that makes, stores or draws a run. Plain arrays, and xarray
-datasets that carry the whole model; `traces` builds them, `files` writes them. Start at `Run`.
+Above `model`, below every module that makes, stores or plots a run. They hold plain arrays, and
+xarray datasets that carry the whole model. `traces` builds the datasets, and `files` writes runs
+and logs. Start at `Run`.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Run:
         A copy, with the weights at the end of the run.
     flow : Flow
     settings : dict
-        dt (s), method, backend, transport, seed, duration (s), plastic (whether weights moved) and
-        whatever else the numbers depend on.
-    X, Y : dict of str to array
+        dt (s), method, backend, transport, seed, duration (s), plastic (whether weights moved), and
+        everything else that the numbers depend on.
+    X, Y : dict of str to array, (patterns, units), unit 1
         Clamped inputs by population; encoded targets by population with a loss.
     x, lam : dict of str to array, (patterns, units), unit 1
         Final outputs and multipliers of every population that is not clamped.
@@ -44,10 +45,11 @@ class Run:
     time : float
         Simulated time, s.
     steps : int
+        Number of steps; with an adaptive step, of accepted ones.
     interrupted : bool
-        Whether Ctrl-C came before the end.
-    auxiliary : dict of str to array
-        Everything else from which the run can go on, by ``"population.variable"``.
+        Whether Ctrl-C or an error ended the run early.
+    auxiliary : dict of str to array, (patterns, entries)
+        The other state from which a run can go on, by ``"population.variable"``.
     """
 
     network: Network
@@ -65,7 +67,7 @@ class Run:
 
     @property
     def settled(self) -> bool:
-        """Whether the run stopped because nothing changed any more (``relax(settle=...)``)."""
+        """Whether the run ended because its state came to rest (``relax(settle=...)``)."""
         return bool(self.settings.get("settled", False))
 
     @property
@@ -81,9 +83,10 @@ class Log:
     ----------
     history : xarray.Dataset
         Over `time` (s): loss, accuracy, validation_loss, validation_accuracy, violation, cosine,
-        max_step.
+        max_step (s), and with feedback weights angles (degree). Trainings that prune or grow add
+        neurons, synapses, change and operations.
     run : Run
-        The final state; `relax(start=log.run)` goes on from it.
+        The final state; ``relax(start=log.run)`` goes on from it.
     """
 
     def __init__(self, history: xr.Dataset | Callable[[], xr.Dataset], run: Run) -> None:
@@ -93,7 +96,7 @@ class Log:
     def history(self) -> xr.Dataset:
         """The rows of the log.
 
-        The dataset is made when it is first read, since importing xarray takes as long as a short
+        The dataset is built when it is first read, since importing xarray takes as long as a short
         training.
         """
         return self._history() if callable(self._history) else self._history
@@ -104,5 +107,5 @@ class Log:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C came before the end."""
+        """Whether Ctrl-C or an error ended the training early."""
         return self.run.interrupted

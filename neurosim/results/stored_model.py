@@ -1,9 +1,10 @@
-"""Turn a model into JSON text and arrays by key, as datasets and files carry it, and back.
+"""Convert a model to JSON text and arrays by key, for datasets and files, and back.
 
-Below `traces` and `files`. The keys are the names of ``.npz`` archives of weights: projections,
-(n_post, n_pre), and populations, (n,); of a sparse matrix its CSR parts ``pre->post.data``,
-``.indices`` and ``.indptr``; of feedback weights ``feedback.pre->post``. In a dataset a key has a
-prefix, see `parameter_name`. Start at `parameter_variables`.
+Below `traces` and `files`. The keys are those of ``.npz`` archives of weights: the name of a
+projection for its weights, (n_post, n_pre); ``pre->post.data``, ``.indices`` and ``.indptr`` for
+the CSR parts of a sparse matrix; ``feedback.pre->post`` for feedback weights; the name of a
+population for its biases, (units,). In a dataset a key has a prefix, see `parameter_name`. Start at
+`parameter_variables`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def model_json(net: Network, flow: Flow, settings: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON knows in place of one that it does not; at worst its text."""
+    """Return a value that JSON can represent in place of one that it cannot; at worst text."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -52,8 +53,8 @@ def _plain(value: Any) -> Any:
 def parameter_variables(net: Network) -> dict[str, Variable]:
     """Return weights, feedback weights and biases as {key: (dimensions, array)}.
 
-    Feedback weights are (n_pre, n_post); sparse ones are in the order of the weights whose place
-    they take.
+    Feedback weights are included only where they are parameters. They are (n_pre, n_post); of
+    sparse ones only the values are stored, in the order of the weights' synapses.
     """
     variables: dict[str, Variable] = {}
     for name, weights in net.weights.items():
@@ -82,7 +83,8 @@ def parameter_variables(net: Network) -> dict[str, Variable]:
 def _post_and_pre(net: Network, name: str) -> tuple[str, str]:
     """Return the dimensions of a dense matrix of weights.
 
-    They have two prefixes, since a projection onto itself may not use one dimension twice.
+    Their prefixes differ, since xarray does not allow one dimension twice, and a projection may
+    lead from a population to itself.
     """
     projection = net.projections[name]
     return f"post.{projection.post}", f"pre.{projection.pre}"
@@ -127,7 +129,7 @@ def parameters_from(
     Parameters
     ----------
     description : mapping
-        Of the network, from its `describe()`.
+        Description of the network, from its `describe()`.
     arrays : {key: array}
         As from `parameter_variables`.
 
@@ -165,12 +167,12 @@ def _projection_name(described: Mapping[str, Any]) -> str:
 
 
 def _sparse_matrix(name: str, arrays: Mapping[str, Array], shape: tuple[int, int]) -> Any:
-    """Build a csr_array from its parts, and check them."""
+    """Build a csr_array from its parts, which are checked."""
     from scipy.sparse import csr_array
 
     parts = [arrays[f"{name}.{part}"] for part in CSR_PARTS]
     matrix = csr_array(tuple(parts), shape=shape)
-    # SciPy would follow an index that is out of range to memory outside the arrays.
+    # With an index that is out of range, SciPy would read memory outside the arrays.
     matrix.check_format(full_check=True)
     return matrix
 

@@ -1,7 +1,7 @@
-"""Take a run apart into a dataset, and put it together again.
+"""Convert a run to a dataset, and back.
 
-Above `stored_model`, below `files` and `recording`, which store the dataset. The traces of the run
-are not in it: they are a dataset of their own. Start at `run_to_dataset`.
+Above `stored_model`, below `files` and `recording`, which store the dataset. It does not contain
+the traces of the run, which are a separate dataset. Start at `run_to_dataset`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-FIELDS = ("X", "Y", "x", "lam")  # of a run, each {population: (patterns, units)}
+FIELDS = ("X", "Y", "x", "lam")  # attributes of a run, each {population: (patterns, units)}
 
 
 def run_to_dataset(run: Run) -> xr.Dataset:
-    """Return everything of a run but its traces.
+    """Return a run as a dataset, without its traces.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def run_to_dataset(run: Run) -> xr.Dataset:
 
 
 def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
-    """Return the run that `run_to_dataset` took apart, with its traces."""
+    """Return the run that `run_to_dataset` converted, with its traces."""
     model = json.loads(stored.attrs["model"])
     arrays: dict[str, Array] = {}
     for name, variable in stored.data_vars.items():
@@ -98,7 +98,7 @@ def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
 
 
 def _auxiliary(stored: xr.Dataset) -> dict[str, Array]:
-    """Return the auxiliary arrays by key, under today's names of variables."""
+    """Return the auxiliary arrays by key, with the present names of variables."""
     names = [str(name) for name in stored.data_vars]
     count = sum(name.startswith("auxiliary.") for name in names)
     found: dict[str, Array] = {}

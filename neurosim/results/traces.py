@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Chosen = Mapping[str, Sequence[int] | Array]  # units by population
-Populations = Mapping[str, Collection[str]]  # that have a variable, by variable
+Populations = Mapping[str, Collection[str]]  # those that have a variable, by variable
 Synapses = tuple[Array, Array]  # index of the postsynaptic and of the presynaptic unit of each
 
 VARIABLES = {  # long names of recorded variables, all of unit 1
@@ -35,7 +35,7 @@ VARIABLES = {  # long names of recorded variables, all of unit 1
     "delta": "message sent back through the incoming synapses",
     "w": "synaptic weight",
 }
-# Names of coordinates, of weights and of a group of files, which no other variable may have.
+# Names of coordinates, weights and the group of a run: not allowed for other variables.
 RESERVED = (
     "time",
     "pattern",
@@ -68,21 +68,22 @@ def build_traces(
     Parameters
     ----------
     net : Network
-        With the weights at the end of the run.
+        Network with the weights at the end of the run.
     flow : Flow
     settings : mapping
-        Whatever else the numbers depend on; plain values.
+        Everything else that the numbers depend on, as plain values.
     times : (time,), s
         From 0 at the start of the run.
     recorded : {variable: {population: (time, pattern, units)}}, unit 1
-        Such as x, lam, g, a, delta. Units of a population that a variable leaves out are NaN.
+        Such as x, lam, g, a, delta. The units of populations that lack a variable are NaN.
     pattern : (pattern,) of int
         Which patterns of the batch were recorded.
     units : {population: (units,) of int}, optional
-        Index of the recorded units; by default all of the population.
+        Indices of the recorded units; by default all of the population.
     weights : {projection: (time, synapses)}, unit 1, optional
     synapses : {projection: (post, pre)}, optional
-        Index of the recorded synapses; by default all of the projection, row by row.
+        Indices of the units that the recorded synapses connect; by default all synapses of the
+        projection, row by row.
 
     Returns
     -------
@@ -165,7 +166,7 @@ def _weight_trace(
 
 
 def time_coordinate(times: Array) -> dict[str, Any]:
-    """Return the coordinate of every trace, s."""
+    """Return the coordinate that all traces share, time in s."""
     return {"time": ("time", times, {"units": "s", "long_name": "time"})}
 
 
@@ -180,7 +181,7 @@ def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, An
     """
     names = np.array(list(units), dtype=str)
     sizes = [len(chosen) for chosen in units.values()]
-    none = np.arange(0)  # so that there is something to concatenate
+    none = np.arange(0)  # np.concatenate refuses an empty list
     index = np.concatenate([none, *units.values()])
     return {
         "pattern": ("pattern", pattern, {"long_name": "index in the batch"}),
@@ -195,7 +196,7 @@ def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
     Parameters
     ----------
     synapses : {projection: (post, pre)}
-        Index of the units at both ends of each recorded synapse.
+        Indices of the units at both ends of each recorded synapse.
     """
     names = np.array(list(synapses), dtype=str)
     all_post = [post for post, _ in synapses.values()]
@@ -203,7 +204,7 @@ def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
     sizes = [len(post) for post in all_post]
     repeated = np.repeat(names, sizes)
     if not repeated.size:
-        repeated = repeated.astype("<U1")  # a file keeps no length of texts that are not there
+        repeated = repeated.astype("<U1")  # files keep no text length of an empty array
     return {
         "projection": ("synapse", repeated),
         "post": ("synapse", np.concatenate(all_post)),
@@ -212,14 +213,14 @@ def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
 
 
 def attributes(variable: str) -> dict[str, str]:
-    """Return the long name of a recorded variable, and its unit where it is known."""
+    """Return the attributes of a recorded variable: long name, and unit where it is known."""
     if variable not in VARIABLES:
         return {"long_name": variable}
     return {"units": "1", "long_name": VARIABLES[variable]}
 
 
 def with_current_names(traces: xr.Dataset) -> xr.Dataset:
-    """Return the traces with every variable under today's name, whatever a recording called it."""
+    """Return the traces with variables that had another name in 0.1.0 under their present one."""
     names = {}
     for variable in map(str, traces.data_vars):
         if current_name(variable) != variable:
@@ -227,18 +228,18 @@ def with_current_names(traces: xr.Dataset) -> xr.Dataset:
     return traces.rename(names)
 
 
-# What is recorded
+# Recorded units and synapses
 
 
 def chosen_units(net: Network, recorded: Populations, units: Chosen) -> dict[str, Array]:
-    """Return the index of the recorded units of every population that some variable has.
+    """Return the indices of the recorded units of every population that has a variable.
 
     Parameters
     ----------
     net : Network
     recorded : {variable: populations that have it}
     units : {population: (units,) of int}
-        All units are recorded of a population that is not named here.
+        Indices of the units to record; all of a population that is not named here.
 
     Raises
     ------
@@ -259,10 +260,10 @@ def chosen_units(net: Network, recorded: Populations, units: Chosen) -> dict[str
 
 
 def _check_variable(net: Network, variable: str, populations: Collection[str]) -> None:
-    """Check that a variable can be recorded under its name, of these populations."""
+    """Check that the name of a variable is not reserved, and that its populations exist."""
     if variable in RESERVED:
         raise DataError(
-            f"trace of {variable!r}; allowed: any name but {', '.join(RESERVED)}; try to rename it"
+            f"trace of {variable!r}; allowed: any name but {', '.join(RESERVED)}; try renaming it"
         )
     for name in populations:
         if name not in net.populations:
@@ -271,7 +272,7 @@ def _check_variable(net: Network, variable: str, populations: Collection[str]) -
 
 
 def _check_units(net: Network, name: str, chosen: Sequence[int] | Array) -> None:
-    """Check that a population has the units of this index."""
+    """Check that a population exists and has these units."""
     if name not in net.populations:
         what = "population of the recorded units"
         raise DataError(f"{unknown(what, name, net.populations)}")

@@ -29,7 +29,7 @@ PLAIN = {"compressor": None, "filters": None, "order": "C", "dimension_separator
 
 
 def rows_per_chunk(shape: Sequence[int], dtype: Dtype) -> int:
-    """Return how many rows of the first axis a chunk holds: at least 1, at most `CHUNK` bytes."""
+    """Return how many rows of the first axis a chunk holds: as many as fit `CHUNK`, at least 1."""
     row_bytes = dtype.itemsize * prod(shape[1:])
     fitting = CHUNK // max(1, row_bytes)
     return max(1, min(shape[0], fitting))
@@ -79,7 +79,7 @@ def declare(
 ) -> None:
     """Describe an array whose chunks hold `rows` rows each.
 
-    The file ``.zarray`` comes last: once it is there, readers take the array for complete.
+    The file ``.zarray`` is written last: once it exists, readers may open the array.
 
     Parameters
     ----------
@@ -89,9 +89,10 @@ def declare(
     shape : sequence of int
     dtype : dtype
     rows : int
+        Rows of the first axis per chunk.
     attributes : mapping of plain values
     fill : str or None
-        Value of chunks that do not exist, such as "NaN".
+        Value of chunks that do not exist, such as "NaN"; undefined if None.
     """
     folder.mkdir(exist_ok=True)
     put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
@@ -110,7 +111,7 @@ def declare(
 
 
 def cut(folder: Path, samples: int) -> None:
-    """Shorten an array to its first rows, and remove the chunks that lie behind them."""
+    """Shorten an array to its first `samples` rows, and remove the chunks beyond them."""
     about = _description(folder)
     rows = about["chunks"][0]
     ndim = len(about["shape"])
@@ -125,7 +126,7 @@ def cut(folder: Path, samples: int) -> None:
 
 
 def put(path: Path, content: Any) -> None:
-    """Write the whole file or nothing, since a reader may open it at any time."""
+    """Write a whole file or nothing, since a reader may open it at any time."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.write_bytes(content)
@@ -144,7 +145,7 @@ def put_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def extent(folder: Path, complete: Any = True) -> int:
-    """Return how many rows an array has; while it is not complete, how many are written.
+    """Return the number of rows of an array; while it is not complete, of those written so far.
 
     Raises
     ------

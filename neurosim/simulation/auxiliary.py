@@ -1,8 +1,9 @@
 """Read and restore the state of an engine beside x and lam, so that one run can go on from another.
 
-Below `session`. These are user-supplied differential equations, what events have sent and counted,
-the memory of imperfections, and messages in flight. Keys are "population.variable", values
-(patterns, entries per pattern). Start at `read_auxiliary`.
+Below `session`. This auxiliary state is made of the variables of user-supplied differential
+equations, the last messages and the counts of events, the memory of imperfections, and messages in
+flight. Keys are "population.variable", values (patterns, entries per pattern). Start at
+`read_auxiliary`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from neurosim.engine.engine import Engine
 
 Array = np.ndarray
-COUNTS = ("events_", "plastic_events_")  # begin with every run anew
+COUNTS = ("events_", "plastic_events_")  # prefixes of counts, which start at 0 in every run
 
 
 def read_auxiliary(plan: Plan, engine: Engine) -> dict[str, Array]:
-    """Return every auxiliary state variable as it stands."""
+    """Return the current values of all auxiliary state variables."""
     found = {}
     for population, variable in _variables(plan, engine):
         values = engine.value(population, variable)
@@ -35,9 +36,10 @@ def read_auxiliary(plan: Plan, engine: Engine) -> dict[str, Array]:
 
 
 def resumed(plan: Plan, engine: Engine, stored: Mapping[str, Array]) -> dict[Key, Array]:
-    """Return what of an earlier run's auxiliary state this engine takes over.
+    """Return the part of an earlier run's auxiliary state that this engine goes on from.
 
-    Variables of another name or shape are left out: the model may have changed in between.
+    Counts of events are left out, and so are variables of another name or shape, since the model
+    may have changed in between.
     """
     present = read_auxiliary(plan, engine)
     found: dict[Key, Array] = {}
@@ -55,7 +57,7 @@ def resumed(plan: Plan, engine: Engine, stored: Mapping[str, Array]) -> dict[Key
 
 
 def _variables(plan: Plan, engine: Engine) -> list[Key]:
-    """List the auxiliary state variables, messages in flight left out."""
+    """List the auxiliary state variables, except messages in flight."""
     found: list[Key] = []
     for extension in plan.extensions:
         for variable, kind in engine.kinds(extension.population).items():
@@ -75,11 +77,11 @@ def _variables(plan: Plan, engine: Engine) -> list[Key]:
 
 
 def _in_flight(plan: Plan, engine: Engine, population: str, name: str, steps: int) -> Array:
-    """Return messages that are sent and not yet received, the next to arrive first.
+    """Return the messages that are sent and not yet received, the next to arrive first.
 
     Returns
     -------
-    (patterns, steps x units)
+    (patterns, steps * units)
     """
     line = engine.value(population, f"line_{name}")
     position = int(engine.value(population, f"line_at_{name}")[0])

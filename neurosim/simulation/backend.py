@@ -1,6 +1,7 @@
 """Choose the backend of a run by its amount of work.
 
-Below `simulation`, which leaves the choice to this module if ``backend="auto"``. Start at `choose_backend`.
+Below `simulation`, which leaves the choice to this module if ``backend="auto"``. Start at
+`choose_backend`.
 """
 
 from __future__ import annotations

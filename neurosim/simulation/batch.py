@@ -1,9 +1,10 @@
 """Relax a batch of parameter points as one Brian2 network, each point to its own end.
 
 Points of one structure are stacked as further patterns; every unit has its own gains and time
-constants, and every set of weights its own matrix. Points do not interact: a point that settles
-rests, one that diverges stays within its own rows, and each result is that of a single run. Above
-`engine` and `stability_monitor`, below sweeps. Start at `relax`.
+constants, and every set of weights its own matrix. Points do not interact: one that
+settles stays at rest, one that diverges affects its own rows only, and each result equals that of a
+single run to within rounding. Above `engine` and `stability_monitor`, below sweeps. Start at
+`relax`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Arrays = Mapping[str, Array]
 LOOKS = 16  # moments, evenly spaced, at which the residuals of a relaxation are read
-METHODS = FIXED_STEP  # an adaptive step would be the same for all points
+METHODS = FIXED_STEP  # all points would share one adaptive step
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class End:
     diverged : str
         The population that left its bound first, or "".
     looks : (looks,), s
-        Times at which the residual was read.
+        Times until the end at which the residual was read.
     residuals : (looks,), unit 1
-        max |tau dz/dt| over outputs and multipliers at these times.
+        max |tau dz/dt| over outputs and multipliers z at these times.
     """
 
     run: Run
@@ -83,22 +84,22 @@ def relax(
     settle: float,
     advance: Callable[[int], None] = _ignore,
 ) -> list[End]:
-    """Relax all points with fixed weights, until each has settled or diverged, or `steps` are over.
+    """Relax all points with fixed weights until each has settled or diverged, for `steps` at most.
 
     Parameters
     ----------
     points : sequence of Point
         Networks of one structure: the same populations, projections and losses.
     clamped, targets : dict of str to array, (patterns, units)
-        The same for every point.
+        Inputs and targets, the same for every point.
     setting : Setting
         dt, method, backend and precision; its net and flow are not read.
     steps : int
-        Steps at most.
+        Largest number of steps.
     settle : float, unit 1
-        A point ends once max |tau dz/dt| over its outputs and multipliers is below it.
+        A point ends once max |tau dz/dt| over its outputs and multipliers z is below it.
     advance : callable
-        Takes the steps that were done since the last call, for a bar.
+        Takes the number of steps since the last call, for a progress bar; by default ignores it.
 
     Returns
     -------
@@ -149,9 +150,9 @@ def relax(
 
 
 def same_structure(one: Network, other: Network) -> bool:
-    """Return whether two networks differ only in the numbers of weights and biases.
+    """Return whether two networks differ at most in the values of their weights and biases.
 
-    With a sparse projection the numbers must be the same, too.
+    If either has a sparse projection, the values must be equal, too.
     """
     if one is other:
         return True
@@ -166,8 +167,8 @@ def same_structure(one: Network, other: Network) -> bool:
 def _by_weights(points: Sequence[Point], compiled: bool) -> tuple[list[int], int]:
     """Order points so that those with the same weights are neighbours; count their weight sets.
 
-    A compiled program holds one set for all points, or one per point: so all batches of one size
-    share a program.
+    A compiled program holds one set for all points or one per point, so that all batches of one
+    size share at most two programs.
     """
     groups: dict[bytes, list[int]] = {}
     keys: dict[int, bytes] = {}
@@ -206,7 +207,7 @@ def _weights_key(net: Network) -> bytes:
 
 
 def _stacked(batch: Sequence[Point], count: int, sets: int, step: float) -> dict[Key, Any]:
-    """Return parameters and starts of all points, as the engine holds them."""
+    """Return the parameters and initial states of all points, by the engine's keys."""
     net = batch[0].net
     each = [parameters(p.net, p.flow, step) for p in batch]
     first_of_sets = each[:: len(batch) // sets]
@@ -215,7 +216,7 @@ def _stacked(batch: Sequence[Point], count: int, sets: int, step: float) -> dict
     for key, shared in each[0].items():
         group, variable = key
         if group in sizes and variable in lagrangian.OWN:
-            # a number per point, for each unit of its patterns
+            # one number per point, repeated for each unit of its patterns
             values[key] = np.repeat([e[key] for e in each], sizes[group])
         elif variable in ("w", "back"):
             matrices = [np.ravel(e[key]) for e in first_of_sets]
@@ -239,7 +240,8 @@ def _start(point: Point, population: str, variable: str, size: int) -> Array:
 def _segments(steps: int) -> Iterator[int]:
     """Yield the steps between two readings of the residuals.
 
-    They are multiples of `GUARD_EVERY`, so that the engine checks at the same steps as in one run.
+    All but the last are multiples of `GUARD_EVERY`, so that the engine checks the bound at the same
+    steps as in an undivided run.
     """
     length = max(GUARD_EVERY, math.ceil(steps / LOOKS / GUARD_EVERY) * GUARD_EVERY)
     while steps > 0:
@@ -249,7 +251,7 @@ def _segments(steps: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class _Ends:
-    """Read what an engine holds after a relaxation, point by point."""
+    """Read the ends of all points from an engine after a relaxation."""
 
     plan: Plan
     setting: Setting

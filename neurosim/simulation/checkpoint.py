@@ -1,4 +1,4 @@
-"""Write and read checkpoints, from which an interrupted training goes on.
+"""Write and read checkpoints from which an interrupted training can go on.
 
 Above `session`, below `running`. A checkpoint is an npz file: the arrays of `Session.snapshot`, the
 rows of the log, and a fingerprint of the model, the data and the schedule. Start at
@@ -25,7 +25,7 @@ from neurosim.simulation.log import Row
 from neurosim.simulation.options import Recording
 from neurosim.simulation.session import Session
 
-DONE, ROWS, MODEL = "_done", "_rows", "_model"  # names beside those of arrays
+DONE, ROWS, MODEL = "_done", "_rows", "_model"  # entries beside the arrays of the session
 UNREADABLE = (
     OSError,
     ValueError,
@@ -37,8 +37,8 @@ UNREADABLE = (
 )
 
 # Objects in the fingerprint, as text: the name and the fields that each had in 0.1.0, in order.
-# This is the file format. A class that is renamed keeps its text; a field that is added stays out
-# unless it is set, or checkpoints of earlier versions would be refused.
+# This is the file format. A class that is renamed keeps its text. A field that is added must stay
+# out of the text unless it is set, or checkpoints of earlier versions would be refused.
 TEXTS: dict[type, tuple[str, tuple[str, ...]]] = {
     Simultaneous: ("Simultaneous", ("duration", "reports", "begin")),
     Presentations: (
@@ -68,7 +68,7 @@ def write_checkpoint(
     done: int,
     rows: Sequence[Mapping[str, float]],
 ) -> None:
-    """Write everything from which training goes on.
+    """Write all that training needs to go on from here.
 
     An earlier checkpoint at `path` stays until this one is complete.
 
@@ -78,14 +78,14 @@ def write_checkpoint(
     session : Session
     schedule : Simultaneous or Presentations
     done : int
-        Segments that are done.
+        Number of segments that are done.
     rows : sequence of rows
         The log so far.
 
     Raises
     ------
     FileError
-        A folder that is missing or cannot be written, a full disk.
+        The folder is missing or unwritable, or the disk is full.
     """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         about = {
@@ -100,12 +100,17 @@ def write_checkpoint(
 def read_checkpoint(
     path: str | Path, session: Session, schedule: Schedule
 ) -> tuple[int, list[Row]]:
-    """Put a session where a checkpoint left it; return the segments done and the log until then.
+    """Restore a session and its network from a checkpoint.
+
+    Returns
+    -------
+    int, list of rows
+        Number of segments that are done, and the log until then.
 
     Raises
     ------
     FileError
-        A file that is not a checkpoint, or one of another model, data set or schedule.
+        The file is not a checkpoint, or belongs to another model, data set or schedule.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -121,7 +126,7 @@ def read_checkpoint(
     if written != _fingerprint(session, schedule):
         raise FileError(
             f"{path} is a checkpoint of another model, data set or schedule; "
-            "try it with the same ones"
+            "try it with those that it was written with"
         )
     session.restore(found)
     session.read_weights()
@@ -129,7 +134,7 @@ def read_checkpoint(
 
 
 def _fingerprint(session: Session, schedule: Schedule) -> str:
-    """Return a text that differs where a training cannot go on from another's checkpoint."""
+    """Return text that is equal for two trainings if one can go on from the other's checkpoint."""
     import hashlib
 
     digest = hashlib.sha256()

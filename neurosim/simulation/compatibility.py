@@ -252,7 +252,7 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
     projections = _with_events(chosen)
     if acts_on_messages and projections:
         raise ModelError(
-            f"{names} with events over {projections[0]}: these imperfections act on dense messages; "
+            f"{names} with events over {projections[0]}: these act on dense messages only; "
             "allowed: transport='dense'; try Events(delay=...), Spikes(quantum=...)"
         )
     if acts_on_messages and method not in ONCE_A_STEP:

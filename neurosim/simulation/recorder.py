@@ -1,4 +1,4 @@
-"""Record variables of a run: which populations have them, how a sample is laid out, where it goes.
+"""Record variables of a run: choose populations, lay out samples, and build the traces.
 
 Above `results.recording`, below `session`. A sample of a variable is one row of numbers; the engine
 collects the rows in memory, or writes them to a store while the run goes on. Start at `Recorder`.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from neurosim.engine.engine import Engine
 
 Array = np.ndarray
-IN_MEMORY = 1024  # samples at most that a compiled program collects before it writes them
+IN_MEMORY = 1024  # largest number of samples that a compiled program collects before writing
 
 
 class Recorder:
@@ -38,9 +38,9 @@ class Recorder:
     setting : Setting
     recording : Recording
     plan : Plan
-        Without recorded variables yet.
+        Plan of the engine, without recorded variables.
     steps : int
-        Steps of the run at most.
+        Largest number of steps of the run.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Recorder:
         self.recorded = _in_store(self._store)
 
     def rows(self, engine: Engine) -> list[Array]:
-        """Return (samples, entries) of every recorded variable since the start of the run."""
+        """Return the samples of each recorded variable since the start, (samples, entries)."""
         first, last = engine.first_sample, engine.samples
         new = [engine.recorded(i, first, last) for i in range(len(self.recorded))]
         if not self.earlier:
@@ -99,14 +99,14 @@ class Recorder:
         return [np.concatenate(pair) for pair in zip(self.earlier, new, strict=True)]
 
     def with_traces(self, run: Run, engine: Engine, settings: Mapping[str, Any]) -> Run:
-        """Return the run with the traces that the engine has collected."""
+        """Return the run with its traces, from the engine or from the store."""
         if self._store is not None:
             self._store.finish(run, engine.samples)
             return replace(run, traces=store.load_run(self._store.path).traces)
         return replace(run, traces=self._traces(engine, settings))
 
     def _traces(self, engine: Engine, settings: Mapping[str, Any]) -> Any:
-        """Return a dataset of all samples, or None where nothing is recorded."""
+        """Return a dataset of all samples, or None if nothing is recorded."""
         if not self.recording.variables:
             return None
         units: dict[str, dict[str, Array]] = {}
@@ -148,7 +148,7 @@ class Recorder:
         return tuple(found)
 
     def _variables(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Return the populations that have each variable, and the projections to record."""
+        """Return the populations that have each variable, and the projections with weights."""
         variables: dict[str, list[str]] = {}
         weights: list[str] = []
         for variable in self.recording.variables:
@@ -166,7 +166,7 @@ class Recorder:
         return names
 
     def _populations(self, variable: str) -> list[str]:
-        """Return the populations that have a variable, under its name of today or of before."""
+        """Return the populations that have a variable, under its present or its former name."""
         net, plan = self.net, self.plan
         known = any(variable in plan.variables(n) for n in net.populations)
         name = variable if known else current_name(variable)
@@ -176,7 +176,7 @@ class Recorder:
                 DeprecationWarning,
                 stacklevel=8,  # the caller of relax or train
             )
-        # the outputs of inputs are data, which a run holds anyway
+        # x of an input is data, which every run holds anyway
         candidates = net.neurons if variable == "x" else net.populations
         found = [n for n in candidates if name in plan.variables(n)]
         if not found:
@@ -188,7 +188,7 @@ class Recorder:
 
 
 def _in_store(target: store.Store) -> tuple[Recorded, ...]:
-    """Return the layout of variables that the engine writes to a store."""
+    """Return the layout of the variables that an engine writes to a store."""
     found = []
     for variable, parts in target.layout.items():
         found.append(

@@ -1,6 +1,6 @@
-"""Train in parts between which the network changes its size: neurons removed, frozen or split.
+"""Train in parts between which neurons are removed, frozen or split.
 
-Above `surgery`, below `simulation`, whose `train` comes here for `Pruning` and `Growing`. The log
+Above `surgery`, below `simulation`, whose `train` calls this for `Pruning` and `Growing`. The log
 records neurons, synapses and synaptic operations beside loss and accuracy. Start at `train`.
 """
 
@@ -27,17 +27,17 @@ from neurosim.simulation.log import Row, history_of
 from neurosim.simulation.surgery import Reshaped, grown, hidden, missable, pruned
 
 Array = np.ndarray
-BURDEN = "burden"  # a hidden unit's integral of abs(lam) over a part of the training, in tau_lam
-PULL = "pull"  # an output's abs(mu), smoothed over the last few tau_lam
+BURDEN = "burden"  # integral of a hidden unit's abs(lam) over a part of the training, in tau_lam
+PULL = "pull"  # abs(mu) of an output, smoothed over the last `SMOOTH` tau_lam
 KINKED = ("l1", "row_l1", "column_l1")  # penalties that bring weights to exact zeros
-SMOOTH = 5  # tau_lam
-SETTLED = 0.1  # a state is relaxed to this share of the tolerance of support
+SMOOTH = 5  # time constant of that smoothing, in tau_lam
+SETTLED = 0.1  # `settle` of the search for straw neurons, as a share of the tolerance of support
 
 logger = logging.getLogger("neurosim")
 
 
 class Trainer(Protocol):
-    """The part of a `Simulation` that is used."""
+    """The part of a `Simulation` that this module uses."""
 
     net: Network
     seed: int
@@ -46,7 +46,7 @@ class Trainer(Protocol):
     def train(
         self, X: Any, Y: Any, schedule: Any, *, validation: Any, start: Any, progress: bool
     ) -> Log:
-        """Train by a schedule that leaves the network's size as it is."""
+        """Train by a schedule that keeps the network's size."""
 
     def relax(self, X: Any, Y: Any, *, duration: Any, settle: float, start: Any) -> Run:
         """Relax with the weights fixed."""
@@ -62,16 +62,24 @@ def train(
     start: Any,
     progress: bool,
 ) -> Log:
-    """Train while the network changes its size; `sim.net` itself is changed.
+    """Train while the network changes its size; `sim.net` is changed in place.
+
+    Parameters
+    ----------
+    sim : Trainer
+    X, Y, schedule, validation, start, progress
+        As in `Simulation.train`.
 
     Returns
     -------
     Log
-        `run` is that of the last part. Beside the usual columns, `history` has `neurons`: hidden
-        ones that are present and not frozen; `synapses`; `change`: the largest change of an output
-        by the removal after that row; and `operations` until then, per pattern simulated at once.
-        Those are every present synapse at every step, forward, backward and to learn; or, with
-        events, those that were sent.
+        `run` is that of the last part. Beside the usual columns, `history` has
+
+        - `neurons` and `synapses`: hidden neurons and synapses that are present and not frozen;
+        - `change`: the largest change of an output by the removal after that row, else 0;
+        - `operations`: synaptic operations until then, per pattern simulated at once. With dense
+          messages every present synapse counts at every step, forward, backward and for plasticity;
+          with events, only the operations that events have caused.
     """
     course = _Course(sim, X, Y, validation, progress, start)
     try:
@@ -88,7 +96,7 @@ def train(
 
 
 class _Course:
-    """A training so far: its rows, its cost, and the state that it goes on from."""
+    """A training so far: the rows of its log, its cost, and the state to go on from."""
 
     def __init__(
         self, sim: Trainer, X: Any, Y: Any, validation: Any, progress: bool, start: Any
@@ -101,7 +109,7 @@ class _Course:
         self.run: Run | None = None
 
     def train(self, schedule: Any) -> bool:
-        """Train one part; return whether it came to its end."""
+        """Train one part; return whether it was not interrupted."""
         log = self.sim.train(
             self.X,
             self.Y,
@@ -115,7 +123,7 @@ class _Course:
         return not log.interrupted
 
     def append(self, log: Log) -> None:
-        """Append the rows of a part."""
+        """Append the rows of the log of one part."""
         net, run = self.sim.net, log.run
         cost = _done(synaptic_operations(run))
         neurons = sum(net.populations[n].size for n in hidden(net))
@@ -132,7 +140,7 @@ class _Course:
         self.run = run
 
     def replace_network(self, found: Reshaped) -> None:
-        """Go on with another network, from the state that this one was in."""
+        """Go on with another network, from the state of the present one."""
         self.state = found.carry(self.state)
         self.sim.net.replace_with(found.network)
         left = found.network.populations
@@ -151,9 +159,9 @@ class _Course:
 
 @dataclass
 class _Frozen:
-    """A whole network, of which only a part is trained on.
+    """A whole network while only a part of it is trained.
 
-    `state` is that of the whole network when the others were frozen; `active` is the part.
+    `state` is that of the whole network when the other neurons were frozen; `active` is the part.
     """
 
     whole: Network
@@ -162,7 +170,7 @@ class _Frozen:
 
 
 def _prune(course: _Course, schedule: Pruning) -> None:
-    """Train, and after every part remove the neurons that carry nothing, or freeze them."""
+    """Train; after every part remove the neurons without effect, or freeze them."""
     base, penalised = schedule.schedule, schedule.schedule.rows - schedule.finish
     frozen: _Frozen | None = None
     done, net = 0, course.sim.net
@@ -194,7 +202,7 @@ def _prune(course: _Course, schedule: Pruning) -> None:
 
 
 def _without_idle_neurons(course: _Course, schedule: Pruning) -> Reshaped:
-    """Return the network without dead neurons and without those that are straw at rest."""
+    """Return the network without its dead neurons and without those that are straw at rest."""
     net, support = course.sim.net, None
     if schedule.support is not None:
         rest = course.sim.relax(
@@ -213,7 +221,7 @@ def _without_idle_neurons(course: _Course, schedule: Pruning) -> Reshaped:
 
 
 def _thaw(course: _Course, frozen: _Frozen) -> None:
-    """Put the whole network back, with what its active neurons have learnt."""
+    """Restore the whole network, with the learnt parameters of its active neurons."""
     learnt = replace(frozen.active, network=course.sim.net)
     course.state = learnt.write_back(frozen.whole, _plain(course.state), frozen.state)
     course.sim.net.replace_with(frozen.whole)
@@ -243,7 +251,7 @@ def _report_removal(net: Network, found: Reshaped) -> None:
 
 
 def _grow(course: _Course, schedule: Growing) -> None:
-    """Train, and after every part split the neurons with the largest burden, while that helps."""
+    """Train; after every part split the neurons with the largest burdens, while that helps."""
     base, sim = schedule.schedule, course.sim
     done, unhelpful, growing, before = 0, 0, True, np.inf
     while done < base.rows:
@@ -289,7 +297,7 @@ def _heaviest(burdens: Mapping[str, Array], count: int) -> dict[str, list[int]]:
 
 @contextmanager
 def _measuring_burdens(sim: Trainer) -> Iterator[None]:
-    """Let hidden units integrate their multipliers, and outputs smooth theirs, for a while."""
+    """Within the block, add burdens to the hidden units and pulls to the outputs."""
     own = sim.extensions
     equations = dict.fromkeys(hidden(sim.net), f"d{BURDEN}/dt = abs(lam)/tau_lam : 1")
     equations[sim.net.output] = f"d{PULL}/dt = (abs(mu) - {PULL})/({SMOOTH}*tau_lam) : 1"
@@ -302,7 +310,7 @@ def _measuring_burdens(sim: Trainer) -> Iterator[None]:
 
 
 def _measured(run: Run | None, variable: str) -> dict[str, Array]:
-    """Return burdens or pulls at the end of a run, mean over the patterns: (units,)."""
+    """Return burdens or pulls at the end of a run, (units,) by population, mean over patterns."""
     assert run is not None
     found = {}
     for name, values in run.auxiliary.items():
@@ -313,7 +321,7 @@ def _measured(run: Run | None, variable: str) -> dict[str, Array]:
 
 
 def _done(cost: SynapticOperations) -> float:
-    """Return the operations that were computed: with dense messages all synapses, else events."""
+    """Return the operations that were done: all dense ones, or with events those they caused."""
     if cost.events:
         return cost.effective + cost.plasticity
     return cost.dense + cost.dense_plasticity

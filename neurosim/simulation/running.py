@@ -41,17 +41,17 @@ from neurosim.simulation.session import Session
 from neurosim.simulation.world import World, WorldLoop
 
 Array = np.ndarray
-# An adaptive run returns to Python after at most so many time constants of the slowest population.
+# Longest time from one tick of an adaptive run to the next, in tau_x of the slowest population.
 LONGEST_TICK = 10
-PARTS = 20  # segments of a run that shows its progress
+PARTS = 20  # segments into which a run that shows its progress is divided
 
 
 def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
-    """See `Simulation.relax`."""
+    """Relax; `Simulation.relax` documents the arguments."""
     given = read_data(sim.net, X, Y)
     steps, stepping = _stepping(sim, options)
     if stepping.adaptive:
-        options = replace(options, every=None)  # a sample per tick, which is `every` already
+        options = replace(options, every=None)  # one sample per tick, and a tick lasts for `every`
     recording = options.recording(sim.dt, given.count)
     work = Work(steps=steps, recording=recording, stepping=stepping)
     session = open_session(sim, given, options.start, work)
@@ -67,7 +67,7 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
 
 
 def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions) -> Log:
-    """See `Simulation.train`; the network keeps its size."""
+    """Train a network that keeps its size; `Simulation.train` documents the arguments."""
     sim.imperfections.impose_signs(sim.net)
     given = read_data(sim.net, X, Y)
     log = LogRows(sim.net, given.clamped, given.targets, options.validation)
@@ -110,7 +110,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
 def stream(
     sim: Simulated, frames: Any, targets: Any, per_frame: Any, plastic: bool, options: RunOptions
 ) -> Run:
-    """See `Simulation.stream`."""
+    """Clamp frames one after the other; `Simulation.stream` documents the arguments."""
     if plastic:
         sim.imperfections.impose_signs(sim.net)
     given = read_data(sim.net, frames, targets)
@@ -137,7 +137,7 @@ def interact(
     plastic_from: float,
     options: RunOptions,
 ) -> Run:
-    """See `Simulation.interact`."""
+    """Let outputs act on a world; `Simulation.interact` documents the arguments."""
     count = whole("frames", frames, 1) * whole("patterns", patterns, 1)
     compatibility.check_interactive(sim.requested_backend)
     plan = _frame_by_frame(sim, count, per_frame, patterns, plastic_from)
@@ -167,7 +167,8 @@ def interact(
 def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     """Return the number of steps of a relaxation, and how they are taken.
 
-    An adaptive run is counted in ticks: one per sample, or as long as `LONGEST_TICK` allows.
+    An adaptive run is counted in ticks. Its samples are one tick apart; if it records nothing, its
+    ticks are as long as `LONGEST_TICK` allows.
     """
     settle = 0.0
     if options.settle is not None:
@@ -204,7 +205,7 @@ def _open_frames(
     *,
     interactive: bool = False,
 ) -> Session:
-    """Open a session that is presented frames; by default it records at the end of each."""
+    """Open a session to which frames are presented; by default it samples once per frame."""
     if options.every is None:
         options = replace(options, every=plan.length * sim.dt)
     work = Work(
@@ -218,7 +219,7 @@ def _open_frames(
 
 
 def _present(session: Session, plan: StepSchedule, epochs: Any) -> None:
-    """Present all batches of these epochs."""
+    """Present all batches of these epochs, in the order of the schedule."""
     order = np.concatenate([plan.order(epoch) for epoch in epochs])
     session.present(order, plan.length, plan.gate)
 

@@ -1,6 +1,6 @@
-"""Run a session segment by segment, show progress, and end it in order.
+"""Divide a session into segments, show progress, and end it cleanly on Ctrl-C or an error.
 
-Above `session` and `progress`, below `running`, whose four loops are over `segments` within
+Above `session` and `progress`, below `running`, whose four functions loop over `segments` within
 `interruptible`.
 """
 
@@ -31,7 +31,7 @@ class Segment:
         Place in the run, from 0.
     steps : int
     noise : int
-        Number from which, with the seed, the segment's noise is drawn.
+        With the simulation's seed, the seed of the segment's noise.
     """
 
     number: int
@@ -42,18 +42,18 @@ class Segment:
 def segments(
     session: Session, lengths: Sequence[int], *, first: int = 0, begin: int = 0
 ) -> Iterator[Segment]:
-    """Yield the segments of a run until one is interrupted, or the state rests.
+    """Yield the segments of a run until one is interrupted or the state rests.
 
     Parameters
     ----------
     session : Session
-        It runs each segment before the next one is asked for.
+        The caller runs each segment on it before taking the next.
     lengths : sequence of int
         Steps of every segment of the run.
     first : int
-        The segment to begin with: those before it were run before a checkpoint.
+        Number of the first segment to run; those before it were run before a checkpoint.
     begin : int
-        Segments of the trainings that this one continues; noise goes on from there.
+        Number of segments of earlier trainings that this one continues; added to `noise`.
     """
     for number in range(first, len(lengths)):
         yield Segment(number, lengths[number], begin + number)
@@ -70,31 +70,31 @@ def interruptible(
     progress: bool = False,
     rows: list[Row] | None = None,
 ) -> Iterator[Callable[[int, str], None]]:
-    """Let Ctrl-C end the run in order, keep what a failed run has done, and show a bar.
+    """Let Ctrl-C end the run cleanly, attach the partial run to an error, and show a bar.
 
-    The first Ctrl-C stops the session; the second is Python's.
+    The first Ctrl-C stops the session; a second one raises KeyboardInterrupt.
 
     Parameters
     ----------
     session : Session
     title : str
-        Beside the bar.
+        Text before the bar.
     total : int
         Steps of the run.
     progress : bool
         Whether a bar is shown.
     rows : list of rows, optional
-        The log of a training, for the error of one that fails.
+        The log of a training, to attach to an error.
 
     Yields
     ------
     callable
-        Takes the steps that were done, and a text to show beside the bar.
+        Takes the number of steps since the last call, and a text to show after the bar.
 
     Raises
     ------
     NeurosimError
-        Whatever the run raises, with `run` (of a divergence) and `log` (of a training).
+        Any error of the run; a `DivergenceError` gets `run`, an error in training gets `log`.
     """
     previous = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,8 +1,8 @@
 """Drive one engine: load it, run it in segments, monitor it, read its state.
 
-Above `engine`, `recorder`, `auxiliary` and `stability_monitor`, below `running`. A segment is what
-runs without returning to Python: the log, the bar, checkpoints and Ctrl-C live between segments.
-Start at `Session`.
+Above `engine`, `recorder`, `auxiliary` and `stability_monitor`, below `running`. A segment is
+a number of steps that run without returning to Python; the log, the progress bar and checkpoints
+are updated between segments. Start at `Session`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Arrays = Mapping[str, Array]
 Patterns = dict[str, Array]
-RECORD = "record."  # begins the names of recorded rows in a checkpoint
+RECORD = "record."  # prefix of recorded rows in a checkpoint
 
 
 class Session:
@@ -46,12 +46,12 @@ class Session:
     ----------
     setting : Setting
     clamped, targets : dict of str to array, (patterns, units)
-        All patterns. With `work.batch` they are presented in turn; without, all at once.
+        All patterns. With `work.batch` they are presented in turn, without it all at once.
     start : State
-        Of the patterns that are simulated at once.
+        Initial state of the patterns that are simulated at once.
     work : Work
     auxiliary : dict of str to array, optional
-        State beside x and lam, as an earlier run left it.
+        State beside x and lam at the end of an earlier run, see `auxiliary`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Session:
     Raises
     ------
     ModelError, DataError, FileError
-        What is recorded does not exist, or cannot be written.
+        A variable, pattern or unit to record does not exist, or its store cannot be written.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class Session:
         return bool(self.engine.counter("settled"))
 
     def run(self, steps: int, noise: int) -> None:
-        """Run one segment, and note whether it came to its end.
+        """Run one segment, and set `complete` and `state`.
 
         Parameters
         ----------
         steps : int
         noise : int
-            Number of the segment's noise, which is drawn from it and the seed.
+            With the simulation's seed, the seed of the segment's noise.
 
         Raises
         ------
@@ -153,13 +153,13 @@ class Session:
     def stop(self) -> None:
         """End the running segment as soon as possible.
 
-        A compiled program ends by the same Ctrl-C that leads here.
+        A compiled program receives the same Ctrl-C, and ends by itself.
         """
         self.stopped = True
         self.engine.stop()
 
     def present(self, order: Array, length: int, gate: int) -> None:
-        """Present rows of the data next, one batch after the other.
+        """Present these rows of the data from the present step on, one batch after the other.
 
         Parameters
         ----------
@@ -179,14 +179,14 @@ class Session:
         )
 
     def stable_step(self) -> float:
-        """Return the largest stable Euler step here, s; warn once where dt exceeds it.
+        """Return the largest stable Euler step at the present state, s; warn once if dt exceeds it.
 
-        NaN where it is not computed, see `StabilityMonitor.check`.
+        It is NaN where it is not computed, see `StabilityMonitor.check`.
         """
         return self.monitor.check(self.state, *self.shown())
 
     def shown(self) -> tuple[Patterns, Patterns]:
-        """Return the inputs and targets that are clamped now, to be read only."""
+        """Return the inputs and targets that are clamped now; the caller must not change them."""
         if not self.plan.presentation and not self.setting.factories:
             return dict(self.clamped), dict(self.targets)
         x = self._by_population("x", self.net.inputs)
@@ -200,7 +200,7 @@ class Session:
             if isinstance(w, np.ndarray):
                 w[...] = values.reshape(w.shape)
             else:
-                w.data[...] = values[: w.nnz]  # the engine holds one number where there are none
+                w.data[...] = values[: w.nnz]  # without synapses the engine's array has 1 entry
         for name in self.net.feedback:
             values = self.engine.value(projection_group(name), "back")
             w = self.net.weights[name]
@@ -212,7 +212,7 @@ class Session:
             self.net.biases[name][...] = values
 
     def mirror(self, row: int) -> None:
-        """Let feedback weights of kind mirror approach the weights, before this row of a log."""
+        """Move feedback weights of kind mirror towards Wᵀ, before this row of the log is run."""
         mirror(self.net, [self.setting.seed, row])
         for name in self.net.feedback:
             if self.net.projections[name].feedback == MIRROR:
@@ -220,13 +220,13 @@ class Session:
                 self.engine.load({(projection_group(name), "back"): back})
 
     def snapshot_run(self, interrupted: bool = False) -> Run:
-        """Return all that the engine holds, as a run without traces."""
+        """Return the present state as a run without traces."""
         clamped, targets = self.shown()
         run = Run(
             network=self.net.copy(),
             flow=self.flow,
             settings=self._settings(),
-            X=_copies(clamped),  # the user's arrays may change, and the run belongs to the user
+            X=_copies(clamped),  # may be user-supplied arrays, which change independently
             Y=targets,
             x=_copies(self.state.x),
             lam=_copies(self.state.lam),
@@ -241,12 +241,12 @@ class Session:
         return run
 
     def finish(self, interrupted: bool) -> Run:
-        """Return all that the engine holds, as a run with what was recorded."""
+        """Return the final state as a run with its traces."""
         run = self.snapshot_run(interrupted)
         return self.recorder.with_traces(run, self.engine, self._settings())
 
     def snapshot(self) -> dict[str, Array]:
-        """Return every array from which the run can go on, for a checkpoint."""
+        """Return all arrays that the run needs to go on, for a checkpoint."""
         found = {}
         for (group, variable), values in self.engine.state().items():
             found[f"{group}.{variable}"] = values
@@ -255,12 +255,12 @@ class Session:
         return found
 
     def restore(self, snapshot: Arrays) -> None:
-        """Go on from a checkpoint.
+        """Restore the state from the arrays of a checkpoint, as `snapshot` returns them.
 
         Raises
         ------
         FileError
-            Arrays of another model.
+            The arrays belong to another model.
         """
         state: dict[Key, Array] = {}
         for name, values in snapshot.items():
@@ -284,7 +284,7 @@ class Session:
         self.state = self._read_state()
 
     def _plan(self) -> Plan:
-        """Return the structure of the engine, without what it records."""
+        """Return the plan of the engine, without recorded variables."""
         setting, stepping = self.setting, self.work.stepping
         return Plan(
             self.net,
@@ -302,7 +302,7 @@ class Session:
         )
 
     def _constants(self) -> dict[Key, Any]:
-        """Return the numbers of the run, and the parameters of the equations."""
+        """Return the constants of the run, and the parameters of the equations."""
         stepping = self.work.stepping
         numbers = {
             "plastic": int(self.plastic),
@@ -324,7 +324,7 @@ class Session:
         return x | y
 
     def _by_population(self, variable: str, populations: Iterable[str]) -> Patterns:
-        """Return (patterns, units) of one variable."""
+        """Return the engine's values of one variable, (patterns, units) by population."""
         found = {}
         for n in populations:
             values = self.engine.value(n, variable)
@@ -345,7 +345,7 @@ class Session:
         )
 
     def _settings(self) -> dict[str, Any]:
-        """Return the choices of the simulation and of this run, as a run keeps them."""
+        """Return the choices of the simulation and of this run, for `Run.settings`."""
         stepping = self.work.stepping
         chosen: dict[str, Any] = {
             "backend": self.setting.backend,

@@ -135,7 +135,9 @@ def test_what_cannot_be_without_constraint() -> None:
     with pytest.raises(ns.ModelError, match="starts at a population without constraint"):
         ns.Network.mlp([2, 3, 1], constraint={"hidden1": "none"})
     net = ns.Network.mlp([2, 3, 1], free_output=True)
-    with pytest.raises(ns.ModelError, match="whose target has no constraint; allowed: transport='dense'"):
+    with pytest.raises(
+        ns.ModelError, match="whose target has no constraint; allowed: transport='dense'"
+    ):
         ns.Simulation(net, ns.Flow.augmented(), transport=ns.Events(theta=0.1))
     with pytest.raises(ns.ModelError, match="output has no constraint"):
         ns.Simulation(net, ns.Flow.augmented(), extensions=ns.Extension("output", x="1/tau_x"))

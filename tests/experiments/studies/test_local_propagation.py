@@ -227,7 +227,7 @@ def test_what_has_no_meaning_for_steps_of_adam(tmp_path: Any) -> None:
         ns.Simulation(net, flow).train(X, Y, schedule, checkpoint=tmp_path / "c.npz")
     with pytest.raises(ns.ModelError, match="method = 'rk4'; allowed with LocalPropagation"):
         ns.Simulation(net, flow, method="rk4").train(X, Y, schedule)
-    with pytest.raises(ns.ModelError, match="events = .* with LocalPropagation"):
+    with pytest.raises(ns.ModelError, match=r"events = .* with LocalPropagation"):
         ns.Simulation(net, flow, transport={"input->hidden1": ns.Events(0.1)}).train(X, Y, schedule)
     with pytest.raises(ns.ModelError, match="epochs = 0; allowed: a whole number >= 1"):
         ns.LocalPropagation(epochs=0)
