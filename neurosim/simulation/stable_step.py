@@ -193,8 +193,8 @@ def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool)
         )
     if not plastic:
         return (
-            "the step itself is stable, so an activation, a loss or an extension may be undefined "
-            "at this state; try start='forward', or smaller inputs"
+            "the step itself is stable, so an activation, a loss or an extension may not be "
+            "defined everywhere; try start='forward', or smaller inputs"
         )
     return (
         f"outputs and multipliers alone would be stable ({step}), so moving weights are the likely "

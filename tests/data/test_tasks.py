@@ -82,7 +82,7 @@ def test_worlds_that_cannot_be_are_refused():
     def shows(X, Y):
         return lambda outputs: (X, Y)
 
-    with pytest.raises(ns.DataError, match=r"shows 2 patterns; allowed: 1"):
+    with pytest.raises(ns.DataError, match=r"returned 2 pattern\(s\); allowed: 1"):
         sim.interact(shows(np.zeros((2, 4)), np.zeros((2, 2))), frames=3, per_frame=2e-3)
     with pytest.raises(ns.DataError, match=r"X has shape \(1, 3\)"):
         sim.interact(shows(np.zeros((1, 3)), np.zeros((1, 2))), frames=3, per_frame=2e-3)

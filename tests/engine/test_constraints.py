@@ -221,7 +221,7 @@ def test_squared_is_an_integrated_penalty() -> None:
             ns.Flow.augmented(0),
             "tube",
             {"method": "rk4"},
-            r"flow.rho = 0 with a tube \(hidden1\).*try method='euler'",
+            r"flow.rho = 0 with constraint 'tube' of hidden1.*try method='euler'",
         ),
     ],
 )
