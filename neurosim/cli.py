@@ -1,7 +1,7 @@
 """The command line: wiring between model files, simulations, results and pictures.
 
-What is slow to import is imported inside the commands, so that ``--help`` stays quick. Every error
-of neurosim's own ends in one message on standard error and exit code 2; Ctrl-C in 130.
+Slow imports stand inside the commands, so that ``--help`` stays quick. Every `NeurosimError` ends
+in one message on standard error and exit code 2, Ctrl-C in exit code 130.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RUNS = Path("runs")  # the folder of all results
 
 
 class _Group(TyperGroup):
-    """All commands; errors and warnings of each have one form."""
+    """All commands; they report errors and warnings in one form."""
 
     def invoke(self, ctx: Any) -> Any:
         with warnings.catch_warnings():
@@ -132,10 +132,7 @@ def run(
     typer.echo(f"results, weights and figures in {folder}")
     if result.interrupted:
         reached = report.last(result).time
-        _note(
-            f"interrupted at {reached:g} s of simulated time: "
-            f"what was reached until then is in {folder}"
-        )
+        _note(f"interrupted at {reached:g} s of simulated time: results until then are in {folder}")
         raise typer.Exit(INTERRUPTED)
     typer.echo(report.closing(simulation, result, folder))
 
@@ -168,7 +165,7 @@ def check(
     if {"imperfections", "prospective"} & set(keys):
         _note(
             "checked without imperfections and prospective messages: "
-            "neither backpropagation nor SciPy has any"
+            "the references, backpropagation and SciPy, do not model them"
         )
     for name in ("imperfections", "prospective"):
         keys.pop(name, None)
@@ -206,7 +203,7 @@ def plot(
         _draw_sweep(sweep_store.read(file), kind, paths, columns, options)
     elif options or kind is not None:
         raise ModelError(
-            f"--kind, --measure, --x and --y belong to pictures of sweeps, and {file} is not one"
+            f"--kind, --measure, --x and --y belong to pictures of sweeps; {file} is not a sweep"
         )
     else:
         output.save_summary(files.load(file), paths)
@@ -217,7 +214,7 @@ def plot(
 def _draw_sweep(
     data: Any, kind: str | None, paths: Sequence[Path], columns: int, options: Mapping[str, str]
 ) -> None:
-    """Draw a sweep; if the kind was not given, name the other ones."""
+    """Draw a sweep; if no kind was given, name the other kinds."""
     from neurosim.experiments import output
 
     output.draw_without_display()
@@ -234,8 +231,8 @@ def _draw_sweep(
     if kind is None:
         others = ", ".join(other for other in pictures.KINDS if other != chosen)
         typer.echo(
-            f"drawn as {chosen}; other pictures by --kind {others}; "
-            "see --measure, --x, --y, --columns too"
+            f"drawn as {chosen}; other pictures: --kind {others}; "
+            "see also --measure, --x, --y and --columns"
         )
 
 
@@ -243,7 +240,7 @@ def _draw_sweep(
 def study(
     name: Annotated[
         str | None,
-        typer.Argument(help="A built-in study, or the file of a study; omitted: list them all."),
+        typer.Argument(help="A built-in study, or the file of one; if omitted, list all."),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -253,7 +250,7 @@ def study(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Fewer seeds, patterns and epochs: done in a minute."),
+        typer.Option("--quick", help="Fewer seeds, patterns and epochs: takes a minute."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default runs/studies/<name>.")
@@ -261,7 +258,7 @@ def study(
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Show what was measured; measure nothing.")
+        bool, typer.Option("--show", help="Show the results so far; measure nothing.")
     ] = False,
 ) -> None:
     """Answer a question that takes many trainings, with table, figure and data.
@@ -375,7 +372,7 @@ def models() -> None:
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove all programs.")] = False,
     trim: Annotated[
-        bool, typer.Option("--trim", help="Remove the programs used longest ago, to the limit.")
+        bool, typer.Option("--trim", help="Remove the least recently used, down to the limit.")
     ] = False,
 ) -> None:
     """Show or remove the compiled programs that are kept for later runs.
@@ -432,7 +429,7 @@ def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -
 
 @contextmanager
 def _kept_on_divergence(folder: Path) -> Iterator[None]:
-    """Write what a diverging run has recorded, beside older results, to diverged.nc."""
+    """Write the samples of a run that diverges to diverged.nc; keep older results."""
     try:
         yield
     except DivergenceError as error:
@@ -440,7 +437,7 @@ def _kept_on_divergence(folder: Path) -> Iterator[None]:
             from neurosim.results import files
 
             files.save(error.run, folder / "diverged.nc")
-            _note(f"what was recorded until then is in {folder / 'diverged.nc'}")
+            _note(f"samples until then are in {folder / 'diverged.nc'}")
         raise
 
 
@@ -450,7 +447,7 @@ def _note(text: str) -> None:
 
 
 def _show_own_warnings() -> None:
-    """Print warnings as notes from now on; call it before a simulation runs.
+    """Print all further warnings as notes; call this before a simulation runs.
 
     Brian2, which the engine imports, sends all warnings to its log from the moment it is imported.
     """

@@ -123,7 +123,7 @@ def test_relaxing_ends_with_backpropagation() -> None:
     last = result.output.strip().splitlines()[-1]
     error = float(last.split()[3])
     assert error < 1e-4
-    assert "8 patterns, as it ended" in last
+    assert "8 patterns, at the end of the run" in last
     run = files.load("runs/ring/run.nc")
     assert isinstance(run, Run)
     assert run.traces is not None
@@ -435,9 +435,8 @@ def test_an_interrupted_run_is_written_and_reported(monkeypatch: pytest.MonkeyPa
     result = call("run", "xor", *QUICK)
     assert result.exit_code == 130
     assert names("runs/xor") == TRAINED
-    assert (
-        "interrupted at 0.1 s of simulated time: what was reached until then is in runs/xor"
-        in words(result.output)
+    assert "interrupted at 0.1 s of simulated time: results until then are in runs/xor" in words(
+        result.output
     )
 
 

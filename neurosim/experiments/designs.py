@@ -20,7 +20,7 @@ from neurosim.errors import ModelError, unknown, whole
 Array = np.ndarray
 Values = Mapping[str, Sequence[Any]]
 Assignment = dict[str, Any]  # {dotted key: value} of one point
-Place = tuple[float, ...]  # of a point on the axes of a grid, whose values are 0, 1, 2, ...
+Place = tuple[float, ...]  # position of a point on a grid whose values stand at 0, 1, 2, ...
 
 GRID, REFINE = "grid", "refine"
 RANDOM, LHS, SOBOL = "random", "lhs", "sobol"
@@ -42,7 +42,7 @@ class Grid:
         return tuple(len(values) for values in self.values.values())
 
     def assignments(self) -> list[Assignment]:
-        """Return all points, with the last parameter running fastest."""
+        """Return all points, with the last parameter varying fastest."""
         points = product(*self.values.values())
         return [dict(zip(self.values, point, strict=True)) for point in points]
 
@@ -52,7 +52,7 @@ class Drawn:
     """Points drawn uniformly from the box that the values span; see `make`.
 
     Floats are drawn between the smallest and the largest, on a logarithmic scale if the values are
-    spaced geometrically. Of other values one is chosen.
+    spaced geometrically. From values of other types, one is chosen.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -93,10 +93,10 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Refined:
-    """A grid whose cells are halved, round after round, if their corners end differently.
+    """A grid whose cells are halved, round after round, where outcomes differ between corners.
 
-    A cell is a box between neighbouring values of the parameters that are floats. Values of other
-    parameters are not halved between.
+    A cell is a box between neighbouring values of the parameters that are floats. Other parameters
+    keep their values.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -116,8 +116,9 @@ class Refined:
         done : sequence of assignments
             All points so far.
         outcomes : sequence
-            What each of them is compared by: a cell is halved if its corners differ.
+            The outcome of each of them: a cell is halved if the outcomes at its corners differ.
         level : int
+            Number of the round.
         """
         known = dict(zip(map(self._place, done), outcomes, strict=True))
         added: dict[Place, None] = {}  # a set that keeps the order
@@ -135,7 +136,7 @@ class Refined:
         return [is_range(values) for values in self.values.values()]
 
     def _place(self, assignment: Assignment) -> Place:
-        """Return the place of a point, rounded to halves of halves, which binary holds exactly."""
+        """Return the place of a point, rounded to a multiple of 2^-rounds, so that it is exact."""
         place = []
         parts = 2**self.rounds
         for name, values in self.values.items():
@@ -175,7 +176,7 @@ def _halved(corners: Sequence[Place]) -> list[Place]:
 
 
 def is_range(values: Sequence[Any]) -> bool:
-    """Return whether values are floats, between which there are others."""
+    """Return whether values span a range of floats: at least two values, all of them floats."""
     return len(values) > 1 and all(isinstance(value, float) for value in values)
 
 
@@ -194,16 +195,16 @@ def make(
     parameters : {dotted key: values}
         A single value counts as a list of one.
     points : int, optional
-        Number of points of a design that draws them.
+        Number of points; required by the designs that draw them, refused by the others.
     rounds : int
-        Rounds of halving of "refine".
+        Number of rounds in which "refine" halves cells.
     seed : int
         Seed of a design that draws its points.
 
     Raises
     ------
     ModelError
-        An unknown design, no parameter, a parameter without values or with a value twice, or an
+        An unknown design, no parameter, a parameter without values or with a repeated value, or an
         option that does not belong to the design.
 
     Examples
@@ -240,8 +241,8 @@ def _refined(values: dict[str, tuple[Any, ...]], rounds: Any) -> Refined:
     design = Refined(ordered, rounds)
     if not any(design.can_be_halved()):
         raise ModelError(
-            f"design 'refine' halves between floats, and of {', '.join(values)} "
-            "no parameter has two; try flow.rho=0.5:4:8"
+            f"design 'refine' needs a parameter with at least two values, all floats; "
+            f"none of {', '.join(values)} is one; try flow.rho=0.5:4:8"
         )
     return design
 
@@ -275,7 +276,7 @@ def _numeric(values: Sequence[Any]) -> bool:
 
 
 def label(value: Any) -> Any:
-    """Return a value as a coordinate: numbers and text as they are, a list of layers as "2-4-1"."""
+    """Return a value as a coordinate: numbers and text unchanged, a list of layers as "2-4-1"."""
     if isinstance(value, list | tuple):
         return "-".join(str(label(v)) for v in value)
     if isinstance(value, int | float | str) and not isinstance(value, bool):
@@ -284,7 +285,7 @@ def label(value: Any) -> Any:
 
 
 def geometric(values: Sequence[Any]) -> bool:
-    """Return whether numbers are spaced by one ratio, and not by one step too."""
+    """Return whether numbers are spaced by a constant ratio, and not by a constant step."""
     if len(values) < 3 or not _numeric(values) or min(values) <= 0:
         return False
     steps = np.diff(values)
@@ -345,21 +346,21 @@ def _from_unit_interval(values: tuple[Any, ...], unit: Array) -> list[Any]:
 
 
 def parse(text: str) -> tuple[str, list[Any]]:
-    """Return key and values of a parameter as the command line writes it.
+    """Return key and values of a parameter that is written as on the command line.
 
-    Values are separated by commas and written as in TOML; what is not TOML is text. An even spread
-    of whole numbers between whole limits stays whole: ``network.depth=2:20:19``.
+    Values are separated by commas and written as in TOML; anything else is text. A range has whole
+    values if its limits are written as such and all values are whole: ``network.depth=2:20:19``.
 
     Parameters
     ----------
     text : str
-        ``flow.rho=0.5:4:8`` (8 values from 0.5 to 4), ``flow.rho=0.5:8:5:log`` (spaced by one
-        ratio), or ``flow.gamma=0,0.5,1``.
+        ``flow.rho=0.5:4:8`` (8 values from 0.5 to 4), ``flow.rho=0.5:8:5:log`` (spaced by a
+        constant ratio), or ``flow.gamma=0,0.5,1``.
 
     Raises
     ------
     ModelError
-        Text of another form.
+        Text that does not have one of these forms.
 
     Examples
     --------

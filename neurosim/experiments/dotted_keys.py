@@ -1,6 +1,6 @@
 """Dotted keys of a model, such as ``flow.rho`` or ``network.populations.1.size``: read and set.
 
-They are what ``--set`` and the parameters of a sweep name. Start at `override` and `set_key`.
+``--set`` and the parameters of a sweep name such keys. Start at `override` and `set_key`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def override(raw: dict[str, Any], text: str) -> None:
     Raises
     ------
     ModelError
-        Text of another form, or an unknown key.
+        Text that is not TABLE.KEY=VALUE, or an unknown key.
     """
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
@@ -30,7 +30,7 @@ def override(raw: dict[str, Any], text: str) -> None:
 
 
 def parsed(text: str) -> Any:
-    """Return a value as TOML writes it; anything else is text.
+    """Return a value that is written as in TOML; anything else is text.
 
     Examples
     --------
@@ -55,10 +55,11 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
     raw : dict
         Tables as TOML reads them; changed in place.
     parts : sequence of str
-        The parts of the key; the entry of a list is a number.
+        The parts of the key; an entry of a list is given by its number.
     value
+        A value as TOML reads it; it is validated later, with its table.
     option : str
-        How messages begin, before the key.
+        Text before the key in messages.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
 
 
 def _index(entries: list[Any], part: str, whole_key: str) -> int:
-    """Return the number of a list's entry."""
+    """Return the index of an entry, which must be in the list."""
     if not part.isdecimal() or int(part) >= len(entries):
         raise ModelError(f"{whole_key}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
     return int(part)

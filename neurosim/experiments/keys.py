@@ -1,7 +1,7 @@
 """Derive the keys of a model file's table from the arguments of a constructor.
 
 An argument's name, type, default and description stand once, in the constructor's signature and
-docstring. Below `schema`, which has the tables. Start at `takes`.
+docstring. Imported by `schema`, which has the tables. Start at `takes`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, create_model
 Table = TypeVar("Table", bound=BaseModel)
 Constructor = Callable[..., Any]
 
-# The section of that name in a NumPy docstring, up to the next heading.
+# section "Parameters" of a NumPy docstring, up to the next heading
 PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", re.DOTALL | re.MULTILINE)
 SKIPPED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -28,24 +28,24 @@ def takes(
     optional: Sequence[str] = (),
     written: Mapping[str, Any] | None = None,
 ) -> Callable[[type[Table]], type[Table]]:
-    """Add the arguments of constructors to a table, as keys of one type each.
+    """Return a decorator that adds the arguments of constructors to a table, as typed keys.
 
     Parameters
     ----------
     constructors : callables
-        Their arguments become keys: required where the argument is, else None when left out, so
-        that the default stays the constructor's.
+        Their arguments become keys. A key is required if its argument is. Any other key is None if
+        a file leaves it out, so that the constructor's default applies.
     omit : sequence of str
         Arguments that are not keys.
     optional : sequence of str
-        Required arguments that a file may leave out, since the table builds in another way too.
+        Required arguments that a file may leave out, since the table can also build without them.
     written : {argument: type}, optional
-        Types of keys that a file writes in another way than Python does, such as a time.
+        Types of keys that are written differently in a file than in Python, such as a time.
 
     Returns
     -------
     callable
-        A class decorator; keys that the table itself declares stay as they are.
+        A class decorator; keys that the table itself declares keep their types.
     """
 
     def derive(table: type[Table]) -> type[Table]:
@@ -93,7 +93,7 @@ def key_type(annotation: Any) -> Any:
 
 
 def descriptions(constructor: Constructor) -> dict[str, str]:
-    """Return what a NumPy docstring says of each parameter, in one line.
+    """Return the description of each parameter in a NumPy docstring, on one line.
 
     Examples
     --------
@@ -102,9 +102,7 @@ def descriptions(constructor: Constructor) -> dict[str, str]:
     'Factor of V, >= 0.'
     """
     text = inspect.getdoc(constructor) or ""
-    section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.DOTALL | re.MULTILINE
-    )
+    section = PARAMETERS.search(text)
     found: dict[str, str] = {}
     names: list[str] = []
     for line in section.group(1).splitlines() if section else ():

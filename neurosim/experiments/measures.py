@@ -1,7 +1,7 @@
-"""Measures of a parameter point: how its relaxation ended, how fast, how well, and its spectrum.
+"""Measures of a parameter point: speed, end and accuracy of its relaxation, and its spectrum.
 
-A measure depends on the parts of a model, not on the sweep. Start at `MEASURES`; `Case` is the
-argument of every measure.
+A measure depends on one point, not on the sweep. Start at `MEASURES`; `Case` is the argument of
+every measure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from neurosim.errors import ModelError, unknown
 from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results.metrics import accuracy as share_right
+from neurosim.results.metrics import accuracy as share_correct
 from neurosim.results.metrics import middle
 from neurosim.results.operations import synaptic_operations
 from neurosim.results.runs import Log, Run
@@ -40,7 +40,7 @@ SETTLED, RINGING, SETTLING, DIVERGED, FAILED = OUTCOMES = (
     "diverged",
     "failed",
 )
-# largest ratio of the residuals of successive quarters of a run that is about to settle
+# largest ratio of residuals of successive quarters at which a run still counts as settling
 STILL_FALLING = 0.5
 RESERVED = ("outcome", "reason", "point")  # names in the dataset of a sweep
 
@@ -55,11 +55,11 @@ class Case:
         With the learnt weights if the sweep trained first.
     data : Data
     end : End
-        The end of the relaxation, with the looks on the way.
+        The end of the relaxation, with the residuals at moments on the way.
     log : Log or None
-        The log of the training.
+        The log of the training; None if the sweep did not train.
     kept : dict
-        What points with the same network share.
+        Values that points with the same network share, so that they are computed once.
     """
 
     net: Network
@@ -76,11 +76,11 @@ class Case:
 
     @property
     def outcome(self) -> str:
-        """How the relaxation ended, one of `OUTCOMES` but "failed".
+        """How the relaxation ended: one of `OUTCOMES`, except "failed".
 
         A point that has not settled in its time is "settling" if the largest max |tau dz/dt| of a
         quarter of the run fell to half or less from the second quarter to the third, and again to
-        the last. Else it is "ringing".
+        the last. Otherwise it is "ringing".
         """
         if self.end.diverged:
             return DIVERGED
@@ -95,7 +95,7 @@ class Case:
 
     @cached_property
     def exact(self) -> reference.Adjoint:
-        """Backpropagation on the same patterns; points that share a network share it."""
+        """Backpropagation on the same patterns, computed once for points that share a network."""
         key = id(self.net), id(self.data)
         if key not in self.kept:
             self.kept[key] = reference.backprop(self.net, self.data.X, self.data.Y)
@@ -109,7 +109,7 @@ class Case:
 
     @cached_property
     def spectrum(self) -> Stability:
-        """Spectrum of the flow of (x, lam) at the saddle point, all patterns."""
+        """Spectrum of the flow of (x, lam) at the saddle point, over all patterns."""
         from neurosim.analysis.stability import stability
 
         return stability(self.net, self.flow, self.run.X, self.run.Y)
@@ -117,18 +117,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number per point.
+    """A quantity that is measured at every point, as one number.
 
     Attributes
     ----------
     of : callable
         Takes a `Case` and returns a number.
     unit, about : str
-        For axes and tables.
+        Unit and description, for axes and tables.
     at_end : bool
-        Whether it measures the relaxed state; it is NaN where a point diverged.
+        Whether it measures the relaxed state; it is then NaN where a point diverged.
     learnt : bool
-        Whether it measures learnt weights; a model with ``[train]`` is trained first.
+        Whether it measures learnt weights; a model with ``[train]`` is then trained first.
     """
 
     of: Callable[[Case], float]
@@ -191,7 +191,7 @@ def _accuracy(case: Case) -> float:
             f"accuracy needs classes as targets, not an array of shape {np.shape(Y)}; "
             "try measure='loss'"
         )
-    return share_right(reference.forward(case.net, X)[output], classes, middle(Y))
+    return share_correct(reference.forward(case.net, X)[output], classes, middle(Y))
 
 
 def _slowest_rate(case: Case) -> float:
@@ -207,7 +207,7 @@ def _max_step(case: Case) -> float:
 
 
 def _method(case: Case) -> str:
-    """Return the method whose stability function is that of the run's method."""
+    """Return the method whose stability function the run's method has."""
     method = str(case.run.settings.get("method", methods.EULER))
     if method == methods.ADAPTIVE:
         return methods.RK4
@@ -217,8 +217,8 @@ def _method(case: Case) -> str:
 def _growth(case: Case) -> float:
     """Return log |R(h s)| / h of the mode that grows most, 1/s.
 
-    R is the stability function of the method, h the step. For a method without R it is the largest
-    Re s of the flow itself.
+    R is the stability function of the method, h the step. A method without R has the growth of the
+    flow itself, the largest Re s.
     """
     from neurosim.reference.spectrum import AMPLIFICATION
 
@@ -238,7 +238,7 @@ def _synaptic_operations(case: Case) -> float:
 
 MEASURES: dict[str, Measure] = {
     "settle_time": Measure(_settle_time, "s", "time until nothing changes any more"),
-    "residual": Measure(_residual, "1", "largest tau dz/dt at the last look"),
+    "residual": Measure(_residual, "1", "largest |tau dz/dt| when last read"),
     "alignment": Measure(
         _alignment,
         about="smallest cosine of lam to backpropagation's, over populations",
@@ -254,7 +254,7 @@ MEASURES: dict[str, Measure] = {
     "loss": Measure(_loss, about="loss after a forward pass, training patterns", learnt=True),
     "accuracy": Measure(
         _accuracy,
-        about="share of correct patterns, held-out ones if there are any",
+        about="share of patterns classified correctly, held-out ones if there are any",
         learnt=True,
     ),
     "slowest_rate": Measure(_slowest_rate, "1/s", "decay of the slowest mode at the saddle point"),
@@ -310,7 +310,7 @@ def _name(measure: Any) -> str:
 
 
 def _measure(name: str, given: Any) -> Measure:
-    """Return a measure that was given as such, by name or as a function."""
+    """Return a measure that was given as a `Measure`, by name, or as a function."""
     if isinstance(given, Measure):
         return given
     if isinstance(given, str):
@@ -326,7 +326,7 @@ def _measure(name: str, given: Any) -> Measure:
 
 
 def evaluate(measure: Measure, case: Case) -> float:
-    """Return the value of a measure; NaN if it measures an end that was not reached."""
+    """Return the value of a measure; NaN if it needs the relaxed state and the point diverged."""
     if measure.at_end and case.outcome == DIVERGED:
         return float("nan")
     return float(measure.of(case))

@@ -71,7 +71,7 @@ class ModelFile:
         return self.tables.flow.build()
 
     def data(self) -> Data:
-        """Return patterns and targets, split."""
+        """Return patterns and targets, split into training and test."""
         from neurosim.data import datasets
 
         keys = self.tables.data.given() | {"name": self._data_name()}
@@ -110,7 +110,7 @@ class ModelFile:
         Raises
         ------
         ModelError
-            ``simulation.start`` beside it.
+            The file has ``simulation.start`` too.
         """
         self.check_start()
         if self.tables.start is None:
@@ -123,6 +123,7 @@ class ModelFile:
         Raises
         ------
         ModelError
+            The file has both.
         """
         start = self.tables.simulation.start
         if self.tables.start is not None and start is not None:
@@ -166,7 +167,13 @@ class ModelFile:
         return simulation.stream(data.X, data.Y, progress=progress, **keys)
 
     def run(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run | Log:
-        """Run what the file asks for: a stream, training, or else relaxation."""
+        """Stream if the file has ``[stream]``, train if it has ``[train]``, else relax.
+
+        Raises
+        ------
+        ModelError
+            The file has both tables, or neither and no ``simulation.duration``.
+        """
         if self.tables.stream is not None and self.tables.train is not None:
             raise ModelError(
                 f"model {self.name!r} has both [train] and [stream]; allowed: one of them; "
@@ -179,7 +186,7 @@ class ModelFile:
         return self.relax(simulation, data, progress=progress)
 
     def effective(self) -> Tables:
-        """Return the tables to write beside results: with an absolute path of the data file."""
+        """Return the tables as written beside results, with the absolute path of a data file."""
         data = self.tables.data.model_copy(update={"name": self._data_name()})
         return self.tables.model_copy(update={"data": data})
 
@@ -201,8 +208,8 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
         ``"experiment.toml"``, or ``"xor"``; ``"models/xor.toml"`` means the built-in one if that
         file does not exist.
     overrides : iterable of str
-        ``"flow.rho=2"``, ``"network.populations.1.size=4"``: a value as TOML writes it; what is not
-        TOML is text.
+        ``"flow.rho=2"``, ``"network.populations.1.size=4"``: values are written as in TOML;
+        anything else is text.
 
     Raises
     ------
@@ -226,7 +233,7 @@ def loads(
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a model file, or of a study's.
+    """Return the text of a model file, or of the file of a study.
 
     Raises
     ------
@@ -249,11 +256,12 @@ def text_of(path: Path) -> str:
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
-    """Return the tables of a text in TOML; `name` is how messages begin.
+    """Return the tables of a text in TOML; messages begin with `name`.
 
     Raises
     ------
     FileError
+        The text is not TOML.
     """
     try:
         return tomllib.loads(text)
@@ -270,7 +278,7 @@ def headline(text: str) -> str:
 
 
 def folder() -> Path:
-    """Return the folder of the built-in files: in a wheel's package, or beside it in a checkout."""
+    """Return the folder of the built-in files: within the package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     if (package / "models").is_dir():
         return package / "models"
@@ -278,7 +286,7 @@ def folder() -> Path:
 
 
 def built_in() -> dict[str, Path]:
-    """Return the built-in model files by name, "xor"; with their folder below it, "lp/wine-1"."""
+    """Return the built-in model files by name, such as "xor", or "lp/wine-1" in a folder."""
     found = {}
     for path in sorted(folder().rglob("*.toml")):
         name = path.relative_to(folder()).with_suffix("").as_posix()
@@ -288,23 +296,23 @@ def built_in() -> dict[str, Path]:
 
 
 def find(source: str | Path) -> Path:
-    """Return the file that a path or a built-in name means.
+    """Return the file of a model, given its path or its built-in name.
 
     Raises
     ------
     FileError
-        Neither, with the nearest built-in name.
+        The source is neither; the message has the nearest built-in name.
     """
     return find_among("model", source, built_in())
 
 
 def find_among(kind: str, source: str | Path, known: Mapping[str, Path]) -> Path:
-    """Return the file that a path means, or a name among the `known` ones.
+    """Return the file at a path, or the one with a name among the `known` ones.
 
     Raises
     ------
     FileError
-        Neither, with the nearest name; `kind` is how the message begins.
+        The source is neither; the message begins with `kind` and has the nearest name.
     """
     path = Path(source)
     try:
@@ -325,7 +333,7 @@ def dump(model: ModelFile | Tables) -> str:
 
 
 def check_tables(raw: Mapping[str, Any]) -> None:
-    """Check the tables that are there, of which none is needed.
+    """Check the tables that are present; none is required.
 
     Raises
     ------
@@ -410,7 +418,7 @@ def _urgency(error: Any) -> int:
 
 
 def _dotted(place: Iterable[str | int]) -> str:
-    """Return a place as it is written in a message: ``network.populations[1].size``."""
+    """Return a place as messages write it: ``network.populations[1].size``."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -1,4 +1,4 @@
-"""Write what a run leaves behind: results, weights, the effective model and pictures.
+"""Write the files of a run: results, weights, the effective model and pictures.
 
 Start at `write_run` and `save_figure`.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "pdf")
 KNOWN_FORMATS = ("png", "pdf", "svg")
 DPI = 150
-TRIED = 4096  # bytes that are written to try a folder
+TRIED = 4096  # bytes written to test a folder
 
 
 def writable(folder: Path) -> Path:
@@ -48,7 +48,7 @@ def writable(folder: Path) -> Path:
 def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Write weights, result, model and pictures into a folder.
 
-    Weights come first and pictures last: if the disk fills up, what matters most is there.
+    Weights are written first and pictures last: if the disk fills up, the pictures are lost first.
     """
     from neurosim.experiments import modelfile
     from neurosim.results import files
@@ -59,7 +59,7 @@ def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder
     files.save(result, folder / name)
     header = (
         f"# {spec.comment or spec.name}\n"
-        f"# As neurosim {__version__} ran it, overrides included.\n\n"
+        f"# As run by neurosim {__version__}, overrides included.\n\n"
     )
     with replacing(folder / "model.toml") as path:
         path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
@@ -72,7 +72,7 @@ def save_summary(result: Run | Log, paths: Sequence[Path]) -> None:
     draw_without_display()
     from neurosim import plot as pictures
 
-    formats_of(paths)  # refused before the figure is drawn
+    formats_of(paths)  # refuses an unknown format before the figure is drawn
     save_figure(pictures.summary(result), paths)
 
 
@@ -89,7 +89,7 @@ def save_figure(figure: Any, paths: Sequence[Path]) -> None:
     for path, suffix in zip(paths, formats_of(paths), strict=True):
         with replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=DPI)
-        # laid out once: the next format has the same picture
+        # no new layout, so that every format has the same picture
         figure.set_layout_engine("none")
 
 

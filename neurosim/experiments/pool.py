@@ -1,7 +1,7 @@
 """Run the tasks of a sweep or a study: in this process, on joblib's workers, or on Dask's.
 
-A pool does not know what a task is about. A worker that dies loses only its own results: its tasks
-are run again, and a point that keeps killing workers is recorded as lost. Start at `open_pool`.
+A pool does not depend on what its tasks measure. A worker that dies loses only its own results: its
+tasks run again, and a point that keeps killing workers is recorded as lost. Start at `open_pool`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from neurosim.errors import ModelError
 
-CRASHES = 3  # in a row without any result, after which points are tried one by one
+CRASHES = 3  # in a row without any result; after more, points are tried one by one
 DIED = "its worker process died: out of memory, killed, or a crash in compiled code"
 
 logger = logging.getLogger("neurosim")
@@ -38,7 +38,7 @@ class PoolTask(Protocol):
 
 
 class Pool(ABC):
-    """Runs tasks, in any order."""
+    """Workers that run tasks, in any order."""
 
     size: int = 1
 
@@ -48,7 +48,7 @@ class Pool(ABC):
 
 
 class Here(Pool):
-    """This process."""
+    """This process as the only worker."""
 
     def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
         for task in tasks:
@@ -73,7 +73,7 @@ class Local(Pool):
             try:
                 for number, results in self._parallel(list(batch.items())):
                     del left[number]
-                    # the others can be tried at once again
+                    # the rest can run in parallel again
                     crashes, one_by_one = 0, False
                     yield results
             except _broken_pool() as error:
@@ -123,7 +123,7 @@ def _broken_pool() -> type[BaseException]:
 
 
 class Cluster(Pool):
-    """A Dask cluster, near or far."""
+    """A Dask cluster, local or remote."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -141,7 +141,7 @@ class Cluster(Pool):
             if not isinstance(future.exception(), KilledWorker):
                 yield future.result()  # or raise the task's own error
             elif task.size > 1:
-                logger.warning("workers died of a task; its points are tried one by one")
+                logger.warning("a task killed its workers; its points are tried one by one")
                 for single in task.singly():
                     again = self._submit(single)
                     waiting[again] = single
@@ -169,15 +169,15 @@ def _ready_worker() -> Any:
 
 @contextmanager
 def open_pool(jobs: int, scheduler: Any = None) -> Iterator[Pool]:
-    """Open the pool that is asked for, and close it again.
+    """Open a pool of workers, and disconnect it on exit.
 
     Parameters
     ----------
     jobs : int
-        Processes on this machine; 1: this process.
+        Worker processes on this machine; with 1, tasks run in this process.
     scheduler : str, cluster or client, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, a cluster object (also one
-        of dask-jobqueue), or a client.
+        of dask-jobqueue), or a client. It replaces the workers on this machine.
 
     Raises
     ------

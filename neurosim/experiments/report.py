@@ -1,4 +1,4 @@
-"""Report a run on the command line: its setting, its cost, and its multipliers against
+"""Report a run on the command line: its settings, its cost, and how its multipliers compare with
 backpropagation's.
 
 Start at `rows` and `closing`.
@@ -34,7 +34,7 @@ GONE = 1e-9  # multipliers below this have no direction to compare
 
 
 def last(result: Run | Log) -> Run:
-    """Return the run itself, or the run in which a training ended."""
+    """Return a run itself, or the last run of a training."""
     return result if isinstance(result, Run) else result.run
 
 
@@ -61,7 +61,7 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
     for key, value in end.flow.as_dict().items():
         gains_and_times.append(f"{key} = {_shown(key, value)}")
     dt = settings["dt"]
-    preset = spec.tables.flow.preset or "own"
+    preset = spec.tables.flow.preset or "no preset"
     step_time = seconds / max(steps, 1)
     found = {
         "network": repr(end.network).removeprefix("Network(").removesuffix(")"),
@@ -91,13 +91,13 @@ def _sizes(history: Any) -> str:
     after = sizes[-1]
     done = history["operations"].values[-1]
     return (
-        f"{before:.0f} to {after:.0f}; {done:.3g} operations per pattern until then, "
-        "those of the last part above"
+        f"{before:.0f} to {after:.0f}; {done:.3g} operations per pattern in all, "
+        "of which the rows above count those of the last part"
     )
 
 
 def _shown(key: str, value: Any) -> str:
-    """Return a gain or a time, or one per population."""
+    """Return the text of a gain or a time, or of one per population."""
     if isinstance(value, dict):
         parts = [f"{population}: {_shown(key, time)}" for population, time in value.items()]
         return "{" + ", ".join(parts) + "}"
@@ -131,9 +131,10 @@ def _performance(net: Network, data: Data) -> dict[str, str]:
 
 
 def closing(simulation: Simulation, result: Run | Log, folder: Path) -> str:
-    """Return one line on the multipliers.
+    """Return one line that compares the multipliers with backpropagation's.
 
-    With a tube among the constraints it is about support, which is also written into the folder.
+    With a tube among the constraints, the line describes the support neurons instead; they are also
+    written to support.nc and support.png in the folder.
     """
     kinds = set()
     for population in simulation.net.populations.values():
@@ -145,7 +146,7 @@ def closing(simulation: Simulation, result: Run | Log, folder: Path) -> str:
         return _support(simulation, result, folder)
     return (
         f"constraint {', '.join(sorted(kinds))}: "
-        "lam itself is not backpropagation's error, mu on average is"
+        "backpropagation's error is mu on average, not lam itself"
     )
 
 
@@ -154,9 +155,9 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
     try:
         run = at_rest(simulation, result)
     except DivergenceError as error:
-        return f"support could not be read at rest with weights frozen: {error}"
+        return f"no support neurons, as the flow diverges with weights frozen: {error}"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnsettledWarning)  # the line itself reports it
+        warnings.simplefilter("ignore", UnsettledWarning)  # the returned line reports it
         found = support_neurons(run)
         figure = pictures.support_summary(run)
     with replacing(folder / "support.nc") as path:
@@ -167,7 +168,7 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
 
 
 def _support_line(found: Support, missed: float) -> str:
-    """Describe support neurons; `missed` is how far the conditions of a minimum are missed."""
+    """Describe support neurons; `missed` is the residual of the conditions of a minimum."""
     shares, straw = [], []
     for name, share in found.shares().items():
         shares.append(f"{name} {100 * share:.1f} %")
@@ -190,7 +191,7 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     end = last(result)
     try:
         if end is result:
-            how = "as it ended"
+            how = "at the end of the run"
             speed = rest.speed(end)
         else:
             settled = frozen(simulation, end, COMPARED)
@@ -205,7 +206,7 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     if speed > REST:
         moving = f"still moving by {speed:.1g} per time constant"
     size = max(float(abs(lam).max()) for lam in truth.lam.values())
-    scale = "the loss is gone, and lam with it"
+    scale = "the loss has vanished, and lam with it"
     if size > GONE:
         scale = f"cosine {found.worst:.6f} or more"
     count = len(next(iter(end.lam.values())))

@@ -53,16 +53,16 @@ Times = Annotated[Any, BeforeValidator(_time_or_times)]
 
 
 class _Table(BaseModel):
-    """A table of the file.
+    """Base of the tables of a model file.
 
-    Keys that are not set are None and are not passed on. So defaults stand in one place, in the
-    constructors.
+    Keys that a file does not set are None and are not passed on. So defaults stand in one place, in
+    the constructors.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def given(self, *names: str) -> dict[str, Any]:
-        """Return the keys that the file sets, or the named ones of them, as keyword arguments."""
+        """Return the keys that the file sets, all or the named ones, as keyword arguments."""
         keys = self.model_dump(exclude_none=True)
         if not names:
             return keys
@@ -186,7 +186,7 @@ class FlowTable(_Table):
     preset: str | None = None
 
     def build(self) -> Flow:
-        """Return the flow; what a preset derives is derived from all keys of the table."""
+        """Return the flow; the times that a preset derives follow from all keys of the table."""
         keys = self.given()
         if self.preset is not None:
             return Flow.from_preset(**keys)
@@ -238,14 +238,14 @@ class DataTable(_Table):
 
 @takes(schedules.Pruning, omit=("schedule",), written={"rest": Time})
 class PruningTable(_Table):
-    """``[train.pruning]``: the arguments of `Pruning`, of the schedule in ``[train]``."""
+    """``[train.pruning]``: the arguments of `Pruning`; its schedule is that of ``[train]``."""
 
     model_config = ConfigDict(title="train.pruning")
 
 
 @takes(schedules.Growing, omit=("schedule",))
 class GrowingTable(_Table):
-    """``[train.growing]``: the arguments of `Growing`, of the schedule in ``[train]``."""
+    """``[train.growing]``: the arguments of `Growing`; its schedule is that of ``[train]``."""
 
     model_config = ConfigDict(title="train.growing")
 
@@ -322,9 +322,10 @@ def _inside(folder: str) -> str:
 
 
 class StartTable(_Table):
-    """``[start]``: the distance from the saddle point at which outputs and multipliers start.
+    """``[start]``: how far from the saddle point outputs and multipliers start.
 
-    Each unit starts N(0, 1) times `x`, or `lam`, away.
+    Each output starts away from its value there by `x` times a draw from N(0, 1), each multiplier
+    by `lam` times one. `seed` is that of the draws.
     """
 
     model_config = ConfigDict(title="start")
@@ -346,7 +347,7 @@ class StartTable(_Table):
 
         rng = np.random.default_rng(whole("start.seed", self.seed, 0))
         saddle = reference.backprop(net, X, Y, through="feedback")
-        # drawn for all of x, then for all of lam
+        # the order of the draws: all of x, then all of lam
         x, lam = {}, {}
         for name in net.neurons:
             x[name] = saddle.x[name] + self.x * rng.normal(size=saddle.x[name].shape)
@@ -356,7 +357,7 @@ class StartTable(_Table):
 
 
 class StreamTable(_Table):
-    """``[stream]``: the patterns are frames, which one set of neurons sees one after the other."""
+    """``[stream]``: the patterns are frames, shown one after the other to one set of neurons."""
 
     model_config = ConfigDict(title="stream")
 
@@ -365,7 +366,7 @@ class StreamTable(_Table):
 
 
 class OutputTable(_Table):
-    """``[output]``: folder and formats of what `neurosim run` writes."""
+    """``[output]``: folder of the results, and formats of the pictures, of `neurosim run`."""
 
     model_config = ConfigDict(title="output")
 
@@ -374,7 +375,7 @@ class OutputTable(_Table):
 
 
 class Tables(_Table):
-    """A model file."""
+    """All tables of a model file."""
 
     network: NetworkTable
     flow: FlowTable
@@ -402,7 +403,7 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("start",): StartTable,
     ("output",): OutputTable,
 }
-# keys of [simulation] that its constructor takes, and those of its runs
+# keys of [simulation] that the constructor takes, and those that `train` and `relax` take
 OF_SIMULATION = tuple(argument.name for argument in arguments(Simulation))
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
 OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")

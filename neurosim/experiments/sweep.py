@@ -2,17 +2,17 @@
 
 The path of a point, from the model file to the dataset:
 
-1. `neurosim.experiments.modelfile` reads the **model file**; `ModelFile.changed` gives the model of
-   one point.
+1. `neurosim.experiments.modelfile` reads the **model file**; `ModelFile.changed` returns the model
+   of one point.
 2. A **design** (`neurosim.experiments.designs`) chooses the **points**: one value per parameter.
 3. A `Sweep` holds model, design and measures. It checks every point before anything runs, and cuts
-   the points into **tasks** (`SweepTask`): points of one structure, no more than one network holds.
-4. A **pool** (`neurosim.experiments.pool`) hands the tasks to **workers**: this process, joblib's
-   or Dask's.
-5. A worker builds the points of its task, trains them if need be, and relaxes them as one network
+   the points into **tasks** (`SweepTask`): points of one structure, in limited number.
+4. A **pool** (`neurosim.experiments.pool`) distributes the tasks to **workers**: this process,
+   joblib's or Dask's.
+5. A worker builds the points of its task, trains them if necessary, and relaxes them as one network
    (`relax_batch` in `neurosim.experiments.sweep_task`, `neurosim.simulation.batch` below it). It
    measures each (`neurosim.experiments.measures`) and returns one `PointResult` per point.
-6. The driver enters them into the `ResultTable` (`neurosim.experiments.sweep_store`), which writes
+6. `sweep` enters these into the `ResultTable` (`neurosim.experiments.sweep_store`), which writes
    them to the **store** on disk at once, so that a killed sweep resumes.
 7. `ResultTable.dataset` is the xarray **dataset** that `sweep` returns.
 
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
 NumberedPoint = tuple[int, Assignment]
 
-# length of a relaxation for which the model gives none, in time constants of the slowest neuron
+# length of a relaxation where the model has none, in time constants of the slowest neuron
 DEFAULT_DURATION = 500
 DEFAULT_SETTLE = 1e-6
 LARGEST_BATCH = 200_000  # units times patterns times points of one network
 LARGEST_QUEUE = 16  # points of a task that are relaxed one after the other
-TASKS_PER_WORKER = 4  # so that no worker waits long for the last one
-# units times patterns times points of a task: below it a step costs what NumPy's calls cost
+TASKS_PER_WORKER = 4  # so that no worker is idle for long at the end
+# units times patterns times points of a task, below which the overhead of NumPy's calls dominates
 WORTH_A_TASK = 50_000
 UNITS = {
     "flow.tau_x": "s",
@@ -96,14 +96,15 @@ def sweep(
         Names are those of `neurosim.measures.MEASURES`; a callable takes a `neurosim.measures.Case`
         and returns a number.
     out : path, optional
-        A folder (zarr), written as points are done. A sweep that was killed resumes from it.
+        A folder (zarr), written as points are done. A sweep that was killed resumes from it. By
+        default results are in memory only.
     jobs : int
         Worker processes on this machine (joblib).
     scheduler : address, Dask cluster or Dask client, optional
         Where tasks run instead (``pip install 'neurosim[cluster]'``).
     design : "grid", "random", "lhs", "sobol" or "refine"
         All combinations; points drawn from the box that the values span; or a grid whose cells are
-        halved along the boundary of what settles.
+        halved where only some of their corners settle.
     points, rounds, seed : int
         Number of points that are drawn; rounds of "refine"; seed of the draw.
     duration : time, optional
@@ -130,7 +131,7 @@ def sweep(
     ModelError
         An invalid key, value, measure or option, before anything runs.
     FileError
-        The path `out` holds something else.
+        The path `out` holds something other than this sweep.
 
     Examples
     --------
@@ -174,7 +175,7 @@ def plan(
     duration: Any = None,
     settle: float | None = None,
 ) -> Sweep:
-    """Return a sweep whose points are checked as far as is possible without running them.
+    """Return a sweep after checking its points, as far as possible without running them.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def plan(
 
 @dataclass(frozen=True)
 class Sweep:
-    """A model, its parameter points, and what is measured of each.
+    """A model, its parameter points, and the measures of each point.
 
     Attributes
     ----------
@@ -251,6 +252,7 @@ class Sweep:
         Raises
         ------
         ModelError
+            An invalid key, value or combination of them at some point.
         """
         structures: set[str] = set()
         flows: set[str] = set()
@@ -269,7 +271,7 @@ class Sweep:
                 spec.schedule()
                 spec.check_start()
             if not structures:
-                spec.data()  # an error of the first point would be one of all
+                spec.data()  # an error here would recur at every point
             structures.add(kind)
             flows.add(flow)
             networks.add(network)
@@ -310,7 +312,7 @@ class Sweep:
         try:
             net = spec.network()
             data = spec.data()
-        except NeurosimError:  # the worker records it
+        except NeurosimError:  # recorded by the worker, as the outcome of the point
             return 1.0, False
         units = sum(net.populations[name].size for name in net.neurons)
         weight = float(units * len(data.X))
@@ -320,7 +322,7 @@ class Sweep:
         return weight, can_share_a_network(spec, net)
 
     def table(self, path: Path | None) -> ResultTable:
-        """Return the table of the results, with those that `path` holds already."""
+        """Return the table of the results, including those that `path` already holds."""
         parameters = {}
         for key, values in self.design.values.items():
             parameters[key] = [label(value) for value in values]
@@ -417,7 +419,7 @@ def _run(planned: Sweep, table: ResultTable, workers: pool.Pool, progress: bool)
 def _with_next_round(
     planned: Sweep, table: ResultTable, points: list[Assignment], level: int
 ) -> list[Assignment]:
-    """Return the points and those that the next round of refinement adds."""
+    """Return the points, followed by those that the next round of refinement adds."""
     assert isinstance(planned.design, Refined)
     settled = [outcome == measures.SETTLED for outcome in table.outcomes[: len(points)]]
     points = points + planned.design.next_round(points, settled, level)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 KIND = "sweep"
-POINTS_PER_CHUNK = 2**13  # about
+POINTS_PER_CHUNK = 2**13  # approximate
 LONGEST_REASON = 240  # characters
 LONGEST_SHOWN = 120  # characters of a description in a message
 OUTCOME, REASON = "outcome", "reason"
@@ -37,7 +37,7 @@ ABOUT = {
     OUTCOME: {"long_name": "how the relaxation ended"},
     REASON: {"long_name": "why it failed or diverged"},
 }
-# what a sweep shares with the one that it resumes
+# attributes that a sweep must share with the one that it resumes
 SAME = ("model", "parameters", "design", "measures", "settings")
 
 
@@ -54,7 +54,7 @@ class ResultTable:
     about : dict
         The description of the sweep, as plain values.
     path : Path, optional
-        A folder. Results that an earlier run of the same sweep has left there are taken over.
+        A folder. Results that an earlier run of the same sweep left there are taken over.
 
     Raises
     ------
@@ -86,12 +86,12 @@ class ResultTable:
 
     @property
     def done(self) -> Array:
-        """Whether each point has an outcome, flat."""
+        """Whether each point has an outcome, (points,)."""
         return np.ravel(self.values[OUTCOME] != "")
 
     @property
     def outcomes(self) -> list[str]:
-        """Outcomes of all points, flat."""
+        """Outcomes of all points; "" for a point that is not done."""
         return [str(outcome) for outcome in np.ravel(self.values[OUTCOME])]
 
     def put(self, point: int, outcome: str, reason: str, numbers: Mapping[str, float]) -> None:
@@ -124,7 +124,7 @@ class ResultTable:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is new, outcomes last."""
+        """Write the chunks that have changed, outcomes last."""
         if self.path is None:
             return
         names = [name for name in self._dirty if name != OUTCOME]
@@ -149,7 +149,7 @@ class ResultTable:
             self._lock = None
 
     def dataset(self) -> xr.Dataset:
-        """Return the table as it stands."""
+        """Return the table with the results so far."""
         import xarray as xr
 
         variables = {}
@@ -189,11 +189,11 @@ class ResultTable:
         return block
 
     def _claim(self, path: Path) -> None:
-        """Make the folder and describe it, or take over what is there."""
+        """Make the folder and describe it, or take over the results in it."""
         there = path / ".zattrs"
         if path.exists() and not path.is_dir():
             raise FileError(
-                f"{path} is a file; allowed: the folder of a sweep, or a path where nothing is yet"
+                f"{path} is a file; allowed: the folder of a sweep, or a path that does not exist"
             )
         if path.exists() and any(path.iterdir()) and not there.exists():
             raise FileError(f"{path} exists and is not a sweep; try another path, or remove it")
@@ -224,14 +224,14 @@ class ResultTable:
             ) from None
 
     def _take_over(self, path: Path) -> None:
-        """Read the results that an earlier run of this sweep has left."""
+        """Read the results that an earlier run of this sweep left."""
         found = _description(path)
         for key in SAME:
             own = self._attributes[key]
             if found.get(key) != own:
                 raise FileError(
-                    f"{path} holds another sweep: its {key} differ, "
-                    f"there {_short(found.get(key))}, here {_short(own)}; "
+                    f"{path} holds another sweep: {key} = {_short(found.get(key))} there, "
+                    f"{_short(own)} here; "
                     "try another path, or remove it"
                 )
         stored = read(path)
@@ -239,19 +239,19 @@ class ResultTable:
             kept = stored[name].values.astype(values.dtype)
             if values.shape != kept.shape and len(self.shape) > 1:
                 raise FileError(
-                    f"{path} holds another sweep of shape {kept.shape}, here {values.shape}; "
+                    f"{path} holds another sweep: shape {kept.shape} there, {values.shape} here; "
                     "try another path, or remove it"
                 )
             size = min(len(values), len(kept))
             values[:size] = kept[:size]
-            if len(kept) > len(values):  # rounds of a refinement that are not asked for yet
+            if len(kept) > len(values):  # points of later rounds of a refinement
                 self.values[name] = np.concatenate([values, kept[size:]])
         if len(self.shape) == 1 and len(stored[OUTCOME]) > self.shape[0]:
             self._adopt_coordinates(stored)
             self.shape = stored[OUTCOME].shape
 
     def _adopt_coordinates(self, stored: xr.Dataset) -> None:
-        """Take the coordinates of a store with more points; attributes are the table's own."""
+        """Take the coordinates of a store with more points; keep the table's attributes."""
         for name, coordinate in stored.coords.items():
             _, _, attributes = self.coordinates[str(name)]
             self.coordinates[str(name)] = (coordinate.dims, coordinate.values, attributes)
@@ -272,7 +272,7 @@ class ResultTable:
 
 
 def _empty(values: Array) -> Any:
-    """Return what an array holds where a point is not done."""
+    """Return the entry of an array at a point that is not done."""
     if values.dtype.kind == "f":
         return np.nan
     return ""
@@ -287,12 +287,12 @@ def is_sweep(path: AnyPath) -> bool:
 
 
 def read(path: AnyPath) -> xr.Dataset:
-    """Read a sweep from its store, finished or not; the outcome of points to be done is "".
+    """Read a sweep from its store, finished or not; points that are not done have outcome "".
 
     Raises
     ------
     FileError
-        The path is missing, or is not a sweep's.
+        The path is missing, or is not the store of a sweep.
     """
     import xarray as xr
 

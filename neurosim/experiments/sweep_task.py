@@ -1,6 +1,6 @@
-"""Measure some points of a sweep in a worker: build them, train if need be, relax them as a batch.
+"""Measure some points of a sweep in a worker: build, train if necessary, and relax them as a batch.
 
-`neurosim.experiments.sweep` has the whole chain. A point that fails is a result like any other.
+`neurosim.experiments.sweep` describes the whole chain. The failure of a point is a result too.
 Start at `SweepTask.work`.
 """
 
@@ -68,7 +68,7 @@ class SweepTask:
     def work(self) -> list[PointResult]:
         """Return the result of every point."""
         with warnings.catch_warnings():
-            # a step that is not stable shows in the outcome
+            # the outcome shows whether the step is stable
             warnings.simplefilter("ignore", StabilityWarning)
             built, results = _build(self)
             for points in _batches(built):
@@ -104,7 +104,7 @@ def _described(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _BuiltPoint:
-    """A point that can be relaxed."""
+    """A point whose data and simulation are built, ready to be relaxed."""
 
     index: int
     spec: ModelFile
@@ -157,13 +157,13 @@ def _build(task: SweepTask) -> tuple[list[_BuiltPoint], list[PointResult]]:
             built.append(_build_point(index, spec, trains, shared))
         except DivergenceError as error:
             results.append(PointResult(index, DIVERGED, f"while training: {error}", {}))
-        except Exception as error:  # whatever goes wrong at a point is that point's outcome
+        except Exception as error:  # one point that fails must not end the others
             results.append(_failed(index, _described(error)))
     return built, results
 
 
 def _build_point(index: int, spec: ModelFile, trains: bool, shared: dict[str, Any]) -> _BuiltPoint:
-    """Build a point; data sets and networks that are not trained are `shared` between points."""
+    """Build a point; points have data sets in `shared`, and networks that are not trained."""
     data_key = "data " + spec.tables.data.model_dump_json()
     if data_key not in shared:
         shared[data_key] = spec.data()
@@ -178,7 +178,7 @@ def _build_point(index: int, spec: ModelFile, trains: bool, shared: dict[str, An
 
 
 def _batches(points: Sequence[_BuiltPoint]) -> Iterator[list[_BuiltPoint]]:
-    """Yield the points that are relaxed as one network: of one structure and one sparsity."""
+    """Yield the points that are relaxed as one network, of one structure and one sparsity."""
     alike: dict[tuple[str, int], list[_BuiltPoint]] = {}
     for point in points:
         number = 0 if point.can_share_a_network else point.index
@@ -215,7 +215,7 @@ def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[Point
 
 
 def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
-    """Relax points as one network, or one after the other with events, adaptive steps and the like.
+    """Relax points as one network, or one after the other if they cannot share a network.
 
     Returns
     -------
@@ -250,7 +250,7 @@ def _start(point: _BuiltPoint) -> State | None:
 
 
 def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
-    """Relax one point by itself, and look at it as often as `batch.relax` does."""
+    """Relax one point by itself, with residuals at as many moments as in `batch.relax`."""
     dt = point.simulation.dt
     keys = point.spec.tables.simulation.given("adaptive", "tolerance", "start")
     keys |= {"duration": task.duration, "settle": task.settle, "record": ("x", "lam")}

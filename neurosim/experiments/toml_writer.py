@@ -23,7 +23,7 @@ def write(tables: Tables) -> str:
 def _lines(table: Mapping[str, Any], path: Path) -> list[str]:
     """Return the lines of a table: plain keys, then tables, then lists of tables.
 
-    Below the top level, tables are written in line.
+    Below the top level, tables are written inline.
     """
     plain = []
     inner = []

@@ -1,6 +1,7 @@
 """Search for the fastest-settling flow of a network, or the best by any measure, with Optuna.
 
-A search runs the tasks of a sweep (`neurosim.experiments.sweep`). Start at `tune`.
+A search measures its points by the tasks of a sweep (`neurosim.experiments.sweep`). Start at
+`tune`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Tuned:
     model : ModelFile
         The model with these values.
     trials : xarray.Dataset
-        Every point, with its value and outcome; the value is NaN where the objective is.
+        Every point, with its value and outcome; the value is NaN where the objective is not a
+        number.
     """
 
     best: dict[str, Any]
@@ -72,14 +74,14 @@ def tune(
     model, duration, settle, overrides
         As in `neurosim.sweep`.
     objective : name or callable
-        A measure; a point where it is not a number is a failed trial.
+        A measure; a point where it is not a number counts as a pruned trial.
     over : {dotted key: values}
         Floats span a range from the smallest to the largest, on a logarithmic scale if they are
-        spaced geometrically. Of other values one is chosen.
+        spaced geometrically. From values of other types, one is chosen.
     trials : int
         Number of points in all, those of an earlier search in `storage` included.
     direction : "minimize" or "maximize", optional
-        By default what is better for the measure.
+        By default "maximize" for a measure of `BIGGER_IS_BETTER`, else "minimize".
     storage : path, optional
         A file (SQLite); a search that was killed resumes from it.
     seed : int
@@ -134,7 +136,7 @@ def _optuna() -> Any:
 
 
 def _give_up_running(optuna: Any, study: Any) -> None:
-    """Mark as failed the trials that a killed search has left."""
+    """Mark as failed the trials that were running when a search was killed."""
     states = optuna.trial.TrialState
     for stale in study.get_trials(states=[states.RUNNING]):
         study.tell(stale.number, state=states.FAIL, skip_if_finished=True)
@@ -147,13 +149,13 @@ def _finished(optuna: Any, study: Any) -> list[Any]:
 
 
 def _try_batch(optuna: Any, study: Any, planned: Sweep, name: str, count: int) -> None:
-    """Measure as many points as Optuna proposes, and report them to it."""
+    """Measure `count` points that Optuna proposes, and report their values to it."""
     values = planned.design.values
     spread = {key: _distribution(optuna, v) for key, v in values.items()}
-    asked = [study.ask(spread) for _ in range(count)]
-    points = [(number, _point(values, trial)) for number, trial in enumerate(asked)]
+    proposed = [study.ask(spread) for _ in range(count)]
+    points = [(number, _point(values, trial)) for number, trial in enumerate(proposed)]
     for result in _results(planned, points):
-        trial = asked[result.index]
+        trial = proposed[result.index]
         trial.set_user_attr("outcome", result.outcome)
         value = result.numbers.get(name, float("nan"))
         if np.isfinite(value):
@@ -175,7 +177,7 @@ def _results(planned: Sweep, points: Sequence[NumberedPoint]) -> list[PointResul
 
 
 def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
-    """Return a range of floats, or a choice by number, since a list is not a category."""
+    """Return a range of floats, or a choice by index, since Optuna has no lists as categories."""
     distributions = optuna.distributions
     if designs.is_range(values):
         log = designs.geometric(values)
@@ -184,7 +186,7 @@ def _distribution(optuna: Any, values: Sequence[Any]) -> Any:
 
 
 def _point(values: Mapping[str, Sequence[Any]], trial: Any) -> Assignment:
-    """Return the point of a trial: a drawn float, or the value of a drawn number."""
+    """Return the point of a trial: drawn floats, and values at drawn indices."""
     point: Assignment = {}
     for key, allowed in values.items():
         drawn = trial.params[key]
@@ -201,7 +203,7 @@ def _tuned(optuna: Any, study: Any, planned: Sweep, name: str) -> Tuned:
     numbers = [np.nan if trial.value is None else trial.value for trial in done]
     if np.isnan(numbers).all():
         raise ModelError(
-            f"{name} is a number at none of {len(done)} points "
+            f"{name} is not a number at any of {len(done)} points "
             f"({', '.join(sorted(set(outcomes)))}); try another range"
         )
     points = [_point(values, trial) for trial in done]

@@ -199,7 +199,7 @@ def test_another_sweep_is_not_written_over(tmp_path: Path) -> None:
     sweep = partial(ns.sweep, "xor", measure="residual", overrides=RELAXING, duration=0.01)
     sweep({"flow.rho": [1.0]}, out=tmp_path / "one")
     with pytest.raises(
-        ns.FileError, match=r"holds another sweep: its parameters differ, there .*1.0.*, here .*2.0"
+        ns.FileError, match=r"holds another sweep: parameters = .*1.0.* there, .*2.0.* here"
     ):
         sweep({"flow.rho": [2.0]}, out=tmp_path / "one")
     with pytest.raises(ns.FileError, match="exists and is not a sweep"):

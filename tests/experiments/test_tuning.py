@@ -55,7 +55,7 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
         ({"over": {"flow.roh": [1.0, 2.0]}}, "flow.roh: unknown key"),
         (
             {"trials": 2, "over": {"flow.rho": [60.0, 80.0]}, "duration": 0.05},
-            "settle_time is a number at none of 2",
+            "settle_time is not a number at any of 2",
         ),
     ],
 )

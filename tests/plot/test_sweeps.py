@@ -139,5 +139,5 @@ def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
     assert "4: " in found.output
     found = CliRunner().invoke(app, ["plot", str(out), "--out", str(picture)])
     assert found.exit_code == 0, found.output
-    assert "drawn as phase_diagram; other pictures by --kind heat_map, lines" in found.output
+    assert "drawn as phase_diagram; other pictures: --kind heat_map, lines" in found.output
     assert picture.read_bytes().startswith(b"%PDF")
