@@ -51,9 +51,9 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     source : str or Path
         ``"transport"``, or ``"mine.toml"``.
     overrides : iterable of str
-        ``"study.seeds=10"``: a value as TOML writes it.
+        ``"study.seeds=10"``: values are written as in TOML; anything else is text.
     quick : bool
-        Whether to measure less: fewer seeds, patterns and epochs, done in a minute.
+        Whether to measure less: fewer seeds, patterns and epochs, so that it takes a minute.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     path = modelfile.find_among("study", source, built_in())
     text = modelfile.text_of(path)
     raw = modelfile.parse_toml(text, f"study {str(path)!r}")
-    _kind(raw)  # overrides need the table
+    _kind(raw)  # before the overrides, which need the table
     for given in overrides:
         _override(raw, given)
     modelfile.check_tables({name: table for name, table in raw.items() if name != "study"})
@@ -81,7 +81,13 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
 
 
 def _kind(raw: dict[str, Any]) -> str:
-    """Return the kind of a study."""
+    """Return the kind of a study.
+
+    Raises
+    ------
+    ModelError
+        A missing or an unknown kind.
+    """
     table = raw.get("study")
     kind = table.get("kind") if isinstance(table, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
@@ -90,7 +96,7 @@ def _kind(raw: dict[str, Any]) -> str:
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
-    """Set a key of the study's own table, or of one of the model's."""
+    """Set a key of ``[study]``, or of a table of the model."""
     key, equals, value = text.partition("=")
     table, _, name = key.strip().partition(".")
     if table != "study":

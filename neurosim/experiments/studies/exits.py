@@ -1,4 +1,4 @@
-"""Early exits: losses at inner layers, and what they do to the rest of a deep saddle flow.
+"""Early exits: whether losses at inner layers bring a deep saddle flow to rest sooner.
 
 The networks of a depth have the same weights between layers with and without exits. Each relaxes
 one digit from x = lam = 0. Start at `ExitsStudy`.
@@ -40,8 +40,8 @@ Array = np.ndarray
 FLOWS = {name: ALL_FLOWS[name]() for name in ("augmented(1)", "rotated(75°)")}
 DT = 0.05 * TAU  # s; 0.2 tau is too long for modes that hardly decay
 CLOSE = 1e-6  # largest distance of x and lam from backpropagation's at rest
-EVERY = 4 * TAU  # s, between two looks
-QUICK_DEPTH = 6  # no network of four layers settles within the quick cap
+EVERY = 4 * TAU  # s, between two samples
+QUICK_DEPTH = 6  # with four layers, no network settles within the quick cap
 TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000)  # tau
 
 QUICK = {
@@ -68,8 +68,8 @@ class ExitsStudy(Study[ExitsSettings]):
     """Time to rest with and without exits."""
 
     question = (
-        "Do losses at inner layers let a deep saddle come to rest sooner, "
-        "and with less augmentation?"
+        "Does a deep saddle flow come to rest sooner, and with less augmentation, "
+        "if inner layers have losses?"
     )
     settings_type = ExitsSettings
     varied = ("exits", "offsets", "flows")
@@ -93,9 +93,10 @@ class ExitsStudy(Study[ExitsSettings]):
         Returns
         -------
         dict
-            `time` in tau until x and lam stay within `CLOSE` of backpropagation's, the cap if they
-            do not; `settled`, 0 or 1; `slowest_rate` of the saddle point (1/s; if it is negative,
-            the point repels) and `stable`, 0 or 1; `critical_rho` of saddle flows if not quick.
+            `time` in tau until x and lam stay within `CLOSE` of backpropagation's, or the cap if
+            they do not; `settled`, 0 or 1; `slowest_rate` of the saddle point (1/s; if it is
+            negative, the point repels) and `stable`, 0 or 1; `critical_rho` of flows with gamma = 0
+            if the study is not quick.
         """
         flow = FLOWS[cell["flow"]]
         cap = self.settings.cap
@@ -166,7 +167,7 @@ class ExitsStudy(Study[ExitsSettings]):
 
 
 def digit(offset: float, seed: int) -> tuple[Array, Array]:
-    """Return one of scikit-learn's digits, / 16 + offset, and its class as a row of 0 and 1."""
+    """Return one of scikit-learn's digits, / 16 + offset, and its class as a one-hot row."""
     data = datasets.load("digits", offset=offset, test=0.0)
     rng = np.random.default_rng([seed, 1])
     row = [rng.integers(len(data.X))]
@@ -182,7 +183,7 @@ def settling(net: Network, flow: Flow, X: Array, Y: Array, cap: float) -> float:
     sim = Simulation(net, flow, dt=DT)
     options: dict[str, Any] = {"settle": CLOSE / 100, "record": ("x", "lam"), "every": EVERY}
     with warnings.catch_warnings():
-        # whether the step is stable is part of the question
+        # modes outside the stable region are part of the question
         warnings.simplefilter("ignore", StabilityWarning)
         try:
             run = sim.relax(X, Y, duration=cap * TAU, **options)
@@ -202,7 +203,7 @@ def settling(net: Network, flow: Flow, X: Array, Y: Array, cap: float) -> float:
 
 
 def _entries(nets: xr.Dataset, plain: xr.Dataset) -> list[str]:
-    """Return a row of the table: networks with exits of one weight, beside those without."""
+    """Return entries of a row: networks with exits of one weight, compared with those without."""
     count = nets.seed.size
     ratio = (nets.time / plain.time).median()
     critical = "-"

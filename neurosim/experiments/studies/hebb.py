@@ -1,7 +1,7 @@
 """A Hebbian first layer, which no error reaches, under a readout that the `adjoint` flow learns.
 
-MNIST-5k, stratified. The readout is one layer of weights with cross-entropy, so that its
-multipliers reach no further than itself. Start at `HebbStudy`.
+MNIST-5k, stratified. The readout is one layer of weights with cross-entropy, so that no error goes
+further back than its own units. Start at `HebbStudy`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Array = np.ndarray
 
 # cells without a Hebbian layer: readout of the pixels, and a network that learns as a whole
 PIXELS, WHOLE = "pixels", "whole"
-HIDDEN = 128  # units of that network
+HIDDEN = 128  # hidden units of the network that learns as a whole
 NAMES = {
     "oja": "Oja, winner takes all",
     "bcm": "BCM, winner takes all",
@@ -47,9 +47,9 @@ NAMES = {
     WHOLE: f"784-{HIDDEN}-10, all learnt by adjoint",
 }
 RATES = {"oja": 0.2, "bcm": 1.0, "random": 0.0}
-# tau over tau_w of the readout, for inputs of size 1; hidden layers get a hundredth of it
+# tau / tau_w of a readout, for inputs of size 1; a hundredth for the network that learns as a whole
 READOUT_RATES = (30.0, 100.0)
-# time constants of the weights over the first ones, and the share of the epochs
+# parts of a training: factor of tau_w, and share of the epochs
 SLOWING = ((1.0, 2 / 3), (10.0, 1 / 3))
 QUICK = {
     "seeds": 1,
@@ -62,7 +62,7 @@ QUICK = {
 
 
 class Problem(NamedTuple):
-    """Patterns and classes to learn, and those by which the result is scored."""
+    """Patterns and classes to learn, and those on which the result is scored."""
 
     X: Array
     Y: Array
@@ -72,7 +72,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class HebbSettings(StudySettings):
-    """Settings of the study; `first` is the first seed, and 0 `patterns` are all of them."""
+    """Settings of the study; `first` is the first seed, and `patterns` = 0 means all of them."""
 
     seeds: Count
     first: Whole
@@ -87,8 +87,8 @@ class HebbStudy(Study[HebbSettings]):
     """Test accuracy by rule and size of the first layer."""
 
     question = (
-        "How far does a first layer come that no error reaches, "
-        "under a readout that the saddle rule learns?"
+        "How accurate is a readout that the adjoint flow learns, "
+        "on a first layer that no error reaches?"
     )
     settings_type = HebbSettings
     varied = ("rules", "units")
@@ -111,10 +111,13 @@ class HebbStudy(Study[HebbSettings]):
         return cells
 
     def measure(self, cell: Cell) -> Numbers:
-        """Return the `test` accuracy of the rate that did best on held-out patterns.
+        """Return the accuracies at the rate that did best on held-out patterns.
 
-        `validation` is the accuracy there. With that rate the readout learns anew from all training
-        patterns.
+        Returns
+        -------
+        dict
+            `validation` on the held-out patterns; `test` on test patterns, after learning anew from
+            all training patterns; `rate`, the chosen tau / tau_w.
         """
         own = self.settings
         seed = cell["seed"]
@@ -138,7 +141,10 @@ class HebbStudy(Study[HebbSettings]):
         return {"test": test, "validation": found[best], "rate": best}
 
     def _inputs(self, cell: Cell, X: Array, X_test: Array) -> tuple[Array, Array]:
-        """Return the inputs of the network that learns: pixels or features, of mean square 1."""
+        """Return the inputs of the network that learns, pixels or features.
+
+        They are scaled to a mean squared norm of 1, except for the network that learns as a whole.
+        """
         rule = cell["rule"]
         if rule == WHOLE:
             return X, X_test

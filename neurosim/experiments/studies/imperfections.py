@@ -1,10 +1,10 @@
 """Imperfections of a circuit: which of them learning withstands, by level and flow, on digits.
 
-A cell is one training: test accuracy of the weights it leaves, and the cosine of lam at the end of
-the last presentation to backpropagation's, since accuracy alone does not prove anything. A fifth of
-the training part is held out. Table and figure show, for every imperfection, level and flow, the
-rate tau_w with the best mean accuracy there over the seeds. The cells of `rho_bias` are not
-trainings: see `bias`. Start at `ImperfectionsStudy`.
+A cell is one training. Measured are the test accuracy of its final weights, and the cosine of lam
+at the end of the last presentation to backpropagation's: accuracy alone does not show that the
+gradient is right. A fifth of the training part is held out. Table and figure show, for every
+imperfection, level and flow, the rate tau_w with the best mean accuracy there over the seeds. The
+cells of `rho_bias` are not trainings: see `bias`. Start at `ImperfectionsStudy`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from neurosim.experiments.studies.study import (
     StudySettings,
     Whole,
 )
-from neurosim.model import imperfections as lacking
+from neurosim.model import imperfections
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
-Imperfections = list[lacking.Imperfection]
+Imperfections = list[imperfections.Imperfection]
 
 SIZES = (64, 32, 10)
 DEEP = (64, 32, 32, 10)  # with a hidden layer that receives from a noisy one
 BATCH, PLASTIC_FROM = 32, 0.5
 CHANCE = 0.1  # accuracy of a run that diverged
 CLEAN, BIAS = "none", "rho_bias"
-# of 0.1 tau: steps of a run, steps between two samples, steps before the first sample that counts
+# steps of 0.1 tau: of a run, between two samples, and before the first sample that counts
 BIAS_STEPS, BIAS_EVERY, BIAS_SETTLES = 2000, 5, 200
 OF_RECIPES = ("dt", "steps", "tau_w")  # keys of a recipe that are not the flow's
 QUICK = {
@@ -66,25 +66,31 @@ QUICK = {
 
 
 class Kind(NamedTuple):
-    """A kind of imperfection: what it is at a level, and the unit of the level."""
+    """A kind of imperfection: the imperfections at a level, and the unit of the level."""
 
     at_level: Callable[[float], Imperfections]
     unit: str = ""
 
 
 KINDS: dict[str, Kind] = {
-    "state_noise": Kind(lambda sd: [lacking.StateNoise(sd)], "(sd, 1)"),
-    "slow_state_noise": Kind(lambda sd: [lacking.StateNoise(sd, 2 * TAU)], "(sd, 1)"),
-    "message_noise": Kind(lambda sd: [lacking.MessageNoise(sd)], "(sd, 1)"),
-    "cured_noise": Kind(lambda sd: [lacking.MessageNoise(sd), lacking.LowPass(2 * TAU)], "(sd, 1)"),
-    "time_constants": Kind(lambda spread: [lacking.TimeConstants(spread)], "(sd of log τ)"),
-    "delay": Kind(lambda steps: [lacking.Delay(int(steps))], "(steps)"),
-    "lost_held": Kind(lambda share: [lacking.LostMessages(share)], "(share)"),
-    "lost_zero": Kind(lambda share: [lacking.LostMessages(share, "zero")], "(share)"),
-    "box": Kind(lambda half_width: [lacking.Derivative("box", half_width)], "(half-width, 1)"),
-    "rounded": Kind(lambda quantum: [lacking.Quantised(quantum)], "(quantum, 1)"),
-    "stochastic": Kind(lambda quantum: [lacking.Quantised(quantum, "stochastic")], "(quantum, 1)"),
-    "dale": Kind(lambda inhibitory: [lacking.Dale(inhibitory)], "(share inhibitory)"),
+    "state_noise": Kind(lambda sd: [imperfections.StateNoise(sd)], "(sd, 1)"),
+    "slow_state_noise": Kind(lambda sd: [imperfections.StateNoise(sd, 2 * TAU)], "(sd, 1)"),
+    "message_noise": Kind(lambda sd: [imperfections.MessageNoise(sd)], "(sd, 1)"),
+    "cured_noise": Kind(
+        lambda sd: [imperfections.MessageNoise(sd), imperfections.LowPass(2 * TAU)], "(sd, 1)"
+    ),
+    "time_constants": Kind(lambda spread: [imperfections.TimeConstants(spread)], "(sd of log τ)"),
+    "delay": Kind(lambda steps: [imperfections.Delay(int(steps))], "(steps)"),
+    "lost_held": Kind(lambda share: [imperfections.LostMessages(share)], "(share)"),
+    "lost_zero": Kind(lambda share: [imperfections.LostMessages(share, "zero")], "(share)"),
+    "box": Kind(
+        lambda half_width: [imperfections.Derivative("box", half_width)], "(half-width, 1)"
+    ),
+    "rounded": Kind(lambda quantum: [imperfections.Quantised(quantum)], "(quantum, 1)"),
+    "stochastic": Kind(
+        lambda quantum: [imperfections.Quantised(quantum, "stochastic")], "(quantum, 1)"
+    ),
+    "dale": Kind(lambda inhibitory: [imperfections.Dale(inhibitory)], "(share inhibitory)"),
     CLEAN: Kind(lambda _: []),
 }
 
@@ -164,8 +170,8 @@ class ImperfectionsStudy(Study[ImperfectionsSettings]):
             "level",
             *flows,
             title="test accuracy (%) · smallest cosine of lam over populations · tau_w / tau",
-            caption=f"{BIAS}: the measured bias over -rho sd² mean(sigma') w "
-            "· over sd² mean(sigma'' mu - rho sigma'²) w",
+            caption=f"{BIAS}: ratio of the measured bias to -rho sd² mean(sigma') w "
+            "· to sd² mean(sigma'' mu - rho sigma'²) w",
         )
         for kind, level in product(data.imperfection.values, best.level.values):
             own = best.sel(imperfection=kind, level=level)
@@ -219,6 +225,7 @@ def train(recipe: Mapping[str, Any], items: Imperfections, seed: int, epochs: in
     Raises
     ------
     DivergenceError
+        The training diverged.
     """
     X, Y, X_held, Y_held, X_test, Y_test = split(seed)
     net = Network.mlp(SIZES, seed=seed)
@@ -240,7 +247,7 @@ def train(recipe: Mapping[str, Any], items: Imperfections, seed: int, epochs: in
 def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> Numbers:
     """Measure what noise on messages adds to the mean weight change through rho g, weights fixed.
 
-    The weights are those between two hidden layers. The noise n_j of a message stands in both
+    The weights are those between two hidden layers. The noise n_j of a message enters both
     factors of delta_i x_j. For Gaussian noise (Stein's lemma) the mean of delta_i n_j is sd² w_ij
     times that of d delta_i/d a_i = sigma'' mu - rho sigma'². Where mu is small and sigma' near 1,
     that is the law -rho sd² sigma' w.
@@ -248,13 +255,13 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> Numbers:
     Returns
     -------
     dict
-        `slope`: of the bias on the weights, over sd²; `law`: the bias over -rho sd² mean(sigma') w,
-        1 where it holds; `stein`: over sd² mean(sigma'' mu - rho sigma'²) w.
+        `slope`, `law` and `stein`: the factors with which sd² w, -rho sd² mean(sigma') w and sd²
+        mean(sigma'' mu - rho sigma'²) w fit the bias best. Where a law holds, its factor is 1.
     """
     X, Y = split(seed)[:2]
     net = Network.mlp(DEEP, seed=seed)
     step = 0.1 * TAU
-    noise_on_messages = [lacking.MessageNoise(sd)]
+    noise_on_messages = [imperfections.MessageNoise(sd)]
     sim = Simulation(net, Flow.augmented(rho), dt=step, seed=seed, imperfections=noise_on_messages)
     run = sim.relax(
         X[:BATCH],
@@ -283,7 +290,7 @@ def bias(rho: float, sd: float, seed: int, steps: int = BIAS_STEPS) -> Numbers:
 
 
 def _projection(values: Array, law: Array) -> float:
-    """Return the factor by which a law fits values best, in the sense of least squares."""
+    """Return the factor with which a law fits values best, by least squares."""
     return float(np.sum(values * law) / np.sum(law * law))
 
 
@@ -297,7 +304,8 @@ def _samples(traces: xr.Dataset, variable: str, population: str) -> Array:
 def at_best_rate(data: xr.Dataset) -> xr.Dataset:
     """Return the data at the rate tau_w that did best on held-out patterns, mean over the seeds.
 
-    A run that diverged counts as good as chance; `diverged` is their number over the seeds.
+    A run that diverged has the accuracy of chance; `diverged` is the number of such runs over the
+    seeds.
     """
     diverged = data.reason.astype(str).str.startswith("DivergenceError")
     numbers = data.drop_vars("reason")

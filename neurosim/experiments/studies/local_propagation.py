@@ -3,7 +3,7 @@ published.
 
 A cell (model, constraint, fold, grid point) is one training. Table and figure show, for every fold,
 the grid point that did best on the patterns held out of its training part. If none are held out,
-the fold's test patterns choose, and measure how well the best point that was tried can do. Start at
+the grid point is the one with the best test accuracy, which is then optimistic. Start at
 `LocalPropagationStudy`.
 """
 
@@ -51,8 +51,8 @@ Array = np.ndarray
 Patterns = tuple[Array, Array]  # X and Y
 
 KINDS = ("abs", "abs_eps", "lin", "lin_eps")
-WITH_TUBE = "_eps"  # how constraint functions end that read epsilon
-FOLDS = 4  # of a partition
+WITH_TUBE = "_eps"  # ending of the names of constraint functions with epsilon
+FOLDS = 4  # per partition of the patterns
 GRID = ("rho", "rate", "ratio", "epsilon", "l2", "activity_l1")
 QUICK = {"models": ["lp/wine-1"], "constraints": [BACKPROP, "abs_eps"], "folds": 2, "epochs": 100}
 
@@ -100,9 +100,10 @@ def _share(value: float) -> float:
 class LocalPropagationSettings(StudySettings):
     """Settings of the study.
 
-    `held_out` is a share of the training part; with 0 the fold's test patterns choose. 0 `epochs`
-    are the models' own. `looks` is how often the weights of a training are compared. With
-    `mean_loss` the loss is the mean over the patterns, not their sum.
+    `held_out` is a share of the training part; with 0 the fold's test patterns choose weights and
+    grid point. With `epochs` = 0 a model has those of its file. `looks` is how often the weights of
+    a training are scored, so that the best are kept. With `mean_loss` the loss is the mean over the
+    patterns, not their sum.
     """
 
     models: Annotated[list[str], one_of(PUBLISHED)]
@@ -127,7 +128,7 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
     quick_settings = QUICK
 
     def make_cells(self) -> list[Cell]:
-        """Return every training of the tables."""
+        """Return every model, constraint function and grid point, with every fold."""
         own = self.settings
         cells: list[Cell] = []
         for model in own.models:
@@ -184,7 +185,7 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
         return replace(schedule, epochs=epochs, reports=own.looks, mean=own.mean_loss)
 
     def table(self, data: xr.Dataset) -> Any:
-        """Return what was measured (%), mean ± spread over folds, beside what was published."""
+        """Return test accuracies (%), mean ± spread over folds, beside the published ones."""
         test = chosen(data)
         shown = new_table("model", "G", "here", "published", "folds")
         for model in test.model.values:
@@ -225,9 +226,9 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
 
 
 def _points(kind: str, grid: Mapping[str, Sequence[float]]) -> Iterator[dict[str, float]]:
-    """Yield the points of the grid, with 0 for what the constraint function does not read.
+    """Yield the points of the grid, with 0 for keys that the constraint function does not use.
 
-    Backpropagation reads the rate only.
+    Backpropagation uses the rate only.
     """
     from sklearn.model_selection import ParameterGrid
 
@@ -289,9 +290,9 @@ def estimator(
 
 
 def split(classes: Array, fold: int) -> tuple[Array, Array]:
-    """Return the rows to train on and to test on.
+    """Return the rows to train on and to test on in a fold.
 
-    Beyond the first four folds they are those of further partitions.
+    Every `FOLDS` folds are a partition of the patterns; further folds are of further partitions.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -309,7 +310,7 @@ def _backprop(
     held: Patterns | None,
     tested: Patterns,
 ) -> Numbers:
-    """Return the accuracies of the same network, descended by backpropagation with Adam.
+    """Return the accuracies of the same network, trained by backpropagation with Adam.
 
     Split and initial weights are the same too; every step is on all patterns.
     """
@@ -336,8 +337,8 @@ def _backprop(
 def chosen(data: xr.Dataset) -> xr.DataArray:
     """Return the test accuracy of every model, constraint function and fold.
 
-    It is that of the grid point that did best on held-out patterns; among equals, of the one with
-    the lowest loss there.
+    The grid point is the one that did best on held-out patterns; among equals, the one with the
+    lowest loss there.
     """
     grid = [dim for dim in data.dims if dim in GRID]
     flat = data[["validation", "validation_loss", "test"]].stack(point=grid)
@@ -350,7 +351,7 @@ def chosen(data: xr.Dataset) -> xr.DataArray:
 def _best(own: xr.DataArray) -> xr.DataArray | None:
     """Return the folds of the best constraint function of a model; None if only one was tried.
 
-    It is chosen by its test patterns, as the published one was.
+    It is chosen by its mean test accuracy, as the published one was.
     """
     kinds = [kind for kind in own.constraint.values if kind != BACKPROP]
     tried = own.sel(constraint=kinds).dropna("constraint", how="all")

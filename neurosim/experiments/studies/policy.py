@@ -1,7 +1,8 @@
 """Learning from rewards: the loss -A log pi(action) on a contextual bandit and on CartPole.
 
-The bandit is learnt trial by trial by the flow's own weights. For the carts a batch of episodes is
-played; then Adam follows the gradient that the flow has at rest. Start at `PolicyStudy`.
+On the bandit the weights are part of the flow and move trial by trial. On CartPole a batch of
+episodes is played; then Adam follows the gradient of the flow after one more frame of relaxation.
+Start at `PolicyStudy`.
 """
 
 from __future__ import annotations
@@ -42,18 +43,19 @@ Array = np.ndarray
 Gradients = dict[str, Array]  # by projection, and by population for biases
 
 BANDIT, CARTPOLE = TASKS = ("bandit", "cartpole")
-# where the flow that gives the gradient of an episode starts
+# start of the relaxation whose gradient Adam follows: the states while acting, or x = lam = 0
 ACTING, ZERO = "acting", "zero"
-FRAME = 60e-3  # s, 6 tau: how long a context, or the state of a cart, is shown
-LAST = 1000  # trials that count
+FRAME = 60e-3  # s, 6 tau; a context, or the state of a cart, is shown for one frame
+LAST = 1000  # trials at the end that are scored
 ARMS, CONTEXTS = 4, 8
 CARTS = 16  # episodes at once
-SOLVED, UPDATES = 195.0, 5  # pushes, on average over so many updates
-# of Adam on a batch of episodes; chosen on seeds from 100 with backpropagation
+SOLVED, UPDATES = 195.0, 5  # pushes per episode on average, over that many updates
+# steps and rate of Adam per batch of episodes, and discount; chosen on seeds from 100 with
+# backpropagation
 STEPS, RATE, DISCOUNT = 5, 0.01, 0.99
-# on the bandit; of 0.01 to 0.8 it did best on seeds 100 to 109, from 0.02 on all but equally well
+# on the bandit; best of 0.01 to 0.8 on seeds 100 to 109, where rates from 0.02 did almost as well
 BACKPROP_RATE = 0.05
-TAU_W = FRAME / 2 / BACKPROP_RATE  # s: a trial at rest moves the weights as far
+TAU_W = FRAME / 2 / BACKPROP_RATE  # s; at rest, half a frame moves weights as far as that rate
 
 
 @plain_dataclass(frozen=True)
@@ -78,7 +80,7 @@ QUICK = {"seeds": 1, "flows": [BACKPROP, "adjoint"], "trials": 1500, "episodes":
 class PolicySettings(StudySettings):
     """Settings of the study.
 
-    `first` is the first seed, and `tau_w` (s) that of the bandit; 0: `TAU_W`.
+    `first` is the first seed. `tau_w` (s) is that of the bandit; 0 means `TAU_W`.
     """
 
     seeds: Count
@@ -163,7 +165,7 @@ class PolicyStudy(Study[PolicySettings]):
 
 
 def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> Numbers:
-    """Learn a bandit of eight contexts, 8-16-4, one trial per frame.
+    """Learn a bandit of eight contexts, 8-16-4; a trial is two frames, a choice and its reward.
 
     Weights are plastic in the second half of each frame.
 
@@ -173,12 +175,13 @@ def bandit(flow: str, seed: int, trials: int, tau_w: float = 0.0) -> Numbers:
         A name of `SETUPS`, or "backprop".
     seed, trials : int
     tau_w : float, s
-        Time constant of the weights; 0: `TAU_W`.
+        Time constant of the weights; 0 means `TAU_W`.
 
     Returns
     -------
     dict
-        `best`: share of the last trials with the best arm; `early`: of the first ones.
+        Shares of trials in which the best arm was chosen: `best` of the last `LAST` trials, `early`
+        of the first `LAST` / 2.
     """
     net = Network.mlp([CONTEXTS, 16, ARMS], loss="policy", seed=seed)
     world = Bandit.drawn(contexts=CONTEXTS, seed=seed)
@@ -206,12 +209,13 @@ def _play_bandit(net: Network, world: Bandit, trials: int) -> None:
 def carts(flow: str, start: str, seed: int, episodes: int) -> Numbers:
     """Learn CartPole, 4-32-2: play sixteen episodes, take a few steps of Adam, and again.
 
-    It ends when the task is solved or `episodes` are over.
+    Training ends when the task is solved, or after `episodes`.
 
     Returns
     -------
     dict
-        `solved`, 0 or 1; `episodes` that were played; `length` of the last ones, in pushes.
+        `solved`, 0 or 1; `episodes` that were played; `length`, the mean number of pushes per
+        episode over the last `UPDATES` updates.
     """
     net = Network.mlp([4, 32, 2], loss="policy", seed=seed)
     adam = Adam(RATE)
@@ -241,9 +245,9 @@ def _solved(lengths: list[float]) -> bool:
 
 
 def worth(up: Array) -> Array:
-    """Return the standardised discounted return of every push that was made upright.
+    """Return the discounted return of every push that was made with the pole upright, (pushes,).
 
-    Each of them has a reward of 1.
+    Each of these pushes has a reward of 1. Returns are standardised to mean 0 and deviation 1.
 
     Parameters
     ----------
@@ -262,7 +266,7 @@ def worth(up: Array) -> Array:
 
 
 def _batch(world: CartPole) -> tuple[Array, Array, Array]:
-    """Return inputs, targets, and where they stand among (frames, carts)."""
+    """Return inputs and targets of all upright pushes, and their mask, (frames, carts)."""
     up = np.array(world.up)
     inputs = np.array(world.shown)[up]
     actions = np.array(world.pushed)[up]
@@ -283,9 +287,9 @@ def _played(net: Network, world: CartPole) -> Callable[[], Gradients]:
 
 
 def _acted(net: Network, world: CartPole, setup: Setup, start: str) -> Callable[[], Gradients]:
-    """Play episodes by flowing outputs; return a function of the flow's gradient.
+    """Play episodes with the outputs of a flow; return a function of the flow's gradient.
 
-    The flow starts from the acting state or from 0; each call relaxes on from the last one.
+    The relaxation starts from the states while acting or from 0; each call continues the last one.
     """
     sim = Simulation(net, setup.flow, dt=setup.dt, backend="numpy")
     frames = world.most + 1
@@ -400,7 +404,7 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
         ax.plot(i, np.nanmean(seeds), "_", color="k", ms=16, label=label)
         label = None  # one entry of the legend
     ax.legend(loc="lower left")
-    ax.set(ylabel="best choices (%)", title="Contextual bandit, one trial per step")
+    ax.set(ylabel="best choices (%)", title="Contextual bandit, trial by trial")
     worst = float(own.best.min())
     ax.set_ylim(min(70.0, 0.95 * 100 * worst), 102)
 

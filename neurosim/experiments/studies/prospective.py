@@ -58,7 +58,7 @@ QUICK = {
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ProspectiveSettings(StudySettings):
-    """Settings of the study; `tau_w` is in tau, and `saddle` are flows beside `adjoint`."""
+    """Settings of the study; `tau_w` is in tau, and `saddle` are flows besides `adjoint`."""
 
     seeds: Count
     first_seed: Whole
@@ -73,7 +73,7 @@ class ProspectiveStudy(Study[ProspectiveSettings]):
     """Accuracy by way of sending and condition."""
 
     question = (
-        "Does learning need phases if neighbours read where a unit is going, "
+        "Does learning need phases if messages extrapolate the state of a unit, "
         "and what does that cost under noise?"
     )
     settings_type = ProspectiveSettings
@@ -83,7 +83,7 @@ class ProspectiveStudy(Study[ProspectiveSettings]):
     def make_cells(self) -> list[Cell]:
         """Return every training with `adjoint`, then the saddle flows.
 
-        Saddle flows have exact messages and the fastest rate.
+        Saddle flows are tried with exact messages, without imperfections, at the fastest rate.
         """
         own = self.settings
         conditions = [(CLEAN, 0.0)]

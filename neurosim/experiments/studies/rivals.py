@@ -1,12 +1,12 @@
 """Rivals in the same frame: gradients at the start, steps to the adjoint, and training.
 
 A cell is one network before training ("start": the cosine of every layer's gradient to
-backpropagation's) or one training ("train": accuracy on test patterns), all with equally many
-steps. On digits the rate of SGD is the one of `rates` that did best on a fifth of the training
-part, held out, mean over the seeds; the residual network has Adam's 1e-3 throughout. The options of
-`WAYS` were chosen by their cosines at the start and in 200 updates on training patterns, with seeds
-10 and up. `neurosim.experiments.studies.rivals_display` draws table and figure. Start at
-`RivalsStudy`.
+backpropagation's) or one training ("train": accuracy on test patterns). All methods infer with
+equally many steps, except those of `OWN_STEPS`. On digits the rate of SGD is the one of `rates`
+with the best mean accuracy over the seeds on a fifth of the training part, held out; the residual
+network has Adam's 1e-3 throughout. The options of `WAYS` were chosen by their cosines at the start
+and in 200 updates on training patterns, with seeds 10 and up.
+`neurosim.experiments.studies.rivals_display` draws table and figure. Start at `RivalsStudy`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ Options = Mapping[str, Any]
 PARTS = (START, TRAIN)
 EQUILIBRIUM = "equilibrium_propagation"
 ADAM_RATE = 0.001  # of residual networks
-NEAR = 0.01  # relative error of lam to which `steps` counts
-LOST = 1e6  # relative error of lam at which counting ends
-MOST = 3000  # steps, of that count
-LOOK = 31  # updates between two looks at the cosine during training
+NEAR = 0.01  # relative error of lam at which `steps` stops counting
+LOST = 1e6  # relative error of lam at which counting is given up
+MOST = 3000  # steps that are counted at most
+LOOK = 31  # updates between two readings of the cosine during training
 DT = 1e-3  # s
 QUICK = {
     "seeds": 1,
@@ -71,14 +71,15 @@ QUICK = {
 
 @plain_dataclass(frozen=True)
 class Way:
-    """A method with its options on layers and on residual networks; None: it is not tried.
+    """A method with its options on layers and on residual networks; None where it is not tried.
 
     Attributes
     ----------
     method : str
         A name of `rivals.METHODS`.
     layers, residual : dict or None
-        Options. The `steps` of residual networks are 2 per layer of weights for all methods.
+        Options. On residual networks, methods that are not in `OWN_STEPS` also have `steps`, two
+        per layer of weights.
     blocks : bool
         Whether a block of a residual network is one constraint, as in the papers of these methods:
         branches and output are functions.
@@ -122,8 +123,9 @@ OWN_STEPS = ("dual_propagation", EQUILIBRIUM, "backprop")  # methods with their 
 class RivalsSettings(StudySettings):
     """Settings of the study.
 
-    `nets` are compared at their start, `trained` are trained. `steps` (at the start) and
-    `training_steps` are those of inference on layers; `rates` are those of SGD on digits.
+    The networks `nets` are compared at their start; the networks `trained` are trained. `steps` (at
+    the start) and `training_steps` are those of inference on layers; `rates` are those of SGD on
+    digits.
     """
 
     seeds: Count
@@ -167,18 +169,18 @@ class RivalsStudy(Study[RivalsSettings]):
 
     def _cells_of(self, part: str, net: str) -> list[Cell]:
         own = self.settings
-        network(net, 0)  # an unknown one is refused here
+        network(net, 0)  # refuses an unknown name
         rates = [ADAM_RATE]
         if part == TRAIN and not residual(net):
             rates = own.rates
-        # the first network of layers is also trained through fixed random feedback
+        # the first of `trained`, if it has layers, is also trained through fixed random feedback
         both = part == TRAIN and not residual(net) and net == own.trained[0]
         cells: list[Cell] = []
         for way in own.methods:
             if _options(way, net) is None:
                 continue
             backs = [feedback.SYMMETRIC]
-            if both and way != BACKPROP:  # which is through Wᵀ by its name
+            if both and way != BACKPROP:  # which is through Wᵀ by definition
                 backs = [feedback.SYMMETRIC, feedback.RANDOM]
             labels = {"part": part, "net": net, "method": way}
             for back, rate, seed in product(backs, rates, range(own.seeds)):
@@ -191,9 +193,11 @@ class RivalsStudy(Study[RivalsSettings]):
         Returns
         -------
         dict
-            `cosine` of the whole gradient, `lowest` of the worst layer. At the start also
-            ``layer1``, ... of each, and the `steps` that lam of every population needs to come
-            within 1 % of the adjoint. In training, cosines are means over looks on the way.
+            At the start: `cosine` of the whole gradient, ``layer1``, ... of each layer, and
+            `lowest` of these; `phases`, `states` (numbers per unit) and steps `taken` by inference;
+            and the `steps` until lam of every population is within 1 % of the adjoint. In training:
+            `validation` (on digits) and `test` accuracy; on residual networks `cosine` of the whole
+            gradient, mean over readings on the way, and `lowest` of these.
         """
         if cell["part"] == START:
             return self._start(cell["method"], cell["net"], cell["seed"])
@@ -207,7 +211,7 @@ class RivalsStudy(Study[RivalsSettings]):
         method = WAYS[way].method
         on_layers = not residual(name) and method not in OWN_STEPS
         more = {"steps": self.settings.steps} if on_layers else {}
-        # first, since a method that does not settle is refused only after minutes otherwise
+        # inference first: it fails at once if it does not settle, its adjoint only after minutes
         found = _infer(way, name, **more)(net, X, Y)
         if method == EQUILIBRIUM:
             ref = rivals.equilibrium_adjoint(net, X, Y)
@@ -287,6 +291,7 @@ def network(net: str, seed: int, back: str = feedback.SYMMETRIC, **more: Any) ->
     Raises
     ------
     ModelError
+        A name of another form.
     """
     try:
         if residual(net):
@@ -304,7 +309,7 @@ def _data(name: str, seed: int) -> datasets.Data:
 
 
 def _options(way: str, net: str) -> Options | None:
-    """Return the options of a method on a network; None: it is not tried there."""
+    """Return the options of a method on a network; None if it is not tried there."""
     chosen_way = WAYS[way]
     if not residual(net):
         return chosen_way.layers
@@ -324,10 +329,10 @@ def _functions(depth: int) -> list[str]:
 def _problem(
     way: str, net: str, seed: int, back: str = feedback.SYMMETRIC
 ) -> tuple[Network, datasets.Data]:
-    """Return network and data.
+    """Return network and data of a cell.
 
-    For equilibrium propagation the output is bounded, the loss mse, and weights are so small that
-    it settles.
+    For equilibrium propagation the output is bounded, the loss is mse, and the weights are small
+    enough for it to settle.
     """
     more: dict[str, Any] = {}
     if WAYS[way].method == EQUILIBRIUM:
@@ -376,7 +381,7 @@ def _held_out(X: Array, Y: Array, seed: int) -> tuple[Array, Array, Array, Array
 
 
 def _accuracy(way: str, net: Network, X: Any, Y: Any) -> float:
-    """Return the accuracy of the forward pass; with equilibrium propagation, of its equilibrium."""
+    """Return the accuracy of the forward pass, or of the free equilibrium of that method."""
     if WAYS[way].method == EQUILIBRIUM:
         outputs = rivals.equilibrium_propagation(net, X, Y, nudged_steps=1).x
     else:

@@ -1,6 +1,6 @@
 """Table and figure of the study of rivals.
 
-They need only the data of the study. Start at `table` and `figure`.
+Both are drawn from the data of the study alone. Start at `table` and `figure`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 START, TRAIN = "start", "train"
 SYMMETRIC, RANDOM = {"feedback": "symmetric"}, {"feedback": "random"}
 CAPTION = (
-    "cosines of dW at the start and in training; steps of λ to 1 % of the adjoint; "
-    "settlings; numbers per unit; accuracy; the same with messages through a fixed random B"
+    "dW: cosine to backpropagation's, at the start and in training; to 1 %: steps until λ is "
+    "within 1 % of the adjoint; phases: settlings in succession; state: numbers per unit; "
+    "by B: test accuracy with messages through a fixed random B"
 )
 MARKERS = "osD^vPX*<>h"
 
 
 def residual(net: str) -> int:
-    """Return the layers of weights of ``"residual 32"``; 0 for ``"64-32-10"``."""
+    """Return the number of layers of weights of ``"residual 32"``; 0 for ``"64-32-10"``."""
     if not net.startswith("residual "):
         return 0
     return int(net.removeprefix("residual "))
 
 
 def depth_of(net: str) -> int:
-    """Return the layers of weights of a network."""
+    """Return the number of layers of weights of a network."""
     return residual(net) or net.count("-")
 
 
 def chosen(data: xr.Dataset) -> xr.Dataset:
     """Return the trainings, on digits those at the rate that did best on held-out patterns.
 
-    The best is that of the mean over the seeds.
+    The best rate has the best mean over the seeds.
     """
     trained = data.sel(part=TRAIN)
     if "validation" not in trained:
@@ -51,7 +52,7 @@ def chosen(data: xr.Dataset) -> xr.Dataset:
 
 
 def restless(data: xr.Dataset, net: str, method: str) -> bool:
-    """Return whether a method was tried at a network's start and found no rest for any seed."""
+    """Return whether a method was tried at a network's start and did not settle for any seed."""
     if START not in data.part.values:
         return False
     own = data.sel({"part": START, "net": net, "method": method, **SYMMETRIC})
@@ -113,7 +114,7 @@ def _start_entries(data: xr.Dataset, net: str, method: str) -> list[str]:
 
 
 def _layers(start: xr.Dataset, net: str) -> str:
-    """Return the cosines of the layers, or the lowest of a residual network."""
+    """Return the cosines of the layers as text; of a residual network, the lowest alone."""
     if residual(net):
         return f"lowest {_mean(start.lowest, 3)}"
     layers = range(1, 1 + depth_of(net))
@@ -146,7 +147,8 @@ def _mean(values: Any, digits: int) -> str:
 def figure(data: xr.Dataset, methods: Sequence[str]) -> Any:
     """Draw the cosine of every layer's gradient at the start, and accuracy against cosine.
 
-    The first has a panel per residual network; so has the second, if they were trained.
+    Each has a panel per residual network, the second only if it was trained. If the data have no
+    residual networks, all others are drawn.
     """
     from matplotlib.figure import Figure
 
@@ -194,9 +196,9 @@ def _nets_drawn(data: xr.Dataset) -> tuple[list[str], list[str]]:
 
 
 def _name_restless(ax: Any, methods: Sequence[str]) -> None:
-    """Write the methods that found no rest into a panel."""
+    """Write the methods that did not settle into a panel."""
     if methods:
-        text = f"no rest: {', '.join(methods)}"
+        text = f"did not settle: {', '.join(methods)}"
         ax.text(0.03, 0.03, text, transform=ax.transAxes, fontsize="small")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 REASON = "reason"  # why a cell has no numbers
-SECONDS = "seconds"  # time that a cell took
+SECONDS = "seconds"  # wall-clock time of a cell
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def run(
     ----------
     study : Study
     folder : Path
-        Where results are kept, of one study or of several.
+        Folder of the results; several studies may share it.
     jobs, scheduler
         As for `neurosim.sweep`.
     progress : bool
@@ -88,8 +88,8 @@ def run(
     Returns
     -------
     data : xarray.Dataset
-        One dimension per label, one variable per number; NaN for a cell that does not exist.
-        `reason` is why a cell has no numbers.
+        One dimension per label, one variable per number; NaN where there is no cell. `reason`
+        states why a cell has no numbers.
     missing : int
         Number of cells without a result: 0 unless the study was stopped.
     """
@@ -121,12 +121,12 @@ def _keep(path: Path, cell: Cell, result: CellResult) -> None:
 
 
 def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
-    """Return what was measured until now, and how many cells are missing; see `run`.
+    """Return the results so far, and the number of missing cells; see `run`.
 
     Raises
     ------
     FileError
-        No cell has a result, or a file is not a result.
+        No cell has a result yet, or a file is not a result.
     """
     import pandas as pd
 
@@ -154,7 +154,7 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers and the reason of a result as it was kept."""
+    """Return the numbers and the reason of a stored result."""
     numbers = {}
     for name, value in result["numbers"].items():
         numbers[name] = math.nan if value is None else value
@@ -162,14 +162,14 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a result as it was kept; None if there is none."""
+    """Return a stored result; None if the file does not exist."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise FileError(
-            f"{path} is not a result of the study ({error}); try to remove it"
+            f"{path} is not a result of the study ({error}); try removing it"
         ) from error
 
 
@@ -191,6 +191,6 @@ def write(
     for path in pictures:
         with replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], dpi=150)
-        # laid out once: the next format has the same picture
+        # no new layout, so that every format has the same picture
         figure.set_layout_engine("none")
     return [data_path, table_path, *pictures]

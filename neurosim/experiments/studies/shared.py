@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TAU = 10e-3  # s, time constant of outputs
-HELD_OUT = 0.2  # share of the training part by which settings are chosen
+HELD_OUT = 0.2  # share of the training part that is held out to choose settings
 BACKPROP = "backprop"
 WIDTH = 160  # columns of a table as text
 
-# makers of flows; they take time constants
+# constructors of flows, which take time constants
 FLOWS: dict[str, Callable[..., Flow]] = {
     "adjoint": Flow.adjoint,
     "damped": Flow.damped,
@@ -30,7 +30,7 @@ FLOWS: dict[str, Callable[..., Flow]] = {
 
 
 def mean_and_spread(values: Any, digits: int = 1, scale: float = 1.0) -> str:
-    """Return mean and standard deviation of numbers, without NaN; "-" if there are none.
+    """Return mean and standard deviation of numbers as text, without NaN; "-" if there are none.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def mean_and_spread(values: Any, digits: int = 1, scale: float = 1.0) -> str:
 
 
 def new_table(*headings: str, **options: Any) -> Table:
-    """Return a rich table without rows, in the look of all studies."""
+    """Return a rich table without rows, in the style of all studies."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -55,7 +55,7 @@ def new_table(*headings: str, **options: Any) -> Table:
 def grid_of_panels(
     count: int, columns: int, size: tuple[float, float], margin: tuple[float, float]
 ) -> tuple[Any, Any]:
-    """Return a figure and its panels, of which those after the first `count` are hidden.
+    """Return a figure and its panels, (rows, columns); panels after the first `count` are hidden.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def grid_of_panels(
     columns : int
         Largest number of columns.
     size, margin : (width, height), inches
-        Size of a panel, and what the figure adds.
+        Size of a panel, and what the figure adds to all panels.
     """
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
 """Temporal skips: a stream without pauses, in which errors return to inputs that have moved on.
 
 With dt = tau a frame reaches a layer as many frames late as the layer is deep, and its error later
-still. Projections that jump over layers shorten both ways. Start at `SkipsStudy`.
+still. Projections that skip layers shorten both ways. Start at `SkipsStudy`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SkipsStudy(Study[SkipsSettings]):
     """Cosine of a stream's gradient to backpropagation's, by wiring."""
 
     question = (
-        "In a stream without pauses, do projections that jump over layers keep the gradient true?"
+        "In a stream without pauses, do projections that skip layers keep the gradient accurate?"
     )
     settings_type = SkipsSettings
     varied = ("wirings", "depths", "speeds")
@@ -78,9 +78,9 @@ class SkipsStudy(Study[SkipsSettings]):
         ]
 
     def measure(self, cell: Cell) -> Numbers:
-        """Return the `cosine` of the whole gradient to backpropagation's, mean over the frames.
+        """Return the `cosine` of the whole gradient to backpropagation's, mean over the samples.
 
-        Backpropagation's is that of the frame that is shown.
+        Backpropagation's gradient is that of the frame shown last.
         """
         wiring = WIRINGS[cell["wiring"]]
         shape = self.network_keys() | wiring
@@ -146,7 +146,7 @@ class SkipsStudy(Study[SkipsSettings]):
 def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Array, Array]:
     """Return inputs and targets of a stream, (frames, units).
 
-    They are sines of one speed (rad per frame), of random phases and amplitude 1/2.
+    They are sines of the given speed (rad per frame), with random phases and amplitude 1/2.
     """
     rng = np.random.default_rng([seed, 1])
     time = speed * np.arange(FRAMES)[:, None]

@@ -1,4 +1,4 @@
-"""The base of all studies: a class with a typed table of settings, and the forms that they share.
+"""The base class of all studies, with a typed table of settings, and the types of settings.
 
 A study is a subclass of `Study` in a module of its own, with a settings dataclass whose fields are
 the keys of ``[study]``. Start at `Study`.
@@ -24,8 +24,8 @@ from neurosim.experiments.modelfile import explained
 if TYPE_CHECKING:
     import xarray as xr
 
-Cell = dict[str, Any]  # labels of one training
-Numbers = dict[str, float]  # what is measured of it
+Cell = dict[str, Any]  # labels of one training, by name
+Numbers = dict[str, float]  # results of a cell, by name
 
 STRICT = ConfigDict(strict=True, extra="forbid")  # of every settings dataclass
 
@@ -49,7 +49,7 @@ Positive = Annotated[float, AfterValidator(_positive)]
 
 
 def one_of(allowed: Collection[str]) -> AfterValidator:
-    """Return a check for `Annotated` that every name, or key, of a setting is an allowed one."""
+    """Return a check, for `Annotated`, that all names or keys of a setting are allowed."""
 
     def check(names: Any, info: ValidationInfo) -> Any:
         for name in names:
@@ -63,7 +63,7 @@ def one_of(allowed: Collection[str]) -> AfterValidator:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StudySettings:
-    """The key of ``[study]`` that all studies have: which of them it is."""
+    """The key of ``[study]`` that all studies have: `kind`, which selects the class."""
 
     kind: str
 
@@ -74,7 +74,7 @@ Settings = TypeVar("Settings", bound=StudySettings)
 class Study(ABC, Generic[Settings]):
     """A question that takes many trainings, read from a file of ``models/studies``.
 
-    A subclass defines its cells, measures one of them, and shows what was measured as a table and a
+    A subclass defines its cells, measures one of them, and shows the results as a table and a
     figure.
 
     Parameters
@@ -84,7 +84,7 @@ class Study(ABC, Generic[Settings]):
     tables : dict
         The tables of the file as TOML reads them; ``tables["study"]`` has the study's settings.
     quick : bool
-        Whether to measure less: fewer seeds, patterns and epochs, done in a minute.
+        Whether to measure less: fewer seeds, patterns and epochs, so that it takes a minute.
     comment : str
         The first line of the file's opening comment.
 
@@ -101,7 +101,7 @@ class Study(ABC, Generic[Settings]):
 
     question: ClassVar[str]
     settings_type: ClassVar[type[StudySettings]]
-    # settings that only choose which cells there are, beside `seeds`
+    # settings, besides `seeds`, that only select the cells
     varied: ClassVar[tuple[str, ...]] = ()
     quick_settings: ClassVar[Mapping[str, Any]] = {}
 
@@ -127,12 +127,12 @@ class Study(ABC, Generic[Settings]):
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """The labels of everything that is measured."""
+        """The labels of all cells."""
         return self.make_cells()
 
     @abstractmethod
     def make_cells(self) -> list[Cell]:
-        """Return the labels of everything that is measured."""
+        """Return the labels of all cells."""
 
     @abstractmethod
     def measure(self, cell: Cell) -> Numbers:
@@ -141,22 +141,22 @@ class Study(ABC, Generic[Settings]):
         Raises
         ------
         DivergenceError, ConvergenceError
-            Results like any other: the cell has no numbers.
+            The cell then has no numbers; the study goes on.
         """
 
     @abstractmethod
     def table(self, data: xr.Dataset) -> Any:
-        """Return what was measured as a rich table."""
+        """Return the results as a rich table."""
 
     @abstractmethod
     def figure(self, data: xr.Dataset) -> Any:
-        """Return what was measured as a figure."""
+        """Return the results as a figure."""
 
     def path(self, cell: Cell) -> Path:
         """Return the file of a cell's result, below the folder of the study.
 
-        It does not depend on which other cells there are: neither on the number of seeds nor on the
-        settings in `varied`.
+        It does not depend on the other cells: neither on the number of seeds nor on the settings in
+        `varied`.
         """
         own = dict(self.tables["study"])
         for key in ("seeds", *self.varied):

@@ -1,4 +1,4 @@
-"""Weight transport: what is lost if messages return through other weights than they came by.
+"""Weight transport: what learning loses if errors return through weights other than Wᵀ.
 
 A cell is one training. A fifth of the training part is held out. Table and figure show, for every
 network, kind of feedback weights and flow, the rate tau_w with the best mean accuracy there over
@@ -106,13 +106,13 @@ class WeightTransportSettings(StudySettings):
 class WeightTransportStudy(Study[WeightTransportSettings]):
     """Accuracy and angle of lam by network, kind of feedback weights and flow."""
 
-    question = "Does learning need symmetric weights, and which flow can do without?"
+    question = "Does learning need symmetric weights, and which flow can do without them?"
     settings_type = WeightTransportSettings
     varied = ("networks", "feedback", "flows", "tau_w")
     quick_settings = QUICK
 
     def make_cells(self) -> list[Cell]:
-        """Return every training; a seed is that of split, weights and order."""
+        """Return every training; the seed is that of split, weights and order of the patterns."""
         own = self.settings
         cells = product(own.networks, own.feedback, own.flows, own.tau_w, range(own.seeds))
         return [
@@ -137,7 +137,7 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
             batch=32, present=pace.present * TAU, plastic_from=0.5, epochs=own.epochs
         )
         with warnings.catch_warnings():
-            # a step that is not stable shows in the accuracy
+            # the accuracy shows whether the step is stable
             warnings.simplefilter("ignore", StabilityWarning)
             sim.train(*learnt, schedule)
         return {
@@ -147,7 +147,7 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
         }
 
     def table(self, data: xr.Dataset) -> Any:
-        """Return test accuracy (%) and final angle of lam, mean ± spread over seeds that end."""
+        """Return test accuracy (%) and final angle of lam, mean ± spread over seeds."""
         best = chosen(data)
         flows = [str(flow) for flow in best.flow.values]
         title = "test accuracy (%), angle of λ (°)"
@@ -161,7 +161,7 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
     def figure(self, data: xr.Dataset) -> Any:
         """Draw test accuracy and angle of lam by flow, a colour per kind, a row per network.
 
-        A cross at the foot means that every seed diverges.
+        A cross at the bottom means that every seed diverged.
         """
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
@@ -209,13 +209,13 @@ def _accuracy(sim: Simulation, X: Array, Y: Array) -> float:
 
 
 def angles(net: Network, X: Array, Y: Array) -> Numbers:
-    """Return angles in degrees between what flows and backpropagation use.
+    """Return how far a network's multipliers and feedback weights are from backpropagation's.
 
     Returns
     -------
     dict
-        `angle`: of lam at rest to backpropagation's, the largest over hidden layers;
-        `feedback_angle`: of B to Wᵀ, the largest over projections.
+        Angles in degrees. `angle`: of lam at rest to backpropagation's, the largest over hidden
+        layers; `feedback_angle`: of B to Wᵀ, the largest over projections.
     """
     flowing = reference.multipliers(net, X, Y, through="feedback")
     exact = reference.multipliers(net, X, Y, through="weights")
@@ -232,14 +232,14 @@ def angles(net: Network, X: Array, Y: Array) -> Numbers:
 def chosen(data: xr.Dataset) -> xr.Dataset:
     """Return the results at the tau_w that did best on held-out patterns.
 
-    It is chosen for every network, feedback and flow; accuracies of runs that diverged count as 0.
+    It is chosen for every network, feedback and flow. Runs that diverged count with accuracy 0.
     """
     score = data.validation.fillna(0.0).mean("seed")
     return data[["test", "angle", "feedback_angle"]].isel(tau_w=score.argmax("tau_w"))
 
 
 def _entry(seeds: xr.Dataset) -> str:
-    """Return an entry of the table, with the number of seeds that end if some diverged."""
+    """Return an entry of the table, with the number of seeds that did not diverge if some did."""
     ended = int(seeds.test.count())
     count = seeds.seed.size
     if not ended:
