@@ -1,4 +1,4 @@
-"""Pictures of networks that change their size: what is left, and what it cost.
+"""Pictures of pruned and grown networks: their size, and their synaptic operations.
 
 Start at `architecture`.
 """
@@ -28,7 +28,7 @@ BLUE, GREEN = PALETTE[0], PALETTE[2]
 
 @styled
 def architecture(log: Log) -> Figure:
-    """Draw how a training changed its network: hidden neurons, accuracy and operations over time.
+    """Draw hidden neurons, accuracy and operations over the time of a training that changed them.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def architecture(log: Log) -> Figure:
     Raises
     ------
     DataError
-        The network did not change its size.
+        The network was neither pruned nor grown.
     """
     from matplotlib.figure import Figure
 
@@ -59,9 +59,9 @@ def architecture(log: Log) -> Figure:
 
 @styled
 def neurons(log: Log, ax: Axes | None = None) -> Axes:
-    """Draw the number of hidden neurons that are awake over simulated time.
+    """Draw the number of hidden neurons, without frozen ones, over simulated time.
 
-    Neurons of a row of the log are there from the end of the row before to its own.
+    The number in a row of the log holds from the time of the row before to its own.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        The network did not change its size.
+        The network was neither pruned nor grown.
     """
     _check_sizes(log)
     ax = given_axes(ax)
@@ -97,7 +97,7 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
 def operations_done(log: Log, ax: Axes | None = None) -> Axes:
     """Draw the synaptic operations per pattern since the start of a training.
 
-    Beside them are those of a network that has its largest size all the time.
+    A dashed line shows those of a network that has its largest size throughout.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        The network did not change its size.
+        The network was neither pruned nor grown.
     """
     _check_sizes(log)
     ax = given_axes(ax)
@@ -121,7 +121,7 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
     ax.plot(time, 1e-6 * fastest * time, color=GREY, linestyle=DASHED)
     add_legend_line(ax, "done", color=GREEN)
     add_legend_line(ax, "at the largest size throughout", color=GREY, linestyle=DASHED)
-    ax.set(xlabel="time (s)", ylabel="operations a pattern (10⁶)", ylim=(0, None))
+    ax.set(xlabel="time (s)", ylabel="operations per pattern (10⁶)", ylim=(0, None))
     add_legend(ax)
     return ax
 
@@ -147,12 +147,12 @@ def before_and_after(before: Network, after: Network) -> Figure:
 
 
 def _from_zero(values: Array) -> Array:
-    """Return the values of a log's rows after a zero, for the start of the training."""
+    """Return the values of a log's rows, preceded by a zero for the start of the training."""
     return np.concatenate([[0.0], values])
 
 
 def _check_sizes(log: Log) -> None:
-    """Refuse the log of a network that did not change its size.
+    """Refuse the log of a network that was neither pruned nor grown.
 
     Raises
     ------

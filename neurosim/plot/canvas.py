@@ -1,4 +1,4 @@
-"""The look, axes, legends and colours that pictures share, and recorded values as arrays.
+"""Style, axes, legends and colours that all pictures share, and recorded values as arrays.
 
 Start at `styled`.
 """
@@ -66,7 +66,7 @@ ROUNDING = 1e-17  # below it differences of float64 are rounding
 
 
 def style() -> AbstractContextManager[None]:
-    """Return a context in which matplotlib has the look of all pictures.
+    """Return a context in which Matplotlib draws in the style of all pictures.
 
     Examples
     --------
@@ -81,9 +81,10 @@ def style() -> AbstractContextManager[None]:
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that it draws in the look that all pictures share.
+    """Decorate a function so that it draws in the style of all pictures.
 
-    NumPy's warnings about numbers that are not finite are off: diverged runs can be drawn too.
+    NumPy's warnings about numbers that are not finite are off, since runs that diverged are drawn
+    too.
     """
 
     @wraps(function)
@@ -95,7 +96,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
-    """Return the given axes as they are, or those of a new pyplot figure; `size` in inches."""
+    """Return the given axes, or those of a new pyplot figure of `size` (inches)."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -107,7 +108,7 @@ def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
 
 
 def recorded_names(run: Run) -> set[str]:
-    """Return the names of the recorded variables as they are called today."""
+    """Return the current names of the recorded variables."""
     if run.traces is None:
         return set()
     return {current_name(str(name)) for name in run.traces.data_vars}
@@ -174,7 +175,7 @@ def milliseconds(run: Run) -> Array:
 
 
 def refuse_stream(run: Run) -> None:
-    """Refuse the run of a stream, of which only the inputs of the last frame are known.
+    """Refuse the run of a stream, which holds the inputs of its last frame only.
 
     Raises
     ------
@@ -183,8 +184,8 @@ def refuse_stream(run: Run) -> None:
     """
     if "per_frame" in run.settings:
         raise DataError(
-            f"the run is a stream of {run.settings['per_frame']:g} s per frame, whose last inputs "
-            "alone are known; allowed: runs of relax; try ref=..., record=('g',)"
+            f"the run is a stream of {run.settings['per_frame']:g} s per frame, which holds the "
+            "inputs of its last frame only; allowed: runs of relax; try ref=..., record=('g',)"
         )
 
 
@@ -207,9 +208,9 @@ def positive(values: Array) -> Array:
 
 
 def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
-    """Return at most `most` of the indices 0 to count - 1, at equal distances.
+    """Return at most `most` of the indices 0 to count - 1, spread evenly.
 
-    Indices that fall between two whole numbers are rounded to the nearest, or else down.
+    Fractional places are rounded to the nearest index, or down if not `rounded`.
     """
     places = np.linspace(0, count - 1, min(count, most))
     if rounded:
@@ -218,7 +219,7 @@ def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
 
 
 def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
-    """Return the indices of the lines to draw; by default all, or `MOST_LINES` of them.
+    """Return the indices of the lines to draw; by default all, but at most `MOST_LINES`.
 
     Raises
     ------
@@ -235,7 +236,7 @@ def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
 
 
 def count_label(name: str, shown: int, total: int, noun: str) -> str:
-    """Return an entry of a legend: how many of how many are drawn."""
+    """Return a legend entry with the number of lines: those drawn, and those in all."""
     if shown == total:
         return f"{name}, {total} {noun}"
     return f"{name}, {shown} of {total} {noun}"
@@ -251,9 +252,9 @@ def draw_lines(
     color: str,
     alone: bool,
 ) -> None:
-    """Draw values, (time, lines), each in its own colour where they are few and alone.
+    """Draw values, (time, lines), each line in its own colour if they are few and `alone`.
 
-    Otherwise all are drawn in one colour and share one entry of the legend.
+    Otherwise all are drawn in one colour and share one legend entry.
 
     Parameters
     ----------
@@ -276,7 +277,7 @@ def draw_lines(
 
 
 def marker_for(points: int, most: int) -> str:
-    """Return the marker of a line: a dot where its points are few."""
+    """Return the marker of a line: dots up to `most` points, else none."""
     return "o" if points <= most else ""
 
 
@@ -289,14 +290,14 @@ def axis_label(variable: str) -> str:
 
 
 def span_of(time: Array) -> tuple[float, float]:
-    """Return the limits of an axis of time, with a margin."""
+    """Return the limits of a time axis, with a margin on both sides."""
     first, last = float(time[0]), float(time[-1])
     margin = 0.05 * (last - first) or 1.0
     return first - margin, last + margin
 
 
 def log_scale(ax: Axes) -> None:
-    """Make the y axis logarithmic if a value is positive, down to `ROUNDING` at most."""
+    """Make the y axis logarithmic if any value is positive; cut it off below `ROUNDING`."""
     from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
     drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
@@ -372,7 +373,7 @@ def share_legend(figure: Figure, axes: Sequence[Axes], net: Network) -> None:
 
 
 def caption(run: Run) -> str:
-    """Return two lines on what was simulated."""
+    """Return two lines that describe a run: its network; its flow, step and time."""
     flow = run.flow
     parts = [
         f"κ = {flow.kappa:.3g}",
@@ -389,9 +390,9 @@ def caption(run: Run) -> str:
 
 
 def last_part(result: Run | Log) -> str:
-    """Return the end of a caption where the run is only the last part of a training.
+    """Return the end of a caption if the run is only the last part of a training, else "".
 
-    That is so where the network changed its size; elsewhere the result is empty.
+    A training that prunes or grows its network has several parts.
     """
     if isinstance(result, Run) or "neurons" not in result.history:
         return ""

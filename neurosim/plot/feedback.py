@@ -30,7 +30,7 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
     """Draw the angles of λ to backpropagation's and of feedback weights B to Wᵀ over training.
 
     Full lines are λ at rest with the weights of each row, on training patterns. Dashed lines are
-    the projections' B, in the colour of the presynaptic population, where their messages arrive.
+    the projections' B, in the colour of the presynaptic population, which receives their messages.
 
     Parameters
     ----------

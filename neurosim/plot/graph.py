@@ -26,8 +26,8 @@ def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | N
 
     Lines are synapses. Their width and opacity show |w| relative to the strongest of the
     projection, their colour the sign of w. With a run, the weights are its final ones, and units
-    have the colour of their final multiplier. The first and the last units stand for a population
-    of more than `drawing.MOST_UNITS`.
+    have the colour of their final multiplier. Of a population of more than `drawing.MOST_UNITS`,
+    only the first and the last units are drawn.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The left ones; the right ones share their time.
+        The left ones; the right ones share their time axis.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
 
 
 def _add_accuracies(ax: Axes, log: Log, prefixes: list[str]) -> None:
-    """Add a right axis with the accuracies, and colour both axes as their lines."""
+    """Add a right axis with the accuracies, and give each axis the colour of its lines."""
     right = ax.twinx()
     right.spines["right"].set_visible(True)
     for prefix in prefixes:
@@ -163,7 +163,7 @@ def _check_column(log: Log, name: str, there: bool) -> None:
     Raises
     ------
     DataError
-        They are not there.
+        They are missing.
     """
     if not there:
-        raise DataError(f"history holds {sorted(map(str, log.history))}; allowed: {name} and more")
+        raise DataError(f"history holds {sorted(map(str, log.history))}; missing: {name}")

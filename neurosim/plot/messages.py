@@ -1,4 +1,4 @@
-"""Pictures of messages: which units send when, what it costs, and how accurate it is.
+"""Pictures of messages: which units send when, at what cost, and with what accuracy.
 
 Start at `events`.
 """
@@ -53,7 +53,7 @@ MANY = 5000  # events from which marks are stored as pixels
 def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes:
     """Draw a mark for each event of one pattern: forward messages above, backward ones below.
 
-    Events are read from the recorded events_x and events_delta. Where not every step was recorded,
+    Events are counted in the recorded events_x and events_delta. Where not every step was recorded,
     a mark stands at the next sample.
 
     Parameters
@@ -100,7 +100,7 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
         base += height + least / 2
     ax.set_yticks(places, labels)
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="time (ms)", ylabel="unit that speaks")
+    ax.set(xlabel="time (ms)", ylabel="unit that sends")
     ax.set(xlim=span_of(time), ylim=(-least / 4, base))
     return ax
 
@@ -137,7 +137,7 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
 def operations(run: Run, ax: Axes | None = None) -> Axes:
     """Draw the synaptic operations of messages per pattern since the start.
 
-    Those of the recorded events stand beside those of dense messages.
+    Recorded events are compared with dense messages.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
         ax.plot(time, positive(values), color=color, linestyle=line, label=label)
     effective = np.sum(list(spent.values()), axis=0)
     ax.plot(time, positive(effective), color="black", label="events, all")
-    ax.set(xlabel="time (ms)", ylabel="synaptic operations (1)")
+    ax.set(xlabel="time (ms)", ylabel="synaptic operations per pattern (1)")
     log_scale(ax)
     add_legend(ax)
     return ax
@@ -172,7 +172,7 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
 
 @styled
 def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
-    """Draw the largest error of λ to backpropagation's over the synaptic operations of each run.
+    """Draw the largest error of λ against backpropagation over the synaptic operations of each run.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        There are no runs, or a run is a stream.
+        There are no runs, or one of them is a stream.
     """
     points = sorted(_cost_of(run) for run in runs)
     if not points:
@@ -210,7 +210,7 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         fontsize=8,
         color=GREY,
     )
-    ax.set(xscale="log", xlabel="synaptic operations a pattern (1)")
+    ax.set(xscale="log", xlabel="synaptic operations per pattern (1)")
     ax.set(yscale="log", ylabel="max |λ − λ$_{BP}$| (1)")
     ax.margins(0.12)
     return ax

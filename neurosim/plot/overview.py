@@ -1,4 +1,4 @@
-"""The picture that suits a run or a log, in one figure: `neurosim plot` draws it.
+"""Summary of a run or a log in one figure, which `neurosim run` and `neurosim plot` draw.
 
 Start at `summary`.
 """
@@ -60,7 +60,7 @@ def summary(result: Run | Log) -> Figure:
 
 
 def _candidates(run: Run) -> list[Panel]:
-    """Return the panels of a run, the most telling first."""
+    """Return the panels of a run, the most informative first."""
     return [
         partial(traces, run, "x"),
         partial(traces, run, "lam"),
@@ -87,7 +87,7 @@ def _panels_of_log(log: Log) -> list[Panel]:
 
 
 def _can_draw(panel: Panel) -> bool:
-    """Return whether all that a panel needs was recorded: it is drawn on axes that are dropped."""
+    """Return whether everything that a panel needs was recorded, by drawing it on spare axes."""
     from matplotlib.figure import Figure
 
     try:

@@ -1,4 +1,4 @@
-"""The picture of scorecards: what each flow needs and tolerates, side by side.
+"""Picture of scorecards: what each flow needs and tolerates, side by side.
 
 Start at `plausibility`.
 """
@@ -26,9 +26,9 @@ WORST = 0.1  # accuracy lost at the far end of the scale
 def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     """Draw scorecards as a grid, with one cell per entry, coloured by how much is kept.
 
-    For an accuracy, the colour is what is lost against the same training without imperfections, up
-    to 10 points. For an imperfection, it is the share of the levels that cost no more than 3
-    points. Counts have no colour.
+    For an accuracy, the colour shows how much is lost against the same training without
+    imperfections, up to 10 points. For an imperfection, it shows the share of the levels that cost
+    no more than 3 points. Counts have no colour.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     Raises
     ------
     DataError
-        There is no scorecard.
+        `found` is empty.
     """
     import matplotlib.pyplot as plt
 

@@ -1,4 +1,4 @@
-"""Pictures of one run: its traces, its weights, its approach to rest. Start at `traces`."""
+"""Pictures of one run: traces, weights and the approach to rest. Start at `traces`."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def traces(
     variable : str
         A recorded one, such as x, lam, g, a or delta.
     population : str, optional
-        By default all, each in its colour.
+        By default all, each in its own colour.
     units : iterable of int, optional
-        Units of that population; by default all, or `canvas.MOST_LINES` of them at equal distances.
+        Units of that population; by default all, but at most `canvas.MOST_LINES`, spread evenly.
     pattern : int, optional
         Index in the batch; by default the first that was recorded.
     ax : Axes, optional
@@ -76,7 +76,8 @@ def traces(
         raise unknown(f"population with a trace of {variable}", population, values)
     if population is None and units is not None:
         raise DataError(
-            f"units = {units!r} of which population? allowed with units: one of {', '.join(values)}"
+            f"units = {units!r} without population; "
+            f"allowed: population = one of {', '.join(values)}"
         )
     row = row_of(run, pattern)
     names = list(values) if population is None else [population]
@@ -115,7 +116,7 @@ def weights(
     projection : str
         ``"pre->post"``.
     synapses : iterable of (post, pre), optional
-        By default all that were recorded, or `canvas.MOST_LINES` of them at equal distances.
+        By default all that were recorded, but at most `canvas.MOST_LINES`, spread evenly.
     ax : Axes, optional
         By default those of a new figure.
 
@@ -244,8 +245,8 @@ def _trace_of_unit(
 def violation(run: Run, ax: Axes | None = None) -> Axes:
     """Draw the root mean square (full) and the largest (dashed) |g| over time, by population.
 
-    g is the recorded one, or else follows from the recorded x of all populations and the weights at
-    the end of the run.
+    g is the recorded one, if any. Otherwise it is computed from the recorded x of all populations
+    and the weights at the end of the run.
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        Neither was recorded; or the weights moved, so that x alone does not determine g.
+        Neither was recorded, or only x and the weights moved, so that g is unknown.
     """
     g = _violations(run)
     ax = given_axes(ax)
@@ -281,7 +282,7 @@ def _violations(run: Run) -> dict[str, Array]:
     Raises
     ------
     DataError
-        g was not recorded, and does not follow from what was.
+        g was not recorded, and cannot be computed from what was.
     """
     from neurosim.reference.functions import violation as violation_of
 
@@ -359,14 +360,14 @@ def agreement(
 
 
 def _plastic(run: Run) -> bool:
-    """Return whether the weights moved, so that those at the end do not hold at earlier times."""
+    """Return whether the weights moved, so that the final ones are not those of earlier times."""
     if run.settings.get("plastic", False):
         return True
     return run.traces is not None and "w" in run.traces
 
 
 def _reference(run: Run) -> Adjoint:
-    """Return backpropagation with the final weights, of the recorded patterns.
+    """Return backpropagation with the final weights, for the recorded patterns.
 
     Raises
     ------
@@ -388,7 +389,7 @@ def _reference(run: Run) -> Adjoint:
 
 
 def final_reference(run: Run) -> Adjoint:
-    """Return backpropagation with the final weights, of all patterns.
+    """Return backpropagation with the final weights, for all patterns.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sobol indices of a measure of a sweep: which parameter matters. Start at `sensitivity`."""
+"""Sobol indices of a measure of a sweep: which parameters matter. Start at `sensitivity`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Array = np.ndarray
 Function = Callable[[Array], Array]  # (parameters, n) in the unit cube -> (n,)
 
 DRAWS = 512  # per parameter
-LEAST_KNOWN = 10  # points with a number, at least; and half of all
-MOST_RADIAL = 2000  # points; from here on the nearest one is taken
+LEAST_KNOWN = 10  # smallest number of points with a value; half of all are needed too
+MOST_RADIAL = 2000  # points, from which on the value of the nearest one is taken
 
 
 @styled
@@ -41,8 +41,9 @@ def sensitivity(
 ) -> Figure:
     """Draw the Sobol indices of a measure, first-order and total.
 
-    Every numeric parameter counts as uniform over its range, on a logarithmic scale where it is
-    spaced so. Over the other parameters, and over repeats, the mean is taken.
+    Every numeric parameter counts as uniformly distributed over its range, on a logarithmic scale
+    if its values are spaced geometrically. The measure is averaged over the other parameters and
+    over repeats.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def sensitivity(
     measure : str, optional
         By default the settling time, or else the first measure.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def sensitivity(
 def sobol(data: xr.Dataset, measure: str, seed: int = 0) -> tuple[list[str], Array, Array]:
     """Return the numeric parameters, and the first-order and total Sobol index of each.
 
-    The indices are those of the sweep interpolated, by `scipy.stats.sobol_indices`.
+    The indices are those of the interpolated measure, by `scipy.stats.sobol_indices`.
 
     Raises
     ------

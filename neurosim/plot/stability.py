@@ -1,4 +1,4 @@
-"""Pictures of modes, of a saddle point over a parameter, and of what is past its Hopf points.
+"""Pictures of modes, of a saddle point over a parameter, and of cycles beyond its Hopf points.
 
 Start at `spectrum` for one flow, at `bifurcation` for a parameter.
 """
@@ -44,13 +44,13 @@ def spectrum(
 ) -> Axes:
     """Draw every mode in the complex plane, over the region in which an integrator is stable.
 
-    A mode has the colour of the population in which most of it is.
+    A mode has the colour of the population with the largest share in it.
 
     Parameters
     ----------
     spec : Stability
     dt : float, optional
-        Step whose region is shaded, s; by default the largest stable one, if there is one.
+        Step whose stability region is shaded, s; by default the largest stable one, if any.
     method : {"euler", "heun", "rk4"}
         An integrator whose region depends on the eigenvalue alone.
     ax : Axes, optional
@@ -119,7 +119,7 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
     ----------
     spec : Stability
     modes : int
-        Most rows.
+        Largest number of rows, slowest modes first.
     ax : Axes, optional
         By default those of a new figure.
 
@@ -153,7 +153,7 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
     ----------
     found : Branch
     modes : int
-        Most modes, slowest first.
+        Largest number of modes, slowest first.
     ax : Axes, optional
         By default those of a new figure.
 
@@ -181,15 +181,15 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
 
 @styled
 def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = None) -> Axes:
-    """Draw the amplitude of the outputs where the flow ends, over the parameter.
+    """Draw the amplitude of the outputs on the attractors of a flow, over the parameter.
 
-    Small cycles that a Hopf point predicts stand beside the simulated ones.
+    The small cycles that a Hopf point predicts are drawn with the simulated ones.
 
     Parameters
     ----------
     found : Branch
     cycles : sequence of Cycle
-        From `attractors` or `limit_cycle`; what diverged is left out.
+        From `attractors` or `limit_cycle`; those that diverged are left out.
     ax : Axes, optional
         By default those of a new figure.
     """

@@ -66,8 +66,8 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
 def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes:
     """Draw which unit of a population is support for which pattern, and the sign of λ.
 
-    λ < 0 at the lower wall of the tube, and λ > 0 at the upper one. Patterns with the most support
-    neurons come first, and so do units that are support for the most patterns.
+    λ < 0 at the lower wall of the tube, and λ > 0 at the upper one. Rows are patterns, those with
+    the most support neurons first. Columns are units, those that are support most often first.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     )
     share = f"{own.mean():.0%} support, |λ| > {found.tol:g}"
     ax.set_title(f"{population}: {share}{_rest_note(found)}")
-    ax.set(xlabel="unit, most often support first", ylabel="pattern, most carried first")
+    ax.set(xlabel="unit, most often support first", ylabel="pattern, most support neurons first")
     return ax
 
 
@@ -121,7 +121,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     ----------
     found : Support
     population : str, optional
-        By default all, each in its colour.
+        By default all, each in its own colour.
     ax : Axes, optional
         By default those of a new figure.
 
@@ -160,7 +160,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
             label="_",
         )
     ax.bar(0, 0, color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
-    ax.set(xlabel="multiplier λ (1)", ylabel="neurons and patterns (1)")
+    ax.set(xlabel="multiplier λ (1)", ylabel="pairs of neuron and pattern (1)")
     ax.set(yscale="log", ylim=(0.7, None))
     add_legend(ax)
     return ax
@@ -170,8 +170,8 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
 def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = None) -> Axes:
     """Draw the multiplier over the violation of every unit and pattern.
 
-    At a solution all of them lie on the line that is drawn behind them: λ = 0 within the tube, and
-    at its walls λ has the sign of the wall.
+    At a solution all points lie on the grey line: λ = 0 within the tube, and at a wall λ has the
+    sign of that wall.
 
     Parameters
     ----------
@@ -224,5 +224,5 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
 
 
 def _rest_note(found: Support) -> str:
-    """Return the end of a title where the run is not at rest, so that its support may change."""
+    """Return the end of a title: a warning if the run is not at rest, since support may change."""
     return "" if found.settled else " (NOT at rest)"

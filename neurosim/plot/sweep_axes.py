@@ -1,6 +1,6 @@
-"""Parameters, scales, panels and cells that the pictures of sweeps share. Start at `chosen_axes`.
+"""Parameters, scales, panels and cells that pictures of sweeps share. Start at `chosen_axes`.
 
-Below `sweeps` and `sensitivity`. Every function takes the dataset of a sweep or a part of it: a
+`sweeps` and `sensitivity` import it. Every function takes the dataset of a sweep or a part of it: a
 grid with one dimension per parameter, or points along the one dimension "point".
 """
 
@@ -44,8 +44,8 @@ SYMBOLS = MappingProxyType(
         "flow.tau_lam": "τλ",
         "network.depth": "layers of weights",
         "network.gain": "gain of the weights",
-        "start.x": "start of x from the saddle point",
-        "start.lam": "start of λ from the saddle point",
+        "start.x": "initial offset of x from the saddle point",
+        "start.lam": "initial offset of λ from the saddle point",
         "simulation.dt": "dt",
         "settle_time": "settling time",
     }
@@ -53,8 +53,8 @@ SYMBOLS = MappingProxyType(
 POINT = "point"  # the only dimension of a sweep whose points were drawn
 MOST_PANELS = 6
 MANY_CELLS = 10_000  # from which a mesh is stored as pixels
-FEW = 6  # values of a parameter that are all written at its axis
-EVEN = 1e-9  # relative; steps or ratios that differ by less are equal
+FEW = 6  # most values of a parameter for which each has a tick
+EVEN = 1e-9  # relative deviation up to which steps, or ratios, count as equal
 
 
 # Parameters and measures
@@ -71,7 +71,7 @@ def is_seed(name: str) -> bool:
 
 
 def parameters(data: xr.Dataset) -> list[str]:
-    """Return the parameters that vary: numbers first, seeds last, those of most values first."""
+    """Return the parameters that vary: numbers first, seeds last; most values first among them."""
     sizes = {str(name): np.unique(data[name].values).size for name in data.coords}
 
     def rank(name: str) -> tuple[bool, bool, int]:
@@ -87,7 +87,7 @@ def known_parameter(data: xr.Dataset, name: str) -> str:
     Raises
     ------
     ModelError
-        The sweep has another set of parameters.
+        The sweep has no such parameter.
     """
     if name not in data.coords:
         raise unknown("parameter", name, [str(n) for n in data.coords])
@@ -167,7 +167,7 @@ def is_logarithmic(coordinate: xr.DataArray) -> bool:
 
 
 def is_geometric(values: Array) -> bool:
-    """Return whether numbers, in any order, are spaced by one ratio and not by one step."""
+    """Return whether numbers, once sorted, have a constant ratio and not a constant step."""
     distinct = np.unique(values[np.isfinite(values)])
     if distinct.size < 3 or distinct[0] <= 0:
         return False
@@ -183,7 +183,7 @@ def _are_equal(steps: Array) -> bool:
 
 
 def to_unit_range(values: Array, logarithmic: bool) -> Array:
-    """Scale numbers to 0 ... 1 over their finite range; where they are all equal, to 1/2."""
+    """Scale numbers to [0, 1] over their finite range, or all to 1/2 if they are equal."""
     scaled = np.log(values) if logarithmic else values
     finite = scaled[np.isfinite(scaled)]
     if np.unique(finite).size < 2:
@@ -206,7 +206,7 @@ def make_panels(
     panel : str, optional
         Parameter with one panel per value; by default one panel for all.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
     """
     import matplotlib.pyplot as plt
 
@@ -240,7 +240,7 @@ def make_panels(
 
 
 def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
-    """Return title and part of a sweep for each value of a parameter, or all of it untitled.
+    """Return title and part of a sweep for each value of a parameter, or all of it without title.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
 
 
 def field_over(part: xr.Dataset, measure: str, x: str, y: str) -> Array:
-    """Return a measure at the points, (points,), or its median over the rest of a grid, (y, x)."""
+    """Return a measure at points, (points,), or its median over the rest of a grid, (y, x)."""
     if POINT in part.dims:
         return np.asarray(part[measure].values)
     with np.errstate(all="ignore"):
@@ -318,7 +318,7 @@ def draw_cells(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, **styl
 
 
 def _is_rising(coordinate: xr.DataArray) -> bool:
-    """Return whether the values are numbers that grow; others stand at 0, 1, 2, ..."""
+    """Return whether the values are increasing numbers; others are drawn at 0, 1, 2, ..."""
     if not is_numeric(coordinate):
         return False
     falls = np.diff(coordinate.values) <= 0
@@ -345,7 +345,7 @@ def _edges_between(places: Array) -> Array:
 
 
 def _scale_axis(axis: Any, set_scale: Callable[[str], None], coordinate: xr.DataArray) -> None:
-    """Set the scale and the ticks of an axis as the values of its parameter need them."""
+    """Set the scale and the ticks of an axis to suit the values of its parameter."""
     names = [shown_value(v) for v in coordinate.values]
     if not _is_rising(coordinate):
         axis.set_ticks(range(len(names)), names)
@@ -364,7 +364,7 @@ def outcomes_in(data: xr.Dataset) -> list[str]:
 
 
 def add_outcome_legend(figure: Figure, shown: Sequence[str], boundary: bool = False) -> None:
-    """Explain the colours of outcomes above a figure, and the predicted boundary."""
+    """Add a legend of the outcomes above a figure, and of the predicted boundary if drawn."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

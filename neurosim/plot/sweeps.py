@@ -1,4 +1,4 @@
-"""Pictures of sweeps: what settles, rings or diverges, how fast, and for which parameters.
+"""Pictures of sweeps: which points settle, ring or diverge, and any measure over parameters.
 
 Every function takes the dataset of a sweep. Start at `sweep`, which chooses a picture; what the
 pictures share is in `sweep_axes`.
@@ -69,7 +69,7 @@ WIDE = 30  # ratio of the largest to the smallest value from which colours are l
 
 @styled
 def sweep(data: xr.Dataset, kind: str | None = None, *, columns: int = 2, **options: Any) -> Figure:
-    """Draw the picture that suits a sweep, or the one that is asked for.
+    """Draw a sweep as the kind of picture that suits it, or as the given kind.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def sweep(data: xr.Dataset, kind: str | None = None, *, columns: int = 2, **opti
     kind : {"phase_diagram", "heat_map", "lines", "parallel_coordinates", "sensitivity"}, optional
         By default the one that `choose` returns.
     columns : {1, 2}
-        Width in columns of a page, 3.5 or 7.2 in.
+        Width of the figure in columns of a page: 3.5 or 7.2 inches.
     **options
-        `x`, `y`, `panel` and `measure`, as far as the kind takes them.
+        `x`, `y`, `panel` and `measure`, for the kinds that take them.
 
     Raises
     ------
     ModelError
-        A name that is unknown: the kind, an option, a parameter or a measure.
+        An unknown kind, option, parameter or measure, or another number of columns.
     DataError
         Too few parameters or numbers for the kind.
     """
@@ -121,8 +121,8 @@ def phase_diagram(
 ) -> Figure:
     """Draw the outcome over two parameters, with one panel per value of a third.
 
-    Over repeats the most frequent outcome is drawn. Where `growth` was measured, a line marks its
-    zero: the boundary that the spectrum predicts.
+    Where several points share a cell, such as repeats, the most frequent outcome is drawn. If
+    `growth` was measured, a line marks its zero: the boundary that the spectrum predicts.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def phase_diagram(
     x, y, panel : str, optional
         Parameters; by default those with the most values.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
     growth = field_over(part, "growth", x, y)
     numeric = is_numeric(part[x]) and is_numeric(part[y])
     if numeric and min(growth.shape) > 1 and np.nanmin(growth) < 0 < np.nanmax(growth):
-        # The interpolated zero would move towards large growth rates, so both signs are squashed.
+        # Interpolation would shift the zero away from large growth rates, so sizes are compressed.
         size = np.abs(growth)
         squashed = np.sign(growth) * np.log1p(size / np.nanmedian(size))
         ax.contour(
@@ -215,7 +215,8 @@ def heat_map(
 ) -> Figure:
     """Draw a measure over two parameters, with one panel per value of a third.
 
-    Over repeats the median is drawn. Cells without a number are grey.
+    Where several points share a cell, such as repeats, their median is drawn. Cells without a
+    number are grey.
 
     Parameters
     ----------
@@ -226,7 +227,7 @@ def heat_map(
     x, y, panel : str, optional
         Parameters; by default those with the most values.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
 
     Raises
     ------
@@ -281,7 +282,8 @@ def lines(
 ) -> Figure:
     """Draw a measure over one parameter, with one colour per value of a second.
 
-    Over the other parameters the median is drawn, and over repeats the range as well.
+    Lines are medians over all other parameters. If only seeds are among these, a band shows the
+    range over the repeats. At most `sweep_axes.MOST_PANELS` values of the second are drawn.
 
     Parameters
     ----------
@@ -292,7 +294,7 @@ def lines(
     x : str, optional
         Parameter; by default the one with the most values.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
 
     Raises
     ------
@@ -323,7 +325,7 @@ def lines(
 
 
 def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, label: str) -> None:
-    """Draw the median of a measure over x, and its range where all that is left are repeats."""
+    """Draw the median of a measure over x, and its range if only repeats are left."""
     ordered = part.sortby(x)
     values = ordered[measure]
     rest = [str(d) for d in values.dims if d not in (x, POINT)]
@@ -348,7 +350,7 @@ def parallel_coordinates(
     measure : str, optional
         By default the settling time, or else the first measure.
     width : float
-        Width of the figure, in.
+        Width of the figure, inches.
 
     Raises
     ------

@@ -491,7 +491,7 @@ def test_a_cycle_that_does_not_contract_has_a_summary_without_agreement() -> Non
             lambda run, log: plot.traces(run, "x", "output", [3]),
             "units of output: 3; allowed: 0 to 2",
         ),
-        (lambda run, log: plot.traces(run, "x", units=[0]), "of which population.*hidden1, output"),
+        (lambda run, log: plot.traces(run, "x", units=[0]), "without population.*hidden1, output"),
         (
             lambda run, log: plot.traces(run, pattern=0),
             r"pattern = 0 was not recorded; allowed: \[1, 3\]",
