@@ -151,7 +151,7 @@ def test_it_trains_first_where_a_measure_is_of_what_was_learnt() -> None:
         ({"flow.rho": [1]}, {"design": "lsh"}, "design = 'lsh'.*did you mean 'lhs'"),
         ({"flow.rho": [1.0, 2.0]}, {"design": "lhs"}, "points of design 'lhs' = None"),
         ({"flow.rho": [1]}, {"points": 3}, "points = 3 with design 'grid'"),
-        ({"network.seed": [1, 2]}, {"design": "refine"}, "no parameter has two"),
+        ({"network.seed": [1, 2]}, {"design": "refine"}, "at least two values, all floats"),
         ({"flow.rho": [1]}, {"jobs": 0}, "jobs = 0"),
         ({"flow.rho": [1]}, {"settle": -1}, "settle = -1"),
         ({"flow.rho": [1]}, {"duration": "1 m"}, "duration = '1 m'"),

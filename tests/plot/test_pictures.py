@@ -508,7 +508,7 @@ def test_a_cycle_that_does_not_contract_has_a_summary_without_agreement() -> Non
         (lambda run, log: plot.violation(log.run), "weights moved.*record="),
         (lambda run, log: plot.agreement(log.run), "weights moved"),
         (lambda run, log: plot.agreement(run, "angle"), "allowed: error, cosine"),
-        (lambda run, log: plot.learning_curve(Log(log.history[["cosine"]], run)), "allowed: loss"),
+        (lambda run, log: plot.learning_curve(Log(log.history[["cosine"]], run)), "missing: loss"),
         (lambda run, log: plot.network(Network.mlp([6, 4, 2]), run), r"run is of Network\(6-4-3"),
         (lambda run, log: plot.network(run.network, run, 5), "pattern = 5; allowed: 0 to 4"),
         (lambda run, log: plot.traces(dataclasses.replace(run, traces=None)), r"only \[\]"),
