@@ -1,8 +1,8 @@
 """neurosim: learning as a dynamical system, with neurons, multiplier units and synapses as ODEs.
 
-Public names are loaded when they are first used, so that ``import neurosim`` stays quick and does
-not import Brian2. The modules are in rooms, which CONTRIBUTING lists. Modules that users import by
-name keep the name that they had in 0.1.0, by the table `_ALIASES`.
+Public names are loaded on first use, so that ``import neurosim`` stays quick and does not import
+Brian2. CONTRIBUTING lists the subpackages ("rooms"). Modules that moved since 0.1.0 can still be
+imported under their old names, which `_ALIASES` lists.
 """
 
 import sys
@@ -142,7 +142,7 @@ for _module, _names in _HOMES.items():
     _HOME |= dict.fromkeys(_names, _module)
 del _module, _names
 _MODULES = ("plot", "reference")  # reachable as attributes
-# name of 0.1.0: module
+# name in 0.1.0: module
 _ALIASES = {
     "neurosim.datasets": "neurosim.data.datasets",
     "neurosim.files": "neurosim.results.files",
@@ -254,7 +254,7 @@ class _AliasLoader(Loader):
         self.home = home
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the module from its home."""
+        """Import the module under its present name."""
         module = import_module(self.home)
         self.spec = module.__spec__
         return module
@@ -265,11 +265,11 @@ class _AliasLoader(Loader):
 
 
 class _AliasFinder:
-    """Find a module under an alias, as the module itself, not a copy."""
+    """Resolve an alias to the module itself instead of a second copy."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return a spec for the names of `_ALIASES` and the modules below them, else None."""
+        """Return a spec for a name in `_ALIASES` or a submodule of one; None for other names."""
         parent, _, child = name.rpartition(".")
         if name in _ALIASES:
             return ModuleSpec(name, _AliasLoader(_ALIASES[name]))

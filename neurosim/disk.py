@@ -1,8 +1,8 @@
 """Read, replace and write files safely, and find the cache directory.
 
-The one way in which the package touches the disk. A file is built under a temporary name and
-renamed, so that a reader meets the old file or the whole new one. What the operating system
-refuses becomes a `FileError` that says what to try. Start at `replacing`.
+All disk access of the package goes through this module. A file is written under a temporary name
+and then renamed, so that a reader finds either the old file or the complete new one. An error of
+the operating system becomes a `FileError` with a hint. Start at `replacing`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ AnyPath = str | os.PathLike[str]
 
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[Path]:
-    """Yield a temporary file that takes the place of `path` when the block ends without an error.
+    """Yield a temporary file that replaces `path` when the block ends without an error.
 
-    The temporary file lies in the folder of `path` and has its suffix. However the block ends, the
-    temporary file is gone, and `path` is either the old file or the whole new one. Links are
-    followed; permissions of the old file are kept.
+    The temporary file is in the folder of `path` and has the same suffix. After the block, however
+    it ends, the temporary file is gone, and `path` is either the old file or the complete new one.
+    Symbolic links are followed; the permissions of an old file are kept.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
             if target.is_dir():
                 instead = Path(path) / "run.nc"
                 raise FileError(f"{path} cannot be written: it is a folder; try {instead}")
-            # An unwritable folder is reported before the work, not after it.
+            # Report an unwritable folder before the caller does its work.
             temporary.touch(exist_ok=False)
             yield temporary
             with temporary.open("rb") as file:
@@ -84,12 +84,12 @@ def replacing(path: AnyPath) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: AnyPath) -> Iterator[None]:
-    """Turn an `OSError` of this block into a `FileError` about writing `path`.
+    """Turn an `OSError` in this block into a `FileError` about writing `path`.
 
     Raises
     ------
     FileError
-        The system's reason, and what to try.
+        `path` cannot be written; the message has the system's reason and a hint.
     """
     try:
         yield
@@ -100,12 +100,12 @@ def writing(path: AnyPath) -> Iterator[None]:
 
 
 def _write_error(path: AnyPath, error: OSError) -> FileError:
-    """Name the system's reason and the remedy that fits it."""
+    """Return a `FileError` with the system's reason and a hint that fits it."""
     folder = Path(path).parent
     hints = {
         errno.ENOSPC: "the disk is full; free some space or write to another one",
         errno.EDQUOT: "the quota is used up; free some space or write to another disk",
-        errno.ENOENT: f"try to make the folder {folder} first",
+        errno.ENOENT: f"try to create the folder {folder} first",
         errno.ENOTDIR: f"{folder} is not a folder",
         errno.ENAMETOOLONG: "try a shorter name",
     }
@@ -122,9 +122,9 @@ def _write_error(path: AnyPath, error: OSError) -> FileError:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn any error of this block into a `FileError` about reading `path`.
+    """Turn any error in this block except `ImportError` into a `FileError` about reading `path`.
 
-    HDF5, zarr and zip report damage by many classes of errors, hence the breadth.
+    It catches every class because HDF5, zarr and zip report damage by many different ones.
 
     Raises
     ------
@@ -145,21 +145,21 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _read_error(path: Path, error: Exception) -> FileError:
-    """Name the class and the first line of an error that was met while reading."""
+    """Return a `FileError` with the class and the first line of an error raised while reading."""
     reason = f"{type(error).__name__}: {_first_line(error)}"
     return FileError(
-        f"{path} is cut short or damaged ({reason}); try to copy it or to run it again"
+        f"{path} is cut short or damaged ({reason}); try to copy it again, or to repeat the run"
     )
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or nothing if the message is empty."""
+    """Return the first line of an error's message; an empty text if there is no message."""
     lines = str(error).splitlines() or [""]
     return lines[0]
 
 
 def check_readable(path: Path) -> None:
-    """Check that a path is a file with content that this process may read.
+    """Check that a path is a file that is readable and not empty.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def check_readable(path: Path) -> None:
 
 
 def missing(path: Path) -> FileError:
-    """Make the error for a path that does not exist, with the nearest name that does."""
+    """Return the error for a path that does not exist; it suggests the nearest existing name."""
     folder = path.parent
     names: list[str] = []
     if folder.is_dir():
@@ -193,7 +193,7 @@ def missing(path: Path) -> FileError:
     if near:
         hint = f"did you mean {str(folder / near[0])!r}?"
     else:
-        hint = f"try another path than {str(path.absolute())!r}"
+        hint = f"try another path (this one is {str(path.absolute())!r})"
     return FileError(f"{path} does not exist; {hint}")
 
 
@@ -201,10 +201,10 @@ def missing(path: Path) -> FileError:
 
 
 def cache_directory() -> Path:
-    """Return the folder for what can be made again, and make it if it is not there.
+    """Return the cache folder, for files that can be regenerated; create it if it is missing.
 
-    It is $NEUROSIM_CACHE, else $XDG_CACHE_HOME/neurosim, else ~/.cache/neurosim. Where that folder
-    cannot be written to, it is a temporary one that is removed when the process ends.
+    It is $NEUROSIM_CACHE, else $XDG_CACHE_HOME/neurosim, else ~/.cache/neurosim. If that folder
+    cannot be written to, log a warning and use a temporary one, removed when the process ends.
     """
     chosen = os.environ.get("NEUROSIM_CACHE")
     try:
@@ -218,7 +218,7 @@ def cache_directory() -> Path:
 
 
 def _user_cache() -> Path:
-    """Return the package's folder below the user's cache folder."""
+    """Return neurosim's folder in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         return Path(base, "neurosim")
@@ -227,7 +227,7 @@ def _user_cache() -> Path:
 
 @lru_cache(maxsize=1)
 def _private(instead_of: str) -> Path:
-    """Make a folder for this process alone, once, and warn that nothing in it will be kept."""
+    """Create a temporary folder, once per process, and warn that it will not be kept."""
     logger.warning(
         "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
     )

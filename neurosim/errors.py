@@ -1,7 +1,7 @@
-"""neurosim's errors and warnings, and one function for each kind of wrong value.
+"""neurosim's errors and warnings, and the functions that check values and word messages.
 
-The ground floor: imports nothing of the package. Every message gives the name, the value, what is
-allowed and what to try.
+Imports no other module of the package. Every message gives the name, the value, the allowed values
+and, where possible, a value to try.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 
 class NeurosimError(Exception):
-    """Base of all errors that neurosim raises on purpose; the command line exits with 2 on it.
+    """Base class of all errors that neurosim raises on purpose; the command line exits with 2.
 
     Attributes
     ----------
     log : Log or None
-        Rows that training had logged until then, where it was training that failed.
+        Rows logged before the error, if it was raised during training.
     """
 
     log: Any = None
@@ -38,7 +38,7 @@ class FileError(NeurosimError, OSError):
 
 
 class ConvergenceError(NeurosimError, RuntimeError):
-    """A fixed point that was not found: the cyclic graph is not a contraction."""
+    """A fixed point that was not found, for example where a cyclic graph is not a contraction."""
 
 
 class DivergenceError(NeurosimError, RuntimeError):
@@ -47,11 +47,11 @@ class DivergenceError(NeurosimError, RuntimeError):
     Attributes
     ----------
     time : float
-        Time at which it was found, in s from the start of the run.
+        Time at which a value was first found not to be finite, in s from the start of the run.
     population : str
-        Population in which it was found first.
+        Population in which it was found.
     run : Run or None
-        The run until then, with what was recorded.
+        The run up to that time, with its recorded traces.
     """
 
     def __init__(self, message: str, *, time: float, population: str, run: Any = None) -> None:
@@ -66,15 +66,15 @@ class BackendError(NeurosimError, RuntimeError):
 
 
 class StabilityWarning(UserWarning):
-    """The step is larger than the largest stable one of the linearised flow."""
+    """The step exceeds the largest stable step of the linearised flow."""
 
 
 class UnsettledWarning(UserWarning):
-    """A quantity that is defined at rest, computed from a state that still moves."""
+    """A quantity that is defined only at rest was computed from a state that still moves."""
 
 
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
-    """Return the error that refuses an unknown name, with the nearest valid one.
+    """Return the error for an unknown name; its message suggests the nearest valid one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
 
 
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
-    """Return the error that refuses a value outside its range.
+    """Return the error for a value outside its range.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
     allowed : str
         Range of valid values, in words.
     try_ : str
-        Value to suggest, if any.
+        Value to suggest; none if empty.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """Return a whole number of at least `least`; NumPy's are accepted, booleans are not.
+    """Return a whole number >= `least` as an int; NumPy integers are accepted, booleans are not.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def number(
     below: float | None = None,
     try_: str = "",
 ) -> float:
-    """Return a finite number within bounds; NumPy's are accepted, booleans are not.
+    """Return a finite number within bounds as a float; booleans are refused.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def number(
     above, below : float, optional
         Open bounds.
     try_ : str
-        Value to suggest, if any.
+        Value to suggest; none if empty.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def number(
 
 
 def yes_or_no(name: str, value: Any) -> bool:
-    """Return a value that is True or False.
+    """Return the value if it is True or False.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fit classifiers and regressors by the saddle flows, behind scikit-learn's interface.
+"""Train classifiers and regressors by the saddle flows, with scikit-learn's interface.
 
 Above `simulation`. Every parameter is a plain value or an immutable object, so that pipelines,
 `clone` and `GridSearchCV` work as with any other estimator. Start at `SaddleClassifier`.
@@ -30,20 +30,20 @@ from neurosim.model.weights import NORMAL
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
-Parted = tuple[Array, Array | None, Array, Array | None]  # X, held-out X, targets, held-out targets
+Split = tuple[Array, Array | None, Array, Array | None]  # X, held-out X, targets, held-out targets
 
 DEFAULT_SCHEDULE = Simultaneous(duration=3.0, reports=10)  # 300 times tau_x, 3000 steps
 TAU_W = 20e-3  # s, twice the default tau_x
-OF_PRESETS = ("rho", "theta", "rate", "ratio", "tau_x", "tau_lam", "tau_w")
+PRESET_ARGUMENTS = ("rho", "theta", "rate", "ratio", "tau_x", "tau_lam", "tau_w")
 
 
 class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
-    """Parameters and learning that the classifier and the regressor share."""
+    """Base class of the classifier and the regressor: their parameters and their training."""
 
     network_: Network
     mean_: Any
     scale_: Any
-    _own_loss: str  # where `loss` is None
+    _default_loss: str  # used where `loss` is None
 
     def __init__(
         self,
@@ -96,14 +96,21 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         self.random_state, self.verbose = random_state, verbose
 
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
-        """Draw new weights and learn X and y by the whole schedule.
+        """Draw new weights and train them on X and y for the whole schedule.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,), or (patterns, outputs) for a regressor
         validation : (X, y), optional
-            Patterns on which the log measures, in place of a share of X and y.
+            Patterns for the validation columns of the log, in place of a share of X and y.
+
+        Raises
+        ------
+        DataError
+            Labels of fewer than two classes, or fewer patterns than a batch holds.
+        ModelError
+            A parameter out of range, or an argument of a preset beside a `Flow`.
         """
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
@@ -112,22 +119,27 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
 
     def prepared(
         self, X: Any, y: Any, validation: tuple[Any, Any] | None = None
-    ) -> tuple[Network, Parted]:
-        """Return what `fit` would learn from, without learning.
+    ) -> tuple[Network, Split]:
+        """Return the initial network and the scaled, split data that `fit` would use.
+
+        Parameters
+        ----------
+        X, y, validation
+            As in `fit`.
 
         Returns
         -------
         network : Network
-            With its initial weights.
-        parted : tuple of array or None
-            X, held-out X, targets and held-out targets.
+            Untrained, with its initial weights.
+        split : tuple of array or None
+            X, held-out X, targets and held-out targets; None for those of an empty share.
         """
         X, targets = self._read(X, y, first=True)
         self._begin(X, targets)
-        return self.network_, self._parted(X, targets, validation)
+        return self.network_, self._split(X, targets, validation)
 
-    def _go_on(self, X: Any, y: Any, **kept: Any) -> Self:
-        """Learn from the present weights on, for as long as lies between two rows of the log."""
+    def _continue(self, X: Any, y: Any, **kept: Any) -> Self:
+        """Continue training from the present weights for one row of the log."""
         first = not hasattr(self, "network_")
         X, targets = self._read(X, y, first=first, **kept)
         if first:
@@ -136,7 +148,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     def _begin(self, X: Array, targets: Array) -> None:
-        """Take the scale of the inputs from the first patterns, and draw the network."""
+        """Measure mean and spread of the inputs, and draw the network's initial weights."""
         random = check_random_state(self.random_state)
         self._seed = int(random.randint(2**31 - 1))
         self.mean_, self.scale_ = 0.0, 1.0
@@ -145,7 +157,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         sizes = [X.shape[1], *_hidden_sizes(self.hidden), self._outputs(targets)]
         own = self.get_params(deep=False)
         options = {name: own[name] for name in signature(Network.mlp).parameters if name in own}
-        options["loss"] = self.loss or self._own_loss
+        options["loss"] = self.loss or self._default_loss
         self.network_ = Network.mlp(sizes, seed=self._seed, **options)
 
     def _learn(
@@ -167,7 +179,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             precision=self.precision,
             threads=self.threads,
         )
-        X, held_out, targets, held_out_targets = self._parted(X, targets, validation)
+        X, held_out, targets, held_out_targets = self._split(X, targets, validation)
         if isinstance(schedule, Presentations) and schedule.batch > len(X):
             raise DataError(
                 f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}"
@@ -181,8 +193,8 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             progress=bool(self.verbose),
         )
 
-    def _parted(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Parted:
-        """Scale the inputs, and part them from the patterns that are held out, if any."""
+    def _split(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Split:
+        """Scale the inputs, and separate the patterns that are held out, if any."""
         scaled = self._scaled(X)
         if validation is not None:
             held_out, held_out_targets = self._read(*pair("validation", validation), first=False)
@@ -191,7 +203,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             return self._hold_out(scaled, targets)
         return scaled, None, targets, None
 
-    def _hold_out(self, X: Array, targets: Array) -> Parted:
+    def _hold_out(self, X: Array, targets: Array) -> Split:
         """Hold out a share of the patterns, stratified where there are classes."""
         share = number("validation", self.validation, least=0, below=1, try_="0.25")
         classes = targets if targets.ndim == 1 else None
@@ -201,7 +213,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         return X, held_out, targets, held_out_targets
 
     def _scaled(self, X: Array) -> Array:
-        """Return inputs as the network gets them."""
+        """Return inputs shifted and scaled as in training."""
         return np.asarray((X - self.mean_) / self.scale_)
 
     def _schedule(self) -> Any:
@@ -209,9 +221,9 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         return DEFAULT_SCHEDULE if self.schedule is None else self.schedule
 
     def _flow(self) -> Flow:
-        """Return the flow; the arguments of a preset are those of the estimator."""
+        """Return the flow; the estimator's parameters are passed to a preset."""
         given: dict[str, Any] = {}
-        for name in OF_PRESETS:
+        for name in PRESET_ARGUMENTS:
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)
         if isinstance(self.flow, Flow):
@@ -225,7 +237,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             raise ModelError(
                 f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'"
             )
-        if self.flow != "local_propagation":  # which has rates in place of time constants
+        if self.flow != "local_propagation":  # its tau_w follows from the rate
             given.setdefault("tau_w", TAU_W)
         return Flow.from_preset(self.flow, **given)
 
@@ -238,30 +250,31 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return checked X and targets; the first call fixes what later ones must fit."""
+        """Return checked X and targets; with `first`, fix the classes and scales of later calls."""
 
     @abstractmethod
     def _outputs(self, targets: Array) -> int:
         """Return the number of output units."""
 
 
-# For both classes: losses and targets are filled in, and examples follow.
+# Docstring of both classes; losses and targets are filled in below.
 PARAMETERS = """
 
     Parameters
     ----------
-    hidden : sequence of int
-        Units of each hidden layer; () for none.
+    hidden : int or sequence of int
+        Units per hidden layer; one number is one layer, () is none.
     activation : str
         Activation of the hidden units: tanh, sigmoid, relu, softplus, linear or a formula in `a`.
     loss : str, optional
         {losses}
     gain : float
-        Spread of the initial weights, times 1/sqrt(inputs of a unit).
+        Spread of the initial weights, in units of 1/sqrt(n_pre).
     init : "normal" or "orthogonal"
         Distribution of the initial weights, as in `Network.mlp`.
     constraint, epsilon, free_output
-        G and its tolerance, and whether the output is without a constraint, as in `Network.mlp`.
+        Constraint function G, its tolerance, and whether the output is unconstrained, as in
+        `Network.mlp`.
     plastic_bias : bool
         Whether biases learn; if not, they stay at `bias_init`.
     bias_init : float
@@ -269,43 +282,45 @@ PARAMETERS = """
     l1, l2, activity_l1 : float
         Penalties on the weights and on the hidden units' outputs, as in `Network.mlp`.
     feedback, feedback_decay
-        What carries messages back, as in `Network.mlp`.
+        Kind and decay of the feedback weights, as in `Network.mlp`.
     flow : Flow or str
-        A `Flow`, or a preset's name. With a name, `rho`, `theta`, `rate`, `ratio`, `tau_x`,
-        `tau_lam` and `tau_w` are the preset's arguments, and None means its own default (of `tau_w`
-        20 ms). Deep nets need a larger `rho`.
+        A `Flow`, or the name of a preset. Deep nets need a larger `rho`.
+    rho, theta, rate, ratio, tau_x, tau_lam, tau_w : optional
+        Arguments of the preset, see `Flow`; the preset's defaults where None, except that `tau_w`
+        is 20 ms (under local_propagation it follows from `rate`). All must be None beside a `Flow`.
     schedule : Simultaneous, Presentations or LocalPropagation, optional
-        By default all three flows at once on all patterns, for 3 s. Presentations are faster where
-        patterns are many.
+        By default ``Simultaneous(duration=3.0, reports=10)``: all three flows at once on all
+        patterns, for 3 s. Presentations are faster where there are many patterns.
     dt, method, backend, precision, threads
         As in `Simulation`.
     standardise : bool
-        Bring inputs{targets} to mean 0 and spread 1 by the training patterns (of the first call of
-        `partial_fit`).
+        Whether to shift and scale inputs{targets} to mean 0 and spread 1 by feature, measured on
+        all patterns given to `fit` or to the first call of `partial_fit`.
     validation : float
-        Share of the patterns, in [0, 1), that is not learnt. The log measures on it, and
+        Share of the patterns, in [0, 1), that is held out. The log has accuracy or loss on it, and
         `LocalPropagation` keeps the weights that did best on it.
     random_state : int, RandomState or None
-        Seed of weights, of the patterns held out, and of the order of presentations.
+        Seed of the weights, of the patterns held out, and of the order of presentations.
     verbose : bool
-        Whether to show a bar with the time left, on standard error.
+        Whether to show a progress bar with the time left, on standard error.
 
     Attributes
     ----------
     network_ : Network
-        With the learnt weights.
+        Trained network.
     log_ : Log
         Log of the last call of `fit` or `partial_fit`; ``log_.run`` has x and lam of every pattern.
     mean_, scale_ : (features,)
+        Mean and spread of the inputs; the numbers 0 and 1 without `standardise`.
     n_features_in_ : int
 """
 
 
 class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
-    """Classes learnt by neurons, multiplier units and synapses that flow into a saddle point."""
+    """Classifier trained by the saddle flow of neurons, multiplier units and synapses."""
 
     __doc__ += PARAMETERS.format(
-        losses='On the outputs, one per class: "cross_entropy" by default, or as in `Network.mlp`.',
+        losses='"cross_entropy" by default, or as in `Network.mlp`; there is one output per class.',
         targets="",
     )
     __doc__ += """    classes_ : (classes,)
@@ -319,26 +334,32 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
     True
     """
 
-    _own_loss = "cross_entropy"
+    _default_loss = "cross_entropy"
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Learn from the present weights on, for as long as lies between two rows of the log.
+        """Continue training from the present weights for one row of the log.
 
-        That is an epoch of `Presentations`; `Simultaneous` has `reports` rows.
+        With `Presentations` that is one epoch; with `Simultaneous` it is duration / reports.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,)
         classes : (classes,), optional
-            All classes that will ever be met; needed in the first call unless y holds them.
+            All classes of this call and of later ones; needed in the first call unless y holds
+            them all.
+
+        Raises
+        ------
+        DataError
+            A label that is not among the classes, or classes other than those of the first call.
         """
-        return self._go_on(X, y, classes=classes)
+        return self._continue(X, y, classes=classes)
 
     def decision_function(self, X: Any) -> Array:
         """Return the outputs of the forward pass, (patterns, classes).
 
-        With two classes it is their difference, (patterns,).
+        With two classes return the second output minus the first, (patterns,).
         """
         outputs = self._forward(X)
         if len(self.classes_) == 2:
@@ -354,18 +375,21 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
         return np.asarray(self.classes_[second.astype(int)])
 
     def _has_probabilities(self) -> bool:
-        """Return whether the softmax of the outputs is a probability."""
-        return (self.loss or self._own_loss) == "cross_entropy"
+        """Whether the outputs are logits, so that their softmax is a probability."""
+        return (self.loss or self._default_loss) == "cross_entropy"
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
-        """Return the softmax of the outputs, (patterns, classes); only of loss="cross_entropy"."""
+        """Return the softmax of the outputs, (patterns, classes).
+
+        Available only with loss="cross_entropy".
+        """
         outputs = self._forward(X)
         odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return X, and the index of each class in `classes_`."""
+        """Return X, and each label as its index in `classes_`."""
         X, y = validate_data(self, X, y, reset=first, dtype=float)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
@@ -378,10 +402,10 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
             )
         if len(self.classes_) < 2:
             raise DataError(f"y has 1 class, {self.classes_[0]!r}; allowed: at least 2 classes")
-        strange = set(np.unique(y).tolist()) - set(self.classes_.tolist())
-        if strange:
-            first_one = min(strange, key=str)
-            raise DataError(f"y holds {first_one!r}; allowed: the classes {self.classes_}")
+        unexpected = set(np.unique(y).tolist()) - set(self.classes_.tolist())
+        if unexpected:
+            label = min(unexpected, key=str)
+            raise DataError(f"y holds {label!r}; allowed: the classes {self.classes_}")
         return X, np.searchsorted(self.classes_, y)
 
     def _outputs(self, targets: Array) -> int:
@@ -390,7 +414,7 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
 
 
 class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
-    """Targets learnt by neurons, multiplier units and synapses that flow into a saddle point."""
+    """Regressor trained by the saddle flow of neurons, multiplier units and synapses."""
 
     __doc__ += PARAMETERS.format(
         losses='"mse" by default, "eps_insensitive", or a formula in `x` and `y`.',
@@ -406,31 +430,36 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
     array([0.5])
     """
 
-    _own_loss = "mse"
+    _default_loss = "mse"
     _y_mean: Any
     _y_scale: Any
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Learn from the present weights on, for as long as lies between two rows of the log.
+        """Continue training from the present weights for one row of the log.
 
-        That is an epoch of `Presentations`; `Simultaneous` has `reports` rows.
+        With `Presentations` that is one epoch; with `Simultaneous` it is duration / reports.
 
         Parameters
         ----------
         X : (patterns, features)
         y : (patterns,) or (patterns, outputs)
+
+        Raises
+        ------
+        DataError
+            Another number of outputs than in the first call.
         """
-        return self._go_on(X, y)
+        return self._continue(X, y)
 
     def predict(self, X: Any) -> Array:
-        """Return outputs in the scale of the targets, (patterns,) or (patterns, outputs)."""
+        """Return outputs on the scale of the targets, (patterns,) or (patterns, outputs)."""
         outputs: Array = self._forward(X) * self._y_scale + self._y_mean
         if self._flat:
             return outputs[:, 0]
         return outputs
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return X, and targets at the scale of the network's outputs."""
+        """Return X, and targets on the scale of the network's outputs."""
         X, y = validate_data(
             self, X, y, reset=first, dtype=float, multi_output=True, y_numeric=True
         )
@@ -458,7 +487,7 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
 
 
 def _mean_and_spread(values: Array) -> tuple[Array, Array]:
-    """Return mean and spread by column; a spread of 0, to within rounding, counts as 1."""
+    """Return mean and spread by column; a spread that is 0 to within rounding becomes 1."""
     mean, spread = values.mean(axis=0), values.std(axis=0)
     largest = np.abs(values).max(axis=0, initial=0.0)
     tiny = 10 * np.finfo(float).eps * largest
@@ -466,7 +495,7 @@ def _mean_and_spread(values: Array) -> tuple[Array, Array]:
 
 
 def _hidden_sizes(hidden: Any) -> list[int]:
-    """Return the units of each hidden layer; one number stands for one layer."""
+    """Return the number of units per hidden layer; a single number is one layer."""
     if isinstance(hidden, int | np.integer):
         return [int(hidden)]
     if isinstance(hidden, str) or not np.iterable(hidden):

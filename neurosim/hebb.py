@@ -1,6 +1,6 @@
-"""Learn features by Hebbian rules: first layers that no error reaches, for a separate readout.
+"""Learn features by Hebbian rules: first layers without an error signal, for a separate readout.
 
-Plain NumPy beside the flows, with scikit-learn's interface. Start at `HebbianLayer`.
+Plain NumPy, independent of the flows, with scikit-learn's interface. Start at `HebbianLayer`.
 """
 
 from __future__ import annotations
@@ -18,47 +18,60 @@ Array = np.ndarray
 OJA, BCM, RANDOM = "oja", "bcm", "random"
 RULES = (OJA, BCM, RANDOM)
 STARTS = ("patterns", "random")
-SMALLEST_NORM = 1e-12  # of a row that is divided by its norm
+SMALLEST_NORM = 1e-12  # divisor of rows whose norm is smaller
 
 
 class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A layer whose units compete for the patterns and learn by a local rule, without a target.
+    """Layer whose units compete for the patterns and learn by a local rule, without targets.
 
-    From each pattern the mean is subtracted, and the rest is divided by its norm. The output of
-    the most active units is how far each is above the next one; that of the others is 0.
+    Each pattern is centred by the mean and divided by its norm. Each of the `active` units with
+    the largest products w x outputs by how much its product exceeds the largest of the other
+    units; the others output 0.
 
     Parameters
     ----------
     units : int
+        Number of units, >= 1.
     rule : "oja", "bcm" or "random"
-        How the unit that wins a pattern moves. oja: by Oja's rule. bcm: towards the pattern where
-        its output is above its sliding threshold, away from it where below; its weights keep their
-        norm. random: not at all, for comparison.
+        How the weights of the unit that wins a pattern change. oja: by Oja's rule. bcm: towards
+        the pattern if the output exceeds the unit's sliding threshold, away from it if it is
+        positive but below; the weights are normalised after every batch. random: not at all, for
+        comparison.
     active : int
-        Units whose outputs are not 0; all where there are not more units.
+        Largest number of units per pattern whose outputs are not 0, >= 1; if there are no more
+        units than that, the outputs are max(w x, 0).
     start : "patterns" or "random"
-        Initial weights: patterns drawn from the first ones that are given, or random directions.
-        With the rule "random" they are always random directions.
+        Initial weights: patterns drawn from the data of `fit` or of the first `partial_fit`, or
+        random directions. With the rule "random" they are always random directions.
     epochs : int
-        Passes of `fit`, over which the rate falls to 0.
+        Passes of `fit`, >= 1; the rate falls linearly over them, towards 0.
     batch : int
-        Patterns shown at once; 1 is online learning.
+        Patterns shown at once, >= 1; 1 is online learning.
     rate : float
         Learning rate, >= 0.
     conscience : float
-        By how much a unit's handicap grows with each pattern that it wins beyond its share.
+        Increase of a unit's handicap per pattern that it wins beyond its share of a batch, >= 0.
+        The handicap is subtracted from w x before the winner is chosen.
     pace : float
-        Rate at which the threshold follows the mean square of the output where the unit wins,
-        0 to 1 (bcm).
+        Rate, per batch, at which the threshold follows the mean square output over the patterns
+        that the unit wins, >= 0 (bcm); useful values are at most 1.
     random_state : int, RandomState or None
+        Seed of the weights and of the order of the patterns.
 
     Attributes
     ----------
     weights_ : (units, features)
-        Rows near unit norm.
+        Rows of norm 1, under oja near 1.
     mean_ : (features,)
+        Mean of the data of `fit` or of the first `partial_fit`.
     handicap_ : (units,)
     threshold_ : (units,)
+        Sliding thresholds; 0 except under bcm.
+
+    Raises
+    ------
+    ModelError
+        A parameter out of range, when `fit` or `partial_fit` is called.
 
     References
     ----------
@@ -98,7 +111,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> HebbianLayer:
-        """Learn from patterns in a new random order at each epoch.
+        """Draw new weights and train them for `epochs` passes, each in a new random order.
 
         Parameters
         ----------
@@ -115,9 +128,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> HebbianLayer:
-        """Learn from these patterns in their order, once, at the full rate.
+        """Train once on these patterns, in the given order and at the full rate.
 
-        The first call draws the weights and fixes the mean.
+        The first call also draws the weights and fixes the mean.
 
         Parameters
         ----------
@@ -144,7 +157,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return int(self.units)
 
     def _start(self, X: Array) -> np.random.RandomState:
-        """Check the parameters, take the mean and draw the weights."""
+        """Check the parameters, measure the mean, draw the weights; return the generator."""
         self._check()
         rng: np.random.RandomState = check_random_state(self.random_state)
         self.mean_ = X.mean(axis=0)
@@ -170,17 +183,18 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             number(name, getattr(self, name), least=0)
 
     def _directions(self, X: Array) -> Array:
-        """Return patterns less their mean, divided by their norm."""
+        """Return patterns minus the mean, divided by their norm."""
         return _normalised(X - self.mean_)
 
     def _pass(self, x: Array, rate: float) -> None:
-        """Show patterns in batches: winners learn, and those beyond their share get a handicap.
+        """Train on patterns in batches: move the winners, and update the handicaps.
 
         Parameters
         ----------
         x : (patterns, features)
-            Of unit norm.
+            Rows of norm 1.
         rate : float
+            Learning rate.
         """
         for first in range(0, len(x), self.batch):
             shown = x[first : first + self.batch]
@@ -193,15 +207,16 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.handicap_ += self.conscience * (wins - share)
 
     def _learn(self, x: Array, winners: Array, y: Array, rate: float) -> None:
-        """Move each pattern's winner by the rule; changes of one unit add up.
+        """Move each pattern's winner by the rule; several changes of one unit add up.
 
         Parameters
         ----------
         x : (patterns, features)
         winners : (patterns,) of int
         y : (patterns,)
-            Output of each winner.
+            Product w x of each winner.
         rate : float
+            Learning rate.
         """
         if self.rule == OJA:
             changes = oja(self.weights_[winners], x, y)
@@ -218,7 +233,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
 
 def oja(weights: Array, x: Array, y: Array) -> Array:
-    """Return Oja's change y (x - y w) of each pattern's winner.
+    """Return Oja's change of the weights, y (x - y w), of each pattern's winner.
 
     Parameters
     ----------
@@ -226,7 +241,11 @@ def oja(weights: Array, x: Array, y: Array) -> Array:
         Weights w of the winner.
     x : (patterns, features), unit 1
     y : (patterns,), unit 1
-        Output of the winner, w x.
+        Product w x of the winner.
+
+    Returns
+    -------
+    (patterns, features), unit 1
 
     Examples
     --------
@@ -238,26 +257,34 @@ def oja(weights: Array, x: Array, y: Array) -> Array:
 
 
 def bcm(x: Array, y: Array, threshold: Array) -> Array:
-    """Return the change y (y - threshold) x of Bienenstock, Cooper and Munro of each winner.
+    """Return Bienenstock, Cooper and Munro's change y (y - threshold) x of each pattern's winner.
 
     Parameters
     ----------
     x : (patterns, features), unit 1
     y, threshold : (patterns,), unit 1
-        Output and threshold of the winner.
+        Product w x and threshold of the winner.
+
+    Returns
+    -------
+    (patterns, features), unit 1
     """
     factor = y * (y - threshold)
     return np.asarray(factor[:, None] * x)
 
 
 def most_active(y: Array, active: int) -> Array:
-    """Return how far each of the largest outputs of a pattern is above the next; 0 for the others.
+    """Return by how much the largest values of a row exceed the largest of the rest; else 0.
 
     Parameters
     ----------
     y : (patterns, units), unit 1
     active : int
-        How many of the largest outputs.
+        How many values per row are kept, >= 1; if a row has no more than that, return max(y, 0).
+
+    Returns
+    -------
+    (patterns, units), unit 1
 
     Examples
     --------
@@ -267,13 +294,12 @@ def most_active(y: Array, active: int) -> Array:
     units = y.shape[1]
     if active >= units:
         return np.asarray(np.maximum(y, 0.0))
-    next_one = units - active - 1  # its place in ascending order
-    in_part_ordered = np.partition(y, next_one, axis=1)
-    bar = in_part_ordered[:, [next_one]]
-    return np.asarray(np.maximum(y - bar, 0.0))
+    rank = units - active - 1  # of the largest value that is not kept, in ascending order
+    level = np.partition(y, rank, axis=1)[:, [rank]]
+    return np.asarray(np.maximum(y - level, 0.0))
 
 
 def _normalised(rows: Array) -> Array:
-    """Return rows divided by their norm."""
+    """Return rows divided by their norm; a row of zeros stays 0."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(norms, SMALLEST_NORM))

@@ -1,9 +1,9 @@
 """Convert networks to NIR, the format in which neuromorphic tools exchange graphs, and back.
 
-A population becomes NIR's leaky integrator, tau dv/dt = v_leak - v + I, whose leak is the bias: at
-rest it holds the net input. A projection becomes a linear node. What NIR cannot express
-(activations, losses, penalties on weights, which synapses can be absent) stands in the graph's
-metadata as JSON, so that a round trip loses nothing. Start at `to_nir`.
+A population becomes NIR's leaky integrator, tau dv/dt = v_leak - v + r I with r = 1, whose v_leak
+is the bias: at rest v is the net input. A projection becomes a linear node. The graph's metadata
+hold as JSON what NIR cannot express: activations, constraints, losses, penalties, and which
+synapses can be absent. So a network is the same after a round trip. Start at `to_nir`.
 
 References
 ----------
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     import nir
 
 Array = np.ndarray
-Described = Mapping[str, Any]  # of `Network.describe`, or a part of it
+Described = Mapping[str, Any]  # plain values of `Network.describe`, or a part of them
 Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
 
-KEY = "neurosim"  # of the metadata
+KEY = "neurosim"  # key in the graph's metadata
 INPUT, OUTPUT, INTEGRATOR = "Input", "Output", "LI"  # kinds of NIR nodes
 WEIGHTED = ("Linear", "Affine")
 KNOWN = (INPUT, OUTPUT, INTEGRATOR, *WEIGHTED)
@@ -42,13 +42,14 @@ KNOWN = (INPUT, OUTPUT, INTEGRATOR, *WEIGHTED)
 
 
 def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
-    """Return the forward network as a NIR graph, which `nir.write` stores.
+    """Return the forward network as a NIR graph, which ``nir.write`` can save.
 
     Parameters
     ----------
     net : Network
     flow : Flow, optional
-        Its `tau_x` is the time constant of the integrators; 10 ms by default.
+        Source of the integrators' time constants, its `tau_x`; 10 ms by default. Everything else
+        about the flow is not part of the graph.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
     BackendError
         The package `nir` is not installed.
     ModelError
-        Feedback weights other than the weights themselves.
+        A projection whose feedback is not symmetric.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
         kind = net.projections[name].feedback
         raise ModelError(
             f"feedback of {name} = {kind!r}, for which NIR has no node; "
-            f"allowed: {SYMMETRIC!r}, messages that return through the weights"
+            f"allowed: {SYMMETRIC!r}"
         )
     nir = _nir()
     flow = flow or Flow.augmented()
@@ -98,7 +99,7 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
 
 
 def _description(net: Network) -> dict[str, Any]:
-    """Return the plain values that describe a network, the synapses of sparse matrices included."""
+    """Return `Network.describe` plus the indices of the synapses of sparse weights."""
     description = net.describe()
     for described in description["projections"]:
         if described["sparse"]:
@@ -109,14 +110,14 @@ def _description(net: Network) -> dict[str, Any]:
 
 
 def _dense_copy(weights: Weights) -> Array:
-    """Return weights as an array of their own."""
+    """Return weights as a new dense array."""
     if isinstance(weights, np.ndarray):
         return weights.copy()
     return np.asarray(weights.toarray())
 
 
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """Return a name that is not taken, with as many underscores as that needs."""
+    """Return a name that is not taken, by appending underscores."""
     while name in taken:
         name += "_"
     return name
@@ -128,12 +129,14 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 def from_nir(graph: nir.NIRGraph) -> Network:
     """Return the network of a NIR graph of inputs, leaky integrators, and linear or affine nodes.
 
-    Without neurosim's metadata populations are linear and there is no loss. A linear node that
-    leads to no integrator is a population of its own.
+    Without neurosim's metadata all populations are linear and there is no loss. A linear node that
+    is not followed by an integrator becomes a population. Time constants and resistances r of
+    integrators are not read.
 
     Parameters
     ----------
     graph : nir.NIRGraph
+        From `to_nir`, or from another tool.
 
     Returns
     -------
@@ -142,8 +145,8 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     Raises
     ------
     ModelError
-        A node that a network of constraints x = sigma(W x + b) does not have, or metadata that do
-        not fit the graph.
+        A node of a kind that x = sigma(W x + b) cannot express, a linear node without exactly one
+        source, or metadata that do not fit the graph.
     """
     kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
     for name, kind in kinds.items():
@@ -161,12 +164,12 @@ def from_nir(graph: nir.NIRGraph) -> Network:
             continue
         node = graph.nodes[node_name]
         weight = np.asarray(node.weight, dtype=float)
-        nothing = np.zeros(len(weight))
-        bias = np.asarray(getattr(node, "bias", nothing), dtype=float)
+        zeros = np.zeros(len(weight))
+        bias = np.asarray(getattr(node, "bias", zeros), dtype=float)
         pre = names[_source(graph, node_name, names)]
         for target in _integrators_after(graph, kinds, node_name) or [node_name]:
             post = names[target]
-            biases[post] = biases.get(post, nothing) + bias
+            biases[post] = biases.get(post, zeros) + bias
             if (pre, post) in weights:
                 weights[pre, post] = weights[pre, post] + weight
             else:
@@ -184,7 +187,10 @@ def from_nir(graph: nir.NIRGraph) -> Network:
 
 
 def _population_names(graph: nir.NIRGraph, kinds: Mapping[str, str]) -> dict[str, str]:
-    """Return the population that each node becomes; linear nodes mostly become projections."""
+    """Return the name of the population for each node that becomes one, by the node's name.
+
+    Those are inputs, integrators, and linear nodes that are not followed by an integrator.
+    """
     names: dict[str, str] = {}
     for name, kind in kinds.items():
         if kind in (INPUT, INTEGRATOR):
@@ -196,23 +202,23 @@ def _population_names(graph: nir.NIRGraph, kinds: Mapping[str, str]) -> dict[str
 
 
 def _integrators_after(graph: nir.NIRGraph, kinds: Mapping[str, str], name: str) -> list[str]:
-    """Return the integrators to which a node leads."""
+    """Return the names of the integrators that directly follow a node."""
     after = [post for pre, post in graph.edges if pre == name]
     return [post for post in after if kinds.get(post) == INTEGRATOR]
 
 
 def _source(graph: nir.NIRGraph, name: str, names: Mapping[str, str]) -> str:
-    """Return the one node that a linear node reads.
+    """Return the name of the one node that precedes a linear node.
 
     Raises
     ------
     ModelError
-        The node reads none, several, or one that does not become a population.
+        No such node, several, or one that does not become a population.
     """
     sources: list[str] = [pre for pre, post in graph.edges if post == name]
     if len(sources) != 1 or sources[0] not in names:
         raise ModelError(
-            f"NIR node {name!r} reads {sources}; "
+            f"NIR node {name!r} has the sources {sources}; "
             "allowed: one input, integrator or linear population"
         )
     return sources[0]
@@ -228,7 +234,7 @@ def _size(node: Any, kind: str) -> int:
 
 
 def _identifier(name: str) -> str:
-    """Return a name that Brian2 allows: NIR numbers the nodes of a list."""
+    """Return a valid population name; NIR names the nodes of a list by numbers."""
     allowed = [character if character.isalnum() else "_" for character in name]
     made = "".join(allowed)
     if made[:1].isalpha():
@@ -237,7 +243,13 @@ def _identifier(name: str) -> str:
 
 
 def _read_metadata(metadata: Any) -> dict[str, Any]:
-    """Return the description of the network in the metadata; nothing where there is none."""
+    """Return the network's description from the metadata; an empty dict if there is none.
+
+    Raises
+    ------
+    ModelError
+        Metadata that are not a JSON object.
+    """
     text = "{}"
     if isinstance(metadata, Mapping):
         text = metadata.get(KEY, text)
@@ -261,7 +273,7 @@ def _network(
     weights: Mapping[Ends, Array],
     description: Described,
 ) -> Network:
-    """Build the network; what the metadata describe comes first, in their order.
+    """Build the network; populations and projections in the metadata come first, in their order.
 
     Raises
     ------
@@ -295,19 +307,19 @@ def _network(
 
 
 def _in_order(first: Mapping[Any, Any], keys: Mapping[Any, Any]) -> list[Any]:
-    """Return the keys of a mapping, those of `first` in front."""
+    """Return the keys of a mapping: those that `first` has too, in its order, then the others."""
     front = [key for key in first if key in keys]
     return front + [key for key in keys if key not in first]
 
 
 def _projection(ends: Ends, weight: Array, described: Described) -> Projection:
-    """Return a projection with the penalties and the synapses that the metadata give."""
+    """Return a projection with the penalties and the synapses given in the metadata."""
     kept = {key: described[key] for key in (*PENALTIES, "plastic") if key in described}
     return Projection(*ends, _stored(weight, described), **kept)
 
 
 def _stored(weight: Array, described: Described) -> Weights:
-    """Return the weights as they were: dense, or at the synapses that the metadata give."""
+    """Return the weights as a dense array, or sparse at the synapses given in the metadata."""
     if not described.get("sparse"):
         return weight
     from scipy.sparse import csr_array
@@ -320,7 +332,7 @@ def _stored(weight: Array, described: Described) -> Weights:
 
 
 def _nir() -> Any:
-    """Import the package `nir`."""
+    """Import the optional package `nir`."""
     try:
         import nir
     except ImportError as error:

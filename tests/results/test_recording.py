@@ -461,7 +461,7 @@ def test_a_missing_recording_has_a_nearest_name(recorded: Path) -> None:
 def test_folders_that_cannot_take_it_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, words in {
-        tmp_path / "nowhere" / "run.zarr": "make the folder .*nowhere first",
+        tmp_path / "nowhere" / "run.zarr": "create the folder .*nowhere first",
         tmp_path / "file" / "run.zarr": "is not a folder",
         tmp_path / ("n" * 300): "File name too long; try a shorter name",
     }.items():

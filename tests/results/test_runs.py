@@ -492,7 +492,7 @@ def test_links_and_permissions_survive(tmp_path: Path) -> None:
 def test_folders_that_cannot_take_a_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, words in {
-        tmp_path / "nowhere" / "run.nc": "make the folder .*nowhere first",
+        tmp_path / "nowhere" / "run.nc": "create the folder .*nowhere first",
         tmp_path / "file" / "run.nc": "is not a folder",
         tmp_path: "it is a folder",
         tmp_path / ("n" * 300): "File name too long; try a shorter name",
