@@ -1,7 +1,6 @@
-"""Layers: the populations, projections and losses of a layered and of a residual net.
+"""Build the populations, projections and losses of layered and of residual nets.
 
-Below `network`, whose `Network.mlp` and `Network.residual` put them together. Start at
-`layer_sizes`.
+Below `network`: `Network.mlp` and `Network.residual` call these functions. Start at `layer_sizes`.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from neurosim.model.feedback import KINDS, KOLEN_POLLACK, SYMMETRIC
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import identity
 
-End = tuple[str, str]  # the presynaptic and the postsynaptic population of a projection
+Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
 INPUT, OUTPUT = "input", "output"
 
 
 def layer_sizes(sizes: Any, depth: Any = None) -> dict[str, int]:
-    """Return the units of `input`, `hidden1`, ..., `output`.
+    """Return the number of units of `input`, `hidden1`, ..., `output`, by name and in this order.
 
     Parameters
     ----------
     sizes : sequence of int
-        Units per layer; with `depth` those of input, hidden and output.
+        Units per layer; with `depth` [input, hidden, output].
     depth : int, optional
-        Layers of weights.
+        Number of weight layers, >= 1: there are depth - 1 hidden layers of one size.
 
     Raises
     ------
     ModelError
-        Fewer than two layers, or a depth that does not fit.
+        Fewer than two layers; with `depth`, other than three sizes, or a depth out of range.
     """
     several = isinstance(sizes, Iterable) and not isinstance(sizes, str | bytes)
     if not several or len(list(sizes)) < 2:
@@ -47,13 +46,14 @@ def layer_sizes(sizes: Any, depth: Any = None) -> dict[str, int]:
 
 
 def widths_of_depth(sizes: list[int], depth: Any) -> list[int]:
-    """Return the units per layer of a net with `depth` layers of weights.
+    """Return the number of units per layer, where all depth - 1 hidden layers have one size.
 
     Parameters
     ----------
     sizes : [input, hidden, output]
+        Units of the input, of every hidden layer, and of the output.
     depth : int
-        At least 1.
+        Number of weight layers, >= 1.
 
     Raises
     ------
@@ -69,9 +69,21 @@ def widths_of_depth(sizes: list[int], depth: Any) -> list[int]:
 
 
 def value_by_name(
-    key: str, given: Any, names: Sequence[str], otherwise: Any, what: str = "population"
+    key: str, given: Any, names: Sequence[str], default: Any, what: str = "population"
 ) -> dict[str, Any]:
     """Return one value per name, from one value for all or from a mapping.
+
+    Parameters
+    ----------
+    key : str
+        Name of the argument, for messages.
+    given : value, or {name: value}
+    names : sequence of str
+        All valid names.
+    default : object
+        Value of names that a mapping leaves out.
+    what : str
+        Kind of the names, for messages.
 
     Raises
     ------
@@ -83,15 +95,16 @@ def value_by_name(
     for name in given:
         if name not in names:
             raise unknown(f"{what} of {key}", name, names)
-    return {name: given.get(name, otherwise) for name in names}
+    return {name: given.get(name, default) for name in names}
 
 
 def constraint_options(
     names: Sequence[str], constraint: Any, epsilon: Any, free_output: bool
 ) -> dict[str, dict[str, Any]]:
-    """Return `Population`'s arguments `constraint` and `epsilon` of every layer.
+    """Return the arguments `constraint` and `epsilon` of `Population` for every layer.
 
-    One epsilon beside several constraints is for those that read it.
+    If `constraint` is a mapping and `epsilon` one number, only constraints that have a tolerance
+    get it.
     """
     kinds = value_by_name("constraint", constraint, names, LIN)
     widths = value_by_name("epsilon", epsilon, names, 0.0)
@@ -112,18 +125,18 @@ def exit_of(hidden: str) -> str:
 
 
 def exit_weights(exits: Any, hidden: Sequence[str]) -> dict[str, float]:
-    """Return the weight of the loss on each hidden layer's exit, of the layers that have one."""
+    """Return the weight of the loss on each early exit, by the name of its hidden layer."""
     given = value_by_name("exits", exits, hidden, 0.0)
     return {name: weight for name, weight in given.items() if weight}
 
 
-def skip_ends(skips: Any, names: Sequence[str]) -> list[End]:
+def skip_ends(skips: Any, names: Sequence[str]) -> list[Ends]:
     """Return the ends of the projections from each layer to the one `skips` layers further on.
 
     Raises
     ------
     ModelError
-        A number other than 0 and those from 2 to the number of layers less one.
+        A number other than 0, or 2 to len(names) - 1.
     """
     jump = whole("skips", skips, 0)
     if jump == 0:
@@ -137,11 +150,11 @@ def skip_ends(skips: Any, names: Sequence[str]) -> list[End]:
 
 
 def gain_share(
-    pre: str, post: str, ends: Sequence[End], populations: Sequence[Population]
+    pre: str, post: str, ends: Sequence[Ends], populations: Sequence[Population]
 ) -> float:
-    """Return the factor of a projection's gain that keeps the spread of its target's net input.
+    """Return the factor of a projection's gain that keeps the spread of the net inputs of `post`.
 
-    That is sqrt(n_pre / n), where n counts all units that project to `post`.
+    It is sqrt(n_pre / n), where n is the number of all units that project to `post`.
     """
     size = {p.name: p.size for p in populations}
     incoming = sum(size[other] for other, target in ends if target == post)
@@ -149,16 +162,16 @@ def gain_share(
 
 
 def feedback_options(
-    feedback: Any, decay: float | None, ends: Sequence[End]
-) -> dict[End, dict[str, Any]]:
-    """Return `Projection`'s arguments `feedback` and `feedback_decay` of every projection.
+    feedback: Any, decay: float | None, ends: Sequence[Ends]
+) -> dict[Ends, dict[str, Any]]:
+    """Return the arguments `feedback` and `feedback_decay` of every `Projection`.
 
-    Nothing is sent back to the input, so its projections have none.
+    Nothing is sent back to the input, so projections from it have no such arguments.
 
     Raises
     ------
     ModelError
-        An unknown projection or kind, or a decay that no projection reads.
+        An unknown projection or kind, or a decay where no feedback is kolen_pollack.
     """
     returning = {f"{pre}->{post}": (pre, post) for pre, post in ends if pre != INPUT}
     kinds = value_by_name("feedback", feedback, list(returning), SYMMETRIC, "projection")
@@ -167,7 +180,7 @@ def feedback_options(
             raise unknown("feedback", kind, KINDS)
     if decay is not None and KOLEN_POLLACK not in kinds.values():
         raise out_of_range("feedback_decay", decay, f"None without feedback={KOLEN_POLLACK!r}")
-    options: dict[End, dict[str, Any]] = {end: {} for end in ends}
+    options: dict[Ends, dict[str, Any]] = {pair: {} for pair in ends}
     for name, kind in kinds.items():
         own = {"feedback": kind}
         if kind == KOLEN_POLLACK:
@@ -177,7 +190,7 @@ def feedback_options(
 
 
 def losses(loss: str, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
-    """Return the loss on every exit, times the exit's weight, and that on the output."""
+    """Return the weighted losses on the early exits, then the loss on the output."""
     early = [Loss(exit_of(name), loss, weight, epsilon) for name, weight in exits.items()]
     return [*early, Loss(OUTPUT, loss, epsilon=epsilon)]
 
@@ -185,16 +198,26 @@ def losses(loss: str, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
 def residual_populations(
     sizes: Any, depth: Any, activation: str, output: str, plastic_bias: bool
 ) -> list[Population]:
-    """Return the input, `hidden1`, a branch and a sum per block, and the output.
+    """Return the input, `hidden1`, two populations per block (branch and sum), and the output.
+
+    Parameters
+    ----------
+    sizes : [input, width, output]
+    depth : int
+        Number of plastic weight layers, >= 3; there are depth - 2 blocks.
+    activation, output : str
+        Activations of the branches and of the output.
+    plastic_bias : bool
+        Whether biases learn.
 
     Raises
     ------
     ModelError
-        Sizes other than [input, width, output], or fewer than three layers of weights.
+        Sizes other than [input, width, output], or a depth out of range.
     """
     widths = widths_of_depth(list(sizes), depth)
     if len(widths) < 4:
-        allowed = "a whole number of weight layers >= 3: one block at least"
+        allowed = "a whole number of weight layers >= 3, so at least one block"
         raise out_of_range("depth", depth, allowed, "3")
     width = widths[1]
     populations = [
@@ -212,18 +235,23 @@ def residual_populations(
 def residual_projections(
     width: int, depth: int, gain: float, scale: float | None
 ) -> list[Projection]:
-    """Return the projections of a residual net: three per block, one before and one after them.
+    """Return the projections of a residual net: a first one, three per block, and a last one.
 
     Parameters
     ----------
     width : int
         Units per hidden layer.
     depth : int
-        Layers of plastic weights.
+        Number of plastic weight layers.
     gain : float
         Gain of the plastic weights.
     scale : float or None
-        Factor of what a branch adds; 1/sqrt(depth) if None.
+        Factor of a branch's output, >= 0; 1/sqrt(depth) if None.
+
+    Raises
+    ------
+    ModelError
+        A scale out of range.
     """
     factor = 1 / math.sqrt(depth)
     if scale is not None:

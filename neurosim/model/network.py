@@ -1,7 +1,7 @@
 """A network as a directed graph: populations, projections, losses, and their parameters.
 
-States what is connected and with which weights; holds no flow and runs nothing. Start at
-`Network.mlp` for layers, at `Network` for any other graph.
+Contains no flow and runs nothing. Start at `Network.mlp` for layers, at `Network` for any other
+graph.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Network:
     Parameters
     ----------
     populations : sequence of Population
-        Populations of the graph, each with a name of its own.
+        Populations of the graph; their names must differ.
     projections : sequence of Projection
         Projections between them, at most one per ordered pair; skips, cycles and self-connections
         are allowed.
@@ -64,14 +64,15 @@ class Network:
     weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
         By projection.
     biases : dict of str to array, (n,), unit 1
-        By population, of those that are not clamped.
+        By population, for those that are not clamped.
     feedback : dict of str to array or csr_array, (n_pre, n_post), unit 1
-        B of every projection whose feedback is not symmetric; sparse where the weights are.
+        B by projection, for those whose feedback is not symmetric; sparse where the weights are.
 
     Raises
     ------
     ModelError
-        Parts that do not fit together.
+        Unknown or duplicate names, no population with dynamics, a projection or loss where none is
+        allowed, or weights of another shape.
 
     Examples
     --------
@@ -104,7 +105,7 @@ class Network:
         for number, name in enumerate(self.projections):
             if self.projections[name].feedback == SYMMETRIC:
                 continue
-            # a stream of its own, so that the weights are the same with and without feedback
+            # a separate random stream, so that weights do not depend on the kinds of feedback
             sequence = np.random.SeedSequence(seed, spawn_key=(number,))
             self.feedback[name] = self._initial_feedback(name, np.random.default_rng(sequence))
 
@@ -157,43 +158,48 @@ class Network:
             Constraint of the hidden layers and the output, see `Population`; populations that a
             mapping leaves out have lin.
         epsilon : float or {population: float}
-            Tolerance of the constraints, >= 0; one number is for all constraints that read it.
+            Tolerance of the constraints, >= 0; populations that a mapping leaves out have 0.
+            Beside a mapping of constraints one number is for those that have a tolerance.
         free_output : bool
-            Whether the output has no constraint (its constraint is "none"), as in Local
-            Propagation.
+            Whether the output's constraint is "none", as in Local Propagation.
         loss_epsilon : float
-            Tolerance of the loss ``eps_insensitive``, >= 0.
+            Tolerance of the loss eps_insensitive, >= 0.
         l1, l2 : float
             Penalties on the weights of every projection, >= 0, see `Projection`.
         group_l1 : float
-            Penalty on each hidden neuron, >= 0: `row_l1` of what comes in, `column_l1` of what
-            goes out.
+            Penalty on each hidden neuron, >= 0: `row_l1` of its incoming and `column_l1` of its
+            outgoing projections.
         activity_l1 : float
             Penalty on the hidden layers' outputs, >= 0, see `Population`.
         plastic_bias : bool
             Whether biases learn; with False they stay at `bias_init`.
         bias_init : float
-            Biases of the hidden layers and the output at the start.
+            Initial biases of the hidden layers, the exits and the output.
         depth : int, optional
-            Layers of weights, so that there are depth - 1 hidden layers of one size.
+            Number of weight layers, >= 1; there are depth - 1 hidden layers of one size.
         feedback : str or {projection: str}
-            Kind of the feedback weights of every projection but those from the input, which send
-            nothing back, see `Projection`.
+            Kind of the feedback weights, see `Projection`; symmetric for projections that a mapping
+            leaves out. It does not apply to projections from the input, to which nothing is sent
+            back.
         feedback_decay : float, optional
-            Decay of the projections whose feedback is kolen_pollack.
+            Decay of the projections whose feedback is kolen_pollack, >= 0; 0.01 if None.
         exits : float or {population: float}
-            Weight of the output's loss on an early exit of each hidden layer, >= 0; 0 and layers
-            that a mapping leaves out: no exit.
+            Weight of the loss on an early exit of each hidden layer, >= 0. There is no exit where
+            it is 0, or where a mapping leaves the layer out.
         skips : int
-            Layers that additional projections from each layer jump ahead, from 2; 0: no such
-            projections.
+            With k >= 2, add projections from each layer to the k-th layer after it; 0 for none.
+
+        Raises
+        ------
+        ModelError
+            An unknown name, or a value out of range.
 
         Notes
         -----
-        The exit of `hidden<i>` is a readout `exit<i>` with weights of its own and with the
-        output's size, activation and constraint. The weights between layers are those of the same
-        seed without exits. With skips all weights into a layer share its spread: N(0, gain²/n),
-        where n counts all its presynaptic units.
+        The exit of `hidden<i>` is an additional readout `exit<i>` with the output's size,
+        activation, constraint and loss. Exits do not change the weights that a seed draws for the
+        layers. With skips all weights into a layer have the same spread: N(0, gain²/n), where n is
+        the number of all its presynaptic units.
 
         Examples
         --------
@@ -249,15 +255,15 @@ class Network:
         plastic_bias: bool = True,
         seed: int = 0,
     ) -> Network:
-        """Build blocks x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l) after a linear layer.
+        """Build a residual net: blocks x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l).
 
         Parameters
         ----------
         sizes : [input, width, output]
             Units of the input, of every hidden layer, and of the output.
         depth : int
-            Layers of plastic weights, >= 3: the first (`hidden1`, linear), depth - 2 blocks, the
-            output.
+            Number of plastic weight layers, >= 3: a linear layer (`hidden1`), depth - 2 blocks, and
+            the output.
         activation : str
             Activation of the branches, see `Population`.
         output : str
@@ -267,21 +273,26 @@ class Network:
         gain : float
             Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
         scale : float, optional
-            Factor of what a branch adds, >= 0; 1/sqrt(depth) by default, which keeps outputs and
-            adjoints finite at any depth.
+            Factor of a branch's output, >= 0; 1/sqrt(depth) by default, with which outputs and
+            adjoints stay bounded as the depth grows.
         plastic_bias : bool
-            Whether biases learn; with False the net has none.
+            Whether biases learn; with False they stay 0.
         seed : int
             Seed of the weights that are drawn, >= 0.
 
+        Raises
+        ------
+        ModelError
+            An unknown name, or a value out of range.
+
         Notes
         -----
-        A sum of a stream and a branch is not a function of one net input, so a block is two
-        populations. `branch2`, ... hold sigma(W x + b). `hidden2`, ... are linear, and receive the
-        stream before them and the branch through fixed synapses (`plastic=False`) of 1 and
-        `scale`. Every population is an ordinary constraint, so every flow, message transport and
-        analysis applies. A message needs two steps per block through the branch, one through the
-        stream.
+        The sum of a stream and a branch is not an activation of one net input, so each block is two
+        populations. `branch2`, ... have the outputs sigma(W x + b). `hidden2`, ... are linear and
+        receive the previous stream and the branch through fixed synapses (`plastic=False`) of
+        weight 1 and `scale`. Each population has an ordinary constraint, so every flow, message
+        transport and analysis applies. Per block a message needs two steps through the branch and
+        one through the stream.
 
         References
         ----------
@@ -309,17 +320,17 @@ class Network:
 
     @property
     def output(self) -> str:
-        """Name of the population that `predict` reads.
+        """Name of the population whose outputs `predict` returns.
 
-        The last one with a loss that has a target, else the last one with a loss, else the last
-        one.
+        It is the last population whose loss has a target, else the last one with a loss, else the
+        last one that is not clamped.
         """
         compared = [name for name, loss in self.losses.items() if loss.term.targeted]
         return list(compared or self.losses or self.neurons)[-1]
 
     @property
     def n_parameters(self) -> int:
-        """Number of synapses that exist, and of biases."""
+        """Number of synapses that exist plus number of biases."""
         n_weights = sum(synapses(w).size for w in self.weights.values())
         n_biases = sum(b.size for b in self.biases.values())
         return n_weights + n_biases
@@ -333,11 +344,11 @@ class Network:
         return [q for q in self.projections.values() if q.pre == population]
 
     def order(self) -> list[str] | None:
-        """Return the populations in an order in which every projection goes forward.
+        """Return the populations in topological order: each after those that project to it.
 
         Returns
         -------
-        list of str, or None where the graph has a cycle
+        list of str, or None if the graph has a cycle
         """
         return graphs.order(self.populations, self.projections)
 
@@ -353,13 +364,18 @@ class Network:
         return twin
 
     def returning(self, projection: str) -> Weights:
-        """Return the matrix that carries a projection's messages back, laid out as its weights.
+        """Return the matrix through which messages travel back, in the layout of the weights.
+
+        Parameters
+        ----------
+        projection : str
+            Name of the projection.
 
         Returns
         -------
         array or csr_array, (n_post, n_pre), unit 1
-            W itself where the feedback is symmetric, else Bᵀ; of kind sign that of the weights as
-            they are now.
+            W itself, not a copy, if the feedback is symmetric, else Bᵀ; for sign computed from the
+            present weights.
         """
         q, w = self.projections[projection], self.weights[projection]
         if q.feedback == SYMMETRIC:
@@ -369,20 +385,20 @@ class Network:
         return transposed(self.feedback[projection])
 
     def follow_signs(self) -> None:
-        """Set the feedback of kind sign to the signs of the weights as they are now."""
+        """Set every B of kind sign from the signs of the present weights."""
         for name, q in self.projections.items():
             if q.feedback == SIGN:
                 self.feedback[name] = transposed(self.returning(name))
 
     def replace_with(self, other: Network) -> None:
-        """Take over another network's graph and parameters, in place.
+        """Replace the graph and all parameters by copies of another network's, in place.
 
-        Whoever holds this object then works with the other network.
+        All references to this object then see the new graph.
         """
         self.__dict__.update(other.copy().__dict__)
 
     def check_parameters(self) -> None:
-        """Bring weights, feedback and biases that were set from outside into their layout.
+        """Validate weights, feedback and biases that users may have set, and restore their layout.
 
         Raises
         ------
@@ -401,9 +417,10 @@ class Network:
             self.biases[name] = checked_bias(name, self.biases.get(name), size)
 
     def to_networkx(self) -> nx.DiGraph:
-        """Return a graph with populations as nodes and projections as edges.
+        """Return a NetworkX graph with populations as nodes and projections as edges.
 
-        Every argument is an attribute of its node or edge, weights and biases included.
+        The nodes and edges have the arguments of their populations and projections, losses, weights
+        and biases as attributes.
         """
         return graphs.to_networkx(
             self.populations,
@@ -416,13 +433,14 @@ class Network:
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, *, seed: int = 0) -> Network:
-        """Return the network of a graph, from `to_networkx` or of any other origin.
+        """Build a network from a NetworkX graph, made by `to_networkx` or otherwise.
 
         Parameters
         ----------
         graph : networkx.DiGraph
-            Nodes need an attribute `size`; every other argument has its default, and nodes without
-            incoming edges are clamped unless an attribute `clamped` is given.
+            Nodes need an attribute `size`. Other attributes are optional and have the defaults of
+            `Population` and `Projection`, but nodes without incoming edges are clamped unless they
+            have an attribute `clamped`.
         seed : int
             Seed of the weights that are drawn.
 
@@ -440,7 +458,7 @@ class Network:
         return net
 
     def describe(self) -> dict[str, Any]:
-        """Return the graph without weights, as plain values; `from_description` reads them."""
+        """Return the graph without its parameters, as plain values for `from_description`."""
         return graphs.describe(self.populations, self.projections, self.losses, self.weights)
 
     @classmethod
@@ -451,18 +469,23 @@ class Network:
         biases: Mapping[str, Any],
         feedback: Mapping[str, Weights] | None = None,
     ) -> Network:
-        """Return the network that `describe` wrote, with its parameters.
+        """Build a network from the plain values of `describe` and from its parameters.
 
         Parameters
         ----------
         description : dict
-            Plain values of `describe`.
+            Plain values that `describe` returned.
         weights : dict of str to array or csr_array, (n_post, n_pre)
             By projection.
         biases : dict of str to array, (n,)
-            By population that is not clamped.
+            By population, for those that are not clamped.
         feedback : dict of str to array or csr_array, (n_pre, n_post), optional
-            B by projection, of the kinds that are not derived from the weights.
+            B by projection, for the kinds that are not derived from the weights.
+
+        Raises
+        ------
+        ModelError
+            Values or shapes that do not fit together.
         """
         net = cls(*graphs.from_description(description, weights, feedback or {}))
         net.biases = {name: np.array(biases[name], dtype=float) for name in net.neurons}
@@ -481,7 +504,7 @@ class Network:
         return random_weights(shape, mask, q.gain, rng, q.init)
 
     def _initial_feedback(self, name: str, rng: np.random.Generator) -> Weights:
-        """Return B at the start; a size that is not given becomes that of the weights as drawn."""
+        """Return the initial B; without `feedback_size` use the root mean square of the weights."""
         q, w = self.projections[name], self.weights[name]
         size = size_of(w) if q.feedback_size is None else q.feedback_size
         if q.feedback == SIGN:

@@ -1,6 +1,6 @@
-"""Populations, projections and losses: the parts of a network, each checked by itself.
+"""Populations, projections and losses: the parts of a network, each checked on its own.
 
-Below `network`, which puts them together and draws the weights. Start at `Population`.
+Below `network`, which connects them and draws the weights. Start at `Population`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from neurosim.model import expressions
 from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMETRIC
 from neurosim.model.weights import INITS, NORMAL, Weights
 
-PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), by projection
+PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), for each projection
 FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # arguments of a projection
-OPTIONS = (*PENALTIES, *FEEDBACK, "plastic")  # of a projection, beside its ends and weights
+OPTIONS = (*PENALTIES, *FEEDBACK, "plastic")  # of a projection, stored beside ends and weights
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # names of the engine's own objects
 RESERVED = frozenset(
@@ -43,47 +43,48 @@ class Population:
     Parameters
     ----------
     name : str
-        A letter, then letters, digits and underscores.
+        A letter, then letters, digits and underscores; not in `RESERVED`, nor transport_...
     size : int
         Number of units, >= 1.
     activation : str
         tanh, sigmoid, relu, softplus, linear, or a formula in `a` such as ``"a/(1+abs(a))"``.
     constraint : str
         Constraint function G: lin (g), lin_eps, abs, abs_eps, squared, tube (|g| <= epsilon), none,
-        or a formula in `g` and `epsilon`.
+        or a formula in `g` and `epsilon` that is 0 at g = 0.
     clamped : bool
         Whether the outputs are data: an input, without multipliers and dynamics.
     epsilon : float
-        Half-width of the tolerance of lin_eps, abs_eps, tube and formulas that read it, >= 0.
+        Half-width of the tolerance of lin_eps, abs_eps, tube and formulas that contain it, >= 0;
+        must be 0 for all others.
     activity_l1 : float
         Penalty alpha in alpha Σ|x|, per pattern, >= 0.
     plastic_bias : bool
-        Whether the biases learn; with False they stay as they are.
+        Whether the biases learn; with False they keep their initial values.
     bias_init : float
-        Biases at the start, one number for all units, finite.
+        Initial bias of all units, finite; must be 0 for a clamped population.
 
     Raises
     ------
     ModelError
-        An unknown name or a value out of range.
+        An unknown name, a formula that is not valid, or a value out of range.
 
     Notes
     -----
-    With the constraint "none" the outputs are not variables: x = sigma(a) and lam = -dV/dx at every
-    moment.
+    With the constraint "none" the outputs are not state variables: x = sigma(a) and lam = -dV/dx at
+    all times.
 
     The multiplier lam at the end of a run, by constraint:
 
     - lin: backpropagation's adjoint -dV/dx, exactly; g = 0.
     - tube: the multiplier of min V subject to |g| <= epsilon (Karush, Kuhn & Tucker). It is 0
-      within the tube and has the sign of g at its wall; lam_plus = max(lam, 0), lam_minus =
-      max(-lam, 0).
-    - abs, abs_eps, lin_eps: the state slides along the kink and never rests. The time average of mu
-      = (lam + rho G) G' is the adjoint at its own x, the nearer the smaller dt (measured: within
-      1.1 % for abs at dt = 0.01 tau_x, 0.03 % for the others). lam itself is the height of the
-      chatter.
+      within the tube and has the sign of g at its wall. The multipliers of the two walls are
+      lam_plus = max(lam, 0) and lam_minus = max(-lam, 0).
+    - abs, abs_eps, lin_eps: the state slides along the kink and never rests. The time average of
+      mu = (lam + rho G) G' approaches the adjoint at the present x as dt decreases (measured:
+      within 1.1 % for abs at dt = 0.01 tau_x, within 0.03 % for the others). lam itself is the
+      amplitude of the chatter.
     - squared: an integrated penalty, which only grows. g falls as t^(-1/3), mu is the adjoint at
-      that x, and the stable step shrinks as lam grows.
+      the present x, and the stable step shrinks as lam grows.
 
     Examples
     --------
@@ -103,7 +104,8 @@ class Population:
 
     def __post_init__(self) -> None:
         if not _is_free_name(self.name):
-            allowed = f"a letter, then letters, digits, '_'; not {', '.join(sorted(RESERVED))}"
+            used = ", ".join(sorted(RESERVED))
+            allowed = f"a letter, then letters, digits, '_'; not {used}, transport_..."
             raise out_of_range("population name", self.name, allowed)
         object.__setattr__(self, "size", whole(f"size of {self.name}", self.size, 1))
         if isinstance(self.epsilon, np.number):
@@ -124,12 +126,12 @@ class Population:
 
     @property
     def free(self) -> bool:
-        """Whether the units have no constraint, so that outputs always follow the net input."""
+        """Whether the units have no constraint, so that x = sigma(a) at all times."""
         return self.constraint == expressions.FREE and not self.clamped
 
     @property
     def term(self) -> expressions.Constraint:
-        """G and its slope as text."""
+        """The constraint function G and its slope as text."""
         return expressions.constraint(self.constraint, self.epsilon)
 
 
@@ -144,48 +146,52 @@ class Projection:
     post : str
         Name of the postsynaptic population.
     weights : array or SciPy sparse array, (n_post, n_pre), optional
-        Weights, drawn N(0, gain² / number of presynaptic partners) if not given; of a sparse array
-        only the stored synapses exist.
+        Initial weights, drawn as `init` says if not given. In a sparse array only the stored
+        synapses exist.
     mask : bool array, (n_post, n_pre), optional
         Which synapses exist; all of them if not given.
     gain : float
-        Spread of the weights that are drawn, >= 0.
+        Spread of the weights that are drawn, in units of 1/sqrt(presynaptic partners of a unit),
+        >= 0.
     init : "normal" or "orthogonal"
-        Distribution of the weights that are drawn: independent normal numbers, or gain times a
-        (semi-)orthogonal matrix, for projections without mask and without weights of their own.
+        Distribution of the weights that are drawn. normal: independent, N(0, gain² / presynaptic
+        partners). orthogonal: gain times a (semi-)orthogonal matrix; only where neither `weights`
+        nor `mask` is given.
     l1, l2 : float
         Penalties in R(w) = l1 Σ|w| + (l2/2) Σ w², >= 0.
     row_l1, column_l1 : float
-        Group penalties row_l1 Σ_i ||w_i.|| of all synapses into one postsynaptic unit, and
-        column_l1 Σ_j ||w_.j|| of all synapses out of one presynaptic unit, >= 0.
+        Group penalties, >= 0: row_l1 Σ_i ||w_i.||, where a group is all synapses into postsynaptic
+        unit i, and column_l1 Σ_j ||w_.j||, where it is all synapses out of presynaptic unit j.
     feedback : "symmetric", "random", "sign", "kolen_pollack" or "mirror"
         Kind of the matrix that carries messages back.
     feedback_weights : array or SciPy sparse array, (n_pre, n_post), optional
-        B at the start, drawn N(0, feedback_size²) if not given.
+        Initial feedback weights B, drawn N(0, feedback_size²) if not given; not for symmetric and
+        sign, whose B follows from the weights.
     feedback_size : float, optional
-        Spread of a drawn B, and size of the entries of sign, >= 0; the root mean square of the
-        weights if not given.
+        Spread of a B that is drawn, and absolute value of all entries of B under sign, >= 0; the
+        root mean square of the initial weights if not given.
     feedback_decay : float, optional
-        Decay c of W (beside l2) and of B under kolen_pollack, >= 0; 0.01 if not given.
+        Decay c under kolen_pollack, in 1/tau_w, >= 0, added to `l2` for both W and B; 0.01 if not
+        given.
     plastic : bool
-        Whether the weights learn; with False they stay as they are, such as the identities of a
-        residual net.
+        Whether the weights learn; with False they keep their initial values, as the identity
+        matrices of a residual net do.
 
     Raises
     ------
     ModelError
-        An unknown kind, a value out of range, or an argument that the kind of feedback does not
-        read.
+        An unknown kind, a value out of range, or an argument that does not apply to the kind of
+        feedback.
 
     Notes
     -----
-    l1, row_l1 and column_l1 act as proximal steps, in this order, which reach exact zeros: of
-    single weights, and of whole groups (Yuan & Lin, J. R. Stat. Soc. B 68, 2006).
+    l1, row_l1 and column_l1 act as proximal steps, in this order. These set single weights or
+    whole groups exactly to 0 (Yuan & Lin, J. R. Stat. Soc. B 68, 2006).
 
-    Messages travel back through Wᵀ (symmetric), or through a matrix B that is fixed (random),
-    follows the signs of Wᵀ (sign), learns by the same local product as W while both decay
-    (kolen_pollack), or is learnt from the network's answers to noise before every row of a
-    training's log (mirror); see `neurosim.model.feedback`.
+    Messages travel back through Wᵀ (symmetric), or through a matrix B. This is fixed (random), has
+    the signs of Wᵀ (sign), learns by the same local product as W while both decay (kolen_pollack),
+    or is learnt from the network's responses to noise before every row of a training's log
+    (mirror); see `neurosim.model.feedback`.
 
     Examples
     --------
@@ -225,17 +231,17 @@ class Projection:
 
     @property
     def name(self) -> str:
-        """``"pre->post"``."""
+        """Name of the projection, ``"pre->post"``."""
         return f"{self.pre}->{self.post}"
 
     @property
     def penalties(self) -> dict[str, float]:
-        """All penalties of R(w) by name."""
+        """Coefficients of the penalties in R(w), by name."""
         return {key: getattr(self, key) for key in PENALTIES}
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments that files keep beside ends and weights, as plain values."""
+        """Arguments that files store beside ends and weights, as plain values."""
         options = self.penalties | self.described_feedback
         if not self.plastic:
             options["plastic"] = False
@@ -248,17 +254,17 @@ class Projection:
 
     @property
     def proximal(self) -> bool:
-        """Whether a penalty has no derivative at 0, so that weights take proximal steps."""
+        """Whether a penalty is not differentiable at 0, so that weights take proximal steps."""
         return bool(self.l1 or self.row_l1 or self.column_l1)
 
     @property
     def draws_feedback(self) -> bool:
-        """Whether B is a parameter: it is neither W nor derived from W."""
+        """Whether B is a parameter, neither Wᵀ nor derived from W."""
         return self.feedback not in DERIVED
 
     @property
     def described_feedback(self) -> dict[str, Any]:
-        """Arguments of the feedback as plain values; empty where it is symmetric."""
+        """Feedback arguments that are set, as plain values; empty if it is symmetric."""
         if self.feedback == SYMMETRIC:
             return {}
         given = {key: getattr(self, key) for key in FEEDBACK}
@@ -275,15 +281,15 @@ class Projection:
                 )
 
     def _check_feedback_arguments(self) -> None:
-        """Refuse an argument that the kind of feedback does not read."""
-        reads = {
+        """Refuse an argument that does not apply to the kind of feedback."""
+        applies = {
             "feedback_decay": self.feedback == KOLEN_POLLACK,
             "feedback_size": self.feedback != SYMMETRIC,
             "feedback_weights": self.draws_feedback,
         }
-        for key, is_read in reads.items():
+        for key, allowed in applies.items():
             value = getattr(self, key)
-            if value is not None and not is_read:
+            if value is not None and not allowed:
                 shown = f" = {value!r}" if np.isscalar(value) else ""
                 raise ModelError(
                     f"{key} of {self.name}{shown} with feedback = {self.feedback!r}, "
@@ -297,18 +303,19 @@ class Projection:
 
 @dataclass(frozen=True)
 class Loss:
-    """V on one population, summed over its units and times a weight.
+    """Loss V on one population: a sum over its units, times a weight.
 
     Parameters
     ----------
     population : str
         Name of the population.
     kind : str
-        mse, cross_entropy, squared_hinge, eps_insensitive, policy, or a formula in `x` and `y`.
+        mse ((x - y)²/2), cross_entropy (of softmax(x)), squared_hinge, eps_insensitive, policy, or
+        a formula in `x` and `y`.
     weight : float
         Factor of V, >= 0.
     epsilon : float
-        Tolerance of eps_insensitive, >= 0.
+        Tolerance of eps_insensitive, >= 0; the other kinds ignore it.
 
     Raises
     ------
@@ -320,10 +327,10 @@ class Loss:
     A formula without y, such as ``"abs(x)"`` on hidden units, is a penalty on outputs and needs no
     target.
 
-    `policy` is -A log softmax(x)[action], whose slope is the policy gradient of REINFORCE
-    (Williams, Machine Learning 8, 1992). y is the advantage A at the action that was taken and 0
-    elsewhere, see `neurosim.tasks.advantages`. With y = 0 the loss is 0, so that a network can act
-    before the reward is known. Where A is negative V has no lower bound.
+    `policy` is -A log softmax(x)[action]; its slope is the policy gradient of REINFORCE (Williams,
+    Machine Learning 8, 1992). y is the advantage A at the action that was taken and 0 elsewhere,
+    see `neurosim.tasks.advantages`. With y = 0 the loss is 0, so that a network can act before the
+    reward is known. If A is negative, V has no lower bound.
 
     Examples
     --------
@@ -348,7 +355,7 @@ class Loss:
 
 
 def _is_free_name(name: Any) -> bool:
-    """Whether a population may have this name: an identifier that the engine does not use."""
+    """Whether a population may have this name: valid, and not used by the engine."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return False
     return name not in RESERVED and not name.startswith("transport_")

@@ -1,9 +1,9 @@
-"""How messages travel: at every step, or as events once they have changed. Start at `Events`.
+"""Message transports: messages at every step, or events once a value has changed enough.
 
 A message transport is chosen for a whole simulation, or for each projection. With events a unit
-keeps the value that it sent last, and sends the difference once the present value is far enough
-from it. Receivers add up the differences, so that they read W times the values that were sent.
-Forward the value is x, backward it is delta.
+keeps the value that it sent last, and sends the difference once the present value differs from it
+by more than a threshold. Receivers add up the differences, which gives W times the values last
+sent. The value is x forward and delta backward. Start at `Events`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.flow import seconds
 from neurosim.model.network import Network
 
-FORWARD, BACKWARD = "x", "delta"  # the variable that travels
+FORWARD, BACKWARD = "x", "delta"  # the variable that is sent in each direction
 ADAPTIVE = "adaptive"
 DEFAULT_THRESHOLD = 0.01  # of populations that a mapping leaves out
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """A threshold that shrinks as its unit settles: the fixed point is reached to any accuracy.
+    """Adaptive threshold: it shrinks as its unit settles, so that errors shrink down to `floor`.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Adaptive:
     floor : float
         Lower bound of the threshold, from 0 to `top`; clamped inputs use it.
     fall : float
-        Time constant with which the upper bound falls, in tau_x, >= 0.
+        Time constant with which the upper bound falls, in units of tau_x, >= 0.
     fade : float
-        Share of the unit's speed that is left after 0.2 tau_x, between 0 and 1.
+        Factor by which the unit's remembered speed fades within 0.2 tau_x, between 0 and 1.
 
     Raises
     ------
@@ -43,8 +43,9 @@ class Adaptive:
 
     Notes
     -----
-    theta = clip(min(r, roof), floor, top), where r <- max(|tau d(x, lam)/dt|, r fading) is the
-    unit's speed, and roof = top exp(-t/(fall tau_x)), t since the pattern was clamped.
+    theta = clip(min(r, roof), floor, top). Here roof = top exp(-t/(fall tau_x)), with the time t
+    since the pattern was clamped. r is the unit's remembered speed: at first `top`, then at every
+    step r <- max(sqrt((tau_x dx/dt)² + (tau_lam dlam/dt)²), fade^(dt/(0.2 tau_x)) r).
     """
 
     top: float = 0.1
@@ -66,22 +67,23 @@ ADAPTIVE_KEYS = {f.name for f in fields(Adaptive)}
 
 @dataclass(frozen=True)
 class Dense:
-    """Every message at every step."""
+    """Dense messages: every unit sends x and delta at every step."""
 
 
 @dataclass(frozen=True)
 class Events:
-    """Send-on-delta: the difference travels once |now - last sent| > theta.
+    """Events (send-on-delta): a unit sends the difference once |present - last sent| > theta.
 
     Parameters
     ----------
     theta : float, Adaptive, "adaptive" or {population: one of these}
         Threshold of x forward, >= 0; 0.01 for populations that a mapping leaves out.
     backward : float, Adaptive, "adaptive" or {population: one of these}, optional
-        Threshold of delta, >= 0; `theta` if None.
+        Threshold of delta backward, >= 0; `theta` if None, 0.01 for populations that a mapping
+        leaves out.
     delay : time
-        Delay from a unit to its receivers in both directions, rounded to whole steps, at least one
-        where it is not 0.
+        Delay from a unit to its receivers in both directions, rounded to whole steps, and at least
+        one step unless it is 0.
 
     Raises
     ------
@@ -106,23 +108,26 @@ class Events:
 
 @dataclass(frozen=True)
 class Spikes:
-    """Signed spikes of a fixed size: one once |now - last sent| >= quantum, of that sign.
+    """Signed spikes of a fixed size: a unit spikes once |present - last sent| >= quantum.
 
-    A unit spikes at most once per step, so that a large change takes several steps to send.
+    The spike has the sign of the difference. A unit spikes at most once per step, so that a large
+    change takes several steps to send.
 
     Parameters
     ----------
     quantum : float or {population: float}
         Change of x that one spike stands for, > 0; 0.01 for populations that a mapping leaves out.
     backward : float or {population: float}, optional
-        Change of delta that one spike stands for, > 0; `quantum` if None.
+        Change of delta that one spike stands for, > 0; `quantum` if None, 0.01 for populations that
+        a mapping leaves out.
     refractory : time
-        Time after a spike during which the unit does not spike.
+        Time after a spike during which the unit does not spike again, per direction.
     max_rate : float, optional
-        Largest rate of a unit's spikes, 1/s (or a Brian2 frequency), > 0.
+        Largest spike rate of a unit, per direction, 1/s (or a Brian2 frequency), > 0; no limit if
+        None.
     delay : time
-        Delay from a unit to its receivers in both directions, rounded to whole steps, at least one
-        where it is not 0.
+        Delay from a unit to its receivers in both directions, rounded to whole steps, and at least
+        one step unless it is 0.
 
     Raises
     ------
@@ -164,7 +169,7 @@ KINDS: dict[str, type[Any]] = {"dense": Dense, "events": Events, "spikes": Spike
 
 
 def resolve(net: Network, given: Any) -> dict[str, Transport]:
-    """Return the message transport of every projection.
+    """Return the message transport of every projection, by name.
 
     Parameters
     ----------
@@ -175,7 +180,7 @@ def resolve(net: Network, given: Any) -> dict[str, Transport]:
     Raises
     ------
     ModelError
-        Unknown projections, names or populations.
+        An unknown projection, kind, argument or population.
     """
     if isinstance(given, Mapping) and "kind" not in given:
         for name in given:
@@ -192,7 +197,7 @@ def resolve(net: Network, given: Any) -> dict[str, Transport]:
 
 
 def described(transport: Any) -> Any:
-    """Return plain values, as in a run's settings and in a model file."""
+    """Return a message transport as plain values, for a run's settings and for model files."""
     if isinstance(transport, Mapping):
         return {name: described(value) for name, value in transport.items()}
     if isinstance(transport, frozenset):
@@ -254,7 +259,7 @@ def _thresholds(name: str, given: Any) -> Any:
 
 
 def _check_quanta(name: str, given: Any) -> None:
-    """Refuse what is not a positive number, of one or of every population."""
+    """Check that a quantum, or every quantum of a mapping, is a positive number."""
     values = given.values() if isinstance(given, Mapping) else [given]
     for value in values:
         if isinstance(value, str | Adaptive):
@@ -264,14 +269,14 @@ def _check_quanta(name: str, given: Any) -> None:
 
 
 def _forward(rule: Events | Spikes) -> Any:
-    """Return the threshold of x forward, of one or of every population."""
+    """Return the threshold of x: one value, or a set of (population, value)."""
     if isinstance(rule, Events):
         return rule.theta
     return rule.quantum
 
 
 def _threshold_of(rule: Events | Spikes, variable: str, population: str) -> Threshold:
-    """Return the threshold of one population in one direction; backward falls back on forward."""
+    """Return one population's threshold in one direction; that of x if none is given for delta."""
     given = rule.backward
     if variable == FORWARD or given is None:
         given = _forward(rule)
@@ -282,7 +287,7 @@ def _threshold_of(rule: Events | Spikes, variable: str, population: str) -> Thre
 
 
 def _populations(rule: Transport) -> list[str]:
-    """Return the populations that the thresholds of a rule name."""
+    """Return the names of the populations in a rule's thresholds, for checks."""
     if isinstance(rule, Dense):
         return []
     names: list[str] = []
