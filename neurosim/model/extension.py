@@ -14,8 +14,8 @@ class Extension:
     Parameters
     ----------
     population : str
-        Name of the population; a clamped one takes equations, but has no dx/dt or dlam/dt for a
-        term.
+        Name of the population. A clamped one accepts only `equations`, because it has no dx/dt and
+        dlam/dt.
     x : str
         Term in 1/s added to dx/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
     lam : str

@@ -1,8 +1,8 @@
-"""Feedback weights: the matrix that carries messages back where that is not the transpose of W.
+"""Feedback weights B: the matrix that carries messages back where it is not Wᵀ.
 
-The message of a projection's synapses travels back through a matrix B, (n_pre, n_post), in place of
-Wᵀ. Beside `network`, which holds B. How B moves with the weights is in `equations/lagrangian`, and
-between rows of a log in `simulation/weight_mirror`. Start at `KINDS`.
+B is (n_pre, n_post), and `Network` stores it. How B moves with the weights is in
+`equations/lagrangian`, how a mirror learns it between rows of a log in `simulation/weight_mirror`.
+Start at `KINDS`.
 
 References
 ----------
@@ -29,13 +29,13 @@ from neurosim.model.weights import (
 SYMMETRIC, RANDOM, SIGN = "symmetric", "random", "sign"
 KOLEN_POLLACK, MIRROR = "kolen_pollack", "mirror"
 KINDS = (SYMMETRIC, RANDOM, SIGN, KOLEN_POLLACK, MIRROR)
-FOLLOWING = (SIGN, KOLEN_POLLACK)  # those that move at every step at which the weights do
-DERIVED = (SYMMETRIC, SIGN)  # those that W determines: B is not a parameter
-DECAY = 0.01  # of kolen_pollack, where none is given
+FOLLOWING = (SIGN, KOLEN_POLLACK)  # kinds whose B moves at every step at which the weights do
+DERIVED = (SYMMETRIC, SIGN)  # kinds whose B is determined by W, so it is not a parameter
+DECAY = 0.01  # default `feedback_decay` of kolen_pollack
 
 
 def size_of(w: Weights) -> float:
-    """Return the root mean square of the weights of the synapses that exist, unit 1."""
+    """Return the root mean square of the weights of existing synapses; 0 if there are none."""
     values = synapses(w)
     if values.size == 0:
         return 0.0
@@ -43,17 +43,17 @@ def size_of(w: Weights) -> float:
 
 
 def random_feedback(w: Weights, size: float, rng: np.random.Generator) -> Weights:
-    """Draw B ~ N(0, size²), (n_pre, n_post), of the synapses that W has."""
+    """Draw B ~ N(0, size²), (n_pre, n_post), with the same synapses as W."""
     return transposed(with_values(w, size * rng.normal(size=synapses(w).shape)))
 
 
 def scaled_signs(w: Weights, size: float) -> Weights:
-    """Return size sign(W), (n_post, n_pre): the transpose of B of kind sign."""
+    """Return size * sign(W), (n_post, n_pre), which is Bᵀ of the kind sign."""
     return with_values(w, size * np.sign(synapses(w)))
 
 
 def checked_feedback(name: str, given: Any, w: Weights) -> Weights:
-    """Return B as a network keeps it: floats, (n_pre, n_post), one for each synapse of W.
+    """Validate B and return it as floats, (n_pre, n_post), with the same synapses as W.
 
     Parameters
     ----------

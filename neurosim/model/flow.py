@@ -1,7 +1,7 @@
-"""Flow: gains and time constants of the three coupled flows, and the presets by name.
+"""Flow: gains and time constants of the three coupled flows, and named presets.
 
-Holds no network and runs nothing. Times are kept as float seconds; Brian2 quantities and text such
-as ``"10 ms"`` are accepted too, without importing Brian2.
+Contains no network and runs nothing. Times are stored as float seconds; Brian2 quantities and text
+such as ``"10 ms"`` are accepted too, without importing Brian2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TIME = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-z]+)\s
 # Brian2's exponents of m, kg, s, A, K, mol, cd
 _SECOND = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 _DIMENSIONLESS = (0.0,) * 7
-# arguments of the presets beside those of `Flow`
+# arguments of the presets beside time constants
 _PRESET_KEYS = {
     "augmented": ("rho",),
     "rotated": ("theta", "rho"),
@@ -38,7 +38,7 @@ _PRESET_KEYS = {
 
 
 def seconds(value: Any, name: str, *, positive: bool = True) -> float:
-    """Return a time in float seconds.
+    """Return a time in seconds, as a float.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
     Raises
     ------
     ModelError
-        Not a time, not finite, negative, or 0 where that is refused.
+        The value is not a time, not finite, negative, or 0 where that is refused.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _parsed_time(text: str, name: str) -> float:
 
 
 def _may_be_time(value: Any) -> bool:
-    """Whether a value has Brian2's dimension of time, none, or is not a Brian2 quantity."""
+    """Whether a value is a plain one, or a Brian2 quantity that is a time or dimensionless."""
     dimensions = getattr(value, "dim", None)
     if dimensions is None:
         return True
@@ -90,7 +90,7 @@ def _may_be_time(value: Any) -> bool:
 
 
 def gain(name: str, value: Any) -> float:
-    """Return a finite number >= 0; whatever converts to float is accepted.
+    """Return a finite number >= 0 as a float; anything that converts to float is accepted.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class Flow:
     kappa : float
         Gain of the saddle term, >= 0.
     gamma : float
-        Gain of the relaxation term, >= 0, not 0 where kappa is 0.
+        Gain of the relaxation term, >= 0; kappa and gamma must not both be 0.
     rho : float
         Weight of the augmentation (rho/2) G², >= 0 (Platt & Barr, NIPS 1987).
     tau_x : time, or {population: time}
@@ -176,7 +176,7 @@ class Flow:
 
     @classmethod
     def arrow_hurwicz(cls, **times: Any) -> Flow:
-        """Return the paper's plain descent and ascent: undamped where the loss is flat.
+        """Return the paper's plain descent and ascent, which is undamped where the loss is flat.
 
         Parameters
         ----------
@@ -194,7 +194,8 @@ class Flow:
         rho : float
             Weight of the augmentation, >= 0.
         **times : time
-            `tau_x`, `tau_lam` and `tau_w`; `tau_lam` is tau_x / max(1, rho) by default.
+            `tau_x`, `tau_lam` and `tau_w`. By default `tau_lam` is tau_x / max(1, rho); if `tau_x`
+            is a mapping, populations that it leaves out have 10 ms.
         """
         if "tau_lam" not in times:
             scale = 1 / max(1.0, gain("flow.rho", rho))
@@ -207,7 +208,7 @@ class Flow:
 
     @classmethod
     def damped(cls, **times: Any) -> Flow:
-        """Return half saddle, half relaxation: kappa = gamma = 1.
+        """Return saddle and relaxation terms in equal parts: kappa = gamma = 1.
 
         Parameters
         ----------
@@ -238,7 +239,8 @@ class Flow:
     def adjoint(cls, **times: Any) -> Flow:
         """Return pure relaxation: kappa = 0, gamma = 1.
 
-        At dt = tau one Euler step per layer is the forward pass, then the backward pass.
+        At dt = tau, one Euler step per layer makes the forward pass, and one more per layer the
+        backward pass.
 
         Parameters
         ----------
@@ -257,21 +259,24 @@ class Flow:
         step: Any = 1e-3,
         **times: Any,
     ) -> Flow:
-        """Return the flow of Local Propagation, for Adam's steps by dt/tau (`LocalPropagation`).
+        """Return the flow of Local Propagation, for the schedule `LocalPropagation`.
+
+        Adam moves each variable by about dt/tau per step, so the time constants follow from rates.
 
         Parameters
         ----------
         rho : float
-            Weight of the paper's rho G², which has no 1/2, >= 0: the flow's `rho` is twice that.
+            Weight of the paper's rho G², >= 0. The flow's own term is (rho/2) G², so its `rho` is
+            twice this value.
         rate : float
-            Rate of the weights per step, > 0: tau_w = step / rate.
+            Learning rate of the weights, > 0: tau_w = step / rate.
         ratio : float
-            Rate of outputs and multipliers in units of that of the weights, > 0: tau_x = tau_lam =
+            Rate of outputs and multipliers over that of the weights, > 0: tau_x = tau_lam =
             tau_w / ratio.
         step : time
-            The simulation's dt.
+            The simulation's dt, > 0.
         **times : time
-            `tau_x`, `tau_lam` and `tau_w`, in place of the derived ones.
+            `tau_x`, `tau_lam` and `tau_w`, in place of the derived values.
 
         References
         ----------
@@ -286,14 +291,17 @@ class Flow:
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Flow:
-        """Return a preset by name; a derived value (`tau_lam` from rho) follows the overrides.
+        """Return a preset by name, with some of its arguments replaced.
+
+        Time constants that a preset derives, such as `tau_lam` from rho, are derived from the new
+        arguments.
 
         Parameters
         ----------
         preset : str
             One of `PRESETS`.
         **overrides
-            Arguments of the preset or of `Flow`.
+            Arguments of the preset or of `Flow`, in place of the defaults.
 
         Raises
         ------
@@ -325,7 +333,7 @@ PRESETS = ("arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_
 
 
 def _times(name: str, given: Any) -> Time:
-    """Return a time in s, or a time per population."""
+    """Return a time in s, or a dict of times by population."""
     if isinstance(given, Mapping):
         return {p: seconds(time, f"{name}[{p!r}]") for p, time in given.items()}
     return seconds(given, name)

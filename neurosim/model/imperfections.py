@@ -1,12 +1,12 @@
 """Imperfections of a circuit: noise, slow or lost messages, unequal time constants, fixed signs.
 
-Each is a small frozen dataclass for `Simulation(imperfections=[...])`; they combine. Messages are x
-forward and delta = sigma'(a) mu back. A changed message changes the net inputs and the feedback
-that are made of it, and what plasticity reads; a unit still reads its own state as it is. Those of
-messages act in the order in which they are given, a delay last. Data stay data: messages of clamped
-inputs arrive as they are (only `LowPass` filters them too).
+Each is a small frozen dataclass for `Simulation(imperfections=[...])`; they can be combined.
+Messages are x forward and delta = sigma'(a) mu backward. A changed message changes the net inputs
+and the feedback computed from it, and what plasticity reads; a unit's own state is unaffected.
+Imperfections of messages act in the order in which they are given, a delay last. Messages of
+clamped inputs are data and do not change, except that `LowPass` filters them for plasticity.
 
-Start at `StateNoise`. `equations/imperfections` has the text of all imperfections of a simulation.
+`equations/imperfections` combines all imperfections of a simulation. Start at `StateNoise`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class StateNoise:
     Parameters
     ----------
     sd : float
-        Stationary standard deviation of a unit that only relaxes with its tau, whatever the
-        correlation, >= 0.
+        Standard deviation at stationarity, >= 0, that the noise alone gives a unit with leak 1/tau;
+        it does not depend on `correlation`.
     correlation : time, optional
-        Correlation time of the noise; white if None.
+        Correlation time of the noise, > 0; white noise if None.
 
     Raises
     ------
@@ -53,21 +53,21 @@ class StateNoise:
 
     @property
     def values(self) -> dict[str, float]:
-        """Values of the shared parameters of `equations`."""
+        """Values of the shared parameters in `equations`."""
         values = {"state_noise": self.sd}
         if self.correlation is not None:
             values["correlation"] = self.correlation
         return values
 
     def term(self, variable: str) -> str:
-        """Return the term added to dx/dt or dlam/dt, 1/s; with leak 1/tau the variance is sd²."""
+        """Return the term to add to dx/dt or dlam/dt, 1/s; with leak 1/tau the variance is sd²."""
         if self.correlation is None:
             return f"state_noise*sqrt(2/tau_{variable})*xi_{variable}"
         return f"noise_{variable}*sqrt((correlation + tau_{variable})/correlation)/tau_{variable}"
 
     @property
     def equations(self) -> list[str]:
-        """Equations of the noise's own state, where it has one, and its parameters."""
+        """Equations of the noise's parameters and, if it is correlated, of its state."""
         if self.correlation is None:
             return ["state_noise : 1 (shared)"]
         lines = []
@@ -79,12 +79,12 @@ class StateNoise:
 
 @dataclass(frozen=True)
 class MessageNoise:
-    """White noise on every message, drawn anew at every step, one draw for all receivers.
+    """White noise on every message: drawn anew at every step, the same for all receivers.
 
     Parameters
     ----------
     sd : float
-        Standard deviation, of x forward and of delta back, >= 0.
+        Standard deviation of the noise on x forward and on delta backward, >= 0.
 
     Raises
     ------
@@ -101,24 +101,24 @@ class MessageNoise:
 
     @property
     def values(self) -> dict[str, float]:
-        """Values of the shared parameters that `sent` reads."""
+        """Values of the shared parameters in `sent`."""
         return {"message_noise": self.sd}
 
     def sent(self, variable: str, given: str) -> list[Statement]:
-        """Return the statements that make the message from `given`; the last one assigns it."""
+        """Return statements that compute the message from `given`; the last one assigns it."""
         return [(f"noisy_{variable}", f"{given} + message_noise*randn()")]
 
 
 @dataclass(frozen=True)
 class LostMessages:
-    """Each message of each unit is lost at each step with some probability, for all receivers.
+    """Random loss of messages: at each step each unit's message is lost for all receivers at once.
 
     Parameters
     ----------
     share : float
-        Probability, from 0 to 1.
+        Probability of a loss, from 0 to 1.
     read : "held" or "zero"
-        Value that receivers read in its place: the last message that arrived (at first 0), or 0.
+        Value that receivers read instead: the last message that arrived (at first 0), or 0.
 
     Raises
     ------
@@ -137,16 +137,16 @@ class LostMessages:
 
     @property
     def values(self) -> dict[str, float]:
-        """Values of the shared parameters that `sent` reads."""
+        """Values of the shared parameters in `sent`."""
         return {"lost": self.share}
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Variables that a population keeps for each direction."""
+        """Names of the variables that a population needs for each direction."""
         return ("passed",) if self.read == HELD else ()
 
     def sent(self, variable: str, given: str) -> list[Statement]:
-        """Return the statements that make the message from `given`; the last one assigns it."""
+        """Return statements that compute the message from `given`; the last one assigns it."""
         passed = f"{given}*passes_{variable}"
         if self.read == HELD:
             passed += f" + passed_{variable}*(1 - passes_{variable})"
@@ -158,15 +158,15 @@ class LostMessages:
 
 @dataclass(frozen=True)
 class Quantised:
-    """Messages in whole multiples of a quantum.
+    """Messages rounded to whole multiples of a quantum.
 
     Parameters
     ----------
     quantum : float
-        The quantum, unit 1, > 0.
+        Quantum of x and delta, unit 1, > 0.
     how : "rounded" or "stochastic"
-        To the nearest multiple, halves up; or to one of the two around the message, with the
-        message as mean.
+        rounded: to the nearest multiple, halves up. stochastic: at random up or down, such that the
+        mean is the message.
 
     Raises
     ------
@@ -185,38 +185,38 @@ class Quantised:
 
     @property
     def values(self) -> dict[str, float]:
-        """Values of the shared parameters that `sent` reads."""
+        """Values of the shared parameters in `sent`."""
         return {"quantum": self.quantum}
 
     @property
     def draws(self) -> bool:
-        """Whether it is random."""
+        """Whether the rounding is random."""
         return self.how == STOCHASTIC
 
     def sent(self, variable: str, given: str) -> list[Statement]:
-        """Return the statements that make the message from `given`; the last one assigns it."""
+        """Return statements that compute the message from `given`; the last one assigns it."""
         up = "rand()" if self.draws else "0.5"
         return [(f"whole_{variable}", f"quantum*floor({given}/quantum + {up})")]
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Messages arrive later: x at the synapses onto the next unit, delta at the unit before.
+    """Delayed messages: x on its way to the postsynaptic unit, delta to the presynaptic one.
 
-    A synapse is where its postsynaptic unit is, and reads that unit's delta at once: both factors
-    of plasticity are then of one moment. Before the first message has arrived receivers read 0.
+    A synapse is located at its postsynaptic unit. Its plasticity reads that unit's delta without
+    delay, and x with the delay. Before the first message arrives, receivers read 0.
 
     Parameters
     ----------
     steps : int, optional
         Delay in steps, >= 1.
     time : time, optional
-        Delay in place of `steps`, rounded to whole steps, at least one.
+        Delay in place of `steps`, > 0, rounded to whole steps, at least one.
 
     Raises
     ------
     ModelError
-        Both or neither of them, or a value out of range.
+        Both or neither of `steps` and `time`, or a value out of range.
     """
 
     steps: int | None = None
@@ -232,11 +232,11 @@ class Delay:
             return
         steps: Any = self.steps
         if isinstance(steps, float) and steps.is_integer():
-            steps = int(steps)  # a sweep may hand over 2.0
+            steps = int(steps)  # the values of a sweep may be floats such as 2.0
         _keep(self, "steps", whole("delay.steps", steps, 1))
 
     def whole(self, dt: float) -> int:
-        """Return the steps of `dt` s from sending to receiving."""
+        """Return the delay in steps of `dt` s."""
         if self.steps is not None:
             return self.steps
         steps: int = round(self.time / dt)
@@ -245,14 +245,14 @@ class Delay:
 
 @dataclass(frozen=True)
 class TimeConstants:
-    """Every unit has its own tau_x and tau_lam, log-normal around those of the flow.
+    """Unequal time constants: every unit has its own tau_x and tau_lam, log-normally distributed.
 
-    They are drawn from the simulation's seed, and are the same for all patterns.
+    They are drawn once from the simulation's seed, and are the same for all patterns.
 
     Parameters
     ----------
     spread : float
-        Standard deviation of log tau, >= 0; the median is the flow's tau.
+        Standard deviation of log(tau), >= 0; the median is the flow's tau.
 
     Raises
     ------
@@ -268,7 +268,9 @@ class TimeConstants:
 
 @dataclass(frozen=True)
 class Derivative:
-    """Another factor in place of sigma'(a) in delta; for linear populations the slope stays 1.
+    """Surrogate derivative: another factor in place of sigma'(a) in delta.
+
+    Linear populations keep the factor 1.
 
     Parameters
     ----------
@@ -276,12 +278,13 @@ class Derivative:
         ``"box"``, which is 1 where abs(a) <= half_width and 0 elsewhere, or a plain formula in `a`
         such as ``"1/(1 + abs(a))"``.
     half_width : float, optional
-        Half-width of the box, > 0, 1 if None; `inf` for a slope of 1 everywhere.
+        Half-width of the box, > 0; 1 if None, `inf` for a factor of 1 everywhere. None beside a
+        formula.
 
     Raises
     ------
     ModelError
-        Text that is not a plain formula, or a value out of range.
+        Text that is not a plain formula, a value out of range, or a half-width beside a formula.
     """
 
     expression: str = BOX
@@ -303,7 +306,7 @@ class Derivative:
 
     @property
     def text(self) -> str:
-        """The factor in Brian2's notation."""
+        """The factor as an expression in Brian2's notation."""
         if self.expression != BOX:
             return to_text(parse(self.expression, ("a",), "derivative"))
         if isinf(self.half_width or 0.0):
@@ -312,7 +315,7 @@ class Derivative:
 
     @property
     def values(self) -> dict[str, float]:
-        """Values of the shared parameters that `text` reads."""
+        """Values of the shared parameters in `text`."""
         if "half_width" not in self.text:
             return {}
         return {"half_width": float(self.half_width or 0.0)}
@@ -320,17 +323,17 @@ class Derivative:
 
 @dataclass(frozen=True)
 class Dale:
-    """Each presynaptic neuron's outgoing weights keep one sign (Dale's law).
+    """Dale's law: all outgoing weights of a neuron have the same sign.
 
-    Training begins by giving every weight the sign of its neuron. Then a weight that would cross 0
-    in a step stays at 0. Weights that do not learn stay as they are. Which neurons inhibit is drawn
-    from the simulation's seed.
+    Training begins by giving every weight the sign of its presynaptic neuron. A weight that would
+    then cross 0 in a step becomes 0. Which neurons are inhibitory is drawn from the simulation's
+    seed.
 
     Parameters
     ----------
     inhibitory : float
-        Share of neurons, inputs included, whose weights are at most 0, from 0 to 1; the others'
-        weights are at least 0.
+        Probability that a neuron or an input unit is inhibitory, from 0 to 1. Weights of inhibitory
+        ones are at most 0, those of all others at least 0.
 
     Raises
     ------
@@ -347,12 +350,14 @@ class Dale:
 
 @dataclass(frozen=True)
 class LowPass:
-    """A remedy: plasticity reads a low-pass of each of its two factors, not the last messages.
+    """Low-pass filter in front of plasticity, a remedy for noise on messages.
+
+    Plasticity reads filtered values of x and delta instead of the last messages.
 
     Parameters
     ----------
     time : time
-        Time constant; 2 tau_x cures noise on messages.
+        Time constant of the filter, > 0; 2 tau_x is enough against `MessageNoise`.
 
     Raises
     ------
@@ -368,17 +373,18 @@ class LowPass:
 
 @dataclass(frozen=True)
 class Prospective:
-    """Messages one tau ahead of a unit's state: x + tau dx/dt and lam + tau dlam/dt.
+    """Prospective messages, one tau ahead of a unit's state: x + tau dx/dt and lam + tau dlam/dt.
 
     Relaxation, tau dx/dt = sigma(a) - x, is a low-pass filter of sigma(a), and x + tau dx/dt undoes
-    it: with kappa = 0 receivers read sigma(a) itself, and likewise for lam. Where kappa > 0 it is a
-    look-ahead. delta is that of both states one tau ahead. The rates are those of the unit's last
-    net input and feedback.
+    it. So with kappa = 0 (and gamma = 1) receivers read sigma(a) itself, and likewise for lam. With
+    kappa > 0 the message is an extrapolation. delta is computed from x and lam one tau ahead. The
+    rates of change are those for the last net input and feedback that the unit received.
 
     Parameters
     ----------
     time : time, optional
-        Time constant of the unit's own estimate of the rate; the rate is exact if None.
+        Time constant with which each unit estimates its rates of change, > 0; they are exact if
+        None.
 
     Raises
     ------
@@ -390,10 +396,10 @@ class Prospective:
     The estimate is a low-pass difference: x + (tau/time)(x - past), with time d(past)/dt = x -
     past.
 
-    Derived from the flow's own equations, as above. The authors of latent equilibrium (Haider,
-    Ellenberger, Kriener, Jordan, Senn & Petrovici, NeurIPS 2021), who send such signals in networks
-    of neurons, give notice of a patent application, WO2023046504A1: mind it where this is built
-    rather than studied.
+    The derivation from the flow's own equations is given above. The authors of latent equilibrium
+    (Haider, Ellenberger, Kriener, Jordan, Senn & Petrovici, NeurIPS 2021), whose neurons send
+    similar signals, announce a patent application, WO2023046504A1. This matters to those who build
+    such circuits rather than study them.
     """
 
     time: Any = None
@@ -425,5 +431,5 @@ def kind_of(item: Imperfection) -> str:
 
 
 def _keep(item: Any, name: str, value: Any) -> None:
-    """Set a field of a frozen dataclass while it is made."""
+    """Set a field of a frozen dataclass during its construction."""
     object.__setattr__(item, name, value)

@@ -1,4 +1,4 @@
-"""Names of the integration methods: the one list from which every room takes its part."""
+"""Names of the integration methods, and which of them share a property."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Schedules of learning, as a user states them and as steps.
+"""Training schedules: in time, as users write them, and in steps, as engines run them.
 
-Holds no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
-`StepSchedule` is any of them in steps. `Pruning` and `Growing` are trainings by one of the first
-two in which the network changes its size.
+Contains no network and no engine. Start at `Simultaneous`, `Presentations` and `LocalPropagation`;
+`StepSchedule` is any of these in steps. `Pruning` and `Growing` train by one of the first two while
+the network changes its size.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ Array = np.ndarray
 
 @dataclass(frozen=True, kw_only=True)
 class Simultaneous:
-    """Every pattern has its own neurons and multiplier units; all three flows run at once.
+    """Train on all patterns at once: each has its own x and lam, and all three flows run together.
 
     Parameters
     ----------
     duration : time
         Duration of the training, > 0.
     reports : int
-        Rows of the log, >= 1; noise is drawn anew after each, so that they belong to the seed.
+        Rows of the log, >= 1. Noise starts a new random stream after each row, so random results
+        depend on `reports` as well as on the seed.
     begin : int
-        Rows of the log before these, of a training that goes on, >= 0.
+        Rows of the log before these, if this continues a training, >= 0.
 
     Raises
     ------
@@ -56,7 +57,7 @@ class Simultaneous:
         return self.reports
 
     def part(self, first: int, rows: int) -> Simultaneous:
-        """Return `rows` of its rows from `first` on, as a schedule."""
+        """Return the schedule of `rows` rows of the log, from row `first` on."""
         return replace(
             self,
             duration=self.duration * rows / self.reports,
@@ -67,25 +68,25 @@ class Simultaneous:
 
 @dataclass(frozen=True, kw_only=True)
 class Presentations:
-    """Batches of patterns, each clamped for a time; nothing is reset between them.
+    """Train on batches of patterns, each clamped for a while; states carry over between batches.
 
-    The log has a row per epoch.
+    The log has one row per epoch.
 
     Parameters
     ----------
     batch : int
         Patterns that are clamped at once, >= 1; 1 is online learning.
     present : time
-        Duration of the presentation of a batch, > 0.
+        Duration of a presentation, > 0.
     plastic_from : float
-        Share of a presentation after which weights move, 0 to 1.
+        Share of a presentation after which weights start to move, 0 to 1.
     epochs : int
-        Passes over the data, >= 1; patterns left over where `batch` does not divide their number
-        wait for another epoch.
+        Passes over the data, >= 1. If `batch` does not divide the number of patterns, the remaining
+        patterns of an epoch are left out.
     shuffle : bool
         Whether the order of the patterns is drawn anew for every epoch.
     begin : int
-        Epochs before these, of a training that goes on, >= 0: the order is drawn from there.
+        Epochs before these, if this continues a training, >= 0; the random orders continue too.
 
     Raises
     ------
@@ -113,16 +114,16 @@ class Presentations:
         return self.epochs
 
     def part(self, first: int, rows: int) -> Presentations:
-        """Return `rows` of its epochs from `first` on, as a schedule."""
+        """Return the schedule of `rows` epochs, from epoch `first` on."""
         return replace(self, epochs=rows, begin=self.begin + first)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Training in which neurons without effect are removed on the way.
+    """Train, and remove neurons without effect at regular intervals.
 
-    This needs a penalty on the weights (`Projection`'s row_l1, column_l1;
-    ``Network.mlp(group_l1=)``), or a flat part of the loss: else every neuron has an effect.
+    Without a penalty on the weights (row_l1 and column_l1 of `Projection`, group_l1 of
+    `Network.mlp`) or a flat part of the loss, every neuron has an effect and none is removed.
 
     Parameters
     ----------
@@ -131,20 +132,22 @@ class Pruning:
     every : int
         Rows of the log from one removal to the next, >= 1.
     finish : int
-        Rows at the end without the penalties l1, row_l1 and column_l1 and without removals, >= 0.
+        Rows at the end without removals and without the penalties l1, row_l1 and column_l1, >= 0,
+        fewer than the schedule has.
     dead : float
-        Largest product of the norms of incoming and outgoing weights of a neuron that is removed,
-        >= 0.
+        A neuron is removed if the product of the norms of its incoming and outgoing weights is at
+        most this, >= 0.
     support : float, optional
-        Largest multiplier at rest of a straw neuron, >= 0; neurons that are straw for every pattern
-        are removed too.
+        Largest abs(lam) at rest of a straw neuron, >= 0. Neurons that are straw for every pattern
+        are removed too; not if None.
     rest : time
-        Longest relaxation with fixed weights in which straw neurons are sought, > 0.
+        Longest relaxation with fixed weights to find straw neurons, > 0.
     within : float
-        Bound of the summed deviations from their mean of what the removed straw neurons send, >= 0.
+        Bound on the sum, over the straw neurons that are removed, of the standard deviation of x
+        over the patterns times the norm of the outgoing weights, >= 0.
     freeze : bool
-        Whether neurons only sleep until the next removal, with their weights as they are, and are
-        awake again at the end.
+        Whether neurons are only frozen, with their weights unchanged, until the next removal, and
+        are all active again at the end.
 
     Raises
     ------
@@ -153,7 +156,7 @@ class Pruning:
 
     Notes
     -----
-    A neuron that still moves after `rest` is hardly ever straw.
+    A neuron whose state still moves after `rest` rarely counts as straw.
     """
 
     schedule: Simultaneous | Presentations
@@ -180,11 +183,11 @@ class Pruning:
 
 @dataclass(frozen=True, kw_only=True)
 class Growing:
-    """Training in which neurons are split in two where the multipliers show too poor constraints.
+    """Train, and split hidden neurons in two at regular intervals.
 
-    Every few rows of the log those hidden neurons with the largest integral of abs(lam) since the
-    last time are split (`grow`). Splitting ends by itself: with enough accuracy, with `most`
-    neurons, or once it no longer helps. Training then goes on to the schedule's end.
+    Every `every` rows of the log, the `split` hidden neurons with the largest integral of abs(lam)
+    since the last split are split, as by `grow`. Splitting stops below `enough`, at `most` neurons,
+    or once it no longer helps. Training then continues to the end of the schedule.
 
     Parameters
     ----------
@@ -195,15 +198,16 @@ class Growing:
     split : int
         Neurons that are split at once, >= 1.
     spread : float
-        Noise on the copies' incoming weights, in standard deviations of fresh ones, >= 0.
+        Noise on the copies' incoming weights, in standard deviations of newly drawn weights, >= 0.
     enough : float
-        Mean abs(mu) of the output, over time and patterns, below which splitting ends, >= 0.
+        Splitting stops once the output's abs(mu), smoothed in time and averaged over patterns and
+        units, is below this, >= 0.
     most : int
-        Largest number of hidden neurons, all layers together, >= 1.
+        Largest number of hidden neurons in all layers, >= 1.
     patience : int
-        Splits in a row that may fail to help before splitting ends, >= 1.
+        Number of consecutive splits without help after which splitting stops, >= 1.
     drop : float
-        Share by which a split that helps lowers the mean abs(mu) of the output, >= 0.
+        A split helps if it lowers the output's mean abs(mu) by at least this share, >= 0.
 
     Raises
     ------
@@ -230,7 +234,7 @@ class Growing:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalPropagation:
-    """Local Propagation as published: simultaneous steps of Adam on x, lam and w.
+    """Train by Local Propagation as published: simultaneous steps of Adam on x, lam and w.
 
     Every pattern has its own x and lam. Adam moves a variable by about dt/tau per step, see
     `Flow.local_propagation`.
@@ -238,15 +242,15 @@ class LocalPropagation:
     Parameters
     ----------
     epochs : int
-        Steps, >= 1; each uses all patterns.
+        Number of steps, >= 1; each uses all patterns.
     reports : int
         Rows of the log, >= 1.
     mean : bool
-        Whether V in L is the mean over the patterns instead of the sum, beside the sums of all
-        other terms.
+        Whether the loss term of L is the mean of V over the patterns instead of the sum; all other
+        terms remain sums.
     best : bool
-        Whether, given validation patterns, the weights of the best row are kept: highest accuracy
-        on them, among equals lowest loss.
+        Whether to restore the weights of the best row at the end, if there are validation patterns.
+        The best row has the highest accuracy on them and, among equals, the lowest loss.
 
     Raises
     ------
@@ -284,23 +288,23 @@ class StepSchedule:
     Attributes
     ----------
     total : int
-        Steps of the whole training.
+        Number of steps of the whole training.
     batch : int or None
-        Patterns that are clamped at once; None: all of them.
+        Patterns that are clamped at once; all of them if None.
     reports : int
         Rows of the log.
     count : int
-        Patterns of the data.
+        Number of patterns in the data.
     seed : int
         Seed of the order of the patterns.
     length : int
-        Steps of a presentation.
+        Steps per presentation.
     gate : int
-        Step of a presentation from which weights move.
+        First step of a presentation, from 0, at which weights move.
     shuffle : bool
         Whether the order is drawn anew for every epoch.
     begin : int
-        Epochs or rows before these, of a training that goes on.
+        Epochs or rows before these, if this continues a training.
     """
 
     total: int
@@ -351,11 +355,11 @@ class StepSchedule:
         )
 
     def segments(self, one: bool) -> list[int]:
-        """Return the steps of each segment: a segment per row of the log, or one for all."""
+        """Return the steps of each segment: one segment per row of the log, or a single one."""
         return [self.total] if one else split(self.total, self.reports)
 
     def order(self, epoch: int) -> Array:
-        """Return the rows of the data of one epoch, batch after batch, (patterns,)."""
+        """Return the indices of one epoch's patterns, batch after batch, (patterns,) of int."""
         assert self.batch is not None
         rows = np.arange(self.count)
         if self.shuffle:
@@ -364,7 +368,7 @@ class StepSchedule:
 
 
 def one_report(schedule: Schedule) -> Schedule:
-    """Return the part of a schedule that lies between two rows of its log."""
+    """Return a schedule as long as one row of its log; `Pruning` and `Growing` unchanged."""
     if isinstance(schedule, LocalPropagation):
         return replace(schedule, epochs=max(schedule.epochs // schedule.reports, 1), reports=1)
     if isinstance(schedule, Simultaneous):
@@ -375,7 +379,7 @@ def one_report(schedule: Schedule) -> Schedule:
 
 
 def split(total: int, parts: int) -> list[int]:
-    """Return the lengths of at most `parts` segments of `total` steps, none of them empty.
+    """Divide `total` steps into at most `parts` segments, none empty; return their lengths.
 
     Examples
     --------
