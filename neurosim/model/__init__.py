@@ -1,4 +1,4 @@
-"""Networks, flows and everything else that a user chooses, without anything that runs.
+"""Networks, flows and everything else that defines a simulation; nothing here runs one.
 
-Start at `network` and `flow`. Imports nothing above `errors`.
+Imports nothing above `errors`. Start at `network` and `flow`.
 """

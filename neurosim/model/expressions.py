@@ -1,6 +1,6 @@
 """Activations, losses and constraint functions as text, with their derivatives.
 
-Built-in formulas are written here once; `formulas` reads those that a user supplies. Start at
+Built-in formulas are defined here, and only here; `formulas` parses user-supplied ones. Start at
 `activation`, `loss` and `constraint`.
 """
 
@@ -38,16 +38,16 @@ __all__ = [
     "numpy_function",
 ]
 
-SMALL = 1e-12  # rounding error of a formula that is 0
+SMALL = 1e-12  # largest rounding error of a user-supplied G at g = 0
 
-LIN, TUBE, FREE = "lin", "tube", "none"  # constraints that have equations of their own
+LIN, TUBE, FREE = "lin", "tube", "none"  # constraints that the equations treat separately
 
 
 @dataclass(frozen=True)
 class Activation:
-    """sigma(a) and its slope, as text.
+    """Activation sigma(a) and its slope, as text.
 
-    `dsigma` may use the value `sigma` beside `a`, where that saves a transcendental function.
+    `dsigma` may contain `sigma` beside `a`, which can save a transcendental function.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Activation:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One unit's share of V, and dV/dx, as text in `x` and `y`.
+    """One unit's contribution to the loss V, and its slope dV/dx, as text in `x` and `y`.
 
-    With `partition` the text also reads `log_partition`, log sum_j exp(x_j) over the population,
-    with `total` also `y_total`, sum_j y_j. A loss that is not `targeted` reads no y: a penalty on
-    outputs, such as ``"abs(x)"``.
+    With `partition` the text also contains `log_partition`, which is log sum_j exp(x_j) over the
+    population, and with `total` also `y_total`, which is sum_j y_j. A loss that is not `targeted`
+    does not contain `y`: it is a penalty on outputs, such as ``"abs(x)"``.
     """
 
     kind: str
@@ -74,12 +74,13 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class Constraint:
-    """G(g) and its slope, as text in `g` and `epsilon`; of ``tube`` in `lam` and `rho_lam` too.
+    """Constraint function G(g) and its slope, as text in `g` and `epsilon`.
 
-    The tube |g| <= epsilon is the constraint g = s with a slack |s| <= epsilon that minimises L, at
-    s = clip(g + lam/rho_lam, -epsilon, epsilon) (Rockafellar 1973, two-sided). So G = g - s, and
-    its slope is 1 where the slack is at a wall, else 0. Its multiplier may have either sign:
-    lam_plus = max(lam, 0), lam_minus = max(-lam, 0).
+    For the tube, the text also contains `lam` and `rho_lam`. The tube |g| <= epsilon is the
+    constraint g = s with a slack |s| <= epsilon. L is minimal at s = clip(g + lam/rho_lam,
+    -epsilon, epsilon) (Rockafellar 1973, two-sided). So G = g - s, with slope 1 if the slack is at
+    a wall, else 0. The multiplier may have either sign: lam_plus = max(lam, 0), lam_minus =
+    max(-lam, 0).
     """
 
     kind: str
@@ -89,12 +90,12 @@ class Constraint:
 
     @property
     def reads_epsilon(self) -> bool:
-        """Whether `epsilon` stands in the text."""
+        """Whether the text of G contains `epsilon`."""
         return re.search(r"\bepsilon\b", self.value) is not None
 
     @property
     def slides(self) -> bool:
-        """Whether the slope jumps: a state then slides along the kink and never rests."""
+        """Whether the slope jumps, so that a state slides along the kink and never rests."""
         return self.kind != TUBE and re.search(r"\b(sign|int)\(", self.slope) is not None
 
 
@@ -110,7 +111,8 @@ ACTIVATIONS = {
 }
 
 _TENSION = "g + lam/rho_lam"
-# kind: G and its slope; at a wall the slope is that outside, so that epsilon = 0 leaves no gap
+# kind: G and its slope; at a wall the slope has its value outside, so that no gap is left at
+# epsilon = 0
 CONSTRAINTS = {
     LIN: ("g", "1.0"),
     "lin_eps": ("g - clip(g, -epsilon, epsilon)", "1.0*int(abs(g) >= epsilon)"),
@@ -125,7 +127,7 @@ LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy")
 
 
 def activation(name: str) -> Activation:
-    """Return the activation of that name, or a user-supplied formula in `a`.
+    """Return a built-in activation by name, or make one from a user-supplied formula in `a`.
 
     Raises
     ------
@@ -148,7 +150,9 @@ def activation(name: str) -> Activation:
 
 
 def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
-    """Return the loss of that kind, or a user-supplied formula in `x` and `y`, summed over units.
+    """Return a built-in loss by name, or make one from a user-supplied formula in `x` and `y`.
+
+    The text is that of one unit; V is the sum over the units.
 
     Parameters
     ----------
@@ -191,7 +195,7 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
 
 
 def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
-    """Return the constraint function of that kind, or a user-supplied formula with G(0) = 0.
+    """Return a built-in constraint function by name, or make one from a formula with G(0) = 0.
 
     Parameters
     ----------
@@ -203,8 +207,8 @@ def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
     Raises
     ------
     ModelError
-        An unknown name; text that is not a plain formula in `g` and `epsilon`, or is not 0 at g =
-        0; an `epsilon` out of range, or other than 0 where the formula does not read it.
+        An unknown name; text that is not a plain formula in `g` and `epsilon`, or is not 0 at
+        g = 0; an `epsilon` that is out of range, or not 0 although G does not contain it.
 
     Examples
     --------
@@ -227,7 +231,7 @@ def constraint(kind: str, epsilon: float = 0.0) -> Constraint:
 
 
 def _user_constraint(text: str, epsilon: float) -> Constraint:
-    """Return a user-supplied G, after a check that it is 0 at g = 0."""
+    """Return a user-supplied G, after checking that it is 0 at g = 0."""
     formula = parse(text, ("g", "epsilon"), "constraint")
     found = Constraint(text, epsilon, to_text(formula), to_text(derivative(formula, "g")))
     at_zero = numpy_function(text, ("g", "epsilon"))(0.0, epsilon)
@@ -238,5 +242,5 @@ def _user_constraint(text: str, epsilon: float) -> Constraint:
 
 
 def _may_be_formula(text: Any, variables: tuple[str, ...]) -> bool:
-    """Whether this is text other than a single name; a variable alone is a formula too."""
+    """Whether this is text other than an unknown name; a variable alone is a formula."""
     return isinstance(text, str) and (text in variables or not text.isidentifier())

@@ -1,7 +1,7 @@
-"""User-supplied formulas: read safely, differentiated, and printed as text.
+"""Parse user-supplied formulas safely, differentiate them, and print them as text.
 
-A formula is parsed by a small grammar (never by `eval` or `sympify`), differentiated by SymPy, and
-printed back as text that both Brian2 and NumPy read. Start at `parse`.
+A formula is parsed with a small grammar (never by `eval` or `sympify`), differentiated by SymPy,
+and printed as text that is valid in both Brian2 and NumPy. Start at `parse`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 500  # characters of a formula
 MAX_DEPTH = 40  # nested operations
-MAX_NUMBER = 1e12  # size of a constant: 9**9**9 must not hang SymPy
-MAX_EXPONENT = 64
-MAX_CHOICES = 4  # max and min within each other: each level doubles the text
+MAX_NUMBER = 1e12  # absolute value of a constant: 9**9**9 must not hang SymPy
+MAX_EXPONENT = 64  # absolute value of an exponent
+MAX_CHOICES = 4  # nested max and min: each level doubles the text
 MAX_TEXT = 5000  # characters of SymPy's result
 
 # name -> number of arguments
@@ -41,29 +41,29 @@ FUNCTIONS = {
     "max": 2,
     "min": 2,
 }
-CHOICES = ("max", "min")  # written with abs: SymPy's own Max compares for minutes
-SYMPY_NAMES = {"abs": "Abs", "arctan": "atan"}  # where SymPy's name is another
+CHOICES = ("max", "min")  # expressed by abs: SymPy's Max can take minutes to compare its arguments
+SYMPY_NAMES = {"abs": "Abs", "arctan": "atan"}  # SymPy's names, where they differ
 
 
 def parse(text: str, variables: Iterable[str], what: str = "expression") -> sympy.Expr:
-    """Return a plain formula as a SymPy expression in real symbols.
+    """Parse a plain formula; return it as a SymPy expression in real symbols.
 
-    A formula holds numbers, the given variables, ``+ - * / **`` and the functions of `FUNCTIONS`.
-    Nothing else ever reaches SymPy, so a model file cannot run code.
+    A plain formula consists of numbers, the given variables, ``+ - * / **`` and the functions in
+    `FUNCTIONS`. Nothing else ever reaches SymPy, so a model file cannot run code.
 
     Parameters
     ----------
     text : str
         The formula, at most `MAX_LENGTH` characters.
     variables : iterable of str
-        Names that it may use.
+        Names of the variables that it may contain.
     what : str
         Name of the argument, for messages.
 
     Raises
     ------
     ModelError
-        Text that is not a plain formula, with the reason.
+        Text that is not a plain formula; the message has the reason.
     """
     names = tuple(variables)
     if not isinstance(text, str) or len(text) > MAX_LENGTH:
@@ -83,12 +83,12 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
 
 
 def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
-    """Return the expression itself if it is a real function that both engines can print.
+    """Check that an expression is real and finite and can be printed; return it unchanged.
 
     Raises
     ------
     ValueError
-        Another expression, with the reason.
+        Any other expression; the message has the reason.
     """
     import sympy
 
@@ -107,13 +107,13 @@ def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
     )
     foreign = {str(symbol) for symbol in formula.free_symbols} - set(names)
     if foreign:
-        raise ValueError(f"it has other symbols: {', '.join(sorted(foreign))}")
+        raise ValueError(f"it contains other symbols: {', '.join(sorted(foreign))}")
     if formula.has(sympy.I, sympy.nan, sympy.oo, -sympy.oo, sympy.zoo):
         raise ValueError(f"{str(formula)[:40]} is not a finite real number everywhere")
     functions = formula.atoms(sympy.Function)
-    strange = {type(f).__name__ for f in functions if not isinstance(f, printable)}
-    if strange:
-        raise ValueError(f"its derivative needs {', '.join(sorted(strange))}")
+    unprintable = {type(f).__name__ for f in functions if not isinstance(f, printable)}
+    if unprintable:
+        raise ValueError(f"its derivative needs {', '.join(sorted(unprintable))}")
     if formula.has(sympy.Derivative, sympy.Subs, sympy.Integral):
         raise ValueError(f"{str(formula)[:40]} cannot be differentiated")
     return formula
@@ -132,7 +132,7 @@ class _Reader:
     Attributes
     ----------
     choices : int
-        max and min that are open around the node being read.
+        Number of max and min calls that enclose the present node.
     """
 
     def __init__(self, what: str, text: str, names: tuple[str, ...]) -> None:
@@ -148,11 +148,11 @@ class _Reader:
         self.choices = 0
 
     def refused(self, why: str) -> ModelError:
-        """Return the error that refuses the whole formula."""
+        """Return the error for the whole formula, with a reason."""
         return _not_plain(self.what, self.text, self.names, why)
 
     def read(self, node: ast.expr, depth: int) -> Any:
-        """Return the expression under one node; `depth` bounds the nesting."""
+        """Return the expression of a node; `depth` counts the nodes above it."""
         if depth > MAX_DEPTH:
             raise self.refused(f"nested deeper than {MAX_DEPTH}")
         if isinstance(node, ast.Constant):
@@ -173,20 +173,20 @@ class _Reader:
         raise self.refused(f"{type(node).__name__} is not allowed")
 
     def constant(self, value: Any) -> Any:
-        """Return a number as a SymPy Float: powers of Integers have no bound."""
+        """Return a number as a SymPy Float; powers of SymPy Integers would have no bound."""
         real = isinstance(value, int | float) and not isinstance(value, bool)
         if not (real and abs(value) <= MAX_NUMBER):  # nor nan
             raise self.refused(f"constant {str(value)[:20]!r}")
         return self.sympy.Float(value)
 
     def bounded(self, value: Any) -> Any:
-        """Return the value, if it is not a constant, or a real one of moderate size."""
+        """Return the value unchanged; refuse a constant that is not real or is too large."""
         if value.is_number and not (value.is_real and abs(value) <= MAX_NUMBER):
             raise self.refused(f"{str(value)[:20]} is a constant that is not real, or too large")
         return value
 
     def combined(self, operator: ast.operator, left: Any, right: Any) -> Any:
-        """Return the two sides combined by an operator."""
+        """Return the result of a binary operator."""
         match operator:
             case ast.Add():
                 return left + right
@@ -203,16 +203,16 @@ class _Reader:
         raise self.refused(f"{type(operator).__name__} is not allowed")
 
     def power(self, base: Any, exponent: Any) -> Any:
-        """Return a power; a simple fraction is exact, so that a**0.5 is a square root."""
+        """Return a power; simple fractions become exact exponents, so that a**0.5 is a root."""
         if not exponent.is_number or abs(exponent) > MAX_EXPONENT:
-            raise self.refused(f"an exponent must be a number of size at most {MAX_EXPONENT}")
+            raise self.refused(f"an exponent must be a number of at most {MAX_EXPONENT} in size")
         fraction = Fraction(float(exponent)).limit_denominator(MAX_EXPONENT)
         if float(fraction) == float(exponent):
             return base ** self.sympy.Rational(fraction)
         return base**exponent
 
     def call(self, node: ast.Call, depth: int) -> Any:
-        """Return a function of `FUNCTIONS` with as many arguments as it takes."""
+        """Return the call of a function in `FUNCTIONS`, after checking its arguments."""
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             raise self.refused(f"unknown function {ast.unparse(node.func)[:20]!r}")
         name = node.func.id
@@ -224,7 +224,7 @@ class _Reader:
         return self.bounded(self.functions[name](argument))
 
     def choice(self, name: str, sides: list[ast.expr], depth: int) -> Any:
-        """Return max or min of two expressions, by their difference's absolute value."""
+        """Return max or min of two expressions, as (one + two ± abs(one - two)) / 2."""
         self.choices += 1
         if self.choices > MAX_CHOICES:
             raise self.refused(f"max and min more than {MAX_CHOICES} deep")
@@ -235,14 +235,14 @@ class _Reader:
 
 
 def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
-    """Return d formula / d variable almost everywhere.
+    """Return d formula / d variable, which is valid almost everywhere.
 
-    At a kink it is the mean of both sides; at a jump the jump adds nothing.
+    At a kink it is the mean of both one-sided slopes. At a jump the delta function is left out.
 
     Raises
     ------
     ModelError
-        A derivative that is not a plain formula.
+        The derivative is not a plain formula.
     """
     import sympy
 
@@ -257,12 +257,12 @@ def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
 
 
 def to_text(formula: sympy.Expr) -> str:
-    """Return the expression as text that Brian2 and NumPy both read; numbers are floats.
+    """Return an expression as text that is valid in Brian2 and NumPy; all numbers are floats.
 
     Raises
     ------
     ModelError
-        More than `MAX_TEXT` characters.
+        The text has more than `MAX_TEXT` characters.
     """
     text: str = _printer().doprint(formula)
     if len(text) > MAX_TEXT:
@@ -314,7 +314,7 @@ def _printer() -> Any:
 
 @lru_cache(maxsize=256)
 def numpy_function(text: str, names: tuple[str, ...]) -> Callable[..., Any]:
-    """Return a user-supplied formula as a NumPy function of `names`, by SymPy's own printer."""
+    """Return a user-supplied formula as a NumPy function of `names`, made by SymPy's lambdify."""
     return _lambdified(parse(text, names), names)
 
 
@@ -331,9 +331,9 @@ def numpy_derivative(
     names : tuple of str
         Arguments of the function, in order.
     variable : str
-        Name after which the formula is differentiated.
+        Variable of differentiation.
     order : int
-        Order of the derivative.
+        Order of the derivative, >= 0.
     """
     slope = parse(text, names)
     for _ in range(order):

@@ -1,6 +1,6 @@
-"""The graph of a network without its parameters: checks, order, and forms for files and NetworkX.
+"""Check, order and describe a network's graph, and convert it to files' values and NetworkX.
 
-Above `populations`, below `network`, which adds weights and biases. Start at `check`.
+Above `populations`; below `network`, which adds weights and biases. Start at `check`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Parts = tuple[list[Population], list[Projection], list[Loss]]
-# Arguments of `Population` that files always hold, in this order, as those of 0.1.0 do.
+# arguments of `Population` that files always contain, in this order, as in 0.1.0
 ALWAYS = ("name", "size", "activation", "constraint", "epsilon", "clamped", "activity_l1")
 
 
@@ -32,7 +32,7 @@ def by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, 
     Raises
     ------
     ModelError
-        An object of another kind, or one name twice.
+        An object of another kind, or two with the same name.
     """
     if isinstance(items, kind):
         items = [items]
@@ -54,12 +54,12 @@ def check(
     projections: Mapping[str, Projection],
     losses: Mapping[str, Loss],
 ) -> None:
-    """Refuse populations, projections and losses that do not fit together.
+    """Check that populations, projections and losses fit together.
 
     Raises
     ------
     ModelError
-        No population with dynamics, an unknown name, or a projection or loss where none can be.
+        All populations are clamped, a name is unknown, or a projection or loss is not allowed.
     """
     if all(population.clamped for population in populations.values()):
         raise ModelError(
@@ -86,7 +86,7 @@ def _check_projection(q: Projection, populations: Mapping[str, Population]) -> N
     if pre.free:
         raise ModelError(
             f"projection {q.name} starts at a population without constraint, "
-            "whose outputs are not variables; "
+            "whose outputs are not state variables; "
             f"allowed: constraint {FREE!r} where no projection starts; try 'lin'"
         )
     if post.clamped:
@@ -104,11 +104,11 @@ def _check_projection(q: Projection, populations: Mapping[str, Population]) -> N
 def order(
     populations: Mapping[str, Population], projections: Mapping[str, Projection]
 ) -> list[str] | None:
-    """Return the populations in an order in which every projection goes forward.
+    """Return the populations in topological order: each after those that project to it.
 
     Returns
     -------
-    list of str, or None where the graph has a cycle
+    list of str, or None if the graph has a cycle
     """
     import networkx as nx
 
@@ -126,7 +126,7 @@ def summary(
     losses: Mapping[str, Loss],
     n_parameters: int,
 ) -> str:
-    """Return the sizes, counts and losses of a graph in one line."""
+    """Return sizes, counts and losses of a network in one line, as its `repr` has them."""
     kinds = [f"{loss.kind} on {name}" for name, loss in losses.items()]
     parts = [
         _shape_summary(populations, projections),
@@ -142,7 +142,7 @@ def summary(
 def _shape_summary(
     populations: Mapping[str, Population], projections: Mapping[str, Projection]
 ) -> str:
-    """Return the sizes as ``"64-32-10"`` where the graph is a chain, else their number and sum."""
+    """Return the sizes as ``"64-32-10"`` if the graph is a chain, else their number and sum."""
     sizes = [population.size for population in populations.values()]
     ends = [(q.pre, q.post) for q in projections.values()]
     if ends == list(pairwise(populations)):
@@ -156,7 +156,7 @@ def describe(
     losses: Mapping[str, Loss],
     weights: Mapping[str, Weights],
 ) -> dict[str, Any]:
-    """Return the graph as plain values for files; `from_description` reads them."""
+    """Return the graph as plain values, for files and for `from_description`."""
     rows = []
     for name, q in projections.items():
         sparse = not isinstance(weights[name], np.ndarray)
@@ -169,7 +169,7 @@ def describe(
 
 
 def _described_population(p: Population) -> dict[str, Any]:
-    """Return the arguments of a population: those of `ALWAYS`, others where not the default."""
+    """Return the arguments of a population: those in `ALWAYS`, and others that are not default."""
     found = {name: getattr(p, name) for name in ALWAYS}
     for argument in fields(p):
         value = getattr(p, argument.name)
@@ -183,7 +183,7 @@ def from_description(
     weights: Mapping[str, Weights],
     feedback: Mapping[str, Weights],
 ) -> Parts:
-    """Return populations, projections and losses as `describe` wrote them, with their weights."""
+    """Build populations, projections and losses from plain values of `describe` and weights."""
     projections = []
     for q in description["projections"]:
         name = f"{q['pre']}->{q['post']}"
@@ -210,7 +210,7 @@ def to_networkx(
     biases: Mapping[str, np.ndarray],
     feedback: Mapping[str, Weights],
 ) -> nx.DiGraph:
-    """Return a graph whose nodes and edges carry every argument, weights and biases included."""
+    """Return a NetworkX graph with all arguments, weights and biases as attributes."""
     import networkx as nx
 
     graph = nx.DiGraph()
@@ -227,7 +227,7 @@ def to_networkx(
 
 
 def from_networkx(graph: nx.DiGraph) -> Parts:
-    """Return populations, projections and losses of a NetworkX graph.
+    """Build populations, projections and losses from a NetworkX graph.
 
     Raises
     ------
@@ -256,12 +256,12 @@ def from_networkx(graph: nx.DiGraph) -> Parts:
 
 
 def _arguments(item: Population | Loss) -> dict[str, Any]:
-    """Return the arguments of a constructor with their values, in their order."""
+    """Return the fields of an object with their values, in order."""
     return {argument.name: getattr(item, argument.name) for argument in fields(item)}
 
 
 def _given(kind: type[Population | Projection], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a node or an edge that are arguments of a constructor."""
+    """Return the attributes of a node or an edge that are arguments of `kind`."""
     return {
         argument.name: data[argument.name] for argument in fields(kind) if argument.name in data
     }

@@ -1,8 +1,8 @@
-"""Weight matrices: how they are laid out, drawn and checked.
+"""Weight matrices: their layout, initial values and checks.
 
-A matrix is (n_post, n_pre): an array where every synapse exists, a csr_array with sorted indices
-where one can be absent. Below `network`, which holds them, and free of any formula of the flows, so
-that `engine` and `reference` may both read it. Start at `synapses`.
+A matrix is (n_post, n_pre): an array if every synapse exists, a csr_array with sorted indices if
+synapses can be absent. Below `network`. This module contains no formula of the flows, so that
+`engine` and `reference` may both import it. Start at `synapses`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ INITS = (NORMAL, ORTHOGONAL)  # distributions of weights that are drawn
 
 
 def synapses(weights: Weights) -> Array:
-    """Return the values of the synapses that exist, as a view.
+    """Return the weights of the synapses that exist, as a view.
 
     Returns
     -------
-    array, (n_post, n_pre), or (synapses,) of a csr_array
+    array, (n_post, n_pre), or (synapses,) if the weights are a csr_array
     """
     if isinstance(weights, np.ndarray):
         return weights
@@ -35,13 +35,13 @@ def synapses(weights: Weights) -> Array:
 
 
 def with_values(weights: Weights, values: Array) -> Weights:
-    """Return weights of the same type, shape and sparsity with other values.
+    """Return a matrix of the same type, shape and sparsity with other values.
 
     Parameters
     ----------
     weights : array or csr_array, (n_post, n_pre)
     values : array
-        Laid out as `synapses` are.
+        In the layout of ``synapses(weights)``.
     """
     if isinstance(weights, np.ndarray):
         return values.reshape(weights.shape)
@@ -91,7 +91,7 @@ def at_synapses(weights: Weights, matrix: Array) -> Array:
     Returns
     -------
     array
-        Laid out as `synapses` are.
+        In the layout of ``synapses(weights)``.
     """
     if isinstance(weights, np.ndarray):
         return matrix
@@ -119,10 +119,11 @@ def random_weights(
     rng: np.random.Generator,
     init: str = NORMAL,
 ) -> Weights:
-    """Draw w ~ N(0, gain² / number of presynaptic partners); sparse where there is a mask.
+    """Draw w ~ N(0, gain² / number of presynaptic partners); sparse if there is a mask.
 
-    With `init` "orthogonal" draw gain Q, where the rows or the columns of Q, whichever are fewer,
-    are orthonormal; Q is uniform over such matrices (Mezzadri, Notices AMS 54, 592, 2007).
+    With `init` "orthogonal", draw gain * Q. The rows or the columns of Q, whichever are fewer, are
+    orthonormal, and Q is uniformly distributed over such matrices (Mezzadri, Notices AMS 54, 592,
+    2007).
 
     Parameters
     ----------
@@ -133,6 +134,11 @@ def random_weights(
         Spread of a unit's net input for outputs of variance 1.
     rng : numpy.random.Generator
     init : "normal" or "orthogonal"
+        The latter only without a mask.
+
+    Returns
+    -------
+    array, or csr_array if there is a mask, (n_post, n_pre), unit 1
     """
     normal = rng.normal(size=shape)
     if init == ORTHOGONAL:
@@ -144,7 +150,7 @@ def random_weights(
 
 
 def _orthogonal(normal: Array) -> Array:
-    """Return the orthogonal factor of a matrix of normal numbers, unique by its signs."""
+    """Return the orthogonal factor of a normal matrix, with signs that make it unique."""
     is_wide = normal.shape[0] < normal.shape[1]
     factor, triangle = np.linalg.qr(normal.T if is_wide else normal)
     factor = factor * np.sign(np.diag(triangle))
@@ -161,7 +167,7 @@ def identity(size: int, value: float) -> Weights:
 def checked_weights(
     projection: str, weights: Any, shape: tuple[int, int], mask: Array | None
 ) -> Weights:
-    """Return weights as a network keeps them: contiguous floats, or CSR with sorted indices.
+    """Validate weights; return them as contiguous floats, or as CSR with sorted indices.
 
     Parameters
     ----------
@@ -207,7 +213,7 @@ def checked_weights(
 def _canonical(name: str, matrix: Weights, mask: Array | None) -> Weights:
     """Return a csr_array without duplicates and with sorted indices, all within the mask."""
     if not matrix.has_canonical_format:
-        matrix = matrix.copy()  # the user's matrix stays as it is
+        matrix = matrix.copy()  # do not modify the user's matrix
     matrix.sum_duplicates()
     stored = matrix.tocoo()
     if mask is not None and not mask[stored.row, stored.col].all():
@@ -221,7 +227,7 @@ def _canonical(name: str, matrix: Weights, mask: Array | None) -> Weights:
 
 
 def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | None:
-    """Return which synapses exist as a bool array, (n_post, n_pre), or None where all do.
+    """Validate a mask of synapses; return it as bool, (n_post, n_pre), or None if all exist.
 
     Raises
     ------
@@ -245,7 +251,7 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
 
 
 def checked_bias(population: str, given: Any, size: int) -> Array:
-    """Return the biases of one population as contiguous floats, (size,).
+    """Validate the biases of one population; return them as contiguous floats, (size,).
 
     Raises
     ------
@@ -265,12 +271,12 @@ def checked_bias(population: str, given: Any, size: int) -> Array:
 
 
 def transpose_hint(got: tuple[int, ...], allowed: tuple[int, ...]) -> str:
-    """Return a hint for a message where the transpose has the allowed shape."""
+    """Return a hint for an error message if the transpose has the allowed shape, else ""."""
     return "; try the transpose" if got == allowed[::-1] else ""
 
 
 def _masked(dense: Array, mask: Array) -> Weights:
-    """Return the entries of a dense matrix at the synapses of a mask, zeros among them too."""
+    """Return a csr_array with the entries of a dense matrix where the mask is True, even zeros."""
     from scipy.sparse import csr_array
 
     sparse = csr_array(mask.astype(float))

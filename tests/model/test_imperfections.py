@@ -502,7 +502,7 @@ def test_a_checkpoint_keeps_messages_on_their_way(tmp_path):
         ([{"kind": "message_nose", "sd": 1}], "did you mean 'message_noise'"),
         ([{"kind": "message_noise", "sdd": 1}], "did you mean 'sd'"),
         ([{"kind": "message_noise"}], "allowed: sd"),
-        ([3], "imperfections hold a int"),
+        ([3], "imperfections contain a int"),
         ("noise", "allowed: a list"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Messages sent as events, as equation text: the variables that event sources add to a population.
+"""Event sources as equation text: the variables that they add to a population.
 
 Start at `event_sources`.
 """
@@ -23,7 +23,7 @@ from neurosim.model.transport import (
     Transport,
 )
 
-# threshold of every unit where it is adaptive, see `Adaptive`
+# equations of a population with an adaptive threshold, see `Adaptive`
 ADAPTIVE_EQUATIONS = (
     "theta = clip(activity, theta_floor, clip(roof, theta_floor, theta_top)) : 1",
     "roof = theta_top*exp((clamped_at - t)/roof_time) : 1 (shared)",
@@ -39,7 +39,7 @@ ACTIVITY = "clip(sqrt((tau_x*_rate_x)**2 + (tau_lam*_rate_lam)**2), activity_fad
 
 @dataclass(frozen=True)
 class EventSource:
-    """A population's events in one direction, for all projections of one message transport.
+    """A population's events in one direction, for all projections with the same transport.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class EventSource:
 
     @property
     def threshold(self) -> Threshold:
-        """Threshold here; a clamped input does not settle, so its adaptive one is the floor."""
+        """Threshold of the units; for a clamped input an adaptive one is replaced by its floor."""
         threshold = self.rule.threshold(self.variable, self.population)
         if self.clamped and isinstance(threshold, Adaptive):
             return threshold.floor
@@ -86,12 +86,12 @@ class EventSource:
 
     @property
     def adaptive(self) -> bool:
-        """Whether every unit has an adaptive threshold."""
+        """Whether the threshold is adaptive, so that each unit has its own."""
         return isinstance(self.threshold, Adaptive)
 
     @property
     def silent(self) -> bool:
-        """Whether a unit must wait between two spikes."""
+        """Whether a unit must wait after a spike before the next one."""
         return isinstance(self.rule, Spikes) and self.rule.silence > 0
 
     @property
@@ -102,7 +102,7 @@ class EventSource:
         return f"sent_{self.name}"
 
     def delay_steps(self, dt: float) -> int:
-        """Return the steps from sending to receiving; at least 1 where there is a delay."""
+        """Return the delay in steps of `dt` s: 0 without a delay, else at least 1."""
         if not self.rule.delay:
             return 0
         steps: int = round(self.rule.delay / dt)
@@ -110,7 +110,7 @@ class EventSource:
 
     @property
     def condition(self) -> str:
-        """Condition on which a unit sends, in Brian2's notation."""
+        """Condition under which a unit sends, in Brian2's notation."""
         theta = "theta" if self.adaptive else f"theta_{self.name}"
         relation = ">=" if isinstance(self.rule, Spikes) else ">"
         condition = f"abs({self.variable} - sent_{self.name}) {relation} {theta}"
@@ -136,7 +136,7 @@ class EventSource:
         return lines
 
     def constants(self, flow: Flow, dt: float) -> dict[str, float]:
-        """Return the values of the shared variables, and the initial ones of an adaptive threshold.
+        """Return the values of the shared variables, and the initial activity, by name.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class EventSource:
         """
         values: dict[str, float] = {}
         if isinstance(self.rule, Spikes) and self.silent:
-            # half a step less: a comparison of times must not depend on rounding
+            # half a step shorter, so that rounding cannot change a comparison of times
             values[f"silence_{self.name}"] = self.rule.silence - dt / 2
         threshold = self.threshold
         if not isinstance(threshold, Adaptive):
@@ -172,7 +172,7 @@ def event_sources(
     transports : dict of str to Transport
         Message transport of every projection.
     learns : bool
-        Whether weights are plastic: a projection from a clamped input then reads delta.
+        Whether weights are plastic; projections from a clamped input then need delta too.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def event_sources(
         if len(thresholds) > 1:
             raise ModelError(
                 f"{name} has {len(thresholds)} adaptive thresholds; "
-                "allowed: one for all that it sends"
+                "allowed: one for both directions and all projections"
             )
         sources += own
     return tuple(sources)
@@ -205,7 +205,7 @@ def _sources(
     transports: Mapping[str, Transport],
     clamped: bool,
 ) -> list[EventSource]:
-    """Return one source for each rule other than dense messages, numbered from the second on."""
+    """Return one event source per transport other than dense; suffixes start at the second."""
     receivers: dict[Events | Spikes, list[str]] = {}
     for q in projections:
         rule = transports[q.name]

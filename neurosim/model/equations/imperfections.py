@@ -1,7 +1,8 @@
-"""All imperfections of one simulation, as equation text and as random draws.
+"""All imperfections of one simulation, combined into equation text and random draws.
 
-Equations and statements in Brian2's notation, and the values that are drawn once. Above
-`model.imperfections`, which defines each imperfection; below every backend. Start at `resolve`.
+The text is in Brian2's notation; time constants and signs are drawn once. Above
+`model.imperfections`, which defines the single imperfections; below every backend. Start at
+`resolve`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
 DIRECTIONS = (FORWARD, BACKWARD)
-_TIMES, _SIGNS = 1, 2  # last entries of the seeds: independent streams of random numbers
+_TIMES, _SIGNS = 1, 2  # last entries of the seeds, for independent random streams
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Imperfections:
     Attributes
     ----------
     given : tuple of Imperfection
-        At most one of each kind; those of messages act in this order.
+        At most one of each kind; those of messages act in this order, a delay last.
     prospective : Prospective or None
         Prospective messages, if any.
     seed : int
@@ -75,36 +76,36 @@ class Imperfections:
 
     @property
     def draws(self) -> bool:
-        """Whether a run is random."""
+        """Whether imperfections draw random numbers during a run."""
         return self.of(StateNoise) is not None or any(stage.draws for stage in self.stages)
 
     @property
     def own_times(self) -> bool:
-        """Whether every unit has time constants of its own."""
+        """Whether time constants are per unit."""
         return self.of(TimeConstants) is not None
 
     def received(self, variable: str) -> str:
-        """Return the variable that receivers of x or delta read."""
+        """Return the name of the variable that receivers of x or delta read."""
         return f"received_{variable}" if self.alters_messages else variable
 
     def known(self, variable: str) -> str:
-        """Return the variable that plasticity reads at a synapse, which is at its target unit.
+        """Return the name of the variable that plasticity reads for x or delta.
 
-        x travels to the synapse; delta is the target unit's own, so that it is not late.
+        A synapse is located at its postsynaptic unit, so x arrives with the delay, delta without.
         """
         if variable == BACKWARD and self.of(Delay):
             return "sent_delta"
         return self.received(variable)
 
     def slope(self, activation: str) -> str:
-        """Return the expression in place of sigma'(a), or an empty text."""
+        """Return the expression that replaces sigma'(a), or an empty string."""
         derivative: Derivative | None = self.of(Derivative)
         if derivative is None or activation == "linear":
             return ""
         return derivative.text
 
     def term(self, variable: str) -> str:
-        """Return the term added to dx/dt or dlam/dt, 1/s, or an empty text."""
+        """Return the noise term to add to dx/dt or dlam/dt, 1/s, or an empty string."""
         noise: StateNoise | None = self.of(StateNoise)
         return noise.term(variable) if noise else ""
 
@@ -115,7 +116,7 @@ class Imperfections:
 
     @property
     def _with_values(self) -> list[Stage | Derivative]:
-        """Imperfections whose text reads shared parameters without a unit."""
+        """Imperfections whose text contains dimensionless shared parameters."""
         derivative = self.of(Derivative)
         if derivative is None:
             return [*self.stages]
@@ -129,7 +130,7 @@ class Imperfections:
         return names
 
     def equations(self, clamped: bool) -> list[str]:
-        """Return the equations that a population has in addition to those of the flow.
+        """Return the equations to add to those of a population's flow.
 
         Parameters
         ----------
@@ -159,7 +160,7 @@ class Imperfections:
         return lines
 
     def _low_pass(self, clamped: bool) -> list[str]:
-        """Return the equations of the low-pass of both factors of plasticity."""
+        """Return the equations that low-pass filter the two factors of plasticity."""
         x = FORWARD if clamped else self.received(FORWARD)
         lines = [f"dslow_x/dt = ({x} - slow_x)/low_pass : 1", "low_pass : second (shared)"]
         if not clamped:
@@ -168,7 +169,9 @@ class Imperfections:
         return lines
 
     def memory(self, clamped: bool) -> list[str]:
-        """Return the variables of a population from which a run can go on, without delay lines.
+        """Return the variables that a population must store so that a run can continue from them.
+
+        Messages in delay lines are not among them.
 
         Parameters
         ----------
@@ -192,7 +195,7 @@ class Imperfections:
         return names
 
     def constants(self, clamped: bool) -> dict[str, float]:
-        """Return the values of the shared parameters of `equations`.
+        """Return the values of the shared parameters in `equations`, by name.
 
         Parameters
         ----------
@@ -215,7 +218,7 @@ class Imperfections:
         return values
 
     def sent(self, variable: str, rates: Mapping[str, str]) -> list[Statement]:
-        """Return the statements that make a message of x or delta; the last one assigns it.
+        """Return the statements that compute a message from x or delta; the last one assigns it.
 
         Parameters
         ----------
@@ -236,9 +239,9 @@ class Imperfections:
         return [*statements, (result, message)]
 
     def _ahead(self, variable: str, rates: Mapping[str, str]) -> str:
-        """Return a unit's message one tau ahead.
+        """Return the expression of x or delta one tau ahead.
 
-        delta = sigma' (lam + rho (x - sigma)) is linear in both states.
+        delta = sigma' (lam + rho (x - sigma)) is linear in both states, so their increments add.
         """
         if self._estimates_rates:
             x, lam = "tau_x/look*(x - past_x)", "tau_lam/look*(lam - past_lam)"
@@ -249,7 +252,7 @@ class Imperfections:
         return f"delta + dsigma*({lam} + rho*({x}))"
 
     def delay_steps(self, dt: float) -> int:
-        """Return the steps of `dt` s from sending to receiving; 0 without a delay."""
+        """Return the delay in steps of `dt` s; 0 without a delay."""
         delay: Delay | None = self.of(Delay)
         return delay.whole(dt) if delay else 0
 
@@ -269,7 +272,7 @@ class Imperfections:
         return factors
 
     def signs(self, net: Network) -> dict[str, Array]:
-        """Draw +1 or -1 for every neuron, (units,) by population."""
+        """Draw +1 or -1 for every neuron and input unit, (units,) by population."""
         inhibitory = self.of(Dale).inhibitory
         signs = {}
         for number, (name, population) in enumerate(net.populations.items()):
@@ -278,7 +281,7 @@ class Imperfections:
         return signs
 
     def impose_signs(self, net: Network) -> None:
-        """Give every weight the sign of its presynaptic neuron, in place; without Dale nothing."""
+        """Give every weight the sign of its presynaptic neuron, in place, if there is `Dale`."""
         if self.of(Dale) is None:
             return
         signs = self.signs(net)
@@ -291,14 +294,14 @@ class Imperfections:
 
     @property
     def words(self) -> str:
-        """Names of the kinds, for a message."""
+        """Names of the kinds, for error messages."""
         names = [kind_of(item) for item in self.given]
         if self.prospective:
             names.append("prospective")
         return ", ".join(names)
 
     def described(self) -> dict[str, Any]:
-        """Return plain values, as in a run's settings and in a model file."""
+        """Return the imperfections as plain values, for a run's settings and model files."""
         values: dict[str, Any] = {}
         if self.given:
             values["imperfections"] = [_described(item) for item in self.given]
@@ -311,16 +314,16 @@ NONE = Imperfections()
 
 
 def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
-    """Return the imperfections that a user gives.
+    """Validate user-supplied imperfections and combine them.
 
     Parameters
     ----------
     given : sequence of Imperfection or mapping, or one of them
         A mapping has a `kind`, and the arguments of that kind.
     prospective : Prospective, time, bool or None
-        Prospective messages; a time is that of `Prospective`.
+        Prospective messages; True is `Prospective()`, a time t is ``Prospective(t)``.
     seed : int
-        Seed of what is drawn once.
+        Seed of the time constants and signs.
 
     Raises
     ------
@@ -335,7 +338,7 @@ def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
     for kind in kinds:
         if kinds.count(kind) > 1:
             raise ModelError(
-                f"imperfections have {kinds.count(kind)} of {kind.__name__}; "
+                f"imperfections contain {kinds.count(kind)} {kind.__name__}; "
                 "allowed: one of each kind"
             )
     return Imperfections(found, _prospective(prospective), seed)
@@ -357,7 +360,7 @@ def _imperfection(given: Any) -> Imperfection:
     if not isinstance(given, Mapping):
         names = ", ".join(kind.__name__ for kind in KINDS.values())
         raise ModelError(
-            f"imperfections hold a {type(given).__name__}; allowed: {names}, "
+            f"imperfections contain a {type(given).__name__}; allowed: {names}, "
             f"or a table with kind = one of {', '.join(map(repr, KINDS))}"
         )
     keys = dict(given)
@@ -379,7 +382,7 @@ def _imperfection(given: Any) -> Imperfection:
 
 
 def _described(item: Imperfection) -> dict[str, Any]:
-    """Return the kind and the arguments that are set."""
+    """Return an imperfection's kind and the arguments that are not None, as plain values."""
     values = {"kind": kind_of(item)}
     for f in fields(item):
         value = getattr(item, f.name)

@@ -1,8 +1,7 @@
-"""The Lagrangian of arXiv 1808.06934 as equation text: the only place that an engine reads it from.
+"""The flow of the Lagrangian of arXiv 1808.06934, as equation text in Brian2's notation.
 
-Above `network` and `flow`, below every backend: a network comes in, the right-hand sides of one
-population, its messages or one projection go out as text in Brian2's notation; no Brian2 object.
-Start at `population`.
+Above `network` and `flow`, below every backend. Engines take all right-hand sides from here; no
+Brian2 object is created. Start at `population`.
 
     L(w, x, lam) = R(w)
         + sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ]
@@ -10,9 +9,9 @@ Start at `population`.
     tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
     tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
 
-The terms with gamma are what each unit relaxes on its own: dx/dt lowers G²/2, dlam/dt lowers
-(dL/dx)²/2, whatever G. So wherever kappa > 0 the states at rest are those of the saddle, G = 0 and
-dL/dx = 0. G = g is `lin`; `expressions.CONSTRAINTS` has the others.
+The terms with gamma are each unit's own relaxation: for every G, dx/dt lowers G²/2 and dlam/dt
+lowers (dL/dx)²/2. So if kappa > 0 the states at rest are the saddle points, G = 0 and dL/dx = 0.
+G = g is `lin`; `expressions.CONSTRAINTS` has the others.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from neurosim.model.populations import Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
 TIMES = ("tau_x", "tau_lam")
-OWN = (*GAINS, *TIMES, "rho_lam")  # parameters that every unit may have of its own
+OWN = (*GAINS, *TIMES, "rho_lam")  # parameters that may differ between units
 
 
 def population(
@@ -39,30 +38,30 @@ def population(
     own_times: bool = False,
     slope: str = "",
 ) -> str:
-    """Return the ODEs of a population's neurons and multiplier units, with all that they read.
+    """Return the equations of a population's neurons and multiplier units.
 
     Parameters
     ----------
     net : Network
     name : str
-        A population that is not clamped.
+        Name of a population that is not clamped.
     x_term, lam_term : str
         User-supplied terms, in 1/s, added to dx/dt and dlam/dt.
     more : str
         User-supplied equations.
     own_gains : bool
-        Whether every unit has gains and time constants of its own, in place of one for all.
+        Whether gains and time constants are per unit instead of shared.
     own_times : bool
-        Whether every unit has time constants of its own.
+        Whether time constants are per unit instead of shared.
     slope : str
-        Expression in place of sigma'(a), if any.
+        Expression in place of sigma'(a); the activation's own if empty.
 
     Returns
     -------
     str
-        Brian2 equations. `a` and `feedback` are written by the projections, `y`, `y_total` and
-        `log_partition` by the simulation; a variable that is "constant over dt" is sent as a
-        message once per step.
+        Brian2 equations. The projections write `a` and `feedback`; the simulation writes `y`,
+        `y_total` and `log_partition`. Variables that are "constant over dt" are computed once per
+        step.
 
     References
     ----------
@@ -92,21 +91,21 @@ def population(
 
 
 def clamped() -> str:
-    """Return the equations of an input population: its outputs are data."""
+    """Return the equations of a clamped population, whose outputs are data."""
     return "x : 1"
 
 
 def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
-    """Return the values of a population's shared variables.
+    """Return the values of a population's shared variables, by name.
 
     Parameters
     ----------
     net : Network
     flow : Flow
     name : str
-        A population that is not clamped.
+        Name of a population that is not clamped.
     dt : float
-        Step, s; only a tube reads it, see `rho_lam`.
+        Step, s; only needed for a tube, see `rho_lam`.
     """
     own = net.populations[name]
     term = own.term
@@ -122,19 +121,19 @@ def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
 
 
 def rho_lam(flow: Flow, name: str, dt: float) -> float:
-    """Return the rho of a tube's slack as its multipliers read it, unit 1.
+    """Return the rho that determines the slack of a tube, unit 1: max(rho, kappa dt/tau_lam).
 
-    It is rho, or where rho is smaller the value with which an Euler step of a multiplier ends at
-    zero, not beyond it: with rho = 0 that is projected ascent.
+    With the second value, an Euler step takes a multiplier to 0 but not across it. So with rho = 0
+    this is projected ascent.
     """
     return max(flow.rho, flow.kappa * dt / flow.time("tau_lam", name))
 
 
 def leak(net: Network, name: str) -> dict[str, str]:
-    """Return the linear leaks of a population: minus d(dx/dt)/dx and d(dlam/dt)/dlam, 1/s.
+    """Return the linear leaks of a population, -d(dx/dt)/dx and -d(dlam/dt)/dlam, 1/s.
 
-    A loss counts where it is linear (`mse`), and G as if its slope were constant (exact for all but
-    `squared` and formulas).
+    Of the losses only `mse` contributes, whose slope is linear. The slope of G is treated as
+    constant, which is exact except for `squared` and formulas.
 
     Returns
     -------
@@ -150,16 +149,16 @@ def leak(net: Network, name: str) -> dict[str, str]:
 
 
 def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
-    """Return the ODE of the synapses as a reader would write it; engines have kernels for it.
+    """Return the ODE of a projection's synapses, for display; engines have kernels for it.
 
-    Where messages go back through a matrix of their own (`back`, laid out as w is) the flow is not
-    a gradient flow of L: at rest g = 0, and lam is the adjoint through that matrix.
+    `back` is Bᵀ, in the layout of w. With feedback weights the flow is not a gradient flow of L: at
+    rest g = 0, and lam is the adjoint computed through B.
 
     Parameters
     ----------
     q : Projection
     x, delta : str
-        Variables that plasticity reads, where they are not just x and delta.
+        Names of the two factors of plasticity.
     """
     lines = ["w : 1 (constant)"]
     if q.plastic:
@@ -177,7 +176,7 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
 
 
 def _proximal_steps(q: Projection) -> str:
-    """Return the proximal steps of the penalties that have no derivative at 0, as a comment."""
+    """Return the proximal steps of l1, row_l1 and column_l1 as a comment, or "" without them."""
     steps = []
     if q.l1:
         steps.append(f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)")
@@ -188,14 +187,14 @@ def _proximal_steps(q: Projection) -> str:
 
 
 def bias(population: Population, delta: str = "delta") -> str:
-    """Return the ODE of the biases: weights from a unit that is always 1."""
+    """Return the ODE of the biases, which are weights from a unit whose output is always 1."""
     if not population.plastic_bias:
         return "b : 1 (constant)"
     return f"db/dt = plastic*mean({delta})/tau_w : 1"
 
 
 def _pull(net: Network, name: str) -> list[str]:
-    """Return the terms of dV/dx on a population, the penalty on its outputs included."""
+    """Return the terms of dL/dx from the loss and from the penalty on outputs."""
     terms = []
     if name in net.losses:
         terms.append("dV_dx")
@@ -205,7 +204,7 @@ def _pull(net: Network, name: str) -> list[str]:
 
 
 def _saddle(population: Population, x_term: str, lam_term: str, own_gains: bool) -> list[str]:
-    """Return the ODEs of x and lam, mu, and the constraint function in them."""
+    """Return the equations of x, lam, mu and the constraint function."""
     term = population.term
     x_plus, lam_plus = _plus(x_term), _plus(lam_term)
     if term.kind == LIN:
@@ -229,9 +228,9 @@ def _saddle(population: Population, x_term: str, lam_term: str, own_gains: bool)
 
 
 def _free(pull: list[str]) -> list[str]:
-    """Return x and lam of outputs that are not variables.
+    """Return the equations of x, lam and mu for a population without constraint.
 
-    At every moment x follows the net input, and lam is minus the slope of the loss.
+    At all times x = sigma(a), and lam is minus the slope of the loss.
     """
     return [
         "x = sigma : 1 (constant over dt)",
@@ -241,7 +240,7 @@ def _free(pull: list[str]) -> list[str]:
 
 
 def _loss(net: Network, name: str) -> list[str]:
-    """Return dV/dx of a population's loss, and the variables that it reads."""
+    """Return the equation of dV/dx for a population's loss, and the variables in it."""
     loss = net.losses[name]
     scale = "" if loss.weight == 1 else f"{float(loss.weight)!r}*"
     lines = [f"dV_dx = {scale}({loss.term.slope}) : 1", "y : 1"]
