@@ -71,8 +71,7 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
         name, *_ = net.feedback
         kind = net.projections[name].feedback
         raise ModelError(
-            f"feedback of {name} = {kind!r}, for which NIR has no node; "
-            f"allowed: {SYMMETRIC!r}"
+            f"feedback of {name} = {kind!r}, for which NIR has no node; allowed: {SYMMETRIC!r}"
         )
     nir = _nir()
     flow = flow or Flow.augmented()

@@ -1,4 +1,4 @@
-"""Data sets, and the validation and encoding of what users pass as X and Y.
+"""Data sets, and the validation and encoding of user-supplied X and Y.
 
 Start at `patterns` and `datasets`.
 """

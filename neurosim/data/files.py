@@ -28,11 +28,11 @@ def read(path: Path) -> XAndY:
     FileNotFoundError
         The file does not exist.
     FileError
-        The file is damaged, too large, or has other arrays.
+        The file is damaged or too large, or an archive has no arrays `X` and `y`.
     DataError
         Rows of unequal length, or features that are not numbers.
     ModelError
-        Another suffix than those of `READERS`.
+        A suffix that is not in `READERS`.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -48,7 +48,7 @@ def read(path: Path) -> XAndY:
 
 
 def _npz(path: Path) -> XAndY:
-    """Read the arrays X and y of an archive of NumPy's."""
+    """Read the arrays X and y of a NumPy archive."""
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > MAX_BYTES:
@@ -63,7 +63,7 @@ def _npz(path: Path) -> XAndY:
 
 
 def _csv(path: Path) -> XAndY:
-    """Read comma-separated rows whose last column is the target; a row of names may come first."""
+    """Read comma-separated rows, the target last; a header of column names is skipped."""
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise FileError(f"{_named(path)} has {size} bytes; allowed: at most {MAX_BYTES}; try .npz")
@@ -90,7 +90,7 @@ def _csv(path: Path) -> XAndY:
 
 
 def _csv_rows(path: Path) -> list[list[str]]:
-    """Return the cells of all rows but blank ones and a first one without numbers."""
+    """Return the cells of all rows, except blank ones and a first row without numbers."""
     rows: list[list[str]] = []
     with path.open(newline="", encoding="utf-8-sig") as stream:
         for row in csv.reader(stream):
@@ -102,7 +102,7 @@ def _csv_rows(path: Path) -> list[list[str]]:
 
 
 def read_keel(path: Path) -> XAndY:
-    """Read KEEL's ``.dat``: rows of numbers and the name of a class; lines with @ are a header."""
+    """Read KEEL's ``.dat``: rows of numbers and a class name, after header lines with an @."""
     X: list[list[str]] = []
     names: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -117,7 +117,7 @@ READERS = {".npz": _npz, ".csv": _csv}
 
 
 def class_numbers(y: Array) -> Array:
-    """Return 0, 1, ... for names of classes, in alphabetical order; numbers stay as they are.
+    """Return class names as 0, 1, ... in alphabetical order; numbers are returned unchanged.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def class_numbers(y: Array) -> Array:
 
 
 def _named(path: Path) -> str:
-    """Return what errors call a file."""
+    """Return the name of a file for error messages."""
     return f"data file {str(path)!r}"
 
 

@@ -1,4 +1,4 @@
-"""Check arrays of numbers."""
+"""Check that arrays are finite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from neurosim.errors import DataError
 
 
 def check_finite(name: str, array: np.ndarray) -> None:
-    """Check that an array holds finite numbers only.
+    """Check that all numbers of an array are finite.
+
+    Parameters
+    ----------
+    name : str
+        Name of the array, for the message.
+    array : array of numbers
 
     Raises
     ------
     DataError
-        NaN or infinity: the first such value, its index, and how many there are.
+        NaN or infinity; the message has the first such value, its index and their number.
     """
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):

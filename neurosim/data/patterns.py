@@ -1,7 +1,7 @@
 """Validate X and Y against a network, and encode them as float arrays by population.
 
-Labels and one-hot targets are read as in scikit-learn. Above `network`, below everything that
-simulates or differentiates; free of any flow. Start at `patterns` and `targets`.
+Labels and one-hot targets have the formats of scikit-learn. Above `network`, below everything that
+simulates or differentiates; independent of any flow. Start at `patterns` and `targets`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     ----------
     net : Network
     X : array (patterns, features), or mapping of population to array (patterns, units)
-        Where several populations are clamped, an array holds their columns side by side. Lists and
-        SciPy's sparse arrays are accepted, too.
+        If several populations are clamped, an array has their columns side by side, in the order of
+        the network. Lists and SciPy sparse arrays are accepted too.
     copy : bool
-        Without it the arrays may be the user's own, to be read only.
+        Whether to copy the data; if False, arrays may share memory with X and must not be changed.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     sizes = {name: net.populations[name].size for name in net.inputs}
     if not sizes:
         raise DataError(
-            f"X has nowhere to go: none of the populations {', '.join(net.populations)} is "
+            f"X needs a clamped population, but none of {', '.join(net.populations)} is "
             "clamped; try Population(name, size, clamped=True)"
         )
     if isinstance(X, Mapping):
@@ -84,7 +84,7 @@ def _patterns_by_population(
 
 
 def _matrix(name: str, value: Any, columns: int, populations: str, copy: bool) -> Array:
-    """Return numbers of shape (patterns, columns), at least one pattern."""
+    """Return a float array after checking its shape, (patterns, columns), patterns >= 1."""
     array = _numbers(name, value, copy)
     shape = array.shape
     if array.ndim == 2 and shape[1] == columns and shape[0] > 0:
@@ -120,18 +120,19 @@ def _numbers(name: str, value: Any, copy: bool = True) -> Array:
 
 
 def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
-    """Return Y as ``{population with a loss: (patterns, units)}``, encoded as its loss reads it.
+    """Return Y as ``{population with a loss: (patterns, units)}``, encoded for the kind of loss.
 
-    Class labels become one-hot rows, or rows of ±1 for `squared_hinge`. A loss that needs no
-    target, such as a penalty on outputs, gets zeros.
+    Class labels become one-hot rows, or rows of ±1 for `squared_hinge`. The targets of a loss that
+    needs none, such as a penalty on outputs, are zeros.
 
     Parameters
     ----------
     net : Network
     Y : array, mapping of population to array, or None
-        Labels (patterns,) or targets (patterns, units). A single array goes to every loss.
+        Labels (patterns,) or targets (patterns, units). A single array is used for every loss. None
+        is allowed if no loss needs a target.
     n_patterns : int
-        As many as X has.
+        Number of patterns in X.
 
     Raises
     ------
@@ -159,7 +160,7 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
 
 
 def _given_targets(net: Network, Y: Any, targeted: list[str]) -> Mapping[str, Any]:
-    """Return the user's targets by population, one for each loss that needs one."""
+    """Return the user-supplied targets by population, for every loss that needs some."""
     if not targeted:
         return {}
     if Y is None:
@@ -206,7 +207,7 @@ def _encode(loss: Loss, size: int, Y: Any, n_patterns: int) -> Array:
 
 
 def _one_hot(name: str, values: Array, size: int) -> Array:
-    """Return labels as rows with a single 1."""
+    """Return labels as one-hot rows, (patterns, size)."""
     fractional = values != np.round(values)
     outside = (values < 0) | (values >= size)
     wrong = values[fractional | outside]
@@ -236,7 +237,7 @@ def _signs(name: str, values: Array) -> Array:
 
 
 def _check_shares(name: str, values: Array) -> None:
-    """Check that each row sums to 1, as `cross_entropy` needs."""
+    """Check that each row sums to 1, as required for `cross_entropy`."""
     sums = values.sum(axis=1)
     right = np.isclose(sums, 1)
     if not right.all():
@@ -247,16 +248,16 @@ def _check_shares(name: str, values: Array) -> None:
         )
 
 
-# X and Y of other callers
+# X and Y in other forms
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return X and Y that were given as one argument.
+    """Return X and Y from one argument, a tuple or list (X, Y); `name` is for the message.
 
     Raises
     ------
     DataError
-        Anything but a tuple or list of two.
+        Any other value.
     """
     if not isinstance(value, tuple | list):
         raise DataError(f"{name} is a {type(value).__name__}; allowed: (X, Y)")
@@ -272,8 +273,8 @@ def labels(Y: Any, size: int) -> Array | None:
     Parameters
     ----------
     Y : (patterns,) or (patterns, outputs)
-        Labels, or one-hot rows of 0 and 1 or of -1 and 1; with a single output, two of these
-        values.
+        Labels, or one-hot rows of 0 and 1 or of -1 and 1. With a single output, exactly two
+        different values among -1, 0 and 1; those above 0 are class 1.
     size : int
         Number of outputs.
 

@@ -1,7 +1,6 @@
-"""Make streams of frames: digits that move over a canvas, and events of an image sensor.
+"""Generate streams of frames: digits that move over a canvas, and events of an image sensor.
 
-Any array (time, features) is a stream as it stands: `Simulation.stream` takes it. Start at
-`moving_digits`.
+`Simulation.stream` accepts any array (time, features). Start at `moving_digits`.
 """
 
 from __future__ import annotations
@@ -14,18 +13,20 @@ import numpy as np
 from neurosim.errors import DataError, number, whole
 
 Array = np.ndarray
-SIDE = 8  # of scikit-learn's digits, pixels
-BRIGHTEST = 16  # their largest grey value
+SIDE = 8  # width and height of scikit-learn's digits, pixels
+BRIGHTEST = 16  # largest grey value of scikit-learn's digits
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Frames, and the label of each.
+    """Frames and their labels.
 
     Attributes
     ----------
-    X : (time, features), unit 1
+    X : (time, side * side), unit 1
+        Grey values of each frame, row by row.
     Y : (time,) of int
+        Label of each frame.
     side : int
         Width and height of the canvas, pixels.
     """
@@ -43,21 +44,23 @@ def moving_digits(
     dwell: int = 200,
     seed: int = 0,
 ) -> Stream:
-    """Move scikit-learn's handwritten digits over a canvas, one at a time.
+    """Generate frames in which one of scikit-learn's handwritten digits moves over a canvas.
 
-    A digit moves straight on and bounces from the edges. Between pixels its image is interpolated
-    linearly, so that a slow digit changes every frame a little.
+    A digit moves in a straight line and bounces off the edges. Its image is interpolated linearly
+    between pixels, so that a slow digit changes a little in every frame.
 
     Parameters
     ----------
     frames : int
+        Number of frames, >= 1.
     speed : float
-        Pixels per frame.
+        Speed of the digit, pixels per frame, >= 0.
     side : int
-        Width and height of the canvas, at least 8 pixels.
+        Width and height of the canvas, pixels, >= 8.
     dwell : int
-        Frames after which another digit, place and direction are drawn.
+        Number of frames, >= 1, after which a new digit, place and direction are drawn.
     seed : int
+        Seed of the digits, places and directions.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def moving_digits(
     X = np.zeros((frames, side * side))
     Y = np.zeros(frames, dtype=int)
     for first in range(0, frames, dwell):
-        # The order of the draws is part of what a seed means.
+        # results of a seed depend on the order of these draws
         chosen = rng.integers(len(images))
         start = rng.uniform(0, room, 2)
         angle = rng.uniform(0, 2 * np.pi)
@@ -105,15 +108,16 @@ def moving_digits(
 
 
 def dvs(frames: Any, theta: float = 0.1) -> Array:
-    """Return the events of an image sensor (dynamic vision sensor), pixel by pixel.
+    """Return the events that a dynamic vision sensor sends for the frames, pixel by pixel.
 
-    A pixel sends +1 or -1 where it differs by more than `theta` from its value at its last event.
+    A pixel sends the sign of its change once it differs by more than `theta` from its value at its
+    last event.
 
     Parameters
     ----------
     frames : (time, features), unit 1
     theta : float
-        Threshold, above 0.
+        Threshold, unit 1, > 0.
 
     Returns
     -------
@@ -149,7 +153,7 @@ def dvs(frames: Any, theta: float = 0.1) -> Array:
 
 
 def _bounced(place: Array, room: float) -> Array:
-    """Return places on a line of length `room` whose ends are mirrors."""
+    """Return places reflected at both ends of a line from 0 to `room`."""
     if room == 0:
         return np.zeros_like(place)
     there = np.mod(place, 2 * room)

@@ -1,8 +1,8 @@
 """Tasks whose frames depend on earlier actions: a contextual bandit, and carts that balance poles.
 
 They are worlds for `Simulation.interact`: called with a network's outputs, whose softmax is the
-policy, they return the next frame. Start at `Bandit` and `CartPole`; `advantages` makes targets
-for the loss ``"policy"``.
+policy, they return the next frame. `advantages` makes targets for the loss ``"policy"``. Start at
+`Bandit` and `CartPole`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from scipy.special import softmax
 from neurosim.errors import DataError, out_of_range, whole
 
 Array = np.ndarray
-Answer = tuple[Array, Array]  # X and Y of the next frame
+Frame = tuple[Array, Array]  # X and Y of one frame
 
-# What a cart's state is divided by; the first and the third number are its limits.
+# divisors of a cart's state; the first and the third are also the limits of place and angle
 SCALES = np.array([2.4, 2.0, 0.2095, 2.0])
-TIME_STEP = 0.02  # s, of the carts
-MAX_BITS = 20  # of the random signs that are drawn as one whole number
+TIME_STEP = 0.02  # s per push of a cart
+MAX_BITS = 20  # largest number of random signs in a context; all others are -1
 
 
 def advantages(actions: Any, values: Any, size: int) -> Array:
@@ -30,14 +30,15 @@ def advantages(actions: Any, values: Any, size: int) -> Array:
     Parameters
     ----------
     actions : (patterns,) of int, 0 to size - 1
+        Actions that were taken.
     values : (patterns,)
-        Advantages, of any sign.
+        Their advantages, of any sign.
     size : int
         Number of actions.
 
     Returns
     -------
-    (patterns, size)
+    (patterns, size), unit 1
 
     Raises
     ------
@@ -80,24 +81,27 @@ def sampled(outputs: Array, rng: np.random.Generator) -> Array:
 
 @dataclass
 class Bandit:
-    """A contextual bandit: for each context one arm pays more often than the others.
+    """Contextual bandit: for each context one arm pays more often than the others.
 
-    A trial is two frames. The first shows a context without a target (y = 0), on which the network
-    acts. The second shows the same context with a target: at the arm that was drawn, the advantage,
-    which is the reward less a running mean of rewards.
+    A trial is two frames. The first presents a context without a target (y = 0), and an arm is
+    drawn from the network's policy. The second presents the same context with a target: at that arm
+    the advantage, which is the reward minus a running mean of rewards, and 0 elsewhere.
 
     Attributes
     ----------
     contexts : (contexts, features)
     best : (contexts,) of int
-        The arm that pays most.
+        Arm that pays most often, for each context.
     arms : int
+        Number of arms.
+    rng : numpy.random.Generator
+        Source of contexts, actions and rewards.
     pays : (float, float)
-        Chance of a reward of 1 from the best arm, and from any other.
+        Probability of a reward of 1 (else 0), from the best arm and from any other.
     pace : float
         Rate of the running mean, per trial.
     chosen : list of bool
-        Whether the best arm was drawn, trial by trial.
+        Whether the best arm was drawn, for each trial so far.
 
     Examples
     --------
@@ -127,7 +131,13 @@ class Bandit:
         arms: int = 4,
         seed: int = 0,
     ) -> Bandit:
-        """Draw contexts of random signs, all different, and for each a random best arm."""
+        """Draw different contexts of random signs, and a random best arm for each.
+
+        Raises
+        ------
+        ModelError
+            A number out of range, or more contexts than there are different ones.
+        """
         whole("arms", arms, 2)
         whole("features", features, 1)
         most = 2 ** min(features, MAX_BITS)
@@ -140,8 +150,8 @@ class Bandit:
         best = rng.integers(arms, size=contexts)
         return cls(signs, best, arms, np.random.default_rng([seed, 1]))
 
-    def __call__(self, outputs: Array) -> Answer:
-        """Return the next frame: a context to act on, or the advantage of the action."""
+    def __call__(self, outputs: Array) -> Frame:
+        """Return the next frame: a new context, or the same one with the action's advantage."""
         if self._now is None:
             self._now = int(self.rng.integers(len(self.contexts)))
             nothing = np.zeros((1, self.arms))
@@ -157,25 +167,30 @@ class Bandit:
         return self.contexts[[context]], advantages(arm, [advantage], self.arms)
 
     def rate(self, trials: int) -> float:
-        """Return the share of the last trials in which the best arm was drawn."""
+        """Return the share of the last `trials` trials in which the best arm was drawn."""
         return float(np.mean(self.chosen[-trials:]))
 
 
 @dataclass
 class CartPole:
-    """Carts that balance one pole each by pushes to the left or to the right, until it falls.
+    """Carts that balance one pole each, by pushes to the left or to the right.
 
-    As in Gymnasium's CartPole, 10 N at 50 Hz: a pole falls beyond 12 degrees, a cart beyond 2.4 m.
-    The input of a frame is the state (m, m/s, rad, rad/s) over `SCALES`; the target is 0. A cart
-    that has fallen stays as it is.
+    As in Gymnasium's CartPole, a push of 10 N is chosen 50 times per second. An episode fails once
+    the pole is more than 12 degrees from upright, or the cart more than 2.4 m from the middle; the
+    state then no longer changes. The input of a frame is the state (m, m/s, rad, rad/s) divided by
+    `SCALES`; the target is 0.
 
     Attributes
     ----------
     state : (carts, 4)
+        Place, speed, angle and angular velocity of each cart.
+    rng : numpy.random.Generator
+        Source of the actions.
     most : int
-        Pushes after which an episode ends, upright.
+        Number of pushes after which an episode ends with the pole still up.
     shown, pushed, up : lists of array
-        By frame: inputs (carts, 4), actions (carts,), and which carts were up, (carts,) of bool.
+        For each frame: inputs (carts, 4), actions (carts,), and which poles were up, (carts,) of
+        bool.
 
     References
     ----------
@@ -191,14 +206,23 @@ class CartPole:
 
     @classmethod
     def drawn(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:
-        """Draw carts near the middle with poles nearly upright, each number within ±0.05."""
+        """Draw carts near the middle with poles nearly upright: each state variable within ±0.05.
+
+        Raises
+        ------
+        ModelError
+            A number out of range.
+        """
         whole("carts", carts, 1)
         whole("most", most, 1)
         rng = np.random.default_rng(seed)
         return cls(rng.uniform(-0.05, 0.05, (carts, 4)), rng, most)
 
-    def __call__(self, outputs: Array) -> Answer | None:
-        """Push by the outputs and return the next frame; None once all fell or time is up."""
+    def __call__(self, outputs: Array) -> Frame | None:
+        """Draw actions, push the carts, return the next frame; None at the end of all episodes.
+
+        The first call returns the first frame without a push.
+        """
         up = np.ones(len(self.state), dtype=bool)
         if self.shown:
             actions = sampled(outputs, self.rng)
@@ -216,33 +240,38 @@ class CartPole:
 
     @property
     def lengths(self) -> Array:
-        """Pushes of each episode, (carts,)."""
+        """Number of pushes in each episode, (carts,)."""
         return np.asarray(np.sum(self.up, axis=0))
 
 
 def _within_limits(state: Array) -> Array:
-    """Return whether a cart is on its track and its pole upright, (carts,) of bool."""
+    """Return whether place and angle of each cart are within the limits, (carts,) of bool."""
     place, _, angle, _ = np.abs(state).T
     farthest, _, steepest, _ = SCALES
     return np.asarray((place <= farthest) & (angle <= steepest))
 
 
 def pushed(state: Array, actions: Array) -> Array:
-    """Return the state after a push of 20 ms, to the right where the action is 1.
+    """Return the state after a push of 20 ms, to the right if the action is 1, else to the left.
 
-    One explicit Euler step of the cart and the pole, without friction.
+    This is one explicit Euler step without friction. The cart has a mass of 1 kg, the pole a mass
+    of 0.1 kg and a length of 1 m.
 
     Parameters
     ----------
     state : (carts, 4), in m, m/s, rad, rad/s
     actions : (carts,) of 0 or 1
+
+    Returns
+    -------
+    (carts, 4), in the same units
     """
-    _, v, angle, turn = state.T
-    push = np.where(actions == 1, 10.0, -10.0)  # N; the cart has 1 kg, the pole 0.1 kg and 1 m
+    _, speed, angle, angular_velocity = state.T
+    push = np.where(actions == 1, 10.0, -10.0)  # N
     sine, cosine = np.sin(angle), np.cos(angle)
-    drive = (push + 0.05 * turn**2 * sine) / 1.1
-    inertia = 0.5 * (4 / 3 - 0.1 * cosine**2 / 1.1)
-    swing = (9.8 * sine - cosine * drive) / inertia  # rad/s²
-    gain = drive - 0.05 * swing * cosine / 1.1  # m/s²
-    rates = np.column_stack([v, gain, turn, swing])
+    drive = (push + 0.05 * angular_velocity**2 * sine) / 1.1  # m/s²
+    lever = 0.5 * (4 / 3 - 0.1 * cosine**2 / 1.1)  # m
+    angular_acceleration = (9.8 * sine - cosine * drive) / lever  # rad/s²
+    acceleration = drive - 0.05 * angular_acceleration * cosine / 1.1  # m/s²
+    rates = np.column_stack([speed, acceleration, angular_velocity, angular_acceleration])
     return np.asarray(state + TIME_STEP * rates)

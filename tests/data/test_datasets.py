@@ -161,7 +161,7 @@ def test_csv(tmp_path: Path, text: str, Y: Any, classes: int | None) -> None:
             ModelError,
             "data.test = 1.0; allowed: a finite number >= 0 and < 1",
         ),
-        ("iris", {"test": 0.001}, DataError, "data.test = 0.001 cannot be: 150 patterns"),
+        ("iris", {"test": 0.001}, DataError, "data.test = 0.001 is not possible: 150 patterns"),
         ("iris", {"patterns": 2}, DataError, "data.patterns = 2 cannot be"),
         ("iris", {"patterns": 1}, ModelError, "data.patterns = 1"),
         ("iris", {"seed": -1}, ModelError, "data.seed = -1"),
