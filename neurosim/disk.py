@@ -153,7 +153,7 @@ def _read_error(path: Path, error: Exception) -> FileError:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message; an empty text if there is no message."""
+    """Return the first line of an error's message; empty if it has none."""
     lines = str(error).splitlines() or [""]
     return lines[0]
 

@@ -128,7 +128,7 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 def from_nir(graph: nir.NIRGraph) -> Network:
     """Return the network of a NIR graph of inputs, leaky integrators, and linear or affine nodes.
 
-    Without neurosim's metadata all populations are linear and there is no loss. A linear node that
+    Without neurosim's metadata all populations are linear, and none has a loss. A linear node that
     is not followed by an integrator becomes a population. Time constants and resistances r of
     integrators are not read.
 

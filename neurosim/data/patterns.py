@@ -50,7 +50,7 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     sizes = {name: net.populations[name].size for name in net.inputs}
     if not sizes:
         raise DataError(
-            f"X needs a clamped population, but none of {', '.join(net.populations)} is "
+            f"X cannot be used: none of the populations {', '.join(net.populations)} is "
             "clamped; try Population(name, size, clamped=True)"
         )
     if isinstance(X, Mapping):

@@ -162,7 +162,7 @@ def test_csv(tmp_path: Path, text: str, Y: Any, classes: int | None) -> None:
             "data.test = 1.0; allowed: a finite number >= 0 and < 1",
         ),
         ("iris", {"test": 0.001}, DataError, "data.test = 0.001 is not possible: 150 patterns"),
-        ("iris", {"patterns": 2}, DataError, "data.patterns = 2 cannot be"),
+        ("iris", {"patterns": 2}, DataError, "data.patterns = 2 is not possible"),
         ("iris", {"patterns": 1}, ModelError, "data.patterns = 1"),
         ("iris", {"seed": -1}, ModelError, "data.seed = -1"),
         ("iris", {"seed": True}, ModelError, "data.seed = True"),
