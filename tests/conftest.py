@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def is_slow(test: str, case: dict[str, Any]) -> bool:
     """Return whether another case of the test covers this one at less cost."""
     is_compiled = case.get("backend") == COMPILED
+    slow = False
     match test:
         case "test_shortcuts_change_nothing":
             # each schedule stays with one variant, each variant and method with one schedule
@@ -41,24 +42,24 @@ def is_slow(test: str, case: dict[str, Any]) -> bool:
                 ("online, gated", "l2", "exponential_euler"),
                 ("batches, gated", "sparse", "heun"),
             ]
-            return is_compiled and (case["schedule"], case["variant"], case["method"]) not in kept
+            slow = is_compiled and (case["schedule"], case["variant"], case["method"]) not in kept
         case "test_fixed_steps_settle_too_and_only_when_asked":
             # a flow's gains are values of a program, not its structure
-            return case["preset"] != "augmented"
+            slow = case["preset"] != "augmented"
         case "test_an_adaptive_run_settles_whatever_the_tolerance":
-            return is_compiled and case["widths"] not in [(5, 4, 3), (2, 1)]
+            slow = is_compiled and case["widths"] not in [(5, 4, 3), (2, 1)]
         case "test_adaptive_backends_agree" | "test_adaptive_steps_err_as_little_as_asked":
-            return case["preset"] == "damped"
+            slow = case["preset"] == "damped"
         case "test_a_training_on_disk_is_the_one_in_memory":
-            return is_compiled and case["chunk"] != 2500  # which cuts the recording often
+            slow = is_compiled and case["chunk"] != 2500  # which cuts the recording often
         case "test_all_three_flows_are_those_of_a_plain_loop":
-            return is_compiled and case["count"] == 3
+            slow = is_compiled and case["count"] == 3
         case "test_messages_arrive_after_their_delay":
-            return is_compiled and case["count"] == 1
+            slow = is_compiled and case["count"] == 1
         case "test_slow_digits_are_followed_for_few_operations":
-            return case["seed"] > 0
+            slow = case["seed"] > 0
         case "test_variables_are_recorded_under_their_old_names":
-            return is_compiled
+            slow = is_compiled
         case "test_a_stream_is_its_frames_one_after_the_other":
-            return is_compiled and case["transport"] == "dense"
-    return False
+            slow = is_compiled and case["transport"] == "dense"
+    return slow
