@@ -122,10 +122,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
     ) -> tuple[Network, Split]:
         """Return the initial network and the scaled, split data that `fit` would use.
 
-        Parameters
-        ----------
-        X, y, validation
-            As in `fit`.
+        The arguments are those of `fit`.
 
         Returns
         -------

@@ -158,8 +158,8 @@ class Network:
             Constraint of the hidden layers and the output, see `Population`; populations that a
             mapping leaves out have lin.
         epsilon : float or {population: float}
-            Tolerance of the constraints, >= 0; populations that a mapping leaves out have 0.
-            Beside a mapping of constraints one number is for those that have a tolerance.
+            Tolerance of the constraints, >= 0; beside a mapping of constraints one number is for
+            those that have a tolerance.
         free_output : bool
             Whether the output's constraint is "none", as in Local Propagation.
         loss_epsilon : float
@@ -178,21 +178,14 @@ class Network:
         depth : int, optional
             Number of weight layers, >= 1; there are depth - 1 hidden layers of one size.
         feedback : str or {projection: str}
-            Kind of the feedback weights, see `Projection`; symmetric for projections that a mapping
-            leaves out. It does not apply to projections from the input, to which nothing is sent
-            back.
+            Kind of the feedback weights, see `Projection`, of every projection that is not from the
+            input; symmetric for those that a mapping leaves out.
         feedback_decay : float, optional
             Decay of the projections whose feedback is kolen_pollack, >= 0; 0.01 if None.
         exits : float or {population: float}
-            Weight of the loss on an early exit of each hidden layer, >= 0. There is no exit where
-            it is 0, or where a mapping leaves the layer out.
+            Weight of the loss on each hidden layer's early exit, >= 0; 0 is without an exit.
         skips : int
             With k >= 2, add projections from each layer to the k-th layer after it; 0 for none.
-
-        Raises
-        ------
-        ModelError
-            An unknown name, or a value out of range.
 
         Notes
         -----
@@ -280,11 +273,6 @@ class Network:
         seed : int
             Seed of the weights that are drawn, >= 0.
 
-        Raises
-        ------
-        ModelError
-            An unknown name, or a value out of range.
-
         Notes
         -----
         The sum of a stream and a branch is not an activation of one net input, so each block is two
@@ -365,11 +353,6 @@ class Network:
 
     def returning(self, projection: str) -> Weights:
         """Return the matrix through which messages travel back, in the layout of the weights.
-
-        Parameters
-        ----------
-        projection : str
-            Name of the projection.
 
         Returns
         -------
@@ -481,11 +464,6 @@ class Network:
             By population, for those that are not clamped.
         feedback : dict of str to array or csr_array, (n_pre, n_post), optional
             B by projection, for the kinds that are not derived from the weights.
-
-        Raises
-        ------
-        ModelError
-            Values or shapes that do not fit together.
         """
         net = cls(*graphs.from_description(description, weights, feedback or {}))
         net.biases = {name: np.array(biases[name], dtype=float) for name in net.neurons}
