@@ -23,6 +23,7 @@ from neurosim.reference.jacobian import Linearised
 Array = np.ndarray
 
 LOCATED = 1e-12  # of a step along the branch, to which a point is found
+SAME = 1e-9  # of a step along the branch: two points closer than this are one
 NEAR = 1e-3  # of a step along the branch, over which a growth is differentiated
 # real part at a Hopf point, relative to the fastest mode; more is a pole, as lam has at a fold
 CROSSES = 1e-5
@@ -72,7 +73,9 @@ class Bifurcation:
     @property
     def largest_output(self) -> float:
         """Largest modulus of the mode q over the outputs, unit 1."""
-        return float(np.abs(self.mode[: self.mode.size // 2]).max())
+        units = self.mode.size // 2
+        outputs = self.mode[:units]
+        return float(np.abs(outputs).max())
 
     def amplitude(self, parameter: float) -> float:
         """Largest excursion of an output on the small cycle, to leading order, unit 1.
@@ -86,7 +89,8 @@ class Bifurcation:
         squared = -growth / self.lyapunov
         if not squared > 0:
             return np.nan
-        return float(2 * np.sqrt(squared) * self.largest_output)
+        r = np.sqrt(squared)
+        return float(2 * r * self.largest_output)
 
 
 @dataclass(frozen=True)
@@ -112,26 +116,36 @@ def between(curve: SaddleCurve, first: Point, second: Point) -> list[Bifurcation
 
     def at(share: float) -> Array:
         step = second.z - first.z
-        return curve.corrected(first.z + share * step, step / curve.length(step))
+        guess = first.z + share * step
+        tangent = step / curve.length(step)
+        return curve.corrected(guess, tangent)
 
     def turn(share: float) -> float:
-        return float(curve.tangent(at(share), first.tangent)[-1])
+        tangent = curve.tangent(at(share), first.tangent)
+        return float(tangent[-1])
 
     if first.tangent[-1] * second.tangent[-1] < 0:
         share = brentq(turn, 0.0, 1.0, xtol=LOCATED)
-        found.append((share, _fold(curve, at(share))))
-    growing = [int((point.eigenvalues.real > 0).sum()) for point in (first, second)]
-    for k in range(min(growing), max(growing)):
-        if first.eigenvalues[k].real * second.eigenvalues[k].real >= 0:
+        fold = _fold(curve, at(share))
+        found.append((share, fold))
+    growths_before = first.eigenvalues.real
+    growths_after = second.eigenvalues.real
+    growing_before = int((growths_before > 0).sum())
+    growing_after = int((growths_after > 0).sum())
+    fewer, more = sorted((growing_before, growing_after))
+    for k in range(fewer, more):
+        if growths_before[k] * growths_after[k] >= 0:
             continue
         share, values = _crossing(curve, at, k)
         # the other mode of a pair was found before
-        known = any(abs(share - other) < NEAR * LOCATED**0.5 for other, _ in found)
-        crosses = abs(values[k].real) <= CROSSES * np.abs(values).max()
-        if values[k].imag and crosses and not known:
-            omega = abs(values[k].imag)
+        known = any(abs(share - other) < SAME for other, _ in found)
+        fastest = np.abs(values).max()
+        crosses = abs(values[k].real) <= CROSSES * fastest
+        omega = abs(values[k].imag)
+        if omega and crosses and not known:
             slope = _growth_slope(curve, at, share, omega)
-            found.append((share, _hopf(curve, at(share), omega, slope)))
+            hopf = _hopf(curve, at(share), omega, slope)
+            found.append((share, hopf))
     found.sort(key=lambda pair: pair[0])
     return [bifurcation for _, bifurcation in found]
 
@@ -140,32 +154,47 @@ def _crossing(curve: SaddleCurve, at: Callable[[float], Array], k: int) -> tuple
     """Find where the real part of mode k changes its sign: share of the way, eigenvalues there."""
 
     def growth(share: float) -> float:
-        return float(curve.spectrum(at(share))[k].real)
+        values = curve.spectrum(at(share))
+        return float(values[k].real)
 
     share = brentq(growth, 0.0, 1.0, xtol=LOCATED)
-    return share, curve.spectrum(at(share))
+    values = curve.spectrum(at(share))
+    return share, values
 
 
 def _growth_slope(
     curve: SaddleCurve, at: Callable[[float], Array], share: float, omega: float
 ) -> float:
     """Change of the growth of the mode at i omega by the parameter, 1/s."""
-    after, before = at(min(share + NEAR, 1.0)), at(max(share - NEAR, 0.0))
+    after = at(min(share + NEAR, 1.0))
+    before = at(max(share - NEAR, 0.0))
     growths = []
     for z in (after, before):
         # by frequency: other modes may change places with this one nearby
         values = curve.spectrum(z)
-        growths.append(values[np.argmin(np.abs(values - 1j * omega))].real)
+        distance = np.abs(values - 1j * omega)
+        mode = np.argmin(distance)
+        growths.append(values[mode].real)
     rise = growths[0] - growths[1]
-    return float(rise / (curve.parameter(after) - curve.parameter(before)))
+    width = curve.parameter(after) - curve.parameter(before)
+    return float(rise / width)
 
 
 def _fold(curve: SaddleCurve, z: Array) -> Bifurcation:
-    mode = np.zeros(2 * curve.size, complex)
-    return Bifurcation(FOLD, curve.parameter(z), 0.0, 0.0, np.nan, mode, curve.state(z))
+    """Return the fold at a point."""
+    return Bifurcation(
+        FOLD,
+        parameter=curve.parameter(z),
+        frequency=0.0,
+        slope=0.0,
+        lyapunov=np.nan,
+        mode=np.zeros(2 * curve.size, complex),
+        state=curve.state(z),
+    )
 
 
 def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcation:
+    """Return the Hopf point at a point, for a pair of modes of i omega, 1/s."""
     J = curve.linearised(z).jacobian()
     q = _eigenvector(J, omega)
     p = _eigenvector(J.T, omega).conj()  # pᴴ J = i omega pᴴ
@@ -173,14 +202,21 @@ def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcati
     lyapunov = _lyapunov(curve, z, J, omega, q, p)
     frequency = float(omega / (2 * np.pi))
     return Bifurcation(
-        HOPF, curve.parameter(z), frequency, float(slope), lyapunov, q, curve.state(z)
+        HOPF,
+        parameter=curve.parameter(z),
+        frequency=frequency,
+        slope=float(slope),
+        lyapunov=lyapunov,
+        mode=q,
+        state=curve.state(z),
     )
 
 
 def _eigenvector(matrix: Array, omega: float) -> Array:
     """Return the eigenvector whose eigenvalue is nearest to i omega, of length 1."""
     values, vectors = np.linalg.eig(matrix)
-    nearest = np.argmin(np.abs(values - 1j * omega))
+    distance = np.abs(values - 1j * omega)
+    nearest = np.argmin(distance)
     return np.asarray(vectors[:, nearest])
 
 
@@ -192,7 +228,8 @@ def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p:
         c = <p, C(q,q,q̄) - 2 B(q, J⁻¹ B(q,q̄)) + B(q̄, (2iω - J)⁻¹ B(q,q))> / 2
     """
     linear = curve.linearised(z)
-    h = 1e-4 * max(1.0, float(np.abs(linear.state).max()))
+    scale = float(np.abs(linear.state).max())
+    h = 1e-4 * max(1.0, scale)
 
     def first(u: Array) -> Array:
         """Derivative of J along a real direction."""
@@ -204,24 +241,34 @@ def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p:
         """Second derivative of J along a real direction."""
         ahead = _jacobian_at(curve, linear, h * u)
         behind = _jacobian_at(curve, linear, -h * u)
-        return np.asarray((ahead - 2 * J + behind) / h**2)
+        bend = ahead - 2 * J + behind
+        return np.asarray(bend / h**2)
 
-    re, im, conjugate = q.real, q.imag, q.conj()
+    re = q.real
+    im = q.imag
+    conjugate = q.conj()
     Bq = first(re) + 1j * first(im)
     mixed = second(re + im) - second(re - im)
     Cqq = second(re) - second(im) + 0.5j * mixed
-    still = np.linalg.solve(J, Bq @ conjugate)
-    resolvent = 2j * omega * np.eye(len(J)) - J
-    twice = np.linalg.solve(resolvent, Bq @ q)
-    c = np.vdot(p, Cqq @ conjugate - 2 * Bq @ still + Bq.conj() @ twice)
+    # responses to the squared mode: a shift, and an oscillation of twice the frequency
+    shift = np.linalg.solve(J, Bq @ conjugate)
+    identity = np.eye(len(J))
+    twice = np.linalg.solve(2j * omega * identity - J, Bq @ q)
+    cubic = Cqq @ conjugate
+    by_shift = 2 * Bq @ shift
+    by_twice = Bq.conj() @ twice
+    c = np.vdot(p, cubic - by_shift + by_twice)
     return float(c.real / 2)
 
 
 def _jacobian_at(curve: SaddleCurve, linear: Linearised, direction: Array) -> Array:
     """Return the Jacobian at the state of `linear` moved along a direction; 1/s."""
     moved = np.split(linear.state + direction, linear.cuts)
-    parts = [v.reshape(shape) for v, shape in zip(moved, linear.shapes, strict=True)]
+    parts = []
+    for v, shape in zip(moved, linear.shapes, strict=True):
+        parts.append(v.reshape(shape))
     half = len(curve.neurons)
     x = dict(zip(curve.neurons, parts[:half], strict=True))
     lam = dict(zip(curve.neurons, parts[half:], strict=True))
-    return Linearised(linear.net, linear.flow, x, lam, curve.X, curve.Y).jacobian()
+    nudged = Linearised(linear.net, linear.flow, x, lam, curve.X, curve.Y)
+    return nudged.jacobian()

@@ -71,9 +71,15 @@ class Report:
         from rich.table import Table
 
         table = Table("comparison", "found", "allowed", "")
-        words = {True: "[green]passed[/]", False: "[red]FAILED[/]", None: "[yellow]not seen[/]"}
+        words = {
+            True: "[green]passed[/]",
+            False: "[red]FAILED[/]",
+            None: "[yellow]not seen[/]",
+        }
         for row in self.rows:
-            value = row.value if isinstance(row.value, str) else f"{row.value:.3g}"
+            value = row.value
+            if not isinstance(value, str):
+                value = f"{value:.3g}"
             table.add_row(row.name, value, row.allowed, words[row.passed])
         return table
 
@@ -126,13 +132,15 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     kinds = {net.populations[n].constraint for n in variables} or {"lin"}
     rows: list[Row] = []
     if kinds == {"lin"}:
-        rest = State({n: truth.x[n] for n in net.neurons}, truth.lam)
+        outputs = {n: truth.x[n] for n in net.neurons}
+        rest = State(outputs, truth.lam)
         moved = _largest(_stepped(euler, rest, clamped, encoded))
         rows += _at_rest(simulation(), clamped, encoded, truth)
         rows.append(_below("movement away from backpropagation's own x and lam", moved, 1e-9))
     else:
         rows += _within_tolerance(simulation(), clamped, encoded, kinds)
-    wrong = _step_error(euler, _random_state(truth, net.neurons), clamped, encoded)
+    anywhere = _random_state(truth, net.neurons)
+    wrong = _step_error(euler, anywhere, clamped, encoded)
     rows.append(_below("a step at a random state against the right-hand side", wrong, 1e-9))
     if not any(net.populations[n].term.slides for n in net.neurons):
         rows.append(_order(simulation, clamped, encoded))
@@ -148,7 +156,9 @@ def _variables(net: Network) -> list[str]:
 
 def _below(name: str, value: float, bound: float) -> Row:
     """Return the comparison of a value with its upper bound."""
-    return Row(name, value, f"<= {bound:.0e}", bool(value <= bound))
+    allowed = f"<= {bound:.0e}"
+    passed = bool(value <= bound)
+    return Row(name, value, allowed, passed)
 
 
 # --- at rest
@@ -162,10 +172,11 @@ def _at_rest(
     if isinstance(settled, Row):
         return (settled,)
     found = alignment(settled.run, truth)
+    x_error = max(found.x_error.values())
     turned = max(1 - c for c in found.grad_cosine.values())
     return (
         _below("lam at rest against backpropagation", found.max_error, 1e-6),
-        _below("x at rest against the forward pass", max(found.x_error.values()), 1e-6),
+        _below("x at rest against the forward pass", x_error, 1e-6),
         _below("gradient at rest: 1 - cosine", turned, 1e-6),
     )
 
@@ -181,7 +192,8 @@ def _within_tolerance(
 
     name = "lam and x at rest against the conditions of a minimum within the tube"
     if not set(kinds) <= {"lin", "tube"}:
-        value = f"no multipliers at rest: {', '.join(sorted(kinds))}"
+        named = ", ".join(sorted(kinds))
+        value = f"no multipliers at rest: {named}"
         return (Row(name, value, "lin, tube", None),)
     settled = _settled(name, simulation, X, Y)
     if isinstance(settled, Row):
@@ -228,28 +240,38 @@ def _stepped(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict
         run = simulation.relax(X, Y, duration=simulation.dt, start=state)
     rates = {}
     for n in _variables(run.network):
-        dx, dlam = run.x[n] - state.x[n], run.lam[n] - state.lam[n]
-        rates[f"x of {n}"] = dx * run.flow.time("tau_x", n) / simulation.dt
-        rates[f"lam of {n}"] = dlam * run.flow.time("tau_lam", n) / simulation.dt
+        dx = run.x[n] - state.x[n]
+        dlam = run.lam[n] - state.lam[n]
+        tau_x = run.flow.time("tau_x", n)
+        tau_lam = run.flow.time("tau_lam", n)
+        rates[f"x of {n}"] = dx * tau_x / simulation.dt
+        rates[f"lam of {n}"] = dlam * tau_lam / simulation.dt
     return rates
 
 
 def _expected(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict[str, Array]:
     """Return the reference's right-hand side in the form of `_stepped`."""
-    net, flow = simulation.net, simulation.flow
+    net = simulation.net
+    flow = simulation.flow
     rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=simulation.dt)
     expected = {}
     for n in _variables(net):
-        expected[f"x of {n}"] = rates.x[n] * flow.time("tau_x", n)
-        expected[f"lam of {n}"] = rates.lam[n] * flow.time("tau_lam", n)
+        tau_x = flow.time("tau_x", n)
+        tau_lam = flow.time("tau_lam", n)
+        expected[f"x of {n}"] = rates.x[n] * tau_x
+        expected[f"lam of {n}"] = rates.lam[n] * tau_lam
     return expected
 
 
 def _random_state(like: reference.Adjoint, neurons: Collection[str]) -> State:
     """Draw x and lam of the same shapes."""
     rng = np.random.default_rng(0)
-    x = {n: rng.normal(scale=SPREAD, size=like.x[n].shape) for n in neurons}
-    lam = {n: rng.normal(scale=SPREAD, size=v.shape) for n, v in like.lam.items()}
+    x = {}
+    for n in neurons:
+        x[n] = rng.normal(scale=SPREAD, size=like.x[n].shape)
+    lam = {}
+    for n, v in like.lam.items():
+        lam[n] = rng.normal(scale=SPREAD, size=v.shape)
     return State(x, lam)
 
 
@@ -264,7 +286,8 @@ def _largest(arrays: Arrays) -> float:
 def _order(simulation: Callable[..., Simulation], X: Arrays, Y: Arrays) -> Row:
     """Compare trajectories with SciPy while the step is halved twice, from where that is sharp."""
     first = simulation()
-    net, flow = first.net, first.flow
+    net = first.net
+    flow = first.flow
     taus = [flow.time("tau_x", n) for n in net.neurons]
     taus += [flow.time("tau_lam", n) for n in net.neurons]
     step = min(first.dt, min(taus) / 20)
@@ -273,8 +296,10 @@ def _order(simulation: Callable[..., Simulation], X: Arrays, Y: Arrays) -> Row:
     errors = []
     for h in (step, step / 2, step / 4):
         run = simulation(dt=h).relax(X, Y, duration=duration)
-        differences = {f"x of {n}": run.x[n] - truth.x[n] for n in net.neurons}
-        differences |= {f"lam of {n}": run.lam[n] - truth.lam[n] for n in net.neurons}
+        differences = {}
+        for n in net.neurons:
+            differences[f"x of {n}"] = run.x[n] - truth.x[n]
+            differences[f"lam of {n}"] = run.lam[n] - truth.lam[n]
         errors.append(_largest(differences))
     fall = errors[1] / errors[2]
     found = " -> ".join(f"{e:.2g}" for e in errors)
@@ -295,7 +320,8 @@ def _gradient_error(net: Network, X: Arrays, Y: Arrays, truth: reference.Adjoint
     Relative to the largest entry among them.
     """
     rng = np.random.default_rng(0)
-    exact, estimated = [], []
+    exact = []
+    estimated = []
     for name in rng.choice(list(net.projections), PROBED):
         gradient = _entries(truth.grad_w[name])
         at = int(rng.integers(gradient.size))
@@ -307,8 +333,10 @@ def _gradient_error(net: Network, X: Arrays, Y: Arrays, truth: reference.Adjoint
             change += sign * (found.loss + found.penalty)
         estimated.append(change / (2 * NUDGE))
         exact.append(gradient[at])
-    largest_error = np.abs(np.subtract(exact, estimated)).max()
-    return float(largest_error / max(np.abs(exact).max(), 1e-3))
+    errors = np.subtract(exact, estimated)
+    largest_error = np.abs(errors).max()
+    largest_entry = np.abs(exact).max()
+    return float(largest_error / max(largest_entry, 1e-3))
 
 
 def _entries(weights: Any) -> Array:

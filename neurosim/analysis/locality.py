@@ -16,7 +16,6 @@ from neurosim.data.patterns import patterns as as_patterns
 from neurosim.errors import ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.populations import Projection
 from neurosim.model.schedules import Simultaneous
 from neurosim.model.state import State
 from neurosim.reference.functions import dense
@@ -59,18 +58,25 @@ def locality(net: Network, flow: Flow, X: Any, seed: int = 0) -> tuple[float, fl
     DataError
         X does not fit the network.
     """
-    kinds = {p.constraint for p in net.populations.values() if not p.clamped}
+    kinds = {net.populations[n].constraint for n in net.neurons}
     if kinds != {"lin"}:
-        raise ModelError(f"locality with constraint {', '.join(sorted(kinds))}; allowed: 'lin'")
+        named = ", ".join(sorted(kinds))
+        raise ModelError(f"locality with constraint {named}; allowed: 'lin'")
     step = _nudged_step(net, flow, X, seed)
-    largest, foreign = 0.0, 0.0
+    largest = 0.0
+    foreign = 0.0
     for n in net.neurons:
         beyond = _beyond(net, n, step.moved)
         for values in _own_values(net, flow, n, step):
-            slopes = np.abs(values[1::2] - values[2::2]) / (2 * NUDGE)
+            above = values[1::2]
+            below = values[2::2]
+            slopes = np.abs(above - below) / (2 * NUDGE)
+            foreign_slopes = slopes * beyond
             largest = max(largest, float(slopes.max()))
-            foreign = max(foreign, float((slopes * beyond).max()))
-    return _share(foreign, largest), _share(step.unexplained, step.largest_change)
+            foreign = max(foreign, float(foreign_slopes.max()))
+    units = _share(foreign, largest)
+    synapses = _share(step.unexplained, step.largest_change)
+    return units, synapses
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,12 @@ def _own_values(net: Network, flow: Flow, n: str, step: _NudgedStep) -> list[Arr
     """
     received = np.zeros_like(step.x[n])
     for q in net.outgoing(n):
-        received = received + step.delta[q.post] @ dense(net.weights[q.name])
-    dx = flow.time("tau_x", n) * step.x[n] - flow.kappa * received
-    dlam = flow.time("tau_lam", n) * step.lam[n] - flow.gamma * received
+        W = dense(net.weights[q.name])
+        received = received + step.delta[q.post] @ W
+    tau_x = flow.time("tau_x", n)
+    tau_lam = flow.time("tau_lam", n)
+    dx = tau_x * step.x[n] - flow.kappa * received
+    dlam = tau_lam * step.lam[n] - flow.gamma * received
     return [dx, dlam, step.delta[n]]
 
 
@@ -125,12 +134,16 @@ def _beyond(net: Network, n: str, moved: Sequence[Variable]) -> Array:
     """
     size = net.populations[n].size
     beyond = np.ones((len(moved), size), dtype=bool)
-    into = {q.pre: dense(net.weights[q.name]) != 0 for q in net.incoming(n)}
+    has_synapse = {}
+    for q in net.incoming(n):
+        W = dense(net.weights[q.name])
+        has_synapse[q.pre] = W != 0
     for row, (variable, population, unit) in enumerate(moved):
         if population == n:
             beyond[row, unit] = False
-        if variable == "x" and population in into:
-            beyond[row] &= ~into[population][:, unit]
+        if variable == "x" and population in has_synapse:
+            children = has_synapse[population][:, unit]
+            beyond[row] &= ~children
     return beyond
 
 
@@ -139,11 +152,17 @@ def _nudged_step(net: Network, flow: Flow, X: Any, seed: int) -> _NudgedStep:
     moved: list[Variable] = []
     for variable in ("x", "lam"):
         for n in net.neurons:
-            moved += [(variable, n, unit) for unit in range(net.populations[n].size)]
+            units = range(net.populations[n].size)
+            moved += [(variable, n, unit) for unit in units]
     rows = 1 + 2 * len(moved)
     state = _nudged_state(net, moved, seed)
-    clamped = {n: np.repeat(v[:1], rows, axis=0) for n, v in as_patterns(net, X).items()}
-    wanted = {n: np.tile(np.eye(1, net.populations[n].size), (rows, 1)) for n in net.losses}
+    clamped = {}
+    for n, v in as_patterns(net, X).items():
+        clamped[n] = np.repeat(v[:1], rows, axis=0)
+    Y = {}
+    for n in net.losses:
+        first_unit = np.eye(1, net.populations[n].size)
+        Y[n] = np.tile(first_unit, (rows, 1))
     taus = [flow.time("tau_x", n) for n in net.neurons]
     taus += [flow.time("tau_lam", n) for n in net.neurons]
     dt = 1e-3 * min(taus)
@@ -151,23 +170,28 @@ def _nudged_step(net: Network, flow: Flow, X: Any, seed: int) -> _NudgedStep:
     twin = net.copy()
     simulation = Simulation(twin, flow, dt=dt, backend="numpy")
     schedule = Simultaneous(duration=dt, reports=1)
-    run = simulation.train(clamped, wanted, schedule, start=state, record="delta").run
+    log = simulation.train(clamped, Y, schedule, start=state, record="delta")
+    run = log.run
     assert run.traces is not None
-    names, sent = run.traces["population"].values, run.traces["delta"].values[0]
-    delta = {n: sent[:, names == n] for n in net.neurons}
-    outputs, changes = {**clamped, **state.x}, []
-    for name, q in net.projections.items():
-        if q.plastic:
-            before, after = dense(net.weights[name]), dense(twin.weights[name])
-            rate = (after - before) / (dt / flow.time("tau_w", q.post))
-            changes.append(_changes(q, before, rate, delta[q.post], outputs[q.pre]))
+    population = run.traces["population"].values
+    sent = run.traces["delta"].values[0]
+    x_rates = {}
+    lam_rates = {}
+    delta = {}
+    for n in net.neurons:
+        x_rates[n] = (run.x[n] - state.x[n]) / dt
+        lam_rates[n] = (run.lam[n] - state.lam[n]) / dt
+        delta[n] = sent[:, population == n]
+    unexplained, largest_change = _weight_changes(
+        net, flow, twin, dt, delta=delta, x={**clamped, **state.x}
+    )
     return _NudgedStep(
-        moved,
-        {n: (run.x[n] - state.x[n]) / dt for n in net.neurons},
-        {n: (run.lam[n] - state.lam[n]) / dt for n in net.neurons},
-        delta,
-        unexplained=max(unexplained for unexplained, _ in changes),
-        largest_change=max(largest for _, largest in changes),
+        moved=moved,
+        x=x_rates,
+        lam=lam_rates,
+        delta=delta,
+        unexplained=unexplained,
+        largest_change=largest_change,
     )
 
 
@@ -178,26 +202,53 @@ def _nudged_state(net: Network, moved: Sequence[Variable], seed: int) -> State:
     parts: dict[str, dict[str, Array]] = {"x": {}, "lam": {}}
     for part in parts.values():
         for n in net.neurons:
-            values = SPREAD * rng.normal(size=(1, net.populations[n].size))
+            size = net.populations[n].size
+            values = SPREAD * rng.normal(size=(1, size))
             part[n] = np.repeat(values, rows, axis=0)
     for m, (variable, n, unit) in enumerate(moved):
-        parts[variable][n][1 + 2 * m, unit] += NUDGE
-        parts[variable][n][2 + 2 * m, unit] -= NUDGE
+        values = parts[variable][n]
+        up = 1 + 2 * m
+        down = up + 1
+        values[up, unit] += NUDGE
+        values[down, unit] -= NUDGE
     return State(**parts)
 
 
-def _changes(
-    q: Projection, before: Array, rate: Array, delta: Array, x: Array
+def _weight_changes(
+    net: Network,
+    flow: Flow,
+    after: Network,
+    dt: float,
+    *,
+    delta: dict[str, Array],
+    x: dict[str, Array],
 ) -> tuple[float, float]:
     """Return the largest change of a weight that its ends do not explain, and the largest change.
 
+    Both are times tau_w/dt, unit 1, over the plastic projections.
+
     Parameters
     ----------
-    q : Projection
-    before, rate : array, (n_post, n_pre), unit 1
-        Weights before the step, and their change over it times tau_w/dt.
-    delta, x : array, (patterns, n_post) and (patterns, n_pre), unit 1
-        Messages at the two ends.
+    net, after : Network
+        Before the step and after it.
+    flow : Flow
+    dt : float, s
+    delta, x : dict of str to array, (patterns, units), unit 1
+        Messages at the two ends, by population.
     """
-    local = (delta.T @ x / len(x) - q.l2 * before) * (before != 0)
-    return float(np.abs(rate - local).max()), float(np.abs(rate).max())
+    unexplained = []
+    largest = []
+    for name, q in net.projections.items():
+        if not q.plastic:
+            continue
+        old = dense(net.weights[name])
+        new = dense(after.weights[name])
+        share = dt / flow.time("tau_w", q.post)
+        rate = (new - old) / share
+        pre = x[q.pre]
+        product = delta[q.post].T @ pre / len(pre)
+        exists = old != 0
+        local = (product - q.l2 * old) * exists
+        unexplained.append(float(np.abs(rate - local).max()))
+        largest.append(float(np.abs(rate).max()))
+    return max(unexplained), max(largest)

@@ -62,34 +62,51 @@ class SaddleCurve:
     def __init__(
         self, family: Family, start: float, stop: float, X: dict[str, Array], Y: dict[str, Array]
     ) -> None:
-        self.family, self.start, self.stop, self.X, self.Y = family, start, stop, X, Y
+        self.family = family
+        self.start = start
+        self.stop = stop
+        self.X = X
+        self.Y = Y
         net = self.network(0.0)
         self.neurons = net.neurons
         sizes = [net.populations[n].size for n in self.neurons]
-        self.cuts, self.size = np.cumsum(sizes)[:-1], sum(sizes)
-        self.along_parameter = np.append(np.zeros(self.size), 1.0)
-        self.metric = np.append(np.full(self.size, 1.0 / self.size), 1.0)
+        self.size = sum(sizes)
+        ends = np.cumsum(sizes)
+        self.cuts = ends[:-1]
+        no_outputs = np.zeros(self.size)
+        self.along_parameter = np.append(no_outputs, 1.0)
+        mean = np.full(self.size, 1.0 / self.size)
+        self.metric = np.append(mean, 1.0)
 
     def parameter(self, z: Array) -> float:
         """Value of the parameter at a point."""
-        return float(self.start + z[-1] * (self.stop - self.start))
+        q = z[-1]
+        width = self.stop - self.start
+        return float(self.start + q * width)
 
     def network(self, q: float) -> Network:
         """Return the network at q."""
-        return self.family(self.start + q * (self.stop - self.start))[0]
+        width = self.stop - self.start
+        net, _ = self.family(self.start + q * width)
+        return net
 
     def split(self, x: Array) -> dict[str, Array]:
         """Return a vector over all units by population, (1, units)."""
-        return dict(zip(self.neurons, np.split(x[None], self.cuts, axis=1), strict=True))
+        parts = np.split(x[None], self.cuts, axis=1)
+        return dict(zip(self.neurons, parts, strict=True))
 
     def outputs(self, z: Array) -> dict[str, Array]:
         """Return the outputs of every population at a point, clamped ones included."""
-        return {**self.X, **self.split(z[:-1])}
+        x = self.split(z[:-1])
+        return {**self.X, **x}
 
     def violation(self, z: Array) -> Array:
         """g of all units at a point, (units,), unit 1."""
-        net, x = self.network(z[-1]), self.outputs(z)
-        return np.asarray(np.hstack([violation(net, n, x) for n in self.neurons])[0])
+        net = self.network(z[-1])
+        x = self.outputs(z)
+        by_population = [violation(net, n, x) for n in self.neurons]
+        patterns = np.hstack(by_population)
+        return np.asarray(patterns[0])
 
     def constraints(self, z: Array, matrix: BackwardWeights | None = None) -> Array:
         """C = I - D W, the derivative of g by x, (units, units), unit 1.
@@ -100,24 +117,34 @@ class SaddleCurve:
         matrix : callable, optional
             Gives the matrix of a projection, (n_post, n_pre); by default W.
         """
-        net, x = self.network(z[-1]), self.outputs(z)
+        net = self.network(z[-1])
+        x = self.outputs(z)
         matrix = matrix or net.weights.__getitem__
         rows = []
         for post in self.neurons:
-            slope = dsigma(net.populations[post].activation, net_input(net, post, x))[0]
+            activation = net.populations[post].activation
+            a = net_input(net, post, x)
+            slope = dsigma(activation, a)[0]
             blocks = [_block(net, matrix, pre, post) for pre in self.neurons]
-            rows.append(-slope[:, None] * np.hstack(blocks))
-        return np.asarray(np.eye(self.size) + np.vstack(rows))
+            W = np.hstack(blocks)
+            rows.append(-slope[:, None] * W)
+        minus_dw = np.vstack(rows)
+        return np.asarray(np.eye(self.size) + minus_dw)
 
     def derivative(self, z: Array) -> Array:
         """Derivative of g by x and q, (units, units + 1), unit 1."""
-        x, q = z[:-1], z[-1]
-        # not beyond the window
-        low = max(q - NUDGE, min(q, 0.0))
-        high = min(q + NUDGE, max(q, 1.0))
-        above, below = np.append(x, high), np.append(x, low)
+        x = z[:-1]
+        q = z[-1]
+        # not beyond the window from 0 to 1, nor further out than a q that is beyond it
+        lowest = min(q, 0.0)
+        highest = max(q, 1.0)
+        low = max(q - NUDGE, lowest)
+        high = min(q + NUDGE, highest)
+        above = np.append(x, high)
+        below = np.append(x, low)
         rise = self.violation(above) - self.violation(below)
-        return np.column_stack([self.constraints(z), rise / (high - low)])
+        by_q = rise / (high - low)
+        return np.column_stack([self.constraints(z), by_q])
 
     def corrected(self, guess: Array, tangent: Array) -> Array:
         """Find the point of the curve in the plane through `guess` across `tangent`.
@@ -129,12 +156,16 @@ class SaddleCurve:
         ConvergenceError
             Newton's method does not settle.
         """
-        z, across = guess.copy(), self.metric * tangent
+        z = guess.copy()
+        across = self.metric * tangent
         for _ in range(NEWTON):
-            residual = np.append(self.violation(z), across @ (z - guess))
+            off_plane = across @ (z - guess)
+            residual = np.append(self.violation(z), off_plane)
             if not np.isfinite(residual).all():
                 break
-            if np.abs(residual).max() <= TOLERANCE * (1 + np.abs(z).max()):
+            largest = np.abs(residual).max()
+            scale = 1 + np.abs(z).max()
+            if largest <= TOLERANCE * scale:
                 return z
             matrix = np.vstack([self.derivative(z), across])
             try:
@@ -148,34 +179,45 @@ class SaddleCurve:
 
     def tangent(self, z: Array, ahead: Array) -> Array:
         """Direction of the curve at a point, of length 1, on the side of `ahead`; (size + 1,)."""
-        matrix = np.vstack([self.derivative(z), self.metric * ahead])
-        direction = np.linalg.solve(matrix, np.append(np.zeros(self.size), 1.0))
+        across = self.metric * ahead
+        matrix = np.vstack([self.derivative(z), across])
+        # g does not change along the curve; the part along `ahead` is positive
+        right = np.append(np.zeros(self.size), 1.0)
+        direction = np.linalg.solve(matrix, right)
         return np.asarray(direction / self.length(direction))
 
     def length(self, direction: Array) -> float:
         """Length of a vector in the metric of the curve."""
-        return float(np.sqrt(self.metric @ direction**2))
+        squared = self.metric @ direction**2
+        return float(np.sqrt(squared))
 
     def state(self, z: Array) -> State:
         """Return x and lam = -(I - W D)⁻¹ dV/dx at a point, with the W that messages go back by."""
-        net, outputs = self.network(z[-1]), self.outputs(z)
-        pull = []
+        net = self.network(z[-1])
+        outputs = self.outputs(z)
+        pulls = []
         for n in self.neurons:
             if n in net.losses:
-                pull.append(-loss_slope(net.losses[n], outputs[n], self.Y[n]))
+                slope = loss_slope(net.losses[n], outputs[n], self.Y[n])
+                pulls.append(-slope)
             else:
-                pull.append(np.zeros_like(outputs[n]))
-        lam = np.linalg.solve(self.constraints(z, net.returning).T, np.hstack(pull)[0])
-        return State(self.split(z[:-1]), self.split(lam))
+                pulls.append(np.zeros_like(outputs[n]))
+        pull = np.hstack(pulls)[0]
+        matrix = self.constraints(z, net.returning).T
+        lam = np.linalg.solve(matrix, pull)
+        x = z[:-1]
+        return State(self.split(x), self.split(lam))
 
     def spectrum(self, z: Array) -> Array:
         """Eigenvalues at a point, slowest first, (modes,), complex, 1/s."""
         net, flow = self.family(self.parameter(z))
-        return stability(net, flow, self.X, self.Y, at=self.state(z)).eigenvalues
+        found = stability(net, flow, self.X, self.Y, at=self.state(z))
+        return found.eigenvalues
 
     def linearised(self, z: Array) -> Linearised:
         """Return the flow linearised at the saddle at a point."""
-        state, (net, flow) = self.state(z), self.family(self.parameter(z))
+        state = self.state(z)
+        net, flow = self.family(self.parameter(z))
         return Linearised(net, flow, state.x, state.lam, self.X, self.Y)
 
 
@@ -183,5 +225,7 @@ def _block(net: Network, matrix: BackwardWeights, pre: str, post: str) -> Array:
     """Return the matrix from one population to another, (n_post, n_pre); 0 without synapses."""
     name = f"{pre}->{post}"
     if name not in net.weights:
-        return np.zeros((net.populations[post].size, net.populations[pre].size))
+        n_post = net.populations[post].size
+        n_pre = net.populations[pre].size
+        return np.zeros((n_post, n_pre))
     return dense(matrix(name))

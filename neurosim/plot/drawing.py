@@ -28,6 +28,13 @@ MOST_UNITS = 40  # of a population that is drawn whole; of a larger one, SHOWN a
 SHOWN = 24
 MOST_EDGES = 3000  # in all: the strongest of each projection
 LETTER = 4.9  # points, on average
+# of a name, so that it can be read over lines
+BACKGROUND = {
+    "facecolor": "white",
+    "edgecolor": "none",
+    "alpha": 0.75,
+    "pad": 0.8,
+}
 
 
 def palette_color(i: int) -> str:
@@ -69,12 +76,15 @@ def _shown(size: int) -> Array:
     if size <= MOST_UNITS:
         return np.arange(size)
     half = SHOWN // 2
-    return np.concatenate([np.arange(half), np.arange(size - half, size)])
+    first = np.arange(half)
+    last = np.arange(size - half, size)
+    return np.concatenate([first, last])
 
 
 def _rows(size: int) -> Array:
     """Return the row of each drawn unit in its column; two rows are free for an ellipsis."""
-    rows = np.arange(len(_shown(size)))
+    drawn = len(_shown(size))
+    rows = np.arange(drawn)
     if size > MOST_UNITS:
         rows[SHOWN // 2 :] += 2
     return rows
@@ -114,12 +124,14 @@ def columns(net: Network, gap: float) -> Drawing:
         gaps = own_gap * count
         total = sum(int(own[-1]) for own in rows.values())
         step = min((1 - gaps) / max(total, 1), 0.065)
-        y = 0.5 + (step * total + gaps) / 2
+        height = step * total + gaps
+        y = 0.5 + height / 2
         for name, own in rows.items():
             size = net.populations[name].size
             heights = y - step * own
             depths = np.full(len(own), x)
-            units[name] = _shown(size), np.column_stack([depths, heights])
+            places = np.column_stack([depths, heights])
+            units[name] = _shown(size), places
             labels[name] = (x, y, "center", "bottom")
             if size > MOST_UNITS:
                 middle = SHOWN // 2 + 0.5
@@ -135,7 +147,8 @@ def rings(net: Network) -> Drawing:
 
     layout = nx.circular_layout(net.populations)
     half_angle = np.pi / max(len(layout), 2)  # between the centres of two neighbours
-    radius = 0.35 * min(1.0, 2 * np.sin(half_angle))
+    between_centres = 2 * np.sin(half_angle)
+    radius = 0.35 * min(1.0, between_centres)
     units: dict[str, Units] = {}
     labels: dict[str, Anchor] = {}
     spacing = radius
@@ -146,9 +159,11 @@ def rings(net: Network) -> Drawing:
         index = _shown(net.populations[name].size)
         count = len(index)
         units[name] = index, centre + _ring(count, radius)
-        spacing = min(spacing, 2 * np.pi * radius / max(count, 6))
+        circumference = 2 * np.pi * radius
+        spacing = min(spacing, circumference / max(count, 6))
         to_label = radius + 0.1
-        anchor = centre * (1 + to_label / np.linalg.norm(centre))
+        distance = np.linalg.norm(centre)
+        anchor = centre * (1 + to_label / distance)
         labels[name] = (*anchor, *_alignment(centre))
     return Drawing(units, labels, spacing, rings=True)
 
@@ -159,7 +174,9 @@ def _ring(count: int, radius: float) -> Array:
         return np.zeros((1, 2))
     turned = 2 * np.pi * np.arange(count) / count
     angle = np.pi / 2 - turned
-    return radius * np.column_stack([np.cos(angle), np.sin(angle)])
+    x = np.cos(angle)
+    y = np.sin(angle)
+    return radius * np.column_stack([x, y])
 
 
 def _alignment(centre: Array) -> tuple[str, str]:
@@ -187,7 +204,8 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
     heights = drawing.places()[:, 1]
     top = float(heights.max())
     most = -(-MOST_EDGES // max(len(net.projections), 1))
-    positive, negative = to_rgba(PALETTE[0]), to_rgba(PALETTE[1])
+    positive = to_rgba(PALETTE[0])
+    negative = to_rgba(PALETTE[1])
     for name, q in net.projections.items():
         pre, start = drawing.units[q.pre]
         post, end = drawing.units[q.post]
@@ -201,7 +219,8 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
         strongest = by_strength[-most:]  # the last is drawn on top
         i, j = i[strongest], j[strongest]
         w = block[i, j]
-        strength = np.abs(w) / np.abs(block).max()
+        largest = np.abs(block).max()
+        strength = np.abs(w) / largest
         colors = np.where((w > 0)[:, None], positive, negative)
         colors[:, 3] = 0.05 + 0.65 * strength**2
         bend = _bend(drawing, q.pre, q.post)
@@ -209,10 +228,21 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
         heights = curves[..., 1]
         top = max(top, float(heights.max()))
         widths = 0.2 + 1.2 * strength
-        ax.add_collection(LineCollection(list(curves), colors=colors, linewidths=widths, zorder=1))
+        lines = LineCollection(
+            list(curves),
+            colors=colors,
+            linewidths=widths,
+            zorder=1,
+        )
+        ax.add_collection(lines)
     add_legend_line(ax, "w > 0", color=positive)
     add_legend_line(ax, "w < 0", color=negative)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, handlelength=1.6)
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.02),
+        ncols=2,
+        handlelength=1.6,
+    )
     return top
 
 
@@ -238,7 +268,8 @@ def _curves(start: Array, end: Array, bend: float) -> Array:
     t = np.linspace(0, 1, points)[:, None]
     start = start[:, None, :]
     chord = end[:, None, :] - start
-    right, up = chord[..., 0], chord[..., 1]
+    right = chord[..., 0]
+    up = chord[..., 1]
     left = np.stack([-up, right], axis=-1)
     sideways = 2 * bend * t * (1 - t) * left
     return np.asarray(start + t * chord + sideways)
@@ -270,7 +301,7 @@ def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
             rotation=rotation,
             fontsize=8,
             zorder=4,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+            bbox=BACKGROUND,
         )
 
 
@@ -324,7 +355,8 @@ def _limit_columns(ax: Axes, drawing: Drawing, lines: Sequence[Lines], top: floa
         needed = LETTER * max(letters)
     # Within a column the gap is the only room for a name, however long it is.
     room = needed / height
-    upper = top + 0.04 + (top + 0.09) * room / (1 - room)
+    above = (top + 0.09) * room / (1 - room)
+    upper = top + 0.04 + above
     ax.set_xlim(-0.5, last + 0.5)
     ax.set_ylim(-0.05, upper)
     return upright
@@ -362,10 +394,23 @@ def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array
             zorder=3,
         )
     for x, y in drawing.dots:
-        ax.text(x, y, "⋮", ha="center", va="center", fontsize=10, zorder=3)
+        ax.text(
+            x,
+            y,
+            "⋮",
+            ha="center",
+            va="center",
+            fontsize=10,
+            zorder=3,
+        )
     if lam is not None:
         ax.figure.colorbar(
-            colormap, ax=ax, label="multiplier λ (1)", shrink=0.6, aspect=22, pad=0.02
+            colormap,
+            ax=ax,
+            label="multiplier λ (1)",
+            shrink=0.6,
+            aspect=22,
+            pad=0.02,
         )
 
 
@@ -384,9 +429,11 @@ def _unit_area(ax: Axes, drawing: Drawing) -> float:
     scale = ax.bbox.height / (top - bottom)  # pixels per unit of data coordinates
     if drawing.rings:
         left, right = ax.get_xlim()
-        scale = min(scale, ax.bbox.width / (right - left))
-    diameter = 0.72 * drawing.spacing * scale * 72 / ax.figure.dpi
-    return float(np.clip(diameter, 2.5, 12)) ** 2
+        across = ax.bbox.width / (right - left)
+        scale = min(scale, across)
+    apart = 0.72 * drawing.spacing * scale * 72 / ax.figure.dpi  # points
+    diameter = float(np.clip(apart, 2.5, 12))
+    return diameter**2
 
 
 def add_legend_line(ax: Axes, label: str, **line: Any) -> None:

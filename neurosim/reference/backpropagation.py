@@ -170,7 +170,7 @@ def multipliers(net: Network, X: Any, Y: Any, through: str = "weights") -> dict[
         As `backprop`.
     """
     clamped, Y, back = _encoded(net, X, Y, through, copy=False)
-    lam = _adjoint(net, strong_components(net), clamped, Y, back)[1]
+    _, lam, _ = _adjoint(net, strong_components(net), clamped, Y, back)
     return {n: lam[n] for n in net.neurons}
 
 
@@ -181,10 +181,11 @@ def _encoded(
     if through not in THROUGH:
         raise unknown("through", through, THROUGH)
     clamped = patterns(net, X, copy=copy)
+    encoded = targets(net, Y, n_patterns(clamped))
     back: BackwardWeights = net.weights.__getitem__
     if through == "feedback":
         back = net.returning
-    return clamped, targets(net, Y, n_patterns(clamped)), back
+    return clamped, encoded, back
 
 
 def strong_components(net: Network) -> list[Component]:
@@ -197,7 +198,8 @@ def strong_components(net: Network) -> list[Component]:
     condensed = nx.condensation(graph)
     components = []
     for node in nx.topological_sort(condensed):
-        names = sorted(condensed.nodes[node]["members"])
+        members = condensed.nodes[node]["members"]
+        names = sorted(members)
         cyclic = len(names) > 1 or graph.has_edge(names[0], names[0])
         components.append((names, cyclic))
     return components
@@ -212,7 +214,9 @@ def _forward(
         if cyclic:
             x |= _Loop(net, names).fixed_point(x)
         elif names[0] not in clamped:
-            x[names[0]] = sigma(net.populations[names[0]].activation, net_input(net, names[0], x))
+            n = names[0]
+            a = net_input(net, n, x)
+            x[n] = sigma(net.populations[n].activation, a)
     return {n: x[n] for n in net.populations}
 
 
@@ -224,19 +228,32 @@ def backprop_encoded(
     back: BackwardWeights | None = None,
 ) -> Adjoint:
     """Return `backprop` on encoded data and known components, for loops over many batches."""
-    x, lam, delta = _adjoint(net, components, clamped, Y, back or net.weights.__getitem__)
+    back = back or net.weights.__getitem__
+    x, lam, delta = _adjoint(net, components, clamped, Y, back)
     grad_w = {}
     for name, q in net.projections.items():
         w = net.weights[name]
-        slope = q.decay * synapses(w) + penalty_subgradient(net, name)
-        grad_w[name] = with_values(w, slope - hebbian(w, delta[q.post], x[q.pre]))
-    losses = [loss_value(v, x[n], Y[n]).mean() for n, v in net.losses.items()]
-    activity = [activity_penalty(net, n, x[n]).mean() for n in net.neurons]
+        decay = q.decay * synapses(w)
+        slope = decay + penalty_subgradient(net, name)
+        product = hebbian(w, delta[q.post], x[q.pre])
+        grad_w[name] = with_values(w, slope - product)
+    losses = []
+    for n, loss in net.losses.items():
+        by_pattern = loss_value(loss, x[n], Y[n])
+        losses.append(by_pattern.mean())
+    lam_in_order = {}
+    grad_b = {}
+    activity = []
+    for n in net.neurons:
+        lam_in_order[n] = lam[n]
+        grad_b[n] = -delta[n].mean(axis=0)
+        by_pattern = activity_penalty(net, n, x[n])
+        activity.append(by_pattern.mean())
     return Adjoint(
         x=x,
-        lam={n: lam[n] for n in net.neurons},
+        lam=lam_in_order,
         grad_w=grad_w,
-        grad_b={n: -delta[n].mean(axis=0) for n in net.neurons},
+        grad_b=grad_b,
         loss=float(sum(losses)),
         penalty=penalty(net) + float(sum(activity)),
     )
@@ -251,7 +268,10 @@ def _adjoint(
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """Return x, lam and delta = sigma'(a) lam of every pattern, by a pass forward and one back."""
     x = _forward(net, components, clamped)
-    slopes = {n: dsigma(net.populations[n].activation, net_input(net, n, x)) for n in net.neurons}
+    slopes = {}
+    for n in net.neurons:
+        a = net_input(net, n, x)
+        slopes[n] = dsigma(net.populations[n].activation, a)
     lam: dict[str, Array] = {}
     # Children come first. Within a cycle the messages are still 0: `_Loop.adjoint` solves for them.
     delta = {n: np.zeros_like(x[n]) for n in net.neurons}
@@ -259,7 +279,8 @@ def _adjoint(
         if names[0] in clamped:
             continue
         for n in names:
-            lam[n] = -output_slope(net, n, x[n], Y) + received(net, n, delta, back)
+            slope = output_slope(net, n, x[n], Y)
+            lam[n] = -slope + received(net, n, delta, back)
         if cyclic:
             lam |= _Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
@@ -274,8 +295,11 @@ class _Loop:
     """
 
     def __init__(self, net: Network, names: list[str]) -> None:
-        self.net, self.names = net, names
-        self.cuts = np.cumsum([net.populations[n].size for n in names])[:-1]
+        self.net = net
+        self.names = names
+        sizes = [net.populations[n].size for n in names]
+        ends = np.cumsum(sizes)
+        self.cuts = ends[:-1]
         self.W = self._joined(net.weights.__getitem__)
 
     def fixed_point(self, x: Mapping[str, Array]) -> dict[str, Array]:
@@ -286,9 +310,13 @@ class _Loop:
         ConvergenceError
             The loop does not contract.
         """
-        net, count = self.net, n_patterns(x)
-        silent = {n: np.zeros((count, net.populations[n].size)) for n in self.names}
-        outputs = {**x, **silent}
+        net = self.net
+        count = n_patterns(x)
+        # with the loop's own outputs at 0, net inputs are the drive
+        outputs = dict(x)
+        for n in self.names:
+            size = net.populations[n].size
+            outputs[n] = np.zeros((count, size))
         drive = np.hstack([net_input(net, n, outputs) for n in self.names])
         rest = self._iterate(np.zeros_like(drive), drive)
         scale = 1 + np.abs(rest).max()
@@ -298,7 +326,9 @@ class _Loop:
             slopes = self._apply(dsigma, a)
             residual = self._apply(sigma, a) - rest
             rest = rest + self._solve(self.W, slopes, residual)
-        left = np.abs(self._apply(sigma, rest @ self.W.T + drive) - rest).max()
+        a = rest @ self.W.T + drive
+        residual = self._apply(sigma, a) - rest
+        left = np.abs(residual).max()
         if not left <= 1e-12 * scale:
             raise self._refusal(
                 f"Newton's method leaves the point where the iteration settled by {left:.2g}"
@@ -316,7 +346,8 @@ class _Loop:
         rng = np.random.default_rng(0)
         signs = rng.choice([-1.0, 1.0], size=drive.shape[1])
         for far in (1.0, -1.0, signs):
-            other = self._iterate(2 * scale * far + 0 * drive, drive)
+            start = 2 * scale * far + 0 * drive
+            other = self._iterate(start, drive)
             distance = np.abs(other - rest).max()
             if distance > SAME * scale:
                 raise self._refusal(f"it has more than one fixed point, {distance:.2g} apart")
@@ -333,7 +364,9 @@ class _Loop:
         """
         D = np.hstack([slopes[n] for n in self.names])
         right = np.hstack([pull[n] for n in self.names])
-        return self._split(self._solve(self._joined(back), D, right, transposed=True))
+        W = self._joined(back)
+        lam = self._solve(W, D, right, transposed=True)
+        return self._split(lam)
 
     def _joined(self, matrix: BackwardWeights) -> Array:
         """Return the matrices between all populations as one, (units, units)."""
@@ -346,7 +379,9 @@ class _Loop:
         """Return the matrix from one population to another, (n_post, n_pre); 0 without synapses."""
         name = f"{pre}->{post}"
         if name not in self.net.weights:
-            return np.zeros((self.net.populations[post].size, self.net.populations[pre].size))
+            n_post = self.net.populations[post].size
+            n_pre = self.net.populations[pre].size
+            return np.zeros((n_post, n_pre))
         return dense(matrix(name))
 
     def _iterate(self, x: Array, drive: Array) -> Array:
@@ -359,13 +394,16 @@ class _Loop:
         """
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(MAX_ITERATIONS):
-                x, previous = self._apply(sigma, x @ self.W.T + drive), x
+                previous = x
+                a = x @ self.W.T + drive
+                x = self._apply(sigma, a)
                 change = np.abs(x - previous).max()
                 if not np.isfinite(change):
                     raise self._refusal(
                         f"x <- sigma(W x + b) grows without bound, in {step + 1} iterations"
                     )
-                if change <= TOLERANCE * (1 + np.abs(x).max()):
+                scale = 1 + np.abs(x).max()
+                if change <= TOLERANCE * scale:
                     return x
         raise self._refusal(
             f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations"
@@ -388,31 +426,43 @@ class _Loop:
             if transposed:
                 matrices = matrices.transpose(0, 2, 1)
             try:
-                result[part] = np.linalg.solve(matrices, right[part, :, None])[..., 0]
+                solution = np.linalg.solve(matrices, right[part, :, None])
             except np.linalg.LinAlgError as error:
                 raise self._refusal(f"I - D W is singular at its fixed point ({error})") from error
+            result[part] = solution[..., 0]
         return result
 
     def _apply(self, function: Callable[[str, Array], Array], a: Array) -> Array:
         """Apply sigma or a derivative of it to the net inputs of all populations."""
-        parts = zip(self.names, np.split(a, self.cuts, axis=1), strict=True)
-        return np.hstack([function(self.net.populations[n].activation, part) for n, part in parts])
+        parts = np.split(a, self.cuts, axis=1)
+        values = []
+        for n, part in zip(self.names, parts, strict=True):
+            activation = self.net.populations[n].activation
+            values.append(function(activation, part))
+        return np.hstack(values)
 
     def _split(self, values: Array) -> dict[str, Array]:
         """Return (patterns, units of all populations) by population."""
-        parts = map(np.ascontiguousarray, np.split(values, self.cuts, axis=1))
-        return dict(zip(self.names, parts, strict=True))
+        parts = np.split(values, self.cuts, axis=1)
+        found = {}
+        for n, part in zip(self.names, parts, strict=True):
+            found[n] = np.ascontiguousarray(part)
+        return found
 
     def _refusal(self, why: str) -> ConvergenceError:
         """Return the error for a loop that does not contract, with a factor that cures it."""
         norm = np.linalg.norm(self.W, 2)
-        radius = np.abs(np.linalg.eigvals(self.W)).max()
+        eigenvalues = np.linalg.eigvals(self.W)
+        radius = np.abs(eigenvalues).max()
         sampled = np.linspace(-20, 20, 2001)
-        activations = [self.net.populations[n].activation for n in self.names]
-        steepest = max(np.abs(dsigma(activation, sampled)).max() for activation in activations)
+        steepest = 0.0
+        for n in self.names:
+            slopes = dsigma(self.net.populations[n].activation, sampled)
+            steepest = max(steepest, np.abs(slopes).max())
+        gain = steepest * norm
         hint = "another bias"
-        if steepest * norm > 1:
-            hint = f"its weights times less than {1 / (steepest * norm):.3g}"
+        if gain > 1:
+            hint = f"its weights times less than {1 / gain:.3g}"
         return ConvergenceError(
             f"the cycle through {', '.join(self.names)} does not contract: {why}. "
             f"Its weights have spectral norm {norm:.3g} and radius {radius:.3g}, its activations "

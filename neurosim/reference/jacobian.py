@@ -84,18 +84,30 @@ class Linearised:
         *,
         plastic: bool = False,
     ) -> None:
-        self.net, self.flow, self.X, self.Y, self.plastic = net, flow, X, Y, plastic
+        self.net = net
+        self.flow = flow
+        self.X = X
+        self.Y = Y
+        self.plastic = plastic
         self.back = {name: net.returning(name) for name in net.projections}
         self.weights: dict[str, Weights] = {}
         self.biases: dict[str, Array] = {}
         if plastic:
             _check_feedback_rests(net)
-            self.weights = {k: w for k, w in net.weights.items() if net.projections[k].plastic}
-            self.biases = {n: b for n, b in net.biases.items() if net.populations[n].plastic_bias}
-        self.places = (*net.neurons, *self.weights, *(f"bias.{n}" for n in self.biases))
+            for name, w in net.weights.items():
+                if net.projections[name].plastic:
+                    self.weights[name] = w
+            for n, b in net.biases.items():
+                if net.populations[n].plastic_bias:
+                    self.biases[n] = b
+        bias_places = [f"bias.{n}" for n in self.biases]
+        self.places = (*net.neurons, *self.weights, *bias_places)
         weights = {name: synapses(w) for name, w in self.weights.items()}
-        self._lay_out(self._in_order(Rates(dict(x), dict(lam), weights, self.biases)))
-        self.outputs = {**X, **{n: x[n] for n in net.neurons}}
+        state = Rates(dict(x), dict(lam), weights, self.biases)
+        self._lay_out(self._in_order(state))
+        self.outputs = dict(X)
+        for n in net.neurons:
+            self.outputs[n] = x[n]
         # differences stay on the side of a kink of G where the state is: a kink has no curvature
         self.regime = SimpleNamespace(x=dict(x), lam=dict(lam))
         self._differentiate(lam)
@@ -105,25 +117,36 @@ class Linearised:
         self.shapes = [np.shape(v) for v in parts]
         self.state = np.concatenate([np.ravel(v) for v in parts])
         self.size = self.state.size
-        self.cuts = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
-        self.blocks = np.split(np.arange(self.size), self.cuts)
-        owners = [*range(len(self.net.neurons)), *range(len(self.places))]
-        self.place = np.repeat(owners, [block.size for block in self.blocks])
+        sizes = [int(np.prod(shape)) for shape in self.shapes]
+        ends = np.cumsum(sizes)
+        self.cuts = ends[:-1]
+        entries = np.arange(self.size)
+        self.blocks = np.split(entries, self.cuts)
+        # x of every population comes before lam, so populations are counted twice
+        x_places = range(len(self.net.neurons))
+        other_places = range(len(self.places))
+        self.place = np.repeat([*x_places, *other_places], sizes)
 
     def _differentiate(self, lam: Mapping[str, Array]) -> None:
         """Set sigma', sigma'' mu and delta = sigma' mu of every population, for G = lin."""
-        self.slope, self.bend, self.delta = {}, {}, {}
-        self.exact = all(self.net.populations[n].constraint == "lin" for n in self.net.neurons)
-        for n in self.net.neurons:
-            activation, x = self.net.populations[n].activation, self.outputs[n]
-            a = net_input(self.net, n, self.outputs)
-            mu = lam[n] + self.flow.rho * violation_at(activation, x, a)
+        net = self.net
+        self.slope = {}
+        self.bend = {}
+        self.delta = {}
+        constraints = {net.populations[n].constraint for n in net.neurons}
+        self.exact = constraints <= {"lin"}
+        for n in net.neurons:
+            activation = net.populations[n].activation
+            x = self.outputs[n]
+            a = net_input(net, n, self.outputs)
+            g = violation_at(activation, x, a)
+            mu = lam[n] + self.flow.rho * g
             self.slope[n] = dsigma(activation, a)
             self.delta[n] = self.slope[n] * mu
             try:
                 self.bend[n] = ddsigma(activation, a) * mu
-                if n in self.net.losses:
-                    loss_curvature(self.net.losses[n], x, self.Y[n], x)
+                if n in net.losses:
+                    loss_curvature(net.losses[n], x, self.Y[n], x)
             except ModelError:
                 self.exact = False
 
@@ -131,9 +154,13 @@ class Linearised:
         """Apply J to each row; (m, size) to (m, size), 1/s."""
         if not self.exact:
             return self._differences(directions)
-        flow, moved = self.flow, self._unpack(directions)
-        kappa, gamma = flow.kappa, flow.gamma
-        dg, dmu, ddelta = {}, {}, {}
+        flow = self.flow
+        kappa = flow.kappa
+        gamma = flow.gamma
+        moved = self._unpack(directions)
+        dg = {}
+        dmu = {}
+        ddelta = {}
         for n in self.net.neurons:
             da = self._forward(n, moved)
             dg[n] = moved.x[n] - self.slope[n] * da
@@ -142,7 +169,8 @@ class Linearised:
         rates = Rates({}, {}, {}, {})
         for n in self.net.neurons:
             curvature = self._curvature(n, moved.x[n])
-            change = curvature + dmu[n] - self._back(n, ddelta, moved)  # of dL/dx
+            received = self._back(n, ddelta, moved)
+            change = curvature + dmu[n] - received  # of dL/dx
             dx = -kappa * change - gamma * dg[n]
             dlam = kappa * dg[n] - gamma * change
             rates.x[n] = dx / flow.time("tau_x", n)
@@ -161,13 +189,17 @@ class Linearised:
         -------
         array, (m, size), 1/s
         """
-        moved, rates = self._unpack(directions), Rates({}, {}, {}, {})
+        flow = self.flow
+        moved = self._unpack(directions)
+        rates = Rates({}, {}, {}, {})
         for n in self.net.neurons:
-            dg = moved.x[n] - self.slope[n] * self._forward(n, moved)
-            change = self._curvature(n, moved.x[n]) + self.flow.rho * dg
-            rate = self.flow.kappa * dg - self.flow.gamma * change
+            da = self._forward(n, moved)
+            dg = moved.x[n] - self.slope[n] * da
+            curvature = self._curvature(n, moved.x[n])
+            change = curvature + flow.rho * dg
+            dlam = flow.kappa * dg - flow.gamma * change
             rates.x[n] = np.zeros_like(dg)
-            rates.lam[n] = rate / self.flow.time("tau_lam", n)
+            rates.lam[n] = dlam / flow.time("tau_lam", n)
         return self._pack(rates, len(directions))
 
     @property
@@ -177,16 +209,19 @@ class Linearised:
         (kappa (rho + weight of mse) + gamma)/tau_x of x, and gamma/tau_lam of lam: minus the part
         of d(dx/dt)/dx and d(dlam/dt)/dlam within a unit that is constant.
         """
-        net, flow = self.net, self.flow
+        net = self.net
+        flow = self.flow
         leaks = []
         for n in net.neurons:
             curvature = 0.0
-            if n in net.losses and net.losses[n].kind == "mse":
-                curvature = net.losses[n].weight
+            loss = net.losses.get(n)
+            if loss is not None and loss.kind == "mse":
+                curvature = loss.weight
             leak = flow.kappa * (flow.rho + curvature) + flow.gamma
             leaks.append(leak / flow.time("tau_x", n))
         leaks += [flow.gamma / flow.time("tau_lam", n) for n in net.neurons]
-        return np.repeat(leaks, [block.size for block in self.blocks])
+        sizes = [block.size for block in self.blocks]
+        return np.repeat(leaks, sizes)
 
     @property
     def invertible(self) -> bool:
@@ -204,23 +239,28 @@ class Linearised:
         -------
         array, (m, size), unit 1
         """
-        flow, wanted = self.flow, self._unpack(rates)
-        kappa, gamma = flow.kappa, flow.gamma
-        size = kappa**2 + gamma**2
+        flow = self.flow
+        kappa = flow.kappa
+        gamma = flow.gamma
+        squared_gain = kappa**2 + gamma**2
+        asked = self._unpack(rates)
         found = Rates({}, {}, {}, {})
         order = [n for n in self.net.order() or () if n in self.net.neurons]
-        change, dg, da = {}, {}, {}
+        change = {}  # of dL/dx
+        dg = {}
+        da = {}
         ddelta: dict[str, Array] = {}
         for n in order:
-            dx = wanted.x[n] * flow.time("tau_x", n)
-            dlam = wanted.lam[n] * flow.time("tau_lam", n)
-            change[n] = -(kappa * dx + gamma * dlam) / size
-            dg[n] = (kappa * dlam - gamma * dx) / size
+            dx = asked.x[n] * flow.time("tau_x", n)
+            dlam = asked.lam[n] * flow.time("tau_lam", n)
+            change[n] = -(kappa * dx + gamma * dlam) / squared_gain
+            dg[n] = (kappa * dlam - gamma * dx) / squared_gain
             da[n] = self._forward(n, found)
             found.x[n] = dg[n] + self.slope[n] * da[n]
         for n in reversed(order):
             curvature = self._curvature(n, found.x[n])
-            dmu = change[n] - curvature + self._back(n, ddelta, found)
+            received = self._back(n, ddelta, found)
+            dmu = change[n] - curvature + received
             ddelta[n] = self.bend[n] * da[n] + self.slope[n] * dmu
             found.lam[n] = dmu - flow.rho * dg[n]
         return self._pack(found, len(rates))
@@ -242,18 +282,23 @@ class Linearised:
         matrix = matrix_of(self.within(states), states.size)
         if not self.exact:
             # rounding would hide a triangular order, and split the multiple eigenvalues of a chain
-            matrix[np.abs(matrix) <= UNCOUPLED * np.abs(matrix).max(initial=0.0)] = 0.0
+            entries = np.abs(matrix)
+            largest = entries.max(initial=0.0)
+            matrix[entries <= UNCOUPLED * largest] = 0.0
         return matrix
 
     def _forward(self, n: str, moved: Rates) -> Any:
         """da of a population, (m, patterns, units); 0 where nothing that moves projects to it."""
         total: Any = 0.0
         for q in self.net.incoming(n):
+            w = self.net.weights[q.name]
             if q.pre in moved.x:
-                total = total + _product(moved.x[q.pre], self.net.weights[q.name].T)
+                total = total + _product(moved.x[q.pre], w.T)
             if q.name in moved.w:
-                changes = _changes(self.net.weights[q.name], moved.w[q.name])
-                total = total + np.stack([self.outputs[q.pre] @ dw.T for dw in changes])
+                x = self.outputs[q.pre]
+                changes = _changes(w, moved.w[q.name])
+                by_weights = [x @ dw.T for dw in changes]
+                total = total + np.stack(by_weights)
         if n in moved.b:
             total = total + moved.b[n][:, None, :]
         return total
@@ -264,8 +309,10 @@ class Linearised:
         for q in self.net.outgoing(n):
             total = total + _product(ddelta[q.post], self.back[q.name])
             if q.name in moved.w and q.feedback == SYMMETRIC:
+                delta = self.delta[q.post]
                 changes = _changes(self.net.weights[q.name], moved.w[q.name])
-                total = total + np.stack([self.delta[q.post] @ dw for dw in changes])
+                by_weights = [delta @ dw for dw in changes]
+                total = total + np.stack(by_weights)
         return total
 
     def _curvature(self, n: str, dx: Array) -> Any:
@@ -280,19 +327,27 @@ class Linearised:
             q = self.net.projections[name]
             product = _outer(w, ddelta[q.post], self.outputs[q.pre])
             if q.pre in moved.x:
-                product = product + _outer(w, self.delta[q.post], moved.x[q.pre])
-            rates.w[name] = (product - q.decay * moved.w[name]) / self.flow.time("tau_w", q.post)
+                by_x = _outer(w, self.delta[q.post], moved.x[q.pre])
+                product = product + by_x
+            decay = q.decay * moved.w[name]
+            tau_w = self.flow.time("tau_w", q.post)
+            rates.w[name] = (product - decay) / tau_w
         for n in self.biases:
             rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
 
     def _differences(self, directions: Array) -> Array:
         """Apply J to each row by central differences, (m, size), 1/s."""
-        reach = NUDGE * max(1.0, float(np.abs(self.state).max()))
-        largest = np.maximum(np.abs(directions).max(axis=1, keepdims=True), np.finfo(float).tiny)
+        scale = float(np.abs(self.state).max())
+        reach = NUDGE * max(1.0, scale)  # largest entry of a nudge
+        tiny = np.finfo(float).tiny
+        largest = np.abs(directions).max(axis=1, keepdims=True)
+        largest = np.maximum(largest, tiny)
         nudges = directions * (reach / largest)
-        sides = np.vstack([self.state + nudges, self.state - nudges])
-        plus, minus = np.split(self._rates(sides), 2)
-        return np.asarray((plus - minus) * (largest / (2 * reach)))
+        above = self.state + nudges
+        below = self.state - nudges
+        plus, minus = np.split(self._rates(np.vstack([above, below])), 2)
+        per_reach = largest / (2 * reach)
+        return np.asarray((plus - minus) * per_reach)
 
     def _rates(self, states: Array) -> Array:
         """Return the time derivatives of many states, (m, size), 1/s.
@@ -300,14 +355,24 @@ class Linearised:
         They are one batch, unless each has other weights.
         """
         if self.plastic:
-            return np.vstack([self._pack(self._rate(state), 1) for state in states])
-        parts, count = self._unpack(states), len(states)
-        x, lam = _as_batch(parts.x), _as_batch(parts.lam)
-        X, Y = _repeated(self.X, count), _repeated(self.Y, count)
-        judged_x = _repeated(self.regime.x, count)
-        judged_lam = _repeated(self.regime.lam, count)
-        regime = SimpleNamespace(x=judged_x, lam=judged_lam)
-        rates = right_hand_side(self.net, self.flow, x, lam, X, Y, plastic=False, regime=regime)
+            each = [self._rate(state) for state in states]
+            return np.vstack([self._pack(rates, 1) for rates in each])
+        count = len(states)
+        parts = self._unpack(states)
+        regime = SimpleNamespace(
+            x=_repeated(self.regime.x, count),
+            lam=_repeated(self.regime.lam, count),
+        )
+        rates = right_hand_side(
+            self.net,
+            self.flow,
+            _as_batch(parts.x),
+            _as_batch(parts.lam),
+            _repeated(self.X, count),
+            _repeated(self.Y, count),
+            plastic=False,
+            regime=regime,
+        )
         return self._pack(rates, count)
 
     def _rate(self, state: Array) -> Rates:
@@ -315,7 +380,8 @@ class Linearised:
         parts = self._unpack(state[None])
         x = {n: v[0] for n, v in parts.x.items()}
         lam = {n: v[0] for n, v in parts.lam.items()}
-        weights, biases = dict(self.net.weights), dict(self.net.biases)
+        weights = dict(self.net.weights)
+        biases = dict(self.net.biases)
         for name, w in parts.w.items():
             weights[name] = with_values(self.weights[name], w[0])
         for n, b in parts.b.items():
@@ -329,7 +395,8 @@ class Linearised:
     def _in_order(self, parts: Rates) -> list[Array]:
         """Return the arrays in the order of a state."""
         neurons = self.net.neurons
-        arrays = [parts.x[n] for n in neurons] + [parts.lam[n] for n in neurons]
+        arrays = [parts.x[n] for n in neurons]
+        arrays += [parts.lam[n] for n in neurons]
         if self.plastic:
             arrays += [parts.w[name] for name in self.weights]
             arrays += [parts.b[n] for n in self.biases]
@@ -337,7 +404,9 @@ class Linearised:
 
     def _pack(self, parts: Rates, count: int) -> Array:
         """Return arrays of `count` states as rows, (count, size)."""
-        return np.hstack([np.reshape(v, (count, -1)) for v in self._in_order(parts)])
+        arrays = self._in_order(parts)
+        rows = [np.reshape(v, (count, -1)) for v in arrays]
+        return np.hstack(rows)
 
     def _unpack(self, vectors: Array) -> Rates:
         """Return rows, (m, size), by place.
@@ -345,8 +414,12 @@ class Linearised:
         x and lam are (m, patterns, units), weights (m, synapses) or (m, n_post, n_pre), biases (m,
         n).
         """
-        pieces = zip(np.split(vectors, self.cuts, axis=1), self.shapes, strict=True)
-        arrays = iter([piece.reshape(len(vectors), *shape) for piece, shape in pieces])
+        count = len(vectors)
+        pieces = np.split(vectors, self.cuts, axis=1)
+        shaped = []
+        for piece, shape in zip(pieces, self.shapes, strict=True):
+            shaped.append(piece.reshape(count, *shape))
+        arrays = iter(shaped)
         x = {n: next(arrays) for n in self.net.neurons}
         lam = {n: next(arrays) for n in self.net.neurons}
         weights = {name: next(arrays) for name in self.weights}
@@ -357,7 +430,9 @@ class Linearised:
 def matrix_of(derivative: Derivative, size: int) -> Array:
     """Build the matrix of a linear map that is given by its products, (size, size)."""
     directions = np.eye(size)
-    images = [derivative(directions[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)]
+    images = []
+    for first in range(0, size, AT_ONCE):
+        images.append(derivative(directions[first : first + AT_ONCE]))
     return np.vstack(images).T
 
 
@@ -385,13 +460,19 @@ def _repeated(by_population: Mapping[str, Array], count: int) -> dict[str, Array
 
 def _as_batch(by_population: Mapping[str, Array]) -> dict[str, Array]:
     """Join leading axes: (m, patterns, units) as (m patterns, units)."""
-    return {n: v.reshape(-1, v.shape[-1]) for n, v in by_population.items()}
+    joined = {}
+    for n, v in by_population.items():
+        units = v.shape[-1]
+        joined[n] = v.reshape(-1, units)
+    return joined
 
 
 def _product(v: Array, matrix: Any) -> Array:
     """Return v @ matrix over the last axis, for any leading axes; the matrix may be sparse."""
-    product = v.reshape(-1, v.shape[-1]) @ matrix
-    return np.asarray(product.reshape(*v.shape[:-1], matrix.shape[1]))
+    *leading, units = v.shape
+    product = v.reshape(-1, units) @ matrix
+    goals = matrix.shape[1]
+    return np.asarray(product.reshape(*leading, goals))
 
 
 def _changes(w: Weights, dw: Array) -> Iterable[Any]:
@@ -407,7 +488,9 @@ def _outer(w: Weights, delta: Array, x: Array) -> Array:
     One of delta, (..., patterns, n_post), and x, (..., patterns, n_pre), may have directions before
     its patterns.
     """
-    product = np.swapaxes(delta, -1, -2) @ x / x.shape[-2]
+    count = x.shape[-2]
+    by_unit = np.swapaxes(delta, -1, -2)
+    product = by_unit @ x / count
     if isinstance(w, np.ndarray):
         return np.asarray(product)
     post, pre = synapse_indices(w)

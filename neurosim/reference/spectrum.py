@@ -32,15 +32,59 @@ POWER = 100  # steps of power iteration where the Arnoldi iteration finds nothin
 
 # ARPACK's options: modes of largest modulus (LM); of an inverse, so nearest 0 (LM); of largest real
 # part (LR)
-LIMITING = MappingProxyType({"which": "LM", "k": 6, "ncv": 40, "tol": 1e-3, "maxiter": 20})
-PRECISE = MappingProxyType({"which": "LM", "k": 2, "ncv": 30, "tol": 1e-5, "maxiter": 20})
-NEAREST = MappingProxyType({"which": "LM", "k": 20, "ncv": 80, "tol": 1e-5, "maxiter": 20})
-RIGHTMOST = MappingProxyType({"which": "LR", "k": 6, "ncv": 80, "tol": 1e-6, "maxiter": 200})
-FARTHEST = MappingProxyType({"which": "LM", "k": 6, "ncv": 60, "tol": 1e-6, "maxiter": 100})
+LIMITING = MappingProxyType(
+    {
+        "which": "LM",
+        "k": 6,
+        "ncv": 40,
+        "tol": 1e-3,
+        "maxiter": 20,
+    }
+)
+PRECISE = MappingProxyType(
+    {
+        "which": "LM",
+        "k": 2,
+        "ncv": 30,
+        "tol": 1e-5,
+        "maxiter": 20,
+    }
+)
+NEAREST = MappingProxyType(
+    {
+        "which": "LM",
+        "k": 20,
+        "ncv": 80,
+        "tol": 1e-5,
+        "maxiter": 20,
+    }
+)
+RIGHTMOST = MappingProxyType(
+    {
+        "which": "LR",
+        "k": 6,
+        "ncv": 80,
+        "tol": 1e-6,
+        "maxiter": 200,
+    }
+)
+FARTHEST = MappingProxyType(
+    {
+        "which": "LM",
+        "k": 6,
+        "ncv": 60,
+        "tol": 1e-6,
+        "maxiter": 100,
+    }
+)
 
 # R(z) of one step, z = h s, by powers of z; a step is stable for a mode where |R| <= 1
 AMPLIFICATION = MappingProxyType(
-    {EULER: (1.0, 1.0), HEUN: (1.0, 1.0, 1 / 2), RK4: (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24)}
+    {
+        EULER: (1.0, 1.0),
+        HEUN: (1.0, 1.0, 1 / 2),
+        RK4: (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24),
+    }
 )
 
 
@@ -100,7 +144,8 @@ def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes
             parts.append(_searched(linear, states, rightmost))
     eigenvalues = np.concatenate([part.eigenvalues for part in parts])
     share = np.vstack([part.share for part in parts])
-    return Modes(eigenvalues, share, all(part.complete for part in parts))
+    complete = all(part.complete for part in parts)
+    return Modes(eigenvalues, share, complete)
 
 
 def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
@@ -126,11 +171,14 @@ def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
     """
     modulus = np.abs(eigenvalues)
     moves = (modulus > ROUNDING * fastest) & (modulus > 0)
-    direction = np.exp(1j * np.angle(eigenvalues))
+    angle = np.angle(eigenvalues)
+    direction = np.exp(1j * angle)
     undamped = np.abs(direction.real) <= ROUNDING
-    direction = np.where(undamped, 1j * np.sign(direction.imag), direction)
+    on_axis = 1j * np.sign(direction.imag)
+    direction = np.where(undamped, on_axis, direction)
+    powers = AMPLIFICATION[method]
     found = np.full(modulus.shape, np.inf)
-    found[moves] = _first_crossing(AMPLIFICATION[method], direction[moves]) / modulus[moves]
+    found[moves] = _first_crossing(powers, direction[moves]) / modulus[moves]
     return found
 
 
@@ -146,10 +194,14 @@ def radius(step: Derivative, size: int, dense: int) -> float:
         Size up to which the matrix is built; above it the Arnoldi iteration is used.
     """
     if size <= dense:
-        eigenvalues = [values for values, *_ in _parts(matrix_of(step, size))]
-        return float(np.abs(np.concatenate(eigenvalues)).max())
-    start = np.random.default_rng(0).normal(size=size)
-    growths, _ = _eigenpairs(partial(_single, step), start, FARTHEST)
+        matrix = matrix_of(step, size)
+        by_part = [values for values, *_ in _parts(matrix)]
+        eigenvalues = np.concatenate(by_part)
+        return float(np.abs(eigenvalues).max())
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=size)
+    product = partial(_single, step)
+    growths, _ = _eigenpairs(product, start, FARTHEST)
     return float(np.abs(growths).max())
 
 
@@ -173,10 +225,17 @@ def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
         for k, other in enumerate(powers):
             if j + k == 0:
                 continue
-            phase = (direction**j * np.conj(direction**k)).real
-            excess[:, j + k - 1] += one * other * phase
-    excess[np.abs(excess) < 1e-14] = 0.0
-    first = np.array([row[np.flatnonzero(row)[0]] for row in excess])
+            conjugate = np.conj(direction**k)
+            phase = (direction**j * conjugate).real
+            column = j + k - 1
+            excess[:, column] += one * other * phase
+    rounding = np.abs(excess) < 1e-14
+    excess[rounding] = 0.0
+    # the first coefficient that is not 0 has the sign of |R|² - 1 for small r
+    first = np.zeros(direction.size)
+    for i, row in enumerate(excess):
+        power = np.flatnonzero(row)[0]
+        first[i] = row[power]
     found = np.zeros(direction.size)
     damped = first < 0
     found[damped] = _smallest_root(excess[damped])
@@ -195,22 +254,32 @@ def _smallest_root(coefficients: Array) -> Array:
     -------
     array, (polynomials,)
     """
-    count, degree = len(coefficients), coefficients.shape[1] - 1
+    count = len(coefficients)
+    degree = coefficients.shape[1] - 1
+    lower = coefficients[:, :-1]
+    leading = coefficients[:, -1:]
     companion = np.zeros((count, degree, degree))
     companion[:, 1:, :-1] = np.eye(degree - 1)
-    companion[:, :, -1] = -coefficients[:, :-1] / coefficients[:, -1:]
+    companion[:, :, -1] = -lower / leading
     roots = np.linalg.eigvals(companion)
-    real = (np.abs(roots.imag) < 1e-6 * np.abs(roots)) & (roots.real > 1e-9)
-    return np.asarray(np.where(real, roots.real, np.inf).min(axis=1))
+    modulus = np.abs(roots)
+    real = np.abs(roots.imag) < 1e-6 * modulus
+    positive = roots.real > 1e-9
+    candidates = np.where(real & positive, roots.real, np.inf)
+    return np.asarray(candidates.min(axis=1))
 
 
 def _diagonalised(linear: Linearised, states: Array) -> Modes:
     """Find all modes among some of the states, from the matrix."""
-    eigenvalues, shares = [], []
-    for values, vectors, rows in _parts(linear.jacobian(states)):
-        eigenvalues.append(values)
-        shares.append(_share(linear, states[rows], vectors))
-    return Modes(np.concatenate(eigenvalues).astype(complex), np.vstack(shares))
+    by_part = []
+    shares = []
+    matrix = linear.jacobian(states)
+    for values, vectors, rows in _parts(matrix):
+        own = states[rows]
+        by_part.append(values)
+        shares.append(_share(linear, own, vectors))
+    eigenvalues = np.concatenate(by_part).astype(complex)
+    return Modes(eigenvalues, np.vstack(shares))
 
 
 def _parts(matrix: Array) -> Iterator[tuple[Array, Array, Array]]:
@@ -218,18 +287,23 @@ def _parts(matrix: Array) -> Iterator[tuple[Array, Array, Array]]:
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    count, label = connected_components(csr_array(matrix != 0), connection="strong")
+    drives = csr_array(matrix != 0)
+    count, label = connected_components(drives, connection="strong")
     for k in range(count):
         rows = np.flatnonzero(label == k)
-        values, vectors = np.linalg.eig(matrix[np.ix_(rows, rows)])
+        block = matrix[np.ix_(rows, rows)]
+        values, vectors = np.linalg.eig(block)
         yield values, vectors, rows
 
 
 def _share(linear: Linearised, states: Array, vectors: Array) -> Array:
     """Return the squared weight of each vector, a column, by place; (modes, places)."""
-    weight = np.zeros((vectors.shape[1], len(linear.places)))
-    np.add.at(weight.T, linear.place[states], np.abs(vectors) ** 2)
-    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+    count = vectors.shape[1]
+    squares = np.abs(vectors) ** 2
+    weight = np.zeros((count, len(linear.places)))
+    np.add.at(weight.T, linear.place[states], squares)
+    whole = weight.sum(axis=1, keepdims=True)
+    return np.asarray(weight / whole)
 
 
 def _coupled(linear: Linearised) -> list[Array]:
@@ -241,18 +315,23 @@ def _coupled(linear: Linearised) -> list[Array]:
     from scipy.sparse.csgraph import connected_components
 
     rng = np.random.default_rng(0)
-    nudges = np.zeros((len(linear.blocks), linear.size))
+    blocks = len(linear.blocks)
+    nudges = np.zeros((blocks, linear.size))
     for row, block in zip(nudges, linear.blocks, strict=True):
         row[block] = rng.normal(size=block.size)
-    drives = np.zeros((len(linear.blocks), len(linear.blocks)))
-    for i, response in enumerate(np.abs(linear.apply(nudges))):
-        drives[i] = [part.max(initial=0.0) for part in np.split(response, linear.cuts)]
-    coupled = csr_array(drives > ROUNDING * drives.max())
+    responses = np.abs(linear.apply(nudges))
+    drives = np.zeros((blocks, blocks))
+    for i, response in enumerate(responses):
+        parts = np.split(response, linear.cuts)
+        drives[i] = [part.max(initial=0.0) for part in parts]
+    rounding = ROUNDING * drives.max()
+    coupled = csr_array(drives > rounding)
     count, label = connected_components(coupled, connection="strong")
     groups = []
     for k in range(count):
         own = np.flatnonzero(label == k)
-        groups.append(np.concatenate([linear.blocks[i] for i in own]))
+        states = [linear.blocks[i] for i in own]
+        groups.append(np.concatenate(states))
     return groups
 
 
@@ -262,24 +341,34 @@ def _searched(linear: Linearised, states: Array, rightmost: bool) -> Modes:
     For Jacobians too large to build.
     """
     derivative = linear.within(states)
-    start = np.random.default_rng(0).normal(size=states.size)
-    first = _single(derivative, start)
-    slope = float(start @ first / (start @ start))
-    if np.abs(first - slope * start).max() <= ROUNDING * abs(slope) * np.abs(start).max():
+    product = partial(_single, derivative)
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=states.size)
+    image = product(start)
+    squared = start @ start
+    slope = float(start @ image / squared)
+    deviation = np.abs(image - slope * start).max()
+    if deviation <= ROUNDING * abs(slope) * np.abs(start).max():
         # J is a multiple of the identity
-        share = _share(linear, states, np.ones((states.size, 1)))
-        return Modes(np.array([slope + 0j]), share, complete=False)
+        eigenvalues = np.array([slope + 0j])
+        vectors = np.ones((states.size, 1))
+        share = _share(linear, states, vectors)
+        return Modes(eigenvalues, share, complete=False)
 
-    found = _limiting(derivative, start, PRECISE if rightmost else LIMITING)
-    if rightmost and linear.invertible and states.size == linear.size:
-        inverses, vectors = _eigenpairs(partial(_single, linear.solve), start, NEAREST)
+    effort = PRECISE if rightmost else LIMITING
+    found = _limiting(derivative, start, effort)
+    whole = states.size == linear.size
+    if rightmost and whole and linear.invertible:
+        inverse = partial(_single, linear.solve)
+        inverses, vectors = _eigenpairs(inverse, start, NEAREST)
         found.append((1 / inverses, vectors))
     elif rightmost:
-        found.append(_eigenpairs(partial(_single, derivative), start, RIGHTMOST))
+        found.append(_eigenpairs(product, start, RIGHTMOST))
     eigenvalues = np.concatenate([values for values, _ in found])
     vectors = np.hstack([v for _, v in found])
     once = _distinct(eigenvalues)
-    return Modes(eigenvalues[once], _share(linear, states, vectors[:, once]), complete=False)
+    share = _share(linear, states, vectors[:, once])
+    return Modes(eigenvalues[once], share, complete=False)
 
 
 def _limiting(derivative: Derivative, start: Array, effort: Mapping[str, Any]) -> list[Eigenpairs]:
@@ -289,33 +378,42 @@ def _limiting(derivative: Derivative, start: Array, effort: Mapping[str, Any]) -
     largest of J itself (h = inf), h is lowered to the largest step that the modes found so far
     allow, until a search finds nothing new.
     """
-    found = [_eigenpairs(partial(_single, derivative), start, effort)]
+    product = partial(_single, derivative)
+    found = [_eigenpairs(product, start, effort)]
     step = np.inf
     for _ in range(SEARCHES):
         eigenvalues = np.concatenate([values for values, _ in found])
-        lowest = float(largest_step(EULER, eigenvalues, np.abs(eigenvalues).max()).min())
+        fastest = np.abs(eigenvalues).max()
+        steps = largest_step(EULER, eigenvalues, fastest)
+        lowest = float(steps.min())
         if lowest == 0 or lowest > 0.99 * step:
             break
         step = lowest
-        growths, vectors = _eigenpairs(partial(_stepped, derivative, step), start, effort)
-        found.append(((growths - 1) / step, vectors))
+        euler_step = partial(_stepped, derivative, step)
+        growths, vectors = _eigenpairs(euler_step, start, effort)
+        eigenvalues = (growths - 1) / step
+        found.append((eigenvalues, vectors))
     return found
 
 
 def _distinct(eigenvalues: Array) -> Array:
     """Return the index of each distinct mode, the last where several searches found it."""
-    near = np.abs(eigenvalues[:, None] - eigenvalues) <= SAME * np.abs(eigenvalues).max()
-    return np.flatnonzero(~np.triu(near, 1).any(axis=1))
+    distance = np.abs(eigenvalues[:, None] - eigenvalues)
+    fastest = np.abs(eigenvalues).max()
+    same = distance <= SAME * fastest
+    found_later = np.triu(same, 1).any(axis=1)
+    return np.flatnonzero(~found_later)
 
 
 def _single(derivative: Derivative, v: Array) -> Array:
     """Return J v, (size,)."""
-    return np.asarray(derivative(v[None])[0])
+    images = derivative(v[None])
+    return np.asarray(images[0])
 
 
 def _stepped(derivative: Derivative, h: float, v: Array) -> Array:
     """Return (I + h J) v, (size,)."""
-    return np.asarray(v + h * derivative(v[None])[0])
+    return np.asarray(v + h * _single(derivative, v))
 
 
 def _eigenpairs(
@@ -330,7 +428,9 @@ def _eigenpairs(
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
     operator = LinearOperator(
-        (start.size, start.size), matvec=lambda v: apply(np.ravel(v)), dtype=float
+        shape=(start.size, start.size),
+        matvec=lambda v: apply(np.ravel(v)),
+        dtype=float,
     )
     try:
         growths, vectors = eigs(operator, v0=start, **effort)
@@ -345,11 +445,14 @@ def _eigenpairs(
 
 def _dominant(apply: Callable[[Array], Array], start: Array) -> Eigenpairs:
     """Find the dominant eigenvalue, or the dominant complex pair, by power iteration."""
+    tiny = np.finfo(float).tiny
     v = start / np.linalg.norm(start)
     for _ in range(POWER):
         image = apply(v)
-        v = image / max(float(np.linalg.norm(image)), np.finfo(float).tiny)
-    plane, _ = np.linalg.qr(np.stack([v, apply(v)], axis=1))  # holds a complex pair too
+        length = float(np.linalg.norm(image))
+        v = image / max(length, tiny)
+    spanning = np.stack([v, apply(v)], axis=1)  # two vectors, for a complex pair
+    plane, _ = np.linalg.qr(spanning)
     images = np.stack([apply(p) for p in plane.T], axis=1)
     small = plane.T @ images  # the map within the plane
     values, vectors = np.linalg.eig(small)

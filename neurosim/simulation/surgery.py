@@ -57,9 +57,9 @@ class Reshaped:
         """Return the new network's state, from that of the old one."""
         x, lam = {}, {}
         for n in self.network.neurons:
-            units, share = self.origin[n], self.share[n]
+            units = self.origin[n]
             x[n] = np.ascontiguousarray(state.x[n][:, units])
-            lam[n] = state.lam[n][:, units] * share
+            lam[n] = state.lam[n][:, units] * self.share[n]
         return State(x, lam)
 
     def write_back(self, old: Network, state: State, before: State) -> State:
@@ -176,7 +176,8 @@ def pruned(
         number("within", within, least=0)
     net.check_parameters()
     straw = _straw(net, {} if support is None else support)
-    driven, read = _driven(net), _read(net)
+    driven = _driven(net)
+    read = _read(net)
     kept = {}
     for n in net.populations:
         useful = driven[n] & read[n] & ~straw[n]
@@ -196,7 +197,8 @@ def pruned(
     after = reference.forward(small, X)
     outputs = [n for n in net.neurons if _keeps_its_size(net, n)]
     change = max(_largest(after[n] - before[n]) for n in outputs)
-    allowed = within * max(1.0, *(_largest(before[n]) for n in outputs))
+    scales = [_largest(before[n]) for n in outputs]
+    allowed = within * max(1.0, *scales)
     if change > allowed:
         fewer = _size(net) - _size(small)
         raise ModelError(
@@ -233,7 +235,8 @@ def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, 
         squares = np.zeros(net.populations[n].size)
         for q in net.outgoing(n):
             squares += sums_of_squares(net.weights[q.name], 0)
-        size = x[n].std(axis=0) * np.sqrt(squares)
+        norm = np.sqrt(squares)
+        size = x[n].std(axis=0) * norm
         sent[n] = np.where(straw[n], size, np.inf)
     every = np.concatenate([np.zeros(0), *sent.values()])
     missed = np.empty(every.size, dtype=bool)
@@ -310,7 +313,8 @@ def grown(
         copies = np.asarray(units.get(n, ()), dtype=int)
         own = np.concatenate([np.arange(p.size), copies])
         shares = 1 / np.bincount(own)  # of every old unit
-        origin[n], share[n] = own, shares[own]
+        origin[n] = own
+        share[n] = shares[own]
     rng = np.random.default_rng(seed)
     projections = []
     for name, q in net.projections.items():
@@ -384,8 +388,9 @@ def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
 
 def _dead(net: Network, population: str, threshold: float) -> Array:
     """Return the units whose norms of weights from and to others have at most this product."""
-    incoming = np.zeros(net.populations[population].size)
-    outgoing = np.zeros(net.populations[population].size)
+    size = net.populations[population].size
+    incoming = np.zeros(size)
+    outgoing = np.zeros(size)
     for name, q in net.projections.items():
         w = net.weights[name]
         from_itself = w.diagonal() ** 2 if q.pre == q.post else 0.0
@@ -421,8 +426,9 @@ def _reachable(net: Network, found: dict[str, Array], forward: bool) -> dict[str
     now = _count(found)
     while now > before:
         for name, q in net.projections.items():
-            start, end = (q.pre, q.post) if forward else (q.post, q.pre)
-            link = links[name] if forward else links[name].T
+            start, end, link = q.pre, q.post, links[name]
+            if not forward:
+                start, end, link = end, start, link.T
             paths = link @ found[start].astype(float)
             found[end] = found[end] | (paths > 0)
         before = now

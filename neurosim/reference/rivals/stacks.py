@@ -48,7 +48,8 @@ class Link:
             return _times(sent, self.weights)
         if isinstance(self.weights, np.ndarray):
             return np.asarray(sent @ self.weights.transpose(0, 2, 1))
-        return np.asarray(sent[0] @ self.weights.T)[None]
+        received = np.asarray(sent[0] @ self.weights.T)
+        return received[None]
 
     def backward(self, delta: Array) -> Array:
         """Wᵀ delta, from (populations of post, patterns, n_post)."""
@@ -57,7 +58,8 @@ class Link:
             return _times(sent, self.returning)
         if isinstance(self.returning, np.ndarray):
             return np.asarray(sent @ self.returning)
-        return np.asarray(sent[0] @ self.returning)[None]
+        received = np.asarray(sent[0] @ self.returning)
+        return received[None]
 
 
 class Stacks:
@@ -81,21 +83,33 @@ class Stacks:
     def __init__(self, frame: Frame, precision: str = "float64") -> None:
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
-        self.frame, net, self.precision = frame, frame.net, np.dtype(precision)
+        net = frame.net
+        self.frame = frame
+        self.precision = np.dtype(precision)
         self.members = _members(frame)
-        self.functions = [s for s in self.members if s in frame.functions]
-        self.variables = [s for s in self.members if s not in frame.functions]
+        self.functions: list[str] = []
+        self.variables: list[str] = []
         self.place: dict[str, Place] = {}
+        self.activation: dict[str, str] = {}
+        self.into: dict[str, list[Link]] = {}
+        self.out_of: dict[str, list[Link]] = {}
         for s, names in self.members.items():
-            self.place.update({n: (s, i) for i, n in enumerate(names)})
-        self.activation = {s: net.populations[s].activation for s in self.members}
+            same_kind = self.functions if s in frame.functions else self.variables
+            same_kind.append(s)
+            for i, n in enumerate(names):
+                self.place[n] = (s, i)
+            self.activation[s] = net.populations[s].activation
+            self.into[s] = []
+            self.out_of[s] = []
         still = {}
+        self.pulled = []
         for n in frame.order:
-            still[n] = np.broadcast_to(frame.still[n], (frame.count, net.populations[n].size))
+            population = net.populations[n]
+            shape = (frame.count, population.size)
+            still[n] = np.broadcast_to(frame.still[n], shape)
+            if n in net.losses or population.activity_l1:
+                self.pulled.append(n)
         self.still = self.stacked(still)
-        self.pulled = [n for n in frame.order if n in net.losses or net.populations[n].activity_l1]
-        self.into: dict[str, list[Link]] = {s: [] for s in self.members}
-        self.out_of: dict[str, list[Link]] = {s: [] for s in self.members}
         for link in _links(frame, self.place, self.precision):
             self.into[link.post].append(link)
             self.out_of[link.pre].append(link)
@@ -104,12 +118,17 @@ class Stacks:
         """Return arrays by population as arrays by stack."""
         found = {}
         for s, names in self.members.items():
-            found[s] = np.stack([values[n] for n in names]).astype(self.precision)
+            arrays = [values[n] for n in names]
+            found[s] = np.stack(arrays).astype(self.precision)
         return found
 
     def apart(self, values: Mapping[str, Array]) -> Arrays:
         """Return arrays by stack as arrays by population, views."""
-        return {n: values[s][i] for n, (s, i) in self.place.items() if s in values}
+        found = {}
+        for n, (s, i) in self.place.items():
+            if s in values:
+                found[n] = values[s][i]
+        return found
 
     def ascend(self, x: Arrays) -> tuple[Arrays, Arrays]:
         """Return violations x - sigma(a) of the variables and slopes sigma'(a) of all, by stack.
@@ -119,12 +138,13 @@ class Stacks:
         violation: Arrays = {}
         slope: Arrays = {}
         for s in (*self.functions, *self.variables):
+            activation = self.activation[s]
             a = self.still[s].copy()
             for link in self.into[s]:
                 goals = a[link.goals]
                 goals += link.forward(x[link.pre])
-            output = sigma(self.activation[s], a)
-            slope[s] = slope_from_output(self.activation[s], a, output)
+            output = sigma(activation, a)
+            slope[s] = slope_from_output(activation, a, output)
             if s in self.frame.functions:
                 x[s] = output
             else:
@@ -143,11 +163,14 @@ class Stacks:
             Effective multipliers of the variables.
         """
         credit = dict(mu)
-        delta = {s: _message(slope[s], mu[s]) for s in self.variables}
+        delta = {}
+        for s in self.variables:
+            delta[s] = _message(slope[s], mu[s])
         pull: dict[str, list[tuple[int, Any]]] = {s: [] for s in self.members}
         for n in self.pulled:
             s, i = self.place[n]
-            pull[s].append((i, self.frame.pull(n, x[s][i])))
+            own_pull = self.frame.pull(n, x[s][i])
+            pull[s].append((i, own_pull))
         for s in reversed(self.functions):
             credit[s] = self._back(s, x[s], delta, pull[s])
             delta[s] = _message(slope[s], credit[s])
@@ -195,9 +218,13 @@ def _members(frame: Frame) -> dict[str, list[str]]:
             below = [level[pre] for pre, _ in frame.parents[n]]
             level[n] = 1 + max(below, default=0)
         population = frame.net.populations[n]
-        found.setdefault((level[n], population.size, population.activation), []).append(n)
-    ordered = [found[kind] for kind in sorted(found)]
-    return {names[0]: names for names in ordered}
+        kind = (level[n], population.size, population.activation)
+        found.setdefault(kind, []).append(n)
+    members = {}
+    for kind in sorted(found):
+        names = found[kind]
+        members[names[0]] = names
+    return members
 
 
 def _links(frame: Frame, place: Mapping[str, Place], precision: Any) -> list[Link]:
@@ -210,24 +237,34 @@ def _links(frame: Frame, place: Mapping[str, Place], precision: Any) -> list[Lin
     for name, q in frame.net.projections.items():
         if q.pre in frame.clamped:
             continue
-        (pre, i), (post, j) = place[q.pre], place[q.post]
+        pre, i = place[q.pre]
+        post, j = place[q.post]
         kind = (pre, post, j - i, _kind(frame, name))
         kinds.setdefault(kind, []).append((i, j, name))
     links = []
     for (pre, post, *_), ends in kinds.items():
         for run in _consecutive(sorted(ends)):
-            (i, j, _), count = run[0], len(run)
-            weights = _joined([frame.weights[name] for _, _, name in run], precision)
-            returning = _joined([frame.returning[name] for _, _, name in run], precision)
-            links.append(
-                Link(pre, post, slice(i, i + count), slice(j, j + count), weights, returning)
+            i, j, _ = run[0]
+            count = len(run)
+            names = [name for _, _, name in run]
+            weights = [frame.weights[name] for name in names]
+            returning = [frame.returning[name] for name in names]
+            link = Link(
+                pre,
+                post,
+                sources=slice(i, i + count),
+                goals=slice(j, j + count),
+                weights=_joined(weights, precision),
+                returning=_joined(returning, precision),
             )
+            links.append(link)
     return links
 
 
 def _kind(frame: Frame, projection: str) -> float | str | None:
     """Return the key of projections that may be joined: same number, or both matrices dense."""
-    w, returning = frame.weights[projection], frame.returning[projection]
+    w = frame.weights[projection]
+    returning = frame.returning[projection]
     if isinstance(w, float):
         return w
     if isinstance(w, np.ndarray) and isinstance(returning, np.ndarray):
@@ -238,11 +275,14 @@ def _kind(frame: Frame, projection: str) -> float | str | None:
 def _consecutive(ends: Sequence[tuple[int, int, str]]) -> list[list[tuple[int, int, str]]]:
     """Cut a sorted list where the first entries are not consecutive."""
     runs: list[list[tuple[int, int, str]]] = []
+    following = None
     for end in ends:
-        if runs and end[0] == runs[-1][-1][0] + 1:
+        source, _, _ = end
+        if source == following:
             runs[-1].append(end)
         else:
             runs.append([end])
+        following = source + 1
     return runs
 
 
