@@ -64,13 +64,13 @@ def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     """Compare a run's final state with backpropagation on the same weights and patterns.
 
     The run's weight gradient is the direction that its plasticity would descend: -tau_w dw/dt of
-    the reference's right-hand side plus the subgradients of l1 and the group penalties, which that
-    leaves out. It has no entry for projections that do not learn.
+    the reference's right-hand side, plus the subgradients of l1 and the group penalties, which the
+    right-hand side leaves out. It has no entry for projections that do not learn.
 
     Parameters
     ----------
     run : Run or Inferred
-        Result of a simulation, or of a method of `neurosim.rivals`, which brings a gradient.
+        Result of a simulation; or of a method of `neurosim.rivals`, whose own gradient is used.
     ref : Adjoint
         ``reference.backprop(run.network, run.X, run.Y)``.
 
@@ -81,7 +81,7 @@ def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     Raises
     ------
     DataError
-        `ref` is of another network or of other patterns.
+        `ref` belongs to another network or to other patterns.
     """
     net = run.network
     _check_same("populations", run.lam, ref.lam)

@@ -47,12 +47,13 @@ class Bifurcation:
     lyapunov : float
         Re c of dr/dt = growth r + Re c r³, 1/s, for r in x = x0 + 2 Re(r q exp(i w t)) with a mode
         q of length 1. Negative: supercritical, a small stable cycle is born. Positive: subcritical,
-        an unstable cycle shrinks on the stable side, and states that leave the saddle go far. NaN
-        at a fold.
+        an unstable cycle shrinks on the stable side, and states that leave the saddle go far away.
+        NaN at a fold.
     mode : (states,), complex
         The mode q over x and then lam of all populations.
     state : State
-        x and lam there, one pattern. At a fold lam is as large as the distance left to it makes it.
+        x and lam there, one pattern. At a fold lam diverges: its size there shows only how exactly
+        the fold was located.
     """
 
     kind: str

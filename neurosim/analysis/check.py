@@ -43,8 +43,9 @@ class Row:
     ----------
     name : str
     value : float or str
-        Found value.
+        Value that was found, or a description of it.
     allowed : str
+        Condition on the value, as text.
     passed : bool or None
         None where there is nothing to judge: a flow that never rests has no multipliers at rest.
     """
@@ -100,7 +101,7 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     Returns
     -------
     Report
-        Five comparisons:
+        Up to five comparisons; the second needs constraints `lin`, the fourth none that slides:
 
         - multipliers and outputs at rest against backpropagation, through the feedback weights
           where there are any; within a tube, against the conditions of a minimum;
@@ -140,8 +141,8 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     else:
         rows += _within_tolerance(simulation(), clamped, encoded, kinds)
     anywhere = _random_state(truth, net.neurons)
-    wrong = _step_error(euler, anywhere, clamped, encoded)
-    rows.append(_below("a step at a random state against the right-hand side", wrong, 1e-9))
+    error = _step_error(euler, anywhere, clamped, encoded)
+    rows.append(_below("a step at a random state against the right-hand side", error, 1e-9))
     if not any(net.populations[n].term.slides for n in net.neurons):
         rows.append(_order(simulation, clamped, encoded))
     error = _gradient_error(net, clamped, encoded, exact)
@@ -173,11 +174,11 @@ def _at_rest(
         return (settled,)
     found = alignment(settled.run, truth)
     x_error = max(found.x_error.values())
-    turned = max(1 - c for c in found.grad_cosine.values())
+    gradient_error = max(1 - c for c in found.grad_cosine.values())
     return (
         _below("lam at rest against backpropagation", found.max_error, 1e-6),
         _below("x at rest against the forward pass", x_error, 1e-6),
-        _below("gradient at rest: 1 - cosine", turned, 1e-6),
+        _below("gradient at rest: 1 - cosine", gradient_error, 1e-6),
     )
 
 
@@ -235,7 +236,7 @@ def _stepped(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict
     By variable and population, (patterns, units), unit 1.
     """
     with warnings.catch_warnings():
-        # stability does not matter in one step from anywhere
+        # the stability of the step does not matter where only one is taken
         warnings.simplefilter("ignore", StabilityWarning)
         run = simulation.relax(X, Y, duration=simulation.dt, start=state)
     rates = {}
@@ -284,7 +285,10 @@ def _largest(arrays: Arrays) -> float:
 
 
 def _order(simulation: Callable[..., Simulation], X: Arrays, Y: Arrays) -> Row:
-    """Compare trajectories with SciPy while the step is halved twice, from where that is sharp."""
+    """Compare trajectories with SciPy while the step is halved twice.
+
+    The first step is at most 1/20 of the shortest time constant, so that the order shows.
+    """
     first = simulation()
     net = first.net
     flow = first.flow

@@ -1,7 +1,7 @@
 """The saddle point followed over one parameter, with the points where it rings or folds back.
 
-Above `saddle_curve` and `bifurcations`; it simulates nothing, as `cycles` does past a Hopf point.
-Start at `continuation`.
+Above `saddle_curve` and `bifurcations`. Nothing is simulated here; `cycles` simulates past a Hopf
+point. Start at `continuation`.
 
 References
 ----------
@@ -37,7 +37,7 @@ Array = np.ndarray
 
 GAINS = ("kappa", "gamma", "rho", "tau_x", "tau_lam")
 SHORTEST = 1e-6  # of the first step along the branch: below it the branch is given up
-BEYOND = 6  # times the points of a straight way: a branch that winds on is left
+BEYOND = 6  # times the points of a straight way: the most steps along a branch that winds
 TURN = 0.5  # cosine of the largest angle between two tangents, 60 degrees
 
 
@@ -89,7 +89,7 @@ class Branch:
     def at(self, parameter: float) -> State:
         """Return x and lam at a value of the parameter, interpolated and then corrected.
 
-        On the first piece of the branch that passes the value.
+        Where the branch passes the value several times, the first passage counts.
 
         Raises
         ------
@@ -101,8 +101,8 @@ class Branch:
         passes = np.flatnonzero((low <= parameter) & (parameter <= high))
         if not passes.size:
             raise DataError(
-                f"{self.over} = {parameter:g}; allowed: {low.min():g} to {high.max():g}, as was "
-                "followed; try continuation with another stop"
+                f"{self.over} = {parameter:g}; allowed: {low.min():g} to {high.max():g}, the part "
+                "that was followed; try continuation with another stop"
             )
         i = int(passes[0])
         width, share = other[i] - one[i], 0.0
@@ -141,7 +141,7 @@ def continuation(
     Parameters
     ----------
     net, flow : Network, Flow
-        Give every other parameter.
+        Values of all other parameters.
     X, Y : array or mapping
         As in `stability`; patterns do not affect each other, so one of them is followed.
     over : str or callable
@@ -156,8 +156,8 @@ def continuation(
     pattern : int
         Row of X and Y.
     at : anything with `.x`, optional
-        Outputs near which the branch begins, of all patterns. By default the forward pass, which a
-        cycle with several fixed points does not have.
+        Outputs of all patterns near which the branch begins. By default those of the forward pass,
+        which a cycle with several fixed points does not have.
 
     Returns
     -------
@@ -166,7 +166,8 @@ def continuation(
     Raises
     ------
     ModelError
-        An unknown parameter, an empty window, `points` below 2; a constraint other than lin.
+        An unknown parameter, `start` equal to `stop`, `points` below 2; a constraint other than
+        lin.
     DataError
         X or Y do not fit the network; a pattern that does not exist.
     ConvergenceError
@@ -192,9 +193,10 @@ def continuation(
     clamped = read_patterns(net, X)
     count = n_patterns(clamped)
     _check_pattern(pattern, count)
-    inputs, wanted = rows_of(clamped, [pattern]), rows_of(targets(net, Y, count), [pattern])
+    encoded = targets(net, Y, count)
+    inputs = rows_of(clamped, [pattern])
     family, name = _family(net, flow, over)
-    curve = SaddleCurve(family, float(start), float(stop), inputs, wanted)
+    curve = SaddleCurve(family, float(start), float(stop), inputs, rows_of(encoded, [pattern]))
     if at is None:
         outputs = forward(curve.network(0.0), inputs)
     else:
@@ -289,16 +291,16 @@ def _family(net: Network, flow: Flow, over: str | Family) -> tuple[Family, str]:
     """
     if callable(over):
         return over, "parameter"
-    room, _, key = str(over).partition(".")
+    kind, _, key = str(over).partition(".")
     if over == "flow.theta":
         return partial(_rotated, net, flow), over
-    if room == "flow" and key in GAINS:
+    if kind == "flow" and key in GAINS:
         return partial(_with_gain, net, flow, key), over
     if over == "network.gain":
         return partial(_scaled, net, flow, tuple(net.projections)), over
-    if room == "weights" and key in net.projections:
+    if kind == "weights" and key in net.projections:
         return partial(_scaled, net, flow, (key,)), over
-    if room == "loss" and key in net.losses:
+    if kind == "loss" and key in net.losses:
         return partial(_reweighted, net, flow, key), over
     allowed = ["flow.theta", *(f"flow.{name}" for name in GAINS), "network.gain"]
     allowed += [f"weights.{name}" for name in net.projections]

@@ -45,7 +45,7 @@ class Cycle:
     parameter : float
     kind : {"rest", "cycle", "irregular", "unsettled", "diverged"}
         Irregular: the amplitude stays, the periods differ by more than 2 %. Unsettled: the
-        amplitude still changed when the time was over.
+        amplitude still changed when the simulation ended.
     amplitude : float
         Half the distance from the lowest to the highest output of the unit that moves most, unit 1;
         0 at rest.
@@ -75,8 +75,8 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     parameter : float
         Within the branch.
     start : State or Bifurcation, optional
-        A state to start from; or a supercritical Hopf point near by, on whose small cycle the
-        simulation then starts, where growing to it from the saddle would take long. By default the
+        A state to start from; or a supercritical Hopf point nearby: the simulation then starts on
+        its small cycle, because growth from the saddle to the cycle would take long. By default the
         saddle, pushed along its slowest mode.
 
     Returns
@@ -123,15 +123,16 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
 
 
 def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) -> list[Cycle]:
-    """Find the attractors at some values, each simulation going on from where the last one ended.
+    """Find the attractors at several values; each simulation starts where the last one ended.
 
-    Walks up and down differ where two attractors coexist, as beside a subcritical point.
+    Walks up and down differ where two attractors coexist, as beside a subcritical point. After an
+    end at rest or a divergence, the next simulation starts near its saddle.
 
     Parameters
     ----------
     branch : Branch
     values : sequence of float
-        In the order in which they are walked.
+        Values of the parameter, in the order of the walk.
     start : State or Bifurcation, optional
         Start of the first, as in `limit_cycle`.
 
@@ -187,7 +188,7 @@ def _slowest(branch: Branch, parameter: float, saddle: State) -> tuple[float, fl
     fastest : float
         Largest modulus of all modes, 1/s.
     omega : float
-        Angular frequency of the slowest mode that rings, 1/s.
+        Angular frequency of the slowest mode that rings, 1/s; `fastest` where none does.
     mode : (states,), complex
         The slowest mode.
     """

@@ -1,7 +1,7 @@
 """The largest stable step of each integration method, for a linearised flow.
 
-Above `reference.spectrum`, below `stability`. Methods of Runge and Kutta are judged by the modes
-alone; semi-implicit and exponential steps by the spectral radius of their linear map. Start at
+Above `reference.spectrum`, below `stability`. Runge-Kutta methods are judged by the modes alone;
+semi-implicit and exponential steps by the spectral radius of their linear map. Start at
 `LargestSteps`.
 """
 
@@ -28,7 +28,7 @@ PRECISION = 1e-4  # to which the largest step is found, relative to it
 
 
 class LargestSteps(Mapping[str, float]):
-    """Largest stable step by method, in s; each is found when it is read first.
+    """Largest stable step by method, in s; each is computed on first access.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def _searched(step: Step, size: int, period: float, best: float) -> float:
 
 
 def _semi_implicit(linear: Linearised, h: float, z: Array) -> Array:
-    """Step states, (m, size), by h; the multipliers read the new x."""
+    """Step states, (m, size), by h; the multipliers use the new x."""
     moved = h * linear.apply(z)
     return np.asarray(z + moved + h * linear.renewed(moved))
 

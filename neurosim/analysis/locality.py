@@ -103,9 +103,10 @@ class _NudgedStep:
 
 
 def _own_values(net: Network, flow: Flow, n: str, step: _NudgedStep) -> list[Array]:
-    """Return what a unit computes itself: its rates without received messages, and its message.
+    """Return the values that each unit computes itself.
 
-    Each is (1 + 2 moved, units), unit 1.
+    They are its rates dx/dt and dlam/dt times tau, without the received messages, and the message
+    that it sends back; each is (1 + 2 moved, units), unit 1.
     """
     received = np.zeros_like(step.x[n])
     for q in net.outgoing(n):
@@ -119,7 +120,7 @@ def _own_values(net: Network, flow: Flow, n: str, step: _NudgedStep) -> list[Arr
 
 
 def _share(part: float, whole: float) -> float:
-    """Return a part of the whole; 0 where float64 differences cannot tell it from nothing."""
+    """Return part/whole; 0 where the part is within the rounding of float64 differences."""
     if part <= ROUNDING * whole:
         return 0.0
     return part / whole

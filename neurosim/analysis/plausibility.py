@@ -1,8 +1,8 @@
 """A measured scorecard of plausibility: what learning by a network and a flow needs and tolerates.
 
-Above `simulation` and `reference`. Every entry comes from something that ran: derivatives of a step
-of the engine, the messages of a relaxation, the accuracy of trainings that differ in one thing.
-Start at `plausibility`.
+Above `simulation` and `reference`. Every entry is measured: derivatives of a step of the engine,
+the messages of a relaxation, the accuracies of trainings that differ in one thing. Start at
+`plausibility`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from neurosim.errors import (
     unknown,
     whole,
 )
-from neurosim.model import imperfections as broken
+from neurosim.model import imperfections
 from neurosim.model.feedback import KOLEN_POLLACK, RANDOM, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -47,33 +47,33 @@ Array = np.ndarray
 Make = Callable[[float], Any]  # a level -> an imperfection
 
 COSTS = 0.03  # loss of accuracy above which a level is not tolerated
-DEAD = 1e-6  # a state below it, where there is nothing to learn, holds an error and nothing else
+DEAD = 1e-6  # a state that stays below this where there is nothing to learn carries only an error
 SHOWN = 32  # training patterns that are relaxed to count the signs of messages
 ANSWERED = 4  # patterns of which the network's own answers are the targets
 
 
-def _delay(steps: float) -> broken.Delay:
-    return broken.Delay(steps=int(steps))
+def _delay(steps: float) -> imperfections.Delay:
+    return imperfections.Delay(steps=int(steps))
 
 
-def _lost_as_zero(probability: float) -> broken.LostMessages:
-    return broken.LostMessages(probability, read="zero")
+def _lost_as_zero(probability: float) -> imperfections.LostMessages:
+    return imperfections.LostMessages(probability, read="zero")
 
 
-def _box(half_width: float) -> broken.Derivative:
-    return broken.Derivative("box", half_width=half_width)
+def _box(half_width: float) -> imperfections.Derivative:
+    return imperfections.Derivative("box", half_width=half_width)
 
 
 LEVELS: Mapping[str, tuple[Make, tuple[float, ...]]] = {
-    "state noise (sd)": (broken.StateNoise, (0.1, 0.2, 0.5, 1.0)),
-    "message noise (sd)": (broken.MessageNoise, (0.1, 0.3, 1.0, 2.0)),
-    "spread of log τ (sd)": (broken.TimeConstants, (0.3, 0.7, 1.0)),
+    "state noise (sd)": (imperfections.StateNoise, (0.1, 0.2, 0.5, 1.0)),
+    "message noise (sd)": (imperfections.MessageNoise, (0.1, 0.3, 1.0, 2.0)),
+    "spread of log τ (sd)": (imperfections.TimeConstants, (0.3, 0.7, 1.0)),
     "delay (steps)": (_delay, (1, 2, 5, 10)),
-    "lost, held (share)": (broken.LostMessages, (0.1, 0.3, 0.5)),
+    "lost, held (share)": (imperfections.LostMessages, (0.1, 0.3, 0.5)),
     "lost, zero (share)": (_lost_as_zero, (0.01, 0.05, 0.3, 0.5)),
-    "quantum (1)": (broken.Quantised, (0.1, 0.5, 1.0)),
+    "quantum (1)": (imperfections.Quantised, (0.1, 0.5, 1.0)),
     "box for σ′ (half-width)": (_box, (2.0, 1.0, 0.3)),
-    "Dale (share inhibitory)": (broken.Dale, (0.5, 0.2)),
+    "Dale (share inhibitory)": (imperfections.Dale, (0.5, 0.2)),
 }
 
 
@@ -86,7 +86,7 @@ class Tolerance:
     level : float or None
         The last level, in the order tried, before one cost too much; None if the first did.
     costs : float or None
-        The first level that did; None if none did.
+        The first level that cost too much; None if none did.
     lost : dict of float to float
         Accuracy lost at every level that was tried, mean over the seeds.
     spread : dict of float to float
@@ -123,9 +123,9 @@ class Plausibility:
         The same for the change of a synapse: the part that the product of the messages at its two
         ends does not explain.
     states : float
-        Variables with an ODE of their own, per neuron.
+        Variables with an ODE, per neuron.
     error_states : float
-        Those of them that are 0 at rest where the targets are the network's own answers.
+        Those of them that are 0 at rest if the targets are the network's own answers.
     synapse_states : float
         Variables with an ODE, per synapse.
     signed : {"forward", "back"}
@@ -161,7 +161,7 @@ class Plausibility:
 
     @property
     def trained(self) -> dict[str, float]:
-        """Accuracies by what was taken away."""
+        """Accuracies by the training: whole, without phases, with each kind of feedback."""
         found = {"accuracy (%)": self.accuracy, "without phases (%)": self.ungated}
         for kind, share in self.transport.items():
             found[f"feedback {kind.replace('_', '-')} (%)"] = share
@@ -233,7 +233,7 @@ def plausibility(
     flow : Flow
     X, Y : array (patterns, features), class labels or one-hot targets
     test : (X, Y)
-        Patterns by which accuracy is measured.
+        Patterns on which accuracy is measured.
     schedule : Presentations, optional
         Schedule of every training; by default batches of 32 for 6 tau_x, three epochs, plastic in
         the second half.
@@ -247,9 +247,10 @@ def plausibility(
         Seed of the simulations and of the random state; the first of several.
     seeds : int
         Number of trainings of each kind, with consecutive seeds, from the same initial weights.
-        Accuracies are means, and an imperfection is judged by the mean loss against the unbroken
-        training with the same seed.
+        Accuracies are means; an imperfection is judged by the mean loss of accuracy against the
+        training without it, with the same seed.
     backend : str
+        As in `Simulation`.
 
     Returns
     -------
@@ -266,14 +267,14 @@ def plausibility(
     if classes is None:
         shape = np.shape(test[1])
         raise DataError(
-            f"the targets, {shape}, are not classes; allowed: class labels or one-hot rows, by "
-            "which accuracy is known"
+            f"the targets, {shape}, are not classes; allowed: class labels or one-hot rows, from "
+            "which accuracy is computed"
         )
     for name, q in net.projections.items():
         if q.feedback != SYMMETRIC:
             raise ModelError(
                 f"the network has feedback weights: feedback of {name} = {q.feedback!r}; allowed: "
-                f"{SYMMETRIC!r}; others are among what is tried"
+                f"{SYMMETRIC!r}; other kinds of feedback are tried here in any case"
             )
     chosen = _levels(levels)
     number("costs", costs, above=0, below=1, try_="0.03")
@@ -428,10 +429,10 @@ def _states(net: Network, flow: Flow) -> tuple[float, float]:
 
 
 def _error_states(trial: _Trial) -> float:
-    """Count the states per neuron that vanish where the targets are the network's own answers.
+    """Count the states per neuron that vanish if the targets are the network's own answers.
 
-    The relaxation starts at the answers, with multipliers other than zero: a state that vanishes
-    does so by itself.
+    The relaxation starts at the answers, with multipliers that are not 0: a state that is 0 in the
+    end was brought there by the flow.
     """
     net, X = trial.net, trial.train[0][:ANSWERED]
     answers = reference.forward(net, X)
@@ -440,9 +441,9 @@ def _error_states(trial: _Trial) -> float:
     rng = np.random.default_rng(0)
     x = {n: answers[n] for n in net.neurons}
     lam = {n: 0.01 * rng.normal(size=answers[n].shape) for n in net.neurons}
-    wanted = {n: answers[n] for n in net.losses}
+    Y = {n: answers[n] for n in net.losses}
     simulation = Simulation(twin, trial.flow, **trial.options)
-    run = simulation.relax(X, wanted, duration=2000 * trial.tau, settle=1e-9, start=State(x, lam))
+    run = simulation.relax(X, Y, duration=2000 * trial.tau, settle=1e-9, start=State(x, lam))
     gone, neurons = 0, 0
     for n in net.neurons:
         neurons += run.x[n].shape[1]

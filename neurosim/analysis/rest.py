@@ -20,7 +20,7 @@ MOST_STEPS = 32_000  # of all runs together
 
 @dataclass(frozen=True)
 class Settled:
-    """A run that was relaxed on towards rest.
+    """The last of the runs that relaxed a state towards rest.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ def settle(
         As in `Simulation.relax`.
     start : {"zero", "forward"} or anything with `.x` and `.lam`
     most_steps : int
-        Number of steps after which it ends in any case.
+        Number of steps, over all runs, after which it ends at rest or not.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
 Below `continuation`, which walks along it. At the saddle g = 0 alone fixes the outputs, whatever
 the flow, and the multipliers follow by one linear solve. So the curve is one of x and the
-parameter: a curve of (x, lam) could not be followed through a fold, where the matrix I - W D of the
-adjoint is singular and lam goes to infinity. Start at `SaddleCurve`.
+parameter: a curve of (x, lam) could not be followed through a fold, where the matrix I - Wᵀ D of
+the adjoint is singular and lam goes to infinity. Start at `SaddleCurve`.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class SaddleCurve:
         return float(np.sqrt(squared))
 
     def state(self, z: Array) -> State:
-        """Return x and lam = -(I - W D)⁻¹ dV/dx at a point, with the W that messages go back by."""
+        """Return x and lam = -(I - Wᵀ D)⁻¹ dV/dx at a point; B stands for Wᵀ where there is one."""
         net = self.network(z[-1])
         outputs = self.outputs(z)
         pulls = []

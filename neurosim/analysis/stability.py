@@ -1,7 +1,7 @@
-"""Local dynamics of a flow near a state, without a simulation.
+"""Linear stability of a flow at a state, without a simulation.
 
-They are rates, frequencies, largest stable steps and the critical rho. Above `reference.spectrum`.
-Start at `stability`; `critical_rho` finds how much augmentation a saddle needs.
+Rates, frequencies, largest stable steps and the critical rho. Above `reference.spectrum`. Start at
+`stability`; `critical_rho` finds how much augmentation a saddle needs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Stability:
     Attributes
     ----------
     eigenvalues : (modes,), complex, 1/s
-        By falling real part; all patterns together.
+        Of all patterns, by falling real part.
     pattern : (modes,) of int
         Pattern of each mode, as an index into X; -1 where weights move, which couple all patterns.
     participation : dict of str to array, (modes,), unit 1
@@ -48,9 +48,9 @@ class Stability:
         in projections and ``"bias.population"`` too. Over the places the shares sum to 1.
     max_step : mapping of str to float, s
         Largest step from which a perturbation does not grow, by method of `Simulation`: "euler",
-        "semi_implicit", "exponential_euler", "heun", "rk4"; found when it is read. 0 where no step
-        is stable. The second and the third are not known where weights move, or where derivatives
-        are not formulas (constraints other than lin).
+        "semi_implicit", "exponential_euler", "heun", "rk4"; computed on first access. 0 where no
+        step is stable. "semi_implicit" and "exponential_euler" are missing where weights move, or
+        where derivatives are not formulas (constraints other than lin).
     complete : bool
         Whether these are all modes. Of a large network they are those of largest modulus, those of
         smallest damping that a search found, and those that limit a step of Euler.
@@ -113,7 +113,7 @@ def stability(
 
     Where messages go back through feedback weights B, the saddle point is that of the adjoint
     through B, and B stands for Wᵀ in the Jacobian. The flow is then not a gradient flow of L, and
-    possibly no rho makes it stable.
+    there may be no rho that makes it stable.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def stability(
     DataError
         X, Y or the state do not fit the network.
     ModelError
-        `patterns` below 1, or given while plastic; no state where a constraint is not lin.
+        `patterns` below 1, or given while plastic; no `at` where a constraint is not lin.
     ConvergenceError
         A cyclic graph that does not contract: its saddle point cannot be found; give `at`.
 
@@ -194,21 +194,22 @@ def critical_rho(
     """Find the smallest rho above which the saddle point is stable, unit 1.
 
     The saddle itself does not depend on rho. On every acyclic graph it is stable above a finite
-    rho: the constraints' Jacobian C is square and invertible there, so H + rho CᵀC is positive
-    definite in the end. With feedback weights other than Wᵀ there need not be such a rho.
+    rho: the constraints' Jacobian C is square and invertible there, so H + rho CᵀC (H is the
+    Hessian of L in x at rho = 0) is positive definite for a large rho. With feedback weights other
+    than Wᵀ there need not be such a rho.
 
     Parameters
     ----------
     net, flow, X, Y, patterns
-        As in `stability`; everything of the flow but rho is kept.
+        As in `stability`; the rho of the flow is not used.
     tau_lam : {"scaled", "fixed"}
-        tau_x / max(1, rho), as in `Flow.augmented`; or that of the flow at every rho.
+        tau_x / max(1, rho), as in `Flow.augmented`; or that of the flow, whatever rho is.
 
     Returns
     -------
     float
-        To a relative 1e-6; 0 where no augmentation is needed, `inf` where the largest rho of
-        `RHO_GRID` is not enough.
+        With a relative error of 1e-6; 0 where no augmentation is needed, `inf` where the largest
+        rho of `RHO_GRID` is not enough.
 
     Raises
     ------

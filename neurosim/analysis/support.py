@@ -1,8 +1,8 @@
 """Support neurons: which neurons carry the solution of which pattern, by their multipliers at rest.
 
-Above `simulation` and `rest`. Within its tolerance (straw) a neuron sends no error and changes no
-weight; a neuron whose multiplier is not 0 (support) is at the wall of its tube. Start at
-`support_neurons`; `kkt` measures how near a solution a state is.
+Above `simulation` and `rest`. Within its tolerance (straw) a neuron sends no message back and
+changes no weight; a neuron whose multiplier is not 0 (support) is at the wall of its tube. Start at
+`support_neurons`; `kkt` measures how close a state is to a solution.
 
 References
 ----------
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 MOST_STEPS = 20_000  # on the way to rest
-# a state that moves by less per time constant is on its way; with more, the step is too long
+# a state that moves by less per time constant is still settling; otherwise the step is too long
 CREEPS = 1e-3
 GROUPINGS = ("layer", "unit", "pattern")  # of `Support.shares`
 
@@ -94,7 +94,7 @@ class Support(Mapping[str, Array]):
 
     @property
     def support_patterns(self) -> Array:
-        """Patterns that some neuron is support for, bool (patterns,).
+        """Patterns for which some neuron is support, bool (patterns,).
 
         Like support vectors, only these change the weights.
         """
@@ -220,22 +220,22 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
 def at_rest(
     simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, most_steps: int = MOST_STEPS
 ) -> Run:
-    """Relax a run on with its final weights until nothing changes by `settle` per time constant.
+    """Continue a run with its final weights until it changes by at most `settle` per time constant.
 
-    After training, the step of the training may be too long for the weights. A run that does not
-    come to rest goes on with a quarter of the step; a run that diverged starts again with it.
+    The step of a training may be too long for the weights that it ends with. A run that does not
+    come to rest is continued with a quarter of the step; a run that diverges is repeated with it.
 
     Parameters
     ----------
     simulation : Simulation
         Gives flow, step and backend; it is not changed.
     run : Run or Log
-        Run of any network that fits. Streams and presentations leave the patterns that were shown
-        last.
+        Run of any network that fits; after streams and presentations its patterns are those that
+        were shown last.
     settle : float
         Largest change per time constant of a state at rest.
     most_steps : int
-        Number of steps that are tried with each length.
+        Number of steps of each of the two lengths.
 
     Returns
     -------
@@ -279,14 +279,15 @@ def kkt(run: Run) -> Kkt:
     Raises
     ------
     ModelError
-        A constraint that is neither `tube` nor `lin`.
+        A constraint other than `tube`, `lin` and `none`.
     """
     net = run.network
     for n in net.neurons:
         constraint = net.populations[n].constraint
         if constraint not in ("tube", "lin", "none"):
             raise ModelError(
-                f"constraint {constraint!r} of {n} has no multipliers at rest; allowed: tube, lin"
+                f"constraint {constraint!r} of {n} has no multipliers at rest; "
+                "allowed: tube, lin, none"
             )
     # -dL/dx is the rate of this flow
     plain = Flow(kappa=1.0, gamma=0.0, rho=0.0, tau_x=1.0, tau_lam=1.0)
@@ -319,13 +320,13 @@ class SupportOverTraining:
     every : int
         Rows of the log from one measurement to the next.
     patterns : int
-        Number of the patterns simulated at once that are measured, from the first on.
+        Number of patterns of the batch that are measured, from the first on.
 
     Attributes
     ----------
     found : list of Support
     rows : int
-        Number of rows that the log has by now.
+        Number of rows that the log has so far.
 
     Examples
     --------
@@ -362,8 +363,8 @@ class SupportOverTraining:
     def to_xarray(self) -> xr.Dataset:
         """Return the measurements over time.
 
-        share is over (time, population), share_of_patterns and settled are over time, ever_support
-        is over (time, unit).
+        `share` is over (time, population), `ever_support` over (time, unit); `share_of_patterns`
+        and `settled` are over time.
 
         Raises
         ------

@@ -27,8 +27,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MOST_UNITS = 40  # of a population that is drawn whole; of a larger one, SHOWN are drawn
 SHOWN = 24
 MOST_EDGES = 3000  # in all: the strongest of each projection
-LETTER = 4.9  # points, on average
-# of a name, so that it can be read over lines
+LETTER = 4.9  # mean width of a letter of a name, points
+# behind a name, so that it can be read over lines
 BACKGROUND = {
     "facecolor": "white",
     "edgecolor": "none",
@@ -345,7 +345,7 @@ def _limit_rings(ax: Axes, drawing: Drawing, lines: Sequence[Lines]) -> None:
 
 
 def _limit_columns(ax: Axes, drawing: Drawing, lines: Sequence[Lines], top: float) -> bool:
-    """Leave room for names above the columns; return whether they must stand upright to fit."""
+    """Leave room for names above the columns; return whether they have to be upright to fit."""
     width, height = _size_in_points(ax)
     last = max(x for x, *_ in drawing.labels.values())
     upright = _longest(lines) > 0.95 * width / (last + 1)

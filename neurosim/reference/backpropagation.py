@@ -37,7 +37,7 @@ from neurosim.reference.functions import (
 )
 
 Array = np.ndarray
-# populations that reach each other, and whether they form a cycle
+# populations that reach each other, and whether they form a cycle (one that reaches itself does)
 Component = tuple[list[str], bool]
 
 THROUGH = ("weights", "feedback")  # matrices that errors can go back through
@@ -45,7 +45,7 @@ MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
 TOLERANCE = 1e-10  # of a change in x, relative to 1 + |x|
 SAME = 1e-5  # two fixed points closer than this, relative to 1 + |x|, are one
 NEWTON = 2  # steps after the iteration; each squares an error of 1e-7 at most
-CHUNK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
+LARGEST_STACK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Adjoint:
 
 
 def forward(net: Network, X: Any) -> dict[str, Array]:
-    """Return the forward pass; on a cycle, the fixed point x = sigma(W x + b) of each pattern.
+    """Return all outputs by a forward pass; on a cycle, the fixed point x = sigma(W x + b).
 
     A cycle *contracts* if the plain iteration x <- sigma(W x + b) settles from x = 0, and at the
     same point from three starts far outside it (all high, all low, mixed signs). A cycle with
@@ -227,7 +227,7 @@ def backprop_encoded(
     Y: Mapping[str, Array],
     back: BackwardWeights | None = None,
 ) -> Adjoint:
-    """Return `backprop` on encoded data and known components, for loops over many batches."""
+    """Return `backprop` of encoded data and known components, for loops over many batches."""
     back = back or net.weights.__getitem__
     x, lam, delta = _adjoint(net, components, clamped, Y, back)
     grad_w = {}
@@ -419,7 +419,7 @@ class _Loop:
         """
         size = len(W)
         result = np.empty_like(right)
-        step = max(1, CHUNK // size**2)
+        step = max(1, LARGEST_STACK // size**2)
         for first in range(0, len(right), step):
             part = slice(first, first + step)
             matrices = np.eye(size) - slopes[part, :, None] * W
@@ -450,7 +450,7 @@ class _Loop:
         return found
 
     def _refusal(self, why: str) -> ConvergenceError:
-        """Return the error for a loop that does not contract, with a factor that cures it."""
+        """Return the error for a loop that does not contract, with advice on its weights."""
         norm = np.linalg.norm(self.W, 2)
         eigenvalues = np.linalg.eigvals(self.W)
         radius = np.abs(eigenvalues).max()

@@ -35,11 +35,11 @@ def constraint(
     population : Population
     g, lam : array, (patterns, units), unit 1
     rho : float
-        Weight of the augmentation, read by a tube only. At 0 the slack of every multiplier that is
-        not 0 stays at the wall, the limit of small rho.
+        Weight of the augmentation, used by a tube only. At 0 the slack stays at the wall wherever
+        the multiplier is not 0, the limit of small rho.
     judged : (g, lam), optional
-        State that decides on which side of each kink the population is, in place of the first g and
-        lam. G is then 0 within a tube.
+        State that decides on which side of each kink the population is, in place of `g` and `lam`.
+        G is then 0 within a tube.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _tube(
 
 
 def multiplier_terms(population: Population, rho: float, g: Array, lam: Array) -> Array:
-    """lam G + (rho/2) G² of every unit, from the definition; for a tube its minimum over the slack.
+    """lam G + (rho/2) G² of every unit, from the definition; of a tube, its minimum over the slack.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Descent by backpropagation: `sgd` beside the flows, `adam` beside Local Propagation."""
+"""Descent by backpropagation: `sgd`, a baseline for flows, and `adam`, one for Local Propagation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray
 def sgd(
     net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0
 ) -> Network:
-    """Train by plain stochastic gradient descent, the yardstick beside the flows.
+    """Train by plain stochastic gradient descent, the baseline for the flows.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def sgd(
 
 
 class Adam:
-    """Steps of Adam, in place.
+    """Steps of Adam, in place, with decay rates 0.9 and 0.999.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def adam(
     score: Callable[[Network], Any] | None = None,
     every: int = 50,
 ) -> Network:
-    """Descend the mean loss and the penalties by Adam; every step sees all patterns.
+    """Descend the mean loss and the penalties by Adam, with all patterns in every step.
 
     Parameters
     ----------
@@ -129,8 +129,9 @@ def adam(
     rate : float
         Rate of Adam.
     score : callable, optional
-        Network -> a value that can be compared, larger is better. The first of the best networks
-        met every `every` steps is then returned, in place of the last network.
+        Network -> a value that can be compared; larger is better. The network is scored every
+        `every` steps and after the last one. The first with the highest score is returned, in place
+        of the last network.
     every : int
         Steps from one score to the next.
 
@@ -145,6 +146,8 @@ def adam(
         X or Y do not fit the network.
     ModelError
         `rate` out of range.
+    ConvergenceError
+        A cycle stopped contracting on the way.
 
     References
     ----------

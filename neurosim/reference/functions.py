@@ -209,7 +209,7 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
 
 
 def loss_value(loss: Loss, x: Array, y: Array) -> Array:
-    """V of each pattern, times the loss's weight.
+    """V for each pattern, times the loss's weight.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ def loss_curvature(loss: Loss, x: Array, y: Array, dx: Array) -> Array:
 
 
 def activity_penalty(net: Network, population: str, x: Array) -> Array:
-    """Penalty on the outputs of a population, activity_l1 Σ|x|, of each pattern.
+    """Penalty on the outputs of a population, activity_l1 Σ|x|, for each pattern.
 
     Parameters
     ----------
@@ -369,7 +369,7 @@ def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
     Parameters
     ----------
     weights : array or csr_array, (n_post, n_pre)
-        States which synapses exist.
+        Weights whose synapses are the ones that exist.
     delta : array, (patterns, n_post), unit 1
     x : array, (patterns, n_pre), unit 1
 
@@ -404,7 +404,7 @@ def penalty(net: Network) -> float:
 def penalty_subgradient(net: Network, projection: str) -> Array:
     """Subgradient of l1, row_l1 and column_l1 that is 0 at their kinks.
 
-    The slope of l2 is not in it.
+    The slope of l2 is not included.
 
     Returns
     -------
@@ -426,7 +426,7 @@ def penalty_subgradient(net: Network, projection: str) -> Array:
 
 
 def _norms(weights: Weights, side: int) -> Array:
-    """Euclidean norms of the synapses into each postsynaptic unit (0) or out of each other one (1).
+    """Euclidean norms of the weights into each unit (side 0), or out of each unit (side 1).
 
     Returns
     -------

@@ -180,10 +180,10 @@ class Linearised:
         return self._pack(rates, len(directions))
 
     def renewed(self, directions: Array) -> Array:
-        """Change of the multipliers' rates with x, the messages of the children held.
+        """Derivative of the multipliers' rates by x, with the messages of the children held.
 
         It is kappa dg - gamma (dV' + rho dg) in the multipliers and zero elsewhere: the part that a
-        semi-implicit step reads anew. Weights are frozen.
+        semi-implicit step evaluates at the new x. Weights are frozen.
 
         Returns
         -------
@@ -206,8 +206,8 @@ class Linearised:
     def leaks(self) -> Array:
         """Linear leak of every state, (size,), 1/s; weights are frozen.
 
-        (kappa (rho + weight of mse) + gamma)/tau_x of x, and gamma/tau_lam of lam: minus the part
-        of d(dx/dt)/dx and d(dlam/dt)/dlam within a unit that is constant.
+        (kappa (rho + weight of mse) + gamma)/tau_x for x, and gamma/tau_lam for lam: the constant
+        part of -d(dx/dt)/dx and of -d(dlam/dt)/dlam within each unit.
         """
         net = self.net
         flow = self.flow
@@ -229,7 +229,9 @@ class Linearised:
         return self.exact and not self.plastic and self.net.order() is not None
 
     def solve(self, rates: Array) -> Array:
-        """Find the directions that J maps to these rates, by a sweep forward and a sweep back.
+        """Find the directions that J maps to these rates, where J is `invertible`.
+
+        By a sweep forward and a sweep back.
 
         Parameters
         ----------
@@ -243,7 +245,7 @@ class Linearised:
         kappa = flow.kappa
         gamma = flow.gamma
         squared_gain = kappa**2 + gamma**2
-        asked = self._unpack(rates)
+        given = self._unpack(rates)
         found = Rates({}, {}, {}, {})
         order = [n for n in self.net.order() or () if n in self.net.neurons]
         change = {}  # of dL/dx
@@ -251,8 +253,8 @@ class Linearised:
         da = {}
         ddelta: dict[str, Array] = {}
         for n in order:
-            dx = asked.x[n] * flow.time("tau_x", n)
-            dlam = asked.lam[n] * flow.time("tau_lam", n)
+            dx = given.x[n] * flow.time("tau_x", n)
+            dlam = given.lam[n] * flow.time("tau_lam", n)
             change[n] = -(kappa * dx + gamma * dlam) / squared_gain
             dg[n] = (kappa * dlam - gamma * dx) / squared_gain
             da[n] = self._forward(n, found)
@@ -340,8 +342,7 @@ class Linearised:
         scale = float(np.abs(self.state).max())
         reach = NUDGE * max(1.0, scale)  # largest entry of a nudge
         tiny = np.finfo(float).tiny
-        largest = np.abs(directions).max(axis=1, keepdims=True)
-        largest = np.maximum(largest, tiny)
+        largest = np.maximum(np.abs(directions).max(axis=1, keepdims=True), tiny)
         nudges = directions * (reach / largest)
         above = self.state + nudges
         below = self.state - nudges
@@ -352,7 +353,7 @@ class Linearised:
     def _rates(self, states: Array) -> Array:
         """Return the time derivatives of many states, (m, size), 1/s.
 
-        They are one batch, unless each has other weights.
+        They are one batch, except plastic ones, each of which has its own weights.
         """
         if self.plastic:
             each = [self._rate(state) for state in states]
@@ -442,14 +443,14 @@ def _check_feedback_rests(net: Network) -> None:
     Raises
     ------
     ModelError
-        Feedback of Kolen and Pollack.
+        Feedback of the kind kolen_pollack.
     """
     for name, q in net.projections.items():
         if q.feedback == KOLEN_POLLACK:
             raise ModelError(
                 f"feedback of {name} = {q.feedback!r} while plastic: its feedback weights move and "
-                "are not states here; allowed: frozen weights, or feedback that rests between two "
-                "steps: symmetric, random, sign, mirror"
+                "are not states here; allowed: frozen weights, or feedback without a rate of its "
+                "own: symmetric, random, sign, mirror"
             )
 
 
@@ -485,8 +486,8 @@ def _changes(w: Weights, dw: Array) -> Iterable[Any]:
 def _outer(w: Weights, delta: Array, x: Array) -> Array:
     """Mean over the patterns of delta_i x_j at every synapse.
 
-    One of delta, (..., patterns, n_post), and x, (..., patterns, n_pre), may have directions before
-    its patterns.
+    delta is (..., patterns, n_post) and x is (..., patterns, n_pre); one of them may have a leading
+    axis of directions.
     """
     count = x.shape[-2]
     by_unit = np.swapaxes(delta, -1, -2)

@@ -1,6 +1,6 @@
 """The three coupled flows as one right-hand side, and the scalar L that they descend and ascend.
 
-Plain NumPy, written from section 1 of the design, without the engine and without its equation text.
+Plain NumPy, written from the paper, without the engine and without its equation text.
 Start at `right_hand_side`; `lagrangian` is a third derivation. `trajectory` integrates in SciPy.
 
 References
@@ -77,7 +77,7 @@ def right_hand_side(
     step: float = 0.0,
     regime: Any = None,
 ) -> Rates:
-    """Return all time derivatives of the flow at a state, section 1 of the design.
+    """Return all time derivatives of the flow at a state.
 
     ::
 
@@ -88,7 +88,8 @@ def right_hand_side(
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta                    (0 if not plastic_bias)
 
-    tau_w is that of the postsynaptic population.
+    tau_w is that of the postsynaptic population. A population without a constraint has G = 0,
+    mu = -dV/dx and x = sigma(a). A penalty on outputs counts as a part of V.
 
     Where the feedback of a projection is not symmetric, B stands for Wᵀ; for sign feedback B = size
     sign(Wᵀ). Feedback weights of Kolen and Pollack move by tau_w dB/dt = mean over patterns of
@@ -101,7 +102,7 @@ def right_hand_side(
     x, lam : mapping of str to array, (patterns, units), unit 1
         By population that is not clamped; clamped ones are taken from X.
     X, Y : array or mapping
-        Inputs and targets, as users give them or encoded.
+        Inputs and targets, as in `backprop`, or encoded.
     weights, biases : mapping, optional
         In place of those of the network.
     plastic : bool
@@ -109,7 +110,7 @@ def right_hand_side(
     step : float
         Step of explicit Euler, s. Where rho < kappa step/tau_lam, the rate of a tube's multiplier
         takes such a step to zero, not beyond. With 0 and rho = 0 the multiplier moves towards zero
-        at full speed until it is there.
+        at full speed until it reaches it.
     regime : state with .x and .lam of (1, units) or (patterns, units), optional
         State that decides on which side of each kink of G the flow is; by default x and lam.
 
@@ -177,7 +178,7 @@ def rates_at(
 def _judged(
     net: Network, population: str, clamped: Mapping[str, Array], regime: Any
 ) -> tuple[Array, Array] | None:
-    """Return g and lam of the state that decides on the side of each kink, if one is given."""
+    """Return g and lam of the state that decides on the side of each kink; None without one."""
     if regime is None:
         return None
     rows = n_patterns(regime.x)
@@ -251,7 +252,7 @@ def lagrangian(
 def all_outputs(
     net: Network, clamped: Mapping[str, Array], x: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Return the outputs of all populations; those without constraint follow their net input."""
+    """Return the outputs of all populations; without a constraint they are sigma(a)."""
     outputs = {**clamped, **{n: x[n] for n in net.neurons}}
     for n in net.neurons:
         if net.populations[n].free:

@@ -1,6 +1,6 @@
 """The modes of a linearised flow, and the steps that integrators may take on them.
 
-Above `jacobian`; `simulation` and `analysis` read it. Start at `modes`; `largest_step` gives the
+Above `jacobian`; used by `simulation` and `analysis`. Start at `modes`; `largest_step` gives the
 largest stable step of a method.
 
 References

@@ -1,6 +1,6 @@
-"""The flows as trajectories in time, by SciPy's integrators. Start at `solve_ivp`.
+"""The flows as trajectories in time, by SciPy's integrators.
 
-Above `ode`, whose right-hand side is integrated.
+Above `ode`, whose right-hand side is integrated. Start at `solve_ivp`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from neurosim.reference.backpropagation import forward
 from neurosim.reference.functions import n_patterns, output_slope
 
 Array = np.ndarray
-# rho of a tube's slack where the flow has none: how sharply its multipliers stop at zero
+# least rho of a tube's slack: the smaller it is, the more sharply multipliers stop at zero
 SHARP = 1e-3
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 
@@ -76,9 +76,10 @@ def solve_ivp(
 ) -> Trajectory:
     """Integrate the flow of outputs and multipliers, and of the weights if `plastic`, in SciPy.
 
-    With rho = 0 the multipliers of a tube are projected at zero up to `SHARP`. Constraints with a
-    kink at g = 0 or at a wall (abs, abs_eps, lin_eps) slide along it in the end, where the steps
-    shrink without limit: integrate them for short times.
+    Where rho is smaller than `SHARP`, the slack of a tube is that of rho = `SHARP` (less where
+    tau_lam is not the smallest), so that multipliers stop at zero smoothly. Constraints with a kink
+    at g = 0 or at a wall (abs, abs_eps, lin_eps) slide along it in the end, where the steps shrink
+    without limit: integrate them for short times.
 
     Parameters
     ----------
@@ -86,14 +87,14 @@ def solve_ivp(
         Is not changed.
     flow : Flow
     X, Y : array or mapping
-        Inputs and targets of the whole batch, clamped all the time.
+        Inputs and targets of the whole batch, clamped throughout.
     duration : time
         Brian2 quantity, float seconds or text.
     plastic : bool
         Whether weights and biases move too.
     start : {"zero", "forward"} or anything with `.x` and `.lam`
-        x = lam = 0; x from the forward pass and lam = 0; or a run, trajectory or state to go on
-        from.
+        x = lam = 0; x from the forward pass and lam = 0; or the end of a run or trajectory, or a
+        state.
     rtol, atol : float
         Tolerances of `scipy.integrate.solve_ivp`.
     every : time, optional
@@ -217,7 +218,7 @@ def _with_followers(
     x: dict[str, Array],
     lam: dict[str, Array],
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return x and lam with those of populations without constraint, which follow the others."""
+    """Return x and lam; populations without a constraint follow the others."""
     x, lam, outputs = dict(x), dict(lam), ode.all_outputs(net, clamped, x)
     for n in net.neurons:
         if net.populations[n].free:

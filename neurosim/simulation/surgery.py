@@ -1,7 +1,7 @@
 """Prune and grow networks: remove neurons and synapses that carry nothing, split neurons in two.
 
-Operations on parameters, for any graph, with a check that predictions stay; nothing here runs a
-flow. Inputs, and populations whose outputs are predicted or compared with targets, keep their
+Operations on parameters, for any graph, with a check that predictions do not change; no flow is
+run. Inputs, and populations whose outputs are predicted or compared with targets, keep their
 units. Start at `prune` and `grow`; `pruned` and `grown` also return where each unit comes from.
 """
 
@@ -211,7 +211,7 @@ def pruned(
 
 
 def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, Array]:
-    """Return support once more, with only so many straw neurons that their loss stays in bounds.
+    """Return support with only as many straw neurons as may be removed within a bound.
 
     The bound is on the sum of what hidden neurons send: its standard deviation over X times the
     norm of their outgoing weights. Neurons that send least are straw first.
@@ -226,7 +226,7 @@ def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, 
     Returns
     -------
     dict of str to bool array, (units,)
-        False where a neuron is straw for every pattern and can be missed.
+        False where a neuron is straw for every pattern and may be removed.
     """
     straw = _straw(net, support)
     x = reference.forward(net, X)
@@ -367,7 +367,7 @@ def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
     """Return the units that are support for no pattern."""
     if not isinstance(support, Mapping):
         raise ModelError(
-            f"support is a {type(support).__name__}; allowed: {{population: bool}}, as of "
+            f"support is a {type(support).__name__}; allowed: {{population: bool}}, as returned by "
             "support_neurons"
         )
     straw = {n: np.zeros(p.size, dtype=bool) for n, p in net.populations.items()}
@@ -420,7 +420,7 @@ def _read(net: Network) -> dict[str, Array]:
 
 
 def _reachable(net: Network, found: dict[str, Array], forward: bool) -> dict[str, Array]:
-    """Return what can be reached from these units along synapses that are not 0."""
+    """Return the units that can be reached from these along synapses that are not 0."""
     links = {name: abs(w) > 0 for name, w in net.weights.items()}
     before = -1
     now = _count(found)
@@ -452,7 +452,7 @@ def _count(units: Arrays) -> int:
 
 
 def _without(net: Network, kept: Arrays, held: Arrays, synapses: float | None) -> Network:
-    """Return the network of the units that are kept; a bias has what the others sent on average."""
+    """Return the network of the units that are kept, with the outputs `held` folded into biases."""
     left = {n for n, units in kept.items() if len(units)}
     biases = {n: net.biases[n].copy() for n in net.neurons}
     projections = []

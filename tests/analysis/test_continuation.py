@@ -191,7 +191,7 @@ def test_errors_name_the_value():
     with pytest.raises(DataError, match="pattern = 7; allowed: 0 to 4"):
         ns.continuation(net, flow, X, Y, over="flow.rho", start=1.0, stop=2.0, pattern=7)
     branch = ns.continuation(net, flow, X, Y, over="flow.rho", start=1.0, stop=2.0, points=3)
-    with pytest.raises(DataError, match=r"flow.rho = 3; allowed: 1 to 2, as was followed"):
+    with pytest.raises(DataError, match=r"flow.rho = 3; allowed: 1 to 2, the part that was"):
         branch.at(3.0)
     with pytest.raises(ConvergenceError, match="more than one fixed point"):
         ns.continuation(

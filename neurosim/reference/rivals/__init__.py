@@ -1,7 +1,7 @@
 """Rivals in the same frame: other local ways to backpropagation's gradient.
 
 They take the same network, data and measures, in plain NumPy and without a simulator. There is one
-function for each method; `neurosim.alignment` reads its result as it reads a run:
+function for each method; `neurosim.alignment` accepts its result in place of a run:
 
 ============================ ====== =================== ============================================
 method                       phases numbers per unit    backward messages
@@ -16,7 +16,7 @@ method                       phases numbers per unit    backward messages
 
 `equilibrium_propagation` descends the loss at another equilibrium.
 
-Each takes any acyclic network, with skips, inner losses and sparse projections, and reads its
+Each takes any acyclic network, with skips, inner losses and sparse projections, and treats its
 constraints as `lin`. Start at `train`, or at a method.
 """
 

@@ -1,4 +1,4 @@
-"""Dual propagation: every neuron is a dyad whose mean goes forward, whose difference comes back."""
+"""Dual propagation: each neuron is a dyad that sends its mean forward and its difference back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def dual_propagation(
     Returns
     -------
     Inferred
-        `x` is the mean, `lam` is n/beta.
+        `x` is the mean (s⁺ + s⁻)/2, `lam` is n/beta.
 
     Raises
     ------

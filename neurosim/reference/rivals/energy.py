@@ -24,8 +24,8 @@ from neurosim.model.network import Network
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, Watch
 from neurosim.reference.rivals.stacks import Stacks
 
-NUDGE = 1e-4  # of x, in the differences that the largest curvature is found by
-POWER = 20  # iterations for it
+NUDGE = 1e-4  # of x, in the differences by which the largest curvature is found
+POWER = 20  # iterations by which it is found
 METHODS = (EULER, SEMI_IMPLICIT)  # of `relax`
 
 
@@ -99,7 +99,7 @@ def pc_alm(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Augmented Lagrangian predictive coding: in turns a step of x down E and one of lam up.
+    """Augmented Lagrangian predictive coding: alternate a step of x down E and one of lam up E.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ def pc_alm(
     Returns
     -------
     Inferred
-        `lam` is mu = lam + rho g after the last step of x, with the lam from before it: the paper's
-        credit.
+        `lam` is mu = lam + rho g after the last step of x, which no step of lam follows: the
+        paper's credit.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def pc_alm(
 
     Notes
     -----
-    Without functions it is `Flow.augmented` by ``method="semi_implicit"``, with tau_x = dt/rate and
+    Without functions it is `Flow.augmented` with ``method="semi_implicit"``, tau_x = dt/rate and
     tau_lam = dt/alpha.
 
     References
@@ -150,7 +150,7 @@ def growing_penalty(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Descend the energy while its precision rho grows geometrically to `rho_end`; no multipliers.
+    """Descend the energy without multipliers, while its precision rho grows geometrically.
 
     At rest its credit rho g differs from backpropagation's by a term of order 1/rho_end. Growth
     adds a lag of order log(rho_end/rho)/(rate steps), relative to the credit: the step shrinks as
@@ -162,7 +162,7 @@ def growing_penalty(
     net, X, Y, steps, rate, functions, precision, watch
         As in `predictive_coding`; `rate` is that of the first step.
     rho, rho_end : float
-        First and last precision.
+        Precision of the first and of the last step.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def relax(
     precision: str = "float64",
     watch: Watch | None = None,
 ) -> Inferred:
-    """Relax by a `Flow` as ``Simulation.relax(start="forward")`` does, without an engine.
+    """Relax by a `Flow`, as ``Simulation.relax(start="forward")`` does, but without an engine.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def relax(
         As in `predictive_coding`.
     flow : Flow
     dt : time
-        Length of a step.
+        Length of a step: Brian2 quantity, float seconds or text.
     method : "euler" or "semi_implicit"
     functions : names of populations
         By default there are none: every population is a variable, as in a simulation.
@@ -362,7 +362,7 @@ def _pace(flow: Flow, name: str, stacks: Stacks, stack: str, step: float) -> Any
 
 
 def _effective(lam: Arrays, rho: float, g: Arrays) -> Arrays:
-    """mu = lam + rho g; lam itself, to be read only, where rho is 0."""
+    """mu = lam + rho g; where rho is 0, lam itself, which must not be changed."""
     if rho == 0:
         return lam
     if rho == 1:
@@ -389,11 +389,11 @@ def _check_finite(name: str, stacks: Stacks, x: Arrays, number: int) -> None:
     DivergenceError
         NaN or infinity in some population.
     """
+    hint = "a smaller dt" if name == "relax" else "a smaller rate, or rate=None"
     for population, values in stacks.apart(x).items():
         if not np.isfinite(values).all():
             raise DivergenceError(
-                f"{name} left the finite numbers in {population} within {number} steps; "
-                "try a smaller rate, or none",
+                f"{name} left the finite numbers in {population} within {number} steps; try {hint}",
                 time=float(number),
                 population=population,
             )

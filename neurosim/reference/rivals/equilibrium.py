@@ -2,9 +2,9 @@
 
     F(s) = Σ_i ∫ sigma⁻¹(s_i) ds_i - Σ_projections s_postᵀ W s_pre - bᵀ s (+ beta V)
 
-At rest s = sigma(W s + Wᵀ s + b). Every projection works both ways, so the free equilibrium is not
-the forward pass: the loss that is descended is another one, and `equilibrium_adjoint` is its exact
-gradient.
+At rest s = sigma(W s + Wᵀ s + b). Every projection acts in both directions, so the free equilibrium
+is not the forward pass. The loss at that equilibrium is the one that is descended, and
+`equilibrium_adjoint` gives its exact gradient.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.reference.functions import hebbian, plastic, sigma
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, penalty_slope
 
-BOUND = 1e6  # of a state at rest
+BOUND = 1e6  # of |s| of a state that settles
 
 
 def equilibrium_propagation(
@@ -36,25 +36,25 @@ def equilibrium_propagation(
 ) -> Inferred:
     """Contrast two nudged equilibria.
 
-    The contrast is the gradient of the loss at the free equilibrium to order beta².
+    The contrast is the gradient of the loss at the free equilibrium, with an error of order beta².
 
     Parameters
     ----------
     net, X, Y
-        As in `Frame`. Activations must not fall anywhere, or F has no minimum at rest.
+        As in `Frame`. Activations must not decrease anywhere; F has no minimum at rest otherwise.
     beta : float
         Strength of the nudge, + and -.
     steps, nudged_steps : int
-        Number of steps s <- s + rate (sigma(...) - s) of all units at once: freely, then twice from
-        there.
+        Number of steps s <- s + rate (sigma(...) - s), of all units at once: in the free phase, and
+        in each of the two nudged phases that start from its end.
     rate : float
-        In (0, 1].
+        Share of the way to sigma(...) in each step, in (0, 1].
 
     Returns
     -------
     Inferred
-        `x` is the free equilibrium, `lam` the difference of the nudged net inputs over 2 beta. To
-        be compared with `equilibrium_adjoint`.
+        `x` is the free equilibrium, `lam` the difference of the nudged net inputs over 2 beta.
+        Compare it with `equilibrium_adjoint`.
 
     Raises
     ------
@@ -134,12 +134,12 @@ def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
 
 
 def symmetric(net: Network) -> Network:
-    """Return the network with each projection between neurons both ways, by the same weights.
+    """Return the network with each projection between neurons in both directions, by one weight.
 
     Raises
     ------
     ModelError
-        Two populations project to each other already.
+        Two populations already project to each other.
     """
     between = [q for q in net.projections.values() if q.pre in net.neurons]
     for q in between:

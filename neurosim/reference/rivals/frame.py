@@ -1,7 +1,7 @@
 """State and forces that all rivals share: outputs, violations, messages of an acyclic network.
 
-A rival is a rule for what moves along the forces found here. Start at `Frame`; `Inferred` is the
-result of a rival.
+A rival is a rule by which variables move along the forces that are computed here. Start at `Frame`;
+`Inferred` is the result of a rival.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from neurosim.reference.functions import (
 
 Array = np.ndarray
 Arrays = dict[str, Array]
-Watch = Callable[[int, Arrays], Any]
+Watch = Callable[[int, Arrays], Any]  # number of a step, credit by population -> True to end
 
 ONE = np.ones(1)  # sigma' of linear units; recognised by identity, where a product is then saved
 
@@ -41,7 +41,7 @@ def slope_from_output(activation: str, a: Array, output: Array) -> Array:
     ----------
     activation : str
     a, output : array of any shape, unit 1
-        Net input and sigma of it.
+        Net input and sigma(a).
 
     Returns
     -------
@@ -67,7 +67,7 @@ def slope_from_output(activation: str, a: Array, output: Array) -> Array:
 
 @dataclass(frozen=True, repr=False)
 class Inferred:
-    """Result of a rival's inference for a batch; `neurosim.alignment` reads it as it reads a run.
+    """Result of a rival's inference for a batch; `neurosim.alignment` accepts it in place of a run.
 
     Attributes
     ----------
@@ -79,16 +79,16 @@ class Inferred:
     x : dict of str to array, (patterns, units), unit 1
         Outputs, by population that is not clamped.
     lam : dict of str to array, (patterns, units), unit 1
-        The method's credit, in the place of -dV/dx: the error or multiplier from which its gradient
+        The method's credit, its estimate of -dV/dx: the error or multiplier from which its gradient
         is made.
     grad_w : dict of str to array or csr_array, (n_post, n_pre)
         The method's gradient by projection that learns, penalties R(w) included.
     grad_b : dict of str to array, (n,)
         By population.
     steps : int
-        Number of steps of every unit.
+        Number of steps that every unit takes.
     phases : int
-        Number of settlings one after another; between two of them a signal from outside is needed.
+        Number of relaxations in sequence; between two of them a signal from outside is needed.
     states : int
         Numbers that a unit keeps from step to step.
     """
@@ -116,13 +116,13 @@ class Frame:
     Parameters
     ----------
     net : Network
-        Acyclic; constraints are read as `lin`.
+        Acyclic; constraints are treated as `lin`.
     X : array (patterns, features), or mapping by input population
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
     functions : names of populations, optional
-        Populations whose outputs are sigma(a) at every moment and not variables; messages pass
-        through them as in backpropagation. By default those at which the network ends, as in the
-        papers of predictive coding, where the loss is that of the prediction.
+        Populations whose outputs are not variables but sigma(a) in every step; messages pass
+        through them as in backpropagation. By default those without children, as in the papers on
+        predictive coding, where the loss is that of the prediction.
 
     Attributes
     ----------
@@ -244,7 +244,7 @@ class Frame:
         grad_b: Arrays,
         **counts: int,
     ) -> Inferred:
-        """Return the result of an inference with gradients of its own."""
+        """Return the result of an inference whose gradients are given."""
         outputs = {n: x[n] for n in self.net.neurons}
         credit = {n: lam[n] for n in self.net.neurons}
         return Inferred(
@@ -269,7 +269,7 @@ def _product(values: Array, matrix: Any) -> Array:
 
 
 def _scalar(weights: Weights) -> Weights | float:
-    """Return one number for unit-to-unit wiring with one weight, other weights as they are.
+    """Return one number for unit-to-unit wiring with a single weight; else the weights, unchanged.
 
     A product by a number is cheaper than one by a matrix.
     """

@@ -1,7 +1,7 @@
 """Populations of one kind in one array, so that a step of a deep net is a few batched products.
 
-Above `frame`. Variables do not wait for each other: the net inputs of a state are all found at
-once, and so are the messages. Only functions come one after another. Start at `Stacks`.
+Above `frame`. The net inputs of all variables are computed at once, and so are their messages. Only
+functions are computed one after another. Start at `Stacks`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Link:
     sources, goals : slice
         Populations within them.
     weights, returning : float, csr_array, or array (populations, n_post, n_pre)
-        Matrices for outputs on the way forward and for messages on the way back.
+        Matrices for outputs on the way forward and for messages on the way back; a number stands
+        for unit-to-unit wiring.
     """
 
     pre: str
@@ -72,7 +73,7 @@ class Stacks:
     members : dict of str to list of str
         Populations by stack, which has the name of its first.
     variables, functions : list of str
-        Stacks; functions in an order in which none waits for a later one.
+        Stacks; each function comes after those that it depends on.
 
     Raises
     ------
@@ -133,7 +134,7 @@ class Stacks:
     def ascend(self, x: Arrays) -> tuple[Arrays, Arrays]:
         """Return violations x - sigma(a) of the variables and slopes sigma'(a) of all, by stack.
 
-        Writes the outputs of the functions into `x`.
+        The outputs of the functions are written into `x`.
         """
         violation: Arrays = {}
         slope: Arrays = {}
@@ -206,9 +207,9 @@ def _message(slope: Array, mu: Array) -> Array:
 
 
 def _members(frame: Frame) -> dict[str, list[str]]:
-    """Return the populations of each stack, by its first.
+    """Return the populations of each stack, by the name of its first one.
 
-    A function's level is one above that of the functions it reads; variables have level 0.
+    A function's level is one above the highest level of its parents; variables have level 0.
     """
     level: dict[str, int] = {}
     found: dict[tuple[int, int, str], list[str]] = {}

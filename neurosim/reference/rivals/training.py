@@ -56,8 +56,8 @@ def train(
     method : str or callable
         A name of `METHODS`, or a function of (net, X, Y) whose result has grad_w and grad_b.
     epochs : int
-        Number of times that the patterns are shown, in an order drawn anew each time. Patterns that
-        are left where `batch` does not divide their number are not shown in that epoch.
+        Number of times that the patterns are shown, each time in a new random order. Where `batch`
+        does not divide their number, the patterns that are left over are not shown in that epoch.
     batch : int
         Patterns per step.
     rate : float
@@ -82,7 +82,7 @@ def train(
     DataError
         X or Y do not fit the network.
     DivergenceError
-        An inference left the finite numbers.
+        An inference leaves the finite numbers.
 
     Examples
     --------
