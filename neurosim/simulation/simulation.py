@@ -1,8 +1,7 @@
 """Simulation: a network and a flow, relaxed or trained on Brian2.
 
-The interface that users call. Each method documents its arguments and passes them, as options, to
-the function of the same name in `running`; `train` passes `Pruning` and `Growing` to `resizing`.
-Start at `Simulation.relax` and `Simulation.train`.
+Each method documents its arguments and passes them to the function of its name in `running`;
+`train` passes `Pruning` and `Growing` to `resizing`. Start at `Simulation.relax` and `train`.
 """
 
 from __future__ import annotations
@@ -172,10 +171,8 @@ class Simulation:
         >>> sim.network["monitor"].lam  # after a run  # doctest: +SKIP
         """
         if not callable(factory):
-            raise ModelError(
-                f"add({factory!r}); allowed: a function of the Brian2 network that returns "
-                "Brian2 objects"
-            )
+            allowed = "a function of the Brian2 network that returns Brian2 objects"
+            raise ModelError(f"add({factory!r}); allowed: {allowed}")
         self.factories.append(factory)
 
     def relax(
@@ -196,8 +193,6 @@ class Simulation:
         progress: bool = False,
     ) -> Run:
         """Let outputs and multipliers flow with the weights fixed.
-
-        Every pattern has its own neurons and multiplier units; all of them flow at once.
 
         Parameters
         ----------
@@ -348,9 +343,8 @@ class Simulation:
         )
         compatibility.check_schedule(self, schedule, options.given(), is_one_program(self))
         if isinstance(schedule, Pruning | Growing):
-            return resizing.train(
-                self, X, Y, schedule, validation=validation, start=start, progress=progress
-            )
+            given = {"validation": validation, "start": start, "progress": progress}
+            return resizing.train(self, X, Y, schedule, **given)
         return running.train(self, X, Y, schedule, options)
 
     def stream(
@@ -448,17 +442,14 @@ class Simulation:
         ------
         DataError, ModelError, ConvergenceError, DivergenceError
             As in `relax`. DataError also if a frame does not have `patterns` patterns; ModelError
-            also if `backend` is "standalone".
-        Exception
-            Any exception that `world` raises.
+            also if `backend` is "standalone". Exceptions of `world` pass through.
 
         Examples
         --------
-        >>> import neurosim as ns
-        >>> net = ns.Network.mlp([1, 1], loss="mse")
+        >>> net = Network.mlp([1, 1], loss="mse")
         >>> def world(outputs):  # shows the network its own output; the target is 1
         ...     return outputs, [[1.0]]
-        >>> run = ns.Simulation(net, ns.Flow.adjoint()).interact(world, frames=3, per_frame="20 ms")
+        >>> run = Simulation(net, Flow.adjoint()).interact(world, frames=3, per_frame="20 ms")
         >>> run.settings["frames"]
         3
         """
@@ -484,31 +475,18 @@ class Simulation:
 
         Examples
         --------
-        >>> import neurosim as ns
-        >>> net = ns.Network.mlp([2, 4, 3])
-        >>> ns.Simulation(net, ns.Flow.adjoint()).predict([[0, 1], [1, 1]]).shape
+        >>> net = Network.mlp([2, 4, 3])
+        >>> Simulation(net, Flow.adjoint()).predict([[0, 1], [1, 1]]).shape
         (2, 3)
         """
         return np.asarray(reference.forward(self.net, X)[self.net.output])
 
     def save_weights(self, path: str | Path) -> None:
-        """Save weights and biases as an npz file, which `load_weights` reads.
-
-        Raises
-        ------
-        FileError
-            The folder is missing or unwritable, or the disk is full.
-        """
+        """Save weights and biases as an npz file, or raise `FileError`; see `load_weights`."""
         save_weights(self.net, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Load the weights and biases that `save_weights` wrote for a network of the same shape.
-
-        Raises
-        ------
-        FileError
-            The file is missing, unreadable, or does not fit the network, which is then unchanged.
-        """
+        """Load what `save_weights` wrote, or raise `FileError` and leave the network as it was."""
         load_weights(self.net, path)
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
