@@ -96,8 +96,10 @@ class Branch:
         DataError
             The branch does not pass there.
         """
-        one, other = self.parameter[:-1], self.parameter[1:]
-        low, high = np.minimum(one, other), np.maximum(one, other)
+        one = self.parameter[:-1]
+        other = self.parameter[1:]
+        low = np.minimum(one, other)
+        high = np.maximum(one, other)
         passes = np.flatnonzero((low <= parameter) & (parameter <= high))
         if not passes.size:
             raise DataError(
@@ -105,12 +107,15 @@ class Branch:
                 "that was followed; try continuation with another stop"
             )
         i = int(passes[0])
-        width, share = other[i] - one[i], 0.0
+        share = 0.0
+        width = other[i] - one[i]
         if width:
             share = (parameter - one[i]) / width
-        guess = np.hstack([(1 - share) * v[i] + share * v[i + 1] for v in self.x.values()])
+        parts = [(1 - share) * v[i] + share * v[i + 1] for v in self.x.values()]
+        x = np.hstack(parts)
         curve = SaddleCurve(self.family, parameter, parameter + 1.0, self.X, self.Y)
-        z = curve.corrected(np.append(guess, 0.0), np.append(0 * guess, 1.0))
+        guess = np.append(x, 0.0)
+        z = curve.corrected(guess, curve.along_parameter)
         return curve.state(z)
 
     def __repr__(self) -> str:

@@ -65,11 +65,14 @@ def settle(
     DivergenceError
         The step is too large.
     """
-    steps, done, time = FIRST_STEPS, 0, 0.0
+    steps = FIRST_STEPS
+    done = 0
+    time = 0.0
     while True:
         run = simulation.relax(X, Y, duration=steps * simulation.dt, start=start)
         start = run
-        done, time = done + steps, time + run.time
+        done += steps
+        time += run.time
         found = Settled(run, speed(run), time)
         if found.rests or run.interrupted or done >= most_steps:
             return found
@@ -82,7 +85,8 @@ def speed(run: Run) -> float:
     By the reference's right-hand side, not by the engine.
     """
     rates = reference.right_hand_side(run.network, run.flow, run.x, run.lam, run.X, run.Y)
-    neurons, time = run.network.neurons, run.flow.time
+    neurons = run.network.neurons
+    time = run.flow.time
     speeds = [np.abs(rates.x[n]).max() * time("tau_x", n) for n in neurons]
     speeds += [np.abs(rates.lam[n]).max() * time("tau_lam", n) for n in neurons]
     return float(max(speeds))

@@ -1,4 +1,4 @@
-"""Descent by backpropagation: `sgd`, a baseline for flows, and `adam`, one for Local Propagation."""
+"""Descent by backpropagation: `sgd`, the baseline for flows; `adam`, that for Local Propagation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def sgd(
     clamped = patterns(net, X)
     count = n_patterns(clamped)
     encoded = targets(net, Y, count)
-    net, components, rng = net.copy(), strong_components(net), np.random.default_rng(seed)
+    net = net.copy()
+    components = strong_components(net)
+    rng = np.random.default_rng(seed)
     for _ in range(epochs):
         order = rng.permutation(count)
         for first in range(0, count, batch):
@@ -91,7 +93,9 @@ class Adam:
     """
 
     def __init__(self, moving: list[Array], rate: float) -> None:
-        self.moving, self.rate, self.steps = moving, rate, 0
+        self.moving = moving
+        self.rate = rate
+        self.steps = 0
         self.means = [np.zeros_like(z) for z in moving]
         self.squares = [np.zeros_like(z) for z in moving]
 
@@ -103,7 +107,9 @@ class Adam:
             mean += 0.1 * (gradient - mean)
             square += 0.001 * (gradient**2 - square)
             unbiased = mean / (1 - 0.9**self.steps)
-            z -= self.rate * unbiased / (np.sqrt(square / (1 - 0.999**self.steps)) + 1e-8)
+            unbiased_square = square / (1 - 0.999**self.steps)
+            scale = np.sqrt(unbiased_square) + 1e-8
+            z -= self.rate * unbiased / scale
 
 
 def adam(

@@ -275,8 +275,13 @@ def _curvature(stacks: Stacks, rho: float, seed: int = 0) -> float:
     for _ in range(POWER):
         norm = np.maximum(_norms(v), np.finfo(float).tiny)
         v = {s: a / norm[:, None] for s, a in v.items()}
-        plus = _forces(stacks, {**start, **{s: start[s] + NUDGE * a for s, a in v.items()}}, rho)
-        minus = _forces(stacks, {**start, **{s: start[s] - NUDGE * a for s, a in v.items()}}, rho)
+        above = dict(start)
+        below = dict(start)
+        for s, a in v.items():
+            above[s] = start[s] + NUDGE * a
+            below[s] = start[s] - NUDGE * a
+        plus = _forces(stacks, above, rho)
+        minus = _forces(stacks, below, rho)
         v = {s: (plus[s] - minus[s]) / (2 * NUDGE) for s in v}
         found = float(_norms(v).max())
     return found
@@ -284,13 +289,16 @@ def _curvature(stacks: Stacks, rho: float, seed: int = 0) -> float:
 
 def _norms(v: Arrays) -> Array:
     """Return the Euclidean norm of each pattern over all stacks, (patterns,)."""
-    return np.asarray(np.sqrt(sum(np.square(a).sum(axis=(0, 2)) for a in v.values())))
+    squares = [np.square(a).sum(axis=(0, 2)) for a in v.values()]
+    return np.asarray(np.sqrt(sum(squares)))
 
 
 def _forces(stacks: Stacks, x: Arrays, rho: float) -> Arrays:
     """dE/dx of the variables with lam = 0, by stack."""
     g, slope = stacks.ascend(x)
-    return stacks.descend(x, {s: rho * g[s] for s in g}, slope)[0]
+    mu = {s: rho * g[s] for s in g}
+    force, _, _ = stacks.descend(x, mu, slope)
+    return force
 
 
 def _alternating(
