@@ -21,8 +21,8 @@ from neurosim.reference.functions import (
     BackwardWeights,
     dense,
     dsigma,
-    loss_slope,
     net_input,
+    output_slope,
     violation,
 )
 from neurosim.reference.jacobian import Linearised
@@ -195,13 +195,7 @@ class SaddleCurve:
         """Return x and lam = -(I - Wᵀ D)⁻¹ dV/dx at a point; B stands for Wᵀ where there is one."""
         net = self.network(z[-1])
         outputs = self.outputs(z)
-        pulls = []
-        for n in self.neurons:
-            if n in net.losses:
-                slope = loss_slope(net.losses[n], outputs[n], self.Y[n])
-                pulls.append(-slope)
-            else:
-                pulls.append(np.zeros_like(outputs[n]))
+        pulls = [-output_slope(net, n, outputs[n], self.Y) for n in self.neurons]
         pull = np.hstack(pulls)[0]
         matrix = self.constraints(z, net.returning).T
         lam = np.linalg.solve(matrix, pull)

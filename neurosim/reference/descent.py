@@ -1,4 +1,4 @@
-"""Descent by backpropagation: `sgd`, the baseline for flows; `adam`, that for Local Propagation."""
+"""Descent by backpropagation: `sgd`, the baseline of flows; `adam`, that of Local Propagation."""
 
 from __future__ import annotations
 

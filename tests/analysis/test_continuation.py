@@ -197,3 +197,16 @@ def test_errors_name_the_value():
         ns.continuation(
             self_connected(), flow, [[0.0]], [[0.3]], over="flow.rho", start=1.0, stop=2.0
         )
+
+
+def test_a_branch_holds_the_saddle_of_penalised_outputs():
+    """The multipliers of a point are backpropagation's, whose loss has the penalty on outputs."""
+    net = ns.Network.mlp([3, 4, 2], loss="mse", activity_l1=0.5, seed=2)
+    rng = np.random.default_rng(2)
+    X, Y = rng.normal(size=(1, 3)), rng.normal(size=(1, 2))
+    branch = ns.continuation(
+        net, Flow.rotated(1.2), X, Y, over="flow.theta", start=1.2, stop=1.0, points=3
+    )
+    truth = ns.reference.backprop(net, X, Y)
+    for name, lam in branch.lam.items():
+        assert_allclose(lam[0], truth.lam[name][0], rtol=0, atol=1e-10)
