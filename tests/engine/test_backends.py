@@ -70,7 +70,7 @@ def optimised(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("standalone", "euler"),
         ("standalone", "semi_implicit"),
-        ("cython", "euler"),
+        pytest.param("cython", "euler", marks=pytest.mark.slow),
         pytest.param("cython", "semi_implicit", marks=pytest.mark.slow),
     ],
 )
@@ -156,7 +156,12 @@ def test_a_user_supplied_monitor_records_what_the_recorder_does(backend: str) ->
 
 
 @pytest.mark.compiler
-def test_simulations_and_user_supplied_objects_do_not_disturb_each_other() -> None:
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(("cython",), marks=pytest.mark.slow)], ids=["", "cython"]
+)
+def test_simulations_and_user_supplied_objects_do_not_disturb_each_other(
+    more: tuple[str, ...],
+) -> None:
     kept = brian2.prefs.codegen.target
     brian2.prefs.codegen.target = "numpy"
     try:
@@ -169,7 +174,7 @@ def test_simulations_and_user_supplied_objects_do_not_disturb_each_other() -> No
         state = np.random.get_state()[1].copy()
         net, X, Y = random_problem([4, 3, 2], seed=0)
         runs = []
-        for backend in ("standalone", "numpy", "cython", "standalone", "numpy"):
+        for backend in ("standalone", "numpy", *more, "standalone", "numpy"):
             sim = ns.Simulation(net, ns.Flow.damped(), backend=backend, extensions=NOISE)
             runs.append((backend, sim, sim.relax(X, Y, duration=30 * ms)))
         for backend, sim, run in runs:  # all still readable, side by side

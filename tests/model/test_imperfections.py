@@ -544,7 +544,7 @@ def test_combinations_without_meaning_are_refused():
         ({"imperfections": noise, "method": "rk4"}, "message_noise with method = 'rk4'"),
         ({"prospective": True, "method": "semi_implicit"}, "prospective with method"),
         ({"imperfections": [ns.StateNoise(0.1)], "method": "heun"}, "noise needs method='euler'"),
-        ({"imperfections": noise * 2}, "2 of MessageNoise; allowed: one of each kind"),
+        ({"imperfections": noise * 2}, "2 MessageNoise; allowed: one of each kind"),
     ):
         with pytest.raises(ns.ModelError, match=words):
             ns.Simulation(net, ns.Flow.damped(), **keys)
