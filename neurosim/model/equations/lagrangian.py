@@ -3,8 +3,8 @@
 Above `network` and `flow`, below every backend. Engines take all right-hand sides from here; no
 Brian2 object is created. Start at `population`.
 
-    L(w, x, lam) = R(w)
-        + sum_k [ V(x_k, y_k) + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ]
+    L(w, x, lam) = sum_k [ V(x_k, y_k) + R(w)
+        + sum_i ( lam_ki G(g_ki) + (rho/2) G(g_ki)² + alpha_i |x_ki| ) ]
 
     tau_x dx/dt     = -kappa dL/dx - gamma G G'          mu = dL/dg = (lam + rho G) G'
     tau_lam dlam/dt = +kappa G     - gamma G' dL/dx      delta = sigma'(a) mu
