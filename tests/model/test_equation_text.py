@@ -1,0 +1,63 @@
+"""The printed equations of synapses and biases are those that the reference integrates.
+
+The engine steps weights by kernels of its own, so that nothing else reads this text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import neurosim as ns
+from neurosim.model.equations import lagrangian
+from tests.helpers.problems import random_problem, random_state
+
+Array = np.ndarray
+
+
+def right_side(text: str, variable: str) -> str:
+    """Return the right-hand side of one equation of a text in Brian2's notation."""
+    (line,) = [line for line in text.splitlines() if line.startswith(f"d{variable}/dt = ")]
+    return line.partition(" = ")[2].partition(" : 1")[0]
+
+
+def evaluated(expression: str, **values: Any) -> Array:
+    """Evaluate an equation; `mean` is over the patterns, the first axis."""
+    names = values | {"mean": lambda v: v.mean(axis=0), "plastic": 1.0}
+    return np.asarray(eval(expression, {"__builtins__": {}}, names))
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "kolen_pollack"])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_the_printed_learning_rule_is_that_of_the_reference(kind: str, l2: float) -> None:
+    net = ns.Network.mlp([3, 4, 2], loss="mse", l2=l2, feedback=kind, seed=3)
+    _, X, Y = random_problem([3, 4, 2], seed=3)
+    flow = ns.Flow(kappa=0.7, gamma=0.4, rho=1.3, tau_w=0.05)
+    x, lam = random_state(net, 3, len(X))
+    rates = ns.reference.right_hand_side(net, flow, x, lam, X, Y)
+    outputs = {"input": X, **x}
+    for name, q in net.projections.items():
+        a = sum(outputs[p.pre] @ net.weights[p.name].T for p in net.incoming(q.post))
+        a = a + net.biases[q.post]
+        sigma = ns.reference.functions.sigma(net.populations[q.post].activation, a)
+        slope = ns.reference.functions.dsigma(net.populations[q.post].activation, a)
+        delta = slope * (lam[q.post] + flow.rho * (x[q.post] - sigma))
+        values = {
+            "delta_post": delta[:, :, None],
+            "x_pre": outputs[q.pre][:, None, :],
+            "tau_w": 0.05,
+        }
+        text = lagrangian.projection(q)
+        found = evaluated(right_side(text, "w"), w=net.weights[name], **values)
+        assert_allclose(found, rates.w[name], rtol=0, atol=1e-12)
+        if q.feedback == "kolen_pollack":
+            back = net.feedback[name].T
+            found = evaluated(right_side(text, "back"), back=back, **values)
+            expected = rates.w[name] + q.decay * (net.weights[name] - back) / 0.05
+            assert_allclose(found, expected, rtol=0, atol=1e-12)
+        bias = lagrangian.bias(net.populations[q.post])
+        found = evaluated(right_side(bias, "b"), delta=delta, tau_w=0.05)
+        assert_allclose(found, rates.b[q.post], rtol=0, atol=1e-12)
