@@ -199,3 +199,27 @@ def test_brian2_reads_the_printed_text() -> None:
         f = expressions.activation(f"{name}({arguments})")
         assert {str(v) for v in str_to_sympy(f.sigma).free_symbols} == {"a"}
         assert {str(v) for v in str_to_sympy(f.dsigma).free_symbols} <= {"a"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy"]
+)
+def test_the_slope_of_a_loss_is_the_derivative_of_its_value(kind: str) -> None:
+    """Both are text; where the softmax couples the units, the derivative is that of their sum."""
+    term = expressions.loss(kind, 0.2)
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=6), rng.normal(size=6)
+    if kind == "cross_entropy":
+        y = np.abs(y) / np.abs(y).sum()  # shares of classes
+
+    def values(outputs: np.ndarray) -> dict[str, object]:
+        partition = np.log(np.exp(outputs).sum())
+        return {"x": outputs, "y": y, "log_partition": partition, "y_total": y.sum()}
+
+    slope = python(term.slope, **values(x))
+    for unit in range(6):
+        step = np.zeros(6)
+        step[unit] = 1e-6
+        above = python(term.value, **values(x + step)).sum()
+        below = python(term.value, **values(x - step)).sum()
+        assert slope[unit] == pytest.approx((above - below) / 2e-6, abs=1e-7)
