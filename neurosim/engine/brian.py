@@ -47,6 +47,7 @@ from neurosim.errors import BackendError, ModelError
 HERE = Path(__file__).parent
 INCLUDE = HERE / "standalone" / "include"
 STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
+WHOLE = "whole.cpp"  # both as one
 # loggers whose warnings are suppressed: about NaN, which the stability monitor reports, and about
 # objects left over after an error
 QUIET = ("groups.group", "core.base")
@@ -196,6 +197,7 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         folder = Path(directory)
         (folder / STEPS).write_text(_stepped_unit(self))
         (folder / ONCE).write_text(_unit_run_once(folder))
+        (folder / WHOLE).write_text(f'#include "{STEPS}"\n#include "{ONCE}"\n')
         # compilers use the last -O
         command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
         self.key = _fingerprint(folder, [*command, *self.flags[1]])
@@ -207,14 +209,20 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         )
 
     def _compile(self, folder: Path, command: list[str], program: Path) -> None:
-        """Compile both units in parallel, ONCE without optimisation; then link them."""
-        units = [
-            _start([*command, "-c", STEPS, "-o", f"{STEPS}.o"], folder),
-            _start([*command, "-O0", "-c", ONCE, "-o", f"{ONCE}.o"], folder),
-        ]
-        failures = [message for message in map(_failure, units) if message is not None]
+        """Compile both units in parallel, ONCE without optimisation; then link them.
+
+        Where nothing is optimised, the headers take most of the time, so both are compiled as one.
+        """
+        sources = [STEPS, ONCE]
+        if "-O0" in command:
+            sources = [WHOLE]
+        jobs = []
+        for source in sources:
+            level = ["-O0"] if source == ONCE else []
+            jobs.append(_start([*command, *level, "-c", source, "-o", f"{source}.o"], folder))
+        failures = [message for message in map(_failure, jobs) if message is not None]
         if not failures:
-            objects = [f"{STEPS}.o", f"{ONCE}.o"]
+            objects = [f"{source}.o" for source in sources]
             link = [*command, *objects, "-o", str(program.absolute()), *self.flags[1]]
             message = _failure(_start(link, folder))
             if message is not None:

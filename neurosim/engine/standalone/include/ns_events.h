@@ -28,7 +28,9 @@
 #include <new>
 #include <sys/mman.h>
 #include <vector>
-#ifdef __AVX__
+// The intrinsics are half of what a compiler reads here; without optimisation they gain nothing.
+#if defined(__AVX__) && defined(__OPTIMIZE__)
+#define NS_VECTORS 1
 #include <immintrin.h>
 #endif
 #define NS_R __restrict
@@ -37,7 +39,7 @@ namespace ns {
 // Appends to the `found` places in `index` those where `value` is above 0, counted from `begin`.
 inline int positive(const double* value, int count, int begin, int32_t* index, int found) {
     int i = 0;
-#if defined(__AVX512F__) && defined(__AVX512VL__)
+#if defined(NS_VECTORS) && defined(__AVX512F__) && defined(__AVX512VL__)
     // No branch: it would be mispredicted at every event. What is written past `found` is scratch.
     __m256i unit = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     unit = _mm256_add_epi32(unit, _mm256_set1_epi32(begin));
@@ -48,7 +50,7 @@ inline int positive(const double* value, int count, int begin, int32_t* index, i
         found += __builtin_popcount(m);
         unit = _mm256_add_epi32(unit, _mm256_set1_epi32(8));
     }
-#elif defined(__AVX__)
+#elif defined(NS_VECTORS)
     for (; i + 4 <= count; i += 4) {
         const __m256d v = _mm256_loadu_pd(value + i);
         const __m256d above = _mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_GT_OQ);
