@@ -97,7 +97,8 @@ def load(
         xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima,
         letter, mnist_5k, whose packages must be installed separately (the error gives the command);
         or the path of a ``.npz`` file (arrays `X`, `y`) or a ``.csv`` file (the last column is the
-        target: numbers, or names of classes).
+        target: numbers, or names of classes). What such a file leaves open is refused until
+        `header` or `labels` states it.
     test : float, optional
         Share of test patterns, in [0, 1), stratified by class; by default 0 for xor, random and
         moving_digits, 0.2 for the others.
@@ -118,7 +119,9 @@ def load(
         xor: `coding` ("signs", the default: ±1 for inputs and targets; "bits": 0 and 1 for both;
         "labels": ±1 for inputs, classes as targets). moons: `noise` (0.1). random: `features` (10)
         and `outputs` (1), their numbers. moving_digits: `speed` (0.05 pixels per frame), `side` (16
-        pixels) and `dwell` (200 frames), see `streams.moving_digits`.
+        pixels) and `dwell` (200 frames), see `streams.moving_digits`. Files: `labels`, whether the
+        targets are class labels, or the list of the classes in the order of their numbers. ``.csv``
+        files: `header`, whether the first row has the names of the columns. See `files.read_csv`.
 
     Raises
     ------
@@ -141,6 +144,7 @@ def load(
     if source is None:
         if not is_path(key):
             raise unknown("data.name", key, (*BUILT_IN, "the path of a .npz or .csv file"))
+        files.reader_of(Path(key))
         source = partial(_from_file, Path(key))
     chosen = (test, seed, patterns, scale, offset, standardise)
     if key in PACKAGED and not options:
@@ -171,7 +175,8 @@ def _load(
     X, Y = _clean(key, X, Y)
     classes: int | None = None
     if Y.ndim == 1 and np.issubdtype(Y.dtype, np.integer):
-        classes = int(Y.max()) + 1
+        listed = options.get("labels")
+        classes = len(listed) if isinstance(listed, list | tuple) else int(Y.max()) + 1
     if patterns is not None and patterns < len(X):
         surplus = (len(X) - patterns) / len(X)
         X, Y, _, _ = _split(X, Y, classes, surplus, seed=seed, keep=patterns)
@@ -197,10 +202,12 @@ def options(name: str) -> tuple[str, ...]:
     >>> options("random")
     ('features', 'outputs')
     """
-    if name not in BUILT_IN:
-        return ()
-    keywords = inspect.signature(BUILT_IN[name]).parameters
-    return tuple(keyword for keyword in keywords if keyword not in KEYWORDS)
+    source = BUILT_IN.get(name)
+    if source is None:
+        source = files.READERS.get(Path(name).suffix.lower(), files.read)
+    keywords = inspect.signature(source).parameters
+    omitted = (*KEYWORDS, "path", "stated")
+    return tuple(keyword for keyword in keywords if keyword not in omitted)
 
 
 # Built-in data
@@ -272,10 +279,10 @@ BUILT_IN: dict[str, Source] = {
 }
 
 
-def _from_file(path: Path) -> XAndY:
+def _from_file(path: Path, **stated: Any) -> XAndY:
     """Return X and y of a user-supplied file."""
     try:
-        return files.read(path)
+        return files.read(path, **stated)
     except FileNotFoundError as error:
         raise FileError(
             f"no data file {str(path)!r}; allowed: a path, or one of {', '.join(BUILT_IN)}"
@@ -380,7 +387,8 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
     Y = np.asarray(Y)
     try:
         X = np.asarray(X, dtype=float)
-        Y = Y.astype(int if _are_labels(Y) else float)
+        are_labels = Y.ndim == 1 and Y.dtype.kind in "biu"
+        Y = Y.astype(int if are_labels else float)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"data {name!r} are not numbers: {error}; allowed: numbers, and names only as classes"
@@ -395,22 +403,6 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
     check_finite(f"X of data {name!r}", X)
     check_finite(f"y of data {name!r}", Y)
     return X, Y
-
-
-def _are_labels(Y: Array) -> bool:
-    """Return whether targets are class labels: one column of integers from 0 on.
-
-    Floats are labels too, if they are whole numbers and each occurs at least twice on average.
-    """
-    if Y.ndim != 1 or Y.size == 0 or Y.dtype.kind not in "biuf":
-        return False
-    if not np.isfinite(Y).all() or Y.min() < 0:
-        return False
-    if Y.dtype.kind != "f":
-        return True
-    are_whole = np.round(Y) == Y
-    distinct = np.unique(Y).size
-    return bool(are_whole.all() and distinct <= max(2, len(Y) / 2))
 
 
 # Splitting and scaling

@@ -1,27 +1,38 @@
 """Read data files: ``.npz``, ``.csv`` and KEEL's ``.dat``.
 
-Below `datasets` and `packaged`. Nothing in a file is ever executed. Start at `read`.
+Below `datasets` and `packaged`; `labels` reads the targets. Nothing in a file is ever executed.
+What could be read in two ways is refused unless the caller states which is meant. Start at `read`.
 """
 
 from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, FileError, out_of_range
+from neurosim.data.labels import Labels, is_missing, is_number, numbered
+from neurosim.errors import DataError, FileError, NeurosimError, out_of_range, yes_or_no
 
 Array = np.ndarray
 XAndY = tuple[Any, Any]
+Rows = list[list[str]]
+Reader = Callable[..., XAndY]
 MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
 MAX_BYTES = 8 * MAX_NUMBERS
 
 
-def read(path: Path) -> XAndY:
-    """Return X and y of a data file.
+def read(path: Path, **stated: Any) -> XAndY:
+    """Return X and y of a data file; y is of an integer type if it holds class labels.
+
+    Parameters
+    ----------
+    path : Path
+    **stated
+        `labels`, and `header` for ``.csv``; see `read_npz` and `read_csv`.
 
     Raises
     ------
@@ -34,21 +45,41 @@ def read(path: Path) -> XAndY:
     ModelError
         A suffix that is not in `READERS`.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise out_of_range(
-            "data.name", str(path), "a built-in name, or a file that ends in .npz or .csv"
-        )
+    reader = reader_of(path)
     try:
-        return reader(path)
-    except (FileNotFoundError, FileError, DataError):
+        return reader(path, **stated)
+    except (FileNotFoundError, NeurosimError):
         raise
     except (OSError, zipfile.BadZipFile, csv.Error, ValueError, EOFError) as error:
         raise FileError(f"cannot read {_named(path)}: {error}") from error
 
 
-def _npz(path: Path) -> XAndY:
-    """Read the arrays X and y of a NumPy archive."""
+def reader_of(path: Path) -> Reader:
+    """Return the function that reads files of a suffix.
+
+    Raises
+    ------
+    ModelError
+        A suffix that is not in `READERS`.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise out_of_range(
+            "data.name", str(path), "a built-in name, or a file that ends in .npz or .csv"
+        )
+    return reader
+
+
+def read_npz(path: Path, labels: Labels = None) -> XAndY:
+    """Read the arrays X and y of a NumPy archive.
+
+    Parameters
+    ----------
+    path : Path
+    labels : bool or list, optional
+        Whether y are class labels, or the classes in the order of their numbers; by default the
+        type of y decides, see `neurosim.data.labels.numbered`.
+    """
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > MAX_BYTES:
@@ -59,46 +90,150 @@ def _npz(path: Path) -> XAndY:
                 f"{_named(path)} holds {sorted(arrays.files)}; "
                 "allowed: arrays 'X' and 'y'; try numpy.savez(path, X=X, y=y)"
             )
-        return arrays["X"], class_numbers(arrays["y"])
+        if arrays["X"].dtype.kind not in "biuf":
+            raise DataError(
+                f"X of {_named(path)} has type {arrays['X'].dtype}; allowed: real numbers"
+            )
+        return arrays["X"], numbered(_named(path), arrays["y"], labels)
 
 
-def _csv(path: Path) -> XAndY:
-    """Read comma-separated rows, the target last; a header of column names is skipped."""
+def read_csv(path: Path, header: bool | None = None, labels: Labels = None) -> XAndY:
+    """Read comma-separated rows of numbers, the target last.
+
+    Parameters
+    ----------
+    path : Path
+    header : bool, optional
+        Whether the first row has the names of the columns. By default it has if none of its
+        features is a number, and is a pattern if all its cells are numbers. A row that could be
+        either, such as ``0,1,2,3``, is refused.
+    labels : bool or list, optional
+        Whether the targets are class labels, or the classes in the order of their numbers; by
+        default names and whole numbers 0, 1, ... are, see `neurosim.data.labels.numbered`.
+    """
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise FileError(f"{_named(path)} has {size} bytes; allowed: at most {MAX_BYTES}; try .npz")
     rows = _csv_rows(path)
+    if header is not None:
+        begins_with_names = bool(rows) and yes_or_no("data.header", header)
+    else:
+        begins_with_names = _begins_with_names(path, rows)
+    if begins_with_names:
+        names = rows.pop(0)
+        if rows and len(names) != len(rows[0]):
+            raise DataError(
+                f"{_named(path)} has {len(names)} names of columns above rows of {len(rows[0])}; "
+                "allowed: one name per column"
+            )
     widths = sorted({len(row) for row in rows})
     if len(widths) != 1 or widths[0] < 2:
         raise DataError(
             f"{_named(path)} has rows of {widths or 'no'} columns; "
             "allowed: equally many, at least 2, comma-separated, the last one the target"
         )
-    X: list[list[float]] = []
-    y: list[str] = []
-    for number, (*features, target) in enumerate(rows):
-        for cell in features:
-            if not _is_number(cell):
-                raise DataError(
-                    f"{_named(path)}, pattern {number}: {cell[:40]!r}; allowed: numbers"
-                )
-        X.append([float(cell) for cell in features])
-        y.append(target.strip())
-    if all(_is_number(cell) for cell in y):
-        return X, np.array([float(cell) for cell in y])
-    return X, class_numbers(np.array(y))
+    X = [_features(path, pattern, row[:-1]) for pattern, row in enumerate(rows)]
+    return np.array(X), numbered(_named(path), _targets([row[-1] for row in rows]), labels)
 
 
-def _csv_rows(path: Path) -> list[list[str]]:
-    """Return the cells of all rows, except blank ones and a first row without numbers."""
-    rows: list[list[str]] = []
+def _csv_rows(path: Path) -> Rows:
+    """Return the cells of all rows that are not blank, without spaces around them."""
+    rows: Rows = []
     with path.open(newline="", encoding="utf-8-sig") as stream:
         for row in csv.reader(stream):
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-    if rows and not any(_is_number(cell) for cell in rows[0]):
-        del rows[0]  # names of the columns
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append(cells)
     return rows
+
+
+def _begins_with_names(path: Path, rows: Rows) -> bool:
+    """Return whether the first row has names of columns, if it can be only that or a pattern.
+
+    Raises
+    ------
+    DataError
+        It could be both, or neither.
+    """
+    if not rows or len(rows[0]) < 2:
+        return False
+    *features, last = rows[0]
+    numbers = [cell for cell in features if is_number(cell)]
+    others = [row[-1] for row in rows[1:]]
+    if not numbers:
+        _check_names(path, rows[0])
+        return True
+    if len(numbers) < len(features):
+        wrong = next(cell for cell in features if not is_number(cell))
+        raise _undecided(path, rows[0], f"{wrong!r} is not a number, {numbers[0]!r} is")
+    counts = _count_up(features)
+    if is_number(last):
+        if counts and _count_up(rows[0]):
+            raise _undecided(path, rows[0], "they count up, as the names of numbered columns do")
+        return False
+    if is_missing(last) or not others:
+        return False  # a pattern without a target, which is refused there
+    if all(is_number(cell) for cell in others) or (counts and last not in others):
+        return True
+    if counts or last not in others:
+        raise _undecided(path, rows[0], f"{last!r} could be a class or the name of a column")
+    return False
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """Refuse a row of names in which one is missing or stands twice."""
+    for place, name in enumerate(names):
+        if is_missing(name):
+            hint = ""
+            if place == 0:
+                hint = "; pandas writes its index so, try to_csv(path, index=False)"
+            raise DataError(
+                f"{_named(path)}, first row: {name!r} in column {place}; allowed: names of "
+                f"columns, or numbers{hint}"
+            )
+        if name in names[:place]:
+            raise DataError(
+                f"{_named(path)}, first row: two columns are named {name!r}; allowed: different "
+                "names, or header=False"
+            )
+
+
+def _count_up(cells: list[str]) -> bool:
+    """Return whether two or more numbers increase by one same step, as 0, 1, 2 or years do."""
+    steps = np.diff([float(cell) for cell in cells])
+    return bool(steps.size) and bool(steps[0] > 0) and bool(np.allclose(steps, steps[0]))
+
+
+def _undecided(path: Path, row: list[str], why: str) -> DataError:
+    """Return the error for a first row that may be names or a pattern."""
+    shown = ",".join(row)[:60]
+    return DataError(
+        f"{_named(path)} begins with {shown!r}, which could be names of columns or a pattern "
+        f"({why}); allowed: to state it; try header=True or header=False"
+    )
+
+
+def _features(path: Path, pattern: int, cells: list[str]) -> list[float]:
+    """Return the features of one pattern."""
+    for column, cell in enumerate(cells):
+        if not is_number(cell):
+            missing = ""
+            if is_missing(cell):
+                missing = ", a missing value"
+            raise DataError(
+                f"{_named(path)}, pattern {pattern}: {cell[:40]!r}; allowed: numbers "
+                f"(column {column}{missing}); try to drop or to fill it"
+            )
+    return [float(cell) for cell in cells]
+
+
+def _targets(cells: list[str]) -> Array:
+    """Return the last column as integers if all are written so, as floats, or as texts."""
+    if not all(is_number(cell) for cell in cells):
+        return np.array(cells)
+    if all(set(cell) <= set("+-0123456789") for cell in cells):
+        return np.array([int(cell) for cell in cells])
+    return np.array([float(cell) for cell in cells])
 
 
 def read_keel(path: Path) -> XAndY:
@@ -110,35 +245,12 @@ def read_keel(path: Path) -> XAndY:
             *features, name = line.split(",")
             X.append([cell.strip() for cell in features])
             names.append(name.strip())
-    return np.array(X, dtype=float), class_numbers(np.array(names))
+    return np.array(X, dtype=float), numbered(_named(path), np.array(names))
 
 
-READERS = {".npz": _npz, ".csv": _csv}
-
-
-def class_numbers(y: Array) -> Array:
-    """Return class names as 0, 1, ... in alphabetical order; numbers are returned unchanged.
-
-    Examples
-    --------
-    >>> class_numbers(np.array(["dog", "cat", "dog"]))
-    array([1, 0, 1])
-    """
-    if y.dtype.kind not in "US":
-        return y
-    _, numbers = np.unique(y, return_inverse=True)
-    return numbers.reshape(y.shape)
+READERS: dict[str, Reader] = {".npz": read_npz, ".csv": read_csv}
 
 
 def _named(path: Path) -> str:
     """Return the name of a file for error messages."""
     return f"data file {str(path)!r}"
-
-
-def _is_number(cell: str) -> bool:
-    """Return whether a cell can be read as a float."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
-from neurosim.data import datasets
+from neurosim.data import datasets, files
 from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.experiments.keys import arguments, takes
 from neurosim.model import schedules
@@ -227,9 +227,14 @@ class SimulationTable(_Table):
     start: Literal["zero", "forward"] | None = None
 
 
-@takes(datasets.load, *datasets.BUILT_IN.values(), omit=("name",))
+@takes(
+    datasets.load,
+    *datasets.BUILT_IN.values(),
+    *files.READERS.values(),
+    omit=("name", "path"),
+)
 class DataTable(_Table):
-    """``[data]``: the arguments of `datasets.load` and of the built-in data sets."""
+    """``[data]``: the arguments of `datasets.load`, of built-in data sets and of data files."""
 
     model_config = ConfigDict(title="data")
 

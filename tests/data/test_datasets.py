@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurosim.data import datasets
 from neurosim.errors import DataError, FileError, ModelError, NeurosimError
+from neurosim.experiments import modelfile
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,77 @@ def test_csv(tmp_path: Path, text: str, Y: Any, classes: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "stated", "X", "Y", "classes"),
+    [
+        # numbered columns, as pandas writes them
+        ("0,1,y\n5,6,cat\n7,8,dog\n9,1,cat\n", {}, [5, 6], [0, 1, 0], 2),
+        ("2019,2020,y\n5,6,0\n7,8,1\n9,1,1\n", {}, [5, 6], [0, 1, 1], 2),
+        ("0,1,2\n5,6,0\n7,8,1\n9,1,1\n", {"header": True}, [5, 6], [0, 1, 1], 2),
+        ("0,1,2\n5,6,0\n7,8,1\n9,1,1\n", {"header": False}, [0, 1], [2, 0, 1, 1], 3),
+        ("5.1,3.5,b\n1,2,c\n3,4,c\n", {"header": False}, [5.1, 3.5], [0, 1, 1], 2),
+        ("5.1,3.5,b\n1,2,c\n3,4,b\n", {}, [5.1, 3.5], [0, 1, 0], 2),
+        ("a,b,y\n1,2,1\n3,4,2\n5,6,2\n", {"labels": ["1", "2"]}, [1, 2], [0, 1, 1], 2),
+        ("a,b,y\n1,2,1\n3,4,2\n5,6,2\n", {"labels": [2, 1]}, [1, 2], [1, 0, 0], 2),
+        ("a,b,y\n1,2,1\n3,4,2\n5,6,2\n", {"labels": False}, [1, 2], [1.0, 2.0, 2.0], None),
+        ("a,b,y\n1,2,0.0\n3,4,1.0\n", {"labels": True}, [1, 2], [0, 1], 2),
+        ("a,b,y\n1,2,low\n3,4,none\n", {"labels": ["none", "low", "high"]}, [1, 2], [1, 0], 3),
+    ],
+)
+def test_csv_as_stated(
+    tmp_path: Path, text: str, stated: dict[str, Any], X: Any, Y: Any, classes: int | None
+) -> None:
+    (tmp_path / "d.csv").write_text(text)
+    data = datasets.load(tmp_path / "d.csv", test=0, **stated)
+    assert_array_equal(data.X[0], X)
+    assert_array_equal(data.Y, Y)
+    assert data.classes == classes
+    spec = modelfile.load("xor").changed({"data": {"name": str(tmp_path / "d.csv"), "test": 0.0}})
+    twin = spec.changed({f"data.{key}": value for key, value in stated.items()}).data()
+    assert_array_equal(twin.Y, data.Y)
+
+
+@pytest.mark.parametrize(
+    ("stated", "error", "words"),
+    [
+        ({"labels": True}, DataError, r"labels \[1, 2\]; allowed: 0, 1, ... without a gap"),
+        ({"labels": ["1", "3"]}, DataError, "holds '2' at pattern 1; allowed: 1, 3"),
+        ({"labels": ["1", "1"]}, ModelError, "allowed: true, false, or a list of different"),
+        ({"labels": "1"}, ModelError, "data.labels = '1'"),
+        ({"header": "yes"}, ModelError, "data.header = 'yes'; allowed: True or False"),
+        ({"headr": True}, ModelError, "headr.*did you mean 'header'"),
+    ],
+)
+def test_what_is_stated_is_checked(
+    tmp_path: Path, stated: dict[str, Any], error: type[NeurosimError], words: str
+) -> None:
+    (tmp_path / "d.csv").write_text("a,b,y\n1,2,1\n3,4,2\n")
+    with pytest.raises(error, match=words):
+        datasets.load(tmp_path / "d.csv", **stated)
+    with pytest.raises(ModelError, match=r"a key of data \(iris\)"):
+        datasets.load("iris", header=True)
+
+
+def test_npz_targets_are_classes_by_their_type(tmp_path: Path) -> None:
+    """Whole floats, text that is missing or a number, and gaps are refused unless stated."""
+    X, path = np.ones((4, 2)), tmp_path / "d.npz"
+    for y, words in (
+        ([0.0, 1.0, 1.0, 0.0], "could be classes or numbers"),
+        ([1, 2, 2, 1], "could be classes or numbers"),
+        (["cat", "", "cat", "dog"], "stands for a missing value"),
+        (["10", "9", "1", "2"], "holds the number '10'"),
+        ([1j, 0, 0, 0], "real numbers or texts"),
+    ):
+        np.savez(path, X=X, y=y)
+        with pytest.raises(DataError, match=words):
+            datasets.load(path, test=0)
+    np.savez(path, X=X, y=["10", "9", "10", "9"])
+    assert_array_equal(datasets.load(path, test=0, labels=["9", "10"]).Y, [1, 0, 1, 0])
+    np.savez(path, X=X + 1j, y=[0, 1, 1, 0])
+    with pytest.raises(DataError, match=r"X of .*complex128; allowed: real"):
+        datasets.load(path, test=0)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "error", "words"),
     [
         ("digit", {}, ModelError, "data.name = 'digit'; allowed: .*did you mean 'digits'"),
@@ -189,6 +261,27 @@ def test_refused(
         ("1\n2\n", DataError, r"rows of \[1\] columns"),
         ("", DataError, "rows of no columns"),
         ("a,b\n", DataError, "rows of no columns"),
+        # a first row that could be names or a pattern
+        ("0,1,2,3\n4,5,6,1\n7,8,9,0\n", DataError, "'0,1,2,3'.*they count up.*try header=True"),
+        ("2019,2020,2021,2022\n4,5,6,0.5\n", DataError, "they count up"),
+        ("5.1,3.5,setosa\n1,2,virginica\n", DataError, "'setosa' could be a class or the name"),
+        ("0,1,y\n1,2,y\n3,1,n\n", DataError, "'y' could be a class or the name"),
+        ("a,1,y\n1,2,y\n", DataError, "'a' is not a number, '1' is"),
+        ("?,NA,cat\n1,2,cat\n3,4,dog\n", DataError, "'\\?' in column 0; allowed: names of"),
+        (",a,y\n0,1,2.5\n1,2,3.5\n", DataError, "column 0.*to_csv\\(path, index=False\\)"),
+        ("a,a,y\n0,1,2.5\n1,2,3.5\n", DataError, "two columns are named 'a'"),
+        ("a,b\n0,1,2.5\n1,2,3.5\n", DataError, "2 names of columns above rows of 3"),
+        # missing values
+        ("a,b,y\n1,,1\n3,4,0\n", DataError, "pattern 0: ''; allowed: numbers .*missing value"),
+        ("a,b,y\n1,2,cat\n3,4,\n", DataError, "'' at pattern 1, which stands for a missing"),
+        ("a,b,y\n1,2,cat\n3,4,NA\n", DataError, "'NA' at pattern 1, which stands for a missing"),
+        ("a,b,y\n1,2,0\n3,4,?\n5,6,1\n", DataError, "number '0'.*among texts"),
+        ("a,b,y\n1_0,2,0\n3,4,1\n", DataError, "pattern 0: '1_0'; allowed: numbers"),
+        # classes, or numbers
+        ("a,b,y\n1,2,1\n3,4,2\n3,4,2\n", DataError, r"numbers \[1, 2\], which could be classes"),
+        ("a,b,y\n1,2,0.0\n3,4,1.0\n", DataError, "could be classes or numbers.*labels=False"),
+        ("a,b,y\n1,2,0\n3,4,1\n5,6,2\n", DataError, r"\[0, 1, 2\], which could be classes"),
+        ("a,b,y\n1,2,10\n3,4,x\n", DataError, "the number '10' at pattern 0"),
     ],
 )
 def test_csv_refused(tmp_path: Path, text: str, error: type[NeurosimError], words: str) -> None:
