@@ -81,6 +81,22 @@ def parameters(data: xr.Dataset) -> list[str]:
     return sorted(varied, key=rank)
 
 
+def first_parameter(data: xr.Dataset) -> str:
+    """Return the first parameter that varies, or else the first one.
+
+    Raises
+    ------
+    DataError
+        The sweep has no parameter.
+    """
+    named = [str(name) for name in data.coords if name != POINT]
+    if not named:
+        raise DataError(
+            "the data have no parameter; allowed: the result of a sweep over one or more"
+        )
+    return [*parameters(data), *named][0]
+
+
 def known_parameter(data: xr.Dataset, name: str) -> str:
     """Return the name of a parameter if the sweep has it.
 
@@ -158,11 +174,22 @@ def is_logarithmic(coordinate: xr.DataArray) -> bool:
     """Return whether a parameter is drawn on a logarithmic scale, by its attribute "scale".
 
     Sweeps stored by 0.1.0 lack the attribute; there the spacing of the values decides.
+
+    Raises
+    ------
+    DataError
+        The attribute is "log", and a value is not above 0.
     """
     if not is_numeric(coordinate):
         return False
     if "scale" in coordinate.attrs:
-        return bool(coordinate.attrs["scale"] == "log")
+        logarithmic = coordinate.attrs["scale"] == "log"
+        if logarithmic and not (coordinate.values > 0).all():
+            raise DataError(
+                f"{coordinate.name} = {coordinate.values.min():g} on a logarithmic scale; "
+                "allowed: values > 0; try attrs['scale'] = 'linear'"
+            )
+        return bool(logarithmic)
     return is_geometric(coordinate.values)
 
 

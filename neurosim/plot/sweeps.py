@@ -28,6 +28,7 @@ from neurosim.plot.sweep_axes import (
     chosen_measure,
     draw_cells,
     field_over,
+    first_parameter,
     is_geometric,
     is_logarithmic,
     is_numeric,
@@ -194,7 +195,8 @@ def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
     """Draw where the predicted growth is zero."""
     growth = field_over(part, "growth", x, y)
     numeric = is_numeric(part[x]) and is_numeric(part[y])
-    if numeric and min(growth.shape) > 1 and np.nanmin(growth) < 0 < np.nanmax(growth):
+    drawn = numeric and min(growth.shape) > 1 and np.isfinite(growth).any()
+    if drawn and np.nanmin(growth) < 0 < np.nanmax(growth):
         # Interpolation would shift the zero away from large growth rates, so sizes are compressed.
         size = np.abs(growth)
         squashed = np.sign(growth) * np.log1p(size / np.nanmedian(size))
@@ -300,11 +302,13 @@ def lines(
     ------
     ModelError
         The sweep has no such parameter or measure.
+    DataError
+        The sweep has no parameter, or a value on a logarithmic scale is not above 0.
     """
     import matplotlib.pyplot as plt
 
     varied = parameters(data)
-    x = known_parameter(data, x or varied[0])
+    x = known_parameter(data, x or first_parameter(data))
     measure = chosen_measure(data, measure)
     figure, ax = plt.subplots(figsize=(width, 0.72 * width), layout="constrained")
     other = None
@@ -361,6 +365,7 @@ def parallel_coordinates(
     from matplotlib.collections import LineCollection
 
     measure = chosen_measure(data, measure)
+    first_parameter(data)
     names = [name for name in parameters(data) if is_numeric(data[name])]
     flat = data
     if POINT not in data.dims:

@@ -141,3 +141,28 @@ def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "drawn as phase_diagram; other pictures: --kind heat_map, lines" in found.output
     assert picture.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("kind", [None, *pictures.KINDS])
+def test_one_point_is_drawn_or_refused(kind: str | None) -> None:
+    """With no varying parameter, and without any parameter."""
+    one = made((1, 1, 1))
+    if kind in (None, "lines", "parallel_coordinates"):
+        figure = ns.plot.sweep(one, kind)
+        if kind != "parallel_coordinates":
+            assert figure.axes[0].get_xlabel() == "angle θ (rad)"
+    else:
+        with pytest.raises(ns.DataError, match="allowed: two"):
+            ns.plot.sweep(one, kind)
+    without = one.isel(dict.fromkeys(one.dims, 0), drop=True)
+    with pytest.raises(ns.DataError, match=r"no parameter|allowed: two"):
+        ns.plot.sweep(without, kind)
+
+
+@pytest.mark.parametrize("kind", [None, *pictures.KINDS])
+def test_a_logarithmic_scale_refuses_values_that_are_not_above_0(kind: str | None) -> None:
+    data = made((7, 5, 2))
+    data = data.assign_coords({"flow.theta": data["flow.theta"] - 0.2})
+    data["flow.theta"].attrs = {"scale": "log", "units": "rad"}
+    with pytest.raises(ns.DataError, match=r"flow.theta = 0 on a logarithmic scale; allowed: val"):
+        ns.plot.sweep(data, kind)
