@@ -73,6 +73,10 @@ class UnsettledWarning(UserWarning):
     """A quantity that is defined only at rest was computed from a state that still moves."""
 
 
+class MeasureWarning(UserWarning):
+    """A measure of a sweep, or the objective of a search, raised an error at a point."""
+
+
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     """Return the error for an unknown name; its message suggests the nearest valid one.
 

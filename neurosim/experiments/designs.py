@@ -51,8 +51,9 @@ class Grid:
 class Drawn:
     """Points drawn uniformly from the box that the values span; see `make`.
 
-    Floats are drawn between the smallest and the largest, on a logarithmic scale if the values are
-    spaced geometrically. From values of other types, one is chosen.
+    Numbers are drawn between the smallest and the largest, on a logarithmic scale if the values are
+    spaced geometrically; from whole numbers, whole numbers. Of seeds, and of values of other types,
+    one is chosen.
     """
 
     values: dict[str, tuple[Any, ...]]
@@ -69,8 +70,8 @@ class Drawn:
         """Return all points, in the order in which they were drawn."""
         drawn = self._unit_cube()
         columns = []
-        for values, unit in zip(self.values.values(), drawn.T, strict=True):
-            columns.append(_from_unit_interval(values, unit))
+        for (key, values), unit in zip(self.values.items(), drawn.T, strict=True):
+            columns.append(_from_unit_interval(values, unit, is_whole_range(key, values)))
         points = zip(*columns, strict=True)
         return [dict(zip(self.values, point, strict=True)) for point in points]
 
@@ -178,6 +179,12 @@ def _halved(corners: Sequence[Place]) -> list[Place]:
 def is_range(values: Sequence[Any]) -> bool:
     """Return whether values span a range of floats: at least two values, all of them floats."""
     return len(values) > 1 and all(isinstance(value, float) for value in values)
+
+
+def is_whole_range(key: str, values: Sequence[Any]) -> bool:
+    """Return whether values span a range of whole numbers; seeds do not, being repeats."""
+    whole_numbers = all(type(value) is int for value in values)
+    return len(values) > 1 and whole_numbers and key.rpartition(".")[2] != "seed"
 
 
 Design = Grid | Drawn | Refined
@@ -334,8 +341,14 @@ def _at_position(values: Sequence[Any], position: float) -> Any:
     return float(low + share * (high - low))
 
 
-def _from_unit_interval(values: tuple[Any, ...], unit: Array) -> list[Any]:
+def _from_unit_interval(values: tuple[Any, ...], unit: Array, whole_range: bool) -> list[Any]:
     """Map draws from [0, 1) to values of one parameter."""
+    if whole_range:
+        low = min(values)
+        above = max(values) + 1  # every whole number has an interval of length 1
+        if geometric(values):
+            return [int(v) for v in low * (above / low) ** unit]
+        return [int(v) for v in low + (above - low) * unit]
     if is_range(values):
         low = min(values)
         high = max(values)

@@ -1,11 +1,12 @@
 """Measures of a parameter point: speed, end and accuracy of its relaxation, and its spectrum.
 
-A measure depends on one point, not on the sweep. Start at `MEASURES`; `Case` is the argument of
-every measure.
+A measure depends on one point, not on the sweep. One that raises an error is NaN at that point; its
+`Failures` are warned of. Start at `MEASURES`; `Case` is the argument of every measure.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from neurosim import reference
 from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
 from neurosim.data.patterns import labels
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import DataError, MeasureWarning, ModelError, unknown
 from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -326,7 +327,49 @@ def _measure(name: str, given: Any) -> Measure:
 
 
 def evaluate(measure: Measure, case: Case) -> float:
-    """Return the value of a measure; NaN if it needs the relaxed state and the point diverged."""
+    """Return the value of a measure; NaN if it needs the relaxed state and the point diverged.
+
+    Raises
+    ------
+    DataError
+        A value that is not one real number without a unit.
+    """
     if measure.at_end and case.outcome == DIVERGED:
         return float("nan")
-    return float(measure.of(case))
+    value: Any = measure.of(case)
+    array = np.asarray(value)
+    has_unit = hasattr(value, "dim") and not value.is_dimensionless
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    if array.size != 1 or array.dtype.kind not in "biuf" or has_unit or is_masked:
+        raise DataError(f"the value {str(value)[:60]!r}; allowed: one real number without a unit")
+    return float(array.item())
+
+
+class Failures:
+    """Warn where measures raise errors: at the first point of each, and at the end in numbers."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def note(self, point: Mapping[str, Any], unmeasured: Mapping[str, str]) -> None:
+        """Count the measures that raised an error at a point, and warn of new ones."""
+        for name, error in unmeasured.items():
+            self.counts[name] = self.counts.get(name, 0) + 1
+            if self.counts[name] == 1:
+                values = ", ".join(f"{key} = {value}" for key, value in point.items())
+                warnings.warn(
+                    f"measure {name!r} is NaN at {values}, as it raised {error}",
+                    MeasureWarning,
+                    stacklevel=2,
+                )
+
+    def close(self, points: int) -> None:
+        """Warn of the measures that failed at further points."""
+        for name, count in self.counts.items():
+            if count > 1:
+                warnings.warn(
+                    f"measure {name!r} raised errors at {count} of {points} points; "
+                    "the variable reason of the result has them",
+                    MeasureWarning,
+                    stacklevel=2,
+                )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from neurosim.errors import ModelError
+from neurosim.experiments.shares import Report, Shares, ignore, reporting_to
 
 CRASHES = 3  # in a row without any result; after more, points are tried one by one
 DIED = "its worker process died: out of memory, killed, or a crash in compiled code"
@@ -27,8 +28,11 @@ class PoolTask(Protocol):
     def size(self) -> int:
         """Number of points."""
 
-    def work(self) -> list[Any]:
-        """Return the result of each point; a failure is a result too."""
+    def work(self, report: Report = ignore) -> list[Any]:
+        """Return the result of each point; a failure is a result too.
+
+        `report` takes the points, or shares of one, that are done since the last call.
+        """
 
     def singly(self) -> Sequence[PoolTask]:
         """Return one task per point."""
@@ -43,16 +47,28 @@ class Pool(ABC):
     size: int = 1
 
     @abstractmethod
-    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
-        """Yield the results of each task once it is done."""
+    def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
+        """Yield the results of each task once it is done.
+
+        `report` takes the points, or shares of one, that running tasks have done since the last
+        call. Those of a task are taken back before its results are yielded.
+        """
 
 
 class Here(Pool):
     """This process as the only worker."""
 
-    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+    def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
         for task in tasks:
-            yield task.work()
+            reported: list[float] = []
+
+            def note(share: float, reported: list[float] = reported) -> None:
+                reported.append(share)
+                report(share)
+
+            results = task.work(note)
+            report(-sum(reported))
+            yield results
 
 
 class Local(Pool):
@@ -61,7 +77,11 @@ class Local(Pool):
     def __init__(self, jobs: int) -> None:
         self.size = jobs
 
-    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+    def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
+        with Shares(report) as shares:
+            yield from self._run(tasks, shares)
+
+    def _run(self, tasks: Sequence[PoolTask], shares: Shares) -> Iterator[list[Any]]:
         left = dict(enumerate(tasks))
         crashes = 0
         one_by_one = False
@@ -71,13 +91,15 @@ class Local(Pool):
             if one_by_one:
                 batch = {first: left[first]}
             try:
-                for number, results in self._parallel(list(batch.items())):
+                for number, results in self._parallel(list(batch.items()), shares):
                     del left[number]
+                    shares.take_back(number)
                     # the rest can run in parallel again
                     crashes, one_by_one = 0, False
                     yield results
             except _broken_pool() as error:
                 crashes += 1
+                shares.take_back()
                 logger.warning("a worker process died; its points are measured again")
                 logger.debug("joblib reports: %s", error)
                 if crashes <= CRASHES:
@@ -88,13 +110,15 @@ class Local(Pool):
                     left, one_by_one = _split(left.values()), True
                 crashes = 0
 
-    def _parallel(self, tasks: list[tuple[int, PoolTask]]) -> Iterator[tuple[int, list[Any]]]:
+    def _parallel(
+        self, tasks: list[tuple[int, PoolTask]], shares: Shares
+    ) -> Iterator[tuple[int, list[Any]]]:
         from joblib import Parallel, delayed
 
         parallel = Parallel(
             n_jobs=self.size, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
         )
-        yield from parallel(delayed(_numbered)(number, task) for number, task in tasks)
+        yield from parallel(delayed(_numbered)(number, task, shares.path) for number, task in tasks)
 
 
 def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:
@@ -105,9 +129,9 @@ def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:
     return dict(enumerate(singles))
 
 
-def _numbered(number: int, task: PoolTask) -> tuple[int, list[Any]]:
+def _numbered(number: int, task: PoolTask, path: str) -> tuple[int, list[Any]]:
     """Return the number of a task beside its results."""
-    return number, task.work()
+    return number, task.work(reporting_to(path, number))
 
 
 def _work(task: PoolTask) -> list[Any]:
@@ -130,7 +154,7 @@ class Cluster(Pool):
         client.register_plugin(_ready_worker(), name="neurosim")
         self.size = max(1, sum(client.nthreads().values()))
 
-    def run(self, tasks: Sequence[PoolTask]) -> Iterator[list[Any]]:
+    def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 

@@ -48,8 +48,9 @@ def _time_or_times(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-Time = Annotated[Any, BeforeValidator(_time)]
-Times = Annotated[Any, BeforeValidator(_time_or_times)]
+IN_SECONDS = "in seconds"  # marks the type of a key that is a time
+Time = Annotated[Any, BeforeValidator(_time), IN_SECONDS]
+Times = Annotated[Any, BeforeValidator(_time_or_times), IN_SECONDS]
 
 
 class _Table(BaseModel):

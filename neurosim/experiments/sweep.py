@@ -37,10 +37,12 @@ from neurosim.experiments import designs, measures, modelfile, pool
 from neurosim.experiments.designs import Assignment, Design, Drawn, Grid, Refined, label
 from neurosim.experiments.measures import Measure
 from neurosim.experiments.modelfile import ModelFile
+from neurosim.experiments.parameters import in_base_units, unit_of
+from neurosim.experiments.shares import ignore
 from neurosim.experiments.sweep_store import ResultTable
 from neurosim.experiments.sweep_task import SweepTask, can_share_a_network, structure
 from neurosim.model.flow import seconds
-from neurosim.simulation.progress import bar
+from neurosim.simulation.progress import bar, unlabelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,13 +57,6 @@ LARGEST_QUEUE = 16  # points of a task that are relaxed one after the other
 TASKS_PER_WORKER = 4  # so that no worker is idle for long at the end
 # units times patterns times points of a task, below which the overhead of NumPy's calls dominates
 WORTH_A_TASK = 50_000
-UNITS = {
-    "flow.tau_x": "s",
-    "flow.tau_lam": "s",
-    "flow.tau_w": "s",
-    "simulation.dt": "s",
-    "flow.theta": "rad",
-}
 
 
 def sweep(
@@ -91,7 +86,8 @@ def sweep(
     ----------
     model : path, name of a built-in model, or ModelFile
     parameters : {dotted key of the model: values}
-        Such as ``{"flow.rho": [0.5, 1, 2], "network.seed": range(5)}``.
+        Such as ``{"flow.rho": [0.5, 1, 2], "network.seed": range(5)}``. Times may be texts or
+        Brian2 quantities; the dataset has them in seconds.
     measure : name, callable, sequence or mapping of them
         Names are those of `neurosim.measures.MEASURES`; a callable takes a `neurosim.measures.Case`
         and returns a number.
@@ -103,8 +99,9 @@ def sweep(
     scheduler : address, Dask cluster or Dask client, optional
         Where tasks run instead (``pip install 'neurosim[cluster]'``).
     design : "grid", "random", "lhs", "sobol" or "refine"
-        All combinations; points drawn from the box that the values span; or a grid whose cells are
-        halved where only some of their corners settle.
+        All combinations; points drawn from the box that the values span, whole numbers where the
+        key is one (of seeds, one of the values is drawn); or a grid whose cells are halved where
+        only some of their corners settle.
     points, rounds, seed : int
         Number of points that are drawn; rounds of "refine"; seed of the draw.
     duration : time, optional
@@ -143,7 +140,8 @@ def sweep(
     jobs = whole("jobs", jobs, 1)
     spec = _model(model, overrides)
     chosen = measures.select(measure)
-    made = designs.make(design, parameters, points=points, rounds=rounds, seed=seed)
+    values = in_base_units(parameters)
+    made = designs.make(design, values, points=points, rounds=rounds, seed=seed)
     planned = plan(spec, made, chosen, duration=duration, settle=settle)
     table = planned.table(None if out is None else Path(out))
     complete = False
@@ -342,7 +340,7 @@ class Sweep:
             shape = self.design.shape
             coordinates = {}
             for key, values in self.design.values.items():
-                coordinates[key] = self._coordinate(key, key, values)
+                coordinates[key] = self.coordinate(key, key, values)
         else:
             dims = ("point",)
             shape = (len(self.first_points),)
@@ -353,17 +351,17 @@ class Sweep:
         """Return one coordinate per parameter along the dimension "point"."""
         coordinates = {}
         for key in self.design.values:
-            coordinates[key] = self._coordinate(key, "point", [point[key] for point in points])
+            coordinates[key] = self.coordinate(key, "point", [point[key] for point in points])
         return coordinates
 
-    def _coordinate(self, key: str, dim: str, values: Sequence[Any]) -> tuple[str, Any, Any]:
+    def coordinate(self, key: str, dim: str, values: Sequence[Any]) -> tuple[str, Any, Any]:
         """Return dimension, values (numbers or text) and attributes of a coordinate."""
-        attributes = {"units": UNITS.get(key, "1"), "long_name": key}
         labels = [label(value) for value in values]
         if all(isinstance(value, int | float) for value in labels):
-            attributes["scale"] = designs.scale_of(self.design.values[key])
-            return dim, np.array(labels), attributes
-        return dim, np.array([str(value) for value in labels]), attributes
+            scale = designs.scale_of(self.design.values[key])
+            return dim, np.array(labels), {"units": unit_of(key), "long_name": key, "scale": scale}
+        texts = [str(value) for value in labels]
+        return dim, np.array(texts), {"units": "1", "long_name": key}
 
 
 def _values_of(point: Assignment, table: str) -> str:
@@ -402,18 +400,23 @@ def _described(design: Design) -> dict[str, Any]:
 def _run(planned: Sweep, table: ResultTable, workers: pool.Pool, progress: bool) -> None:
     """Measure the points that are not done, round by round."""
     points = planned.first_points
+    failures = measures.Failures()
     for level in range(planned.rounds + 1):
         if level:
             points = _with_next_round(planned, table, points, level)
         title = f"round {level} of {planned.rounds}" if planned.rounds else "sweeping"
         done = table.done[: len(points)]
-        pending = [(i, points[i]) for i in np.flatnonzero(~done)]
-        with bar(progress and bool(pending), title, len(points), int(done.sum())) as advance:
-            for results in workers.run(planned.tasks(pending, workers.size)):
+        pending = [(int(i), points[i]) for i in np.flatnonzero(~done)]
+        shows = progress and bool(pending)
+        with bar(shows, title, len(points), int(done.sum())) as advance:
+            tasks = planned.tasks(pending, workers.size)
+            for results in workers.run(tasks, unlabelled(advance) if shows else ignore):
                 for result in results:
                     table.put(result.index, result.outcome, result.reason, result.numbers)
+                    failures.note(points[result.index], result.unmeasured)
                 table.flush()
                 advance(len(results), f"{table.done.sum()} points")
+    failures.close(len(points))
 
 
 def _with_next_round(

@@ -19,6 +19,7 @@ import numpy as np
 
 from neurosim.disk import AnyPath, missing, reading, writing
 from neurosim.errors import FileError
+from neurosim.experiments.differences import differences
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.zarr import GROUP, chunk_name, declare, put, put_json, write_array
 
@@ -30,7 +31,6 @@ Array = np.ndarray
 KIND = "sweep"
 POINTS_PER_CHUNK = 2**13  # approximate
 LONGEST_REASON = 240  # characters
-LONGEST_SHOWN = 120  # characters of a description in a message
 OUTCOME, REASON = "outcome", "reason"
 TEXTS = {OUTCOME: np.dtype("<U8"), REASON: np.dtype(f"<U{LONGEST_REASON}")}
 ABOUT = {
@@ -226,14 +226,13 @@ class ResultTable:
     def _take_over(self, path: Path) -> None:
         """Read the results that an earlier run of this sweep left."""
         found = _description(path)
-        for key in SAME:
-            own = self._attributes[key]
-            if found.get(key) != own:
-                raise FileError(
-                    f"{path} holds another sweep: {key} = {_short(found.get(key))} there, "
-                    f"{_short(own)} here; "
-                    "try another path, or remove it"
-                )
+        differs = differences(
+            {key: found.get(key) for key in SAME}, {key: self._attributes[key] for key in SAME}
+        )
+        if differs:
+            raise FileError(
+                f"{path} holds another sweep: {differs}; try another path, or remove it"
+            )
         stored = read(path)
         for name, values in self.values.items():
             kept = stored[name].values.astype(values.dtype)
@@ -325,10 +324,3 @@ def _description(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    if len(text) <= LONGEST_SHOWN:
-        return text
-    return text[: LONGEST_SHOWN - 3] + "..."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from neurosim.experiments import measures as measuring
 from neurosim.experiments.designs import Assignment
 from neurosim.experiments.measures import DIVERGED, FAILED, Case, Measure
 from neurosim.experiments.modelfile import ModelFile
+from neurosim.experiments.shares import Report, ignore
 from neurosim.model import methods
 from neurosim.model.network import Network
 from neurosim.model.state import State
@@ -32,6 +33,7 @@ from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 
+TRAINING = 0.9  # share of a point's work that its training is taken for, where there is one
 # keys that may differ between the points of a batch
 VALUES = ("flow", "network.seed", "network.gain", "start", "simulation.seed", "train")
 
@@ -65,14 +67,19 @@ class SweepTask:
         """Number of points."""
         return len(self.points)
 
-    def work(self) -> list[PointResult]:
-        """Return the result of every point."""
+    @property
+    def trains(self) -> bool:
+        """Whether the points are trained before they are relaxed, where the model trains."""
+        return any(measure.learnt for measure in self.measures.values())
+
+    def work(self, report: Report = ignore) -> list[PointResult]:
+        """Return the result of every point; `report` takes the points that are done on the way."""
         with warnings.catch_warnings():
             # the outcome shows whether the step is stable
             warnings.simplefilter("ignore", StabilityWarning)
-            built, results = _build(self)
+            built, results = _build(self, report)
             for points in _batches(built):
-                results += _relax_and_measure(self, points)
+                results += _relax_and_measure(self, points, report)
         return results
 
     def singly(self) -> list[SweepTask]:
@@ -86,12 +93,16 @@ class SweepTask:
 
 @dataclass(frozen=True)
 class PointResult:
-    """The result of one point: how its relaxation ended, why, and what was measured."""
+    """The result of one point: how its relaxation ended, why, and what was measured.
+
+    `unmeasured` are the measures that raised an error, with its text.
+    """
 
     index: int
     outcome: str
     reason: str
     numbers: dict[str, float]
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
 
 
 def _failed(index: int, reason: str) -> PointResult:
@@ -145,20 +156,21 @@ def can_share_a_network(spec: ModelFile, net: Network) -> bool:
     return chosen.get("method", methods.EULER) in batch.METHODS
 
 
-def _build(task: SweepTask) -> tuple[list[_BuiltPoint], list[PointResult]]:
+def _build(task: SweepTask, report: Report) -> tuple[list[_BuiltPoint], list[PointResult]]:
     """Build and train the points; return those that can be relaxed, and the results of the rest."""
-    trains = any(measure.learnt for measure in task.measures.values())
     built: list[_BuiltPoint] = []
     results: list[PointResult] = []
     shared: dict[str, Any] = {}
     for index, assignment in task.points:
         try:
             spec = task.model.changed(assignment)
-            built.append(_build_point(index, spec, trains, shared))
+            built.append(_build_point(index, spec, task.trains, shared))
         except DivergenceError as error:
             results.append(PointResult(index, DIVERGED, f"while training: {error}", {}))
         except Exception as error:  # one point that fails must not end the others
             results.append(_failed(index, _described(error)))
+        if task.trains:
+            report(TRAINING)
     return built, results
 
 
@@ -196,10 +208,12 @@ def _batches(points: Sequence[_BuiltPoint]) -> Iterator[list[_BuiltPoint]]:
             left = others
 
 
-def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[PointResult]:
+def _relax_and_measure(
+    task: SweepTask, points: list[_BuiltPoint], report: Report = ignore
+) -> list[PointResult]:
     """Return the results of a batch; if it fails as a whole, of its points one by one."""
     try:
-        ends = relax_batch(task, points)
+        ends = relax_batch(task, points, report)
     except Exception as error:
         if len(points) == 1:
             return [_failed(points[0].index, _described(error))]
@@ -214,8 +228,12 @@ def _relax_and_measure(task: SweepTask, points: list[_BuiltPoint]) -> list[Point
     return results
 
 
-def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
+def relax_batch(
+    task: SweepTask, points: Sequence[_BuiltPoint], report: Report = ignore
+) -> list[End]:
     """Relax points as one network, or one after the other if they cannot share a network.
+
+    `report` takes the shares of the relaxation that are done.
 
     Returns
     -------
@@ -223,8 +241,13 @@ def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
         In the order of the points.
     """
     first = points[0]
+    weight = 1 - TRAINING if task.trains else 1.0
     if not first.can_share_a_network:
-        return [_relax_alone(task, point) for point in points]
+        ends = []
+        for point in points:
+            ends.append(_relax_alone(task, point))
+            report(weight)
+        return ends
     clamped = user_data.patterns(first.net, first.data.X)
     targets = user_data.targets(first.net, first.data.Y, len(first.data.X))
     steps = max(1, round(task.duration / first.simulation.dt))
@@ -233,7 +256,16 @@ def relax_batch(task: SweepTask, points: Sequence[_BuiltPoint]) -> list[End]:
     stacked = []
     for point in points:
         stacked.append(Point(point.net, point.simulation.flow, _start(point)))
-    return batch.relax(stacked, clamped, targets, setting, steps=steps, settle=task.settle)
+    per_step = weight * len(points) / steps
+    return batch.relax(
+        stacked,
+        clamped,
+        targets,
+        setting,
+        steps=steps,
+        settle=task.settle,
+        advance=lambda done: report(done * per_step),
+    )
 
 
 def _start(point: _BuiltPoint) -> State | None:
@@ -290,7 +322,8 @@ def _measure(task: SweepTask, point: _BuiltPoint, end: End, kept: dict[Any, Any]
     """Return the result of a relaxed point; `kept` is shared between points of a batch."""
     case = Case(point.net, point.simulation.flow, point.data, end, point.log, kept)
     reasons = []
-    numbers = dict[str, float]()
+    numbers: dict[str, float] = {}
+    unmeasured: dict[str, str] = {}
     if end.diverged:
         reasons.append(f"left its bound in {end.diverged} at t = {end.run.time:.4g} s")
     for name, measure in task.measures.items():
@@ -298,5 +331,6 @@ def _measure(task: SweepTask, point: _BuiltPoint, end: End, kept: dict[Any, Any]
             with np.errstate(all="ignore"):
                 numbers[name] = measuring.evaluate(measure, case)
         except Exception as error:
+            unmeasured[name] = _described(error)
             reasons.append(f"{name}: {_described(error)}")
-    return PointResult(point.index, case.outcome, "; ".join(reasons), numbers)
+    return PointResult(point.index, case.outcome, "; ".join(reasons), numbers, unmeasured)

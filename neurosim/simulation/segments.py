@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 from neurosim.errors import DivergenceError, NeurosimError
 from neurosim.results.runs import Log
 from neurosim.simulation.log import Row, history_of
-from neurosim.simulation.progress import bar
+from neurosim.simulation.progress import Advance, bar
 from neurosim.simulation.session import Session
 
 
@@ -69,7 +69,7 @@ def interruptible(
     *,
     progress: bool = False,
     rows: list[Row] | None = None,
-) -> Iterator[Callable[[int, str], None]]:
+) -> Iterator[Advance]:
     """Let Ctrl-C end the run cleanly, attach the partial run to an error, and show a bar.
 
     The first Ctrl-C stops the session; a second one raises KeyboardInterrupt.

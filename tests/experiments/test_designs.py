@@ -34,6 +34,23 @@ def test_draws_stay_in_the_box_and_are_the_same_for_a_seed(kind: str) -> None:
     assert len(set(gamma)) == 64
 
 
+@pytest.mark.parametrize("kind", ["random", "lhs", "sobol"])
+def test_whole_numbers_are_drawn_between_whole_numbers(kind: str) -> None:
+    """With equal shares, or equal shares of the logarithm; of seeds, one is chosen."""
+    box = {"network.depth": [2, 5], "data.patterns": [10, 100, 1000], "network.seed": [3, 9]}
+    points = designs.make(kind, box, points=512, rounds=1, seed=0).assignments()
+    depth = [point["network.depth"] for point in points]
+    counts = np.bincount(depth, minlength=6)[2:]
+    assert set(depth) == {2, 3, 4, 5}
+    assert abs(counts - 128).max() < 40
+    patterns = np.array([point["data.patterns"] for point in points])
+    assert patterns.dtype.kind == "i"
+    assert patterns.min() >= 10
+    assert patterns.max() <= 1000
+    assert abs(np.median(patterns) - 100) < 25
+    assert {point["network.seed"] for point in points} == {3, 9}
+
+
 @pytest.mark.parametrize(("kind", "each"), [("lhs", 1), ("sobol", 1)])
 def test_stratified_draws_have_one_point_a_stratum(kind: str, each: int) -> None:
     """Of 64 equal parts of a parameter's scale, logarithmic for rho."""

@@ -3,7 +3,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.experiments import modelfile
+from neurosim.experiments import modelfile, parameters, shares
 from neurosim.experiments import sweep as sweeps
 from neurosim.experiments import sweep_store as sweepstore
 from neurosim.experiments.measures import Case
@@ -80,9 +81,10 @@ def breaks_at_two(case: Case) -> float:
 
 
 def test_a_user_supplied_measure_may_fail_at_a_point() -> None:
-    found = ns.sweep(
-        "xor", {"flow.rho": [1.0, 2.0]}, measure=[breaks_at_two, "residual"], overrides=RELAXING
-    )
+    with pytest.warns(ns.MeasureWarning):
+        found = ns.sweep(
+            "xor", {"flow.rho": [1.0, 2.0]}, measure=[breaks_at_two, "residual"], overrides=RELAXING
+        )
     assert_allclose(found.breaks_at_two, [1, np.nan])
     assert found.reason.values.tolist() == ["", "breaks_at_two: ZeroDivisionError: no two"]
     assert np.isfinite(found.residual).all()
@@ -168,11 +170,136 @@ def test_invalid_input_is_refused_before_anything_runs(
 def test_coordinates_carry_the_scale_of_their_values(tmp_path: Path) -> None:
     """In the dataset and in the store; of drawn points it is the scale of the box."""
     values = {"flow.rho": [0.5, 1.0, 2.0], "network.seed": [0, 1, 2], "flow.tau_x": ["10 ms"]}
-    wanted = {"flow.rho": "log", "network.seed": "linear", "flow.tau_x": None}
+    wanted = {"flow.rho": "log", "network.seed": "linear", "flow.tau_x": "linear"}
     sweep = partial(ns.sweep, "xor", values, duration=0.01, overrides=RELAXING)
     grid = sweep(out=tmp_path / "grid")
     for data in (grid, sweepstore.read(tmp_path / "grid"), sweep(design="lhs", points=4)):
         assert {key: data[key].attrs.get("scale") for key in values} == wanted
+
+
+def test_times_are_seconds_wherever_they_are_shown(tmp_path: Path) -> None:
+    """As texts, quantities or numbers: in the dataset, the store, netCDF, CSV and the picture."""
+    from brian2 import ms
+
+    given = {"flow.tau_x": ["5 ms", 10 * ms, 0.02], "simulation.every": 2 * ms}
+    found = ns.sweep("xor", given, duration=5 * ms, overrides=RELAXING[1:], out=tmp_path / "s")
+    found.to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
+    read = xr.load_dataset(tmp_path / "s.nc", engine="h5netcdf", decode_timedelta=False)
+    for data in (found, sweepstore.read(tmp_path / "s"), read):
+        assert data["flow.tau_x"].values.tolist() == [0.005, 0.01, 0.02]
+        assert data["simulation.every"].values.tolist() == [0.002]
+        assert {data[key].attrs["units"] for key in given} == {"s"}
+    frame = found.to_dataframe().reset_index()
+    frame.to_csv(tmp_path / "s.csv")
+    assert frame["flow.tau_x"].dtype == float
+    figure = ns.plot.sweep(found, "lines", x="flow.tau_x")
+    assert figure.axes[0].get_xlabel() == "τx (s)"
+    assert_allclose(figure.axes[0].lines[0].get_xdata(), [0.005, 0.01, 0.02])
+
+
+def test_units_of_keys_follow_from_their_types() -> None:
+    units = {"train.present": "s", "stream.per_frame": "s", "flow.tau_x.hidden1": "s"}
+    units |= {"simulation.imperfections.0.correlation": "s", "flow.theta": "rad", "flow.rho": "1"}
+    assert {key: parameters.unit_of(key) for key in units} == units
+    from brian2 import mV
+
+    for values, words in (
+        ({"flow.tau_x": [1 * mV]}, "flow.tau_x = .*allowed: a time"),
+        ({"flow.rho": [1 * mV]}, "flow.rho = .*without another unit"),
+        ({"flow.rho": np.ma.array([1.0, 2.0], mask=[0, 1])}, "not masked"),
+        ([1.0], "parameters is a list"),
+    ):
+        with pytest.raises(ns.ModelError, match=words):
+            parameters.in_base_units(values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("design", ["sobol", "lhs", "random", "refine"])
+def test_a_real_number_is_a_range_however_it_is_written(design: str) -> None:
+    options: dict[str, Any] = {"rounds": 1} if design == "refine" else {"points": 8}
+    values = {"flow.rho": [1, 60], "network.seed": [3, 7]}
+    found = ns.sweep("xor", values, design=design, duration=0.05, overrides=RELAXING[1:], **options)
+    rho = found["flow.rho"].values
+    assert rho.dtype == float
+    assert design == "refine" or ((rho > 1) & (rho < 60)).any()
+    assert set(found["network.seed"].values) == {3, 7}
+
+
+# Failures and progress
+
+
+def test_a_measure_that_fails_says_so() -> None:
+    """The warning names measure, point and exception, and the number of points."""
+
+    def two(case: Case) -> Any:
+        return [1, 2]
+
+    values = {"flow.rho": [1.0, 2.0], "network.seed": [0, 1]}
+    given = {"mine": breaks_at_two, "two": two, "text": lambda case: "1", "z": lambda case: 1j}
+    with pytest.warns(ns.MeasureWarning) as warned:
+        found = ns.sweep("xor", values, measure=given, duration=0.01, overrides=RELAXING[1:])
+    texts = [str(one.message) for one in warned if one.category is ns.MeasureWarning]
+    first = "measure 'mine' is NaN at flow.rho = 2.0, network.seed = 0, as it raised "
+    assert first + "ZeroDivisionError: no two" in texts
+    last = "measure 'mine' raised errors at 2 of 4 points; "
+    assert last + "the variable reason of the result has them" in texts
+    assert sum("allowed: one real number without a unit" in text for text in texts) == 3
+    assert np.isnan(found[["two", "text", "z"]].to_array()).all()
+
+
+class Bar:
+    """A bar that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.total = 0
+
+    @contextmanager
+    def __call__(
+        self, progress: bool, title: str, total: int, done: int = 0
+    ) -> Iterator[Callable[[float, str | None], None]]:
+        assert progress
+        self.total = total
+        yield lambda steps, text: self.steps.append(steps)
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("measure", ["settle_time", "loss"])
+def test_a_bar_moves_while_the_first_task_runs(
+    monkeypatch: pytest.MonkeyPatch, jobs: int, measure: str
+) -> None:
+    shown = Bar()
+    monkeypatch.setattr("neurosim.experiments.sweep.bar", shown)
+    settings = ("flow.preset=arrow_hurwicz", "simulation.dt='0.02 ms'", *RELAXING[1:])
+    if measure == "loss":
+        settings = RELAXING[1:]
+    ns.sweep(
+        "xor",
+        {"flow.tau_x": [0.01, 0.02]},
+        measure=measure,
+        duration=1.0,
+        settle=1e-12,
+        overrides=settings,
+        jobs=jobs,
+        progress=True,
+    )
+    heights = np.cumsum(shown.steps)
+    assert shown.total == 2
+    assert heights[-1] == pytest.approx(2)
+    assert heights.max() == pytest.approx(2)
+    assert 0 < heights[0] <= (0.95 if measure == "loss" else 0.5)
+
+
+def test_shares_of_a_worker_that_died_are_taken_back() -> None:
+    reported: list[float] = []
+    with shares.Shares(reported.append) as kept:
+        shares.reporting_to(kept.path, 0)(0.5)
+        shares.reporting_to(kept.path, 1)(0.25)
+        kept.take_back(0)
+        assert sum(reported) == 0.25
+        kept.take_back()
+        path = kept.path
+    assert sum(reported) == 0
+    shares.reporting_to(path, 1)(0.5)  # the driver has ended
 
 
 # A sweep on disk
@@ -198,10 +325,19 @@ def test_a_sweep_is_read_back_and_not_run_twice(
 def test_another_sweep_is_not_written_over(tmp_path: Path) -> None:
     sweep = partial(ns.sweep, "xor", measure="residual", overrides=RELAXING, duration=0.01)
     sweep({"flow.rho": [1.0]}, out=tmp_path / "one")
-    with pytest.raises(
-        ns.FileError, match=r"holds another sweep: parameters = .*1.0.* there, .*2.0.* here"
+    for values, options, words in (
+        ([2.0], {}, r"parameters: flow.rho = \[1.0\] there, \[2.0\] here; try another path"),
+        ([1.0], {"duration": 0.02}, "settings: duration = 0.01 there, 0.02 here; try"),
+        (
+            [1.0],
+            {"overrides": (*RELAXING, "flow.gamma=0.5", "network.sizes=[2, 3, 1]")},
+            r"model: network.sizes = \[2, 4, 1\] there, \[2, 3, 1\] here; "
+            "model: flow.gamma = not set there, 0.5 here; try",
+        ),
     ):
-        sweep({"flow.rho": [2.0]}, out=tmp_path / "one")
+        with pytest.raises(ns.FileError, match=f"one holds another sweep: {words}"):
+            sweep({"flow.rho": values}, out=tmp_path / "one", **options)
+    assert sweep({"flow.rho": [1]}, out=tmp_path / "one")["flow.rho"] == 1.0
     with pytest.raises(ns.FileError, match="exists and is not a sweep"):
         sweep({"flow.rho": [1.0]}, out=tmp_path)
     (tmp_path / "file").write_text("")

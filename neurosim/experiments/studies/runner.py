@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, FileError
 from neurosim.experiments.pool import open_pool
+from neurosim.experiments.shares import Report, ignore
 from neurosim.experiments.studies.shared import WIDTH
 from neurosim.experiments.studies.study import Cell, Study
 from neurosim.simulation.progress import bar
@@ -46,7 +47,7 @@ class StudyTask:
     cell: Cell
     size: int = 1
 
-    def work(self) -> list[CellResult]:
+    def work(self, report: Report = ignore) -> list[CellResult]:
         """Measure the cell. A flow that diverges is a result; other errors end the study."""
         started = time.perf_counter()
         try:
