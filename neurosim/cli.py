@@ -282,6 +282,7 @@ def study(
     else:
         data, missing = studies.run(chosen, folder, jobs=jobs, scheduler=scheduler, progress=True)
     Console().print(chosen.table(data))
+    typer.echo(studies.spread_note(data))
     for reason in dict.fromkeys(data["reason"].values.ravel()):
         if reason:
             _note(f"without numbers: {reason}")

@@ -6,6 +6,7 @@ it is run, and its size is limited. Start at `load`.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -132,14 +133,18 @@ class ModelFile:
     def changed(self, values: Mapping[str, Any]) -> ModelFile:
         """Return the model with other values of some dotted keys, such as ``{"flow.rho": 2.0}``.
 
+        The path of a data file among them starts from the current folder.
+
         Raises
         ------
         ModelError
             An unknown key, with the nearest valid one, or a value of the wrong type.
         """
         raw = self.tables.model_dump(exclude_none=True)
+        resolve_data(raw, self.folder)
         for key, value in values.items():
             set_key(raw, key.split("."), value)
+        resolve_data(raw, Path())
         return replace(self, tables=_validated(raw))
 
     def train(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Log:
@@ -196,7 +201,7 @@ class ModelFile:
         name = self.tables.data.name
         if name in datasets.BUILT_IN or not datasets.is_path(name):
             return name
-        return str((self.folder / name).resolve())
+        return os.path.abspath(self.folder / name)
 
 
 def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
@@ -209,7 +214,8 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> ModelFile:
         file does not exist.
     overrides : iterable of str
         ``"flow.rho=2"``, ``"network.populations.1.size=4"``: values are written as in TOML;
-        anything else is text.
+        anything else is text. The path of a data file starts from the current folder; in the model
+        file it starts from that file's folder.
 
     Raises
     ------
@@ -227,9 +233,24 @@ def loads(
 ) -> ModelFile:
     """Load the text of a model file; see `load`."""
     raw = parse_toml(text, f"model file {name!r}")
+    resolve_data(raw, folder)
     for given in overrides:
         override(raw, given)
+    resolve_data(raw, Path())
     return ModelFile(name, _validated(raw), folder, headline(text))
+
+
+def resolve_data(raw: dict[str, Any], folder: Path) -> None:
+    """Make the path of a data file in ``data.name`` absolute, if it is relative to `folder`.
+
+    Call it before overrides with the folder of a file, and after them with the current one.
+    """
+    from neurosim.data import datasets
+
+    data = raw.get("data")
+    name = data.get("name") if isinstance(data, dict) else None
+    if isinstance(name, str) and name not in datasets.BUILT_IN and datasets.is_path(name):
+        raw["data"] = {**raw["data"], "name": os.path.abspath(folder / name)}
 
 
 def text_of(path: Path) -> str:

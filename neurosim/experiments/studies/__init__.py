@@ -21,6 +21,7 @@ from neurosim.experiments.dotted_keys import override, parsed
 from neurosim.experiments.studies.runner import gather as gather
 from neurosim.experiments.studies.runner import run as run
 from neurosim.experiments.studies.runner import write as write
+from neurosim.experiments.studies.shared import spread_note as spread_note
 from neurosim.experiments.studies.study import Study
 
 # module and class by kind
@@ -51,7 +52,9 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     source : str or Path
         ``"transport"``, or ``"mine.toml"``.
     overrides : iterable of str
-        ``"study.seeds=10"``: values are written as in TOML; anything else is text.
+        ``"study.seeds=10"``: values are written as in TOML; anything else is text. They win over
+        the file and over `quick`. The path of a data file starts from the current folder; in the
+        file of the study it starts from that file's folder.
     quick : bool
         Whether to measure less: fewer seeds, patterns and epochs, so that it takes a minute.
 
@@ -71,12 +74,26 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     path = modelfile.find_among("study", source, built_in())
     text = modelfile.text_of(path)
     raw = modelfile.parse_toml(text, f"study {str(path)!r}")
-    _kind(raw)  # before the overrides, which need the table
+    modelfile.resolve_data(raw, path.parent)
+    kind = _kind(raw)  # before the overrides, which need the table
+    module, name = KINDS[kind]
+    made: type[Study[Any]] = getattr(import_module(f"{__name__}.{module}"), name)
+    if quick:
+        raw["study"] |= made.quick_settings
+        for table, settings in made.quick_tables.items():
+            raw[table] = raw.get(table, {}) | settings
     for given in overrides:
         _override(raw, given)
+    modelfile.resolve_data(raw, Path())
+    if _kind(raw) != kind:
+        raise ModelError(
+            f"--set study.kind={raw['study']['kind']} of a study of kind {kind!r}; "
+            "allowed: its own kind; try another file"
+        )
     modelfile.check_tables({name: table for name, table in raw.items() if name != "study"})
-    module, name = KINDS[_kind(raw)]
-    made: type[Study[Any]] = getattr(import_module(f"{__name__}.{module}"), name)
+    for table in raw:
+        if table not in ("study", *made.reads):
+            raise unknown(f"table of a study of kind {kind!r}", table, ("study", *made.reads))
     return made(path.stem, raw, quick, modelfile.headline(text))
 
 

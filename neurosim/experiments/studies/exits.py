@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -74,6 +75,8 @@ class ExitsStudy(Study[ExitsSettings]):
     settings_type = ExitsSettings
     varied = ("exits", "offsets", "flows")
     quick_settings = QUICK
+    quick_tables = MappingProxyType({"network": {"depth": QUICK_DEPTH}})
+    reads = ("network",)
 
     def make_cells(self) -> list[Cell]:
         """Return every flow, offset of the data and weight of the exits, with every seed.
@@ -101,8 +104,6 @@ class ExitsStudy(Study[ExitsSettings]):
         flow = FLOWS[cell["flow"]]
         cap = self.settings.cap
         shape = self.network_keys()
-        if self.quick:
-            shape["depth"] = QUICK_DEPTH
         net = Network.mlp(**shape, exits=cell["exits"], seed=cell["seed"])
         X, Y = digit(cell["offset"], cell["seed"])
         time = settling(net, flow, X, Y, cap)

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim import reference
 from neurosim.analysis.alignment import alignment
-from neurosim.errors import unknown
+from neurosim.errors import ModelError, number, unknown, whole
 from neurosim.experiments.studies.shared import (
     HELD_OUT,
     TAU,
@@ -115,9 +115,32 @@ class ImperfectionsSettings(StudySettings):
         for flow in self.flows:
             if flow not in self.recipes:
                 raise unknown("study.flows", flow, tuple(self.recipes))
-        for kind in self.levels:
+        for kind, levels in self.levels.items():
             if kind not in (*KINDS, BIAS):
                 raise unknown("study.levels key", kind, (*KINDS, BIAS))
+            for level in levels:
+                if kind != BIAS:
+                    KINDS[kind].at_level(level)  # refuses a level out of range
+        for flow in self.flows:
+            _check_recipe(flow, self.recipes[flow])
+
+
+def _check_recipe(name: str, recipe: Mapping[str, Any]) -> None:
+    """Check the keys of a recipe before anything is measured."""
+    for key in ("preset", "dt", "steps"):
+        if key not in recipe:
+            raise ModelError(
+                f"study.recipes.{name}.{key} is missing; allowed: preset, dt, steps, and arguments "
+                "of the preset"
+            )
+    number(f"study.recipes.{name}.dt", recipe["dt"], above=0)
+    whole(f"study.recipes.{name}.steps", recipe["steps"], 1)
+    try:
+        flow_of({**recipe, "tau_w": 1.0})
+    except TypeError as error:
+        raise ModelError(
+            f"study.recipes.{name}: {error}; allowed: arguments of the preset"
+        ) from None
 
 
 class ImperfectionsStudy(Study[ImperfectionsSettings]):

@@ -18,7 +18,7 @@ from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, FileError
 from neurosim.experiments.pool import open_pool
 from neurosim.experiments.shares import Report, ignore
-from neurosim.experiments.studies.shared import WIDTH
+from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
 from neurosim.simulation.progress import bar
 
@@ -187,6 +187,7 @@ def write(
         data.to_netcdf(temporary, engine="h5netcdf")
     with replacing(table_path) as temporary, temporary.open("w", encoding="utf-8") as file:
         Console(file=file, width=WIDTH).print(study.table(data))
+        file.write(spread_note(data) + "\n")
     figure = study.figure(data)
     pictures = [folder / f"{stem}.{suffix}" for suffix in formats]
     for path in pictures:

@@ -12,11 +12,13 @@ import numpy as np
 from neurosim.model.flow import Flow
 
 if TYPE_CHECKING:
+    import xarray as xr
     from rich.table import Table
 
 TAU = 10e-3  # s, time constant of outputs
 HELD_OUT = 0.2  # share of the training part that is held out to choose settings
 BACKPROP = "backprop"
+REPEATS = ("seed", "fold")  # dimensions over which tables average
 WIDTH = 160  # columns of a table as text
 
 # constructors of flows, which take time constants
@@ -32,16 +34,37 @@ FLOWS: dict[str, Callable[..., Flow]] = {
 def mean_and_spread(values: Any, digits: int = 1, scale: float = 1.0) -> str:
     """Return mean and standard deviation of numbers as text, without NaN; "-" if there are none.
 
+    The deviation is that of the numbers themselves (divided by n). One number has none. Their
+    number n is given where some are NaN, or where there is only one; `spread_note` has it else.
+
     Examples
     --------
-    >>> mean_and_spread([0.94, 0.96, float("nan")], 1, 100)
-    '95.0 ± 1.0'
+    >>> mean_and_spread([0.94, 0.96], 1, 100), mean_and_spread([0.94, float("nan")], 1, 100)
+    ('95.0 ± 1.0', '94.0 (n=1)')
     """
     flat = np.ravel(values)
     found = flat[np.isfinite(flat)] * scale
     if not found.size:
         return "-"
-    return f"{found.mean():.{digits}f} ± {found.std():.{digits}f}"
+    count = f" (n={found.size})" if found.size in (1, *range(flat.size)) else ""
+    if found.size == 1:
+        return f"{found[0]:.{digits}f}{count}"
+    return f"{found.mean():.{digits}f} ± {found.std():.{digits}f}{count}"
+
+
+def spread_note(data: xr.Dataset) -> str:
+    """Return the line below a table that defines ± and gives the number of repeats.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        Results of a study, whose repeats are along "seed" or "fold".
+    """
+    repeats = [f"{data.sizes[name]} {name}s" for name in REPEATS if name in data.sizes]
+    return (
+        f"a ± b: mean and standard deviation (divided by n) over n = {' x '.join(repeats)}; "
+        "(n=...) where an entry has fewer, as of runs that diverged; one run has no ±"
+    )
 
 
 def new_table(*headings: str, **options: Any) -> Table:

@@ -65,6 +65,7 @@ class SkipsStudy(Study[SkipsSettings]):
         "In a stream without pauses, do projections that skip layers keep the gradient accurate?"
     )
     settings_type = SkipsSettings
+    reads = ("network",)
     varied = ("wirings", "depths", "speeds")
     quick_settings = QUICK
 

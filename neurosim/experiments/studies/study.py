@@ -10,7 +10,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
@@ -82,16 +82,17 @@ class Study(ABC, Generic[Settings]):
     name : str
         The name of the file, without ``.toml``.
     tables : dict
-        The tables of the file as TOML reads them; ``tables["study"]`` has the study's settings.
+        The tables of the file as TOML reads them, with what a quick study and the user set;
+        ``tables["study"]`` has the study's settings.
     quick : bool
-        Whether to measure less: fewer seeds, patterns and epochs, so that it takes a minute.
+        Whether to leave out what takes long; `load` has entered `quick_settings`.
     comment : str
         The first line of the file's opening comment.
 
     Attributes
     ----------
     settings : dataclass
-        The settings, after `quick_settings` if the study is quick.
+        The settings, checked.
 
     Raises
     ------
@@ -103,7 +104,10 @@ class Study(ABC, Generic[Settings]):
     settings_type: ClassVar[type[StudySettings]]
     # settings, besides `seeds`, that only select the cells
     varied: ClassVar[tuple[str, ...]] = ()
+    # what --quick sets, below what the user sets: of [study], and of tables of the model
     quick_settings: ClassVar[Mapping[str, Any]] = {}
+    quick_tables: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    reads: ClassVar[tuple[str, ...]] = ()  # tables of the model; others are refused
 
     settings: Settings
 
@@ -115,8 +119,6 @@ class Study(ABC, Generic[Settings]):
         self.quick = quick
         self.comment = comment
         self.settings = self._validated(tables["study"])
-        if quick:
-            self.settings = replace(self.settings, **self.quick_settings)
 
     def _validated(self, table: Mapping[str, Any]) -> Any:
         try:

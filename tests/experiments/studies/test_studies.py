@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from typer.testing import CliRunner
@@ -258,3 +259,103 @@ def test_a_grid_search_goes_through_folds_and_grid() -> None:
     assert len(found["params"]) == 4
     chosen = [np.argmax(found[f"split{i}_test_held_out"]) for i in range(2)]
     assert np.mean([found[f"split{i}_test_test"][c] for i, c in enumerate(chosen)]) > 0.85
+
+
+DAMPED = 'preset="damped", dt=0.1'
+ONE = ["study.flows=['damped']"]
+
+
+def test_what_the_user_sets_wins_over_quick() -> None:
+    given = ["study.networks=['64-16-10']", "study.epochs=3"]
+    study = studies.load("transport", given, quick=True)
+    assert {cell["network"] for cell in study.cells} == {"64-16-10"}
+    assert (study.settings.epochs, study.settings.seeds) == (3, 2)
+    quick = studies.load("transport", ["study.networks=['64-16-10']"], quick=True)
+    assert not {study.path(cell) for cell in study.cells} & {quick.path(c) for c in quick.cells}
+    depth = studies.load("exits", ["network.depth=4"], quick=True).network_keys()["depth"]
+    assert depth == 4
+    assert studies.load("exits", [], quick=True).network_keys()["depth"] == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        (
+            "transport",
+            ["flow.rho=2"],
+            "table of a study of kind 'transport' = 'flow'; .*study, data",
+        ),
+        (
+            "exits",
+            ["data.name=iris"],
+            "table of a study of kind 'exits' = 'data'; .*study, network",
+        ),
+        ("transport", ["study.kind=exits"], "allowed: its own kind"),
+        (
+            "imperfections",
+            [f"study.recipes={{damped={{{DAMPED}}}}}", *ONE],
+            "damped.steps is missing",
+        ),
+        (
+            "imperfections",
+            [f"study.recipes={{damped={{{DAMPED}, steps=9, rat=1}}}}", *ONE],
+            "a key of flow .damped. = 'rat'",
+        ),
+        ("imperfections", ["study.levels={lost_zero=[3.0]}"], "3.0"),
+    ],
+)
+def test_what_a_study_does_not_read_is_refused(name: str, given: list[str], words: str) -> None:
+    with pytest.raises(ns.ModelError, match=words):
+        studies.load(name, given)
+
+
+def test_a_path_starts_where_the_one_who_wrote_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file its folder; in --set, a sweep and Python the current one."""
+    from neurosim.experiments import modelfile
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    text = modelfile.dump(modelfile.load("xor")).replace('name = "xor"', 'name = "d.csv"')
+    (there / "m.toml").write_text(text)
+    (there / "s.toml").write_text('[data]\nname = "d.csv"\n[study]\n' + TRANSPORT)
+    spec = modelfile.load(there / "m.toml")
+    set_spec = modelfile.load(there / "m.toml", ["data.name=d.csv"])
+    changed = spec.changed({"data.name": "d.csv"})
+    study = studies.load(there / "s.toml")
+    set_study = studies.load(there / "s.toml", ["data.name=d.csv"])
+    assert spec.changed({"flow.rho": 2.0}).tables.data.name == str(there / "d.csv")
+    assert [s.tables.data.name for s in (spec, set_spec, changed)] == [
+        str(there / "d.csv"),
+        str(here / "d.csv"),
+        str(here / "d.csv"),
+    ]
+    assert study.tables["data"]["name"] == str(there / "d.csv")
+    assert set_study.tables["data"]["name"] == str(here / "d.csv")
+
+
+TRANSPORT = """
+kind = "transport"
+networks = ["4-8-3"]
+feedback = ["symmetric"]
+flows = ["adjoint"]
+tau_w = [5.0]
+feedback_decay = 0.01
+epochs = 1
+seeds = 1
+"""
+
+
+def test_a_spread_is_defined_and_one_run_has_none() -> None:
+    from neurosim.experiments.studies.shared import mean_and_spread, spread_note
+
+    nan = float("nan")
+    assert mean_and_spread([0.5, 0.7], 1) == "0.6 ± 0.1"
+    assert mean_and_spread([0.5, 0.7, nan], 1) == "0.6 ± 0.1 (n=2)"
+    assert mean_and_spread([0.5], 1) == mean_and_spread([nan, 0.5], 1) == "0.5 (n=1)"
+    assert mean_and_spread([nan]) == "-"
+    data = xr.Dataset(coords={"seed": [0, 1, 2]})
+    assert "standard deviation (divided by n) over n = 3 seeds" in spread_note(data)
