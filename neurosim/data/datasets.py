@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.archives import read_arrays, write_arrays
 from neurosim.data import files
 from neurosim.data.files import MAX_NUMBERS, XAndY
 from neurosim.data.finite import check_finite
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
 from neurosim.data.streams import moving_digits
-from neurosim.disk import cache_directory, replacing
+from neurosim.disk import cache_directory
 from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
 
 Array = np.ndarray
@@ -306,7 +306,7 @@ def _cached(key: str, source: Source, chosen: tuple[Any, ...]) -> Data:
     path = cache_directory() / f"{key}-{digest}.npz"
     try:
         found = _read_cached(path, about)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (FileError, ValueError, TypeError, KeyError):
         found = None
     if found is None:
         found = _load(key, source, {}, *chosen)
@@ -316,8 +316,7 @@ def _cached(key: str, source: Source, chosen: tuple[Any, ...]) -> Data:
 
 def _read_cached(path: Path, about: str) -> Data | None:
     """Return the data of a file in the cache; None if it describes other data."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays: dict[str, Any] = read_arrays(path)
     if str(arrays.pop("of")) != about:
         return None
     classes = int(arrays.pop("classes"))
@@ -331,8 +330,8 @@ def _write_cached(path: Path, about: str, data: Data) -> None:
         arrays["X_test"], arrays["Y_test"] = data.validation
     arrays["of"] = about
     arrays["classes"] = -1 if data.classes is None else data.classes
-    with suppress(FileError), replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    with suppress(FileError):
+        write_arrays(path, arrays)
 
 
 # Checks

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.archives import read_arrays
 from neurosim.data.labels import Labels, is_missing, is_number, numbered
 from neurosim.errors import DataError, FileError, NeurosimError, out_of_range, yes_or_no
 
@@ -46,9 +47,11 @@ def read(path: Path, **stated: Any) -> XAndY:
         A suffix that is not in `READERS`.
     """
     reader = reader_of(path)
+    if not path.exists():
+        raise FileNotFoundError(str(path))
     try:
         return reader(path, **stated)
-    except (FileNotFoundError, NeurosimError):
+    except NeurosimError:
         raise
     except (OSError, zipfile.BadZipFile, csv.Error, ValueError, EOFError) as error:
         raise FileError(f"cannot read {_named(path)}: {error}") from error
@@ -80,21 +83,16 @@ def read_npz(path: Path, labels: Labels = None) -> XAndY:
         Whether y are class labels, or the classes in the order of their numbers; by default the
         type of y decides, see `neurosim.data.labels.numbered`.
     """
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > MAX_BYTES:
-        raise FileError(f"{_named(path)} unpacks to {size} bytes; allowed: at most {MAX_BYTES}")
-    with np.load(path, allow_pickle=False) as arrays:
-        if "X" not in arrays or "y" not in arrays:
-            raise FileError(
-                f"{_named(path)} holds {sorted(arrays.files)}; "
-                "allowed: arrays 'X' and 'y'; try numpy.savez(path, X=X, y=y)"
-            )
-        if arrays["X"].dtype.kind not in "biuf":
-            raise DataError(
-                f"X of {_named(path)} has type {arrays['X'].dtype}; allowed: real numbers"
-            )
-        return arrays["X"], numbered(_named(path), arrays["y"], labels)
+    arrays = read_arrays(path, MAX_BYTES)
+    if "X" not in arrays or "y" not in arrays:
+        raise FileError(
+            f"{_named(path)} holds {sorted(arrays)}; "
+            "allowed: arrays 'X' and 'y'; try numpy.savez(path, X=X, y=y)"
+        )
+    X = arrays["X"]
+    if X.dtype.kind not in "biuf":
+        raise DataError(f"X of {_named(path)} has type {X.dtype}; allowed: real numbers")
+    return X, numbered(_named(path), arrays["y"], labels)
 
 
 def read_csv(path: Path, header: bool | None = None, labels: Labels = None) -> XAndY:

@@ -20,8 +20,16 @@ import numpy as np
 from neurosim.disk import AnyPath, missing, reading, writing
 from neurosim.errors import FileError
 from neurosim.experiments.differences import differences
+from neurosim.results.checksums import SEALED, Checksums, check_store
 from neurosim.results.format import check_format, file_attributes
-from neurosim.results.zarr import GROUP, chunk_name, declare, put, put_json, write_array
+from neurosim.results.zarr import (
+    GROUP,
+    array_files,
+    as_json,
+    check_arrays,
+    chunk_name,
+    description_files,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,6 +89,7 @@ class ResultTable:
         self.values |= {name: np.zeros(shape, dtype) for name, dtype in TEXTS.items()}
         self._dirty: dict[str, set[int]] = {name: set() for name in self.values}
         self._lock: int | None = None
+        self._checksums: Checksums | None = None  # of the store at `path`
         if path is not None:
             self._claim(path)
 
@@ -118,29 +127,34 @@ class ResultTable:
             self.values[name] = np.concatenate([array, empty])
             chunks = math.ceil(self.shape[0] / self._rows_per_chunk)
             self._dirty[name] = set(range(chunks))
-        if self.path is not None:
+        if self.path is not None and self._checksums is not None:
             with writing(self.path):
-                self._declare(self.path)
+                self._checksums.put(self._declared())
             self.flush()
 
     def flush(self) -> None:
         """Write the chunks that have changed, outcomes last."""
-        if self.path is None:
+        if self.path is None or self._checksums is None:
             return
         names = [name for name in self._dirty if name != OUTCOME]
-        with writing(self.path):
-            for name in (*names, OUTCOME):
-                for chunk in sorted(self._dirty[name]):
-                    file = self.path / name / chunk_name(chunk, len(self.shape))
-                    put(file, self._block(name, chunk))
-                self._dirty[name].clear()
+        files = {}
+        for name in (*names, OUTCOME):
+            for chunk in sorted(self._dirty[name]):
+                file = f"{name}/{chunk_name(chunk, len(self.shape))}"
+                files[file] = self._block(name, chunk).tobytes()
+        if files:
+            with writing(self.path):
+                self._checksums.put(files)
+        for dirty in self._dirty.values():
+            dirty.clear()
 
     def close(self, complete: bool) -> None:
         """Write everything and release the folder."""
         self.flush()
-        if self.path is not None:
+        if self.path is not None and self._checksums is not None:
+            about = self._attributes | {"complete": int(complete), SEALED: 1}
             with writing(self.path):
-                put_json(self.path / ".zattrs", self._attributes | {"complete": int(complete)})
+                self._checksums.put({".zattrs": as_json(about)})
         self._unlock()
 
     def _unlock(self) -> None:
@@ -200,6 +214,7 @@ class ResultTable:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock_folder(path)
+            self._checksums = Checksums(path)
             if there.exists():
                 try:
                     self._take_over(path)
@@ -207,9 +222,9 @@ class ResultTable:
                     self._unlock()
                     raise
             else:
-                self._declare(path)
-                put_json(path / ".zgroup", GROUP)
-                put_json(there, self._attributes)
+                about = self._attributes | {SEALED: 1}
+                described = {".zgroup": as_json(GROUP), ".zattrs": as_json(about)}
+                self._checksums.put(self._declared() | described)
 
     def _lock_folder(self, path: Path) -> None:
         import fcntl
@@ -234,6 +249,8 @@ class ResultTable:
                 f"{path} holds another sweep: {differs}; try another path, or remove it"
             )
         stored = read(path)
+        if self._checksums is not None:
+            self._checksums.adopt()
         for name, values in self.values.items():
             kept = stored[name].values.astype(values.dtype)
             if values.shape != kept.shape and len(self.shape) > 1:
@@ -255,19 +272,22 @@ class ResultTable:
             _, _, attributes = self.coordinates[str(name)]
             self.coordinates[str(name)] = (coordinate.dims, coordinate.values, attributes)
 
-    def _declare(self, path: Path) -> None:
-        """Write the coordinates, and the metadata of the variables."""
+    def _declared(self) -> dict[str, bytes]:
+        """Return the files of the coordinates, and those that describe the variables."""
+        files: dict[str, bytes] = {}
         for name, (dims, values, attributes) in self.coordinates.items():
             names = (dims,) if isinstance(dims, str) else dims
-            write_array(path / name, names, values, attributes)
+            files |= array_files(name, names, values, attributes)
         others = " ".join(name for name in self.coordinates if name not in self.dims)
         for name, values in self.values.items():
             attributes = self._described(name)
             if others:
                 attributes["coordinates"] = others
             fill = "NaN" if values.dtype.kind == "f" else ""
-            rows = self._rows_per_chunk
-            declare(path / name, self.dims, values.shape, values.dtype, rows, attributes, fill)
+            files |= description_files(
+                name, self.dims, values.shape, values.dtype, self._rows_per_chunk, attributes, fill
+            )
+        return files
 
 
 def _empty(values: Array) -> Any:
@@ -305,6 +325,8 @@ def read(path: AnyPath) -> xr.Dataset:
     undecoded: dict[str, Any] = {"mask_and_scale": False, "decode_times": False}
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        check_arrays(path)
+        check_store(path, bool(about.get(SEALED)))
         store = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **undecoded)
         data = store.load()
     for name, variable in data.variables.items():
@@ -321,6 +343,6 @@ def _description(path: Path) -> dict[str, Any]:
         raise missing(path)
     try:
         found = json.loads((path / ".zattrs").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.archives import read_arrays, write_arrays
 from neurosim.disk import AnyPath, check_readable, reading, replacing
 from neurosim.errors import FileError, ModelError
 from neurosim.model.network import Network
+from neurosim.results.checksums import SEALED, check_sealed, sealed
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Log, Run
 from neurosim.results.stored_model import parameter_keys, parameter_variables, parameters_from
@@ -28,6 +30,8 @@ Array = np.ndarray
 
 KINDS = ("run", "log")
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a netCDF-4 file begins
+# how HDF5 describes an axis that has no coordinate
+NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
 CLASSIC_NETCDF, ZIP = b"CDF", b"PK"  # how files begin that are often mistaken for netCDF-4
 
 
@@ -68,7 +72,7 @@ def save(result: Run | Log, path: AnyPath) -> None:
         raise TypeError(f"result is a {type(result).__name__}; allowed: Run, Log")
     image = _netcdf(groups)
     with replacing(path) as temporary:
-        temporary.write_bytes(image)
+        temporary.write_bytes(sealed(image))
 
 
 def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
@@ -76,18 +80,23 @@ def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
     import xarray as xr
 
     traces = xr.Dataset() if run.traces is None else run.traces
-    return {None: traces.assign_attrs(file_attributes("run")), "run": run_to_dataset(run)}
+    return {None: traces.assign_attrs(_root_attributes("run")), "run": run_to_dataset(run)}
 
 
 def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
     """Return the datasets of a log's file by group; the key of the root is None."""
     groups: dict[str | None, xr.Dataset] = {
-        None: log.history.assign_attrs(file_attributes("log")),
+        None: log.history.assign_attrs(_root_attributes("log")),
         "run": run_to_dataset(log.run),
     }
     if log.run.traces is not None:
         groups["traces"] = log.run.traces
     return groups
+
+
+def _root_attributes(kind: str) -> dict[str, Any]:
+    """Return the attributes that mark the root of a file of this kind, with a checksum."""
+    return file_attributes(kind) | {SEALED: 1}
 
 
 def load(path: AnyPath) -> Run | Log:
@@ -110,8 +119,8 @@ def load(path: AnyPath) -> Run | Log:
     kind = _kind_of(path)
     with reading(path):
         root = _read(path, None)
-        for key in file_attributes(kind):
-            del root.attrs[key]
+        for key in _root_attributes(kind):
+            root.attrs.pop(key, None)
         stored = _read(path, "run")
         has_traces = bool(stored.attrs["has_traces"])
         if kind == "log":
@@ -157,12 +166,15 @@ def _kind_of(path: Path) -> str:
         The file is missing, unreadable, damaged, not neurosim's, or of a newer format.
     """
     import h5netcdf
+    import h5py
 
     check_readable(path)
     with path.open("rb") as file:
         start = file.read(len(HDF5))
     if start != HDF5:
         raise _foreign(path, start)
+    with reading(path), h5py.File(path, "r") as plain:
+        _check_plain(plain)
     with reading(path), h5netcdf.File(path, "r") as file:
         ours = [key for key in file.attrs if key.startswith("neurosim_")]
         attributes = {key: file.attrs[key] for key in ours}
@@ -173,7 +185,45 @@ def _kind_of(path: Path) -> str:
             f"try xarray.open_dataset({str(path)!r})"
         )
     check_format(path, attributes)
+    if attributes.get(SEALED):
+        with reading(path):
+            check_sealed(path)
     return str(kind)
+
+
+def _check_plain(group: Any) -> None:
+    """Check that an HDF5 group, of h5py, holds all of its data itself, as raw numbers and text.
+
+    Raises
+    ------
+    ValueError
+        A link, external or virtual data, a filter, or values that are not stored.
+    """
+    import h5py
+
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name} in {group.name} is a link; allowed: data")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _check_plain(item)
+        elif isinstance(item, h5py.Dataset):
+            _check_dataset(item)
+
+
+def _check_dataset(item: Any) -> None:
+    """Check one dataset of h5py; see `_check_plain`."""
+    if item.external or item.is_virtual:
+        raise ValueError(f"{item.name} has its data in another file")
+    if item.compression or item.shuffle or item.fletcher32 or item.scaleoffset is not None:
+        raise ValueError(f"{item.name} is filtered; allowed: raw numbers")
+    title = item.attrs.get("NAME", b"")
+    if isinstance(title, bytes) and title.startswith(NO_VARIABLE):
+        return  # the length of an axis, without data
+    stored = item.id.get_storage_size()
+    if stored < item.nbytes:
+        raise ValueError(f"{item.name} has {stored} of {item.nbytes} bytes")
 
 
 def _foreign(path: Path, start: bytes) -> FileError:
@@ -210,8 +260,7 @@ def save_weights(net: Network, path: AnyPath) -> None:
     arrays: dict[str, Any] = {}
     for key, (_, values) in parameter_variables(net).items():
         arrays[key] = values
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def load_weights(net: Network, path: AnyPath) -> None:
@@ -226,7 +275,7 @@ def load_weights(net: Network, path: AnyPath) -> None:
         then unchanged.
     """
     path = Path(path)
-    arrays = _read_archive(path)
+    arrays = read_arrays(path)
     description = net.describe()
     expected = parameter_keys(description)
     if set(arrays) != set(expected):
@@ -245,15 +294,3 @@ def load_weights(net: Network, path: AnyPath) -> None:
     net.weights.update(twin.weights)
     net.biases.update(twin.biases)
     net.feedback.update(twin.feedback)
-
-
-def _read_archive(path: Path) -> dict[str, Array]:
-    """Return the arrays of an ``.npz`` archive; refuse objects, which would be unpickled."""
-    check_readable(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own
-        raise FileError(
-            f"{path} is damaged or not an .npz archive; allowed: a file of save_weights"
-        ) from error

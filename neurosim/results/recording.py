@@ -22,6 +22,7 @@ from neurosim.errors import FileError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.results import traces
+from neurosim.results.checksums import SEALED, Checksums, check_store
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Run
 from neurosim.results.stored_model import model_json, parameter_name, parameter_variables
@@ -37,14 +38,16 @@ from neurosim.results.traces import (
 )
 from neurosim.results.zarr import (
     GROUP,
+    array_files,
+    as_json,
+    check_arrays,
     chunk_name,
     cut,
-    declare,
+    description_files,
     extent,
     put,
-    put_json,
+    put_all,
     rows_per_chunk,
-    write_array,
 )
 
 if TYPE_CHECKING:
@@ -233,13 +236,13 @@ class Store:
     ) -> None:
         """Write the coordinates and declare the variables; ``.zgroup`` is written last."""
         _claim(self.path)
-        put_json(self.path / ".zattrs", self._about)
-        for name, (dimension, values, *attributes) in coordinates.items():
-            write_array(self.path / name, (dimension,), values, *attributes)
+        put(self.path / ".zattrs", as_json(self._about))
+        for name, coordinate in coordinates.items():
+            put_all(self.path, _coordinate_files(name, coordinate))
         for variable, shape in shapes.items():
             dimensions = SYNAPSES if variable == "w" else UNITS
-            declare(
-                self.folders[variable],
+            described = description_files(
+                variable,
                 ("time", *dimensions),
                 (samples, *shape),
                 self.dtype,
@@ -247,7 +250,8 @@ class Store:
                 traces.attributes(variable) | {"coordinates": BESIDE[dimensions]},
                 "NaN",
             )
-        put_json(self.path / ".zgroup", GROUP)
+            put_all(self.path, described)
+        put(self.path / ".zgroup", as_json(GROUP))
 
     def write(self, variable: str, first_row: int, rows: Array) -> None:
         """Write the next rows of a variable.
@@ -306,21 +310,25 @@ class Store:
             added[parameter_name(key)] = array
         for name, v in final.variables.items():
             added[f"run/{name}"] = (v.dims, v.values, v.attrs)
+        over = {
+            "complete": 1,
+            SEALED: 1,
+            "model": final.attrs["model"],
+            "arrays": [*self._arrays, *added],
+        }
         with writing(self.path):
             for name in ("time", *self.folders):
                 cut(self.path / name, samples)
-            group = self.path / "run"
-            group.mkdir(exist_ok=True)
-            put_json(group / ".zattrs", final.attrs | {"has_traces": 1})
-            put_json(group / ".zgroup", GROUP)
-            for name, array in added.items():
-                write_array(self.path / name, *array)
-            over = {
-                "complete": 1,
-                "model": final.attrs["model"],
-                "arrays": [*self._arrays, *added],
+            described = {
+                "run/.zattrs": as_json(final.attrs | {"has_traces": 1}),
+                "run/.zgroup": as_json(GROUP),
             }
-            put_json(self.path / ".zattrs", self._about | over)
+            put_all(self.path, described)
+            for name, array in added.items():
+                put_all(self.path, array_files(name, *array))
+            checksums = Checksums(self.path)
+            checksums.adopt()
+            checksums.put({".zattrs": as_json(self._about | over)})
 
     def _fill(self, variable: str, number: int, offset: int, part: Array) -> None:
         """Copy rows into the chunk in memory; once it is full, write and release it."""
@@ -340,6 +348,12 @@ class Store:
         dimensions = 2 if variable == "w" else 3
         with writing(self.path):
             put(self.folders[variable] / chunk_name(number, dimensions), block)
+
+
+def _coordinate_files(name: str, coordinate: tuple[Any, ...]) -> dict[str, bytes]:
+    """Return the files of a coordinate, given as xarray takes it."""
+    dimension, values, *attributes = coordinate
+    return array_files(name, (dimension,), values, *attributes)
 
 
 def _claim(path: Path) -> None:
@@ -390,6 +404,8 @@ def read_traces(path: AnyPath) -> xr.Dataset:
     path = Path(path)
     about = _about(path)
     with reading(path):
+        check_arrays(path)
+        check_store(path, bool(about.get(SEALED)))
         complete = about["complete"]
         recorded = about["recorded"]
         written = [extent(path / name, complete) for name in recorded]
@@ -470,7 +486,7 @@ def _description(path: Path) -> dict[str, Any]:
     """Return the attributes of the root of a store; empty if it has none."""
     try:
         found = json.loads((path / ".zattrs").read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

@@ -2,13 +2,14 @@
 
 Written without the zarr library, so that a compiled program can write the same chunks: raw
 little-endian numbers, without compressor or filter. A chunk spans whole rows of the first axis.
-Below `recording` and the store of sweeps. Start at `declare` and `put`.
+Below `recording` and the store of sweeps. Start at `array_files`, `put` and `check_arrays`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import prod
@@ -21,6 +22,9 @@ Array = np.ndarray
 Dtype = np.dtype[Any]
 
 CHUNK = 2**20  # bytes of the largest chunk that holds more than one row
+MOST_ABSENT = 2**30  # bytes of an array that need not be on disk, as in a sweep that goes on
+FORMAT_3 = "zarr.json"  # file that describes an array or a group in zarr's format 3
+DTYPE = re.compile(r"[<|](f[48]|i[1248]|u[1248]|b1|U\d{1,5})")
 GROUP = {"zarr_format": 2}
 PLAIN = {"compressor": None, "filters": None, "order": "C", "dimension_separator": "."}
 
@@ -47,10 +51,20 @@ def chunk_name(number: int, ndim: int) -> str:
     return ".".join([str(number), *others])
 
 
-def write_array(
-    folder: Path, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None
-) -> None:
-    """Write a whole array, its chunks first and its description last."""
+def array_files(
+    name: str, dims: Sequence[Any], values: Any, attributes: Mapping[str, Any] | None = None
+) -> dict[str, bytes]:
+    """Return the files of a whole array by path, its chunks first and its description last.
+
+    Parameters
+    ----------
+    name : str
+        Folder of the array, relative to the root of the store.
+    dims : sequence of str
+        Names of the axes, for xarray.
+    values : array
+    attributes : mapping of plain values, optional
+    """
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     column = values.reshape(values.shape or (1,))
@@ -58,32 +72,35 @@ def write_array(
     chunks = 0
     if values.size:
         chunks = _chunks_for(len(column), rows)
-    folder.mkdir(exist_ok=True)
+    files = {}
     for number in range(chunks):
         start = number * rows
         part = column[start : start + rows]
         block = np.zeros((rows, *column.shape[1:]), values.dtype)
         block[: len(part)] = part
-        put(folder / chunk_name(number, column.ndim), block)
-    declare(folder, dims, values.shape, values.dtype, rows, attributes or {}, None)
+        files[f"{name}/{chunk_name(number, column.ndim)}"] = block.tobytes()
+    return files | description_files(
+        name, dims, values.shape, values.dtype, rows, attributes or {}, None
+    )
 
 
-def declare(
-    folder: Path,
+def description_files(
+    name: str,
     dims: Sequence[Any],
     shape: Sequence[int],
     dtype: Dtype,
     rows: int,
     attributes: Any,
     fill: str | None,
-) -> None:
-    """Describe an array whose chunks hold `rows` rows each.
+) -> dict[str, bytes]:
+    """Return the files that describe an array whose chunks hold `rows` rows each, by path.
 
-    The file ``.zarray`` is written last: once it exists, readers may open the array.
+    The file ``.zarray`` is the last one: once it exists, readers may open the array.
 
     Parameters
     ----------
-    folder : Path
+    name : str
+        Folder of the array, relative to the root of the store.
     dims : sequence of str
         Names of the axes, for xarray.
     shape : sequence of int
@@ -94,8 +111,6 @@ def declare(
     fill : str or None
         Value of chunks that do not exist, such as "NaN"; undefined if None.
     """
-    folder.mkdir(exist_ok=True)
-    put_json(folder / ".zattrs", {**attributes, "_ARRAY_DIMENSIONS": list(dims)})
     chunk = [rows]
     for length in shape[1:]:
         chunk.append(max(1, length))
@@ -107,7 +122,18 @@ def declare(
         "dtype": dtype.str,
         "fill_value": fill,
     }
-    put_json(folder / ".zarray", description)
+    return {
+        f"{name}/.zattrs": as_json({**attributes, "_ARRAY_DIMENSIONS": list(dims)}),
+        f"{name}/.zarray": as_json(description),
+    }
+
+
+def put_all(root: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a store, in their order; `files` are named relative to its root."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        put(path, content)
 
 
 def cut(folder: Path, samples: int) -> None:
@@ -118,7 +144,7 @@ def cut(folder: Path, samples: int) -> None:
     if samples >= about["shape"][0]:
         return
     about["shape"][0] = samples
-    put_json(folder / ".zarray", about)
+    put(folder / ".zarray", as_json(about))
     number = _chunks_for(samples, rows)
     while (folder / chunk_name(number, ndim)).exists():
         (folder / chunk_name(number, ndim)).unlink()
@@ -136,12 +162,69 @@ def put(path: Path, content: Any) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def put_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a mapping as a JSON file."""
-    put(path, json.dumps(content).encode())
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return a mapping as the content of a JSON file."""
+    return json.dumps(content).encode()
 
 
 # Reading
+
+
+def check_arrays(root: Path) -> None:
+    """Check that a store holds only what neurosim writes, before the zarr library opens it.
+
+    The text of a store names the codec that decodes its chunks, and some codecs execute code.
+    Only raw numbers and text are allowed.
+
+    Raises
+    ------
+    ValueError
+        A compressor, a filter, another dtype or another format; a link; an array of which more than
+        `MOST_ABSENT` bytes are not on disk. The message names the file, the key and the value.
+    """
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            if Path(folder, name).is_symlink():
+                raise ValueError(f"{_relative(root, folder, name)} is a link; allowed: files")
+        if FORMAT_3 in names:
+            raise ValueError(f"{_relative(root, folder, FORMAT_3)} is of zarr's format 3")
+        if ".zarray" in names:
+            _check_array(_relative(root, folder, ".zarray"), Path(folder))
+
+
+def _relative(root: Path, folder: str, name: str) -> str:
+    return Path(folder, name).relative_to(root).as_posix()
+
+
+def _check_array(name: str, folder: Path) -> None:
+    """Check the description of one array; `name` is that of its file, for the message."""
+    about = _description(folder)
+    for key, allowed in {**GROUP, **PLAIN}.items():
+        if about.get(key, allowed) != allowed or (allowed is None and key not in about):
+            raise ValueError(f"{name} has {key} = {about.get(key)!r}; allowed: {allowed!r}")
+    dtype = str(about.get("dtype"))
+    if not DTYPE.fullmatch(dtype):
+        raise ValueError(f"{name} has dtype = {dtype!r}; allowed: floats, integers and text")
+    shape: Any = about.get("shape")
+    chunks: Any = about.get("chunks")
+    if not (_are_lengths(shape, 0) and _are_lengths(chunks, 1) and len(shape) == len(chunks)):
+        raise ValueError(f"{name} has shape = {shape!r} and chunks = {chunks!r}")
+    size = np.dtype(dtype).itemsize
+    stored = 0
+    for path in folder.iterdir():
+        if path.name[0].isdigit():
+            stored += path.stat().st_size
+    absent = size * max(prod(shape), prod(chunks)) - stored
+    if absent > MOST_ABSENT:
+        raise ValueError(
+            f"{name} describes an array of which {absent} bytes are missing; "
+            f"allowed: at most {MOST_ABSENT} bytes"
+        )
+
+
+def _are_lengths(value: Any, least: int) -> bool:
+    """Return whether a value is a list of whole numbers of at least `least`."""
+    return isinstance(value, list) and all(type(n) is int and n >= least for n in value)
 
 
 def extent(folder: Path, complete: Any = True) -> int:

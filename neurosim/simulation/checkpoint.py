@@ -8,14 +8,13 @@ rows of the log, and a fingerprint of the model, the data and the schedule. Star
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurosim.disk import replacing
+from neurosim.archives import read_arrays, write_arrays
 from neurosim.errors import FileError
 from neurosim.model import imperfections as circuit
 from neurosim.model.equations.imperfections import Imperfections
@@ -26,15 +25,7 @@ from neurosim.simulation.options import Recording
 from neurosim.simulation.session import Session
 
 DONE, ROWS, MODEL = "_done", "_rows", "_model"  # entries beside the arrays of the session
-UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    AttributeError,
-    zipfile.BadZipFile,
-)
+UNREADABLE = (FileError, ValueError, TypeError, KeyError, RecursionError)
 
 # Objects in the fingerprint, as text: the name and the fields that each had in 0.1.0, in order.
 # This is the file format. A class that is renamed keeps its text. A field that is added must stay
@@ -87,14 +78,12 @@ def write_checkpoint(
     FileError
         The folder is missing or unwritable, or the disk is full.
     """
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        about = {
-            DONE: np.array(done),
-            ROWS: np.array(json.dumps(list(rows))),
-            MODEL: np.array(_fingerprint(session, schedule)),
-        }
-        arrays: Any = {**session.snapshot(), **about}  # Any: a name could be savez's own keyword
-        np.savez(file, **arrays)
+    about = {
+        DONE: np.array(done),
+        ROWS: np.array(json.dumps(list(rows))),
+        MODEL: np.array(_fingerprint(session, schedule)),
+    }
+    write_arrays(path, {**session.snapshot(), **about})
 
 
 def read_checkpoint(
@@ -113,8 +102,7 @@ def read_checkpoint(
         The file is not a checkpoint, or belongs to another model, data set or schedule.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {key: stored[key] for key in stored.files}
+        found = read_arrays(path)
         done = int(found.pop(DONE))
         rows = json.loads(str(found.pop(ROWS)))
         written = str(found.pop(MODEL))
