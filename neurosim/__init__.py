@@ -155,6 +155,7 @@ _ALIASES = {
     "neurosim.streams": "neurosim.data.streams",
     "neurosim.studies": "neurosim.experiments.studies",
     "neurosim.studies.transport": "neurosim.experiments.studies.weight_transport",
+    "neurosim.sweepstore": "neurosim.experiments.sweep_store",
     "neurosim.tasks": "neurosim.data.tasks",
 }
 

@@ -214,7 +214,7 @@ class ResultTable:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock_folder(path)
-            self._checksums = Checksums(path)
+            self._checksums = Checksums(path, OUTCOME)
             if there.exists():
                 try:
                     self._take_over(path)
@@ -326,7 +326,7 @@ def read(path: AnyPath) -> xr.Dataset:
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_arrays(path)
-        check_store(path, bool(about.get(SEALED)))
+        check_store(path, OUTCOME, bool(about.get(SEALED)))
         store = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **undecoded)
         data = store.load()
     for name, variable in data.variables.items():

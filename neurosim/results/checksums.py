@@ -1,7 +1,7 @@
 """Checksums of files and stores, so that damaged data are refused and not read as other data.
 
 A netCDF file ends with its checksum (`sealed`). A store, which is a folder that grows, has a file
-`CHECKSUMS` that lists the checksum of every other file (`Checksums`). Files written by neurosim
+that lists the checksum of every other file (`Checksums`). Files written by neurosim
 0.1.0 have neither, and are read without them. Below `files`, `recording` and the store of sweeps.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from neurosim.results.zarr import put
 
-CHECKSUMS = ".checksums"  # in the root of a store
+CHECKSUMS = ".checksums"  # the list, in the folder of an array: in the root, zarr warns about it
 SEALED = "neurosim_sealed"  # attribute at the root of a file or store that has checksums
 MARK = b"\nneurosim crc32 "  # how the last line of a sealed file begins
 ENDING = len(MARK) + 9  # bytes: eight hex digits and a line end follow the mark
@@ -74,10 +74,13 @@ class Checksums:
     ----------
     root : Path
         Folder of the store.
+    array : str
+        Name of an array that every store of this kind has; the list is in its folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, array: str) -> None:
         self.root = root
+        self.path = root / array / CHECKSUMS
         self.accepted: dict[str, Accepted] = {}  # by the path of the file within the store
 
     def put(self, files: Mapping[str, bytes]) -> None:
@@ -95,7 +98,8 @@ class Checksums:
             before = self.accepted.get(name, [None])
             self.accepted[name] = [*before, zlib.crc32(content)]
         text = json.dumps(self.accepted).encode()
-        put(self.root / CHECKSUMS, b"%08x\n" % zlib.crc32(text) + text)
+        self.path.parent.mkdir(exist_ok=True)
+        put(self.path, b"%08x\n" % zlib.crc32(text) + text)
 
     def adopt(self) -> None:
         """Take the files as they are, all of them."""
@@ -104,7 +108,7 @@ class Checksums:
             self.accepted[_name(self.root, path)] = [_checksum(path)]
 
 
-def check_store(root: Path, is_sealed: bool) -> None:
+def check_store(root: Path, array: str, is_sealed: bool) -> None:
     """Check that all files of a store are there and are those that were written.
 
     Another process may be writing the store meanwhile.
@@ -112,6 +116,8 @@ def check_store(root: Path, is_sealed: bool) -> None:
     Parameters
     ----------
     root : Path
+    array : str
+        As for `Checksums`.
     is_sealed : bool
         Whether the store states that it has checksums.
 
@@ -123,7 +129,7 @@ def check_store(root: Path, is_sealed: bool) -> None:
     listed: bytes | None = None
     wrong = ""
     for _ in range(ATTEMPTS):
-        before, listed = listed, _listed(root)
+        before, listed = listed, _listed(root / array / CHECKSUMS)
         if listed is None:
             if is_sealed:
                 raise ValueError(f"{CHECKSUMS} is missing")
@@ -136,10 +142,10 @@ def check_store(root: Path, is_sealed: bool) -> None:
     raise ValueError(wrong)
 
 
-def _listed(root: Path) -> bytes | None:
+def _listed(path: Path) -> bytes | None:
     """Return the content of the list; None if there is none."""
     try:
-        return (root / CHECKSUMS).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
 

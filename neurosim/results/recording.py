@@ -326,7 +326,7 @@ class Store:
             put_all(self.path, described)
             for name, array in added.items():
                 put_all(self.path, array_files(name, *array))
-            checksums = Checksums(self.path)
+            checksums = Checksums(self.path, "time")
             checksums.adopt()
             checksums.put({".zattrs": as_json(self._about | over)})
 
@@ -405,7 +405,7 @@ def read_traces(path: AnyPath) -> xr.Dataset:
     about = _about(path)
     with reading(path):
         check_arrays(path)
-        check_store(path, bool(about.get(SEALED)))
+        check_store(path, "time", bool(about.get(SEALED)))
         complete = about["complete"]
         recorded = about["recorded"]
         written = [extent(path / name, complete) for name in recorded]

@@ -139,20 +139,20 @@ def test_a_run_that_lost_its_seal_is_refused(written: Path, tmp_path: Path) -> N
 
 def test_a_store_that_was_killed_while_it_grew_is_read(tmp_path: Path) -> None:
     """The list holds the old and the new checksum of a file until the file is written."""
-    store = checksums.Checksums(tmp_path)
+    store = checksums.Checksums(tmp_path, "a")
     store.put({"a/0": b"old"})
     store.note({"a/0": b"new", "a/1": b"more"})
     for old, new in ((b"old", None), (b"new", None), (b"new", b"more")):
         (tmp_path / "a" / "0").write_bytes(old)
         if new:
             (tmp_path / "a" / "1").write_bytes(new)
-        checksums.check_store(tmp_path, is_sealed=True)
+        checksums.check_store(tmp_path, "a", is_sealed=True)
     (tmp_path / "a" / "0").write_bytes(b"odd")
     with pytest.raises(ValueError, match="a/0 is damaged"):
-        checksums.check_store(tmp_path, is_sealed=True)
-    os.unlink(tmp_path / CHECKSUMS)
+        checksums.check_store(tmp_path, "a", is_sealed=True)
+    os.unlink(tmp_path / "a" / CHECKSUMS)
     with pytest.raises(ValueError, match="is missing"):
-        checksums.check_store(tmp_path, is_sealed=True)
+        checksums.check_store(tmp_path, "a", is_sealed=True)
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -190,7 +190,7 @@ def test_the_text_of_a_store_chooses_nothing(
     shutil.copytree(written / name, copy)
     coordinate = "time" if name == "recording.zarr" else "flow.rho"
     rewrite(copy / coordinate / ".zarray", **changes)
-    store = checksums.Checksums(copy)
+    store = checksums.Checksums(copy, "time" if name == "recording.zarr" else "outcome")
     store.adopt()
     store.note({})
     with pytest.raises(FileError, match=words):

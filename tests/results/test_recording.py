@@ -392,7 +392,7 @@ def test_a_replacement_that_was_killed_leaves_a_recording(
         raise KeyboardInterrupt
 
     if emptied:
-        monkeypatch.setattr(recording, "put_json", killed)
+        monkeypatch.setattr(recording, "put", killed)
     else:
         monkeypatch.setattr(shutil, "rmtree", killed)
         shutil.move(recorded / "x", recorded.parent)  # what had gone until then
