@@ -329,6 +329,7 @@ def read(path: AnyPath) -> xr.Dataset:
         check_store(path, OUTCOME, bool(about.get(SEALED)))
         store = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False, **undecoded)
         data = store.load()
+    data.attrs.pop(SEALED, None)
     for name, variable in data.variables.items():
         variable.encoding = {}
         variable.attrs.pop("_FillValue", None)
