@@ -448,12 +448,7 @@ def _note(text: str) -> None:
 
 
 def _show_own_warnings() -> None:
-    """Print all further warnings as notes; call this before a simulation runs.
-
-    Brian2, which the engine imports, sends all warnings to its log from the moment it is imported.
-    """
-    import neurosim.engine  # noqa: F401
-
+    """Print all further warnings as notes; call this before a simulation runs."""
     warnings.showwarning = _show_warning
 
 

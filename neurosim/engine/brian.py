@@ -21,11 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from neurosim.engine.quiet import OURS
+
 import numpy as np
 from brian2 import prefs
 from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.generators.cpp_generator import CPPCodeGenerator
-from brian2.core.base import BrianObjectException
+from brian2.core.base import BrianObject, BrianObjectException
 from brian2.core.clocks import Clock
 from brian2.core.variables import ArrayVariable, Variables
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
@@ -36,6 +38,7 @@ from brian2.groups.group import CodeRunner, Group
 from brian2.parsing.rendering import CPPNodeRenderer
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
+from brian2.utils.logger import std_silent
 from brian2.utils.stringtools import get_identifiers, word_substitute
 from jinja2 import FileSystemBytecodeCache
 
@@ -295,11 +298,15 @@ def scope(
     for quiet in loggers:
         quiet.setLevel(logging.ERROR)
     random = np.random.get_state()
+    earlier, environment = set(BrianObject.__instances__()), dict(os.environ)
     set_device("runtime" if device is None else device, build_on_run=False)
     try:
         for name, value in own.items():
             prefs[name] = value
         yield
+    except BaseException:
+        _adopt_all(set(BrianObject.__instances__()) - earlier)
+        raise
     finally:
         for quiet, level in zip(loggers, levels, strict=True):
             quiet.setLevel(level)
@@ -307,7 +314,25 @@ def scope(
             prefs[name] = value
         reset_device()
         np.random.set_state(random)
+        if "PLAT" not in environment:  # which a build of Cython sets
+            os.environ.pop("PLAT", None)
+        if OURS:
+            _remove_output()
         LOCK.release()
+
+
+def _adopt_all(references: Iterable[Any]) -> None:
+    """Assign what a failed build has made to a network; else Brian2 warns that it is deleted."""
+    for reference in references:
+        made = reference()
+        if getattr(made, "_network", "") is None:
+            made._network = "none, as its build failed"
+
+
+def _remove_output() -> None:
+    """Remove the files of a compiler's output, which Brian2 keeps until the process ends."""
+    std_silent.close()
+    std_silent.dest_stdout = std_silent.dest_stderr = None
 
 
 USERS_ERRORS = (
@@ -346,13 +371,17 @@ def explained(extended: bool) -> Iterator[None]:
 def quick_run() -> Iterator[None]:
     """Exclude existing objects from the garbage collection that `Network.run` starts.
 
-    A collection takes 60 to 160 ms in a large process.
+    A collection takes 60 to 160 ms in a large process. Where the user has frozen objects, all stay
+    as they are, as unfreezing releases all.
     """
-    gc.freeze()
+    ours = gc.get_freeze_count() == 0
+    if ours:
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
 
 
 def code_object(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import neurosim.engine.quiet  # noqa: F401
+
 import numpy as np
 from brian2 import NeuronGroup
 from brian2.core.base import BrianObject

@@ -126,9 +126,9 @@ def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
     ModelError
         Parameters that are unknown, missing or of another shape.
     """
-    from brian2 import Equations
+    from neurosim.engine.quiet import brian2
 
-    own = Equations(e.equations if e.equations.strip() else [])
+    own = brian2.Equations(e.equations if e.equations.strip() else [])
     allowed = own.parameter_names | own.diff_eq_names
     found = {}
     for name, value in e.parameters.items():

@@ -296,13 +296,13 @@ class Plan:
 
         They are dimensionless numbers, one per unit.
         """
-        from brian2 import Equations
-        from brian2.equations.equations import SUBEXPRESSION
+        from neurosim.engine.quiet import brian2
 
+        subexpression = brian2.equations.equations.SUBEXPRESSION
         found = {}
-        for e in Equations(self._text(population)).values():
+        for e in brian2.Equations(self._text(population)).values():
             if e.dim.is_dimensionless and "shared" not in e.flags and e.var_type == "float":
-                found[e.varname] = e.type != SUBEXPRESSION or "constant over dt" in e.flags
+                found[e.varname] = e.type != subexpression or "constant over dt" in e.flags
         return found
 
     def copied(self, population: str) -> list[str]:

@@ -151,7 +151,6 @@ class Cluster(Pool):
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        client.register_plugin(_ready_worker(), name="neurosim")
         self.size = max(1, sum(client.nthreads().values()))
 
     def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
@@ -175,20 +174,6 @@ class Cluster(Pool):
 
     def _submit(self, task: PoolTask) -> Any:
         return self.client.submit(_work, task, pure=False)
-
-
-def _ready_worker() -> Any:
-    """Return a plugin that imports Brian2 where a worker starts.
-
-    Brian2 sets a handler for Ctrl-C when it is imported, which only a main thread may do.
-    """
-    from distributed import WorkerPlugin
-
-    class Ready(WorkerPlugin):  # type: ignore[misc]
-        def setup(self, worker: Any) -> None:
-            import neurosim.engine.brian  # noqa: F401
-
-    return Ready()
 
 
 @contextmanager

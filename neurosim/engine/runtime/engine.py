@@ -12,6 +12,8 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
+import neurosim.engine.quiet  # noqa: F401
+
 import brian2
 import numpy as np
 from brian2 import second

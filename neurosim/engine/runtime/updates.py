@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import neurosim.engine.quiet  # noqa: F401
+
 import numpy as np
 from brian2.core.variables import ArrayVariable
 

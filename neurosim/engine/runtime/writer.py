@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import neurosim.engine.quiet  # noqa: F401
+
 import numpy as np
 from brian2.core.functions import DEFAULT_FUNCTIONS
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import neurosim.engine.quiet  # noqa: F401
+
 import numpy as np
 from brian2 import second
 from brian2.core.network import Network as BrianNetwork

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import neurosim.engine.quiet  # noqa: F401
+
 from brian2.core.variables import Variables
 from brian2.devices.device import get_device
 from brian2.groups.group import Group
