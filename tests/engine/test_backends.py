@@ -140,6 +140,7 @@ def test_a_constant_current_shifts_the_rest_point_as_computed(backend: str) -> N
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_user_supplied_monitor_records_what_the_recorder_does(backend: str) -> None:
+    """Monitors of other clocks tick until the end, also between the last two steps."""
     net, X, Y = random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.damped(), backend=backend)
     sim.add(
@@ -147,8 +148,18 @@ def test_a_user_supplied_monitor_records_what_the_recorder_does(backend: str) ->
             network["hidden1"], ["x", "g"], record=True, dt=2 * ms, name="watch"
         )
     )
+    others = {"half": 0.5, "third": 1 / 3, "three": 3, "seven": 7, "longer": 50}  # ms
+    sim.add(
+        lambda network: [
+            StateMonitor(network["hidden1"], "x", record=[0], dt=dt * ms, name=name)
+            for name, dt in others.items()
+        ]
+    )
     run = sim.relax(X, Y, duration=40 * ms, record=("x", "g"), every=2 * ms)
     watch = sim.network["watch"]
+    for name, dt in others.items():
+        expected = np.arange(np.ceil(40 / dt - 1e-4)) * dt * 1e-3
+        assert_allclose(np.asarray(sim.network[name].t), expected, atol=1e-12, err_msg=name)
     for v in ("x", "g"):
         mine = run.traces[v].values[:, :, :3].reshape(20, -1)
         assert_allclose(getattr(watch, v).T, mine, rtol=0, atol=1e-12)

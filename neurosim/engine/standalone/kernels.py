@@ -78,7 +78,7 @@ class Kernels(Group):  # type: ignore[misc]
         if self.plan.recorded:
             self._add_recording()
         self._add_step()
-        self._kernel("finish", "end", 100)
+        self._kernel("finish", "end", 100, undisturbed=undisturbed)
         if _weights_fall_behind(self.program):
             self.last.append(self._kernel("materialize", "end", 101))
 

@@ -17,7 +17,19 @@ namespace std { using ::ns_clock_; }
 #define clock() ns_clock_()
 #endif
 #include <chrono>
+#include <cmath>
 namespace ns {
+// Lets the clocks of a network tick as long as their time is before `end`. User-supplied objects
+// may have clocks of their own; one within 1e-4 of its step counts as being at `end`, as in Brian2's
+// runtime mode.
+template <class Network> void tick_until(Network& network, double end) {
+    for (auto& object : network.objects) {
+        auto& clock = *object.first;
+        const double ticks = end / *clock.dt, nearest = std::round(ticks);
+        const bool at_end = std::fabs(ticks - nearest) <= 1e-4;
+        clock.set_interval(*clock.t, (at_end ? nearest : std::ceil(ticks)) * *clock.dt);
+    }
+}
 inline double seconds() {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
     return std::chrono::duration<double>(now).count();

@@ -36,5 +36,14 @@
         {% endfor %}
         {% endif %}
     }
-    if (_last || {{diverged}}[0] || {{settled}}[0]) Network::_globally_stopped = true;
+    const bool _left = {{diverged}}[0] || {{settled}}[0];
+    {% if undisturbed %}
+    if (_last || _left) Network::_globally_stopped = true;
+    {% else %}
+    if (_left) Network::_globally_stopped = true;
+    else if (_last) {
+        Network& _network = brian::neurosim_network;
+        ns::tick_until(_network, _network.t + {{array('step_dt')}}[0]);
+    }
+    {% endif %}
 {% endblock %}
