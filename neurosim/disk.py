@@ -1,4 +1,4 @@
-"""Read, replace and write files safely, and find the cache directory.
+"""Read, replace and write files safely; temporary folders; find the cache directory.
 
 All disk access of the package goes through this module. A file is written under a temporary name
 and then renamed, so that a reader finds either the old file or the complete new one. An error of
@@ -7,13 +7,14 @@ the operating system becomes a `FileError` with a hint. Start at `replacing`.
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
 import secrets
 import shutil
+import stat
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -21,6 +22,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from neurosim.errors import FileError
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: temporary folders of killed processes stay
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger("neurosim")
 
@@ -197,6 +203,105 @@ def missing(path: Path) -> FileError:
     return FileError(f"{path} does not exist; {hint}")
 
 
+# Temporary folders
+
+PREFIX, HELD = "neurosim_", ".held"  # of temporary folders; file that is locked while one is used
+
+
+class TemporaryFolder:
+    """A folder that is removed together with this object, or when the process ends.
+
+    A process that is killed leaves its folders. The next one removes them: the kernel has released
+    their locks. A process that was forked removes nothing.
+
+    Attributes
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FileError
+        The temporary folder of the system is full, missing or unwritable.
+    """
+
+    def __init__(self) -> None:
+        with writing_temporary(Path(tempfile.gettempdir())):
+            sweep_temporary(tempfile.gettempdir())
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            lock = _locked(self.path)
+        weakref.finalize(self, _remove_folder, self.path, lock, os.getpid())
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a file in a folder; it has its name only once it is locked."""
+    if fcntl is None:
+        return None
+    new = folder / f"{HELD}.new"
+    lock = os.open(new, os.O_CREAT | os.O_RDWR, 0o600)
+    with suppress(OSError):  # a file system without locks: the folder would not be swept
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(new, folder / HELD)
+    return lock
+
+
+def _remove_folder(folder: Path, lock: int | None, process: int) -> None:
+    if os.getpid() != process:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)
+
+
+@lru_cache(maxsize=8)
+def sweep_temporary(root: str) -> None:
+    """Remove the temporary folders of this user's killed processes, once per process."""
+    if fcntl is None:
+        return
+    for folder in Path(root).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # also BlockingIOError: its process lives
+            about = folder.lstat()
+            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+                continue
+            lock = os.open(folder / HELD, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+@contextmanager
+def writing_temporary(path: Path) -> Iterator[None]:
+    """Turn an `OSError` about a file in a temporary folder into a `FileError` with a way out.
+
+    Raises
+    ------
+    FileError
+        The message has the system's reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: f"the disk of the temporary folder is full ({_free(path)} free)",
+            errno.EDQUOT: "the quota on the disk of the temporary folder is used up",
+            errno.ENOENT: "the temporary folder is missing",
+        }
+        reason = reasons.get(error.errno or 0, error.strerror or _first_line(error))
+        raise FileError(
+            f"{path} cannot be written: {reason}; "
+            "try another folder in TMPDIR, or backend='numpy', which writes no files"
+        ) from error
+
+
+def _free(path: Path) -> str:
+    """Return the free space on the disk of a path, as text."""
+    for folder in (path, *path.parents):
+        if folder.is_dir():
+            return f"{shutil.disk_usage(folder).free / 1e6:.3g} MB"
+    return "unknown space"
+
+
 # The cache directory
 
 
@@ -213,7 +318,7 @@ def cache_directory() -> Path:
         root.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=root).close()
     except (OSError, RuntimeError):  # RuntimeError: a user without a home directory
-        return _private(chosen or "~/.cache/neurosim")
+        return _private(chosen or "~/.cache/neurosim").path
     return root
 
 
@@ -226,11 +331,9 @@ def _user_cache() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _private(instead_of: str) -> Path:
+def _private(instead_of: str) -> TemporaryFolder:
     """Create a temporary folder, once per process, and warn that it will not be kept."""
     logger.warning(
         "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
     )
-    folder = Path(tempfile.mkdtemp(prefix="neurosim_cache_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return TemporaryFolder()

@@ -43,6 +43,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
+from neurosim.engine.children import Job
 from neurosim.engine.compiler import compiler_command, optimisation, processor, wide_vectors
 from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import BackendError, ModelError
@@ -222,12 +223,13 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         jobs = []
         for source in sources:
             level = ["-O0"] if source == ONCE else []
-            jobs.append(_start([*command, *level, "-c", source, "-o", f"{source}.o"], folder))
-        failures = [message for message in map(_failure, jobs) if message is not None]
+            jobs.append(Job([*command, *level, "-c", source, "-o", f"{source}.o"], folder))
+        found = [job.failure() for job in jobs]
+        failures = [message for message in found if message is not None]
         if not failures:
             objects = [f"{source}.o" for source in sources]
             link = [*command, *objects, "-o", str(program.absolute()), *self.flags[1]]
-            message = _failure(_start(link, folder))
+            message = Job(link, folder).failure()
             if message is not None:
                 failures = [message]
         if failures:
@@ -460,16 +462,6 @@ def _nothing(run_namespace: Any = None) -> None:
 def make_clock(dt: float) -> Clock:
     """Make the one clock of a simulation; `dt` in s."""
     return Clock(dt=dt * second, name="steps")
-
-
-def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-
-
-def _failure(job: subprocess.Popen[str]) -> str | None:
-    """Wait for a compiler; return its messages if it failed."""
-    messages = job.communicate()[1]
-    return messages if job.returncode else None
 
 
 def _stepped_unit(device: Device) -> str:

@@ -51,7 +51,7 @@ def _handlers_kept() -> Iterator[None]:
             return signal.getsignal(number)
         return set_handler(number, handler)
 
-    signal.signal = set_but_brian2s
+    signal.signal = set_but_brian2s  # type: ignore[assignment]
     try:
         yield
     finally:

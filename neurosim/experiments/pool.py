@@ -7,15 +7,20 @@ tasks run again, and a point that keeps killing workers is recorded as lost. Sta
 from __future__ import annotations
 
 import logging
+import os
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 from neurosim.errors import ModelError
 from neurosim.experiments.shares import Report, Shares, ignore, reporting_to
 
 CRASHES = 3  # in a row without any result; after more, points are tried one by one
+WATCH = 0.5  # s between two looks of a worker for its parent
 DIED = "its worker process died: out of memory, killed, or a crash in compiled code"
 
 logger = logging.getLogger("neurosim")
@@ -118,7 +123,10 @@ class Local(Pool):
         parallel = Parallel(
             n_jobs=self.size, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
         )
-        yield from parallel(delayed(_numbered)(number, task, shares.path) for number, task in tasks)
+        own = os.getpid()
+        yield from parallel(
+            delayed(_numbered)(number, task, shares.path, own) for number, task in tasks
+        )
 
 
 def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:
@@ -129,9 +137,24 @@ def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:
     return dict(enumerate(singles))
 
 
-def _numbered(number: int, task: PoolTask, path: str) -> tuple[int, list[Any]]:
-    """Return the number of a task beside its results."""
+def _numbered(number: int, task: PoolTask, path: str, parent: int) -> tuple[int, list[Any]]:
+    """Return the number of a task beside its results, in a worker that `parent` started."""
+    _end_with(parent)
     return number, task.work(reporting_to(path, number))
+
+
+@lru_cache(maxsize=1)
+def _end_with(parent: int) -> None:
+    """End this process once its parent has ended, even if the parent was killed."""
+    if os.getppid() != parent:  # joblib runs tasks elsewhere, such as in threads
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="neurosim_parent", daemon=True).start()
 
 
 def _work(task: PoolTask) -> list[Any]:

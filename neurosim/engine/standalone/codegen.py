@@ -36,6 +36,7 @@ class StandaloneEngine(ProgramEngine):
         sizes = "-".join(str(population.size) for population in plan.net.populations.values())
         about = f"{sizes}, {plan.patterns} pattern(s), {plan.method}"
         self.device = brian.Device(self.directory, about)
+        self.device.folder = self.folder  # a user-supplied monitor reads it for as long as it lives
         if plan.patterns > 1:
             self.device.link_blas()
         with (
@@ -66,6 +67,8 @@ class StandaloneEngine(ProgramEngine):
             seed,
             f"{name['seconds']}[0] = -ns::seconds();",
         ]
+        device.insert_code("before_start", "ns::end_with_parent();")
+        device.insert_code("before_start", "std::signal(SIGINT, ns::interrupt);")
         device.insert_code("main", "\n".join(begin))
         self.network.run(LONGEST * second, namespace={})
         device.begin_at(time, name["start"])

@@ -11,9 +11,9 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.disk import TemporaryFolder, writing_temporary
 from neurosim.engine import cache
 from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.names import LENGTH, projection_group
 from neurosim.engine.plan import Plan, Recorded
-from neurosim.errors import BackendError, FileError
+from neurosim.errors import BackendError
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
 Array = np.ndarray
 Key = tuple[str, str]  # group and variable
+PARENT = "NEUROSIM_PARENT"  # variable of a program: the process that it ends with
 OUTPUT = "stdout.txt"  # the output of a program, beside its results
 SHOWN = 2000  # last characters of the output that an error shows
 
@@ -86,15 +88,13 @@ class ProgramEngine(Engine):
 
     def __init__(self, plan: Plan, threads: int) -> None:
         super().__init__(plan, threads)
-        with on_disk(Path(tempfile.gettempdir())):
-            self.folder = tempfile.TemporaryDirectory(
-                prefix="neurosim_", ignore_cleanup_errors=True
-            )
-        self.directory = Path(self.folder.name)
+        self.folder = TemporaryFolder()
+        self.directory = self.folder.path
         self.program, self.results = self.directory / "program", self.directory
         (self.directory / "data").mkdir()
         self.pending: dict[Key, Any] = {}
         self.segments = 0
+        self._running: subprocess.Popen[bytes] | None = None
         for number, recorded in enumerate(self.plan.recorded):
             self._prepare_recording(number, recorded)
 
@@ -105,7 +105,9 @@ class ProgramEngine(Engine):
         return self._slot(group, variable).size
 
     def stop(self) -> None:
-        """Do nothing: Ctrl-C reaches the program, too."""
+        """Interrupt the program, which ends after its present step."""
+        if self._running is not None:
+            self._running.send_signal(signal.SIGINT)
 
     def _slot(self, group: str, variable: str) -> Slot:
         return self.layout.arrays[f"{group}.{variable}"]
@@ -130,10 +132,10 @@ class ProgramEngine(Engine):
         for (population, variable), rows in data.items():
             path = self.directory / "data" / f"{population}_{variable}.bin"
             if not path.exists():
-                with on_disk(path):
+                with writing_temporary(path):
                     np.ascontiguousarray(rows, dtype=self.plan.precision).tofile(path)
         path = self.directory / "data" / "order.bin"
-        with on_disk(path):
+        with writing_temporary(path):
             path.unlink(missing_ok=True)  # see `run`
             order.astype(np.int64).tofile(path)
 
@@ -148,7 +150,7 @@ class ProgramEngine(Engine):
         # 2 ms per file
         folder, before = self.directory / f"segment{self.segments}", self.results
         values, results = folder / "values", folder / "results"
-        with on_disk(folder):
+        with writing_temporary(folder):
             for new in (folder, values, results):
                 new.mkdir()
         self.execute([*self._kept_arguments(), *self._pending_arguments(values)], results)
@@ -184,7 +186,7 @@ class ProgramEngine(Engine):
                 continue
             slot, name = self._slot(*key), ".".join(key)
             file = folder / name
-            with on_disk(file):
+            with writing_temporary(file):
                 _filled(slot, value).astype(slot.dtype, copy=False).tofile(file)
             arguments.append(f"{name}={file.relative_to(self.directory)}")
         self.pending = {}
@@ -208,21 +210,23 @@ class ProgramEngine(Engine):
         ------
         BackendError
             The program cannot be started, or it failed.
+        KeyboardInterrupt
+            It was interrupted before it could begin.
         """
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(self.threads), "LD_BIND_NOW": "1"}
+        environment = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": str(self.threads),
+            "LD_BIND_NOW": "1",
+            PARENT: str(os.getpid()),  # the program ends with it
+        }
         command = [str(self.program), "--results_dir", f"{results}{os.sep}", *arguments]
         path = results / OUTPUT
-        with on_disk(path):
+        with writing_temporary(path):
             output = path.open("wb")
         with output:
-            try:
-                status = subprocess.call(
-                    command, cwd=self.directory, env=environment, stdout=output
-                )
-            except OSError as error:
-                raise BackendError(
-                    f"the compiled program cannot be started ({error}); try backend='numpy'"
-                ) from error
+            status = self._status(command, environment, output)
+        if status == -signal.SIGINT:
+            raise KeyboardInterrupt
         if status:
             output_end = path.read_text(errors="replace")[-SHOWN:]
             raise BackendError(
@@ -230,10 +234,34 @@ class ProgramEngine(Engine):
                 f"{output_end}"
             )
 
+    def _status(self, command: list[str], environment: Mapping[str, str], output: Any) -> int:
+        """Run a command until it ends; kill it if this process is interrupted meanwhile."""
+        try:
+            self._running = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise BackendError(
+                f"the compiled program cannot be started ({error}); try backend='numpy'"
+            ) from error
+        try:
+            return self._running.wait()
+        except BaseException:
+            self._running.kill()
+            self._running.wait()
+            raise
+        finally:
+            self._running = None
+
     def _prepare_recording(self, number: int, recorded: Recorded) -> None:
         """Make the folder of a recorded variable, and the layout file that ns_record.h reads."""
         folder = self.directory / "data" / f"record_{number}"
-        with on_disk(folder):
+        with writing_temporary(folder):
             if recorded.folder is None:
                 folder.mkdir()
             else:
@@ -313,15 +341,3 @@ def recorded_groups(parts: Sequence[Any]) -> list[str]:
 def _filled(slot: Slot, value: Any) -> Array:
     """Return a value as an array of the slot's size; a single number is repeated."""
     return np.broadcast_to(np.ravel(value), (slot.size,))
-
-
-@contextlib.contextmanager
-def on_disk(path: Path) -> Iterator[None]:
-    """Turn an `OSError` on a file in the temporary folder into a `FileError` that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be written ({error}): the temporary folder is full or missing; "
-            "try TMPDIR=another folder, or backend='numpy'"
-        ) from error

@@ -1,4 +1,5 @@
-// Clocks: a cheap replacement for the clock that Brian2 reads, and the clock that measures a run.
+// Clocks and the end of a program: a cheap replacement for the clock that Brian2 reads, the clock
+// that measures a run, the last ticks, Ctrl-C, and the end of the process that started the program.
 //
 // Brian2 2.9 reads the processor time at every step, a system call of 0.5 us; reading the coarse
 // clock takes negligible time. Included before everything else, so that its macro applies to all of
@@ -18,7 +19,38 @@ namespace std { using ::ns_clock_; }
 #endif
 #include <chrono>
 #include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#else
+#include <thread>
+#endif
 namespace ns {
+// Whether Ctrl-C was pressed; the run then ends after its present step.
+inline volatile std::sig_atomic_t& interrupted() {
+    static volatile std::sig_atomic_t pressed = 0;
+    return pressed;
+}
+inline void interrupt(int) { interrupted() = 1; }
+
+// Ends this process with the one that started it, however that ends.
+inline void end_with_parent() {
+    const char* text = std::getenv("NEUROSIM_PARENT");
+    if (!text) return;
+    const long parent = std::atol(text);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) std::_Exit(3);  // it has ended before
+#else
+    std::thread([parent] {
+        while (getppid() == parent) usleep(200000);
+        std::_Exit(3);
+    }).detach();
+#endif
+}
+
 // Lets the clocks of a network tick as long as their time is before `end`. User-supplied objects
 // may have clocks of their own; one within 1e-4 of its step counts as being at `end`, as in Brian2's
 // runtime mode.

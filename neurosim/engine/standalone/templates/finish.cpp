@@ -36,7 +36,7 @@
         {% endfor %}
         {% endif %}
     }
-    const bool _left = {{diverged}}[0] || {{settled}}[0];
+    const bool _left = {{diverged}}[0] || {{settled}}[0] || ns::interrupted();
     {% if undisturbed %}
     if (_last || _left) Network::_globally_stopped = true;
     {% else %}

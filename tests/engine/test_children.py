@@ -1,0 +1,149 @@
+"""Programs, compilers and workers end with the process that started them, and leave no folders."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neurosim import disk
+from neurosim.engine.children import Job
+from neurosim.errors import FileError
+
+PATIENCE = 60.0  # s
+LONG = """
+import numpy as np, neurosim as ns
+net, X = ns.Network.mlp([5, 4, 3], seed=0), np.ones((4, 5))
+sim = ns.Simulation(net, ns.Flow.augmented(1.0), backend="standalone")
+run = sim.relax(X, np.arange(4) % 3, duration=1e5)
+print(run.interrupted, 0 < run.time < 1e5, np.isfinite(run.x["output"]).all())
+"""
+COMPILE = """
+import sys
+from pathlib import Path
+from neurosim.engine.children import Job
+script = "echo $$ > first; sleep 600 & echo $! > second; wait"
+Job(["sh", "-c", script], Path(sys.argv[1])).failure()
+"""
+WORKER = """
+import os, time
+from pathlib import Path
+from neurosim.experiments.pool import _numbered
+
+class Task:
+    def work(self):
+        Path("first").write_text(str(os.getpid()))
+        time.sleep(600)
+
+if os.fork():
+    time.sleep(600)
+_numbered(0, Task(), os.getppid())
+"""
+
+
+def started(code: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a Python process whose temporary files are in a folder."""
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "TMPDIR": str(folder)},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def lives(process: int) -> bool:
+    """Return whether a process exists and is not a zombie."""
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
+    ).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def programs(folder: Path) -> list[int]:
+    """Return the compiled programs that run in a folder."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    return [int(line[0]) for line in lines if line[1].startswith(str(folder))]
+
+
+@pytest.mark.compiler
+def test_a_program_ends_with_its_parent_whatever_the_signal(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        parent = started(LONG, folder)
+        wait_until(lambda: programs(folder))
+        time.sleep(0.3)  # the program runs, not only begins to
+        parent.send_signal(number)
+        said, _ = parent.communicate(timeout=PATIENCE)
+        wait_until(lambda: not programs(folder))
+        if number == signal.SIGINT:
+            assert said.split() == ["True", "True", "True"]
+            assert not list(folder.glob(f"{disk.PREFIX}*"))
+    assert len(list(folder.glob(f"{disk.PREFIX}*"))) == 1  # of the killed process
+    disk.sweep_temporary(str(folder))
+    assert not list(folder.glob(f"{disk.PREFIX}*"))
+
+
+@pytest.mark.parametrize("code", [COMPILE, WORKER], ids=["compiler", "worker"])
+def test_compilers_and_workers_end_with_a_killed_parent(code: str, tmp_path: Path) -> None:
+    parent = started(code, tmp_path)
+    pids = [tmp_path / "first"] + [tmp_path / "second"] * (code is COMPILE)
+    wait_until(lambda: all(path.exists() and path.read_text().strip() for path in pids))
+    children = [int(path.read_text()) for path in pids]
+    assert all(map(lives, children))
+    parent.kill()
+    parent.communicate()
+    wait_until(lambda: not any(map(lives, children)))
+
+
+def test_a_job_returns_the_messages_of_a_failure_only(tmp_path: Path) -> None:
+    assert Job(["sh", "-c", "echo a warning >&2"], tmp_path).failure() is None
+    assert Job(["sh", "-c", "echo the reason >&2; exit 3"], tmp_path).failure() == "the reason\n"
+    assert "no_such_compiler" in str(Job(["no_such_compiler"], tmp_path).failure())
+
+
+def test_folders_of_living_processes_and_of_others_are_not_swept(tmp_path: Path) -> None:
+    held, foreign = disk.TemporaryFolder(), tmp_path / f"{disk.PREFIX}without_a_lock"
+    foreign.mkdir()
+    inside = tmp_path / held.path.name
+    held.path.rename(inside)
+    (tmp_path / f"{disk.PREFIX}link").symlink_to(foreign)
+    disk.sweep_temporary(str(tmp_path))
+    assert inside.exists()
+    assert foreign.exists()
+    inside.rename(held.path)
+    path = held.path
+    del held
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, r"the disk of the temporary folder is full \([0-9.e+]+ MB free\)"),
+        (errno.ENOENT, "the temporary folder is missing"),
+        (errno.EACCES, "cannot be written: Permission denied; try another folder in TMPDIR"),
+        (errno.EMFILE, "cannot be written: Too many open files"),
+    ],
+)
+def test_the_reason_why_a_temporary_file_fails_is_the_systems(
+    number: int, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FileError, match=words), disk.writing_temporary(tmp_path / "values"):
+        raise OSError(number, os.strerror(number))
