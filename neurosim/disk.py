@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import lru_cache
@@ -31,6 +31,14 @@ except ImportError:  # not POSIX: temporary folders of killed processes stay
 logger = logging.getLogger("neurosim")
 
 AnyPath = str | os.PathLike[str]
+FILE = "file"
+KINDS: dict[str, Callable[[int], bool]] = {
+    FILE: stat.S_ISREG,
+    "folder": stat.S_ISDIR,
+    "pipe": stat.S_ISFIFO,
+    "socket": stat.S_ISSOCK,
+    "device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
 
 
 # Writing
@@ -56,8 +64,8 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     Raises
     ------
     FileError
-        The folder is missing or unwritable, `path` is a folder, or the disk is full. The old file
-        is unchanged.
+        The folder is missing or unwritable, or the disk is full; `path` is a folder, a device, a
+        pipe or a socket, or a file that is write-protected. What is there is unchanged.
 
     Examples
     --------
@@ -72,9 +80,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
     try:
         with writing(path):
-            if target.is_dir():
-                instead = Path(path) / "run.nc"
-                raise FileError(f"{path} cannot be written: it is a folder; try {instead}")
+            _check_replaceable(path, target)
             # Report an unwritable folder before the caller does its work.
             temporary.touch(exist_ok=False)
             yield temporary
@@ -86,6 +92,37 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: AnyPath, target: Path) -> None:
+    """Check that nothing is at `target`, or a regular file that may be written.
+
+    `path` is the path as the user gave it.
+    """
+    with suppress(FileNotFoundError):
+        kind = _kind_of(target)
+        if kind == "folder":
+            instead = Path(path) / "run.nc"
+            raise FileError(f"{path} cannot be written: it is a folder; try {instead}")
+        if kind != FILE:
+            raise FileError(
+                f"{path} cannot be written: it is a {kind}; "
+                "allowed: a file, or a path at which nothing is"
+            )
+        if not target.stat().st_mode & 0o222 or not os.access(target, os.W_OK):
+            raise FileError(
+                f"{path} cannot be written: it is write-protected; "
+                f"try another path, or chmod u+w {path}"
+            )
+
+
+def _kind_of(path: Path) -> str:
+    """Return the kind of thing at a path, following links: `FILE`, "folder", "pipe", ..."""
+    mode = path.stat().st_mode
+    for kind, applies in KINDS.items():
+        if applies(mode):
+            return kind
+    return "special file"
 
 
 @contextmanager
@@ -125,6 +162,14 @@ def _write_error(path: AnyPath, error: OSError) -> FileError:
 
 # Reading
 
+REFUSED = {
+    errno.EACCES: "try to change its permissions",
+    errno.EPERM: "try to change its permissions",
+    errno.EMFILE: "try to close other files, or a higher limit (ulimit -n)",
+    errno.ENFILE: "try to close other programs, as the whole system has too many open files",
+    errno.EIO: "the disk or its connection fails; try to copy the file",
+}
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
@@ -151,7 +196,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _read_error(path: Path, error: Exception) -> FileError:
-    """Return a `FileError` with the class and the first line of an error raised while reading."""
+    """Return a `FileError` with the reason of an error raised while reading.
+
+    Only what the system refuses to read is known not to be damaged.
+    """
+    if isinstance(error, OSError) and error.errno in REFUSED:
+        return FileError(
+            f"{path} cannot be read: {os.strerror(error.errno)}; {REFUSED[error.errno]}"
+        )
     reason = f"{type(error).__name__}: {_first_line(error)}"
     return FileError(
         f"{path} is cut short or damaged ({reason}); try to copy it again, or to repeat the run"
@@ -170,11 +222,12 @@ def check_readable(path: Path) -> None:
     Raises
     ------
     FileError
-        The path is missing, a folder, unreadable or empty.
+        The path is missing, not a regular file, unreadable or empty.
     """
     try:
-        if path.is_dir():
-            raise FileError(f"{path} is a folder; allowed: a file")
+        kind = _kind_of(path)
+        if kind != FILE:  # a pipe would be waited for, a device may not end
+            raise FileError(f"{path} is a {kind}; allowed: a file")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileError:

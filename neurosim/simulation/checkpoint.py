@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.archives import read_arrays, write_arrays
+from neurosim.disk import check_readable
 from neurosim.errors import FileError
 from neurosim.model import imperfections as circuit
 from neurosim.model.equations.imperfections import Imperfections
@@ -101,6 +102,7 @@ def read_checkpoint(
     FileError
         The file is not a checkpoint, or belongs to another model, data set or schedule.
     """
+    check_readable(Path(path))
     try:
         found = read_arrays(path)
         done = int(found.pop(DONE))

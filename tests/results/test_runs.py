@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import io
 import json
 import os
 import resource
+import socket
 import stat
 import subprocess
 import sys
@@ -20,10 +23,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
-from neurosim.disk import replacing
+from neurosim.disk import reading, replacing
+from neurosim.experiments.output import save_figure
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.weights import synapse_indices
@@ -487,6 +492,53 @@ def test_links_and_permissions_survive(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert real.read_text() == "newer"
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_only_regular_files_that_may_be_written_are_replaced(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    protected, sock = tmp_path / "protected", tmp_path / "socket"
+    protected.write_text("older")
+    protected.chmod(0o444)
+    net, run = ns.Network.mlp([2, 1]), small_run()
+    write: tuple[Callable[[Path], object], ...] = (
+        lambda path: ns.save(run, path),
+        lambda path: save_weights(net, path),
+        lambda path: save_figure(Figure(), [path.with_suffix(".png")]),
+    )
+    with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sock.name)  # paths of sockets are short
+        for path, words in {
+            pipe: "it is a pipe",
+            link: "it is a pipe",
+            sock: "it is a socket",
+            protected: "it is write-protected; try another path, or chmod u",
+        }.items():
+            path.with_suffix(".png").symlink_to(path)
+            for writes in write:
+                with pytest.raises(ns.FileError, match=f"cannot be written: {words}"):
+                    writes(path)
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+        assert stat.S_ISSOCK(sock.stat().st_mode)
+        assert protected.read_text() == "older"
+        for read in (ns.load, lambda path: load_weights(net, path)):
+            with pytest.raises(ns.FileError, match="is a pipe; allowed: a file"):
+                read(pipe)  # instead of waiting for a writer
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, ""), "cannot be read: Permission denied; try to change"),
+        (OSError(errno.EMFILE, ""), "cannot be read: Too many open files; try to close"),
+        (OSError("truncated"), r"is cut short or damaged \(OSError: truncated\)"),
+        (KeyError("x"), "is cut short or damaged"),
+    ],
+)
+def test_what_the_system_refuses_is_not_called_damaged(error: Exception, words: str) -> None:
+    with pytest.raises(ns.FileError, match=words), reading(Path("run.nc")):
+        raise error
 
 
 def test_folders_that_cannot_take_a_file_are_named(tmp_path: Path) -> None:
