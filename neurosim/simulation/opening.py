@@ -41,6 +41,7 @@ class Simulated(compatibility.Chosen, Protocol):
     backend_reason: str
     factories: list[Callable[[BrianNetwork], Any]]
     last_session: Session | None
+    lock: Any  # held by the run that is in progress
 
     def setting(self, steps: int | None, patterns: int) -> Setting:
         """Return the choices of the simulation, with a backend for this amount of work."""

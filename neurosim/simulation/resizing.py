@@ -24,6 +24,7 @@ from neurosim.model.weights import synapses
 from neurosim.results.operations import SynapticOperations, synaptic_operations
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.log import Row, history_of
+from neurosim.simulation.one_run import one_at_a_time
 from neurosim.simulation.surgery import Reshaped, grown, hidden, missable, pruned
 
 Array = np.ndarray
@@ -42,6 +43,7 @@ class Trainer(Protocol):
     net: Network
     seed: int
     extensions: tuple[Extension, ...]
+    lock: Any
 
     def train(
         self, X: Any, Y: Any, schedule: Any, *, validation: Any, start: Any, progress: bool
@@ -52,6 +54,7 @@ class Trainer(Protocol):
         """Relax with the weights fixed."""
 
 
+@one_at_a_time
 def train(
     sim: Trainer,
     X: Any,

@@ -20,6 +20,7 @@ from neurosim.simulation import compatibility
 from neurosim.simulation.best_weights import BestWeights
 from neurosim.simulation.checkpoint import read_checkpoint, write_checkpoint
 from neurosim.simulation.log import LogRows, Row, history_of, summary
+from neurosim.simulation.one_run import one_at_a_time
 from neurosim.simulation.opening import (
     Data,
     Simulated,
@@ -46,6 +47,7 @@ LONGEST_TICK = 10
 PARTS = 20  # segments into which a run that shows its progress is divided
 
 
+@one_at_a_time
 def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
     """Relax; `Simulation.relax` documents the arguments."""
     given = read_data(sim.net, X, Y)
@@ -66,6 +68,7 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
     return session.finish(interrupted=not session.complete)
 
 
+@one_at_a_time
 def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions) -> Log:
     """Train a network that keeps its size; `Simulation.train` documents the arguments."""
     sim.imperfections.impose_signs(sim.net)
@@ -107,6 +110,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
     return Log(partial(history_of, rows), replace(run, settings=run.settings | best.restore()))
 
 
+@one_at_a_time
 def stream(
     sim: Simulated, frames: Any, targets: Any, per_frame: Any, plastic: bool, options: RunOptions
 ) -> Run:
@@ -128,6 +132,7 @@ def stream(
     return replace(run, settings=run.settings | {"per_frame": plan.length * sim.dt})
 
 
+@one_at_a_time
 def interact(
     sim: Simulated,
     world: World,

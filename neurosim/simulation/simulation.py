@@ -25,9 +25,9 @@ from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility, resizing, running
 from neurosim.simulation.backend import choose_backend
 from neurosim.simulation.equations_text import equations_text
+from neurosim.simulation.one_run import OneRun
 from neurosim.simulation.opening import is_one_program, setting_of
 from neurosim.simulation.options import RelaxOptions, RunOptions, Setting, TrainOptions
-from neurosim.simulation.session import Session
 from neurosim.simulation.world import World
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Simulation:
+class Simulation(OneRun):
     """A network and a flow on Brian2.
 
     Times are numbers in s, Brian2 quantities such as ``2 * ms``, or text such as ``"2 ms"``.
@@ -123,7 +123,7 @@ class Simulation:
         if backend == "auto":
             self.backend, self.backend_reason = "numpy", "not run yet"
         self.factories: list[Callable[[BrianNetwork], Any]] = []
-        self.last_session: Session | None = None
+        super().__init__()
 
     def __repr__(self) -> str:
         where = f"{self.backend}: {self.backend_reason}"

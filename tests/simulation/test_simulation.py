@@ -1,6 +1,12 @@
 """Arguments and data of a simulation, and the errors where they do not fit."""
 
+import copy
+import pickle
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,3 +241,61 @@ def test_the_network_is_there_after_a_run() -> None:
         _ = mine.network
     run = mine.relax(X, Y, duration=10 * ms)
     assert np.array_equal(np.asarray(mine.network["output"].lam), run.lam["output"].ravel())
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
+def test_a_simulation_is_copied_and_pickled_after_a_run(backend: str, tmp_path: Path) -> None:
+    original = ns.Simulation(NET.copy(), ns.Flow.damped(), backend=backend)
+    log = original.train(X, Y, ns.Simultaneous(duration=0.02))
+    streamed = original.relax(X, Y, duration=0.02, record="x", stream=tmp_path / "run.zarr")
+    for made in (pickle.loads(pickle.dumps(original)), copy.deepcopy(original)):
+        with pytest.raises(ns.ModelError, match="has not been run yet"):
+            made.network  # noqa: B018
+        again = made.relax(X, Y, duration=0.02)
+        np.testing.assert_array_equal(again.x["output"], streamed.x["output"])
+    for result in (log.run, streamed, pickle.loads(pickle.dumps(log)).run):
+        back = pickle.loads(pickle.dumps(result))
+        np.testing.assert_array_equal(back.x["output"], result.x["output"])
+    back = pickle.loads(pickle.dumps(streamed))
+    np.testing.assert_array_equal(back.traces.x.values, streamed.traces.x.values)
+
+
+def test_runs_of_one_simulation_wait_for_each_other() -> None:
+    """A second run would exchange the session of the first, and train its weights."""
+    net = NET.copy()
+    shared = ns.Simulation(net, ns.Flow.damped(), backend="numpy")
+    reached, go_on = threading.Event(), threading.Event()
+
+    def visit(run: ns.Run) -> None:
+        shared.predict(X)
+        reached.set()
+        assert go_on.wait(30)
+
+    with ThreadPoolExecutor(2) as threads:
+        first: Any = threads.submit(
+            shared.train, X, Y, ns.Simultaneous(duration=0.02, reports=1), visit=visit
+        )
+        assert reached.wait(30)
+        second: Any = threads.submit(shared.relax, X, Y, duration=0.02)
+        threading.Event().wait(0.2)
+        assert not second.done()
+        go_on.set()
+        first.result(), second.result()
+    twin = NET.copy()
+    alone = ns.Simulation(twin, ns.Flow.damped(), backend="numpy")
+    alone.train(X, Y, ns.Simultaneous(duration=0.02, reports=1))
+    expected = alone.relax(X, Y, duration=0.02)
+    np.testing.assert_array_equal(second.result().x["output"], expected.x["output"])
+
+
+def test_a_callback_may_run_the_simulation_that_calls_it() -> None:
+    net = NET.copy()
+    shared, found = ns.Simulation(net, ns.Flow.damped(), backend="numpy"), list[ns.Run]()
+
+    def visit(run: ns.Run) -> None:
+        found.append(shared.relax(X, Y, duration=0.02))
+
+    shared.train(X, Y, ns.Simultaneous(duration=0.02, reports=1), visit=visit)
+    assert len(found) == 1
