@@ -383,14 +383,15 @@ def cache(
     """
     from neurosim.disk import cache_directory
     from neurosim.engine import cache as kept
+    from neurosim.results.capacity import size_text
 
     folder, limit, before = cache_directory(), kept.limit(), kept.entries()
     if clear or trim:
         freed = kept.clear() if clear else kept.trim()
-        typer.echo(f"{len(before) - len(kept.entries())} removed, {_bytes(freed)} freed")
+        typer.echo(f"{len(before) - len(kept.entries())} removed, {size_text(freed)} freed")
         return
     size = sum(entry.size for entry in before)
-    typer.echo(f"{folder}: {len(before)} programs, {_bytes(size)} of at most {_bytes(limit)}")
+    typer.echo(f"{folder}: {len(before)} programs, {size_text(size)} of at most {size_text(limit)}")
     if before:
         _print_entries(before)
 
@@ -401,21 +402,14 @@ def _print_entries(entries: Sequence[Entry]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from neurosim.results.capacity import size_text
+
     table = Table("program", "size", "last used", box=SIMPLE_HEAD)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        size = Text(_bytes(entry.size), no_wrap=True)
+        size = Text(size_text(entry.size), no_wrap=True)
         table.add_row(Text(entry.about), size, Text(used, no_wrap=True))
     Console().print(table)
-
-
-def _bytes(count: float) -> str:
-    """Return a size with three digits and a unit: 144 kB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -> list[str]:

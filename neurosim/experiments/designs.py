@@ -103,6 +103,11 @@ class Refined:
     values: dict[str, tuple[Any, ...]]
     rounds: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each parameter in the first round."""
+        return self.grid().shape
+
     def grid(self) -> Grid:
         """Return the grid of the first round."""
         return Grid(self.values)

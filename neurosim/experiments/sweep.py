@@ -42,6 +42,7 @@ from neurosim.experiments.shares import ignore
 from neurosim.experiments.sweep_store import ResultTable
 from neurosim.experiments.sweep_task import SweepTask, can_share_a_network, structure
 from neurosim.model.flow import seconds
+from neurosim.results import capacity
 from neurosim.simulation.progress import bar, unlabelled
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ DEFAULT_DURATION = 500
 DEFAULT_SETTLE = 1e-6
 LARGEST_BATCH = 200_000  # units times patterns times points of one network
 LARGEST_QUEUE = 16  # points of a task that are relaxed one after the other
+BYTES_PER_POINT = 2000  # of its values, structure, outcome and reason
 TASKS_PER_WORKER = 4  # so that no worker is idle for long at the end
 # units times patterns times points of a task, below which the overhead of NumPy's calls dominates
 WORTH_A_TASK = 50_000
@@ -126,7 +128,7 @@ def sweep(
     Raises
     ------
     ModelError
-        An invalid key, value, measure or option, before anything runs.
+        An invalid key, value, measure or option, or more points than fit, before anything runs.
     FileError
         The path `out` holds something other than this sweep.
 
@@ -142,8 +144,10 @@ def sweep(
     chosen = measures.select(measure)
     values = in_base_units(parameters)
     made = designs.make(design, values, points=points, rounds=rounds, seed=seed)
+    folder = None if out is None else Path(out)
+    capacity.check_table(math.prod(made.shape), len(chosen), BYTES_PER_POINT, folder)
     planned = plan(spec, made, chosen, duration=duration, settle=settle)
-    table = planned.table(None if out is None else Path(out))
+    table = planned.table(folder)
     complete = False
     try:
         with pool.open_pool(jobs, scheduler) as workers:

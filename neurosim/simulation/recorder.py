@@ -16,6 +16,7 @@ import numpy as np
 
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import ModelError, unknown
+from neurosim.results import capacity
 from neurosim.results import recording as store
 from neurosim.results.format import current_name
 from neurosim.results.runs import Run
@@ -52,7 +53,8 @@ class Recorder:
     Raises
     ------
     ModelError
-        A variable or a pattern that does not exist.
+        A variable or a pattern that does not exist, or a recording that would fill the memory or
+        the disk.
     DataError
         A unit that does not exist.
     FileError
@@ -73,8 +75,19 @@ class Recorder:
                 "those simulated at once"
             )
         variables, weights = self._variables()
+        chosen = recording.patterns, recording.units
+        sizes, layout = store.layout(self.net, variables, *chosen, weights)
+        capacity.check_recording(
+            sum(sizes.values()),
+            len(sizes),
+            steps,
+            recording.every,
+            plan.dt,
+            stream=recording.stream,
+            compiled=setting.backend == "standalone",
+        )
         if recording.stream is None:
-            self.recorded = self._in_memory(variables, weights)
+            self.recorded = self._in_memory(sizes, layout)
             return
         self._store = store.Store(
             recording.stream,
@@ -135,10 +148,8 @@ class Recorder:
         return np.arange(samples) * (self.recording.every * self.plan.dt)
 
     def _in_memory(
-        self, variables: Mapping[str, list[str]], weights: list[str]
+        self, sizes: Mapping[str, int], layout: Mapping[str, list[store.Part]]
     ) -> tuple[Recorded, ...]:
-        chosen = self.recording
-        sizes, layout = store.layout(self.net, variables, chosen.patterns, chosen.units, weights)
         dtype = np.dtype(self.plan.precision)
         found = []
         for variable, parts in layout.items():
