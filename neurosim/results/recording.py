@@ -7,10 +7,10 @@ at `Store` and `read_traces`.
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from neurosim.disk import AnyPath, missing, reading, writing
 from neurosim.errors import FileError, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results import traces
+from neurosim.results import folders, traces
 from neurosim.results.checksums import SEALED, Checksums, check_store
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Run
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Shape = tuple[int, ...]
 
-KIND = "recording"  # attribute neurosim_kind at the root of a store
 DTYPES = ("float64", "float32")
 UNITS, SYNAPSES = ("pattern", "unit"), ("synapse",)  # dimensions after time
 # Names of the coordinates of variables that have these dimensions.
@@ -150,7 +149,7 @@ class Store:
     Parameters
     ----------
     path : str or Path
-        A folder; an older recording there is replaced.
+        A folder; an older recording there gets another name (`folders.claim`).
     net, flow, settings
         As in `build_traces`.
     times : (samples,), s
@@ -179,8 +178,8 @@ class Store:
     DataError
         Populations, units or projections that the network does not have.
     FileError
-        The path holds something other than a recording, its folder is missing or unwritable, or the
-        disk is full.
+        The path holds something other than a recording, another run writes it, its folder is
+        missing or unwritable, or the disk is full.
     ModelError
         A dtype that is not allowed.
     """
@@ -218,15 +217,17 @@ class Store:
         self.folders = {variable: self.path / variable for variable in shapes}
         longest_row = max(self.sizes.values(), default=0)
         self.rows = rows_per_chunk((len(times), longest_row), self.dtype)
+        self._release: Callable[[], Any] = lambda: None  # of the lock on the folder
         # By variable: number and rows of the chunk that is not full yet.
         self._blocks: dict[str, tuple[int, Array]] = {}
         self._arrays = list(coordinates)
         self._about = {
             "complete": 0,
+            "identity": folders.new_identity(),
             "model": model_json(net, flow, settings),
             "recorded": list(shapes),
             "arrays": self._arrays,
-            **file_attributes(KIND),
+            **file_attributes(folders.KIND),
         }
         with writing(self.path):
             self._begin(coordinates, shapes, len(times))
@@ -235,7 +236,9 @@ class Store:
         self, coordinates: Mapping[str, Any], shapes: Mapping[str, Shape], samples: int
     ) -> None:
         """Write the coordinates and declare the variables; ``.zgroup`` is written last."""
-        _claim(self.path)
+        lock = folders.claim(self.path)
+        if lock is not None:
+            self._release = weakref.finalize(self, os.close, lock)
         put(self.path / ".zattrs", as_json(self._about))
         for name, coordinate in coordinates.items():
             put_all(self.path, _coordinate_files(name, coordinate))
@@ -329,6 +332,7 @@ class Store:
             checksums = Checksums(self.path, "time")
             checksums.adopt()
             checksums.put({".zattrs": as_json(self._about | over)})
+        self._release()
 
     def _fill(self, variable: str, number: int, offset: int, part: Array) -> None:
         """Copy rows into the chunk in memory; once it is full, write and release it."""
@@ -356,31 +360,6 @@ def _coordinate_files(name: str, coordinate: tuple[Any, ...]) -> dict[str, bytes
     return array_files(name, (dimension,), values, *attributes)
 
 
-def _claim(path: Path) -> None:
-    """Make the folder, and empty it if it holds an older recording.
-
-    The description of the older recording stays until it is overwritten, so that the folder is
-    recognised as a recording even if the process is killed meanwhile.
-    """
-    if path.exists() and not _may_be_replaced(path):
-        raise FileError(f"{path} exists and is not a recording; try another path, or remove it")
-    path.mkdir(exist_ok=True)
-    for child in path.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        elif child.name != ".zattrs":
-            child.unlink()
-
-
-def _may_be_replaced(path: Path) -> bool:
-    """Return whether a path is a recording or an empty folder."""
-    if not path.is_dir():
-        return False
-    if _is_recording(_description(path)):
-        return True
-    return not any(path.iterdir())
-
-
 # Reading
 
 
@@ -401,6 +380,8 @@ def read_traces(path: AnyPath) -> xr.Dataset:
     FileError
         The path is missing, not a recording, damaged, or of a newer format.
     """
+    from neurosim.results.stored_arrays import stored
+
     path = Path(path)
     about = _about(path)
     with reading(path):
@@ -414,11 +395,14 @@ def read_traces(path: AnyPath) -> xr.Dataset:
         traces = _open(path)
         parameters = [name for name in lengths if name in traces.data_vars]
         traces = traces[[*recorded, *parameters]]  # in this order, whatever the folder's
+        place = folders.Place.of(path)
         for name, variable in traces.variables.items():
             variable.attrs.pop("_FillValue", None)
             variable.encoding = {}  # drop_encoding loads it in xarray before 2025.12
             if name not in recorded:
                 variable.load()
+        for name in recorded:
+            traces[name] = stored(traces[name].variable, place, name)
         traces.attrs = {"model": about["model"], "complete": complete}
         traces.encoding = {}
         samples = min(written, default=lengths["time"])
@@ -472,27 +456,11 @@ def _about(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise FileError(f"{path} is a file; allowed: the folder of a recording; try neurosim.load")
     with reading(path):
-        found = _description(path)
-    if not _is_recording(found):
+        found = folders.description(path)
+    if not folders.is_recording(found):
         raise FileError(
             f"{path} is a folder, but not a recording; "
             "allowed: a recording, or a file of neurosim.save"
         )
     check_format(path, found)
     return found
-
-
-def _description(path: Path) -> dict[str, Any]:
-    """Return the attributes of the root of a store; empty if it has none."""
-    try:
-        found = json.loads((path / ".zattrs").read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return found
-
-
-def _is_recording(description: Mapping[str, Any]) -> bool:
-    """Return whether the root of a store is marked as a recording."""
-    return description.get("neurosim_kind") == KIND

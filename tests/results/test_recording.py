@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -372,35 +373,68 @@ def test_the_final_model_is_that_of_the_run(tmp_path: Path) -> None:
 # What is there already
 
 
-def test_an_older_recording_is_replaced(recorded: Path) -> None:
-    for _ in range(2):  # a complete one, then one that was killed
-        chosen = small(4)
-        store = chosen.open(recorded)
+def test_an_older_recording_gets_another_name(recorded: Path) -> None:
+    """Results that were read before stay as they were, also in another process."""
+    older = ns.load(recorded)
+    pickled, kept = pickle.dumps(older), older.traces.load().copy(deep=True)
+    older, half = pickle.loads(pickled), None
+    chosen = small(4)
+    for number in (1, 2):  # a complete one, then one that was killed
+        version = recorded.with_name(f"{recorded.stem}-{number}{recorded.suffix}")
+        with pytest.warns(UserWarning, match=f"held another recording, which is {version} now"):
+            store = chosen.open(recorded)
         assert not list(recorded.glob("*/*.0.0"))
         assert read_traces(recorded).sizes["time"] == 0
-        store.write("x", 0, np.ones((3, 8)))
-    write(store, chosen.rows(store))
+        write(store, chosen.rows(store))
+        if number == 1:
+            store.flush()
+            half = read_traces(recorded)
+            del store
     store.finish(final(chosen), 4)
     xr.testing.assert_identical(ns.load(recorded).traces, chosen.traces())
+    xr.testing.assert_identical(older.traces, kept)
+    xr.testing.assert_identical(pickle.loads(pickled).traces, kept)
+    assert half.x.size
+    np.testing.assert_array_equal(half.x, chosen.traces().x)
+    xr.testing.assert_identical(
+        ns.load(recorded.with_name(f"{recorded.stem}-1{recorded.suffix}")).traces, kept
+    )
 
 
-@pytest.mark.parametrize("emptied", [True, False])
-def test_a_replacement_that_was_killed_leaves_a_recording(
-    recorded: Path, monkeypatch: pytest.MonkeyPatch, emptied: bool
+def test_a_recording_that_is_gone_is_not_read_from_another(recorded: Path) -> None:
+    older = ns.load(recorded)
+    shutil.rmtree(recorded)
+    small().open(recorded)
+    with pytest.raises(ns.FileError, match="is not the recording that was opened any more"):
+        older.traces.x.values  # noqa: B018
+
+
+def test_two_runs_do_not_write_one_path(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    chosen = small(4)
+    store = chosen.open(path)
+    with pytest.raises(ns.FileError, match="is being written by another run; try another path"):
+        small().open(path)
+    write(store, chosen.rows(store))
+    store.finish(final(chosen), 4)
+    xr.testing.assert_identical(ns.load(path).traces, chosen.traces())
+    with pytest.warns(UserWarning, match=r"run-1\.zarr now"):
+        small().open(path)
+
+
+def test_a_run_that_is_killed_as_it_begins_leaves_the_older_recording(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    if emptied:
-        monkeypatch.setattr(recording, "put", killed)
-    else:
-        monkeypatch.setattr(shutil, "rmtree", killed)
-        shutil.move(recorded / "x", recorded.parent)  # what had gone until then
-    with pytest.raises(KeyboardInterrupt):
+    kept = ns.load(recorded).traces.load()
+    monkeypatch.setattr(recording, "put", killed)
+    version = recorded.with_name(f"{recorded.stem}-1{recorded.suffix}")
+    with pytest.warns(UserWarning, match=str(version)), pytest.raises(KeyboardInterrupt):
         small().open(recorded)
     monkeypatch.undo()
-    with pytest.raises(ns.FileError, match="damaged"):
-        ns.load(recorded)
+    xr.testing.assert_identical(ns.load(version).traces, kept)
     small().open(recorded)
     assert read_traces(recorded).sizes["time"] == 0
 
