@@ -217,7 +217,8 @@ class Store:
         self.folders = {variable: self.path / variable for variable in shapes}
         longest_row = max(self.sizes.values(), default=0)
         self.rows = rows_per_chunk((len(times), longest_row), self.dtype)
-        self._release: Callable[[], Any] = lambda: None  # of the lock on the folder
+        # Lets another run write the folder, which `finish` does, too.
+        self.release: Callable[[], Any] = lambda: None
         # By variable: number and rows of the chunk that is not full yet.
         self._blocks: dict[str, tuple[int, Array]] = {}
         self._arrays = list(coordinates)
@@ -238,7 +239,7 @@ class Store:
         """Write the coordinates and declare the variables; ``.zgroup`` is written last."""
         lock = folders.claim(self.path)
         if lock is not None:
-            self._release = weakref.finalize(self, os.close, lock)
+            self.release = weakref.finalize(self, os.close, lock)
         put(self.path / ".zattrs", as_json(self._about))
         for name, coordinate in coordinates.items():
             put_all(self.path, _coordinate_files(name, coordinate))
@@ -332,7 +333,7 @@ class Store:
             checksums = Checksums(self.path, "time")
             checksums.adopt()
             checksums.put({".zattrs": as_json(self._about | over)})
-        self._release()
+        self.release()
 
     def _fill(self, variable: str, number: int, offset: int, part: Array) -> None:
         """Copy rows into the chunk in memory; once it is full, write and release it."""

@@ -7,7 +7,8 @@ collects the rows in memory, or writes them to a store while the run goes on. St
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,16 @@ class Recorder:
             dtype=plan.precision,
         )
         self.recorded = _in_store(self._store)
+
+    @contextmanager
+    def released_on_error(self) -> Iterator[None]:
+        """Let another run write the stream's path if the block raises an error."""
+        try:
+            yield
+        except BaseException:
+            if self._store is not None:
+                self._store.release()
+            raise
 
     def rows(self, engine: Engine) -> list[Array]:
         """Return the samples of each recorded variable since the start, (samples, entries)."""

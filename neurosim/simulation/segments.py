@@ -106,7 +106,8 @@ def interruptible(
     if in_main_thread:  # no other thread may set a handler
         signal.signal(signal.SIGINT, stop)
     try:
-        with bar(progress, title, total, session.steps) as advance:
+        shown = bar(progress, title, total, session.steps)
+        with session.recorder.released_on_error(), shown as advance:
             yield advance
     except NeurosimError as error:
         run = session.finish(interrupted=True)

@@ -87,14 +87,16 @@ class Session:
         self.recorder = Recorder(setting, work.recording, plan, work.steps)
         self.plan = replace(plan, recorded=self.recorder.recorded)
         self.monitor = StabilityMonitor(self.plan, self.flow, setting.dt)
-        self.engine: Engine = build(self.plan, setting.backend, setting.factories, setting.threads)
         self.complete, self.stopped = True, False
         self.state = start
-        self.engine.load(self._constants())
-        self.engine.load(_state_values(start))
-        self.engine.load(resumed(self.plan, self.engine, auxiliary or {}))
-        if not self.plan.presentation:
-            self.engine.load(self._data())
+        with self.recorder.released_on_error():
+            made = build(self.plan, setting.backend, setting.factories, setting.threads)
+            self.engine: Engine = made
+            self.engine.load(self._constants())
+            self.engine.load(_state_values(start))
+            self.engine.load(resumed(self.plan, self.engine, auxiliary or {}))
+            if not self.plan.presentation:
+                self.engine.load(self._data())
 
     @property
     def dt(self) -> float:

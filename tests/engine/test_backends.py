@@ -164,6 +164,9 @@ def test_a_user_supplied_monitor_records_what_the_recorder_does(backend: str) ->
         mine = run.traces[v].values[:, :, :3].reshape(20, -1)
         assert_allclose(getattr(watch, v).T, mine, rtol=0, atol=1e-12)
     assert_allclose(np.asarray(sim.network["hidden1"].x), run.x["hidden1"].ravel(), atol=1e-15)
+    sim.relax(2 * X, Y, duration=10 * ms)
+    gc.collect()
+    assert_allclose(watch.x.T, run.traces.x.values[:, :, :3].reshape(20, -1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.compiler

@@ -299,3 +299,48 @@ def test_a_callback_may_run_the_simulation_that_calls_it() -> None:
 
     shared.train(X, Y, ns.Simultaneous(duration=0.02, reports=1), visit=visit)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=[pytest.mark.compiler, pytest.mark.slow])]
+)
+def test_a_result_never_changes_because_its_path_is_written_again(
+    backend: str, tmp_path: Path
+) -> None:
+    made = ns.Simulation(NET.copy(), ns.Flow.damped(), backend=backend)
+    path = tmp_path / "run.zarr"
+    runs = {
+        "relax": lambda: made.relax(X, Y, duration=0.02, record="x", stream=path),
+        "train": lambda: (
+            made.train(X, Y, ns.Simultaneous(duration=0.02), record="x", stream=path).run
+        ),
+        "stream": lambda: made.stream(X, Y, per_frame=0.01, record="x", stream=path),
+        "again": lambda: made.relax(2 * X, Y, duration=0.02, record="x", stream=str(path)),
+    }
+    found, kept = {}, {}
+    for name, run in runs.items():
+        if found:
+            with pytest.warns(UserWarning, match=rf"run-{len(found)}\.zarr now"):
+                found[name] = run()
+        else:
+            found[name] = run()
+        kept[name] = found[name].traces.x.values.copy()
+    for name, run in found.items():
+        np.testing.assert_array_equal(run.traces.x.values, kept[name], err_msg=name)
+    for number, name in enumerate(["relax", "train", "stream"], start=1):
+        loaded = ns.load(tmp_path / f"run-{number}.zarr")
+        np.testing.assert_array_equal(loaded.traces.x.values, kept[name], err_msg=name)
+    ns.save(found["relax"], tmp_path / "run.nc")
+    file = ns.load(tmp_path / "run.nc")
+    ns.save(found["again"], tmp_path / "run.nc")
+    np.testing.assert_array_equal(file.traces.x.values, kept["relax"])
+
+
+def test_a_run_that_fails_frees_the_path_of_its_stream(tmp_path: Path) -> None:
+    path, broken = tmp_path / "run.zarr", sim(backend="numpy")
+    broken.add(lambda network: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as kept:  # as in a notebook, whose last error stays
+        broken.relax(X, Y, duration=0.02, record="x", stream=path)
+    with pytest.warns(UserWarning, match=r"run-1\.zarr now"):
+        sim(backend="numpy").relax(X, Y, duration=0.02, record="x", stream=path)
+    assert kept
