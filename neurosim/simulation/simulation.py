@@ -214,6 +214,7 @@ class Simulation(OneRun):
         stream : str or Path, optional
             Folder (zarr) to which samples are written during the run, instead of being kept in
             memory; `neurosim.recording.read_traces` and `xarray.open_zarr` can read it meanwhile.
+            An older recording there gets another name, with a warning.
         adaptive : bool
             Adapt the step by Dormand-Prince 5(4), so that the error of the whole coupled state
             stays within `tolerance`; `dt` is only the first step.
