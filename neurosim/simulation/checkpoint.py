@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from neurosim.archives import read_arrays, write_arrays
-from neurosim.disk import check_readable
 from neurosim.errors import FileError
 from neurosim.model import imperfections as circuit
 from neurosim.model.equations.imperfections import Imperfections
@@ -102,7 +101,6 @@ def read_checkpoint(
     FileError
         The file is not a checkpoint, or belongs to another model, data set or schedule.
     """
-    check_readable(Path(path))
     try:
         found = read_arrays(path)
         done = int(found.pop(DONE))
