@@ -16,11 +16,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from neurosim import reference
 from neurosim.data.patterns import pair
 from neurosim.errors import DataError, ModelError, number, out_of_range
+from neurosim.model.arrays import validated
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
@@ -241,7 +242,7 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
     def _forward(self, X: Any) -> Array:
         """Return the outputs of a forward pass, (patterns, outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=float)
+        X = validated(self, X, reset=False)
         outputs = reference.forward(self.network_, self._scaled(X))
         return np.asarray(outputs[self.network_.output])
 
@@ -387,7 +388,7 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
         """Return X, and each label as its index in `classes_`."""
-        X, y = validate_data(self, X, y, reset=first, dtype=float)
+        X, y = validated(self, X, y, text=True, reset=first)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         classes = kept.get("classes")
@@ -457,9 +458,7 @@ class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
 
     def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
         """Return X, and targets on the scale of the network's outputs."""
-        X, y = validate_data(
-            self, X, y, reset=first, dtype=float, multi_output=True, y_numeric=True
-        )
+        X, y = validated(self, X, y, reset=first, multi_output=True, y_numeric=True)
         flat = np.ndim(y) == 1
         y = np.asarray(y, dtype=float).reshape(len(X), -1)
         if first:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from neurosim.errors import number, unknown, whole
+from neurosim.model.arrays import validated
 
 Array = np.ndarray
 OJA, BCM, RANDOM = "oja", "bcm", "random"
@@ -118,7 +119,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X : (patterns, features)
         y : ignored
         """
-        X = validate_data(self, X, dtype=float)
+        X = validated(self, X)
         rng = self._start(X)
         if self.rule != RANDOM:
             for epoch in range(self.epochs):
@@ -138,7 +139,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         y : ignored
         """
         first = not hasattr(self, "weights_")
-        X = validate_data(self, X, dtype=float, reset=first)
+        X = validated(self, X, reset=first)
         if first:
             self._start(X)
         if self.rule != RANDOM:
@@ -148,7 +149,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def transform(self, X: Any) -> Array:
         """Return the outputs, (patterns, units)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=float, reset=False)
+        X = validated(self, X, reset=False)
         return most_active(self._directions(X) @ self.weights_.T, self.active)
 
     @property

@@ -24,6 +24,7 @@ from neurosim.analysis.saddle_curve import Family, SaddleCurve
 from neurosim.analysis.stability import refuse_other_constraints
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
+from neurosim.data.states import checked_state
 from neurosim.errors import ConvergenceError, DataError, out_of_range, unknown, whole
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -205,7 +206,7 @@ def continuation(
     if at is None:
         outputs = forward(curve.network(0.0), inputs)
     else:
-        outputs = {n: np.atleast_2d(at.x[n])[[pattern]] for n in net.neurons}
+        outputs = rows_of(checked_state(net, "at", at, count).x, [pattern])
     guess = np.append(np.hstack([outputs[n][0] for n in net.neurons]), 0.0)
     first = curve.corrected(guess, curve.along_parameter)
     way = _followed(curve, first, 1.0 / (points - 1), BEYOND * points)

@@ -27,6 +27,7 @@ from neurosim.errors import (
     whole,
 )
 from neurosim.model import imperfections
+from neurosim.model.arrays import real_array
 from neurosim.model.feedback import KOLEN_POLLACK, RANDOM, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -282,8 +283,8 @@ def plausibility(
     trial = _Trial(
         net,
         flow,
-        (np.asarray(X), np.asarray(Y)),
-        (np.asarray(test[0]), classes),
+        (real_array("X", X), real_array("Y", Y)),
+        (real_array("X of test", test[0]), classes),
         schedule or Presentations(batch=32, present=6 * tau, epochs=3),
         {"dt": 0.2 * tau if dt is None else dt, "seed": seed, "backend": backend},
         whole("seeds", seeds, 1),

@@ -15,7 +15,8 @@ import numpy as np
 from neurosim.analysis.largest_steps import LargestSteps
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
-from neurosim.errors import DataError, ModelError, unknown, whole
+from neurosim.data.states import checked_state
+from neurosim.errors import ModelError, unknown, whole
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
@@ -277,34 +278,7 @@ def _state(
     if at is None:
         refuse_other_constraints(net)
         at = backprop(net, clamped, encoded, through="feedback")
-    elif not (hasattr(at, "x") and hasattr(at, "lam")):
-        raise ModelError(
-            f"at is a {type(at).__name__}; allowed: None for the saddle point, or a run "
-            "with .x and .lam"
-        )
-    x = _checked(net, "at.x", at.x, count)
-    return clamped, encoded, State(x, _checked(net, "at.lam", at.lam, count))
-
-
-def _checked(net: Network, name: str, given: Mapping[str, Any], count: int) -> dict[str, Array]:
-    """Return the arrays of a state, by population that is not clamped.
-
-    Raises
-    ------
-    DataError
-        An array is missing or has another shape.
-    """
-    checked = {}
-    for n in net.neurons:
-        allowed = (count, net.populations[n].size)
-        values = np.asarray(given[n], dtype=float) if n in given else None
-        shape = None if values is None else values.shape
-        if values is None or shape != allowed:
-            raise DataError(
-                f"{name}[{n!r}] has shape {shape}; allowed: (patterns, units) = {allowed}"
-            )
-        checked[n] = values
-    return checked
+    return clamped, encoded, checked_state(net, "at", at, count, "None for the saddle point, ")
 
 
 def _of_pattern(

@@ -22,11 +22,11 @@ import numpy as np
 from neurosim.archives import read_arrays, write_arrays
 from neurosim.data import files
 from neurosim.data.files import MAX_NUMBERS, XAndY
-from neurosim.data.finite import check_finite
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
 from neurosim.data.streams import moving_digits
 from neurosim.disk import cache_directory
 from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
+from neurosim.model.arrays import check_finite, refuse_lossy
 
 Array = np.ndarray
 Source = Callable[..., XAndY]  # function that returns X and y
@@ -383,6 +383,8 @@ def _check_size(size: str, numbers: int) -> None:
 
 def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
     """Check X and Y; return X as floats, Y as integers if it has labels, else as floats."""
+    for part, values in (("X", X), ("y", Y)):
+        refuse_lossy(f"{part} of data {name!r}", values, text=True)
     Y = np.asarray(Y)
     try:
         X = np.asarray(X, dtype=float)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.data.finite import check_finite
 from neurosim.errors import DataError, unknown
+from neurosim.model.arrays import real_array, refuse_lossy
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
 
@@ -24,7 +24,7 @@ SIGNS_AND_ZERO = (-1, 0, 1)
 
 
 def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
-    """Return X as ``{clamped population: (patterns, units)}``, float and finite.
+    """Return X as ``{clamped population: (patterns, units)}``, float and finite; check `net` too.
 
     Parameters
     ----------
@@ -37,8 +37,10 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
 
     Raises
     ------
+    ModelError
+        Parameters of the network that do not fit it.
     DataError
-        A wrong shape or population, values that are not numbers, NaN or infinity.
+        A wrong shape or population, values that are not real numbers, NaN or infinity.
 
     Examples
     --------
@@ -47,6 +49,7 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     {'input': array([[0., 1.],
            [1., 1.]])}
     """
+    net.check_parameters()
     sizes = {name: net.populations[name].size for name in net.inputs}
     if not sizes:
         raise DataError(
@@ -102,18 +105,8 @@ def _matrix(name: str, value: Any, columns: int, populations: str, copy: bool) -
 
 def _numbers(name: str, value: Any, copy: bool = True) -> Array:
     """Return a C-contiguous array of finite floats."""
-    convert = np.array if copy else np.asarray
-    try:
-        if hasattr(value, "toarray"):
-            value = value.toarray()
-        array: Array = convert(value, dtype=float, order="C")
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{name} is not an array of numbers ({error}); "
-            "allowed: numbers, rows of equal length; try sklearn.preprocessing to encode names"
-        ) from error
-    check_finite(name, array)
-    return array
+    allowed = "numbers, rows of equal length; try sklearn.preprocessing to encode names"
+    return real_array(name, value, allowed=allowed, copied=copy)
 
 
 # Y
@@ -274,7 +267,7 @@ def labels(Y: Any, size: int) -> Array | None:
     ----------
     Y : (patterns,) or (patterns, outputs)
         Labels, or one-hot rows of 0 and 1 or of -1 and 1. With a single output, exactly two
-        different values among -1, 0 and 1; those above 0 are class 1.
+        different values among -1, 0 and 1; the larger one is class 1.
     size : int
         Number of outputs.
 
@@ -283,6 +276,7 @@ def labels(Y: Any, size: int) -> Array | None:
     >>> labels([[0, 1], [1, 0]], size=2)
     array([1, 0])
     """
+    refuse_lossy("Y", Y, text=True)
     Y = np.asarray(Y)
     if size == 1:
         return _two_classes(Y)
@@ -301,11 +295,11 @@ def _are_whole(Y: Array) -> bool:
 
 
 def _two_classes(Y: Array) -> Array | None:
-    """Return 1 for values above 0, else 0; None unless Y has two values among -1, 0 and 1."""
+    """Return 1 for the larger value, else 0; None unless Y has two values among -1, 0 and 1."""
     known = np.isin(Y, SIGNS_AND_ZERO)
     if np.unique(Y).size != 2 or not known.all():
         return None
-    return np.asarray(Y.reshape(-1) > 0, dtype=int)
+    return np.asarray(Y.reshape(-1) == Y.max(), dtype=int)
 
 
 def _are_one_hot(Y: Array) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import DataError, number, whole
+from neurosim.model.arrays import real_array
 
 Array = np.ndarray
 SIDE = 8  # width and height of scikit-learn's digits, pixels
@@ -136,11 +137,9 @@ def dvs(frames: Any, theta: float = 0.1) -> Array:
     >>> dvs([[0.0], [0.05], [0.2], [0.0]], theta=0.1).ravel()
     array([ 0.,  0.,  1., -1.])
     """
-    values = np.asarray(frames, dtype=float)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise DataError(
-            f"frames have shape {values.shape}; allowed: finite numbers, (time, features)"
-        )
+    values = real_array("frames", frames)
+    if values.ndim != 2:
+        raise DataError(f"frames have shape {values.shape}; allowed: (time, features)")
     number("theta", theta, above=0, try_="0.1")
     events = np.zeros(values.shape)
     level = np.zeros(values.shape[1])  # value of each pixel at its last event

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from neurosim.errors import DataError, out_of_range, whole
+from neurosim.model.arrays import real_array
 
 Array = np.ndarray
 Frame = tuple[Array, Array]  # X and Y of one frame
@@ -51,8 +52,8 @@ def advantages(actions: Any, values: Any, size: int) -> Array:
     array([[ 0. ,  0.5,  0. ],
            [-2. ,  0. ,  0. ]])
     """
-    chosen = np.asarray(actions)
-    advantage = np.asarray(values, dtype=float)
+    chosen = real_array("actions", actions)
+    advantage = real_array("values", values)
     fractional = chosen != np.round(chosen)
     outside = (chosen < 0) | (chosen >= size)
     wrong = chosen[fractional | outside]

@@ -15,6 +15,7 @@ import numpy as np
 from neurosim.engine.names import bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError, unknown
+from neurosim.model.arrays import real_array
 from neurosim.model.equations import lagrangian
 from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow
@@ -134,14 +135,7 @@ def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
     for name, value in e.parameters.items():
         if name not in allowed:
             raise unknown(f"parameter of the extension of {e.population}", name, sorted(allowed))
-        array = np.asarray(value, dtype=float)
-        size = engine.size(e.population, name)
-        if array.size not in (1, size):
-            raise ModelError(
-                f"{name} of {e.population} has shape {array.shape}; "
-                f"allowed: one number, or {size} numbers"
-            )
-        found[name] = array
+        found[name] = _parameter(e, name, value, own[name].dim, engine)
     missing = ", ".join(sorted(own.parameter_names - set(found)))
     if missing:
         raise ModelError(
@@ -149,3 +143,23 @@ def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
             "try Extension(..., parameters={...})"
         )
     return found
+
+
+def _parameter(e: Extension, name: str, value: Any, dimensions: Any, engine: Engine) -> Array:
+    """Return one parameter of an extension as numbers in the base unit of its declaration."""
+    from brian2.units.fundamentalunits import Quantity, get_dimensions
+
+    label = f"{name} of {e.population}"
+    if isinstance(value, Quantity):
+        if get_dimensions(value) != dimensions:
+            raise ModelError(f"{label} = {value!r}; allowed: a value in units of {dimensions}")
+        value = np.asarray(value)
+    array = real_array(label, value, error=ModelError)
+    size, patterns = engine.size(e.population, name), engine.plan.patterns
+    shapes: list[tuple[int, ...]] = [(size,), (patterns, size // patterns)]
+    if array.size != 1 and array.shape not in shapes:
+        raise ModelError(
+            f"{label} has shape {array.shape}; allowed: one number, or numbers of shape "
+            f"{' or '.join(map(str, shapes))}"
+        )
+    return array

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
+from neurosim.model.arrays import real_array
 from neurosim.model.weights import (
     Weights,
     at_synapses,
@@ -68,22 +69,16 @@ def checked_feedback(name: str, given: Any, w: Weights) -> Weights:
     ModelError
         Another shape, values that are not finite numbers, or synapses that W does not have.
     """
-    from scipy.sparse import csr_array, issparse
+    from scipy.sparse import csr_array
 
     shape = w.shape[::-1]
-    try:
-        dense = np.array(given.toarray() if issparse(given) else given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"{name} is not an array of numbers; allowed: (n_pre, n_post) = {shape}"
-        ) from error
+    allowed = f"(n_pre, n_post) = {shape}"
+    dense = real_array(name, given, error=ModelError, allowed=allowed, booleans=False)
     if dense.shape != shape:
         hint = transpose_hint(dense.shape, shape)
         raise ModelError(
             f"{name} has shape {dense.shape}; allowed: (n_pre, n_post) = {shape}{hint}"
         )
-    if not np.isfinite(dense).all():
-        raise ModelError(f"{name} holds NaN or infinity; allowed: finite numbers")
     if isinstance(w, np.ndarray):
         return dense
     exists = transposed(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))

@@ -13,6 +13,7 @@ import numpy as np
 
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
 from neurosim.model import expressions
+from neurosim.model.arrays import own, refuse_lossy
 from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMETRIC
 from neurosim.model.weights import INITS, NORMAL, Weights
 
@@ -216,6 +217,10 @@ class Projection:
     plastic: bool = True
 
     def __post_init__(self) -> None:
+        for key in ("weights", "mask", "feedback_weights"):
+            value, booleans = getattr(self, key), key == "mask"
+            refuse_lossy(f"{key} of {self.name}", value, error=ModelError, booleans=booleans)
+            object.__setattr__(self, key, own(value))
         for key in ("gain", *PENALTIES):
             self._keep_number(key)
         yes_or_no(f"plastic of {self.name}", self.plastic)

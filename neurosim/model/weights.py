@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ModelError
+from neurosim.model.arrays import real_array, refuse_lossy
 
 Array = np.ndarray
 # (n_post, n_pre): np.ndarray, or scipy.sparse.csr_array where a synapse can be absent
@@ -186,12 +187,15 @@ def checked_weights(
     from scipy.sparse import csr_array, issparse
 
     name = f"weights of {projection}"
+    refuse_lossy(name, weights, error=ModelError, booleans=False)
     sparse = issparse(weights)
     try:
         if sparse:
             matrix = csr_array(weights, dtype=float)
+            if not matrix.data.flags.writeable:
+                matrix = matrix.copy()
         else:
-            matrix = np.ascontiguousarray(weights, dtype=float)
+            matrix = np.require(np.asarray(weights), float, ["C", "W"])
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"{name} are not numbers; allowed: a float array (n_post, n_pre) = {shape}"
@@ -238,8 +242,9 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
         return None
     if hasattr(mask, "toarray"):
         mask = mask.toarray()
-    dense = np.asarray(mask)
     allowed = f"bool (n_post, n_pre) = {shape}"
+    refuse_lossy(f"mask of {projection}", mask, error=ModelError)
+    dense = np.asarray(mask)
     if dense.shape != shape:
         raise ModelError(f"mask of {projection} has shape {dense.shape}; allowed: {allowed}")
     if dense.dtype != bool and not np.isin(dense, (0, 1)).all():
@@ -259,15 +264,10 @@ def checked_bias(population: str, given: Any, size: int) -> Array:
         Another shape, or values that are not finite numbers.
     """
     name, allowed = f"biases[{population!r}]", f"({size},), finite numbers"
-    try:
-        bias = np.asarray(given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{name} are not numbers; allowed: {allowed}") from error
+    bias = real_array(name, given, error=ModelError, allowed=allowed, booleans=False, copied=False)
     if bias.shape != (size,):
         raise ModelError(f"{name} has shape {bias.shape}; allowed: {allowed}")
-    if not np.isfinite(bias).all():
-        raise ModelError(f"{name} holds NaN or infinity; allowed: {allowed}")
-    return np.ascontiguousarray(bias)
+    return np.require(bias, requirements=["W"])
 
 
 def transpose_hint(got: tuple[int, ...], allowed: tuple[int, ...]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.data.patterns import patterns, targets
-from neurosim.errors import ConvergenceError, DataError, ModelError, unknown
+from neurosim.data.states import checked_state
+from neurosim.errors import ConvergenceError, ModelError, unknown
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
@@ -157,9 +158,8 @@ def solve_ivp(
     now, x, lam = layout.unpack(solution.y[:, -1].copy())
     x, lam = _with_followers(now, clamped, encoded, x, lam)
     evaluations = int(solution.nfev)
-    trajectory = Trajectory(
-        x, lam, now.weights, now.biases, end, evaluations, feedback=now.feedback
-    )
+    learnt = dict(now.weights), dict(now.biases)
+    trajectory = Trajectory(x, lam, *learnt, end, evaluations, feedback=dict(now.feedback))
     if every is None:
         return trajectory
     x_samples, lam_samples = [], []
@@ -239,21 +239,15 @@ def _start(net: Network, clamped: Mapping[str, Array], start: Any) -> ode.Rates:
     """
     count = n_patterns(clamped)
     zero = {n: np.zeros((count, net.populations[n].size)) for n in net.neurons}
+    parameters = dict(net.weights), dict(net.biases), dict(net.feedback)
     if isinstance(start, str) and start == "zero":
-        return ode.Rates(zero, zero, net.weights, net.biases, net.feedback)
+        return ode.Rates(zero, zero, *parameters)
     if isinstance(start, str) and start == "forward":
-        return ode.Rates(forward(net, clamped), zero, net.weights, net.biases, net.feedback)
-    if not (hasattr(start, "x") and hasattr(start, "lam")):
+        return ode.Rates(forward(net, clamped), zero, *parameters)
+    if isinstance(start, str):
         raise unknown("start", start, ("zero", "forward", "a run or state with .x and .lam"))
-    for part in ("x", "lam"):
-        for n, allowed in zero.items():
-            shape = np.shape(getattr(start, part).get(n))
-            if shape != allowed.shape:
-                raise DataError(
-                    f"start.{part}[{n!r}] has shape {shape}; allowed: (patterns, units) "
-                    f"= {allowed.shape}"
-                )
-    return ode.Rates(start.x, start.lam, net.weights, net.biases, net.feedback)
+    state = checked_state(net, "start", start, count, "'zero', 'forward', ")
+    return ode.Rates(dict(state.x), dict(state.lam), *parameters)
 
 
 def _times(every: float, end: float) -> Array:

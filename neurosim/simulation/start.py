@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from neurosim import reference
-from neurosim.errors import DataError, ModelError, unknown
+from neurosim.data.states import checked_state
+from neurosim.errors import unknown
 from neurosim.model.network import Network
 from neurosim.model.state import State
 
@@ -54,31 +55,7 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
     if at_forward:
         return State({n: forward[n] for n in net.neurons}, zero)
     if not isinstance(start, str):
-        return _state_of(start, zero)
+        return checked_state(net, "start", start, count, "'zero', 'forward', ")
     if start != ZERO:
         raise unknown("start", start, (ZERO, FORWARD, "a Run or State"))
     return State(zero, zero)
-
-
-def _state_of(start: Any, zero: Arrays) -> State:
-    """Return the state of a Run or a State, once its shapes are checked against `zero`."""
-    if not hasattr(start, "x") or not hasattr(start, "lam"):
-        raise ModelError(
-            f"start is a {type(start).__name__}; allowed: 'zero', 'forward', a Run or a State"
-        )
-    for part in ("x", "lam"):
-        for n, expected in zero.items():
-            name = f"start.{part}[{n!r}]"
-            given = getattr(start, part).get(n)
-            shape = np.shape(given)
-            if shape != expected.shape:
-                raise DataError(
-                    f"{name} has shape {shape}; allowed: (patterns, units) = {expected.shape}"
-                )
-            values = np.asarray(given)
-            wrong = values[~np.isfinite(values)]
-            if wrong.size:
-                raise DataError(f"{name} holds {wrong[0]}; allowed: finite numbers")
-    x = {n: start.x[n] for n in zero}
-    lam = {n: start.lam[n] for n in zero}
-    return State(x, lam)

@@ -67,7 +67,7 @@ def test_a_simulation_that_cannot_be_is_refused(arguments: dict, message: str) -
             r"X holds nan at index \(1, 0\) \(1 in all\); allowed: finite numbers",
         ),
         (broken(X, np.inf), Y, r"X holds inf at index"),
-        ([["a", "b"]], Y, r"X is not an array of numbers"),
+        ([["a", "b"]], Y, r"X are not numbers but text"),
         (X, Y["output"][:4], r"Y for output has shape \(4, 2\); allowed: 5 patterns"),
         (X, np.array([0, 1, 2, 0, 1]), r"holds label 2; allowed: whole numbers 0 to 1"),
         (X, np.array([0, 1, -1, 0, 1]), r"holds label -1"),
