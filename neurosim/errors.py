@@ -29,6 +29,10 @@ class ModelError(NeurosimError, ValueError):
     """A network, flow, simulation or model file with impossible or contradictory values."""
 
 
+class ReadOnlyError(ModelError, AttributeError, TypeError):
+    """An attribute, or an entry of a mapping, that is fixed once its object is made."""
+
+
 class DataError(NeurosimError, ValueError):
     """Patterns or targets that do not fit the network."""
 

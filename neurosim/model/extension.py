@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from neurosim.errors import out_of_range
+from neurosim.model.arrays import own
+from neurosim.model.frozen import FrozenDict
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,14 @@ class Extension:
     x: str = ""
     lam: str = ""
     equations: str = ""
-    parameters: dict[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("population", "x", "lam", "equations"):
             value = getattr(self, key)
             if not isinstance(value, str):
                 raise out_of_range(f"{key} of an extension", value, "text in Brian2's notation")
+        if not isinstance(self.parameters, Mapping):
+            raise out_of_range("parameters of an extension", self.parameters, "{variable: value}")
+        copies = FrozenDict({name: own(value) for name, value in self.parameters.items()})
+        object.__setattr__(self, "parameters", copies)

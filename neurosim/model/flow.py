@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.model.frozen import FrozenDict
 
 DEFAULT_TIMES = MappingProxyType({"tau_x": 10e-3, "tau_lam": 10e-3, "tau_w": 200e-3})  # s
 UNITS = {
@@ -335,5 +336,5 @@ PRESETS = ("arrow_hurwicz", "augmented", "damped", "rotated", "adjoint", "local_
 def _times(name: str, given: Any) -> Time:
     """Return a time in s, or a dict of times by population."""
     if isinstance(given, Mapping):
-        return {p: seconds(time, f"{name}[{p!r}]") for p, time in given.items()}
+        return FrozenDict({p: seconds(time, f"{name}[{p!r}]") for p, time in given.items()})
     return seconds(given, name)

@@ -23,6 +23,7 @@ from neurosim.model.feedback import (
     scaled_signs,
     size_of,
 )
+from neurosim.model.parts import Parts, copied
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import (
     NORMAL,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-class Network:
+class Network(Parts):
     """A directed graph of populations with weights and biases.
 
     Parameters
@@ -62,7 +63,7 @@ class Network:
     losses : dict of str to Loss
         By population.
     weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
-        By projection.
+        By projection. What is written into these mappings is checked, and arrays are copied.
     biases : dict of str to array, (n,), unit 1
         By population, for those that are not clamped.
     feedback : dict of str to array or csr_array, (n_pre, n_post), unit 1
@@ -89,25 +90,26 @@ class Network:
         *,
         seed: int = 0,
     ) -> None:
-        self.populations = graphs.by_name("population", populations, Population, "name")
-        self.projections = graphs.by_name("projection", projections, Projection, "name")
-        self.losses = graphs.by_name("loss", losses, Loss, "population")
-        graphs.check(self.populations, self.projections, self.losses)
+        self._populations = graphs.by_name("population", populations, Population, "name")
+        self._projections = graphs.by_name("projection", projections, Projection, "name")
+        self._losses = graphs.by_name("loss", losses, Loss, "population")
+        graphs.check(self._populations, self._projections, self._losses)
         rng = np.random.default_rng(whole("seed", seed, 0))
-        self.weights: dict[str, Weights] = {}
-        for name, projection in self.projections.items():
-            self.weights[name] = self._initial_weights(projection, rng)
-        self.biases: dict[str, np.ndarray] = {}
+        self._weights = {}
+        for name, projection in self._projections.items():
+            self._weights[name] = self._initial_weights(projection, rng)
+        self._biases = {}
         for name in self.neurons:
-            population = self.populations[name]
-            self.biases[name] = np.full(population.size, population.bias_init)
-        self.feedback: dict[str, Weights] = {}
-        for number, name in enumerate(self.projections):
-            if self.projections[name].feedback == SYMMETRIC:
+            population = self._populations[name]
+            self._biases[name] = np.full(population.size, population.bias_init)
+        self._feedback = {}
+        for number, name in enumerate(self._projections):
+            if self._projections[name].feedback == SYMMETRIC:
                 continue
             # a separate random stream, so that weights do not depend on the kinds of feedback
             sequence = np.random.SeedSequence(seed, spawn_key=(number,))
-            self.feedback[name] = self._initial_feedback(name, np.random.default_rng(sequence))
+            self._feedback[name] = self._initial_feedback(name, np.random.default_rng(sequence))
+        self._made = True
 
     @classmethod
     def mlp(
@@ -342,14 +344,11 @@ class Network:
 
     def copy(self) -> Network:
         """Return the same graph with copies of its weights, biases and feedback weights."""
-        twin = object.__new__(Network)
-        twin.populations = dict(self.populations)
-        twin.projections = dict(self.projections)
-        twin.losses = dict(self.losses)
-        twin.weights = {name: w.copy() for name, w in self.weights.items()}
-        twin.biases = {name: b.copy() for name, b in self.biases.items()}
-        twin.feedback = {name: B.copy() for name, B in self.feedback.items()}
-        return twin
+        return self.sharing(
+            weights={name: copied(w) for name, w in self.weights.items()},
+            biases={name: copied(b) for name, b in self.biases.items()},
+            feedback={name: copied(B) for name, B in self.feedback.items()},
+        )
 
     def returning(self, projection: str) -> Weights:
         """Return the matrix through which messages travel back, in the layout of the weights.
@@ -371,14 +370,14 @@ class Network:
         """Set every B of kind sign from the signs of the present weights."""
         for name, q in self.projections.items():
             if q.feedback == SIGN:
-                self.feedback[name] = transposed(self.returning(name))
+                self._feedback[name] = transposed(self.returning(name))
 
     def replace_with(self, other: Network) -> None:
         """Replace the graph and all parameters by copies of another network's, in place.
 
         All references to this object then see the new graph.
         """
-        self.__dict__.update(other.copy().__dict__)
+        vars(self).update(vars(other.copy()))
 
     def check_parameters(self) -> None:
         """Validate weights, feedback and biases that users may have set, and restore their layout.
@@ -390,14 +389,14 @@ class Network:
         """
         for name, projection in self.projections.items():
             weights = self._checked(projection, self.weights.get(name))
-            self.weights[name] = weights
+            self._weights[name] = weights
             if projection.draws_feedback:
                 given = self.feedback.get(name)
-                self.feedback[name] = checked_feedback(f"feedback[{name!r}]", given, weights)
+                self._feedback[name] = checked_feedback(f"feedback[{name!r}]", given, weights)
         self.follow_signs()
         for name in self.neurons:
             size = self.populations[name].size
-            self.biases[name] = checked_bias(name, self.biases.get(name), size)
+            self._biases[name] = checked_bias(name, self.biases.get(name), size)
 
     def to_networkx(self) -> nx.DiGraph:
         """Return a NetworkX graph with populations as nodes and projections as edges.
@@ -433,10 +432,9 @@ class Network:
             A node without `size`, or attributes that do not fit.
         """
         net = cls(*graphs.from_networkx(graph), seed=seed)
-        for name, data in graph.nodes(data=True):
-            bias = data.get("bias")
-            if bias is not None and name in net.biases:
-                net.biases[name] = np.array(bias, dtype=float)
+        for node, data in graph.nodes(data=True):
+            if data.get("bias") is not None:
+                net.biases[str(node)] = data["bias"]
         net.check_parameters()
         return net
 
@@ -466,7 +464,7 @@ class Network:
             B by projection, for the kinds that are not derived from the weights.
         """
         net = cls(*graphs.from_description(description, weights, feedback or {}))
-        net.biases = {name: np.array(biases[name], dtype=float) for name in net.neurons}
+        net.biases = {name: biases[name] for name in net.neurons}
         net.check_parameters()
         return net
 
@@ -486,7 +484,7 @@ class Network:
         q, w = self.projections[name], self.weights[name]
         size = size_of(w) if q.feedback_size is None else q.feedback_size
         if q.feedback == SIGN:
-            self.projections[name] = replace(q, feedback_size=size)
+            self._projections[name] = replace(q, feedback_size=size)
             return transposed(scaled_signs(w, size))
         if q.feedback_weights is not None:
             return checked_feedback(f"feedback_weights of {name}", q.feedback_weights, w)

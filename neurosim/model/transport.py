@@ -14,6 +14,7 @@ from typing import Any
 
 from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.flow import seconds
+from neurosim.model.frozen import FrozenDict
 from neurosim.model.network import Network
 
 FORWARD, BACKWARD = "x", "delta"  # the variable that is sent in each direction
@@ -186,9 +187,10 @@ def resolve(net: Network, given: Any) -> dict[str, Transport]:
         for name in given:
             if name not in net.projections:
                 raise unknown("projection of a transport", name, net.projections)
-        found = {name: _transport(given.get(name, "dense")) for name in net.projections}
+        found = FrozenDict({n: _transport(given.get(n, "dense")) for n in net.projections})
     else:
-        found = dict.fromkeys(net.projections, _transport(given))
+        rule = _transport(given)
+        found = FrozenDict(dict.fromkeys(net.projections, rule))
     for rule in found.values():
         for name in _populations(rule):
             if name not in net.populations:

@@ -10,7 +10,6 @@ Betti, Gori & Marra 2018, arXiv 1808.06934; rho: Platt & Barr, NIPS 1987.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -267,10 +266,5 @@ def with_parameters(
     feedback: Mapping[str, Weights] | None = None,
 ) -> Network:
     """Return the same graph with other weights, biases and feedback weights; arrays are shared."""
-    twin = copy.copy(net)
-    if weights is not None:
-        twin.weights = dict(weights)
-    if biases is not None:
-        twin.biases = dict(biases)
-    twin.feedback = {**net.feedback, **(feedback or {})}
-    return twin
+    given = {"weights": weights, "biases": biases, "feedback": {**net.feedback, **(feedback or {})}}
+    return net.sharing(**{name: found for name, found in given.items() if found is not None})

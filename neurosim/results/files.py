@@ -291,6 +291,4 @@ def load_weights(net: Network, path: AnyPath) -> None:
         twin.check_parameters()
     except (ModelError, ValueError, TypeError) as error:
         raise FileError(f"{path} does not fit the network: {error}") from error
-    net.weights.update(twin.weights)
-    net.biases.update(twin.biases)
-    net.feedback.update(twin.feedback)
+    net.replace_with(twin)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.model.flow import Flow
+from neurosim.model.frozen import ReadOnly
 from neurosim.model.network import Network
 from neurosim.model.state import State
 
@@ -76,7 +77,7 @@ class Run:
         return State(self.x, self.lam)
 
 
-class Log:
+class Log(ReadOnly):
     """The history of a training, and the run at its end.
 
     Attributes
@@ -91,6 +92,7 @@ class Log:
 
     def __init__(self, history: xr.Dataset | Callable[[], xr.Dataset], run: Run) -> None:
         self._history, self.run = history, run
+        self._made = True
 
     @cached_property
     def history(self) -> xr.Dataset:

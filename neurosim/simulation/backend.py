@@ -7,6 +7,8 @@ Below `simulation`, which leaves the choice to this module if ``backend="auto"``
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from neurosim.model.network import Network
 
@@ -19,28 +21,40 @@ PER_POPULATION, PER_UNIT, PER_PARAMETER = 70e-6, 3e-8, 1.5e-10
 logger = logging.getLogger("neurosim")
 
 
-def choose_backend(net: Network, steps: int | None, patterns: int) -> tuple[str, str]:
-    """Return "numpy" or "standalone", and the reason.
+class Asked(Protocol):
+    """The part of a `Simulation` that the choice depends on."""
+
+    net: Network
+    requested_backend: str
+    factories: tuple[Callable[[Any], Any], ...]
+
+
+def choose_backend(sim: Asked, steps: int | None, patterns: int) -> dict[str, str]:
+    """Return `backend`, "numpy" or "standalone", and `backend_reason`; empty unless "auto".
 
     Parameters
     ----------
-    net : Network
+    sim : Simulation
     steps : int or None
         Steps of the run; None where a world is called in Python between them.
     patterns : int
         Patterns simulated at once.
     """
-    backend, reason = _choice(net, steps, patterns)
+    if sim.requested_backend != "auto":
+        return {}
+    backend, reason = _choice(sim, steps, patterns)
     logger.info("backend %s: %s", backend, reason)
-    return backend, reason
+    return {"backend": backend, "backend_reason": reason}
 
 
-def _choice(net: Network, steps: int | None, patterns: int) -> tuple[str, str]:
+def _choice(sim: Asked, steps: int | None, patterns: int) -> tuple[str, str]:
     from neurosim.engine.compiler import compiler_command
 
     if steps is None:
         return "numpy", "a world is called in Python"
-    work = seconds_on_numpy(net, steps, patterns)
+    if sim.factories:
+        return "numpy", "user-supplied objects may need Python at every step"
+    work = seconds_on_numpy(sim.net, steps, patterns)
     amount = f"{steps} steps of {patterns} pattern(s), about {work:.2g} s on NumPy"
     if work < WORTH_COMPILING:
         return "numpy", f"{amount}: not worth a compiler"

@@ -52,7 +52,7 @@ class BestWeights:
             kept = self.kept.weights[name]
             synapses(w)[...] = synapses(kept)
         for name, B in self.kept.feedback.items():
-            self.net.feedback[name] = B.copy()
+            synapses(self.net.feedback[name])[...] = synapses(B)
         for name, b in self.net.biases.items():
             b[...] = self.kept.biases[name]
         return {"best_time": self.time}

@@ -41,8 +41,7 @@ class OneRun:
         return {**self.__dict__, "lock": None, "last_session": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.lock = threading.RLock()
+        vars(self).update(state, lock=threading.RLock())
 
 
 def one_at_a_time(run: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

@@ -5,7 +5,6 @@ Above `session`, below `running`. Start at `open_session`.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -39,7 +38,7 @@ class Simulated(compatibility.Chosen, Protocol):
     requested_backend: str
     backend: str
     backend_reason: str
-    factories: list[Callable[[BrianNetwork], Any]]
+    factories: tuple[Callable[[BrianNetwork], Any], ...]
     last_session: Session | None
     lock: Any  # held by the run that is in progress
 
@@ -70,7 +69,7 @@ def setting_of(sim: Simulated) -> Setting:
         precision=sim.precision,
         shortcuts=sim.shortcuts,
         transports=sim.transports,
-        factories=tuple(sim.factories),
+        factories=sim.factories,
         described=_described(sim),
         imperfections=sim.imperfections,
     )
@@ -94,8 +93,10 @@ def _described(sim: Simulated) -> dict[str, Any]:
     }
 
 
-def read_data(net: Network, X: Any, Y: Any) -> Data:
+def read_data(net: Network, X: Any, Y: Any, *, copied: bool = False) -> Data:
     """Validate a network's parameters, and validate and encode user-supplied data.
+
+    X is copied only if asked for, since it may be large. Y is encoded, which makes a copy.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def read_data(net: Network, X: Any, Y: Any) -> Data:
         X or Y that do not fit the network.
     """
     net.check_parameters()
-    clamped = data.patterns(net, X, copy=False)
+    clamped = data.patterns(net, X, copy=copied)
     count = len(next(iter(clamped.values())))
     return Data(clamped, data.targets(net, Y, count), count)
 
@@ -129,6 +130,7 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
     ConvergenceError
         A cyclic graph that does not contract.
     """
+    compatibility.check(sim)  # again, as the network may have changed
     first = given.clamped
     if work.schedule and work.batch:
         rows = work.schedule.order(0)[: work.batch]
@@ -142,7 +144,7 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
         setting = replace(setting, net=net, method=ADAM, described=described)
     auxiliary = getattr(start, "auxiliary", None)
     session = Session(setting, given.clamped, given.targets, state, work, auxiliary)
-    sim.last_session = session
+    vars(sim).update(last_session=session)
     return session
 
 
@@ -165,6 +167,5 @@ def may_divide(sim: Simulated) -> bool:
 
 def _mean_loss(net: Network, count: int) -> Network:
     """Return a network on the same weights whose losses are divided by the number of patterns."""
-    twin = copy.copy(net)
-    twin.losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
-    return twin
+    losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
+    return net.sharing(losses=losses)

@@ -147,7 +147,8 @@ class _Course:
         self.state = found.carry(self.state)
         self.sim.net.replace_with(found.network)
         left = found.network.populations
-        self.sim.extensions = tuple(e for e in self.sim.extensions if e.population in left)
+        kept = tuple(e for e in self.sim.extensions if e.population in left)
+        vars(self.sim).update(extensions=kept)
         if found.change > 0:
             self.rows[-1]["change"] = found.change
 
@@ -237,7 +238,8 @@ def _plain(state: Any) -> State:
 def _set_penalties(net: Network, penalties: Mapping[str, Mapping[str, float]]) -> None:
     projections = {}
     for name, q in net.projections.items():
-        projections[name] = replace(q, **penalties[name])
+        own: dict[str, Any] = dict(penalties[name])
+        projections[name] = replace(q, **own)
     net.projections = projections
 
 
@@ -305,11 +307,11 @@ def _measuring_burdens(sim: Trainer) -> Iterator[None]:
     equations = dict.fromkeys(hidden(sim.net), f"d{BURDEN}/dt = abs(lam)/tau_lam : 1")
     equations[sim.net.output] = f"d{PULL}/dt = (abs(mu) - {PULL})/({SMOOTH}*tau_lam) : 1"
     added = [Extension(n, equations=text) for n, text in equations.items()]
-    sim.extensions = (*own, *added)
+    vars(sim).update(extensions=(*own, *added))
     try:
         yield
     finally:
-        sim.extensions = own
+        vars(sim).update(extensions=own)
 
 
 def _measured(run: Run | None, variable: str) -> dict[str, Array]:

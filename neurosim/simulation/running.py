@@ -72,7 +72,9 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
 def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions) -> Log:
     """Train a network that keeps its size; `Simulation.train` documents the arguments."""
     sim.imperfections.impose_signs(sim.net)
-    given = read_data(sim.net, X, Y)
+    # functions of the user's own run between the steps, and may change X
+    calls = options.visit is not None or bool(sim.factories)
+    given = read_data(sim.net, X, Y, copied=calls)
     log = LogRows(sim.net, given.clamped, given.targets, options.validation)
     descent = schedule if isinstance(schedule, LocalPropagation) else None
     keeps_best = descent is not None and descent.best and options.validation is not None

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import reference
-from neurosim.errors import ModelError, whole
+from neurosim.errors import ModelError, whole, yes_or_no
 from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
 from neurosim.model.extension import Extension
 from neurosim.model.flow import Flow, seconds
+from neurosim.model.frozen import frozen
 from neurosim.model.network import Network
 from neurosim.model.schedules import Growing, Pruning, Schedule
 from neurosim.results.files import load_weights, save_weights
 from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility, resizing, running
+from neurosim.simulation.arguments import Settable
 from neurosim.simulation.backend import choose_backend
 from neurosim.simulation.equations_text import equations_text
 from neurosim.simulation.one_run import OneRun
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Simulation(OneRun):
+class Simulation(OneRun, Settable):
     """A network and a flow on Brian2.
 
     Times are numbers in s, Brian2 quantities such as ``2 * ms``, or text such as ``"2 ms"``.
@@ -112,18 +114,18 @@ class Simulation(OneRun):
     ) -> None:
         compatibility.check_arguments(net, flow, method, backend, precision)
         self.net, self.flow, self.method, self.precision = net, flow, method, precision
-        self.transport, self.transports = transport, transports.resolve(net, transport)
-        self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
-        self.threads, self.shortcuts = whole("threads", threads, 1), bool(shortcuts)
+        self.transport, self.transports = frozen(transport), transports.resolve(net, transport)
+        self.dt, self.threads = seconds(dt, "dt"), whole("threads", threads, 1)
+        self.seed, self.shortcuts = whole("seed", seed, 0), yes_or_no("shortcuts", shortcuts)
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)
-        self.requested_backend = self.backend = backend
-        self.backend_reason = "as asked for"
-        if backend == "auto":
-            self.backend, self.backend_reason = "numpy", "not run yet"
-        self.factories: list[Callable[[BrianNetwork], Any]] = []
+        self.requested_backend = backend
+        self.backend = "numpy" if backend == "auto" else backend
+        self.backend_reason = "not run yet" if backend == "auto" else "as asked for"
+        self.factories: tuple[Callable[[BrianNetwork], Any], ...] = ()
         super().__init__()
+        self._made = True
 
     def __repr__(self) -> str:
         where = f"{self.backend}: {self.backend_reason}"
@@ -155,8 +157,8 @@ class Simulation(OneRun):
         Parameters
         ----------
         factory : callable
-            Takes the Brian2 network; returns an object or a list of objects. On "standalone" a run
-            is then one program from its start to its end.
+            Takes the Brian2 network; returns an object or a list of objects. "auto" then chooses
+            "numpy". On "standalone" a run is one program, which refuses what cannot be compiled.
 
         Raises
         ------
@@ -173,7 +175,7 @@ class Simulation(OneRun):
         if not callable(factory):
             allowed = "a function of the Brian2 network that returns Brian2 objects"
             raise ModelError(f"add({factory!r}); allowed: {allowed}")
-        self.factories.append(factory)
+        vars(self).update(factories=(*self.factories, factory))
 
     def relax(
         self,
@@ -495,6 +497,5 @@ class Simulation(OneRun):
 
         With ``backend="auto"`` this sets `backend` and `backend_reason`, see `choose_backend`.
         """
-        if self.requested_backend == "auto":
-            self.backend, self.backend_reason = choose_backend(self.net, steps, patterns)
+        vars(self).update(choose_backend(self, steps, patterns))
         return setting_of(self)

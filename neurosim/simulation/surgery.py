@@ -16,6 +16,7 @@ import numpy as np
 from neurosim import reference
 from neurosim.data import patterns as data
 from neurosim.errors import ModelError, number, out_of_range, unknown
+from neurosim.model.arrays import refuse_lossy
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.state import State
@@ -82,7 +83,7 @@ class Reshaped:
             post = self.origin[q.post]
             pre = self.origin[q.pre]
             put(old.weights[name], w, post, pre)
-            if name in old.feedback:
+            if q.draws_feedback:
                 back = old.returning(name).copy()
                 put(back, self.network.returning(name), post, pre)
                 old.feedback[name] = transposed(back)
@@ -374,6 +375,7 @@ def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
     for n, given in support.items():
         if n not in net.populations:
             raise unknown("population of support", n, net.populations)
+        refuse_lossy(f"support[{n!r}]", given, error=ModelError)
         found = np.asarray(given)
         size = net.populations[n].size
         if found.dtype != bool or found.ndim not in (1, 2) or found.shape[-1] != size:
