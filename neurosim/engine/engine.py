@@ -6,7 +6,7 @@ Above `plan`, below both backends. Start at `Engine`; `neurosim.engine.build` ch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,12 +179,3 @@ def kinds_of(equations: Any) -> dict[str, str]:
     own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL)
     own |= dict.fromkeys(equations.parameter_names, PARAMETER)
     return dict(sorted(own.items()))
-
-
-def add_user_objects(network: BrianNetwork, factories: Sequence[Factory]) -> None:
-    """Call user-supplied functions of a network, and add the objects that they return."""
-    for factory in factories:
-        made = factory(network)
-        for item in made if isinstance(made, list | tuple) else [made]:
-            if item is not None and item not in network.objects:
-                network.add(item)

@@ -22,7 +22,7 @@ from brian2.core.network import Network as BrianNetwork
 from threadpoolctl import ThreadpoolController
 
 from neurosim.engine import brian
-from neurosim.engine.engine import Engine, Factory, World, add_user_objects, kinds_of
+from neurosim.engine.engine import Engine, Factory, World, kinds_of
 from neurosim.engine.groups import RECEIVE_ORDER, Groups
 from neurosim.engine.names import LENGTH
 from neurosim.engine.plan import Plan
@@ -31,6 +31,7 @@ from neurosim.engine.runtime.presenter import Presenter
 from neurosim.engine.runtime.records import Recorder
 from neurosim.engine.runtime.step import Machine
 from neurosim.engine.runtime.updates import ActionMaker
+from neurosim.engine.user_objects import add_user_objects
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray

@@ -18,11 +18,12 @@ from brian2.core.variables import ArrayVariable
 from brian2.devices.device import get_device
 
 from neurosim.engine import brian, cache
-from neurosim.engine.engine import Factory, add_user_objects, kinds_of
+from neurosim.engine.engine import Factory, kinds_of
 from neurosim.engine.groups import Groups
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.kernels import Kernels
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot
+from neurosim.engine.user_objects import add_user_objects
 
 LONGEST = 1e6  # s; a program runs until its step counter ends it
 COUNTERS = ("start", "step_dt", "seed", "ended", "seconds")  # that `main` reads or writes
@@ -47,7 +48,7 @@ class StandaloneEngine(ProgramEngine):
             self.groups = Groups(plan, clock, brian.CodeObject)
             self.kernels = Kernels(self.groups, undisturbed=not factories)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
-            add_user_objects(self.network, factories)
+            add_user_objects(self.network, factories, plan.dt)
             brian.adopt(self.network)
             self._generate()
         self.layout = self._layout()
