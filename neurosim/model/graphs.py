@@ -6,7 +6,8 @@ Above `populations`; below `network`, which adds weights and biases. Start at `c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from neurosim.model.weights import Weights
 if TYPE_CHECKING:
     import networkx as nx
 
+NEARLY = 0.8  # similarity of a misspelt name to the right one, as in difflib
 Parts = tuple[list[Population], list[Projection], list[Loss]]
 # arguments of `Population` that files always contain, in this order, as in 0.1.0
 ALWAYS = ("name", "size", "activation", "constraint", "epsilon", "clamped", "activity_l1")
@@ -234,8 +236,11 @@ def from_networkx(graph: nx.DiGraph) -> Parts:
     ModelError
         A node without the attribute `size`, or an attribute out of range.
     """
+    if not graph.is_directed():
+        raise ModelError(f"{graph} is not directed; allowed: a DiGraph; try graph.to_directed()")
     populations, losses = [], []
     for name, data in graph.nodes(data=True):
+        _refuse_misspelt(f"node {name!r}", data, (*_names(Population), "bias", "loss"))
         if "size" not in data:
             raise ModelError(
                 f"node {name!r} has no attribute 'size'; allowed: size=number of units"
@@ -245,11 +250,12 @@ def from_networkx(graph: nx.DiGraph) -> Parts:
         populations.append(Population(**given))
         loss = data.get("loss")
         if isinstance(loss, Loss):
-            losses.append(loss)
+            losses.append(replace(loss, population=str(name)))  # the node may have been renamed
         elif loss is not None:
             losses.append(Loss(str(name), loss))
     projections = []
     for pre, post, data in graph.edges(data=True):
+        _refuse_misspelt(f"edge {pre!r}->{post!r}", data, _names(Projection))
         given = _given(Projection, data) | {"pre": str(pre), "post": str(post)}
         projections.append(Projection(**given))
     return populations, projections, losses
@@ -265,3 +271,14 @@ def _given(kind: type[Population | Projection], data: Mapping[str, Any]) -> dict
     return {
         argument.name: data[argument.name] for argument in fields(kind) if argument.name in data
     }
+
+
+def _names(kind: type[Population | Projection]) -> tuple[str, ...]:
+    return tuple(argument.name for argument in fields(kind))
+
+
+def _refuse_misspelt(where: str, data: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Refuse an attribute whose name is nearly that of an argument; others have another purpose."""
+    for name in data:
+        if name not in allowed and get_close_matches(str(name), allowed, n=1, cutoff=NEARLY):
+            raise unknown(f"attribute of {where}", name, allowed)

@@ -325,9 +325,9 @@ class Derivative:
 class Dale:
     """Dale's law: all outgoing weights of a neuron have the same sign.
 
-    Training begins by giving every weight the sign of its presynaptic neuron; this includes weights
-    that do not learn. A weight that would later cross 0 in a step becomes 0. Which neurons are
-    inhibitory is drawn from the simulation's seed.
+    Training begins by giving every weight the sign of its presynaptic neuron. A weight that would
+    later cross 0 in a step becomes 0. Which neurons are inhibitory is drawn from the simulation's
+    seed. Fixed weights (`plastic=False`) keep their values and determine the sign of their neuron.
 
     Parameters
     ----------

@@ -637,3 +637,29 @@ def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
         if override.split("=")[0].split(".")[1] in study.tables["study"]:
             with pytest.raises(ns.ModelError, match=words):
                 studies.load(name, [override]).cells  # noqa: B018
+
+
+def test_fixed_weights_keep_their_values_and_determine_signs():
+    """A residual net's streams are identities: their neurons are excitatory, others are drawn."""
+    net = ns.Network.residual([6, 8, 3], depth=4, loss="mse", seed=1)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(5, 6)), rng.normal(size=(5, 3))
+    before = net.copy()
+    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=2 * TAU), dt=DT, imperfections=[ns.Dale(0.5)])
+    sim.train(X, Y, ns.Simultaneous(duration=20 * DT, reports=1))
+    signs = {}
+    for name, q in net.projections.items():
+        w = net.weights[name] if q.plastic else net.weights[name].toarray()
+        assert all(len(set(np.sign(column[column != 0]))) <= 1 for column in w.T)
+        signs[name] = set(np.sign(w[w != 0]))
+        if not q.plastic:
+            np.testing.assert_array_equal(w, before.weights[name].toarray())
+    assert signs["input->hidden1"] == {-1.0, 1.0}
+    assert signs["hidden2->branch3"] == {1.0}
+    mixed = ns.Projection("i", "o", [[1.0, 0.0], [-1.0, 1.0]], plastic=False)
+    ends = [ns.Population("i", 2, clamped=True), ns.Population("o", 2)]
+    graph = ns.Network(ends, [mixed], [ns.Loss("o")])
+    with pytest.raises(ns.ModelError, match="dale with unit 0 of i, whose fixed weights"):
+        ns.Simulation(graph, ns.Flow.damped(), imperfections=[ns.Dale()]).train(
+            [[1.0, 2.0]], [[0.0, 1.0]], ns.Simultaneous(duration=0.01, reports=1)
+        )

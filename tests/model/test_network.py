@@ -48,6 +48,37 @@ def test_networkx_and_back(problem: Problem) -> None:
         assert np.array_equal(x, ns.reference.forward(net, X)[n])
 
 
+def test_every_attribute_of_a_networkx_graph_is_used_or_refused() -> None:
+    graph = nx.DiGraph()
+    graph.add_node(1, size=2, colour="red")
+    graph.add_node(2, size=1, bias=[0.5], loss=ns.Loss("before_it_was_renamed", "mse", weight=2.0))
+    graph.add_edge(1, 2, weights=[[1.0, 2.0]])
+    renamed = nx.relabel_nodes(graph, {1: "n1", 2: "n2"})
+    net = ns.Network.from_networkx(renamed)
+    np.testing.assert_array_equal(net.biases["n2"], [0.5])
+    assert net.losses == {"n2": ns.Loss("n2", "mse", weight=2.0)}
+
+    class Name:
+        """A node that is not text."""
+
+        def __str__(self) -> str:
+            return "n2"
+
+    net = ns.Network.from_networkx(nx.relabel_nodes(renamed, {"n2": Name()}))
+    np.testing.assert_array_equal(net.biases["n2"], [0.5])
+    for change, message in (
+        (lambda g: g.nodes["n2"].update(activaton="relu"), "did you mean 'activation'"),
+        (lambda g: g.edges["n1", "n2"].update(weight=0.5), "did you mean 'weights'"),
+        (lambda g: g.nodes["n1"].update(bias=[1.0, 1.0]), "a key of biases = 'n1'"),
+    ):
+        wrong = renamed.copy()
+        change(wrong)
+        with pytest.raises(ns.ModelError, match=message):
+            ns.Network.from_networkx(wrong)
+    with pytest.raises(ns.ModelError, match="is not directed"):
+        ns.Network.from_networkx(nx.Graph(renamed))
+
+
 def test_any_networkx_graph_with_sizes_is_a_network() -> None:
     graph = nx.DiGraph([("a", "b"), ("b", "c"), ("a", "c")])
     nx.set_node_attributes(graph, 4, "size")

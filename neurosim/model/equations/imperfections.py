@@ -30,6 +30,7 @@ from neurosim.model.imperfections import (
 )
 from neurosim.model.network import Network
 from neurosim.model.transport import BACKWARD, FORWARD
+from neurosim.model.weights import synapse_indices, synapses
 
 Array = np.ndarray
 DIRECTIONS = (FORWARD, BACKWARD)
@@ -272,21 +273,41 @@ class Imperfections:
         return factors
 
     def signs(self, net: Network) -> dict[str, Array]:
-        """Draw +1 or -1 for every neuron and input unit, (units,) by population."""
+        """Return +1 or -1 for every neuron and input unit, (units,) by population.
+
+        They are drawn, except where fixed weights have signs already.
+
+        Raises
+        ------
+        ModelError
+            Fixed weights of both signs from one neuron.
+        """
         inhibitory = self.of(Dale).inhibitory
         signs = {}
         for number, (name, population) in enumerate(net.populations.items()):
             rng = np.random.default_rng([self.seed, number, _SIGNS])
             signs[name] = np.where(rng.random(population.size) < inhibitory, -1.0, 1.0)
+        for n, own in signs.items():
+            positive, negative = _fixed_signs(net, n)
+            if (positive & negative).any():
+                unit = int(np.argmax(positive & negative))
+                raise ModelError(
+                    f"dale with unit {unit} of {n}, whose fixed weights (plastic=False) have both "
+                    "signs; allowed: one sign per neuron; try plastic=True"
+                )
+            own[positive] = 1.0
+            own[negative] = -1.0
         return signs
 
     def impose_signs(self, net: Network) -> None:
-        """Give every weight the sign of its presynaptic neuron, in place, if there is `Dale`."""
+        """Give every plastic weight the sign of its presynaptic neuron, in place, under `Dale`."""
         if self.of(Dale) is None:
             return
         signs = self.signs(net)
         for name, q in net.projections.items():
             w, own = net.weights[name], signs[q.pre]
+            if not q.plastic:
+                continue
             if isinstance(w, np.ndarray):
                 w[...] = np.abs(w) * own
             else:
@@ -389,3 +410,17 @@ def _described(item: Imperfection) -> dict[str, Any]:
         if value is not None:
             values[f.name] = value
     return values
+
+
+def _fixed_signs(net: Network, population: str) -> tuple[Array, Array]:
+    """Return which units have a positive and which a negative fixed weight to another, (units,)."""
+    positive = np.zeros(net.populations[population].size, dtype=bool)
+    negative = positive.copy()
+    for q in net.outgoing(population):
+        if not q.plastic:
+            w = net.weights[q.name]
+            _, pre = synapse_indices(w)
+            values = synapses(w).ravel()
+            positive[pre[values > 0]] = True
+            negative[pre[values < 0]] = True
+    return positive, negative
