@@ -164,7 +164,7 @@ def _given_targets(net: Network, Y: Any, targeted: list[str]) -> Mapping[str, An
     if not isinstance(Y, Mapping):
         return dict.fromkeys(targeted, Y)
     for name in Y:
-        if name not in net.losses:
+        if name not in targeted:
             raise DataError(f"{unknown('a key of Y', name, targeted)}")
     missing = [name for name in targeted if name not in Y]
     if missing:

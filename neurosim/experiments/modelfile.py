@@ -99,7 +99,7 @@ class ModelFile:
                 f"simulation.duration is missing in model {self.name!r}; "
                 "allowed: a time, e.g. '400 ms', or a [train] table"
             )
-        keys = self.tables.simulation.given(*OF_RELAX)
+        keys = _applicable(self.tables.simulation.given(*OF_RELAX))
         start = self.start(simulation.net, data)
         if start is not None:
             keys["start"] = start
@@ -155,7 +155,7 @@ class ModelFile:
                 f"train is missing in model {self.name!r}; "
                 "allowed: a table, e.g. schedule = 'simultaneous', duration = '4 s'"
             )
-        keys = self.tables.simulation.given(*OF_TRAIN)
+        keys = _applicable(self.tables.simulation.given(*OF_TRAIN))
         return simulation.train(
             data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys
         )
@@ -167,7 +167,7 @@ class ModelFile:
                 f"stream is missing in model {self.name!r}; "
                 "allowed: a table, e.g. per_frame = '10 ms'"
             )
-        keys = self.tables.simulation.given(*OF_TRAIN) | self.tables.stream.given()
+        keys = _applicable(self.tables.simulation.given(*OF_TRAIN)) | self.tables.stream.given()
         keys.pop("patterns", None)
         return simulation.stream(data.X, data.Y, progress=progress, **keys)
 
@@ -444,3 +444,13 @@ def _dotted(place: Iterable[str | int]) -> str:
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
+
+
+def _applicable(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a run without those of a recording, or of adaptive steps, switched off."""
+    switched_off: tuple[str, ...] = ()
+    if "record" in keys and not keys["record"]:
+        switched_off += ("every", "patterns", "units", "stream")
+    if keys.get("adaptive") is False:
+        switched_off += ("tolerance",)
+    return {name: value for name, value in keys.items() if name not in switched_off}

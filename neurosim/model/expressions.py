@@ -41,6 +41,7 @@ __all__ = [
 SMALL = 1e-12  # largest rounding error of a user-supplied G at g = 0
 
 LIN, TUBE, FREE = "lin", "tube", "none"  # constraints that the equations treat separately
+EPS_INSENSITIVE = "eps_insensitive"  # the one loss with a tolerance
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ CONSTRAINTS = {
     FREE: ("0.0", "0.0"),  # x = sigma(a) at every moment: there is nothing to violate
 }
 
-LOSSES = ("mse", "cross_entropy", "squared_hinge", "eps_insensitive", "policy")
+LOSSES = ("mse", "cross_entropy", "squared_hinge", EPS_INSENSITIVE, "policy")
 
 
 def activation(name: str) -> Activation:
@@ -183,7 +184,7 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
         return LossTerm(kind, value, slope, partition=True, total=True)
     if kind == "squared_hinge":
         return LossTerm(kind, "0.5*(1 - y*x)**2*int(y*x < 1)", "-y*(1 - y*x)*int(y*x < 1)")
-    if kind == "eps_insensitive":
+    if kind == EPS_INSENSITIVE:
         width = repr(float(epsilon))
         value = f"(abs(x - y) - {width})*int(abs(x - y) > {width})"
         return LossTerm(kind, value, f"sign(x - y)*int(abs(x - y) > {width})")

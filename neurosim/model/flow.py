@@ -83,15 +83,21 @@ def _parsed_time(text: str, name: str) -> float:
 
 def _may_be_time(value: Any) -> bool:
     """Whether a value is a plain one, or a Brian2 quantity that is a time or dimensionless."""
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        return False  # float() would return a count of NumPy's own unit, such as ms
+    return _exponents(value) in (_SECOND, _DIMENSIONLESS)
+
+
+def _exponents(value: Any) -> tuple[float, ...]:
+    """Return the exponents of a Brian2 quantity's dimensions; those of a number if it has none."""
     dimensions = getattr(value, "dim", None)
     if dimensions is None:
-        return True
-    exponents = tuple(float(d) for d in getattr(dimensions, "_dims", ()))
-    return exponents in (_SECOND, _DIMENSIONLESS)
+        return _DIMENSIONLESS
+    return tuple(float(d) for d in getattr(dimensions, "_dims", ()))
 
 
 def gain(name: str, value: Any) -> float:
-    """Return a finite number >= 0 as a float; anything that converts to float is accepted.
+    """Return a finite number >= 0 as a float, without a unit.
 
     Raises
     ------
@@ -99,6 +105,8 @@ def gain(name: str, value: Any) -> float:
         Any other value.
     """
     allowed = "a finite number >= 0"
+    if isinstance(value, str | bool) or _exponents(value) != _DIMENSIONLESS:
+        raise out_of_range(name, value, allowed)
     try:
         number = float(value)
     except (TypeError, ValueError) as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import ModelError, unknown
-from neurosim.model.expressions import FREE
+from neurosim.model.expressions import EPS_INSENSITIVE, FREE
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.populations import OPTIONS, Loss, Population, Projection
 from neurosim.model.weights import Weights
@@ -200,7 +200,10 @@ def from_description(
             )
         )
     populations = [Population(**p) for p in description["populations"]]
-    losses = [Loss(**loss) for loss in description["losses"]]
+    losses = []
+    for loss in description["losses"]:
+        reads = loss.get("kind") == EPS_INSENSITIVE  # older files may have it elsewhere, unread
+        losses.append(Loss(**loss | ({} if reads else {"epsilon": 0.0})))
     return populations, projections, losses
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from neurosim.errors import number, out_of_range, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
 from neurosim.model import expressions
 from neurosim.model.expressions import FREE, LIN
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, SYMMETRIC
@@ -114,7 +114,15 @@ def constraint_options(
         if shared_epsilon and not expressions.constraint(kinds[name]).reads_epsilon:
             widths[name] = 0.0
         options[name] = {"constraint": kinds[name], "epsilon": widths[name]}
-    if free_output:
+    if shared_epsilon and epsilon and not any(widths.values()):
+        raise out_of_range("epsilon", epsilon, "0 where no constraint has a tolerance")
+    if yes_or_no("free_output", free_output):
+        for key, given in (("constraint", constraint), ("epsilon", epsilon)):
+            if isinstance(given, Mapping) and OUTPUT in given:
+                raise ModelError(
+                    f"{key} of {OUTPUT} = {given[OUTPUT]!r} with free_output=True, which has none; "
+                    "allowed: one of them"
+                )
         options[OUTPUT] = {"constraint": FREE, "epsilon": 0.0}
     return options
 
@@ -180,6 +188,9 @@ def feedback_options(
             raise unknown("feedback", kind, KINDS)
     if decay is not None and KOLEN_POLLACK not in kinds.values():
         raise out_of_range("feedback_decay", decay, f"None without feedback={KOLEN_POLLACK!r}")
+    if not returning and feedback != SYMMETRIC:
+        allowed = f"{SYMMETRIC!r} where no projection is between neurons"
+        raise out_of_range("feedback", feedback, allowed, "sizes=[64, 32, 10]")
     options: dict[Ends, dict[str, Any]] = {pair: {} for pair in ends}
     for name, kind in kinds.items():
         own = {"feedback": kind}

@@ -204,9 +204,10 @@ class Network(Parts):
         size = layers.layer_sizes(sizes, depth)
         names = list(size)
         hidden = names[1:-1]
-        if group_l1 and not hidden:
-            allowed = "0 where no layer is hidden"
-            raise out_of_range("group_l1", group_l1, allowed, "sizes=[64, 32, 10], or l1")
+        for name, penalty in (("group_l1", group_l1), ("activity_l1", activity_l1)):
+            if penalty and not hidden:
+                allowed = "0 where no layer is hidden"
+                raise out_of_range(name, penalty, allowed, "sizes=[64, 32, 10], or l1")
         options = layers.constraint_options(names[1:], constraint, epsilon, free_output)
         exit_weights = layers.exit_weights(exits, hidden)
         readouts = [*map(layers.exit_of, exit_weights), "output"]

@@ -289,16 +289,17 @@ class Projection:
         """Refuse an argument that does not apply to the kind of feedback."""
         applies = {
             "feedback_decay": self.feedback == KOLEN_POLLACK,
-            "feedback_size": self.feedback != SYMMETRIC,
+            "feedback_size": self.feedback != SYMMETRIC and self.feedback_weights is None,
             "feedback_weights": self.draws_feedback,
         }
+        beside = "" if self.feedback_weights is None else " and feedback_weights"
         for key, allowed in applies.items():
             value = getattr(self, key)
             if value is not None and not allowed:
                 shown = f" = {value!r}" if np.isscalar(value) else ""
                 raise ModelError(
-                    f"{key} of {self.name}{shown} with feedback = {self.feedback!r}, "
-                    "which does not read it; allowed: None"
+                    f"{key} of {self.name}{shown} with feedback = {self.feedback!r}"
+                    f"{beside}, which does not read it; allowed: None"
                 )
 
     def _keep_number(self, key: str) -> None:
@@ -320,7 +321,7 @@ class Loss:
     weight : float
         Factor of V, >= 0.
     epsilon : float
-        Tolerance of eps_insensitive, >= 0; the other kinds ignore it.
+        Tolerance of eps_insensitive, >= 0; must be 0 for the other kinds.
 
     Raises
     ------
@@ -350,7 +351,10 @@ class Loss:
 
     def __post_init__(self) -> None:
         number(f"loss weight of {self.population}", self.weight, least=0)
-        number(f"loss_epsilon of {self.population}", self.epsilon, least=0)
+        epsilon = number(f"loss_epsilon of {self.population}", self.epsilon, least=0)
+        if epsilon and self.kind != expressions.EPS_INSENSITIVE:
+            allowed = f"0 with {self.kind!r}, which has no tolerance"
+            raise out_of_range(f"loss_epsilon of {self.population}", epsilon, allowed)
         self.term  # noqa: B018  refuses an unknown kind
 
     @property

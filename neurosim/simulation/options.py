@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, whole
+from neurosim.errors import ModelError, out_of_range, whole, yes_or_no
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neurosim.engine.engine import Factory
 
 Array = np.ndarray
+TOLERANCE = 1e-6  # of adaptive steps, by default
 
 
 @dataclass(frozen=True)
@@ -138,22 +139,37 @@ class RunOptions:
     start: Any = "zero"
     progress: bool = False
 
+    def __post_init__(self) -> None:
+        yes_or_no("progress", self.progress)
+
+    def refuse_unrecorded(self) -> None:
+        """Refuse choices of what to record where nothing is recorded.
+
+        Raises
+        ------
+        ModelError
+            `every`, `patterns`, `units` or `stream` without variables.
+        """
+        for name in ("every", "patterns", "units", "stream"):
+            value = getattr(self, name)
+            if value is not None and not self.record:
+                shown = str(value) if isinstance(value, Path) else value
+                raise ModelError(
+                    f"{name} = {shown!r}, but nothing is recorded; try record=('x', 'lam')"
+                )
+
     def recording(self, dt: float, count: int) -> Recording:
         """Return the recording of `count` patterns, in steps of `dt` (s).
 
         Raises
         ------
         ModelError
-            A stream without variables, a time between samples that is not a multiple of dt, or an
-            index of a pattern or unit that is not a whole number >= 0.
+            A time between samples that is not a multiple of dt, or an index of a pattern or unit
+            that is not a whole number >= 0.
         """
         names = (
             (self.record,) if isinstance(self.record, str) else tuple(dict.fromkeys(self.record))
         )
-        if self.stream is not None and not names:
-            raise ModelError(
-                f"stream = {str(self.stream)!r}, but nothing is recorded; try record=('x', 'lam')"
-            )
         units = {}
         for population, chosen in (self.units or {}).items():
             units[population] = tuple(whole("units", i, 0) for i in chosen)
@@ -179,8 +195,16 @@ class RelaxOptions(RunOptions):
 
     duration: Any
     adaptive: bool = False
-    tolerance: float = 1e-6
+    tolerance: float = TOLERANCE
     settle: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not yes_or_no("adaptive", self.adaptive) and self.tolerance != TOLERANCE:
+            raise ModelError(
+                f"tolerance = {self.tolerance!r} with fixed steps, which have none; "
+                f"allowed: {TOLERANCE}; try adaptive=True"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +215,15 @@ class TrainOptions(RunOptions):
     checkpoint: str | Path | None = None
     resume: str | Path | None = None
     visit: Callable[[Run], Any] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from_zero = isinstance(self.start, str) and self.start == "zero"
+        if self.resume is not None and not from_zero:
+            raise ModelError(
+                f"start beside resume = {str(self.resume)!r}, whose state is the start; "
+                "allowed: one of them"
+            )
 
     def given(self) -> list[str]:
         """Return the names of the options that are set and that not every schedule allows."""

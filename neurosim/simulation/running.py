@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import number, whole
+from neurosim.errors import number, whole, yes_or_no
 from neurosim.model.flow import seconds
 from neurosim.model.schedules import LocalPropagation, Plain, Presentations, StepSchedule, split
 from neurosim.results.runs import Log, Run
@@ -50,6 +50,7 @@ PARTS = 20  # segments into which a run that shows its progress is divided
 @one_at_a_time
 def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
     """Relax; `Simulation.relax` documents the arguments."""
+    options.refuse_unrecorded()
     given = read_data(sim.net, X, Y)
     steps, stepping = _stepping(sim, options)
     if stepping.adaptive:
@@ -72,6 +73,7 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
 def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions) -> Log:
     """Train a network that keeps its size; `Simulation.train` documents the arguments."""
     sim.imperfections.impose_signs(sim.net)
+    options.refuse_unrecorded()
     # functions of the user's own run between the steps, and may change X
     calls = options.visit is not None or bool(sim.factories)
     given = read_data(sim.net, X, Y, copied=calls)
@@ -117,7 +119,7 @@ def stream(
     sim: Simulated, frames: Any, targets: Any, per_frame: Any, plastic: bool, options: RunOptions
 ) -> Run:
     """Clamp frames one after the other; `Simulation.stream` documents the arguments."""
-    if plastic:
+    if yes_or_no("plastic", plastic):
         sim.imperfections.impose_signs(sim.net)
     given = read_data(sim.net, frames, targets)
     plan = _frame_by_frame(sim, given.count, per_frame, 1, 0.0 if plastic else 1.0)
@@ -213,7 +215,8 @@ def _open_frames(
     interactive: bool = False,
 ) -> Session:
     """Open a session to which frames are presented; by default it samples once per frame."""
-    if options.every is None:
+    options.refuse_unrecorded()
+    if options.record and options.every is None:
         options = replace(options, every=plan.length * sim.dt)
     work = Work(
         steps=plan.total,
