@@ -44,8 +44,8 @@ def checked_state(net: Network, name: str, given: Any, count: int, others: str =
         arrays = getattr(given, part, None)
         if not isinstance(arrays, Mapping):
             raise ModelError(
-                f"{name} is a {type(given).__name__}; allowed: {others}a Run or a State, with x and "
-                "lam by population"
+                f"{name} is a {type(given).__name__}; allowed: {others}a Run or a State, with "
+                "x and lam by population"
             )
         parts[part] = _by_population(net, f"{name}.{part}", arrays, count)
     return State(**parts)

@@ -127,6 +127,14 @@ def constraint_options(
     return options
 
 
+def check_penalties(hidden: Sequence[str], **penalties: float) -> None:
+    """Refuse penalties on hidden layers where there are none."""
+    for name, penalty in penalties.items():
+        if penalty and not hidden:
+            allowed = "0 where no layer is hidden"
+            raise out_of_range(name, penalty, allowed, "sizes=[64, 32, 10], or l1")
+
+
 def exit_of(hidden: str) -> str:
     """Return the name of a hidden layer's early exit."""
     return hidden.replace("hidden", "exit")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import out_of_range, whole
+from neurosim.errors import whole
 from neurosim.model import graphs, layers
 from neurosim.model.feedback import (
     SIGN,
@@ -204,10 +204,7 @@ class Network(Parts):
         size = layers.layer_sizes(sizes, depth)
         names = list(size)
         hidden = names[1:-1]
-        for name, penalty in (("group_l1", group_l1), ("activity_l1", activity_l1)):
-            if penalty and not hidden:
-                allowed = "0 where no layer is hidden"
-                raise out_of_range(name, penalty, allowed, "sizes=[64, 32, 10], or l1")
+        layers.check_penalties(hidden, group_l1=group_l1, activity_l1=activity_l1)
         options = layers.constraint_options(names[1:], constraint, epsilon, free_output)
         exit_weights = layers.exit_weights(exits, hidden)
         readouts = [*map(layers.exit_of, exit_weights), "output"]
