@@ -147,7 +147,7 @@ def refuse_lossy(
             raise error(f"{name} are not {what}{more}; allowed: numbers; try {instead}")
 
 
-def validated(estimator: Any, X: Any, y: Any = None, *, text: bool = False, **checks: Any) -> Any:
+def validated(estimator: Any, X: Any, *y: Any, text: bool = False, **checks: Any) -> Any:
     """Return X, and y if it is given, as scikit-learn's `validate_data` does.
 
     Parameters
@@ -167,10 +167,8 @@ def validated(estimator: Any, X: Any, y: Any = None, *, text: bool = False, **ch
     from sklearn.utils.validation import validate_data
 
     refuse_lossy("X", X)
-    if y is None and not text:
-        return validate_data(estimator, X, dtype=float, **checks)
     refuse_lossy("y", y, text=text)
-    return validate_data(estimator, X, y, dtype=float, **checks)
+    return validate_data(estimator, X, *y, dtype=float, **checks)
 
 
 def own(value: Any) -> Any:
