@@ -322,9 +322,6 @@ def _assembled(linears: list[Linearised], spectra: list[Modes], rows: list[int])
     pattern = np.repeat(rows, [len(found.eigenvalues) for found in spectra])
     places = linears[0].places
     participation = {place: share[order, i] for i, place in enumerate(places)}
-    fastest = float(np.abs(eigenvalues).max())
-    growing = bool(eigenvalues.real.max() > ROUNDING * fastest)
-    eigenvalues = eigenvalues[order]
-    steps = LargestSteps(linears, eigenvalues, growing)
+    steps = LargestSteps(linears, spectra)
     complete = all(found.complete for found in spectra)
-    return Stability(eigenvalues, pattern[order], participation, steps, complete)
+    return Stability(eigenvalues[order], pattern[order], participation, steps, complete)

@@ -11,7 +11,7 @@ Stability regions: Hairer & Wanner, Solving Ordinary Differential Equations II, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.model.methods import EULER, HEUN, RK4
-from neurosim.reference.jacobian import Derivative, Linearised, matrix_of
+from neurosim.reference.jacobian import Derivative, Linearised
 
 Array = np.ndarray
 Eigenpairs = tuple[Array, Array]  # eigenvalues (k,), eigenvectors (size, k)
@@ -136,15 +136,15 @@ def modes(linear: Linearised, dense: float, *, rightmost: bool = False) -> Modes
     """
     if linear.size <= dense:
         return _diagonalised(linear, np.arange(linear.size))
-    parts = []
+    pieces = []
     for states in _coupled(linear):
         if states.size <= dense:
-            parts.append(_diagonalised(linear, states))
+            pieces.append(_diagonalised(linear, states))
         else:
-            parts.append(_searched(linear, states, rightmost))
-    eigenvalues = np.concatenate([part.eigenvalues for part in parts])
-    share = np.vstack([part.share for part in parts])
-    complete = all(part.complete for part in parts)
+            pieces.append(_searched(linear, states, rightmost))
+    eigenvalues = np.concatenate([piece.eigenvalues for piece in pieces])
+    share = np.vstack([piece.share for piece in pieces])
+    complete = all(piece.complete for piece in pieces)
     return Modes(eigenvalues, share, complete)
 
 
@@ -182,27 +182,30 @@ def largest_step(method: str, eigenvalues: Array, fastest: float) -> Array:
     return found
 
 
-def radius(step: Derivative, size: int, dense: int) -> float:
-    """Return the spectral radius of a linear map that is given by its products, unit 1.
+def searched_radius(step: Derivative, size: int) -> float:
+    """Return the spectral radius of a large linear map that is given by its products, unit 1.
 
     Parameters
     ----------
     step : callable
         Rows (m, size) -> their images (m, size).
     size : int
-    dense : int
-        Size up to which the matrix is built; above it the Arnoldi iteration is used.
     """
-    if size <= dense:
-        matrix = matrix_of(step, size)
-        by_part = [values for values, *_ in _parts(matrix)]
-        eigenvalues = np.concatenate(by_part)
-        return float(np.abs(eigenvalues).max())
     rng = np.random.default_rng(0)
     start = rng.normal(size=size)
     product = partial(_single, step)
     growths, _ = _eigenpairs(product, start, FARTHEST)
     return float(np.abs(growths).max())
+
+
+def parts(couplings: Array) -> list[Array]:
+    """Return the rows of each strongly connected part of a matrix, whose spectra are its own."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    drives = csr_array(couplings != 0)
+    count, label = connected_components(drives, connection="strong")
+    return [np.flatnonzero(label == k) for k in range(count)]
 
 
 def _first_crossing(powers: tuple[float, ...], direction: Array) -> Array:
@@ -274,26 +277,13 @@ def _diagonalised(linear: Linearised, states: Array) -> Modes:
     by_part = []
     shares = []
     matrix = linear.jacobian(states)
-    for values, vectors, rows in _parts(matrix):
+    for rows in parts(matrix):
         own = states[rows]
+        values, vectors = np.linalg.eig(matrix[np.ix_(rows, rows)])
         by_part.append(values)
         shares.append(_share(linear, own, vectors))
     eigenvalues = np.concatenate(by_part).astype(complex)
     return Modes(eigenvalues, np.vstack(shares))
-
-
-def _parts(matrix: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """Yield the eigenvalues, vectors and rows of each strongly connected part of a matrix."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    drives = csr_array(matrix != 0)
-    count, label = connected_components(drives, connection="strong")
-    for k in range(count):
-        rows = np.flatnonzero(label == k)
-        block = matrix[np.ix_(rows, rows)]
-        values, vectors = np.linalg.eig(block)
-        yield values, vectors, rows
 
 
 def _share(linear: Linearised, states: Array, vectors: Array) -> Array:
@@ -311,9 +301,6 @@ def _coupled(linear: Linearised) -> list[Array]:
 
     The response to a random nudge of each block shows which blocks it drives.
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
     rng = np.random.default_rng(0)
     blocks = len(linear.blocks)
     nudges = np.zeros((blocks, linear.size))
@@ -322,14 +309,11 @@ def _coupled(linear: Linearised) -> list[Array]:
     responses = np.abs(linear.apply(nudges))
     drives = np.zeros((blocks, blocks))
     for i, response in enumerate(responses):
-        parts = np.split(response, linear.cuts)
-        drives[i] = [part.max(initial=0.0) for part in parts]
+        pieces = np.split(response, linear.cuts)
+        drives[i] = [piece.max(initial=0.0) for piece in pieces]
     rounding = ROUNDING * drives.max()
-    coupled = csr_array(drives > rounding)
-    count, label = connected_components(coupled, connection="strong")
     groups = []
-    for k in range(count):
-        own = np.flatnonzero(label == k)
+    for own in parts(drives > rounding):
         states = [linear.blocks[i] for i in own]
         groups.append(np.concatenate(states))
     return groups

@@ -71,6 +71,32 @@ def test_steps_hold_below_and_not_above(method):
         assert measured.growth(net, flow, X, Y, 1.02 * step, method, steps=600) > 0
 
 
+@pytest.mark.parametrize("seed", [2, 9])
+def test_the_step_of_several_patterns_is_the_smallest_of_each(seed):
+    """Steps of a pattern that are stable beyond the bound of another one do not end the search."""
+    net = ns.Network.mlp([4, 6, 5, 2], loss="mse", seed=seed, gain=1.2)
+    rng = np.random.default_rng(seed)
+    X, Y = rng.standard_normal((6, 4)), rng.standard_normal((6, 2))
+    flow = Flow.augmented(4)
+    several = ns.stability(net, flow, X, Y).max_step
+    each = [ns.stability(net, flow, X[[k]], Y[[k]]).max_step for k in range(6)]
+    for method in FIXED_STEP:
+        smallest = min(steps[method] for steps in each)
+        assert several[method] == pytest.approx(smallest, rel=1e-9)
+        assert smallest > 0
+
+
+@pytest.mark.parametrize("method", FIXED_STEP)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_steps_of_random_graphs_and_cycles_against_the_engine(seed, method):
+    """A sample of `python -m tests.evidence largest_steps`; the second graph has a cycle."""
+    net, X, Y = problems.random_graph(seed, cyclic=seed == 1)
+    flow = problems.random_flow(seed, net)
+    step = ns.stability(net, flow, X, Y).max_step[method]
+    below, above = (measured.radii(net, flow, X, Y, r * step, method) for r in (0.99, 1.01))
+    assert below.max() < 1 < above.max()
+
+
 def test_a_cross_entropy_is_read_anew_by_semi_implicit_steps():
     net, X, Y = problems.random_problem([4, 4, 3], 1, patterns=1, loss="cross_entropy")
     flow = Flow.damped()
@@ -91,6 +117,7 @@ def test_the_undamped_saddle():
     assert not spec.growing
     assert spec.slowest_rate == pytest.approx(0, abs=1e-9)
     assert spec.max_step["euler"] == spec.max_step["heun"] == 0
+    assert spec.max_step["exponential_euler"] == 0
     fastest = np.abs(spec.eigenvalues[undamped]).max()
     assert 0 < spec.max_step["rk4"] <= np.sqrt(8) / fastest * (1 + 1e-6)
 

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 import neurosim as ns
 from tests.helpers import measured
-from tests.helpers.problems import random_problem
+from tests.helpers.problems import random_flow, random_graph, random_problem
 
 FLOWS = {
     "augmented(1)": ns.Flow.augmented(1),
@@ -60,6 +60,65 @@ def of_predictions() -> str:
     for name, (worst, count) in predictions().items():
         lines.append(f"{name} within {worst:.2%} ({count} cases)")
     return "; ".join(lines)
+
+
+def largest_steps(seeds: range = range(100)) -> dict[str, dict[str, float]]:
+    """Compare `max_step` of each method with bisection over steps of the engine.
+
+    Random graphs of three patterns, every other one with a cycle, and random flows; those whose
+    saddle grows are left out. Return, by method, the number of comparisons; the smallest and the
+    largest quotient of the prediction and the measurement; the largest of the prediction and the
+    smallest one of single patterns; and where no step, or every step, was predicted to be stable,
+    the number of cases and of those that the engine contradicts.
+    """
+    table: dict[str, dict[str, float]] = {}
+    for seed in seeds:
+        net, X, Y = random_graph(seed, cyclic=seed % 2 == 1)
+        flow = random_flow(seed, net)
+        spec = ns.stability(net, flow, X, Y)
+        if spec.growing:
+            continue
+        singles = [_of_pattern(net, flow, X, Y, row) for row in range(len(X))]
+        fastest = float(np.abs(spec.eigenvalues).max())
+        for method, step in spec.max_step.items():
+            row = table.setdefault(
+                method,
+                {"graphs": 0, "least": np.inf, "most": 0, "of single": 0, "at ends": 0, "wrong": 0},
+            )
+            if 0 < step < np.inf:
+                measured_step = measured.unstable_step(net, flow, X, Y, method, step)
+                row["graphs"] += 1
+                row["least"] = np.minimum(row["least"], step / measured_step)  # NaN stays
+                row["most"] = np.maximum(row["most"], step / measured_step)
+                smallest = min(single.max_step[method] for single in singles)
+                row["of single"] = max(row["of single"], step / smallest)
+                continue
+            h = 0.05 / fastest if step == 0 else 100 / fastest
+            stable = measured.radii(net, flow, X, Y, h, method).max() <= 1 + 1e-7
+            row["at ends"] += 1
+            row["wrong"] += bool(stable) == (step == 0)
+    return table
+
+
+def of_largest_steps() -> str:
+    """Return the figures of `largest_steps` as a table, one row per method."""
+    lines = []
+    for method, row in largest_steps().items():
+        lines.append(
+            f"| {method} | {row['graphs']} | {row['least']:.4f} | {row['most']:.4f} "
+            f"| {row['of single']:.6f} | {row['at ends']} | {row['wrong']} |"
+        )
+    head = (
+        "| method | graphs | least predicted/measured | most | of single patterns "
+        "| no or every step predicted stable | of these wrong |\n|---|---|---|---|---|---|---|\n"
+    )
+    return "max_step against bisection by simulation\n" + head + "\n".join(lines)
+
+
+def _of_pattern(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, row: int) -> ns.Stability:
+    """Return the stability of one pattern."""
+    one = {n: y[[row]] for n, y in Y.items()}
+    return ns.stability(net, flow, X[[row]], one)
 
 
 def six_layers(seed: int) -> tuple[ns.Network, np.ndarray, np.ndarray]:
@@ -155,6 +214,7 @@ def large() -> str:
 
 ROWS: dict[str, Callable[[], Any]] = {
     "stability": of_predictions,
+    "largest_steps": of_largest_steps,
     "hopf": of_hopf,
     "large_stability": large,
 }

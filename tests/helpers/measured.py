@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 import neurosim as ns
 from neurosim.data.patterns import targets
@@ -14,6 +16,7 @@ from neurosim.errors import DivergenceError, StabilityWarning
 
 Array = np.ndarray
 
+NUDGE = 1e-6  # of x and lam, from which the matrix of a step is measured
 PUSHES = 4  # perturbations of one pattern that are simulated at once
 
 
@@ -108,3 +111,62 @@ def largest_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, ne
         return growth(net, flow, X, Y, h, method)
 
     return float(brentq(rate, 0.8 * near, 1.25 * near, xtol=2e-3 * near))
+
+
+def radii(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, dt: float, method: str) -> Array:
+    """Measure the spectral radius of one step of the engine at the saddle, by pattern.
+
+    The engine takes one step from the saddle of each pattern, moved a little along every x and lam
+    both ways; the differences are the columns of the matrix of the step.
+    """
+    ref = ns.reference.backprop(net, X, Y, through="feedback")
+    rest = np.hstack([part[n] for part in (ref.x, ref.lam) for n in net.neurons])
+    count, size = rest.shape
+    moves = NUDGE * np.vstack([np.eye(size), -np.eye(size)])
+    starts = (rest[:, None] + moves).reshape(-1, size)
+    sizes = [net.populations[n].size for n in net.neurons]
+    pieces = np.split(starts, np.cumsum([*sizes, *sizes])[:-1], axis=1)
+    units = len(sizes)
+    state = ns.State(
+        dict(zip(net.neurons, pieces[:units], strict=True)),
+        dict(zip(net.neurons, pieces[units:], strict=True)),
+    )
+    rows = np.repeat(np.arange(count), 2 * size)
+    clamped = np.asarray(X)[rows]
+    given = {n: y[rows] for n, y in targets(net, Y, count).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StabilityWarning)
+        sim = ns.Simulation(net, flow, dt=dt, method=method, backend="numpy")
+        run = sim.relax(clamped, given, duration=dt, start=state)
+    ends = np.hstack([part[n] for part in (run.x, run.lam) for n in net.neurons])
+    above, below = np.split(ends.reshape(count, 2 * size, size), 2, axis=1)
+    steps = (above - below) / (2 * NUDGE)
+    return np.array([_radius(step) for step in steps])
+
+
+def _radius(step: Array) -> float:
+    """Return the spectral radius of a measured matrix, part by part.
+
+    Rounding would couple parts that drive each other in one direction, and split the multiple
+    eigenvalues of a chain.
+    """
+    kept = np.where(np.abs(step) < 1e-8 * np.abs(step).max(), 0.0, step)
+    count, label = connected_components(csr_array(kept != 0), connection="strong")
+    blocks = [kept[np.ix_(label == k, label == k)] for k in range(count)]
+    return max(float(np.abs(np.linalg.eigvals(block)).max()) for block in blocks)
+
+
+def unstable_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, near: float) -> Any:
+    """Find the step at which the engine's step becomes unstable for some pattern, s, by bisection.
+
+    It is sought between 0.5 and 1.5 times `near`; NaN where a quarter or half of `near` is unstable
+    already, or where 1.5 times `near` is not.
+    """
+
+    def excess(h: float) -> float:
+        return float(radii(net, flow, X, Y, h, method).max()) - 1 - 1e-7
+
+    low, high = 0.5 * near, 1.5 * near
+    if excess(low / 2) > 0 or excess(low) > 0 or excess(high) <= 0:
+        return np.nan
+    return brentq(excess, low, high, xtol=1e-3 * near)

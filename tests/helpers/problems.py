@@ -234,3 +234,58 @@ def _contract(net: Network, norm: float) -> None:
     scale = min(1.0, norm / max(np.linalg.norm(np.block(blocks), 2), 1e-12))
     for w in between_units:
         synapses(w)[...] *= scale
+
+
+def random_graph(seed: int, *, cyclic: bool, patterns: int = 3) -> Problem:
+    """Return (net, X, Y): two to four populations with skips, from a seed alone.
+
+    With `cyclic`, at least one projection goes back, or from a population to itself, and the graph
+    contracts.
+    """
+    rng = np.random.default_rng([seed, cyclic])
+    pops = [Population("input", 3, clamped=True)]
+    for i in range(rng.integers(2, 5)):
+        kind = str(rng.choice(["tanh", "sigmoid", "softplus", "linear"]))
+        pops.append(Population(f"n{i}", int(rng.integers(1, 6)), kind))
+    pairs = []
+    for i in range(1, len(pops)):
+        pairs.append((i - 1, i))
+        pairs += [(j, i) for j in range(i - 1) if rng.random() < 0.3]
+    if cyclic:
+        early, late = sorted(rng.integers(1, len(pops), size=2))
+        # the way back, and from `early` to `late` the chain
+        pairs.append((int(late), int(early)))
+    gain = rng.uniform(0.5, 1.6)
+    projections = []
+    for i, j in pairs:
+        pre, post = pops[i], pops[j]
+        scale = gain / np.sqrt(pre.size)
+        weights = rng.normal(scale=scale, size=(post.size, pre.size))
+        projections.append(Projection(pre.name, post.name, weights))
+    loss = Loss(pops[-1].name, str(rng.choice(["mse", "cross_entropy"])))
+    net = Network(pops, projections, [loss])
+    for bias in net.biases.values():
+        bias[:] = rng.normal(scale=0.3, size=bias.size)
+    if cyclic:
+        _contract(net, float(rng.uniform(0.3, 0.8)))
+    X = rng.normal(size=(patterns, 3))
+    return net, X, random_targets(net, rng, patterns)
+
+
+def random_flow(seed: int, net: Network) -> Flow:
+    """Return a flow from a seed alone: any gains, half of the time with own time constants."""
+    rng = np.random.default_rng([seed, 2])
+    times: dict[str, Any] = {"tau_x": 10e-3, "tau_lam": 10e-3}
+    for name in times:
+        if rng.random() < 0.5:
+            times[name] = {n: float(rng.uniform(2e-3, 40e-3)) for n in net.neurons}
+    kind = rng.integers(4)
+    if kind == 0:
+        return Flow(rho=float(rng.uniform(0.5, 20)), **times)
+    if kind == 1:
+        return Flow(kappa=1, gamma=float(rng.uniform(0.05, 0.5)), **times)
+    if kind == 2:
+        theta = rng.uniform(0.2, pi / 2)
+        return Flow(kappa=float(np.cos(theta)), gamma=float(np.sin(theta)), **times)
+    kappa, gamma, rho = rng.uniform(0.1, 2, size=3)
+    return Flow(kappa=float(kappa), gamma=float(gamma), rho=float(rho), **times)
