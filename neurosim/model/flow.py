@@ -17,6 +17,7 @@ from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.frozen import FrozenDict
 
 DEFAULT_TIMES = MappingProxyType({"tau_x": 10e-3, "tau_lam": 10e-3, "tau_w": 200e-3})  # s
+OTHERS = "*"  # key of a mapping of times: all populations that it does not name
 UNITS = {
     "s": 1.0,
     "second": 1.0,
@@ -132,12 +133,13 @@ class Flow:
     rho : float
         Weight of the augmentation (rho/2) G², >= 0 (Platt & Barr, NIPS 1987).
     tau_x : time, or {population: time}
-        Time constant of the outputs, > 0; 10 ms for populations that a mapping leaves out.
+        Time constant of the outputs, > 0. The key "*" of a mapping stands for all populations that
+        it does not name; without it they have 10 ms.
     tau_lam : time, or {population: time}
-        Time constant of the multipliers, > 0; 10 ms for populations that a mapping leaves out.
+        Time constant of the multipliers, > 0; a mapping as for `tau_x`.
     tau_w : time, or {population: time}
-        Time constant of the weights into a population, > 0; 200 ms for populations that a mapping
-        leaves out.
+        Time constant of the weights into a population, > 0; a mapping as for `tau_x`, without "*"
+        200 ms.
 
     Raises
     ------
@@ -176,7 +178,8 @@ class Flow:
         """Return `tau_x`, `tau_lam` or `tau_w` of one population, s."""
         value: Time = getattr(self, name)
         if isinstance(value, Mapping):
-            return value.get(population, DEFAULT_TIMES[name])
+            others = value.get(OTHERS, DEFAULT_TIMES[name])
+            return value.get(population, others)
         return value
 
     def as_dict(self) -> dict[str, Any]:
@@ -203,14 +206,15 @@ class Flow:
         rho : float
             Weight of the augmentation, >= 0.
         **times : time
-            `tau_x`, `tau_lam` and `tau_w`. By default `tau_lam` is tau_x / max(1, rho); if `tau_x`
-            is a mapping, populations that it leaves out have 10 ms.
+            `tau_x`, `tau_lam` and `tau_w`. By default `tau_lam` is tau_x / max(1, rho) in every
+            population, those that a mapping `tau_x` leaves out too.
         """
         if "tau_lam" not in times:
             scale = 1 / max(1.0, gain("flow.rho", rho))
             tau_x = _times("flow.tau_x", times.get("tau_x", DEFAULT_TIMES["tau_x"]))
             if isinstance(tau_x, Mapping):
-                times["tau_lam"] = {name: time * scale for name, time in tau_x.items()}
+                every = {OTHERS: DEFAULT_TIMES["tau_x"], **tau_x}
+                times["tau_lam"] = {name: time * scale for name, time in every.items()}
             else:
                 times["tau_lam"] = tau_x * scale
         return cls(kappa=1.0, gamma=0.0, rho=rho, **times)

@@ -14,7 +14,7 @@ from neurosim.errors import ModelError, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
-from neurosim.model.flow import Flow
+from neurosim.model.flow import OTHERS, Flow
 from neurosim.model.imperfections import LowPass
 from neurosim.model.methods import ADAPTIVE, EULER, FIXED_STEP, ONCE_A_STEP, RUNGE_KUTTA, STAGED
 from neurosim.model.network import Network
@@ -79,8 +79,8 @@ def check(chosen: Chosen) -> None:
     neurons, flow = chosen.net.neurons, chosen.flow
     for times in (flow.tau_x, flow.tau_lam, flow.tau_w):
         for name in times if isinstance(times, Mapping) else ():
-            if name not in neurons:
-                raise unknown("population of a time constant", name, neurons)
+            if name not in (*neurons, OTHERS):
+                raise unknown("population of a time constant", name, (*neurons, OTHERS))
 
 
 def check_adaptive(chosen: Chosen) -> None:

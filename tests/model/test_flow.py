@@ -100,6 +100,18 @@ def test_times_of_single_populations() -> None:
     assert hash(flow) == hash(ns.Flow.augmented(2, tau_x={"hidden1": 0.004}))
 
 
+def test_populations_that_a_mapping_leaves_out_follow_the_rule_of_the_preset() -> None:
+    flow = ns.Flow.augmented(4, tau_x={"hidden1": 4 * ms})
+    assert flow.time("tau_lam", "output") == pytest.approx(0.0025)
+    own = ns.Flow.augmented(4, tau_x={"hidden1": 4 * ms, "*": 20 * ms})
+    assert own.time("tau_x", "output") == pytest.approx(0.02)
+    assert own.time("tau_lam", "output") == pytest.approx(0.005)
+    net = ns.Network.mlp([2, 3, 1], loss="mse")
+    assert ns.Simulation(net, own, backend="numpy").flow == own
+    with pytest.raises(ns.ModelError, match="population of a time constant = 'hiden1'"):
+        ns.Simulation(net, ns.Flow(tau_x={"hiden1": 1 * ms}))
+
+
 def test_unknown_presets_and_keys_are_refused() -> None:
     assert set(PRESETS) == {
         "arrow_hurwicz",
