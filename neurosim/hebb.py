@@ -55,7 +55,7 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         The handicap is subtracted from w x before the winner is chosen.
     pace : float
         Rate, per batch, at which the threshold follows the mean square output over the patterns
-        that the unit wins, >= 0 (bcm); useful values are at most 1.
+        that the unit wins, 0 to 1 (bcm). Beyond 1 it would overshoot that mean.
     random_state : int, RandomState or None
         Seed of the weights and of the order of the patterns.
 
@@ -180,8 +180,9 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 raise unknown(name, getattr(self, name), allowed)
         for name in ("units", "active", "epochs", "batch"):
             whole(name, getattr(self, name), 1)
-        for name in ("rate", "conscience", "pace"):
+        for name in ("rate", "conscience"):
             number(name, getattr(self, name), least=0)
+        number("pace", self.pace, least=0, most=1, try_="0.3")
 
     def _directions(self, X: Array) -> Array:
         """Return patterns minus the mean, divided by their norm."""
