@@ -138,6 +138,41 @@ def test_a_schedule_that_cannot_be_is_refused(make, message: str) -> None:
         make()
 
 
+def two_branches(loss: str = "mse") -> ns.Network:
+    """Return a network of two populations that do not affect each other."""
+    populations = [
+        ns.Population("input", 2, clamped=True),
+        ns.Population("calm", 2, "linear"),
+        ns.Population("wild", 2, "linear"),
+    ]
+    projections = [ns.Projection("input", n, 0.1 * np.eye(2)) for n in ("calm", "wild")]
+    return ns.Network(populations, projections, [ns.Loss("calm"), ns.Loss("wild", loss)])
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
+def test_adaptive_steps_name_the_population_that_diverges(backend: str) -> None:
+    net = two_branches("exp(x)")
+    zero = {n: np.zeros((1, 2)) for n in net.neurons}
+    start = ns.State({**zero, "wild": np.full((1, 2), 800.0)}, zero)  # exp(800) is infinite
+    sim = ns.Simulation(net, ns.Flow.damped(), backend=backend)
+    targets = {n: np.zeros((1, 2)) for n in net.neurons}
+    with pytest.raises(ns.DivergenceError) as caught:
+        sim.relax([[1.0, 1.0]], targets, duration=0.1, adaptive=True, start=start)
+    assert caught.value.population == "wild"
+
+
+def test_of_several_populations_beyond_the_bound_the_first_in_the_network_is_named() -> None:
+    net = two_branches()
+    far = {n: np.full((1, 2), 1e9) for n in net.neurons}
+    targets = {n: np.zeros((1, 2)) for n in net.neurons}
+    sim = ns.Simulation(net, ns.Flow.adjoint(), backend="numpy")
+    with pytest.raises(ns.DivergenceError) as caught:
+        sim.relax([[1.0, 1.0]], targets, duration=0.1, start=ns.State(far, far))
+    assert caught.value.population == "calm"
+
+
 def test_a_diverging_run_names_time_place_and_remedy() -> None:
     net, X, Y = random_problem([6, 8, 3], seed=1, gain=1.0)
     flow = ns.Flow.augmented(4, tau_lam=10 * ms)

@@ -23,6 +23,8 @@ class Rates:
     ----------
     states : list of (z, dz/dt)
         Every state variable with its rate (1/s), both flat; empty where the plan keeps no rates.
+    owners : list of int
+        Number of the population of each, from 1 in the order of the network.
     """
 
     def __init__(self, groups: Groups, actions: Actions, numbers: Mapping[str, Array]) -> None:
@@ -32,11 +34,14 @@ class Rates:
         self._settle = numbers["settle"]
         self._settled = numbers["settled"]
         self.states: list[tuple[Array, Array]] = []
+        self.owners: list[int] = []
         self._scaled: list[tuple[Array, Array]] = []  # (dz/dt, tau) of outputs and multipliers
+        numbered = {n: number for number, n in enumerate(groups.plan.net.neurons, start=1)}
         for population, variable in actions.states if groups.plan.keeps_rates else ():
             group = groups.populations[population]
             rate = live(group, f"rate_{variable}")
             self.states.append((live(group, variable), rate))
+            self.owners.append(numbered.get(population, 1))
             if variable in ("x", "lam"):
                 self._scaled.append((rate, live(group, f"tau_{variable}")))
 

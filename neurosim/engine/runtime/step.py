@@ -195,10 +195,10 @@ class Machine:
         return bool(self.settled[0])
 
     def _check_bound(self) -> None:
-        """Set `diverged` to the last population whose outputs or multipliers left the bound."""
+        """Set `diverged` to the first population whose outputs or multipliers left the bound."""
         bound = self.numbers["bound"][0]
         for number, state in enumerate(self.states, start=1):
             for z in state:
                 # `not ... <`, as any comparison with NaN is false
-                if not max(z.max(), -z.min()) < bound:
+                if not max(z.max(), -z.min()) < bound and not self.diverged[0]:
                     self.diverged[0] = number

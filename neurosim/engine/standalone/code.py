@@ -138,6 +138,7 @@ class StateCode:
     id: int  # number of its buffers
     variable: str
     n: int  # entries
+    owner: int = 1  # number of its population in the order of the network, from 1
     projection: ProjectionCode | None = None  # whose weights it holds, if any
     biases_of: PopulationCode | None = None  # whose biases it holds, if any
 

@@ -173,11 +173,13 @@ class Kernels(Group):  # type: ignore[misc]
     def _states(self) -> list[StateCode]:
         """List the state variables that a method with stages keeps copies of."""
         sizes: list[dict[str, Any]] = []
+        numbers = {n: number for number, n in enumerate(self.plan.net.neurons, start=1)}
         for name, group in self.groups.populations.items():
             # Brian2 has an unordered set; sorted, a structure has one program in all processes
             for variable in sorted(group.equations.diff_eq_names):
                 size = group.variables[variable].size
-                sizes.append({"variable": f"{variable}_{name}", "n": size})
+                own = {"n": size, "owner": numbers.get(name, 1)}
+                sizes.append({"variable": f"{variable}_{name}", **own})
         if self.plan.method in RUNGE_KUTTA:
             sizes += self._weights_as_states()
         first = 10 * len(self.program.projections)

@@ -46,7 +46,9 @@ class DormandPrince:
         self.residual = numbers["residual"]
         self.settled = numbers["settled"]
         self.diverged = numbers["diverged"]
+        self.beyond = 1  # number of the first population whose error is not finite
         self.states = [z for z, _ in rates.states]
+        self.owners = rates.owners
         self.state_rates = [rate for _, rate in rates.states]
         # the rates of every stage, (7, entries) of each state variable
         self.slopes = [np.empty((STAGES, z.size), z.dtype) for z in self.states]
@@ -81,7 +83,7 @@ class DormandPrince:
                 for z, start in zip(self.states, starts, strict=True):
                     z[:] = start
             if not error < 1e300:  # infinite or not a number: the state has left every bound
-                self.diverged[0] = 1
+                self.diverged[0] = self.beyond
                 break
             if whole or error > 1:
                 growth = 0.9 * (error + 1e-30) ** -0.2
@@ -120,10 +122,14 @@ class DormandPrince:
         left = SETTLING_SHARE * self.residual[0]
         allowed = max(self.rounding, min(self.tolerance[0], left))
         squares = 0.0
-        for z, start, k in zip(self.states, starts, self.slopes, strict=True):
+        self.beyond = 0
+        owned = zip(self.owners, self.states, starts, self.slopes, strict=True)
+        for owner, z, start, k in owned:
             size = np.maximum(np.abs(start), np.abs(z))
             difference = h * (self.error_weights @ k)
             ratio = difference / (allowed * (1 + size))
             squares += float(np.sum(ratio**2))
+            if not (squares < np.inf or self.beyond):
+                self.beyond = owner
         entries = sum(z.size for z in self.states)
         return float(np.sqrt(squares / entries))

@@ -63,6 +63,7 @@
         const double _left = {{share}} * {{residual}}[0];
         const double _allowed = std::max(_floor, std::min(_tolerance, _left));
         double _squares = 0;
+        int64_t _beyond = 0;  // the first population whose error is not finite
         {% for s in states %}
         for (size_t i = 0; i < {{s.n}}; i++) {
             double _error = 0;
@@ -72,6 +73,8 @@
                                                      std::fabs({{array(s.variable)}}[i]))));
             _squares += _error * _error;
         }
+        if (_beyond == 0 && !(_squares < HUGE_VAL))
+            _beyond = {{s.owner}};
         {% endfor %}
         const double _error = std::sqrt(_squares / {{states | sum(attribute='n')}});
         const double _factor = std::min(5.0, std::max(0.2, 0.9 * std::pow(_error + 1e-30, -0.2)));
@@ -90,7 +93,7 @@
             std::memcpy({{array(s.variable)}}, _y_{{s.id}}, {{s.n}} * sizeof({{real}}));
             {% endfor %}
             if (!(_error < 1e300)) {  // not a number: the state has left every bound
-                {{array('diverged')}}[0] = 1;
+                {{array('diverged')}}[0] = _beyond;
                 break;
             }
         }
