@@ -313,7 +313,9 @@ def activity_penalty(net: Network, population: str, x: Array) -> Array:
     return np.asarray(net.populations[population].activity_l1 * np.abs(x).sum(axis=1))
 
 
-def output_slope(net: Network, population: str, x: Array, Y: Mapping[str, Array]) -> Array:
+def output_slope(
+    net: Network, population: str, x: Array, Y: Mapping[str, Array], side: Array | None = None
+) -> Array:
     """Slope of a population's loss and of the penalty on its outputs, dV/dx + activity_l1 sign(x).
 
     Parameters
@@ -323,12 +325,15 @@ def output_slope(net: Network, population: str, x: Array, Y: Mapping[str, Array]
     x : array, (patterns, units), unit 1
     Y : mapping of str to array, (patterns, units)
         Encoded targets, by population with a loss.
+    side : array, (patterns, units) or (1, units), optional
+        Outputs that decide on the side of the penalty's kink at 0; by default x.
 
     Returns
     -------
     array, (patterns, units), unit 1
     """
-    slope: Array = net.populations[population].activity_l1 * np.sign(x)
+    sign = np.sign(x if side is None else side)
+    slope: Array = net.populations[population].activity_l1 * sign
     if population not in net.losses:
         return slope
     return np.asarray(slope + loss_slope(net.losses[population], x, Y[population]))

@@ -108,7 +108,7 @@ class Linearised:
         self.outputs = dict(X)
         for n in net.neurons:
             self.outputs[n] = x[n]
-        # differences stay on the side of a kink of G where the state is: a kink has no curvature
+        # differences stay on the side of a kink where the state is: a kink has no curvature
         self.regime = SimpleNamespace(x=dict(x), lam=dict(lam))
         self._differentiate(lam)
 

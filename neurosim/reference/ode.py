@@ -111,7 +111,8 @@ def right_hand_side(
         takes such a step to zero, not beyond. With 0 and rho = 0 the multiplier moves towards zero
         at full speed until it reaches it.
     regime : state with .x and .lam of (1, units) or (patterns, units), optional
-        State that decides on which side of each kink of G the flow is; by default x and lam.
+        State that decides on which side of each kink of G, and of the penalty on outputs, the flow
+        is; by default x and lam.
 
     Returns
     -------
@@ -150,6 +151,7 @@ def rates_at(
 ) -> Rates:
     """Return `right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
     outputs = all_outputs(net, clamped, x)
+    sides = {} if regime is None else regime.x
     G, slope_G, mu, delta = {}, {}, {}, {}
     for n in net.neurons:
         population, a = net.populations[n], net_input(net, n, outputs)
@@ -157,14 +159,15 @@ def rates_at(
         rho = max(flow.rho, flow.kappa * step / flow.time("tau_lam", n))
         G[n], slope_G[n] = constraint(population, g, lam[n], rho, _judged(net, n, clamped, regime))
         if population.free:
-            mu[n] = -output_slope(net, n, outputs[n], Y)
+            mu[n] = -output_slope(net, n, outputs[n], Y, sides.get(n))
         else:
             mu[n] = (lam[n] + flow.rho * G[n]) * slope_G[n]
         delta[n] = dsigma(population.activation, a) * mu[n]
     rates = Rates({}, {}, {}, {})
     for n in net.neurons:
         # dL/dx; 0 in populations without constraint, where x is not a variable
-        dL = output_slope(net, n, outputs[n], Y) + mu[n] - received(net, n, delta)
+        pull = output_slope(net, n, outputs[n], Y, sides.get(n))
+        dL = pull + mu[n] - received(net, n, delta)
         dx = -flow.kappa * dL - flow.gamma * slope_G[n] * G[n]
         dlam = flow.kappa * G[n] - flow.gamma * slope_G[n] * dL
         rates.x[n] = dx / flow.time("tau_x", n)

@@ -13,6 +13,7 @@ from neurosim.data.patterns import patterns
 from neurosim.errors import ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.populations import Loss, Population, Projection
 from neurosim.reference.jacobian import Linearised
 from tests.helpers import problems
 
@@ -116,3 +117,20 @@ def test_weights_that_do_not_learn_are_not_states():
     spec = ns.stability(net, Flow.augmented(1, tau_w=0.2), X, Y, plastic=True)
     assert set(spec.participation) == {"output", "input->output"}
     assert spec.slowest_rate > 0.1
+
+
+def test_the_kink_of_the_penalty_on_outputs_has_no_curvature():
+    """At x = 0, where runs start, |x| is linear on the side where the state is."""
+    found = []
+    for penalty in (0.0, 0.5):
+        unit = Population("u", 3, constraint="tube", epsilon=0.1, activity_l1=penalty)
+        net = Network(
+            [Population("input", 2, clamped=True), unit],
+            [Projection("input", "u", np.ones((3, 2)))],
+            [Loss("u")],
+        )
+        zero = {"u": np.zeros((1, 3))}
+        linear = Linearised(net, Flow.augmented(), zero, zero, {"input": np.ones((1, 2))}, zero)
+        assert not linear.exact
+        found.append(linear.jacobian())
+    assert_allclose(found[1], found[0], atol=1e-5)
