@@ -85,7 +85,14 @@ def test_it_is_a_transformer_as_scikit_learn_asks():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("rule", "hebb"), ("start", "zero"), ("units", 0), ("rate", -1.0), ("active", 2.5), ("pace", 1.5)],
+    [
+        ("rule", "hebb"),
+        ("start", "zero"),
+        ("units", 0),
+        ("rate", -1.0),
+        ("active", 2.5),
+        ("pace", 1.5),
+    ],
 )
 def test_what_cannot_be_is_refused(key, value):
     with pytest.raises(ns.ModelError, match=key):
