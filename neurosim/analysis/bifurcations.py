@@ -54,6 +54,9 @@ class Bifurcation:
     state : State
         x and lam there, one pattern. At a fold lam diverges: its size there shows only how exactly
         the fold was located.
+    growing : int
+        Number of other modes that grow there. Unless it is 0, the saddle is unstable on both sides
+        of a Hopf point, and so is the small cycle, whatever its criticality.
     """
 
     kind: str
@@ -63,6 +66,7 @@ class Bifurcation:
     lyapunov: float
     mode: Array = field(repr=False)
     state: State = field(repr=False)
+    growing: int = 0
 
     @property
     def criticality(self) -> str:
@@ -81,8 +85,9 @@ class Bifurcation:
     def amplitude(self, parameter: float) -> float:
         """Largest excursion of an output on the small cycle, to leading order, unit 1.
 
-        NaN where there is no small cycle. The cycle is stable on the growing side of a
-        supercritical point and unstable on the decaying side of a subcritical one.
+        NaN where there is no small cycle. If no other mode grows, the cycle is stable on the
+        growing side of a supercritical point; it is unstable on the decaying side of a subcritical
+        one.
         """
         if not self.lyapunov:
             return np.nan
@@ -202,6 +207,10 @@ def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcati
     p = p / np.vdot(q, p)
     lyapunov = _lyapunov(curve, z, J, omega, q, p)
     frequency = float(omega / (2 * np.pi))
+    values = np.linalg.eigvals(J)
+    distance = np.minimum(np.abs(values - 1j * omega), np.abs(values + 1j * omega))
+    others = values[np.argsort(distance)[2:]]
+    growing = int((others.real > 0).sum())
     return Bifurcation(
         HOPF,
         parameter=curve.parameter(z),
@@ -210,6 +219,7 @@ def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcati
         lyapunov=lyapunov,
         mode=q,
         state=curve.state(z),
+        growing=growing,
     )
 
 

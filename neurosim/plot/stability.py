@@ -183,7 +183,9 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
 def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = None) -> Axes:
     """Draw the amplitude of the outputs on the attractors of a flow, over the parameter.
 
-    The small cycles that a Hopf point predicts are drawn with the simulated ones.
+    The small cycle of the first Hopf point at which the saddle becomes unstable is drawn with the
+    simulated ones. Where other modes grow already, the cycle of a Hopf point is not an attractor,
+    and none is drawn.
 
     Parameters
     ----------
@@ -210,9 +212,10 @@ def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = N
             )
     largest = max([cycle.amplitude for cycle in drawn], default=0.0)
     top = 1.15 * largest or None
-    for point in found.hopf[:1]:
+    predicting = [point for point in found.hopf if not point.growing][:1]
+    for point in predicting:
         _draw_predicted(ax, found, point, top)
-    _mark(ax, found.bifurcations[:1])
+    _mark(ax, predicting or found.bifurcations[:1])
     ax.set(xlabel=_parameter_name(found), ylabel="amplitude of the outputs (1)")
     ax.set_ylim(-0.03 * (top or 1.0), top)
     add_legend(ax)

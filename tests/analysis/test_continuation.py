@@ -79,6 +79,7 @@ def test_every_hopf_point_has_a_pair_on_the_imaginary_axis(seed):
             values[np.argmin(np.abs(values - 2j * np.pi * hopf.frequency))].real for values in sides
         ]
         assert (rises[0] - rises[1]) / 2e-5 == pytest.approx(hopf.slope, rel=1e-2)
+        assert hopf.growing == min(int((values.real > 0).sum()) for values in sides)
     assert_allclose(
         branch.slowest_rate[0], ns.stability(net, rotated(1.5), X, Y).slowest_rate, rtol=1e-9
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -75,6 +77,9 @@ def test_a_branch_and_the_cycles_past_its_hopf_point():
     assert wanted <= set(labels(ax))
     assert ax.get_ylabel() == "amplitude of the outputs (1)"
     ax.figure.canvas.draw()
+    # on both sides of such a point the saddle is unstable, and so is its small cycle
+    crowded = replace(found, bifurcations=(replace(hopf, growing=2),))
+    assert "cycle, predicted" not in labels(ns.plot.bifurcation(crowded, cycles))
 
 
 def test_a_given_step_and_another_method(spec):
