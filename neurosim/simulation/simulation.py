@@ -54,8 +54,9 @@ class Simulation(OneRun, Settable):
         Step; 1 ms by default. Where dt exceeds the stable step, a `StabilityWarning` names it.
     method : str
         "euler", the default; "semi_implicit": multipliers read the new violation, which keeps an
-        undamped saddle bounded; "exponential_euler": exact in the linear leak of neurons and
-        multiplier units; "heun" and "rk4": orders 2 and 4, messages sent anew at every stage.
+        undamped saddle bounded; "exponential_euler": exact in the linear leak of each unit, for
+        flows with more relaxation than augmentation, gamma >= kappa rho (`model.methods`); "heun"
+        and "rk4": orders 2 and 4, messages sent anew at every stage.
     backend : str
         "numpy", "cython", "standalone" (C++), or "auto": chosen by the amount of work of each run;
         `backend_reason` states why.

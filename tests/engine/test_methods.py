@@ -159,6 +159,30 @@ def test_exponential_euler_is_exact_where_only_the_leak_moves(dt: float, backend
     assert_allclose(run.lam["output"], 0, atol=1e-13)
 
 
+def test_exponential_euler_against_its_formula() -> None:
+    """z + dt (1 - exp(-dt leak))/(dt leak) dz/dt, with rates of the reference."""
+    net, X, Y = random_problem((5, 4, 3), seed=2)
+    flow = ns.Flow(kappa=0.8, gamma=0.5, rho=4.0, tau_x={"output": 3e-3}, tau_lam=8 * ms)
+    dt = 2e-3
+    run = ns.Simulation(net, flow, dt=dt, method="exponential_euler", backend="numpy").relax(
+        X, Y, duration=10 * dt
+    )
+    x = {n: np.zeros_like(v) for n, v in run.x.items()}
+    lam = {n: np.zeros_like(v) for n, v in run.lam.items()}
+    for _ in range(10):
+        rates = ns.reference.right_hand_side(net, flow, x, lam, X, Y, plastic=False)
+        for n in net.neurons:
+            own = 4.0 + (n == "output")  # rho, and the slope of mse
+            for z, rate, decay in (
+                (x, rates.x, (0.8 * own + 0.5) * dt / flow.time("tau_x", n)),
+                (lam, rates.lam, 0.5 * dt / flow.time("tau_lam", n)),
+            ):
+                z[n] = z[n] - dt * rate[n] * np.expm1(-decay) / decay
+    for n in net.neurons:
+        assert_allclose(run.x[n], x[n], atol=1e-14)
+        assert_allclose(run.lam[n], lam[n], atol=1e-14)
+
+
 # adaptive steps
 
 

@@ -8,6 +8,7 @@ from tests.evidence import (
     constraints,
     feedback,
     imperfections,
+    integration,
     learning,
     rivals,
     stability,
@@ -24,6 +25,7 @@ ROWS = (
     | feedback.ROWS
     | imperfections.ROWS
     | tasks.ROWS
+    | integration.ROWS
 )
 
 
