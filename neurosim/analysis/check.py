@@ -24,6 +24,7 @@ from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.reference.functions import n_patterns
 from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.trials import without_trials
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -210,7 +211,8 @@ def _within_tolerance(
 def _settled(name: str, simulation: Simulation, X: Arrays, Y: Arrays) -> Settled | Row:
     """Relax to rest, or return the comparison of this name for a run that does not come to rest."""
     try:
-        settled = settle(simulation, X, Y)
+        with without_trials():
+            settled = settle(simulation, X, Y)
     except DivergenceError as error:
         return Row(name, f"diverges at {error.time:.3g} s", "a run that stays finite", False)
     if settled.rests:

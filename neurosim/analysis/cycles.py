@@ -19,6 +19,7 @@ from neurosim.model.state import State
 from neurosim.reference.jacobian import Linearised
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.trials import without_trials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -164,7 +165,7 @@ def _relaxed(simulation: Simulation, branch: Branch, state: State, steps: int) -
         The flow leaves the finite numbers.
     """
     duration = steps * simulation.dt
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_trials():
         warnings.simplefilter("ignore", StabilityWarning)
         return simulation.relax(
             branch.X, branch.Y or None, duration=duration, start=state, record="x"

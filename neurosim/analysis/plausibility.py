@@ -38,6 +38,7 @@ from neurosim.reference.functions import dsigma, net_input, violation_at
 from neurosim.results.metrics import accuracy
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.trials import without_trials
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -289,7 +290,7 @@ def plausibility(
         {"dt": 0.2 * tau if dt is None else dt, "seed": seed, "backend": backend},
         whole("seeds", seeds, 1),
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_trials():
         warnings.simplefilter("ignore", StabilityWarning)  # a training that diverges is counted
         return _measured(trial, chosen, costs)
 

@@ -34,6 +34,7 @@ from neurosim.reference import right_hand_side
 from neurosim.reference.functions import rows_of, violation
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.trials import without_trials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -249,7 +250,7 @@ def at_rest(
     last = run.run if isinstance(run, Log) else run
     twin = copy.copy(simulation)
     twin.net = last.network
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_trials():
         warnings.simplefilter("ignore", StabilityWarning)
         try:
             rest = twin.relax(

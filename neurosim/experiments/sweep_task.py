@@ -30,6 +30,7 @@ from neurosim.results.runs import Log, Run
 from neurosim.simulation import batch
 from neurosim.simulation.batch import LOOKS, End, Point
 from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.trials import without_trials
 
 Array = np.ndarray
 
@@ -74,7 +75,7 @@ class SweepTask:
 
     def work(self, report: Report = ignore) -> list[PointResult]:
         """Return the result of every point; `report` takes the points that are done on the way."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_trials():
             # the outcome shows whether the step is stable
             warnings.simplefilter("ignore", StabilityWarning)
             built, results = _build(self, report)

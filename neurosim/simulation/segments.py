@@ -1,7 +1,7 @@
 """Divide a session into segments, show progress, and end it cleanly on Ctrl-C or an error.
 
-Above `session` and `progress`, below `running`, whose four functions loop over `segments` within
-`interruptible`.
+Above `session`, `trials` and `progress`, below `running`, whose four functions loop over `segments`
+within `interruptible`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from neurosim.results.runs import Log
 from neurosim.simulation.log import Row, history_of
 from neurosim.simulation.progress import Advance, bar
 from neurosim.simulation.session import Session
+from neurosim.simulation.trials import advice
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def interruptible(
     Raises
     ------
     NeurosimError
-        Any error of the run; a `DivergenceError` gets `run`, an error in training gets `log`.
+        Any error of the run; a `DivergenceError` gets `run` and advice that was tried, an error in
+        training gets `log`.
     """
     previous = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -113,6 +115,7 @@ def interruptible(
         run = session.finish(interrupted=True)
         if isinstance(error, DivergenceError):
             error.run = run
+            error.args = (f"{error}; {advice(session)}",)
         if rows is not None:
             error.log = Log(partial(history_of, rows), run)
         raise

@@ -19,6 +19,7 @@ from neurosim.engine.plan import Plan
 from neurosim.errors import DivergenceError, FileError
 from neurosim.model.feedback import MIRROR
 from neurosim.model.methods import ADAPTIVE
+from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.results.format import current_name
@@ -27,6 +28,7 @@ from neurosim.results.runs import Run
 from neurosim.simulation.auxiliary import read_auxiliary, resumed
 from neurosim.simulation.options import Setting, Work
 from neurosim.simulation.recorder import Recorder
+from neurosim.simulation.remedies import Change
 from neurosim.simulation.stability_monitor import StabilityMonitor, divergence_bound
 from neurosim.simulation.weight_mirror import mirror
 
@@ -61,6 +63,10 @@ class Session:
         Whether `stop` was called.
     state : State
         Outputs and multipliers at the end of the last segment that did not diverge.
+    start : State
+    initial : Network or None
+        Copy with the weights of the start, for trials after a divergence; None if the network is
+        large, or if a checkpoint was restored.
 
     Raises
     ------
@@ -88,7 +94,10 @@ class Session:
         self.plan = replace(plan, recorded=self.recorder.recorded)
         self.monitor = StabilityMonitor(self.plan, self.flow, setting.dt)
         self.complete, self.stopped = True, False
-        self.state = start
+        self.state = self.start = start
+        self.initial: Network | None = None
+        if self.monitor.small_enough:
+            self.initial = self.net.copy() if self.plastic else self.net
         with self.recorder.released_on_error():
             made = build(self.plan, setting.backend, setting.factories, setting.threads)
             self.engine: Engine = made
@@ -278,6 +287,7 @@ class Session:
                 f"the checkpoint's arrays are not those of this model: {names} differ; "
                 "try it with the model that wrote it"
             )
+        self.initial = None
         self.engine.load(state)
         for number in range(len(self.plan.recorded)):
             name = f"{RECORD}{number}"
@@ -337,11 +347,14 @@ class Session:
         neurons = self.net.neurons
         return State(self._by_population("x", neurons), self._by_population("lam", neurons))
 
+    def diagnosis(self) -> tuple[str, list[Change]]:
+        """Return the probable cause of a divergence, and changes that may prevent it."""
+        return self.monitor.diagnosis(self.state, *self.shown(), self.plastic)
+
     def _diverged(self, population: str) -> DivergenceError:
-        advice = self.monitor.advice(self.state, *self.shown(), self.plastic)
         return DivergenceError(
             f"the run diverged at t = {self.time:.6g} s (step {self.steps}) in population "
-            f"{population!r}, with dt = {self.setting.dt * 1e3:.3g} ms; {advice}",
+            f"{population!r}, with dt = {self.setting.dt * 1e3:.3g} ms",
             time=self.time,
             population=population,
         )

@@ -1,6 +1,6 @@
-"""Monitor a run: compare dt with the largest stable step, and explain a divergence.
+"""Monitor a run: compare dt with the largest stable step, and diagnose a divergence.
 
-Above `stable_step`, below `session`. Start at `StabilityMonitor`.
+Above `stable_step` and `remedies`, below `session`. Start at `StabilityMonitor`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.state import State
 from neurosim.simulation import stable_step as stability
+from neurosim.simulation.remedies import Change, diagnosis
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]
@@ -54,7 +55,7 @@ class StabilityMonitor:
         X, Y : dict of str to array, (patterns, units)
             Inputs and targets that are clamped.
         """
-        if self.plan.method != EULER or not self._small_enough:
+        if self.plan.method != EULER or not self.small_enough:
             return float("nan")
         rows = np.unique(np.linspace(0, self.plan.patterns - 1, PATTERNS).astype(int))
         x, lam = _rows(state.x, rows), _rows(state.lam, rows)
@@ -67,8 +68,10 @@ class StabilityMonitor:
             warnings.warn(advice, StabilityWarning, stacklevel=5)  # relax's caller
         return found.step
 
-    def advice(self, state: State, X: Patterns, Y: Patterns, plastic: bool) -> str:
-        """Return a sentence on what to try after a divergence.
+    def diagnosis(
+        self, state: State, X: Patterns, Y: Patterns, plastic: bool
+    ) -> tuple[str, list[Change]]:
+        """Return the probable cause of a divergence, and changes that may prevent it.
 
         Parameters
         ----------
@@ -79,20 +82,20 @@ class StabilityMonitor:
         plastic : bool
             Whether weights moved.
         """
-        shorter = f"try dt = {self.dt * 500:.3g} ms, or Flow.adjoint()"
-        if not self._small_enough:
-            return shorter
-        try:
-            with np.errstate(all="ignore"):
-                found = stability.stable_step(
-                    self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
-                )
-            return stability.advice(self.plan, self.flow, self.dt, found, plastic)
-        except (ArithmeticError, ValueError, np.linalg.LinAlgError):
-            return shorter  # the state is too far out to be linearised
+        found = None
+        if self.small_enough:
+            try:
+                with np.errstate(all="ignore"):
+                    found = stability.stable_step(
+                        self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
+                    )
+            except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+                pass  # the state is too far out to be linearised
+        return diagnosis(self.plan, self.flow, self.dt, found, plastic)
 
     @property
-    def _small_enough(self) -> bool:
+    def small_enough(self) -> bool:
+        """Whether the network has at most `MOST_SYNAPSES` synapses."""
         return sum(int(w.size) for w in self.plan.net.weights.values()) <= MOST_SYNAPSES
 
 

@@ -1,7 +1,7 @@
 """Find the largest stable Euler step at a state, and a remedy where dt exceeds it.
 
-Above `reference.jacobian` and `reference.spectrum`, below `stability_monitor`. Start at
-`stable_step`; `remedy` suggests changes before a divergence, `advice` after one.
+Above `reference.jacobian` and `reference.spectrum`, below `remedies` and `stability_monitor`. Start
+at `stable_step`; `remedy` suggests changes before a divergence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets as read_targets
-from neurosim.engine.plan import Plan
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
@@ -58,6 +57,11 @@ class StableStep:
     eigenvalue: complex
     population: str
     at: At = field(repr=False, compare=False)
+
+    @property
+    def stiff(self) -> bool:
+        """Whether the limiting mode decays faster than it turns; otherwise it rings, or grows."""
+        return self.step > 0 and -self.eigenvalue.real >= abs(self.eigenvalue.imag)
 
 
 def stable_step(
@@ -130,79 +134,43 @@ def remedy(net: Network, flow: Flow, dt: float, stable: StableStep) -> str:
         Found by `stable_step`.
     """
     if dt < stable.step:
-        return f"dt = {_ms(dt)} is stable: the stable step is {_ms(stable.step)}"
-    where = f"in {stable.population!r} (eigenvalue {stable.eigenvalue:.3g} per second)"
-    shorter = f"try dt = {_ms(MARGIN * stable.step)}"
-    if stable.step > dt / FAR:
-        return (
-            f"dt = {_ms(dt)} is beyond the stable step {_ms(stable.step)}, which is limited by a "
-            f"mode {where}; {shorter}"
-        )
-    if stable.step > 0:
-        found = f"a mode {where} is hardly damped: the stable step is {_ms(stable.step)}"
-    elif stable.growing:
-        found = f"a mode {where} grows, so no explicit Euler step is stable"
-    else:
-        found = f"a mode {where} is not damped, so no explicit Euler step is stable"
-    for name, candidate in _candidates(net, flow):
-        step = _step_of(net, candidate, stable.at)
+        return f"dt = {in_ms(dt)} is stable: the stable step is {in_ms(stable.step)}"
+    cause = cause_of_limit(stable, dt)
+    shorter = f"try dt = {in_ms(MARGIN * stable.step)}"
+    if stable.stiff or stable.step > dt / FAR:
+        return f"{cause}; {shorter}"
+    tried = []
+    for name, candidate in other_flows(net, flow):
+        tried.append(name)
+        step = step_of(net, candidate, stable.at)
         if step > max(stable.step, dt / FAR):
-            return f"{found}; try {name} and dt = {_ms(min(dt, MARGIN * step))}"
+            return f"{cause}; try {name} and dt = {in_ms(min(dt, MARGIN * step))}"
     if stable.step > 0:
-        return f"{found}; {shorter}"
-    return (
-        f"{found}; neither rho up to {RHOS[-1]:g} nor Flow.adjoint() is stable at this state for "
-        f"a step of at least dt/{FAR}; try smaller weights"
-    )
-
-
-def advice(plan: Plan, flow: Flow, dt: float, stable: StableStep, plastic: bool) -> str:
-    """Return a sentence on what to try after a divergence.
-
-    Parameters
-    ----------
-    plan : Plan
-    flow : Flow
-    dt : float, s
-        Step in use.
-    stable : StableStep
-        Found at the last state within the bound.
-    plastic : bool
-        Whether weights moved.
-    """
-    own = plan.imperfections
-    step = f"stable step {_ms(stable.step)}"
-    if own.prospective:
-        return (
-            "prospective messages undo the lag of a unit that relaxes; with a saddle term "
-            "(kappa > 0), a look-ahead time as short as the step, or weights that move fast, they "
-            "amplify deviations; try Flow.adjoint(), a larger tau_w, or prospective=False"
+        return f"{cause}; {shorter}"
+    without = ""
+    if tried:
+        without = (
+            f"; none of these is stable at this state for a step of at least dt/{FAR}: "
+            f"{', '.join(tried)}"
         )
-    if dt >= stable.step:
-        return remedy(plan.net, flow, dt, stable)
-    if own.alters_messages:
-        return (
-            f"a circuit whose messages are neither late nor noisy would be stable ({step}); "
-            "try smaller imperfections, Flow.rotated(1.3), Flow.adjoint() or a larger tau_w"
-        )
-    if any(plan.net.populations[n].term.slides for n in plan.net.neurons):
-        return (
-            "the step is stable away from the kinks of the constraint function; along a kink the "
-            f"state chatters, more so with a longer step; try dt = {dt * 250:.3g} ms, "
-            "or constraint='tube'"
-        )
-    if not plastic:
-        return (
-            "the step itself is stable, so an activation, a loss or an extension may not be "
-            "defined everywhere; try start='forward', or smaller inputs"
-        )
-    return (
-        f"outputs and multipliers alone would be stable ({step}), so moving weights are the likely "
-        "cause: try a tau_w several times larger, Flow.adjoint(), or a later plastic_from"
-    )
+    return f"{cause}{without}; try smaller weights"
 
 
-def _candidates(net: Network, flow: Flow) -> list[tuple[str, Flow]]:
+def cause_of_limit(stable: StableStep, dt: float) -> str:
+    """Return which mode limits the step, in words: one that is stiff, rings or grows."""
+    where = f"in {stable.population!r} (eigenvalue {stable.eigenvalue:.3g} per second)"
+    if stable.growing:
+        return f"a mode {where} grows, so no explicit Euler step is stable"
+    if not stable.step > 0:
+        return f"a mode {where} is not damped, so no explicit Euler step is stable"
+    beyond = f"dt = {in_ms(dt)} is beyond the stable step {in_ms(stable.step)}"
+    if stable.stiff:
+        return f"{beyond}, which is limited by a stiff mode {where}: it decays within a step"
+    damped = "hardly damped" if stable.step <= dt / FAR else "weakly damped"
+    return f"{beyond}, which is limited by a mode {where} that rings and is {damped}"
+
+
+def other_flows(net: Network, flow: Flow) -> list[tuple[str, Flow]]:
     """Return flows that may be stable where this one is not, in the order in which to try them."""
     found = []
     if flow.kappa > 0:
@@ -213,10 +181,12 @@ def _candidates(net: Network, flow: Flow) -> list[tuple[str, Flow]]:
                 name = f"rho = {rho:g} with tau_lam = tau_x/{rho:g}"
                 found.append((name, replace(flow, rho=rho, tau_lam=tau_lam)))
     adjoint = replace(flow, kappa=0.0, gamma=1.0, rho=0.0)
-    return [*found, ("the preset Flow.adjoint() with these time constants", adjoint)]
+    if adjoint != flow:
+        found.append(("the preset Flow.adjoint() with these time constants", adjoint))
+    return found
 
 
-def _step_of(net: Network, flow: Flow, at: At) -> float:
+def step_of(net: Network, flow: Flow, at: At) -> float:
     """Return the stable step of another flow at the same patterns, s."""
     x, lam, X, Y = at
     return stable_step(net, flow, x, lam, X, Y, patterns=len(x[net.neurons[0]])).step
@@ -249,5 +219,6 @@ def _taken(values: Mapping[str, Array], rows: Any) -> dict[str, Array]:
     return {n: np.asarray(a)[rows] for n, a in values.items()}
 
 
-def _ms(time: float) -> str:
+def in_ms(time: float) -> str:
+    """Return a time in ms as text."""
     return f"{1e3 * time:.3g} ms"

@@ -21,6 +21,7 @@ from neurosim.experiments.shares import Report, ignore
 from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
 from neurosim.simulation.progress import bar
+from neurosim.simulation.trials import without_trials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +52,8 @@ class StudyTask:
         """Measure the cell. A flow that diverges is a result; other errors end the study."""
         started = time.perf_counter()
         try:
-            numbers = self.study.measure(self.cell)
+            with without_trials():
+                numbers = self.study.measure(self.cell)
         except (DivergenceError, ConvergenceError) as error:
             return self.lost(f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - started
