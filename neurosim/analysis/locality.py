@@ -212,7 +212,7 @@ def _nudged_state(net: Network, moved: Sequence[Variable], seed: int) -> State:
         down = up + 1
         values[up, unit] += NUDGE
         values[down, unit] -= NUDGE
-    return State(**parts)
+    return State(parts["x"], parts["lam"])
 
 
 def _weight_changes(

@@ -23,6 +23,7 @@ Key = tuple[str, str]  # group and variable
 Factory = Callable[["BrianNetwork"], Any]  # returns user-supplied objects for the network
 # Writes the rows of the next presentation; returns False where there are none
 World = Callable[[], bool]
+BEFORE = ("run", "steps_before")
 # Parameters of the equations that every step recomputes
 COMPUTED = ("a", "log_partition", "y_total")
 
@@ -109,8 +110,18 @@ class Engine(ABC):
         )
 
     @abstractmethod
-    def run(self, n_steps: int, seed: int) -> None:
+    def run(self, n_steps: int) -> None:
         """Run `n_steps` more steps; end early if the state leaves its bound or settles."""
+
+    @property
+    def objects_seed(self) -> int:
+        """Seed of Brian2's own random numbers, which user-supplied objects may draw; 31 bit.
+
+        It follows from the noise's key and from the number of the segment's first step.
+        """
+        step = self.counter("steps_before") + self.counter("step")
+        seeds = np.random.SeedSequence([self.counter("noise_key"), step])
+        return int(seeds.generate_state(1)[0] >> 1)
 
     @abstractmethod
     def recorded(self, number: int, first: int, last: int) -> Array:
@@ -137,7 +148,7 @@ class Engine(ABC):
     def state(self) -> dict[Key, Array]:
         """Return copies of all arrays that are needed to continue the run."""
         net = self.plan.net
-        own = [("run", "step")]
+        own = [("run", "step"), BEFORE]
         own += [(projection_group(n), "w") for n in net.projections]
         own += [(projection_group(n), "back") for n in net.feedback]
         own += [(bias_group(n), "w") for n in net.neurons]

@@ -108,6 +108,7 @@ class Counters(Group):  # type: ignore[misc]
     add_to_magic_network = False
     WHOLE = (
         "step",
+        "steps_before",
         "ticks",
         "n_steps",
         "first_step",
@@ -116,6 +117,7 @@ class Counters(Group):  # type: ignore[misc]
         "record_steps",
         "evaluations",
         "accepted",
+        "noise_key",
     )
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
@@ -249,8 +251,10 @@ class Groups:
         return group
 
     def _add_arrays(self, name: str, group: NeuronGroup) -> None:
-        """Add the arrays that no equation declares: delay lines, rates, Adam's moments."""
+        """Add the arrays that no equation declares: random numbers, delay lines, rates, moments."""
         size = len(group)
+        for draw in self.plan.draws(name):
+            group.variables.add_array(draw.array, size=size, read_only=True)
         states = list(group.equations.diff_eq_names)
         for population, line, steps in self.plan.lines:
             if population == name:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.engine.draws import Draw, all_named
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.imperfections import Dale, LowPass
-from neurosim.model.methods import ADAM, STAGED
+from neurosim.model.methods import ADAM, EXPONENTIAL_EULER, STAGED
 from neurosim.model.network import Network
 from neurosim.model.transport import BACKWARD, FORWARD, Dense, Transport
 from neurosim.results.format import current_name
@@ -162,12 +163,25 @@ class Plan:
 
     def sent(self, population: str, variable: str) -> list[tuple[str, str]]:
         """Return the statements of dense messages that are not just x or delta."""
-        clamped = self.net.populations[population].clamped
-        if clamped or not self.imperfections.alters_messages:
+        if not self._alters_messages_of(population):
             return []
         text = self.text(population)
-        statements = self.imperfections.sent(variable, text.rates)
+        statements, _ = all_named(self.imperfections.sent(variable, text.rates))
         return text.with_helpers(statements) if variable == FORWARD else statements
+
+    def _alters_messages_of(self, population: str) -> bool:
+        return not self.net.populations[population].clamped and self.imperfections.alters_messages
+
+    def draws(self, population: str) -> tuple[Draw, ...]:
+        """Return the random numbers that the statements of a population read at every step."""
+        extended = any(e.population == population for e in self.extensions)
+        if not extended and not self.imperfections.draws:
+            return ()
+        text = self.text(population)
+        found = list(text.draws)
+        for variable in (FORWARD, BACKWARD) if self._alters_messages_of(population) else ():
+            found += all_named(self.imperfections.sent(variable, text.rates))[1]
+        return tuple(found)
 
     @property
     def lines(self) -> tuple[tuple[str, str, int], ...]:
@@ -225,6 +239,14 @@ class Plan:
 
     # --- equations
 
+    def leaks(self, population: str) -> dict[str, str]:
+        """Return the leaks (1/s) in which an Euler step is exact, by variable (`stepped`)."""
+        clamped = self.net.populations[population].clamped
+        found = self.imperfections.leaks(clamped)
+        if self.method == EXPONENTIAL_EULER and not clamped:
+            found |= lagrangian.leak(self.net, population)
+        return found
+
     def extension(self, population: str) -> Extension:
         """Return the extensions of one population, merged into one."""
         own = [e for e in self.extensions if e.population == population]
@@ -266,8 +288,8 @@ class Plan:
         return lagrangian.population(
             self.net,
             population,
-            _sum(own.x, imperfections.term("x")),
-            _sum(own.lam, imperfections.term("lam")),
+            _sum(own.x, imperfections.term("x", self.method)),
+            _sum(own.lam, imperfections.term("lam", self.method)),
             "\n".join(more),
             own_gains=self.points > 0,
             own_times=imperfections.own_times,

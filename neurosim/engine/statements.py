@@ -16,6 +16,7 @@ from brian2 import Equations
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
 from brian2.utils.stringtools import get_identifiers, word_substitute
 
+from neurosim.engine.draws import NORMAL, Draw, named
 from neurosim.engine.integrators import ADAM
 from neurosim.engine.names import LENGTH, MOMENT
 from neurosim.errors import ModelError
@@ -42,6 +43,8 @@ class Text:
         Right-hand side of every differential equation, without noise, 1/s.
     noise : dict of str to dict
         Factors of white noise, by variable and by the name of the noise.
+    draws : tuple of Draw
+        Random numbers that messages, rates and noise read.
     """
 
     early: Statements
@@ -50,6 +53,7 @@ class Text:
     order: tuple[str, ...]
     rates: dict[str, str]
     noise: dict[str, dict[str, str]]
+    draws: tuple[Draw, ...]
 
     def with_helpers(self, statements: Iterable[Statement]) -> list[Statement]:
         """Return statements and the helpers that they read, in an order of evaluation."""
@@ -85,6 +89,7 @@ class Text:
             self.order,
             rates,
             self.noise,
+            self.draws,
         )
 
 
@@ -107,7 +112,8 @@ def take_apart(text: str) -> Text:
     Raises
     ------
     ModelError
-        Noise that is multiplied by a state, or a variable whose name the engine reserves.
+        Noise that is multiplied by a state, random numbers that are not those of a step, or a
+        variable whose name the engine reserves.
 
     Examples
     --------
@@ -134,16 +140,41 @@ def take_apart(text: str) -> Text:
     order: list[str] = []
     rates: dict[str, str] = {}
     noise: dict[str, dict[str, str]] = {}
+    draws: list[Draw] = []
     for e in equations.ordered:
         name = e.varname
         if e.type == SUBEXPRESSION:
             own = messages if "constant over dt" in e.flags else helpers
-            own.append((name, str(e.expr)))
+            expression, own_draws = named(name, str(e.expr))
+            if own_draws and "shared" in e.flags:
+                raise ModelError(
+                    f"{name} of an extension is shared and random; allowed: a number per unit; "
+                    "try it without (shared)"
+                )
+            own.append((name, expression))
+            draws += own_draws
             order.append(name)
         elif e.type == DIFFERENTIAL_EQUATION:
-            rates[name], noise[name] = _drift_and_noise(e)
-    early, late = _by_what_they_read(messages, dict(helpers), equations)
-    return Text(early, late, tuple(helpers), tuple(order), rates, noise)
+            rate, noise[name] = _drift_and_noise(e)
+            rates[name], own_draws = named(name, rate)
+            draws += own_draws
+    draws += [_white(xi) for xi in _noises(noise.values())]
+    random = {draw.array for draw in draws}
+    early, late = _by_what_they_read(messages, dict(helpers), equations, random)
+    return Text(early, late, tuple(helpers), tuple(order), rates, noise, tuple(draws))
+
+
+def _noises(factors: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the names of all white noise, in alphabetical order."""
+    names: set[str] = set()
+    for own in factors:
+        names |= set(own)
+    return sorted(names)
+
+
+def _white(xi: str) -> Draw:
+    """Return the draw of which an increment of white noise is made."""
+    return Draw(f"{NORMAL}_of_{xi}", normal=True)
 
 
 def _is_noisy(equation: Any) -> bool:
@@ -160,15 +191,21 @@ def _drift_and_noise(equation: Any) -> tuple[str, dict[str, str]]:
 
 
 def _by_what_they_read(
-    messages: Iterable[Statement], helpers: Mapping[str, str], equations: Equations
+    messages: Iterable[Statement],
+    helpers: Mapping[str, str],
+    equations: Equations,
+    random: set[str],
 ) -> tuple[Statements, Statements]:
-    """Split messages into those that read only the net input and shared variables, and others."""
+    """Split messages into those that read only the net input and shared variables, and others.
+
+    `random` are the names of the arrays of random numbers.
+    """
     still = {"a"}
     still |= {e.varname for e in equations.values() if "shared" in e.flags}
     early = []
     late = []
     for name, expression in messages:
-        read = _all_identifiers(expression, helpers) & set(equations)
+        read = _all_identifiers(expression, helpers) & (set(equations) | random)
         if read <= still and "t" not in get_identifiers(expression):
             early.append((name, expression))
             still.add(name)
@@ -221,7 +258,8 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> S
     text : Text
     variables : sequence of str
     leaks : dict of str to str
-        Leaks (1/s) by variable. For these the step is exact in the leak: exponential Euler.
+        Leaks l (1/s) by variable. For these the step h is exact in the leak, as in exponential
+        Euler: a rate acts for (1 - e^(-l h))/l, and the variance of noise for (1 - e^(-2 l h))/2l.
 
     Returns
     -------
@@ -235,18 +273,17 @@ def stepped(text: Text, variables: Sequence[str], leaks: Mapping[str, str]) -> S
             leak = leaks[v]
             lengths[v] = f"_reach_{v}"
             wanted.append((lengths[v], f"{LENGTH}*exprel(-{LENGTH}*({leak}))"))
-    noises: set[str] = set()
     increments = []
     for v in variables:
         length = lengths[v]
         terms = [f"{length}*_rate_{v}"]
+        share = f"*sqrt(exprel(-2*{LENGTH}*({leaks[v]})))" if v in leaks else ""
         for xi, factor in text.noise[v].items():
-            noises.add(xi)
-            terms.append(f"({factor})*{xi}")
+            terms.append(f"({factor}){share}*{xi}")
         increments.append((v, " + ".join(terms)))
     assigned = text.with_helpers(wanted)
-    for xi in sorted(noises):
-        assigned.append((xi, f"sqrt({LENGTH})*randn()"))
+    for xi in _noises(text.noise[v] for v in variables):
+        assigned.append((xi, f"sqrt({LENGTH})*{_white(xi).array}"))
     return assigned, increments
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from neurosim.errors import ModelError, number, unknown, whole
 from neurosim.model.flow import seconds
 from neurosim.model.formulas import parse, to_text
+from neurosim.model.methods import EXPONENTIAL_EULER
 
 Statement = tuple[str, str]  # the variable that is assigned, and the expression
 HELD, ZERO = "held", "zero"
@@ -29,11 +30,14 @@ BOX = "box"
 class StateNoise:
     """Noise on outputs and multipliers, white or with a correlation time (Ornstein-Uhlenbeck).
 
+    It needs a method that takes a step by one evaluation: euler, semi_implicit or
+    exponential_euler.
+
     Parameters
     ----------
     sd : float
-        Standard deviation at stationarity, >= 0, that the noise alone gives a unit with leak 1/tau;
-        it does not depend on `correlation`.
+        Standard deviation at stationarity, >= 0, that the noise alone gives a unit with leak 1/tau.
+        It depends neither on the step nor on `correlation`.
     correlation : time, optional
         Correlation time of the noise, > 0; white noise if None.
 
@@ -41,6 +45,14 @@ class StateNoise:
     ------
     ModelError
         A value out of range.
+
+    Notes
+    -----
+    A step multiplies the state of a unit with leak 1/tau by r: 1 - dt/tau with Euler steps,
+    e^(-dt/tau) with exponential ones. White noise adds sd sqrt(1 - r²) N(0, 1), which keeps the
+    variance at sd². Correlated noise is multiplied by c = e^(-dt/correlation) and adds
+    sd sqrt(1 - c²) N(0, 1), its exact update. The unit adds it with the factor
+    sqrt((1 - r²) (1 - r c)/(1 + r c)), which again keeps the variance at sd².
     """
 
     sd: float
@@ -59,11 +71,25 @@ class StateNoise:
             values["correlation"] = self.correlation
         return values
 
-    def term(self, variable: str) -> str:
+    def term(self, variable: str, method: str) -> str:
         """Return the term to add to dx/dt or dlam/dt, 1/s; with leak 1/tau the variance is sd²."""
+        tau = f"tau_{variable}"
+        exponential = method == EXPONENTIAL_EULER
         if self.correlation is None:
-            return f"state_noise*sqrt(2/tau_{variable})*xi_{variable}"
-        return f"noise_{variable}*sqrt((correlation + tau_{variable})/correlation)/tau_{variable}"
+            # an exponential step is exact in the leak, an Euler step lacks dt/2tau of the damping
+            density = f"2/{tau}" if exponential else f"(2 - dt/{tau})/{tau}"
+            return f"state_noise*sqrt({density})*xi_{variable}"
+        left = f"exp(-dt/{tau})" if exponential else f"(1 - dt/{tau})"
+        both = f"{left}*exp(-dt/correlation)"
+        gain = f"sqrt((1 + {left})/(1 - {left})*(1 - {both})/(1 + {both}))"
+        return f"noise_{variable}*{gain}/{tau}"
+
+    @property
+    def leaks(self) -> dict[str, str]:
+        """Leaks of the noise's own states, 1/s, in which their steps are exact."""
+        if self.correlation is None:
+            return {}
+        return {"noise_x": "1/correlation", "noise_lam": "1/correlation"}
 
     @property
     def equations(self) -> list[str]:

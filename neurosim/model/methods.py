@@ -30,4 +30,5 @@ FIXED_STEP = (EULER, SEMI_IMPLICIT, EXPONENTIAL_EULER, HEUN, RK4)  # accepted by
 RUNGE_KUTTA = (HEUN, RK4)
 STAGED = (*RUNGE_KUTTA, ADAPTIVE)  # messages are sent anew at every stage
 ONCE_A_STEP = (EULER, EXPONENTIAL_EULER)  # messages are sent once per step
+ONE_EVALUATION = (EULER, SEMI_IMPLICIT, EXPONENTIAL_EULER)  # of each right-hand side per step
 ALL = (*FIXED_STEP, ADAPTIVE, ADAM)

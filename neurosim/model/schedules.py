@@ -27,10 +27,10 @@ class Simultaneous:
     duration : time
         Duration of the training, > 0.
     reports : int
-        Rows of the log, >= 1. Noise starts a new random stream after each row, so random results
-        depend on `reports` as well as on the seed.
+        Rows of the log, >= 1.
     begin : int
-        Rows of the log before these, if this continues a training, >= 0.
+        Rows of the log before these, if this continues a training, >= 0. It follows from the start
+        where that is the end of an earlier run.
 
     Raises
     ------
@@ -86,7 +86,8 @@ class Presentations:
     shuffle : bool
         Whether the order of the patterns is drawn anew for every epoch.
     begin : int
-        Epochs before these, if this continues a training, >= 0; the random orders continue too.
+        Epochs before these, if this continues a training, >= 0; the random orders continue too. It
+        follows from the start where that is the end of an earlier run.
 
     Raises
     ------
@@ -353,6 +354,20 @@ class StepSchedule:
             shuffle=schedule.shuffle,
             begin=schedule.begin,
         )
+
+    @property
+    def steps_before(self) -> int:
+        """Number of steps of the `begin` epochs or rows before these."""
+        return self.begin * self.total // self.reports
+
+    def after(self, steps: int) -> StepSchedule:
+        """Return this schedule as the continuation of a run of so many steps.
+
+        Unless `begin` is given, it is the number of epochs or rows that take that many steps.
+        """
+        if self.begin:
+            return self
+        return replace(self, begin=round(steps * self.reports / self.total))
 
     def segments(self, one: bool) -> list[int]:
         """Return the steps of each segment: one segment per row of the log, or a single one."""

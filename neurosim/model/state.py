@@ -20,7 +20,11 @@ class State:
         Outputs, by population.
     lam : dict of str to array, (patterns, units), unit 1
         Multipliers, by population.
+    steps_before : int
+        Steps of the runs that led to this state. A run that goes on from it draws the noise of the
+        steps that follow.
     """
 
     x: Mapping[str, Array]
     lam: Mapping[str, Array]
+    steps_before: int = 0

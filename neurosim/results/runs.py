@@ -51,6 +51,8 @@ class Run:
         Whether Ctrl-C or an error ended the run early.
     auxiliary : dict of str to array, (patterns, entries)
         The other state from which a run can go on, by ``"population.variable"``.
+    steps_before : int
+        Steps of the runs that this one continues; noise is drawn by the number of the step.
     """
 
     network: Network
@@ -65,6 +67,7 @@ class Run:
     steps: int = 0
     interrupted: bool = False
     auxiliary: dict[str, Array] = field(default_factory=dict, repr=False)
+    steps_before: int = 0
 
     @property
     def settled(self) -> bool:
@@ -74,7 +77,7 @@ class Run:
     @property
     def state(self) -> State:
         """The final outputs and multipliers."""
-        return State(self.x, self.lam)
+        return State(self.x, self.lam, self.steps_before + self.steps)
 
 
 class Log(ReadOnly):

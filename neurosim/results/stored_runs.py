@@ -60,6 +60,7 @@ def run_to_dataset(run: Run) -> xr.Dataset:
         "model": model_json(run.network, run.flow, run.settings),
         "time": float(run.time),
         "steps": int(run.steps),
+        "steps_before": int(run.steps_before),
         "interrupted": int(run.interrupted),
         "has_traces": int(run.traces is not None),
     }
@@ -94,6 +95,7 @@ def run_from_dataset(stored: xr.Dataset, traces: xr.Dataset | None) -> Run:
         steps=int(stored.attrs["steps"]),
         interrupted=bool(stored.attrs["interrupted"]),
         auxiliary=_auxiliary(stored),
+        steps_before=int(stored.attrs.get("steps_before", 0)),  # not in files of 0.1.0
     )
 
 

@@ -138,7 +138,7 @@ def relax(
             engine.load({(n, variable): np.tile(values, (len(batch), 1))})
     times, residuals = [], []
     for length in _segments(steps):
-        engine.run(length, 0)
+        engine.run(length)
         advance(length)
         times.append(engine.counter("step") * setting.dt)
         residuals.append(engine.value("run", "residuals"))

@@ -7,24 +7,38 @@ checks before anything runs. Start at `check`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
+from neurosim.engine.draws import CALL
 from neurosim.errors import ModelError, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
 from neurosim.model.flow import OTHERS, Flow
-from neurosim.model.imperfections import LowPass
-from neurosim.model.methods import ADAPTIVE, EULER, FIXED_STEP, ONCE_A_STEP, RUNGE_KUTTA, STAGED
+from neurosim.model.imperfections import LowPass, StateNoise
+from neurosim.model.methods import (
+    ADAPTIVE,
+    EULER,
+    EXPONENTIAL_EULER,
+    FIXED_STEP,
+    ONCE_A_STEP,
+    ONE_EVALUATION,
+    RUNGE_KUTTA,
+    STAGED,
+)
 from neurosim.model.network import Network
 from neurosim.model.schedules import Growing, LocalPropagation, Pruning, Schedule
 from neurosim.model.transport import Dense, Transport
 
+WHITE = re.compile(r"\bxi(_\w+)?\b")  # white noise in the text of an extension
 BACKENDS = ("auto", "numpy", "cython", "standalone")
 IN_PYTHON = ("numpy", "cython")  # backends that return to Python between two steps
 PRECISIONS = ("float64", "float32")
-NOISE_NEEDS = "noise needs method='euler'"
+NOISE_NEEDS = f"noise needs method={' or '.join(map(repr, ONE_EVALUATION))}"
 
 
 class Chosen(Protocol):
@@ -92,9 +106,9 @@ def check_adaptive(chosen: Chosen) -> None:
         Noise, events, or a constraint or an imperfection that fixed steps alone allow.
     """
     for extension in chosen.extensions:
-        if _is_noisy(extension):
+        if _is_random(extension):
             raise ModelError(
-                f"{NOISE_NEEDS}: an adaptive step has no meaning for the noise of {extension!r}"
+                f"{NOISE_NEEDS}: {_staged(ADAPTIVE)}, so it has no meaning for {extension!r}"
             )
     _check_events(chosen, ADAPTIVE)
     _check_imperfections(chosen, ADAPTIVE)
@@ -261,7 +275,9 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
             f"allowed: {', '.join(map(repr, ONCE_A_STEP))}"
         )
     if own.draws and method in STAGED:
-        raise ModelError(f"{NOISE_NEEDS}: {method} has no meaning for it")
+        raise ModelError(f"{NOISE_NEEDS}: {_staged(method)}")
+    if own.of(StateNoise) is not None and method != EXPONENTIAL_EULER:
+        _check_size_of_noise(chosen)
     if own.prospective and own.prospective.time is None:
         for n in net.neurons:
             kind = net.populations[n].constraint
@@ -270,6 +286,29 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
                     f"prospective with constraint {kind!r} of {n}: the look-ahead is derived for "
                     "G = g; allowed: constraint='lin'"
                 )
+
+
+def _check_size_of_noise(chosen: Chosen) -> None:
+    """Refuse Euler steps with which a unit with leak 1/tau, and so its noise, grows without end."""
+    for number, (n, population) in enumerate(chosen.net.populations.items()):
+        if population.clamped:
+            continue
+        factors = np.ones((2, population.size))
+        if chosen.imperfections.own_times:
+            factors = chosen.imperfections.times(number, population.size)
+        for variable, own in zip(("tau_x", "tau_lam"), factors, strict=True):
+            tau = chosen.flow.time(variable, n) * own.min()
+            if chosen.dt >= 2 * tau:
+                raise ModelError(
+                    f"dt = {chosen.dt:g} s with state_noise and {variable} = {tau:g} s of {n}: the "
+                    f"noise of a unit with leak 1/tau grows without end; allowed: dt < {2 * tau:g} "
+                    f"s, or method={EXPONENTIAL_EULER!r}"
+                )
+
+
+def _staged(method: str) -> str:
+    """Return the reason why a method with stages has no noise."""
+    return f"{method} evaluates the rates several times within a step, at which noise has no value"
 
 
 def _check_extension(chosen: Chosen, extension: Any) -> None:
@@ -281,7 +320,7 @@ def _check_extension(chosen: Chosen, extension: Any) -> None:
             "or a sequence of them"
         )
     if method in RUNGE_KUTTA and _is_noisy(extension):
-        raise ModelError(f"{NOISE_NEEDS}: {method} has no meaning for it")
+        raise ModelError(f"{NOISE_NEEDS}: {_staged(method)}")
     name = extension.population
     if name not in net.populations:
         raise unknown("population of an extension", name, net.populations)
@@ -305,4 +344,13 @@ def _with_feedback(net: Network, kind: str) -> list[str]:
 
 def _is_noisy(extension: Extension) -> bool:
     """Return whether an extension has white noise, Brian2's xi."""
-    return "xi" in f"{extension.x} {extension.lam} {extension.equations}"
+    return WHITE.search(_text(extension)) is not None
+
+
+def _is_random(extension: Extension) -> bool:
+    """Return whether an extension has white noise, or random numbers that a step holds."""
+    return _is_noisy(extension) or CALL.search(_text(extension)) is not None
+
+
+def _text(extension: Extension) -> str:
+    return f"{extension.x} {extension.lam} {extension.equations}"

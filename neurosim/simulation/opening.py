@@ -18,7 +18,7 @@ from neurosim.model.network import Network
 from neurosim.simulation import compatibility
 from neurosim.simulation.options import Setting, Work
 from neurosim.simulation.session import Session
-from neurosim.simulation.start import initial_state
+from neurosim.simulation.start import initial_state, steps_before
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -142,6 +142,10 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
         net = _mean_loss(sim.net, patterns) if work.descent.mean else sim.net
         described = {**setting.described, "method": ADAM}
         setting = replace(setting, net=net, method=ADAM, described=described)
+    before = steps_before(start)
+    if work.schedule is not None:
+        before = before or work.schedule.steps_before
+    state = replace(state, steps_before=before)
     auxiliary = getattr(start, "auxiliary", None)
     session = Session(setting, given.clamped, given.targets, state, work, auxiliary)
     vars(sim).update(last_session=session)
@@ -160,9 +164,9 @@ def is_one_program(sim: Simulated) -> bool:
 def may_divide(sim: Simulated) -> bool:
     """Return whether dividing a run for a progress bar leaves its numbers as they are.
 
-    Noise is seeded once per segment. So a run that may draw noise is not divided.
+    User-supplied objects may draw Brian2's own random numbers, which are seeded once per segment.
     """
-    return not (is_one_program(sim) or sim.extensions or sim.imperfections.draws)
+    return not sim.factories
 
 
 def _mean_loss(net: Network, count: int) -> Network:

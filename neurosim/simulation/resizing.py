@@ -25,6 +25,7 @@ from neurosim.results.operations import SynapticOperations, synaptic_operations
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.log import Row, history_of
 from neurosim.simulation.one_run import one_at_a_time
+from neurosim.simulation.start import steps_before
 from neurosim.simulation.surgery import Reshaped, grown, hidden, missable, pruned
 
 Array = np.ndarray
@@ -232,7 +233,7 @@ def _thaw(course: _Course, frozen: _Frozen) -> None:
 
 
 def _plain(state: Any) -> State:
-    return State(dict(state.x), dict(state.lam))
+    return State(dict(state.x), dict(state.lam), steps_before(state))
 
 
 def _set_penalties(net: Network, penalties: Mapping[str, Mapping[str, float]]) -> None:
@@ -283,7 +284,7 @@ def _grow(course: _Course, schedule: Growing) -> None:
             continue
         before = pull
         units = _heaviest(burdens, min(schedule.split, schedule.most - size))
-        seeds = np.random.SeedSequence([sim.seed, done])
+        seeds = np.random.SeedSequence([sim.seed, base.begin + done])
         seed = int(seeds.generate_state(1)[0])
         course.replace_network(grown(sim.net, units, spread=schedule.spread, seed=seed))
 

@@ -39,6 +39,7 @@ from neurosim.simulation.options import (
 )
 from neurosim.simulation.segments import interruptible, segments
 from neurosim.simulation.session import Session
+from neurosim.simulation.start import steps_before
 from neurosim.simulation.world import World, WorldLoop
 
 Array = np.ndarray
@@ -62,7 +63,7 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
     with interruptible(session, "relaxing", steps, progress=options.progress) as advance:
         session.stable_step()
         for segment in segments(session, split(steps, parts)):
-            session.run(segment.steps, segment.noise)
+            session.run(segment.steps)
             advance(segment.steps, "")
         if session.complete and not session.settled:
             session.stable_step()
@@ -82,6 +83,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
     keeps_best = descent is not None and descent.best and options.validation is not None
     best = BestWeights(sim.net, keeps_best)
     plan = StepSchedule.of(schedule, sim.dt, given.count, sim.seed)
+    plan = plan.after(steps_before(options.start))
     recording = options.recording(sim.dt, plan.batch or given.count)
     work = Work(steps=plan.total, plastic=True, recording=recording, schedule=plan, descent=descent)
     session = open_session(sim, given, options.start, work)
@@ -96,12 +98,12 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
         if done == 0 and not plan.batch:
             session.stable_step()
         lengths = plan.segments(one_program)
-        for segment in segments(session, lengths, first=done, begin=plan.begin):
+        for segment in segments(session, lengths, first=done):
             if plan.batch:
                 epochs = range(plan.reports) if one_program else [segment.number]
                 _present(session, plan, epochs)
-            session.mirror(segment.noise)
-            session.run(segment.steps, segment.noise)
+            session.mirror(plan.begin + segment.number)
+            session.run(segment.steps)
             session.read_weights()
             rows.append(log.row(session))
             best.consider(rows[-1])
@@ -128,7 +130,7 @@ def stream(
     with interruptible(session, "streaming", plan.total, progress=options.progress) as advance:
         _present(session, plan, [0])
         for segment in segments(session, split(plan.total, parts)):
-            session.run(segment.steps, segment.noise)
+            session.run(segment.steps)
             advance(segment.steps, "")
     if plastic:
         session.read_weights()
@@ -163,7 +165,7 @@ def interact(
         _present(session, plan, [0])
         if loop():  # the first frame
             for segment in segments(session, [plan.total]):
-                session.run(segment.steps, segment.noise)
+                session.run(segment.steps)
     if loop.failed is not None:
         raise loop.failed
     if plastic_from < 1:

@@ -31,18 +31,13 @@ class Segment:
     number : int
         Place in the run, from 0.
     steps : int
-    noise : int
-        With the simulation's seed, the seed of the segment's noise.
     """
 
     number: int
     steps: int
-    noise: int
 
 
-def segments(
-    session: Session, lengths: Sequence[int], *, first: int = 0, begin: int = 0
-) -> Iterator[Segment]:
+def segments(session: Session, lengths: Sequence[int], *, first: int = 0) -> Iterator[Segment]:
     """Yield the segments of a run until one is interrupted or the state rests.
 
     Parameters
@@ -53,11 +48,9 @@ def segments(
         Steps of every segment of the run.
     first : int
         Number of the first segment to run; those before it were run before a checkpoint.
-    begin : int
-        Number of segments of earlier trainings that this one continues; added to `noise`.
     """
     for number in range(first, len(lengths)):
-        yield Segment(number, lengths[number], begin + number)
+        yield Segment(number, lengths[number])
         if session.settled or not session.complete:
             return
 

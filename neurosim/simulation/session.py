@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.engine.draws import noise_key
+from neurosim.engine.engine import BEFORE
 from neurosim.engine.loading import Key, initial_values
 from neurosim.engine.names import DECAYS, bias_group, projection_group
 from neurosim.engine.plan import Plan
@@ -134,14 +136,12 @@ class Session:
         """Whether the state rests, to within `Stepping.settle`."""
         return bool(self.engine.counter("settled"))
 
-    def run(self, steps: int, noise: int) -> None:
+    def run(self, steps: int) -> None:
         """Run one segment, and set `complete` and `state`.
 
         Parameters
         ----------
         steps : int
-        noise : int
-            With the simulation's seed, the seed of the segment's noise.
 
         Raises
         ------
@@ -152,9 +152,7 @@ class Session:
             self.complete = False
             return
         before = self.steps
-        seeds = np.random.SeedSequence([self.setting.seed, noise])
-        seed = int(seeds.generate_state(1)[0])
-        self.engine.run(steps, seed)
+        self.engine.run(steps)
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.state = self._read_state()
@@ -245,6 +243,7 @@ class Session:
             steps=self._steps_taken(),
             interrupted=interrupted,
             auxiliary=read_auxiliary(self.plan, self.engine),
+            steps_before=self.engine.counter("steps_before"),
         )
         if self.plan.event_sources:
             cost = synaptic_operations(run).as_dict()
@@ -278,6 +277,7 @@ class Session:
             if not name.startswith(RECORD):
                 group, variable = current_name(name).split(".")[:2]
                 state[group, variable] = values
+        state.setdefault(BEFORE, np.zeros(1))  # not in checkpoints of 0.1.0
         found = {key: np.size(values) for key, values in state.items()}
         expected = {key: values.size for key, values in self.engine.state().items()}
         if found != expected:
@@ -324,6 +324,7 @@ class Session:
             "tolerance": stepping.tolerance or 0.0,
             "step_size": min(self.setting.dt, self.dt),
             "residual": np.inf,
+            "noise_key": noise_key(self.setting.seed),
             **dict.fromkeys(DECAYS, 1.0),
         }
         values: dict[Key, Any] = {("run", name): value for name, value in numbers.items()}
@@ -403,4 +404,4 @@ def _state_values(state: State) -> dict[Key, Array]:
     """Return outputs and multipliers by the engine's keys."""
     x = {(n, "x"): values for n, values in state.x.items()}
     lam = {(n, "lam"): values for n, values in state.lam.items()}
-    return x | lam
+    return x | lam | {BEFORE: np.array([state.steps_before])}

@@ -1,6 +1,6 @@
-"""Find the outputs and multipliers that a run begins with.
+"""Find the outputs and multipliers that a run begins with, and the steps that led to them.
 
-Below `opening`. Start at `initial_state`.
+Below `opening` and `surgery`. Start at `initial_state`.
 """
 
 from __future__ import annotations
@@ -59,3 +59,9 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
     if start != ZERO:
         raise unknown("start", start, (ZERO, FORWARD, "a Run or State"))
     return State(zero, zero)
+
+
+def steps_before(start: Any) -> int:
+    """Return the number of steps that led to a start: those of a Run or State, else 0."""
+    state = getattr(start, "state", start)
+    return int(getattr(state, "steps_before", 0))

@@ -22,6 +22,7 @@ from neurosim.model.populations import Projection
 from neurosim.model.state import State
 from neurosim.model.weights import Weights, at_synapses, transposed, with_values
 from neurosim.model.weights import synapses as synapse_values
+from neurosim.simulation.start import steps_before
 from neurosim.simulation.submatrices import add_noise, put, sums_of_squares, taken, thinned
 
 Array = np.ndarray
@@ -61,7 +62,7 @@ class Reshaped:
             units = self.origin[n]
             x[n] = np.ascontiguousarray(state.x[n][:, units])
             lam[n] = state.lam[n][:, units] * self.share[n]
-        return State(x, lam)
+        return State(x, lam, steps_before(state))
 
     def write_back(self, old: Network, state: State, before: State) -> State:
         """Write what the smaller network has learnt into the old one; its other units stay.
@@ -97,7 +98,7 @@ class Reshaped:
             old.biases[n][units] = self.network.biases[n] - folded[units]
             x[n][:, units] = state.x[n]
             lam[n][:, units] = state.lam[n]
-        return State(x, lam)
+        return State(x, lam, steps_before(state))
 
 
 # Pruning

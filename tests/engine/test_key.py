@@ -288,10 +288,10 @@ def test_segments_of_a_kept_program_continue() -> None:
     assert kept
     for engine in (whole, kept):
         engine.load(loaded())
-    whole.run(20, 0)
-    kept.run(8, 0)
+    whole.run(20)
+    kept.run(8)
     read = kept.network["hidden1"].x
-    kept.run(12, 0)
+    kept.run(12)
     assert_array_equal(read[:], kept.value("hidden1", "x"))
     assert len(list(kept.directory.glob("segment*"))) == 1  # the files of the first are removed
     assert whole.counter("step") == kept.counter("step") == 20
@@ -328,17 +328,17 @@ def test_the_next_segment_makes_functions_only_for_what_changed(
     slower = {("hidden1", "tau_x"): 0.03}
     engine, fresh = (RuntimeEngine(plan(layers()), (), 1, target="numpy") for _ in range(2))
     engine.load(start)
-    engine.run(8, 0)
+    engine.run(8)
     assert made
     made.clear()
-    engine.run(12, 0)
+    engine.run(12)
     assert not made
     middle = engine.state()
     engine.load(slower)
-    engine.run(5, 0)
+    engine.run(5)
     assert set(made) == {15}  # hidden1's five patterns of three
     fresh.load(start | middle | slower)
-    fresh.run(5, 0)
+    fresh.run(5)
     for name in ("hidden1", "output"):
         for v in ("x", "lam"):
             assert_array_equal(engine.value(name, v), fresh.value(name, v))

@@ -575,8 +575,8 @@ XI = ns.Extension("hidden1", x="0.1*sqrt(2/tau_x)*xi")
         ({"threads": 0}, r"threads = 0; allowed: "),
         ({"threads": 1.5}, r"threads = 1\.5; allowed: "),
         ({"threads": True}, r"threads = True; allowed: "),
-        ({"method": "heun", "extensions": XI}, r"noise needs method='euler': heun"),
-        ({"method": "rk4", "extensions": XI}, r"noise needs method='euler': rk4"),
+        ({"method": "heun", "extensions": XI}, r"noise needs method='euler' or .*: heun evaluates"),
+        ({"method": "rk4", "extensions": XI}, r"noise needs method='euler' or .*: rk4 evaluates"),
     ],
 )
 def test_a_simulation_that_cannot_be_is_refused_in_words(
@@ -615,8 +615,6 @@ def test_a_relaxation_that_cannot_be_is_refused_in_words(
 def test_noise_has_no_adaptive_step() -> None:
     net, X, Y = random_problem([4, 3, 2], seed=0)
     sim = ns.Simulation(net, ns.Flow.damped(), extensions=XI)
-    with pytest.raises(
-        ns.ModelError, match="noise needs method='euler': an adaptive step has no meaning"
-    ):
+    with pytest.raises(ns.ModelError, match=r"noise needs .*: adaptive evaluates"):
         sim.relax(X, Y, duration=20 * ms, adaptive=True)
     assert np.isfinite(sim.relax(X, Y, duration=20 * ms).x["hidden1"]).all()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import solve_discrete_lyapunov
 
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
@@ -340,7 +339,7 @@ def test_stochastic_quanta_are_right_in_the_mean():
 
 @pytest.mark.parametrize("correlation", [None, 3 * TAU])
 def test_noise_on_states_has_the_stationary_variance_of_a_linear_unit(correlation):
-    """Against the discrete Lyapunov equation of Euler's step; as dt goes to 0 that is sd²."""
+    """A sample of what `test_noise` shows for every method, step and correlation."""
     net = ns.Network.mlp([1, 50], output="linear", loss="mse", seed=0)
     sim = ns.Simulation(
         net,
@@ -353,19 +352,10 @@ def test_noise_on_states_has_the_stationary_variance_of_a_linear_unit(correlatio
     run = sim.relax(
         np.zeros((40, 1)), np.zeros((40, 50)), duration=400 * DT, record=("x", "lam"), every=20 * DT
     )
-    h, sd = DT / TAU, 0.3
-    if correlation is None:
-        A, Q = np.array([[1 - h]]), np.array([[2 * h * sd**2]])
-    else:
-        c = correlation / DT
-        gain = np.sqrt((correlation + TAU) / correlation)
-        A, Q = np.array([[1 - h, h * gain], [0, 1 - 1 / c]]), np.diag([0, 2 / c * sd**2])
-    variance = solve_discrete_lyapunov(A, Q)[0, 0]
-    assert variance == pytest.approx(sd**2, rel=0.15)
     x = run.traces.x.values[10:]
-    assert x.var() == pytest.approx(variance, rel=0.03)
+    assert x.var() == pytest.approx(0.3**2, rel=0.03)
     # lam relaxes to -(x - y), plus noise of its own: its mean is 0, its spread is not
-    assert run.traces.lam.values[10:].std() > sd
+    assert run.traces.lam.values[10:].std() > 0.3
 
 
 def test_time_constants_are_log_normal_and_alike_for_all_patterns():
@@ -543,7 +533,10 @@ def test_combinations_without_meaning_are_refused():
         ),
         ({"imperfections": noise, "method": "rk4"}, "message_noise with method = 'rk4'"),
         ({"prospective": True, "method": "semi_implicit"}, "prospective with method"),
-        ({"imperfections": [ns.StateNoise(0.1)], "method": "heun"}, "noise needs method='euler'"),
+        (
+            {"imperfections": [ns.StateNoise(0.1)], "method": "heun"},
+            "noise needs method='euler' or",
+        ),
         ({"imperfections": noise * 2}, "2 MessageNoise; allowed: one of each kind"),
     ):
         with pytest.raises(ns.ModelError, match=words):

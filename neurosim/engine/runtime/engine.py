@@ -53,7 +53,7 @@ class RuntimeEngine(Engine):
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
         self.target = target
-        self.random = bool(plan.extensions or factories or plan.imperfections.draws)
+        self.has_user_objects = bool(factories)
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             brian.tidy(self.groups.objects)
@@ -90,7 +90,7 @@ class RuntimeEngine(Engine):
     def ask(self, world: World) -> None:
         self.presenter.world = world
 
-    def run(self, n_steps: int, seed: int) -> None:
+    def run(self, n_steps: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
         with (
             self._scope(),
@@ -103,8 +103,8 @@ class RuntimeEngine(Engine):
             )
             for step in self.steps:
                 step.bind(machine)
-            if self.random:
-                brian2.seed(seed)
+            if self.has_user_objects:
+                brian2.seed(self.objects_seed)
             with brian.quick_run():
                 begin = perf_counter()
                 try:

@@ -8,7 +8,6 @@ node                                                  value
 ``("array", name, version)``                          an array after `version` changes
 ``("sum", constant, ((factor, node), ...))``          constant + Σ factor node; also a number
 ``("same", node)``                                    a sum that is computed once and shared
-``("random", name, number)``                          one draw per unit
 ``("truth", node)``                                   a condition as 1 or 0
 ``("function", name, *nodes)``                        one of Brian2's functions
 ``(operation, *nodes)``                               one of NumPy's ufuncs

@@ -14,6 +14,7 @@ from neurosim.engine.groups import Groups
 from neurosim.engine.names import GUARD_EVERY
 from neurosim.engine.runtime.arrays import Action, live, units
 from neurosim.engine.runtime.messages import Messages
+from neurosim.engine.runtime.noise import Noise
 from neurosim.engine.runtime.points import Points
 from neurosim.engine.runtime.presenter import Presenter
 from neurosim.engine.runtime.projections import Bias, make_product
@@ -88,6 +89,7 @@ class Machine:
         actions = maker.make(self.learning or plan.presentation)
         self.copies = actions.copies
         self.messages = Messages(groups, actions, self.products)
+        self.noise = Noise(groups, self.numbers)
         self.rates = Rates(groups, actions, self.numbers)
         self.points = Points(groups, self.numbers, self.rates) if plan.points else None
         self.stepper = self._make_stepper(groups, actions)
@@ -115,10 +117,12 @@ class Machine:
         """Present the next rows where they are due, and send the messages forward and back."""
         if self.presents:
             self.present()
+        self.noise.draw(self.step_number)
         self.messages.send()
 
     def send_events(self) -> None:
         """Send the events of neurons."""
+        self.noise.draw(self.step_number)
         self.messages.send_events(float(self.now[0]), self.learning)
 
     def send_events_back(self) -> None:

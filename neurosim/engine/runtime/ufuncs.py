@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from typing import Any
 
 import neurosim.engine.quiet  # noqa: F401
@@ -30,7 +29,7 @@ from neurosim.engine.runtime.nodes import (
     scaled,
     shared,
 )
-from neurosim.engine.runtime.writer import RANDOM, Write, Writer
+from neurosim.engine.runtime.writer import Write, Writer
 from neurosim.engine.statements import Statement
 
 Array = np.ndarray
@@ -94,7 +93,6 @@ class Compiler:
         self.dtype = dtype
         self.versions: Counter[str] = Counter()  # number of changes so far, by array
         self.local: dict[str, Node] = {}  # values of names that are not arrays
-        self.draws = count()
         self.phases: list[list[Write]] = []
 
     def phase(self, assigned: Sequence[Statement] = (), updated: Sequence[Statement] = ()) -> None:
@@ -201,8 +199,6 @@ class Compiler:
         raise KeyError(f"The identifier {name!r} could not be resolved.")
 
     def _call(self, name: str, arguments: list[Node]) -> Node:
-        if name in RANDOM:
-            return ("random", name, next(self.draws))
         if name not in DEFAULT_FUNCTIONS:
             raise KeyError(f"The function {name!r} could not be resolved.")
         if all(is_number(argument) for argument in arguments):

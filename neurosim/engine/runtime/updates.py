@@ -22,8 +22,7 @@ from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.runtime.arrays import CLOCK, Action, each, live, single
 from neurosim.engine.statements import Statement, Text, adam, descended, stepped
-from neurosim.model.equations import lagrangian
-from neurosim.model.methods import ADAM, EXPONENTIAL_EULER, SEMI_IMPLICIT, STAGED
+from neurosim.model.methods import ADAM, SEMI_IMPLICIT, STAGED
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Array = np.ndarray
@@ -145,9 +144,7 @@ class ActionMaker:
     def _add_step(self, name: str, text: Text, late: Statements, actions: Actions) -> None:
         """Add the late messages and the step of the state."""
         plan = self.plan
-        leaks: Mapping[str, str] = {}
-        if plan.method == EXPONENTIAL_EULER and name in plan.net.neurons:
-            leaks = lagrangian.leak(plan.net, name)
+        leaks = plan.leaks(name)
         now = list(text.rates)
         afterwards = []  # variables that read the violation of the new outputs
         if plan.method == SEMI_IMPLICIT and "lam" in now:

@@ -20,7 +20,6 @@ from neurosim.engine.runtime.nodes import CONDITIONS, Node, children, is_number
 Array = np.ndarray
 Write = tuple[str, str, Node]  # "assign" or "update", array, its value or increment
 Writes = Sequence[Write]
-RANDOM = {"randn": np.random.standard_normal, "rand": np.random.random_sample}
 NUMBERS, TRUTHS = "b", "m"  # kinds of buffers: numbers, truth values; first letters of names
 Terms = list[tuple[int, Node]]  # signs and nodes
 
@@ -161,8 +160,6 @@ class Writer:
 
     def _operation(self, node: Node, into: str | None) -> str:
         kind = node[0]
-        if kind == "random":
-            return self._draw(node[1], into)
         if kind == "function":
             return self._brian_function(node[1], node[2:], into)
         if kind == "truth":
@@ -175,13 +172,6 @@ class Writer:
             self.release(operand.name, operand.node)
         out = into or self.buffer(TRUTHS if kind in CONDITIONS else NUMBERS)
         self.call(kind, *names, into=out)
-        return out
-
-    def _draw(self, distribution: str, into: str | None) -> str:
-        out = into or self.buffer(NUMBERS)
-        function = f"random_{distribution}"
-        self.names[function] = RANDOM[distribution]
-        self.copy(f"{function}({self.size})", into=out)
         return out
 
     def _brian_function(self, name: str, arguments: Sequence[Node], into: str | None) -> str:

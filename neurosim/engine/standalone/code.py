@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.engine.draws import row_of
 from neurosim.engine.names import GUARD_EVERY, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.program import recorded_groups
@@ -115,6 +116,25 @@ class DelayLineCode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrawCode:
+    """The random numbers of one step that one array holds."""
+
+    variable: str
+    n: int  # numbers
+    first: int  # place of the first of them in the row of all numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseCode:
+    """The random numbers of one step, see `engine/draws.py`."""
+
+    pairs: int  # pairs of normal numbers
+    uniforms: int  # uniform numbers
+    blocks: int  # blocks of words of the generator
+    draws: tuple[DrawCode, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordedCode:
     """One recorded variable."""
 
@@ -169,6 +189,7 @@ class ProgramCode:
     projections: tuple[ProjectionCode, ...]
     event_sources: tuple[EventSourceCode, ...]
     delay_lines: tuple[DelayLineCode, ...]  # of dense messages
+    noise: NoiseCode | None  # None where nothing is random
     recorded: tuple[RecordedCode, ...]
     data_sources: tuple[DataSourceCode, ...]
 
@@ -207,6 +228,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         projections=_projections(plan, adding, undisturbed),
         event_sources=tuple(_event_source(plan, source) for source in plan.event_sources),
         delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
+        noise=_noise(plan),
         recorded=_recorded(plan),
         data_sources=_data_sources(plan.net),
         adaptive=plan.method == ADAPTIVE,
@@ -220,6 +242,17 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         fold_every=FOLD_EVERY,
         collected=COLLECTED,
     )
+
+
+def _noise(plan: Plan) -> NoiseCode | None:
+    row = row_of(plan)
+    draws = []
+    for place in row.places:
+        variable = f"{place.array}_{place.population}"
+        draws.append(DrawCode(variable=variable, n=place.size, first=place.first))
+    if not draws:
+        return None
+    return NoiseCode(pairs=row.pairs, uniforms=row.uniforms, blocks=row.blocks, draws=tuple(draws))
 
 
 def _populations_added_to(plan: Plan) -> set[str]:

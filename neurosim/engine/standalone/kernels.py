@@ -26,11 +26,9 @@ from neurosim.engine.statements import (
     suffixed,
 )
 from neurosim.errors import ModelError
-from neurosim.model.equations import lagrangian
 from neurosim.model.methods import (
     ADAM,
     ADAPTIVE,
-    EXPONENTIAL_EULER,
     RUNGE_KUTTA,
     SEMI_IMPLICIT,
     STAGED,
@@ -252,9 +250,7 @@ class Blocks:
             self.rates()
         for name in net.populations:
             text = self._text(name)
-            leaks: dict[str, str] = {}
-            if name in net.neurons and method == EXPONENTIAL_EULER:
-                leaks = lagrangian.leak(net, name)
+            leaks = self.plan.leaks(name)
             later: list[str] = []
             if method == SEMI_IMPLICIT and "lam" in text.rates:
                 later = ["lam"]

@@ -139,10 +139,10 @@ class ProgramEngine(Engine):
             path.unlink(missing_ok=True)  # see `run`
             order.astype(np.int64).tofile(path)
 
-    def run(self, n_steps: int, seed: int) -> None:
+    def run(self, n_steps: int) -> None:
         dt = self.plan.dt
         settings = {"n_steps": n_steps, "ticks": 0, "start": self.counter("step") * dt}
-        settings |= {"step_dt": dt, LENGTH: dt, "seed": seed % 2**31, "ended": 0}
+        settings |= {"step_dt": dt, LENGTH: dt, "seed": self.objects_seed, "ended": 0}
         self.pending |= {("run", name): value for name, value in settings.items()}
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)

@@ -321,7 +321,8 @@ def _acting_state(acting: Run, up: Array) -> State:
             whole = np.concatenate([own, last[name][None]])
             part[name] = whole[up]
         parts.append(part)
-    return State(*parts)
+    x, lam = parts
+    return State(x, lam)
 
 
 def _flow_gradient(net: Network, flow: Flow, run: Run, X: Array, Y: Array) -> Gradients:

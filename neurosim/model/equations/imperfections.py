@@ -105,10 +105,15 @@ class Imperfections:
             return ""
         return derivative.text
 
-    def term(self, variable: str) -> str:
+    def term(self, variable: str, method: str) -> str:
         """Return the noise term to add to dx/dt or dlam/dt, 1/s, or an empty string."""
         noise: StateNoise | None = self.of(StateNoise)
-        return noise.term(variable) if noise else ""
+        return noise.term(variable, method) if noise else ""
+
+    def leaks(self, clamped: bool) -> dict[str, str]:
+        """Return the leaks (1/s) of the states of noise, by variable; their steps are exact."""
+        noise: StateNoise | None = self.of(StateNoise)
+        return noise.leaks if noise and not clamped else {}
 
     @property
     def _estimates_rates(self) -> bool:

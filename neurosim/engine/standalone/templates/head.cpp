@@ -1,6 +1,7 @@
 {# Headers that every template of the engine includes. #}
 #include "ns_kernels.h"
 #include "ns_events.h"
+#include "ns_noise.h"
 #include "ns_points.h"
 #include "network.h"
 #include <algorithm>

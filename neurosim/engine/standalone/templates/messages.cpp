@@ -6,5 +6,6 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
+    {{_parts.draw()}}
     {{_parts.messages(learns=true)}}
 {% endblock %}

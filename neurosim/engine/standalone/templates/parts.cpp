@@ -25,6 +25,23 @@
     {% endfor %}
 {% endmacro %}
 
+{# --- Noise --------------------------------------------------------------------------------- #}
+
+{# The random numbers of this step, into the arrays that statements read. #}
+{% macro draw() %}
+    {% if noise %}
+    {
+        double* _numbers = ns::buffer<double, 1, {{2 * noise.pairs + noise.uniforms}}>();
+        ns::draw<{{noise.pairs}}, {{noise.uniforms}}>(
+            {{array('noise_key')}}[0], {{array('steps_before')}}[0] + {{array('step')}}[0],
+            ns::buffer<uint64_t, 2, {{4 * noise.blocks}}>(), _numbers);
+        {% for d in noise.draws %}
+        for (size_t i = 0; i < {{d.n}}; i++) {{array(d.variable)}}[i] = _numbers[{{d.first}} + i];
+        {% endfor %}
+    }
+    {% endif %}
+{% endmacro %}
+
 {# --- Messages ------------------------------------------------------------------------------ #}
 
 {# All messages of a step, dense, in order: x, net inputs, delta, feedback. #}

@@ -6,6 +6,7 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
+    {{_parts.draw()}}
     {{_parts.fold_integrals()}}
     {{_parts.receive_events('x')}}
     {{_parts.net_inputs()}}

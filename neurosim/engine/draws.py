@@ -1,0 +1,171 @@
+"""Random numbers of a step: which statements read them, and their place in a row of numbers.
+
+The numbers of one step are a row, which is a function of the seed and of the number of the step.
+So a run that goes on draws what it would have drawn without a pause, however it is divided into
+segments. A row is made from the words of a counter-based generator, Philox4x64-10, in the same way
+by NumPy (`runtime/noise.py`) and in C++ (`standalone/include/ns_noise.h`). Below `statements` and
+`plan`; importable without Brian2. Start at `named`.
+
+References
+----------
+Salmon, Moraes, Dror & Shaw, SC 2011; Box & Muller, Ann. Math. Stat. 29, 610 (1958).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurosim.errors import ModelError
+
+if TYPE_CHECKING:
+    from neurosim.engine.plan import Plan
+
+Statement = tuple[str, str]  # target and expression
+NORMAL, UNIFORM = "randn", "rand"  # functions of Brian2, and prefixes of the arrays of draws
+CALL = re.compile(r"\b(randn?)\s*\(\s*\)")
+OTHER = re.compile(r"\bpoisson\s*\(")
+BLOCK = 4  # words that the generator makes at once
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One number per unit and step, which statements read from an array.
+
+    Attributes
+    ----------
+    array : str
+        Name of the array.
+    normal : bool
+        Whether the numbers are normal, of mean 0 and standard deviation 1; else uniform from 0
+        to 1.
+    """
+
+    array: str
+    normal: bool
+
+
+def named(target: str, expression: str) -> tuple[str, list[Draw]]:
+    """Replace the calls of ``randn()`` and ``rand()`` in an expression by names of arrays.
+
+    Parameters
+    ----------
+    target : str
+        The variable that the expression is assigned to; it makes the names unique.
+    expression : str
+
+    Raises
+    ------
+    ModelError
+        A random function that has no numbers of a step.
+
+    Examples
+    --------
+    >>> named("I", "0.1*randn()")
+    ('0.1*randn_1_of_I', [Draw(array='randn_1_of_I', normal=True)])
+    """
+    if OTHER.search(expression):
+        raise ModelError(
+            f"{target} = {expression} in an extension calls poisson(); allowed: rand(), randn() "
+            "and xi, which are functions of the seed and of the number of the step"
+        )
+    draws: list[Draw] = []
+
+    def name(call: re.Match[str]) -> str:
+        draw = Draw(f"{call[1]}_{len(draws) + 1}_of_{target}", call[1] == NORMAL)
+        draws.append(draw)
+        return draw.array
+
+    return CALL.sub(name, expression), draws
+
+
+def all_named(statements: Iterable[Statement]) -> tuple[list[Statement], list[Draw]]:
+    """Replace the random calls in all statements, as `named` does."""
+    found: list[Statement] = []
+    draws: list[Draw] = []
+    for target, expression in statements:
+        text, own = named(target, expression)
+        found.append((target, text))
+        draws += own
+    return found, draws
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of one draw in a row.
+
+    Attributes
+    ----------
+    population, array : str
+    first : int
+        Place of its first number.
+    size : int
+        Number of its numbers, one per pattern and unit.
+    """
+
+    population: str
+    array: str
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """Layout of the random numbers of one step.
+
+    A row is made of `words`. The first `pairs` give two normal numbers each: number i and number
+    i + `pairs`. The next `uniforms` give one uniform number each.
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of normal numbers; they come first.
+    uniforms : int
+        Uniform numbers; they follow.
+    places : tuple of Place
+    """
+
+    pairs: int
+    uniforms: int
+    places: tuple[Place, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of random numbers."""
+        return 2 * self.pairs + self.uniforms
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of words of the generator; a step always takes as many."""
+        return -(-(self.pairs + self.uniforms) // BLOCK)
+
+
+def row_of(plan: Plan) -> Row:
+    """Return the layout of the random numbers of one step of a plan."""
+    normals = sum(size for _, draw, size in _draws(plan) if draw.normal)
+    pairs = -(-normals // 2)
+    uniforms = sum(size for _, draw, size in _draws(plan) if not draw.normal)
+    following = {True: 0, False: 2 * pairs}  # next place, of normal and of uniform numbers
+    places: list[Place] = []
+    for population, draw, size in _draws(plan):
+        first = following[draw.normal]
+        places.append(Place(population, draw.array, first, size))
+        following[draw.normal] = first + size
+    return Row(pairs, uniforms, tuple(places))
+
+
+def _draws(plan: Plan) -> Iterator[tuple[str, Draw, int]]:
+    """Yield population, draw and number of entries of all draws."""
+    for name, population in plan.net.populations.items():
+        for draw in plan.draws(name):
+            yield name, draw, plan.patterns * population.size
+
+
+def noise_key(seed: int) -> int:
+    """Return the part of the generator's key that follows from the seed of a simulation, 63 bit."""
+    word = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    return int(word >> np.uint64(1))
