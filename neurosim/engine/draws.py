@@ -14,16 +14,12 @@ Salmon, Moraes, Dror & Shaw, SC 2011; Box & Muller, Ann. Math. Stat. 29, 610 (19
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurosim.errors import ModelError
-
-if TYPE_CHECKING:
-    from neurosim.engine.plan import Plan
 
 Statement = tuple[str, str]  # target and expression
 NORMAL, UNIFORM = "randn", "rand"  # functions of Brian2, and prefixes of the arrays of draws
@@ -144,25 +140,24 @@ class Row:
         return -(-(self.pairs + self.uniforms) // BLOCK)
 
 
-def row_of(plan: Plan) -> Row:
-    """Return the layout of the random numbers of one step of a plan."""
-    normals = sum(size for _, draw, size in _draws(plan) if draw.normal)
+def row_of(draws: Iterable[tuple[str, Draw, int]]) -> Row:
+    """Return the layout of the random numbers of one step.
+
+    Parameters
+    ----------
+    draws : iterable of (population, Draw, number of its numbers)
+    """
+    given = list(draws)
+    normals = sum(size for _, draw, size in given if draw.normal)
     pairs = -(-normals // 2)
-    uniforms = sum(size for _, draw, size in _draws(plan) if not draw.normal)
+    uniforms = sum(size for _, draw, size in given if not draw.normal)
     following = {True: 0, False: 2 * pairs}  # next place, of normal and of uniform numbers
     places: list[Place] = []
-    for population, draw, size in _draws(plan):
+    for population, draw, size in given:
         first = following[draw.normal]
         places.append(Place(population, draw.array, first, size))
         following[draw.normal] = first + size
     return Row(pairs, uniforms, tuple(places))
-
-
-def _draws(plan: Plan) -> Iterator[tuple[str, Draw, int]]:
-    """Yield population, draw and number of entries of all draws."""
-    for name, population in plan.net.populations.items():
-        for draw in plan.draws(name):
-            yield name, draw, plan.patterns * population.size
 
 
 def noise_key(seed: int) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.draws import Draw, all_named
+from neurosim.engine.draws import Draw, Row, all_named, row_of
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
@@ -182,6 +182,15 @@ class Plan:
         for variable in (FORWARD, BACKWARD) if self._alters_messages_of(population) else ():
             found += all_named(self.imperfections.sent(variable, text.rates))[1]
         return tuple(found)
+
+    @cached_property
+    def row(self) -> Row:
+        """Layout of the random numbers of one step."""
+        found = []
+        for name, population in self.net.populations.items():
+            size = self.patterns * population.size
+            found += [(name, draw, size) for draw in self.draws(name)]
+        return row_of(found)
 
     @property
     def lines(self) -> tuple[tuple[str, str, int], ...]:

@@ -20,12 +20,15 @@ class Extension:
         Name of the population. A clamped one accepts only `equations`, because it has no dx/dt and
         dlam/dt.
     x : str
-        Term in 1/s added to dx/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``.
+        Term in 1/s added to dx/dt, e.g. ``"I/tau_x"`` or ``"0.1*sqrt(2/tau_x)*xi"``. A step adds
+        the factor of xi times sqrt(dt) N(0, 1) (Euler-Maruyama); with exponential_euler it is exact
+        in the leak.
     lam : str
         Term in 1/s added to dlam/dt.
     equations : str
         Additional equations, e.g. ``"dI/dt = -I/tau_I + 0.1*sqrt(2/tau_I)*xi : 1"`` and parameters
-        such as ``"tau_I : second (shared)"``.
+        such as ``"tau_I : second (shared)"``. Random functions are rand() and randn(), drawn once
+        per unit and step.
     parameters : dict of str to value
         Initial values of the variables that `equations` declares: Brian2 quantities, numbers, or
         arrays (patterns, units).

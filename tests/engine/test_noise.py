@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import solve_discrete_lyapunov
 
 import neurosim as ns
-from neurosim.engine.draws import Row, noise_key, row_of
+from neurosim.engine.draws import Row, noise_key
 from neurosim.engine.runtime.noise import rows_of
 from tests.helpers.problems import random_problem
 
@@ -267,7 +267,7 @@ def lone_units(h: float, method: str, item: Any, flow: ns.Flow | None = None) ->
 def numbers_of(sim: ns.Simulation, array: str, steps: int) -> np.ndarray:
     """Return the numbers that an array of h held at each step, (steps, patterns, units)."""
     plan = sim.last_session.plan
-    row = row_of(plan)
+    row = plan.row
     rows = rows_of(row, noise_key(sim.seed), 0, steps)
     place = next(p for p in row.places if (p.population, p.array) == ("h", array))
     return rows[:, place.first : place.first + place.size].reshape(steps, plan.patterns, -1)

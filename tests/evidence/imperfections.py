@@ -1,4 +1,4 @@
-"""Figures of imperfections and prospective messages, from cells of two studies.
+"""Figures of imperfections and prospective messages: the size of noise, and cells of two studies.
 
 Cells are kept in ``runs/studies``. Cells that `neurosim study imperfections` and `neurosim study
 prospective` have measured there are not measured again.
@@ -9,9 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import neurosim as ns
 from neurosim.experiments import studies
 from neurosim.experiments.studies import imperfections
+from neurosim.model.methods import ONCE_A_STEP, ONE_EVALUATION
 
+TAU = 10e-3  # s
 HARD = {"message_noise": 1.0, "lost_zero": 0.3, "delay": 5.0}
 ROBUST = ("damped", "rotated")
 
@@ -88,4 +93,58 @@ def look_ahead() -> dict[str, Any]:
     return found
 
 
-ROWS = {"imperfections": robust, "rho_bias": rho_bias, "prospective": look_ahead}
+def noise_size() -> str:
+    """Measure the sd of noise on states and messages over methods, steps and correlations.
+
+    The sd is over 60000 linear units with leak 1/tau, their outputs and multipliers, as a share of
+    the sd that is documented. A table: one row per method and step (tau), one column per
+    correlation (dt); then the same of messages, and the largest deviation.
+    """
+    correlations = (None, 0.1, 1.0, 10.0)
+    head = ["method, step", "white", *(f"{c:g} dt" for c in correlations[1:]), "messages"]
+    lines = [" | ".join(head)]
+    found: list[float] = []
+    for method in ONE_EVALUATION:
+        for h in (0.02, 0.1, 0.5):
+            shares = []
+            for c in correlations:
+                noise = ns.StateNoise(0.5, None if c is None else c * h * TAU)
+                shares.append(_share_of_sd(noise, method, h, 0.5, 8 * max(1, (c or 0) * h)))
+            if method in ONCE_A_STEP:
+                shares.append(_share_of_sd(ns.MessageNoise(0.5), method, h, 0.5, 2 * h))
+            found += shares
+            lines.append(" | ".join([f"{method}, {h:g}", *(f"{share:.4f}" for share in shares)]))
+    largest = max(abs(share - 1) for share in found)
+    lines.append(f"largest deviation of {len(found)}: {100 * largest:.2f} %")
+    return "\n".join(["", *lines])
+
+
+def _share_of_sd(noise: Any, method: str, h: float, sd: float, duration: float) -> float:
+    """Return the sd that noise gives lone units after a duration (tau), over its documented sd."""
+    units = 200
+    net = ns.Network(
+        [ns.Population("i", 1, "linear", clamped=True), ns.Population("h", units, "linear")],
+        [ns.Projection("i", "h", np.zeros((units, 1)))],
+        [ns.Loss("h", "mse", 0.0)],
+    )
+    options = {"dt": h * TAU, "method": method, "backend": "numpy", "seed": 7}
+    sim = ns.Simulation(net, ns.Flow.adjoint(), imperfections=[noise], **options)
+    X, Y = np.zeros((300, 1)), np.zeros((300, units))
+    if isinstance(noise, ns.StateNoise):
+        run = sim.relax(X, Y, duration=duration * TAU)
+        values = [run.x["h"], run.lam["h"]]
+    else:
+        pairs = (("x", "received_x"), ("delta", "received_delta"))
+        record = sum(pairs, ())
+        traces = sim.relax(X, Y, duration=duration * TAU, record=record).traces
+        own = traces.isel(time=-1, unit=traces.population.values == "h")
+        values = [(own[received] - own[sent]).values for sent, received in pairs]
+    return float(np.std(values)) / sd
+
+
+ROWS = {
+    "noise_size": noise_size,
+    "imperfections": robust,
+    "rho_bias": rho_bias,
+    "prospective": look_ahead,
+}

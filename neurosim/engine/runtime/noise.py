@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neurosim.engine.draws import BLOCK, Row, row_of
+from neurosim.engine.draws import BLOCK, Row
 from neurosim.engine.groups import Groups
 from neurosim.engine.runtime.arrays import live
 
 Array = np.ndarray
-AHEAD = 2**12  # random numbers that are drawn at once, where a step takes fewer
+AHEAD = 2**14  # random numbers that are drawn at once, where a step takes fewer
 
 
 class Noise:
@@ -29,7 +29,7 @@ class Noise:
     """
 
     def __init__(self, groups: Groups, numbers: Mapping[str, Array]) -> None:
-        self.row = row_of(groups.plan)
+        self.row = groups.plan.row
         self.key = int(numbers["noise_key"][0])
         self.before = int(numbers["steps_before"][0])
         self.last = int(numbers["step"][0] + numbers["n_steps"][0])  # behind the last step

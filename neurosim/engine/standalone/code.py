@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosim.engine.draws import row_of
 from neurosim.engine.names import GUARD_EVERY, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.program import recorded_groups
@@ -245,7 +244,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
 
 
 def _noise(plan: Plan) -> NoiseCode | None:
-    row = row_of(plan)
+    row = plan.row
     draws = []
     for place in row.places:
         variable = f"{place.array}_{place.population}"
