@@ -48,7 +48,7 @@ def checked_state(net: Network, name: str, given: Any, count: int, others: str =
                 "x and lam by population"
             )
         parts[part] = _by_population(net, f"{name}.{part}", arrays, count)
-    return State(**parts)
+    return State(parts["x"], parts["lam"])
 
 
 def _by_population(

@@ -157,7 +157,8 @@ class _Trial:
         start = session.start
         if self.change.start:
             first = {n: values[: session.count] for n, values in session.clamped.items()}
-            start = initial_state(session.net, self.change.start, first)
+            fresh = initial_state(session.net, self.change.start, first)
+            start = replace(fresh, steps_before=start.steps_before)
         trial = Session(self.setting, session.clamped, session.targets, start, work)
         schedule = work.schedule
         left = self.steps
@@ -165,9 +166,8 @@ class _Trial:
         for number, length in enumerate(lengths):
             if schedule and schedule.batch:
                 trial.present(schedule.order(number), schedule.length, schedule.gate)
-            noise = number + (schedule.begin if schedule else 0)
-            trial.mirror(noise)
-            trial.run(min(length, left), noise)
+            trial.mirror(number + (schedule.begin if schedule else 0))
+            trial.run(min(length, left))
             left -= length
             if left <= 0 or trial.settled:
                 break
