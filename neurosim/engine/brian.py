@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import logging
 import os
 import re
 import shlex
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -44,14 +42,19 @@ from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
 from neurosim.engine.children import Job
-from neurosim.engine.compiler import compiler_command, optimisation, processor, wide_vectors
+from neurosim.engine.compiler import compiler_command, optimisation, wide_vectors
 from neurosim.engine.names import LENGTH, MOMENT
+from neurosim.engine.standalone.units import (
+    INCLUDE,
+    ONCE,
+    STEPS,
+    WHOLE,
+    fingerprint,
+    stepped_unit,
+    unit_run_once,
+)
 from neurosim.errors import BackendError, ModelError
 
-HERE = Path(__file__).parent
-INCLUDE = HERE / "standalone" / "include"
-STEPS, ONCE = "steps.cpp", "once.cpp"  # translation units of a program
-WHOLE = "whole.cpp"  # both as one
 # loggers whose warnings are suppressed: about NaN, which the stability monitor reports, and about
 # objects left over after an error
 QUIET = ("groups.group", "core.base")
@@ -59,16 +62,6 @@ GARBAGE = 2**25  # bytes of new networks after which dead networks are collected
 LEAST = 2**22  # bytes counted for the Python objects of a network, besides its arrays
 _made: list[int] = []  # bytes of each network made since the last collection
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
-# headers included once, before the namespaces of the code objects
-HEADERS = (
-    "climits cmath iostream fstream ctime cstring algorithm cstdio cstdlib random vector map tuple "
-    "set string fcntl.h sys/mman.h sys/stat.h unistd.h"
-)
-OWN_HEADERS = (
-    "objects.h network.h brianlib/common_math.h brianlib/stdint_compat.h "
-    "ns_kernels.h ns_events.h ns_noise.h ns_points.h ns_present.h ns_record.h"
-)
-RUN_ONCE = ("synapses_classes", "objects", "run", "main")  # sources that need no optimisation
 
 
 class SinglePrecision(CPPNodeRenderer):  # type: ignore[misc]
@@ -199,12 +192,12 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
     def compile_source(self, directory: str, compiler: str, debug: bool, clean: bool) -> None:
         """Put the program of these sources in place, from the cache or compiled now."""
         folder = Path(directory)
-        (folder / STEPS).write_text(_stepped_unit(self))
-        (folder / ONCE).write_text(_unit_run_once(folder))
+        (folder / STEPS).write_text(stepped_unit(self))
+        (folder / ONCE).write_text(unit_run_once(folder))
         (folder / WHOLE).write_text(f'#include "{STEPS}"\n#include "{ONCE}"\n')
         # compilers use the last -O
         command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
-        self.key = _fingerprint(folder, [*command, *self.flags[1]])
+        self.key = fingerprint(folder, [*command, *self.flags[1]])
         cache.program(
             self.key,
             partial(self._compile, folder, command),
@@ -462,43 +455,3 @@ def _nothing(run_namespace: Any = None) -> None:
 def make_clock(dt: float) -> Clock:
     """Make the one clock of a simulation; `dt` in s."""
     return Clock(dt=dt * second, name="steps")
-
-
-def _stepped_unit(device: Device) -> str:
-    """Return the translation unit STEPS, of all code that runs at every step.
-
-    Each code object is in a namespace of its own.
-    """
-    lines = [f"#include <{header}>" for header in HEADERS.split()]
-    lines += [f'#include "{header}"' for header in OWN_HEADERS.split()]
-    lines += [f"#include {header}" for header in prefs.codegen.cpp.headers]
-    by_name = sorted(device.code_objects.values(), key=lambda code: str(code.name))
-    for i, code in enumerate(by_name):
-        blocks = [f"{block}_{code.name}" for block in code.before_after_blocks]
-        functions = [f"_run_{code.name}", *(f"_{block}" for block in blocks)]
-        for j, (part, function) in enumerate(zip([code.name, *blocks], functions, strict=True)):
-            lines.append(f"namespace unit_{i}_{j} {{")
-            lines.append(f'#include "code_objects/{part}.cpp"')
-            lines.append("}")
-            lines.append(f"void {function}() {{ unit_{i}_{j}::{function}(); }}")
-    return "\n".join([*lines, '#include "network.cpp"', ""])
-
-
-def _unit_run_once(directory: Path) -> str:
-    """Return the translation unit ONCE, of all other sources."""
-    sources = [f"{name}.cpp" for name in RUN_ONCE]
-    if (directory / "brianlib" / "spikequeue.cpp").exists():
-        sources.insert(0, "brianlib/spikequeue.cpp")
-    return "".join(f'#include "{source}"\n' for source in sources)
-
-
-def _fingerprint(directory: Path, command: list[str]) -> str:
-    """Return 24 hex digits of a hash of sources, compiler version, flags and processor."""
-    digest = hashlib.sha256()
-    for root in (directory, INCLUDE):
-        sources = [path for path in root.rglob("*") if path.suffix in (".cpp", ".h")]
-        for path in sorted(sources):
-            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
-    digest.update(version + " ".join(command).encode() + processor().encode())
-    return digest.hexdigest()[:24]
