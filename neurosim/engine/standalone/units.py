@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import neurosim.engine.quiet  # noqa: F401
+
 from brian2 import prefs
 
 from neurosim.engine.compiler import processor
