@@ -79,18 +79,22 @@ def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
     """Return the datasets of a run's file by group; the key of the root is None."""
     import xarray as xr
 
-    traces = xr.Dataset() if run.traces is None else run.traces
+    from neurosim.results.table import without_parameters
+
+    traces = xr.Dataset() if run.traces is None else without_parameters(run.traces)
     return {None: traces.assign_attrs(_root_attributes("run")), "run": run_to_dataset(run)}
 
 
 def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
     """Return the datasets of a log's file by group; the key of the root is None."""
+    from neurosim.results.table import without_parameters
+
     groups: dict[str | None, xr.Dataset] = {
         None: log.history.assign_attrs(_root_attributes("log")),
         "run": run_to_dataset(log.run),
     }
     if log.run.traces is not None:
-        groups["traces"] = log.run.traces
+        groups["traces"] = without_parameters(log.run.traces)
     return groups
 
 
@@ -116,6 +120,8 @@ def load(path: AnyPath) -> Run | Log:
         from neurosim.results.recording import load_run
 
         return load_run(path)
+    from neurosim.results.table import as_traces
+
     kind = _kind_of(path)
     with reading(path):
         root = _read(path, None)
@@ -124,9 +130,9 @@ def load(path: AnyPath) -> Run | Log:
         stored = _read(path, "run")
         has_traces = bool(stored.attrs["has_traces"])
         if kind == "log":
-            traces = _read(path, "traces") if has_traces else None
+            traces = as_traces(_read(path, "traces"), stored) if has_traces else None
             return Log(root, run_from_dataset(stored, traces))
-        return run_from_dataset(stored, root if has_traces else None)
+        return run_from_dataset(stored, as_traces(root, stored) if has_traces else None)
 
 
 def _netcdf(groups: Mapping[str | None, xr.Dataset]) -> bytes:

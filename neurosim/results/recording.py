@@ -382,6 +382,7 @@ def read_traces(path: AnyPath) -> xr.Dataset:
         The path is missing, not a recording, damaged, or of a newer format.
     """
     from neurosim.results.stored_arrays import stored
+    from neurosim.results.table import as_traces
 
     path = Path(path)
     about = _about(path)
@@ -393,7 +394,7 @@ def read_traces(path: AnyPath) -> xr.Dataset:
         written = [extent(path / name, complete) for name in recorded]
         arrays = about["arrays"]
         lengths = {name: extent(path / name) for name in arrays}
-        traces = _open(path)
+        traces = as_traces(_open(path))
         parameters = [name for name in lengths if name in traces.data_vars]
         traces = traces[[*recorded, *parameters]]  # in this order, whatever the folder's
         place = folders.Place.of(path)

@@ -98,7 +98,7 @@ def build_traces(
     DataError
         Arrays that do not fit the network, `times` or `pattern`.
     """
-    import xarray as xr
+    from neurosim.results.table import Traces
 
     times = np.asarray(times, dtype=float)
     pattern = np.asarray(pattern, dtype=int)
@@ -114,7 +114,7 @@ def build_traces(
         variables["w"] = _weight_trace(weights, ends, len(times))
     for key, parameter in parameter_variables(net).items():
         variables[parameter_name(key)] = parameter
-    return xr.Dataset(variables, coordinates, {"model": model_json(net, flow, settings)})
+    return Traces(variables, coordinates, {"model": model_json(net, flow, settings)})
 
 
 def _unit_traces(
