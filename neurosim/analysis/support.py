@@ -29,6 +29,7 @@ from neurosim.errors import (
     number,
     unknown,
 )
+from neurosim.model.display import short_repr
 from neurosim.model.flow import Flow
 from neurosim.reference import right_hand_side
 from neurosim.reference.functions import rows_of, violation
@@ -306,7 +307,7 @@ def kkt(run: Run) -> Kkt:
     return Kkt(stationarity, feasibility, complementarity)
 
 
-@dataclass
+@dataclass(repr=False)
 class SupportOverTraining:
     """Support at rest with weights frozen, at the rows of a training's log.
 
@@ -342,6 +343,8 @@ class SupportOverTraining:
     patterns: int = 500
     found: list[Support] = field(default_factory=list)
     rows: int = 0
+
+    __repr__ = short_repr
 
     def __call__(self, run: Run) -> None:
         """Measure the support if this row of the log is one of every `every`."""

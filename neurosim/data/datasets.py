@@ -12,7 +12,7 @@ import inspect
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from neurosim.data.streams import moving_digits
 from neurosim.disk import cache_directory
 from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
 from neurosim.model.arrays import check_finite, refuse_lossy
+from neurosim.model.display import short_repr
 
 Array = np.ndarray
 Source = Callable[..., XAndY]  # function that returns X and y
@@ -40,7 +41,7 @@ KEYWORDS = ("test", "seed", "patterns", "scale", "offset", "standardise")  # of 
 FORMAT = 1  # version of the files in the cache
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Patterns and targets, split for training and test.
 
@@ -54,11 +55,13 @@ class Data:
         Number of classes; None for targets that are not labels.
     """
 
-    X: Array = field(repr=False)
-    Y: Array = field(repr=False)
-    X_test: Array | None = field(default=None, repr=False)
-    Y_test: Array | None = field(default=None, repr=False)
+    X: Array
+    Y: Array
+    X_test: Array | None = None
+    Y_test: Array | None = None
     classes: int | None = None
+
+    __repr__ = short_repr
 
     @property
     def validation(self) -> tuple[Array, Array] | None:

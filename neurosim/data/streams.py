@@ -12,13 +12,14 @@ import numpy as np
 
 from neurosim.errors import DataError, number, whole
 from neurosim.model.arrays import real_array
+from neurosim.model.display import short_repr
 
 Array = np.ndarray
 SIDE = 8  # width and height of scikit-learn's digits, pixels
 BRIGHTEST = 16  # largest grey value of scikit-learn's digits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stream:
     """Frames and their labels.
 
@@ -35,6 +36,8 @@ class Stream:
     X: Array
     Y: Array
     side: int
+
+    __repr__ = short_repr
 
 
 def moving_digits(

@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from neurosim.errors import DataError, out_of_range, whole
 from neurosim.model.arrays import real_array
+from neurosim.model.display import short_repr
 
 Array = np.ndarray
 Frame = tuple[Array, Array]  # X and Y of one frame
@@ -80,7 +81,7 @@ def sampled(outputs: Array, rng: np.random.Generator) -> Array:
     return np.asarray(beyond.sum(axis=1))
 
 
-@dataclass
+@dataclass(repr=False)
 class Bandit:
     """Contextual bandit: for each context one arm pays more often than the others.
 
@@ -122,6 +123,8 @@ class Bandit:
     chosen: list[bool] = field(default_factory=list, repr=False)
     _mean: float = 0.0
     _now: int | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def drawn(
@@ -172,7 +175,7 @@ class Bandit:
         return float(np.mean(self.chosen[-trials:]))
 
 
-@dataclass
+@dataclass(repr=False)
 class CartPole:
     """Carts that balance one pole each, by pushes to the left or to the right.
 
@@ -204,6 +207,8 @@ class CartPole:
     shown: list[Array] = field(default_factory=list, repr=False)
     pushed: list[Array] = field(default_factory=list, repr=False)
     up: list[Array] = field(default_factory=list, repr=False)
+
+    __repr__ = short_repr
 
     @classmethod
     def drawn(cls, carts: int, *, most: int = 200, seed: Any = 0) -> CartPole:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.model.display import short_repr
+
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class State:
     """Outputs and multipliers of every population that is not clamped.
 
@@ -28,3 +30,5 @@ class State:
     x: Mapping[str, Array]
     lam: Mapping[str, Array]
     steps_before: int = 0
+
+    __repr__ = short_repr

@@ -18,6 +18,7 @@ import numpy as np
 
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, unknown
+from neurosim.model.display import short_repr
 from neurosim.model.network import Network
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
@@ -48,7 +49,7 @@ NEWTON = 2  # steps after the iteration; each squares an error of 1e-7 at most
 LARGEST_STACK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adjoint:
     """Outputs, adjoint and gradients of a batch, by backpropagation.
 
@@ -76,6 +77,8 @@ class Adjoint:
     grad_b: dict[str, Array]
     loss: float
     penalty: float
+
+    __repr__ = short_repr
 
 
 def forward(net: Network, X: Any) -> dict[str, Array]:

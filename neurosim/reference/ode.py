@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.data.patterns import patterns, targets
+from neurosim.model.display import short_repr
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -40,7 +41,7 @@ from neurosim.reference.functions import (
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rates:
     """Time derivatives, in 1/s.
 
@@ -61,6 +62,8 @@ class Rates:
     w: dict[str, Weights]
     b: dict[str, Array]
     feedback: dict[str, Weights] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
 
 def right_hand_side(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.model.display import short_repr
 from neurosim.model.methods import EULER, HEUN, RK4
 from neurosim.reference.jacobian import Derivative, Linearised
 
@@ -88,7 +89,7 @@ AMPLIFICATION = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Modes:
     """Modes of one Jacobian.
 
@@ -105,6 +106,8 @@ class Modes:
     eigenvalues: Array
     share: Array
     complete: bool = True
+
+    __repr__ = short_repr
 
     @property
     def fastest(self) -> float:

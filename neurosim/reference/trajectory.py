@@ -14,6 +14,7 @@ import numpy as np
 from neurosim.data.patterns import patterns, targets
 from neurosim.data.states import checked_state
 from neurosim.errors import ConvergenceError, ModelError, unknown
+from neurosim.model.display import short_repr
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
@@ -28,7 +29,7 @@ SHARP = 1e-3
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trajectory:
     """Final state of an integration, and the way there if it was recorded.
 
@@ -60,6 +61,8 @@ class Trajectory:
     x_trace: dict[str, Array] = field(default_factory=dict, repr=False)
     lam_trace: dict[str, Array] = field(default_factory=dict, repr=False)
     feedback: dict[str, Weights] = field(default_factory=dict, repr=False)
+
+    __repr__ = short_repr
 
 
 def solve_ivp(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.model.display import html_table
 from neurosim.model.flow import Flow
 from neurosim.model.frozen import ReadOnly
 from neurosim.model.network import Network
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+HTML_ROWS = 10  # of a log in a notebook
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """The final state of a simulation, its traces, and the model that made them.
 
@@ -69,6 +72,33 @@ class Run:
     auxiliary: dict[str, Array] = field(default_factory=dict, repr=False)
     steps_before: int = 0
 
+    def __repr__(self) -> str:
+        parts = [f"{name} {text}" for name, text in self._summary().items()]
+        return f"Run({self.network!r}; {'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        models = {"network": repr(self.network), "flow": repr(self.flow)}
+        return html_table("neurosim run", models | self._summary())
+
+    def _summary(self) -> dict[str, str]:
+        """Return how long the run was, how it ended and what was recorded, for displays."""
+        if self.settled:
+            end = "at rest"
+        elif self.interrupted:
+            end = "interrupted"
+        else:
+            end = "complete"
+        summary = {
+            "patterns": str(max((len(values) for values in self.x.values()), default=0)),
+            "steps": str(self.steps),
+            "time": f"{self.time:g} s",
+            "end": end,
+        }
+        if self.traces is not None:
+            names = [str(name) for name in self.traces.data_vars if "." not in str(name)]
+            summary["traces"] = f"{', '.join(names)} at {self.traces.sizes['time']} times"
+        return summary
+
     @property
     def settled(self) -> bool:
         """Whether the run ended because its state came to rest (``relax(settle=...)``)."""
@@ -109,6 +139,10 @@ class Log(ReadOnly):
     def __repr__(self) -> str:
         names = ", ".join(str(name) for name in self.history.data_vars)
         return f"Log({names}; {self.history.time.size} rows)"
+
+    def _repr_html_(self) -> str:
+        table = self.history.to_dataframe()
+        return f"{table.to_html(max_rows=HTML_ROWS)}\n{self.run._repr_html_()}"
 
     @property
     def interrupted(self) -> bool:

@@ -17,6 +17,7 @@ from neurosim import reference
 from neurosim.data import patterns as data
 from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.arrays import refuse_lossy
+from neurosim.model.display import short_repr
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.state import State
@@ -29,7 +30,7 @@ Array = np.ndarray
 Arrays = Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reshaped:
     """A network of another size, and where its units come from.
 
@@ -54,6 +55,8 @@ class Reshaped:
     share: dict[str, Array]
     held: dict[str, Array] = field(default_factory=dict)
     change: float = float("nan")
+
+    __repr__ = short_repr
 
     def carry(self, state: State) -> State:
         """Return the new network's state, from that of the old one."""
