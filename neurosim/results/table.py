@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARAMETERS = ("weights.", "bias.", "feedback.")  # how names of `stored_model.parameter_name` begin
 
 
-class Traces(xr.Dataset):
+class Traces(xr.Dataset):  # type: ignore[no-untyped-call]
     """Recorded variables and final parameters, an xarray.Dataset; a table is of the former."""
 
     __slots__ = ()
