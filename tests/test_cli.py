@@ -129,6 +129,35 @@ def test_relaxing_ends_with_backpropagation() -> None:
     assert run.traces is not None
 
 
+@pytest.mark.parametrize("weights", ["drawn", "given"])
+def test_only_weights_that_have_learned_have_an_accuracy(tmp_path: Path, weights: str) -> None:
+    """A relaxation of drawn weights gets the digits right as often as its seed has it."""
+    given = "weights = [[1.0, 0.0], [0.0, 1.0]]" if weights == "given" else ""
+    text = f"""
+[network]
+populations = [{{name = "input", size = 2, clamped = true}}, {{name = "output", size = 2}}]
+losses = [{{population = "output", kind = "cross_entropy"}}]
+[[network.projections]]
+pre = "input"
+post = "output"
+{given}
+[flow]
+preset = "adjoint"
+[simulation]
+dt = "1 ms"
+duration = "20 ms"
+backend = "numpy"
+[data]
+name = "xor"
+coding = "labels"
+"""
+    (tmp_path / "model.toml").write_text(text)
+    result = call("run", "model.toml", "--out", "here")
+    assert result.exit_code == 0, result.output
+    assert ("accuracy" in result.output) == (weights == "given")
+    assert ("the weights are drawn and fixed" in words(result.output)) == (weights == "drawn")
+
+
 def test_seed_and_set_and_backend_reach_the_model() -> None:
     result = call("run", "xor", *QUICK, "--seed", "7", "--set", "flow.rho=2")
     assert result.exit_code == 0, result.output

@@ -303,9 +303,10 @@ def _two_classes(Y: Array) -> Array | None:
 
 
 def _are_one_hot(Y: Array) -> bool:
-    """Return whether each row holds -1, 0 and 1 only, and all of its entries but one are equal."""
+    """Return whether rows hold -1, 0 and 1 only, and all but the largest entry are equal."""
     in_order = np.sort(Y, axis=1)
     others = in_order[:, :-1]
     equal = others == in_order[:, :1]
+    larger = in_order[:, -1] > in_order[:, 0]  # a row of zeros has no class
     known = np.isin(Y, SIGNS_AND_ZERO)
-    return bool(equal.all() and known.all())
+    return bool(equal.all() and larger.all() and known.all())

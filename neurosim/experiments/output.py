@@ -77,7 +77,7 @@ def save_summary(result: Run | Log, paths: Sequence[Path]) -> None:
 
 
 def save_figure(figure: Any, paths: Sequence[Path]) -> None:
-    """Write a figure to every path, in the format of its suffix.
+    """Write a figure to every path, in the format of its suffix, and close it.
 
     Raises
     ------
@@ -86,11 +86,14 @@ def save_figure(figure: Any, paths: Sequence[Path]) -> None:
     FileError
         A file that cannot be written.
     """
+    import matplotlib.pyplot as plt
+
     for path, suffix in zip(paths, formats_of(paths), strict=True):
         with replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=DPI)
         # no new layout, so that every format has the same picture
         figure.set_layout_engine("none")
+    plt.close(figure)
 
 
 def formats_of(paths: Sequence[Path]) -> list[str]:

@@ -19,6 +19,7 @@ from neurosim.analysis.support import Support, at_rest, kkt, support_neurons
 from neurosim.data.patterns import labels
 from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, UnsettledWarning
+from neurosim.experiments.output import save_figure
 from neurosim.model.network import Network
 from neurosim.results import operations
 from neurosim.results.metrics import accuracy, middle
@@ -74,7 +75,15 @@ def rows(spec: ModelFile, data: Data, result: Run | Log, seconds: float) -> dict
     found |= operations.table(operations.synaptic_operations(end))
     if history is not None:
         found["hidden neurons"] = _sizes(history)
-    return found | _performance(end.network, data)
+    return found | _performance(end.network, data, learned=_learned(spec, result))
+
+
+def _learned(spec: ModelFile, result: Run | Log) -> bool:
+    """Return whether the weights moved, or were given in the model file."""
+    if isinstance(result, Log) or result.settings.get("plastic", False):
+        return True
+    projections = spec.tables.network.projections or ()
+    return any("weights" in table.given() for table in projections)
 
 
 def _resizing_history(result: Run | Log) -> Any:
@@ -106,8 +115,11 @@ def _shown(key: str, value: Any) -> str:
     return f"{value:g}"
 
 
-def _performance(net: Network, data: Data) -> dict[str, str]:
-    """Return the loss after a forward pass, and the accuracy if the targets are classes."""
+def _performance(net: Network, data: Data, *, learned: bool) -> dict[str, str]:
+    """Return the loss after a forward pass, and the accuracy if the targets are classes.
+
+    Weights that were drawn and did not move have learned nothing: they have no accuracy.
+    """
     parts = {"training": (data.X, data.Y)}
     if data.validation:
         parts["test"] = data.validation
@@ -118,13 +130,14 @@ def _performance(net: Network, data: Data) -> dict[str, str]:
         except ConvergenceError:
             return {"loss": "none: the cyclic graph has no single fixed point"}
         losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
-        classes = labels(Y, net.populations[net.output].size)
+        classes = labels(Y, net.populations[net.output].size) if learned else None
         if classes is not None:
             share = accuracy(outputs[net.output], classes, middle(Y))
             shares.append(f"{100 * share:.1f} % {name}")
     found = {}
     if net.losses:
-        found["loss"] = ", ".join(losses)
+        note = "" if learned else "; the weights are drawn and fixed"
+        found["loss"] = ", ".join(losses) + note
     if shares:
         found["accuracy"] = ", ".join(shares)
     return found
@@ -162,8 +175,7 @@ def _support(simulation: Simulation, result: Run | Log, folder: Path) -> str:
         figure = pictures.support_summary(run)
     with replacing(folder / "support.nc") as path:
         found.to_xarray().to_netcdf(path, engine="h5netcdf")
-    with replacing(folder / "support.png") as path:
-        figure.savefig(path, format="png", dpi=150)
+    save_figure(figure, [folder / "support.png"])
     return _support_line(found, kkt(run).residual)
 
 

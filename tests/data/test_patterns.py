@@ -128,3 +128,10 @@ def test_a_pair_is_two_arrays() -> None:
         pair("validation", {})
     with pytest.raises(DataError, match=r"validation has 3 entries; allowed: \(X, Y\)"):
         pair("validation", (1, 2, 3))
+
+
+def test_rows_of_zeros_are_no_classes() -> None:
+    """They were class 0, so that targets of zeros had an accuracy."""
+    assert labels(np.zeros((3, 2)), 2) is None
+    assert labels([[0, 1], [0, 0]], 2) is None
+    assert labels([[-1, 1], [1, -1]], 2).tolist() == [1, 0]
