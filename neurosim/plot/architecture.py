@@ -11,7 +11,15 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import DASHED, GREY, add_legend, given_axes, marker_for, styled
+from neurosim.plot.canvas import (
+    DASHED,
+    GREY,
+    add_legend,
+    given_axes,
+    marker_for,
+    new_figure,
+    styled,
+)
 from neurosim.plot.drawing import PALETTE, add_legend_line
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
@@ -40,12 +48,10 @@ def architecture(log: Log) -> Figure:
     DataError
         The network was neither pruned nor grown.
     """
-    from matplotlib.figure import Figure
-
     _check_sizes(log)
     scored = any(str(name).endswith("accuracy") for name in log.history)
     height, panels = (6.4, 3) if scored else (4.6, 2)
-    figure = Figure(figsize=(5.2, height), layout="constrained")
+    figure = new_figure(5.2, height)
     axes = figure.subplots(panels, 1, sharex=True)
     neurons(log, axes[0])
     if scored:
@@ -136,9 +142,7 @@ def before_and_after(before: Network, after: Network) -> Figure:
     ----------
     before, after : Network
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    figure = new_figure(8.4, 4.2)
     left, right = figure.subplots(1, 2)
     for ax, net, name in ((left, before, "before"), (right, after, "after")):
         network(net, ax=ax)

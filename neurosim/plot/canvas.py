@@ -5,8 +5,8 @@ Start at `styled`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -15,12 +15,14 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.drawing import PALETTE, palette_color
+from neurosim.plot.drawing import FONT, LINE, PALETTE, palette_color, size_in_points
+from neurosim.plot.names import shortened_all, text_width
 from neurosim.results.format import current_name
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import VARIABLES, with_current_names
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -61,12 +63,18 @@ SYMBOLS = MappingProxyType(
     }
 )
 
+KEY = 32  # points of a legend's entry beside its text
+MOST_COLUMNS = 8  # of a legend
 MOST_LINES = 32  # per population or projection; more could not be told apart
 ROUNDING = 1e-17  # below it differences of float64 are rounding
 
 
-def style() -> AbstractContextManager[None]:
+@contextmanager
+def style() -> Iterator[None]:
     """Return a context in which Matplotlib draws in the style of all pictures.
+
+    All other settings stay as they are. Matplotlib's own context would also undo what a backend
+    sets when its first figure is made, after which a notebook shows no figures.
 
     Examples
     --------
@@ -77,22 +85,42 @@ def style() -> AbstractContextManager[None]:
     """
     import matplotlib as mpl
 
-    return mpl.rc_context(dict(STYLE))
+    before = {name: mpl.rcParams[name] for name in STYLE}
+    mpl.rcParams.update(STYLE)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that it draws in the style of all pictures.
 
     NumPy's warnings about numbers that are not finite are off, since runs that diverged are drawn
-    too.
+    too. A picture that fails leaves no figure behind.
     """
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        with style(), np.errstate(over="ignore", invalid="ignore"):
-            return function(*args, **kwargs)
+        import matplotlib.pyplot as plt
+
+        before = plt.get_fignums()
+        try:
+            with style(), np.errstate(over="ignore", invalid="ignore"):
+                return function(*args, **kwargs)
+        except BaseException:
+            for number in set(plt.get_fignums()) - set(before):
+                plt.close(number)
+            raise
 
     return inner
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return a new pyplot figure, inches, that a notebook shows once."""
+    from neurosim.plot.shown import shown_figure
+
+    return shown_figure(width, height)
 
 
 def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
@@ -190,8 +218,9 @@ def refuse_stream(run: Run) -> None:
 
 
 def largest_size(values: Array) -> float:
-    """Return the largest absolute value."""
-    return float(np.abs(values).max())
+    """Return the largest absolute value that is finite; 0 if there is none."""
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max(initial=0.0))
 
 
 def finite_or_nan(values: Array) -> Array:
@@ -237,6 +266,8 @@ def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
 
 def count_label(name: str, shown: int, total: int, noun: str) -> str:
     """Return a legend entry with the number of lines: those drawn, and those in all."""
+    if total == 1:
+        return f"{name}, 1 {noun.removesuffix('s')}"
     if shown == total:
         return f"{name}, {total} {noun}"
     return f"{name}, {shown} of {total} {noun}"
@@ -297,11 +328,18 @@ def span_of(time: Array) -> tuple[float, float]:
 
 
 def log_scale(ax: Axes) -> None:
-    """Make the y axis logarithmic if any value is positive; cut it off below `ROUNDING`."""
+    """Make the y axis logarithmic if any value is positive; cut it off below `ROUNDING`.
+
+    Where nothing can be drawn, a note says so in the empty axes.
+    """
     from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
     drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
-    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size == 0:
+        add_note(ax, "no value above 0")
+        return
+    drawn = drawn[drawn > 0]
     if drawn.size == 0:
         return
     low, high = drawn.min(), drawn.max()
@@ -313,6 +351,12 @@ def log_scale(ax: Axes) -> None:
         ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
 
 
+def add_note(ax: Axes, note: str) -> None:
+    """Write in the middle of empty axes why they are empty."""
+    ax.text(0.5, 0.5, note, transform=ax.transAxes, ha="center", va="center", color=GREY)
+    ax.set_yticks([])
+
+
 def color_of(net: Network, population: str) -> str:
     """Return the colour of a population, the same in every picture; grey if it is clamped."""
     neurons = net.neurons
@@ -321,7 +365,7 @@ def color_of(net: Network, population: str) -> str:
     return palette_color(neurons.index(population))
 
 
-def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
+def add_legend(ax: Axes, without: Collection[str] = (), others: Sequence[Artist] = ()) -> None:
     """Add a legend above the axes, where no curve can be, or replace the one that is there.
 
     It has as many columns as fit, opaque lines, and each label once.
@@ -330,25 +374,28 @@ def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
     ----------
     without : collection of str
         Names whose entries are left out; a name ends at the first comma of a label.
+    others : sequence of Artist
+        Entries of the legend that are not drawn.
     """
-    entries = {}
+    entries: dict[str, Any] = {}
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
         if label.split(",")[0] not in without:
             entries[label] = handle
+    entries |= {str(handle.get_label()): handle for handle in others}
     if (old := ax.get_legend()) is not None:
         old.remove()
     if not entries:
         return
-    width = ax.bbox.width * 72 / ax.figure.dpi  # points
-    letters = max(len(label.replace("$_{BP}$", "BP")) for label in entries)
-    widest = 26 + 4.6 * letters
+    width, height = size_in_points(ax)
+    labels = fitted_labels(list(entries), width - KEY)
+    exponent = LINE if _has_exponent(ax) else 0  # is drawn where the legend would be
     legend = ax.legend(
         list(entries.values()),
-        list(entries),
+        labels,
         loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
+        bbox_to_anchor=(0.0, 1.0 + exponent / height),
         borderaxespad=0.3,
-        ncols=int(np.clip(width // widest, 1, len(entries))),
+        ncols=_columns_within(width, labels),
         handlelength=1.6,
         columnspacing=1.0,
         labelspacing=0.3,
@@ -358,14 +405,46 @@ def add_legend(ax: Axes, without: Collection[str] = ()) -> None:
             line.set_alpha(1.0)
 
 
+def fitted_labels(labels: Sequence[str], width: float) -> list[str]:
+    """Return labels of at most `width` points: names, which end at a comma, are shortened."""
+    long = [label for label in labels if "$" not in label and text_width(label, FONT) > width]
+    if not long:
+        return list(labels)
+    names = [label.partition(",")[0] for label in long]
+    rests = [label.removeprefix(name) for label, name in zip(long, names, strict=True)]
+    room = width - max(text_width(rest, FONT) for rest in rests)
+    short = dict(zip(names, shortened_all(names, room, FONT), strict=True))
+    fitted = {}
+    for label, name, rest in zip(long, names, rests, strict=True):
+        fitted[label] = short[name] + rest
+    return [fitted.get(label, label) for label in labels]
+
+
+def _columns_within(width: float, labels: Sequence[str]) -> int:
+    """Return how many columns of a legend fit into a width, in points."""
+    widest = max(text_width(label.replace("$_{BP}$", "BP"), FONT) for label in labels)
+    return int(np.clip(width // (KEY + widest), 1, len(labels)))
+
+
+def _has_exponent(ax: Axes) -> bool:
+    """Return whether a power of ten, or an offset, stands above the y axis."""
+    formatter = ax.yaxis.get_major_formatter()
+    formatter.set_locs(list(ax.get_yticks()))
+    return bool(formatter.get_offset())
+
+
 def share_legend(figure: Figure, axes: Sequence[Axes], net: Network) -> None:
     """Replace the populations' entries in the legends of all panels by one legend of the figure."""
     from matplotlib.lines import Line2D
 
     for ax in axes:
         add_legend(ax, without=net.populations)
-    handles = [Line2D([], [], color=color_of(net, n), label=n) for n in net.neurons]
-    columns = min(len(handles), 8)
+    width = 72 * figure.get_figwidth() - KEY
+    labels = fitted_labels(net.neurons, width - KEY)
+    handles = []
+    for name, label in zip(net.neurons, labels, strict=True):
+        handles.append(Line2D([], [], color=color_of(net, name), label=label))
+    columns = min(_columns_within(width, labels), MOST_COLUMNS)
     figure.legend(handles=handles, loc="outside lower right", ncols=columns, handlelength=1.6)
 
 

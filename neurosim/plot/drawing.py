@@ -6,12 +6,13 @@ Below `graph`, which chooses and calls. Start at `columns` and `rings`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim.model.network import Network
+from neurosim.plot.names import shortened_all, text_width, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Place = tuple[float, float]  # in data coordinates
 Units = tuple[Array, Array]  # indices, (drawn,), and places, (drawn, 2)
-Lines = tuple[str, str]  # of a label
+Lines = list[str]  # of a label
 Anchor = tuple[float, float, str, str]  # of a name, with its horizontal and vertical alignment
 
 # Okabe & Ito 2008 without yellow, which is too pale for a line on white.
@@ -27,7 +28,11 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MOST_UNITS = 40  # of a population that is drawn whole; of a larger one, SHOWN are drawn
 SHOWN = 24
 MOST_EDGES = 3000  # in all: the strongest of each projection
-LETTER = 4.9  # mean width of a letter of a name, points
+FONT, LINE = 8, 10  # size of a name and height of its lines, points
+NARROW = 45  # points; in narrower columns names stand upright
+MOST_NAME_LINES = 3
+LEAST_HEIGHT = 0.4  # of the columns, however few units they have
+UPRIGHT, BESIDE = 0.4, 0.28  # largest share of the height or width that names take
 # behind a name, so that it can be read over lines
 BACKGROUND = {
     "facecolor": "white",
@@ -56,15 +61,21 @@ class Drawing:
         Smallest distance between two units.
     dots : sequence of Place
         Where an ellipsis stands for the units that are not drawn.
+    texts : {population: lines}
+        Name, size and kind, as far as there is room.
     rings : bool
         Whether populations are rings on a circle, not columns.
+    upright : bool
+        Whether names stand upright.
     """
 
     units: dict[str, Units]
     labels: dict[str, Anchor]
     spacing: float
     dots: Sequence[Place] = ()
+    texts: Mapping[str, Lines] = field(default_factory=dict)
     rings: bool = False
+    upright: bool = False
 
     def places(self) -> Array:
         """Return the places of all units, (drawn, 2)."""
@@ -103,20 +114,26 @@ def _layers(net: Network) -> list[list[str]]:
     return layers
 
 
-def columns(net: Network, gap: float) -> Drawing:
+def columns(net: Network, width: float, height: float) -> Drawing:
     """Place an acyclic graph: one column per depth, heights 0 to 1.
 
     Parameters
     ----------
     net : Network
-    gap : float
-        Height between two populations of one depth, in which the name of the lower one stands.
+    width, height : float
+        Size of the axes, points.
     """
+    layers = _layers(net)
+    texts, upright = _column_names(net, layers, width, height)
+    # Between two populations of one depth, in which the name of the lower one stands.
+    gap = (2 * LINE + 6 + LINE * max(map(len, texts.values()))) / height
+    if upright:
+        gap = UPRIGHT / 2
     units: dict[str, Units] = {}
     labels: dict[str, Anchor] = {}
     dots: list[Place] = []
     spacing = 1.0
-    for depth, names in enumerate(_layers(net)):
+    for depth, names in enumerate(layers):
         x = float(depth)
         rows = {name: _rows(net.populations[name].size) for name in names}
         count = len(names) - 1
@@ -138,11 +155,48 @@ def columns(net: Network, gap: float) -> Drawing:
                 dots.append((x, y - step * middle))
             y -= step * int(own[-1]) + own_gap
         spacing = min(spacing, step)
-    return Drawing(units, labels, spacing, dots)
+    return Drawing(units, labels, spacing, dots, texts, upright=upright)
 
 
-def rings(net: Network) -> Drawing:
-    """Place a cyclic graph: populations on a circle, the first on the left, units on rings."""
+def _column_names(
+    net: Network, layers: Sequence[Sequence[str]], width: float, height: float
+) -> tuple[dict[str, Lines], bool]:
+    """Return the lines of each name, and whether they stand upright."""
+    room = 0.95 * width / len(layers)
+    lines = {name: _label_lines(net, name) for name in net.populations}
+    longest = max(text_width(line, FONT) for own in lines.values() for line in own)
+    if longest <= room:
+        return lines, False
+    if room >= NARROW:
+        found = {}
+        for name, (first, second) in lines.items():
+            found[name] = [*wrapped(first, room, MOST_NAME_LINES, FONT), second]
+        return found, False
+    found = {}
+    most = int(np.clip(room // LINE, 1, MOST_NAME_LINES))
+    for names in layers:
+        for place, name in enumerate(names):
+            share = UPRIGHT
+            if place > 0:  # below another population
+                share = 0.75 * min(UPRIGHT / 2, 0.6 / (len(names) - 1)) * (1 - UPRIGHT)
+            found[name] = wrapped(", ".join(lines[name]), share * height, most, FONT)
+    if most == 1:
+        highest = [names[0] for names in layers]
+        texts = [", ".join(lines[name]) for name in highest]
+        short = shortened_all(texts, UPRIGHT * height, FONT)
+        found |= {name: [text] for name, text in zip(highest, short, strict=True)}
+    return found, True
+
+
+def rings(net: Network, width: float) -> Drawing:
+    """Place a cyclic graph: populations on a circle, the first on the left, units on rings.
+
+    Parameters
+    ----------
+    net : Network
+    width : float
+        Width of the axes, points.
+    """
     import networkx as nx
 
     layout = nx.circular_layout(net.populations)
@@ -165,7 +219,11 @@ def rings(net: Network) -> Drawing:
         distance = np.linalg.norm(centre)
         anchor = centre * (1 + to_label / distance)
         labels[name] = (*anchor, *_alignment(centre))
-    return Drawing(units, labels, spacing, rings=True)
+    texts = {}
+    for name in net.populations:
+        first, second = _label_lines(net, name)
+        texts[name] = [*wrapped(first, BESIDE * width, MOST_NAME_LINES, FONT), second]
+    return Drawing(units, labels, spacing, texts=texts, rings=True)
 
 
 def _ring(count: int, radius: float) -> Array:
@@ -275,7 +333,7 @@ def _curves(start: Array, end: Array, bend: float) -> Array:
     return np.asarray(start + t * chord + sideways)
 
 
-def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
+def draw_labels(ax: Axes, drawing: Drawing, top: float) -> None:
     """Draw names and sizes, and set limits that leave room for them.
 
     Parameters
@@ -283,23 +341,20 @@ def draw_labels(ax: Axes, net: Network, drawing: Drawing, top: float) -> None:
     top : float
         Height of the highest point of a line, from `draw_synapses`.
     """
-    lines = {name: _label_lines(net, name) for name in drawing.labels}
-    separator, rotation, offset = "\n", 0, 8
     if drawing.rings:
-        _limit_rings(ax, drawing, list(lines.values()))
-        offset = 0
-    elif _limit_columns(ax, drawing, list(lines.values()), top):
-        separator, rotation = ", ", 90
+        _limit_rings(ax, drawing)
+    else:
+        _limit_columns(ax, drawing, top)
     for name, (x, y, horizontal, vertical) in drawing.labels.items():
         ax.annotate(
-            separator.join(lines[name]),
+            "\n".join(drawing.texts[name]),
             (x, y),
-            xytext=(0, offset),
+            xytext=(0, 0 if drawing.rings else 8),
             textcoords="offset points",
             ha=horizontal,
             va=vertical,
-            rotation=rotation,
-            fontsize=8,
+            rotation=90 if drawing.upright else 0,
+            fontsize=FONT,
             zorder=4,
             bbox=BACKGROUND,
         )
@@ -313,53 +368,49 @@ def _label_lines(net: Network, name: str) -> Lines:
         kind = "clamped"
     elif p.activation.isidentifier():
         kind = p.activation
-    return name, f"{p.size} {kind}"
+    return [name, f"{p.size} {kind}"]
 
 
-def _longest(lines: Sequence[Lines]) -> float:
-    """Return the width of the longest line, in points."""
-    letters = [max(map(len, pair)) for pair in lines]
-    return LETTER * max(letters)
+def _name_size(drawing: Drawing) -> tuple[float, float]:
+    """Return the width of the longest line and the height of the highest name, in points."""
+    widths = [text_width(line, FONT) for lines in drawing.texts.values() for line in lines]
+    lines = max(map(len, drawing.texts.values()))
+    return max(widths), 4.0 + LINE * lines
 
 
-def _size_in_points(ax: Axes) -> tuple[float, float]:
+def size_in_points(ax: Axes) -> tuple[float, float]:
     """Return width and height of axes."""
     width = 72 * ax.bbox.width / ax.figure.dpi
     height = 72 * ax.bbox.height / ax.figure.dpi
     return width, height
 
 
-def _limit_rings(ax: Axes, drawing: Drawing, lines: Sequence[Lines]) -> None:
-    """Leave room for the longest line on both sides, and for two lines above and below."""
-    width, height = _size_in_points(ax)
-    longest = _longest(lines)
+def _limit_rings(ax: Axes, drawing: Drawing) -> None:
+    """Leave room for the longest line on both sides, and for the names above and below."""
+    width, height = size_in_points(ax)
+    longest, lines = _name_size(drawing)
     places = drawing.places()
     left, bottom = places.min(axis=0) - 0.1
     right, upper = places.max(axis=0) + 0.1
     remaining = max(width - 2 * longest, width / 4)
     side = (right - left) * longest / remaining
-    ends = (upper - bottom) * 24 / (height - 48)
+    ends = (upper - bottom) * lines / max(height - 2 * lines, height / 4)
     ax.set_xlim(left - side, right + side)
     ax.set_ylim(bottom - ends, upper + ends)
     ax.set_aspect("equal")
 
 
-def _limit_columns(ax: Axes, drawing: Drawing, lines: Sequence[Lines], top: float) -> bool:
-    """Leave room for names above the columns; return whether they have to be upright to fit."""
-    width, height = _size_in_points(ax)
+def _limit_columns(ax: Axes, drawing: Drawing, top: float) -> None:
+    """Leave room for names above the columns."""
+    _, height = size_in_points(ax)
     last = max(x for x, *_ in drawing.labels.values())
-    upright = _longest(lines) > 0.95 * width / (last + 1)
-    needed = 24.0  # points, of two lines
-    if upright:
-        letters = [len(", ".join(pair)) for pair in lines]
-        needed = LETTER * max(letters)
-    # Within a column the gap is the only room for a name, however long it is.
-    room = needed / height
-    above = (top + 0.09) * room / (1 - room)
-    upper = top + 0.04 + above
+    longest, lines = _name_size(drawing)
+    needed = longest if drawing.upright else lines
+    room = min(needed / height, 0.6)
+    bottom = min(float(drawing.places()[:, 1].min()), 0.5 - LEAST_HEIGHT / 2) - 0.05
+    above = (top + 0.04 - bottom) * room / (1 - room)
     ax.set_xlim(-0.5, last + 0.5)
-    ax.set_ylim(-0.05, upper)
-    return upright
+    ax.set_ylim(bottom, top + 0.04 + above)
 
 
 def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array] | None) -> None:

@@ -9,15 +9,20 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.model.network import Network
 from neurosim.plot.canvas import given_axes, styled
-from neurosim.plot.drawing import columns, draw_labels, draw_synapses, draw_units, rings
+from neurosim.plot.drawing import (
+    columns,
+    draw_labels,
+    draw_synapses,
+    draw_units,
+    rings,
+    size_in_points,
+)
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray
-
-ROOM_FOR_NAME = 50  # points, between two populations of one depth
 
 
 @styled
@@ -49,14 +54,11 @@ def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | N
         lam = _multipliers(net, run, pattern)
         net = run.network
     ax = given_axes(ax, (5.2, 3.8))
-    if net.order() is None:
-        drawing = rings(net)
-    else:
-        height = 72 * ax.bbox.height / ax.figure.dpi  # points
-        drawing = columns(net, gap=ROOM_FOR_NAME / height)
+    width, height = size_in_points(ax)
+    drawing = rings(net, width) if net.order() is None else columns(net, width, height)
     ax.set_axis_off()
     top = draw_synapses(ax, net, drawing)
-    draw_labels(ax, net, drawing, top)
+    draw_labels(ax, drawing, top)
     draw_units(ax, net, drawing, lam)
     return ax
 

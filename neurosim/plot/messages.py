@@ -15,11 +15,12 @@ from neurosim.plot.canvas import (
     DASHED,
     GREY,
     add_legend,
+    add_note,
     color_of,
     given_axes,
-    largest_size,
     log_scale,
     milliseconds,
+    new_figure,
     positive,
     recorded_names,
     recorded_of,
@@ -29,7 +30,8 @@ from neurosim.plot.canvas import (
     styled,
     traces_of,
 )
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.drawing import FONT, PALETTE
+from neurosim.plot.names import shortened_all
 from neurosim.plot.runs import final_reference, traces
 from neurosim.results.runs import Run
 
@@ -46,6 +48,7 @@ FAMILIES = (
     (OTHER, "D", PALETTE[2]),
 )
 SYMBOLS = {"events_delta": "δ", "events_x": "x"}  # of recorded counts, from the bottom up
+WIDEST_NAMES = 0.35  # of the width of the axes
 MANY = 5000  # events from which marks are stored as pixels
 
 
@@ -98,7 +101,10 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
         places.append(base + height / 2)
         labels.append(f"{symbol} {name}")
         base += height + least / 2
-    ax.set_yticks(places, labels)
+    if not any(counts.any() for _, _, counts in rows):
+        add_note(ax, "no events")
+    room = WIDEST_NAMES * 72 * ax.bbox.width / ax.figure.dpi
+    ax.set_yticks(places, shortened_all(labels, room, FONT))
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel="time (ms)", ylabel="unit that sends")
     ax.set(xlim=span_of(time), ylim=(-least / 4, base))
@@ -120,9 +126,7 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
     DataError
         x, lam, or both events_x and events_delta were not recorded.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 6.6), layout="constrained")
+    figure = new_figure(5.2, 6.6)
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1.0, 1.0))
     events(run, pattern, axes[0])
     traces(run, "x", pattern=pattern, ax=axes[1])
@@ -192,9 +196,10 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     ax = given_axes(ax)
     for family, line, color in FAMILIES:
         own = [point for point in points if _family(point[2]) == family]
-        spent = [point[0] for point in own]
-        errors = [point[1] for point in own]
+        spent = positive(np.array([point[0] for point in own]))
+        errors = positive(np.array([point[1] for point in own]))
         ax.plot(spent, errors, line, color=color, markersize=4)
+    log_scale(ax)
     for effective, error, label, _ in points:
         place = effective, error
         ax.annotate(label, place, xytext=(4, 4), textcoords="offset points", fontsize=8)
@@ -204,14 +209,16 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         "dense",
         (dense, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(-4, -10),
+        xytext=(-2, -2),
         textcoords="offset points",
         ha="right",
+        va="top",
+        rotation=90,
         fontsize=8,
         color=GREY,
     )
     ax.set(xscale="log", xlabel="synaptic operations per pattern (1)")
-    ax.set(yscale="log", ylabel="max |λ − λ$_{BP}$| (1)")
+    ax.set(ylabel="max |λ − λ$_{BP}$| (1)")
     ax.margins(0.12)
     return ax
 
@@ -223,7 +230,7 @@ def _cost_of(run: Run) -> tuple[float, float, str, float]:
     truth, spent = final_reference(run), synaptic_operations(run)
     largest = 0.0
     for name in run.network.neurons:
-        largest = max(largest, largest_size(run.lam[name] - truth.lam[name]))
+        largest = max(largest, float(np.abs(run.lam[name] - truth.lam[name]).max()))
     return spent.effective, largest, _threshold(run), spent.dense
 
 

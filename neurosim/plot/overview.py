@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim.errors import ConvergenceError, DataError
 from neurosim.plot.architecture import neurons, operations_done
-from neurosim.plot.canvas import caption, last_part, share_legend, styled
+from neurosim.plot.canvas import caption, last_part, new_figure, share_legend, styled
 from neurosim.plot.feedback import ANGLE, feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
@@ -36,8 +36,6 @@ def summary(result: Run | Log) -> Figure:
     ----------
     result : Run or Log
     """
-    from matplotlib.figure import Figure
-
     if isinstance(result, Log):
         run = result.run
         panels = _panels_of_log(result)
@@ -46,7 +44,7 @@ def summary(result: Run | Log) -> Figure:
         panels = [panel for panel in _candidates(run) if _can_draw(panel)][:MOST_PANELS]
     columns = 1 + (len(panels) + 1) // 2
     rows, height = (2, 5.6) if len(panels) > 1 else (1, 3.8)
-    figure = Figure(figsize=(1.2 + 3.3 * columns, height), layout="constrained")
+    figure = new_figure(1.2 + 3.3 * columns, height)
     grid = figure.add_gridspec(rows, columns, width_ratios=[1.35, *[1.0] * (columns - 1)])
     network(run.network, run, ax=figure.add_subplot(grid[:, 0]))
     places = [(i % 2, 1 + i // 2) for i in range(len(panels))]

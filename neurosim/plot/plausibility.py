@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import styled
+from neurosim.plot.canvas import new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,8 +40,6 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     DataError
         `found` is empty.
     """
-    import matplotlib.pyplot as plt
-
     cards = dict(found) if isinstance(found, Mapping) else {"measured": found}
     if not cards:
         raise DataError(
@@ -53,8 +51,7 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
     kept = np.zeros((len(names), len(cards)))
     for column, card in enumerate(cards.values()):
         kept[:, column] = [_kept(card, name) for name in names]
-    width, height = 3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names)
-    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names))
     ax = figure.subplots()
     image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(kept):

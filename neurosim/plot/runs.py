@@ -24,10 +24,12 @@ from neurosim.plot.canvas import (
     recorded_of,
     refuse_stream,
     row_of,
+    span_of,
     styled,
     traces_of,
 )
-from neurosim.plot.drawing import add_legend_line
+from neurosim.plot.drawing import FONT, add_legend_line, size_in_points
+from neurosim.plot.names import shortened, text_width
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -218,8 +220,10 @@ def phase_portrait(
             label=label,
             zorder=3,
         )
-    ax.set_xlabel(f"output x of {population}[{unit}] (1)")
-    ax.set_ylabel(f"multiplier λ of {population}[{unit}] (1)")
+    room = min(size_in_points(ax)) - text_width("multiplier λ of [000] (1)", FONT + 1)
+    name = shortened(population, room, FONT + 1)
+    ax.set_xlabel(f"output x of {name}[{unit}] (1)")
+    ax.set_ylabel(f"multiplier λ of {name}[{unit}] (1)")
     add_legend(ax)
     return ax
 
@@ -270,7 +274,7 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
         ax.plot(time, positive(largest), color=color, linestyle=DASHED, label="_", alpha=0.8)
     add_legend_line(ax, "rms", color=GREY)
     add_legend_line(ax, "largest", color=GREY, linestyle=DASHED)
-    ax.set(xlabel="time (ms)", ylabel="violation |x − σ(a)| (1)")
+    ax.set(xlabel="time (ms)", ylabel="violation |x − σ(a)| (1)", xlim=span_of(time))
     log_scale(ax)
     add_legend(ax)
     return ax
@@ -353,7 +357,7 @@ def agreement(
             distance = _one_minus_cosine(values, exact)
         color = color_of(run.network, name)
         ax.plot(milliseconds(run), positive(distance), color=color, label=name)
-    ax.set(xlabel="time (ms)", ylabel=f"{DISTANCES[measure]} (1)")
+    ax.set(xlabel="time (ms)", ylabel=f"{DISTANCES[measure]} (1)", xlim=span_of(milliseconds(run)))
     log_scale(ax)
     add_legend(ax)
     return ax

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import styled
+from neurosim.plot.canvas import new_figure, styled
 from neurosim.plot.drawing import PALETTE
 from neurosim.plot.sweep_axes import (
     POINT,
@@ -61,12 +61,11 @@ def sensitivity(
     ModelError
         The sweep has no such measure.
     """
-    import matplotlib.pyplot as plt
-
     measure = chosen_measure(data, measure)
     names, first, total = sobol(data, measure)
     height = 1.1 + 0.36 * len(names)
-    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height)
+    ax = figure.subplots()
     rows = np.arange(len(names))
     ax.barh(rows - 0.18, first, height=0.34, color=PALETTE[0], label="alone")
     ax.barh(rows + 0.18, total, height=0.34, color=PALETTE[4], label="with interactions")

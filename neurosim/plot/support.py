@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.plot.canvas import GREY, add_legend, color_of, given_axes, largest_size, styled
-from neurosim.plot.drawing import PALETTE, palette_color
+from neurosim.plot.canvas import (
+    GREY,
+    add_legend,
+    color_of,
+    given_axes,
+    largest_size,
+    new_figure,
+    styled,
+)
+from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.names import shortened
 from neurosim.reference.functions import violation
 from neurosim.results.runs import Run
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BINS = 41
+BELOW = 32  # points between a map and its legend, for the ticks and the label
 SIDES = {
     "support, λ < 0": PALETTE[0],
     "straw": "#EEEEEE",
@@ -48,13 +58,11 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
     ModelError
         The run has no such population.
     """
-    from matplotlib.figure import Figure
-
     from neurosim.analysis.support import support_neurons
 
     name = population or run.network.neurons[0]
     found = support_neurons(run, tol)
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    figure = new_figure(11, 3.8)
     left, middle, right = figure.subplots(1, 3)
     support_map(found, name, left)
     multipliers(found, None, middle)
@@ -83,6 +91,7 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     if population not in found:
         raise unknown("population", population, found)
@@ -91,6 +100,7 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     columns = np.argsort(-own.sum(axis=0), kind="stable")
     sides = np.where(own, np.sign(found.lam[population]), 0)
     ax = given_axes(ax, (4.0, 4.4))
+    width, height = size_in_points(ax)
     ax.imshow(
         sides[np.ix_(rows, columns)],
         cmap=ListedColormap(list(SIDES.values())),
@@ -101,12 +111,14 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     ax.legend(
         handles=[Patch(color=color, label=label) for label, color in SIDES.items()],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
+        bbox_to_anchor=(0.5, -BELOW / height),
         ncols=3,
         handlelength=1,
     )
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     share = f"{own.mean():.0%} support, |λ| > {found.tol:g}"
-    ax.set_title(f"{population}: {share}{_rest_note(found)}")
+    ax.set_title(f"{shortened(population, width, FONT + 1)}\n{share}{_rest_note(found)}")
     ax.set(xlabel="unit, most often support first", ylabel="pattern, most support neurons first")
     return ax
 
@@ -130,12 +142,14 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     ModelError
         The support has no such population.
     """
+    from matplotlib.patches import Patch
+
     if population is not None and population not in found:
         raise unknown("population", population, found)
     names = list(found) if population is None else [population]
     ax = given_axes(ax)
-    multipliers_shown = np.concatenate([np.ravel(found.lam[name]) for name in names])
-    largest = largest_size(multipliers_shown) or 1.0
+    largest = largest_size(np.concatenate([np.ravel(found.lam[name]) for name in names]))
+    largest = max(largest, found.tol) or 1.0
     edges = np.linspace(-largest, largest, BINS + 1)
     width = edges[1] - edges[0]
     places = list(found)
@@ -147,7 +161,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
             bins=list(edges),
             histtype="step",
             color=color,
-            label=f"{name}: {own.mean():.0%} support",
+            label=f"{name}, {own.mean():.0%} support",
             linewidth=1.4,
         )
         from_middle = i - (len(names) - 1) / 2  # bars
@@ -159,10 +173,10 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
             alpha=0.4,
             label="_",
         )
-    ax.bar(0, 0, color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
+    straw = Patch(color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
     ax.set(xlabel="multiplier λ (1)", ylabel="pairs of neuron and pattern (1)")
-    ax.set(yscale="log", ylim=(0.7, None))
-    add_legend(ax)
+    ax.set(xlim=(-1.05 * largest, 1.05 * largest), yscale="log", ylim=(0.7, None))
+    add_legend(ax, others=[straw])
     return ax
 
 
@@ -216,7 +230,8 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
     ):
         label = f"{name}, {own.mean():.0%}"
         ax.plot(g[own], lam[own], "o", color=color, markersize=3, alpha=alpha, label=label)
-    ax.set_title(f"{population}, ε = {width:g}{_rest_note(found)}")
+    name = shortened(population, size_in_points(ax)[0], FONT + 1)
+    ax.set_title(f"{name}\nε = {width:g}{_rest_note(found)}")
     ax.set(xlabel="violation g (1)", ylabel="multiplier λ (1)")
     ax.set(xlim=(-reach, reach), ylim=(-high, high))
     ax.legend(loc="upper left")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan
+from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan, new_figure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -235,8 +235,6 @@ def make_panels(
     width : float
         Width of the figure, inches.
     """
-    import matplotlib.pyplot as plt
-
     parts = split(data, panel)
     parts = [parts[i] for i in evenly_spread(len(parts), MOST_PANELS)]
     count = len(parts)
@@ -247,15 +245,8 @@ def make_panels(
     row_height = 0.7 * width
     if columns > 1:
         row_height = 0.82 * (width / columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        figsize=(width, 0.55 + rows * row_height),
-        layout="constrained",
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
+    figure = new_figure(width, 0.55 + rows * row_height)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     axes, unused = np.split(np.ravel(grid), [count])
     for ax in unused:
         ax.remove()

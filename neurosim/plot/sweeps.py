@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.plot.canvas import evenly_spread, styled
+from neurosim.plot.canvas import evenly_spread, new_figure, styled
 from neurosim.plot.drawing import palette_color
 from neurosim.plot.sensitivity import sensitivity, sobol
 from neurosim.plot.sweep_axes import (
@@ -305,12 +305,11 @@ def lines(
     DataError
         The sweep has no parameter, or a value on a logarithmic scale is not above 0.
     """
-    import matplotlib.pyplot as plt
-
     varied = parameters(data)
     x = known_parameter(data, x or first_parameter(data))
     measure = chosen_measure(data, measure)
-    figure, ax = plt.subplots(figsize=(width, 0.72 * width), layout="constrained")
+    figure = new_figure(width, 0.72 * width)
+    ax = figure.subplots()
     other = None
     for name in varied:
         if name != x and not is_seed(name) and name in data.dims:
@@ -361,7 +360,6 @@ def parallel_coordinates(
     ModelError
         The sweep has no such measure.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.collections import LineCollection
 
     measure = chosen_measure(data, measure)
@@ -371,7 +369,8 @@ def parallel_coordinates(
     if POINT not in data.dims:
         flat = data.stack(point=list(data.dims))
     flat = flat.isel(point=evenly_spread(flat.sizes[POINT], MOST_LINES, rounded=False))
-    figure, ax = plt.subplots(figsize=(width, 0.42 * width), layout="constrained")
+    figure = new_figure(width, 0.42 * width)
+    ax = figure.subplots()
     columns = [flat[name].values.astype(float) for name in (*names, measure)]
     logarithmic = [is_logarithmic(data[name]) for name in names]
     logarithmic.append(is_geometric(columns[-1]))
