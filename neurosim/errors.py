@@ -24,6 +24,15 @@ class NeurosimError(Exception):
 
     log: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Restore message and attributes without `__init__`, whose arguments may be others."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[NeurosimError], args: tuple[Any, ...]) -> NeurosimError:
+    """Return the error that pickle or copy makes anew; its attributes are set afterwards."""
+    return kind.__new__(kind, *args)
+
 
 class ModelError(NeurosimError, ValueError):
     """A network, flow, simulation or model file with impossible or contradictory values."""
