@@ -6,6 +6,7 @@ and, where possible, a value to try.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from math import isfinite
@@ -90,6 +91,24 @@ class MeasureWarning(UserWarning):
     """A measure of a sweep, or the objective of a search, raised an error at a point."""
 
 
+LONGEST = 200  # letters of a value that a message shows
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: on one line, cut off where it is long.
+
+    Examples
+    --------
+    >>> shown("x" * 1000)[-8:]
+    'xxxx ...'
+    """
+    try:
+        text = re.sub(r"\s*\n\s*", " ", repr(value))
+    except Exception:  # of an object whose own __repr__ fails
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
 def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     """Return the error for an unknown name; its message suggests the nearest valid one.
 
@@ -107,12 +126,14 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     >>> print(unknown("constraint", "lin-eps", ("lin", "lin_eps", "abs")))
     constraint = 'lin-eps'; allowed: lin, lin_eps, abs; did you mean 'lin_eps'?
     """
-    text = str(value)
-    near = get_close_matches(text, list(allowed), n=1)
-    if not near and len(text) > 2:
-        near = [valid for valid in allowed if text in valid]
+    names = [str(valid) for valid in allowed]
+    near = []
+    if isinstance(value, str) and len(value) <= LONGEST:
+        near = get_close_matches(value, names, n=1)
+        if not near and len(value) > 2:
+            near = [valid for valid in names if value in valid]
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ModelError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{hint}")
+    return ModelError(f"{name} = {shown(value)}; allowed: {', '.join(names)}{hint}")
 
 
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
@@ -135,7 +156,7 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
     epsilon = -1; allowed: a finite number >= 0; try 0.05
     """
     hint = f"; try {try_}" if try_ else ""
-    return ModelError(f"{name} = {value!r}; allowed: {allowed}{hint}")
+    return ModelError(f"{name} = {shown(value)}; allowed: {allowed}{hint}")
 
 
 def whole(name: str, value: Any, least: int) -> int:

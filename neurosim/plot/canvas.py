@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from neurosim.errors import DataError
+from neurosim.arguments import checked
+from neurosim.errors import DataError, shown
 from neurosim.model.network import Network
 from neurosim.plot.drawing import FONT, LINE, PALETTE, palette_color, size_in_points
 from neurosim.plot.names import shortened_all, text_width
@@ -94,11 +95,13 @@ def style() -> Iterator[None]:
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that it draws in the style of all pictures.
+    """Decorate a function so that it checks its arguments and draws in the style of all pictures.
 
     NumPy's warnings about numbers that are not finite are off, since runs that diverged are drawn
     too. A picture that fails leaves no figure behind.
     """
+
+    draw = checked(function)
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -107,7 +110,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
         before = plt.get_fignums()
         try:
             with style(), np.errstate(over="ignore", invalid="ignore"):
-                return function(*args, **kwargs)
+                return draw(*args, **kwargs)
         except BaseException:
             for number in set(plt.get_fignums()) - set(before):
                 plt.close(number)
@@ -181,6 +184,12 @@ def recorded_of(run: Run, variable: str) -> dict[str, Array]:
     return values
 
 
+def recorded_units(run: Run, population: str) -> Array:
+    """Return the indices in a population of its recorded units, in the order of `recorded_of`."""
+    stored = traces_of(run, "index")
+    return np.asarray(stored["index"].values[stored["population"].values == population])
+
+
 def row_of(run: Run, pattern: int | None) -> int:
     """Return the index of a pattern of the batch among the recorded ones; 0 if it is None.
 
@@ -247,21 +256,40 @@ def evenly_spread(count: int, most: int, *, rounded: bool = True) -> Array:
     return np.unique(places.astype(int))
 
 
-def chosen_units(units: Iterable[int] | None, size: int, what: str) -> Array:
-    """Return the indices of the lines to draw; by default all, but at most `MOST_LINES`.
+def chosen_lines(units: Iterable[int] | None, recorded: Array, what: str) -> Array:
+    """Return where the units to draw stand among the recorded ones.
+
+    By default all are drawn, but at most `MOST_LINES`.
+
+    Parameters
+    ----------
+    units : iterable of int, optional
+        Indices in the population.
+    recorded : array of int
+        Indices of the recorded units.
+    what : str
+        What they are, for the message.
 
     Raises
     ------
     DataError
-        An index is outside of 0 to size - 1.
+        A unit was not recorded.
     """
     if units is None:
-        return evenly_spread(size, MOST_LINES)
-    chosen = np.array([int(unit) for unit in units], dtype=int)
-    outside = chosen[(chosen < 0) | (chosen >= size)]
-    if outside.size:
-        raise DataError(f"{what}: {outside[0]}; allowed: 0 to {size - 1}")
-    return chosen
+        return evenly_spread(len(recorded), MOST_LINES)
+    place = {int(unit): i for i, unit in enumerate(recorded)}
+    for unit in units:
+        if unit not in place:
+            raise DataError(f"{what}: {shown(unit)}; allowed: {_listed(recorded)}")
+    return np.array([place[int(unit)] for unit in units], dtype=int)
+
+
+def _listed(units: Array) -> str:
+    """Return indices in words: a range where they are one."""
+    if np.array_equal(units, np.arange(len(units))):
+        return f"0 to {len(units) - 1}"
+    first = ", ".join(map(str, units[:MOST_LINES]))
+    return f"{first}, which were recorded" if len(units) <= MOST_LINES else f"{first}, ..."
 
 
 def count_label(name: str, shown: int, total: int, noun: str) -> str:
@@ -313,6 +341,18 @@ def marker_for(points: int, most: int) -> str:
 
 
 # Axes, legends and colours
+
+
+def population_label(net: Network, population: str, units: int) -> str:
+    """Return a legend entry: a population's name, and how many of its units are drawn if not all.
+
+    Parameters
+    ----------
+    units : int
+        Number of units that are drawn.
+    """
+    size = net.populations[population].size
+    return population if units == size else count_label(population, units, size, "units")
 
 
 def axis_label(variable: str) -> str:

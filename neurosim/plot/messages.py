@@ -21,6 +21,7 @@ from neurosim.plot.canvas import (
     log_scale,
     milliseconds,
     new_figure,
+    population_label,
     positive,
     recorded_names,
     recorded_of,
@@ -99,7 +100,7 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
             rasterized=len(unit) > MANY,
         )
         places.append(base + height / 2)
-        labels.append(f"{symbol} {name}")
+        labels.append(f"{symbol} {population_label(run.network, name, size)}")
         base += height + least / 2
     if not any(counts.any() for _, _, counts in rows):
         add_note(ax, "no events")

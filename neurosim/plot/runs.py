@@ -11,17 +11,21 @@ from neurosim.errors import DataError, unknown
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
+    MOST_LINES,
     add_legend,
     axis_label,
-    chosen_units,
+    chosen_lines,
     color_of,
     count_label,
     draw_lines,
+    evenly_spread,
     given_axes,
     log_scale,
     milliseconds,
+    population_label,
     positive,
     recorded_of,
+    recorded_units,
     refuse_stream,
     row_of,
     span_of,
@@ -85,16 +89,18 @@ def traces(
     names = list(values) if population is None else [population]
     chosen = {}
     for name in names:
-        chosen[name] = chosen_units(units, values[name].shape[2], f"units of {name}")
+        chosen[name] = chosen_lines(units, recorded_units(run, name), f"units of {name}")
     ax = given_axes(ax)
     for name, own in chosen.items():
         trace = values[name][:, row]
+        indices = recorded_units(run, name)[own]
+        size = run.network.populations[name].size
         draw_lines(
             ax,
             milliseconds(run),
             trace[:, own],
-            labels=[f"{name}[{unit}]" for unit in own],
-            total=count_label(name, len(own), trace.shape[1], "units"),
+            labels=[f"{name}[{unit}]" for unit in indices],
+            total=count_label(name, len(own), size, "units"),
             color=color_of(run.network, name),
             alone=len(names) == 1,
         )
@@ -137,7 +143,7 @@ def weights(
     pre = stored["pre"].values[here].tolist()
     pairs = list(zip(post, pre, strict=True))
     if synapses is None:
-        chosen = chosen_units(None, len(here), "synapses")
+        chosen = evenly_spread(len(here), MOST_LINES)
     else:
         chosen = _places_of(synapses, pairs, projection)
     ax = given_axes(ax)
@@ -241,16 +247,16 @@ def _trace_of_unit(
     values = recorded_of(run, variable)
     if population not in values:
         raise unknown(f"population with a trace of {variable}", population, values)
-    chosen_units([unit], values[population].shape[2], f"unit of {population}")
-    return values[population][:, row_of(run, pattern), unit]
+    (place,) = chosen_lines([unit], recorded_units(run, population), f"unit of {population}")
+    return values[population][:, row_of(run, pattern), place]
 
 
 @styled
 def violation(run: Run, ax: Axes | None = None) -> Axes:
     """Draw the root mean square (full) and the largest (dashed) |g| over time, by population.
 
-    g is the recorded one, if any. Otherwise it is computed from the recorded x of all populations
-    and the weights at the end of the run.
+    g is the recorded one, if any. Otherwise it is computed from the recorded x and the weights at
+    the end of the run, for the recorded units whose presynaptic populations were recorded whole.
 
     Parameters
     ----------
@@ -261,7 +267,8 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
     Raises
     ------
     DataError
-        Neither was recorded, or only x and the weights moved, so that g is unknown.
+        Neither was recorded, or only x, and g is unknown: the weights moved, or no population with
+        a recorded unit has all its presynaptic units recorded.
     """
     g = _violations(run)
     ax = given_axes(ax)
@@ -270,7 +277,8 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
         color, size = color_of(run.network, name), np.abs(values)
         mean = np.sqrt(np.mean(size**2, axis=(1, 2)))
         largest = size.max(axis=(1, 2))
-        ax.plot(time, positive(mean), color=color, label=name)
+        label = population_label(run.network, name, values.shape[2])
+        ax.plot(time, positive(mean), color=color, label=label)
         ax.plot(time, positive(largest), color=color, linestyle=DASHED, label="_", alpha=0.8)
     add_legend_line(ax, "rms", color=GREY)
     add_legend_line(ax, "largest", color=GREY, linestyle=DASHED)
@@ -294,25 +302,44 @@ def _violations(run: Run) -> dict[str, Array]:
         return recorded_of(run, "g")
     refuse_stream(run)
     x, net = recorded_of(run, "x"), run.network
-    missing = [name for name in net.neurons if name not in x]
-    if missing:
-        raise DataError(f"x of {missing} was not recorded, so that g is unknown; try record=('g',)")
     if _plastic(run):
         raise DataError(
             f"the weights moved while x of {list(x)} was recorded, so that g is unknown; "
             "try record=('g',)"
         )
-    times, count = x[net.neurons[0]].shape[:2]
-    rows = traces_of(run, "x")["pattern"].values
-    outputs = {}
-    for name, X in run.X.items():
-        outputs[name] = np.tile(X[rows], (times, 1))
-    for name in net.neurons:
-        outputs[name] = x[name].reshape(times * count, -1)
+    outputs = _recorded_outputs(run, x)
     g = {}
-    for name in net.neurons:
-        g[name] = violation_of(net, name, outputs).reshape(x[name].shape)
+    for name, values in x.items():
+        before = {q.pre for q in net.incoming(name)}
+        if not any(np.isnan(outputs[pre]).all(axis=0).any() for pre in before):
+            own = violation_of(net, name, outputs).reshape(*values.shape[:2], -1)
+            g[name] = own[..., recorded_units(run, name)]
+    if not g:
+        raise DataError(
+            "g is unknown, as no population has all its presynaptic units recorded in x; "
+            "try record=('g',), or units=None"
+        )
     return g
+
+
+def _recorded_outputs(run: Run, x: dict[str, Array]) -> dict[str, Array]:
+    """Return the outputs of all units, (times x patterns, units); NaN where none was recorded.
+
+    Parameters
+    ----------
+    x : {population: (time, pattern, recorded units)}
+    """
+    traces = traces_of(run, "x")
+    rows = traces["pattern"].values
+    moments = traces.sizes["time"] * len(rows)
+    outputs = {}
+    for name, population in run.network.populations.items():
+        outputs[name] = np.full((moments, population.size), np.nan)
+    for name, X in run.X.items():
+        outputs[name] = np.tile(X[rows], (traces.sizes["time"], 1))
+    for name, values in x.items():
+        outputs[name][:, recorded_units(run, name)] = values.reshape(moments, -1)
+    return outputs
 
 
 @styled
@@ -345,22 +372,37 @@ def agreement(
     truth = _reference(run) if ref is None else ref
     ax = given_axes(ax)
     for name, values in lam.items():
-        exact = truth.lam[name]
-        if exact.shape != values.shape[1:]:
-            raise DataError(
-                f"ref.lam[{name!r}] has shape {exact.shape}; "
-                f"allowed: {values.shape[1:]}, as recorded"
-            )
+        exact = _exact_of_recorded(run, name, truth)
         if measure == "error":
             distance = np.abs(values - exact).max(axis=(1, 2))
         else:
             distance = _one_minus_cosine(values, exact)
         color = color_of(run.network, name)
-        ax.plot(milliseconds(run), positive(distance), color=color, label=name)
+        label = population_label(run.network, name, values.shape[2])
+        ax.plot(milliseconds(run), positive(distance), color=color, label=label)
     ax.set(xlabel="time (ms)", ylabel=f"{DISTANCES[measure]} (1)", xlim=span_of(milliseconds(run)))
     log_scale(ax)
     add_legend(ax)
     return ax
+
+
+def _exact_of_recorded(run: Run, population: str, ref: Adjoint) -> Array:
+    """Return the exact multipliers of the recorded units of a population, (pattern, units).
+
+    Raises
+    ------
+    DataError
+        `ref` is of other patterns or of another network.
+    """
+    patterns = traces_of(run, "pattern").sizes["pattern"]
+    allowed = patterns, run.network.populations[population].size
+    found = np.shape(ref.lam.get(population, ()))
+    if found != allowed:
+        raise DataError(
+            f"ref.lam[{population!r}] has shape {found}; "
+            f"allowed: {allowed}, the recorded patterns and all units"
+        )
+    return ref.lam[population][:, recorded_units(run, population)]
 
 
 def _plastic(run: Run) -> bool:

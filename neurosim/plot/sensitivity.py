@@ -15,6 +15,7 @@ from neurosim.plot.sweep_axes import (
     POINT,
     SYMBOLS,
     WIDTHS,
+    checked_width,
     chosen_measure,
     is_logarithmic,
     is_numeric,
@@ -62,6 +63,7 @@ def sensitivity(
         The sweep has no such measure.
     """
     measure = chosen_measure(data, measure)
+    width = checked_width(width)
     names, first, total = sobol(data, measure)
     height = 1.1 + 0.36 * len(names)
     figure = new_figure(width, height)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import DataError, unknown
+from neurosim.errors import DataError, number, unknown
 from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan, new_figure
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ SYMBOLS = MappingProxyType(
     }
 )
 POINT = "point"  # the only dimension of a sweep whose points were drawn
+WIDEST = 100  # inches
 MOST_PANELS = 6
 MANY_CELLS = 10_000  # from which a mesh is stored as pixels
 FEW = 6  # most values of a parameter for which each has a tick
@@ -117,8 +118,15 @@ def chosen_measure(data: xr.Dataset, measure: str | None) -> str:
     ------
     ModelError
         The sweep has no such measure.
+    DataError
+        The dataset is not a sweep.
     """
     measures = [str(n) for n in data.data_vars if n not in ("outcome", "reason")]
+    if not measures:
+        raise DataError(
+            f"data holds {list(map(str, data.data_vars))}, no measure; "
+            "allowed: the dataset of neurosim.sweep"
+        )
     if measure is None:
         return "settle_time" if "settle_time" in measures else measures[0]
     if measure not in measures:
@@ -222,6 +230,17 @@ def to_unit_range(values: Array, logarithmic: bool) -> Array:
 # Panels
 
 
+def checked_width(width: float) -> float:
+    """Return the width of a figure, inches, if it can be drawn.
+
+    Raises
+    ------
+    ModelError
+        It is not positive, or more than `WIDEST`.
+    """
+    return number("width", width, above=0, most=WIDEST, try_=f"{WIDTHS[1]}")
+
+
 def make_panels(
     data: xr.Dataset, panel: str | None, width: float
 ) -> tuple[Figure, Array, list[xr.Dataset]]:
@@ -235,6 +254,7 @@ def make_panels(
     width : float
         Width of the figure, inches.
     """
+    width = checked_width(width)
     parts = split(data, panel)
     parts = [parts[i] for i in evenly_spread(len(parts), MOST_PANELS)]
     count = len(parts)
@@ -377,7 +397,18 @@ def _scale_axis(axis: Any, set_scale: Callable[[str], None], coordinate: xr.Data
 
 
 def outcomes_in(data: xr.Dataset) -> list[str]:
-    """Return the outcomes that occur in a sweep, in the order of `OUTCOMES`."""
+    """Return the outcomes that occur in a sweep, in the order of `OUTCOMES`.
+
+    Raises
+    ------
+    DataError
+        The dataset is not a sweep.
+    """
+    if "outcome" not in data:
+        raise DataError(
+            f"data holds {list(map(str, data.data_vars))}, no outcome; "
+            "allowed: the dataset of neurosim.sweep"
+        )
     return [outcome for outcome in OUTCOMES if (data["outcome"] == outcome).any()]
 
 

@@ -24,6 +24,7 @@ from neurosim.plot.sweep_axes import (
     WIDTHS,
     add_labels,
     add_outcome_legend,
+    checked_width,
     chosen_axes,
     chosen_measure,
     draw_cells,
@@ -305,9 +306,10 @@ def lines(
     DataError
         The sweep has no parameter, or a value on a logarithmic scale is not above 0.
     """
+    measure = chosen_measure(data, measure)
+    width = checked_width(width)
     varied = parameters(data)
     x = known_parameter(data, x or first_parameter(data))
-    measure = chosen_measure(data, measure)
     figure = new_figure(width, 0.72 * width)
     ax = figure.subplots()
     other = None
@@ -364,6 +366,7 @@ def parallel_coordinates(
 
     measure = chosen_measure(data, measure)
     first_parameter(data)
+    width = checked_width(width)
     names = [name for name in parameters(data) if is_numeric(data[name])]
     flat = data
     if POINT not in data.dims:
