@@ -11,6 +11,7 @@ from functools import cache, wraps
 from importlib import import_module
 from inspect import Parameter, signature
 from numbers import Integral, Real
+from os import PathLike, fspath
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,7 @@ from neurosim.errors import out_of_range
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 # modules of names in annotations that are imported for type checking only
 HOMES = MappingProxyType(
@@ -92,6 +94,24 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
+def checked_methods(*names: str) -> Callable[[type[T]], type[T]]:
+    """Return a decorator of a class whose methods of these names are `checked`.
+
+    "__init__" stands for the fields of a dataclass, too.
+    """
+
+    def decorate(kind: type[T]) -> type[T]:
+        for name in names:
+            method = vars(kind)[name]
+            if isinstance(method, classmethod):
+                setattr(kind, name, classmethod(checked(method.__func__)))
+            else:
+                setattr(kind, name, checked(method))
+        return kind
+
+    return decorate
+
+
 def check(name: str, value: Any, hint: Any) -> Any:
     """Return a value that is of a type; an iterator over values as a tuple.
 
@@ -104,7 +124,19 @@ def check(name: str, value: Any, hint: Any) -> Any:
         value = tuple(value)
     if not accepts(value, hint):
         raise out_of_range(name, value, described(hint))
+    if isinstance(value, Integral) and float in (hint, *get_args(hint)):
+        return _as_float(name, value)  # NumPy does not calculate with whole numbers of any size
     return value
+
+
+def _as_float(name: str, value: Any) -> Any:
+    """Return a whole number as a float; a boolean as it is."""
+    if isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise out_of_range(name, value, "a number that a float can hold") from error
 
 
 def accepts(value: Any, hint: Any) -> bool:
@@ -115,6 +147,8 @@ def accepts(value: Any, hint: Any) -> bool:
         is_bool = isinstance(value, bool)
         return isinstance(value, SCALARS[hint][0]) and (hint is bool or not is_bool)
     kind = get_origin(hint) or hint
+    if _is_of_paths(kind):
+        return isinstance(value, PathLike) and _is_path(fspath(value))
     for kinds, fits, _ in FORMS:
         if kind in kinds:
             return fits(value, get_args(hint))
@@ -135,8 +169,19 @@ def described(hint: Any) -> str:
 
 
 def _is_one_of(value: Any, parts: tuple[Any, ...]) -> bool:
-    """Return whether a value is of any of these types."""
+    """Return whether a value is of any of these types; text is a path where one of them is."""
+    if isinstance(value, str) and any(_is_of_paths(get_origin(part) or part) for part in parts):
+        return _is_path(value)
     return any(accepts(value, part) for part in parts)
+
+
+def _is_of_paths(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, PathLike)
+
+
+def _is_path(value: Any) -> bool:
+    """Return whether the system takes this text as a path: it ends a name at the character NUL."""
+    return isinstance(value, str) and "\0" not in value
 
 
 def _is_tuple(value: Any, parts: tuple[Any, ...]) -> bool:

@@ -7,6 +7,8 @@ and, where possible, a value to try.
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from collections.abc import Collection
 from difflib import get_close_matches
 from math import isfinite
@@ -91,6 +93,14 @@ class MeasureWarning(UserWarning):
     """A measure of a sweep, or the objective of a search, raised an error at a point."""
 
 
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside of neurosim that led here, however many calls lie between."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("neurosim."):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)
+
+
 LONGEST = 200  # letters of a value that a message shows
 
 
@@ -133,7 +143,7 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
         if not near and len(value) > 2:
             near = [valid for valid in names if value in valid]
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ModelError(f"{name} = {shown(value)}; allowed: {', '.join(names)}{hint}")
+    return ModelError(f"{name} = {shown(value)}; allowed: {', '.join(names) or 'none'}{hint}")
 
 
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
@@ -159,8 +169,8 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
     return ModelError(f"{name} = {shown(value)}; allowed: {allowed}{hint}")
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """Return a whole number >= `least` as an int; NumPy integers are accepted, booleans are not.
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a whole number within bounds as an int; NumPy integers are accepted, booleans are not.
 
     Parameters
     ----------
@@ -170,6 +180,8 @@ def whole(name: str, value: Any, least: int) -> int:
         Value to check.
     least : int
         Smallest valid value.
+    most : int, optional
+        Largest valid value.
 
     Raises
     ------
@@ -181,8 +193,10 @@ def whole(name: str, value: Any, least: int) -> int:
     >>> whole("depth", 3, 1)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise out_of_range(name, value, f"a whole number >= {least}")
+    valid = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+    if not valid or (most is not None and int(value) > most):
+        bound = "" if most is None else f" and <= {most}"
+        raise out_of_range(name, value, f"a whole number >= {least}{bound}")
     return int(value)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import DataError
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
@@ -60,6 +61,7 @@ class Alignment:
         return f"Alignment(smallest cosine: {cosines}; largest error: {errors})"
 
 
+@checked
 def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
     """Compare a run's final state with backpropagation on the same weights and patterns.
 

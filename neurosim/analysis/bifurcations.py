@@ -17,8 +17,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from neurosim.analysis.saddle_curve import SaddleCurve
+from neurosim.arguments import checked
 from neurosim.model.state import State
 from neurosim.reference.jacobian import Linearised
+from neurosim.reference.linear_algebra import eigenpairs, solve
 
 Array = np.ndarray
 
@@ -82,6 +84,7 @@ class Bifurcation:
         outputs = self.mode[:units]
         return float(np.abs(outputs).max())
 
+    @checked
     def amplitude(self, parameter: float) -> float:
         """Largest excursion of an output on the small cycle, to leading order, unit 1.
 
@@ -225,7 +228,7 @@ def _hopf(curve: SaddleCurve, z: Array, omega: float, slope: float) -> Bifurcati
 
 def _eigenvector(matrix: Array, omega: float) -> Array:
     """Return the eigenvector whose eigenvalue is nearest to i omega, of length 1."""
-    values, vectors = np.linalg.eig(matrix)
+    values, vectors = eigenpairs(matrix, "the Jacobian")
     distance = np.abs(values - 1j * omega)
     nearest = np.argmin(distance)
     return np.asarray(vectors[:, nearest])
@@ -262,9 +265,9 @@ def _lyapunov(curve: SaddleCurve, z: Array, J: Array, omega: float, q: Array, p:
     mixed = second(re + im) - second(re - im)
     Cqq = second(re) - second(im) + 0.5j * mixed
     # responses to the squared mode: a shift, and an oscillation of twice the frequency
-    shift = np.linalg.solve(J, Bq @ conjugate)
+    shift = solve(J, Bq @ conjugate, "the Jacobian")
     identity = np.eye(len(J))
-    twice = np.linalg.solve(2j * omega * identity - J, Bq @ q)
+    twice = solve(2j * omega * identity - J, Bq @ q, "2iω - J")
     cubic = Cqq @ conjugate
     by_shift = 2 * Bq @ shift
     by_twice = Bq.conj() @ twice

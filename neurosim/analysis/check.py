@@ -16,6 +16,7 @@ import numpy as np
 from neurosim import reference
 from neurosim.analysis.alignment import alignment
 from neurosim.analysis.rest import Settled, settle
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.model.flow import Flow
@@ -86,6 +87,7 @@ class Report:
         return table
 
 
+@checked
 def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **settings: Any) -> Report:
     """Compare the engine on a few patterns with derivations that share no code with it.
 

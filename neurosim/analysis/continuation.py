@@ -22,6 +22,7 @@ import numpy as np
 from neurosim.analysis.bifurcations import FOLD, HOPF, Bifurcation, Point, between
 from neurosim.analysis.saddle_curve import Family, SaddleCurve
 from neurosim.analysis.stability import refuse_other_constraints
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
 from neurosim.data.states import checked_state
@@ -36,6 +37,7 @@ __all__ = ["Bifurcation", "Branch", "continuation"]
 
 Array = np.ndarray
 
+MOST_POINTS = 100_000
 GAINS = ("kappa", "gamma", "rho", "tau_x", "tau_lam")
 SHORTEST = 1e-6  # of the first step along the branch: below it the branch is given up
 BEYOND = 6  # times the points of a straight way: the most steps along a branch that winds
@@ -87,6 +89,7 @@ class Branch:
         """The folds."""
         return tuple(b for b in self.bifurcations if b.kind == FOLD)
 
+    @checked
     def at(self, parameter: float) -> State:
         """Return x and lam at a value of the parameter, interpolated and then corrected.
 
@@ -127,6 +130,7 @@ class Branch:
         return f"Branch({self.over} from {ends}: {names})"
 
 
+@checked
 def continuation(
     net: Network,
     flow: Flow,
@@ -192,7 +196,7 @@ def continuation(
     >>> branch.bifurcations
     ()
     """
-    whole("points", points, 2)
+    whole("points", points, 2, MOST_POINTS)
     if not (np.isfinite(start) and np.isfinite(stop) and start != stop):
         raise out_of_range("start, stop", (start, stop), "two finite numbers that differ")
     refuse_other_constraints(net)
@@ -270,7 +274,7 @@ def _followed(
                 new = curve.corrected(z + length * tangent, tangent)
             turned = curve.tangent(new, tangent)
             jumped = curve.metric @ (turned * tangent) < TURN
-        except (ConvergenceError, np.linalg.LinAlgError):
+        except ConvergenceError:
             jumped = True
         if jumped:
             length /= 2
@@ -287,6 +291,20 @@ def _followed(
 # --- families of networks and flows
 
 
+def _checked_family(over: Family, parameter: float) -> tuple[Network, Flow]:
+    """Return what a user-supplied function makes of a parameter, if it is a network and a flow.
+
+    Raises
+    ------
+    ModelError
+        It is not.
+    """
+    made = over(parameter)
+    if not isinstance(made, tuple) or tuple(map(type, made)) != (Network, Flow):
+        raise out_of_range(f"over({parameter:g})", made, "(Network, Flow)")
+    return made
+
+
 def _family(net: Network, flow: Flow, over: str | Family) -> tuple[Family, str]:
     """Return the networks and flows over a parameter, and its name.
 
@@ -296,7 +314,7 @@ def _family(net: Network, flow: Flow, over: str | Family) -> tuple[Family, str]:
         An unknown parameter.
     """
     if callable(over):
-        return over, "parameter"
+        return partial(_checked_family, over), "parameter"
     kind, _, key = str(over).partition(".")
     if over == "flow.theta":
         return partial(_rotated, net, flow), over

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from neurosim.analysis.continuation import Bifurcation, Branch
+from neurosim.arguments import checked
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.model.methods import RK4
 from neurosim.model.state import State
 from neurosim.reference.jacobian import Linearised
+from neurosim.reference.linear_algebra import eigenpairs
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
 from neurosim.simulation.trials import without_trials
@@ -66,6 +68,7 @@ class Cycle:
     state: State | None = field(repr=False, compare=False)
 
 
+@checked
 def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle:
     """Simulate from near the saddle point until the amplitude of the outputs stays.
 
@@ -123,6 +126,7 @@ def limit_cycle(branch: Branch, parameter: float, *, start: Any = None) -> Cycle
     return Cycle(parameter, "unsettled", amplitude, np.nan, where, state)
 
 
+@checked
 def attractors(branch: Branch, values: Sequence[float], *, start: Any = None) -> list[Cycle]:
     """Find the attractors at several values; each simulation starts where the last one ended.
 
@@ -195,7 +199,7 @@ def _slowest(branch: Branch, parameter: float, saddle: State) -> tuple[float, fl
     """
     net, flow = branch.family(parameter)
     linear = Linearised(net, flow, saddle.x, saddle.lam, branch.X, branch.Y)
-    values, vectors = np.linalg.eig(linear.jacobian())
+    values, vectors = eigenpairs(linear.jacobian(), "the Jacobian")
     fastest = omega = float(np.abs(values).max())
     ringing = values[np.abs(values.imag) > 0]
     if ringing.size:

@@ -16,7 +16,9 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.analysis.locality import locality
-from neurosim.data.patterns import labels
+from neurosim.arguments import checked
+from neurosim.data.patterns import labels, targets
+from neurosim.data.patterns import patterns as read_patterns
 from neurosim.errors import (
     DataError,
     DivergenceError,
@@ -34,7 +36,7 @@ from neurosim.model.network import Network
 from neurosim.model.populations import Loss
 from neurosim.model.schedules import Presentations
 from neurosim.model.state import State
-from neurosim.reference.functions import dsigma, net_input, violation_at
+from neurosim.reference.functions import dsigma, n_patterns, net_input, violation_at
 from neurosim.results.metrics import accuracy
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
@@ -189,6 +191,7 @@ class Plausibility:
             found[name] = str(tolerance)
         return found
 
+    @checked
     def table(self, title: str = "") -> Table:
         """Return the entries as a table for the terminal."""
         return table({title or "measured": self})
@@ -211,6 +214,7 @@ def table(found: Mapping[str, Plausibility]) -> Table:
     return shown
 
 
+@checked
 def plausibility(
     net: Network,
     flow: Flow,
@@ -265,6 +269,8 @@ def plausibility(
     ModelError
         An unknown imperfection; a network with feedback weights; a loss that cannot be trained.
     """
+    targets(net, Y, n_patterns(read_patterns(net, X)))  # refuses what does not fit the network
+    read_patterns(net, test[0])
     classes = labels(test[1], net.populations[net.output].size)
     if classes is None:
         shape = np.shape(test[1])

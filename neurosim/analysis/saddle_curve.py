@@ -26,6 +26,7 @@ from neurosim.reference.functions import (
     violation,
 )
 from neurosim.reference.jacobian import Linearised
+from neurosim.reference.linear_algebra import solve
 
 Array = np.ndarray
 Family = Callable[[float], tuple[Network, Flow]]  # the parameter -> network and flow
@@ -169,8 +170,8 @@ class SaddleCurve:
                 return z
             matrix = np.vstack([self.derivative(z), across])
             try:
-                z = z - np.linalg.solve(matrix, residual)
-            except np.linalg.LinAlgError:
+                z = z - solve(matrix, residual, "the derivative of g")
+            except ConvergenceError:
                 break
         raise ConvergenceError(
             f"no saddle point near the parameter {self.parameter(guess):g}: Newton's method on "
@@ -183,7 +184,7 @@ class SaddleCurve:
         matrix = np.vstack([self.derivative(z), across])
         # g does not change along the curve; the part along `ahead` is positive
         right = np.append(np.zeros(self.size), 1.0)
-        direction = np.linalg.solve(matrix, right)
+        direction = solve(matrix, right, "the derivative of g")
         return np.asarray(direction / self.length(direction))
 
     def length(self, direction: Array) -> float:
@@ -198,7 +199,7 @@ class SaddleCurve:
         pulls = [-output_slope(net, n, outputs[n], self.Y) for n in self.neurons]
         pull = np.hstack(pulls)[0]
         matrix = self.constraints(z, net.returning).T
-        lam = np.linalg.solve(matrix, pull)
+        lam = solve(matrix, pull, "I - Wᵀ D")
         x = z[:-1]
         return State(self.split(x), self.split(lam))
 

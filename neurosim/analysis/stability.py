@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.analysis.largest_steps import LargestSteps
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
 from neurosim.data.states import checked_state
@@ -100,6 +101,7 @@ class Stability:
         )
 
 
+@checked
 def stability(
     net: Network,
     flow: Flow,
@@ -183,6 +185,7 @@ def stability(
     return _assembled(linears, spectra, list(rows))
 
 
+@checked
 def critical_rho(
     net: Network,
     flow: Flow,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.analysis.rest import speed
+from neurosim.arguments import checked
 from neurosim.errors import (
     DivergenceError,
     ModelError,
@@ -28,6 +29,8 @@ from neurosim.errors import (
     UnsettledWarning,
     number,
     unknown,
+    warn,
+    whole,
 )
 from neurosim.model.display import short_repr
 from neurosim.model.flow import Flow
@@ -102,6 +105,7 @@ class Support(Mapping[str, Array]):
         """
         return np.asarray(np.any([own.any(axis=1) for own in self.support.values()], axis=0))
 
+    @checked
     def shares(self, by: str = "layer") -> dict[str, Any]:
         """Return the share of support of every population.
 
@@ -181,6 +185,7 @@ class Kkt:
         return max(self.stationarity, self.feasibility, self.complementarity)
 
 
+@checked
 def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     """Find the neurons that are support for each pattern: |lam| > tol at the end of a run.
 
@@ -210,15 +215,15 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     support = {n: np.abs(v) > tol for n, v in run.lam.items()}
     found = Support(support, dict(run.lam), margin, tol, speed(run), run.time)
     if not found.settled:
-        warnings.warn(
+        warn(
             f"the run still moves by {found.speed:.1g} per time constant; allowed: {tol:g}, as "
             "tol. Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
             UnsettledWarning,
-            stacklevel=2,
         )
     return found
 
 
+@checked
 def at_rest(
     simulation: Simulation, run: Run | Log, *, settle: float = 1e-6, most_steps: int = MOST_STEPS
 ) -> Run:
@@ -248,6 +253,7 @@ def at_rest(
     DivergenceError
         The shorter step, too, is too long for these weights.
     """
+    most_steps = whole("most_steps", most_steps, 1, 10**9)
     last = run.run if isinstance(run, Log) else run
     twin = copy.copy(simulation)
     twin.net = last.network
@@ -265,6 +271,7 @@ def at_rest(
     return twin.relax(last.X, last.Y, duration=most_steps * twin.dt, start=rest, settle=settle)
 
 
+@checked
 def kkt(run: Run) -> Kkt:
     """Measure how far a run's final state misses the conditions of min V with |g| <= epsilon.
 

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import ModelError, NeurosimError, number, whole
 from neurosim.experiments import designs, measures, modelfile, pool
 from neurosim.experiments.designs import Assignment, Design, Drawn, Grid, Refined, label
@@ -61,6 +62,7 @@ TASKS_PER_WORKER = 4  # so that no worker is idle for long at the end
 WORTH_A_TASK = 50_000
 
 
+@checked
 def sweep(
     model: str | Path | ModelFile,
     parameters: Mapping[str, Any],

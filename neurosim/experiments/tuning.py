@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import FileError, ModelError, unknown, whole
 from neurosim.experiments import designs, measures, modelfile
 from neurosim.experiments.designs import Assignment
@@ -58,6 +59,7 @@ class Tuned:
     trials: xr.Dataset = field(repr=False)
 
 
+@checked
 def tune(
     model: str | Path | ModelFile,
     *,

@@ -13,6 +13,7 @@ from math import cos, inf, isfinite, pi, sin
 from types import MappingProxyType
 from typing import Any
 
+from neurosim.arguments import checked
 from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.frozen import FrozenDict
 
@@ -174,6 +175,7 @@ class Flow:
     def __hash__(self) -> int:
         return hash(repr(self))
 
+    @checked
     def time(self, name: str, population: str) -> float:
         """Return `tau_x`, `tau_lam` or `tau_w` of one population, s."""
         value: Time = getattr(self, name)
@@ -198,6 +200,7 @@ class Flow:
         return cls(kappa=1.0, gamma=0.0, rho=0.0, **times)
 
     @classmethod
+    @checked
     def augmented(cls, rho: float = 1.0, **times: Any) -> Flow:
         """Return the saddle flow with Platt-Barr damping.
 
@@ -231,6 +234,7 @@ class Flow:
         return cls(kappa=1.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
+    @checked
     def rotated(cls, theta: float = pi / 4, rho: float = 0.0, **times: Any) -> Flow:
         """Return kappa = cos theta, gamma = sin theta: between `arrow_hurwicz` and `adjoint`.
 
@@ -263,6 +267,7 @@ class Flow:
         return cls(kappa=0.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
+    @checked
     def local_propagation(
         cls,
         rho: float = 0.01,
@@ -303,6 +308,7 @@ class Flow:
         return cls(kappa=1.0, gamma=0.0, rho=2 * gain("flow.rho", rho), **times)
 
     @classmethod
+    @checked
     def from_preset(cls, preset: str, **overrides: Any) -> Flow:
         """Return a preset by name, with some of its arguments replaced.
 

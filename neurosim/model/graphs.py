@@ -185,25 +185,30 @@ def from_description(
     weights: Mapping[str, Weights],
     feedback: Mapping[str, Weights],
 ) -> Parts:
-    """Build populations, projections and losses from plain values of `describe` and weights."""
-    projections = []
-    for q in description["projections"]:
-        name = f"{q['pre']}->{q['post']}"
-        options = {key: q[key] for key in OPTIONS if key in q}
-        projections.append(
-            Projection(
-                q["pre"],
-                q["post"],
-                weights[name],
-                **options,
-                feedback_weights=feedback.get(name),
-            )
-        )
-    populations = [Population(**p) for p in description["populations"]]
-    losses = []
-    for loss in description["losses"]:
-        reads = loss.get("kind") == EPS_INSENSITIVE  # older files may have it elsewhere, unread
-        losses.append(Loss(**loss | ({} if reads else {"epsilon": 0.0})))
+    """Build populations, projections and losses from plain values of `describe` and weights.
+
+    Raises
+    ------
+    ModelError
+        The description, or the weights, lack an entry or have one that is unknown.
+    """
+    try:
+        projections = []
+        for q in description["projections"]:
+            name = f"{q['pre']}->{q['post']}"
+            options = {key: q[key] for key in OPTIONS if key in q}
+            own = {"weights": weights[name], "feedback_weights": feedback.get(name)}
+            projections.append(Projection(q["pre"], q["post"], **own, **options))
+        populations = [Population(**p) for p in description["populations"]]
+        losses = []
+        for loss in description["losses"]:
+            reads = loss.get("kind") == EPS_INSENSITIVE  # older files may have it elsewhere, unread
+            losses.append(Loss(**loss | ({} if reads else {"epsilon": 0.0})))
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"the description of a network does not fit its weights: {error}; "
+            "allowed: what Network.describe returns, and the weights of all its projections"
+        ) from error
     return populations, projections, losses
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from math import inf, isinf
 from typing import Any, ClassVar
 
-from neurosim.errors import ModelError, number, unknown, whole
+from neurosim.arguments import checked_methods
+from neurosim.errors import ModelError, number, shown, unknown, whole
 from neurosim.model.flow import seconds
 from neurosim.model.formulas import parse, to_text
 from neurosim.model.methods import EXPONENTIAL_EULER
@@ -135,6 +136,7 @@ class MessageNoise:
         return [(f"noisy_{variable}", f"{given} + message_noise*randn()")]
 
 
+@checked_methods("__init__")
 @dataclass(frozen=True)
 class LostMessages:
     """Random loss of messages: at each step each unit's message is lost for all receivers at once.
@@ -182,6 +184,7 @@ class LostMessages:
         ]
 
 
+@checked_methods("__init__")
 @dataclass(frozen=True)
 class Quantised:
     """Messages rounded to whole multiples of a quantum.
@@ -251,7 +254,8 @@ class Delay:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.time is None):
             raise ModelError(
-                f"delay has steps = {self.steps!r} and time = {self.time!r}; allowed: one of them"
+                f"delay has steps = {shown(self.steps)} and time = {shown(self.time)}; "
+                "allowed: one of them"
             )
         if self.time is not None:
             _keep(self, "time", seconds(self.time, "delay.time"))
@@ -292,6 +296,7 @@ class TimeConstants:
         _keep(self, "spread", number("time_constants.spread", self.spread, least=0, try_="0.1"))
 
 
+@checked_methods("__init__")
 @dataclass(frozen=True)
 class Derivative:
     """Surrogate derivative: another factor in place of sigma'(a) in delta.

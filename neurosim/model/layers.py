@@ -20,6 +20,9 @@ Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic populati
 INPUT, OUTPUT = "input", "output"
 
 
+MOST_LAYERS = 10_000  # of weights
+
+
 def layer_sizes(sizes: Any, depth: Any = None) -> dict[str, int]:
     """Return the number of units of `input`, `hidden1`, ..., `output`, by name and in this order.
 
@@ -64,7 +67,7 @@ def widths_of_depth(sizes: list[int], depth: Any) -> list[int]:
         allowed = "three layers beside depth: input, hidden, output"
         raise out_of_range("sizes", sizes, allowed, "[16, 16, 16]")
     inputs, hidden, outputs = sizes
-    repeats = whole("depth", depth, 1) - 1
+    repeats = whole("depth", depth, 1, MOST_LAYERS) - 1
     return [inputs, *[hidden] * repeats, outputs]
 
 

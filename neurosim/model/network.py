@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.arguments import checked_methods
 from neurosim.errors import whole
 from neurosim.model import graphs, layers
 from neurosim.model.feedback import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
+@checked_methods("__init__", "mlp", "residual", "from_description", "from_networkx", "replace_with")
 class Network(Parts):
     """A directed graph of populations with weights and biases.
 
@@ -402,14 +404,8 @@ class Network(Parts):
         The nodes and edges have the arguments of their populations and projections, losses, weights
         and biases as attributes.
         """
-        return graphs.to_networkx(
-            self.populations,
-            self.projections,
-            self.losses,
-            self.weights,
-            self.biases,
-            self.feedback,
-        )
+        parts = self.populations, self.projections, self.losses
+        return graphs.to_networkx(*parts, self.weights, self.biases, self.feedback)
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, *, seed: int = 0) -> Network:
@@ -462,7 +458,7 @@ class Network(Parts):
             B by projection, for the kinds that are not derived from the weights.
         """
         net = cls(*graphs.from_description(description, weights, feedback or {}))
-        net.biases = {name: biases[name] for name in net.neurons}
+        net.biases = {name: biases.get(name, ()) for name in net.neurons}
         net.check_parameters()
         return net
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked_methods
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
 from neurosim.model import expressions
 from neurosim.model.arrays import own, refuse_lossy
@@ -136,6 +137,7 @@ class Population:
         return expressions.constraint(self.constraint, self.epsilon)
 
 
+@checked_methods("__init__")
 @dataclass(frozen=True, eq=False)
 class Projection:
     """All synapses from one population to another.
@@ -307,6 +309,7 @@ class Projection:
         object.__setattr__(self, key, value)
 
 
+@checked_methods("__init__")
 @dataclass(frozen=True)
 class Loss:
     """Loss V on one population: a sum over its units, times a weight.

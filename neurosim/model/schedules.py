@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError, number, out_of_range, whole
+from neurosim.errors import DataError, number, out_of_range, whole
 from neurosim.model.flow import seconds
 
 Array = np.ndarray
@@ -408,4 +408,4 @@ def split(total: int, parts: int) -> list[int]:
 def _check_base(schedule: Any) -> None:
     if not isinstance(schedule, Simultaneous | Presentations):
         allowed = "Simultaneous(...) or Presentations(...)"
-        raise ModelError(f"schedule = {schedule!r}; allowed: {allowed}")
+        raise out_of_range("schedule", schedule, allowed)

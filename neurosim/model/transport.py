@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from neurosim.errors import ModelError, number, out_of_range, unknown
-from neurosim.model.flow import seconds
+from neurosim.model.flow import gain, seconds
 from neurosim.model.frozen import FrozenDict
 from neurosim.model.network import Network
 
@@ -151,7 +151,7 @@ class Spikes:
         for name in ("refractory", "delay"):
             object.__setattr__(self, name, seconds(getattr(self, name), name, positive=False))
         if self.max_rate is not None:
-            rate = number("max_rate", float(self.max_rate), above=0, try_="100")
+            rate = number("max_rate", gain("max_rate", self.max_rate), above=0, try_="100")
             object.__setattr__(self, "max_rate", rate)
 
     def threshold(self, variable: str, population: str) -> float:
@@ -233,8 +233,8 @@ def _transport(given: Any) -> Transport:
         )
     keys = dict(given)
     name = keys.pop("kind", None)
-    if name not in KINDS:
-        raise unknown("transport", str(name), KINDS)
+    if not isinstance(name, str) or name not in KINDS:
+        raise unknown("transport", name, KINDS)
     kind = KINDS[name]
     allowed = [f.name for f in fields(kind)]
     for key in keys:
@@ -255,7 +255,7 @@ def _thresholds(name: str, given: Any) -> Any:
         return frozenset((population, _thresholds(name, one)) for population, one in given.items())
     if isinstance(given, frozenset | Adaptive):
         return given
-    if given == ADAPTIVE:
+    if isinstance(given, str) and given == ADAPTIVE:
         return Adaptive()
     return number(name, given, least=0, try_="0.01")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, unknown
 from neurosim.model.display import short_repr
@@ -81,6 +82,7 @@ class Adjoint:
     __repr__ = short_repr
 
 
+@checked
 def forward(net: Network, X: Any) -> dict[str, Array]:
     """Return all outputs by a forward pass; on a cycle, the fixed point x = sigma(W x + b).
 
@@ -116,6 +118,7 @@ def forward(net: Network, X: Any) -> dict[str, Array]:
     return _forward(net, strong_components(net), patterns(net, X))
 
 
+@checked
 def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     """Return outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
 
@@ -155,6 +158,7 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     return backprop_encoded(net, strong_components(net), clamped, Y, back)
 
 
+@checked
 def multipliers(net: Network, X: Any, Y: Any, through: str = "weights") -> dict[str, Array]:
     """Return lam of `backprop` alone, by population; no array of the size of the weights is made.
 

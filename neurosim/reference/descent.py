@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import number, whole
 from neurosim.model.network import Network
@@ -17,6 +18,7 @@ from neurosim.reference.functions import n_patterns, plastic, plastic_biases, ro
 Array = np.ndarray
 
 
+@checked
 def sgd(
     net: Network, X: Any, Y: Any, *, epochs: int, batch: int, rate: float, seed: int = 0
 ) -> Network:
@@ -112,6 +114,7 @@ class Adam:
             z -= self.rate * unbiased / scale
 
 
+@checked
 def adam(
     net: Network,
     X: Any,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
+from neurosim.arguments import checked
 from neurosim.data.patterns import targets
 from neurosim.model import expressions
 from neurosim.model.network import Network
@@ -182,6 +183,7 @@ def violation(net: Network, population: str, outputs: Mapping[str, Array]) -> Ar
 # --- V and the penalty on outputs
 
 
+@checked
 def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     """Mean of V over the patterns, summed over the losses with their weights.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.model.display import short_repr
 from neurosim.model.feedback import KOLEN_POLLACK
@@ -66,6 +67,7 @@ class Rates:
     __repr__ = short_repr
 
 
+@checked
 def right_hand_side(
     net: Network,
     flow: Flow,
@@ -210,6 +212,7 @@ def _move_weights(
         rates.b[n] = descent * net.populations[n].plastic_bias
 
 
+@checked
 def lagrangian(
     net: Network, flow: Flow, x: Mapping[str, Array], lam: Mapping[str, Array], X: Any, Y: Any
 ) -> float:

@@ -22,6 +22,7 @@ import numpy as np
 from neurosim.model.display import short_repr
 from neurosim.model.methods import EULER, HEUN, RK4
 from neurosim.reference.jacobian import Derivative, Linearised
+from neurosim.reference.linear_algebra import check_finite, eigenpairs
 
 Array = np.ndarray
 Eigenpairs = tuple[Array, Array]  # eigenvalues (k,), eigenvectors (size, k)
@@ -282,7 +283,7 @@ def _diagonalised(linear: Linearised, states: Array) -> Modes:
     matrix = linear.jacobian(states)
     for rows in parts(matrix):
         own = states[rows]
-        values, vectors = np.linalg.eig(matrix[np.ix_(rows, rows)])
+        values, vectors = eigenpairs(matrix[np.ix_(rows, rows)], "the Jacobian")
         by_part.append(values)
         shares.append(_share(linear, own, vectors))
     eigenvalues = np.concatenate(by_part).astype(complex)
@@ -310,6 +311,7 @@ def _coupled(linear: Linearised) -> list[Array]:
     for row, block in zip(nudges, linear.blocks, strict=True):
         row[block] = rng.normal(size=block.size)
     responses = np.abs(linear.apply(nudges))
+    check_finite(responses, "the Jacobian")
     drives = np.zeros((blocks, blocks))
     for i, response in enumerate(responses):
         pieces = np.split(response, linear.cuts)
@@ -442,5 +444,5 @@ def _dominant(apply: Callable[[Array], Array], start: Array) -> Eigenpairs:
     plane, _ = np.linalg.qr(spanning)
     images = np.stack([apply(p) for p in plane.T], axis=1)
     small = plane.T @ images  # the map within the plane
-    values, vectors = np.linalg.eig(small)
+    values, vectors = eigenpairs(small, "the Jacobian")
     return values, plane @ vectors

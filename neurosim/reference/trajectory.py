@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.data.states import checked_state
 from neurosim.errors import ConvergenceError, ModelError, unknown
@@ -65,6 +66,7 @@ class Trajectory:
     __repr__ = short_repr
 
 
+@checked
 def solve_ivp(
     net: Network,
     flow: Flow,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.archives import read_arrays, write_arrays
+from neurosim.arguments import checked
 from neurosim.disk import AnyPath, check_readable, reading, replacing
 from neurosim.errors import FileError, ModelError
 from neurosim.model.network import Network
@@ -38,6 +39,7 @@ CLASSIC_NETCDF, ZIP = b"CDF", b"PK"  # how files begin that are often mistaken f
 # Runs and logs
 
 
+@checked
 def save(result: Run | Log, path: AnyPath) -> None:
     """Write a run or a log to a netCDF-4 file, from which `load` restores it bit for bit.
 
@@ -103,6 +105,7 @@ def _root_attributes(kind: str) -> dict[str, Any]:
     return file_attributes(kind) | {SEALED: 1}
 
 
+@checked
 def load(path: AnyPath) -> Run | Log:
     """Return the run or the log that `save` wrote, bit for bit.
 
@@ -245,6 +248,7 @@ def _foreign(path: Path, start: bytes) -> FileError:
 # Weights
 
 
+@checked
 def save_weights(net: Network, path: AnyPath) -> None:
     """Write weights and biases to an ``.npz`` archive that NumPy alone can read.
 
@@ -269,6 +273,7 @@ def save_weights(net: Network, path: AnyPath) -> None:
     write_arrays(path, arrays)
 
 
+@checked
 def load_weights(net: Network, path: AnyPath) -> None:
     """Load the weights and biases that `save_weights` wrote into a network of the same shape.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import DataError, ModelError
 from neurosim.model.equations.events import EventSource, event_sources
 from neurosim.model.feedback import KOLEN_POLLACK
@@ -49,7 +50,7 @@ class SynapticOperations:
         messages are dense.
     connection_sparsity : float
         Share of the pairs of units that the projections could connect that have no synapse or
-        weight 0.
+        weight 0; 0 without projections.
     footprint : int
         Bytes of the parameters and, for all patterns, of the states and of the messages that event
         sources hold: last sent and, with a delay, received and in flight.
@@ -83,6 +84,7 @@ class SynapticOperations:
         return asdict(self) | {"effective": self.effective}
 
 
+@checked
 def synaptic_operations(run: Run) -> SynapticOperations:
     """Count the synaptic operations of a run, as NeuroBench does.
 
@@ -143,9 +145,11 @@ def synaptic_operations(run: Run) -> SynapticOperations:
         all_plastic += _plastic_synapses(net, name)
         nonzero += _nonzero(net, name)
         pairs += _pairs(net, name)
-    activation_sparsity = 0.0
+    activation_sparsity = connection_sparsity = 0.0
     if chances:
         activation_sparsity = 1 - sent / chances
+    if pairs:  # none are left where every hidden neuron was pruned
+        connection_sparsity = 1 - nonzero / pairs
     return SynapticOperations(
         dense=float(steps * both_ways),
         macs=macs,
@@ -154,7 +158,7 @@ def synaptic_operations(run: Run) -> SynapticOperations:
         plasticity=plasticity,
         events=events,
         activation_sparsity=activation_sparsity,
-        connection_sparsity=1 - nonzero / pairs,
+        connection_sparsity=connection_sparsity,
         footprint=_footprint(run, sources),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurosim.engine.draws import CALL
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, shown, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
@@ -149,7 +149,7 @@ def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_prog
     """
     if not isinstance(schedule, Schedule):
         raise ModelError(
-            f"schedule = {schedule!r}; allowed: Simultaneous(...), Presentations(...), "
+            f"schedule = {shown(schedule)}; allowed: Simultaneous(...), Presentations(...), "
             "LocalPropagation(...), Pruning(...) or Growing(...)"
         )
     if not chosen.net.losses:

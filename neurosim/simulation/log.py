@@ -5,7 +5,6 @@ Above `session` and `reference`, below `running`. Start at `LogRows`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.data import patterns as data
-from neurosim.errors import ConvergenceError, StabilityWarning
+from neurosim.errors import ConvergenceError, StabilityWarning, warn
 from neurosim.model.network import Network
 from neurosim.reference.functions import net_input, sigma
 from neurosim.results import metrics
@@ -65,9 +64,7 @@ class LogRows:
             return self._measured(session)
         except ConvergenceError as error:
             if not self.warned:
-                warnings.warn(
-                    f"the log has no loss from here on: {error}", StabilityWarning, stacklevel=2
-                )
+                warn(f"the log has no loss from here on: {error}", StabilityWarning)
             self.warned = True
             return {"time": session.time}
 

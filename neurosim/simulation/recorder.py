@@ -6,7 +6,6 @@ collects the rows in memory, or writes them to a store while the run goes on. St
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.plan import Plan, Recorded
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, unknown, warn
 from neurosim.results import capacity
 from neurosim.results import recording as store
 from neurosim.results.format import current_name
@@ -193,10 +192,9 @@ class Recorder:
         known = any(variable in plan.variables(n) for n in net.populations)
         name = variable if known else current_name(variable)
         if name != variable:
-            warnings.warn(
+            warn(
                 f"record = {variable!r} is called {name!r} since 0.2; the old name goes in 0.4",
                 DeprecationWarning,
-                stacklevel=8,  # the caller of relax or train
             )
         # x of an input is data, which every run holds anyway
         candidates = net.neurons if variable == "x" else net.populations

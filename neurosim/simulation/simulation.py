@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim import reference
-from neurosim.errors import ModelError, whole, yes_or_no
+from neurosim.arguments import checked_methods
+from neurosim.errors import ModelError, whole
 from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
 from neurosim.model.extension import Extension
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
+@checked_methods("__init__", "relax", "train", "stream", "interact", "predict", "add")
 class Simulation(OneRun, Settable):
     """A network and a flow on Brian2.
 
@@ -116,21 +118,21 @@ class Simulation(OneRun, Settable):
         compatibility.check_arguments(net, flow, method, backend, precision)
         self.net, self.flow, self.method, self.precision = net, flow, method, precision
         self.transport, self.transports = frozen(transport), transports.resolve(net, transport)
-        self.dt, self.threads = seconds(dt, "dt"), whole("threads", threads, 1)
-        self.seed, self.shortcuts = whole("seed", seed, 0), yes_or_no("shortcuts", shortcuts)
+        self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
+        self.threads, self.shortcuts = whole("threads", threads, 1), shortcuts
         self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)
-        self.requested_backend = backend
-        self.backend = "numpy" if backend == "auto" else backend
-        self.backend_reason = "not run yet" if backend == "auto" else "as asked for"
+        self.requested_backend, self.backend, self.backend_reason = backend, backend, "as asked for"
+        if backend == "auto":
+            self.backend, self.backend_reason = "numpy", "not run yet"
         self.factories: tuple[Callable[[BrianNetwork], Any], ...] = ()
         super().__init__()
         self._made = True
 
     def __repr__(self) -> str:
-        where = f"{self.backend}: {self.backend_reason}"
-        return f"Simulation({self.net!r}, {self.flow!r}, dt={self.dt:g} s, {self.method}, {where})"
+        step, backend = f"dt={self.dt:g} s", f"{self.backend}: {self.backend_reason}"
+        return f"Simulation({self.net!r}, {self.flow!r}, {step}, {self.method}, {backend})"
 
     @property
     def equations(self) -> str:
@@ -161,11 +163,6 @@ class Simulation(OneRun, Settable):
             Takes the Brian2 network; returns an object or a list of objects. "auto" then chooses
             "numpy". On "standalone" a run is one program, which refuses what cannot be compiled.
 
-        Raises
-        ------
-        ModelError
-            `factory` is not callable.
-
         Examples
         --------
         >>> def monitor(network):  # doctest: +SKIP
@@ -173,9 +170,6 @@ class Simulation(OneRun, Settable):
         >>> sim.add(monitor)  # doctest: +SKIP
         >>> sim.network["monitor"].lam  # after a run  # doctest: +SKIP
         """
-        if not callable(factory):
-            allowed = "a function of the Brian2 network that returns Brian2 objects"
-            raise ModelError(f"add({factory!r}); allowed: {allowed}")
         vars(self).update(factories=(*self.factories, factory))
 
     def relax(

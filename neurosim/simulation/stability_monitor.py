@@ -5,13 +5,13 @@ Above `stable_step` and `remedies`, below `session`. Start at `StabilityMonitor`
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from neurosim.engine.plan import Plan
-from neurosim.errors import StabilityWarning
+from neurosim.errors import StabilityWarning, warn
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.state import State
@@ -20,6 +20,8 @@ from neurosim.simulation.remedies import Change, diagnosis
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]
+
+logger = logging.getLogger("neurosim")
 
 # A run counts as diverged once |x| or |lam| exceeds this, times the largest input or target.
 BOUND = 1e6
@@ -46,7 +48,8 @@ class StabilityMonitor:
     def check(self, state: State, X: Patterns, Y: Patterns) -> float:
         """Return the largest stable step at a state, s; NaN where it is not computed.
 
-        It is computed only with method "euler", and for networks of up to `MOST_SYNAPSES` synapses.
+        It is computed only with method "euler", for networks of up to `MOST_SYNAPSES` synapses, and
+        where the flow can be linearised.
         Of the batch, `PATTERNS` patterns are linearised.
 
         Parameters
@@ -58,15 +61,33 @@ class StabilityMonitor:
         if self.plan.method != EULER or not self.small_enough:
             return float("nan")
         rows = np.unique(np.linspace(0, self.plan.patterns - 1, PATTERNS).astype(int))
-        x, lam = _rows(state.x, rows), _rows(state.lam, rows)
-        found = stability.stable_step(
-            self.plan.net, self.flow, x, lam, _rows(X, rows), _rows(Y, rows), patterns=PATTERNS
-        )
-        if self.dt > SLACK * found.step and not self.warned:
+        at = State(_rows(state.x, rows), _rows(state.lam, rows))
+        found = self._linearised(at, _rows(X, rows), _rows(Y, rows))
+        if found is None:
+            return float("nan")
+        step, advice = found
+        if advice and not self.warned:
             self.warned = True
-            advice = stability.remedy(self.plan.net, self.flow, self.dt, found)
-            warnings.warn(advice, StabilityWarning, stacklevel=5)  # relax's caller
-        return found.step
+            warn(advice, StabilityWarning)
+        return step
+
+    def _linearised(self, state: State, X: Patterns, Y: Patterns) -> tuple[float, str] | None:
+        """Return the stable step, and what to try where dt exceeds it; None if there is none.
+
+        A state can be too far out to be linearised, as where an activation overflows. The run may
+        be fine all the same, so no error of the monitor ends it.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                found = stability.stable_step(
+                    self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
+                )
+                if self.dt <= SLACK * found.step or self.warned:
+                    return found.step, ""
+                return found.step, stability.remedy(self.plan.net, self.flow, self.dt, found)
+        except Exception as error:
+            logger.info("the stable step is unknown here: %s: %s", type(error).__name__, error)
+            return None
 
     def diagnosis(
         self, state: State, X: Patterns, Y: Patterns, plastic: bool
@@ -89,8 +110,10 @@ class StabilityMonitor:
                     found = stability.stable_step(
                         self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
                     )
-            except (ArithmeticError, ValueError, np.linalg.LinAlgError):
-                pass  # the state is too far out to be linearised
+            except Exception as error:  # the state is too far out to be linearised
+                logger.info(
+                    "no stable step after a divergence: %s: %s", type(error).__name__, error
+                )
         return diagnosis(self.plan, self.flow, self.dt, found, plastic)
 
     @property

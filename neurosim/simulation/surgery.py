@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from neurosim import reference
+from neurosim.arguments import checked
 from neurosim.data import patterns as data
-from neurosim.errors import ModelError, number, out_of_range, unknown
+from neurosim.errors import ModelError, number, out_of_range, unknown, whole
 from neurosim.model.arrays import refuse_lossy
 from neurosim.model.display import short_repr
 from neurosim.model.network import Network
@@ -107,6 +108,7 @@ class Reshaped:
 # Pruning
 
 
+@checked
 def prune(
     net: Network,
     support: Mapping[str, Any] | None = None,
@@ -258,6 +260,7 @@ def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, 
 # Growing
 
 
+@checked
 def grow(
     net: Network, units: Mapping[str, Sequence[int]], *, spread: float = 1.0, seed: int = 0
 ) -> Network:
@@ -301,6 +304,7 @@ def grown(
 ) -> Reshaped:
     """Grow, and return where each unit comes from."""
     number("spread", spread, least=0, try_="1")
+    seed = whole("seed", seed, 0)
     if not isinstance(units, Mapping):
         raise ModelError(
             f"units are a {type(units).__name__}; allowed: {{population: units}}, "

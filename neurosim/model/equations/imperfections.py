@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, shown, unknown
 from neurosim.model.imperfections import (
     KINDS,
     Dale,
@@ -357,8 +357,10 @@ def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
         Unknown kinds or keys, values out of range, one kind twice.
     """
     items = [given] if isinstance(given, Imperfection | Mapping) else given
-    if isinstance(items, str) or not isinstance(items, Iterable):
-        raise ModelError(f"imperfections = {given!r}; allowed: a list, e.g. [MessageNoise(0.1)]")
+    if isinstance(items, str | np.ndarray) or not isinstance(items, Iterable):
+        raise ModelError(
+            f"imperfections = {shown(given)}; allowed: a list, e.g. [MessageNoise(0.1)]"
+        )
     found = tuple(_imperfection(item) for item in items)
     kinds = [type(item) for item in found]
     for kind in kinds:
@@ -391,8 +393,8 @@ def _imperfection(given: Any) -> Imperfection:
         )
     keys = dict(given)
     name = keys.pop("kind", None)
-    if name not in KINDS:
-        raise unknown("kind of an imperfection", str(name), KINDS)
+    if not isinstance(name, str) or name not in KINDS:
+        raise unknown("kind of an imperfection", name, KINDS)
     kind = KINDS[name]
     allowed = [f.name for f in fields(kind)]
     for key in keys:

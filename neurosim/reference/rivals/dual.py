@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import number, whole
 from neurosim.model.network import Network
 from neurosim.reference.functions import sigma
 from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, Watch
 
 
+@checked
 def dual_propagation(
     net: Network, X: Any, Y: Any, *, beta: float = 0.1, steps: int = 1, watch: Watch | None = None
 ) -> Inferred:

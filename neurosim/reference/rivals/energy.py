@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import DivergenceError, out_of_range, unknown, whole
 from neurosim.model.flow import Flow, gain, seconds
 from neurosim.model.methods import EULER, SEMI_IMPLICIT
@@ -29,6 +30,7 @@ POWER = 20  # iterations by which it is found
 METHODS = (EULER, SEMI_IMPLICIT)  # of `relax`
 
 
+@checked
 def predictive_coding(
     net: Network,
     X: Any,
@@ -86,6 +88,7 @@ def predictive_coding(
     return _alternating(stacks, "predictive_coding", steps, rate, [rho], 0.0, watch)
 
 
+@checked
 def pc_alm(
     net: Network,
     X: Any,
@@ -137,6 +140,7 @@ def pc_alm(
     return _alternating(stacks, "pc_alm", steps, rate, [rho], ascent, watch)
 
 
+@checked
 def growing_penalty(
     net: Network,
     X: Any,
@@ -185,6 +189,7 @@ def growing_penalty(
     return _alternating(stacks, "growing_penalty", steps, rate, growing, 0.0, watch)
 
 
+@checked
 def relax(
     net: Network,
     X: Any,
@@ -248,6 +253,7 @@ def relax(
     return _inferred("relax", stacks, x, credit, delta, number, states=2)
 
 
+@checked
 def curvature(frame: Frame, rho: float, seed: int = 0) -> float:
     """Return the largest eigenvalue of the energy's Hessian in x at the forward pass, unit 1.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurosim import reference
+from neurosim.arguments import checked
 from neurosim.errors import ConvergenceError, ModelError, number, whole
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
@@ -24,6 +25,7 @@ from neurosim.reference.rivals.frame import Array, Arrays, Frame, Inferred, pena
 BOUND = 1e6  # of |s| of a state that settles
 
 
+@checked
 def equilibrium_propagation(
     net: Network,
     X: Any,
@@ -100,6 +102,7 @@ def equilibrium_propagation(
     )
 
 
+@checked
 def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
     """Return the exact gradient of the loss at the free equilibrium, by implicit differentiation.
 
@@ -133,6 +136,7 @@ def equilibrium_adjoint(net: Network, X: Any, Y: Any) -> reference.Adjoint:
     return reference.Adjoint(found.x, found.lam, grad_w, found.grad_b, found.loss, found.penalty)
 
 
+@checked
 def symmetric(net: Network) -> Network:
     """Return the network with each projection between neurons in both directions, by one weight.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurosim import reference
+from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import number, out_of_range, unknown, whole
 from neurosim.model.network import Network
@@ -31,6 +32,7 @@ METHODS: Mapping[str, Method] = {
 OPTIMISERS = ("sgd", "adam")
 
 
+@checked
 def train(
     net: Network,
     X: Any,
