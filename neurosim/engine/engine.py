@@ -166,19 +166,18 @@ class Engine(ABC):
 
         While x is constant, W += h delta^T x changes the drive W x by exactly h (x x^T) delta.
         Changes are deferred where computing the Gram matrix x x^T and its products takes fewer
-        multiplications than the products with W.
+        multiplications than the products with W. Samples read a copy of the weights, so recording
+        does not matter here.
         """
         plan = self.plan
         moves = plan.presentation or self.settings.get("plastic")
         proximal = plan.net.projections[projection].proximal
         if not moves or proximal or not plan.may_defer(projection):
             return False
-        steps = float(n_steps)  # between two times at which the weights are read
+        steps = float(n_steps)  # between two times at which the weights are brought up to date
         if plan.presentation:
             plastic = self.settings["present_steps"] - self.settings["gate_steps"]
             steps = min(steps, plastic)
-        if plan.records("w"):
-            steps = min(steps, self.settings["record_steps"])
         post, pre = plan.net.weights[projection].shape
         product = plan.patterns * post * pre
         with_gram = plan.patterns**2 * (pre + steps * post) + 2 * product

@@ -6,7 +6,7 @@ weights once, whatever the number of patterns. Above `plan`, below both backends
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import neurosim.engine.quiet  # noqa: F401
@@ -53,6 +53,8 @@ class Synapses(Group):  # type: ignore[misc]
         Whether there are feedback weights that are not Wᵀ.
     signs : int
         n_pre if Dale's law holds, else 0.
+    arrays : dict of str to int, optional
+        Sizes of further arrays, which a compiled program adds.
     """
 
     add_to_magic_network = False
@@ -67,6 +69,7 @@ class Synapses(Group):  # type: ignore[misc]
         moments: bool = False,
         back: bool = False,
         signs: int = 0,
+        arrays: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
@@ -85,6 +88,8 @@ class Synapses(Group):  # type: ignore[misc]
                 self.variables.add_array(f"{variable}_w", size=size)
         if signs:
             self.variables.add_array("sign", size=signs)
+        for variable, count in (arrays or {}).items():
+            self.variables.add_array(variable, size=count)
         if rows:
             self.variables.add_array("row", size=rows + 1, dtype=np.int32)
             self.variables.add_array("col", size=size, dtype=np.int32)
@@ -158,6 +163,8 @@ class Groups:
     clock : Clock
     codeobj_class : type, optional
         Class of Brian2's code objects of populations.
+    arrays : dict of str to dict of str to int, optional
+        By group of synapses: sizes of the arrays that a compiled program adds, by variable.
 
     Attributes
     ----------
@@ -175,8 +182,15 @@ class Groups:
         Two objects have the same name.
     """
 
-    def __init__(self, plan: Plan, clock: Clock, codeobj_class: Any = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        codeobj_class: Any = None,
+        arrays: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
         self.plan = plan
+        self.arrays = arrays or {}
         self.clock = clock
         self.codeobj_class = codeobj_class
         self.counters = Counters(clock, plan.points)
@@ -212,14 +226,16 @@ class Groups:
         sparse = not isinstance(w, np.ndarray)
         # Brian2 has no empty arrays
         count = max(w.nnz, 1) if sparse else w.size
+        group = projection_group(projection)
         return Synapses(
-            projection_group(projection),
+            group,
             count * plan.weight_sets,
             self.clock,
             net.populations[q.post].size if sparse else 0,
             moments=plan.method == ADAM,
             back=plan.back(projection) == "back",
             signs=net.populations[q.pre].size if plan.dale else 0,
+            arrays=self.arrays.get(group),
         )
 
     def _biases(self, population: str) -> Synapses:

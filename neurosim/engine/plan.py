@@ -244,7 +244,7 @@ class Plan:
             if not self._from_data(q) or self.event_source(q.name, BACKWARD):
                 return True
         text = self.text(population)
-        return any(text.reads(n) or self.records(n) for n, _ in text.late)
+        return any(text.reads(n) for n, _ in text.late)
 
     # --- equations
 
@@ -343,6 +343,19 @@ class Plan:
             if any(part.name == population for part in recorded.parts):
                 names.add(self._own_name(population, recorded.variable))
         return sorted(name for name in names if not self.variables(population)[name])
+
+    def sampled(self, population: str) -> list[tuple[str, str]]:
+        """Return the statements to evaluate when a sample is taken.
+
+        They write recorded subexpressions, and late messages that the steps may leave out. So
+        which messages a step computes does not depend on what is recorded.
+        """
+        text = self.text(population)
+        copies = [(f"recorded_{variable}", variable) for variable in self.copied(population)]
+        late: list[tuple[str, str]] = []
+        if not self.late_is_read(population) and any(self.records(name) for name, _ in text.late):
+            late += text.late
+        return text.with_helpers([*late, *copies])
 
     def array_name(self, group: str, variable: str) -> str:
         """Return the name of the array that holds a recorded variable."""

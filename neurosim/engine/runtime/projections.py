@@ -183,8 +183,15 @@ class Product(ABC):
     def materialize(self) -> None:
         """Add the deferred change, if any, to the weights."""
         if self.deferred is not None and self.state is DEFERRED:
-            self.deferred.add_to_weights()
+            self.deferred.add_to(self.values)
+            self.deferred.reset()
             self.state = FRESH
+
+    def copy_weights(self, copy: Array) -> None:
+        """Write the weights with their deferred change into `copy`, which is flat."""
+        copy[:] = self.values
+        if self.deferred is not None and self.state is DEFERRED:
+            self.deferred.add_to(copy)
 
     @abstractmethod
     def mean_change(self) -> Array:
@@ -364,7 +371,8 @@ class DeferredChange:
         self.sum = np.zeros_like(self.delta)
         self.scale = 1.0
         self._move_drive = accumulate(self.drive, h, self.gram, self.delta)
-        self._add_sum = accumulate(product.w, h, self.sum.T, self.x)
+        self.share = h
+        self.shape = product.w.shape
 
     def renew(self) -> None:
         """Recompute the Gram matrix x x^T of the clamped input, (patterns, patterns)."""
@@ -379,11 +387,14 @@ class DeferredChange:
         np.add(self.sum, self.delta, self.sum)
         self._move_drive()
 
-    def add_to_weights(self) -> None:
-        """Add the change of all steps since the last call to the weights."""
+    def add_to(self, weights: Array) -> None:
+        """Add the change since the last `reset` to weights, or to a copy of them."""
         if self.scale != 1:
-            self.values *= self.scale
-        self._add_sum()
+            weights *= self.scale
+        accumulate(weights.reshape(self.shape), self.share, self.sum.T, self.x)()
+
+    def reset(self) -> None:
+        """Begin a new change, once the weights have the last one."""
         self.sum[:] = 0
         self.scale = 1.0
 

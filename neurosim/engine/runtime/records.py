@@ -36,15 +36,25 @@ class _Column:
 
 
 class Recorder:
-    """Record all segments of a run; rows stay in memory, or are passed to `Recorded.write`."""
+    """Record all segments of a run; rows stay in memory, or are passed to `Recorded.write`.
+
+    Attributes
+    ----------
+    weights : dict of str to array
+        By projection: a copy of recorded weights whose changes may be deferred. The machine brings
+        the copy up to date before each sample, and never the weights themselves.
+    """
 
     def __init__(self, groups: Groups) -> None:
         self.columns: list[_Column] = []
+        self.weights: dict[str, Array] = {}
         for recorded in groups.plan.recorded:
             parts = []
             for part in recorded.parts:
                 array = groups.plan.array_name(part.name, recorded.variable)
                 values = live(groups.by_name[projection_group(part.name)], array)
+                if part.name in groups.synapses and groups.plan.may_defer(part.name):
+                    values = self.weights[part.name] = values.copy()
                 parts.append((values, part.source, part.position))
             self.columns.append(_Column(recorded, parts))
         self.written = 0  # samples passed to `Recorded.write`

@@ -75,7 +75,6 @@ class Machine:
         self.settled = self.numbers["settled"]
         self.diverged = self.numbers["diverged"]
         self.presents = plan.presentation
-        self.records_weights = plan.records("w")
         self.adaptive = plan.method == ADAPTIVE
         self.checks_rest = plan.settles and not self.adaptive
         self.guard_every = 1 if self.adaptive else GUARD_EVERY
@@ -144,8 +143,8 @@ class Machine:
         """Take a sample where one is due."""
         if self.step_number % self.record_steps:
             return
-        if self.records_weights:
-            self._materialize()
+        for name, copy in self.recorder.weights.items():
+            self.products[name].copy_weights(copy)
         for action in self.copies:
             action()
         self.recorder.take()

@@ -52,7 +52,7 @@ class Actions:
     update, multipliers : list
         The step of the state; that of multipliers that move afterwards (semi-implicit).
     copies : list
-        Evaluation of recorded subexpressions.
+        Evaluation of what a sample needs (`Plan.sampled`).
     descents : list
         Adam's step of weights and biases.
     """
@@ -111,9 +111,7 @@ class ActionMaker:
                 actions.late += self._assignments(name, late)
             else:
                 self._add_step(name, stepped_text, late, actions)
-            copied = self.plan.copied(name)
-            copies = [(f"recorded_{variable}", variable) for variable in copied]
-            actions.copies += self._assignments(name, text.with_helpers(copies))
+            actions.copies += self._assignments(name, self.plan.sampled(name))
         if self.plan.method == ADAM:
             self._add_descents(actions)
         return actions

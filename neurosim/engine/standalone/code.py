@@ -7,7 +7,8 @@ A field that names a variable holds its name in `Kernels`, e.g. ``"w_a_to_b"``; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class ProjectionCode:
     plasticity_delta: str  # variable of delta that the weights learn by
     exact_plasticity: bool  # whether W moves by integrals between events, see ns_events.h
     learns_on_way_back: bool  # whether W moves in the pass that carries messages back through it
+
+    # Observers and processes
+    copy: str | None  # variable of a copy of W that samples read, if W itself is not up to date
+    memory: int  # numbers that a process leaves to the next one, beside W; 0 if none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +202,6 @@ class ProgramCode:
     alternates: bool  # whether multipliers move after outputs, by recomputed net inputs
     settles: bool  # whether the run ends once the state rests; False for adaptive steps
     guard_every: int  # steps between two checks whether the state has left its bound, or rests
-    records_w: bool  # whether weights are recorded
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
     own_times: bool  # whether every unit has time constants of its own
@@ -217,6 +221,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
     """
     names = plan.net.neurons
     adding = _populations_added_to(plan)
+    projections = _projections(plan, adding, undisturbed)
     dense_lines = plan.lines if plan.imperfections.alters_messages else ()
     return ProgramCode(
         K=plan.patterns,
@@ -224,17 +229,16 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         points=plan.points,
         real="float" if plan.precision == "float32" else "double",
         populations=tuple(_population(plan, name, name in adding) for name in names),
-        projections=_projections(plan, adding, undisturbed),
+        projections=projections,
         event_sources=tuple(_event_source(plan, source) for source in plan.event_sources),
         delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
         noise=_noise(plan),
-        recorded=_recorded(plan),
+        recorded=_recorded(plan, projections),
         data_sources=_data_sources(plan.net),
         adaptive=plan.method == ADAPTIVE,
         alternates=plan.method == SEMI_IMPLICIT,
         settles=plan.settles and plan.method != ADAPTIVE,
         guard_every=GUARD_EVERY,
-        records_w=plan.records("w"),
         dale=plan.dale,
         prospective=plan.imperfections.prospective is not None,
         own_times=plan.imperfections.own_times,
@@ -252,6 +256,18 @@ def _noise(plan: Plan) -> NoiseCode | None:
     if not draws:
         return None
     return NoiseCode(pairs=row.pairs, uniforms=row.uniforms, blocks=row.blocks, draws=tuple(draws))
+
+
+def arrays_of(program: ProgramCode) -> dict[str, dict[str, int]]:
+    """Return the sizes of the arrays that a program adds to synapses, by group and variable."""
+    found: dict[str, dict[str, int]] = {}
+    for q in program.projections:
+        own = found[q.name] = {}
+        if q.copy:
+            own["copy"] = q.size
+        if q.memory:
+            own["memory"] = q.memory
+    return found
 
 
 def _populations_added_to(plan: Plan) -> set[str]:
@@ -301,7 +317,7 @@ def _projection(
     clamped, events = net.populations[pre].clamped, _sends_events(plan, name)
     sparse = _is_sparse(plan, name)
     only_input = len(list(net.incoming(post))) == 1
-    return ProjectionCode(
+    found = ProjectionCode(
         name=group,
         pre=pre,
         post=post,
@@ -327,7 +343,30 @@ def _projection(
         plasticity_delta=f"{plan.plasticity_reads(name, BACKWARD)}_{post}",
         exact_plasticity=events and _has_exact_plasticity(plan, projection),
         learns_on_way_back=undisturbed and not clamped and _learns_on_way_back(plan, name),
+        copy=None,
+        memory=0,
     )
+    falls_behind = found.defers_changes or found.collects_changes or found.exact_plasticity
+    copied = plan.records("w") and (falls_behind or found.learns_on_way_back)
+    return replace(
+        found, copy=_if(copied, f"copy_{group}"), memory=_memory_size(found, plan.patterns)
+    )
+
+
+def _memory_size(q: ProjectionCode, patterns: int) -> int:
+    """Return the numbers that `save` writes, in ns_events.h and ns_kernels.h."""
+    weights = q.m * q.n
+    if q.collects_changes:
+        return 1 + COLLECTED * (q.m + q.n) + weights
+    if not q.events:
+        return 0
+    back = q.n if q.sends_back else 0
+    size = 9 + patterns * (q.m + back)
+    if q.exact_plasticity:
+        size += q.m + q.n + 2 * weights
+        if q.sends_back and not q.own_feedback:
+            size += q.n + q.m
+    return size
 
 
 def _is_sparse(plan: Plan, projection: str) -> bool:
@@ -366,7 +405,7 @@ def _learns_on_way_back(plan: Plan, projection: str) -> bool:
     """Return whether dense weights of one pattern may move while messages go back through them."""
     if plan.patterns > 1 or _is_sparse(plan, projection) or not _adds_every_step(plan):
         return False
-    if plan.records("w") or plan.event_sources or plan.back(projection) != "w":
+    if plan.event_sources or plan.back(projection) != "w":
         return False
     for variable in (FORWARD, BACKWARD):
         if plan.plasticity_reads(projection, variable) != plan.received(projection, variable):
@@ -410,13 +449,15 @@ def _delay_line(plan: Plan, population: str, variable: str, steps: int) -> Delay
     )
 
 
-def _recorded(plan: Plan) -> tuple[RecordedCode, ...]:
+def _recorded(plan: Plan, projections: Sequence[ProjectionCode]) -> tuple[RecordedCode, ...]:
+    copies = {q.name: q.copy for q in projections}
     found = []
     for number, recorded in enumerate(plan.recorded):
         arrays = []
-        for group in recorded_groups(recorded.parts):
-            array = plan.array_name(group, recorded.variable)
-            arrays.append(f"{array}_{projection_group(group)}")
+        for name in recorded_groups(recorded.parts):
+            group = projection_group(name)
+            array = plan.array_name(name, recorded.variable)
+            arrays.append(copies.get(group) or f"{array}_{group}")
         found.append(RecordedCode(number=number, arrays=tuple(arrays)))
     return tuple(found)
 

@@ -21,6 +21,7 @@ from neurosim.engine import brian, cache
 from neurosim.engine.engine import Factory, kinds_of
 from neurosim.engine.groups import Groups
 from neurosim.engine.plan import Plan
+from neurosim.engine.standalone.code import arrays_of, program_code
 from neurosim.engine.standalone.kernels import Kernels
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot
 from neurosim.engine.user_objects import add_user_objects
@@ -45,8 +46,9 @@ class StandaloneEngine(ProgramEngine):
             brian.explained(bool(plan.extensions)),
         ):
             clock = brian.make_clock(1e-3)  # the step is an argument of the program
-            self.groups = Groups(plan, clock, brian.CodeObject)
-            self.kernels = Kernels(self.groups, undisturbed=not factories)
+            program = program_code(plan, undisturbed=not factories)
+            self.groups = Groups(plan, clock, brian.CodeObject, arrays_of(program))
+            self.kernels = Kernels(self.groups, program)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
             add_user_objects(self.network, factories, plan.dt)
             brian.adopt(self.network)

@@ -15,7 +15,7 @@ from neurosim.engine import brian, integrators
 from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
 from neurosim.engine.names import DECAYS
 from neurosim.engine.plan import moves_activity
-from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode, program_code
+from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode
 from neurosim.engine.statements import (
     Statement,
     Text,
@@ -40,7 +40,18 @@ CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
 OF_FEEDBACK = ("back", "back_size")
 OF_SPARSE = ("row", "col")
-OF_SYNAPSES = ("w", "tau_w", *PENALTIES, "lazy", "sign", *OF_SPARSE, *OF_FEEDBACK, *OF_ADAM)
+OF_PROGRAM = ("copy", "memory")
+OF_SYNAPSES = (
+    "w",
+    "tau_w",
+    *PENALTIES,
+    "lazy",
+    "sign",
+    *OF_SPARSE,
+    *OF_FEEDBACK,
+    *OF_ADAM,
+    *OF_PROGRAM,
+)
 
 
 class Kernels(Group):  # type: ignore[misc]
@@ -49,8 +60,7 @@ class Kernels(Group):  # type: ignore[misc]
     Parameters
     ----------
     groups : Groups
-    undisturbed : bool
-        See `code.program_code`.
+    program : ProgramCode
 
     Attributes
     ----------
@@ -60,10 +70,10 @@ class Kernels(Group):  # type: ignore[misc]
 
     add_to_magic_network = False
 
-    def __init__(self, groups: Groups, undisturbed: bool) -> None:
+    def __init__(self, groups: Groups, program: ProgramCode) -> None:
         super().__init__(name="transport", clock=groups.clock, when="groups")
         self.groups, self.plan = groups, groups.plan
-        self.program = program_code(self.plan, undisturbed)
+        self.program = program
         self.last: list[Any] = []
         self.variables = Variables(self)
         self.variables.add_constant("N", 1)
@@ -77,8 +87,8 @@ class Kernels(Group):  # type: ignore[misc]
             self._add_recording()
         self._add_step()
         self._kernel("finish", "end", 100, undisturbed=undisturbed)
-        if _weights_fall_behind(self.program):
-            self.last.append(self._kernel("materialize", "end", 101))
+        if _leaves_something(self.program):
+            self.last.append(self._kernel("save", "end", 101))
 
     def before_run(self, run_namespace: Any = None) -> None:
         """Prepare nothing."""
@@ -97,8 +107,9 @@ class Kernels(Group):  # type: ignore[misc]
         """Add the kernel of samples; it first evaluates recorded subexpressions into arrays."""
         copies = Blocks(self)
         for name in self.plan.net.populations:
-            copied = [(f"recorded_{variable}", variable) for variable in self.plan.copied(name)]
-            copies.add("copies", name, self.plan.text(name).with_helpers(copied))
+            copies.add("copies", name, self.plan.sampled(name))
+        if any(q.copy and q.learns_on_way_back for q in self.program.projections):
+            self._kernel("copy_weights", "before_start", -10)
         self.last.append(self._kernel("record", "start", -20, copies))
 
     def _add_step(self) -> None:
@@ -195,11 +206,9 @@ class Kernels(Group):  # type: ignore[misc]
         return found
 
 
-def _weights_fall_behind(program: ProgramCode) -> bool:
-    """Return whether some weights may lack changes after the last step."""
-    return any(
-        q.defers_changes or q.collects_changes or q.exact_plasticity for q in program.projections
-    )
+def _leaves_something(program: ProgramCode) -> bool:
+    """Return whether a process leaves a memory, or weights that may lack changes."""
+    return any(q.defers_changes or q.memory for q in program.projections)
 
 
 def _dormand_prince() -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from neurosim.disk import TemporaryFolder, writing_temporary
 from neurosim.engine import cache
 from neurosim.engine.engine import Engine, Factory
-from neurosim.engine.names import LENGTH, projection_group
+from neurosim.engine.names import LENGTH, MEMORY, projection_group
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import BackendError
 
@@ -109,12 +109,20 @@ class ProgramEngine(Engine):
         if self._running is not None:
             self._running.send_signal(signal.SIGINT)
 
+    def _has(self, group: str, variable: str) -> bool:
+        return f"{group}.{variable}" in self.layout.arrays
+
     def _slot(self, group: str, variable: str) -> Slot:
         return self.layout.arrays[f"{group}.{variable}"]
 
     def load(self, values: Mapping[Key, Any]) -> None:
         super().load(values)
         self.pending.update(values)
+        for group, variable in values:
+            # other weights than those that the last process left have another memory
+            memory = group, MEMORY
+            if variable in ("w", "back") and memory not in values and self._has(*memory):
+                self.pending[memory] = 0
 
     def value(self, group: str, variable: str) -> Array:
         slot = self._slot(group, variable)

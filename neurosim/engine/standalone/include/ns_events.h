@@ -13,6 +13,8 @@
 // An event of x_j reads and updates column j of U, an event of d_i row i of V. V is the array of
 // the weights. This is exact; `fold` brings the weights up to date.
 //
+// A process that ends leaves all of this in an array, from which the next one goes on (`save`).
+//
 // While weights are fixed between two periods of learning, events only read. The x^ and d^ in the
 // first column above keep the values that they had when the weights stopped:
 // S = sum x^_j(then) x^_j. `resume` brings each line up to date, at most once.
@@ -254,6 +256,22 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
         refreshed(last);
     }
 
+    // Copies the numbers to `next`, or from it; returns the place behind them.
+    T* save(T* next) const {
+        *next++ = squares;
+        for (const auto* list : {&sum, &integral, &base})
+            next = std::copy(list->begin(), list->end(), next);
+        return next;
+    }
+    const T* restore(const T* next) {
+        squares = *next++;
+        for (auto* list : {&sum, &integral, &base}) {
+            std::copy(next, next + list->size(), list->begin());
+            next += list->size();
+        }
+        return next;
+    }
+
     // Resets the integral, which has been added to the weights.
     void folded() {
         std::fill(integral.begin(), integral.end(), T(0));
@@ -328,22 +346,53 @@ struct EventProducts {
         moved = true;
     }
 
-    // Brings the weights up to date. Recomputing the products afterwards bounds rounding.
+    // Writes the present weights into `to`: the array W itself, or a copy of it.
+    void add_integrals(T* to, const T* x, const T* d) const {
+        if (!EXACT || !moved) return;
+        if (V_MOVES) {
+            outer<1, M, N, T>(to, backward.resting ? backward.base.data() : d,
+                              backward.integral.data(), T(1), T(1));
+        } else {
+            transpose(N, M, U, to);
+            outer<1, M, N, T>(to, forward.integral.data(),
+                              forward.resting ? forward.base.data() : x, T(1), T(1));
+        }
+    }
+
+    // Brings the weights up to date. Recomputing the products afterwards bounds rounding. To be
+    // called before events are received, so that no event finds stale products and moving weights.
     void fold(T* W, const T* x, const T* d) {
+        add_integrals(W, x, d);
         if (EXACT && moved) {
-            if (V_MOVES) {
-                outer<1, M, N, T>(W, backward.resting ? backward.base.data() : d,
-                                  backward.integral.data(), T(1), T(1));
-            } else {
-                transpose(N, M, U, W);
-                outer<1, M, N, T>(W, forward.integral.data(),
-                                  forward.resting ? forward.base.data() : x, T(1), T(1));
-            }
             forward.folded();
             backward.folded();
             moved = transposed = false;
         }
         forward.stale = backward.stale = true;
+    }
+
+    // Everything that another process needs to go on as if this one had not ended, in `memory`;
+    // then W is brought up to date for readers. `Synapses.memory` in groups.py has its size.
+    void save(T* memory, T* W, const T* x, const T* d) const {
+        T* next = memory;
+        for (bool is : {true, transposed, moved, forward.stale, forward.resting, backward.stale,
+                        backward.resting})
+            *next++ = is;
+        next = backward.save(forward.save(next));
+        if (!EXACT || !moved) return;
+        next = std::copy(U, U + (size_t)M * N, next);
+        std::copy(W, W + (size_t)M * N, next);
+        add_integrals(W, x, d);
+    }
+    void restore(const T* memory, T* W) {
+        if (memory[0] == 0) return;
+        moved = memory[2] != 0;
+        forward.stale = memory[3] != 0, forward.resting = memory[4] != 0;
+        backward.stale = memory[5] != 0, backward.resting = memory[6] != 0;
+        const T* next = backward.restore(forward.restore(memory + 7));
+        if (EXACT && moved) std::copy(next + (size_t)M * N, next + 2 * (size_t)M * N, W);
+        if (memory[1] != 0) fill_columns(W);
+        if (EXACT && moved) std::copy(next, next + (size_t)M * N, U);
     }
 };
 

@@ -197,15 +197,39 @@ template <class T, int M, int N, int H> struct CollectedChanges {
             for (int i = 0; i < M; i++) a[i] += dot * delta[s][i];
         }
     }
-    // Adds the changes to W, four in one pass.
+    // Brings the weights up to date.
     void fold(T* NS_R W) {
+        add_to(W);
+        count = 0;
+    }
+    // Adds the changes to W, or to a copy of it, four in one pass.
+    void add_to(T* NS_R W) {
+        if (!count) return;
         for (int s = count; s % 4; s++) std::memset(delta[s], 0, sizeof(delta[0]));
         for (int from = 0; from < N; from += 2048) {  // 2048 columns of all x fit into the cache
             int i = 0;
             for (; i + 4 <= M; i += 4) add<4>(W, i, from, std::min(from + 2048, N));
             for (; i < M; i++) add<1>(W, i, from, std::min(from + 2048, N));
         }
-        count = 0;
+    }
+    // For the next process: the number of the changes, the changes, and W without them; then W is
+    // brought up to date for readers.
+    void save(T* memory, T* W) {
+        *memory = count;
+        if (!count) return;
+        T* next = std::copy(delta[0], delta[0] + H * M, memory + 1);
+        next = std::copy(x[0], x[0] + H * N, next);
+        std::copy(W, W + (size_t)M * N, next);
+        add_to(W);
+    }
+    void restore(const T* memory, T* W) {
+        count = (int)*memory;
+        if (!count) return;
+        std::copy(memory + 1, memory + 1 + H * M, delta[0]);
+        const T* next = memory + 1 + H * M;
+        std::copy(next, next + H * N, x[0]);
+        next += H * N;
+        std::copy(next, next + (size_t)M * N, W);
     }
 
   private:

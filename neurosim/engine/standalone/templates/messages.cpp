@@ -7,5 +7,6 @@
 {% endblock %}
 {% block maincode %}
     {{_parts.draw()}}
+    {{_parts.restore()}}
     {{_parts.messages(learns=true)}}
 {% endblock %}

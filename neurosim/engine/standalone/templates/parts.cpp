@@ -352,7 +352,7 @@ ns::event_products<{{q.id}},
 
 {# Every `fold_every` steps, brings weights that move by integrals up to date. #}
 {% macro fold_integrals() %}
-    if ({{array('ticks')}}[0] % {{fold_every}} == 0) {
+    if ({{array('step')}}[0] % {{fold_every}} == 0) {
         {% for q in projections if q.events %}
         {{event_products(q)}}.fold(
             {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}});
@@ -474,30 +474,70 @@ ns::event_products<{{q.id}},
     {% endif %}
 {% endmacro %}
 
-{# Brings deferred weights up to date; with `all`, also weights whose changes are collected or move
-   by integrals. #}
-{% macro materialize(all=false) %}
+{# Brings deferred weights up to date. #}
+{% macro materialize() %}
     {% for q in projections if q.defers_changes %}
     if (!ns::flag<{{q.id + 1}}>()) {
-        {{real}}* _sum = {{deferred_messages(q)}};
-        const {{real}} _rate =
-            {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0] / {{K}};
-        ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>(
-            {{array('w_' + q.name)}}, _sum, {{array('x_' + q.pre)}}, ns::scale<{{q.id}}>(), _rate);
-        std::memset(_sum, 0, {{K * q.m}} * sizeof({{real}}));
+        {{add_deferred(q, array('w_' + q.name))}}
+        std::memset({{deferred_messages(q)}}, 0, {{K * q.m}} * sizeof({{real}}));
         ns::scale<{{q.id}}>() = 1;
         ns::flag<{{q.id + 1}}>() = 1;
     }
     {% endfor %}
-    {% if all %}
+{% endmacro %}
+
+{# Adds deferred changes to weights, or to a copy of them. #}
+{% macro add_deferred(q, weights) %}
+        ns::outer<{{K}}, {{q.m}}, {{q.n}}, {{real}}>(
+            {{weights}}, {{deferred_messages(q)}}, {{array('x_' + q.pre)}}, ns::scale<{{q.id}}>(),
+            {{array('step_length')}}[0] / {{array('tau_w_' + q.name)}}[0] / {{K}});
+{% endmacro %}
+
+{# Copies recorded weights, and brings the copies up to date: a sample must not touch the state. #}
+{% macro copy_weights() %}
+    {% for q in projections if q.copy and not q.learns_on_way_back %}
+    {
+        {{real}}* _copy = {{array(q.copy)}};
+        std::memcpy(_copy, {{array('w_' + q.name)}}, {{q.size}} * sizeof({{real}}));
+        {% if q.defers_changes %}
+        if (!ns::flag<{{q.id + 1}}>()) {
+            {{add_deferred(q, '_copy')}}
+        }
+        {% endif %}
+        {% if q.collects_changes %}
+        {{collected_changes(q)}}.add_to(_copy);
+        {% endif %}
+        {% if q.exact_plasticity %}
+        {{event_products(q)}}.add_integrals(
+            _copy, {{array(q.received_x)}}, {{array(q.received_delta)}});
+        {% endif %}
+    }
+    {% endfor %}
+{% endmacro %}
+
+{# At the first step of a process: goes on from the memory that the last one left. #}
+{% macro restore() %}
+    if ({{array('ticks')}}[0] == 0) {
+        {% for q in projections if q.collects_changes %}
+        {{collected_changes(q)}}.restore({{array('memory_' + q.name)}}, {{array('w_' + q.name)}});
+        {% endfor %}
+        {% for q in projections if q.events %}
+        {{event_products(q)}}.restore({{array('memory_' + q.name)}}, {{array('w_' + q.name)}});
+        {% endfor %}
+    }
+{% endmacro %}
+
+{# After the last step of a process: leaves its memory, and weights that are up to date. #}
+{% macro save() %}
+    {{materialize()}}
     {% for q in projections if q.collects_changes %}
-    {{collected_changes(q)}}.fold({{array('w_' + q.name)}});
+    {{collected_changes(q)}}.save({{array('memory_' + q.name)}}, {{array('w_' + q.name)}});
     {% endfor %}
-    {% for q in projections if q.exact_plasticity %}
-    {{event_products(q)}}.fold(
-        {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}});
+    {% for q in projections if q.events %}
+    {{event_products(q)}}.save(
+        {{array('memory_' + q.name)}}, {{array('w_' + q.name)}}, {{array(q.received_x)}},
+        {{array(q.received_delta)}});
     {% endfor %}
-    {% endif %}
 {% endmacro %}
 
 {# --- Rates of change and rest --------------------------------------------------------------- #}

@@ -18,7 +18,7 @@
         return;
     }
     if (_step % _every == 0) {
-        {% if records_w %}{{_parts.materialize(all=true)}}{% endif %}
+        {{_parts.copy_weights()}}
         {{_parts.all_statements('copies')}}
         {% for r in recorded %}
         _recorder_{{r.number}}.sample(

@@ -7,6 +7,7 @@
 {% endblock %}
 {% block maincode %}
     {{_parts.draw()}}
+    {{_parts.restore()}}
     {{_parts.fold_integrals()}}
     {{_parts.receive_events('x')}}
     {{_parts.net_inputs()}}
