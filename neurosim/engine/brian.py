@@ -43,7 +43,7 @@ from jinja2 import FileSystemBytecodeCache
 from neurosim.engine import cache
 from neurosim.engine.children import Job
 from neurosim.engine.compiler import compiler_command, optimisation, wide_vectors
-from neurosim.engine.names import LENGTH, MOMENT
+from neurosim.engine.names import DECAYS, LENGTH, MOMENT
 from neurosim.engine.standalone.units import (
     INCLUDE,
     ONCE,
@@ -392,7 +392,7 @@ def code_object(
     dt : float
         Length of a step, s.
     run : Group
-        Counters of the run, which hold the time of a stage.
+        Counters of the run, which hold the time of a stage and Adam's corrections.
 
     Returns
     -------
@@ -401,7 +401,8 @@ def code_object(
     """
     more = Variables(None, default_index="0")
     more.add_constant(LENGTH, value=dt)
-    more.add_reference(MOMENT, run, MOMENT, index="0")
+    for name in (MOMENT, *DECAYS):
+        more.add_reference(name, run, name, index="0")
     made: Callable[[], None] = create_runner_codeobj(
         group,
         "\n".join(f"{target} = {expression}" for target, expression in statements),

@@ -205,6 +205,7 @@ class ProgramCode:
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
     own_times: bool  # whether every unit has time constants of its own
+    undisturbed: bool  # whether only the engine reads the network between two steps
     fold_every: int  # steps after which weights that move by integrals are brought up to date
     collected: int  # changes of weights that are collected before they are added
 
@@ -242,6 +243,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         dale=plan.dale,
         prospective=plan.imperfections.prospective is not None,
         own_times=plan.imperfections.own_times,
+        undisturbed=undisturbed,
         fold_every=FOLD_EVERY,
         collected=COLLECTED,
     )

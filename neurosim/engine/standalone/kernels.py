@@ -86,7 +86,7 @@ class Kernels(Group):  # type: ignore[misc]
         if self.plan.recorded:
             self._add_recording()
         self._add_step()
-        self._kernel("finish", "end", 100, undisturbed=undisturbed)
+        self._kernel("finish", "end", 100)
         if _leaves_something(self.program):
             self.last.append(self._kernel("save", "end", 101))
 
