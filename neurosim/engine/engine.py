@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.names import DIFFERENTIAL, PARAMETER, bias_group, projection_group
+from neurosim.engine.names import OWN, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.model.methods import ADAPTIVE
 
@@ -24,8 +24,6 @@ Factory = Callable[["BrianNetwork"], Any]  # returns user-supplied objects for t
 # Writes the rows of the next presentation; returns False where there are none
 World = Callable[[], bool]
 BEFORE = ("run", "steps_before")
-# Parameters of the equations that every step recomputes
-COMPUTED = ("a", "log_partition", "y_total")
 
 
 class Engine(ABC):
@@ -47,6 +45,8 @@ class Engine(ABC):
     first_sample : int
         Number of the first sample that this engine takes; above 0 where an earlier engine began
         the run.
+    constants : set of (group, variable)
+        Values loaded as parameters of the equations, or as their initial values.
     """
 
     network: BrianNetwork
@@ -57,6 +57,7 @@ class Engine(ABC):
         self.loop_time = 0.0
         self.settings: dict[str, float] = {}
         self.first_sample = 0
+        self.constants: set[Key] = set()
 
     def load(self, values: Mapping[Key, Any]) -> None:
         """Set arrays by (group, variable); a single number fills the whole array."""
@@ -65,14 +66,17 @@ class Engine(ABC):
                 self.settings[variable] = float(np.ravel(value)[0])
         if ("run", "step") in values:
             every = self.settings.get("record_steps", 1)
-            self.first_sample = -int(-self.settings["step"] // every)
+            done = self.settings["step"] - self.settings.get("origin", 0)
+            self.first_sample = -int(-done // every)
+
+    @property
+    @abstractmethod
+    def remembered(self) -> Mapping[Key, bool]:
+        """The state beside x, lam, weights and biases, as `memory.state_of` returns it."""
 
     @abstractmethod
-    def kinds(self, population: str) -> dict[str, str]:
-        """Return the stored variables of a population's equations, with their kinds.
-
-        The kinds are `DIFFERENTIAL` and `PARAMETER`; subexpressions are not stored.
-        """
+    def has(self, group: str, variable: str) -> bool:
+        """Return whether there is an array of that name."""
 
     @abstractmethod
     def size(self, group: str, variable: str) -> int:
@@ -119,7 +123,7 @@ class Engine(ABC):
 
         It follows from the noise's key and from the number of the segment's first step.
         """
-        step = self.counter("steps_before") + self.counter("step")
+        step = self.counter("steps_before") + self.steps
         seeds = np.random.SeedSequence([self.counter("noise_key"), step])
         return int(seeds.generate_state(1)[0] >> 1)
 
@@ -131,9 +135,14 @@ class Engine(ABC):
         """
 
     @property
+    def steps(self) -> int:
+        """Number of steps since this run began, including those of an earlier engine."""
+        return self.counter("step") - self.counter("origin")
+
+    @property
     def samples(self) -> int:
         """Number of samples since the run began, including those of an earlier engine."""
-        step = self.counter("step")
+        step = self.steps
         every = int(self.settings.get("record_steps", 1))
         taken = -(-step // every)
         fixed_step = self.plan.method != ADAPTIVE
@@ -145,21 +154,25 @@ class Engine(ABC):
         """Return one entry of the group "run" as an integer."""
         return int(self.value("run", name)[0])
 
+    @property
+    def memory(self) -> list[Key]:
+        """The state from which a run can go on, beside x, lam, weights and biases."""
+        found = []
+        for key, moves in self.remembered.items():
+            if moves or key not in self.constants:
+                found.append(key)
+        return found
+
     def state(self) -> dict[Key, Array]:
         """Return copies of all arrays that are needed to continue the run."""
         net = self.plan.net
-        own = [("run", "step"), BEFORE]
+        own = [("run", "step"), ("run", "origin"), BEFORE]
         own += [(projection_group(n), "w") for n in net.projections]
         own += [(projection_group(n), "back") for n in net.feedback]
         own += [(bias_group(n), "w") for n in net.neurons]
         for name in net.populations:
-            own += [(name, variable) for variable in self._state_variables(name)]
-        for name, line, _ in self.plan.lines:
-            own += [(name, f"line_{line}"), (name, f"line_at_{line}")]
-        return {key: self.value(*key) for key in own}
-
-    def _state_variables(self, population: str) -> list[str]:
-        return sorted(name for name in self.kinds(population) if name not in COMPUTED)
+            own += [(name, variable) for variable in OWN if self.has(name, variable)]
+        return {key: self.value(*key) for key in [*own, *self.memory]}
 
     def defers(self, projection: str, n_steps: int) -> bool:
         """Return whether weights from a clamped input are brought up to date only when read.
@@ -175,17 +188,11 @@ class Engine(ABC):
         if not moves or proximal or not plan.may_defer(projection):
             return False
         steps = float(n_steps)  # between two times at which the weights are brought up to date
-        if plan.presentation:
-            plastic = self.settings["present_steps"] - self.settings["gate_steps"]
-            steps = min(steps, plastic)
+        if plan.presentation:  # no segment divides one
+            steps = self.settings["present_steps"] - self.settings["gate_steps"]
         post, pre = plan.net.weights[projection].shape
         product = plan.patterns * post * pre
         with_gram = plan.patterns**2 * (pre + steps * post) + 2 * product
         return bool(with_gram < 2 * steps * product)
 
 
-def kinds_of(equations: Any) -> dict[str, str]:
-    """Return `Engine.kinds` of a population's Brian2 equations."""
-    own = dict.fromkeys(equations.diff_eq_names, DIFFERENTIAL)
-    own |= dict.fromkeys(equations.parameter_names, PARAMETER)
-    return dict(sorted(own.items()))

@@ -111,8 +111,11 @@ class Counters(Group):  # type: ignore[misc]
     """
 
     add_to_magic_network = False
+    # "step" counts on where an earlier run ended; "origin" is the step at which this run began, or
+    # "began" the time (s) if the steps are adaptive
     WHOLE = (
         "step",
+        "origin",
         "steps_before",
         "ticks",
         "n_steps",
@@ -125,7 +128,7 @@ class Counters(Group):  # type: ignore[misc]
         "noise_key",
     )
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
-    TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds")
+    TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds", "began", "last_tick")
     NUMBERS = ("bound", "settle", "tolerance", "residual")
     # step at which a point ended; MOVING, SETTLED, or the number of the population that left its
     # bound

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 GUARD_EVERY = 10  # steps between two checks whether the state has left its bound, or rests
-DIFFERENTIAL, PARAMETER = "differential", "parameter"  # kinds of variables of an equation
-# Array of a projection in which a compiled program leaves what it keeps beside the weights
-MEMORY = "memory"
 LENGTH, MOMENT = "step_length", "stage_time"  # length of a step; time of a stage within it; s
 MOMENTS = ("first", "second")  # running means of a force and of its square
+# Array of a projection in which a compiled program leaves what it keeps beside the weights
+MEMORY = "memory"
+# Of a population: its state proper, and data
+OWN = ("x", "lam", "y")
 # beta_1^n and beta_2^n: Adam divides the running means, which start at 0, by 1 minus these
 DECAYS = ("first_lacks", "second_lacks")
 

@@ -351,6 +351,8 @@ class Plan:
         which messages a step computes does not depend on what is recorded.
         """
         text = self.text(population)
+        if self.method in STAGED:
+            text = text.at_stages()
         copies = [(f"recorded_{variable}", variable) for variable in self.copied(population)]
         late: list[tuple[str, str]] = []
         if not self.late_is_read(population) and any(self.records(name) for name, _ in text.late):

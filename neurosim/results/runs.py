@@ -52,8 +52,9 @@ class Run:
         Number of steps; with an adaptive step, of accepted ones.
     interrupted : bool
         Whether Ctrl-C or an error ended the run early.
-    auxiliary : dict of str to array, (patterns, entries)
-        The other state from which a run can go on, by ``"population.variable"``.
+    auxiliary : dict of str to array, (patterns, entries) or (1, entries)
+        The other state from which a run can go on, by ``"population.variable"``; entries that all
+        patterns share, such as ``"run.time"``, have one row.
     steps_before : int
         Steps of the runs that this one continues; noise is drawn by the number of the step.
     """

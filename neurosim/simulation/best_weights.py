@@ -9,6 +9,9 @@ import numpy as np
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses
 
+Array = np.ndarray
+SCORE, TIME = "score", "time"  # entries of a snapshot beside the parameters
+
 
 class BestWeights:
     """The weights of the best row of a log so far.
@@ -38,6 +41,23 @@ class BestWeights:
             self.score, self.time = score, row["time"]
             self.kept = self.net.copy()
 
+    def snapshot(self) -> dict[str, Array]:
+        """Return the best weights so far as arrays, for a checkpoint; empty if none were kept."""
+        if self.kept is None:
+            return {}
+        found = {SCORE: np.array(self.score), TIME: np.array(self.time)}
+        return found | _parameters(self.kept)
+
+    def recall(self, snapshot: Mapping[str, Array]) -> None:
+        """Go on from a snapshot."""
+        if not self.wanted or not snapshot:
+            return
+        accuracy, loss = snapshot[SCORE]
+        self.score, self.time = (float(accuracy), float(loss)), float(snapshot[TIME])
+        self.kept = self.net.copy()
+        for name, values in _parameters(self.kept).items():
+            values[...] = snapshot[name]
+
     def restore(self) -> dict[str, float]:
         """Put the best weights back into the network.
 
@@ -56,3 +76,10 @@ class BestWeights:
         for name, b in self.net.biases.items():
             b[...] = self.kept.biases[name]
         return {"best_time": self.time}
+
+
+def _parameters(net: Network) -> dict[str, Array]:
+    """Return views of weights, feedback weights and biases, by name."""
+    found = {f"w.{name}": synapses(w) for name, w in net.weights.items()}
+    found |= {f"back.{name}": synapses(back) for name, back in net.feedback.items()}
+    return found | {f"b.{name}": bias for name, bias in net.biases.items()}

@@ -168,7 +168,7 @@ def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_prog
             "try one of the two"
         )
     if isinstance(schedule, LocalPropagation):
-        _check_descent(chosen, kept)
+        _check_descent(chosen)
     mirrors = _with_feedback(chosen.net, MIRROR)
     if one_program and mirrors:
         raise ModelError(
@@ -178,13 +178,8 @@ def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_prog
         )
 
 
-def _check_descent(chosen: Chosen, kept: Sequence[str]) -> None:
+def _check_descent(chosen: Chosen) -> None:
     """Refuse choices that have no meaning for steps of Adam, which are not a flow in time."""
-    if kept:
-        raise ModelError(
-            f"LocalPropagation and {kept[0]} do not go together: a checkpoint does not hold Adam's "
-            "moments; try Simultaneous(...)"
-        )
     if chosen.method != EULER:
         raise ModelError(
             f"method = {chosen.method!r}; allowed with LocalPropagation, which steps by Adam: "

@@ -16,6 +16,7 @@ from neurosim.model import transport as transports
 from neurosim.model.methods import ADAM
 from neurosim.model.network import Network
 from neurosim.simulation import compatibility
+from neurosim.simulation.auxiliary import going_on
 from neurosim.simulation.options import Setting, Work
 from neurosim.simulation.session import Session
 from neurosim.simulation.start import initial_state, steps_before
@@ -146,7 +147,10 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
     if work.schedule is not None:
         before = before or work.schedule.steps_before
     state = replace(state, steps_before=before)
-    auxiliary = getattr(start, "auxiliary", None)
+    targets = given.targets
+    if work.schedule and work.batch:
+        targets = {n: values[rows] for n, values in targets.items()}
+    auxiliary = going_on(start, sim.net, first, targets)
     session = Session(setting, given.clamped, given.targets, state, work, auxiliary)
     vars(sim).update(last_session=session)
     return session

@@ -80,11 +80,14 @@ class Stepping:
         Error of one adaptive step, absolute and relative; None for fixed steps.
     tick : float, s
         Time in which an adaptive run is counted, in place of a step; also its longest step.
+    last : float, s
+        Length of the last tick, at most `tick`.
     """
 
     settle: float = 0.0
     tolerance: float | None = None
     tick: float = 0.0
+    last: float = 0.0
 
     @property
     def adaptive(self) -> bool:

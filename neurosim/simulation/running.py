@@ -91,7 +91,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
     done = 0
     rows: list[Row] = []
     if options.resume is not None:
-        done, rows = read_checkpoint(options.resume, session, schedule)
+        done, rows = read_checkpoint(options.resume, session, schedule, best)
     with interruptible(
         session, "training", plan.total, progress=options.progress, rows=rows
     ) as advance:
@@ -111,7 +111,8 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
             if options.visit is not None:
                 options.visit(session.snapshot_run())
             if options.checkpoint is not None and session.complete:
-                write_checkpoint(options.checkpoint, session, schedule, segment.number + 1, rows)
+                done = segment.number + 1
+                write_checkpoint(options.checkpoint, session, schedule, done, rows, best)
     run = session.finish(interrupted=not session.complete)
     return Log(partial(history_of, rows), replace(run, settings=run.settings | best.restore()))
 
@@ -129,7 +130,9 @@ def stream(
     parts = min(PARTS, given.count) if options.progress and may_divide(sim) else 1
     with interruptible(session, "streaming", plan.total, progress=options.progress) as advance:
         _present(session, plan, [0])
-        for segment in segments(session, split(plan.total, parts)):
+        # a frame is never divided, so that a bar does not change the numbers
+        lengths = [frames * plan.length for frames in split(given.count, parts)]
+        for segment in segments(session, lengths):
             session.run(segment.steps)
             advance(segment.steps, "")
     if plastic:
@@ -178,8 +181,8 @@ def interact(
 def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     """Return the number of steps of a relaxation, and how they are taken.
 
-    An adaptive run is counted in ticks. Its samples are one tick apart; if it records nothing, its
-    ticks are as long as `LONGEST_TICK` allows.
+    An adaptive run is counted in ticks. Its samples are one tick apart, so the last tick may be
+    shorter; if it records nothing, its ticks are as long as `LONGEST_TICK` allows.
     """
     settle = 0.0
     if options.settle is not None:
@@ -191,10 +194,27 @@ def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     duration = seconds(options.duration, "duration")
     if options.record:
         tick = sim.dt if options.every is None else seconds(options.every, "every")
-        return max(round(duration / tick), 1), Stepping(settle, tolerance, tick)
+        ticks, last = _ticks(duration, tick)
+        return ticks, Stepping(settle, tolerance, tick, last)
     longest = LONGEST_TICK * max(sim.flow.time("tau_x", n) for n in sim.net.neurons)
     ticks = max(-int(-duration // longest), 1)
-    return ticks, Stepping(settle, tolerance, duration / ticks)
+    tick = duration / ticks
+    return ticks, Stepping(settle, tolerance, tick, tick)
+
+
+def _ticks(duration: float, tick: float) -> tuple[int, float]:
+    """Return the number of ticks in a duration, and the length of the last one, s.
+
+    Examples
+    --------
+    >>> _ticks(0.1, 0.025), _ticks(0.1, 0.07)[0]
+    ((4, 0.025), 2)
+    """
+    whole = round(duration / tick)
+    if whole and abs(whole * tick - duration) < 1e-6 * tick:
+        return whole, tick
+    ticks = int(duration // tick) + 1
+    return ticks, duration - (ticks - 1) * tick
 
 
 def _frame_by_frame(

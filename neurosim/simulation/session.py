@@ -16,7 +16,7 @@ import numpy as np
 from neurosim.engine.draws import noise_key
 from neurosim.engine.engine import BEFORE
 from neurosim.engine.loading import Key, initial_values
-from neurosim.engine.names import DECAYS, bias_group, projection_group
+from neurosim.engine.names import DECAYS, MEMORY, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import DivergenceError, FileError
 from neurosim.model.feedback import MIRROR
@@ -41,6 +41,7 @@ Array = np.ndarray
 Arrays = Mapping[str, Array]
 Patterns = dict[str, Array]
 RECORD = "record."  # prefix of recorded rows in a checkpoint
+NEEDED = ("w", "x", "lam", "step")  # variables that every checkpoint holds
 
 
 class Session:
@@ -100,10 +101,12 @@ class Session:
         self.initial: Network | None = None
         if self.monitor.small_enough:
             self.initial = self.net.copy() if self.plastic else self.net
+        constants = self._constants()
         with self.recorder.released_on_error():
             made = build(self.plan, setting.backend, setting.factories, setting.threads)
             self.engine: Engine = made
-            self.engine.load(self._constants())
+            self.engine.load(constants)
+            self.engine.constants = set(constants)
             self.engine.load(_state_values(start))
             self.engine.load(resumed(self.plan, self.engine, auxiliary or {}))
             if not self.plan.presentation:
@@ -122,7 +125,7 @@ class Session:
     @property
     def steps(self) -> int:
         """Steps since the start."""
-        return self.engine.counter("step")
+        return self.engine.steps
 
     @property
     def time(self) -> float:
@@ -152,6 +155,10 @@ class Session:
             self.complete = False
             return
         before = self.steps
+        stepping = self.work.stepping
+        if stepping.adaptive:
+            is_last = before + steps >= self.work.steps
+            self.engine.load({("run", "last_tick"): stepping.last if is_last else stepping.tick})
         self.engine.run(steps)
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
@@ -183,7 +190,7 @@ class Session:
             {
                 ("run", "present_steps"): length,
                 ("run", "gate_steps"): gate,
-                ("run", "first_step"): self.steps,
+                ("run", "first_step"): self.engine.counter("step"),
             }
         )
 
@@ -264,8 +271,15 @@ class Session:
             found[f"{RECORD}{number}"] = rows
         return found
 
-    def restore(self, snapshot: Arrays) -> None:
+    def restore(self, snapshot: Arrays, complete: bool = True) -> None:
         """Restore the state from the arrays of a checkpoint, as `snapshot` returns them.
+
+        Parameters
+        ----------
+        snapshot : dict of str to array
+        complete : bool
+            Whether it holds all that this version keeps. One of 0.1.0 also held messages, which
+            every step recomputes, and lacked what only later versions keep.
 
         Raises
         ------
@@ -277,23 +291,32 @@ class Session:
             if not name.startswith(RECORD):
                 group, variable = current_name(name).split(".")[:2]
                 state[group, variable] = values
-        state.setdefault(BEFORE, np.zeros(1))  # not in checkpoints of 0.1.0
-        found = {key: np.size(values) for key, values in state.items()}
-        expected = {key: values.size for key, values in self.engine.state().items()}
-        if found != expected:
-            differ = sorted(dict(found.items() ^ expected.items()))
-            names = ", ".join(".".join(key) for key in differ)
-            raise FileError(
-                f"the checkpoint's arrays are not those of this model: {names} differ; "
-                "try it with the model that wrote it"
-            )
         self.initial = None
-        self.engine.load(state)
+        self.engine.load(self._checked(state, complete))
         for number in range(len(self.plan.recorded)):
             name = f"{RECORD}{number}"
             if name in snapshot:
                 self.recorder.earlier.append(snapshot[name])
         self.state = self._read_state()
+
+    def _checked(self, state: dict[Key, Array], complete: bool) -> dict[Key, Array]:
+        """Return the arrays of a checkpoint that this engine has; see `restore`."""
+        expected = {key: values.size for key, values in self.engine.state().items()}
+        differ = []
+        for key in sorted({*state, *expected}):
+            in_both = key in state and key in expected
+            if in_both and np.size(state[key]) == expected[key]:
+                continue
+            # what a compiled program keeps beside the weights goes on in such a program alone
+            may_lack = key[1] == MEMORY or not (complete or key[1] in NEEDED)
+            if in_both or not may_lack:
+                differ.append(".".join(key))
+        if differ:
+            raise FileError(
+                f"the checkpoint's arrays are not those of this model: {', '.join(differ)} differ; "
+                "try it with the model that wrote it"
+            )
+        return {key: values for key, values in state.items() if key in expected}
 
     def _plan(self) -> Plan:
         """Return the plan of the engine, without recorded variables."""

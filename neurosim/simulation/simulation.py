@@ -202,10 +202,11 @@ class Simulation(OneRun, Settable):
             Variables to record: x, lam, a, g, delta and others of `equations`; "w" or "w:pre->post"
             for weights. None by default.
         every : time, optional
-            Time between two samples, a multiple of dt; dt by default.
+            Time between two samples, a multiple of dt; dt by default. Adaptive steps take any
+            time; each sample then ends a step, as does `duration`.
         start : "zero", "forward", Run or State
             x = lam = 0; x of the forward pass and lam = 0; or the end of an earlier run, from which
-            events, noise and messages in flight go on.
+            the whole state goes on: events, messages in flight, the clock that equations read.
         patterns, units : sequence of int, {population: sequence of int}, optional
             Which patterns and units to record; all by default.
         stream : str or Path, optional

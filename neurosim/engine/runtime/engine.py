@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -22,8 +22,9 @@ from brian2.core.network import Network as BrianNetwork
 from threadpoolctl import ThreadpoolController
 
 from neurosim.engine import brian
-from neurosim.engine.engine import Engine, Factory, World, kinds_of
+from neurosim.engine.engine import Engine, Factory, Key, World
 from neurosim.engine.groups import RECEIVE_ORDER, Groups
+from neurosim.engine.memory import state_of
 from neurosim.engine.names import LENGTH
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.arrays import counters, live
@@ -60,13 +61,17 @@ class RuntimeEngine(Engine):
             self.maker = ActionMaker(self.groups, target, counters(self.groups))
             self.presenter = Presenter(self.groups)
             self.recorder = Recorder(self.groups)
-            self.steps = [Step(self.groups.clock, *slot) for slot in slots(plan)]
-            self.network = BrianNetwork(*self.groups.objects, *self.steps, name="neurosim_network")
+            self.slots = [Step(self.groups.clock, *slot) for slot in slots(plan)]
+            self.network = BrianNetwork(*self.groups.objects, *self.slots, name="neurosim_network")
             add_user_objects(self.network, factories)
             brian.adopt(self.network)
 
-    def kinds(self, population: str) -> dict[str, str]:
-        return kinds_of(self.groups.populations[population].equations)
+    @cached_property
+    def remembered(self) -> Mapping[Key, bool]:
+        return state_of(self.plan, self.groups.by_name)
+
+    def has(self, group: str, variable: str) -> bool:
+        return variable in self.groups.by_name[group].variables
 
     def size(self, group: str, variable: str) -> int:
         return int(self.groups.by_name[group].variables[variable].size)
@@ -101,7 +106,7 @@ class RuntimeEngine(Engine):
             machine = Machine(
                 self.groups, self.maker, self.presenter, self.recorder, defers, self.network.stop
             )
-            for step in self.steps:
+            for step in self.slots:
                 step.bind(machine)
             if self.has_user_objects:
                 brian2.seed(self.objects_seed)

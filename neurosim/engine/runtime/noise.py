@@ -31,7 +31,8 @@ class Noise:
     def __init__(self, groups: Groups, numbers: Mapping[str, Array]) -> None:
         self.row = groups.plan.row
         self.key = int(numbers["noise_key"][0])
-        self.before = int(numbers["steps_before"][0])
+        # from the number of a step to that in the chain of runs
+        self.before = int(numbers["steps_before"][0]) - int(numbers["origin"][0])
         self.last = int(numbers["step"][0] + numbers["n_steps"][0])  # behind the last step
         self.first = 0  # step of the first of the rows
         self.rows = np.empty((0, self.row.size))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurosim.engine.groups import Groups
-from neurosim.engine.names import GUARD_EVERY
+from neurosim.engine.names import GUARD_EVERY, MOMENT
 from neurosim.engine.runtime.arrays import Action, live, units
 from neurosim.engine.runtime.messages import Messages
 from neurosim.engine.runtime.noise import Noise
@@ -68,6 +68,7 @@ class Machine:
         self.step_number = self._number("step")
         self.ticks = 0
         self.last_tick = self._number("n_steps")
+        self.origin = self._number("origin")
         self.first_step = self._number("first_step")
         self.gate = self._number("gate_steps")
         self.present_steps = self._number("present_steps")
@@ -130,28 +131,29 @@ class Machine:
 
     def present(self) -> None:
         """Clamp the next rows when a presentation begins; open or close the gate of plasticity."""
-        phase = self.step_number % self.present_steps
+        shown = self.step_number - self.first_step
+        phase = shown % self.present_steps
         self.learning = phase >= self.gate
         self.numbers["plastic"][0] = self.learning
         if phase == 0 or self.ticks == 0:
             self._materialize()
-            number = (self.step_number - self.first_step) // self.present_steps
-            self.presenter.show(number, self.now)
+            self.presenter.show(shown // self.present_steps, self.now)
             self.messages.input_changed()
 
     def record(self) -> None:
         """Take a sample where one is due."""
-        if self.step_number % self.record_steps:
+        if (self.step_number - self.origin) % self.record_steps:
             return
         for name, copy in self.recorder.weights.items():
             self.products[name].copy_weights(copy)
+        self.numbers[MOMENT][0] = self.numbers["began"][0] + self.now[0]
         for action in self.copies:
             action()
         self.recorder.take()
 
     def step(self) -> None:
         """Move the state by one step, and the weights if they learn, unless the state rests."""
-        if self.checks_rest and self.ticks % GUARD_EVERY == 0 and self._rests():
+        if self.checks_rest and self.step_number % GUARD_EVERY == 0 and self._rests():
             return
         self.stepper.step(self.learning)
 
@@ -165,7 +167,8 @@ class Machine:
         self.ticks += 1
         if self.world is not None and self._presentation_has_ended() and not self.world():
             self.stop()
-        if self.ticks % self.guard_every and self.ticks < self.last_tick:
+        # by the number of the step, so that a run that goes on is checked as if it had not stopped
+        if self.step_number % self.guard_every and self.ticks < self.last_tick:
             return
         if self.points is not None:
             self.settled[0] = settled = self.points.end_diverged(self.step_number)
@@ -177,7 +180,7 @@ class Machine:
     # --- shared by these
 
     def _presentation_has_ended(self) -> bool:
-        return self.step_number % self.present_steps == 0
+        return (self.step_number - self.first_step) % self.present_steps == 0
 
     def close(self) -> None:
         """Bring weights, samples and counters up to date at the end of a segment."""

@@ -260,7 +260,7 @@ def _noise(plan: Plan) -> NoiseCode | None:
     return NoiseCode(pairs=row.pairs, uniforms=row.uniforms, blocks=row.blocks, draws=tuple(draws))
 
 
-def arrays_of(program: ProgramCode) -> dict[str, dict[str, int]]:
+def added_arrays(program: ProgramCode) -> dict[str, dict[str, int]]:
     """Return the sizes of the arrays that a program adds to synapses, by group and variable."""
     found: dict[str, dict[str, int]] = {}
     for q in program.projections:

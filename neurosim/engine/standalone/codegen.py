@@ -14,14 +14,14 @@ import neurosim.engine.quiet  # noqa: F401
 import numpy as np
 from brian2 import second
 from brian2.core.network import Network as BrianNetwork
-from brian2.core.variables import ArrayVariable
 from brian2.devices.device import get_device
 
 from neurosim.engine import brian, cache
-from neurosim.engine.engine import Factory, kinds_of
+from neurosim.engine.engine import Factory
 from neurosim.engine.groups import Groups
+from neurosim.engine.memory import arrays_of, state_of
 from neurosim.engine.plan import Plan
-from neurosim.engine.standalone.code import arrays_of, program_code
+from neurosim.engine.standalone.code import added_arrays, program_code
 from neurosim.engine.standalone.kernels import Kernels
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot
 from neurosim.engine.user_objects import add_user_objects
@@ -47,7 +47,7 @@ class StandaloneEngine(ProgramEngine):
         ):
             clock = brian.make_clock(1e-3)  # the step is an argument of the program
             program = program_code(plan, undisturbed=not factories)
-            self.groups = Groups(plan, clock, brian.CodeObject, arrays_of(program))
+            self.groups = Groups(plan, clock, brian.CodeObject, added_arrays(program))
             self.kernels = Kernels(self.groups, program)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
             add_user_objects(self.network, factories, plan.dt)
@@ -83,15 +83,12 @@ class StandaloneEngine(ProgramEngine):
     def _layout(self) -> Layout:
         """Describe the arrays that the program reads and leaves."""
         arrays = {}
-        for name, group in self.groups.by_name.items():
-            for variable, found in group.variables.items():
-                if isinstance(found, ArrayVariable) and found.owner.name == name:
-                    file = self.device.get_array_filename(found)
-                    dtype, kept = np.dtype(found.dtype).str, not found.read_only
-                    arrays[f"{name}.{variable}"] = Slot(found.size, dtype, file, kept)
-        populations = self.groups.populations.items()
-        kinds = {name: kinds_of(group.equations) for name, group in populations}
-        return Layout(arrays, kinds)
+        for key, found in arrays_of(self.groups.by_name):
+            file = self.device.get_array_filename(found)
+            dtype, kept = np.dtype(found.dtype).str, not found.read_only
+            arrays[".".join(key)] = Slot(found.size, dtype, file, kept)
+        state = state_of(self.plan, self.groups.by_name)
+        return Layout(arrays, {".".join(key): moves for key, moves in state.items()})
 
     def remember(self, key: str) -> None:
         """Note the program under the key of its structure, for processes without Brian2."""

@@ -50,10 +50,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Arrays of a program by ``"group.variable"``, and `Engine.kinds` by population."""
+    """Arrays of a program by ``"group.variable"``, and those of them that are its state."""
 
     arrays: Mapping[str, Slot]
-    kinds: Mapping[str, Mapping[str, str]]
+    state: Mapping[str, bool]  # see `memory.state_of`
 
     def as_json(self) -> str:
         """Return the layout as JSON text, which `from_json` reads."""
@@ -70,7 +70,7 @@ class Layout:
         """
         found = json.loads(text)
         arrays = {name: Slot(**slot) for name, slot in found["arrays"].items()}
-        return cls(arrays, found["kinds"])
+        return cls(arrays, found["state"])
 
 
 class ProgramEngine(Engine):
@@ -98,8 +98,16 @@ class ProgramEngine(Engine):
         for number, recorded in enumerate(self.plan.recorded):
             self._prepare_recording(number, recorded)
 
-    def kinds(self, population: str) -> dict[str, str]:
-        return dict(self.layout.kinds[population])
+    @property
+    def remembered(self) -> Mapping[Key, bool]:
+        found = {}
+        for name, moves in self.layout.state.items():
+            group, _, variable = name.partition(".")
+            found[group, variable] = moves
+        return found
+
+    def has(self, group: str, variable: str) -> bool:
+        return f"{group}.{variable}" in self.layout.arrays
 
     def size(self, group: str, variable: str) -> int:
         return self._slot(group, variable).size
@@ -108,9 +116,6 @@ class ProgramEngine(Engine):
         """Interrupt the program, which ends after its present step."""
         if self._running is not None:
             self._running.send_signal(signal.SIGINT)
-
-    def _has(self, group: str, variable: str) -> bool:
-        return f"{group}.{variable}" in self.layout.arrays
 
     def _slot(self, group: str, variable: str) -> Slot:
         return self.layout.arrays[f"{group}.{variable}"]
@@ -121,7 +126,7 @@ class ProgramEngine(Engine):
         for group, variable in values:
             # other weights than those that the last process left have another memory
             memory = group, MEMORY
-            if variable in ("w", "back") and memory not in values and self._has(*memory):
+            if variable in ("w", "back") and memory not in values and self.has(*memory):
                 self.pending[memory] = 0
 
     def value(self, group: str, variable: str) -> Array:

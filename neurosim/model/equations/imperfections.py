@@ -174,32 +174,6 @@ class Imperfections:
             lines.append(f"dslow_delta/dt = ({delta} - slow_delta)/low_pass : 1")
         return lines
 
-    def memory(self, clamped: bool) -> list[str]:
-        """Return the variables that a population must store so that a run can continue from them.
-
-        Messages in delay lines are not among them.
-
-        Parameters
-        ----------
-        clamped : bool
-            Whether the population is clamped.
-        """
-        names = []
-        if self.of(LowPass):
-            names.append("slow_x")
-        if clamped:
-            return names
-        if self.of(LowPass):
-            names.append("slow_delta")
-        noise = self.of(StateNoise)
-        if noise and noise.correlation:
-            names += ["noise_x", "noise_lam"]
-        if self._estimates_rates:
-            names += ["past_x", "past_lam"]
-        for array in self._stage_arrays:
-            names += [f"{array}_{v}" for v in DIRECTIONS]
-        return names
-
     def constants(self, clamped: bool) -> dict[str, float]:
         """Return the values of the shared parameters in `equations`, by name.
 

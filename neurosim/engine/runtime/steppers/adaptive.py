@@ -38,6 +38,9 @@ class DormandPrince:
         self.dt = groups.plan.dt
         self.rounding = ROUNDING[groups.plan.precision]
         self.now = live(groups.clock, "t")
+        self.began = float(numbers["began"][0])
+        self.last_tick = float(numbers["last_tick"][0])
+        self.left = int(numbers["n_steps"][0])  # ticks of this segment that are not done
         self.moment = numbers[MOMENT]
         self.step_size = numbers["step_size"]
         self.elapsed = numbers["elapsed"]
@@ -61,8 +64,9 @@ class DormandPrince:
 
     def step(self, learning: bool) -> None:
         """Move the state by one tick, or until it settles."""
-        end = self.dt
-        t = float(self.now[0])
+        self.left -= 1
+        end = self.dt if self.left else self.last_tick  # the last may be shorter than the others
+        t = self.began + float(self.now[0])
         done = 0.0
         known = False  # whether stage 0 holds the rates of the current state
         while done < end * (1 - 1e-12) and not self.settled[0]:
@@ -88,7 +92,7 @@ class DormandPrince:
             if whole or error > 1:
                 growth = 0.9 * (error + 1e-30) ** -0.2
                 self.step_size[0] = h * min(5.0, max(0.2, growth))
-        self.elapsed[0] += done
+        self.elapsed[0] += end if done >= end * (1 - 1e-12) else done
 
     def _try(self, t: float, h: float, starts: list[Array]) -> None:
         """Evaluate stages 1 to 6; the state at stage 6 is the solution of order 5."""

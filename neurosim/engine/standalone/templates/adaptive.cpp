@@ -21,7 +21,10 @@
     {{real}}* _y_{{s.id}} = ns::buffer<{{real}}, {{1000 + 3 * s.id}}, {{s.n}}>();
     {{real}}* _k_{{s.id}} = ns::buffer<{{real}}, {{1001 + 3 * s.id}}, {{7 * s.n}}>();
     {% endfor %}
-    const double _end = {{array('dt')}}[0], _t = {{array('t')}}[0];
+    // the last tick may be shorter than the others
+    const bool _last = {{array('ticks')}}[0] + 1 == {{array('n_steps')}}[0];
+    const double _end = _last ? {{array('last_tick')}}[0] : {{array('dt')}}[0];
+    const double _t = {{array('began')}}[0] + {{array('t')}}[0];
     const double _tolerance = {{array('tolerance')}}[0];
     double _done = 0;
     bool _known = false;  // whether stage 0 holds the rates of this state
@@ -99,6 +102,6 @@
         }
         if (_whole || _error > 1) {{step_size}}[0] = _h * _factor;
     }
-    {{array('elapsed')}}[0] += _done;
+    {{array('elapsed')}}[0] += _done < _end * (1 - 1e-12) ? _done : _end;
     if ({{residual}}[0] < {{settle}}[0]) {{array('settled')}}[0] = 1;
 {% endblock %}

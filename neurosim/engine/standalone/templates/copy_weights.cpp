@@ -5,7 +5,8 @@
 {% include 'head.cpp' %}
 {% endblock %}
 {% block maincode %}
-    if ({{array('step')}}[0] % {{array('record_steps')}}[0]) return;
+    const int64_t _step = {{array('step')}}[0] - {{array('origin')}}[0];
+    if (_step % {{array('record_steps')}}[0]) return;
     {% for q in projections if q.copy and q.learns_on_way_back %}
     std::memcpy(
         {{array(q.copy)}}, {{array('w_' + q.name)}}, {{q.size}} * sizeof({{real}}));

@@ -12,7 +12,7 @@
     {{array('step')}}[0] += 1;
     {{ticks}}[0] += 1;
     const bool _last = {{ticks}}[0] >= {{array('n_steps')}}[0];
-    if (_last || {{ticks}}[0] % {{guard_every}} == 0 || {{adaptive | lower}}) {
+    if (_last || {{array('step')}}[0] % {{guard_every}} == 0 || {{adaptive | lower}}) {
         const double _bound = {{array('bound')}}[0];
         {% if points %}
         {% set ending = array('ending') %}

@@ -33,7 +33,8 @@
     {
         double* _numbers = ns::buffer<double, 1, {{2 * noise.pairs + noise.uniforms}}>();
         ns::draw<{{noise.pairs}}, {{noise.uniforms}}>(
-            {{array('noise_key')}}[0], {{array('steps_before')}}[0] + {{array('step')}}[0],
+            {{array('noise_key')}}[0],
+            {{array('steps_before')}}[0] + {{array('step')}}[0] - {{array('origin')}}[0],
             ns::buffer<uint64_t, 2, {{4 * noise.blocks}}>(), _numbers);
         {% for d in noise.draws %}
         for (size_t i = 0; i < {{d.n}}; i++) {{array(d.variable)}}[i] = _numbers[{{d.first}} + i];

@@ -7,13 +7,13 @@
 #include "ns_present.h"
 {% endblock %}
 {% block maincode %}
-    const int64_t _now = {{array('step')}}[0];
-    const int64_t _length = {{array('present_steps')}}[0], _phase = _now % _length;
+    const int64_t _shown = {{array('step')}}[0] - {{array('first_step')}}[0];
+    const int64_t _length = {{array('present_steps')}}[0], _phase = _shown % _length;
     {{array('plastic')}}[0] = _phase >= {{array('gate_steps')}}[0];
     if (_phase == 0 || {{array('ticks')}}[0] == 0) {
         {{_parts.materialize()}}
         static const int64_t* _order = (const int64_t*)ns::mapped("data/order.bin");
-        const int64_t* _rows = _order + (_now - {{array('first_step')}}[0]) / _length * {{K}};
+        const int64_t* _rows = _order + _shown / _length * {{K}};
         {% for d in data_sources %}
         {
             static const {{real}}* _data = (const {{real}}*)ns::mapped("{{d.file}}");

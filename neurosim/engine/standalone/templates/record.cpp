@@ -7,7 +7,7 @@
 #include "ns_record.h"
 {% endblock %}
 {% block maincode %}
-    const int64_t _step = {{array('step')}}[0], _every = {{array('record_steps')}}[0];
+    const int64_t _step = {{array('step')}}[0] - {{array('origin')}}[0], _every = {{array('record_steps')}}[0];
     {% for r in recorded %}
     static ns::Recorder<{{real}}> _recorder_{{r.number}}({{r.number}});
     {% endfor %}
@@ -19,6 +19,7 @@
     }
     if (_step % _every == 0) {
         {{_parts.copy_weights()}}
+        {{array('stage_time')}}[0] = {{array('began')}}[0] + {{array('t')}}[0];
         {{_parts.all_statements('copies')}}
         {% for r in recorded %}
         _recorder_{{r.number}}.sample(

@@ -24,7 +24,7 @@
         }
         {{_parts.derivatives()}}
         {% if settles %}
-        if (_stage == 0 && {{array('ticks')}}[0] % {{guard_every}} == 0) {
+        if (_stage == 0 && {{array('step')}}[0] % {{guard_every}} == 0) {
             {% if points %}
             {{_parts.end_settled_points()}}
             if (_all_ended) { {{array('settled')}}[0] = 1; return; }

@@ -8,7 +8,7 @@
 {% endblock %}
 {% block maincode %}
     {% if settles %}
-    if ({{array('ticks')}}[0] % {{guard_every}} == 0) {
+    if ({{array('step')}}[0] % {{guard_every}} == 0) {
         {{_parts.derivatives()}}
         {% if points %}
         {{_parts.end_settled_points()}}
