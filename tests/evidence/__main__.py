@@ -10,6 +10,7 @@ from tests.evidence import (
     imperfections,
     integration,
     learning,
+    observing,
     rivals,
     stability,
     sweeps,
@@ -26,6 +27,7 @@ ROWS = (
     | imperfections.ROWS
     | tasks.ROWS
     | integration.ROWS
+    | observing.ROWS
 )
 
 
