@@ -101,10 +101,10 @@ class Session:
         self.initial: Network | None = None
         if self.monitor.small_enough:
             self.initial = self.net.copy() if self.plastic else self.net
-        constants = self._constants()
         with self.recorder.released_on_error():
             made = build(self.plan, setting.backend, setting.factories, setting.threads)
             self.engine: Engine = made
+            constants = self._constants()
             self.engine.load(constants)
             self.engine.constants = set(constants)
             self.engine.load(_state_values(start))
