@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,8 +165,7 @@ def _column_names(
     """Return the lines of each name, and whether they stand upright."""
     room = 0.95 * width / len(layers)
     lines = {name: _label_lines(net, name) for name in net.populations}
-    longest = max(text_width(line, FONT) for own in lines.values() for line in own)
-    if longest <= room:
+    if _longest(lines) <= room:
         return lines, False
     if room >= NARROW:
         found = {}
@@ -373,9 +373,14 @@ def _label_lines(net: Network, name: str) -> Lines:
 
 def _name_size(drawing: Drawing) -> tuple[float, float]:
     """Return the width of the longest line and the height of the highest name, in points."""
-    widths = [text_width(line, FONT) for lines in drawing.texts.values() for line in lines]
     lines = max(map(len, drawing.texts.values()))
-    return max(widths), 4.0 + LINE * lines
+    return _longest(drawing.texts), 4.0 + LINE * lines
+
+
+def _longest(texts: Mapping[str, Lines]) -> float:
+    """Return the width of the longest line, in points."""
+    lines = chain.from_iterable(texts.values())
+    return max(text_width(line, FONT) for line in lines)
 
 
 def size_in_points(ax: Axes) -> tuple[float, float]:

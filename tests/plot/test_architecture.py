@@ -32,7 +32,7 @@ def test_size_accuracy_and_operations_have_a_panel_each(log: ns.Log) -> None:
     labels = [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes]
     assert labels == ["hidden neurons", "accuracy", "operations per pattern"]
     assert figure.axes[-1].get_xlabel() == "time (s)"
-    assert plt.get_fignums() == before
+    assert plt.get_fignums() == [*before, figure.number]
 
 
 def test_neurons_are_steps_that_last_until_the_end_of_their_row(log: ns.Log) -> None:
