@@ -35,7 +35,14 @@ def locality(net: Network, flow: Flow, X: Any, seed: int = 0) -> tuple[float, fl
     Central differences through one Euler step of the engine at a random state. The messages that a
     unit received are subtracted from its rates; the rest, and the message that it sends, may depend
     on its own states and on its parents' outputs. The change of a synapse is compared with the
-    product of the messages at its two ends.
+    product of the messages at its two ends, a mean over the patterns, less its own decay (l1, l2).
+
+    What is not local, whatever the flow: the losses `cross_entropy` and `policy` read all outputs
+    of their population, through the softmax; all other losses, formulas included, read one output
+    each. The penalties row_l1 and column_l1 (group_l1 of `Network.mlp`) read a norm, so that a
+    synapse reads all weights of its row or column. And with several patterns at once a synapse
+    reads their mean, which this measure does not count: its two ends alone are read only where one
+    pattern is presented at a time.
 
     Parameters
     ----------
@@ -249,7 +256,7 @@ def _weight_changes(
         pre = x[q.pre]
         product = delta[q.post].T @ pre / len(pre)
         exists = old != 0
-        local = (product - q.l2 * old) * exists
+        local = (product - q.l2 * old - q.l1 * np.sign(old)) * exists
         unexplained.append(float(np.abs(rate - local).max()))
         largest.append(float(np.abs(rate).max()))
     return max(unexplained), max(largest)

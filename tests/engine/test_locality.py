@@ -1,6 +1,7 @@
 """Locality, shown on what the engine steps: finite differences through one step, on random graphs.
 
-Losses are separable here (a softmax couples the units of its own population, by definition of V).
+Losses are separable on the random graphs. The other losses and the penalties that are not local are
+measured one by one: which rate reads which variable.
 """
 
 import networkx as nx
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim.data.patterns import patterns
+from neurosim.model.expressions import LOSSES
 from tests.helpers.problems import SEEDS, Problem, dags, random_state, rings
 from tests.helpers.stepping import dense, step
 
@@ -125,3 +127,104 @@ def test_a_synapse_moves_by_its_two_ends(problem: Problem, seed: int) -> None:
         np.testing.assert_allclose(
             found.w[name], local * exists / FLOW.time("tau_w", q.post), rtol=0, atol=1e-10
         )
+
+
+# What a loss makes the rates of its population read besides a unit's own output.
+SOFTMAX = {"cross_entropy", "policy"}
+ALL_LOSSES = (*LOSSES, "log(cosh(x - y))")
+
+
+def foreign_reads(net: ns.Network) -> set[tuple[str, str]]:
+    """Return (population, population) of each rate and of each x or lam that it reads beyond.
+
+    "Beyond" is neither its own state, nor a parent's output, nor a message of a child, which is
+    subtracted.
+    """
+    state, moved = perturbed(net, 0)
+    rows = len(next(iter(state.x.values())))
+    X = np.tile(np.linspace(-1, 1, 4), (rows, 1))
+    Y = {n: np.tile(np.eye(1, net.populations[n].size), (rows, 1)) for n in net.losses}
+    found = step(net, FLOW, X, Y, state)
+    graph = unit_graph(net)
+    reads = set()
+    for n in net.neurons:
+        received = np.zeros_like(state.x[n])
+        for q in net.outgoing(n):
+            received = received + found.delta[q.post] @ dense(net.weights[q.name])
+        x = found.x[n] - FLOW.kappa * received / FLOW.time("tau_x", n)
+        lam = found.lam[n] - FLOW.gamma * received / FLOW.time("tau_lam", n)
+        for values in (x, lam, found.delta[n]):
+            derivatives = np.abs(slopes(values))
+            for m, (what, where) in enumerate(moved):
+                for i in np.flatnonzero(derivatives[m] > ZERO):
+                    unit = (n, int(i))
+                    parent = what == "x" and where in graph.predecessors(unit)
+                    if where != unit and not parent:
+                        reads.add((n, f"{what} of {where[0]}"))
+    return reads
+
+
+@pytest.mark.parametrize("loss", ALL_LOSSES)
+def test_only_a_softmax_reads_other_outputs(loss: str) -> None:
+    """The Jacobian of one step, by loss: which rates read which variables."""
+    net = ns.Network.mlp([4, 4, 3], loss=loss, seed=1)
+    allowed = {("output", "x of output")} if loss in SOFTMAX else set()
+    assert foreign_reads(net) == allowed
+
+
+PENALTIES = {
+    "l1": set(),
+    "l2": set(),
+    "row_l1": {"row"},
+    "column_l1": {"column"},
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_a_group_penalty_reads_the_weights_of_its_group(penalty: str) -> None:
+    """The rate of a synapse without its message product, over every other weight.
+
+    Weights are slow: a proximal step also reads what the other weights move by within it.
+    """
+    slow = ns.Flow(kappa=0.8, gamma=0.5, rho=0.7, tau_w=10.0)
+    populations = [ns.Population("a", 3, clamped=True), ns.Population("b", 3)]
+    projection = ns.Projection("a", "b", **{penalty: 0.1})
+    net = ns.Network(populations, [projection], [ns.Loss("b", "mse")], seed=2)
+    X, Y = np.ones((1, 3)), np.zeros((1, 3))
+    state = ns.State(*random_state(net, 0, 1))
+
+    def rest_of_rate(post: int, pre: int, by: float) -> np.ndarray:
+        twin = net.copy()
+        w = np.array(twin.weights["a->b"])
+        w[post, pre] += by
+        twin.weights["a->b"] = w
+        found = step(twin, slow, X, Y, state)
+        product = found.delta["b"].T @ X / slow.time("tau_w", "b")
+        return found.w["a->b"] - product
+
+    reads = set()
+    for post, pre in np.ndindex(3, 3):
+        moved = np.abs(rest_of_rate(post, pre, H) - rest_of_rate(post, pre, -H)) / (2 * H)
+        for i, j in np.argwhere(moved > 1e-2 * moved.max() + ZERO):
+            if (i, j) != (post, pre):
+                same_row, same_column = i == post, j == pre
+                reads.add("row" if same_row else "column" if same_column else "neither")
+    assert reads == PENALTIES[penalty]
+
+
+def test_a_synapse_reads_its_own_pattern_alone_only_one_at_a_time() -> None:
+    """With several patterns its rate is their mean: each pattern moves it by a share."""
+    net = ns.Network.mlp([4, 3, 2], loss="mse", seed=1)
+    X, Y = np.random.default_rng(0).normal(size=(2, 4)), np.zeros((2, 2))
+    state = ns.State(*random_state(net, 0, 2))
+    both = step(net, FLOW, X, Y, state)
+    for name in net.projections:
+        alone = []
+        for k in range(2):
+            one = ns.State(
+                {n: v[k : k + 1] for n, v in state.x.items()},
+                {n: v[k : k + 1] for n, v in state.lam.items()},
+            )
+            alone.append(step(net, FLOW, X[k : k + 1], Y[k : k + 1], one).w[name])
+        np.testing.assert_allclose(both.w[name], np.mean(alone, axis=0), rtol=0, atol=1e-9)
+        assert np.abs(both.w[name] - alone[0]).max() > 1e-3
