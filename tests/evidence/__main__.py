@@ -6,6 +6,7 @@ import argparse
 
 from tests.evidence import (
     constraints,
+    events,
     feedback,
     imperfections,
     integration,
@@ -19,6 +20,7 @@ from tests.evidence import (
 
 ROWS = (
     learning.ROWS
+    | events.ROWS
     | constraints.ROWS
     | stability.ROWS
     | rivals.ROWS

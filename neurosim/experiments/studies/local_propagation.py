@@ -185,9 +185,13 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
         return replace(schedule, epochs=epochs, reports=own.looks, mean=own.mean_loss)
 
     def table(self, data: xr.Dataset) -> Any:
-        """Return test accuracies (%), mean ± spread over folds, beside the published ones."""
+        """Return test accuracies (%), mean ± spread over folds, beside the published ones.
+
+        The heading says whether held-out patterns chose weights and grid point, or the test ones.
+        """
         test = chosen(data)
-        shown = new_table("model", "G", "here", "published", "folds")
+        chosen_by = "held-out patterns" if self.settings.held_out else "the test patterns"
+        shown = new_table("model", "G", f"chosen by {chosen_by}", "published", "folds")
         for model in test.model.values:
             published = PUBLISHED[str(model)]
             own = test.sel(model=model)
@@ -202,7 +206,7 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
             best = _best(own)
             if best is not None:
                 here = mean_and_spread(best, 2, 100)
-                shown.add_row(str(model), "best of them", here, published.best, "")
+                shown.add_row(str(model), "best by test accuracy", here, published.best, "")
         return shown
 
     def figure(self, data: xr.Dataset) -> Any:
