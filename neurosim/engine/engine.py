@@ -194,5 +194,3 @@ class Engine(ABC):
         product = plan.patterns * post * pre
         with_gram = plan.patterns**2 * (pre + steps * post) + 2 * product
         return bool(with_gram < 2 * steps * product)
-
-

@@ -16,7 +16,8 @@ from neurosim.analysis.stability import Stability
 from neurosim.errors import out_of_range, unknown, whole
 from neurosim.model.methods import EULER
 from neurosim.plot.canvas import GREY, add_legend, given_axes, styled
-from neurosim.plot.drawing import PALETTE, palette_color
+from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.names import shortened_all
 from neurosim.reference.spectrum import AMPLIFICATION
 
 if TYPE_CHECKING:
@@ -133,12 +134,14 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
     rows = np.flatnonzero(spec.eigenvalues.imag >= 0)[:modes]
     shares = np.array([own[rows] for own in spec.participation.values()]).T
     image = ax.imshow(shares, aspect="auto", cmap="cividis", vmin=0)
-    ax.set_xticks(range(shares.shape[1]), list(spec.participation), rotation=30, ha="right")
+    room = 0.4 * size_in_points(ax)[1]
+    places = shortened_all(list(spec.participation), room, FONT)
+    ax.set_xticks(range(shares.shape[1]), places, rotation=30, ha="right")
     names = []
     for damping, frequency in zip(spec.damping[rows], spec.frequency[rows], strict=True):
         names.append(f"{damping:.3g}/s, {frequency:.3g} Hz")
     ax.set_yticks(range(len(rows)), names)
-    ax.set(xlabel="population", ylabel="damping and frequency of the mode")
+    ax.set(xlabel="population", ylabel="mode: damping, frequency")
     for side in ax.spines.values():
         side.set_visible(False)
     ax.figure.colorbar(image, ax=ax, label="share of the mode (1)")

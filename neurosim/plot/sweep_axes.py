@@ -15,6 +15,8 @@ import numpy as np
 
 from neurosim.errors import DataError, number, unknown
 from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan, new_figure
+from neurosim.plot.drawing import FONT, size_in_points
+from neurosim.plot.names import shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +54,7 @@ SYMBOLS = MappingProxyType(
 )
 POINT = "point"  # the only dimension of a sweep whose points were drawn
 WIDEST = 100  # inches
+MOST_TICKS = 5  # values of a parameter that all have a tick
 MOST_PANELS = 6
 MANY_CELLS = 10_000  # from which a mesh is stored as pixels
 FEW = 6  # most values of a parameter for which each has a tick
@@ -298,7 +301,13 @@ def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
 
 
 def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
-    """Label the x axis of the lowest panel of each column, and the y axis of the first column."""
+    """Label the x axis of the lowest panel of each column, and the y axis of the first column.
+
+    Ticks are the values of a parameter where these are few, and labels are shortened to the panel.
+    """
+    for name, axis in ((x, ax.xaxis), (y, ax.yaxis)):
+        _tick_values(axis, data[name])
+    width, height = size_in_points(ax)
     own = ax.get_subplotspec()
     assert own is not None
     rows = []
@@ -307,9 +316,19 @@ def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
         if place is not None and place.colspan == own.colspan:
             rows.append(place.rowspan.start)
     if own.rowspan.start == max(rows):
-        ax.set_xlabel(label_of(data, x))
+        ax.set_xlabel(shortened(label_of(data, x), 1.2 * width, FONT + 1))
     if own.is_first_col():
-        ax.set_ylabel(label_of(data, y))
+        ax.set_ylabel(shortened(label_of(data, y), 1.2 * height, FONT + 1))
+
+
+def _tick_values(axis: Any, values: xr.DataArray) -> None:
+    """Put the ticks of a logarithmic axis at the values, if they are few."""
+    from matplotlib.ticker import NullFormatter
+
+    different = np.unique(values.values)
+    if axis.get_scale() == "log" and len(different) <= MOST_TICKS:
+        axis.set_ticks(different, [shown_value(value) for value in different])
+        axis.set_minor_formatter(NullFormatter())
 
 
 # Cells

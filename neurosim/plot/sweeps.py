@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from inspect import signature
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,15 +146,16 @@ def phase_diagram(
     x, y, panel = chosen_axes(data, x, y, panel)
     shown = outcomes_in(data)
     figure, axes, parts = make_panels(data, panel, width)
+    boundaries = 0
     for ax, part in zip(axes, parts, strict=True):
         if POINT in part.dims:
             _scatter_outcomes(ax, part, x, y, shown)
         else:
             _draw_outcomes(ax, part, x, y)
             if "growth" in part:
-                _draw_boundary(ax, part, x, y)
+                boundaries += _draw_boundary(ax, part, x, y)
         add_labels(ax, data, x, y)
-    add_outcome_legend(figure, shown, boundary="growth" in data and POINT not in data.dims)
+    add_outcome_legend(figure, shown, boundary=boundaries > 0)
     return figure
 
 
@@ -192,18 +194,21 @@ def _most_frequent(codes: Array) -> Array:
     return np.where(np.any(counts, axis=0), most, np.nan)
 
 
-def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> None:
-    """Draw where the predicted growth is zero."""
+def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> bool:
+    """Draw where the predicted growth is zero; return whether it is so anywhere."""
     growth = field_over(part, "growth", x, y)
-    numeric = is_numeric(part[x]) and is_numeric(part[y])
-    drawn = numeric and min(growth.shape) > 1 and np.isfinite(growth).any()
-    if drawn and np.nanmin(growth) < 0 < np.nanmax(growth):
-        # Interpolation would shift the zero away from large growth rates, so sizes are compressed.
-        size = np.abs(growth)
-        squashed = np.sign(growth) * np.log1p(size / np.nanmedian(size))
-        ax.contour(
-            part[x].values, part[y].values, squashed, levels=[0.0], colors="black", linewidths=1.6
-        )
+    if not (is_numeric(part[x]) and is_numeric(part[y])) or min(growth.shape) < 2:
+        return False
+    finite = growth[np.isfinite(growth)]
+    if finite.size == 0 or not finite.min() < 0 < finite.max():
+        return False
+    # Interpolation would shift the zero away from large growth rates, so sizes are compressed.
+    size = np.abs(growth)
+    squashed = np.sign(growth) * np.log1p(size / np.nanmedian(size))
+    ax.contour(
+        part[x].values, part[y].values, squashed, levels=[0.0], colors="black", linewidths=1.6
+    )
+    return True
 
 
 @styled
@@ -266,17 +271,28 @@ def _color_norm(fields: Sequence[Array], measure: str) -> Any:
     """
     from matplotlib.colors import LogNorm, Normalize
 
-    values = np.concatenate([np.ravel(field) for field in fields])
+    finite = _finite(np.concatenate([np.ravel(field) for field in fields]), measure)
+    low, high = finite.min(), finite.max()
+    if low > 0 and high > WIDE * low:
+        return LogNorm(low, high)
+    return Normalize(low, high)
+
+
+def _finite(values: Array, measure: str) -> Array:
+    """Return the values that are numbers.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise DataError(
             f"{measure} has no number at any of {values.size} points; allowed: one or more; "
             "try another --measure, or kind='phase_diagram'"
         )
-    low, high = finite.min(), finite.max()
-    if low > 0 and high > WIDE * low:
-        return LogNorm(low, high)
-    return Normalize(low, high)
+    return np.asarray(finite)
 
 
 @styled
@@ -301,12 +317,14 @@ def lines(
 
     Raises
     ------
+    DataError
+        The measure has no number, the sweep has no parameter, or a value on a logarithmic scale is
+        not above 0.
     ModelError
         The sweep has no such parameter or measure.
-    DataError
-        The sweep has no parameter, or a value on a logarithmic scale is not above 0.
     """
     measure = chosen_measure(data, measure)
+    _finite(data[measure].values, measure)
     width = checked_width(width)
     varied = parameters(data)
     x = known_parameter(data, x or first_parameter(data))
@@ -324,7 +342,7 @@ def lines(
     if is_logarithmic(data[x]):
         ax.set_xscale("log")
     ax.set(xlabel=label_of(data, x), ylabel=label_of(data, measure))
-    if other is not None:
+    if ax.get_legend_handles_labels()[1]:
         ax.legend(fontsize=7)
     return figure
 
@@ -338,8 +356,13 @@ def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, 
         warnings.simplefilter("ignore", RuntimeWarning)  # raised where all values are NaN
         low, middle, high = (values.quantile(share, rest).values for share in (0.0, 0.5, 1.0))
     ax.plot(ordered[x], middle, marker="o", markersize=3, color=color, label=label)
-    if rest and all(is_seed(d) for d in rest):
-        ax.fill_between(ordered[x], low, high, color=color, alpha=0.2, linewidth=0)
+    varied = [d for d in rest if values.sizes[d] > 1]
+    if varied and all(is_seed(d) for d in varied):
+        repeats = prod(values.sizes[d] for d in varied)
+        known = ax.get_legend_handles_labels()[1]
+        band = f"range of {repeats} repeats"
+        style: Any = {"color": color, "alpha": 0.2, "linewidth": 0}
+        ax.fill_between(ordered[x], low, high, label="_" if band in known else band, **style)
 
 
 @styled

@@ -166,3 +166,29 @@ def test_a_logarithmic_scale_refuses_values_that_are_not_above_0(kind: str | Non
     data["flow.theta"].attrs = {"scale": "log", "units": "rad"}
     with pytest.raises(ns.DataError, match=r"flow.theta = 0 on a logarithmic scale; allowed: val"):
         ns.plot.sweep(data, kind)
+
+
+def test_lines_state_their_repeats_and_refuse_a_measure_without_numbers() -> None:
+    """Without a number they were empty axes, or an error of Matplotlib's."""
+    data = made()
+    ax = pictures.lines(data.isel({"network.gain": [0]})).axes[0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["range of 2 repeats"]
+    unsettled = data.assign(settle_time=np.nan * data.settle_time)
+    with pytest.raises(ns.DataError, match="settle_time has no number at any of 70 points"):
+        pictures.lines(unsettled)
+    assert plt.get_fignums() == [ax.figure.number]
+
+
+def test_a_boundary_is_in_the_legend_where_one_is_drawn() -> None:
+    data = made()
+    for growth, entries in ((data.growth, 1), (abs(data.growth) + 1, 0)):
+        figure = pictures.phase_diagram(data.assign(growth=growth))
+        names = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert names.count("predicted boundary") == entries
+
+
+def test_few_values_on_a_logarithmic_axis_each_have_a_tick() -> None:
+    values = ("flow.theta", [0.5, 1.0, 2.0], {"units": "rad", "scale": "log"})
+    data = made((3, 5, 2)).assign_coords({"flow.theta": values})
+    ax = pictures.phase_diagram(data, "flow.theta", "network.gain").axes[0]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.5", "1", "2"]
