@@ -105,6 +105,20 @@ def test_separable_losses_are_local_and_a_softmax_is_not(flow: ns.Flow) -> None:
     assert synapse == 0
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2", "row_l1", "column_l1"])
+def test_a_weights_own_decay_is_local_and_a_norm_is_not(penalty: str) -> None:
+    populations = [ns.Population("a", 3, clamped=True), ns.Population("b", 4)]
+    projection = ns.Projection("a", "b", **{penalty: 0.1})
+    net = ns.Network(populations, [projection], [ns.Loss("b", "mse")], seed=1)
+    X = np.random.default_rng(0).normal(size=(2, 3))
+    units, synapses = scoring.locality(net, ns.Flow.augmented(), X)
+    assert units == 0
+    if penalty in ("l1", "l2"):
+        assert synapses == 0
+    else:
+        assert synapses > 1e-3
+
+
 def test_a_unit_that_reads_beyond_its_synapses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a synapse taken out of the mask of the graph, the same step reads beyond it."""
     net = ns.Network.mlp([6, 5, 4, 3], loss="mse", seed=1)
