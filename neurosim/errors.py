@@ -146,6 +146,19 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     return ModelError(f"{name} = {shown(value)}; allowed: {', '.join(names) or 'none'}{hint}")
 
 
+def choice(name: str, value: Any, allowed: Collection[str]) -> str:
+    """Return a name if it is one of the allowed ones.
+
+    Raises
+    ------
+    ModelError
+        Any other value, as `unknown` words it.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise unknown(name, value, allowed)
+    return value
+
+
 def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelError:
     """Return the error for a value outside its range.
 

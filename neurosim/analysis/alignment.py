@@ -12,6 +12,7 @@ import numpy as np
 
 from neurosim.arguments import checked
 from neurosim.errors import DataError
+from neurosim.model.values import ByValue
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
 from neurosim.reference.functions import penalty_subgradient
@@ -22,8 +23,8 @@ from neurosim.results.runs import Run
 Array = np.ndarray
 
 
-@dataclass(frozen=True, repr=False)
-class Alignment:
+@dataclass(frozen=True, repr=False, eq=False)
+class Alignment(ByValue):
     """Cosines and largest absolute errors, all of unit 1, over patterns and units, or synapses.
 
     Attributes

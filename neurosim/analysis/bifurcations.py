@@ -19,6 +19,7 @@ from scipy.optimize import brentq
 from neurosim.analysis.saddle_curve import SaddleCurve
 from neurosim.arguments import checked
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.linear_algebra import eigenpairs, solve
 
@@ -32,8 +33,8 @@ CROSSES = 1e-5
 HOPF, FOLD = "hopf", "fold"
 
 
-@dataclass(frozen=True)
-class Bifurcation:
+@dataclass(frozen=True, eq=False)
+class Bifurcation(ByValue):
     """A point where the saddle point changes its nature.
 
     Attributes

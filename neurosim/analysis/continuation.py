@@ -30,6 +30,7 @@ from neurosim.errors import ConvergenceError, DataError, out_of_range, unknown, 
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 from neurosim.reference import forward
 from neurosim.reference.functions import n_patterns, rows_of
 
@@ -44,8 +45,8 @@ BEYOND = 6  # times the points of a straight way: the most steps along a branch 
 TURN = 0.5  # cosine of the largest angle between two tangents, 60 degrees
 
 
-@dataclass(frozen=True, repr=False)
-class Branch:
+@dataclass(frozen=True, repr=False, eq=False)
+class Branch(ByValue):
     """The saddle point of one pattern along one parameter.
 
     Attributes

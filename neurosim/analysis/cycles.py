@@ -17,6 +17,7 @@ from neurosim.arguments import checked
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.model.methods import RK4
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.linear_algebra import eigenpairs
 from neurosim.results.runs import Run
@@ -39,8 +40,8 @@ REGULAR = 0.02  # largest relative spread of the periods of a cycle
 PUSH = 1e-3  # away from the saddle, where the size of the cycle is not known
 
 
-@dataclass(frozen=True)
-class Cycle:
+@dataclass(frozen=True, eq=False)
+class Cycle(ByValue):
     """Attractor at which a simulation ended.
 
     Attributes

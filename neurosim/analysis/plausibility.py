@@ -37,6 +37,7 @@ from neurosim.model.network import Network
 from neurosim.model.populations import Loss
 from neurosim.model.schedules import Presentations
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 from neurosim.reference.functions import dsigma, n_patterns, net_input, violation_at
 from neurosim.results.metrics import accuracy
 from neurosim.results.runs import Run
@@ -82,8 +83,8 @@ LEVELS: Mapping[str, tuple[Make, tuple[float, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Tolerance:
+@dataclass(frozen=True, eq=False)
+class Tolerance(ByValue):
     """Tolerated size of one imperfection.
 
     Attributes
@@ -114,8 +115,8 @@ class Tolerance:
         return f"{self.level:g}"
 
 
-@dataclass(frozen=True, repr=False)
-class Plausibility:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plausibility(ByValue):
     """Measured scorecard of a network and a flow.
 
     Attributes

@@ -22,6 +22,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 from neurosim.reference import backprop
 from neurosim.reference.functions import n_patterns, rows_of
 from neurosim.reference.jacobian import Linearised
@@ -35,8 +36,8 @@ DENSE = 300  # coupled states up to which a matrix is built where that takes mor
 RHO_GRID = (*(2.0 ** np.arange(10, -5, -1)), 0.0)  # tried from the top down
 
 
-@dataclass(frozen=True, repr=False)
-class Stability:
+@dataclass(frozen=True, repr=False, eq=False)
+class Stability(ByValue):
     """The modes of a flow linearised at a state, slowest first.
 
     Attributes

@@ -34,6 +34,7 @@ from neurosim.errors import (
 )
 from neurosim.model.display import short_repr
 from neurosim.model.flow import Flow
+from neurosim.model.values import ByValue
 from neurosim.reference import right_hand_side
 from neurosim.reference.functions import rows_of, violation
 from neurosim.results.runs import Log, Run
@@ -50,8 +51,8 @@ CREEPS = 1e-3
 GROUPINGS = ("layer", "unit", "pattern")  # of `Support.shares`
 
 
-@dataclass(frozen=True, repr=False)
-class Support(Mapping[str, Array]):
+@dataclass(frozen=True, repr=False, eq=False)
+class Support(ByValue, Mapping[str, Array]):
     """Support neurons by population, {population: bool (patterns, units)}.
 
     Attributes

@@ -32,7 +32,10 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
     ------
     BackendError
         A compiler is needed and none was found, or the build failed.
+    ModelError
+        Extensions that Brian2 cannot read.
     """
+    plan.check_extensions()
     if backend != "numpy" and compiler.compiler_command() is None:
         raise BackendError(
             f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'"

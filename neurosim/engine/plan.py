@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.draws import Draw, Row, all_named, row_of
+from neurosim.errors import ModelError, shown
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
@@ -320,6 +321,36 @@ class Plan:
         """Populations whose loss reads the sum of their targets."""
         return tuple(n for n, loss in self.net.losses.items() if loss.term.total)
 
+    def check_extensions(self) -> None:
+        """Refuse extensions that Brian2 cannot read.
+
+        Raises
+        ------
+        ModelError
+            Text that is not in Brian2's notation, or a name that the equations have already.
+        """
+        for population in dict.fromkeys(e.population for e in self.extensions):
+            self._parsed(population)
+
+    def _parsed(self, population: str) -> Any:
+        """Return the equations of one population as Brian2 reads them."""
+        from brian2 import Equations
+
+        try:
+            return Equations(self._text(population))
+        except Exception as error:  # of Brian2's own kinds, of Python's parser and of SymPy
+            own = self.extension(population)
+            if not any((own.x, own.lam, own.equations)):
+                raise
+            texts = (
+                f"x = {shown(own.x)}, lam = {shown(own.lam)}, equations = {shown(own.equations)}"
+            )
+            raise ModelError(
+                f"the extension of {population} makes no equations: {str(error).strip()}; "
+                "allowed: Brian2's notation, with names that sim.equations does not define; "
+                f"given: {texts}"
+            ) from error
+
     # --- records
 
     def variables(self, population: str) -> dict[str, bool]:
@@ -331,7 +362,7 @@ class Plan:
 
         subexpression = brian2.equations.equations.SUBEXPRESSION
         found = {}
-        for e in brian2.Equations(self._text(population)).values():
+        for e in self._parsed(population).values():
             if e.dim.is_dimensionless and "shared" not in e.flags and e.var_type == "float":
                 found[e.varname] = e.type != subexpression or "constant over dt" in e.flags
         return found

@@ -19,7 +19,7 @@ from neurosim import reference
 from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
 from neurosim.data.patterns import labels
-from neurosim.errors import DataError, MeasureWarning, ModelError, unknown
+from neurosim.errors import DataError, MeasureWarning, ModelError, out_of_range, unknown
 from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -286,13 +286,15 @@ def select(measure: Any) -> dict[str, Measure]:
     given: Iterable[tuple[str, Any]]
     if isinstance(measure, str) or callable(measure):
         measure = [measure]
+    if not isinstance(measure, Iterable) or isinstance(measure, np.ndarray | bytes):
+        raise out_of_range("measure", measure, f"{', '.join(MEASURES)}, or a function of a Case")
     if isinstance(measure, Mapping):
         given = measure.items()
     else:
         given = [(_name(one), one) for one in measure]
     found = {name: _measure(name, one) for name, one in given}
     for name in found:
-        if name in RESERVED or not name.isidentifier():
+        if name in RESERVED or not str(name).isidentifier():
             raise ModelError(
                 f"measure named {name!r}; allowed: an identifier other than {', '.join(RESERVED)}"
             )

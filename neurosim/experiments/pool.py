@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol
 
-from neurosim.errors import ModelError
+from neurosim.errors import ModelError, shown
 from neurosim.experiments.shares import Report, Shares, ignore, reporting_to
 
 CRASHES = 3  # in a row without any result; after more, points are tried one by one
@@ -233,9 +233,9 @@ def open_pool(jobs: int, scheduler: Any = None) -> Iterator[Pool]:
         return
     try:
         client = Client(scheduler, timeout="10 s")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"scheduler = {scheduler!r} does not answer ({error}); try tcp://HOST:8786"
+            f"scheduler = {shown(scheduler)} does not answer ({error}); try tcp://HOST:8786"
         ) from error
     try:
         yield Cluster(client)

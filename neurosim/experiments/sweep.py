@@ -55,6 +55,7 @@ NumberedPoint = tuple[int, Assignment]
 DEFAULT_DURATION = 500
 DEFAULT_SETTLE = 1e-6
 LARGEST_BATCH = 200_000  # units times patterns times points of one network
+MOST_JOBS = 4096
 LARGEST_QUEUE = 16  # points of a task that are relaxed one after the other
 BYTES_PER_POINT = 2000  # of its values, structure, outcome and reason
 TASKS_PER_WORKER = 4  # so that no worker is idle for long at the end
@@ -141,7 +142,7 @@ def sweep(
     >>> data.outcome.values.tolist()
     ['settled', 'settled']
     """
-    jobs = whole("jobs", jobs, 1)
+    jobs = whole("jobs", jobs, 1, MOST_JOBS)
     spec = _model(model, overrides)
     chosen = measures.select(measure)
     values = in_base_units(parameters)

@@ -24,6 +24,7 @@ from neurosim.experiments.parameters import in_base_units
 from neurosim.experiments.pool import Here
 from neurosim.experiments.sweep import NumberedPoint, Sweep, plan
 from neurosim.experiments.sweep_task import PointResult, structure
+from neurosim.model.values import ByValue
 from neurosim.simulation.progress import Advance, bar, unlabelled
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ ABOUT = "neurosim"  # attribute of a stored search that describes it
 BATCH = 8  # points that Optuna proposes before any of them is measured
 
 
-@dataclass(frozen=True)
-class Tuned:
+@dataclass(frozen=True, eq=False)
+class Tuned(ByValue):
     """The outcome of a search.
 
     Attributes

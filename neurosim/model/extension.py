@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from neurosim.errors import out_of_range
+from neurosim.arguments import checked_methods
 from neurosim.model.arrays import own
 from neurosim.model.frozen import FrozenDict
+from neurosim.model.values import ByValue
 
 
-@dataclass(frozen=True)
-class Extension:
+@checked_methods("__init__")
+@dataclass(frozen=True, eq=False)
+class Extension(ByValue):
     """User-supplied terms and equations on one population, in Brian2's notation.
 
     Parameters
@@ -36,7 +38,7 @@ class Extension:
     Raises
     ------
     ModelError
-        A value that is not text where text is expected.
+        A value of another type.
     """
 
     population: str
@@ -46,11 +48,5 @@ class Extension:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in ("population", "x", "lam", "equations"):
-            value = getattr(self, key)
-            if not isinstance(value, str):
-                raise out_of_range(f"{key} of an extension", value, "text in Brian2's notation")
-        if not isinstance(self.parameters, Mapping):
-            raise out_of_range("parameters of an extension", self.parameters, "{variable: value}")
         copies = FrozenDict({name: own(value) for name, value in self.parameters.items()})
         object.__setattr__(self, "parameters", copies)

@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from neurosim.arguments import checked
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, choice, out_of_range, unknown
 from neurosim.model.frozen import FrozenDict
+from neurosim.model.values import ByValue
 
 DEFAULT_TIMES = MappingProxyType({"tau_x": 10e-3, "tau_lam": 10e-3, "tau_w": 200e-3})  # s
 OTHERS = "*"  # key of a mapping of times: all populations that it does not name
@@ -121,8 +122,8 @@ def gain(name: str, value: Any) -> float:
 Time = float | Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flow:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Flow(ByValue):
     """Gains (unit 1) and time constants (s) of the flows of arXiv 1808.06934.
 
     Parameters
@@ -172,13 +173,9 @@ class Flow:
             times = _times(f"flow.{name}", getattr(self, name))
             object.__setattr__(self, name, times)
 
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    @checked
     def time(self, name: str, population: str) -> float:
         """Return `tau_x`, `tau_lam` or `tau_w` of one population, s."""
-        value: Time = getattr(self, name)
+        value: Time = getattr(self, choice("time constant", name, DEFAULT_TIMES))
         if isinstance(value, Mapping):
             others = value.get(OTHERS, DEFAULT_TIMES[name])
             return value.get(population, others)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.arguments import checked_methods
-from neurosim.errors import whole
+from neurosim.errors import choice, whole
 from neurosim.model import graphs, layers
 from neurosim.model.feedback import (
     SIGN,
@@ -327,10 +327,12 @@ class Network(Parts):
 
     def incoming(self, population: str) -> list[Projection]:
         """Return the projections into a population."""
+        choice("population", population, self.populations)
         return [q for q in self.projections.values() if q.post == population]
 
     def outgoing(self, population: str) -> list[Projection]:
         """Return the projections out of a population."""
+        choice("population", population, self.populations)
         return [q for q in self.projections.values() if q.pre == population]
 
     def order(self) -> list[str] | None:
@@ -359,6 +361,7 @@ class Network(Parts):
             W itself, not a copy, if the feedback is symmetric, else Bᵀ; for sign computed from the
             present weights.
         """
+        choice("projection", projection, self.projections)
         q, w = self.projections[projection], self.weights[projection]
         if q.feedback == SYMMETRIC:
             return w

@@ -278,6 +278,7 @@ class LocalPropagation:
         whole("reports", self.reports, 1)
 
 
+MOST_STEPS = 2**53  # as whole numbers, which clocks count exactly
 Plain = Simultaneous | Presentations | LocalPropagation  # the network keeps its size
 Schedule = Plain | Pruning | Growing
 
@@ -318,6 +319,10 @@ class StepSchedule:
     shuffle: bool = True
     begin: int = 0
 
+    def __post_init__(self) -> None:
+        if self.total > MOST_STEPS:
+            raise out_of_range("steps of the training", self.total, f"at most {MOST_STEPS}")
+
     @classmethod
     def of(cls, schedule: Plain, dt: float, count: int, seed: int) -> StepSchedule:
         """Return a schedule in steps of `dt` s, for `count` patterns.
@@ -341,8 +346,9 @@ class StepSchedule:
                 f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns"
             )
         length = round(schedule.present / dt)
-        if length < 1:
-            raise out_of_range("present", schedule.present, f"at least one step, dt = {dt:g} s")
+        if not 1 <= length <= MOST_STEPS:
+            allowed = f"at least one step, dt = {dt:g} s; at most {MOST_STEPS}"
+            raise out_of_range("present", schedule.present, allowed)
         return cls(
             total=schedule.epochs * (count // schedule.batch) * length,
             batch=schedule.batch,

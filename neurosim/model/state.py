@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurosim.model.display import short_repr
+from neurosim.model.values import ByValue
 
 Array = np.ndarray
 
 
-@dataclass(frozen=True, repr=False)
-class State:
+@dataclass(frozen=True, eq=False, repr=False)
+class State(ByValue):
     """Outputs and multipliers of every population that is not clamped.
 
     Attributes

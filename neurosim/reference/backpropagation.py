@@ -21,6 +21,7 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.errors import ConvergenceError, unknown
 from neurosim.model.display import short_repr
 from neurosim.model.network import Network
+from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     BackwardWeights,
@@ -50,8 +51,8 @@ NEWTON = 2  # steps after the iteration; each squares an error of 1e-7 at most
 LARGEST_STACK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
 
 
-@dataclass(frozen=True, repr=False)
-class Adjoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adjoint(ByValue):
     """Outputs, adjoint and gradients of a batch, by backpropagation.
 
     Attributes

@@ -66,7 +66,7 @@ def sgd(
     encoded = targets(net, Y, count)
     net = net.copy()
     components = strong_components(net)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed, 0))
     for _ in range(epochs):
         order = rng.permutation(count)
         for first in range(0, count, batch):

@@ -19,6 +19,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from neurosim.arguments import checked
 from neurosim.data.patterns import targets
+from neurosim.errors import DataError
 from neurosim.model import expressions
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
@@ -205,9 +206,28 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     """
     if not net.losses:
         return 0.0
-    encoded = targets(net, Y, len(outputs[next(iter(net.losses))]))
+    first = outputs.get(next(iter(net.losses)), ())
+    count = len(np.atleast_1d(first))
+    check_arrays("outputs", outputs, {n: (count, net.populations[n].size) for n in net.losses})
+    encoded = targets(net, Y, count)
     means = [loss_value(v, outputs[n], encoded[n]).mean() for n, v in net.losses.items()]
     return float(sum(means))
+
+
+def check_arrays(name: str, given: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
+    """Refuse a mapping of arrays that lacks one, or has one of another shape.
+
+    Raises
+    ------
+    DataError
+        The message has the `name` of the mapping.
+    """
+    for key, shape in shapes.items():
+        own = given.get(key)
+        found = getattr(own, "shape", np.shape(own)) if key in given else None
+        if found != shape:
+            what = "is missing" if found is None else f"has shape {found}"
+            raise DataError(f"{name}[{key!r}] {what}; allowed: an array {shape}")
 
 
 def loss_value(loss: Loss, x: Array, y: Array) -> Array:

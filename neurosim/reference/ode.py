@@ -18,14 +18,17 @@ import numpy as np
 
 from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
+from neurosim.errors import out_of_range
 from neurosim.model.display import short_repr
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, transposed, with_values
 from neurosim.reference.constraints import constraint, multiplier_terms
 from neurosim.reference.functions import (
     activity_penalty,
+    check_arrays,
     dsigma,
     hebbian,
     loss_value,
@@ -42,8 +45,8 @@ from neurosim.reference.functions import (
 Array = np.ndarray
 
 
-@dataclass(frozen=True, repr=False)
-class Rates:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rates(ByValue):
     """Time derivatives, in 1/s.
 
     Attributes
@@ -137,9 +140,15 @@ def right_hand_side(
     >>> rates.w["input->output"].shape
     (1, 2)
     """
+    for name, given, own in (("weights", weights, net.weights), ("biases", biases, net.biases)):
+        if given is not None:
+            check_arrays(name, given, {key: value.shape for key, value in own.items()})
     net = with_parameters(net, weights, biases)
     clamped = patterns(net, X)
+    _check_state(net, n_patterns(clamped), x, lam)
     encoded = targets(net, Y, n_patterns(clamped))
+    if regime is not None and not (hasattr(regime, "x") and hasattr(regime, "lam")):
+        raise out_of_range("regime", regime, "a state with .x and .lam")
     return rates_at(net, flow, x, lam, clamped, encoded, plastic, step, regime)
 
 
@@ -242,6 +251,7 @@ def lagrangian(
     """
     clamped = patterns(net, X)
     count = n_patterns(clamped)
+    _check_state(net, count, x, lam)
     outputs = all_outputs(net, clamped, x)
     total = count * penalty(net)
     for name, y in targets(net, Y, count).items():
@@ -266,6 +276,15 @@ def all_outputs(
         if net.populations[n].free:
             outputs[n] = sigma(net.populations[n].activation, net_input(net, n, outputs))
     return outputs
+
+
+def _check_state(
+    net: Network, count: int, x: Mapping[str, Array], lam: Mapping[str, Array]
+) -> None:
+    """Refuse outputs or multipliers that do not fit the network and its patterns."""
+    shapes = {n: (count, net.populations[n].size) for n in net.neurons}
+    check_arrays("x", x, shapes)
+    check_arrays("lam", lam, shapes)
 
 
 def with_parameters(

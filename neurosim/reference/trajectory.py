@@ -14,11 +14,12 @@ import numpy as np
 from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.data.states import checked_state
-from neurosim.errors import ConvergenceError, ModelError, unknown
+from neurosim.errors import ConvergenceError, ModelError, choice, number, unknown
 from neurosim.model.display import short_repr
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
+from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference import ode
 from neurosim.reference.backpropagation import forward
@@ -30,8 +31,8 @@ SHARP = 1e-3
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
 
 
-@dataclass(frozen=True, repr=False)
-class Trajectory:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory(ByValue):
     """Final state of an integration, and the way there if it was recorded.
 
     Attributes
@@ -131,8 +132,9 @@ def solve_ivp(
     from scipy import integrate
 
     end = seconds(duration, "duration")
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    choice("method", method, METHODS)
+    number("rtol", rtol, above=0, below=1, try_="1e-10")
+    number("atol", atol, above=0, try_="1e-12")
     if plastic:
         _check_smooth(net)
     clamped = patterns(net, X)

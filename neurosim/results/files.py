@@ -21,6 +21,7 @@ from neurosim.model.network import Network
 from neurosim.results.checksums import SEALED, check_sealed, sealed
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Log, Run
+from neurosim.results.storable import check_storable
 from neurosim.results.stored_model import parameter_keys, parameter_variables, parameters_from
 from neurosim.results.stored_runs import run_from_dataset, run_to_dataset
 
@@ -57,21 +58,15 @@ def save(result: Run | Log, path: AnyPath) -> None:
     Raises
     ------
     FileError
-        The folder is missing or unwritable, or the disk is full. An older file is unchanged.
-    TypeError
-        `result` is neither a run nor a log.
+        The folder is missing or unwritable, the disk is full, or an attribute of the traces or of
+        the history cannot be stored. An older file is unchanged.
 
     Examples
     --------
     >>> neurosim.save(run, "run.nc")  # doctest: +SKIP
     >>> neurosim.load("run.nc").x["output"]  # doctest: +SKIP
     """
-    if isinstance(result, Log):
-        groups = _log_groups(result)
-    elif isinstance(result, Run):
-        groups = _run_groups(result)
-    else:
-        raise TypeError(f"result is a {type(result).__name__}; allowed: Run, Log")
+    groups = _log_groups(result) if isinstance(result, Log) else _run_groups(result)
     image = _netcdf(groups)
     with replacing(path) as temporary:
         temporary.write_bytes(sealed(image))
@@ -84,19 +79,25 @@ def _run_groups(run: Run) -> dict[str | None, xr.Dataset]:
     from neurosim.results.table import without_parameters
 
     traces = xr.Dataset() if run.traces is None else without_parameters(run.traces)
-    return {None: traces.assign_attrs(_root_attributes("run")), "run": run_to_dataset(run)}
+    check_storable("traces", traces)
+    rest = run_to_dataset(run)
+    check_storable("run", rest)
+    return {None: traces.assign_attrs(_root_attributes("run")), "run": rest}
 
 
 def _log_groups(log: Log) -> dict[str | None, xr.Dataset]:
     """Return the datasets of a log's file by group; the key of the root is None."""
     from neurosim.results.table import without_parameters
 
+    check_storable("history", log.history)
     groups: dict[str | None, xr.Dataset] = {
         None: log.history.assign_attrs(_root_attributes("log")),
         "run": run_to_dataset(log.run),
     }
+    check_storable("run", groups["run"])
     if log.run.traces is not None:
         groups["traces"] = without_parameters(log.run.traces)
+        check_storable("traces", groups["traces"])
     return groups
 
 

@@ -19,6 +19,7 @@ from neurosim.model.equations.events import EventSource, event_sources
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.network import Network
 from neurosim.model.transport import FORWARD, Dense, Spikes, Transport, resolve
+from neurosim.model.values import ByValue
 from neurosim.model.weights import synapses
 from neurosim.results.runs import Run
 from neurosim.results.traces import with_current_names
@@ -26,8 +27,8 @@ from neurosim.results.traces import with_current_names
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
-class SynapticOperations:
+@dataclass(frozen=True, eq=False)
+class SynapticOperations(ByValue):
     """The cost of a run, per pattern of the batch, over the whole run.
 
     Attributes

@@ -19,6 +19,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.frozen import ReadOnly
 from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.model.values import ByValue
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,8 +29,8 @@ Array = np.ndarray
 HTML_ROWS = 10  # of a log in a notebook
 
 
-@dataclass(frozen=True, repr=False)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(ByValue):
     """The final state of a simulation, its traces, and the model that made them.
 
     Attributes

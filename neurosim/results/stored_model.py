@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.errors import FileError, shown
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -38,7 +39,13 @@ def model_json(net: Network, flow: Flow, settings: Mapping[str, Any]) -> str:
         "settings": dict(settings),
         "neurosim": __version__,
     }
-    return json.dumps(model, default=_plain)
+    try:
+        return json.dumps(model, default=_plain)
+    except (TypeError, ValueError) as error:  # a key that is not text; a value within itself
+        raise FileError(
+            f"the model or its settings cannot be stored: {error}; allowed: names that are text, "
+            f"and values that do not hold themselves; settings = {shown(settings)}"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

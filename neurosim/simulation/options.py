@@ -18,7 +18,7 @@ from neurosim.errors import ModelError, out_of_range, whole, yes_or_no
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
-from neurosim.model.schedules import LocalPropagation, StepSchedule
+from neurosim.model.schedules import MOST_STEPS, LocalPropagation, StepSchedule
 from neurosim.model.transport import Transport
 from neurosim.results.runs import Run
 
@@ -245,11 +245,11 @@ def steps_of(name: str, time: Any, dt: float) -> int:
     Raises
     ------
     ModelError
-        Less than one step, or not a time.
+        Less than one step, more than `MOST_STEPS`, or not a time.
     """
     steps = round(seconds(time, name) / dt)
-    if steps < 1:
-        raise out_of_range(name, time, f"at least one step, dt = {dt:g} s")
+    if not 1 <= steps <= MOST_STEPS:
+        raise out_of_range(name, time, f"at least one step, dt = {dt:g} s; at most {MOST_STEPS}")
     return steps
 
 

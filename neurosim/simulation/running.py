@@ -45,6 +45,7 @@ from neurosim.simulation.world import World, WorldLoop
 Array = np.ndarray
 # Longest time from one tick of an adaptive run to the next, in tau_x of the slowest population.
 LONGEST_TICK = 10
+MOST_FRAMES = 2**31  # of one run, and copies of a world
 PARTS = 20  # segments into which a run that shows its progress is divided
 
 
@@ -152,7 +153,7 @@ def interact(
     options: RunOptions,
 ) -> Run:
     """Let outputs act on a world; `Simulation.interact` documents the arguments."""
-    count = whole("frames", frames, 1) * whole("patterns", patterns, 1)
+    count = whole("frames", frames, 1, MOST_FRAMES) * whole("patterns", patterns, 1, MOST_FRAMES)
     compatibility.check_interactive(sim.requested_backend)
     plan = _frame_by_frame(sim, count, per_frame, patterns, plastic_from)
     # the world writes its frames into these rows

@@ -68,7 +68,7 @@ class WorldLoop:
             frame = self.world(self.outputs())
             if frame is None:
                 return False
-            self._write(*frame)
+            self._write(*data.pair("the frame that the world returned", frame))
         except Exception as error:  # `interact` raises it once the run has ended cleanly
             self.failed = error
             return False

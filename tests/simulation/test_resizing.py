@@ -235,3 +235,22 @@ def test_neurons_that_support_no_pattern_are_those_without_weights() -> None:
     small = ns.prune(net, support, X, dead=0)
     assert small.populations["hidden1"].size == 16 - dead.sum()
     assert_allclose(ns.Simulation(small, FLOW).predict(X), sim.predict(X), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("freeze", [False, True], ids=["removed", "frozen"])
+def test_a_training_goes_on_where_every_hidden_neuron_is_pruned(freeze: bool) -> None:
+    """What is left, a bias per output, learns the mean of the targets."""
+    net, X, Y = random_problem([6, 5, 3], seed=4, loss="mse", patterns=8)
+    schedule = ns.Pruning(
+        schedule=ns.Simultaneous(duration=2.0, reports=3), dead=1e9, freeze=freeze
+    )
+    flow = ns.Flow.adjoint(tau_w=0.05)
+    log = ns.Simulation(net, flow, backend="numpy").train(X, Y, schedule)
+    assert list(log.history.neurons.values) == [5, 0, 0]
+    cost = ns.synaptic_operations(log.run)
+    assert (cost.dense, cost.connection_sparsity, cost.saving) == (0, 0, np.inf)
+    if not freeze:
+        assert list(net.populations) == ["input", "output"]
+        assert not net.projections
+        mean = Y["output"].mean(axis=0) if isinstance(Y, dict) else np.mean(Y, axis=0)
+        assert_allclose(net.biases["output"], mean, atol=1e-6)

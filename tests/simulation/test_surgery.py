@@ -278,3 +278,41 @@ def test_a_penalty_on_outputs_is_in_the_multipliers(backend: str) -> None:
         assert_allclose(run.lam[n], expected, rtol=0, atol=1e-12)
         assert_allclose(exact.lam[n], expected, rtol=0, atol=1e-13)
     assert np.abs(lam["hidden1"] - ns.reference.backprop(net, X, Y).lam["hidden1"]).max() > 0.1
+
+
+def test_a_network_can_lose_its_last_neuron_and_each_unit_but_one() -> None:
+    net = ns.Network.mlp([4, 3, 2], loss="mse", seed=0)
+    X = np.random.default_rng(0).normal(size=(5, 4))
+    none = ns.prune(net, {"hidden1": np.zeros(3, dtype=bool)})
+    assert list(none.populations) == ["input", "output"]
+    assert repr(ns.prune(none)) == repr(none)
+    assert_allclose(outputs(none, X), np.tile(outputs(net, np.zeros((1, 4))), (5, 1)))
+    one = ns.prune(net, {"hidden1": np.arange(3) == 2})
+    assert one.populations["hidden1"].size == 1
+    with pytest.raises(ns.ModelError, match="split = 'hidden1'; allowed: none"):
+        ns.grow(none, {"hidden1": [0]})
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ({"hidden1": 3}, "units = .*; allowed: {text: a sequence, each a whole number}"),
+        ({"hidden1": [True]}, "units = .*; allowed: {text: a sequence, each a whole number}"),
+        ({"hidden1": [3]}, "unit of hidden1 to split = 3; allowed: 0 to 2"),
+        ({"hidden1": [-1]}, "unit of hidden1 to split = -1; allowed: 0 to 2"),
+        ({"input": [0]}, "split = 'input'; allowed: hidden1"),
+        ({"hidden2": [0]}, "split = 'hidden2'; allowed: hidden1"),
+        ([0], r"units = \[0\]; allowed: {text"),
+    ],
+)
+def test_units_that_cannot_be_split_are_refused(units: Any, message: str) -> None:
+    with pytest.raises(ns.ModelError, match=message):
+        ns.grow(ns.Network.mlp([4, 3, 2]), units)
+
+
+def test_nothing_to_grow_is_the_same_network() -> None:
+    net = ns.Network.mlp([4, 3, 2])
+    for units in ({}, {"hidden1": []}, {"hidden1": iter(())}):
+        assert_allclose(
+            ns.grow(net, units).weights["input->hidden1"], net.weights["input->hidden1"]
+        )

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from neurosim.data.patterns import patterns, targets
-from neurosim.errors import ModelError, out_of_range, unknown
+from neurosim.errors import ModelError, choice, out_of_range
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.network import Network
+from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     dsigma,
@@ -65,8 +66,8 @@ def slope_from_output(activation: str, a: Array, output: Array) -> Array:
     return slope
 
 
-@dataclass(frozen=True, repr=False)
-class Inferred:
+@dataclass(frozen=True, repr=False, eq=False)
+class Inferred(ByValue):
     """Result of a rival's inference for a batch; `neurosim.alignment` accepts it in place of a run.
 
     Attributes
@@ -153,9 +154,8 @@ class Frame:
             raise out_of_range(
                 "functions", functions, "a collection of populations", f"[{functions!r}]"
             )
-        for name in functions or ():
-            if name not in net.neurons:
-                raise unknown("a function", name, net.neurons)
+        for name in () if functions is None else functions:
+            choice("a function", str(name), net.neurons)
         self.net, self.clamped = net, patterns(net, X, copy=False)
         self.count = n_patterns(self.clamped)
         self.Y = targets(net, Y, self.count)

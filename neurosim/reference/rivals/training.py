@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from neurosim import reference
 from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
-from neurosim.errors import number, out_of_range, unknown, whole
+from neurosim.errors import choice, number, out_of_range, unknown, whole
 from neurosim.model.network import Network
 from neurosim.reference.descent import Adam, moving_arrays
 from neurosim.reference.functions import n_patterns, rows_of
@@ -97,6 +98,9 @@ def train(
         if infer not in METHODS:
             raise unknown("method", infer, METHODS)
         infer = METHODS[infer]
+        allowed = [n for n, p in signature(infer).parameters.items() if p.kind is p.KEYWORD_ONLY]
+        for key in options or ():
+            choice(f"option of {method}", key, allowed)
     if optimiser not in OPTIMISERS:
         raise unknown("optimiser", optimiser, OPTIMISERS)
     number("rate", rate, above=0, try_="0.1")
@@ -105,7 +109,7 @@ def train(
     if whole("batch", batch, 1) > count:
         raise out_of_range("batch", batch, f"1 to {count}, the patterns")
     encoded = targets(net, Y, count)
-    net, rng, update = net.copy(), np.random.default_rng(seed), 0
+    net, rng, update = net.copy(), np.random.default_rng(whole("seed", seed, 0)), 0
     moving = moving_arrays(net, net.weights, net.biases)
     step = Adam(moving, rate) if optimiser == "adam" else _sgd(moving, rate)
     for _ in range(whole("epochs", epochs, 0)):
