@@ -122,6 +122,8 @@ def check(name: str, value: Any, hint: Any) -> Any:
     """
     if isinstance(value, Iterator) and _takes_series(hint):
         value = tuple(value)
+    if isinstance(value, Mapping) and any(isinstance(own, Iterator) for own in value.values()):
+        value = {k: tuple(own) if isinstance(own, Iterator) else own for k, own in value.items()}
     if not accepts(value, hint):
         raise out_of_range(name, value, described(hint))
     if isinstance(value, Integral) and float in (hint, *get_args(hint)):

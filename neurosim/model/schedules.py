@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.errors import DataError, number, out_of_range, whole
 from neurosim.model.flow import seconds
 
@@ -56,6 +57,7 @@ class Simultaneous:
         """Number of rows of the log."""
         return self.reports
 
+    @checked
     def part(self, first: int, rows: int) -> Simultaneous:
         """Return the schedule of `rows` rows of the log, from row `first` on."""
         return replace(
@@ -114,6 +116,7 @@ class Presentations:
         """Number of rows of the log."""
         return self.epochs
 
+    @checked
     def part(self, first: int, rows: int) -> Presentations:
         """Return the schedule of `rows` epochs, from epoch `first` on."""
         return replace(self, epochs=rows, begin=self.begin + first)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from neurosim.arguments import checked_methods
 from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.flow import gain, seconds
 from neurosim.model.frozen import FrozenDict
@@ -71,6 +72,7 @@ class Dense:
     """Dense messages: every unit sends x and delta at every step."""
 
 
+@checked_methods("threshold")
 @dataclass(frozen=True)
 class Events:
     """Events (send-on-delta): a unit sends the difference once |present - last sent| > theta.
@@ -107,6 +109,7 @@ class Events:
         return _threshold_of(self, variable, population)
 
 
+@checked_methods("threshold")
 @dataclass(frozen=True)
 class Spikes:
     """Signed spikes of a fixed size: a unit spikes once |present - last sent| >= quantum.

@@ -223,8 +223,10 @@ def check_arrays(name: str, given: Mapping[str, Any], shapes: Mapping[str, Any])
         The message has the `name` of the mapping.
     """
     for key, shape in shapes.items():
-        own = given.get(key)
-        found = getattr(own, "shape", np.shape(own)) if key in given else None
+        found = None
+        if key in given:
+            own: Any = given[key]  # dense or sparse
+            found = own.shape if hasattr(own, "shape") else np.shape(own)
         if found != shape:
             what = "is missing" if found is None else f"has shape {found}"
             raise DataError(f"{name}[{key!r}] {what}; allowed: an array {shape}")

@@ -12,6 +12,7 @@ from tests.evidence import (
     integration,
     learning,
     observing,
+    odd_arguments,
     rivals,
     stability,
     sweeps,
@@ -30,6 +31,7 @@ ROWS = (
     | tasks.ROWS
     | integration.ROWS
     | observing.ROWS
+    | odd_arguments.ROWS
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,15 @@ ATTRIBUTES |= {name: (lambda value=value: value) for name, value in OTHERS.items
 NAMES = ["", "a\0b", 3, None, ("a",), "CLASS", "coordinates", "neurosim_kind", "_NCProperties"]
 
 
+def error_of(call: Callable[[], Any]) -> str:
+    """Return the words of the FileError that a call ends in, or ""."""
+    try:
+        call()
+    except ns.FileError as error:
+        return str(error)
+    return ""
+
+
 def traced(traces: xr.Dataset) -> ns.Run:
     return replace(things().run, traces=traces)
 
@@ -51,11 +62,9 @@ def test_an_attribute_comes_back_or_is_refused_by_name(
 ) -> None:
     value = make()
     path = tmp_path / "run.nc"
-    try:
-        ns.save(traced(traces.assign_attrs(note=value)), path)
-    except ns.FileError as error:
-        assert "traces.attrs['note'] = " in str(error)
-        assert "; try str(...)" in str(error)
+    error = error_of(lambda: ns.save(traced(traces.assign_attrs(note=value)), path))
+    if error:
+        assert re.search(r"^traces.attrs\['note'\] = .*; try str\(\.\.\.\)", error)
         assert not list(tmp_path.iterdir())
         return
     found = ns.load(path).traces.attrs["note"]  # type: ignore[union-attr]
@@ -118,7 +127,7 @@ def test_settings_with_names_that_are_not_text_are_refused(tmp_path: Path) -> No
 
 
 def test_a_result_of_another_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ns.ModelError, match="result = 3; allowed: a Run.* or a Log"):
+    with pytest.raises(ns.ModelError, match=r"result = 3; allowed: a Run.* or a Log"):
         ns.save(3, tmp_path / "run.nc")  # type: ignore[arg-type]
     with pytest.raises(ns.ModelError, match="result = <Mute>"):
         ns.save(Mute(), tmp_path / "run.nc")  # type: ignore[arg-type]

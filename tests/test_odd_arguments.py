@@ -1,0 +1,111 @@
+"""Odd values of every argument of every public function end in neurosim's errors, or in none.
+
+A seeded sample; ``python -m tests.evidence "odd arguments"`` tries them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+import neurosim as ns
+from neurosim import plot
+from neurosim.arguments import check, checked
+from tests.helpers import odd_arguments as odd
+
+# functions of which every call that is accepted takes long
+SLOW = ("attractors", "continuation", "limit_cycle", "sweep", "at_rest", "plot.", "critical_rho")
+KINDS = {
+    "plots": (odd.plots, 3),
+    "functions": (odd.functions, 3),
+    "methods": (odd.methods, 3),
+    "classes": (odd.classes, 6),
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield
+    os.chdir(before)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_of_odd_values_ends_in_no_error_but_neurosims(kind: str) -> None:
+    entries, most = KINDS[kind]
+    rng = np.random.default_rng(0)
+    faults = []
+    for entry in entries():
+        cases = list(odd.cases(entry))
+        count = 1 if entry.name.startswith(SLOW) else most
+        for i in rng.permutation(len(cases))[:count]:
+            faults.append(odd.trial(entry, *cases[i]))
+    assert not [fault for fault in faults if fault]
+
+
+def test_every_picture_is_tried() -> None:
+    pictures = {f"plot.{name}" for name in plot.__all__ if callable(getattr(plot, name))}
+    assert pictures == {entry.name for entry in odd.plots()}
+
+
+def test_every_public_function_and_class_is_tried() -> None:
+    """Errors, warnings, results and estimators are not made by users, or check elsewhere."""
+    tried = {entry.name.partition(".")[0] for make, _ in KINDS.values() for entry in make()}
+    results = {"Alignment", "Bifurcation", "Branch", "Cycle", "Kkt", "Log", "Plausibility", "Run"}
+    results |= {"Stability", "State", "Support", "SynapticOperations", "Tuned"}
+    elsewhere = {"SaddleClassifier", "SaddleRegressor", "from_nir", "to_nir", "tune"}
+    modules = {"plot", "reference", "rivals", "streams", "tasks"}
+    errors = {n for n in ns.__all__ if n.endswith(("Error", "Warning"))}
+    assert set(ns.__all__) - tried == (results | elsewhere | modules | errors) - tried
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plot.traces(3), "run = 3; allowed: a Run, as relax returns it"),
+        (lambda: plot.traces(odd.Mute()), "run = <Mute>; allowed: a Run"),
+        (lambda: plot.traces(odd.things().run, ["x"]), r"variable = \['x'\]; allowed: text"),
+        (lambda: plot.summary("run"), "result = 'run'; allowed: a Run, .* or a Log, as train"),
+        (
+            lambda: plot.network(odd.things().net, ax=1),
+            "ax = 1; allowed: Matplotlib",
+        ),
+        (lambda: plot.lines(odd.swept(), width=-1), "width = -1.0; .* > 0 and <= 100; try 3.5"),
+        (lambda: plot.sweep(3), "data = 3; allowed: an xarray.Dataset, as neurosim.sweep"),
+        (lambda: ns.kkt([1] * 10_000), r"run = \[1, 1, .{150,250} \.\.\.; allowed: a Run"),
+        (lambda: ns.stability(1, 2, 3), "net = 1; allowed: a Network, e.g. Network.mlp"),
+        (lambda: ns.Network.mlp([3, 2], gain="1"), "gain = '1'; allowed: a number"),
+        (lambda: ns.load("a\0b"), "path = 'a.x00b'; allowed: text or a PathLike"),
+    ],
+)
+def test_a_message_names_the_argument_its_value_and_what_is_allowed(
+    call: object, message: str
+) -> None:
+    with pytest.raises(ns.ModelError, match=message):
+        call()  # type: ignore[operator]
+
+
+def test_whole_numbers_become_floats_and_iterators_tuples() -> None:
+    @checked
+    def given(number: float | None, units: dict[str, list[int]], names: list[str]) -> object:
+        return number, units, names
+
+    found = given(10**30, {"a": iter([1, 2])}, (n for n in "ab"))  # type: ignore[arg-type]
+    assert found == (1e30, {"a": (1, 2)}, ("a", "b"))
+    assert isinstance(found[0], float)  # type: ignore[index]
+    with pytest.raises(ns.ModelError, match=r"number = 1000.* \.\.\.; allowed: a number that a"):
+        given(10**400, {}, [])
+    assert check("flag", np.bool_(True), bool) is np.True_
+    with pytest.raises(ns.ModelError, match="number = True; allowed: a number or None"):
+        given(True, {}, [])
