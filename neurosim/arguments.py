@@ -45,6 +45,7 @@ SCALARS: Mapping[Any, tuple[Any, str]] = MappingProxyType(
         NoneType: (NoneType, "None"),
     }
 )
+EXACT = 2**53  # up to which floats hold every whole number
 SERIES = (Iterable, Sequence, Collection, list)
 # how to come by a value of a class
 SOURCES = MappingProxyType(
@@ -67,7 +68,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function so that it refuses an argument of another type than annotated.
 
     The error is a `ModelError`, which names the argument. An iterator becomes a tuple, so that
-    looking at its items does not use it up. Ranges are left to the function.
+    looking at its items does not use it up; a whole number beyond `EXACT` becomes a float where a
+    float is expected. Ranges are left to the function.
 
     Examples
     --------
@@ -126,15 +128,12 @@ def check(name: str, value: Any, hint: Any) -> Any:
         value = {k: tuple(own) if isinstance(own, Iterator) else own for k, own in value.items()}
     if not accepts(value, hint):
         raise out_of_range(name, value, described(hint))
-    if isinstance(value, Integral) and float in (hint, *get_args(hint)):
-        return _as_float(name, value)  # NumPy does not calculate with whole numbers of any size
-    return value
+    is_whole = isinstance(value, Integral) and abs(value) > EXACT  # type: ignore[operator]
+    return _as_float(name, value) if is_whole and float in (hint, *get_args(hint)) else value
 
 
-def _as_float(name: str, value: Any) -> Any:
-    """Return a whole number as a float; a boolean as it is."""
-    if isinstance(value, bool):
-        return value
+def _as_float(name: str, value: Any) -> float:
+    """Return a whole number as a float, as NumPy does not calculate with those of any size."""
     try:
         return float(value)
     except OverflowError as error:
@@ -159,6 +158,8 @@ def accepts(value: Any, hint: Any) -> bool:
 
 def described(hint: Any) -> str:
     """Return a type in words, for the message of an error."""
+    if hint in (Any, object):
+        return "a value"
     if hint in SCALARS:
         return SCALARS[hint][1]
     kind = get_origin(hint) or hint

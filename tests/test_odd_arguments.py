@@ -81,7 +81,7 @@ def test_every_public_function_and_class_is_tried() -> None:
             lambda: plot.network(odd.things().net, ax=1),
             "ax = 1; allowed: Matplotlib",
         ),
-        (lambda: plot.lines(odd.swept(), width=-1), "width = -1.0; .* > 0 and <= 100; try 3.5"),
+        (lambda: plot.lines(odd.swept(), width=-1), "width = -1; .* > 0 and <= 100; try 3.5"),
         (lambda: plot.sweep(3), "data = 3; allowed: an xarray.Dataset, as neurosim.sweep"),
         (lambda: ns.kkt([1] * 10_000), r"run = \[1, 1, .{150,250} \.\.\.; allowed: a Run"),
         (lambda: ns.stability(1, 2, 3), "net = 1; allowed: a Network, e.g. Network.mlp"),

@@ -305,11 +305,6 @@ def grown(
     """Grow, and return where each unit comes from."""
     number("spread", spread, least=0, try_="1")
     seed = whole("seed", seed, 0)
-    if not isinstance(units, Mapping):
-        raise ModelError(
-            f"units are a {type(units).__name__}; allowed: {{population: units}}, "
-            "e.g. {'hidden1': [3]}"
-        )
     for n, chosen in units.items():
         _check_hidden(net, n, "population of units to split")
         size = net.populations[n].size
@@ -374,11 +369,6 @@ def _check_hidden(net: Network, population: str, what: str) -> None:
 
 def _straw(net: Network, support: Mapping[str, Any]) -> dict[str, Array]:
     """Return the units that are support for no pattern."""
-    if not isinstance(support, Mapping):
-        raise ModelError(
-            f"support is a {type(support).__name__}; allowed: {{population: bool}}, as returned by "
-            "support_neurons"
-        )
     straw = {n: np.zeros(p.size, dtype=bool) for n, p in net.populations.items()}
     for n, given in support.items():
         if n not in net.populations:

@@ -220,9 +220,9 @@ WRONG = [
     ),
     (
         lambda net: ns.prune(net, np.ones((2, 6), bool)),
-        r"support is a ndarray; allowed: \{population: bool\}",
+        r"support = array\(.*; allowed: \{text: a value\} or None",
     ),
-    (lambda net: ns.grow(net, [3]), r"units are a list; allowed: \{population: units\}"),
+    (lambda net: ns.grow(net, [3]), r"units = \[.*\]; allowed: \{text: a sequence"),
     (lambda net: ns.prune(net, dead=-1), r"dead = -1; allowed: a finite number >= 0"),
     (
         lambda net: ns.grow(net, {"output": [0]}),
