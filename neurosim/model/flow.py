@@ -197,7 +197,6 @@ class Flow(ByValue):
         return cls(kappa=1.0, gamma=0.0, rho=0.0, **times)
 
     @classmethod
-    @checked
     def augmented(cls, rho: float = 1.0, **times: Any) -> Flow:
         """Return the saddle flow with Platt-Barr damping.
 
@@ -231,7 +230,6 @@ class Flow(ByValue):
         return cls(kappa=1.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
-    @checked
     def rotated(cls, theta: float = pi / 4, rho: float = 0.0, **times: Any) -> Flow:
         """Return kappa = cos theta, gamma = sin theta: between `arrow_hurwicz` and `adjoint`.
 
@@ -264,7 +262,6 @@ class Flow(ByValue):
         return cls(kappa=0.0, gamma=1.0, rho=0.0, **times)
 
     @classmethod
-    @checked
     def local_propagation(
         cls,
         rho: float = 0.01,
@@ -300,8 +297,9 @@ class Flow(ByValue):
         for name, value in (("rate", rate), ("ratio", ratio)):
             if not gain(f"flow.{name}", value) > 0:
                 raise out_of_range(f"flow.{name}", value, "a finite number > 0")
-        tau_w = seconds(step, "flow.step") / rate
-        times = {"tau_w": tau_w, "tau_x": tau_w / ratio, "tau_lam": tau_w / ratio} | times
+        tau_w = seconds(step, "flow.step") / float(rate)
+        tau = tau_w / float(ratio)
+        times = {"tau_w": tau_w, "tau_x": tau, "tau_lam": tau} | times
         return cls(kappa=1.0, gamma=0.0, rho=2 * gain("flow.rho", rho), **times)
 
     @classmethod

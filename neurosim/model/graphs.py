@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, out_of_range, shown, unknown
 from neurosim.model.expressions import EPS_INSENSITIVE, FREE
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.populations import OPTIONS, Loss, Population, Projection
@@ -38,11 +38,15 @@ def by_name(what: str, items: Sequence[Any], kind: type, key: str) -> dict[str, 
     """
     if isinstance(items, kind):
         items = [items]
+    try:
+        given = list(items)
+    except TypeError as error:
+        raise out_of_range(what, items, f"a list of {kind.__name__}(...)") from error
     named: dict[str, Any] = {}
-    for item in items:
+    for item in given:
         if not isinstance(item, kind):
             raise ModelError(
-                f"{what} {item!r} is a {type(item).__name__}; allowed: {kind.__name__}(...)"
+                f"{what} {shown(item)} is a {type(item).__name__}; allowed: {kind.__name__}(...)"
             )
         name = getattr(item, key)
         if name in named:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-@checked_methods("__init__", "mlp", "residual", "from_description", "from_networkx", "replace_with")
+@checked_methods("mlp", "residual", "from_description", "from_networkx", "replace_with")
 class Network(Parts):
     """A directed graph of populations with weights and biases.
 

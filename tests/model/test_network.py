@@ -159,7 +159,7 @@ def test_a_network_keeps_its_own_weights() -> None:
             r"population of constraint = .* mean 'output'\?",
         ),
         (lambda: ns.Network.mlp([3]), r"at least two layers"),
-        (lambda: ns.Network.mlp("3-2"), r"at least two layers"),
+        (lambda: ns.Network.mlp("3-2"), r"sizes = '3-2'; allowed: a sequence, each a whole number"),
         (lambda: ns.Network.mlp([3, 2], seed=-1), r"seed = -1"),
         (lambda: ns.Network.mlp([3, 2], l1=-0.1), r"l1 of input->output = -0.1"),
         (lambda: ns.Network.mlp([3, 2, 2], group_l1=-0.1), r"row_l1 of input->hidden1 = -0.1"),
