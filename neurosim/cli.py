@@ -117,8 +117,8 @@ def run(
 
     spec = modelfile.load(model, _overrides(set_, seed, backend))
     given = spec.tables.output.folder
-    default = RUNS / spec.name if given is None else Path(given)
-    folder = output.writable(out or default)
+    folder = out or output.default(RUNS / spec.name if given is None else Path(given))
+    output.writable(folder)
     data, simulation = spec.data(), spec.simulation()
     _show_own_warnings()
     started = time.perf_counter()
@@ -196,7 +196,7 @@ def plot(
     from neurosim.experiments import output, sweep_store
     from neurosim.results import files
 
-    paths = out or [file.with_suffix(f".{suffix}") for suffix in output.FORMATS]
+    paths = out or output.pictures_beside(file)
     given = {"measure": measure, "x": x, "y": y}
     options = {name: value for name, value in given.items() if value is not None}
     if file.is_dir() and sweep_store.is_sweep(file):
@@ -275,7 +275,7 @@ def study(
         return
     output.draw_without_display()
     chosen = studies.load(name, set_ or [], quick)
-    folder = output.writable(out or RUNS / "studies" / chosen.name)
+    folder = output.writable(out or output.default(RUNS / "studies" / chosen.name))
     _show_own_warnings()
     if show:
         data, missing = studies.gather(chosen, folder)
@@ -332,7 +332,7 @@ def sweep(
 
     A sweep that was killed resumes.
     """
-    from neurosim.experiments import designs, modelfile
+    from neurosim.experiments import designs, modelfile, output
     from neurosim.experiments import sweep as sweeps
 
     _show_own_warnings()
@@ -340,7 +340,8 @@ def sweep(
     parameters = dict(designs.parse(text) for text in grid or ())
     if repeat is not None:
         parameters["network.seed"] = list(range(repeat))
-    folder = out or RUNS / f"{spec.name}.zarr"
+    folder = out or output.default(RUNS / f"{spec.name}.zarr")
+    output.check_links(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     found = sweeps.sweep(
         spec,

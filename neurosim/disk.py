@@ -76,8 +76,11 @@ def replacing(path: AnyPath) -> Iterator[Path]:
     ...     path.read_text()
     'rho,steps'
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}{target.suffix}")
+    except ValueError as error:  # the root, or text with a zero byte
+        raise FileError(f"{str(path)!r} is not the path of a file: {error}") from error
     try:
         with writing(path):
             _check_replaceable(path, target)
@@ -240,6 +243,18 @@ def check_readable(path: Path) -> None:
         ) from error
     if empty:
         raise FileError(f"{path} is empty (0 bytes); try to save it again")
+
+
+def is_within(path: AnyPath, folder: AnyPath) -> bool:
+    """Return whether a path, with its symbolic links followed, is in a folder or is the folder.
+
+    The path need not exist. One that cannot be a path, such as text with a zero byte, is not.
+    """
+    try:
+        root, target = os.path.realpath(folder), os.path.realpath(path)
+        return os.path.commonpath([root, target]) == root
+    except (OSError, ValueError):
+        return False
 
 
 def missing(path: Path) -> FileError:

@@ -40,7 +40,7 @@ def read(path: Path, **stated: Any) -> XAndY:
     FileNotFoundError
         The file does not exist.
     FileError
-        The file is damaged or too large, or an archive has no arrays `X` and `y`.
+        The file is damaged, too large or a pipe, or an archive has no arrays `X` and `y`.
     DataError
         Rows of unequal length, or features that are not numbers.
     ModelError
@@ -49,6 +49,9 @@ def read(path: Path, **stated: Any) -> XAndY:
     reader = reader_of(path)
     if not path.exists():
         raise FileNotFoundError(str(path))
+    if not path.is_file():  # a pipe would be waited for, a device may not end
+        kind = "a folder, a pipe or a device"
+        raise FileError(f"cannot read {_named(path)}: it is {kind}; allowed: a file")
     try:
         return reader(path, **stated)
     except NeurosimError:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from neurosim.simulation.simulation import Simulation
 
 MAX_BYTES = 1_000_000
+BYTE_ORDER_MARK = "\ufeff"  # which some editors put before a text in UTF-8
 LONGEST_SHOWN = 200  # characters of a value in a message
 STUDIES = "studies"  # the folder of built-in files that `neurosim.studies` reads
 TOML_PATH = "the path of a .toml file"
@@ -267,7 +268,7 @@ def text_of(path: Path) -> str:
             raise FileError(
                 f"model file {str(path)!r} has {size} bytes; allowed: at most {MAX_BYTES}"
             )
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"model file {str(path)!r} is not text in UTF-8: {error}") from error
     except FileError:
@@ -285,7 +286,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
         The text is not TOML.
     """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
         raise FileError(f"{name} is not TOML: {error}") from error
 

@@ -5,12 +5,13 @@ Start at `write_run` and `save_figure`.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurosim.disk import replacing
+from neurosim.disk import is_within, replacing
 from neurosim.errors import FileError, unknown
 from neurosim.version import __version__
 
@@ -31,8 +32,9 @@ def writable(folder: Path) -> Path:
     Raises
     ------
     FileError
-        The folder cannot be made or written.
+        The folder cannot be made or written, or holds a symbolic link that leaves it.
     """
+    check_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as trial:
@@ -43,6 +45,40 @@ def writable(folder: Path) -> Path:
             f"cannot write into folder {str(folder)!r}: {error.strerror or error}; try --out"
         ) from error
     return folder
+
+
+def default(folder: Path) -> Path:
+    """Return a folder that no option names, after checking that it is below the current one.
+
+    Raises
+    ------
+    FileError
+        A symbolic link leads out of the current folder, which may come from anyone.
+    """
+    if not is_within(folder, Path()):
+        raise FileError(
+            f"folder {str(folder)!r} is outside the current one, through a symbolic link to "
+            f"{os.path.realpath(folder)!r}; try --out {folder} if that is intended"
+        )
+    return folder
+
+
+def check_links(folder: Path) -> None:
+    """Refuse a folder of results that holds a symbolic link to a place outside it.
+
+    Raises
+    ------
+    FileError
+        The message has the link and its target.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = os.path.join(place, name)
+            if os.path.islink(path) and not is_within(path, folder):
+                raise FileError(
+                    f"{path!r} is a symbolic link to {os.path.realpath(path)!r}, outside the "
+                    "folder of results; try to remove it, or --out with another folder"
+                )
 
 
 def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
@@ -74,6 +110,20 @@ def save_summary(result: Run | Log, paths: Sequence[Path]) -> None:
 
     formats_of(paths)  # refuses an unknown format before the figure is drawn
     save_figure(pictures.summary(result), paths)
+
+
+def pictures_beside(file: Path) -> list[Path]:
+    """Return the default paths of the pictures of a result: beside it, with its name.
+
+    Raises
+    ------
+    FileError
+        The root of the file system, which has no name.
+    """
+    named = file if file.name not in ("", "..") else file.resolve()
+    if not named.name:
+        raise FileError(f"{str(file)!r} is the root; allowed: a run.nc or log.nc, or a sweep")
+    return [named.with_suffix(f".{suffix}") for suffix in FORMATS]
 
 
 def save_figure(figure: Any, paths: Sequence[Path]) -> None:

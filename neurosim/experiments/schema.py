@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from neurosim.data import datasets, files
+from neurosim.disk import is_within
 from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.experiments.keys import arguments, takes
 from neurosim.model import schedules
@@ -48,6 +49,24 @@ def _time_or_times(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _inside(path: str, info: ValidationInfo) -> str:
+    """Check that a path to write to is below the current folder: a file may come from anyone.
+
+    Symbolic links are followed.
+    """
+    table = (info.config or {}).get("title", "")
+    lexical = path and not Path(path).is_absolute() and ".." not in Path(path).parts
+    if not lexical or not is_within(path, Path()):
+        allowed = "a relative path without '..' that stays in the current folder, links followed"
+        raise out_of_range(f"{table}.{info.field_name}", path, allowed, WAYS_OUT[table])
+    return path
+
+
+WAYS_OUT = {
+    "output": "--out for any other folder",
+    "simulation": "Simulation.relax(stream=...) in Python for any other folder",
+}
+WrittenPath = Annotated[str, AfterValidator(_inside)]
 IN_SECONDS = "in seconds"  # marks the type of a key that is a time
 Time = Annotated[Any, BeforeValidator(_time), IN_SECONDS]
 Times = Annotated[Any, BeforeValidator(_time_or_times), IN_SECONDS]
@@ -216,7 +235,7 @@ OF_PRESETS = {"theta": "rotated", "rate": "local_propagation", "ratio": "local_p
         "every": Time,
         "record": list[str],
         "patterns": list[int],
-        "stream": str,
+        "stream": WrittenPath,
     },
 )
 class SimulationTable(_Table):
@@ -319,14 +338,6 @@ class TrainTable(_Table):
 RESIZING = ("pruning", "growing")
 
 
-def _inside(folder: str) -> str:
-    """Check that a folder is below the current one: a model file may come from anyone."""
-    if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        allowed = "a relative path without '..'"
-        raise out_of_range("output.folder", folder, allowed, "--out for any other")
-    return folder
-
-
 class StartTable(_Table):
     """``[start]``: how far from the saddle point outputs and multipliers start.
 
@@ -376,7 +387,7 @@ class OutputTable(_Table):
 
     model_config = ConfigDict(title="output")
 
-    folder: Annotated[str, AfterValidator(_inside)] | None = None
+    folder: WrittenPath | None = None
     formats: list[Literal["png", "pdf", "svg"]] | None = None
 
 
