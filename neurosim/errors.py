@@ -248,7 +248,7 @@ def number(
     >>> number("epsilon", 0.05, least=0)
     0.05
     """
-    valid = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    valid = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     valid = valid and (least is None or value >= least) and (most is None or value <= most)
     valid = valid and (above is None or value > above) and (below is None or value < below)
     if not valid:
@@ -257,6 +257,14 @@ def number(
         allowed = f"a finite number {' and '.join(stated)}".strip()
         raise out_of_range(name, value, allowed, try_)
     return float(value)
+
+
+def _is_finite(value: Real) -> bool:
+    """Whether a number is finite as a float; a whole number may be too large for one."""
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
 
 
 def yes_or_no(name: str, value: Any) -> bool:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"  # which some editors put before a text in UTF-8
-LONGEST_SHOWN = 200  # characters of a value in a message
 STUDIES = "studies"  # the folder of built-in files that `neurosim.studies` reads
 TOML_PATH = "the path of a .toml file"
 
@@ -426,10 +425,7 @@ def explained(
         return unknown(dotted, value, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
     if kind == "value_error":
         return ModelError(str(first["ctx"]["error"]))
-    shown = value
-    if len(repr(value)) > LONGEST_SHOWN:
-        shown = repr(value)[:LONGEST_SHOWN] + "..."
-    return out_of_range(dotted, shown, ALLOWED.get(kind, first["msg"]))
+    return out_of_range(dotted, value, ALLOWED.get(kind, first["msg"]))
 
 
 def _urgency(error: Any) -> int:

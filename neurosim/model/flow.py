@@ -69,7 +69,7 @@ def seconds(value: Any, name: str, *, positive: bool = True) -> float:
     else:
         try:
             result = float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise out_of_range(name, value, "a time in seconds", "10*ms") from error
     if not isfinite(result) or result < 0 or (positive and result == 0):
         sign = ">" if positive else ">="
@@ -112,7 +112,7 @@ def gain(name: str, value: Any) -> float:
         raise out_of_range(name, value, allowed)
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise out_of_range(name, value, allowed) from error
     if not 0 <= number < inf:  # nor nan
         raise out_of_range(name, value, allowed)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from neurosim.errors import ModelError
+from neurosim.errors import ModelError, shown
 
 if TYPE_CHECKING:
     import sympy
@@ -21,6 +21,8 @@ MAX_LENGTH = 500  # characters of a formula
 MAX_DEPTH = 40  # nested operations
 MAX_NUMBER = 1e12  # absolute value of a constant: 9**9**9 must not hang SymPy
 MAX_EXPONENT = 64  # absolute value of an exponent
+MAX_NESTED = 6  # functions, powers and quotients within each other: SymPy's work doubles with each
+MAX_TERMS = 24  # functions, powers and quotients in all
 MAX_CHOICES = 4  # nested max and min: each level doubles the text
 MAX_TEXT = 5000  # characters of SymPy's result
 
@@ -75,7 +77,9 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _not_plain(what, text, names, "it does not parse") from error
     try:
-        return _checked(_Reader(what, text, names).read(tree.body, 0), names)
+        reader = _Reader(what, text, names)
+        reader.check_size(tree.body)
+        return _checked(reader.read(tree.body, 0), names)
     except ModelError:
         raise
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -121,7 +125,7 @@ def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
 
 def _not_plain(what: str, text: str, names: tuple[str, ...], why: str) -> ModelError:
     return ModelError(
-        f"{what} = {text!r} is not a plain formula: {why}; allowed: numbers, {', '.join(names)}, "
+        f"{what} = {shown(text)} is not a plain formula: {why}; allowed: numbers, {', '.join(names)}, "
         f"+ - * / ** and {', '.join(FUNCTIONS)}"
     )
 
@@ -150,6 +154,25 @@ class _Reader:
     def refused(self, why: str) -> ModelError:
         """Return the error for the whole formula, with a reason."""
         return _not_plain(self.what, self.text, self.names, why)
+
+    def check_size(self, tree: ast.expr) -> None:
+        """Refuse a formula on which SymPy could work for long, before SymPy sees it."""
+        terms = deepest = 0
+        places = [(tree, 0)]
+        while places:
+            node, nested = places.pop()
+            if _is_term(node):
+                nested += 1
+                terms += 1
+            deepest = max(deepest, nested)
+            for part in ast.iter_child_nodes(node):
+                if isinstance(part, ast.expr):
+                    places.append((part, nested))
+        kinds = "functions, powers and quotients"
+        if deepest > MAX_NESTED:
+            raise self.refused(f"{kinds} nested deeper than {MAX_NESTED}")
+        if terms > MAX_TERMS:
+            raise self.refused(f"more than {MAX_TERMS} {kinds}")
 
     def read(self, node: ast.expr, depth: int) -> Any:
         """Return the expression of a node; `depth` counts the nodes above it."""
@@ -232,6 +255,14 @@ class _Reader:
         self.choices -= 1
         sign = 1 if name == "max" else -1
         return (one + two + sign * self.sympy.Abs(one - two)) / self.sympy.Float(2)
+
+
+def _is_term(node: ast.AST) -> bool:
+    """Whether a node is a function call, a power, or a quotient by other than a number."""
+    if isinstance(node, ast.BinOp):
+        by_number = isinstance(node.right, ast.Constant)
+        return isinstance(node.op, ast.Pow) or (isinstance(node.op, ast.Div) and not by_number)
+    return isinstance(node, ast.Call)
 
 
 def derivative(formula: sympy.Expr, variable: str) -> sympy.Expr:
