@@ -7,7 +7,6 @@ it is run, and its size is limited. Start at `load`.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from neurosim.errors import FileError, ModelError, out_of_range, unknown
-from neurosim.experiments import toml_writer
+from neurosim.errors import FileError, ModelError, unknown
+from neurosim.experiments import refusals, toml_writer
 from neurosim.experiments.dotted_keys import override, set_key
 from neurosim.experiments.schema import OF_RELAX, OF_SIMULATION, OF_TRAIN, TABLES, Tables
 from neurosim.model.flow import Flow
@@ -367,80 +366,14 @@ def check_tables(raw: Mapping[str, Any]) -> None:
         try:
             TABLES[name,].model_validate(table)
         except ValidationError as error:
-            raise explained(error, (name,)) from None
+            raise refusals.explained(error, (name,), TABLES) from None
 
 
 def _validated(raw: Mapping[str, Any]) -> Tables:
     try:
         return Tables.model_validate(raw)
     except ValidationError as error:
-        raise explained(error) from None
-
-
-# pydantic's kinds of error, and what is allowed instead
-UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-MISSING_KEY = "missing"
-ALLOWED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-}
-
-
-def explained(
-    error: ValidationError, path: tuple[str, ...] = (), keys: Iterable[str] | None = None
-) -> ModelError:
-    """Return the first error that pydantic found, in the forms of `neurosim.errors`.
-
-    A missing key comes last, since a misspelt key leaves another one missing.
-
-    Parameters
-    ----------
-    error : ValidationError
-    path : tuple of str
-        Names of the tables around the one that was validated.
-    keys : iterable of str, optional
-        Keys of that table; by default those of the model's table at the path.
-    """
-    first = min(error.errors(), key=_urgency)
-    value = first["input"]
-    kind = first["type"]
-    place = (*path, *first["loc"])
-    around = place[:-1]
-    if keys is None:
-        names = tuple(part for part in around if isinstance(part, str))
-        keys = TABLES.get(names, Tables).model_fields
-    allowed = tuple(keys)
-    dotted = _dotted(place)
-    if kind in UNKNOWN_KEY:
-        table = _dotted(around) or "the model"
-        return unknown(f"a key of {table}", place[-1], allowed)
-    if kind == MISSING_KEY:
-        return ModelError(f"{dotted} is missing; allowed: {', '.join(allowed)}")
-    if kind == "literal_error":
-        return unknown(dotted, value, re.findall(r"'([^']*)'", first["ctx"]["expected"]))
-    if kind == "value_error":
-        return ModelError(str(first["ctx"]["error"]))
-    return out_of_range(dotted, value, ALLOWED.get(kind, first["msg"]))
-
-
-def _urgency(error: Any) -> int:
-    """Return the order in which errors are reported: unknown keys, invalid values, missing keys."""
-    if error["type"] in UNKNOWN_KEY:
-        return 0
-    return 2 if error["type"] == MISSING_KEY else 1
-
-
-def _dotted(place: Iterable[str | int]) -> str:
-    """Return a place as messages write it: ``network.populations[1].size``."""
-    text = ""
-    for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+        raise refusals.explained(error, (), TABLES) from None
 
 
 def _applicable(keys: Mapping[str, Any]) -> dict[str, Any]:

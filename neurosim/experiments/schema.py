@@ -18,6 +18,7 @@ from neurosim.data import datasets, files
 from neurosim.disk import is_within
 from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.experiments.keys import arguments, takes
+from neurosim.experiments.kinds import checked_imperfections, checked_transport
 from neurosim.model import schedules
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
@@ -60,6 +61,19 @@ def _inside(path: str, info: ValidationInfo) -> str:
         allowed = "a relative path without '..' that stays in the current folder, links followed"
         raise out_of_range(f"{table}.{info.field_name}", path, allowed, WAYS_OUT[table])
     return path
+
+
+def _transport(value: Any) -> Any:
+    return checked_transport(value, ("simulation", "transport"))
+
+
+def _imperfections(value: Any) -> Any:
+    return checked_imperfections(value, ("simulation", "imperfections"))
+
+
+def _switch_or_time(value: Any, info: ValidationInfo) -> Any:
+    """Check true, false or a time."""
+    return value if isinstance(value, bool) else _time(value, info)
 
 
 WAYS_OUT = {
@@ -228,9 +242,9 @@ OF_PRESETS = {"theta": "rotated", "rate": "local_propagation", "ratio": "local_p
     Simulation.relax,
     omit=("net", "flow", "extensions", "X", "Y", "progress"),
     written={
-        "transport": str | dict[str, Any],
-        "imperfections": list[dict[str, Any]],
-        "prospective": bool | float | str,
+        "transport": Annotated[Any, BeforeValidator(_transport)],
+        "imperfections": Annotated[Any, BeforeValidator(_imperfections)],
+        "prospective": Annotated[Any, BeforeValidator(_switch_or_time)],
         "dt": Time,
         "every": Time,
         "record": list[str],

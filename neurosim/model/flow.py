@@ -99,6 +99,11 @@ def _exponents(value: Any) -> tuple[float, ...]:
     return tuple(float(d) for d in getattr(dimensions, "_dims", ()))
 
 
+def plain(value: Any) -> Any:
+    """Return a Brian2 quantity, such as a rate, as a float in SI units; other values unchanged."""
+    return float(value) if hasattr(value, "dim") and getattr(value, "shape", None) == () else value
+
+
 def gain(name: str, value: Any) -> float:
     """Return a finite number >= 0 as a float, without a unit.
 

@@ -125,8 +125,8 @@ def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
 
 def _not_plain(what: str, text: str, names: tuple[str, ...], why: str) -> ModelError:
     return ModelError(
-        f"{what} = {shown(text)} is not a plain formula: {why}; allowed: numbers, {', '.join(names)}, "
-        f"+ - * / ** and {', '.join(FUNCTIONS)}"
+        f"{what} = {shown(text)} is not a plain formula: {why}; allowed: numbers, "
+        f"{', '.join(names)}, + - * / ** and {', '.join(FUNCTIONS)}"
     )
 
 

@@ -17,6 +17,7 @@ from neurosim.errors import DataError, number, out_of_range, whole
 from neurosim.model.flow import seconds
 
 Array = np.ndarray
+MOST_STEPS = 10**12  # of a run: 11 days at 1 us per step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +282,6 @@ class LocalPropagation:
         whole("reports", self.reports, 1)
 
 
-MOST_STEPS = 2**53  # as whole numbers, which clocks count exactly
 Plain = Simultaneous | Presentations | LocalPropagation  # the network keeps its size
 Schedule = Plain | Pruning | Growing
 
@@ -335,25 +335,27 @@ class StepSchedule:
         DataError
             A batch larger than the number of patterns.
         ModelError
-            Presentations shorter than one step.
+            Presentations shorter than one step, or more than `MOST_STEPS` in all.
         """
         if isinstance(schedule, Simultaneous):
-            total = max(round(schedule.duration / dt), 1)
+            total = max(_bounded("duration", schedule.duration, schedule.duration / dt), 1)
             reports = min(schedule.reports, total)
             return cls(total, None, reports, count, seed, begin=schedule.begin)
         if isinstance(schedule, LocalPropagation):
+            _bounded("epochs", schedule.epochs, schedule.epochs)
             reports = min(schedule.reports, schedule.epochs)
             return cls(schedule.epochs, None, reports, count, seed)
         if schedule.batch > count:
             raise DataError(
                 f"batch = {schedule.batch}; allowed: 1 to {count}, the number of patterns"
             )
-        length = round(schedule.present / dt)
-        if not 1 <= length <= MOST_STEPS:
-            allowed = f"at least one step, dt = {dt:g} s; at most {MOST_STEPS}"
-            raise out_of_range("present", schedule.present, allowed)
+        length = _bounded("present", schedule.present, schedule.present / dt)
+        if length < 1:
+            raise out_of_range("present", schedule.present, f"at least one step, dt = {dt:g} s")
+        total = schedule.epochs * (count // schedule.batch) * length
+        _bounded("epochs", schedule.epochs, total)
         return cls(
-            total=schedule.epochs * (count // schedule.batch) * length,
+            total=total,
             batch=schedule.batch,
             reports=schedule.epochs,
             count=count,
@@ -412,6 +414,19 @@ def split(total: int, parts: int) -> list[int]:
     """
     ends = np.linspace(0, total, min(parts, total) + 1).astype(int)
     return [int(length) for length in np.diff(np.unique(ends))]
+
+
+def _bounded(name: str, value: Any, steps: float) -> int:
+    """Return a number of steps, rounded; `name` and `value` are those of the argument it is from.
+
+    Raises
+    ------
+    ModelError
+        More than `MOST_STEPS`.
+    """
+    if not steps <= MOST_STEPS:
+        raise out_of_range(name, value, f"at most {MOST_STEPS} steps in all")
+    return round(steps)
 
 
 def _check_base(schedule: Any) -> None:

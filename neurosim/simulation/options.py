@@ -247,10 +247,13 @@ def steps_of(name: str, time: Any, dt: float) -> int:
     ModelError
         Less than one step, more than `MOST_STEPS`, or not a time.
     """
-    steps = round(seconds(time, name) / dt)
-    if not 1 <= steps <= MOST_STEPS:
-        raise out_of_range(name, time, f"at least one step, dt = {dt:g} s; at most {MOST_STEPS}")
-    return steps
+    steps = seconds(time, name) / dt
+    if not steps <= MOST_STEPS:
+        allowed = f"at most {MOST_STEPS} steps of dt = {dt:g} s"
+        raise out_of_range(name, time, allowed, "a shorter time, or a larger dt")
+    if round(steps) < 1:
+        raise out_of_range(name, time, f"at least one step, dt = {dt:g} s")
+    return round(steps)
 
 
 def steps_between_samples(every: Any, dt: float) -> int:

@@ -17,7 +17,7 @@ from neurosim.arguments import checked_methods
 from neurosim.errors import ModelError, whole
 from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
-from neurosim.model.extension import Extension
+from neurosim.model.extension import Extension, extensions_of
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.frozen import frozen
 from neurosim.model.network import Network
@@ -120,7 +120,7 @@ class Simulation(OneRun, Settable):
         self.transport, self.transports = frozen(transport), transports.resolve(net, transport)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
         self.threads, self.shortcuts = whole("threads", threads, 1), shortcuts
-        self.extensions = (extensions,) if isinstance(extensions, Extension) else tuple(extensions)
+        self.extensions = extensions_of(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)
         self.requested_backend, self.backend, self.backend_reason = backend, backend, "as asked for"

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic.dataclasses import dataclass
 
 from neurosim.errors import ModelError, number, unknown, whole
-from neurosim.experiments.modelfile import explained
+from neurosim.experiments.refusals import explained
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, shown, unknown
+from neurosim.errors import ModelError, out_of_range, unknown
 from neurosim.model.imperfections import (
     KINDS,
     Dale,
@@ -332,9 +332,7 @@ def resolve(given: Any, prospective: Any, seed: int) -> Imperfections:
     """
     items = [given] if isinstance(given, Imperfection | Mapping) else given
     if isinstance(items, str | np.ndarray) or not isinstance(items, Iterable):
-        raise ModelError(
-            f"imperfections = {shown(given)}; allowed: a list, e.g. [MessageNoise(0.1)]"
-        )
+        raise out_of_range("imperfections", given, "a list, e.g. [MessageNoise(0.1)]")
     found = tuple(_imperfection(item) for item in items)
     kinds = [type(item) for item in found]
     for kind in kinds:
