@@ -7,6 +7,7 @@ A design has dotted keys and their values, and does not depend on the model. Sta
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, unknown, whole
+from neurosim.errors import ModelError, out_of_range, shown, unknown, whole
 
 Array = np.ndarray
 Values = Mapping[str, Sequence[Any]]
@@ -26,7 +27,9 @@ GRID, REFINE = "grid", "refine"
 RANDOM, LHS, SOBOL = "random", "lhs", "sobol"
 DRAWS = (RANDOM, LHS, SOBOL)
 DESIGNS = (GRID, *DRAWS, REFINE)
+MOST_ROUNDS = 20  # of a refinement: values a millionth of the first distance apart
 LINEAR, LOG = "linear", "log"  # scales on which the values of a parameter are spaced evenly
+MOST_POINTS = 10_000_000  # of a design: 12 days at 0.1 s per point
 EVEN = 1e-9  # relative deviation up to which steps, or ratios, count as equal
 
 
@@ -216,8 +219,8 @@ def make(
     Raises
     ------
     ModelError
-        An unknown design, no parameter, a parameter without values or with a repeated value, or an
-        option that does not belong to the design.
+        An unknown design, more than `MOST_POINTS`, no parameter, a parameter without values or with
+        a repeated value, or an option that does not belong to the design.
 
     Examples
     --------
@@ -234,18 +237,29 @@ def make(
             "try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4"
         )
     if kind in DRAWS:
-        return Drawn(values, kind, whole(f"points of design {kind!r}", points, 1), seed)
+        drawn = whole(f"points of design {kind!r}", points, 1)
+        _check_points(f"points of design {kind!r}", drawn)
+        return Drawn(values, kind, drawn, seed)
     if points is not None:
         raise ModelError(
             f"points = {points} with design {kind!r}, whose points are all combinations; try 'lhs'"
         )
+    _check_points("points of the grid", math.prod(map(len, values.values())))
     if kind == GRID:
         return Grid(values)
     return _refined(values, rounds)
 
 
+def _check_points(name: str, points: int) -> None:
+    """Refuse more points than a sweep can have, before they are listed."""
+    if points > MOST_POINTS:
+        raise out_of_range(name, points, f"at most {MOST_POINTS}", "fewer values")
+
+
 def _refined(values: dict[str, tuple[Any, ...]], rounds: Any) -> Refined:
     rounds = whole("rounds", rounds, 1)
+    if rounds > MOST_ROUNDS:
+        raise out_of_range("rounds", rounds, f"at most {MOST_ROUNDS}", "3")
     ordered = dict(values)
     for key, own in values.items():
         if _numeric(own):
@@ -391,7 +405,7 @@ def parse(text: str) -> tuple[str, list[Any]]:
     parts = values.split(":")
     if not equals or not key.strip() or not values.strip():
         raise ModelError(
-            f"--grid {text!r}; allowed: KEY=FIRST:LAST:COUNT[:log] or KEY=VALUE,VALUE,..."
+            f"--grid {shown(text)}; allowed: KEY=FIRST:LAST:COUNT[:log] or KEY=VALUE,VALUE,..."
         )
     if len(parts) in (3, 4) and '"' not in values:
         return key.strip(), _spaced(text, parts)
@@ -410,15 +424,18 @@ def _spaced(text: str, parts: Sequence[str]) -> list[Any]:
         count = int(parts[2])
     except ValueError:
         raise ModelError(
-            f"--grid {text!r}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8"
+            f"--grid {shown(text)}; allowed: numbers in FIRST:LAST:COUNT, e.g. flow.rho=0.5:4:8"
         ) from None
     logarithmic = parts[3:] == [LOG]
     known_scale = logarithmic or not parts[3:]
     if count < 1 or not known_scale or (logarithmic and not first > 0 < last):
         raise ModelError(
-            f"--grid {text!r}; allowed: COUNT >= 1, and :log for values > 0, "
+            f"--grid {shown(text)}; allowed: COUNT >= 1, and :log for values > 0, "
             "e.g. flow.rho=0.5:8:5:log"
         )
+    _check_points(f"COUNT of --grid {text[:80]!r}", count)
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise ModelError(f"--grid {text[:80]!r}; allowed: finite numbers, e.g. flow.rho=0.5:4:8")
     values = np.linspace(first, last, count)
     if logarithmic:
         values = np.geomspace(first, last, count)

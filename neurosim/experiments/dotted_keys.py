@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from neurosim.errors import ModelError
+from neurosim.errors import ModelError, shown
 from neurosim.experiments.schema import TABLES
 
 
@@ -25,7 +25,7 @@ def override(raw: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or "" in parts:
-        raise ModelError(f"--set {text!r}; allowed: TABLE.KEY=VALUE, e.g. flow.rho=2")
+        raise ModelError(f"--set {shown(text)}; allowed: TABLE.KEY=VALUE, e.g. flow.rho=2")
     set_key(raw, parts, parsed(value), "--set ")
 
 
@@ -77,7 +77,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
         if not isinstance(place, dict | list):
             at = ".".join(parts[: i + 1])
             missing = parts[i + 1]
-            raise ModelError(f"{whole_key}: {at} is {place!r}, which has no key {missing!r}")
+            raise ModelError(f"{whole_key}: {at} is {shown(place)}, which has no key {missing!r}")
     last: Any = parts[-1]
     if isinstance(place, list):
         last = _index(place, last, whole_key)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from neurosim.errors import FileError, ModelError, unknown
+from neurosim.errors import FileError, ModelError, shown, unknown
 from neurosim.experiments import refusals, toml_writer
 from neurosim.experiments.dotted_keys import override, set_key
 from neurosim.experiments.schema import OF_RELAX, OF_SIMULATION, OF_TRAIN, TABLES, Tables
@@ -154,6 +154,7 @@ class ModelFile:
                 f"train is missing in model {self.name!r}; "
                 "allowed: a table, e.g. schedule = 'simultaneous', duration = '4 s'"
             )
+        self._refuse_unread("train")
         keys = _applicable(self.tables.simulation.given(*OF_TRAIN))
         return simulation.train(
             data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys
@@ -166,8 +167,8 @@ class ModelFile:
                 f"stream is missing in model {self.name!r}; "
                 "allowed: a table, e.g. per_frame = '10 ms'"
             )
+        self._refuse_unread("stream")
         keys = _applicable(self.tables.simulation.given(*OF_TRAIN)) | self.tables.stream.given()
-        keys.pop("patterns", None)
         return simulation.stream(data.X, data.Y, progress=progress, **keys)
 
     def run(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run | Log:
@@ -188,6 +189,29 @@ class ModelFile:
         if self.tables.train is not None:
             return self.train(simulation, data, progress=progress)
         return self.relax(simulation, data, progress=progress)
+
+    def _refuse_unread(self, table: str) -> None:
+        """Refuse what only a relaxation reads, beside ``[train]`` or ``[stream]``.
+
+        Raises
+        ------
+        ModelError
+            The message has the key.
+        """
+        if self.tables.start is not None:
+            raise ModelError(
+                f"[start] beside [{table}], which does not read it; allowed: one of them; "
+                "try simulation.start"
+            )
+        unread = set(OF_RELAX) - set(OF_TRAIN)
+        if table == "stream":
+            unread.add("patterns")
+        for key, value in self.tables.simulation.given(*sorted(unread)).items():
+            if value is not False:  # adaptive = false switches off
+                raise ModelError(
+                    f"simulation.{key} = {shown(value)} beside [{table}], which does not read it; "
+                    f"allowed: one of them; try to remove either"
+                )
 
     def effective(self) -> Tables:
         """Return the tables as written beside results, with the absolute path of a data file."""

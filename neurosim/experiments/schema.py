@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 MAX_UNITS = 100_000
+MAX_LAYERS = 1000
 MAX_SYNAPSES = 50_000_000  # 0.4 GB of weights
 
 
@@ -187,6 +188,10 @@ class NetworkTable(_Table):
 def _layers(sizes: list[int], depth: int | None) -> Graph:
     """Return the sizes of the layers by number, and which of them are connected."""
     hidden = sizes[1:-1]
+    layers = len(sizes) if depth is None else depth + 1
+    if layers > MAX_LAYERS:
+        allowed = f"at most {MAX_LAYERS} in a model file"
+        raise out_of_range("layers of network", layers, allowed, "Network.mlp(...) in Python")
     if depth is not None:
         hidden = sizes[1:2] * (max(depth, 1) - 1)
     layers = [*sizes[:1], *hidden, *sizes[-1:]]
@@ -196,6 +201,9 @@ def _layers(sizes: list[int], depth: int | None) -> Graph:
 
 def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
     """Refuse a network that is larger than a model file may make it."""
+    if len(sizes) > MAX_LAYERS:
+        allowed = f"at most {MAX_LAYERS} in a model file"
+        raise out_of_range("populations of network", len(sizes), allowed, "Network(...) in Python")
     units = sum(max(size, 0) for size in sizes.values())
     if units > MAX_UNITS:
         allowed = f"at most {MAX_UNITS} in a model file"

@@ -18,6 +18,7 @@ from neurosim.model.weights import identity
 
 Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
 INPUT, OUTPUT = "input", "output"
+MOST_LAYERS = 10_000  # of a depth
 
 
 MOST_LAYERS = 10_000  # of weights
@@ -67,7 +68,9 @@ def widths_of_depth(sizes: list[int], depth: Any) -> list[int]:
         allowed = "three layers beside depth: input, hidden, output"
         raise out_of_range("sizes", sizes, allowed, "[16, 16, 16]")
     inputs, hidden, outputs = sizes
-    repeats = whole("depth", depth, 1, MOST_LAYERS) - 1
+    repeats = whole("depth", depth, 1) - 1
+    if repeats >= MOST_LAYERS:
+        raise out_of_range("depth", depth, f"at most {MOST_LAYERS}", "16")
     return [inputs, *[hidden] * repeats, outputs]
 
 

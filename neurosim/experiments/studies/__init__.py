@@ -18,6 +18,7 @@ from typing import Any
 from neurosim.errors import ModelError, unknown
 from neurosim.experiments import modelfile
 from neurosim.experiments.dotted_keys import override, parsed
+from neurosim.experiments.schema import TABLES
 from neurosim.experiments.studies.runner import gather as gather
 from neurosim.experiments.studies.runner import run as run
 from neurosim.experiments.studies.runner import write as write
@@ -94,7 +95,26 @@ def load(source: str | Path, overrides: Iterable[str] = (), quick: bool = False)
     for table in raw:
         if table not in ("study", *made.reads):
             raise unknown(f"table of a study of kind {kind!r}", table, ("study", *made.reads))
+    _check_built(raw)
     return made(path.stem, raw, quick, modelfile.headline(text))
+
+
+def _check_built(raw: dict[str, Any]) -> None:
+    """Build the network of a study, and find its data set, before any cell is measured.
+
+    Raises
+    ------
+    ModelError
+        Values that fit their types, but not together.
+    """
+    from neurosim.data import datasets
+    from neurosim.data.files import reader_of
+
+    if "network" in raw:
+        TABLES["network",].model_validate(raw["network"]).build()  # type: ignore[attr-defined]
+    name = raw.get("data", {}).get("name")
+    if name is not None and name not in datasets.BUILT_IN:
+        reader_of(Path(name))
 
 
 def _kind(raw: dict[str, Any]) -> str:

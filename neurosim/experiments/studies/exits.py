@@ -24,7 +24,10 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    Finite,
+    NotNegative,
     Numbers,
+    Positive,
     Study,
     StudySettings,
     one_of,
@@ -60,9 +63,9 @@ class ExitsSettings(StudySettings):
 
     seeds: Count
     flows: Annotated[list[str], one_of(FLOWS)]
-    offsets: list[float]
-    exits: list[float]
-    cap: float
+    offsets: list[Finite]
+    exits: list[NotNegative]
+    cap: Positive
 
 
 class ExitsStudy(Study[ExitsSettings]):

@@ -77,7 +77,7 @@ class HebbSettings(StudySettings):
     seeds: Count
     first: Whole
     rules: Annotated[list[str], one_of((PIXELS, WHOLE, *RULES))]
-    units: list[int]
+    units: list[Count]
     epochs: Count
     readout_epochs: Count
     patterns: Whole

@@ -27,10 +27,12 @@ from neurosim.experiments.studies.shared import (
     new_table,
 )
 from neurosim.experiments.studies.study import (
+    MOST,
     STRICT,
     Cell,
     Count,
     Numbers,
+    Positive,
     Study,
     StudySettings,
     Whole,
@@ -63,6 +65,9 @@ QUICK = {
     "flows": ["adjoint", "damped", "augmented2"],
     "levels": {"message_noise": [1.0], "delay": [2], "lost_zero": [0.3], "box": [1.0], BIAS: [0.1]},
 }
+
+
+LARGEST_DT = 10.0  # tau, of a recipe
 
 
 class Kind(NamedTuple):
@@ -106,7 +111,7 @@ class ImperfectionsSettings(StudySettings):
     seeds: Count
     first_seed: Whole
     epochs: Count
-    tau_w: list[float]
+    tau_w: list[Positive]
     flows: list[str]
     levels: dict[str, list[float]]
     recipes: dict[str, dict[str, Any]]
@@ -119,10 +124,12 @@ class ImperfectionsSettings(StudySettings):
             if kind not in (*KINDS, BIAS):
                 raise unknown("study.levels key", kind, (*KINDS, BIAS))
             for level in levels:
-                if kind != BIAS:
+                if kind == BIAS:
+                    number(f"study.levels.{BIAS}", level, least=0)
+                else:
                     KINDS[kind].at_level(level)  # refuses a level out of range
-        for flow in self.flows:
-            _check_recipe(flow, self.recipes[flow])
+        for flow, recipe in self.recipes.items():
+            _check_recipe(flow, recipe)
 
 
 def _check_recipe(name: str, recipe: Mapping[str, Any]) -> None:
@@ -133,8 +140,8 @@ def _check_recipe(name: str, recipe: Mapping[str, Any]) -> None:
                 f"study.recipes.{name}.{key} is missing; allowed: preset, dt, steps, and arguments "
                 "of the preset"
             )
-    number(f"study.recipes.{name}.dt", recipe["dt"], above=0)
-    whole(f"study.recipes.{name}.steps", recipe["steps"], 1)
+    number(f"study.recipes.{name}.dt", recipe["dt"], above=0, most=LARGEST_DT)
+    number(f"study.recipes.{name}.steps", whole("steps", recipe["steps"], 1), most=MOST)
     try:
         flow_of({**recipe, "tau_w": 1.0})
     except TypeError as error:

@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim import reference
 from neurosim.data.datasets import STANDARDISED
-from neurosim.errors import ModelError, number
+from neurosim.errors import ModelError, number, out_of_range
 from neurosim.experiments import modelfile
 from neurosim.experiments.studies.shared import (
     BACKPROP,
@@ -32,10 +32,12 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Study,
     StudySettings,
     Whole,
+    filled,
     one_of,
 )
 from neurosim.model.network import Network
@@ -113,7 +115,7 @@ class LocalPropagationSettings(StudySettings):
     epochs: Whole
     looks: Count
     mean_loss: bool
-    grid: Annotated[dict[str, list[float]], one_of(GRID)]
+    grid: Annotated[dict[str, Annotated[list[NotNegative], filled]], one_of(GRID)]
 
 
 class LocalPropagationStudy(Study[LocalPropagationSettings]):
@@ -241,6 +243,9 @@ def _points(kind: str, grid: Mapping[str, Sequence[float]]) -> Iterator[dict[str
         own["epsilon"] = [0.0]
         if kind.endswith(WITH_TUBE):
             own["epsilon"] = [epsilon for epsilon in grid["epsilon"] if epsilon > 0]
+            if not own["epsilon"]:
+                allowed = f"at least one > 0, for constraint {kind!r}"
+                raise out_of_range("study.grid.epsilon", list(grid["epsilon"]), allowed, "[0.01]")
     if kind == BACKPROP:
         own = {key: values if key == "rate" else [0.0] for key, values in own.items()}
     for point in ParameterGrid(own):

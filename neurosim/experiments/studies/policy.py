@@ -24,6 +24,7 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Study,
     StudySettings,
@@ -89,7 +90,7 @@ class PolicySettings(StudySettings):
     flows: Annotated[list[str], one_of((BACKPROP, *SETUPS))]
     trials: Count
     episodes: Count
-    tau_w: float
+    tau_w: NotNegative
 
 
 class PolicyStudy(Study[PolicySettings]):

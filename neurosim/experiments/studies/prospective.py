@@ -22,10 +22,13 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
+    Positive,
     Study,
     StudySettings,
     Whole,
+    filled,
     one_of,
 )
 from neurosim.model.network import Network
@@ -65,8 +68,8 @@ class ProspectiveSettings(StudySettings):
     epochs: Count
     messages: Annotated[list[str], one_of(MESSAGES)]
     saddle: Annotated[list[str], one_of(FLOWS)]
-    tau_w: list[float]
-    conditions: Annotated[dict[str, list[float]], one_of(KINDS)]
+    tau_w: Annotated[list[Positive], filled]
+    conditions: Annotated[dict[str, list[NotNegative]], one_of(KINDS)]
 
 
 class ProspectiveStudy(Study[ProspectiveSettings]):

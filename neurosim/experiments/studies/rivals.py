@@ -33,6 +33,7 @@ from neurosim.experiments.studies.study import (
     Cell,
     Count,
     Numbers,
+    Positive,
     Study,
     StudySettings,
     one_of,
@@ -133,7 +134,7 @@ class RivalsSettings(StudySettings):
     nets: list[str]
     trained: list[str]
     methods: Annotated[list[str], one_of(WAYS)]
-    rates: list[float]
+    rates: list[Positive]
     batch: Count
     steps: Count
     training_steps: Count

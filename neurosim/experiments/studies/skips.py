@@ -19,6 +19,7 @@ from neurosim.experiments.studies.study import (
     Cell,
     Count,
     Numbers,
+    Positive,
     Study,
     StudySettings,
     one_of,
@@ -54,8 +55,8 @@ class SkipsSettings(StudySettings):
 
     seeds: Count
     wirings: Annotated[list[str], one_of(WIRINGS)]
-    depths: list[int]
-    speeds: list[float]
+    depths: list[Count]
+    speeds: list[Positive]
 
 
 class SkipsStudy(Study[SkipsSettings]):

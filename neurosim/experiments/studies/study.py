@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import AfterValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic.dataclasses import dataclass
 
-from neurosim.errors import ModelError, number, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, unknown, whole
 from neurosim.experiments.refusals import explained
 
 if TYPE_CHECKING:
@@ -30,22 +30,52 @@ Numbers = dict[str, float]  # results of a cell, by name
 STRICT = ConfigDict(strict=True, extra="forbid")  # of every settings dataclass
 
 
+MOST = 1_000_000  # of a count, and of the cells of a study
+
+
 def _at_least_one(value: int, info: ValidationInfo) -> int:
-    return whole(f"study.{info.field_name}", value, 1)
+    return _bounded(value, info, 1)
 
 
 def _at_least_zero(value: int, info: ValidationInfo) -> int:
-    return whole(f"study.{info.field_name}", value, 0)
+    return _bounded(value, info, 0)
+
+
+def _bounded(value: int, info: ValidationInfo, least: int) -> int:
+    name = f"study.{info.field_name}"
+    if whole(name, value, least) > MOST:
+        raise out_of_range(name, value, f"{least} to {MOST}")
+    return value
 
 
 def _positive(value: float, info: ValidationInfo) -> float:
     return number(f"study.{info.field_name}", value, above=0)
 
 
+REPEATED = ("seeds", "folds")  # counts of cells that differ in nothing else
+
+
+def _not_negative(value: float, info: ValidationInfo) -> float:
+    return number(f"study.{info.field_name}", value, least=0)
+
+
+def _finite(value: float, info: ValidationInfo) -> float:
+    return number(f"study.{info.field_name}", value)
+
+
+def _filled(values: Any, info: ValidationInfo) -> Any:
+    if not values:
+        raise out_of_range(f"study.{info.field_name}", values, "at least one value")
+    return values
+
+
 # types of settings
 Count = Annotated[int, AfterValidator(_at_least_one)]
 Whole = Annotated[int, AfterValidator(_at_least_zero)]
 Positive = Annotated[float, AfterValidator(_positive)]
+NotNegative = Annotated[float, AfterValidator(_not_negative)]
+Finite = Annotated[float, AfterValidator(_finite)]
+filled = AfterValidator(_filled)  # for `Annotated`: a list or table that is not empty
 
 
 def one_of(allowed: Collection[str]) -> AfterValidator:
@@ -119,6 +149,19 @@ class Study(ABC, Generic[Settings]):
         self.quick = quick
         self.comment = comment
         self.settings = self._validated(tables["study"])
+        self._check_number_of_cells()
+
+    def _check_number_of_cells(self) -> None:
+        """Refuse settings with more than `MOST` combinations, before any cell is listed."""
+        combinations = 1
+        for field in fields(self.settings_type):
+            value = getattr(self.settings, field.name)
+            if isinstance(value, list):
+                combinations *= max(len(value), 1)
+            elif field.name in REPEATED:
+                combinations *= value
+        if combinations > MOST:
+            raise out_of_range("combinations of study", combinations, f"at most {MOST}", "--quick")
 
     def _validated(self, table: Mapping[str, Any]) -> Any:
         try:
@@ -129,8 +172,20 @@ class Study(ABC, Generic[Settings]):
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """The labels of all cells."""
-        return self.make_cells()
+        """The labels of all cells.
+
+        Raises
+        ------
+        ModelError
+            The settings select none.
+        """
+        cells = self.make_cells()
+        if not cells:
+            raise ModelError(
+                f"study {self.name!r} has no cells, as lists in [study] are empty; "
+                "allowed: settings that select at least one"
+            )
+        return cells
 
     @abstractmethod
     def make_cells(self) -> list[Cell]:

@@ -24,6 +24,7 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Positive,
     Study,
@@ -98,7 +99,7 @@ class WeightTransportSettings(StudySettings):
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
     flows: Annotated[list[str], one_of(FLOWS)]
     tau_w: list[Positive]
-    feedback_decay: float
+    feedback_decay: NotNegative
     epochs: Count
     seeds: Count
 
