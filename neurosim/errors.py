@@ -136,14 +136,15 @@ def unknown(name: str, value: object, allowed: Collection[str]) -> ModelError:
     >>> print(unknown("constraint", "lin-eps", ("lin", "lin_eps", "abs")))
     constraint = 'lin-eps'; allowed: lin, lin_eps, abs; did you mean 'lin_eps'?
     """
-    names = [str(valid) for valid in allowed]
+    names = [str(valid)[:LONGEST] for valid in allowed]
     near = []
     if isinstance(value, str) and len(value) <= LONGEST:
         near = get_close_matches(value, names, n=1)
         if not near and len(value) > 2:
             near = [valid for valid in names if value in valid]
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ModelError(f"{name} = {shown(value)}; allowed: {', '.join(names) or 'none'}{hint}")
+    stated = ", ".join(names) or "none"
+    return ModelError(f"{name[:LONGEST]} = {shown(value)}; allowed: {stated}{hint}")
 
 
 def choice(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -179,7 +180,7 @@ def out_of_range(name: str, value: Any, allowed: str, try_: str = "") -> ModelEr
     epsilon = -1; allowed: a finite number >= 0; try 0.05
     """
     hint = f"; try {try_}" if try_ else ""
-    return ModelError(f"{name} = {shown(value)}; allowed: {allowed}{hint}")
+    return ModelError(f"{name[:LONGEST]} = {shown(value)}; allowed: {allowed}{hint}")
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from neurosim.errors import ModelError, shown
+from neurosim.errors import LONGEST, ModelError, shown
 from neurosim.experiments.schema import TABLES
 
 
@@ -68,7 +68,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
     """
     _check_known(parts, option)
     place: Any = raw
-    whole_key = option + ".".join(parts)
+    whole_key = (option + ".".join(parts))[:LONGEST]
     for i, part in enumerate(parts[:-1]):
         if isinstance(place, list):
             place = place[_index(place, part, whole_key)]
@@ -87,7 +87,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any, option: str =
 def _index(entries: list[Any], part: str, whole_key: str) -> int:
     """Return the index of an entry, which must be in the list."""
     if not part.isdecimal() or int(part) >= len(entries):
-        raise ModelError(f"{whole_key}: entry {part!r}; allowed: 0 to {len(entries) - 1}")
+        raise ModelError(f"{whole_key}: entry {shown(part)}; allowed: 0 to {len(entries) - 1}")
     return int(part)
 
 
@@ -99,7 +99,7 @@ def _check_known(parts: Sequence[str], option: str) -> None:
             continue
         if names in TABLES and part not in TABLES[names].model_fields:
             allowed = [".".join((*names, key)) for key in TABLES[names].model_fields]
-            whole_key = option + ".".join(parts)
+            whole_key = (option + ".".join(parts))[:LONGEST]
             raise ModelError(
                 f"{whole_key}: unknown key; allowed: {', '.join(allowed)}{_hint(parts)}"
             )

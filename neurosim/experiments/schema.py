@@ -57,7 +57,8 @@ def _inside(path: str, info: ValidationInfo) -> str:
     Symbolic links are followed.
     """
     table = (info.config or {}).get("title", "")
-    lexical = path and not Path(path).is_absolute() and ".." not in Path(path).parts
+    named = all(len(part) <= LONGEST_NAME for part in path.split("/"))
+    lexical = path and named and not Path(path).is_absolute() and ".." not in Path(path).parts
     if not lexical or not is_within(path, Path()):
         allowed = "a relative path without '..' that stays in the current folder, links followed"
         raise out_of_range(f"{table}.{info.field_name}", path, allowed, WAYS_OUT[table])
@@ -77,6 +78,7 @@ def _switch_or_time(value: Any, info: ValidationInfo) -> Any:
     return value if isinstance(value, bool) else _time(value, info)
 
 
+LONGEST_NAME = 200  # characters of a file's name
 WAYS_OUT = {
     "output": "--out for any other folder",
     "simulation": "Simulation.relax(stream=...) in Python for any other folder",

@@ -16,10 +16,11 @@ from math import inf, isinf
 from typing import Any, ClassVar
 
 from neurosim.arguments import checked_methods
-from neurosim.errors import ModelError, number, shown, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, shown, unknown, whole
 from neurosim.model.flow import seconds
 from neurosim.model.formulas import parse, to_text
 from neurosim.model.methods import EXPONENTIAL_EULER
+from neurosim.model.schedules import MOST_DELAY, delay_steps
 
 Statement = tuple[str, str]  # the variable that is assigned, and the expression
 HELD, ZERO = "held", "zero"
@@ -264,13 +265,14 @@ class Delay:
         if isinstance(steps, float) and steps.is_integer():
             steps = int(steps)  # the values of a sweep may be floats such as 2.0
         _keep(self, "steps", whole("delay.steps", steps, 1))
+        if steps > MOST_DELAY:
+            raise out_of_range("delay.steps", steps, f"1 to {MOST_DELAY}")
 
     def whole(self, dt: float) -> int:
         """Return the delay in steps of `dt` s."""
         if self.steps is not None:
             return self.steps
-        steps: int = round(self.time / dt)
-        return max(1, steps)
+        return delay_steps(self.time, dt)
 
 
 @dataclass(frozen=True)

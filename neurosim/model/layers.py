@@ -18,7 +18,6 @@ from neurosim.model.weights import identity
 
 Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
 INPUT, OUTPUT = "input", "output"
-MOST_LAYERS = 10_000  # of a depth
 
 
 MOST_LAYERS = 10_000  # of weights

@@ -114,9 +114,9 @@ class Population:
             object.__setattr__(self, "epsilon", float(self.epsilon))
         try:
             self.term  # noqa: B018  refuses an unknown constraint
+            expressions.activation(self.activation)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
-        expressions.activation(self.activation)
         penalty = number(f"activity_l1 of {self.name}", self.activity_l1, least=0)
         object.__setattr__(self, "activity_l1", penalty)
         yes_or_no(f"plastic_bias of {self.name}", self.plastic_bias)

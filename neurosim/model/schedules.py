@@ -17,6 +17,7 @@ from neurosim.errors import DataError, number, out_of_range, whole
 from neurosim.model.flow import seconds
 
 Array = np.ndarray
+MOST_DELAY = 100_000  # steps of a delay: each keeps the messages of all units
 MOST_STEPS = 10**12  # of a run: 11 days at 1 us per step
 
 
@@ -427,6 +428,20 @@ def _bounded(name: str, value: Any, steps: float) -> int:
     if not steps <= MOST_STEPS:
         raise out_of_range(name, value, f"at most {MOST_STEPS} steps in all")
     return round(steps)
+
+
+def delay_steps(time: float, dt: float) -> int:
+    """Return a delay (s) in steps of `dt` s, at least one.
+
+    Raises
+    ------
+    ModelError
+        More than `MOST_DELAY`.
+    """
+    steps = time / dt
+    if not steps <= MOST_DELAY:
+        raise out_of_range("delay", time, f"at most {MOST_DELAY} steps of dt = {dt:g} s")
+    return max(1, round(steps))
 
 
 def _check_base(schedule: Any) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.errors import ConvergenceError
 from neurosim.model.display import short_repr
 from neurosim.model.methods import EULER, HEUN, RK4
 from neurosim.reference.jacobian import Derivative, Linearised
@@ -281,6 +282,11 @@ def _diagonalised(linear: Linearised, states: Array) -> Modes:
     by_part = []
     shares = []
     matrix = linear.jacobian(states)
+    if not np.isfinite(matrix).all():
+        raise ConvergenceError(
+            "the linearised flow has values that are not finite, so that it has no modes; "
+            "try smaller gains, weights, loss weights or inputs"
+        )
     for rows in parts(matrix):
         own = states[rows]
         values, vectors = eigenpairs(matrix[np.ix_(rows, rows)], "the Jacobian")

@@ -195,9 +195,11 @@ def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     duration = seconds(options.duration, "duration")
     if options.record:
         tick = sim.dt if options.every is None else seconds(options.every, "every")
+        steps_of("duration", max(duration, tick), tick)  # not too many
         ticks, last = _ticks(duration, tick)
         return ticks, Stepping(settle, tolerance, tick, last)
     longest = LONGEST_TICK * max(sim.flow.time("tau_x", n) for n in sim.net.neurons)
+    steps_of("duration", max(duration, longest), longest)  # refuses too many
     ticks = max(-int(-duration // longest), 1)
     tick = duration / ticks
     return ticks, Stepping(settle, tolerance, tick, tick)
@@ -222,6 +224,7 @@ def _frame_by_frame(
     sim: Simulated, count: int, per_frame: Any, patterns: int, plastic_from: float
 ) -> StepSchedule:
     """Return the schedule that shows each frame once, in order."""
+    steps_of("per_frame", per_frame, sim.dt)
     frames = Presentations(
         batch=patterns, present=per_frame, plastic_from=plastic_from, epochs=1, shuffle=False
     )

@@ -11,6 +11,7 @@ from tests.evidence import (
     imperfections,
     integration,
     learning,
+    model_files,
     observing,
     odd_arguments,
     rivals,
@@ -32,6 +33,7 @@ ROWS = (
     | integration.ROWS
     | observing.ROWS
     | odd_arguments.ROWS
+    | model_files.ROWS
 )
 
 

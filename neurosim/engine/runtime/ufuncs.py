@@ -142,7 +142,8 @@ class Compiler:
         names |= writer.names
         made: list[Function | None] = []
         for lines in sources:
-            scope: dict[str, Any] = dict(names)
+            # constants that overflow are written as inf or nan
+            scope: dict[str, Any] = {"inf": np.inf, "nan": np.nan, **names}
             if lines:
                 body = "\n".join(f"    {line}" for line in lines)
                 exec(f"def step():\n{body}", scope)

@@ -12,6 +12,7 @@ from neurosim.errors import ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Projection
+from neurosim.model.schedules import delay_steps
 from neurosim.model.transport import (
     BACKWARD,
     FORWARD,
@@ -105,8 +106,7 @@ class EventSource:
         """Return the delay in steps of `dt` s: 0 without a delay, else at least 1."""
         if not self.rule.delay:
             return 0
-        steps: int = round(self.rule.delay / dt)
-        return max(1, steps)
+        return delay_steps(self.rule.delay, dt)
 
     @property
     def condition(self) -> str:
