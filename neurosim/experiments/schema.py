@@ -190,10 +190,10 @@ class NetworkTable(_Table):
 def _layers(sizes: list[int], depth: int | None) -> Graph:
     """Return the sizes of the layers by number, and which of them are connected."""
     hidden = sizes[1:-1]
-    layers = len(sizes) if depth is None else depth + 1
-    if layers > MAX_LAYERS:
+    count = len(sizes) if depth is None else depth + 1
+    if count > MAX_LAYERS:
         allowed = f"at most {MAX_LAYERS} in a model file"
-        raise out_of_range("layers of network", layers, allowed, "Network.mlp(...) in Python")
+        raise out_of_range("layers of network", count, allowed, "Network.mlp(...) in Python")
     if depth is not None:
         hidden = sizes[1:2] * (max(depth, 1) - 1)
     layers = [*sizes[:1], *hidden, *sizes[-1:]]
