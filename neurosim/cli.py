@@ -1,7 +1,8 @@
 """The command line: wiring between model files, simulations, results and pictures.
 
 Slow imports stand inside the commands, so that ``--help`` stays quick. Every `NeurosimError` ends
-in one message on standard error and exit code 2, Ctrl-C in exit code 130.
+in one message on standard error and exit code 2, Ctrl-C in exit code 130. SIGTERM and SIGHUP keep
+what Ctrl-C keeps, and end in exit codes 143 and 129.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +25,7 @@ from neurosim.errors import (
     NeurosimError,
     StabilityWarning,
 )
+from neurosim.signals import STATUS, terminable
 from neurosim.version import __version__
 
 if TYPE_CHECKING:
@@ -36,10 +39,14 @@ class _Group(TyperGroup):
     """All commands; they report errors and warnings in one form."""
 
     def invoke(self, ctx: Any) -> Any:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), terminable() as ended:
             warnings.simplefilter("default", StabilityWarning)
             try:
                 return super().invoke(ctx)
+            except typer.Exit as left:
+                if left.exit_code == INTERRUPTED and ended.received is not None:
+                    raise typer.Exit(STATUS + ended.received) from None
+                raise
             except NeurosimError as error:
                 _note(f"error: {error}")
                 raise typer.Exit(BAD_INPUT) from None
@@ -50,8 +57,11 @@ class _Group(TyperGroup):
                 )
                 raise typer.Exit(BAD_INPUT) from None
             except KeyboardInterrupt:
-                _note("interrupted")
-                raise typer.Exit(INTERRUPTED) from None
+                if ended.received is None:
+                    _note("interrupted")
+                    raise typer.Exit(INTERRUPTED) from None
+                _note(f"ended by {Signals(ended.received).name}")
+                raise typer.Exit(STATUS + ended.received) from None
 
 
 app = typer.Typer(
@@ -111,6 +121,12 @@ def run(
     ] = None,
     seed: Seed = None,
     backend: Backend = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Keep a checkpoint of the training in this file.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on from a checkpoint, with the same model and data.")
+    ] = None,
 ) -> None:
     """Train or relax a model; write results, weights and figures."""
     from neurosim.experiments import modelfile, output
@@ -123,7 +139,7 @@ def run(
     _show_own_warnings()
     started = time.perf_counter()
     with _kept_on_divergence(folder):
-        result = spec.run(simulation, data, progress=True)
+        result = spec.run(simulation, data, progress=True, checkpoint=checkpoint, resume=resume)
     seconds = time.perf_counter() - started
     output.write_run(spec, simulation, result, folder)
     from neurosim.experiments import report  # only now, so that the run begins sooner
@@ -133,6 +149,8 @@ def run(
     if result.interrupted:
         reached = report.last(result).time
         _note(f"interrupted at {reached:g} s of simulated time: results until then are in {folder}")
+        if checkpoint is not None and checkpoint.exists():
+            _note(f"the same command with --resume {checkpoint} goes on from the last checkpoint")
         raise typer.Exit(INTERRUPTED)
     typer.echo(report.closing(simulation, result, folder))
 

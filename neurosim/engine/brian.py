@@ -38,7 +38,6 @@ from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
 from brian2.utils.logger import std_silent
 from brian2.utils.stringtools import get_identifiers, word_substitute
-from jinja2 import FileSystemBytecodeCache
 
 from neurosim.engine import cache
 from neurosim.engine.children import Job
@@ -92,13 +91,6 @@ class CodeObject(CPPStandaloneCodeObject):  # type: ignore[misc]
     templater = CPPStandaloneCodeObject.templater.derive(
         "neurosim.engine.standalone", templates_dir="templates"
     )
-
-
-# Translating Jinja templates into Python took a third of the time that generating a program takes
-# when its compilation is cached. Without a safe temporary folder they are translated every time.
-with contextlib.suppress(OSError, RuntimeError):
-    for _templater in (CPPStandaloneCodeObject.templater, CodeObject.templater):
-        _templater.env.bytecode_cache = FileSystemBytecodeCache()
 
 
 class Device(CPPStandaloneDevice):  # type: ignore[misc]

@@ -146,8 +146,16 @@ class ModelFile:
         resolve_data(raw, Path())
         return replace(self, tables=_validated(raw))
 
-    def train(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Log:
-        """Train on the training patterns by the file's schedule."""
+    def train(
+        self,
+        simulation: Simulation,
+        data: Data,
+        *,
+        progress: bool = False,
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
+    ) -> Log:
+        """Train on the training patterns by the file's schedule, as `Simulation.train` does."""
         schedule = self.schedule()
         if schedule is None:
             raise ModelError(
@@ -157,7 +165,14 @@ class ModelFile:
         self._refuse_unread("train")
         keys = _applicable(self.tables.simulation.given(*OF_TRAIN))
         return simulation.train(
-            data.X, data.Y, schedule, validation=data.validation, progress=progress, **keys
+            data.X,
+            data.Y,
+            schedule,
+            validation=data.validation,
+            progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
+            **keys,
         )
 
     def stream(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run:
@@ -171,23 +186,40 @@ class ModelFile:
         keys = _applicable(self.tables.simulation.given(*OF_TRAIN)) | self.tables.stream.given()
         return simulation.stream(data.X, data.Y, progress=progress, **keys)
 
-    def run(self, simulation: Simulation, data: Data, *, progress: bool = False) -> Run | Log:
+    def run(
+        self,
+        simulation: Simulation,
+        data: Data,
+        *,
+        progress: bool = False,
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
+    ) -> Run | Log:
         """Stream if the file has ``[stream]``, train if it has ``[train]``, else relax.
 
         Raises
         ------
         ModelError
-            The file has both tables, or neither and no ``simulation.duration``.
+            The file has both tables, or neither and no ``simulation.duration``; a checkpoint where
+            nothing is trained.
         """
         if self.tables.stream is not None and self.tables.train is not None:
             raise ModelError(
                 f"model {self.name!r} has both [train] and [stream]; allowed: one of them; "
                 "try stream.plastic = true"
             )
+        if self.tables.train is not None:
+            return self.train(
+                simulation, data, progress=progress, checkpoint=checkpoint, resume=resume
+            )
+        for name, path in {"checkpoint": checkpoint, "resume": resume}.items():
+            if path is not None:
+                raise ModelError(
+                    f"{name} = {str(path)!r}, but model {self.name!r} has no [train] table; "
+                    f"allowed: a model that is trained; try it without --{name}"
+                )
         if self.tables.stream is not None:
             return self.stream(simulation, data, progress=progress)
-        if self.tables.train is not None:
-            return self.train(simulation, data, progress=progress)
         return self.relax(simulation, data, progress=progress)
 
     def _refuse_unread(self, table: str) -> None:

@@ -27,6 +27,7 @@ from neurosim.model import methods
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.results.runs import Log, Run
+from neurosim.signals import whole_runs
 from neurosim.simulation import batch
 from neurosim.simulation.batch import LOOKS, End, Point
 from neurosim.simulation.simulation import Simulation
@@ -75,7 +76,7 @@ class SweepTask:
 
     def work(self, report: Report = ignore) -> list[PointResult]:
         """Return the result of every point; `report` takes the points that are done on the way."""
-        with warnings.catch_warnings(), without_trials():
+        with warnings.catch_warnings(), without_trials(), whole_runs():
             # the outcome shows whether the step is stable
             warnings.simplefilter("ignore", StabilityWarning)
             built, results = _build(self, report)

@@ -1,4 +1,4 @@
-"""Divide a session into segments, show progress, and end it cleanly on Ctrl-C or an error.
+"""Divide a session into segments, show progress, and end it cleanly on a signal or an error.
 
 Above `session`, `trials` and `progress`, below `running`, whose four functions loop over `segments`
 within `interruptible`.
@@ -6,16 +6,14 @@ within `interruptible`.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from neurosim.errors import DivergenceError, NeurosimError
 from neurosim.results.runs import Log
+from neurosim.signals import stopping
 from neurosim.simulation.log import Row, history_of
 from neurosim.simulation.progress import Advance, bar
 from neurosim.simulation.session import Session
@@ -64,9 +62,10 @@ def interruptible(
     progress: bool = False,
     rows: list[Row] | None = None,
 ) -> Iterator[Advance]:
-    """Let Ctrl-C end the run cleanly, attach the partial run to an error, and show a bar.
+    """Let a signal end the run cleanly, attach the partial run to an error, and show a bar.
 
-    The first Ctrl-C stops the session; a second one raises KeyboardInterrupt.
+    The first Ctrl-C, SIGTERM or SIGHUP stops the session (`signals.stopping`). Where the process
+    ends with the block, its recording is completed before.
 
     Parameters
     ----------
@@ -91,27 +90,18 @@ def interruptible(
         Any error of the run; a `DivergenceError` gets `run` and advice that was tried, an error in
         training gets `log`.
     """
-    previous = signal.getsignal(signal.SIGINT)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-
-    def stop(*_: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        session.stop()
-
-    if in_main_thread:  # no other thread may set a handler
-        signal.signal(signal.SIGINT, stop)
-    try:
-        shown = bar(progress, title, total, session.steps)
-        with session.recorder.released_on_error(), shown as advance:
-            yield advance
-    except NeurosimError as error:
-        run = session.finish(interrupted=True)
-        if isinstance(error, DivergenceError):
-            error.run = run
-            error.args = (f"{error}; {advice(session)}",)
-        if rows is not None:
-            error.log = Log(partial(history_of, rows), run)
-        raise
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
+    with stopping(session.stop) as signals:
+        try:
+            shown = bar(progress, title, total, session.steps)
+            with session.recorder.released_on_error(), shown as advance:
+                yield advance
+            if signals.exit_code is not None:
+                session.finish(interrupted=True)
+        except NeurosimError as error:
+            run = session.finish(interrupted=True)
+            if isinstance(error, DivergenceError):
+                error.run = run
+                error.args = (f"{error}; {advice(session)}",)
+            if rows is not None:
+                error.log = Log(partial(history_of, rows), run)
+            raise

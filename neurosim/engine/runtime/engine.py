@@ -55,6 +55,7 @@ class RuntimeEngine(Engine):
         super().__init__(plan, threads)
         self.target = target
         self.has_user_objects = bool(factories)
+        self._stopped = False
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             brian.tidy(self.groups.objects)
@@ -77,6 +78,7 @@ class RuntimeEngine(Engine):
         return int(self.groups.by_name[group].variables[variable].size)
 
     def stop(self) -> None:
+        self._stopped = True
         self.network.stop()
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
@@ -106,6 +108,7 @@ class RuntimeEngine(Engine):
             machine = Machine(
                 self.groups, self.maker, self.presenter, self.recorder, defers, self.network.stop
             )
+            machine.stopped = lambda: self._stopped
             for step in self.slots:
                 step.bind(machine)
             if self.has_user_objects:

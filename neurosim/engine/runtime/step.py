@@ -6,7 +6,7 @@ Elementwise work is done by functions made from the equations (`updates`), produ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Machine:
         self.world = presenter.world
         self.recorder = recorder
         self.stop = stop
+        # what `stop` of the engine asked for before Brian2's run began, Brian2 has forgotten
+        self.stopped: Callable[[], bool] = lambda: False
         self.now = live(groups.clock, "t")
         self.step_number = self._number("step")
         self.ticks = 0
@@ -174,7 +176,7 @@ class Machine:
             self.settled[0] = settled = self.points.end_diverged(self.step_number)
         else:
             self._check_bound()
-        if settled or self.diverged[0]:
+        if settled or self.diverged[0] or self.stopped():
             self.stop()
 
     # --- shared by these

@@ -71,7 +71,7 @@ class StandaloneEngine(ProgramEngine):
             f"{name['seconds']}[0] = -ns::seconds();",
         ]
         device.insert_code("before_start", "ns::end_with_parent();")
-        device.insert_code("before_start", "std::signal(SIGINT, ns::interrupt);")
+        device.insert_code("before_start", "ns::end_in_order();")
         device.insert_code("main", "\n".join(begin))
         self.network.run(LONGEST * second, namespace={})
         device.begin_at(time, name["start"])

@@ -27,6 +27,7 @@ from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.names import LENGTH, MEMORY, projection_group
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import BackendError
+from neurosim.signals import TERMINATING
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
@@ -95,6 +96,7 @@ class ProgramEngine(Engine):
         self.pending: dict[Key, Any] = {}
         self.segments = 0
         self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
         for number, recorded in enumerate(self.plan.recorded):
             self._prepare_recording(number, recorded)
 
@@ -114,6 +116,7 @@ class ProgramEngine(Engine):
 
     def stop(self) -> None:
         """Interrupt the program, which ends after its present step."""
+        self._stopped = True
         if self._running is not None:
             self._running.send_signal(signal.SIGINT)
 
@@ -238,7 +241,7 @@ class ProgramEngine(Engine):
             output = path.open("wb")
         with output:
             status = self._status(command, environment, output)
-        if status == -signal.SIGINT:
+        if -status in (signal.SIGINT, *TERMINATING):
             raise KeyboardInterrupt
         if status:
             output_end = path.read_text(errors="replace")[-SHOWN:]
@@ -263,6 +266,8 @@ class ProgramEngine(Engine):
                 f"the compiled program cannot be started ({error}); try backend='numpy'"
             ) from error
         try:
+            if self._stopped:  # while it was started
+                self._running.send_signal(signal.SIGINT)
             return self._running.wait()
         except BaseException:
             self._running.kill()

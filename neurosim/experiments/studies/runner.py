@@ -20,6 +20,7 @@ from neurosim.experiments.pool import open_pool
 from neurosim.experiments.shares import Report, ignore
 from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
+from neurosim.signals import whole_runs
 from neurosim.simulation.progress import bar
 from neurosim.simulation.trials import without_trials
 
@@ -52,7 +53,7 @@ class StudyTask:
         """Measure the cell. A flow that diverges is a result; other errors end the study."""
         started = time.perf_counter()
         try:
-            with without_trials():
+            with without_trials(), whole_runs():
                 numbers = self.study.measure(self.cell)
         except (DivergenceError, ConvergenceError) as error:
             return self.lost(f"{type(error).__name__}: {error}")

@@ -1,5 +1,5 @@
 // Clocks and the end of a program: a cheap replacement for the clock that Brian2 reads, the clock
-// that measures a run, the last ticks, Ctrl-C, and the end of the process that started the program.
+// that measures a run, the last ticks, signals, and the end of the process that started the program.
 //
 // Brian2 2.9 reads the processor time at every step, a system call of 0.5 us; reading the coarse
 // clock takes negligible time. Included before everything else, so that its macro applies to all of
@@ -28,12 +28,20 @@ namespace std { using ::ns_clock_; }
 #include <thread>
 #endif
 namespace ns {
-// Whether Ctrl-C was pressed; the run then ends after its present step.
+// Whether the program was told to end; the run then ends after its present step.
 inline volatile std::sig_atomic_t& interrupted() {
     static volatile std::sig_atomic_t pressed = 0;
     return pressed;
 }
 inline void interrupt(int) { interrupted() = 1; }
+
+// Lets Ctrl-C, SIGTERM and SIGHUP, which may reach a whole group of processes, end the run in
+// order. Where the process that started this one ignores one of the last two, so does this one.
+inline void end_in_order() {
+    std::signal(SIGINT, interrupt);
+    if (std::signal(SIGTERM, interrupt) == SIG_IGN) std::signal(SIGTERM, SIG_IGN);
+    if (std::signal(SIGHUP, interrupt) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
+}
 
 // Ends this process with the one that started it, however that ends.
 inline void end_with_parent() {
