@@ -64,7 +64,9 @@ class Stopping:
         found = [signal.SIGINT]
         for number in TERMINATING:
             earlier = self.before[number]
-            if isinstance(earlier, Terminable | Stopping) or (earlier is signal.SIG_DFL and is_parent):
+            if isinstance(earlier, Terminable | Stopping) or (
+                earlier is signal.SIG_DFL and is_parent
+            ):
                 found.append(number)
         return found
 

@@ -136,21 +136,31 @@ def test_a_second_signal_ends_the_block_and_the_command_line_goes_on_after_the_f
                 os.kill(os.getpid(), signal.SIGTERM)
         assert command.received == signal.SIGTERM
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGHUP)
-    with pytest.raises(SystemExit, match="143"), signals.stopping(lambda: stopped.append(2)):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.01)
-        stopped.append(3)
+            signal.raise_signal(signal.SIGHUP)
+
+    def script() -> None:
+        with signals.stopping(lambda: stopped.append(2)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            stopped.append(3)
+
+    with pytest.raises(SystemExit, match="143"):
+        script()
     assert stopped == [1, 2, 3]
 
 
 def test_a_run_within_another_one_stops_with_it() -> None:
     stopped: list[str] = []
-    with pytest.raises(SystemExit, match="143"), signals.stopping(lambda: stopped.append("outer")):
-        with signals.stopping(lambda: stopped.append("inner")):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.01)
-        stopped.append("goes on")
+
+    def script() -> None:
+        with signals.stopping(lambda: stopped.append("outer")):
+            with signals.stopping(lambda: stopped.append("inner")):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+            stopped.append("goes on")
+
+    with pytest.raises(SystemExit, match="143"):
+        script()
     assert stopped == ["outer", "inner", "goes on"]
 
 

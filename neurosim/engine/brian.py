@@ -155,6 +155,26 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
                 f"this version of Brian2 does not set {now} when a run begins; try backend='numpy'"
             )
 
+    def run_for(self, duration: str) -> None:
+        """Let the network run for a C++ expression of seconds, not for the constant of its run."""
+        found = False
+        for i, (kind, given) in enumerate(self.main_queue):
+            if kind == "run_network":
+                network, lines = given
+                start = f"{network.name}.run("
+                changed = []
+                for line in lines:
+                    if line.startswith(start):
+                        _, _, rest = line.removeprefix(start).partition(",")
+                        line = f"{start}{duration},{rest}"
+                        found = True
+                    changed.append(line)
+                self.main_queue[i] = (kind, (network, changed))
+        if not found:
+            raise BackendError(
+                "this version of Brian2 does not run a network as expected; try backend='numpy'"
+            )
+
     def generate_objects_source(
         self, writer: Any, arange_arrays: Any, *args: Any, **kwds: Any
     ) -> None:
@@ -188,8 +208,9 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         (folder / ONCE).write_text(unit_run_once(folder))
         (folder / WHOLE).write_text(f'#include "{STEPS}"\n#include "{ONCE}"\n')
         # compilers use the last -O
-        command = [compiler_command() or "g++", *self.flags[0], *optimisation(), "-I."]
-        self.key = fingerprint(folder, [*command, *self.flags[1]])
+        own = compiler_command() or ["g++"]
+        command = [*own, *self.flags[0], *optimisation(), "-I."]
+        self.key = fingerprint(folder, own, [*command, *self.flags[1]])
         cache.program(
             self.key,
             partial(self._compile, folder, command),

@@ -50,7 +50,8 @@ class Job:
                 stdin=end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # a compiler writes in the language of the system
                 start_new_session=True,
             )
         finally:

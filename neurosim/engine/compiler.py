@@ -12,23 +12,43 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
-from neurosim.errors import out_of_range
+from neurosim.errors import BackendError, out_of_range
 
+COMPILERS = ("g++", "clang++", "c++")
 OPTIMIZE = "NEUROSIM_OPTIMIZE"
 LEVELS = ("0", "1", "2", "3")
 
 
-def compiler_command() -> str | None:
-    """Return the path of the C++ compiler: $CXX, else the first one found, else None."""
-    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
-    return None
+def compiler_command() -> list[str] | None:
+    """Return the C++ compiler's command: $CXX, else the first compiler found, else None.
+
+    $CXX may have options, and a program before the compiler: ``ccache g++ -m64``.
+
+    Raises
+    ------
+    BackendError
+        $CXX does not begin with a program that can be run.
+    """
+    given = os.environ.get("CXX", "").strip()
+    if not given:
+        found = (shutil.which(name) for name in COMPILERS)
+        return next(([os.path.abspath(path)] for path in found if path), None)
+    try:
+        words = shlex.split(given)
+    except ValueError:  # a quotation mark that is not closed
+        words = [given]
+    path = shutil.which(words[0])
+    if path is None:
+        raise BackendError(
+            f"CXX = {given!r}, and {words[0]!r} is not a program that can be run; allowed: a C++ "
+            "compiler and its options; try CXX=g++, to unset it, or backend='numpy'"
+        )
+    return [os.path.abspath(path), *words[1:]]
 
 
 def optimisation() -> list[str]:

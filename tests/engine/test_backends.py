@@ -415,3 +415,53 @@ def test_single_precision_leaves_the_time_alone() -> None:
         )
         found.append(run.traces.x.values)
     assert_allclose(found[1], found[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.compiler
+def test_a_compiled_run_ends_at_its_last_step_however_long_or_short_its_steps_are() -> None:
+    """It used to end at 1e6 s, and beyond 9e18 steps of the clock until then before it began."""
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    for dt in (2e4, 1e-14):
+        flow = ns.Flow.augmented(tau_x=5 * dt, tau_lam=5 * dt)
+        run = ns.Simulation(net, flow, dt=dt, backend="standalone").relax(X, Y, duration=70 * dt)
+        assert run.steps == 70
+        again = ns.Simulation(net, flow, dt=dt, backend="numpy").relax(X, Y, duration=70 * dt)
+        for n in net.neurons:
+            assert_allclose(run.x[n], again.x[n], rtol=0, atol=1e-12)
+
+
+def test_CXX_is_a_compiler_with_options_or_refused(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = tmp_path / "my ccache"
+    launcher.write_text("#!/bin/sh\n")
+    launcher.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for given in (f"'{launcher}' g++ -m64", "'./my ccache' g++  -m64 "):
+        monkeypatch.setenv("CXX", given)
+        assert compiler.compiler_command() == [str(launcher), "g++", "-m64"]
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    for nonsense in ("no_such_compiler", "no_such_compiler -m64", "'g++"):
+        monkeypatch.setenv("CXX", nonsense)
+        for backend in ("standalone", "cython"):
+            sim = ns.Simulation(net, ns.Flow.adjoint(), backend=backend)
+            with pytest.raises(ns.BackendError, match=r"CXX = .*not a program.*try CXX=g\+\+"):
+                sim.relax(X, Y, duration=20 * ms)
+    monkeypatch.setenv("CXX", " ")
+    assert compiler.compiler_command()
+
+
+@pytest.mark.compiler
+def test_CXX_with_options_compiles_with_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec "$@"\n')
+    launcher.chmod(0o755)
+    monkeypatch.setenv("CXX", f"{launcher} g++ -DNS_OWN=1")
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path / "cache"))
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+    ns.Simulation(net, ns.Flow.adjoint(), backend="standalone").relax(X, Y, duration=20 * ms)
+    commands = log.read_text().splitlines()
+    assert all(command.startswith("g++ -DNS_OWN=1") for command in commands)
+    assert any(command.endswith("--version") for command in commands)
+    assert any("-o" in command.split() for command in commands)

@@ -116,6 +116,8 @@ def test_compilers_and_workers_end_with_a_killed_parent(code: str, tmp_path: Pat
 def test_a_job_returns_the_messages_of_a_failure_only(tmp_path: Path) -> None:
     assert Job(["sh", "-c", "echo a warning >&2"], tmp_path).failure() is None
     assert Job(["sh", "-c", "echo the reason >&2; exit 3"], tmp_path).failure() == "the reason\n"
+    other = Job(["sh", "-c", r"printf 'na\357ve \351'; printf 'na\357ve' >&2; exit 3"], tmp_path)
+    assert other.failure() == "na\ufffdve"  # of a compiler that does not write UTF-8
     assert "no_such_compiler" in str(Job(["no_such_compiler"], tmp_path).failure())
 
 

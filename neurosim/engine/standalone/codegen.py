@@ -26,8 +26,8 @@ from neurosim.engine.standalone.kernels import Kernels
 from neurosim.engine.standalone.program import Layout, ProgramEngine, Slot
 from neurosim.engine.user_objects import add_user_objects
 
-LONGEST = 1e6  # s; a program runs until its step counter ends it
-COUNTERS = ("start", "step_dt", "seed", "ended", "seconds")  # that `main` reads or writes
+# that `main` reads or writes
+COUNTERS = ("start", "step_dt", "n_steps", "seed", "ended", "seconds")
 
 
 class StandaloneEngine(ProgramEngine):
@@ -73,8 +73,10 @@ class StandaloneEngine(ProgramEngine):
         device.insert_code("before_start", "ns::end_with_parent();")
         device.insert_code("before_start", "ns::end_in_order();")
         device.insert_code("main", "\n".join(begin))
-        self.network.run(LONGEST * second, namespace={})
+        self.network.run(second, namespace={})
         device.begin_at(time, name["start"])
+        # one step more than asked for, as the step counter ends the run
+        device.run_for(f"({name['n_steps']}[0] + 1.0) * {name['step_dt']}[0]")
         last = [f"_run_{kernel.codeobj.name}();" for kernel in self.kernels.last]
         end = [f"{name['ended']}[0] = 1;", *last, f"{name['seconds']}[0] += ns::seconds();"]
         device.insert_code("main", "\n".join(end))

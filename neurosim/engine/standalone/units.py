@@ -59,13 +59,16 @@ def unit_run_once(directory: Path) -> str:
     return "".join(f'#include "{source}"\n' for source in sources)
 
 
-def fingerprint(directory: Path, command: list[str]) -> str:
-    """Return 24 hex digits of a hash of sources, compiler version, flags and processor."""
+def fingerprint(directory: Path, compiler: list[str], command: list[str]) -> str:
+    """Return 24 hex digits of a hash of sources, compiler version, flags and processor.
+
+    `compiler` is the beginning of `command`: with ``ccache g++``, g++ has the version that counts.
+    """
     digest = hashlib.sha256()
     for root in (directory, INCLUDE):
         sources = [path for path in root.rglob("*") if path.suffix in (".cpp", ".h")]
         for path in sorted(sources):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    version = subprocess.run([command[0], "--version"], capture_output=True, check=False).stdout
+    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
     digest.update(version + " ".join(command).encode() + processor().encode())
     return digest.hexdigest()[:24]
