@@ -293,11 +293,24 @@ class TemporaryFolder:
     """
 
     def __init__(self) -> None:
-        with writing_temporary(Path(tempfile.gettempdir())):
-            sweep_temporary(tempfile.gettempdir())
+        root = temporary_root()
+        with writing_temporary(root):
+            sweep_temporary(str(root))
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
             lock = _locked(self.path)
         weakref.finalize(self, _remove_folder, self.path, lock, os.getpid())
+
+
+def temporary_root() -> Path:
+    """Return the folder in which temporary files are made: that of $TMPDIR, else of the system.
+
+    Raises
+    ------
+    FileError
+        No folder can be written to.
+    """
+    with writing_temporary(Path(os.environ.get("TMPDIR") or "/tmp")):
+        return Path(tempfile.gettempdir())
 
 
 def _locked(folder: Path) -> int | None:
@@ -349,13 +362,16 @@ def writing_temporary(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileError:
+        raise
     except OSError as error:
         reasons = {
             errno.ENOSPC: f"the disk of the temporary folder is full ({_free(path)} free)",
             errno.EDQUOT: "the quota on the disk of the temporary folder is used up",
             errno.ENOENT: "the temporary folder is missing",
         }
-        reason = reasons.get(error.errno or 0, error.strerror or _first_line(error))
+        short = f"{_first_line(error)} ({_free(path)} free)"  # by NumPy, which does not know why
+        reason = reasons.get(error.errno or 0, error.strerror or short)
         raise FileError(
             f"{path} cannot be written: {reason}; "
             "try another folder in TMPDIR, or backend='numpy', which writes no files"

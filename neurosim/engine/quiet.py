@@ -66,7 +66,8 @@ def _free_logging(settings: Any) -> None:
     logging.getLogger("py.warnings").removeHandler(settings.console_handler)
     if settings.file_handler is not None:
         logging.getLogger("brian2").removeHandler(settings.file_handler)
-        settings.file_handler.close()
+        with suppress(OSError):  # the temporary folder is full
+            settings.file_handler.close()
     for path in (settings.tmp_log, settings.tmp_script):
         if path is not None:
             with suppress(OSError):

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from neurosim.disk import temporary_root, writing_temporary
+
 Report = Callable[[float], None]  # takes points, or shares of one, since the last call
 
 ENTRY = struct.Struct("=qd")  # number of a task, points
@@ -68,7 +70,8 @@ class Shares:
 
     def __enter__(self) -> Shares:
         if self.report is not ignore and DESCRIPTORS.is_dir():
-            self._file = tempfile.TemporaryFile()
+            with writing_temporary(temporary_root()):
+                self._file = tempfile.TemporaryFile()
             self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
             self._thread.start()
         return self

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from neurosim.disk import temporary_root
 from neurosim.errors import ModelError
 
 # Shares of what is free that one result may take. It is copied up to three times in memory while
@@ -72,8 +72,8 @@ def check_recording(
         in_memory = on_disk + variables * OVERHEAD
         places = [(in_memory, OF_MEMORY * free_memory(), "in memory")]
         if compiled:
-            folder = tempfile.gettempdir()
-            room = OF_DISK * free_disk(Path(folder))
+            folder = temporary_root()
+            room = OF_DISK * free_disk(folder)
             places.append((on_disk, room, f"in the temporary folder {folder}"))
     for size, room, place in places:
         if samples * size <= room:

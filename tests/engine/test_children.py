@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import neurosim as ns
 from neurosim import disk
 from neurosim.engine.children import Job
-from neurosim.errors import FileError
+from neurosim.engine.standalone.program import ProgramEngine
+from neurosim.errors import BackendError, FileError
 
 PATIENCE = 60.0  # s
 LONG = """
@@ -80,6 +86,17 @@ def programs(folder: Path) -> list[int]:
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
     lines = [line.split() for line in listed.stdout.splitlines()]
     return [int(line[0]) for line in lines if line[1].startswith(str(folder))]
+
+
+@contextmanager
+def limit_of_files(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.compiler
@@ -150,3 +167,49 @@ def test_the_reason_why_a_temporary_file_fails_is_the_systems(
 ) -> None:
     with pytest.raises(FileError, match=words), disk.writing_temporary(tmp_path / "values"):
         raise OSError(number, os.strerror(number))
+
+
+def test_a_system_without_a_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in [...]")
+
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    with pytest.raises(FileError, match="the temporary folder is missing; try another folder in"):
+        disk.TemporaryFolder()
+
+
+@pytest.mark.compiler
+def test_a_full_temporary_folder_ends_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program cannot say so: its arrays end early in silence, and its message is lost."""
+    net, X = ns.Network.mlp([5, 4, 3], seed=0), np.ones((40, 5))
+    sim = ns.Simulation(net, ns.Flow.augmented(1.0), backend="standalone")
+
+    def relaxed() -> None:
+        sim.relax(X, np.arange(40) % 3, duration=0.01, record="x")
+
+    with limit_of_files(6000), pytest.raises(FileError, match="File too large; try another folder"):
+        relaxed()
+    relaxed()
+    ends = ProgramEngine._status
+    full = "the disk of the temporary folder is full"
+
+    def cut_short(self: ProgramEngine, command: list[str], *rest: Any) -> int:
+        status = ends(self, command, *rest)
+        os.truncate(Path(command[2]) / self.layout.arrays["output.x"].file, 8)
+        return status
+
+    def with_status(status: int) -> Any:
+        return lambda *_: status
+
+    for replaced, error, words in (
+        (cut_short, FileError, full),
+        (with_status(64 + errno.ENOSPC), FileError, full),
+        (with_status(-signal.SIGKILL), BackendError, "SIGKILL: something killed it, perhaps as"),
+        (with_status(1), BackendError, r"failed \(status 1\); try backend='numpy'"),
+    ):
+        monkeypatch.setattr(ProgramEngine, "_status", replaced)
+        with pytest.raises(error, match=words):
+            relaxed()
+    monkeypatch.setattr(ProgramEngine, "_status", ends)
+    with limit_of_files(6000), pytest.raises(BackendError, match="a file grew beyond the limit"):
+        relaxed()

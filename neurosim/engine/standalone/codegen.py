@@ -16,6 +16,7 @@ from brian2 import second
 from brian2.core.network import Network as BrianNetwork
 from brian2.devices.device import get_device
 
+from neurosim.disk import writing_temporary
 from neurosim.engine import brian, cache
 from neurosim.engine.engine import Factory
 from neurosim.engine.groups import Groups
@@ -52,7 +53,8 @@ class StandaloneEngine(ProgramEngine):
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
             add_user_objects(self.network, factories, plan.dt)
             brian.adopt(self.network)
-            self._generate()
+            with writing_temporary(self.directory):
+                self._generate()
         self.layout = self._layout()
 
     def _generate(self) -> None:

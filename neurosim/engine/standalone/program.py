@@ -8,6 +8,7 @@ has just made runs in the same way. Start at `ProgramEngine`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -36,6 +37,12 @@ Array = np.ndarray
 Key = tuple[str, str]  # group and variable
 PARENT = "NEUROSIM_PARENT"  # variable of a program: the process that it ends with
 OUTPUT = "stdout.txt"  # the output of a program, beside its results
+FILES = 64  # status of a program that could not read or write a file, less the system's reason
+ENDED_BY = {
+    "SIGKILL": "something killed it, perhaps as the memory was full",
+    "SIGXFSZ": "a file grew beyond the limit (ulimit -f)",
+    "SIGBUS": "perhaps a disk was full",
+}
 SHOWN = 2000  # last characters of the output that an error shows
 
 
@@ -142,7 +149,8 @@ class ProgramEngine(Engine):
 
     def _left(self, slot: Slot) -> Array:
         """Return an array as the last segment left it."""
-        return np.fromfile(self.results / slot.file, dtype=slot.dtype)
+        with writing_temporary(self.results / slot.file):
+            return np.fromfile(self.results / slot.file, dtype=slot.dtype)
 
     def present(self, data: Mapping[Key, Array], order: Array) -> None:
         for (population, variable), rows in data.items():
@@ -226,6 +234,8 @@ class ProgramEngine(Engine):
         ------
         BackendError
             The program cannot be started, or it failed.
+        FileError
+            The disk of the temporary folder, or of a recording, is full.
         KeyboardInterrupt
             It was interrupted before it could begin.
         """
@@ -243,12 +253,31 @@ class ProgramEngine(Engine):
             status = self._status(command, environment, output)
         if -status in (signal.SIGINT, *TERMINATING):
             raise KeyboardInterrupt
+        if status > FILES:
+            with writing_temporary(self.directory):
+                raise OSError(status - FILES, os.strerror(status - FILES))
         if status:
-            output_end = path.read_text(errors="replace")[-SHOWN:]
             raise BackendError(
-                f"the compiled simulation failed (status {status}); try backend='numpy'\n"
-                f"{output_end}"
+                f"the compiled simulation failed ({_named(status)}); try backend='numpy'\n"
+                f"{path.read_text(encoding='utf-8', errors='replace')[-SHOWN:]}"
             )
+        self._check_left(results)
+
+    def _check_left(self, results: Path) -> None:
+        """Check that the program has written its arrays to their ends: it does not say so itself.
+
+        Raises
+        ------
+        FileError
+            The disk was full.
+        """
+        sizes = {}
+        for slot in self.layout.arrays.values():
+            sizes[slot.file] = slot.size * np.dtype(slot.dtype).itemsize
+        for file in os.scandir(results):
+            if file.name in sizes and file.stat().st_size != sizes[file.name]:
+                with writing_temporary(Path(file.path)):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _status(self, command: list[str], environment: Mapping[str, str], output: Any) -> int:
         """Run a command until it ends; kill it if this process is interrupted meanwhile."""
@@ -354,6 +383,14 @@ class KeptProgram(ProgramEngine):
 def recorded_groups(parts: Sequence[Any]) -> list[str]:
     """Return the names of the groups that a recorded variable is read from, without repeats."""
     return list(dict.fromkeys(part.name for part in parts))
+
+
+def _named(status: int) -> str:
+    """Return the exit status of a program in words."""
+    if status >= 0:
+        return f"status {status}"
+    name = signal.Signals(-status).name
+    return f"{name}: {ENDED_BY.get(name, 'a signal ended it')}"
 
 
 def _filled(slot: Slot, value: Any) -> Array:

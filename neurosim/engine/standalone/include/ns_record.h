@@ -4,6 +4,7 @@
 // with NaN.
 #ifndef NS_RECORD_H
 #define NS_RECORD_H
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -21,11 +22,13 @@ template <class T> class Recorder {
     int64_t size, rows, chunk, filled;
     std::vector<Part> parts;
     std::vector<T> data;
-    // Ends the program with status 3 unless an operation on a file succeeded.
+    // Ends the program with the system's reason in its status, unless an operation on a file
+    // succeeded. Where a disk is full, a message would be lost.
     static void require(bool good, const std::string& action) {
         if (good) return;
+        const int reason = errno > 0 && errno < 128 ? errno : EIO;
         std::fprintf(stderr, "cannot %s\n", action.c_str());
-        std::exit(3);
+        std::exit(64 + reason);
     }
 
   public:
