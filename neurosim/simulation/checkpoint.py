@@ -25,7 +25,9 @@ from neurosim.model.schedules import Presentations, Schedule, Simultaneous
 from neurosim.simulation.best_weights import BestWeights
 from neurosim.simulation.log import Row
 from neurosim.simulation.options import Recording
-from neurosim.simulation.session import Session
+from neurosim.simulation.session import RECORD, Session
+
+Array = np.ndarray
 
 # Entries beside the arrays of the session; `BEST` is a prefix. 0.1.0 wrote no `FORMAT`.
 DONE, ROWS, MODEL, FORMAT, BEST = "_done", "_rows", "_model", "_format", "_best."
@@ -107,7 +109,8 @@ def read_checkpoint(
     Raises
     ------
     FileError
-        The file is not a checkpoint, or belongs to another model, data set or schedule.
+        The file is not a checkpoint, or belongs to another model, data set or schedule, or holds
+        numbers that are not finite.
     """
     try:
         found = read_arrays(path)
@@ -131,10 +134,32 @@ def read_checkpoint(
             "try it with those that it was written with"
         )
     kept = {name: found.pop(name) for name in list(found) if name.startswith(BEST)}
+    _check_finite(path, found)
+    if done < 1 or done != len(rows):
+        raise FileError(
+            f"{path} has {len(rows)} rows of a log after {done} segments; allowed: as many; "
+            "try an earlier checkpoint"
+        )
     session.restore(found, complete=version == PRESENT_FORMAT)
     session.read_weights()
     best.recall({name.removeprefix(BEST): values for name, values in kept.items()})
     return done, rows
+
+
+def _check_finite(path: str | Path, arrays: Mapping[str, Array]) -> None:
+    """Check that the state and the parameters of a checkpoint are finite, as those of a model are.
+
+    Recorded rows may have NaN, where a variable is not defined yet.
+    """
+    for name, values in arrays.items():
+        if name.startswith(RECORD) or values.dtype.kind != "f":
+            continue
+        wrong = values[~np.isfinite(values)]
+        if wrong.size:
+            raise FileError(
+                f"{path} has {wrong.size} of {values.size} values of {name} that are not finite, "
+                f"such as {wrong[0]}; allowed: finite numbers; try an earlier checkpoint"
+            )
 
 
 def _fingerprint(session: Session, schedule: Schedule) -> str:

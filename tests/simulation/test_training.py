@@ -13,6 +13,7 @@ from brian2 import ms, second
 from numpy.testing import assert_allclose
 
 import neurosim as ns
+from neurosim.archives import read_arrays, write_arrays
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.results.metrics import accuracy
 from neurosim.simulation.checkpoint import as_text
@@ -169,6 +170,26 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
             ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
     path.write_text("nothing of the kind")
     with pytest.raises(ns.FileError, match="is not a checkpoint that can be read"):
+        ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
+
+
+@pytest.mark.parametrize("name", ["input_to_hidden1.w", "output_bias.w", "hidden1.lam", "output.x"])
+def test_a_finished_checkpoint_is_checked_as_a_model_is(name: str, tmp_path) -> None:
+    """Nothing is left to run, so that nothing would find the NaN."""
+    net, X, Y = random_problem([4, 5, 2], seed=3)
+    path, schedule = tmp_path / "checkpoint.npz", ns.Simultaneous(duration=20 * ms, reports=2)
+    ns.Simulation(net.copy(), ns.Flow.damped()).train(X, Y, schedule, checkpoint=path)
+    arrays = read_arrays(path)
+    arrays[name][0] = np.nan
+    write_arrays(path, arrays)
+    before = {n: w.copy() for n, w in net.weights.items()}
+    with pytest.raises(ns.FileError, match=rf"1 of \d+ values of {name} that are not finite"):
+        ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
+    for n, w in before.items():
+        assert np.array_equal(net.weights[n], w)
+    arrays[name][0] = 0.0
+    write_arrays(path, {**arrays, "_done": np.array(1)})
+    with pytest.raises(ns.FileError, match="2 rows of a log after 1 segments"):
         ns.Simulation(net, ns.Flow.damped()).train(X, Y, schedule, resume=path)
 
 
