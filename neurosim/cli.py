@@ -443,15 +443,17 @@ def _overrides(given: list[str] | None, seed: int | None, backend: str | None) -
 
 @contextmanager
 def _kept_on_divergence(folder: Path) -> Iterator[None]:
-    """Write the samples of a run that diverges to diverged.nc; keep older results."""
+    """Write the log or samples of a run that diverges to diverged.nc; keep older results."""
     try:
         yield
     except DivergenceError as error:
-        if error.run is not None:
+        reached = error.run if error.log is None else error.log
+        if reached is not None:
             from neurosim.results import files
 
-            files.save(error.run, folder / "diverged.nc")
-            _note(f"samples until then are in {folder / 'diverged.nc'}")
+            kind = "samples" if error.log is None else "the log"
+            files.save(reached, folder / "diverged.nc")
+            _note(f"{kind} until then: {folder / 'diverged.nc'}")
         raise
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -423,6 +424,49 @@ def test_what_was_written_before_the_disk_filled_up_stays(monkeypatch: pytest.Mo
     monkeypatch.setattr(Figure, "savefig", full)
     assert "the disk is full" in refused(call("run", "xor", *QUICK))
     assert names("runs/xor") == TRAINED - FIGURES
+
+
+def test_what_fits_is_kept_where_a_result_is_too_large() -> None:
+    """A limit on the size of files, between that of the log and that of its samples."""
+    recorded = [*QUICK, "--set", "simulation.record=['x', 'w']", "--set", "simulation.every=2 ms"]
+    assert call("run", "xor", *QUICK, "--out", "small").exit_code == 0
+    assert call("run", "xor", *recorded, "--out", "large").exit_code == 0
+    sizes = [Path(folder, "log.nc").stat().st_size for folder in ("small", "large")]
+    assert sizes[1] > sizes[0] + 4000
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[1] - 1, before[1]))
+    try:
+        message = refused(call("run", "xor", *recorded))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "log.nc cannot be written: File too large" in message
+    assert "runs/xor/log.nc is without its traces" in message
+    assert names("runs/xor") >= {"log.nc", "weights.npz", "model.toml"}
+    log = files.load("runs/xor/log.nc")
+    assert log.run.traces is None
+    assert log.history.equals(files.load("large/log.nc").history)
+
+
+def test_a_training_that_diverges_keeps_its_history() -> None:
+    fast = ("--set", "flow.tau_w=0.1 ms", "--set", "train.reports=50")
+    message = refused(call("run", "xor", *QUICK[:4], *fast, "--out", "o"))
+    assert "diverged at" in message
+    log = files.load("o/diverged.nc")
+    assert log.history.loss.size
+    assert log.interrupted
+
+
+def test_a_training_goes_on_from_a_checkpoint() -> None:
+    whole = call("run", "xor", *QUICK, "--out", "whole", "--checkpoint", "c.npz")
+    assert whole.exit_code == 0, whole.output
+    again = call("run", "xor", *QUICK, "--out", "again", "--resume", "c.npz")
+    assert again.exit_code == 0, again.output
+    found = [files.load(f"{folder}/log.nc") for folder in ("whole", "again")]
+    assert found[0].history.identical(found[1].history)
+    assert "does not exist" in refused(call("run", "xor", *QUICK, "--resume", "none.npz"))
+    for option in ("checkpoint", "resume"):
+        message = refused(call("run", "ring", *RELAX, f"--{option}", "c.npz"))
+        assert f"{option} = 'c.npz', but model 'ring' has no [train] table" in message
 
 
 def test_too_little_memory_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

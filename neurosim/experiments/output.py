@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,23 +86,65 @@ def check_links(folder: Path) -> None:
 def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder: Path) -> None:
     """Write weights, result, model and pictures into a folder.
 
-    Weights are written first and pictures last: if the disk fills up, the pictures are lost first.
+    If a disk fills up or a file grows too large, the rest is still written: a result without its
+    traces where those do not fit.
+
+    Raises
+    ------
+    FileError
+        The message names what could not be written, and what is there.
     """
-    from neurosim.experiments import modelfile
     from neurosim.results import files
     from neurosim.results.runs import Run
 
-    simulation.save_weights(folder / "weights.npz")
     name = "run.nc" if isinstance(result, Run) else "log.nc"
-    files.save(result, folder / name)
+    formats = spec.tables.output.formats or FORMATS
+    pictures = [folder / f"summary.{suffix}" for suffix in formats]
+    lost: list[FileError] = []
+    with _noted(lost):
+        simulation.save_weights(folder / "weights.npz")
+    with _noted(lost):
+        _write_model(spec, folder / "model.toml")
+    written = len(lost)
+    with _noted(lost):
+        files.save(result, folder / name)
+    if len(lost) > written:
+        with _noted(lost):
+            files.save(_without_traces(result), folder / name)
+            lost[-1] = FileError(f"{lost[-1]} ({folder / name} is without its traces)")
+    for path in pictures:
+        with _noted(lost):
+            save_summary(result, [path])
+    if lost:
+        raise FileError("; ".join(dict.fromkeys(str(error) for error in lost))) from lost[0]
+
+
+@contextmanager
+def _noted(lost: list[FileError]) -> Iterator[None]:
+    """Append an error of this block about writing to a list."""
+    try:
+        yield
+    except FileError as error:
+        lost.append(error)
+
+
+def _write_model(spec: ModelFile, path: Path) -> None:
+    from neurosim.experiments import modelfile
+
     header = (
         f"# {spec.comment or spec.name}\n"
         f"# As run by neurosim {__version__}, overrides included.\n\n"
     )
-    with replacing(folder / "model.toml") as path:
-        path.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
-    formats = spec.tables.output.formats or FORMATS
-    save_summary(result, [folder / f"summary.{suffix}" for suffix in formats])
+    with replacing(path) as new:
+        new.write_text(header + modelfile.dump(spec.effective()), encoding="utf-8")
+
+
+def _without_traces(result: Run | Log) -> Run | Log:
+    from neurosim.results.runs import Log, Run
+
+    if isinstance(result, Run):
+        return replace(result, traces=None)
+    return Log(result.history, replace(result.run, traces=None))
 
 
 def save_summary(result: Run | Log, paths: Sequence[Path]) -> None:
