@@ -20,6 +20,7 @@ from neurosim import signals
 from neurosim.archives import read_arrays
 from neurosim.experiments import modelfile
 from neurosim.results import files
+from tests.evidence import endings
 
 PATIENCE = 60.0  # s
 ENDLESS = (
@@ -200,3 +201,19 @@ def test_a_point_of_a_sweep_is_measured_whole_or_not_at_all(
     found = ns.sweep(model, {"flow.rho": [1.0, 2.0]}, **options)
     alone = ns.sweep(model, {"flow.rho": [1.0, 2.0]}, measure="accuracy")
     assert np.array_equal(found["accuracy"], alone["accuracy"])
+
+
+def test_many_runs_of_one_process_leave_no_files_threads_and_folders() -> None:
+    """`python -m tests.evidence "long runs"` counts more of them, and memory."""
+    found = {**endings.grown("numpy", "relax", 20), **endings.grown("numpy", "train", 10)}
+    assert found["files"] <= 0
+    assert found["threads"] <= 0
+    assert found["MB"] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.compiler
+def test_what_is_ended_at_a_random_moment_goes_on_as_if_undisturbed() -> None:
+    """`python -m tests.evidence kills` has twenty of each."""
+    found = endings.kills(count=1, seed=1)
+    assert found.count(" 0 faults") == 16, found

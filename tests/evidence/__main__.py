@@ -7,6 +7,7 @@ import argparse
 from tests.evidence import (
     constraints,
     events,
+    endings,
     feedback,
     imperfections,
     integration,
@@ -34,6 +35,7 @@ ROWS = (
     | observing.ROWS
     | odd_arguments.ROWS
     | model_files.ROWS
+    | endings.ROWS
 )
 
 
