@@ -29,7 +29,7 @@ from neurosim.signals import STATUS, terminable
 from neurosim.version import __version__
 
 if TYPE_CHECKING:
-    from neurosim.engine.cache import Entry
+    from neurosim.keeping import Entry
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 RUNS = Path("runs")  # the folder of all results
@@ -390,27 +390,26 @@ def models() -> None:
 
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all programs.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of them.")] = False,
     trim: Annotated[
         bool, typer.Option("--trim", help="Remove the least recently used, down to the limit.")
     ] = False,
 ) -> None:
-    """Show or remove the compiled programs that are kept for later runs.
+    """Show or remove the compiled programs and the data sets that are kept for later runs.
 
     They are in $NEUROSIM_CACHE, else in ~/.cache/neurosim, and take at most $NEUROSIM_CACHE_SIZE,
     else 1 GB. Removing them does not harm a program that is running.
     """
-    from neurosim.disk import cache_directory
-    from neurosim.engine import cache as kept
+    from neurosim import keeping
     from neurosim.results.capacity import size_text
 
-    folder, limit, before = cache_directory(), kept.limit(), kept.entries()
+    folder, limit, before = keeping.cache_directory(), keeping.limit(), keeping.entries()
     if clear or trim:
-        freed = kept.clear() if clear else kept.trim()
-        typer.echo(f"{len(before) - len(kept.entries())} removed, {size_text(freed)} freed")
+        freed = keeping.clear() if clear else keeping.trim()
+        typer.echo(f"{len(before) - len(keeping.entries())} removed, {size_text(freed)} freed")
         return
     size = sum(entry.size for entry in before)
-    typer.echo(f"{folder}: {len(before)} programs, {size_text(size)} of at most {size_text(limit)}")
+    typer.echo(f"{folder}: {len(before)} kept, {size_text(size)} of at most {size_text(limit)}")
     if before:
         _print_entries(before)
 
@@ -423,7 +422,7 @@ def _print_entries(entries: Sequence[Entry]) -> None:
 
     from neurosim.results.capacity import size_text
 
-    table = Table("program", "size", "last used", box=SIMPLE_HEAD)
+    table = Table("kept", "size", "last used", box=SIMPLE_HEAD)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         size = Text(size_text(entry.size), no_wrap=True)

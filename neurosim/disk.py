@@ -1,4 +1,4 @@
-"""Read, replace and write files safely; temporary folders; find the cache directory.
+"""Read, replace and write files safely; temporary folders.
 
 All disk access of the package goes through this module. A file is written under a temporary name
 and then renamed, so that a reader finds either the old file or the complete new one. An error of
@@ -384,40 +384,3 @@ def _free(path: Path) -> str:
         if folder.is_dir():
             return f"{shutil.disk_usage(folder).free / 1e6:.3g} MB"
     return "unknown space"
-
-
-# The cache directory
-
-
-def cache_directory() -> Path:
-    """Return the cache folder, for files that can be regenerated; create it if it is missing.
-
-    It is $NEUROSIM_CACHE, else $XDG_CACHE_HOME/neurosim, else ~/.cache/neurosim. If that folder
-    cannot be written to, log a warning and use a temporary one, removed when the process ends.
-    """
-    chosen = os.environ.get("NEUROSIM_CACHE")
-    try:
-        root = Path(chosen) if chosen else _user_cache()
-        root = root.expanduser().absolute()
-        root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=root).close()
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home directory
-        return _private(chosen or "~/.cache/neurosim").path
-    return root
-
-
-def _user_cache() -> Path:
-    """Return neurosim's folder in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base, "neurosim")
-    return Path.home() / ".cache" / "neurosim"
-
-
-@lru_cache(maxsize=1)
-def _private(instead_of: str) -> TemporaryFolder:
-    """Create a temporary folder, once per process, and warn that it will not be kept."""
-    logger.warning(
-        "compiled programs cannot be kept in %s; try another folder in $NEUROSIM_CACHE", instead_of
-    )
-    return TemporaryFolder()

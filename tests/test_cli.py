@@ -215,6 +215,7 @@ def test_plot() -> None:
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with three programs, the last one the newest, and a file that is not neurosim's."""
+    from neurosim import keeping
     from neurosim.engine import cache
 
     def build(path: Path) -> None:
@@ -225,7 +226,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("NEUROSIM_CACHE_SIZE", raising=False)
     for i, about in enumerate(("the [oldest]", "the middle", "the newest")):
         cache.program(f"{i:024x}", build, target=tmp_path / "program", about=about)
-        os.utime(cache.entries()[0].path / cache.SEAL, (1e9 + 1e6 * i,) * 2)
+        os.utime(keeping.entries()[0].path / cache.SEAL, (1e9 + 1e6 * i,) * 2)
     (tmp_path / "cache" / "thesis.tex").write_text("ten years of work")
     return tmp_path / "cache"
 
@@ -234,10 +235,10 @@ def test_the_cache_is_shown_newest_first(programs: Path) -> None:
     result = call("cache")
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
-    assert lines[0] == f"{programs}: 3 programs, 30.4 kB of at most 1 GB".split()
+    assert lines[0] == f"{programs}: 3 kept, 30.6 kB of at most 1 GB".split()
     shown = [line for line in lines if line[:1] == ["the"]]
     assert [line[1] for line in shown] == ["newest", "middle", "[oldest]"]
-    assert all(line[2:4] == ["10.1", "kB"] for line in shown)
+    assert all(line[2:4] == ["10.2", "kB"] for line in shown)
     assert [line[4] for line in shown] == ["2001-10-02", "2001-09-20", "2001-09-09"]
     assert len(names(programs)) == 4
 
@@ -245,16 +246,16 @@ def test_the_cache_is_shown_newest_first(programs: Path) -> None:
 def test_the_cache_is_trimmed_to_the_limit(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("cache", "--trim").output == "0 removed, 0 B freed\n"
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "15 kB")
-    assert call("cache", "--trim").output == "2 removed, 20.3 kB freed\n"
+    assert call("cache", "--trim").output == "2 removed, 20.4 kB freed\n"
     shown = call("cache").output
-    assert "1 programs, 10.1 kB of at most 15 kB" in words(shown)
+    assert "1 kept, 10.2 kB of at most 15 kB" in words(shown)
     assert "the newest" in shown
 
 
 def test_the_cache_is_cleared_of_what_is_ours(programs: Path) -> None:
-    assert call("cache", "--clear").output == "3 removed, 30.4 kB freed\n"
+    assert call("cache", "--clear").output == "3 removed, 30.6 kB freed\n"
     assert names(programs) == {"thesis.tex"}
-    assert call("cache").output == f"{programs}: 0 programs, 0 B of at most 1 GB\n"
+    assert call("cache").output == f"{programs}: 0 kept, 0 B of at most 1 GB\n"
     assert call("cache", "--clear").output == "0 removed, 0 B freed\n"
 
 

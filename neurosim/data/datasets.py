@@ -24,8 +24,8 @@ from neurosim.data import files
 from neurosim.data.files import MAX_NUMBERS, XAndY
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
 from neurosim.data.streams import moving_digits
-from neurosim.disk import cache_directory
 from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
+from neurosim.keeping import cache_directory, read_sealed, temporary, trim, use, write_sealed
 from neurosim.model.arrays import check_finite, refuse_lossy
 from neurosim.model.display import short_repr
 
@@ -318,11 +318,14 @@ def _cached(key: str, source: Source, chosen: tuple[Any, ...]) -> Data:
 
 
 def _read_cached(path: Path, about: str) -> Data | None:
-    """Return the data of a file in the cache; None if it describes other data."""
+    """Return the data of a file in the cache; None if it is not intact or describes other data."""
+    if read_sealed(path) is None:
+        return None
     arrays: dict[str, Any] = read_arrays(path)
     if str(arrays.pop("of")) != about:
         return None
     classes = int(arrays.pop("classes"))
+    use(path)
     return Data(**arrays, classes=None if classes < 0 else classes)
 
 
@@ -333,8 +336,10 @@ def _write_cached(path: Path, about: str, data: Data) -> None:
         arrays["X_test"], arrays["Y_test"] = data.validation
     arrays["of"] = about
     arrays["classes"] = -1 if data.classes is None else data.classes
-    with suppress(FileError):
-        write_arrays(path, arrays)
+    with suppress(FileError, OSError), temporary(path) as plain:
+        write_arrays(plain, arrays)
+        write_sealed(path, plain.read_bytes())  # zip archives may follow other bytes
+        trim(keep=path)
 
 
 # Checks

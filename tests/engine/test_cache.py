@@ -26,9 +26,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosim.disk import _private, cache_directory
+from neurosim import keeping
 from neurosim.engine import cache
 from neurosim.errors import BackendError, ModelError
+from neurosim.keeping import _private, cache_directory
 
 KEY = "0123456789abcdef01234567"
 GOOD = b"#!/bin/sh\necho good\n"
@@ -77,7 +78,7 @@ def keep(number: int, size: int, used: float, target: Path) -> str:
 
 
 def keys() -> list[str]:
-    return [entry.key for entry in cache.entries()]
+    return [entry.key for entry in keeping.entries()]
 
 
 def names(path: Path) -> set[str]:
@@ -92,7 +93,7 @@ def test_built_once_then_found(target: Path, folder: Path) -> None:
     assert cache.program(KEY, never, target=target.with_name("second"))
     assert cache.program(KEY, never, target=target)  # over what is there
     assert output(target) == output(target.with_name("second")) == "good"
-    (entry,) = cache.entries()
+    (entry,) = keeping.entries()
     assert (entry.key, entry.about, entry.path) == (KEY, "xor, 2-3-1", kept())
     assert entry.size == len(GOOD) + (kept() / cache.SEAL).stat().st_size
     assert entry.used == pytest.approx(time.time(), abs=60)
@@ -154,8 +155,8 @@ def _link(path: Path) -> None:
 
 
 def _sealed(entry: Path, **changes: Any) -> None:
-    seal = json.loads((entry / cache.SEAL).read_text())
-    (entry / cache.SEAL).write_text(json.dumps(seal | changes))
+    seal = keeping.read_seal(entry)
+    keeping.write_sealed(entry / cache.SEAL, json.dumps(seal | changes).encode(), entry.name)
 
 
 def _instead(entry: Path, content: bytes) -> None:
@@ -231,36 +232,36 @@ JSON = st.recursive(
 
 
 @settings(max_examples=50, deadline=None)
-@given(contents=JSON, about=JSON, version=st.just(cache.FORMAT) | JSON)
+@given(contents=JSON, about=JSON, version=st.just(keeping.FORMAT) | JSON)
 def test_a_seal_from_elsewhere_is_not_trusted(contents: Any, about: Any, version: Any) -> None:
     with tempfile.TemporaryDirectory() as own, patch.dict(os.environ, NEUROSIM_CACHE=own):
         cache.program(KEY, compiler(), target=Path(own, "target"))
         _sealed(kept(), format=version, about=about, contents=contents)
-        assert len(cache.entries()) == 1
+        assert len(keeping.entries()) == 1
         assert not cache.program(KEY, compiler(), target=Path(own, "target"))
 
 
 def test_what_is_checked_is_what_is_run(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program takes the entry's place after the link was made: the old one is run."""
     cache.program(KEY, compiler(), target=target)
-    seal = cache._seal
+    seal = cache.read_seal
 
     def swapped(entry: Path) -> dict[str, Any]:
         _replace(entry / "program", BAD)
         return seal(entry)
 
-    monkeypatch.setattr(cache, "_seal", swapped)
+    monkeypatch.setattr(cache, "read_seal", swapped)
     assert cache.program(KEY, never, target=target)
     assert output(target) == "good"
 
 
 def test_an_entry_of_an_earlier_neurosim_is_not_run(target: Path, folder: Path) -> None:
     compiler(BAD)(cache_directory() / KEY)
-    assert [(e.key, e.size) for e in cache.entries()] == [(KEY, len(BAD))]
+    assert [(e.key, e.size) for e in keeping.entries()] == [(KEY, len(BAD))]
     assert not cache.program(KEY, compiler(), target=target)
     assert output(target) == "good"
     assert names(folder) == {KEY, kept().name}
-    cache.clear()
+    keeping.clear()
     assert names(folder) == set()
 
 
@@ -290,9 +291,9 @@ def test_what_is_not_ours_is_not_touched(target: Path, monkeypatch: pytest.Monke
     cache.program(f"{1:024x}", compiler(), target=target)
     assert keys() == [f"{1:024x}"]
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "0")
-    assert cache.trim() > len(GOOD)
+    assert keeping.trim() > len(GOOD)
     cache.program(f"{1:024x}", compiler(), target=target)
-    assert cache.clear() > len(GOOD)
+    assert keeping.clear() > len(GOOD)
     after = {p: p.lstat() for p in folder.rglob("*")}
     assert after.keys() == before.keys()
     assert all(after[p].st_mtime == before[p].st_mtime for p in before)
@@ -303,7 +304,7 @@ def test_nothing_behind_a_link_is_removed(target: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis" / "chapter").write_text("ten years of work")
     for _ in range(2):
         kept().symlink_to(tmp_path / "thesis")
-        assert cache.clear() == len(str(tmp_path / "thesis"))  # the link's own bytes
+        assert keeping.clear() == len(str(tmp_path / "thesis"))  # the link's own bytes
         assert not kept().is_symlink()
     kept().symlink_to(tmp_path / "thesis")
     assert not cache.program(KEY, compiler(), target=target)
@@ -348,7 +349,7 @@ def test_a_full_disk_only_costs_the_entry(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as now:
-        now.setattr(Path, "write_text", full)
+        now.setattr(cache, "write_sealed", full)
         assert not cache.program(KEY, compiler(), target=target)
     assert output(target) == "good"
     assert names(folder) == set()
@@ -531,7 +532,7 @@ def test_clearing_while_others_build_harms_nobody(tmp_path: Path) -> None:
         start(tmp_path / f"p{i}", tmp_path / "log", 0.05, key=f"{i % 4:024x}") for i in range(12)
     ]
     while any(p.poll() is None for p in started):
-        cache.clear()
+        keeping.clear()
     assert [p.returncode for p in started] == 12 * [0]
     assert [output(tmp_path / f"p{i}") for i in range(12)] == 12 * ["good"]
 
@@ -557,7 +558,7 @@ def test_notes_find_their_program_and_go_with_it(
     for i in range(5):
         cache.remember(f"{i:024x}", KEY, "")
     assert len(list(folder.glob("*.note"))) == 4
-    assert cache.clear() > 0
+    assert keeping.clear() > 0
     assert list(folder.iterdir()) == []
 
 
@@ -569,15 +570,15 @@ def test_trimming_removes_what_was_used_longest_ago(
 ) -> None:
     a, b, c = (keep(i, 10_000, 100 * (3 - i), target) for i in range(3))
     assert keys() == [c, b, a]
-    assert cache.trim() == 0
+    assert keeping.trim() == 0
     assert cache.program(a, never, target=target)  # the oldest is the newest now
     assert keys() == [a, c, b]
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "25 kB")
-    freed = cache.trim()
+    freed = keeping.trim()
     assert 10_000 < freed < 11_000
     assert keys() == [a, c]
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", "10 kB")  # less than one and its seal
-    cache.trim()
+    keeping.trim()
     assert keys() == []
 
 
@@ -595,10 +596,10 @@ def test_what_was_just_made_stays_and_older_ones_make_room(
 def test_trimming_and_clearing_leave_a_run_its_program(target: Path) -> None:
     cache.program(KEY, compiler(), target=target)
     cache.program(KEY, never, target=target)
-    assert cache.clear() > len(GOOD)
-    assert cache.entries() == []
+    assert keeping.clear() > len(GOOD)
+    assert keeping.entries() == []
     assert output(target) == "good"
-    assert cache.clear() == 0
+    assert keeping.clear() == 0
 
 
 def test_what_killed_builders_left_goes_when_it_is_old(folder: Path) -> None:
@@ -609,11 +610,11 @@ def test_what_killed_builders_left_goes_when_it_is_old(folder: Path) -> None:
         (path / "half").write_bytes(b"x" * 100)
         (folder / f"{age * 24}.program.lock").touch()
     for path in folder.glob("a*"):
-        os.utime(path, (time.time() - cache.OLD - 10,) * 2)
-    assert cache.entries() == []
-    assert cache.trim() == 100
+        os.utime(path, (time.time() - keeping.OLD - 10,) * 2)
+    assert keeping.entries() == []
+    assert keeping.trim() == 100
     assert {name[0] for name in names(folder)} == {"b"}
-    assert cache.clear() == 0
+    assert keeping.clear() == 0
     assert len(names(folder)) == 2
 
 
@@ -636,7 +637,7 @@ def test_what_killed_builders_left_goes_when_it_is_old(folder: Path) -> None:
 )
 def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROSIM_CACHE_SIZE", text)
-    assert cache.limit() == size
+    assert keeping.limit() == size
 
 
 UNITS = {"": 1, "B": 1}
@@ -654,7 +655,7 @@ def test_any_size(whole: int, tenths: int, unit: str, gap: bool) -> None:
     """Equal to exact fractions, to the byte below 2**53 bytes."""
     with patch.dict(os.environ, NEUROSIM_CACHE_SIZE=f"{whole}.{tenths}{' ' * gap}{unit}"):
         exact = Fraction(10 * whole + tenths, 10) * UNITS[unit]
-        assert abs(cache.limit() - exact) <= max(Fraction(1, 2), exact / 2**52)
+        assert abs(keeping.limit() - exact) <= max(Fraction(1, 2), exact / 2**52)
 
 
 @pytest.mark.parametrize(
@@ -675,7 +676,7 @@ def test_nonsense_is_refused_before_the_compiler_runs(
 TEXT = st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]), max_size=12)
 
 
-@given(TEXT | st.from_regex(cache.SIZE, fullmatch=True))
+@given(TEXT | st.from_regex(keeping.SIZE, fullmatch=True))
 def test_a_limit_is_a_size_or_refused(text: str) -> None:
     with patch.dict(os.environ, NEUROSIM_CACHE_SIZE=text), suppress(ModelError):
-        assert cache.limit() >= 0
+        assert keeping.limit() >= 0
