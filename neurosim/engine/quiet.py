@@ -1,8 +1,9 @@
-"""Import Brian2 so that the process stays as it was.
+"""Import Brian2 so that the process stays as it was, and the working folder has no say.
 
 While it is imported, Brian2 takes over exceptions that nothing catches, warnings, Ctrl-C and the
 end of logging, and copies the user's script into the temporary folder. A library must not do that:
-here each is undone. Where the user has imported Brian2 before, it stays as it set itself up.
+here each is undone. It also evaluates a file of the working folder, which is not read here. Where
+the user has imported Brian2 before, it stays as it set itself up.
 
 Every module that imports Brian2 imports this one first, which `tests/engine/test_process.py` holds.
 """
@@ -22,6 +23,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from neurosim import folder_settings
+
 OURS = "brian2" not in sys.modules  # whether neurosim, not the user, imports Brian2
 
 
@@ -30,7 +33,7 @@ def _imported() -> ModuleType:
     if not OURS:
         return import_module("brian2")
     hook, show = sys.excepthook, warnings.showwarning
-    with _handlers_kept():
+    with _handlers_kept(), folder_settings.ignored():
         module = import_module("brian2")
     sys.excepthook = hook
     if warnings.showwarning is not show:

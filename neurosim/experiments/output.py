@@ -207,6 +207,6 @@ def formats_of(paths: Sequence[Path]) -> list[str]:
 
 def draw_without_display() -> None:
     """Let Matplotlib draw into files only; call it before anything is drawn."""
-    import matplotlib as mpl
+    from neurosim.plot.library import matplotlib
 
-    mpl.use("Agg")
+    matplotlib.use("Agg")

@@ -20,6 +20,7 @@ from neurosim.errors import ModelError, shown
 from neurosim.experiments.shares import Report, Shares, ignore, reporting_to
 
 CRASHES = 3  # in a row without any result; after more, points are tried one by one
+SAFE_PATH = "PYTHONSAFEPATH"  # environment variable of Python 3.11
 WATCH = 0.5  # s between two looks of a worker for its parent
 DIED = "its worker process died: out of memory, killed, or a crash in compiled code"
 
@@ -83,7 +84,7 @@ class Local(Pool):
         self.size = jobs
 
     def run(self, tasks: Sequence[PoolTask], report: Report = ignore) -> Iterator[list[Any]]:
-        with Shares(report) as shares:
+        with Shares(report) as shares, _safe_path():
             yield from self._run(tasks, shares)
 
     def _run(self, tasks: Sequence[PoolTask], shares: Shares) -> Iterator[list[Any]]:
@@ -127,6 +128,24 @@ class Local(Pool):
         yield from parallel(
             delayed(_numbered)(number, task, shares.path, own) for number, task in tasks
         )
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep Python processes that start in this block from importing from the working folder.
+
+    joblib starts workers with ``python -m``, which puts that folder first. It gives them the path
+    of this process later, so that what can be imported here can be imported there.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(SAFE_PATH, None)
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _split(tasks: Iterable[PoolTask]) -> dict[int, PoolTask]:

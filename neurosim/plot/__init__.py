@@ -10,6 +10,7 @@ from neurosim.plot.drawing import PALETTE
 from neurosim.plot.feedback import feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
+from neurosim.plot.library import matplotlib as _  # noqa: F401
 from neurosim.plot.messages import cost, events, events_over_traces, operations
 from neurosim.plot.overview import summary
 from neurosim.plot.plausibility import plausibility

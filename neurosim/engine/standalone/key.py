@@ -80,12 +80,12 @@ def _plain_fields(value: Any) -> dict[str, Any]:
 
 
 def _preferences() -> Any:
-    """Return Brian2's preferences; before its import, the contents of preference files."""
+    """Return Brian2's preferences; before its import, the contents of the user's file of them."""
     if "brian2" in sys.modules:
         prefs = sys.modules["brian2"].prefs
         return {name: repr(prefs[name]) for name in prefs}
-    files = Path.home() / ".brian" / "user_preferences", Path("brian_preferences")
-    return [file.read_text() for file in files if file.is_file()]
+    file = Path.home() / ".brian" / "user_preferences"
+    return file.read_text() if file.is_file() else None
 
 
 def _surroundings() -> list[Any]:

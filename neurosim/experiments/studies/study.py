@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import AfterValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic.dataclasses import dataclass
 
+import neurosim.plot.library  # noqa: F401  before a study imports Matplotlib
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole
 from neurosim.experiments.refusals import explained
 
