@@ -35,7 +35,7 @@ EARLIER = re.compile(r"[0-9a-f]{24}")  # an entry of neurosim 0.1: a bare execut
 NOTE = re.compile(r"[0-9a-f]{24}\.note")
 DATA = re.compile(r"([a-z0-9_]{1,40})-[0-9a-f]{16}\.npz")
 MODULES = "cython"  # folder of the modules that Brian2 compiles for backend="cython"
-MODULE = re.compile(r"_cython_magic_[0-9a-f]{32}\..*\.?(so|pyd|dll)")
+MODULE = re.compile(r"_cython_magic_[0-9a-f]{32}\.(.*\.)?(so|pyd|dll)")
 # files of a build in progress; once older than OLD, they were left by a process that was killed
 LEFTOVER = re.compile(
     r"[0-9a-f]{24}\.((program|note)\.[0-9a-f]{8}|program\.lock)"
@@ -177,17 +177,24 @@ def read_sealed(path: Path, name: str = "") -> bytes | None:
     Return None if the file is missing, damaged, a link, another user's or one that others may write
     to, or if it was written under another name.
     """
-    with suppress(OSError):
-        with open(
-            path, "rb", opener=lambda found, flags: os.open(found, flags | SAFE_OPEN)
-        ) as file:
-            about = os.fstat(file.fileno())
-            if not (stat.S_ISREG(about.st_mode) and is_own(about)):
-                return None
-            seal, _, content = file.read().partition(b"\n")
-        if seal == _digest(name or path.name, content):
-            return content
+    seal, _, content = (read_own(path) or b"").partition(b"\n")
+    if seal == _digest(name or path.name, content):
+        return content
     return None
+
+
+def read_own(path: Path) -> bytes | None:
+    """Return the bytes of a plain file of this user that no others may write to, or None."""
+    with suppress(OSError), open(path, "rb", opener=_open_no_link) as file:
+        about = os.fstat(file.fileno())
+        if stat.S_ISREG(about.st_mode) and is_own(about):
+            return file.read()
+    return None
+
+
+def seal_of(module: Path) -> Path:
+    """Return the path of the sealed digest of a module."""
+    return module.with_name(f"{module.name}.seal")
 
 
 def _open_no_link(path: str, flags: int) -> int:
@@ -314,7 +321,7 @@ def trim(keep: Path | None = None) -> int:
     left = sum(entry.size for entry in found)
     for entry in reversed(found):
         if left > allowed and entry.path != keep:
-            freed += remove(entry.path)
+            freed += remove(entry.path) + remove(seal_of(entry.path))
             if not os.path.lexists(entry.path):
                 left -= entry.size
     return freed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -269,3 +271,74 @@ def test_data_sets_are_listed_limited_and_cleared(
     assert [entry.path for entry in keeping.entries()] == [_data_file()]
     assert keeping.clear() > 0
     assert [path.name for path in folder.iterdir()] == ["thesis.npz"]
+
+
+# Modules of Cython
+
+
+def test_a_module_is_loaded_only_as_it_was_sealed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from brian2 import prefs
+    from brian2.codegen.runtime.cython_rt import extension_manager
+
+    from neurosim.engine.cython_modules import PREFERENCE, kept_modules
+
+    built = []
+
+    def load(self: object, module_path: str) -> None:
+        path = Path(module_path)
+        if not path.is_file():
+            built.append(path)
+            path.write_bytes(b"module")
+
+    monkeypatch.setattr(extension_manager.CythonExtensionManager, "_load_module", load)
+    before = prefs[PREFERENCE], extension_manager.Cython_Build
+    damages = [
+        lambda path: path.write_bytes(b"modulf"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.chmod(0o777),
+        lambda path: keeping.seal_of(path).unlink(),
+        lambda path: write_sealed(keeping.seal_of(path), b"0" * 64),
+        _linked,
+        lambda path: path.parent.chmod(0o777),
+        lambda path: (path.parent.rename(tmp_path / "away"), path.parent.symlink_to("../../away")),
+    ]
+    for number, damage in enumerate([*damages, lambda path: None], start=1):
+        with kept_modules():
+            folder = Path(prefs[PREFERENCE])
+            assert mode(folder) == 0o700
+            path = folder / f"_cython_magic_{'0' * 32}.so"
+            for _ in range(2):  # the second time it is intact
+                extension_manager.CythonExtensionManager()._load_module(str(path))
+                assert path.read_bytes() == b"module"
+        assert len(built) == number
+        damage(path)
+    assert (prefs[PREFERENCE], extension_manager.Cython_Build) == before
+    assert [entry.about for entry in keeping.entries()] == ["Cython module"]
+    keeping.clear()
+    assert list(cache_directory().iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.compiler
+def test_cython_takes_no_declarations_from_the_working_folder(tmp_path: Path) -> None:
+    for name in ("numpy/__init__", "libc/math", "libc/stdlib"):
+        path = tmp_path / f"{name}.pxd"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("this is not Cython\n")
+    code = """
+import sys
+import numpy as np, neurosim as ns
+sys.path.insert(0, "")
+net = ns.Network.mlp([2, 3, 1], loss="mse")
+sim = ns.Simulation(net, ns.Flow.augmented(), backend="cython")
+sim.relax(np.ones((2, 2)), np.ones((2, 1)), duration=0.01)
+"""
+    package = str(Path(keeping.__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": package},
+        check=True,
+    )

@@ -42,6 +42,7 @@ from brian2.utils.stringtools import get_identifiers, word_substitute
 from neurosim.engine import cache
 from neurosim.engine.children import Job
 from neurosim.engine.compiler import compiler_command, optimisation, wide_vectors
+from neurosim.engine.cython_modules import kept_modules
 from neurosim.engine.names import DECAYS, LENGTH, MOMENT
 from neurosim.engine.standalone.units import (
     INCLUDE,
@@ -308,7 +309,10 @@ def scope(
     random = np.random.get_state()
     earlier, environment = set(BrianObject.__instances__()), dict(os.environ)
     set_device("runtime" if device is None else device, build_on_run=False)
+    modules = contextlib.ExitStack()
     try:
+        if target == "cython":
+            modules.enter_context(kept_modules())
         for name, value in own.items():
             prefs[name] = value
         yield
@@ -316,6 +320,7 @@ def scope(
         _adopt_all(set(BrianObject.__instances__()) - earlier)
         raise
     finally:
+        modules.close()
         for quiet, level in zip(loggers, levels, strict=True):
             quiet.setLevel(level)
         for name, value in kept.items():
