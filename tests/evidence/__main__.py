@@ -15,6 +15,7 @@ from tests.evidence import (
     model_files,
     observing,
     odd_arguments,
+    planted,
     rivals,
     stability,
     sweeps,
@@ -36,6 +37,7 @@ ROWS = (
     | odd_arguments.ROWS
     | model_files.ROWS
     | endings.ROWS
+    | planted.ROWS
 )
 
 
