@@ -6,8 +6,8 @@ import argparse
 
 from tests.evidence import (
     constraints,
-    events,
     endings,
+    events,
     feedback,
     imperfections,
     integration,
