@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurosim.engine.draws import CALL
-from neurosim.errors import ModelError, shown, unknown
+from neurosim.errors import ModelError, choice, shown, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
@@ -53,27 +53,17 @@ class Chosen(Protocol):
     imperfections: Imperfections
 
 
-def check_arguments(net: Any, flow: Any, method: Any, backend: Any, precision: Any) -> None:
-    """Refuse a network or flow of another type, and unknown names.
+def check_arguments(method: str, backend: str, precision: str) -> None:
+    """Refuse unknown names.
 
     Raises
     ------
     ModelError
         One of the arguments is not allowed.
     """
-    if not isinstance(net, Network):
-        raise ModelError(
-            f"net is a {type(net).__name__}; allowed: a Network, e.g. Network.mlp([64, 32, 10])"
-        )
-    if not isinstance(flow, Flow):
-        raise ModelError(f"flow is a {type(flow).__name__}; allowed: a Flow, e.g. Flow.augmented()")
-    for name, value, allowed in (
-        ("method", method, FIXED_STEP),
-        ("backend", backend, BACKENDS),
-        ("precision", precision, PRECISIONS),
-    ):
-        if value not in allowed:
-            raise unknown(name, value, allowed)
+    choice("method", method, FIXED_STEP)
+    choice("backend", backend, BACKENDS)
+    choice("precision", precision, PRECISIONS)
 
 
 def check(chosen: Chosen) -> None:
@@ -130,7 +120,9 @@ def check_interactive(backend: str) -> None:
         )
 
 
-def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_program: bool) -> None:
+def check_schedule(
+    chosen: Chosen, schedule: Schedule, given: Sequence[str], one_program: bool
+) -> None:
     """Refuse a network that cannot learn, and arguments of `train` that a schedule does not allow.
 
     Parameters
@@ -145,13 +137,8 @@ def check_schedule(chosen: Chosen, schedule: Any, given: Sequence[str], one_prog
     Raises
     ------
     ModelError
-        The schedule is not a schedule, the network has no loss, or two choices clash.
+        The network has no loss, or two choices clash.
     """
-    if not isinstance(schedule, Schedule):
-        raise ModelError(
-            f"schedule = {shown(schedule)}; allowed: Simultaneous(...), Presentations(...), "
-            "LocalPropagation(...), Pruning(...) or Growing(...)"
-        )
     if not chosen.net.losses:
         raise ModelError(
             f"{chosen.net!r} has no loss, so nothing can be learnt; try Loss(population, kind)"

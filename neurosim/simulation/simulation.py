@@ -115,7 +115,7 @@ class Simulation(OneRun, Settable):
         imperfections: Any = (),
         prospective: Any = False,
     ) -> None:
-        compatibility.check_arguments(net, flow, method, backend, precision)
+        compatibility.check_arguments(method, backend, precision)
         self.net, self.flow, self.method, self.precision = net, flow, method, precision
         self.transport, self.transports = frozen(transport), transports.resolve(net, transport)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
