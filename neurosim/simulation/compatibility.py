@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurosim.engine.draws import CALL
-from neurosim.errors import ModelError, choice, shown, unknown
+from neurosim.errors import ModelError, choice, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.extension import Extension
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
