@@ -17,7 +17,7 @@ import pytest
 
 import neurosim as ns
 from neurosim import signals
-from neurosim.archives import read_arrays
+from neurosim.data.archives import read_arrays
 from neurosim.experiments import modelfile
 from neurosim.results import files
 from tests.evidence import endings

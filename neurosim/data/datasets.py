@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.archives import read_arrays, write_arrays
 from neurosim.data import files
+from neurosim.data.archives import read_arrays, write_arrays
 from neurosim.data.files import MAX_NUMBERS, XAndY
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
 from neurosim.data.streams import moving_digits

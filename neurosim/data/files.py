@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.archives import read_arrays
+from neurosim.data.archives import read_arrays
 from neurosim.data.labels import Labels, is_missing, is_number, numbered
 from neurosim.errors import DataError, FileError, NeurosimError, out_of_range, yes_or_no
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.archives import read_arrays, write_arrays
 from neurosim.arguments import checked
+from neurosim.data.archives import read_arrays, write_arrays
 from neurosim.disk import AnyPath, check_readable, reading, replacing
 from neurosim.errors import FileError, ModelError
 from neurosim.model.network import Network

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.archives import read_arrays, write_arrays
+from neurosim.data.archives import read_arrays, write_arrays
 from neurosim.errors import FileError
 from neurosim.model import imperfections as circuit
 from neurosim.model.equations.imperfections import Imperfections

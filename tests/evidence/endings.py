@@ -16,7 +16,7 @@ import numpy as np
 
 import neurosim as ns
 from neurosim import disk
-from neurosim.archives import read_arrays
+from neurosim.data.archives import read_arrays
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE = 60.0  # s
@@ -26,7 +26,7 @@ JOB = """
 import sys
 from pathlib import Path
 import numpy as np, neurosim as ns
-from neurosim.archives import write_arrays
+from neurosim.data.archives import write_arrays
 from neurosim.experiments import modelfile
 kind = sys.argv[1]
 X, Y = np.random.default_rng(0).normal(size=(16, 20)), np.arange(16) % 3

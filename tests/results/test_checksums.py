@@ -16,7 +16,7 @@ import xarray as xr
 from brian2 import ms
 
 import neurosim as ns
-from neurosim import archives
+from neurosim.data import archives
 from neurosim.errors import FileError
 from neurosim.experiments import sweep_store
 from neurosim.results import checksums, recording, zarr

@@ -13,7 +13,7 @@ from brian2 import ms, second
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.archives import read_arrays, write_arrays
+from neurosim.data.archives import read_arrays, write_arrays
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.results.metrics import accuracy
 from neurosim.simulation.checkpoint import as_text
