@@ -11,18 +11,11 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import (
-    DASHED,
-    GREY,
-    add_legend,
-    given_axes,
-    marker_for,
-    new_figure,
-    styled,
-)
+from neurosim.plot.canvas import DASHED, GREY, given_axes, marker_for, new_figure, styled
 from neurosim.plot.drawing import PALETTE, add_legend_line
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
+from neurosim.plot.legends import add_legend
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:

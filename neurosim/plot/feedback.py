@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import (
-    DASHED,
-    GREY,
-    add_legend,
-    color_of,
-    given_axes,
-    marker_for,
-    styled,
-)
+from neurosim.plot.canvas import DASHED, GREY, color_of, given_axes, marker_for, styled
 from neurosim.plot.drawing import add_legend_line
+from neurosim.plot.legends import add_legend
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import (
-    DASHED,
-    GREY,
-    add_legend,
-    given_axes,
-    log_scale,
-    marker_for,
-    styled,
-)
+from neurosim.plot.canvas import DASHED, GREY, given_axes, log_scale, marker_for, styled
 from neurosim.plot.drawing import PALETTE, add_legend_line
+from neurosim.plot.legends import add_legend
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from neurosim.errors import DataError
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
-    add_legend,
     add_note,
     color_of,
     given_axes,
@@ -26,12 +25,12 @@ from neurosim.plot.canvas import (
     recorded_names,
     recorded_of,
     row_of,
-    share_legend,
     span_of,
     styled,
     traces_of,
 )
 from neurosim.plot.drawing import FONT, PALETTE
+from neurosim.plot.legends import add_legend, share_legend
 from neurosim.plot.names import shortened_all
 from neurosim.plot.runs import final_reference, traces
 from neurosim.results.runs import Run

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim.errors import ConvergenceError, DataError
 from neurosim.plot.architecture import neurons, operations_done
-from neurosim.plot.canvas import caption, last_part, new_figure, share_legend, styled
+from neurosim.plot.canvas import caption, last_part, new_figure, styled
 from neurosim.plot.feedback import ANGLE, feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
+from neurosim.plot.legends import share_legend
 from neurosim.plot.messages import events, operations
 from neurosim.plot.runs import agreement, traces, violation
 from neurosim.results.runs import Log, Run

@@ -12,7 +12,6 @@ from neurosim.plot.canvas import (
     DASHED,
     GREY,
     MOST_LINES,
-    add_legend,
     axis_label,
     chosen_lines,
     color_of,
@@ -33,6 +32,7 @@ from neurosim.plot.canvas import (
     traces_of,
 )
 from neurosim.plot.drawing import FONT, add_legend_line, size_in_points
+from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened, text_width
 from neurosim.results.runs import Run
 

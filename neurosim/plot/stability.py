@@ -15,8 +15,9 @@ from neurosim.analysis.cycles import Cycle
 from neurosim.analysis.stability import Stability
 from neurosim.errors import out_of_range, unknown, whole
 from neurosim.model.methods import EULER
-from neurosim.plot.canvas import GREY, add_legend, given_axes, styled
+from neurosim.plot.canvas import GREY, given_axes, styled
 from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened_all
 from neurosim.reference.spectrum import AMPLIFICATION
 

@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.plot.canvas import (
-    GREY,
-    add_legend,
-    color_of,
-    given_axes,
-    largest_size,
-    new_figure,
-    styled,
-)
+from neurosim.plot.canvas import GREY, color_of, given_axes, largest_size, new_figure, styled
 from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened
 from neurosim.reference.functions import violation
 from neurosim.results.runs import Run

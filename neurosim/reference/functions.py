@@ -19,11 +19,11 @@ from scipy.special import expit, log_softmax, softmax
 
 from neurosim.arguments import checked
 from neurosim.data.patterns import targets
-from neurosim.errors import DataError
 from neurosim.model import expressions
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
 from neurosim.model.weights import Weights, at_synapses, synapse_indices, synapses
+from neurosim.reference.linear_algebra import check_arrays
 
 Array = np.ndarray
 # Name of a projection -> the matrix, (n_post, n_pre), through which its messages go back.
@@ -212,24 +212,6 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     encoded = targets(net, Y, count)
     means = [loss_value(v, outputs[n], encoded[n]).mean() for n, v in net.losses.items()]
     return float(sum(means))
-
-
-def check_arrays(name: str, given: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
-    """Refuse a mapping of arrays that lacks one, or has one of another shape.
-
-    Raises
-    ------
-    DataError
-        The message has the `name` of the mapping.
-    """
-    for key, shape in shapes.items():
-        found = None
-        if key in given:
-            own: Any = given[key]  # dense or sparse
-            found = own.shape if hasattr(own, "shape") else np.shape(own)
-        if found != shape:
-            what = "is missing" if found is None else f"has shape {found}"
-            raise DataError(f"{name}[{key!r}] {what}; allowed: an array {shape}")
 
 
 def loss_value(loss: Loss, x: Array, y: Array) -> Array:

@@ -1,13 +1,16 @@
-"""Solve linear systems and find eigenvalues, or say which of neurosim's matrices cannot be used.
+"""Check arrays, solve linear systems and find eigenvalues, or say which matrix cannot be used.
 
 NumPy raises an error of its own where a matrix is singular or not finite. Start at `solve`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from neurosim.errors import ConvergenceError
+from neurosim.errors import ConvergenceError, DataError
 
 Array = np.ndarray
 
@@ -58,3 +61,21 @@ def check_finite(matrix: Array, name: str) -> None:
             f"{name} is not finite, so the flow has no linearisation there; allowed: states at "
             "which every activation has a finite slope; try smaller inputs or weights"
         )
+
+
+def check_arrays(name: str, given: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
+    """Refuse a mapping of arrays that lacks one, or has one of another shape.
+
+    Raises
+    ------
+    DataError
+        The message has the `name` of the mapping.
+    """
+    for key, shape in shapes.items():
+        found = None
+        if key in given:
+            own: Any = given[key]  # dense or sparse
+            found = own.shape if hasattr(own, "shape") else np.shape(own)
+        if found != shape:
+            what = "is missing" if found is None else f"has shape {found}"
+            raise DataError(f"{name}[{key!r}] {what}; allowed: an array {shape}")

@@ -28,7 +28,6 @@ from neurosim.model.weights import Weights, synapses, transposed, with_values
 from neurosim.reference.constraints import constraint, multiplier_terms
 from neurosim.reference.functions import (
     activity_penalty,
-    check_arrays,
     dsigma,
     hebbian,
     loss_value,
@@ -41,6 +40,7 @@ from neurosim.reference.functions import (
     violation,
     violation_at,
 )
+from neurosim.reference.linear_algebra import check_arrays
 
 Array = np.ndarray
 
