@@ -44,13 +44,13 @@ from pathlib import Path
 from neurosim.experiments.pool import _numbered
 
 class Task:
-    def work(self):
+    def work(self, report):
         Path("first").write_text(str(os.getpid()))
         time.sleep(600)
 
 if os.fork():
     time.sleep(600)
-_numbered(0, Task(), os.getppid())
+_numbered(0, Task(), "", os.getppid())
 """
 
 
