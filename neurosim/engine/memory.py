@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import neurosim.engine.quiet  # noqa: F401
+
 from brian2.core.variables import ArrayVariable
 from brian2.groups.group import Group
 from brian2.utils.stringtools import get_identifiers

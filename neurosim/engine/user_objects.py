@@ -14,11 +14,9 @@ from neurosim.errors import ModelError
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
-WHOLE = 1e-6  # tolerance of a whole number of steps
-
 
 def add_user_objects(
-    network: BrianNetwork, factories: Sequence[Factory], step: float | None = None
+    network: BrianNetwork, factories: Sequence[Factory], compiled: bool = False
 ) -> None:
     """Call user-supplied functions of a network, and add the objects that they return.
 
@@ -26,13 +24,13 @@ def add_user_objects(
     ----------
     network : brian2.Network
     factories : sequence of callable
-    step : float, optional
-        Step of a compiled program, s; None where each object runs in this process.
+    compiled : bool
+        Whether the network becomes a compiled program, which cannot call Python.
 
     Raises
     ------
     ModelError
-        A function that returns something else, or adds nothing; with `step` an object that a
+        A function that returns something else, or adds nothing; with `compiled` an object that a
         compiled program cannot run as its user wrote it.
     """
     for factory in factories:
@@ -46,9 +44,9 @@ def add_user_objects(
                 f"{_called(factory)} of sim.add returned no object and added none; allowed: a "
                 "Brian2 object or a list of them; try returning it"
             )
-        if step is not None:
+        if compiled:
             for item in found:
-                _check_compiled(item, step)
+                _check_compiled(item)
 
 
 def _objects(network: BrianNetwork) -> dict[int, Any]:
@@ -93,8 +91,8 @@ def _flat(factory: Factory, made: Any) -> list[Any]:
     return found
 
 
-def _check_compiled(item: Any, step: float) -> None:
-    """Refuse an object that needs Python, or time between two steps of a compiled program."""
+def _check_compiled(item: Any) -> None:
+    """Refuse an object that needs Python, which a compiled program does not have."""
     from brian2.core.base import BrianObject
 
     name = f"{type(item).__name__} {item.name!r}"
@@ -103,17 +101,6 @@ def _check_compiled(item: Any, step: float) -> None:
         raise ModelError(
             f"{name} runs Python code, and backend = 'standalone' is a compiled program; "
             f"allowed: objects made of equations and code strings; try {other}"
-        )
-    clock = item.clock
-    if clock is None or clock.name == "steps":
-        return
-    own = float(clock.dt_)
-    steps = own / step
-    if round(steps) < 1 or abs(steps - round(steps)) > WHOLE * steps:
-        raise ModelError(
-            f"{name} has dt = {own:g} s; allowed on backend = 'standalone', whose program ends "
-            f"with its last step: whole multiples of the simulation's dt = {step:g} s; try "
-            f"clock=network['hidden1'].clock, or {other}"
         )
 
 

@@ -70,12 +70,6 @@ def test_a_network_operation_is_called(backend: str, dt: float) -> None:
     [
         (Counted(), r"NetworkOperation '\S*' runs Python code.*try backend='numpy'"),
         (lambda network: Own(clock=network["hidden1"].clock, name="own"), "Own 'own' runs Python"),
-        (lambda network: watch(network, dt=3 * ms), "StateMonitor 'watch' has dt = 0.003 s"),
-        (lambda network: watch(network, dt=1 * ms), "whole multiples of the simulation's dt"),
-        (
-            lambda network: brian2.NeuronGroup(2, "dv/dt = 1*Hz : 1", name="mine"),
-            r"'mine.*' has dt = 0.0001 s; .*try clock=",
-        ),
     ],
 )
 def test_what_a_compiled_program_cannot_run_is_refused(factory: Any, message: str) -> None:

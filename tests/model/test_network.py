@@ -75,7 +75,7 @@ def test_every_attribute_of_a_networkx_graph_is_used_or_refused() -> None:
         change(wrong)
         with pytest.raises(ns.ModelError, match=message):
             ns.Network.from_networkx(wrong)
-    with pytest.raises(ns.ModelError, match="is not directed"):
+    with pytest.raises(ns.ModelError, match="allowed: a DiGraph"):
         ns.Network.from_networkx(nx.Graph(renamed))
 
 

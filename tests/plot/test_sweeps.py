@@ -146,7 +146,7 @@ def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [None, *pictures.KINDS])
 def test_one_point_is_drawn_or_refused(kind: str | None) -> None:
     """With no varying parameter, and without any parameter."""
-    one = made((1, 1, 1))
+    one = made((1, 1, 1)).assign(settle_time=made((1, 1, 1)).settle_time.fillna(0.5))
     if kind in (None, "lines", "parallel_coordinates"):
         figure = ns.plot.sweep(one, kind)
         if kind != "parallel_coordinates":

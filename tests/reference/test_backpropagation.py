@@ -164,8 +164,11 @@ def test_sparse_gradients_keep_the_synapses():
         [Loss("b")],
         seed=1,
     )
-    dense = net.copy()
-    dense.weights["a->b"] = net.weights["a->b"].toarray()
+    dense = Network(
+        [Population("a", 3, clamped=True), Population("b", 2)],
+        [Projection("a", "b", net.weights["a->b"].toarray())],
+        [Loss("b")],
+    )
     X, Y = np.random.default_rng(0).normal(size=(4, 3)), np.zeros((4, 2))
     sparse = backprop(net, X, Y).grad_w["a->b"]
     assert_array_equal(sparse.indices, net.weights["a->b"].indices)

@@ -298,7 +298,7 @@ def test_traces_can_be_read_without_neurosim(tmp_path: Path) -> None:
 
 
 def test_only_results_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(ns.ModelError, match="dict; allowed: Run, Log"):
+    with pytest.raises(ns.ModelError, match=r"result = \{\}; allowed: a Run"):
         ns.save({}, tmp_path / "run.nc")
     assert list(tmp_path.iterdir()) == []
 

@@ -64,10 +64,10 @@ def test_a_slope_that_is_not_finite_ends_in_no_error_but_neurosims(method: str) 
 def test_a_state_that_has_no_linearisation_is_named() -> None:
     net = ns.Network.mlp([5, 4, 3], activation="exp(a)", seed=0)
     for ask in (ns.stability, ns.critical_rho):
-        with pytest.raises(ns.ConvergenceError, match=r"the Jacobian is not finite, so .* try"):
+        with pytest.raises(ns.NeurosimError, match=r"not finite, so .* try|holds inf at .* try"):
             ask(net, ns.Flow.augmented(1.0), 1e3 * X, Y)
     large = ns.Network.mlp([5, 200, 3], activation="exp(a)", seed=0)
-    with pytest.raises(ns.ConvergenceError, match="the Jacobian is not finite"):
+    with pytest.raises(ns.NeurosimError, match=r"the Jacobian is not finite|holds inf at"):
         ns.stability(large, ns.Flow.augmented(1.0), 1e3 * X, Y, patterns=1)
 
 

@@ -51,7 +51,7 @@ class StandaloneEngine(ProgramEngine):
             self.groups = Groups(plan, clock, brian.CodeObject, added_arrays(program))
             self.kernels = Kernels(self.groups, program)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
-            add_user_objects(self.network, factories, plan.dt)
+            add_user_objects(self.network, factories, compiled=True)
             brian.adopt(self.network)
             with writing_temporary(self.directory):
                 self._generate()

@@ -290,7 +290,7 @@ def test_all_learn_a_small_task_and_leave_the_given_network_alone() -> None:
         (lambda *_: ns.Network.residual([3, 2, 2], 2), "depth = 2; allowed: .* >= 3"),
         (
             lambda *_: ns.Projection("a", "b", plastic=1),
-            "plastic of a->b = 1; allowed: True or False",
+            "plastic = 1; allowed: True or False",
         ),
         (partial(rivals.train, epochs=1, batch=9, rate=1), "batch = 9; allowed: 1 to 5"),
     ],
