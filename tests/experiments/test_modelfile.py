@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurosim.data import datasets
 from neurosim.errors import DataError, FileError, ModelError, NeurosimError
 from neurosim.experiments import modelfile
 from neurosim.experiments.schema import Tables
@@ -234,7 +235,11 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     graph = st.fixed_dictionaries({"populations": st.lists(entry), "projections": st.lists(edge)})
     raw["network"] = draw(layers | graph)
     raw["data"] = draw(
-        st.fixed_dictionaries({"name": plain}, optional={"test": numbers, "seed": st.integers()})
+        st.fixed_dictionaries(
+            # the path of a file would become absolute
+            {"name": plain.filter(lambda name: not datasets.is_path(name))},
+            optional={"test": numbers, "seed": st.integers()},
+        )
     )
     return raw
 
