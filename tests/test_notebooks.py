@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -35,7 +37,8 @@ def outputs_of(*sources: str) -> list[list[nbformat.NotebookNode]]:
     """Return the outputs of the cells of a notebook that a fresh kernel executes."""
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    plain = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute(env=plain)
     return [cell.outputs for cell in notebook.cells]
 
 

@@ -21,7 +21,7 @@ def short_repr(value: Any) -> str:
     >>> import numpy as np
     >>> from neurosim.model.state import State
     >>> State({"out": np.zeros((4, 2))}, {"out": np.zeros((4, 2))})
-    State(x={out: (4, 2)}, lam={out: (4, 2)})
+    State(x={out: (4, 2)}, lam={out: (4, 2)}, steps_before=0)
     """
     parts = []
     for field in fields(value):
