@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from neurosim.engine.signals import STATUS, terminable
 from neurosim.errors import (
     DivergenceError,
     FileError,
@@ -25,7 +26,6 @@ from neurosim.errors import (
     NeurosimError,
     StabilityWarning,
 )
-from neurosim.signals import STATUS, terminable
 from neurosim.version import __version__
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import numpy as np
 from neurosim.analysis import rest
 from neurosim.data import patterns as user_data
 from neurosim.data.datasets import Data
+from neurosim.engine.signals import whole_runs
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.experiments import measures as measuring
 from neurosim.experiments.designs import Assignment
@@ -27,7 +28,6 @@ from neurosim.model import methods
 from neurosim.model.network import Network
 from neurosim.model.state import State
 from neurosim.results.runs import Log, Run
-from neurosim.signals import whole_runs
 from neurosim.simulation import batch
 from neurosim.simulation.batch import LOOKS, End, Point
 from neurosim.simulation.simulation import Simulation

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from neurosim.engine.signals import stopping
 from neurosim.errors import DivergenceError, NeurosimError
 from neurosim.results.runs import Log
-from neurosim.signals import stopping
 from neurosim.simulation.log import Row, history_of
 from neurosim.simulation.progress import Advance, bar
 from neurosim.simulation.session import Session

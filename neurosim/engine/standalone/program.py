@@ -27,8 +27,8 @@ from neurosim.engine import cache
 from neurosim.engine.engine import Engine, Factory
 from neurosim.engine.names import LENGTH, MEMORY, projection_group
 from neurosim.engine.plan import Plan, Recorded
+from neurosim.engine.signals import TERMINATING
 from neurosim.errors import BackendError
-from neurosim.signals import TERMINATING
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosim.disk import replacing
+from neurosim.engine.signals import whole_runs
 from neurosim.errors import ConvergenceError, DivergenceError, FileError
 from neurosim.experiments.pool import open_pool
 from neurosim.experiments.shares import Report, ignore
 from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
-from neurosim.signals import whole_runs
 from neurosim.simulation.progress import bar
 from neurosim.simulation.trials import without_trials
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import neurosim as ns
-from neurosim import signals
 from neurosim.data.archives import read_arrays
+from neurosim.engine import signals
 from neurosim.experiments import modelfile
 from neurosim.results import files
 from tests.evidence import endings
