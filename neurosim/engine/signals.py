@@ -59,9 +59,11 @@ class Stopping:
 
     @property
     def handled(self) -> list[signal.Signals]:
-        """Signals that nobody else handles."""
+        """Signals that nobody else handles, and Ctrl-C unless it is ignored."""
         is_parent = multiprocessing.parent_process() is None
         found = [signal.SIGINT]
+        if self.before[signal.SIGINT] is signal.SIG_IGN:
+            found.clear()
         for number in TERMINATING:
             earlier = self.before[number]
             if isinstance(earlier, Terminable | Stopping) or (

@@ -18,7 +18,7 @@ from neurosim.data.archives import read_arrays, write_arrays
 from neurosim.disk import AnyPath, check_readable, reading, replacing
 from neurosim.errors import FileError, ModelError
 from neurosim.model.network import Network
-from neurosim.results.checksums import SEALED, check_sealed, sealed
+from neurosim.results.checksums import SEALED, check_seal, sealed
 from neurosim.results.format import check_format, file_attributes
 from neurosim.results.runs import Log, Run
 from neurosim.results.storable import check_storable
@@ -183,6 +183,8 @@ def _kind_of(path: Path) -> str:
         start = file.read(len(HDF5))
     if start != HDF5:
         raise _foreign(path, start)
+    with reading(path):
+        has_seal = check_seal(path)
     with reading(path), h5py.File(path, "r") as plain:
         _check_plain(plain)
     with reading(path), h5netcdf.File(path, "r") as file:
@@ -195,9 +197,9 @@ def _kind_of(path: Path) -> str:
             f"try xarray.open_dataset({str(path)!r})"
         )
     check_format(path, attributes)
-    if attributes.get(SEALED):
+    if attributes.get(SEALED) and not has_seal:
         with reading(path):
-            check_sealed(path)
+            raise ValueError("its checksum is missing")
     return str(kind)
 
 

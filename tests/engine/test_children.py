@@ -83,7 +83,7 @@ def lives(process: int) -> bool:
 
 def programs(folder: Path) -> list[int]:
     """Return the compiled programs that run in a folder."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True)
     lines = [line.split() for line in listed.stdout.splitlines()]
     return [int(line[0]) for line in lines if line[1].startswith(str(folder))]
 
@@ -104,11 +104,14 @@ def test_a_program_ends_with_its_parent_whatever_the_signal(tmp_path: Path) -> N
     folder = tmp_path / "temporary"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         parent = started(LONG, folder)
-        wait_until(lambda: programs(folder))
-        time.sleep(0.3)  # the program runs, not only begins to
-        parent.send_signal(number)
-        said, _ = parent.communicate(timeout=PATIENCE)
-        wait_until(lambda: not programs(folder))
+        try:
+            wait_until(lambda: programs(folder))
+            time.sleep(0.3)  # the program runs, not only begins to
+            parent.send_signal(number)
+            said, _ = parent.communicate(timeout=PATIENCE)
+            wait_until(lambda: not programs(folder))
+        finally:
+            parent.kill()
         if number == signal.SIGINT:
             assert said.split() == ["True", "True", "True"]
         if number != signal.SIGKILL:

@@ -70,7 +70,10 @@ def ended(process: subprocess.Popen[str], number: int, folder: Path, sign: str) 
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(number)
-    return process.communicate(timeout=PATIENCE)
+    try:
+        return process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -108,6 +111,16 @@ def test_a_script_that_is_terminated_ends_in_order(kind: str, sign: str, tmp_pat
         assert np.isfinite(part.traces["x"].values).all()
     else:
         assert read_arrays(tmp_path / "sign")["_done"] >= 1
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored() -> None:
+    """As it is in what a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.stopping(pytest.fail):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", signals.TERMINATING)
