@@ -568,6 +568,8 @@ def test_ctrl_c_leaves_log_weights_and_figures() -> None:
             "--set",
             "train.duration=1e7 s",
             "--set",
+            "simulation.every=100 s",
+            "--set",
             "train.reports=1",
         )
         try:

@@ -26,6 +26,7 @@ PATIENCE = 60.0  # s
 ENDLESS = (
     *("--backend", "numpy", "--set", "output.formats=['png']"),
     *("--set", "train.duration=1e5 s", "--set", "train.reports=100000"),
+    *("--set", "simulation.every=1 s"),
 )
 RUNS = """
 import sys
