@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.reference.extended import Extended, ExtendedFlow, unread
 from neurosim.reference.functions import n_patterns
+from neurosim.reference.ode import Rates
 from neurosim.simulation.simulation import Simulation
 from neurosim.simulation.trials import without_trials
 
@@ -49,7 +51,8 @@ class Row:
     allowed : str
         Condition on the value, as text.
     passed : bool or None
-        None where there is nothing to judge: a flow that never rests has no multipliers at rest.
+        None where there is nothing to judge: a flow that never rests has no multipliers at rest,
+        and an extension may move rest away from backpropagation's.
     """
 
     name: str
@@ -77,7 +80,7 @@ class Report:
         words = {
             True: "[green]passed[/]",
             False: "[red]FAILED[/]",
-            None: "[yellow]not seen[/]",
+            None: "[yellow]not judged[/]",
         }
         for row in self.rows:
             value = row.value
@@ -113,6 +116,10 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
         - the trajectory against SciPy while dt is halved: first order, the error falls by 2;
         - backpropagation against central differences of the loss.
 
+        With extensions, the first says whether rest is still backpropagation's, and by how much it
+        is off; the second is left out where they have states of their own. The third and the fourth
+        take their texts in plain NumPy, if these are plain formulas, and name them otherwise.
+
     Raises
     ------
     ModelError
@@ -132,25 +139,48 @@ def check(net: Network, flow: Flow, X: Any, Y: Any, *, dt: Any = 1e-3, **setting
     truth = reference.backprop(net, clamped, encoded, through="feedback")
     exact = reference.backprop(net, clamped, encoded, through="weights")
     euler = simulation(method=EULER)
+    own = euler.extensions
     variables = _variables(net)
     kinds = {net.populations[n].constraint for n in variables} or {"lin"}
     rows: list[Row] = []
     if kinds == {"lin"}:
-        outputs = {n: truth.x[n] for n in net.neurons}
-        rest = State(outputs, truth.lam)
-        moved = _largest(_stepped(euler, rest, clamped, encoded))
-        rows += _at_rest(simulation(), clamped, encoded, truth)
-        rows.append(_below("movement away from backpropagation's own x and lam", moved, 1e-9))
+        at_rest = _at_rest(simulation(), clamped, encoded, truth)
     else:
-        rows += _within_tolerance(simulation(), clamped, encoded, kinds)
-    anywhere = _random_state(truth, net.neurons)
-    error = _step_error(euler, anywhere, clamped, encoded)
-    rows.append(_below("a step at a random state against the right-hand side", error, 1e-9))
-    if not any(net.populations[n].term.slides for n in net.neurons):
-        rows.append(_order(simulation, clamped, encoded))
+        at_rest = _within_tolerance(simulation(), clamped, encoded, kinds)
+    rows += [_of_extended(row) if own else row for row in at_rest]
+    extended = None
+    if own and not unread(own):
+        extended = ExtendedFlow(net, flow, own, clamped, encoded)
+    if kinds == {"lin"} and not (own and (extended is None or extended.initial())):
+        rest = State({n: truth.x[n] for n in net.neurons}, truth.lam)
+        moved = _largest(_stepped(euler, rest, clamped, encoded, extended))
+        row = _below("movement away from backpropagation's own x and lam", moved, 1e-9)
+        rows.append(_of_extended(row) if own else row)
+    if own and extended is None:
+        rows.append(Row("a step and the trajectory", f"left out: {unread(own)}", "", None))
+    else:
+        anywhere = _random_state(truth, net.neurons)
+        error = _step_error(euler, anywhere, clamped, encoded, extended)
+        rows.append(_below("a step at a random state against the right-hand side", error, 1e-9))
+        if not any(net.populations[n].term.slides for n in net.neurons):
+            rows.append(_order(simulation, clamped, encoded, extended))
     error = _gradient_error(net, clamped, encoded, exact)
     rows.append(_below("backpropagation against central differences", error, 1e-6))
     return Report(tuple(rows))
+
+
+def _of_extended(row: Row) -> Row:
+    """Return a comparison at rest of a network with extensions, which may move rest.
+
+    A difference is then a finding, not a failure.
+    """
+    if isinstance(row.value, str):
+        return row
+    name = f"{row.name}, with extensions"
+    if row.passed:
+        return replace(row, name=name)
+    value = f"off by {row.value:.3g}"
+    return Row(name, value, f"{row.allowed}: rest is not backpropagation's", None)
 
 
 def _variables(net: Network) -> list[str]:
@@ -219,25 +249,38 @@ def _settled(name: str, simulation: Simulation, X: Arrays, Y: Arrays) -> Settled
         return Row(name, f"diverges at {error.time:.3g} s", "a run that stays finite", False)
     if settled.rests:
         return settled
-    value = f"still moves by {settled.speed:.2g} after {settled.time:.3g} s"
+    speed = "" if np.isnan(settled.speed) else f" by {settled.speed:.2g}"
+    value = f"still moves{speed} after {settled.time:.3g} s"
     return Row(name, value, "comes to rest, or a flow that is not damped", None)
 
 
 # --- one step
 
 
-def _step_error(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> float:
+def _step_error(
+    simulation: Simulation,
+    state: State,
+    X: Arrays,
+    Y: Arrays,
+    extended: ExtendedFlow | None = None,
+) -> float:
     """Return the error of one Euler step, relative to the largest rate of the reference."""
-    expected = _expected(simulation, state, X, Y)
-    found = _stepped(simulation, state, X, Y)
+    expected = _expected(simulation, state, X, Y, extended)
+    found = _stepped(simulation, state, X, Y, extended)
     errors = {name: found[name] - rate for name, rate in expected.items()}
     return _largest(errors) / _largest(expected)
 
 
-def _stepped(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict[str, Array]:
+def _stepped(
+    simulation: Simulation,
+    state: State,
+    X: Arrays,
+    Y: Arrays,
+    extended: ExtendedFlow | None = None,
+) -> dict[str, Array]:
     """Return the changes over one explicit step of the engine, per time constant.
 
-    By variable and population, (patterns, units), unit 1.
+    By variable and population, (patterns, units), unit 1; own states of extensions per tau_x.
     """
     with warnings.catch_warnings():
         # the stability of the step does not matter where only one is taken
@@ -251,15 +294,38 @@ def _stepped(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict
         tau_lam = run.flow.time("tau_lam", n)
         rates[f"x of {n}"] = dx * tau_x / simulation.dt
         rates[f"lam of {n}"] = dlam * tau_lam / simulation.dt
+    if extended is not None:
+        for key, before in extended.initial().items():
+            change = np.reshape(run.auxiliary[key], before.shape) - before
+            rates[key] = change * _tau_of(run.flow, key) / simulation.dt
     return rates
 
 
-def _expected(simulation: Simulation, state: State, X: Arrays, Y: Arrays) -> dict[str, Array]:
+def _tau_of(flow: Flow, key: str) -> float:
+    """Return the time by which an own state of an extension counts, s; `key` names it."""
+    population, _, _ = key.partition(".")
+    return flow.time("tau_x", population)
+
+
+def _expected(
+    simulation: Simulation,
+    state: State,
+    X: Arrays,
+    Y: Arrays,
+    extended: ExtendedFlow | None,
+) -> dict[str, Array]:
     """Return the reference's right-hand side in the form of `_stepped`."""
     net = simulation.net
     flow = simulation.flow
-    rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=simulation.dt)
     expected = {}
+    rates: Rates | Extended
+    if extended is None:
+        rates = reference.right_hand_side(net, flow, state.x, state.lam, X, Y, step=simulation.dt)
+    else:
+        now = Extended(dict(state.x), dict(state.lam), extended.initial())
+        rates = extended.rates(now, step=simulation.dt)
+        for key, rate in rates.own.items():
+            expected[key] = rate * _tau_of(flow, key)
     for n in _variables(net):
         tau_x = flow.time("tau_x", n)
         tau_lam = flow.time("tau_lam", n)
@@ -288,7 +354,12 @@ def _largest(arrays: Arrays) -> float:
 # --- a trajectory
 
 
-def _order(simulation: Callable[..., Simulation], X: Arrays, Y: Arrays) -> Row:
+def _order(
+    simulation: Callable[..., Simulation],
+    X: Arrays,
+    Y: Arrays,
+    extended: ExtendedFlow | None = None,
+) -> Row:
     """Compare trajectories with SciPy while the step is halved twice.
 
     The first step is at most 1/20 of the shortest time constant, so that the order shows.
@@ -300,7 +371,11 @@ def _order(simulation: Callable[..., Simulation], X: Arrays, Y: Arrays) -> Row:
     taus += [flow.time("tau_lam", n) for n in net.neurons]
     step = min(first.dt, min(taus) / 20)
     duration = 40 * step
-    truth = reference.solve_ivp(net, flow, X, Y, duration)
+    truth: reference.Trajectory | Extended
+    if extended is None:
+        truth = reference.solve_ivp(net, flow, X, Y, duration)
+    else:
+        truth = extended.solve(extended.at_zero(), duration)
     errors = []
     for h in (step, step / 2, step / 4):
         run = simulation(dt=h).relax(X, Y, duration=duration)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neurosim import reference
+from neurosim.model.extension import Extension
 from neurosim.model.state import State
+from neurosim.reference.extended import Extended, ExtendedFlow, unread
 from neurosim.reference.functions import rows_of
 from neurosim.results.runs import Run
 from neurosim.simulation.simulation import Simulation
@@ -27,7 +30,8 @@ class Settled:
     run : Run
         The last run.
     speed : float
-        Largest |tau dx/dt| and |tau dlam/dt| at its end, unit 1.
+        Largest |tau dx/dt| and |tau dlam/dt| at its end, unit 1; NaN where a run did not come to
+        rest whose extensions the reference cannot evaluate.
     time : float
         Simulated time of all runs together, s.
     """
@@ -47,6 +51,8 @@ def settle(
 ) -> Settled:
     """Relax in longer and longer runs until the reference's right-hand side vanishes.
 
+    With extensions that the reference cannot evaluate, one run lasts until the engine's own does.
+
     Parameters
     ----------
     simulation : Simulation
@@ -65,6 +71,10 @@ def settle(
     DivergenceError
         The step is too large.
     """
+    if unread(simulation.extensions):
+        duration = most_steps * simulation.dt
+        run = simulation.relax(X, Y, duration=duration, start=start, settle=REST)
+        return Settled(run, REST if run.settled else np.nan, run.time)
     steps = FIRST_STEPS
     done = 0
     time = 0.0
@@ -73,17 +83,34 @@ def settle(
         start = run
         done += steps
         time += run.time
-        found = Settled(run, speed(run), time)
+        found = Settled(run, speed(run, simulation.extensions), time)
         if found.rests or run.interrupted or done >= most_steps:
             return found
         steps = min(2 * steps, most_steps - done)
 
 
-def speed(run: Run) -> float:
+def speed(run: Run, extensions: Sequence[Extension] = ()) -> float:
     """Return the largest |tau_x dx/dt| and |tau_lam dlam/dt| at the end of a run, unit 1.
 
-    By the reference's right-hand side, not by the engine.
+    By the reference's right-hand side, not by the engine. Own states of extensions count by tau_x.
+
+    Parameters
+    ----------
+    run : Run
+    extensions : sequence of Extension
+        Those of its simulation.
+
+    Raises
+    ------
+    ModelError
+        Extensions that the reference cannot evaluate.
     """
+    if extensions:
+        extended = ExtendedFlow(run.network, run.flow, extensions, run.X, run.Y)
+        own = {}
+        for key, values in extended.initial().items():
+            own[key] = np.reshape(run.auxiliary.get(key, values), values.shape)
+        return extended.speed(Extended(run.x, run.lam, own))
     rates = reference.right_hand_side(run.network, run.flow, run.x, run.lam, run.X, run.Y)
     neurons = run.network.neurons
     time = run.flow.time

@@ -36,6 +36,7 @@ from neurosim.model.display import short_repr
 from neurosim.model.flow import Flow
 from neurosim.model.values import ByValue
 from neurosim.reference import right_hand_side
+from neurosim.reference.extended import unread
 from neurosim.reference.functions import rows_of, violation
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
@@ -64,7 +65,8 @@ class Support(ByValue, Mapping[str, Array]):
     tol : float
         |lam| above which a neuron is support.
     speed : float
-        Largest |tau dx/dt| and |tau dlam/dt| of the state, unit 1; see `settled`.
+        Largest |tau dx/dt| and |tau dlam/dt| of the state, unit 1; see `settled`. NaN if a run
+        with extensions did not end by ``relax(settle=...)``.
     time : float
         Time of the run, s.
     """
@@ -214,14 +216,28 @@ def support_neurons(run: Run, tol: float = 1e-4) -> Support:
     for n in net.neurons:
         margin[n] = net.populations[n].epsilon - np.abs(violation(net, n, outputs))
     support = {n: np.abs(v) > tol for n, v in run.lam.items()}
-    found = Support(support, dict(run.lam), margin, tol, speed(run), run.time)
+    found = Support(support, dict(run.lam), margin, tol, _speed(run), run.time)
     if not found.settled:
+        motion = f"still moves by {found.speed:.1g} per time constant"
+        if np.isnan(found.speed):
+            motion = "has extensions, and did not end at rest as by relax(settle=...)"
         warn(
-            f"the run still moves by {found.speed:.1g} per time constant; allowed: {tol:g}, as "
-            "tol. Shares of support are artefacts of its motion; try neurosim.at_rest(sim, run)",
+            f"the run {motion}; allowed: {tol:g}, as tol. Shares of support are artefacts of its "
+            "motion; try neurosim.at_rest(sim, run)",
             UnsettledWarning,
         )
     return found
+
+
+def _speed(run: Run) -> float:
+    """Return the largest change per time constant at the end of a run, unit 1.
+
+    A run does not hold its extensions, so with these it is the bound of ``relax(settle=...)``, or
+    NaN if that was not reached.
+    """
+    if not run.settings.get("extensions"):
+        return speed(run)
+    return float(run.settings["settle"]) if run.settled else np.nan
 
 
 @checked
@@ -266,7 +282,10 @@ def at_rest(
             )
         except DivergenceError:
             rest = last
-    if rest is not last and (rest.settled or rest.interrupted or speed(rest) < CREEPS):
+    creeps = False
+    if rest is not last and not unread(twin.extensions):
+        creeps = speed(rest, twin.extensions) < CREEPS
+    if rest is not last and (rest.settled or rest.interrupted or creeps):
         return rest
     twin.dt /= 4
     return twin.relax(last.X, last.Y, duration=most_steps * twin.dt, start=rest, settle=settle)

@@ -19,7 +19,7 @@ from neurosim.errors import ModelError, shown
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
-from neurosim.model.extension import Extension
+from neurosim.model.extension import TEXTS, Extension, merged, replaced
 from neurosim.model.imperfections import Dale, LowPass
 from neurosim.model.methods import ADAM, EXPONENTIAL_EULER, STAGED
 from neurosim.model.network import Network
@@ -254,22 +254,19 @@ class Plan:
         clamped = self.net.populations[population].clamped
         found = self.imperfections.leaks(clamped)
         if self.method == EXPONENTIAL_EULER and not clamped:
-            found |= lagrangian.leak(self.net, population)
+            for state, leak in lagrangian.leak(self.net, population).items():
+                if (population, state) not in self.replaced:  # its leak is not known
+                    found[state] = leak
         return found
+
+    @cached_property
+    def replaced(self) -> Mapping[tuple[str, str], str]:
+        """Right-hand sides in place of the flow's own, by population and state."""
+        return replaced(self.extensions)
 
     def extension(self, population: str) -> Extension:
         """Return the extensions of one population, merged into one."""
-        own = [e for e in self.extensions if e.population == population]
-        values: dict[str, Any] = {}
-        for e in own:
-            values |= e.parameters
-        return Extension(
-            population,
-            " + ".join(f"({e.x})" for e in own if e.x.strip()),
-            " + ".join(f"({e.lam})" for e in own if e.lam.strip()),
-            "\n".join(e.equations for e in own if e.equations.strip()),
-            values,
-        )
+        return merged(population, self.extensions)
 
     def equations(self, population: str) -> str:
         """Return the equations of one population in Brian2's notation."""
@@ -304,6 +301,8 @@ class Plan:
             own_gains=self.points > 0,
             own_times=imperfections.own_times,
             slope=imperfections.slope(self.net.populations[population].activation),
+            dx=own.dx,
+            dlam=own.dlam,
         )
 
     @property
@@ -340,11 +339,10 @@ class Plan:
             return Equations(self._text(population))
         except Exception as error:  # of Brian2's own kinds, of Python's parser and of SymPy
             own = self.extension(population)
-            if not any((own.x, own.lam, own.equations)):
+            given = {key: getattr(own, key) for key in TEXTS}
+            if not any(given.values()):
                 raise
-            texts = (
-                f"x = {shown(own.x)}, lam = {shown(own.lam)}, equations = {shown(own.equations)}"
-            )
+            texts = ", ".join(f"{key} = {shown(text)}" for key, text in given.items() if text)
             raise ModelError(
                 f"the extension of {population} makes no equations: {str(error).strip()}; "
                 "allowed: Brian2's notation, with names that sim.equations does not define; "

@@ -18,7 +18,7 @@ from neurosim.analysis.rest import REST, frozen
 from neurosim.analysis.support import Support, at_rest, kkt, support_neurons
 from neurosim.data.patterns import labels
 from neurosim.disk import replacing
-from neurosim.errors import ConvergenceError, DivergenceError, UnsettledWarning
+from neurosim.errors import ConvergenceError, DivergenceError, ModelError, UnsettledWarning
 from neurosim.experiments.output import save_figure
 from neurosim.model.network import Network
 from neurosim.results import operations
@@ -204,7 +204,7 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     try:
         if end is result:
             how = "at the end of the run"
-            speed = rest.speed(end)
+            speed = rest.speed(end, simulation.extensions)
         else:
             settled = frozen(simulation, end, COMPARED)
             how = f"final weights frozen, relaxed for another {settled.time:.3g} s"
@@ -212,7 +212,7 @@ def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
             speed = settled.speed
         truth = reference.backprop(end.network, end.X, end.Y)
         found = alignment(end, truth)
-    except (ConvergenceError, DivergenceError) as error:
+    except (ConvergenceError, DivergenceError, ModelError) as error:
         return f"lam could not be compared with backpropagation: {error}"
     moving = "at rest"
     if speed > REST:

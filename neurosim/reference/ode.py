@@ -164,6 +164,33 @@ def rates_at(
     regime: Any = None,
 ) -> Rates:
     """Return `right_hand_side` on encoded data; `w` and `b` are empty unless plastic."""
+    sides = {} if regime is None else regime.x
+    outputs, G, slope_G, mu, delta = messages_at(net, flow, x, lam, clamped, Y, step, regime)
+    rates = Rates({}, {}, {}, {})
+    for n in net.neurons:
+        # dL/dx; 0 in populations without constraint, where x is not a variable
+        pull = output_slope(net, n, outputs[n], Y, sides.get(n))
+        dL = pull + mu[n] - received(net, n, delta)
+        dx = -flow.kappa * dL - flow.gamma * slope_G[n] * G[n]
+        dlam = flow.kappa * G[n] - flow.gamma * slope_G[n] * dL
+        rates.x[n] = dx / flow.time("tau_x", n)
+        rates.lam[n] = dlam / flow.time("tau_lam", n)
+    if plastic:
+        _move_weights(rates, net, flow, outputs, delta)
+    return rates
+
+
+def messages_at(
+    net: Network,
+    flow: Flow,
+    x: Mapping[str, Array],
+    lam: Mapping[str, Array],
+    clamped: Mapping[str, Array],
+    Y: Mapping[str, Array],
+    step: float = 0.0,
+    regime: Any = None,
+) -> tuple[dict[str, Array], ...]:
+    """Return outputs, G, G', mu and delta of every population, as in `right_hand_side`."""
     outputs = all_outputs(net, clamped, x)
     sides = {} if regime is None else regime.x
     G, slope_G, mu, delta = {}, {}, {}, {}
@@ -177,18 +204,7 @@ def rates_at(
         else:
             mu[n] = (lam[n] + flow.rho * G[n]) * slope_G[n]
         delta[n] = dsigma(population.activation, a) * mu[n]
-    rates = Rates({}, {}, {}, {})
-    for n in net.neurons:
-        # dL/dx; 0 in populations without constraint, where x is not a variable
-        pull = output_slope(net, n, outputs[n], Y, sides.get(n))
-        dL = pull + mu[n] - received(net, n, delta)
-        dx = -flow.kappa * dL - flow.gamma * slope_G[n] * G[n]
-        dlam = flow.kappa * G[n] - flow.gamma * slope_G[n] * dL
-        rates.x[n] = dx / flow.time("tau_x", n)
-        rates.lam[n] = dlam / flow.time("tau_lam", n)
-    if plastic:
-        _move_weights(rates, net, flow, outputs, delta)
-    return rates
+    return outputs, G, slope_G, mu, delta
 
 
 def _judged(

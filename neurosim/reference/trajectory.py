@@ -140,7 +140,7 @@ def solve_ivp(
     clamped = patterns(net, X)
     encoded = targets(net, Y, n_patterns(clamped))
     layout = _Layout(net.copy(), n_patterns(clamped), plastic)
-    sharp = SHARP / max(flow.kappa, SHARP) * min(flow.time("tau_lam", n) for n in net.neurons)
+    sharp = sharpness(net, flow)
     times = np.array([end])
     if every is not None:
         times = _times(seconds(every, "every"), end)
@@ -177,6 +177,11 @@ def solve_ivp(
         lam_samples.append(lam)
     traces = _stacked(x_samples), _stacked(lam_samples)
     return replace(trajectory, t=times, x_trace=traces[0], lam_trace=traces[1])
+
+
+def sharpness(net: Network, flow: Flow) -> float:
+    """Return the step, s, with which `rates_at` gives the slack of a tube at least rho = SHARP."""
+    return SHARP / max(flow.kappa, SHARP) * min(flow.time("tau_lam", n) for n in net.neurons)
 
 
 def _stacked(samples: list[dict[str, Array]]) -> dict[str, Array]:

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from neurosim.engine.draws import CALL
-from neurosim.errors import ModelError, choice, unknown
+from neurosim.errors import ModelError, choice, shown, unknown
 from neurosim.model.equations.imperfections import Imperfections
-from neurosim.model.extension import Extension
+from neurosim.model.extension import TEXTS, Extension, check_replaced
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
 from neurosim.model.flow import OTHERS, Flow
 from neurosim.model.imperfections import LowPass, StateNoise
@@ -35,6 +35,7 @@ from neurosim.model.schedules import Growing, LocalPropagation, Pruning, Schedul
 from neurosim.model.transport import Dense, Transport
 
 WHITE = re.compile(r"\bxi(_\w+)?\b")  # white noise in the text of an extension
+RATES = ("x", "lam", "dx", "dlam")  # texts of an extension that need dx/dt and dlam/dt
 BACKENDS = ("auto", "numpy", "cython", "standalone")
 IN_PYTHON = ("numpy", "cython")  # backends that return to Python between two steps
 PRECISIONS = ("float64", "float32")
@@ -80,6 +81,7 @@ def check(chosen: Chosen) -> None:
     _check_imperfections(chosen, chosen.method)
     for extension in chosen.extensions:
         _check_extension(chosen, extension)
+    check_replaced(chosen.extensions)
     neurons, flow = chosen.net.neurons, chosen.flow
     for times in (flow.tau_x, flow.tau_lam, flow.tau_w):
         for name in times if isinstance(times, Mapping) else ():
@@ -307,11 +309,13 @@ def _check_extension(chosen: Chosen, extension: Any) -> None:
     if name not in net.populations:
         raise unknown("population of an extension", name, net.populations)
     has_state = name not in net.inputs and not net.populations[name].free
-    if (extension.x or extension.lam) and not has_state:
-        why = "is clamped" if name in net.inputs else "has no constraint"
-        raise ModelError(
-            f"extension of {name}, which {why}: it may have equations, but no term for x or lam"
-        )
+    for key in RATES:
+        if getattr(extension, key) and not has_state:
+            why = "is clamped" if name in net.inputs else "has no constraint"
+            raise ModelError(
+                f"{key} = {shown(getattr(extension, key))} of an extension of {name}, which {why}, "
+                "so that it has no dx/dt and dlam/dt; allowed: equations"
+            )
 
 
 def _with_events(chosen: Chosen) -> list[str]:
@@ -335,4 +339,4 @@ def _is_random(extension: Extension) -> bool:
 
 
 def _text(extension: Extension) -> str:
-    return f"{extension.x} {extension.lam} {extension.equations}"
+    return " ".join(getattr(extension, key) for key in TEXTS)

@@ -80,8 +80,9 @@ def _described(sim: Simulated) -> dict[str, Any]:
     """Return the choices as plain values, for the settings of a run."""
     extensions = []
     for e in sim.extensions:
-        terms = f"dx/dt += {e.x or 0}, dlam/dt += {e.lam or 0}"
-        extensions.append(f"{e.population}: {terms}; {e.equations}")
+        x = f"dx/dt = {e.dx}" if e.dx else f"dx/dt += {e.x or 0}"
+        lam = f"dlam/dt = {e.dlam}" if e.dlam else f"dlam/dt += {e.lam or 0}"
+        extensions.append(f"{e.population}: {x}, {lam}; {e.equations}")
     return {
         "dt": sim.dt,
         "method": sim.method,

@@ -79,6 +79,11 @@ def diagnosis(
         found = [relaxing, *slower, plain, *_shorter(dt, QUARTERS)]
     elif stable is None:
         cause = "the stable step was not computed here"
+        for population, state in plan.replaced:
+            cause = (
+                "the stable step is not known where an extension replaces a right-hand side, "
+                f"d{state}/dt of {population}"
+            )
         found = [*_shorter(dt, QUARTERS), relaxing, *slower]
     elif dt >= stable.step:
         cause = cause_of_limit(stable, dt)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from neurosim.engine.plan import Plan
-from neurosim.errors import StabilityWarning, warn
+from neurosim.errors import StabilityWarning, shown, warn
 from neurosim.model.flow import Flow
-from neurosim.model.methods import EULER
+from neurosim.model.methods import EULER, EXPONENTIAL_EULER
 from neurosim.model.state import State
 from neurosim.simulation import stable_step as stability
 from neurosim.simulation.remedies import Change, diagnosis
@@ -49,7 +49,8 @@ class StabilityMonitor:
         """Return the largest stable step at a state, s; NaN where it is not computed.
 
         It is computed only with method "euler", for networks of up to `MOST_SYNAPSES` synapses, and
-        where the flow can be linearised.
+        where the flow can be linearised. It is that of the flow's own right-hand sides: where an
+        extension replaces one, it is not computed, and a term that an extension adds is left out.
         Of the batch, `PATTERNS` patterns are linearised.
 
         Parameters
@@ -58,7 +59,8 @@ class StabilityMonitor:
         X, Y : dict of str to array, (patterns, units)
             Inputs and targets that are clamped.
         """
-        if self.plan.method != EULER or not self.small_enough:
+        self._warn_of_euler_steps()
+        if self.plan.method != EULER or not self.small_enough or self._is_replaced():
             return float("nan")
         rows = np.unique(np.linspace(0, self.plan.patterns - 1, PATTERNS).astype(int))
         at = State(_rows(state.x, rows), _rows(state.lam, rows))
@@ -104,7 +106,7 @@ class StabilityMonitor:
             Whether weights moved.
         """
         found = None
-        if self.small_enough:
+        if self.small_enough and not self._is_replaced():
             try:
                 with np.errstate(all="ignore"):
                     found = stability.stable_step(
@@ -115,6 +117,30 @@ class StabilityMonitor:
                     "no stable step after a divergence: %s: %s", type(error).__name__, error
                 )
         return diagnosis(self.plan, self.flow, self.dt, found, plastic)
+
+    def _warn_of_euler_steps(self) -> None:
+        """Warn once where exponential Euler has no leak, as an extension replaces dz/dt."""
+        if self.plan.method != EXPONENTIAL_EULER or self.warned or not self.plan.replaced:
+            return
+        self.warned = True
+        names = [f"{state} of {population}" for population, state in self.plan.replaced]
+        warn(
+            f"method = {EXPONENTIAL_EULER!r} takes plain Euler steps of {', '.join(names)}, as the "
+            "leaks of right-hand sides that extensions replace are not known; try method='euler', "
+            "or 'rk4' for accuracy",
+            StabilityWarning,
+        )
+
+    def _is_replaced(self) -> bool:
+        """Return whether an extension replaces a right-hand side; log its name if so."""
+        for (population, state), text in self.plan.replaced.items():
+            logger.info(
+                "the stable step is unknown: an extension replaces d%s/dt of %s by %s",
+                state,
+                population,
+                shown(text),
+            )
+        return bool(self.plan.replaced)
 
     @property
     def small_enough(self) -> bool:

@@ -37,6 +37,8 @@ def population(
     own_gains: bool = False,
     own_times: bool = False,
     slope: str = "",
+    dx: str = "",
+    dlam: str = "",
 ) -> str:
     """Return the equations of a population's neurons and multiplier units.
 
@@ -55,6 +57,8 @@ def population(
         Whether time constants are per unit instead of shared.
     slope : str
         Expression in place of sigma'(a); the activation's own if empty.
+    dx, dlam : str
+        User-supplied right-hand sides, in 1/s, in place of the flow's own.
 
     Returns
     -------
@@ -70,7 +74,10 @@ def population(
     own = net.populations[name]
     activation = expressions.activation(own.activation)
     pull = _pull(net, name)
-    lines = _free(pull) if own.free else _saddle(own, x_term, lam_term, own_gains)
+    if own.free:
+        lines = _free(pull)
+    else:
+        lines = _rates(own, x_term, lam_term, dx, dlam) + _multipliers(own, own_gains)
     lines += [
         f"dL_dx = {' + '.join([*pull, 'mu'])} - feedback : 1",
         "g = x - sigma : 1",
@@ -203,23 +210,27 @@ def _pull(net: Network, name: str) -> list[str]:
     return terms
 
 
-def _saddle(population: Population, x_term: str, lam_term: str, own_gains: bool) -> list[str]:
-    """Return the equations of x, lam, mu and the constraint function."""
+def _rates(population: Population, x_term: str, lam_term: str, dx: str, dlam: str) -> list[str]:
+    """Return the differential equations of x and lam."""
+    if population.term.kind == LIN:
+        x_rate = "(-kappa*dL_dx - gamma*g)/tau_x"
+        lam_rate = "(kappa*g - gamma*dL_dx)/tau_lam"
+    else:
+        x_rate = "(-kappa*dL_dx - gamma*dG*G)/tau_x"
+        lam_rate = "(kappa*G - gamma*dG*dL_dx)/tau_lam"
+    if dx.strip():
+        x_rate = f"({dx})"
+    if dlam.strip():
+        lam_rate = f"({dlam})"
+    return [f"dx/dt = {x_rate}{_plus(x_term)} : 1", f"dlam/dt = {lam_rate}{_plus(lam_term)} : 1"]
+
+
+def _multipliers(population: Population, own_gains: bool) -> list[str]:
+    """Return the equations of mu and of the constraint function."""
     term = population.term
-    x_plus, lam_plus = _plus(x_term), _plus(lam_term)
     if term.kind == LIN:
-        return [
-            f"dx/dt = (-kappa*dL_dx - gamma*g)/tau_x{x_plus} : 1",
-            f"dlam/dt = (kappa*g - gamma*dL_dx)/tau_lam{lam_plus} : 1",
-            "mu = lam + rho*g : 1",
-        ]
-    lines = [
-        f"dx/dt = (-kappa*dL_dx - gamma*dG*G)/tau_x{x_plus} : 1",
-        f"dlam/dt = (kappa*G - gamma*dG*dL_dx)/tau_lam{lam_plus} : 1",
-        "mu = (lam + rho*G)*dG : 1",
-        f"G = {term.value} : 1",
-        f"dG = {term.slope} : 1",
-    ]
+        return ["mu = lam + rho*g : 1"]
+    lines = ["mu = (lam + rho*G)*dG : 1", f"G = {term.value} : 1", f"dG = {term.slope} : 1"]
     if term.reads_epsilon:
         lines.append("epsilon : 1 (shared)")
     if term.kind == TUBE:
