@@ -187,6 +187,7 @@ def check(
         )
     for name in ("imperfections", "prospective"):
         keys.pop(name, None)
+    keys["extensions"] = spec.extensions()
     _show_own_warnings()
     report = compare(spec.network(), spec.flow(), data.X[:patterns], data.Y[:patterns], **keys)
     Console().print(report.table())

@@ -18,11 +18,19 @@ from pydantic import ValidationError
 from neurosim.errors import FileError, ModelError, shown, unknown
 from neurosim.experiments import refusals, toml_writer
 from neurosim.experiments.dotted_keys import override, set_key
-from neurosim.experiments.schema import OF_RELAX, OF_SIMULATION, OF_TRAIN, TABLES, Tables
+from neurosim.experiments.schema import (
+    OF_RELAX,
+    OF_SIMULATION,
+    OF_TRAIN,
+    TABLES,
+    Tables,
+    extensions_of_tables,
+)
 from neurosim.model.flow import Flow
 
 if TYPE_CHECKING:
     from neurosim.data.datasets import Data
+    from neurosim.model.extension import Extension
     from neurosim.model.network import Network
     from neurosim.model.schedules import Schedule
     from neurosim.model.state import State
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"  # which some editors put before a text in UTF-8
 STUDIES = "studies"  # the folder of built-in files that `neurosim.studies` reads
+LISTS = ("extension",)  # tables of which a file may have several
 TOML_PATH = "the path of a .toml file"
 
 
@@ -82,7 +91,12 @@ class ModelFile:
         from neurosim.simulation.simulation import Simulation
 
         keys = self.tables.simulation.given(*OF_SIMULATION)
+        keys["extensions"] = self.extensions()
         return Simulation(self.network() if net is None else net, self.flow(), **keys)
+
+    def extensions(self) -> tuple[Extension, ...]:
+        """Return the extensions of ``[[extension]]``."""
+        return extensions_of_tables(self.tables.extension or ())
 
     def schedule(self) -> Schedule | None:
         """Return the schedule of training; None if the file has no ``[train]``."""
@@ -419,8 +433,10 @@ def check_tables(raw: Mapping[str, Any]) -> None:
     for name, table in raw.items():
         if (name,) not in TABLES:
             raise unknown("table", name, Tables.model_fields)
+        entries = table if name in LISTS and isinstance(table, list) else [table]
         try:
-            TABLES[name,].model_validate(table)
+            for entry in entries:
+                TABLES[name,].model_validate(entry)
         except ValidationError as error:
             raise refusals.explained(error, (name,), TABLES) from None
 

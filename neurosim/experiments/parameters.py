@@ -14,6 +14,7 @@ import numpy as np
 
 from neurosim.errors import ModelError, out_of_range
 from neurosim.experiments.schema import IN_SECONDS, TABLES
+from neurosim.model.extension_text import quantity
 from neurosim.model.flow import seconds
 
 RADIANS = ("flow.theta",)
@@ -23,6 +24,7 @@ TIMES_WITHIN: dict[tuple[str, ...], tuple[str, ...]] = {
     ("simulation", "imperfections"): ("correlation", "time"),
     ("simulation", "transport"): ("delay", "refractory"),
 }
+OF_EXTENSION = ("extension", "parameters")  # numbers in the base units of their declarations
 TIME, REAL, WHOLE, OTHER = "time", "real", "whole", "other"  # kinds of keys
 
 
@@ -57,6 +59,8 @@ def in_base_units(parameters: Mapping[str, Any]) -> dict[str, list[Any]]:
 def unit_of(key: str) -> str:
     """Return the unit in which `in_base_units` gives the values of a key: "s", "rad" or "1".
 
+    The unit of a parameter of ``[[extension]]`` is the base unit of its declaration.
+
     Examples
     --------
     >>> unit_of("train.present")
@@ -64,6 +68,8 @@ def unit_of(key: str) -> str:
     """
     if key in RADIANS:
         return "rad"
+    if key.startswith(f"{OF_EXTENSION[0]}."):
+        return "base unit"
     return "s" if kind_of(key) == TIME else "1"
 
 
@@ -78,7 +84,7 @@ def kind_of(key: str) -> str:
     known = TABLES.get(table)
     field = known.model_fields.get(name) if known is not None else None
     if field is None:
-        return OTHER
+        return REAL if table == OF_EXTENSION else OTHER
     kinds = _types(field.annotation)
     if IN_SECONDS in (*field.metadata, *kinds):
         return TIME
@@ -117,6 +123,10 @@ def _value(key: str, kind: str, value: Any) -> Any:
         return {name: seconds(time, key, positive=False) for name, time in value.items()}
     if kind == TIME and not (key in TIMES and isinstance(value, bool)):
         return seconds(value, key, positive=False)
+    if kind == REAL and key.startswith(f"{OF_EXTENSION[0]}."):
+        if isinstance(value, str):
+            value, _ = quantity(key, value)
+        return value if isinstance(value, list) else float(value)
     if hasattr(value, "dim"):  # a Brian2 quantity
         if not getattr(value, "is_dimensionless", False):
             unit = unit_of(key)

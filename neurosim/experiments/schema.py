@@ -17,9 +17,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from neurosim.data import datasets, files
 from neurosim.disk import is_within
 from neurosim.errors import ModelError, out_of_range, unknown, whole
+from neurosim.experiments.extensions import checked_extension
 from neurosim.experiments.keys import arguments, takes
 from neurosim.experiments.kinds import checked_imperfections, checked_transport
 from neurosim.model import schedules
+from neurosim.model.extension import Extension, check_replaced
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
@@ -271,6 +273,34 @@ class SimulationTable(_Table):
     start: Literal["zero", "forward"] | None = None
 
 
+@takes(Extension, written={"parameters": dict[str, Any]})
+class ExtensionTable(_Table):
+    """``[[extension]]``: the arguments of `Extension`, whose texts are plain formulas."""
+
+    model_config = ConfigDict(title="extension")
+
+
+def _extensions(tables: list[ExtensionTable]) -> list[ExtensionTable]:
+    """Check the texts of all extensions."""
+    extensions_of_tables(tables)
+    return tables
+
+
+def extensions_of_tables(tables: Iterable[ExtensionTable]) -> tuple[Extension, ...]:
+    """Return the extensions of a model file.
+
+    Raises
+    ------
+    ModelError
+        A text that is not a plain formula, or two that do not go together.
+    """
+    found = []
+    for number, table in enumerate(tables):
+        found.append(checked_extension(table.given(), f"extension[{number}]"))
+    check_replaced(found)
+    return tuple(found)
+
+
 @takes(
     datasets.load,
     *datasets.BUILT_IN.values(),
@@ -422,6 +452,7 @@ class Tables(_Table):
     flow: FlowTable
     data: DataTable
     simulation: SimulationTable = SimulationTable()
+    extension: Annotated[list[ExtensionTable], AfterValidator(_extensions)] | None = None
     train: TrainTable | None = None
     stream: StreamTable | None = None
     start: StartTable | None = None
@@ -436,6 +467,7 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("network", "losses"): LossTable,
     ("flow",): FlowTable,
     ("simulation",): SimulationTable,
+    ("extension",): ExtensionTable,
     ("data",): DataTable,
     ("train",): TrainTable,
     ("train", "pruning"): PruningTable,

@@ -25,8 +25,10 @@ from neurosim.experiments.measures import DIVERGED, FAILED, Case, Measure
 from neurosim.experiments.modelfile import ModelFile
 from neurosim.experiments.shares import Report, ignore
 from neurosim.model import methods
+from neurosim.model.extension import Extension
 from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.reference.extended import own_states
 from neurosim.results.runs import Log, Run
 from neurosim.simulation import batch
 from neurosim.simulation.batch import LOOKS, End, Point
@@ -149,6 +151,8 @@ def structure(spec: ModelFile) -> str:
 def can_share_a_network(spec: ModelFile, net: Network) -> bool:
     """Return whether points of this model can be relaxed as one network."""
     chosen = spec.tables.simulation.given()
+    if spec.tables.extension:  # their parameters are those of one point
+        return False
     if any(chosen.get(key) for key in ("imperfections", "prospective", "adaptive")):
         return False
     if chosen.get("transport", "dense") != "dense":
@@ -287,7 +291,10 @@ def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
     """Relax one point by itself, with residuals at as many moments as in `batch.relax`."""
     dt = point.simulation.dt
     keys = point.spec.tables.simulation.given("adaptive", "tolerance", "start")
-    keys |= {"duration": task.duration, "settle": task.settle, "record": ("x", "lam")}
+    extended = point.simulation.extensions
+    own = {key.partition(".")[2] for key in own_states(point.net, extended)}
+    record = ("x", "lam", *sorted(own))
+    keys |= {"duration": task.duration, "settle": task.settle, "record": record}
     steps = max(1, round(task.duration / dt / LOOKS))
     keys["every"] = steps * dt
     start = point.spec.start(point.net, point.data)
@@ -302,22 +309,26 @@ def _relax_alone(task: SweepTask, point: _BuiltPoint) -> End:
     assert run.traces is not None
     looks = np.asarray(run.traces["time"].values)
     with np.errstate(all="ignore"):
-        residuals = [_speed(run, sample) for sample in range(len(looks))]
+        residuals = [_speed(run, sample, extended) for sample in range(len(looks))]
     return End(replace(run, traces=None), diverged, looks, np.array(residuals))
 
 
-def _speed(run: Run, sample: int) -> float:
+def _speed(run: Run, sample: int, extensions: Sequence[Extension]) -> float:
     """Return max |tau dz/dt| over outputs and multipliers of a recorded sample, unit 1."""
     assert run.traces is not None
     names = run.traces["population"].values
-    x = run.traces["x"].values[sample]
-    lam = run.traces["lam"].values[sample]
+    recorded = {name: array.values[sample] for name, array in run.traces.items() if array.ndim == 3}
+    own = {}
+    for key in own_states(run.network, extensions):
+        population, _, variable = key.partition(".")
+        own[key] = recorded[variable][:, names == population]
     state = replace(
         run,
-        x={n: x[:, names == n] for n in run.network.neurons},
-        lam={n: lam[:, names == n] for n in run.network.neurons},
+        x={n: recorded["x"][:, names == n] for n in run.network.neurons},
+        lam={n: recorded["lam"][:, names == n] for n in run.network.neurons},
+        auxiliary=own,
     )
-    return rest.speed(state)
+    return rest.speed(state, extensions)
 
 
 def _measure(task: SweepTask, point: _BuiltPoint, end: End, kept: dict[Any, Any]) -> PointResult:

@@ -29,6 +29,7 @@ from neurosim.model.formulas import (
 )
 
 MAX_LINES = 40  # of equations
+MAX_EXPANDED = 5000  # nodes of an expression and of the values that it reads
 MAX_NAME = 30  # characters of a declared name
 MAX_OPERATIONS = 100  # functions, powers and quotients of an expression
 # units in expressions and in texts of values: dimension, and size in base units
@@ -60,7 +61,8 @@ TAKEN = {
     *READABLE,
     *UNITS,
     *FUNCTIONS,
-    *("i", "j", "N", "dt", "xi", "pi", "e", "inf", "nan", "rho_lam", "log_partition", "y_total"),
+    *("i", "j", "N", "dt", "t_in_timesteps", "xi", "pi", "e", "inf", "nan"),
+    *("rho_lam", "log_partition", "y_total"),
     *("rand", "randn", "poisson", "clip", "int", "floor", "ceil", "exprel", "timestep", "log10"),
     *("arcsin", "arccos", "expm1", "log1p", "lastspike", "not_refractory", "activity", "std"),
     *("and", "or", "not", "bool", "char", "short", "long", "float", "double", "signed", "unsigned"),
@@ -159,7 +161,45 @@ def read_equations(what: str, text: str, readable: Collection[str]) -> tuple[Var
     found = []
     for name, match in zip(names, matches, strict=True):
         found.append(_variable(what, name, match, (*readable, *names)))
+    for variable in found:
+        if variable.expression is not None:
+            check_expanded(f"{variable.name} in {what}", variable.expression, found)
     return tuple(found)
+
+
+def check_expanded(what: str, tree: ast.expr, variables: Iterable[Variable]) -> None:
+    """Refuse an expression that is too long with the values that it reads put in, as Brian2 does.
+
+    Raises
+    ------
+    ModelError
+        More than `MAX_EXPANDED` nodes, or values that read each other in a circle.
+    """
+    values = {v.name: v.expression for v in variables if v.kind == VALUE and v.expression}
+    sizes: dict[str, int] = {}
+
+    def size(tree: ast.expr, above: tuple[str, ...]) -> int:
+        nodes = list(ast.walk(ast.parse(printed(tree), mode="eval")))
+        total = len(nodes)
+        for node in nodes:
+            if not isinstance(node, ast.Name) or node.id not in values:
+                continue
+            if node.id in above:
+                raise ModelError(
+                    f"{what} reads {node.id}, which reads itself by {', '.join(above)}; "
+                    "allowed: values that follow from others"
+                )
+            if node.id not in sizes:
+                sizes[node.id] = size(values[node.id], (*above, node.id))
+            total += sizes[node.id]
+        return total
+
+    found = size(tree, ())
+    if found > MAX_EXPANDED:
+        raise ModelError(
+            f"{what} has {found} numbers, names and operations with the values that it reads put "
+            f"in; allowed: at most {MAX_EXPANDED}; try a state in place of a value"
+        )
 
 
 def _matched(what: str, line: str) -> re.Match[str]:

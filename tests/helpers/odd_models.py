@@ -169,6 +169,14 @@ GRAPH: dict[str, Any] = {
 }
 
 
+OWN = {
+    "population": "hidden1",
+    "dx": "(s - x)/tau_x",
+    "equations": "s : 1",
+    "parameters": {"s": 0.1},
+}
+
+
 def _with(base: Mapping[str, Any], **tables: Any) -> dict[str, Any]:
     return {**copy.deepcopy(dict(base)), **copy.deepcopy(tables)}
 
@@ -201,6 +209,10 @@ PLACES: dict[tuple[str, ...], list[tuple[dict[str, Any], Place]]] = {
     ],
     ("train", "growing"): [
         (_with(TRAINED, train={**SIMULTANEOUS, "growing": {}}), ("train", "growing"))
+    ],
+    ("extension",): [
+        (_with(LAYERS, extension=[{"population": "hidden1", "x": "s/tau_x"}]), ("extension", 0)),
+        (_with(LAYERS, extension=[OWN]), ("extension", 0)),
     ],
     ("stream",): [(_with(TRAINED, stream={"per_frame": "5 ms"}), ("stream",))],
     ("start",): [(_with(LAYERS, start={}), ("start",))],
