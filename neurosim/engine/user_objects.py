@@ -5,18 +5,29 @@ Imports Brian2 where it is needed. Start at `add_user_objects`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from neurosim.engine.engine import Factory
 from neurosim.errors import ModelError
 
 if TYPE_CHECKING:
+    from brian2.core.clocks import Clock
     from brian2.core.network import Network as BrianNetwork
+
+    from neurosim.engine.groups import Groups
+
+Array = np.ndarray
+Key = tuple[str, str]  # group and variable
+
+HOOKS = ("before_run", "after_run")  # methods that Brian2 calls at both ends of a run
 
 
 def add_user_objects(
-    network: BrianNetwork, factories: Sequence[Factory], compiled: bool = False
+    network: BrianNetwork, factories: Sequence[Factory], groups: Groups, compiled: bool = False
 ) -> None:
     """Call user-supplied functions of a network, and add the objects that they return.
 
@@ -24,18 +35,31 @@ def add_user_objects(
     ----------
     network : brian2.Network
     factories : sequence of callable
+    groups : Groups
+        The groups of the simulation. At their clock run the objects that name neither dt nor a
+        clock.
     compiled : bool
         Whether the network becomes a compiled program, which cannot call Python.
 
     Raises
     ------
     ModelError
-        A function that returns something else, or adds nothing; with `compiled` an object that a
+        A function that returns something else, or adds nothing; an object of Brian2's default
+        clock; a value assigned to a group of the simulation; with `compiled` an object that a
         compiled program cannot run as its user wrote it.
     """
     for factory in factories:
         before = _objects(network)
-        for item in _flat(factory, factory(network)):
+        changed = _watched_program(groups) if compiled else _watched(groups)
+        with _default_clock(groups.clock) as default:
+            made = _flat(factory, factory(network))
+        for group, variable in changed():
+            raise ModelError(
+                f"{_called(factory)} of sim.add assigns {variable} of {group!r}, which a run loads "
+                "itself; allowed: values of objects that the function makes; try relax(start=...), "
+                f"net.weights, Extension(parameters=...), or network[{group!r}].run_regularly(...)"
+            )
+        for item in made:
             if item not in network.objects:
                 network.add(item)
         found = [item for key, item in _objects(network).items() if key not in before]
@@ -44,9 +68,80 @@ def add_user_objects(
                 f"{_called(factory)} of sim.add returned no object and added none; allowed: a "
                 "Brian2 object or a list of them; try returning it"
             )
-        if compiled:
-            for item in found:
+        for item in found:
+            _check_clock(factory, item, default)
+            if compiled:
                 _check_compiled(item)
+
+
+@contextlib.contextmanager
+def _default_clock(clock: Clock) -> Iterator[Clock]:
+    """Give objects that name neither dt nor a clock this one; yield the one that they had.
+
+    Raises
+    ------
+    ModelError
+        ``defaultclock.dt`` was changed meanwhile, which is then the step of the simulation.
+    """
+    from brian2.devices.device import get_device
+    from brian2.units import second
+
+    device, step = get_device(), float(clock.dt_)
+    kept = device.defaultclock
+    device.defaultclock = clock
+    try:
+        yield kept
+    finally:
+        device.defaultclock = kept
+        changed = float(clock.dt_)
+        if changed != step:
+            clock.dt = step * second
+    if changed != step:
+        raise ModelError(
+            f"defaultclock.dt = {changed:g} s in a function of sim.add; allowed: the simulation's "
+            "own step, which is the default; try dt=... of the object"
+        )
+
+
+def _watched(groups: Groups) -> Callable[[], list[Key]]:
+    """Return a function that returns the arrays of the simulation that have changed since."""
+    from neurosim.engine.memory import arrays_of
+
+    arrays = dict(arrays_of(groups.by_name))
+    before = {key: np.array(found.get_value()) for key, found in arrays.items()}
+
+    def changed() -> list[Key]:
+        return [
+            key
+            for key, found in arrays.items()
+            if not np.array_equal(found.get_value(), before[key])
+        ]
+
+    return changed
+
+
+def _watched_program(groups: Groups) -> Callable[[], list[Key]]:
+    """Return `_watched` of a compiled program, by the statements that it has got since."""
+    from brian2.devices.device import get_device
+
+    from neurosim.engine.memory import arrays_of
+
+    device = get_device()
+    before = len(device.main_queue)
+
+    def changed() -> list[Key]:
+        arrays = {}
+        for key, found in arrays_of(groups.by_name):
+            arrays[device.get_array_name(found, access_data=False)] = key
+        assigned = []
+        for kind, given in device.main_queue[before:]:
+            if kind.startswith("set_") and given[0] in arrays:
+                assigned.append(arrays[given[0]])
+            elif kind == "run_code_object" and given[0].owner.name in groups.by_name:
+                assigned.append((given[0].owner.name, "a variable"))  # by text
+        return assigned
+
+    return changed
 
 
 def _objects(network: BrianNetwork) -> dict[int, Any]:
@@ -91,17 +186,35 @@ def _flat(factory: Factory, made: Any) -> list[Any]:
     return found
 
 
+def _check_clock(factory: Factory, item: Any, default: Clock) -> None:
+    """Refuse an object of Brian2's default clock, which was made before the function was called."""
+    from brian2.devices.device import all_devices
+
+    if item.clock in (default, all_devices["runtime"].defaultclock):
+        raise ModelError(
+            f"{_named(item)} of {_called(factory)} of sim.add was made outside of that function, "
+            f"and runs at defaultclock.dt = {item.clock.dt}; allowed: the simulation's dt, or one "
+            "that the object names; try making it within the function, or with dt=..."
+        )
+
+
 def _check_compiled(item: Any) -> None:
     """Refuse an object that needs Python, which a compiled program does not have."""
     from brian2.core.base import BrianObject
 
-    name = f"{type(item).__name__} {item.name!r}"
-    other = "backend='numpy' or 'cython'"
-    if getattr(item.run, "__func__", None) is not BrianObject.run:
+    runs = getattr(item.run, "__func__", None) is not BrianObject.run
+    for hook in HOOKS:
+        module = getattr(getattr(item, hook), "__module__", "")
+        runs = runs or not module.startswith(("brian2.", "neurosim."))
+    if runs:
         raise ModelError(
-            f"{name} runs Python code, and backend = 'standalone' is a compiled program; "
-            f"allowed: objects made of equations and code strings; try {other}"
+            f"{_named(item)} runs Python code, and backend = 'standalone' is a compiled program; "
+            "allowed: objects made of equations and code strings; try backend='numpy' or 'cython'"
         )
+
+
+def _named(item: Any) -> str:
+    return f"{type(item).__name__} {item.name!r}"
 
 
 def _called(factory: Factory) -> str:

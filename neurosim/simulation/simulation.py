@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neurosim import reference
 from neurosim.arguments import checked_methods
-from neurosim.errors import ModelError, whole
+from neurosim.errors import whole
 from neurosim.model import transport as transports
 from neurosim.model.equations import imperfections as circuit
 from neurosim.model.extension import Extension, extensions_of
@@ -27,20 +27,18 @@ from neurosim.results.runs import Log, Run
 from neurosim.simulation import compatibility, resizing, running
 from neurosim.simulation.arguments import Settable
 from neurosim.simulation.backend import choose_backend
+from neurosim.simulation.brian_objects import BrianObjects
 from neurosim.simulation.equations_text import equations_text
 from neurosim.simulation.one_run import OneRun
 from neurosim.simulation.opening import is_one_program, setting_of
 from neurosim.simulation.options import RelaxOptions, RunOptions, Setting, TrainOptions
 from neurosim.simulation.world import World
 
-if TYPE_CHECKING:
-    from brian2.core.network import Network as BrianNetwork
-
 Array = np.ndarray
 
 
-@checked_methods("__init__", "relax", "train", "stream", "interact", "predict", "add")
-class Simulation(OneRun, Settable):
+@checked_methods("__init__", "relax", "train", "stream", "interact", "predict")
+class Simulation(OneRun, BrianObjects, Settable):
     """A network and a flow on Brian2.
 
     Times are numbers in s, Brian2 quantities such as ``2 * ms``, or text such as ``"2 ms"``.
@@ -126,7 +124,7 @@ class Simulation(OneRun, Settable):
         self.requested_backend, self.backend, self.backend_reason = backend, backend, "as asked for"
         if backend == "auto":
             self.backend, self.backend_reason = "numpy", "not run yet"
-        self.factories: tuple[Callable[[BrianNetwork], Any], ...] = ()
+        self.factories = ()
         super().__init__()
         self._made = True
 
@@ -138,39 +136,6 @@ class Simulation(OneRun, Settable):
     def equations(self) -> str:
         """The ODEs of every population and projection, in Brian2's notation."""
         return equations_text(self)
-
-    @property
-    def network(self) -> BrianNetwork:
-        """The Brian2 network of the last run; ``network["hidden1"]`` is a `NeuronGroup`."""
-        if self.last_session is None:
-            raise ModelError(
-                f"sim.network is built by relax or train, and {self!r} has not been run yet; "
-                "to add Brian2 objects before the first run, use sim.add(...)"
-            )
-        return self.last_session.engine.network
-
-    @property
-    def loop_time(self) -> float:
-        """Time that the last run spent on its steps, s; without building, compiling, reading."""
-        return self.last_session.engine.loop_time if self.last_session else 0.0
-
-    def add(self, factory: Callable[[BrianNetwork], Any]) -> None:
-        """Put Brian2 objects into every network that this simulation builds.
-
-        Parameters
-        ----------
-        factory : callable
-            Takes the Brian2 network; returns an object or a list of objects. "auto" then chooses
-            "numpy". On "standalone" a run is one program, which refuses what cannot be compiled.
-
-        Examples
-        --------
-        >>> def monitor(network):  # doctest: +SKIP
-        ...     return StateMonitor(network["hidden1"], "lam", record=[0], name="monitor")
-        >>> sim.add(monitor)  # doctest: +SKIP
-        >>> sim.network["monitor"].lam  # after a run  # doctest: +SKIP
-        """
-        vars(self).update(factories=(*self.factories, factory))
 
     def relax(
         self,

@@ -135,3 +135,192 @@ def test_what_is_not_an_object_is_refused(factory: Any, message: str) -> None:
 )
 def test_every_collection_of_objects_is_added(factory: Any) -> None:
     assert relaxed(factory, "numpy").network["watch"].x.shape == (1, STEPS)
+
+
+ALL = ["numpy", *(pytest.param(b, marks=pytest.mark.compiler) for b in ("cython", "standalone"))]
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_objects_run_at_the_step_of_the_simulation(backend: str) -> None:
+    """A leak solved exactly, a spike at a time, and monitors, of which none names a dt."""
+
+    def several(network: Any) -> Any:
+        group = brian2.NeuronGroup(2, "dv/dt = (1 - v)/(20*ms) : 1", method="exact", name="mine")
+        group.v = [0.5, 0.0]
+        spike = brian2.SpikeGeneratorGroup(1, [0], [2 * DT * ms], name="spike")
+        kick = brian2.Synapses(spike, group, on_pre="v_post += 1", name="kick")
+        kick.connect()
+        monitor = brian2.StateMonitor(group, "v", record=True, name="values")
+        fast = brian2.StateMonitor(group, "v", record=[0], dt=DT / 2 * ms, name="fast")
+        return [group, spike, kick, monitor, fast]
+
+    network = relaxed(several, backend).network
+    times = DT * np.arange(STEPS)
+    np.testing.assert_allclose(network["values"].t / ms, times)
+    left = np.exp(-times / 20)
+    expected = (
+        1 - np.array([[0.5], [1.0]]) * left + np.where(times > 2 * DT, left / left[3], 0)
+    )  # after the step
+    np.testing.assert_allclose(network["values"].v, expected, rtol=1e-12)
+    assert len(network["fast"].t) == 2 * STEPS
+
+
+def made_outside() -> Any:
+    return brian2.NeuronGroup(1, "v : 1", name="outside")
+
+
+def sets_default_clock(network: Any) -> Any:
+    brian2.defaultclock.dt = 0.05 * ms
+    return watch(network)
+
+
+def assigning(group: str, variable: str, value: Any) -> Callable[[Any], Any]:
+    def assign(network: Any) -> Any:
+        setattr(network[group], variable, value)
+        return watch(network)
+
+    return assign
+
+
+ASSIGNED = [
+    ("hidden1", "x", 5.0),
+    ("hidden1", "lam", "0.5 + i"),
+    ("input_to_hidden1", "w", 0.5),
+    ("hidden1_bias", "w", np.arange(1, 4)),
+    ("hidden1", "tau_x", 3 * ms),
+]
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
+@pytest.mark.parametrize(("group", "variable", "value"), ASSIGNED)
+def test_values_of_the_simulation_s_own_groups_are_refused(
+    backend: str, group: str, variable: str, value: Any
+) -> None:
+    """NumPy overwrote them, and a program kept them."""
+    words = rf"assign of sim.add assigns ({variable}|a variable) of '{group}', which a run loads"
+    with pytest.raises(ns.ModelError, match=words):
+        relaxed(assigning(group, variable, value), backend)
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
+def test_a_step_that_is_not_the_simulation_s_is_refused(backend: str) -> None:
+    before = brian2.defaultclock.dt
+    with pytest.raises(
+        ns.ModelError, match=r"defaultclock.dt = 5e-05 s .*try dt=... of the object"
+    ):
+        relaxed(sets_default_clock, backend)
+    assert brian2.defaultclock.dt == before
+    outside = made_outside()
+    words = "'outside' of <lambda> of sim.add was made outside of that function"
+    with pytest.raises(ns.ModelError, match=words):
+        relaxed(lambda network: outside, backend)
+
+
+class Hooked(brian2.NeuronGroup):
+    """A group that runs Python code at both ends of a run."""
+
+    def after_run(self) -> None:
+        super().after_run()
+
+
+@pytest.mark.compiler
+def test_python_at_the_ends_of_a_run_is_refused_on_a_program() -> None:
+    def hooked(network: Any) -> Any:
+        return Hooked(1, "v : 1", name="hooked")
+
+    assert relaxed(hooked, "numpy").network["hooked"].N == 1
+    with pytest.raises(ns.ModelError, match="Hooked 'hooked' runs Python code"):
+        relaxed(hooked, "standalone")
+
+
+def test_auto_says_why_it_stays_on_numpy() -> None:
+    sim = ns.Simulation(NET, ns.Flow.damped(), dt=DT * ms)
+    sim.add(Counted())
+    assert sim.setting(10**9, len(X)).backend == "numpy"
+    assert sim.backend_reason == "user-supplied objects may need Python at every step"
+
+
+@pytest.mark.parametrize("backend", ALL)
+def test_groups_are_as_documented(backend: str) -> None:
+    """`Simulation.add` names groups, variables, the order of their entries, and slots of a step."""
+    rng = np.random.default_rng(1)
+    mask = rng.random((3, 4)) < 0.6
+    net = ns.Network(
+        [
+            ns.Population("input", 4, clamped=True),
+            ns.Population("hidden1", 3),
+            ns.Population("output", 2, "linear"),
+        ],
+        [
+            ns.Projection("input", "hidden1", mask=mask),
+            ns.Projection("hidden1", "output", feedback="random"),
+        ],
+        [ns.Loss("output", "mse")],
+    )
+    net.biases["hidden1"][:] = rng.normal(size=3)
+    patterns = rng.normal(size=(5, 4))
+    kept = {
+        "hidden1": ("x", "lam", "a", "delta", "feedback"),
+        "output": ("x", "delta"),
+        "input": ("x",),
+        "input_to_hidden1": ("w",),
+        "hidden1_to_output": ("w", "back"),
+        "hidden1_bias": ("w",),
+        "run": ("plastic",),
+    }
+
+    def monitors(network: Any) -> Any:
+        made = []
+        for name, variables in kept.items():
+            made.append(
+                brian2.StateMonitor(
+                    network[name],
+                    variables,
+                    record=True,
+                    name=f"of_{name}",
+                    clock=network["hidden1"].clock,
+                )
+            )
+        return made
+
+    sim = ns.Simulation(net, ns.Flow.damped(tau_w=0.05), dt=DT * ms, backend=backend)
+    sim.add(monitors)
+    run = sim.train(
+        patterns, rng.normal(size=(5, 2)), ns.Simultaneous(duration=STEPS * DT * ms, reports=1)
+    ).run
+    network = sim.network
+
+    def at(group: str, variable: str, step: int) -> Any:
+        return np.asarray(getattr(network[f"of_{group}"], variable))[:, step]
+
+    for name, n in (("input", 4), ("hidden1", 3), ("output", 2)):
+        assert len(network[name]) == 5 * n
+    rows = np.asarray(network["input_to_hidden1"].variables["row"].get_value())
+    columns = np.asarray(network["input_to_hidden1"].variables["col"].get_value())
+    for step in (3, STEPS - 1):
+        x_in = at("input", "x", step).reshape(5, 4)
+        np.testing.assert_array_equal(x_in, patterns)
+        W = np.zeros((3, 4))
+        w = at("input_to_hidden1", "w", step)
+        for i in range(3):
+            for place in range(rows[i], rows[i + 1]):
+                W[i, columns[place]] = w[place]
+        assert ((W != 0) == mask).all()
+        b = at("hidden1_bias", "w", step)
+        a = at("hidden1", "a", step).reshape(5, 3)
+        np.testing.assert_allclose(a, x_in @ W.T + b, atol=1e-14)
+        B = at("hidden1_to_output", "back", step).reshape(2, 3)
+        feedback = at("hidden1", "feedback", step).reshape(5, 3)
+        np.testing.assert_allclose(
+            feedback, at("output", "delta", step).reshape(5, 2) @ B, atol=1e-14
+        )
+        assert at("run", "plastic", step) == 1
+    np.testing.assert_array_equal(B.T, run.network.feedback["hidden1->output"])
+    moved = at("hidden1_to_output", "w", STEPS - 1).reshape(2, 3)
+    assert abs(moved - run.network.weights["hidden1->output"]).max() < 0.1
+    x_last = np.asarray(network["hidden1"].variables["x"].get_value()).reshape(5, 3)
+    np.testing.assert_array_equal(x_last, run.x["hidden1"])

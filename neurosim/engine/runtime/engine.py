@@ -64,7 +64,7 @@ class RuntimeEngine(Engine):
             self.recorder = Recorder(self.groups)
             self.slots = [Step(self.groups.clock, *slot) for slot in slots(plan)]
             self.network = BrianNetwork(*self.groups.objects, *self.slots, name="neurosim_network")
-            add_user_objects(self.network, factories)
+            add_user_objects(self.network, factories, self.groups)
             brian.adopt(self.network)
 
     @cached_property

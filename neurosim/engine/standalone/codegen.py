@@ -46,12 +46,13 @@ class StandaloneEngine(ProgramEngine):
             brian.scope(self.device, precision=plan.precision),
             brian.explained(bool(plan.extensions)),
         ):
-            clock = brian.make_clock(1e-3)  # the step is an argument of the program
+            # the step is an argument of the program, but user-supplied objects may compute with it
+            clock = brian.make_clock(plan.dt if factories else 1e-3)
             program = program_code(plan, undisturbed=not factories)
             self.groups = Groups(plan, clock, brian.CodeObject, added_arrays(program))
             self.kernels = Kernels(self.groups, program)
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
-            add_user_objects(self.network, factories, compiled=True)
+            add_user_objects(self.network, factories, self.groups, compiled=True)
             brian.adopt(self.network)
             with writing_temporary(self.directory):
                 self._generate()
