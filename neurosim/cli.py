@@ -245,7 +245,7 @@ def _draw_sweep(
             f"{done} of {data['outcome'].size} points of the sweep are done; "
             "try neurosim sweep with the same options, and wait"
         )
-    chosen = kind or pictures.choose(data)
+    chosen = kind or pictures.choose(data, options.get("measure"))
     output.save_figure(pictures.sweep(data, chosen, columns=columns, **options), paths)
     if kind is None:
         others = ", ".join(other for other in pictures.KINDS if other != chosen)

@@ -122,7 +122,7 @@ def chosen_measure(data: xr.Dataset, measure: str | None) -> str:
     ModelError
         The sweep has no such measure.
     DataError
-        The dataset is not a sweep.
+        The dataset is not a sweep, or the measure is not of numbers.
     """
     measures = [str(n) for n in data.data_vars if n not in ("outcome", "reason")]
     if not measures:
@@ -131,9 +131,12 @@ def chosen_measure(data: xr.Dataset, measure: str | None) -> str:
             "allowed: the dataset of neurosim.sweep"
         )
     if measure is None:
-        return "settle_time" if "settle_time" in measures else measures[0]
-    if measure not in measures:
+        measure = "settle_time" if "settle_time" in measures else measures[0]
+    elif measure not in measures:
         raise unknown("measure", measure, measures)
+    kind = data[measure].dtype
+    if kind.kind not in "fiub":
+        raise DataError(f"measure {measure!r} is of type {kind}; allowed: numbers; try another one")
     return measure
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.plot.canvas import evenly_spread, new_figure, styled
+from neurosim.plot.canvas import evenly_spread, finite_or_nan, new_figure, styled
 from neurosim.plot.drawing import palette_color
 from neurosim.plot.sensitivity import sensitivity, sobol
 from neurosim.plot.sweep_axes import (
@@ -92,7 +92,8 @@ def sweep(data: xr.Dataset, kind: str | None = None, *, columns: int = 2, **opti
     DataError
         Too few parameters or numbers for the kind.
     """
-    kind = choose(data) if kind is None else kind
+    if kind is None:
+        kind = choose(data, options.get("measure"))
     if kind not in KINDS:
         raise unknown("kind of picture", kind, KINDS)
     if columns not in WIDTHS:
@@ -105,12 +106,21 @@ def sweep(data: xr.Dataset, kind: str | None = None, *, columns: int = 2, **opti
     return figure
 
 
-def choose(data: xr.Dataset) -> str:
-    """Return the kind of picture that suits a sweep, by the number of parameters that vary."""
+def choose(data: xr.Dataset, measure: str | None = None) -> str:
+    """Return the kind of picture that suits a sweep, by the number of parameters that vary.
+
+    A measure that is asked for is drawn over one parameter as lines. Where none is asked for, and
+    the one that lines would draw has no number, the picture shows the outcomes.
+    """
     varied = len(parameters(data))
     if POINT in data.dims and varied != 2:
         return "parallel_coordinates"
-    return "phase_diagram" if varied > 1 else "lines"
+    if varied > 1:
+        return "phase_diagram"
+    values = finite_or_nan(data[chosen_measure(data, measure)].values)
+    if measure is None and np.isnan(values).all():
+        return "parallel_coordinates"
+    return "lines"
 
 
 @styled
@@ -290,7 +300,7 @@ def _finite(values: Array, measure: str) -> Array:
     if not finite.size:
         raise DataError(
             f"{measure} has no number at any of {values.size} points; allowed: one or more; "
-            "try another --measure, or kind='phase_diagram'"
+            "try another --measure, or kind='parallel_coordinates', which draws outcomes"
         )
     return np.asarray(finite)
 
@@ -388,9 +398,9 @@ def parallel_coordinates(
     from matplotlib.collections import LineCollection
 
     measure = chosen_measure(data, measure)
-    first_parameter(data)
+    varied = parameters(data) or [first_parameter(data)]
     width = checked_width(width)
-    names = [name for name in parameters(data) if is_numeric(data[name])]
+    names = [name for name in varied if is_numeric(data[name])]
     flat = data
     if POINT not in data.dims:
         flat = data.stack(point=list(data.dims))

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import neurosim as ns
 from neurosim.cli import app
 from neurosim.plot import sweeps as pictures
+from neurosim.plot.sweep_axes import outcomes_in
 
 mpl.use("Agg")
 
@@ -177,6 +178,31 @@ def test_lines_state_their_repeats_and_refuse_a_measure_without_numbers() -> Non
     with pytest.raises(ns.DataError, match="settle_time has no number at any of 70 points"):
         pictures.lines(unsettled)
     assert plt.get_fignums() == [ax.figure.number]
+
+
+@pytest.mark.parametrize("points_of_rho", [1, 4])
+def test_a_sweep_of_which_nothing_settles_is_drawn_by_its_outcomes(points_of_rho: int) -> None:
+    """The settling time has no number; it is refused where it is asked for."""
+    data = made((points_of_rho, 1, 1))
+    data = data.assign(settle_time=np.nan * data.settle_time)
+    figure, outcomes = ns.plot.sweep(data), outcomes_in(data)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == outcomes
+    drawn = [c for c in figure.axes[0].collections if len(c.get_paths())]
+    assert sum(len(c.get_paths()) for c in drawn) == points_of_rho
+    for c in drawn:
+        assert all(len(path.vertices) == 2 for path in c.get_paths())  # from rho to "none"
+    assert "none" in [text.get_text() for text in figure.axes[0].texts]
+    assert pictures.choose(data, "growth") == "lines"
+    with pytest.raises(ns.DataError, match=r"settle_time has no number .*'parallel_coordinates'"):
+        ns.plot.sweep(data, measure="settle_time")
+
+
+def test_a_measure_of_text_is_refused() -> None:
+    data = made((4, 1, 1))
+    data = data.assign(settle_time=data.outcome)
+    for kind in (None, "lines", "parallel_coordinates"):
+        with pytest.raises(ns.DataError, match="measure 'settle_time' is of type <U7; allowed: nu"):
+            ns.plot.sweep(data, kind)
 
 
 def test_a_boundary_is_in_the_legend_where_one_is_drawn() -> None:
