@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -87,6 +88,12 @@ def test_every_public_function_and_class_is_tried() -> None:
         (lambda: ns.stability(1, 2, 3), "net = 1; allowed: a Network, e.g. Network.mlp"),
         (lambda: ns.Network.mlp([3, 2], gain="1"), "gain = '1'; allowed: a number"),
         (lambda: ns.load("a\0b"), "path = 'a.x00b'; allowed: text or a PathLike"),
+        (lambda: relaxed(every=odd.Mute()), "every = <Mute>, but nothing is recorded"),
+        (lambda: relaxed(record=np.array([]), every=1e-3), "every = 0.001, but nothing is record"),
+        (
+            lambda: ns.Projection("a", "b", weights=(i for i in range(3))),
+            r"weights of a->b = <generator .*; allowed: an array, or nested lists of numbers; try",
+        ),
     ],
 )
 def test_a_message_names_the_argument_its_value_and_what_is_allowed(
@@ -94,6 +101,24 @@ def test_a_message_names_the_argument_its_value_and_what_is_allowed(
 ) -> None:
     with pytest.raises(ns.ModelError, match=message):
         call()  # type: ignore[operator]
+
+
+def relaxed(**options: Any) -> ns.Run:
+    """Relax for two steps."""
+    data = odd.things()
+    return odd.simulation().relax(data.X, data.Y, duration=2e-3, **options)
+
+
+def test_variables_to_record_may_stand_in_an_array() -> None:
+    traces = relaxed(record=np.array(["x", "lam"]), every=1e-3).traces
+    assert {"x", "lam"} <= set(traces.data_vars)
+    seen = odd.simulation().interact(
+        lambda outputs: (odd.things().X[:1], odd.things().Y[:1]),
+        frames=2,
+        per_frame=2e-3,
+        record=np.array(["x"]),
+    )
+    assert seen.traces.x.sizes["time"] == 2
 
 
 def test_whole_numbers_become_floats_and_iterators_tuples() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError
+from neurosim.errors import DataError, ModelError, shown
 
 Array = np.ndarray
 Labels = bool | Sequence[str | int] | None  # what a user may state
@@ -91,7 +91,7 @@ def _stated(labels: Any) -> bool | list[str] | None:
         names = [str(label).strip() for label in labels]
     if not names or len(set(names)) < len(names):
         raise ModelError(
-            f"data.labels = {labels!r}; allowed: true, false, or a list of different classes; "
+            f"data.labels = {shown(labels)}; allowed: true, false, or a list of different classes; "
             "try ['no', 'yes']"
         )
     return names

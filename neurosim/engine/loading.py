@@ -14,7 +14,7 @@ import numpy as np
 
 from neurosim.engine.names import bias_group, projection_group
 from neurosim.engine.plan import Plan
-from neurosim.errors import ModelError, unknown
+from neurosim.errors import ModelError, shown, unknown
 from neurosim.model.arrays import real_array
 from neurosim.model.equations import lagrangian
 from neurosim.model.extension import Extension
@@ -152,7 +152,7 @@ def _parameter(e: Extension, name: str, value: Any, dimensions: Any, engine: Eng
     label = f"{name} of {e.population}"
     if isinstance(value, Quantity):
         if get_dimensions(value) != dimensions:
-            raise ModelError(f"{label} = {value!r}; allowed: a value in units of {dimensions}")
+            raise ModelError(f"{label} = {shown(value)}; allowed: a value in units of {dimensions}")
         value = np.asarray(value)
     array = real_array(label, value, error=ModelError)
     size, patterns = engine.size(e.population, name), engine.plan.patterns

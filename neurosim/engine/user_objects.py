@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.engine import Factory
-from neurosim.errors import ModelError
+from neurosim.errors import ModelError, shown
 
 if TYPE_CHECKING:
     from brian2.core.clocks import Clock
@@ -177,8 +177,8 @@ def _flat(factory: Factory, made: Any) -> list[Any]:
         made = made.values()
     if isinstance(made, str) or not isinstance(made, Iterable):
         raise ModelError(
-            f"{_called(factory)} of sim.add returned {made!r}; allowed: a Brian2 object or a list "
-            "of them"
+            f"{_called(factory)} of sim.add returned {shown(made)}; allowed: a Brian2 object or a "
+            "list of them"
         )
     found = []
     for one in made:

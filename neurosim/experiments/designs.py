@@ -233,7 +233,7 @@ def make(
     values = {key: _plain_values(key, given) for key, given in parameters.items()}
     if not values:
         raise ModelError(
-            f"parameters = {parameters!r}: no parameter to sweep over; "
+            f"parameters = {shown(parameters)}: no parameter to sweep over; "
             "try {'flow.rho': [0.5, 1, 2]} or --grid flow.rho=0.5:2:4"
         )
     if kind in DRAWS:
@@ -280,11 +280,13 @@ def _plain_values(key: str, given: Any) -> tuple[Any, ...]:
         given = [given]
     plain = tuple(_plain(value) for value in given)
     if not plain:
-        raise ModelError(f"{key} has no values: {given!r}; allowed: one or more, e.g. [0.5, 1, 2]")
+        raise ModelError(
+            f"{key} has no values: {shown(given)}; allowed: one or more, e.g. [0.5, 1, 2]"
+        )
     if _numeric(plain) and any(isinstance(value, float) for value in plain):
         plain = tuple(float(value) for value in plain)
     if len({label(value) for value in plain}) < len(plain):
-        raise ModelError(f"{key} = {list(plain)!r} has a value twice; allowed: each once")
+        raise ModelError(f"{key} = {shown(list(plain))} has a value twice; allowed: each once")
     return plain
 
 

@@ -19,7 +19,7 @@ from neurosim import reference
 from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
 from neurosim.data.patterns import labels
-from neurosim.errors import DataError, MeasureWarning, ModelError, out_of_range, unknown
+from neurosim.errors import DataError, MeasureWarning, ModelError, out_of_range, shown, unknown
 from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
@@ -300,7 +300,7 @@ def select(measure: Any) -> dict[str, Measure]:
             )
     if not found:
         raise ModelError(
-            f"measure = {measure!r} is empty; allowed: {', '.join(MEASURES)}, "
+            f"measure = {shown(measure)} is empty; allowed: {', '.join(MEASURES)}, "
             "or a user-supplied function"
         )
     return found
@@ -322,7 +322,8 @@ def _measure(name: str, given: Any) -> Measure:
         return MEASURES[given]
     if not callable(given):
         raise ModelError(
-            f"measure {given!r}; allowed: a name, or a function of a Case that returns a number"
+            f"measure {shown(given)}; allowed: a name, or a function of a Case that returns a "
+            "number"
         )
     documentation = getattr(given, "__doc__", None) or name
     return Measure(given, about=documentation.strip().splitlines()[0])

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range
+from neurosim.errors import ModelError, out_of_range, shown
 from neurosim.experiments.schema import IN_SECONDS, TABLES
 from neurosim.model.extension_text import quantity
 from neurosim.model.flow import seconds
@@ -113,7 +113,9 @@ def _listed(key: str, given: Any) -> list[Any]:
         given = [given]
     values = list(given)
     if not values:
-        raise ModelError(f"{key} has no values: {given!r}; allowed: one or more, e.g. [0.5, 1, 2]")
+        raise ModelError(
+            f"{key} has no values: {shown(given)}; allowed: one or more, e.g. [0.5, 1, 2]"
+        )
     return values
 
 

@@ -357,13 +357,20 @@ class TrainTable(_Table):
         Raises
         ------
         ModelError
-            A key of another schedule, a missing duration, or both pruning and growing.
+            A key of another schedule, a missing duration, both pruning and growing, or one of them
+            beside local_propagation.
         """
         if self.pruning is not None and self.growing is not None:
             raise ModelError(
                 f"train has both pruning and growing beside schedule = {self.schedule!r}; "
                 "allowed: one of them"
             )
+        for name in RESIZING:
+            if getattr(self, name) is not None and self.schedule == "local_propagation":
+                raise ModelError(
+                    f"train.{name} beside train.schedule = {self.schedule!r}, whose network keeps "
+                    "its size; allowed: simultaneous, presentations"
+                )
         if self.pruning is not None:
             return schedules.Pruning(schedule=self._fixed_size(), **self.pruning.given())
         if self.growing is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.arguments import checked
-from neurosim.errors import FileError, ModelError, unknown, whole
+from neurosim.errors import FileError, ModelError, shown, unknown, whole
 from neurosim.experiments import designs, measures, modelfile
 from neurosim.experiments.designs import Assignment
 from neurosim.experiments.differences import differences
@@ -114,7 +114,7 @@ def tune(
     optuna = _optuna()
     chosen = measures.select(objective)
     if len(chosen) != 1:
-        raise ModelError(f"objective = {objective!r}; allowed: one measure")
+        raise ModelError(f"objective = {shown(objective)}; allowed: one measure")
     trials = whole("trials", trials, 1)
     name = next(iter(chosen))
     if direction is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, NeurosimError
+from neurosim.errors import DataError, NeurosimError, out_of_range
 
 Array = np.ndarray
 PLAIN = frozenset({int, float, bool, np.bool_, np.float64, np.float32, np.int64, np.int32})
@@ -171,13 +171,20 @@ def validated(estimator: Any, X: Any, *y: Any, text: bool = False, **checks: Any
     return validate_data(estimator, X, *y, dtype=float, **checks)
 
 
-def own(value: Any) -> Any:
+def own(value: Any, name: str = "value") -> Any:
     """Return a copy that nobody can write to, or the value itself if it is one already.
 
     Parameters
     ----------
     value : array-like, SciPy sparse array or None
         A sparse array becomes a csr_array.
+    name : str
+        Name of the value, for the message.
+
+    Raises
+    ------
+    ModelError
+        A value that cannot be copied, such as an iterator or an open file.
     """
     if isinstance(value, np.ndarray):
         if value.base is None and not value.flags.writeable:
@@ -193,7 +200,11 @@ def own(value: Any) -> Any:
         value = csr_array(value, copy=True)
         value.data.setflags(write=False)
         return value
-    return copy.deepcopy(value)
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:  # of the value's own class
+        allowed = "an array, or nested lists of numbers"
+        raise out_of_range(name, value, allowed, "np.array(list(...)) of an iterator") from error
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -222,7 +222,7 @@ class Projection:
         for key in ("weights", "mask", "feedback_weights"):
             value, booleans = getattr(self, key), key == "mask"
             refuse_lossy(f"{key} of {self.name}", value, error=ModelError, booleans=booleans)
-            object.__setattr__(self, key, own(value))
+            object.__setattr__(self, key, own(value, f"{key} of {self.name}"))
         for key in ("gain", *PENALTIES):
             self._keep_number(key)
         yes_or_no(f"plastic of {self.name}", self.plastic)

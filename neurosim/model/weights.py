@@ -236,7 +236,7 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
     Raises
     ------
     ModelError
-        Another shape, or entries other than 0 and 1.
+        Another shape, rows of unequal length, or entries other than 0 and 1.
     """
     if mask is None:
         return None
@@ -244,7 +244,12 @@ def checked_mask(projection: str, mask: Any, shape: tuple[int, int]) -> Array | 
         mask = mask.toarray()
     allowed = f"bool (n_post, n_pre) = {shape}"
     refuse_lossy(f"mask of {projection}", mask, error=ModelError)
-    dense = np.asarray(mask)
+    try:
+        dense = np.asarray(mask)
+    except ValueError as error:
+        raise ModelError(
+            f"mask of {projection} is not an array ({error}); allowed: {allowed}"
+        ) from error
     if dense.shape != shape:
         raise ModelError(f"mask of {projection} has shape {dense.shape}; allowed: {allowed}")
     if dense.dtype != bool and not np.isin(dense, (0, 1)).all():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurosim.errors import DataError, unknown
+from neurosim.errors import DataError, shown, unknown
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
@@ -82,7 +82,7 @@ def traces(
         raise unknown(f"population with a trace of {variable}", population, values)
     if population is None and units is not None:
         raise DataError(
-            f"units = {units!r} without population; "
+            f"units = {shown(units)} without population; "
             f"allowed: population = one of {', '.join(values)}"
         )
     row = row_of(run, pattern)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import DataError, unknown
+from neurosim.errors import DataError, shown, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.weights import synapse_indices
@@ -279,7 +279,7 @@ def _check_units(net: Network, name: str, chosen: Sequence[int] | Array) -> None
     size = net.populations[name].size
     if not _is_index(np.asarray(chosen), size):
         raise DataError(
-            f"recorded units of {name} = {chosen!r}; allowed: whole numbers, 0 to {size - 1}"
+            f"recorded units of {name} = {shown(chosen)}; allowed: whole numbers, 0 to {size - 1}"
         )
 
 

@@ -188,8 +188,8 @@ def _check_descent(chosen: Chosen) -> None:
     ):
         if things:
             raise ModelError(
-                f"{name} = {things!r} with LocalPropagation, whose steps are not a flow in time; "
-                "allowed: none; try Simultaneous(...)"
+                f"{name} = {shown(things)} with LocalPropagation, whose steps are not a flow in "
+                "time; allowed: none; try Simultaneous(...)"
             )
 
 
@@ -300,8 +300,8 @@ def _check_extension(chosen: Chosen, extension: Any) -> None:
     net, method = chosen.net, chosen.method
     if not isinstance(extension, Extension):
         raise ModelError(
-            f"extensions = {extension!r}; allowed: Extension(population, x=..., equations=...), "
-            "or a sequence of them"
+            f"extensions = {shown(extension)}; "
+            "allowed: Extension(population, x=..., equations=...), or a sequence of them"
         )
     if method in RUNGE_KUTTA and _is_noisy(extension):
         raise ModelError(f"{NOISE_NEEDS}: {_staged(method)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, whole, yes_or_no
+from neurosim.errors import ModelError, out_of_range, shown, whole, yes_or_no
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
@@ -144,6 +144,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         yes_or_no("progress", self.progress)
+        if not isinstance(self.record, str):
+            object.__setattr__(self, "record", tuple(self.record))
 
     def refuse_unrecorded(self) -> None:
         """Refuse choices of what to record where nothing is recorded.
@@ -156,9 +158,9 @@ class RunOptions:
         for name in ("every", "patterns", "units", "stream"):
             value = getattr(self, name)
             if value is not None and not self.record:
-                shown = str(value) if isinstance(value, Path) else value
+                text = shown(str(value) if isinstance(value, Path) else value)
                 raise ModelError(
-                    f"{name} = {shown!r}, but nothing is recorded; try record=('x', 'lam')"
+                    f"{name} = {text}, but nothing is recorded; try record=('x', 'lam')"
                 )
 
     def recording(self, dt: float, count: int) -> Recording:

@@ -51,7 +51,7 @@ class Trainer(Protocol):
     ) -> Log:
         """Train by a schedule that keeps the network's size."""
 
-    def relax(self, X: Any, Y: Any, *, duration: Any, settle: float, start: Any) -> Run:
+    def relax(self, X: Any, Y: Any, *, duration: Any, settle: float | None, start: Any) -> Run:
         """Relax with the weights fixed."""
 
 
@@ -214,7 +214,7 @@ def _without_idle_neurons(course: _Course, schedule: Pruning) -> Reshaped:
             course.X,
             course.Y,
             duration=schedule.rest,
-            settle=SETTLED * schedule.support,
+            settle=SETTLED * schedule.support or None,
             start="forward",
         )
         course.operations += _done(synaptic_operations(rest))

@@ -117,7 +117,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         self.net, self.flow, self.method, self.precision = net, flow, method, precision
         self.transport, self.transports = frozen(transport), transports.resolve(net, transport)
         self.dt, self.seed = seconds(dt, "dt"), whole("seed", seed, 0)
-        self.threads, self.shortcuts = whole("threads", threads, 1), shortcuts
+        self.threads, self.shortcuts = whole("threads", threads, 1, 1024), shortcuts
         self.extensions = extensions_of(extensions)
         self.imperfections = circuit.resolve(imperfections, prospective, self.seed)
         compatibility.check(self)

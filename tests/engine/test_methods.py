@@ -573,6 +573,8 @@ XI = ns.Extension("hidden1", x="0.1*sqrt(2/tau_x)*xi")
         ),
         ({"precision": 32}, r"precision = 32; allowed: text"),
         ({"threads": 0}, r"threads = 0; allowed: "),
+        ({"threads": 1025}, r"threads = 1025; allowed: .*1024"),
+        ({"threads": 10**40}, r"threads = 1000.*; allowed: .*1024"),
         ({"threads": 1.5}, r"threads = 1\.5; allowed: "),
         ({"threads": True}, r"threads = True; allowed: "),
         ({"method": "heun", "extensions": XI}, r"noise needs method='euler' or .*: heun evaluates"),

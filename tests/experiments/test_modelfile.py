@@ -403,6 +403,14 @@ def test_files_refused(tmp_path: Path, content: bytes, words: str) -> None:
             ModelError,
             "train has both pruning and growing beside .*; allowed: one of them",
         ),
+        *(
+            (
+                f"train={{schedule='local_propagation', {name}={{}}}}",
+                ModelError,
+                f"train.{name} beside train.schedule = 'local_propagation'.*allowed: simultaneous",
+            )
+            for name in ("pruning", "growing")
+        ),
         ("network.group_l1=-1", ModelError, "row_l1 of input->hidden1 = -1"),
         (
             "output.folder=../up",

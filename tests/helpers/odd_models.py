@@ -115,7 +115,7 @@ def short(schedule: Any, dt: float, count: int) -> bool:
     if hasattr(base, "duration"):
         steps = base.duration / dt
     elif hasattr(base, "present"):
-        steps = base.epochs * max(count // base.batch, 1) * base.present / dt
+        steps = float(min(base.epochs, 10**20)) * max(count // base.batch, 1) * base.present / dt
     else:
         steps = base.epochs
     return steps <= FEW_STEPS or steps > 1e13
@@ -247,7 +247,9 @@ def _trials(base: Mapping[str, Any], place: Place, key: str) -> Iterator[Trial]:
         found[key] = value
         about = ".".join(map(str, (*place, key)))
         words = (key, *map(str, place), *OTHER_WORDS.get(key, ()), "TOML")
-        yield Trial(f"{about} = {_value(value)[:40]}", toml(tables), words, _is_nonsense(value))
+        yield Trial(
+            f"{about} = {_value(value)[:40]}", toml(tables), words, _is_nonsense(key, value)
+        )
 
 
 # what messages call a key, where that is not its name
@@ -264,13 +266,16 @@ OTHER_WORDS = {
     "theta": ("of a threshold",),
     "backward": ("of a threshold",),
     "quantum": ("of a threshold",),
+    # of drawn data, which do not fit the network then
+    "features": ("X has shape",),
+    "outputs": ("Y for output has shape",),
 }
 
 
-def _is_nonsense(value: Any) -> bool:
-    """Return whether no key has a meaning for a value."""
+def _is_nonsense(key: str, value: Any) -> bool:
+    """Return whether a key has no meaning for a value; folders may have any name without NUL."""
     if isinstance(value, str):
-        return value in TEXTS
+        return value in TEXTS and (key not in ("folder", "stream") or "\0" in value)
     return isinstance(value, float) and any(value is odd for odd in ALWAYS_NONSENSE)
 
 

@@ -208,6 +208,10 @@ def test_a_network_keeps_its_own_weights() -> None:
             lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=np.full((2, 3), 0.5))]),
             r"mask of in->out has entries of float64 other than 0 and 1",
         ),
+        (
+            lambda: ns.Network([IN, OUT], [ns.Projection("in", "out", mask=[[], [1]])]),
+            r"mask of in->out is not an array \(.*; allowed: bool \(n_post, n_pre\) = \(2, 3\)",
+        ),
         (lambda: ns.Loss("out", weight=-1), r"loss weight of out = -1"),
         (lambda: ns.Loss("out", "eps_insensitive", epsilon=-1), r"loss_epsilon of out = -1"),
     ],

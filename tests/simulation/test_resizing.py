@@ -169,6 +169,20 @@ def test_neurons_that_are_straw_at_rest_go() -> None:
     assert log.history.change.values[-1] < 1e-5
 
 
+def test_a_tolerance_of_zero_removes_what_is_zero_to_the_last_bit() -> None:
+    """It was handed on as `settle`, which must be above 0; the relaxation lasts for `rest` then."""
+    net, X, Y = random_problem([4, 5, 2], seed=2, loss="squared_hinge", patterns=12)
+    net.weights["hidden1->output"][:, 3] = 0
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=1e6), backend="numpy")
+    schedule = ns.Simultaneous(duration=0.02, reports=1)
+    sim.train(X, Y, ns.Pruning(schedule=schedule, dead=0, support=0, rest=0.05))
+    assert net.populations["hidden1"].size == 5  # lam of unit 3 is small, but not 0
+    tube = ns.Network.mlp([4, 5, 2], loss="squared_hinge", constraint="tube", epsilon=10.0, seed=2)
+    sim = ns.Simulation(tube, ns.Flow.augmented(tau_w=1e6), backend="numpy")
+    sim.train(X, Y, ns.Pruning(schedule=schedule, dead=0, support=0, rest=0.05, within=100))
+    assert "hidden1" not in tube.populations
+
+
 ROWS = ns.Simultaneous(duration=1.0, reports=4)
 WRONG = [
     (

@@ -85,7 +85,7 @@ def predictive_coding(
     Millidge, Tschantz & Buckley 2020, arXiv 2006.04182.
     """
     stacks = Stacks(Frame(net, X, Y, functions), precision)
-    return _alternating(stacks, "predictive_coding", steps, rate, [rho], 0.0, watch)
+    return _alternating(stacks, "predictive_coding", steps, rate, (rho, rho), 0.0, watch)
 
 
 @checked
@@ -137,7 +137,7 @@ def pc_alm(
     ascent = rho
     if alpha is not None:
         ascent = gain("alpha", alpha)
-    return _alternating(stacks, "pc_alm", steps, rate, [rho], ascent, watch)
+    return _alternating(stacks, "pc_alm", steps, rate, (rho, rho), ascent, watch)
 
 
 @checked
@@ -184,9 +184,8 @@ def growing_penalty(
     """
     if not 0 < rho <= rho_end:
         raise out_of_range("rho_end", rho_end, f"at least rho = {rho}", "100")
-    growing = np.geomspace(rho, rho_end, whole("steps", steps, 1)).tolist()
     stacks = Stacks(Frame(net, X, Y, functions), precision)
-    return _alternating(stacks, "growing_penalty", steps, rate, growing, 0.0, watch)
+    return _alternating(stacks, "growing_penalty", steps, rate, (rho, rho_end), 0.0, watch)
 
 
 @checked
@@ -312,15 +311,15 @@ def _alternating(
     name: str,
     steps: int,
     rate: float | None,
-    rhos: list[float],
+    rhos: tuple[float, float],
     alpha: float,
     watch: Watch | None,
 ) -> Inferred:
     """Step x down the energy, each step but the last followed by lam += alpha g.
 
-    `rhos` holds one rho, or one for each step.
+    `rhos` are those of the first and of the last step; between them rho grows geometrically.
     """
-    steps, first = whole("steps", steps, 1), gain("rho", rhos[0])
+    steps, first, last = whole("steps", steps, 1), gain("rho", rhos[0]), rhos[1]
     if not first > 0:
         raise out_of_range("rho", first, "a number > 0")
     if rate is None:
@@ -330,7 +329,7 @@ def _alternating(
     lam = {s: np.zeros_like(x[s]) for s in stacks.variables}
     g, slope = stacks.ascend(x)
     for number in range(1, steps + 1):
-        rho = rhos[min(number, len(rhos)) - 1]
+        rho = first * (last / first) ** ((number - 1) / max(steps - 1, 1))
         force, _, _ = stacks.descend(x, _effective(lam, rho, g), slope)
         for s in stacks.variables:
             force[s] *= rate * first / rho

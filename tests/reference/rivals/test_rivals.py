@@ -140,6 +140,25 @@ def test_a_growing_penalty_lags_behind_rest_by_the_growth_of_a_step(seed: int, l
     assert order(ratios, lags) == pytest.approx(1, abs=0.1)
 
 
+def test_a_penalty_grows_geometrically_over_any_number_of_steps() -> None:
+    """Short steps push the outputs evenly, by 1/rho each, so that credits are 2**k - 1.
+
+    10**30 steps were an error of NumPy, which made a list of every rho.
+    """
+    net, X, Y = random_problem([3, 4, 3], seed=0, loss="mse", patterns=2)
+    found = []
+
+    def end(number: int, credit: Any) -> bool:
+        found.append(credit["hidden1"])
+        return number == 5
+
+    rivals.growing_penalty(net, X, Y, rate=1e-7, rho=2.0, rho_end=32.0, steps=5, watch=end)
+    for k, own in enumerate(found, start=1):
+        np.testing.assert_allclose(own, (2**k - 1) * found[0], rtol=1e-5)
+    few = rivals.growing_penalty(net, X, Y, steps=10**30, watch=lambda number, credit: number == 3)
+    assert few.steps == 3
+
+
 @given(problem=GRAPHS)
 @settings(max_examples=20, deadline=None)
 def test_dual_propagation_is_backpropagation_for_weak_nudges(problem: Problem) -> None:
