@@ -181,6 +181,30 @@ def _model(name: str, text: str, *named: str) -> Case:
 
 # Paths
 
+# A path in a model file, and the links that a stranger has left, {place: target}
+LINKS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("link", {"link": "../x"}),
+    ("link/x", {"link": ".."}),
+    ("link/x", {"link": "{outside}"}),
+    ("link/x/y", {"link": "/proc/self/cwd/.."}),
+    ("a/link/x", {"a/link": "../.."}),
+    ("one/x", {"one": "two", "two": ".."}),
+    ("one/two/x", {"one": "a", "a/two": "../.."}),
+)
+
+
+def _linked(key: str, path: str, links: dict[str, str], named: str = "") -> Case:
+    """Return a case of a path that leads outside through links; its folders are there."""
+
+    def action(folder: Path) -> None:
+        for place, target in links.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).symlink_to(target.format(outside=folder.parent))
+        text = model_text({}) + '[output]\nfolder = "runs"'
+        run_model(text, folder, (f"{key}={json.dumps(path)}",))
+
+    return Case(f"{key} = {path!r} with links {links}", action, (named or key,))
+
 
 def _paths() -> list[Case]:
     def absolute(folder: Path) -> None:
@@ -188,12 +212,14 @@ def _paths() -> list[Case]:
             model_text({}) + f"[output]\nfolder = {json.dumps(str(folder.parent / 'x'))}", folder
         )
 
-    def link(folder: Path) -> None:
-        (folder / "runs").symlink_to(folder.parent / "x")
-        run_model(model_text({}) + '[output]\nfolder = "runs"', folder)
-
     cases = [Case("output: absolute", absolute)]
-    cases.append(Case("output: a link", link))
+    for key in ("output.folder", "simulation.stream"):
+        for path, links in LINKS:
+            cases.append(_linked(key, path, links))
+    for name in ("run.nc", "weights.npz", "model.toml", "summary.png", "deep/er"):
+        cases.append(
+            _linked("output.folder", "runs", {f"runs/{name}": "{outside}/x"}, "symbolic link")
+        )
     for path in ("../x", "a/../../x", "./../x", "a/b/../../../x"):
         cases.append(_model(f"output: {path}", model_text({}) + f'[output]\nfolder = "{path}"'))
     return cases
