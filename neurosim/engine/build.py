@@ -35,7 +35,7 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
     ModelError
         Extensions that Brian2 cannot read.
     """
-    plan.check_extensions()
+    plan.check_texts()
     if backend != "numpy" and compiler.compiler_command() is None:
         raise BackendError(
             f"backend = {backend!r} needs a C++ compiler and none was found; try backend='numpy'"

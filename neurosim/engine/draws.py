@@ -96,14 +96,15 @@ class Place:
 
     Attributes
     ----------
-    population, array : str
+    group, array : str
+        The Brian2 group, and its variable.
     first : int
         Place of its first number.
     size : int
-        Number of its numbers, one per pattern and unit.
+        Number of its numbers, one per pattern and unit, or one per synapse.
     """
 
-    population: str
+    group: str
     array: str
     first: int
     size: int
@@ -145,7 +146,7 @@ def row_of(draws: Iterable[tuple[str, Draw, int]]) -> Row:
 
     Parameters
     ----------
-    draws : iterable of (population, Draw, number of its numbers)
+    draws : iterable of (group, Draw, number of its numbers)
     """
     given = list(draws)
     normals = sum(size for _, draw, size in given if draw.normal)
@@ -153,9 +154,9 @@ def row_of(draws: Iterable[tuple[str, Draw, int]]) -> Row:
     uniforms = sum(size for _, draw, size in given if not draw.normal)
     following = {True: 0, False: 2 * pairs}  # next place, of normal and of uniform numbers
     places: list[Place] = []
-    for population, draw, size in given:
+    for group, draw, size in given:
         first = following[draw.normal]
-        places.append(Place(population, draw.array, first, size))
+        places.append(Place(group, draw.array, first, size))
         following[draw.normal] = first + size
     return Row(pairs, uniforms, tuple(places))
 

@@ -101,6 +101,10 @@ class Engine(ABC):
             Numbers of rows; each presentation takes the next `Plan.patterns` of them.
         """
 
+    @abstractmethod
+    def modulate(self, values: Mapping[str, Array], length: int) -> None:
+        """Set the values of modulators: one for every `length` steps, from the present step on."""
+
     def ask(self, world: World) -> None:
         """Call a world at the end of each presentation, to write the rows of the next one.
 

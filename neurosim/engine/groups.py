@@ -22,6 +22,7 @@ from brian2.units import second
 
 from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, bias_group, projection_group
 from neurosim.engine.plan import Plan
+from neurosim.engine.plasticity import SynapseRule
 from neurosim.errors import ModelError
 from neurosim.model.methods import ADAM
 from neurosim.model.populations import PENALTIES
@@ -55,6 +56,8 @@ class Synapses(Group):  # type: ignore[misc]
         n_pre if Dale's law holds, else 0.
     arrays : dict of str to int, optional
         Sizes of further arrays, which a compiled program adds.
+    rule : SynapseRule, optional
+        Rule other than the built-in one, with its states, parameters and modulators.
     """
 
     add_to_magic_network = False
@@ -70,6 +73,7 @@ class Synapses(Group):  # type: ignore[misc]
         back: bool = False,
         signs: int = 0,
         arrays: Mapping[str, int] | None = None,
+        rule: SynapseRule | None = None,
     ) -> None:
         super().__init__(name=name, clock=clock, when="groups")
         self.variables = Variables(self)
@@ -90,11 +94,22 @@ class Synapses(Group):  # type: ignore[misc]
             self.variables.add_array("sign", size=signs)
         for variable, count in (arrays or {}).items():
             self.variables.add_array(variable, size=count)
+        if rule is not None:
+            self._add_rule(rule, size)
         if rows:
             self.variables.add_array("row", size=rows + 1, dtype=np.int32)
             self.variables.add_array("col", size=size, dtype=np.int32)
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
+
+    def _add_rule(self, rule: SynapseRule, size: int) -> None:
+        """Add the arrays of a rule."""
+        for variable in (*rule.states, *rule.transient):
+            self.variables.add_array(variable, size=size)
+        for variable in rule.scalars:
+            self.variables.add_array(variable, size=1, scalar=True)
+        for draw in rule.draws:
+            self.variables.add_array(draw.array, size=size, read_only=True)
 
     def before_run(self, run_namespace: Any = None) -> None:
         """Prepare nothing."""
@@ -123,6 +138,8 @@ class Counters(Group):  # type: ignore[misc]
         "present_steps",
         "gate_steps",
         "record_steps",
+        "modulator_first",
+        "modulator_steps",
         "evaluations",
         "accepted",
         "noise_key",
@@ -239,12 +256,15 @@ class Groups:
             back=plan.back(projection) == "back",
             signs=net.populations[q.pre].size if plan.dale else 0,
             arrays=self.arrays.get(group),
+            rule=plan.rules.get(group),
         )
 
     def _biases(self, population: str) -> Synapses:
         size = self.plan.net.populations[population].size * self.plan.weight_sets
         moments = self.plan.method == ADAM
-        return Synapses(bias_group(population), size, self.clock, moments=moments)
+        group = bias_group(population)
+        rule = self.plan.rules.get(group)
+        return Synapses(group, size, self.clock, moments=moments, rule=rule)
 
     def _population(self, name: str) -> NeuronGroup:
         """Return a population with its equations and arrays; the engine, not Brian2, steps it."""
@@ -274,6 +294,10 @@ class Groups:
         size = len(group)
         for draw in self.plan.draws(name):
             group.variables.add_array(draw.array, size=size, read_only=True)
+        for rule in self.plan.rules.values():
+            for factor in rule.factors:
+                if factor.population == name:
+                    group.variables.add_array(factor.array, size=size)
         states = list(group.equations.diff_eq_names)
         for population, line, steps in self.plan.lines:
             if population == name:

@@ -75,7 +75,7 @@ def _stored(w: Weights) -> dict[str, Any]:
 
 
 def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Key, Any]:
-    """Return the values of `parameters`, events, extensions and imperfections.
+    """Return the values of `parameters`, events, extensions, rules and imperfections.
 
     Parameters
     ----------
@@ -97,6 +97,8 @@ def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Ke
         _put(values, source.population, source.constants(flow, dt))
     for extension in plan.extensions:
         _put(values, extension.population, _extension_values(extension, engine))
+    for group, rule in plan.rules.items():
+        _put(values, group, rule.values)
     return values | _imperfection_values(plan, flow)
 
 

@@ -22,9 +22,11 @@ from neurosim.model.populations import PENALTIES
 from neurosim.model.transport import BACKWARD, FORWARD
 
 Key = tuple[str, str]  # group and variable
-# Written anew before they are read: units that send now, rates, copies for samples, Adam's forces
-TRANSIENT = ("_", "rate_", "recorded_", "force_", "copy")
-# Of synapses: parameters, and the choice of a shortcut, which every segment makes anew
+# Written anew before they are read: units that send now, rates, copies for samples, Adam's forces,
+# sums of a rule
+TRANSIENT = ("_", "rate_", "recorded_", "force_", "copy", "rule_")
+# Of synapses: parameters (as are all single numbers), and the choice of a shortcut, which every
+# segment makes anew
 CONSTANT = ("tau_w", "lazy", "row", "col", "sign", "back_size", *PENALTIES)
 
 
@@ -65,7 +67,7 @@ def state_of(plan: Plan, groups: Mapping[str, Group]) -> dict[Key, bool]:
         elif group in moving:
             if variable not in OWN and variable not in recomputed[group]:
                 found[group, variable] = variable in moving[group]
-        elif variable not in ("w", "back", *CONSTANT):
+        elif variable not in ("w", "back", *CONSTANT) and not array.scalar:
             found[group, variable] = True
     return found
 

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.draws import Draw, Row, all_named, row_of
+from neurosim.engine.plasticity import SynapseRule, rules_of
 from neurosim.errors import ModelError, shown
+from neurosim.engine.names import projection_group
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
@@ -191,6 +193,9 @@ class Plan:
         for name, population in self.net.populations.items():
             size = self.patterns * population.size
             found += [(name, draw, size) for draw in self.draws(name)]
+        for group, rule in self.rules.items():
+            size = rule.size
+            found += [(group, draw, size) for draw in rule.draws]
         return row_of(found)
 
     @property
@@ -239,7 +244,7 @@ class Plan:
 
     def late_is_read(self, population: str) -> bool:
         """Return whether anything reads the late messages (`Text.late`) while weights are fixed."""
-        if not self.shortcuts or self.imperfections.alters_messages:
+        if not self.shortcuts or self.imperfections.alters_messages or self.rules:
             return True
         for q in self.net.incoming(population):
             if not self._from_data(q) or self.event_source(q.name, BACKWARD):
@@ -320,16 +325,19 @@ class Plan:
         """Populations whose loss reads the sum of their targets."""
         return tuple(n for n, loss in self.net.losses.items() if loss.term.total)
 
-    def check_extensions(self) -> None:
-        """Refuse extensions that Brian2 cannot read.
+    def check_texts(self) -> None:
+        """Refuse extensions that Brian2 cannot read, and rules that read what is not there.
 
         Raises
         ------
         ModelError
-            Text that is not in Brian2's notation, or a name that the equations have already.
+            Text that is not in Brian2's notation, or a name that the equations have already; a
+            variable that the ends of a synapse do not have.
         """
         for population in dict.fromkeys(e.population for e in self.extensions):
             self._parsed(population)
+        for rule in self.rules.values():
+            rule.check()
 
     def _parsed(self, population: str) -> Any:
         """Return the equations of one population as Brian2 reads them."""
@@ -405,6 +413,15 @@ class Plan:
 
     # --- weights
 
+    @cached_property
+    def rules(self) -> dict[str, SynapseRule]:
+        """Learning rules other than the built-in one, by Brian2 group; none if weights are fixed."""
+        return rules_of(self) if self.learns else {}
+
+    def has_own_rule(self, projection: str) -> bool:
+        """Return whether the weights of a projection move by a rule that is not built in."""
+        return projection_group(projection) in self.rules
+
     @property
     def dale(self) -> bool:
         """Whether a neuron's outgoing weights keep one sign."""
@@ -426,6 +443,7 @@ class Plan:
         # a step adds h delta^T x to the weights; those of stages and of Adam do not
         linear = self.method not in (*STAGED, ADAM)
         each_step_counts = self.points or self.dale or self.imperfections.of(LowPass)
+        each_step_counts = each_step_counts or self.has_own_rule(projection)
         if not input_is_constant or not linear or each_step_counts:
             return False
         dense = isinstance(self.net.weights[projection], np.ndarray)

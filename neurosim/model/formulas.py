@@ -7,7 +7,7 @@ and printed as text that is valid in both Brian2 and NumPy. Start at `parse`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,12 @@ CHOICES = ("max", "min")  # expressed by abs: SymPy's Max can take minutes to co
 SYMPY_NAMES = {"abs": "Abs", "arctan": "atan"}  # SymPy's names, where they differ
 
 
-def parse(text: str, variables: Iterable[str], what: str = "expression") -> sympy.Expr:
+def parse(
+    text: str,
+    variables: Iterable[str],
+    what: str = "expression",
+    functions: Mapping[str, int] = FUNCTIONS,
+) -> sympy.Expr:
     """Parse a plain formula; return it as a SymPy expression in real symbols.
 
     A plain formula consists of numbers, the given variables, ``+ - * / **`` and the functions in
@@ -61,6 +66,8 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
         Names of the variables that it may contain.
     what : str
         Name of the argument, for messages.
+    functions : dict of str to int
+        Functions that it may call, with the number of their arguments.
 
     Raises
     ------
@@ -75,15 +82,16 @@ def parse(text: str, variables: Iterable[str], what: str = "expression") -> symp
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _not_plain(what, text, names, "it does not parse") from error
+        raise _not_plain(what, text, names, "it does not parse", functions) from error
     try:
-        reader = _Reader(what, text, names)
+        reader = _Reader(what, text, names, functions)
         reader.check_size(tree.body)
         return _checked(reader.read(tree.body, 0), names)
     except ModelError:
         raise
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise _not_plain(what, text, names, str(error) or type(error).__name__) from error
+        why = str(error) or type(error).__name__
+        raise _not_plain(what, text, names, why, functions) from error
 
 
 def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
@@ -108,6 +116,7 @@ def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
         sympy.atan,
         sympy.Abs,
         sympy.sign,
+        sympy.floor,
     )
     foreign = {str(symbol) for symbol in formula.free_symbols} - set(names)
     if foreign:
@@ -123,10 +132,12 @@ def _checked(formula: sympy.Expr, names: Iterable[str]) -> sympy.Expr:
     return formula
 
 
-def _not_plain(what: str, text: str, names: tuple[str, ...], why: str) -> ModelError:
+def _not_plain(
+    what: str, text: str, names: tuple[str, ...], why: str, functions: Mapping[str, int]
+) -> ModelError:
     return ModelError(
         f"{what} = {shown(text)} is not a plain formula: {why}; allowed: numbers, "
-        f"{', '.join(names)}, + - * / ** and {', '.join(FUNCTIONS)}"
+        f"{', '.join(names)}, + - * / ** and {', '.join(functions)}"
     )
 
 
@@ -139,21 +150,23 @@ class _Reader:
         Number of max and min calls that enclose the present node.
     """
 
-    def __init__(self, what: str, text: str, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, what: str, text: str, names: tuple[str, ...], functions: Mapping[str, int]
+    ) -> None:
         import sympy
 
         self.sympy = sympy
-        self.what, self.text, self.names = what, text, names
+        self.what, self.text, self.names, self.arguments = what, text, names, functions
         self.symbols = {name: sympy.Symbol(name, real=True) for name in names}
         self.functions: dict[str, Callable[..., Any]] = {}
-        for name in FUNCTIONS:
+        for name in functions:
             if name not in CHOICES:
                 self.functions[name] = getattr(sympy, SYMPY_NAMES.get(name, name))
         self.choices = 0
 
     def refused(self, why: str) -> ModelError:
         """Return the error for the whole formula, with a reason."""
-        return _not_plain(self.what, self.text, self.names, why)
+        return _not_plain(self.what, self.text, self.names, why, self.arguments)
 
     def check_size(self, tree: ast.expr) -> None:
         """Refuse a formula on which SymPy could work for long, before SymPy sees it."""
@@ -235,12 +248,12 @@ class _Reader:
         return base**exponent
 
     def call(self, node: ast.Call, depth: int) -> Any:
-        """Return the call of a function in `FUNCTIONS`, after checking its arguments."""
-        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+        """Return the call of an allowed function, after checking its arguments."""
+        if not isinstance(node.func, ast.Name) or node.func.id not in self.arguments:
             raise self.refused(f"unknown function {ast.unparse(node.func)[:20]!r}")
         name = node.func.id
-        if node.keywords or len(node.args) != FUNCTIONS[name]:
-            raise self.refused(f"{name} takes {FUNCTIONS[name]} argument(s)")
+        if node.keywords or len(node.args) != self.arguments[name]:
+            raise self.refused(f"{name} takes {self.arguments[name]} argument(s)")
         if name in CHOICES:
             return self.bounded(self.choice(name, node.args, depth))
         argument = self.read(node.args[0], depth + 1)

@@ -181,6 +181,8 @@ def _described_population(p: Population) -> dict[str, Any]:
         value = getattr(p, argument.name)
         if argument.name not in ALWAYS and value != argument.default:
             found[argument.name] = value
+    if p.bias_plasticity is not None:
+        found["bias_plasticity"] = p.bias_plasticity.describe()
     return found
 
 

@@ -213,6 +213,23 @@ def feedback_options(
     return options
 
 
+def rules(plasticity: Any, ends: Sequence[Ends]) -> dict[Ends, dict[str, Any]]:
+    """Return the argument `plasticity` of every `Projection`, from one rule or one per projection.
+
+    Raises
+    ------
+    ModelError
+        An unknown projection.
+    """
+    names = {f"{pre}->{post}": (pre, post) for pre, post in ends}
+    by_projection = isinstance(plasticity, Mapping) and any("->" in str(key) for key in plasticity)
+    if by_projection:
+        given = value_by_name("plasticity", plasticity, list(names), None, "projection")
+    else:
+        given = dict.fromkeys(names, plasticity)
+    return {pair: {"plasticity": given[name]} for name, pair in names.items()}
+
+
 def losses(loss: str, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
     """Return the weighted losses on the early exits, then the loss on the output."""
     early = [Loss(exit_of(name), loss, weight, epsilon) for name, weight in exits.items()]

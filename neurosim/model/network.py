@@ -139,6 +139,8 @@ class Network(Parts):
         feedback_decay: float | None = None,
         exits: float | Mapping[str, float] = 0.0,
         skips: int = 0,
+        plasticity: Any = None,
+        bias_plasticity: Any = None,
     ) -> Network:
         """Build layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = bias_init.
 
@@ -190,6 +192,11 @@ class Network(Parts):
             Weight of the loss on each hidden layer's early exit, >= 0; 0 is without an exit.
         skips : int
             With k >= 2, add projections from each layer to the k-th layer after it; 0 for none.
+        plasticity : rule or {projection: rule}, optional
+            Learning rule of the weights, see `Projection`; projections that a mapping leaves out
+            have the built-in one.
+        bias_plasticity : rule, optional
+            Learning rule of the biases, see `Population`.
 
         Notes
         -----
@@ -212,6 +219,7 @@ class Network(Parts):
         readouts = [*map(layers.exit_of, exit_weights), "output"]
         populations = [Population("input", size["input"], "linear", clamped=True)]
         biases: dict[str, Any] = {"plastic_bias": plastic_bias, "bias_init": bias_init}
+        biases["bias_plasticity"] = bias_plasticity
         for name in hidden:
             own = options[name] | biases | {"activity_l1": activity_l1}
             populations.append(Population(name, size[name], activation, **own))
@@ -221,6 +229,7 @@ class Network(Parts):
         exit_ends = [(name, layers.exit_of(name)) for name in exit_weights]
         ends = [*pairwise(names), *layers.skip_ends(skips, names), *exit_ends]
         feedback_options = layers.feedback_options(feedback, feedback_decay, ends)
+        rules = layers.rules(plasticity, ends)
         projections = []
         for pre, post in ends:
             penalties: dict[str, Any] = {"l1": l1, "l2": l2}
@@ -229,10 +238,8 @@ class Network(Parts):
             if pre in hidden:
                 penalties["column_l1"] = group_l1
             spread = gain * layers.gain_share(pre, post, ends, populations)
-            fed_back = feedback_options[pre, post]
-            projections.append(
-                Projection(pre, post, gain=spread, init=init, **penalties, **fed_back)
-            )
+            own = feedback_options[pre, post] | rules[pre, post] | penalties
+            projections.append(Projection(pre, post, gain=spread, init=init, **own))
         losses = layers.losses(loss, loss_epsilon, exit_weights)
         return cls(populations, projections, losses, seed=seed)
 

@@ -13,14 +13,16 @@ import numpy as np
 
 from neurosim.arguments import checked_methods
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole, yes_or_no
-from neurosim.model import expressions
+from neurosim.model import expressions, rules
 from neurosim.model.arrays import own, refuse_lossy
 from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMETRIC
+from neurosim.model.plasticity import Plasticity
 from neurosim.model.weights import INITS, NORMAL, Weights
 
 PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), for each projection
 FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # arguments of a projection
-OPTIONS = (*PENALTIES, *FEEDBACK, "plastic")  # of a projection, stored beside ends and weights
+# of a projection, stored beside ends and weights
+OPTIONS = (*PENALTIES, *FEEDBACK, "plastic", "plasticity")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # names of the engine's own objects
 RESERVED = frozenset(
@@ -62,6 +64,8 @@ class Population:
         Penalty alpha in alpha Σ|x|, per pattern, >= 0.
     plastic_bias : bool
         Whether the biases learn; with False they keep their initial values.
+    bias_plasticity : Plasticity, str or dict, optional
+        Rule of the biases, see `Projection`; its `x_pre` is 1. The built-in one by default.
     bias_init : float
         Initial bias of all units, finite; must be 0 for a clamped population.
 
@@ -103,6 +107,7 @@ class Population:
     activity_l1: float = 0.0
     plastic_bias: bool = True
     bias_init: float = 0.0
+    bias_plasticity: Any = None
 
     def __post_init__(self) -> None:
         if not _is_free_name(self.name):
@@ -125,6 +130,17 @@ class Population:
             allowed = "0 where clamped=True: an input has no biases"
             raise out_of_range(f"bias_init of {self.name}", bias, allowed)
         object.__setattr__(self, "bias_init", bias)
+        if self.bias_plasticity is not None:
+            if self.clamped:
+                key = f"bias_plasticity of {self.name}"
+                raise out_of_range(key, self.bias_plasticity, "None where clamped=True")
+            _set_rule(self, "bias_plasticity", "plastic_bias")
+
+    @property
+    def own_bias_rule(self) -> Plasticity | None:
+        """Rule of the biases; None for the built-in one, which has no decay."""
+        rule: Plasticity | None = self.bias_plasticity
+        return None if rule is None or rule.gradient_decay == 0 else rule
 
     @property
     def free(self) -> bool:
@@ -179,6 +195,9 @@ class Projection:
     plastic : bool
         Whether the weights learn; with False they keep their initial values, as the identity
         matrices of a residual net do.
+    plasticity : Plasticity, str or dict, optional
+        Learning rule: one of `neurosim.rules` by its name, "none" (as plastic=False), or the
+        arguments of `Plasticity` as a dict. The built-in one, gradient descent, by default.
 
     Raises
     ------
@@ -217,8 +236,11 @@ class Projection:
     feedback_size: float | None = None
     feedback_decay: float | None = None
     plastic: bool = True
+    plasticity: Any = None
 
     def __post_init__(self) -> None:
+        if self.plasticity is not None:
+            _set_rule(self, "plasticity", "plastic")
         for key in ("weights", "mask", "feedback_weights"):
             value, booleans = getattr(self, key), key == "mask"
             refuse_lossy(f"{key} of {self.name}", value, error=ModelError, booleans=booleans)
@@ -252,12 +274,21 @@ class Projection:
         options = self.penalties | self.described_feedback
         if not self.plastic:
             options["plastic"] = False
+        if self.plasticity is not None:
+            options["plasticity"] = self.plasticity.describe()
         return options
 
     @property
+    def own_rule(self) -> Plasticity | None:
+        """The learning rule; None for the built-in one, whose decay is part of `decay`."""
+        rule: Plasticity | None = self.plasticity
+        return None if rule is None or rule.gradient_decay is not None else rule
+
+    @property
     def decay(self) -> float:
-        """Decay of every weight, in 1/tau_w: l2, plus `feedback_decay` under kolen_pollack."""
-        return self.l2 + (self.feedback_decay or 0.0)
+        """Decay of every weight, in 1/tau_w: l2, plus those of the feedback and of the rule."""
+        of_rule = 0.0 if self.plasticity is None else self.plasticity.gradient_decay or 0.0
+        return self.l2 + (self.feedback_decay or 0.0) + of_rule
 
     @property
     def proximal(self) -> bool:
@@ -371,3 +402,11 @@ def _is_free_name(name: Any) -> bool:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return False
     return name not in RESERVED and not name.startswith("transport_")
+
+
+def _set_rule(owner: Population | Projection, key: str, switch: str) -> None:
+    """Replace what was given as a rule by a `Plasticity`; "none" turns the switch off."""
+    rule = rules.rule_of(f"{key} of {owner.name}", getattr(owner, key))
+    object.__setattr__(owner, key, rule)
+    if rule is None:
+        object.__setattr__(owner, switch, False)

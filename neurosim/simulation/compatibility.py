@@ -31,6 +31,7 @@ from neurosim.model.methods import (
     STAGED,
 )
 from neurosim.model.network import Network
+from neurosim.model.plasticity import Plasticity
 from neurosim.model.schedules import Growing, LocalPropagation, Pruning, Schedule
 from neurosim.model.transport import Dense, Transport
 
@@ -79,6 +80,7 @@ def check(chosen: Chosen) -> None:
     _check_events(chosen, chosen.method)
     _check_constraints(chosen, chosen.method)
     _check_imperfections(chosen, chosen.method)
+    _check_rules(chosen)
     for extension in chosen.extensions:
         _check_extension(chosen, extension)
     check_replaced(chosen.extensions)
@@ -141,9 +143,18 @@ def check_schedule(
     ModelError
         The network has no loss, or two choices clash.
     """
-    if not chosen.net.losses:
+    rules = _own_rules(chosen.net)
+    if not chosen.net.losses and not rules:
         raise ModelError(
-            f"{chosen.net!r} has no loss, so nothing can be learnt; try Loss(population, kind)"
+            f"{chosen.net!r} has no loss, so nothing can be learnt; try Loss(population, kind), or "
+            "plasticity= with a rule that needs none"
+        )
+    with_states = [name for name, rule in rules.items() if rule.own_variables]
+    if isinstance(schedule, Pruning | Growing) and with_states:
+        raise ModelError(
+            f"the rule of {with_states[0]} has the variables "
+            f"{', '.join(rules[with_states[0]].own_variables)} at each synapse, which "
+            f"{type(schedule).__name__} would start anew; allowed: rules of w alone"
         )
     if isinstance(schedule, Pruning | Growing) and given:
         raise ModelError(
@@ -158,6 +169,11 @@ def check_schedule(
         )
     if isinstance(schedule, LocalPropagation):
         _check_descent(chosen)
+        for name in rules:
+            raise ModelError(
+                f"{name} has a rule of its own with LocalPropagation, which steps by Adam; "
+                "allowed: plasticity=None; try Simultaneous(...)"
+            )
     mirrors = _with_feedback(chosen.net, MIRROR)
     if one_program and mirrors:
         raise ModelError(
@@ -191,6 +207,35 @@ def _check_descent(chosen: Chosen) -> None:
                 f"{name} = {shown(things)} with LocalPropagation, whose steps are not a flow in "
                 "time; allowed: none; try Simultaneous(...)"
             )
+
+
+def _check_rules(chosen: Chosen) -> None:
+    """Refuse user-written learning rules where they have no meaning."""
+    rules = _own_rules(chosen.net)
+    for name in rules:
+        if chosen.method not in ONCE_A_STEP:
+            raise ModelError(
+                f"method = {chosen.method!r} with the rule of {name}, whose equations step once, in "
+                f"order; allowed: {', '.join(map(repr, ONCE_A_STEP))}"
+            )
+    for name in _with_feedback(chosen.net, KOLEN_POLLACK):
+        if name in rules:
+            raise ModelError(
+                f"feedback of {name} = {KOLEN_POLLACK!r} moves B by the built-in rule, but "
+                "the projection has another one; allowed: plasticity=None, or another feedback"
+            )
+
+
+def _own_rules(net: Network) -> dict[str, Plasticity]:
+    """Return the rules that are not built in, by projection, and by population for biases."""
+    found = {}
+    for name, q in net.projections.items():
+        if q.own_rule is not None and q.plastic:
+            found[name] = q.own_rule
+    for name, p in net.populations.items():
+        if p.own_bias_rule is not None and p.plastic_bias:
+            found[name] = p.own_bias_rule
+    return found
 
 
 def _check_events(chosen: Chosen, method: str) -> None:

@@ -80,6 +80,8 @@ class LogRows:
     def _fit(self, X: Patterns, Y: Patterns) -> Row:
         """Return the loss of the forward pass and, for a classifier, its accuracy."""
         net, name = self.net, self.net.output
+        if not net.losses:
+            return {}
         outputs = reference.forward(net, X)
         found = {"loss": reference.loss(net, outputs, Y)}
         classes = data.labels(Y[name], net.populations[name].size)
@@ -109,6 +111,8 @@ class LogRows:
         if violations:
             squares = np.concatenate(violations) ** 2
             rms = float(np.sqrt(np.mean(squares)))
+        if not net.losses:
+            return {"violation": rms}
         return {"cosine": min(cosines), "violation": rms}
 
     def _angles(self) -> Row:
@@ -135,7 +139,9 @@ class LogRows:
 
 def summary(row: Mapping[str, float]) -> str:
     """Return a row in a few words, for the progress bar."""
-    text = f"loss {row.get('loss', float('nan')):.3g}"
+    if "loss" not in row:
+        return ""
+    text = f"loss {row['loss']:.3g}"
     accuracy = row.get("validation_accuracy", row.get("accuracy"))
     if accuracy is None:
         return text

@@ -141,6 +141,7 @@ class RunOptions:
     stream: str | Path | None = None
     start: Any = "zero"
     progress: bool = False
+    modulators: Any = None
 
     def __post_init__(self) -> None:
         yes_or_no("progress", self.progress)

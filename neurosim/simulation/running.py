@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import number, whole, yes_or_no
+from neurosim.errors import number, out_of_range, whole, yes_or_no
 from neurosim.model.flow import seconds
 from neurosim.model.schedules import LocalPropagation, Plain, Presentations, StepSchedule, split
 from neurosim.results.runs import Log, Run
@@ -20,6 +20,7 @@ from neurosim.simulation import compatibility
 from neurosim.simulation.best_weights import BestWeights
 from neurosim.simulation.checkpoint import read_checkpoint, write_checkpoint
 from neurosim.simulation.log import LogRows, Row, history_of, summary
+from neurosim.simulation.modulators import Modulation, modulation
 from neurosim.simulation.one_run import one_at_a_time
 from neurosim.simulation.opening import (
     Data,
@@ -87,6 +88,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
     plan = plan.after(steps_before(options.start))
     recording = options.recording(sim.dt, plan.batch or given.count)
     work = Work(steps=plan.total, plastic=True, recording=recording, schedule=plan, descent=descent)
+    modulators = modulation(sim.net, options.modulators, plan)
     session = open_session(sim, given, options.start, work)
     one_program = is_one_program(sim)
     done = 0
@@ -104,6 +106,7 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
                 epochs = range(plan.reports) if one_program else [segment.number]
                 _present(session, plan, epochs)
             session.mirror(plan.begin + segment.number)
+            modulators.load(session, segment.steps)
             session.run(segment.steps)
             session.read_weights()
             rows.append(log.row(session))
@@ -127,6 +130,11 @@ def stream(
         sim.imperfections.impose_signs(sim.net)
     given = read_data(sim.net, frames, targets)
     plan = _frame_by_frame(sim, given.count, per_frame, 1, 0.0 if plastic else 1.0)
+    modulators = Modulation()
+    if plastic:
+        modulators = modulation(sim.net, options.modulators, plan)
+    elif options.modulators is not None:
+        raise out_of_range("modulators", options.modulators, "None with plastic=False")
     session = _open_frames(sim, given, plan, plastic, options)
     parts = min(PARTS, given.count) if options.progress and may_divide(sim) else 1
     with interruptible(session, "streaming", plan.total, progress=options.progress) as advance:
@@ -134,6 +142,7 @@ def stream(
         # a frame is never divided, so that a bar does not change the numbers
         lengths = [frames * plan.length for frames in split(given.count, parts)]
         for segment in segments(session, lengths):
+            modulators.load(session, segment.steps)
             session.run(segment.steps)
             advance(segment.steps, "")
     if plastic:
@@ -163,10 +172,16 @@ def interact(
     def outputs() -> Array:
         return session.engine.value(sim.net.output, "x").reshape(patterns, -1)
 
-    loop = WorldLoop(world, sim.net, rows.clamped, rows.targets, patterns, outputs)
+    modulators = Modulation()
+    if plastic_from < 1:
+        modulators = modulation(sim.net, None, plan, frames=True)
+    loop = WorldLoop(
+        world, sim.net, rows.clamped, rows.targets, patterns, outputs, modulators.values
+    )
     with interruptible(session, "interacting", plan.total):
         session.engine.ask(loop)
         _present(session, plan, [0])
+        modulators.load(session, plan.total)
         if loop():  # the first frame
             for segment in segments(session, [plan.total]):
                 session.run(segment.steps)

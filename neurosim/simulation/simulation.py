@@ -245,6 +245,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         checkpoint: str | Path | None = None,
         resume: str | Path | None = None,
         visit: Callable[[Run], Any] | None = None,
+        modulators: Mapping[str, Any] | None = None,
     ) -> Log:
         """Let all three flows run: outputs, multipliers and weights. Changes the network's weights.
 
@@ -268,6 +269,9 @@ class Simulation(OneRun, BrianObjects, Settable):
         visit : callable, optional
             Called after every row of the log with the current run, without traces; for example
             `SupportOverTraining`.
+        modulators : {name: number, array or callable}, optional
+            Those of learning rules: an array has a number per presentation, a callable takes the
+            time (s). All that the rules read are needed.
 
         Returns
         -------
@@ -304,6 +308,7 @@ class Simulation(OneRun, BrianObjects, Settable):
             checkpoint=checkpoint,
             resume=resume,
             visit=visit,
+            modulators=modulators,
         )
         compatibility.check_schedule(self, schedule, options.given(), is_one_program(self))
         if isinstance(schedule, Pruning | Growing):
@@ -324,6 +329,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         stream: str | Path | None = None,
         start: Any = "zero",
         progress: bool = False,
+        modulators: Mapping[str, Any] | None = None,
     ) -> Run:
         """Clamp frames one after the other; x and lam are carried from each frame to the next.
 
@@ -337,6 +343,8 @@ class Simulation(OneRun, BrianObjects, Settable):
             Whether weights move throughout; if so, the network is changed in place.
         record, units, stream, start, progress
             As in `relax`.
+        modulators
+            As in `train`; an array has a number per frame.
         every : time, optional
             Time between two samples; `per_frame` by default, so that sample k > 0 holds the state
             at the end of frame k - 1. Sample 0 is the start; the end of the last frame is the
@@ -362,7 +370,13 @@ class Simulation(OneRun, BrianObjects, Settable):
         (40, 2)
         """
         options = RunOptions(
-            record=record, every=every, units=units, stream=stream, start=start, progress=progress
+            record=record,
+            every=every,
+            units=units,
+            stream=stream,
+            start=start,
+            progress=progress,
+            modulators=modulators,
         )
         return running.stream(self, frames, targets, per_frame, plastic, options)
 
@@ -384,8 +398,8 @@ class Simulation(OneRun, BrianObjects, Settable):
         ----------
         world : callable
             Takes the output population's x, (patterns, units), at the start and at the end of every
-            frame but the last. Returns X (patterns, features) and Y of the next frame, or None to
-            end the run.
+            frame but the last. Returns X (patterns, features) and Y of the next frame, and a dict
+            of modulators where rules read them; or None to end the run.
         frames : int
             Frames at most.
         per_frame : time

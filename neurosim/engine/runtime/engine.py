@@ -94,6 +94,9 @@ class RuntimeEngine(Engine):
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         self.presenter.load(data, order)
 
+    def modulate(self, values: Mapping[str, Array], length: int) -> None:
+        self.presenter.modulate(values, length, self.counter("step"))
+
     def ask(self, world: World) -> None:
         self.presenter.world = world
 

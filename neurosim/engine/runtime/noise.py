@@ -38,7 +38,7 @@ class Noise:
         self.rows = np.empty((0, self.row.size))
         self.parts: list[tuple[Array, slice]] = []
         for place in self.row.places:
-            array = live(groups.populations[place.population], place.array)
+            array = live(groups.by_name[place.group], place.array)
             self.parts.append((array, slice(place.first, place.first + place.size)))
 
     def draw(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Presentations: the rows of the data set that are clamped at the same time.
+"""Presentations: the rows of the data set that are clamped at the same time; modulators.
 
 Above `arrays`, below `step`. Start at `Presenter`.
 """
@@ -33,6 +33,9 @@ class Presenter:
         plan = groups.plan
         adaptive = sorted({o.population for o in plan.event_sources if o.adaptive})
         self.clamped_at = [live(groups.populations[n], "clamped_at") for n in adaptive]
+        # values of modulators, their arrays; steps per value, first step
+        self.modulators: list[tuple[Array, list[Array]]] = []
+        self.length, self.first = 1, 0
 
     def load(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         """Set the data by (population, variable), and the order in which rows are clamped."""
@@ -47,3 +50,21 @@ class Presenter:
             array[:] = data[rows]
         for clamped_at in self.clamped_at:
             clamped_at[:] = t
+
+    def modulate(self, values: Mapping[str, Array], length: int, first: int) -> None:
+        """Set the values of modulators: one for every `length` steps, from step `first` on."""
+        self.modulators = []
+        for name, own in values.items():
+            arrays = []
+            for group, rule in self.groups.plan.rules.items():
+                if name in rule.rule.modulators:
+                    arrays.append(live(self.groups.by_name[group], name))
+            self.modulators.append((own, arrays))
+        self.length, self.first = length, first
+
+    def broadcast(self, step: int) -> None:
+        """Set the modulators of this step."""
+        number = (step - self.first) // self.length
+        for values, arrays in self.modulators:
+            for array in arrays:
+                array[:] = values[number]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.engine.groups import Groups
-from neurosim.engine.runtime.arrays import accumulate, live, rows_of, single, units, weights
+from neurosim.engine.runtime.arrays import Action, accumulate, live, rows_of, single, units, weights
+from neurosim.engine.runtime.plasticity import RuleSteps
 from neurosim.model.feedback import KOLEN_POLLACK, SIGN
 from neurosim.model.transport import BACKWARD, FORWARD
 
@@ -112,6 +113,7 @@ class Product(ABC):
         if self.feedback_kind == SIGN:
             self.sign_size = single(group, "back_size")
         self.deferred = DeferredChange(self) if defers else None
+        self.rule: RuleSteps | None = None  # in place of the built-in one
 
     # --- products with the weights
 
@@ -139,8 +141,12 @@ class Product(ABC):
     def learn(self) -> None:
         """Move the weights by one Euler step, then apply penalties and Dale's law (`shrink`).
 
-        w += dt/tau_w (mean over the batch of delta x - l2 w)
+        w += dt/tau_w (mean over the batch of delta x - l2 w), or a step of a user-written rule
         """
+        if self.rule is not None:
+            self.rule.open()
+            self._weights_moved()
+            return
         if self.deferred is not None:
             self.deferred.learn()
             self.state = DEFERRED
@@ -148,13 +154,16 @@ class Product(ABC):
         if self.decay != 1:
             self.values *= self.decay
         self._add_change()
-        self.shrink()
-        if self.feedback_kind == SIGN:
-            self.follow_signs()
-        elif self.feedback_kind == KOLEN_POLLACK:
+        if self.feedback_kind == KOLEN_POLLACK:
             if self.decay != 1:
                 self.returning *= self.decay
             self._add_change_back()
+        self._weights_moved()
+
+    def _weights_moved(self) -> None:
+        """Apply penalties, Dale's law and the signs of feedback weights; forget kept products."""
+        self.shrink()
+        self.follow_signs()
         self.state = STALE
         self.feedback_stale = True
 
@@ -412,7 +421,7 @@ class Bias:
         h = dt / self.tau_w / plan.patterns
         # one Euler step: b += dt/tau_w (mean over the batch of delta)
         row = self.values[None]
-        self.learn = accumulate(row, h, ones[None], self.delta)
+        self.learn: Action = accumulate(row, h, ones[None], self.delta)
 
     def rate(self) -> Array:
         """Return db/dt, 1/s."""

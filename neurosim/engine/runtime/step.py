@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from neurosim.engine.groups import Groups
-from neurosim.engine.names import GUARD_EVERY, MOMENT
+from neurosim.engine.names import GUARD_EVERY, MOMENT, bias_group, projection_group
 from neurosim.engine.runtime.arrays import Action, live, units
 from neurosim.engine.runtime.messages import Messages
 from neurosim.engine.runtime.noise import Noise
+from neurosim.engine.runtime.plasticity import RuleSteps
 from neurosim.engine.runtime.points import Points
 from neurosim.engine.runtime.presenter import Presenter
 from neurosim.engine.runtime.projections import Bias, make_product
@@ -25,7 +26,7 @@ from neurosim.engine.runtime.steppers.adam import Adam
 from neurosim.engine.runtime.steppers.adaptive import DormandPrince
 from neurosim.engine.runtime.steppers.euler import Euler, SemiImplicit
 from neurosim.engine.runtime.steppers.runge_kutta import RungeKutta
-from neurosim.engine.runtime.updates import ActionMaker, Actions
+from neurosim.engine.runtime.updates import ActionMaker, Actions, present
 from neurosim.model.methods import ADAM, ADAPTIVE, RUNGE_KUTTA, SEMI_IMPLICIT
 
 Array = np.ndarray
@@ -89,6 +90,15 @@ class Machine:
         }
         self.biases = {name: Bias(groups, name, plan.dt) for name in plan.net.neurons}
         actions = maker.make(self.learning or plan.presentation)
+        rules = {group: RuleSteps(groups, maker, rule) for group, rule in plan.rules.items()}
+        for name, product in self.products.items():
+            product.rule = rules.get(projection_group(name))
+        for name, bias in self.biases.items():
+            own = rules.get(bias_group(name))
+            if own is not None:
+                bias.learn = own.open
+        self.rules = list(rules.values())
+        self.traces = present([rule.closed for rule in self.rules])
         self.copies = actions.copies
         self.messages = Messages(groups, actions, self.products)
         self.noise = Noise(groups, self.numbers)
@@ -110,8 +120,8 @@ class Machine:
         if method == ADAM:
             return Adam(groups, actions, self.messages, self.products, self.biases)
         if method == SEMI_IMPLICIT:
-            return SemiImplicit(actions, self.messages, biases)
-        return Euler(actions, self.messages, biases)
+            return SemiImplicit(actions, self.messages, biases, self.traces)
+        return Euler(actions, self.messages, biases, self.traces)
 
     # --- called by Brian2 in every step
 
@@ -139,6 +149,9 @@ class Machine:
         self.numbers["plastic"][0] = self.learning
         if phase == 0 or self.ticks == 0:
             self._materialize()
+            if phase == 0:
+                for rule in self.rules:
+                    rule.start_presentation()
             self.presenter.show(shown // self.present_steps, self.now)
             self.messages.input_changed()
 
@@ -157,6 +170,7 @@ class Machine:
         """Move the state by one step, and the weights if they learn, unless the state rests."""
         if self.checks_rest and self.step_number % GUARD_EVERY == 0 and self._rests():
             return
+        self.presenter.broadcast(self.step_number)
         self.stepper.step(self.learning)
 
     def finish(self) -> None:

@@ -20,6 +20,7 @@ from neurosim.engine import brian
 from neurosim.engine.groups import Groups
 from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS
 from neurosim.engine.plan import moves_activity
+from neurosim.engine.plasticity import PARAMETER, SynapseRule
 from neurosim.engine.runtime.arrays import CLOCK, Action, each, live, single
 from neurosim.engine.statements import Statement, Text, adam, descended, stepped
 from neurosim.model.methods import ADAM, SEMI_IMPLICIT, STAGED
@@ -31,6 +32,7 @@ ActionList = list[Action]
 Functions = list[Action | None]  # one per phase; None where there is nothing to do
 Arrays = Mapping[str, Array]
 Phase = tuple[Statements, Statements]  # assignments, then increments
+NOTHING: Mapping[str, float] = {}
 OWN_NAMES = (*CLOCK, "N")  # variables of every group that no equation names
 ADAM_ARRAYS = ("w", "force_w", *(f"{moment}_w" for moment in MOMENTS))
 
@@ -116,6 +118,25 @@ class ActionMaker:
             self._add_descents(actions)
         return actions
 
+    def factors(self, rule: SynapseRule) -> ActionList:
+        """Return functions that evaluate the factors of a rule into arrays of its populations."""
+        parameters = {f"{PARAMETER}{name}": value for name, value in rule.rule.constants.items()}
+        by_population: dict[str, list[Statement]] = {}
+        for factor in rule.factors:
+            own = by_population.setdefault(factor.population, [])
+            own.append((factor.array, factor.expression))
+        found: Functions = []
+        for population, statements in by_population.items():
+            phase = self.texts[population].with_helpers(statements), []
+            found += self._numpy(population, [phase], parameters)
+        return present(found)
+
+    def compiled(
+        self, statements: Statements, arrays: Arrays, scalars: Mapping[str, float], size: int
+    ) -> ActionList:
+        """Return assignments to arrays of one size, in order, as a list of functions."""
+        return present(self._compiled([(statements, [])], arrays, scalars, size))
+
     def _add_messages(self, name: str, text: Text, actions: Actions) -> None:
         """Add altered messages forward, and the early messages."""
         early = text.with_helpers(text.early)
@@ -197,8 +218,13 @@ class ActionMaker:
             made += self._numpy(name, [phase])
         return made
 
-    def _numpy(self, name: str, phases: Sequence[Phase]) -> Functions:
-        """Return phases of a population as NumPy calls, compiled together to share values."""
+    def _numpy(
+        self, name: str, phases: Sequence[Phase], more: Mapping[str, float] = NOTHING
+    ) -> Functions:
+        """Return phases of a population as NumPy calls, compiled together to share values.
+
+        `more` are further constants that the statements read.
+        """
         if not any(assigned or updated for assigned, updated in phases):
             return [None] * len(phases)
         group = self.groups.populations[name]
@@ -206,7 +232,7 @@ class ActionMaker:
         states |= {f"rate_{variable}" for variable in states}
         size = len(group)
         dt = self.plan.dt
-        scalars = {"dt": dt, LENGTH: dt, "N": float(size)}
+        scalars = {"dt": dt, LENGTH: dt, "N": float(size), **more}
         arrays = {"t": live(self.groups.clock, "t")}
         for variable in (MOMENT, *DECAYS):
             arrays[variable] = self.numbers[variable]

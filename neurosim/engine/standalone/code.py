@@ -15,6 +15,7 @@ import numpy as np
 from neurosim.engine.names import GUARD_EVERY, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.program import recorded_groups
+from neurosim.engine.standalone.rules import ModulatorCode, RuleCode, modulator_codes, rule_code
 from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING, KOLEN_POLLACK, SIGN, SYMMETRIC
 from neurosim.model.methods import ADAM, ADAPTIVE, SEMI_IMPLICIT, STAGED
@@ -66,6 +67,7 @@ class ProjectionCode:
     plasticity_delta: str  # variable of delta that the weights learn by
     exact_plasticity: bool  # whether W moves by integrals between events, see ns_events.h
     learns_on_way_back: bool  # whether W moves in the pass that carries messages back through it
+    rule: RuleCode | None  # in place of the built-in one
 
     # Observers and processes
     copy: str | None  # variable of a copy of W that samples read, if W itself is not up to date
@@ -86,6 +88,7 @@ class PopulationCode:
     may_rest: bool  # whether its net input stands still until weights, inputs or an event change it
     adaptive_threshold: bool  # whether its thresholds follow the time since a pattern was clamped
     plasticity_delta: str  # variable of delta that its biases learn by
+    rule: RuleCode | None  # of its biases, in place of the built-in one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +199,7 @@ class ProgramCode:
     noise: NoiseCode | None  # None where nothing is random
     recorded: tuple[RecordedCode, ...]
     data_sources: tuple[DataSourceCode, ...]
+    modulators: tuple[ModulatorCode, ...]
 
     # What a step does
     adaptive: bool  # whether a tolerance determines the length of steps
@@ -236,6 +240,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         noise=_noise(plan),
         recorded=_recorded(plan, projections),
         data_sources=_data_sources(plan.net),
+        modulators=modulator_codes(plan),
         adaptive=plan.method == ADAPTIVE,
         alternates=plan.method == SEMI_IMPLICIT,
         settles=plan.settles and plan.method != ADAPTIVE,
@@ -253,7 +258,7 @@ def _noise(plan: Plan) -> NoiseCode | None:
     row = plan.row
     draws = []
     for place in row.places:
-        variable = f"{place.array}_{place.population}"
+        variable = f"{place.array}_{place.group}"
         draws.append(DrawCode(variable=variable, n=place.size, first=place.first))
     if not draws:
         return None
@@ -296,6 +301,7 @@ def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
         may_rest=name in plan.resting,
         adaptive_threshold=any(source.adaptive for source in sources),
         plasticity_delta=f"{plan.bias_plasticity_reads(name)}_{name}",
+        rule=rule_code(plan, bias_group(name)),
     )
 
 
@@ -345,6 +351,7 @@ def _projection(
         plasticity_delta=f"{plan.plasticity_reads(name, BACKWARD)}_{post}",
         exact_plasticity=events and _has_exact_plasticity(plan, projection),
         learns_on_way_back=undisturbed and not clamped and _learns_on_way_back(plan, name),
+        rule=rule_code(plan, group),
         copy=None,
         memory=0,
     )
@@ -388,6 +395,8 @@ def _collects_changes(plan: Plan, projection: str) -> bool:
     """Return whether dense weights of one pattern are too large to be written at every step."""
     if plan.patterns > 1 or plan.dale or not _adds_every_step(plan):
         return False
+    if plan.has_own_rule(projection):
+        return False
     if _is_sparse(plan, projection) or _sends_events(plan, projection):
         return False
     size = plan.net.weights[projection].size * np.dtype(plan.precision).itemsize
@@ -396,6 +405,8 @@ def _collects_changes(plan: Plan, projection: str) -> bool:
 
 def _has_exact_plasticity(plan: Plan, projection: Projection) -> bool:
     """Return whether weights may move by integrals of the values last sent (ns_events.h)."""
+    if plan.has_own_rule(projection.name):
+        return False
     if not (plan.learns and plan.patterns == 1 and plan.shortcuts):
         return False
     if _is_sparse(plan, projection.name) or plan.dale:
@@ -407,7 +418,7 @@ def _learns_on_way_back(plan: Plan, projection: str) -> bool:
     """Return whether dense weights of one pattern may move while messages go back through them."""
     if plan.patterns > 1 or _is_sparse(plan, projection) or not _adds_every_step(plan):
         return False
-    if plan.event_sources or plan.back(projection) != "w":
+    if plan.event_sources or plan.back(projection) != "w" or plan.has_own_rule(projection):
         return False
     for variable in (FORWARD, BACKWARD):
         if plan.plasticity_reads(projection, variable) != plan.received(projection, variable):

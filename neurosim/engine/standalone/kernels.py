@@ -10,12 +10,15 @@ import neurosim.engine.quiet  # noqa: F401
 from brian2.core.variables import Variables
 from brian2.devices.device import get_device
 from brian2.groups.group import Group
+from brian2.utils.stringtools import word_substitute
 
 from neurosim.engine import brian, integrators
 from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
 from neurosim.engine.names import DECAYS
 from neurosim.engine.plan import moves_activity
+from neurosim.engine.plasticity import PARAMETER, SynapseRule
 from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode
+from neurosim.engine.standalone.rules import rule_block
 from neurosim.engine.statements import (
     Statement,
     Text,
@@ -131,6 +134,7 @@ class Kernels(Group):  # type: ignore[misc]
             memories = zip(DECAYS, integrators.ADAM[:2], strict=True)
             self._kernel("adam", "groups", 0, blocks, decays=dict(memories))
         else:
+            blocks.rules()
             blocks.updates()
             self._kernel("update", "groups", 0, blocks)
 
@@ -161,15 +165,27 @@ class Kernels(Group):  # type: ignore[misc]
             for variable in OF_SYNAPSES:
                 if variable in synapses.variables:
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
+            self._refer_to_rule(synapses)
         for name, biases in groups.biases.items():
             self._refer(f"b_{name}", biases, "w")
             self._refer(f"tau_w_{biases.name}", biases, "tau_w")
             if self.plan.method == ADAM:
                 for variable in ("w", "l2", *OF_ADAM):
                     self._refer(f"{variable}_{biases.name}", biases, variable)
+            elif biases.name in self.plan.rules:
+                for variable in ("w", "l2"):
+                    self._refer(f"{variable}_{biases.name}", biases, variable)
+                self._refer_to_rule(biases)
         for variable in groups.counters.variables:
             if variable not in (*CLOCK, "N"):
                 self._refer(variable, groups.counters, variable)
+
+    def _refer_to_rule(self, synapses: Group) -> None:
+        rule = self.plan.rules.get(synapses.name)
+        if rule is not None:
+            draws = [draw.array for draw in rule.draws]
+            for variable in (*rule.states, *rule.transient, *rule.scalars, *draws):
+                self._refer(f"{variable}_{synapses.name}", synapses, variable)
 
     def _refer(self, name: str, group: Group, variable: str) -> None:
         if name in self.variables:
@@ -272,6 +288,30 @@ class Blocks:
             if later:
                 self.add("early", name, text.with_helpers(text.early))
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))
+
+    def rules(self) -> None:
+        """Add the factors and the steps of user-written learning rules."""
+        for rule in self.plan.rules.values():
+            self._add_factors(rule)
+            group = self.kernels.groups.by_name[rule.group]
+            for gate_is_open in (True, False):
+                for number, step in enumerate(rule.steps(gate_is_open)):
+                    statements = step.statements
+                    if step.direct is not None:
+                        statements = (rule.summed(step.direct),)
+                    kind = rule_block(rule.group, gate_is_open, number)
+                    self._block(kind, group, rule.group, statements, rule.size)
+
+    def _add_factors(self, rule: SynapseRule) -> None:
+        """Add the functions of both ends; parameters are those of the synapses."""
+        parameters = {f"{PARAMETER}{name}": f"{name}_{rule.group}" for name in rule.rule.constants}
+        for population in dict.fromkeys(factor.population for factor in rule.factors):
+            own = []
+            for factor in rule.factors:
+                if factor.population == population:
+                    own.append((factor.array, word_substitute(factor.expression, parameters)))
+            text = self._text(population)
+            self.add(f"factors_{rule.group}", population, text.with_helpers(own))
 
     def descents(self) -> None:
         """Add one Adam step of outputs and multipliers, then of weights and biases.

@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Network):
         # weights are arguments of a program, but their shapes and numbers of synapses are not
         sizes = {name: [int(w.size), *w.shape] for name, w in value.weights.items()}
-        return [value.describe(), sizes, *value.feedback]
+        return [_structure(value), sizes, *value.feedback]
     if is_dataclass(value):
         return [type(value).__qualname__, _plain_fields(value)]
     if isinstance(value, Mapping):
@@ -71,6 +71,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     raise _NoKeyError(f"a {type(value).__name__}, {value!r}, cannot be part of a key")
+
+
+def _structure(net: Network) -> dict[str, Any]:
+    """Return a network's description, without the values of the parameters of learning rules."""
+    found = net.describe()
+    for row in found["projections"]:
+        if "plasticity" in row:
+            own = net.projections[f"{row['pre']}->{row['post']}"].own_rule
+            row["plasticity"] = _without_values(row["plasticity"], own is None)
+    for row in found["populations"]:
+        if "bias_plasticity" in row:
+            own = net.populations[row["name"]].own_bias_rule
+            row["bias_plasticity"] = _without_values(row["bias_plasticity"], own is None)
+    return found
+
+
+def _without_values(rule: Mapping[str, Any], is_built_in: bool) -> Any:
+    return [is_built_in, {**rule, "parameters": sorted(rule.get("parameters", ()))}]
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:

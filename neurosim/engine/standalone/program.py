@@ -163,6 +163,15 @@ class ProgramEngine(Engine):
             path.unlink(missing_ok=True)  # see `run`
             order.astype(np.int64).tofile(path)
 
+    def modulate(self, values: Mapping[str, Array], length: int) -> None:
+        for name, own in values.items():
+            path = self.directory / "data" / f"modulator_{name}.bin"
+            with writing_temporary(path):
+                path.unlink(missing_ok=True)  # see `run`
+                own.astype(np.float64).tofile(path)
+        self.load({("run", "modulator_first"): self.counter("step")})
+        self.load({("run", "modulator_steps"): length})
+
     def run(self, n_steps: int) -> None:
         dt = self.plan.dt
         settings = {"n_steps": n_steps, "ticks": 0, "start": self.counter("step") * dt}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from neurosim.engine.runtime.arrays import Action
 from neurosim.engine.runtime.messages import Messages
 from neurosim.engine.runtime.projections import Bias
 from neurosim.engine.runtime.updates import Actions
@@ -13,10 +14,18 @@ class Euler:
     """Explicit Euler steps of weights and state, all from the old values.
 
     Exponential Euler differs only in its statements, which are exact in the linear leak.
+    `traces` move the variables of rules that a closed gate does not freeze.
     """
 
-    def __init__(self, actions: Actions, messages: Messages, biases: Sequence[Bias]) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        messages: Messages,
+        biases: Sequence[Bias],
+        traces: Sequence[Action],
+    ) -> None:
         self.messages = messages
+        self.traces = traces
         self.learn = [product.learn for product in messages.products]
         self.learn += [bias.learn for bias in biases]
         self.update = actions.update
@@ -25,8 +34,8 @@ class Euler:
         """Move the weights where they learn, then the state."""
         if learning:
             self.messages.moved = True
-            for action in self.learn:
-                action()
+        for action in self.learn if learning else self.traces:
+            action()
         for action in self.update:
             action()
 
@@ -34,8 +43,14 @@ class Euler:
 class SemiImplicit(Euler):
     """Euler steps in which the multipliers read the violation of the new outputs."""
 
-    def __init__(self, actions: Actions, messages: Messages, biases: Sequence[Bias]) -> None:
-        super().__init__(actions, messages, biases)
+    def __init__(
+        self,
+        actions: Actions,
+        messages: Messages,
+        biases: Sequence[Bias],
+        traces: Sequence[Action],
+    ) -> None:
+        super().__init__(actions, messages, biases, traces)
         self.multipliers = actions.multipliers
 
     def step(self, learning: bool) -> None:

@@ -361,6 +361,17 @@ inline void outer_rows(T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R c
         }
 }
 
+// Sum over the patterns of the values of each unit.
+template <int K, int N, class T>
+inline T* total_of_patterns(const T* NS_R values) {
+    static T total[N];
+    std::fill(total, total + N, T(0));
+    for (int k = 0; k < K; k++)
+        for (int j = 0; j < N; j++)
+            total[j] += values[(size_t)k * N + j];
+    return total;
+}
+
 // Values sent STEPS steps ago are received; the values sent now take their place in the line.
 template <class T, int SIZE, int STEPS>
 inline void travel(T* line, int32_t& at, const T* NS_R sent, T* NS_R received) {

@@ -371,11 +371,19 @@ ns::event_products<{{q.id}},
 
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
 {% macro learn() %}
+    {{broadcast()}}
     if ({{array('plastic')}}[0]) {
         ns::flag<0>() = 1;
         {% for q in projections if not q.learns_on_way_back %}
         {
         {{learning_rate(q)}}
+        {% if q.rule %}
+        {{rule_step(q.rule, q.rule.open)}}
+        {{proximal(q, '_rate')}}
+        {{follow_signs(q)}}
+        {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
+        {% if q.events %}{{event_products(q)}}.weights_changed();{% endif %}
+        {% else %}
         {% if q.defers_changes %}
         if ({{array('lazy_' + q.name)}}[0]) {
             {{defer_changes(q)}}
@@ -403,14 +411,91 @@ ns::event_products<{{q.id}},
             {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
             {% if q.events %}{{event_products(q)}}.weights_changed();{% endif %}
         }
+        {% endif %}
         }
         {% endfor %}
-        {% for p in populations %}
+        {% for p in populations if p.rule %}
+        {{rule_step(p.rule, p.rule.open)}}
+        {% endfor %}
+        {% for p in populations if not p.rule %}
         ns::outer_bias<{{K}}, {{p.n}}, {{real}}>(
             {{array('b_' + p.name)}}, {{array(p.plasticity_delta)}}, 1,
             {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
         {% endfor %}
+    } else {
+        {% for owner in projections + populations if owner.rule and owner.rule.closed %}
+        {{rule_step(owner.rule, owner.rule.closed)}}
+        {% endfor %}
     }
+{% endmacro %}
+
+{# The modulators of this step. #}
+{% macro broadcast() %}
+    {% for m in modulators %}
+    {
+        static const double* _values = (const double*)ns::mapped("{{m.file}}");
+        const int64_t _number =
+            ({{array('step')}}[0] - {{array('modulator_first')}}[0])
+            / {{array('modulator_steps')}}[0];
+        {% for variable in m.variables %}
+        {{array(variable)}}[0] = _values[_number];
+        {% endfor %}
+    }
+    {% endfor %}
+{% endmacro %}
+
+{# One step of a user-written rule: sums over the patterns, then statements on the synapses. #}
+{% macro rule_step(r, steps) %}
+    {{all_statements(r.factors)}}
+    {% for s in r.sums %}
+    {{rule_sum(r, s)}}
+    {% endfor %}
+    {% for step in steps %}
+    {% if step.direct %}
+    std::fill({{array(step.direct)}}, {{array(step.direct)}} + {{r.size}}, 0);
+    for (int _k = 0; _k < {{K}}; _k++) {
+        {% for here, there, end in step.places %}
+        {
+            const {{real}}* _values = {{array(there)}} + (size_t)_k * {{r.m if end == 'post' else r.n}};
+            {{at_synapses(r, array(here), '_values', end)}}
+        }
+        {% endfor %}
+        {{all_statements(step.kind)}}
+    }
+    {% else %}
+    {{all_statements(step.kind)}}
+    {% endif %}
+    {% endfor %}
+{% endmacro %}
+
+{# The sum over the patterns of f g; where one of them is 1, of the other alone. #}
+{% macro rule_sum(r, s) %}
+    {% if s.post and s.pre and r.sparse %}
+    ns::outer_rows<{{K}}, {{r.m}}, {{r.n}}, {{real}}>(
+        {{array(s.array)}}, {{array('row_' + r.group)}}, {{array('col_' + r.group)}},
+        {{array(s.post)}}, {{array(s.pre)}}, 0, 1);
+    {% elif s.post and s.pre %}
+    ns::outer<{{K}}, {{r.m}}, {{r.n}}, {{real}}>(
+        {{array(s.array)}}, {{array(s.post)}}, {{array(s.pre)}}, 0, 1);
+    {% else %}
+    {
+        {% set units, end = (r.m, 'post') if s.post else (r.n, 'pre') %}
+        {{real}}* _sum = ns::total_of_patterns<{{K}}, {{units}}>({{array(s.post or s.pre)}});
+        {{at_synapses(r, array(s.array), '_sum', end)}}
+    }
+    {% endif %}
+{% endmacro %}
+
+{# The value of one end's unit, at each of its synapses. #}
+{% macro at_synapses(r, here, values, end) %}
+    for (int _i = 0, _s = 0; _i < {{r.m}}; _i++)
+        {% if r.sparse %}
+        for (_s = {{array('row_' + r.group)}}[_i]; _s < {{array('row_' + r.group)}}[_i + 1]; _s++)
+            {{here}}[_s] = {{values}}[{{'_i' if end == 'post' else array('col_' + r.group) + '[_s]'}}];
+        {% else %}
+        for (int _j = 0; _j < {{r.n}}; _j++, _s++)
+            {{here}}[_s] = {{values}}[{{'_i' if end == 'post' else '_j'}}];
+        {% endif %}
 {% endmacro %}
 
 {# The change of W x by one step of W; the messages are summed for W itself, see `materialize`. #}

@@ -22,6 +22,14 @@
                             _data + (size_t)_rows[_k] * {{d.n}}, {{d.n}} * sizeof({{real}}));
         }
         {% endfor %}
+        if (_phase == 0) {
+            {% for owner in projections + populations if owner.rule %}
+            {% for variable, start in owner.rule.reset %}
+            std::fill({{array(variable)}}, {{array(variable)}} + {{owner.rule.size}},
+                      {{array(start)}}[0]);
+            {% endfor %}
+            {% endfor %}
+        }
         {% for p in populations if p.adaptive_threshold %}
         {{array('clamped_at_' + p.name)}}[0] = {{array('t')}}[0];
         {% endfor %}

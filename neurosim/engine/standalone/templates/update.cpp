@@ -5,6 +5,9 @@
 {% import 'parts.cpp' as _parts with context %}
 {% block extra_headers %}
 {% include 'head.cpp' %}
+{% if modulators %}
+#include "ns_present.h"
+{% endif %}
 {% endblock %}
 {% block maincode %}
     {% if settles %}
