@@ -59,6 +59,8 @@ if TYPE_CHECKING:
         TimeConstants,
     )
     from neurosim.model.network import Network
+    from neurosim.model import rules
+    from neurosim.model.plasticity import Plasticity
     from neurosim.model.populations import Loss, Population, Projection
     from neurosim.model.schedules import (
         Growing,
@@ -122,6 +124,7 @@ _HOMES = {
         "TimeConstants",
     ),
     "neurosim.model.network": ("Network",),
+    "neurosim.model.plasticity": ("Plasticity",),
     "neurosim.model.populations": ("Loss", "Population", "Projection"),
     "neurosim.model.schedules": (
         "Growing",
@@ -143,7 +146,12 @@ _HOME: dict[str, str] = {}
 for _module, _names in _HOMES.items():
     _HOME |= dict.fromkeys(_names, _module)
 del _module, _names
-_MODULES = ("plot", "reference")  # reachable as attributes
+# reachable as attributes
+_MODULES = {
+    "plot": "neurosim.plot",
+    "reference": "neurosim.reference",
+    "rules": "neurosim.model.rules",
+}
 # name in 0.1.0: module
 _ALIASES = {
     "neurosim.datasets": "neurosim.data.datasets",
@@ -189,6 +197,7 @@ __all__ = [
     "ModelError",
     "Network",
     "NeurosimError",
+    "Plasticity",
     "Plausibility",
     "Population",
     "Presentations",
@@ -227,6 +236,7 @@ __all__ = [
     "prune",
     "reference",
     "rivals",
+    "rules",
     "save",
     "stability",
     "streams",
@@ -240,7 +250,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES or f"neurosim.{name}" in _ALIASES:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if f"neurosim.{name}" in _ALIASES:
         return import_module(f"neurosim.{name}")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)

@@ -31,6 +31,8 @@ from neurosim.results.traces import (
     Chosen,
     Populations,
     chosen_units,
+    Synapses,
+    places_of_synapses,
     recorded_synapses,
     synapse_coordinates,
     time_coordinate,
@@ -57,6 +59,7 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 
 DTYPES = ("float64", "float32")
+NOTHING: Mapping[str, Any] = {}
 UNITS, SYNAPSES = ("pattern", "unit"), ("synapse",)  # dimensions after time
 # Names of the coordinates of variables that have these dimensions.
 BESIDE = {UNITS: "population index", SYNAPSES: "projection post pre"}
@@ -83,7 +86,8 @@ def layout(
     variables: Populations,
     pattern: Sequence[int] | Array,
     units: Chosen | None = None,
-    weights: Collection[str] = (),
+    synaptic: Mapping[str, Collection[str]] = NOTHING,
+    synapses: Mapping[str, Synapses] = NOTHING,
 ) -> tuple[dict[str, int], dict[str, list[Part]]]:
     """Return the length of a row, and the parts that make it up, by variable.
 
@@ -98,10 +102,10 @@ def layout(
     for variable, populations in variables.items():
         sizes[variable] = row_size
         parts[variable] = [part for part in row_parts if part.name in populations]
-    if weights:
-        synapse_parts = _synapse_parts(net, weights)
-        parts["w"] = synapse_parts
-        sizes["w"] = sum(len(part.source) for part in synapse_parts)
+    synapse_parts = _synapse_parts(net, traces.projections_of(synaptic), synapses)
+    for variable, projections in synaptic.items():
+        parts[variable] = [part for part in synapse_parts if part.name in projections]
+        sizes[variable] = sum(len(part.source) for part in synapse_parts)
     return sizes, parts
 
 
@@ -120,13 +124,17 @@ def _unit_parts(net: Network, pattern: Array, index: Mapping[str, Array]) -> lis
     return parts
 
 
-def _synapse_parts(net: Network, weights: Collection[str]) -> list[Part]:
-    """Return the parts of a row of weights, the synapses of one projection after the other."""
+def _synapse_parts(
+    net: Network, projections: Collection[str], chosen: Mapping[str, Synapses]
+) -> list[Part]:
+    """Return the parts of a row of synapses, one projection after the other."""
     parts: list[Part] = []
     start = 0
-    for name, (post, _) in recorded_synapses(net, weights, {}).items():
+    for name, (post, pre) in recorded_synapses(net, projections, chosen).items():
         source = np.arange(len(post))
-        parts.append(Part(name, source, start + source))
+        if name in chosen:
+            source = places_of_synapses(name, net.weights[name], post, pre)
+        parts.append(Part(name, source, start + np.arange(len(post))))
         start += len(post)
     return parts
 
@@ -160,8 +168,10 @@ class Store:
         Which patterns of the batch are recorded.
     units : {population: (units,) of int}, optional
         Index of the recorded units; by default all of the population.
-    weights : collection of str
-        Projections whose weights are recorded, all of their synapses.
+    synaptic : {variable: projections that have it}
+        Variables of synapses.
+    synapses : {projection: (post, pre)}, optional
+        Units that the recorded synapses connect; by default all synapses of the projection.
     dtype : "float64" or "float32"
 
     Attributes
@@ -195,7 +205,8 @@ class Store:
         *,
         pattern: Sequence[int] | Array,
         units: Chosen | None = None,
-        weights: Collection[str] = (),
+        synaptic: Mapping[str, Collection[str]] = NOTHING,
+        synapses: Mapping[str, Synapses] = NOTHING,
         dtype: str = "float64",
     ) -> None:
         if dtype not in DTYPES:
@@ -204,16 +215,19 @@ class Store:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         times = np.asarray(times, dtype=float)
         pattern = np.asarray(pattern, dtype=int)
-        self.sizes, self.layout = layout(net, variables, pattern, units, weights)
+        self.sizes, self.layout = layout(net, variables, pattern, units, synaptic, synapses)
+        self.synaptic = tuple(synaptic)
         coordinates = time_coordinate(times)
         shapes: dict[str, Shape] = {}
         if variables:
             index = chosen_units(net, variables, units or {})
             coordinates |= unit_coordinates(pattern, index)
             shapes = dict.fromkeys(variables, (len(pattern), _number_of_units(index)))
-        if weights:
-            coordinates |= synapse_coordinates(recorded_synapses(net, weights, {}))
-            shapes["w"] = (self.sizes["w"],)
+        if synaptic:
+            names = traces.projections_of(synaptic)
+            coordinates |= synapse_coordinates(recorded_synapses(net, names, synapses))
+            for variable in synaptic:
+                shapes[variable] = (self.sizes[variable],)
         self.folders = {variable: self.path / variable for variable in shapes}
         longest_row = max(self.sizes.values(), default=0)
         self.rows = rows_per_chunk((len(times), longest_row), self.dtype)
@@ -244,7 +258,7 @@ class Store:
         for name, coordinate in coordinates.items():
             put_all(self.path, _coordinate_files(name, coordinate))
         for variable, shape in shapes.items():
-            dimensions = SYNAPSES if variable == "w" else UNITS
+            dimensions = SYNAPSES if variable in self.synaptic else UNITS
             described = description_files(
                 variable,
                 ("time", *dimensions),
@@ -350,7 +364,7 @@ class Store:
     def _put(self, variable: str) -> None:
         """Write the chunk in memory of a variable."""
         number, block = self._blocks[variable]
-        dimensions = 2 if variable == "w" else 3
+        dimensions = 2 if variable in self.synaptic else 3
         with writing(self.path):
             put(self.folders[variable] / chunk_name(number, dimensions), block)
 

@@ -15,7 +15,7 @@ import numpy as np
 from neurosim.errors import DataError, shown, unknown
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.weights import synapse_indices
+from neurosim.model.weights import Weights, synapse_indices
 from neurosim.results.format import current_name
 from neurosim.results.stored_model import model_json, parameter_name, parameter_variables
 
@@ -62,6 +62,7 @@ def build_traces(
     units: Chosen | None = None,
     weights: Mapping[str, Array] | None = None,
     synapses: Mapping[str, Synapses] | None = None,
+    synaptic: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> xr.Dataset:
     """Return recorded variables as one dataset that carries the whole model.
 
@@ -81,9 +82,12 @@ def build_traces(
     units : {population: (units,) of int}, optional
         Indices of the recorded units; by default all of the population.
     weights : {projection: (time, synapses)}, unit 1, optional
+        The same as ``synaptic={"w": weights}``.
     synapses : {projection: (post, pre)}, optional
         Indices of the units that the recorded synapses connect; by default all synapses of the
         projection, row by row.
+    synaptic : {variable: {projection: (time, synapses)}}, unit 1, optional
+        Variables of synapses. The synapses of projections that lack a variable are NaN.
 
     Returns
     -------
@@ -108,10 +112,14 @@ def build_traces(
         index = chosen_units(net, recorded, units or {})
         coordinates |= unit_coordinates(pattern, index)
         variables |= _unit_traces(recorded, index, len(times), len(pattern))
+    of_synapses = dict(synaptic or {})
     if weights:
-        ends = recorded_synapses(net, weights, synapses or {})
+        of_synapses["w"] = weights
+    if of_synapses:
+        ends = recorded_synapses(net, projections_of(of_synapses), synapses or {})
         coordinates |= synapse_coordinates(ends)
-        variables["w"] = _weight_trace(weights, ends, len(times))
+        for variable, by_projection in of_synapses.items():
+            variables[variable] = _synaptic_trace(variable, by_projection, ends, len(times))
     for key, parameter in parameter_variables(net).items():
         variables[parameter_name(key)] = parameter
     return Traces(variables, coordinates, {"model": model_json(net, flow, settings)})
@@ -146,20 +154,33 @@ def _unit_traces(
     return traces
 
 
-def _weight_trace(
-    weights: Mapping[str, Array], ends: Mapping[str, Synapses], n_times: int
+def projections_of(synaptic: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the projections of which any variable is recorded, in order."""
+    found: dict[str, None] = {}
+    for names in synaptic.values():
+        found |= dict.fromkeys(names)
+    return list(found)
+
+
+def _synaptic_trace(
+    variable: str, values: Mapping[str, Array], ends: Mapping[str, Synapses], n_times: int
 ) -> tuple[tuple[str, str], Array, dict[str, str]]:
-    """Return `w` over (time, synapse), its projections side by side."""
-    for name, part in weights.items():
-        post, _ = ends[name]
-        found, allowed = np.shape(part), (n_times, len(post))
-        if found != allowed:
+    """Return a variable over (time, synapse), the projections side by side."""
+    columns: list[Array] = []
+    for name, (post, _) in ends.items():
+        allowed = (n_times, len(post))
+        part = values.get(name)
+        if part is None:
+            columns.append(np.full(allowed, np.nan))
+            continue
+        if np.shape(part) != allowed:
             raise DataError(
-                f"trace of the weights of {name} has shape {found}; "
+                f"trace of {variable} of {name} has shape {np.shape(part)}; "
                 f"allowed: (time, synapses) = {allowed}"
             )
-    values = np.concatenate(list(weights.values()), axis=1, dtype=float)
-    return ("time", "synapse"), values, attributes("w")
+        columns.append(part)
+    found = np.concatenate(columns, axis=1, dtype=float)
+    return ("time", "synapse"), found, attributes(variable)
 
 
 # Coordinates and attributes
@@ -318,3 +339,27 @@ def recorded_synapses(
             post, pre = synapse_indices(net.weights[name])
         found[name] = (np.asarray(post, dtype=int), np.asarray(pre, dtype=int))
     return found
+
+
+def places_of_synapses(name: str, weights: Weights, post: Array, pre: Array) -> Array:
+    """Return the places of synapses among all synapses of a projection, row by row.
+
+    Raises
+    ------
+    DataError
+        A synapse that does not exist.
+    """
+    all_post, all_pre = synapse_indices(weights)
+    columns = weights.shape[1]
+    places = {int(i) * columns + int(j): k for k, (i, j) in enumerate(zip(all_post, all_pre, strict=True))}
+    found = []
+    for i, j in zip(post, pre, strict=True):
+        inside = 0 <= i < weights.shape[0] and 0 <= j < columns
+        place = places.get(int(i) * columns + int(j)) if inside else None
+        if place is None:
+            raise DataError(
+                f"synapse ({i}, {j}) of {name}; allowed: (post, pre) of a synapse, below "
+                f"{weights.shape}"
+            )
+        found.append(place)
+    return np.array(found, dtype=int)

@@ -56,8 +56,9 @@ class Setting:
 class Recording:
     """Variables to record, the steps from one sample to the next, and which patterns and units.
 
-    `units` holds the indices of the recorded units by population; of a population that it does not
-    name, all are recorded. `stream` is the folder to which samples are written, if not to memory.
+    `units` holds the indices of the recorded units by population, `synapses` those of the units
+    that the recorded synapses connect by projection, as (post, pre); of what they do not name, all
+    are recorded. `stream` is the folder to which samples are written, if not to memory.
     """
 
     variables: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class Recording:
     patterns: tuple[int, ...] = ()
     units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     stream: Path | None = None
+    synapses: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class RunOptions:
     record: str | Iterable[str] = ()
     every: Any = None
     patterns: Sequence[int] | None = None
-    units: Mapping[str, Sequence[int]] | None = None
+    units: Mapping[str, Sequence[Any]] | None = None
     stream: str | Path | None = None
     start: Any = "zero"
     progress: bool = False
@@ -176,15 +178,19 @@ class RunOptions:
         names = (
             (self.record,) if isinstance(self.record, str) else tuple(dict.fromkeys(self.record))
         )
-        units = {}
-        for population, chosen in (self.units or {}).items():
-            units[population] = tuple(whole("units", i, 0) for i in chosen)
+        units, synapses = {}, {}
+        for name, chosen in (self.units or {}).items():
+            if "->" in str(name):
+                synapses[name] = _synapses(name, chosen)
+            else:
+                units[name] = tuple(whole("units", i, 0) for i in chosen)
         return Recording(
             names,
             steps_between_samples(self.every, dt),
             self._chosen_patterns(count),
             units,
             None if self.stream is None else Path(self.stream),
+            synapses,
         )
 
     def _chosen_patterns(self, count: int) -> tuple[int, ...]:
@@ -240,6 +246,23 @@ class TrainOptions(RunOptions):
             if value is not None and not empty:
                 found.append(name)
         return found
+
+
+def _synapses(name: str, chosen: Any) -> tuple[Array, Array]:
+    """Return the postsynaptic and the presynaptic units of synapses, given as pairs.
+
+    Raises
+    ------
+    ModelError
+        Anything but a sequence of (post, pre).
+    """
+    post, pre = [], []
+    for pair in chosen:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise out_of_range(f"units of {name}", pair, "(post, pre) of each synapse", "[(0, 1)]")
+        post.append(whole("units", pair[0], 0))
+        pre.append(whole("units", pair[1], 0))
+    return np.array(post, dtype=int), np.array(pre, dtype=int)
 
 
 def steps_of(name: str, time: Any, dt: float) -> int:

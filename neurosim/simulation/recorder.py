@@ -16,11 +16,12 @@ import numpy as np
 
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import ModelError, unknown, warn
+from neurosim.model.plasticity import WEIGHT
 from neurosim.results import capacity
 from neurosim.results import recording as store
 from neurosim.results.format import current_name
 from neurosim.results.runs import Run
-from neurosim.results.traces import build_traces
+from neurosim.results.traces import RESERVED, build_traces, projections_of
 from neurosim.results.zarr import rows_per_chunk
 from neurosim.simulation.options import Recording, Setting
 
@@ -66,6 +67,7 @@ class Recorder:
         self.earlier: list[Array] = []
         self.recorded: tuple[Recorded, ...] = ()
         self._store: store.Store | None = None
+        self._synaptic: dict[str, list[str]] = {}
         if not recording.variables:
             return
         wrong = [p for p in recording.patterns if not 0 <= p < plan.patterns]
@@ -74,9 +76,11 @@ class Recorder:
                 f"patterns = {wrong[0]!r}; allowed: 0 to {plan.patterns - 1}, "
                 "those simulated at once"
             )
-        variables, weights = self._variables()
+        variables, self._synaptic = self._variables()
         chosen = recording.patterns, recording.units
-        sizes, layout = store.layout(self.net, variables, *chosen, weights)
+        sizes, layout = store.layout(
+            self.net, variables, *chosen, self._synaptic, recording.synapses
+        )
         capacity.check_recording(
             sum(sizes.values()),
             len(sizes),
@@ -98,7 +102,8 @@ class Recorder:
             variables,
             pattern=recording.patterns,
             units=recording.units,
-            weights=weights,
+            synaptic=self._synaptic,
+            synapses=recording.synapses,
             dtype=plan.precision,
         )
         self.recorded = _in_store(self._store)
@@ -133,13 +138,13 @@ class Recorder:
         if not self.recording.variables:
             return None
         units: dict[str, dict[str, Array]] = {}
-        weights: dict[str, Array] = {}
+        synaptic: dict[str, dict[str, Array]] = {}
         patterns, samples = len(self.recording.patterns), engine.samples
         for recorded, rows in zip(self.recorded, self.rows(engine), strict=True):
             for part in recorded.parts:
                 values = rows[:, part.position]
-                if recorded.variable == "w":
-                    weights[part.name] = values
+                if recorded.variable in self._synaptic:
+                    synaptic.setdefault(recorded.variable, {})[part.name] = values
                 else:
                     shape = samples, patterns, values.shape[1] // patterns
                     units.setdefault(recorded.variable, {})[part.name] = values.reshape(shape)
@@ -151,7 +156,8 @@ class Recorder:
             units,
             pattern=self.recording.patterns,
             units=self.recording.units,
-            weights=weights or None,
+            synaptic=synaptic,
+            synapses=self.recording.synapses,
         )
 
     def _times(self, samples: int) -> Array:
@@ -168,23 +174,52 @@ class Recorder:
             found.append(Recorded(variable, tuple(parts), size, rows))
         return tuple(found)
 
-    def _variables(self) -> tuple[dict[str, list[str]], list[str]]:
-        """Return the populations that have each variable, and the projections with weights."""
+    def _variables(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Return the populations, or the projections, that have each recorded variable."""
         variables: dict[str, list[str]] = {}
-        weights: list[str] = []
-        for variable in self.recording.variables:
-            if variable == "w" or variable.startswith("w:"):
-                weights += [n for n in self._projections(variable) if n not in weights]
-            else:
-                variables[variable] = self._populations(variable)
-        return variables, weights
+        synaptic: dict[str, list[str]] = {}
+        of_synapses = self._of_synapses()
+        for given in self.recording.variables:
+            variable, _, projection = given.partition(":")
+            if variable not in of_synapses:
+                variables[given] = self._populations(given)
+                continue
+            names = of_synapses[variable]
+            if projection:
+                if projection not in names:
+                    raise unknown("record", given, [f"{variable}:{n}" for n in names])
+                names = [projection]
+            own = synaptic.setdefault(variable, [])
+            own += [n for n in names if n not in own]
+        self._check_synapses(synaptic)
+        return variables, synaptic
 
-    def _projections(self, variable: str) -> list[str]:
-        """Return the projections that "w" or "w:pre->post" names."""
-        names = list(self.net.projections) if variable == "w" else [variable[2:]]
-        if not names or names[0] not in self.net.projections:
-            raise unknown("record", variable, [f"w:{n}" for n in self.net.projections])
-        return names
+    def _of_synapses(self) -> dict[str, list[str]]:
+        """Return the projections that have each variable of synapses."""
+        found = {WEIGHT: list(self.net.projections)}
+        units: set[str] = set()
+        for rule in self.plan.rules.values():
+            if rule.of_biases:
+                continue
+            for name in rule.states:
+                found.setdefault(name, []).append(rule.target)
+        for n in self.net.populations if len(found) > 1 else ():
+            units |= set(self.plan.variables(n))
+        for name in found:
+            if name != WEIGHT and (name in RESERVED or name in units):
+                if name in self.recording.variables:
+                    raise ModelError(
+                        f"record = {name!r} is a variable of synapses and of units or traces; "
+                        "allowed: different names; try another one in the rule"
+                    )
+        return found
+
+    def _check_synapses(self, synaptic: Mapping[str, list[str]]) -> None:
+        """Refuse chosen synapses of projections of which nothing is recorded."""
+        recorded = projections_of(synaptic)
+        for name in self.recording.synapses:
+            if name not in recorded:
+                raise unknown("projection of recorded synapses", name, recorded)
 
     def _populations(self, variable: str) -> list[str]:
         """Return the populations that have a variable, under its present or its former name."""
@@ -217,7 +252,7 @@ def _in_store(target: store.Store) -> tuple[Recorded, ...]:
                 tuple(parts),
                 target.sizes[variable],
                 target.rows,
-                dimensions=1 if variable == "w" else 2,
+                dimensions=1 if variable in target.synaptic else 2,
                 folder=target.folders[variable],
                 write=partial(target.write, variable),
             )

@@ -147,7 +147,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         every: Any = None,
         start: Any = "zero",
         patterns: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
+        units: Mapping[str, Sequence[Any]] | None = None,
         stream: str | Path | None = None,
         adaptive: bool = False,
         tolerance: float = 1e-6,
@@ -165,7 +165,7 @@ class Simulation(OneRun, BrianObjects, Settable):
             Rounded to steps.
         record : str or sequence of str
             Variables to record: x, lam, a, g, delta and others of `equations`; "w" or "w:pre->post"
-            for weights. None by default.
+            for weights, and likewise for other variables of a learning rule. None by default.
         every : time, optional
             Time between two samples, a multiple of dt; dt by default. Adaptive steps take any
             time; each sample then ends a step, as does `duration`.
@@ -173,7 +173,8 @@ class Simulation(OneRun, BrianObjects, Settable):
             x = lam = 0; x of the forward pass and lam = 0; or the end of an earlier run, from which
             the whole state goes on: events, messages in flight, the clock that equations read.
         patterns, units : sequence of int, {population: sequence of int}, optional
-            Which patterns and units to record; all by default.
+            Which patterns and units to record; all by default. Of a projection, pairs (post, pre)
+            choose synapses.
         stream : str or Path, optional
             Folder (zarr) to which samples are written during the run, instead of being kept in
             memory; `neurosim.recording.read_traces` and `xarray.open_zarr` can read it meanwhile.
@@ -238,7 +239,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         record: str | Iterable[str] = (),
         every: Any = None,
         patterns: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
+        units: Mapping[str, Sequence[Any]] | None = None,
         stream: str | Path | None = None,
         start: Any = "zero",
         progress: bool = False,
@@ -325,7 +326,7 @@ class Simulation(OneRun, BrianObjects, Settable):
         plastic: bool = False,
         record: str | Iterable[str] = (),
         every: Any = None,
-        units: Mapping[str, Sequence[int]] | None = None,
+        units: Mapping[str, Sequence[Any]] | None = None,
         stream: str | Path | None = None,
         start: Any = "zero",
         progress: bool = False,

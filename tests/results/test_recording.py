@@ -59,7 +59,7 @@ class Choice(NamedTuple):
             self.variables,
             pattern=self.pattern,
             units=self.units,
-            weights=self.weights,
+            synaptic={"w": self.weights} if self.weights else {},
             dtype=dtype,
         )
 
@@ -93,7 +93,7 @@ class Choice(NamedTuple):
             recorded,
             pattern=self.pattern,
             units=self.units,
-            weights=weights,
+            synaptic={"w": weights} if weights else {},
         )
         names = list(self.variables)
         if weights:

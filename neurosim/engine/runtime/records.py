@@ -53,7 +53,8 @@ class Recorder:
             for part in recorded.parts:
                 array = groups.plan.array_name(part.name, recorded.variable)
                 values = live(groups.by_name[projection_group(part.name)], array)
-                if part.name in groups.synapses and groups.plan.may_defer(part.name):
+                is_weight = part.name in groups.synapses and recorded.variable == "w"
+                if is_weight and groups.plan.may_defer(part.name):
                     values = self.weights[part.name] = values.copy()
                 parts.append((values, part.source, part.position))
             self.columns.append(_Column(recorded, parts))

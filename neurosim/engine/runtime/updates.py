@@ -127,7 +127,7 @@ class ActionMaker:
             own.append((factor.array, factor.expression))
         found: Functions = []
         for population, statements in by_population.items():
-            phase = self.texts[population].with_helpers(statements), []
+            phase: Phase = (self.texts[population].with_helpers(statements), [])
             found += self._numpy(population, [phase], parameters)
         return present(found)
 

@@ -470,7 +470,8 @@ def _recorded(plan: Plan, projections: Sequence[ProjectionCode]) -> tuple[Record
         for name in recorded_groups(recorded.parts):
             group = projection_group(name)
             array = plan.array_name(name, recorded.variable)
-            arrays.append(copies.get(group) or f"{array}_{group}")
+            own_copy = copies.get(group) if array == "w" else None
+            arrays.append(own_copy or f"{array}_{group}")
         found.append(RecordedCode(number=number, arrays=tuple(arrays)))
     return tuple(found)
 

@@ -160,7 +160,7 @@ def split(rule: Plasticity, of_biases: bool = False) -> Split:
                 pairs.add((post, pre))
     for number, pair in enumerate(sorted(pairs)):
         arrays[pair] = f"{MEAN}{number}"
-    moves = []
+    moves: list[Move] = []
     for equation, rate, terms in parts:
         noise = "" if equation.noise == 0 else to_text(equation.noise)
         if terms is None:
