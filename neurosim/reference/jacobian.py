@@ -26,6 +26,7 @@ from neurosim.reference.functions import (
     violation_at,
 )
 from neurosim.reference.ode import Rates, right_hand_side
+from neurosim.reference.plasticity import check_built_in
 
 Array = np.ndarray
 Derivative = Callable[[Array], Array]  # directions (m, size) -> J @ direction (m, size), 1/s
@@ -94,6 +95,7 @@ class Linearised:
         self.biases: dict[str, Array] = {}
         if plastic:
             _check_feedback_rests(net)
+            check_built_in(net)
             for name, w in net.weights.items():
                 if net.projections[name].plastic:
                     self.weights[name] = w

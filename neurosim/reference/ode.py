@@ -24,7 +24,8 @@ from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.values import ByValue
-from neurosim.model.weights import Weights, synapses, transposed, with_values
+from neurosim.model.weights import Weights, at_synapses, synapses, transposed, with_values
+from neurosim.reference import plasticity
 from neurosim.reference.constraints import constraint, multiplier_terms
 from neurosim.reference.functions import (
     activity_penalty,
@@ -95,7 +96,7 @@ def right_hand_side(
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta                    (0 if not plastic_bias)
 
-    tau_w is that of the postsynaptic population. A population without a constraint has G = 0,
+    A user-written rule stands in place of dw/dt where it is one of w alone. tau_w is that of the postsynaptic population. A population without a constraint has G = 0,
     mu = -dV/dx and x = sigma(a). A penalty on outputs counts as a part of V.
 
     Where the feedback of a projection is not symmetric, B stands for Wᵀ; for sign feedback B = size
@@ -224,6 +225,10 @@ def _move_weights(
     """Add the rates of weights, biases and learning feedback weights."""
     for name, q in net.projections.items():
         w, tau = net.weights[name], flow.time("tau_w", q.post)
+        if q.plastic and q.own_rule is not None:
+            rate = at_synapses(w, plasticity.rate(net, name, x, delta, tau))
+            rates.w[name] = with_values(w, rate - q.decay * synapses(w) / tau)
+            continue
         descent = hebbian(w, delta[q.post], x[q.pre])
         rates.w[name] = with_values(w, (descent - q.decay * synapses(w)) / tau * q.plastic)
         if q.feedback == KOLEN_POLLACK:
@@ -233,8 +238,12 @@ def _move_weights(
             rate = (product - q.decay * synapses(B)) / tau * q.plastic
             rates.feedback[name] = with_values(B, rate)
     for n in net.neurons:
-        descent = delta[n].mean(axis=0) / flow.time("tau_w", n)
-        rates.b[n] = descent * net.populations[n].plastic_bias
+        p, tau = net.populations[n], flow.time("tau_w", n)
+        if p.plastic_bias and p.own_bias_rule is not None:
+            rates.b[n] = plasticity.rate(net, n, x, delta, tau)
+            continue
+        descent = delta[n].mean(axis=0) / tau
+        rates.b[n] = descent * p.plastic_bias
 
 
 @checked
