@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
+    from neurosim.model import rules
     from neurosim.model.extension import Extension
     from neurosim.model.flow import Flow
     from neurosim.model.imperfections import (
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
         TimeConstants,
     )
     from neurosim.model.network import Network
-    from neurosim.model import rules
     from neurosim.model.plasticity import Plasticity
     from neurosim.model.populations import Loss, Population, Projection
     from neurosim.model.schedules import (

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.draws import Draw, Row, all_named, row_of
+from neurosim.engine.names import projection_group
 from neurosim.engine.plasticity import SynapseRule, rules_of
 from neurosim.errors import ModelError, shown
-from neurosim.engine.names import projection_group
 from neurosim.model.equations import events, lagrangian
 from neurosim.model.equations.events import ACTIVITY, ADAPTIVE_EQUATIONS, EventSource
 from neurosim.model.equations.imperfections import NONE, Imperfections
@@ -415,7 +415,7 @@ class Plan:
 
     @cached_property
     def rules(self) -> dict[str, SynapseRule]:
-        """Learning rules other than the built-in one, by Brian2 group; none if weights are fixed."""
+        """Learning rules that are not built in, by Brian2 group; none if weights are fixed."""
         return rules_of(self) if self.learns else {}
 
     def has_own_rule(self, projection: str) -> bool:

@@ -271,6 +271,7 @@ class SimulationTable(_Table):
 
     duration: Time = None
     start: Literal["zero", "forward"] | None = None
+    modulators: dict[str, float] | None = None  # of learning rules
 
 
 @takes(Extension, written={"parameters": dict[str, Any]})
@@ -485,5 +486,5 @@ TABLES: dict[tuple[str, ...], type[_Table]] = {
 }
 # keys of [simulation] that the constructor takes, and those that `train` and `relax` take
 OF_SIMULATION = tuple(argument.name for argument in arguments(Simulation))
-OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream")
-OF_RELAX = (*OF_TRAIN, "duration", "adaptive", "tolerance", "settle")
+OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream", "modulators")
+OF_RELAX = (*OF_TRAIN[:-1], "duration", "adaptive", "tolerance", "settle")

@@ -36,17 +36,20 @@ MOST_LINES = 20
 MOST_LETTERS = 40  # of a name
 # of the engine's arrays of a projection, and of C++
 TAKEN = frozenset(
-    "N i t dt t_in_timesteps w tau_w l1 l2 row_l1 column_l1 lazy back back_size sign row col copy "
-    "memory step_length stage_time".split()
+    (
+        *("N", "i", "t", "dt", "t_in_timesteps", "w", "tau_w", "l1", "l2", "row_l1"),
+        *("column_l1", "lazy", "back", "back_size", "sign", "row", "col", "copy", "memory"),
+        *("step_length", "stage_time"),
+    )
 )
-CPP = frozenset(
-    "alignas alignof and asm auto bitand bitor bool break case catch char class compl const "
-    "constexpr continue decltype default delete do double else enum explicit export extern false "
-    "float for friend goto if inline int long mutable namespace new noexcept not nullptr operator "
-    "or private protected public register return short signed sizeof static struct switch template "
-    "this throw true try typedef typeid typename union unsigned using virtual void volatile while "
-    "xor".split()
-)
+CPP_WORDS = """
+    alignas alignof and asm auto bitand bitor bool break case catch char class compl const constexpr
+    continue decltype default delete do double else enum explicit export extern false float for
+    friend goto if inline int long mutable namespace new noexcept not nullptr operator or private
+    protected public register return short signed sizeof static struct switch template this throw
+    true try typedef typeid typename union unsigned using virtual void volatile while xor
+"""
+CPP = frozenset(CPP_WORDS.split())
 PREFIXES = ("rule_", "rand", "force_", "first_", "second_", "rate_", "recorded_", "xi_")
 
 
@@ -73,9 +76,9 @@ class Plasticity(ByValue):
     Parameters
     ----------
     *equations : str
-        Lines such as ``"dw/dt = (e - decay*w)/tau_w : 1"``, all of dimension 1. A line without d/dt,
-        such as ``"h = x_post - 0.5 : 1"``, names an expression for the lines below. Equations step
-        in the order written; each reads what earlier ones wrote.
+        Lines such as ``"dw/dt = (e - decay*w)/tau_w : 1"``, all of dimension 1. A line without
+        d/dt, such as ``"h = x_post - 0.5 : 1"``, names an expression for the lines below. Equations
+        step in the order written; each reads what earlier ones wrote.
     parameters : dict of str to number, time or rate
         Shared parameters such as ``{"tau_e": 50*ms}``; a name of a variable gives its initial
         value, else 0.
@@ -144,8 +147,8 @@ class Plasticity(ByValue):
         }
         for key, value in given.items():
             object.__setattr__(self, key, value)
-        if not isinstance(after, str):
-            raise out_of_range("after", after, "assignments such as 'w = max(w, 0)'")
+        if not isinstance(after, str) or not after.isascii():
+            raise out_of_range("after", after, "ASCII text such as 'w = max(w, 0)'")
         object.__setattr__(self, "after", "; ".join(_parts(after)))
         object.__setattr__(self, "parameters", _parameters(parameters))
         self._check()
@@ -219,8 +222,8 @@ class Plasticity(ByValue):
     def assignments(self) -> tuple[tuple[str, sympy.Expr], ...]:
         """The assignments after a step: variable and expression; draws are symbols.
 
-        The symbol ``rand_1`` stands for the first call of ``rand()``, ``randn_2`` for a second call,
-        of ``randn()``.
+        The symbol ``rand_1`` stands for the first call of ``rand()``, ``randn_2`` for a second
+        call, of ``randn()``.
         """
         found = []
         draws = 0
@@ -298,7 +301,9 @@ class Plasticity(ByValue):
             if equation:
                 readable.append(NOISE)
             self._check_names(line, expression, readable)
-            formula = formulas.parse(expression, readable, line.partition("=")[0].strip(), FUNCTIONS)
+            formula = formulas.parse(
+                expression, readable, line.partition("=")[0].strip(), FUNCTIONS
+            )
             powers = self._powers | dict.fromkeys([*of_units, *named], 0)
             dimensions.check(f"{line!r}", expression, powers, -1 if equation else 0)
             values = {sympy.Symbol(name, real=True): own for name, own in named.items()}
@@ -440,8 +445,8 @@ def _without_noise(variable: str, formula: sympy.Expr) -> tuple[sympy.Expr, symp
     reads_ends = any(OF_UNIT.fullmatch(str(name)) for name in factor.free_symbols)
     if not linear or reads_ends:
         raise ModelError(
-            f"d{variable}/dt has the noise {shown(str(factor))}*xi; allowed: a term factor*xi, whose "
-            "factor reads the synapse's own variables and parameters"
+            f"d{variable}/dt has the noise {shown(str(factor))}*xi; allowed: a term factor*xi, "
+            "whose factor reads the synapse's own variables and parameters"
         )
     return rate, factor
 
@@ -459,6 +464,9 @@ def _lines(name: str, given: Iterable[Any]) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise out_of_range(name, text, "text such as 'dw/dt = delta_post*x_pre/tau_w : 1'")
         found += [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    for line in found:
+        if not line.isascii():  # Python would read letters of other alphabets as Latin ones
+            raise out_of_range(name, line, "ASCII text")
     if len(found) > MOST_LINES:
         raise out_of_range(name, f"{len(found)} lines", f"at most {MOST_LINES}")
     return tuple(found)

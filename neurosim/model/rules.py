@@ -181,7 +181,8 @@ def covariance(tau_mean: Any = "1 s") -> Plasticity:
 
     References
     ----------
-    Sejnowski, J. Math. Biol. 4, 303 (1977); Dayan & Abbott, Theoretical Neuroscience (2001), eq. 8.8.
+    Sejnowski, J. Math. Biol. 4, 303 (1977); Dayan & Abbott, Theoretical Neuroscience (2001), eq.
+    8.8.
     """
     return Plasticity(
         "dbefore/dt = (x_pre - before)/tau_mean : 1",

@@ -96,8 +96,9 @@ def right_hand_side(
         tau_w   dw/dt   = mean over patterns of delta xᵀ - l2 w          (0 if not plastic)
         tau_w   db/dt   = mean over patterns of delta                    (0 if not plastic_bias)
 
-    A user-written rule stands in place of dw/dt where it is one of w alone. tau_w is that of the postsynaptic population. A population without a constraint has G = 0,
-    mu = -dV/dx and x = sigma(a). A penalty on outputs counts as a part of V.
+    A user-written rule stands in place of dw/dt where it is one of w alone. tau_w is that of the
+    postsynaptic population. A population without a constraint has G = 0, mu = -dV/dx and x =
+    sigma(a). A penalty on outputs counts as a part of V.
 
     Where the feedback of a projection is not symmetric, B stands for Wᵀ; for sign feedback B = size
     sign(Wᵀ). Feedback weights of Kolen and Pollack move by tau_w dB/dt = mean over patterns of

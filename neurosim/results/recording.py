@@ -30,8 +30,8 @@ from neurosim.results.stored_runs import run_from_dataset, run_to_dataset
 from neurosim.results.traces import (
     Chosen,
     Populations,
-    chosen_units,
     Synapses,
+    chosen_units,
     places_of_synapses,
     recorded_synapses,
     synapse_coordinates,

@@ -351,7 +351,9 @@ def places_of_synapses(name: str, weights: Weights, post: Array, pre: Array) -> 
     """
     all_post, all_pre = synapse_indices(weights)
     columns = weights.shape[1]
-    places = {int(i) * columns + int(j): k for k, (i, j) in enumerate(zip(all_post, all_pre, strict=True))}
+    places = {
+        int(i) * columns + int(j): k for k, (i, j) in enumerate(zip(all_post, all_pre, strict=True))
+    }
     found = []
     for i, j in zip(post, pre, strict=True):
         inside = 0 <= i < weights.shape[0] and 0 <= j < columns

@@ -215,8 +215,8 @@ def _check_rules(chosen: Chosen) -> None:
     for name in rules:
         if chosen.method not in ONCE_A_STEP:
             raise ModelError(
-                f"method = {chosen.method!r} with the rule of {name}, whose equations step once, in "
-                f"order; allowed: {', '.join(map(repr, ONCE_A_STEP))}"
+                f"method = {chosen.method!r} with the rule of {name}, whose equations step once, "
+                f"in order; allowed: {', '.join(map(repr, ONCE_A_STEP))}"
             )
     for name in _with_feedback(chosen.net, KOLEN_POLLACK):
         if name in rules:

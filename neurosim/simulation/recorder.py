@@ -205,13 +205,13 @@ class Recorder:
                 found.setdefault(name, []).append(rule.target)
         for n in self.net.populations if len(found) > 1 else ():
             units |= set(self.plan.variables(n))
+        taken = units | (set(RESERVED) - {WEIGHT})
         for name in found:
-            if name != WEIGHT and (name in RESERVED or name in units):
-                if name in self.recording.variables:
-                    raise ModelError(
-                        f"record = {name!r} is a variable of synapses and of units or traces; "
-                        "allowed: different names; try another one in the rule"
-                    )
+            if name in taken and name in self.recording.variables:
+                raise ModelError(
+                    f"record = {name!r} is a variable of synapses and of units or traces; "
+                    "allowed: different names; try another one in the rule"
+                )
         return found
 
     def _check_synapses(self, synaptic: Mapping[str, list[str]]) -> None:

@@ -179,10 +179,13 @@ def random_rule(first: str, second: str) -> Plasticity:
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
-@given(
-    rule_texts(("post", "pre", "synapse")), rule_texts(("post", "pre")), SEEDS, st.booleans()
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.generate],
 )
+@given(rule_texts(("post", "pre", "synapse")), rule_texts(("post", "pre")), SEEDS, st.booleans())
 def test_what_separates_is_a_loop_over_synapses(
     first: str, second: str, seed: int, cyclic: bool
 ) -> None:
@@ -192,7 +195,12 @@ def test_what_separates_is_a_loop_over_synapses(
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.generate],
+)
 @given(rule_texts(("post", "pre", "mixed")), rule_texts(("post", "mixed")), SEEDS, st.booleans())
 def test_so_is_what_does_not(first: str, second: str, seed: int, cyclic: bool) -> None:
     check_rule_on_a_graph(random_rule(first, second), seed, cyclic, "numpy")
@@ -212,7 +220,7 @@ def test_and_on_compiled_backends(backend: str, mixed: bool) -> None:
 
 def check_rule_on_a_graph(rule: Plasticity, seed: int, cyclic: bool, backend: str) -> None:
     net, X, Y = random_graph(seed, cyclic=cyclic)
-    if len(net.inputs) != 1 or any(not p.term.kind == "lin" for p in net.populations.values()):
+    if len(net.inputs) != 1 or any(p.term.kind != "lin" for p in net.populations.values()):
         return
     own = with_rule(net, rule)
     traces = recorded_steps(own, X, Y, backend)
@@ -413,9 +421,7 @@ def test_a_world_gives_modulators() -> None:
 def test_noise_of_weights_has_its_size_and_rounding_its_mean(backend: str) -> None:
     X, Y = np.zeros((1, 100)), np.zeros((1, 100))
     size = 0.1
-    rule = Plasticity(
-        "dw/dt = -w/tau_w + size*sqrt(2/tau_w)*xi : 1", parameters={"size": size}
-    )
+    rule = Plasticity("dw/dt = -w/tau_w + size*sqrt(2/tau_w)*xi : 1", parameters={"size": size})
     net = Network.mlp([100, 100], loss="mse", plasticity=rule, gain=0)
     sim = ns.Simulation(net, replace_tau(0.01), dt=1e-3, backend=backend, seed=1)
     sim.train(X, Y, ns.Simultaneous(duration=0.1, reports=1))
@@ -463,7 +469,7 @@ def test_a_synapse_moves_by_its_own_state_and_its_two_ends(name: str) -> None:
             lam["hidden1"][0, target[0]] += 1e-3
         elif change == "far":
             lam["output"][0, 0] += 1e-3
-        more = {"modulators": {m: 1.0 for m in rule.modulators}} if rule.modulators else {}
+        more = {"modulators": dict.fromkeys(rule.modulators, 1.0)} if rule.modulators else {}
         start = ns.State(state, lam)
         before = own.weights[projection].copy()
         sim.train(X, Y, ns.Simultaneous(duration=1e-3, reports=1), start=start, **more)
@@ -495,7 +501,7 @@ def test_a_training_in_parts_is_the_whole(backend: str, tmp_path: Any) -> None:
 
     whole, sim = started()
     sim.train(X, Y, ns.Simultaneous(duration=0.04, reports=2))
-    parts, sim = started()
+    _parts, sim = started()
     log = sim.train(X, Y, ns.Simultaneous(duration=0.02, reports=1))
     ns.save(log.run, tmp_path / "run.nc")
     run = ns.load(tmp_path / "run.nc")

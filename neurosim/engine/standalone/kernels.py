@@ -167,18 +167,22 @@ class Kernels(Group):  # type: ignore[misc]
                     self._refer(f"{variable}_{synapses.name}", synapses, variable)
             self._refer_to_rule(synapses)
         for name, biases in groups.biases.items():
-            self._refer(f"b_{name}", biases, "w")
-            self._refer(f"tau_w_{biases.name}", biases, "tau_w")
-            if self.plan.method == ADAM:
-                for variable in ("w", "l2", *OF_ADAM):
-                    self._refer(f"{variable}_{biases.name}", biases, variable)
-            elif biases.name in self.plan.rules:
-                for variable in ("w", "l2"):
-                    self._refer(f"{variable}_{biases.name}", biases, variable)
-                self._refer_to_rule(biases)
+            self._refer_to_biases(name, biases)
         for variable in groups.counters.variables:
             if variable not in (*CLOCK, "N"):
                 self._refer(variable, groups.counters, variable)
+
+    def _refer_to_biases(self, population: str, biases: Group) -> None:
+        self._refer(f"b_{population}", biases, "w")
+        self._refer(f"tau_w_{biases.name}", biases, "tau_w")
+        more: tuple[str, ...] = ()
+        if self.plan.method == ADAM:
+            more = ("w", "l2", *OF_ADAM)
+        elif biases.name in self.plan.rules:
+            more = ("w", "l2")
+        for variable in more:
+            self._refer(f"{variable}_{biases.name}", biases, variable)
+        self._refer_to_rule(biases)
 
     def _refer_to_rule(self, synapses: Group) -> None:
         rule = self.plan.rules.get(synapses.name)

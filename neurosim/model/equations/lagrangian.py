@@ -17,10 +17,12 @@ G = g is `lin`; `expressions.CONSTRAINTS` has the others.
 from __future__ import annotations
 
 from neurosim.model import expressions
+from neurosim.model.equations.plasticity import split
 from neurosim.model.expressions import LIN, TUBE
 from neurosim.model.feedback import KOLEN_POLLACK, SIGN, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.plasticity import Plasticity
 from neurosim.model.populations import Population, Projection
 
 GAINS = ("kappa", "gamma", "rho")
@@ -168,7 +170,10 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
         Names of the two factors of plasticity.
     """
     lines = ["w : 1 (constant)"]
-    if q.plastic:
+    if q.plastic and q.own_rule is not None:
+        lines = _rule(q.own_rule, q.decay)
+        lines[-1] += _proximal_steps(q)
+    elif q.plastic:
         penalty = f" - {q.decay!r}*w" if q.decay else ""
         product = f"mean({delta}_post*{x}_pre)"
         lines = [f"dw/dt = plastic*({product}{penalty})/tau_w : 1{_proximal_steps(q)}"]
@@ -180,6 +185,27 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
     elif q.feedback != SYMMETRIC:
         lines.append(f"back : 1 (constant)  # {q.feedback}")
     return "\n".join(lines)
+
+
+def _rule(rule: Plasticity, decay: float = 0.0, *, of_biases: bool = False) -> list[str]:
+    """Return the lines of a user-written rule, for display."""
+    found = ["# of each pattern, then the mean over the patterns; steps in this order"]
+    found += rule.equations
+    if decay:
+        found.append(f"# and dw/dt -= {decay!r}*w/tau_w")
+    for line in rule.after.split("; ") if rule.after else ():
+        found.append(f"# after each step {line}")
+    found.append(f"# only while plastic: {', '.join(rule.gated)}")
+    if rule.reset:
+        found.append(f"# anew at each presentation: {', '.join(rule.reset)}")
+    for name, value in rule.parameters.items():
+        found.append(f"# {name} = {value}")
+    if not split(rule, of_biases).separates:
+        found.append(
+            "# does not separate into products: evaluated for each pattern at each synapse, "
+            "some ten times the work of a rule that does"
+        )
+    return found
 
 
 def _proximal_steps(q: Projection) -> str:
@@ -197,6 +223,9 @@ def bias(population: Population, delta: str = "delta") -> str:
     """Return the ODE of the biases, which are weights from a unit whose output is always 1."""
     if not population.plastic_bias:
         return "b : 1 (constant)"
+    if population.own_bias_rule is not None:
+        lines = _rule(population.own_bias_rule, of_biases=True)
+        return "\n".join(["# biases, as w with x_pre = 1", *lines])
     return f"db/dt = plastic*mean({delta})/tau_w : 1"
 
 

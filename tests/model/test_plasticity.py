@@ -1,0 +1,346 @@
+"""Texts of learning rules: what is accepted, and what is refused with the name."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurosim as ns
+from neurosim.errors import ModelError
+from neurosim.experiments import modelfile
+from neurosim.model import rules
+from neurosim.model.equations.plasticity import split
+from neurosim.model.plasticity import Plasticity
+
+RIGHT = "delta_post*x_pre/tau_w"
+# Expressions that would do something else than compute a number
+EXPRESSIONS = [
+    "x_pre.__class__",
+    "().__class__.__bases__[0].__subclasses__()",
+    "__import__('os').system('touch planted')",
+    "eval('1')",
+    "exec('1')",
+    "open('planted', 'w')",
+    "getattr(x_pre, 'real')",
+    "lambda: 1",
+    "[x for x in (1, 2)]",
+    "{'a': 1}",
+    "x_pre[0]",
+    "x_pre if w > 0 else 0",
+    "w > 0",
+    "w == 0",
+    "not w",
+    "w and x_pre",
+    "w @ x_pre",
+    "w % 2",
+    "w // 2",
+    "w << 3",
+    "w | 1",
+    "~w",
+    "w := 1",
+    "f'{w}'",
+    "'text'",
+    "b'text'",
+    "1j*w",
+    "None",
+    "True",
+    "...",
+    "9**9**9",
+    "2**1e9",
+    "w**w",
+    "w**65",
+    "1e400",
+    "1/0",
+    "w/0",
+    "0/0",
+    "sqrt(-1)",
+    "log(-1)",
+    "exp(1e9)",
+    "exp(exp(exp(exp(exp(exp(exp(w)))))))",
+    "system(1)",
+    "rand()",
+    "randn()",
+    "poisson(1)",
+    "int(w)",
+    "clip(w, 0, 1)",
+    "exprel(w)",
+    "ceil(w)",
+    "max(w)",
+    "max(w, 0, 1)",
+    "abs()",
+    "sin(x=w)",
+    "sin(*[w])",
+    "numpy.sin(w)",
+    "np.sin(w)",
+    "sympy.Symbol('w')",
+    "Symbol('w')",
+    "ns::mapped(0)",
+    "std::system(0)",
+    "0; system(0)",
+    "0 /* */",
+    "0 // comment",
+    "0 # comment",
+    "0 \\ 1",
+    "{{w}}",
+    "{% set w = 1 %}",
+    "${w}",
+    "`w`",
+    "w\x00",
+    "w\u200b",
+    "ｗ",  # a full-width w, which Python reads as w
+    "lam_mid",
+    "other",
+    "l2*w",
+    "step_length",
+    "_ptr_array",
+    "__file__",
+    "i",
+    "N",
+    "rule_mean0",
+    "x_pre_pre.y",
+    "(" * 300 + "w" + ")" * 300,
+    "+".join(["w"] * 400),
+    "*".join(["(x_pre + x_post + w)"] * 40),
+    "tanh(" * 50 + "w" + ")" * 50,
+    "x" * 600,
+    "",
+]
+NAMES = [
+    "__class__",
+    "_w",
+    "w__w",
+    "int",
+    "double",
+    "return",
+    "lambda",
+    "class",
+    "operator",
+    "t",
+    "dt",
+    "tau_w",
+    "l2",
+    "memory",
+    "N",
+    "i",
+    "exp",
+    "rand_1",
+    "rule_share",
+    "x_pre",
+    "delta_post",
+    "a b",
+    "a;b",
+    "a{{b}}",
+    "a\nb",
+    "a" * 50,
+    "é",
+    "1a",
+    "",
+    "xi",
+]
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_an_expression_that_is_no_formula_is_refused(text: str, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    for make in (
+        lambda: Plasticity(f"dw/dt = ({text})/tau_w : 1"),
+        lambda: Plasticity(f"dw/dt = {RIGHT} : 1", after=f"w = {text}"),
+        lambda: Plasticity(f"h = {text} : 1", f"dw/dt = {RIGHT}*h : 1"),
+    ):
+        if text in ("rand()", "randn()") and "after" in repr(make.__code__.co_consts):
+            continue  # allowed there
+        with pytest.raises(ModelError):
+            make()
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_not_free_is_refused(name: str) -> None:
+    right = f"dw/dt = {RIGHT} : 1"
+    with pytest.raises(ModelError):
+        Plasticity(f"d{name}/dt = -{name}/tau_w : 1", right)
+    with pytest.raises(ModelError):
+        Plasticity(f"dw/dt = {RIGHT}*{name} : 1", parameters={name: 1.0})
+    with pytest.raises(ModelError):
+        Plasticity(f"dw/dt = {RIGHT}*{name} : 1", modulators=(name,))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Plasticity("dw/dt = x_pre : 1"), r"unit 1 on .* allowed: s\^-1"),
+        (lambda: Plasticity("dw/dt = x_pre/tau_w + 1 : 1"), r"joins the units s\^-1 and 1"),
+        (lambda: Plasticity("dw/dt = x_pre*exp(t)/tau_w : 1"), "argument with a unit"),
+        (lambda: Plasticity("dw/dt = y*x_pre/tau_w : 1"), "reads 'y', which is not at a synapse"),
+        (lambda: Plasticity("dw/dt = x_pre/tau_w"), "equation = .*allowed: 'dw/dt"),
+        (lambda: Plasticity("dw/dt = x_pre/tau_w : volt"), "equation = "),
+        (lambda: Plasticity("de/dt = x_pre/tau_w : 1"), "leave w as it is"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", f"dw/dt = {RIGHT} : 1"), "given twice"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", parameters={"c": 1}), "'c' is read by no line"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", modulators="r"), "'r' is read by no line"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", gated="e"), "gated = 'e'; allowed: w"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", reset="w"), "reset = 'w'"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", after="e = 1"), "after = 'e = 1'; allowed"),
+        (lambda: Plasticity(3), "equations = 3"),
+        (lambda: Plasticity("dw/dt = x_pre*xi/sqrt(tau_w) : 1"), "noise 'x_pre.*factor"),
+        (lambda: Plasticity("dw/dt = w*xi*xi : 1"), "noise"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": [1, 2]}), "c = "),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": "1 kg"}), "c = '1 kg'"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": np.nan}), "c = nan"),
+        (lambda: ns.Projection("a", "b", plasticity="ojaa"), "ojaa.* did you mean|allowed: none"),
+        (lambda: ns.Projection("a", "b", plasticity=3), "plasticity of a->b = 3"),
+        (lambda: ns.Projection("a", "b", plasticity={"rule": "oja", "x": 1}), "oja = "),
+        (lambda: ns.Projection("a", "b", plasticity={"lines": []}), "key of a rule = 'lines'"),
+        (
+            lambda: ns.Network.mlp([2, 2], plasticity={"input->x": "oja"}),
+            "projection of plasticity = 'input->x'",
+        ),
+        (lambda: ns.Population("i", 2, clamped=True, bias_plasticity="oja"), "None where clamped"),
+    ],
+)
+def test_messages_name_what_is_wrong(make: Any, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("dw/dt = y_pre*x_post/tau_w : 1", "reads y_pre, which input does not have"),
+        ("dw/dt = lam_pre*x_post/tau_w : 1", "reads lam_pre, which input does not have; .*x_pre"),
+    ],
+)
+def test_a_variable_that_an_end_lacks_is_refused_before_the_run(rule: str, words: str) -> None:
+    net = ns.Network.mlp([2, 3], loss="mse", plasticity=Plasticity(rule))
+    sim = ns.Simulation(net, ns.Flow.adjoint())
+    with pytest.raises(ModelError, match=words):
+        sim.train([[0, 1]], [[0, 1, 1]], ns.Simultaneous(duration=0.01))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "rk4"}, "method = 'rk4' with the rule of input->hidden1"),
+        ({"method": "heun"}, "method = 'heun' with the rule"),
+    ],
+)
+def test_methods_with_stages_are_refused(options: Any, words: str) -> None:
+    net = ns.Network.mlp([2, 2, 2], plasticity="oja")
+    with pytest.raises(ModelError, match=words):
+        ns.Simulation(net, ns.Flow.adjoint(), **options)
+
+
+def test_what_has_no_meaning_with_a_rule_is_refused() -> None:
+    net = ns.Network.mlp([2, 2, 2], plasticity="momentum")
+    sim = ns.Simulation(net, ns.Flow.adjoint())
+    X, Y = [[0, 1]], [1]
+    plain = ns.Simultaneous(duration=0.01)
+    with pytest.raises(ModelError, match="rule of its own with LocalPropagation"):
+        sim.train(X, Y, ns.LocalPropagation(epochs=2))
+    with pytest.raises(ModelError, match="has the variables v at each synapse"):
+        sim.train(X, Y, ns.Pruning(schedule=plain, rest=0.01))
+    with pytest.raises(ModelError, match="modulator = 'reward'"):
+        sim.train(X, Y, plain, modulators={"reward": 1.0})
+    with_b = ns.Network.mlp([2, 2, 2], plasticity="oja", feedback="kolen_pollack")
+    with pytest.raises(ModelError, match=r"kolen_pollack.* moves B by the built-in rule"):
+        ns.Simulation(with_b, ns.Flow.adjoint())
+    third = ns.Network.mlp([2, 2, 2], plasticity="three_factor")
+    sim = ns.Simulation(third, ns.Flow.adjoint())
+    for given, words in (
+        (None, "reads the modulator 'reward', which has no value"),
+        ({"reward": [1.0, 2.0]}, "a number or a function of time"),
+        ({"reward": "much"}, "reward"),
+        ({"reward": lambda t: "much"}, "reward = 'much'"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            sim.train(X, Y, plain, modulators=given)
+    shown = ns.Presentations(batch=1, present=0.01, epochs=2)
+    with pytest.raises(ModelError, match="an array of shape"):
+        sim.train(X, Y, shown, modulators={"reward": [1.0]})
+
+
+def test_a_rule_is_equal_by_value_and_survives_copies() -> None:
+    rule = rules.three_factor("20 ms")
+    assert rule == rules.three_factor("20 ms")
+    assert rule != rules.three_factor("30 ms")
+    assert pickle.loads(pickle.dumps(rule)) == rule
+    assert Plasticity.from_description(rule.describe()) == rule
+    assert eval(repr(rule), {"Plasticity": Plasticity}) == rule
+    for make in rules.LIBRARY.values():
+        own = make()
+        assert Plasticity.from_description(own.describe()) == own
+        split(own)
+
+
+def test_none_is_not_plastic() -> None:
+    net = ns.Network.mlp([2, 2], plasticity="none")
+    own = net.projections["input->output"]
+    assert own.options == ns.Projection("input", "output", plastic=False).options
+    assert not ns.Population("a", 2, bias_plasticity="none").plastic_bias
+
+
+def test_networks_keep_their_rules() -> None:
+    rule = rules.eligibility("20 ms")
+    net = ns.Network.mlp([2, 3, 2], plasticity={"input->hidden1": rule}, bias_plasticity="oja")
+    for other in (
+        net.copy(),
+        ns.Network.from_description(net.describe(), net.weights, net.biases),
+        ns.Network.from_networkx(net.to_networkx()),
+    ):
+        assert other.projections["input->hidden1"].plasticity == rule
+        assert other.projections["hidden1->output"].plasticity is None
+        assert other.populations["output"].bias_plasticity == rules.oja()
+
+
+MODEL = """
+[network]
+sizes = [4, 5, 3]
+plasticity = {equations = ["de/dt = (delta_post*x_pre - e)/tau_e : 1", "dw/dt = r*e/tau_w : 1"], \
+parameters = {tau_e = "20 ms"}, modulators = ["r"]}
+bias_plasticity = "momentum"
+[flow]
+preset = "augmented"
+[simulation]
+dt = "1 ms"
+backend = "numpy"
+record = ["e"]
+every = "10 ms"
+modulators = {r = 0.5}
+[data]
+name = "iris"
+[train]
+schedule = "presentations"
+batch = 8
+present = "20 ms"
+epochs = 1
+"""
+
+
+def test_a_model_file_has_rules(tmp_path: Path) -> None:
+    path = tmp_path / "rule.toml"
+    path.write_text(MODEL)
+    model = modelfile.load(path)
+    log = model.run(model.simulation(), model.data())
+    assert "e" in log.run.traces
+    rule = log.run.network.projections["input->hidden1"].plasticity
+    assert rule.modulators == ("r",)
+    assert rule.constants == {"tau_e": 0.02}
+    swept = ns.sweep(
+        model,
+        {"network.plasticity.parameters.tau_e": ["20 ms", "40 ms"]},
+        measure="accuracy",
+    )
+    assert swept.sizes["network.plasticity.parameters.tau_e"] == 2
+
+
+@pytest.mark.parametrize("text", [text for text in EXPRESSIONS if '"' not in text][:60:4])
+def test_a_model_file_with_another_text_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rule.toml"
+    quoted = text.replace("\\", "\\\\").replace("\x00", "\\u0000")
+    path.write_text(MODEL.replace("delta_post*x_pre - e", quoted))
+    with pytest.raises(ModelError):
+        modelfile.load(path).network()
