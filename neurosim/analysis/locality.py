@@ -6,7 +6,7 @@ through one step of the engine. Start at `locality`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,16 @@ from neurosim.data.patterns import patterns as as_patterns
 from neurosim.errors import ModelError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.populations import Projection
 from neurosim.model.schedules import Simultaneous
 from neurosim.model.state import State
 from neurosim.reference.functions import dense
+from neurosim.reference.plasticity import one_step
+from neurosim.simulation.modulators import modulators_of
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
+Arrays = Mapping[str, Array]
 Variable = tuple[str, str, int]  # "x" or "lam", a population, a unit
 
 NUDGE = 1e-4  # of a state, for central differences; the engine's step is smooth there
@@ -35,7 +39,8 @@ def locality(net: Network, flow: Flow, X: Any, seed: int = 0) -> tuple[float, fl
     Central differences through one Euler step of the engine at a random state. The messages that a
     unit received are subtracted from its rates; the rest, and the message that it sends, may depend
     on its own states and on its parents' outputs. The change of a synapse is compared with the
-    product of the messages at its two ends, a mean over the patterns, less its own decay (l1, l2).
+    product of the messages at its two ends, a mean over the patterns, less its own decay (l1, l2);
+    where the projection has a learning rule, with that rule at each synapse. Modulators are 1.
 
     What is not local, whatever the flow: the losses `cross_entropy` and `policy` read all outputs
     of their population, through the softmax; all other losses, formulas included, read one output
@@ -61,7 +66,7 @@ def locality(net: Network, flow: Flow, X: Any, seed: int = 0) -> tuple[float, fl
     Raises
     ------
     ModelError
-        A constraint other than `lin`.
+        A constraint other than `lin`; a rule that reads more of its ends than x and delta.
     DataError
         X does not fit the network.
     """
@@ -178,7 +183,8 @@ def _nudged_step(net: Network, flow: Flow, X: Any, seed: int) -> _NudgedStep:
     twin = net.copy()
     simulation = Simulation(twin, flow, dt=dt, backend="numpy")
     schedule = Simultaneous(duration=dt, reports=1)
-    log = simulation.train(clamped, Y, schedule, start=state, record="delta")
+    modulators = dict.fromkeys(modulators_of(net), 1.0) or None
+    log = simulation.train(clamped, Y, schedule, start=state, record="delta", modulators=modulators)
     run = log.run
     assert run.traces is not None
     population = run.traces["population"].values
@@ -254,9 +260,37 @@ def _weight_changes(
         share = dt / flow.time("tau_w", q.post)
         rate = (new - old) / share
         pre = x[q.pre]
-        product = delta[q.post].T @ pre / len(pre)
         exists = old != 0
+        if q.own_rule is not None:
+            product = _by_rule(net, q, flow, dt, delta=delta, x=x)
+        else:
+            product = delta[q.post].T @ pre / len(pre)
         local = (product - q.l2 * old - q.l1 * np.sign(old)) * exists
         unexplained.append(float(np.abs(rate - local).max()))
         largest.append(float(np.abs(rate).max()))
     return max(unexplained), max(largest)
+
+
+def _by_rule(
+    net: Network, q: Projection, flow: Flow, dt: float, *, delta: Arrays, x: Arrays
+) -> Array:
+    """Return the change of w by a projection's rule at each synapse, times tau_w/dt."""
+    rule = q.own_rule
+    assert rule is not None
+    w = dense(net.weights[q.name])
+    ends = {}
+    for name, end in rule.ends_read:
+        values = {"x": x, "delta": delta}.get(name, {})
+        population = q.pre if end == "pre" else q.post
+        if population not in values:
+            raise ModelError(
+                f"locality of {q.name}, whose rule reads {name}_{end}; allowed: rules of x and "
+                "delta"
+            )
+        ends[name, end] = values[population]
+    state = {"w": w, **{name: np.full(w.shape, rule.initial[name]) for name in rule.own_variables}}
+    tau_w = flow.time("tau_w", q.post)
+    shared = {"tau_w": tau_w, "t": 0.0, **dict.fromkeys(rule.modulators, 1.0)}
+    moved = one_step(rule, state, ends, shared, dt)["w"]
+    change: Array = (moved - w) * tau_w / dt
+    return change

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim import reference
 from neurosim.analysis.locality import locality
+from neurosim.analysis.trainings import Trial, with_feedback
 from neurosim.arguments import checked
 from neurosim.data.patterns import labels, targets
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.errors import (
     DataError,
-    DivergenceError,
     ModelError,
     StabilityWarning,
     number,
@@ -39,8 +39,8 @@ from neurosim.model.schedules import Presentations
 from neurosim.model.state import State
 from neurosim.model.values import ByValue
 from neurosim.reference.functions import dsigma, n_patterns, net_input, violation_at
-from neurosim.results.metrics import accuracy
 from neurosim.results.runs import Run
+from neurosim.simulation.modulators import modulators_of
 from neurosim.simulation.simulation import Simulation
 from neurosim.simulation.trials import without_trials
 
@@ -147,11 +147,13 @@ class Plausibility(ByValue):
         After training without a gate: one phase.
     transport : dict of str to float
         After training with feedback weights of another kind: "random" is fixed, "kolen_pollack"
-        learns.
+        learns, by the built-in rule only.
     tolerance : dict of str to Tolerance
         By imperfection.
     spread : dict of str to float
         Standard deviations over the seeds of the accuracies in `trained`, which are means.
+    modulators : tuple of str
+        Numbers from outside that learning rules broadcast to all synapses.
     """
 
     foreign: float
@@ -166,6 +168,7 @@ class Plausibility(ByValue):
     transport: dict[str, float]
     tolerance: dict[str, Tolerance]
     spread: dict[str, float]
+    modulators: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -189,6 +192,8 @@ class Plausibility(ByValue):
             "negative messages, back (%)": f"{100 * self.signed['back']:.0f}",
             "clocked switches per presentation": f"{self.switches}",
         }
+        if self.modulators:
+            found["broadcast to all synapses"] = ", ".join(self.modulators)
         for name, share in self.trained.items():
             found[name] = f"{100 * share:.1f}"
             if self.spread[name]:  # 0 where one seed was trained, or all alike
@@ -235,6 +240,7 @@ def plausibility(
     seed: int = 0,
     seeds: int = 1,
     backend: str = "auto",
+    modulators: Mapping[str, Any] | None = None,
 ) -> Plausibility:
     """Measure what learning needs and tolerates, with this network, flow and data.
 
@@ -263,6 +269,8 @@ def plausibility(
         training without it, with the same seed.
     backend : str
         As in `Simulation`.
+    modulators : dict, optional
+        Of learning rules, as in `Simulation.train`.
 
     Returns
     -------
@@ -293,7 +301,7 @@ def plausibility(
     chosen = _levels(levels)
     number("costs", costs, above=0, below=1, try_="0.03")
     tau = max(flow.time("tau_x", n) for n in net.neurons)
-    trial = _Trial(
+    trial = Trial(
         net,
         flow,
         (real_array("X", X), real_array("Y", Y)),
@@ -301,26 +309,11 @@ def plausibility(
         schedule or Presentations(batch=32, present=6 * tau, epochs=3),
         {"dt": 0.2 * tau if dt is None else dt, "seed": seed, "backend": backend},
         whole("seeds", seeds, 1),
+        modulators,
     )
     with warnings.catch_warnings(), without_trials():
         warnings.simplefilter("ignore", StabilityWarning)  # a training that diverges is counted
         return _measured(trial, chosen, costs)
-
-
-def with_feedback(net: Network, kind: str) -> Network:
-    """Return the same network and weights, with feedback weights of a kind.
-
-    Projections from clamped populations, which receive no messages, stay as they are.
-    """
-    clamped, projections = set(net.inputs), []
-    for q in net.projections.values():
-        projections.append(q if q.pre in clamped else replace(q, feedback=kind))
-    twin = Network(list(net.populations.values()), projections, list(net.losses.values()))
-    for name, w in net.weights.items():
-        twin.weights[name] = w.copy()
-    for name, b in net.biases.items():
-        twin.biases[name] = b.copy()
-    return twin
 
 
 def _levels(given: Mapping[str, Sequence[float]] | None) -> dict[str, tuple[float, ...]]:
@@ -339,48 +332,7 @@ def _levels(given: Mapping[str, Sequence[float]] | None) -> dict[str, tuple[floa
     return {name: tuple(given[name]) for name in LEVELS if name in given}
 
 
-# --- trainings
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """Network, flow, data and options of trainings that differ in one thing."""
-
-    net: Network
-    flow: Flow
-    train: tuple[Array, Array]
-    test: tuple[Array, Array]
-    schedule: Presentations
-    options: dict[str, Any] = field(default_factory=dict)
-    seeds: int = 1
-
-    @property
-    def tau(self) -> float:
-        """Largest tau_x, s."""
-        return max(self.flow.time("tau_x", n) for n in self.net.neurons)
-
-    def accuracies(
-        self, net: Network | None = None, schedule: Presentations | None = None, **options: Any
-    ) -> Array:
-        """Train with each seed and return the accuracies on the test patterns, (seeds,)."""
-        found, first = [], self.options["seed"]
-        for seed in range(first, first + self.seeds):
-            seeded = {**self.options, **options, "seed": seed}
-            found.append(self._accuracy(net or self.net, schedule or self.schedule, seeded))
-        return np.array(found)
-
-    def _accuracy(self, net: Network, schedule: Presentations, options: Mapping[str, Any]) -> float:
-        """Train with one seed and return the accuracy; chance where the training diverges."""
-        trained = net.copy()
-        simulation = Simulation(trained, self.flow, **options)
-        try:
-            simulation.train(*self.train, schedule)
-        except DivergenceError:
-            return 1 / int(trained.populations[trained.output].size)
-        return float(accuracy(simulation.predict(self.test[0]), self.test[1]))
-
-
-def _measured(trial: _Trial, levels: Mapping[str, Sequence[float]], costs: float) -> Plausibility:
+def _measured(trial: Trial, levels: Mapping[str, Sequence[float]], costs: float) -> Plausibility:
     """Fill the scorecard."""
     net, flow = trial.net, trial.flow
     foreign, foreign_synapse = locality(net, flow, trial.train[0], seed=trial.options["seed"])
@@ -389,7 +341,8 @@ def _measured(trial: _Trial, levels: Mapping[str, Sequence[float]], costs: float
     best = trial.accuracies()
     ungated = trial.accuracies(schedule=replace(trial.schedule, plastic_from=0.0))
     transport = {}
-    for kind in (RANDOM, KOLEN_POLLACK):
+    learns_alike = all(q.own_rule is None for q in net.projections.values())
+    for kind in (RANDOM, KOLEN_POLLACK) if learns_alike else (RANDOM,):
         transport[kind] = trial.accuracies(with_feedback(net, kind))
     tolerance = {}
     for name, tried in levels.items():
@@ -407,13 +360,14 @@ def _measured(trial: _Trial, levels: Mapping[str, Sequence[float]], costs: float
         transport={kind: float(found.mean()) for kind, found in transport.items()},
         tolerance=tolerance,
         spread={},
+        modulators=modulators_of(net),
     )
     spreads = [float(found.std()) for found in (best, ungated, *transport.values())]
     return replace(card, spread=dict(zip(card.trained, spreads, strict=True)))
 
 
 def _tolerance(
-    trial: _Trial, best: Array, make: Make, levels: Sequence[float], costs: float
+    trial: Trial, best: Array, make: Make, levels: Sequence[float], costs: float
 ) -> Tolerance:
     """Try levels, mildest first, until one costs too much."""
     lost: dict[float, float] = {}
@@ -437,12 +391,12 @@ def _states(net: Network, flow: Flow) -> tuple[float, float]:
     for part in Simulation(net.copy(), flow).equations.split("\n\n"):
         if " neurons" in part.splitlines()[0]:
             neurons.append(part.count("/dt =") - part.count("db/dt ="))
-        if "dw/dt" in part:
+        if "dw/dt" in part and " synapses" in part.splitlines()[0]:
             synapses.append(part.count("/dt ="))
     return float(np.mean(neurons)), float(np.mean(synapses))
 
 
-def _error_states(trial: _Trial) -> float:
+def _error_states(trial: Trial) -> float:
     """Count the states per neuron that vanish if the targets are the network's own answers.
 
     The relaxation starts at the answers, with multipliers that are not 0: a state that is 0 in the
@@ -466,7 +420,7 @@ def _error_states(trial: _Trial) -> float:
     return gone / neurons
 
 
-def _at_rest(trial: _Trial) -> Run:
+def _at_rest(trial: Trial) -> Run:
     """Relax some training patterns with the initial weights."""
     X, Y = (part[:SHOWN] for part in trial.train)
     simulation = Simulation(trial.net.copy(), trial.flow, **trial.options)

@@ -34,6 +34,8 @@ def _population(plan: Plan, name: str) -> str:
         for variable, expression in plan.sent(name, direction):
             messages += f"\n# at every step {variable} = {expression}"
     bias = lagrangian.bias(population, plan.bias_plasticity_reads(name))
+    if population.plastic_bias and population.own_bias_rule is not None:
+        bias = f"\n# biases of {name}, as w with x_pre = 1\n{bias}"
     return f"{title}\n{plan.equations(name)}{messages}\n{bias}"
 
 

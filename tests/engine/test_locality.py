@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import neurosim as ns
+from neurosim.analysis.locality import locality
 from neurosim.data.patterns import patterns
+from neurosim.errors import ModelError
 from neurosim.model.expressions import LOSSES
 from tests.helpers.problems import SEEDS, Problem, dags, random_state, rings
 from tests.helpers.stepping import dense, step
@@ -228,3 +230,18 @@ def test_a_synapse_reads_its_own_pattern_alone_only_one_at_a_time() -> None:
             alone.append(step(net, FLOW, X[k : k + 1], Y[k : k + 1], one).w[name])
         np.testing.assert_allclose(both.w[name], np.mean(alone, axis=0), rtol=0, atol=1e-9)
         assert np.abs(both.w[name] - alone[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("rule", ["oja", "eligibility", "three_factor", "soft_bounds"])
+def test_a_written_rule_reads_its_two_ends(rule: str) -> None:
+    net = ns.Network.mlp([3, 4, 2], loss="mse", seed=1, plasticity=rule)
+    units, synapses = locality(net, ns.Flow.augmented(), np.ones((1, 3)))
+    assert units == 0
+    assert synapses == 0
+
+
+def test_a_rule_that_reads_more_than_messages_is_refused_by_name() -> None:
+    rule = ns.Plasticity("dw/dt = lam_post*x_pre/tau_w : 1")
+    net = ns.Network.mlp([3, 2], loss="mse", plasticity=rule)
+    with pytest.raises(ModelError, match=r"input->output, whose rule reads lam_post"):
+        locality(net, ns.Flow.augmented(), np.ones((1, 3)))

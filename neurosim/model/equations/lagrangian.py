@@ -202,8 +202,8 @@ def _rule(rule: Plasticity, decay: float = 0.0, *, of_biases: bool = False) -> l
         found.append(f"# {name} = {value}")
     if not split(rule, of_biases).separates:
         found.append(
-            "# does not separate into products: evaluated for each pattern at each synapse, "
-            "some ten times the work of a rule that does"
+            "# does not separate into products: the work of a step is patterns x synapses x the "
+            "functions of the rule"
         )
     return found
 
@@ -224,8 +224,7 @@ def bias(population: Population, delta: str = "delta") -> str:
     if not population.plastic_bias:
         return "b : 1 (constant)"
     if population.own_bias_rule is not None:
-        lines = _rule(population.own_bias_rule, of_biases=True)
-        return "\n".join(["# biases, as w with x_pre = 1", *lines])
+        return "\n".join(_rule(population.own_bias_rule, of_biases=True))
     return f"db/dt = plastic*mean({delta})/tau_w : 1"
 
 
