@@ -17,6 +17,7 @@ from neurosim.model.network import Network
 from neurosim.model.plasticity import Plasticity
 from neurosim.model.weights import at_synapses, synapse_indices, synapses
 from neurosim.reference.plasticity import one_step
+from tests.evidence.rules import best_choices, oja_errors
 from tests.helpers.problems import SEEDS, random_graph
 
 Array = np.ndarray
@@ -257,34 +258,11 @@ def test_oja_finds_the_leading_eigenvector(seed: int) -> None:
     assert found["norm"] < 1e-3
 
 
-def oja_errors(seed: int, units: int = 5, patterns: int = 200) -> dict[str, float]:
-    """Return the distance of Oja's weights to the eigenvector, and of their norm to 1."""
-    rng = np.random.default_rng(seed)
-    while True:
-        mixing = rng.normal(size=(units, units))
-        X = rng.normal(size=(patterns, units)) @ mixing / np.sqrt(units)
-        values, vectors = np.linalg.eigh(X.T @ X / patterns)
-        if values[-1] / values[-2] >= 1.2:
-            break
-    net = Network(
-        [ns.Population("i", units, clamped=True), ns.Population("o", 1, "linear")],
-        [ns.Projection("i", "o", plasticity="oja", gain=0.5)],
-        seed=seed,
-    )
-    net.populations = {
-        name: replace(p, plastic_bias=p.clamped) for name, p in net.populations.items()
-    }
-    tau_w = 20 * values[-1] * 0.01
-    flow = ns.Flow.adjoint(tau_x=0.01, tau_w=tau_w)
-    sim = ns.Simulation(net, flow, dt=0.01, backend="numpy")
-    slow = 1 / (values[-1] - values[-2])
-    sim.train(X, None, ns.Simultaneous(duration=25 * slow * tau_w, reports=1))
-    w = net.weights["i->o"][0]
-    leading = vectors[:, -1] * np.sign(vectors[:, -1] @ w)
-    return {
-        "angle": float(np.abs(w / np.linalg.norm(w) - leading).max()),
-        "norm": abs(float(np.linalg.norm(w)) - 1),
-    }
+@pytest.mark.parametrize("seed", range(2))
+def test_three_factors_learn_a_bandit(seed: int) -> None:
+    """`python -m tests.evidence bandit` has 20 seeds."""
+    assert best_choices(seed, modulated=True) >= 0.9
+    assert best_choices(seed, modulated=False, trials=200) < 0.6
 
 
 @pytest.mark.parametrize("name", ["momentum", "adam"])

@@ -17,6 +17,7 @@ from tests.evidence import (
     odd_arguments,
     planted,
     rivals,
+    rules,
     stability,
     sweeps,
     tasks,
@@ -38,6 +39,7 @@ ROWS = (
     | model_files.ROWS
     | endings.ROWS
     | planted.ROWS
+    | rules.ROWS
 )
 
 
