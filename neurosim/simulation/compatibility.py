@@ -212,11 +212,12 @@ def _check_descent(chosen: Chosen) -> None:
 def _check_rules(chosen: Chosen) -> None:
     """Refuse user-written learning rules where they have no meaning."""
     rules = _own_rules(chosen.net)
+    allowed = [method for method in FIXED_STEP if method not in RUNGE_KUTTA]
     for name in rules:
-        if chosen.method not in ONCE_A_STEP:
+        if chosen.method not in allowed:
             raise ModelError(
                 f"method = {chosen.method!r} with the rule of {name}, whose equations step once, "
-                f"in order; allowed: {', '.join(map(repr, ONCE_A_STEP))}"
+                f"in order; allowed: {', '.join(map(repr, allowed))}"
             )
     for name in _with_feedback(chosen.net, KOLEN_POLLACK):
         if name in rules:

@@ -513,3 +513,57 @@ def test_sparse_weights_keep_their_synapses() -> None:
     assert_steps_are_those_of_a_loop(own, X, traces)
     w = own.weights["i->h"]
     assert np.array_equal(at_synapses(w, np.ones(w.shape)), np.ones(synapses(w).size))
+
+
+# --- beside everything else a projection can have
+
+
+GENERAL = Plasticity("du/dt = -u/tau_w : 1", "dw/dt = delta_post*x_pre/tau_w : 1")
+SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "events": ({}, {"transport": ns.Events(1e-2)}),
+    "spikes": ({}, {"transport": ns.Spikes(1e-2)}),
+    "random feedback": ({"feedback": "random"}, {}),
+    "sign feedback": ({"feedback": "sign"}, {}),
+    "mirror feedback": ({"feedback": "mirror"}, {}),
+    "penalties": ({"l1": 1e-2, "l2": 1e-2, "group_l1": 1e-2}, {}),
+    "Dale": ({}, {"imperfections": [ns.Dale()]}),
+    "low-pass": ({}, {"imperfections": [ns.LowPass("20 ms")]}),
+    "delay": ({}, {"imperfections": [ns.Delay(3)]}),
+    "quantised messages": ({}, {"imperfections": [ns.Quantised(4)]}),
+    "exponential Euler": ({}, {"method": "exponential_euler"}),
+    "semi-implicit": ({}, {"method": "semi_implicit"}),
+    "no shortcuts": ({}, {"shortcuts": False}),
+    "float32": ({}, {"precision": "float32"}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_rule_goes_with_everything_that_the_built_in_one_goes_with(name: str, batch: int) -> None:
+    check_beside(name, batch, "numpy")
+
+
+@pytest.mark.slow
+@pytest.mark.compiler
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_and_in_programs(name: str, batch: int) -> None:
+    check_beside(name, batch, "standalone")
+
+
+def check_beside(name: str, batch: int, backend: str) -> None:
+    of_net, of_simulation = SETTINGS[name]
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(6, 4)), rng.normal(size=(6, 3))
+    weights = []
+    for rule in (None, GENERAL):
+        net = Network.mlp(
+            [4, 5, 3], loss="mse", seed=1, plasticity=rule, bias_plasticity=rule, **of_net
+        )
+        sim = ns.Simulation(net, FLOW, dt=1e-3, backend=backend, **of_simulation)
+        sim.train(X, Y, ns.Presentations(batch=batch, present=0.02, plastic_from=0.5, epochs=2))
+        weights.append({**net.weights, **net.biases})
+    single = name == "float32"
+    for key, w in weights[0].items():
+        tolerance = 1e-4 if single else 1e-12
+        np.testing.assert_allclose(weights[1][key], w, rtol=tolerance, atol=0.1 * tolerance)
