@@ -15,7 +15,8 @@ from neurosim.engine.names import LENGTH, bias_group, projection_group
 from neurosim.errors import ModelError
 from neurosim.model.equations.plasticity import POST, PRE, SHARE, Direct, Split, at, split
 from neurosim.model.network import Network
-from neurosim.model.plasticity import OF_UNIT, WEIGHT, Plasticity
+from neurosim.model.plasticity import Plasticity
+from neurosim.model.rule_text import OF_UNIT, WEIGHT
 from neurosim.model.transport import BACKWARD, FORWARD
 from neurosim.model.weights import synapses
 

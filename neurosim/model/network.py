@@ -192,11 +192,8 @@ class Network(Parts):
             Weight of the loss on each hidden layer's early exit, >= 0; 0 is without an exit.
         skips : int
             With k >= 2, add projections from each layer to the k-th layer after it; 0 for none.
-        plasticity : rule or {projection: rule}, optional
-            Learning rule of the weights, see `Projection`; projections that a mapping leaves out
-            have the built-in one.
-        bias_plasticity : rule, optional
-            Learning rule of the biases, see `Population`.
+        plasticity, bias_plasticity : rule or {projection: rule}, optional
+            Learning rules of weights and of biases, see `Projection`; the built-in one by default.
 
         Notes
         -----

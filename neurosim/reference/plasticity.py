@@ -13,7 +13,8 @@ import numpy as np
 
 from neurosim.errors import ModelError
 from neurosim.model.network import Network
-from neurosim.model.plasticity import NOISE, OF_UNIT, WEIGHT, Plasticity
+from neurosim.model.plasticity import Plasticity
+from neurosim.model.rule_text import NOISE, OF_UNIT, WEIGHT
 
 if TYPE_CHECKING:
     import sympy

@@ -16,7 +16,7 @@ import numpy as np
 
 from neurosim.engine.plan import Plan, Recorded
 from neurosim.errors import ModelError, unknown, warn
-from neurosim.model.plasticity import WEIGHT
+from neurosim.model.rule_text import WEIGHT
 from neurosim.results import capacity
 from neurosim.results import recording as store
 from neurosim.results.format import current_name

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from neurosim.model.formulas import to_text
-from neurosim.model.plasticity import OF_UNIT, Plasticity
+from neurosim.model.plasticity import Plasticity
+from neurosim.model.rule_text import OF_UNIT
 
 if TYPE_CHECKING:
     import sympy
