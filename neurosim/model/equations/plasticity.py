@@ -139,9 +139,9 @@ def split(rule: Plasticity, of_biases: bool = False) -> Split:
     --------
     >>> found = split(Plasticity("dw/dt = x_post*(x_pre - x_post*w)/tau_w : 1"))
     >>> [(product.post, product.pre) for product in found.products]
-    [('(x_post*x_post)', ''), ('x_post', 'x_pre')]
+    [('((x_post)*(x_post))', ''), ('x_post', 'x_pre')]
     >>> found.moves[0].rate
-    '(1.0/(tau_w))*rule_mean1*rule_share - (1.0/(tau_w))*rule_mean0*rule_share*w'
+    '-rule_mean0*rule_share*w/tau_w + rule_mean1*rule_share/tau_w'
     >>> split(Plasticity("dw/dt = max(x_pre - w, 0)*delta_post/tau_w : 1")).separates
     False
     """
