@@ -118,7 +118,8 @@ def _shown(key: str, value: Any) -> str:
 def _performance(net: Network, data: Data, *, learned: bool) -> dict[str, str]:
     """Return the loss after a forward pass, and the accuracy if the targets are classes.
 
-    Weights that were drawn and did not move have learned nothing: they have no accuracy.
+    Weights that were drawn and did not move have learned nothing: they have no accuracy. Nor has a
+    network without a loss, whose outputs are not compared with targets.
     """
     parts = {"training": (data.X, data.Y)}
     if data.validation:
@@ -130,7 +131,8 @@ def _performance(net: Network, data: Data, *, learned: bool) -> dict[str, str]:
         except ConvergenceError:
             return {"loss": "none: the cyclic graph has no single fixed point"}
         losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
-        classes = labels(Y, net.populations[net.output].size) if learned else None
+        compared = learned and bool(net.losses)
+        classes = labels(Y, net.populations[net.output].size) if compared else None
         if classes is not None:
             share = accuracy(outputs[net.output], classes, middle(Y))
             shares.append(f"{100 * share:.1f} % {name}")
@@ -201,6 +203,8 @@ def _support_line(found: Support, missed: float) -> str:
 def _against_backpropagation(simulation: Simulation, result: Run | Log) -> str:
     """Describe how far lam is from backpropagation's."""
     end = last(result)
+    if not end.network.losses:
+        return "the network has no loss, so there is no error to propagate and lam is 0 at rest."
     try:
         if end is result:
             how = "at the end of the run"

@@ -320,6 +320,37 @@ epochs = 1
 """
 
 
+HEBBIAN = """
+[[network.populations]]
+name = "input"
+size = 4
+clamped = true
+[[network.populations]]
+name = "out"
+size = 2
+activation = "linear"
+bias_plasticity = "none"
+[[network.projections]]
+pre = "input"
+post = "out"
+plasticity = "oja"
+[flow]
+preset = "adjoint"
+tau_w = "1 s"
+[simulation]
+dt = "10 ms"
+backend = "numpy"
+record = ["w"]
+every = "100 ms"
+[data]
+name = "iris"
+[train]
+schedule = "simultaneous"
+duration = "1 s"
+reports = 2
+"""
+
+
 def test_a_model_file_has_rules(tmp_path: Path) -> None:
     path = tmp_path / "rule.toml"
     path.write_text(MODEL)
@@ -335,6 +366,19 @@ def test_a_model_file_has_rules(tmp_path: Path) -> None:
         measure="accuracy",
     )
     assert swept.sizes["network.plasticity.parameters.tau_e"] == 2
+
+
+def test_a_hebbian_model_is_reported_without_accuracy(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from neurosim.cli import app
+
+    path = tmp_path / "oja.toml"
+    path.write_text(HEBBIAN)
+    found = CliRunner().invoke(app, ["run", str(path), "--out", str(tmp_path / "o")])
+    assert found.exit_code == 0, found.output
+    assert "accuracy" not in found.output
+    assert "the network has no loss" in found.output
 
 
 @pytest.mark.parametrize("text", [text for text in EXPRESSIONS if '"' not in text][:60:4])
