@@ -211,9 +211,9 @@ class Projection:
     whole groups exactly to 0 (Yuan & Lin, J. R. Stat. Soc. B 68, 2006).
 
     Messages travel back through Wᵀ (symmetric), or through a matrix B. This is fixed (random), has
-    the signs of Wᵀ (sign), learns by the same local product as W while both decay (kolen_pollack),
-    or is learnt from the network's responses to noise before every row of a training's log
-    (mirror); see `neurosim.model.feedback`.
+    the signs of Wᵀ (sign), changes as W does while both decay (kolen_pollack), or is learnt from
+    the network's responses to noise before every row of a training's log (mirror); see
+    `neurosim.model.feedback`.
 
     Examples
     --------

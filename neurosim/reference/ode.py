@@ -227,10 +227,9 @@ def _move_weights(
     for name, q in net.projections.items():
         w, tau = net.weights[name], flow.time("tau_w", q.post)
         if q.plastic and q.own_rule is not None:
-            rate = at_synapses(w, plasticity.rate(net, name, x, delta, tau))
-            rates.w[name] = with_values(w, rate - q.decay * synapses(w) / tau)
-            continue
-        descent = hebbian(w, delta[q.post], x[q.pre])
+            descent = tau * at_synapses(w, plasticity.rate(net, name, x, delta, tau))
+        else:
+            descent = hebbian(w, delta[q.post], x[q.pre])
         rates.w[name] = with_values(w, (descent - q.decay * synapses(w)) / tau * q.plastic)
         if q.feedback == KOLEN_POLLACK:
             B = net.feedback[name]

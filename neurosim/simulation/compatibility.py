@@ -219,12 +219,6 @@ def _check_rules(chosen: Chosen) -> None:
                 f"method = {chosen.method!r} with the rule of {name}, whose equations step once, "
                 f"in order; allowed: {', '.join(map(repr, allowed))}"
             )
-    for name in _with_feedback(chosen.net, KOLEN_POLLACK):
-        if name in rules:
-            raise ModelError(
-                f"feedback of {name} = {KOLEN_POLLACK!r} moves B by the built-in rule, but "
-                "the projection has another one; allowed: plasticity=None, or another feedback"
-            )
 
 
 def _own_rules(net: Network) -> dict[str, Plasticity]:

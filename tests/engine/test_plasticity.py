@@ -515,6 +515,29 @@ def test_sparse_weights_keep_their_synapses() -> None:
     assert np.array_equal(at_synapses(w, np.ones(w.shape)), np.ones(synapses(w).size))
 
 
+def test_a_rule_reads_what_an_extension_declares() -> None:
+    tired = ns.Extension(
+        "hidden1",
+        equations="dfatigue/dt = (x - fatigue)/tau_f : 1\ntau_f : second (shared)",
+        parameters={"tau_f": 0.02},
+    )
+    rule = Plasticity("dw/dt = (1 - fatigue_post)*x_pre/tau_w : 1")
+    net = Network.mlp([2, 3, 2], loss="mse", seed=1, plasticity={"input->hidden1": rule})
+    X, Y = np.array([[0.5, -1.0]]), np.zeros((1, 2))
+    sim = ns.Simulation(net, FLOW, dt=1e-3, extensions=tired)
+    log = sim.train(X, Y, ns.Simultaneous(duration=0.02, reports=1), record=("w", "fatigue"))
+    here = log.run.traces.projection.values == "input->hidden1"
+    w = log.run.traces.w.values[:, here].reshape(-1, 3, 2)
+    of_unit = log.run.traces.population.values == "hidden1"
+    fatigue = log.run.traces.fatigue.values[:, 0, of_unit]
+    assert np.abs(fatigue[-1]).max() > 1e-3
+    expected = 1e-3 * (1 - fatigue)[:, :, None] * X[0] / 0.1
+    np.testing.assert_allclose(np.diff(w, axis=0), expected[:-1], rtol=1e-9)
+    without = ns.Simulation(net, FLOW, dt=1e-3)
+    with pytest.raises(ns.errors.ModelError, match="reads fatigue_post, which hidden1 does not"):
+        without.train(X, Y, ns.Simultaneous(duration=0.02, reports=1))
+
+
 # --- beside everything else a projection can have
 
 
@@ -525,6 +548,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random feedback": ({"feedback": "random"}, {}),
     "sign feedback": ({"feedback": "sign"}, {}),
     "mirror feedback": ({"feedback": "mirror"}, {}),
+    "feedback that learns": ({"feedback": "kolen_pollack", "feedback_decay": 0.1}, {}),
     "penalties": ({"l1": 1e-2, "l2": 1e-2, "group_l1": 1e-2}, {}),
     "Dale": ({}, {"imperfections": [ns.Dale()]}),
     "low-pass": ({}, {"imperfections": [ns.LowPass("20 ms")]}),
@@ -562,8 +586,44 @@ def check_beside(name: str, batch: int, backend: str) -> None:
         )
         sim = ns.Simulation(net, FLOW, dt=1e-3, backend=backend, **of_simulation)
         sim.train(X, Y, ns.Presentations(batch=batch, present=0.02, plastic_from=0.5, epochs=2))
-        weights.append({**net.weights, **net.biases})
+        back = {f"back {name}": B for name, B in net.feedback.items()}
+        weights.append({**net.weights, **net.biases, **back})
     single = name == "float32"
     for key, w in weights[0].items():
         tolerance = 1e-4 if single else 1e-12
         np.testing.assert_allclose(weights[1][key], w, rtol=tolerance, atol=0.1 * tolerance)
+
+
+@pytest.mark.parametrize("feedback", ["symmetric", "kolen_pollack"])
+def test_rules_of_w_are_integrated_by_scipy_too(feedback: str) -> None:
+    """Euler's error halves with the step; the reference evaluates the rule at every synapse."""
+    text = "dw/dt = (delta_post*x_pre - 0.3*w**3 + 0.1*x_post*x_pre)/tau_w : 1"
+    biases = Plasticity("dw/dt = (delta_post - 0.5*w)/tau_w : 1")
+    net = Network.mlp(
+        [3, 4, 2],
+        loss="mse",
+        seed=2,
+        plasticity=Plasticity(text),
+        bias_plasticity=biases,
+        feedback=feedback,
+    )
+    rng = np.random.default_rng(3)
+    X, Y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    exact = ns.reference.solve_ivp(net, FLOW, X, Y, 0.05, plastic=True)
+    errors = []
+    for dt in (1e-3, 5e-4):
+        own = net.copy()
+        ns.Simulation(own, FLOW, dt=dt).train(X, Y, ns.Simultaneous(duration=0.05, reports=1))
+        differences = [np.abs(own.weights[n] - w).max() for n, w in exact.weights.items()]
+        differences += [np.abs(own.biases[n] - b).max() for n, b in exact.biases.items()]
+        errors.append(max(differences))
+    assert 1.85 < errors[0] / errors[1] < 2.15
+
+
+def test_the_reference_refuses_rules_that_are_no_function_of_w() -> None:
+    net = Network.mlp([3, 2], loss="mse", plasticity="momentum")
+    with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
+        ns.reference.solve_ivp(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)
+    state = ns.Simulation(net, FLOW).relax(np.ones((1, 3)), np.ones((1, 2)), duration=0.01)
+    with pytest.raises(ns.errors.ModelError, match="derivatives the reference does not take"):
+        ns.stability(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), at=state, plastic=True)

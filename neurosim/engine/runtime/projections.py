@@ -144,7 +144,7 @@ class Product(ABC):
         w += dt/tau_w (mean over the batch of delta x - l2 w), or a step of a user-written rule
         """
         if self.rule is not None:
-            self.rule.open()
+            self._learn_by_rule(self.rule)
             self._weights_moved()
             return
         if self.deferred is not None:
@@ -159,6 +159,19 @@ class Product(ABC):
                 self.returning *= self.decay
             self._add_change_back()
         self._weights_moved()
+
+    def _learn_by_rule(self, rule: RuleSteps) -> None:
+        """Take one step of a user-written rule; feedback weights that learn move as W does.
+
+        Both decay by the same factor, so that B approaches Wᵀ whatever the rule.
+        """
+        if self.feedback_kind != KOLEN_POLLACK:
+            rule.open()
+            return
+        before = self.values.copy()
+        rule.open()
+        self.returning *= self.decay
+        self.returning += self.values - self.decay * before
 
     def _weights_moved(self) -> None:
         """Apply penalties, Dale's law and the signs of feedback weights; forget kept products."""

@@ -378,7 +378,16 @@ ns::event_products<{{q.id}},
         {
         {{learning_rate(q)}}
         {% if q.rule %}
+        {% if q.feedback_learns %}
+        static {{real}} _before[{{q.size}}];
+        std::memcpy(_before, {{array('w_' + q.name)}}, {{q.size}} * sizeof({{real}}));
+        {% endif %}
         {{rule_step(q.rule, q.rule.open)}}
+        {% if q.feedback_learns %}
+        for (int _i = 0; _i < {{q.size}}; _i++)
+            {{array(q.feedback_weights)}}[_i] = _keep * {{array(q.feedback_weights)}}[_i]
+                + ({{array('w_' + q.name)}}[_i] - _keep * _before[_i]);
+        {% endif %}
         {{proximal(q, '_rate')}}
         {{follow_signs(q)}}
         {% if q.keeps_product %}ns::flag<{{q.id}}>() = 1;{% endif %}
