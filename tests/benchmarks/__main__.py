@@ -29,6 +29,7 @@ NAMES = (
     "digits",
     "training",
     "recording",
+    "rules",
 )
 
 
