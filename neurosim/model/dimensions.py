@@ -67,7 +67,10 @@ def quantity(name: str, given: Any) -> Quantity:
         rate = RATE.fullmatch(given)
         if rate:
             return Quantity(_float(name, rate[1]) * HERTZ[rate[2]], -1)
-        return Quantity(seconds(given, name), 1)
+        try:
+            return Quantity(seconds(given, name), 1)
+        except ModelError as error:
+            raise out_of_range(name, given, ALLOWED) from error
     own = getattr(given, "dim", None)
     if own is None:
         return Quantity(number(name, given), 0)
@@ -114,8 +117,11 @@ def check(line: str, expression: str, powers: Mapping[str, int], power: int) -> 
     known["xi"] = Fraction(-1, 2)
     found = _Dimensions(line, known).of(ast.parse(expression.strip(), mode="eval").body)
     if found is not ANY and found != power:
+        hint = "; try to divide by tau_w, or by a time such as '50 ms' in parameters="
+        hint = hint if power == -1 else ""
         raise ModelError(
             f"{line} has the unit {_unit(found)} on its right-hand side; allowed: {_unit(power)}"
+            f"{hint}"
         )
 
 

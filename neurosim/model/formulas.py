@@ -236,7 +236,8 @@ class _Reader:
                 return left / right
             case ast.Pow():
                 return self.power(left, right)
-        raise self.refused(f"{type(operator).__name__} is not allowed")
+        hint = ", try **" if isinstance(operator, ast.BitXor) else ""
+        raise self.refused(f"{type(operator).__name__} is not allowed{hint}")
 
     def power(self, base: Any, exponent: Any) -> Any:
         """Return a power; simple fractions become exact exponents, so that a**0.5 is a root."""

@@ -230,8 +230,19 @@ def rules(plasticity: Any, ends: Sequence[Ends]) -> dict[Ends, dict[str, Any]]:
     return {pair: {"plasticity": given[name]} for name, pair in names.items()}
 
 
-def losses(loss: str, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
-    """Return the weighted losses on the early exits, then the loss on the output."""
+def losses(loss: str | None, epsilon: float, exits: Mapping[str, float]) -> list[Loss]:
+    """Return the weighted losses on the early exits, then the loss on the output; [] for None.
+
+    Raises
+    ------
+    ModelError
+        Early exits, or a tolerance, without a loss.
+    """
+    if loss is None:
+        for key, value in (("exits", exits), ("loss_epsilon", epsilon)):
+            if value:
+                raise out_of_range(key, value, "none where loss is None")
+        return []
     early = [Loss(exit_of(name), loss, weight, epsilon) for name, weight in exits.items()]
     return [*early, Loss(OUTPUT, loss, epsilon=epsilon)]
 

@@ -119,7 +119,7 @@ class Network(Parts):
         sizes: Sequence[int],
         activation: str = "tanh",
         output: str = "linear",
-        loss: str = "cross_entropy",
+        loss: str | None = "cross_entropy",
         *,
         gain: float = 1.0,
         init: str = NORMAL,
@@ -152,8 +152,8 @@ class Network(Parts):
             Activation of the hidden layers, see `Population`.
         output : str
             Activation of the output.
-        loss : str
-            Loss on the output, see `Loss`.
+        loss : str, optional
+            Loss on the output, see `Loss`; None for a network that learns by Hebbian rules.
         gain : float
             Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
         init : "normal" or "orthogonal"

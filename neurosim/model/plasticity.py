@@ -16,6 +16,7 @@ from neurosim.errors import ModelError, out_of_range, shown, unknown
 from neurosim.model import dimensions, formulas, rule_text
 from neurosim.model.rule_text import (
     ASSIGNMENT,
+    DECLARATION,
     DEFINITION,
     EQUATION,
     FUNCTIONS,
@@ -64,8 +65,9 @@ class Plasticity(ByValue):
         Numbers broadcast to all synapses, such as a reward; `Simulation.train` and
         `Simulation.stream` take their values.
     after : str
-        Assignments after each step, separated by ``;``, such as ``"w = max(w, 0)"``. They may use
-        ``rand()`` (uniform from 0 to 1) and ``randn()`` (normal).
+        Assignments after each step, separated by ``;``, such as ``"w = max(w, 0)"``. They read the
+        synapse's variables, parameters, modulators and ``dt``, not the two ends, and may use
+        ``rand()`` (uniform from 0 to 1) and ``randn()`` (normal); each call is a new number.
     gated : sequence of str
         Variables that are frozen while the gate of a schedule is closed (`plastic_from`).
     reset : sequence of str
@@ -83,11 +85,13 @@ class Plasticity(ByValue):
     `_post`: `x_pre`, `delta_post`, `lam_post`, `mu_post`, `g_post`, `a_post`, `sigma_post`,
     `dsigma_post`, and what an `Extension` declares; the time `t`, the step `dt`, `tau_w`;
     parameters and modulators. So a rule is local by construction. `x_pre` and `delta_post` are the
-    messages as the synapse receives them. Functions are those of activations, and ``floor``; ``xi``
-    is white noise per synapse.
+    messages as the synapse receives them. Functions are those of activations, and ``floor``; there
+    are no comparisons (``floor(rand() + p)`` is 1 with probability p). ``xi`` is white noise, one
+    number per synapse and step, the same in all lines.
 
     Weights are shared by the patterns of a batch: a right-hand side is evaluated for each pattern
-    and averaged.
+    and averaged, so ``abs(delta_post*x_pre)`` is a mean of absolute values. To read the step that a
+    weight took, keep its old value: ``after="moved = moved + abs(w - old); old = w"``.
 
     Examples
     --------
@@ -138,7 +142,7 @@ class Plasticity(ByValue):
         """Variables of each synapse: `w`, then the rule's own in the order of their equations."""
         found = [WEIGHT]
         for line in self.equations:
-            match = EQUATION.fullmatch(line)
+            match = EQUATION.fullmatch(line) or DECLARATION.fullmatch(line)
             if match and match[1] not in found:
                 found.append(match[1])
         return tuple(found)
@@ -209,7 +213,8 @@ class Plasticity(ByValue):
             match = ASSIGNMENT.fullmatch(line)
             if match is None or match[1] not in self.variables:
                 allowed = f"assignments to {', '.join(self.variables)}, such as 'w = max(w, 0)'"
-                raise out_of_range("after", line, allowed)
+                hint = "w = w + 0.1" if re.search(r"[-+*/]=", line) else ""
+                raise out_of_range("after", line, allowed, hint)
             expression = match[2].strip()
             names = []
             while call := RANDOM.search(expression):
@@ -217,8 +222,12 @@ class Plasticity(ByValue):
                 names.append(f"{call[1]}_{draws}")
                 expression = f"{expression[: call.start()]}{names[-1]}{expression[call.end() :]}"
             readable = (*self.variables, *self._shared, *names)
-            self._check_names(line, expression, readable)
-            formula = formulas.parse(expression, readable, f"after of {match[1]}", FUNCTIONS)
+            self._check_names(line, expression, readable, ends=False)
+            try:
+                formula = formulas.parse(expression, readable, f"after of {match[1]}", FUNCTIONS)
+            except ModelError as error:  # with the calls as they were written
+                text = re.sub(r"\b(randn?)_\d+\b", r"\1()", str(error))
+                raise ModelError(f"{text}, rand(), randn()") from error
             powers = self._powers | dict.fromkeys(names, 0)
             dimensions.check(f"after = {line!r}", expression, powers, 0)
             found.append((match[1], formula))
@@ -267,18 +276,17 @@ class Plasticity(ByValue):
         named: dict[str, sympy.Expr] = {}
         found = []
         for line in self.equations:
+            if DECLARATION.fullmatch(line):
+                continue
             equation, definition = EQUATION.fullmatch(line), DEFINITION.fullmatch(line)
             match = equation or definition
-            if match is None:
-                raise out_of_range(
-                    "equation", line, "'dw/dt = ... : 1', or 'name = ... : 1'", "one on each line"
-                )
+            assert match is not None
             variable, expression = match[1], match[2].strip()
             of_units = [f"{name}_{end}" for name, end in sorted(self.ends_read)]
             readable = [*self.variables, *self._shared, *of_units, *named]
             if equation:
                 readable.append(NOISE)
-            self._check_names(line, expression, readable)
+            self._check_names(line, expression, readable, ends=True)
             formula = formulas.parse(
                 expression, readable, line.partition("=")[0].strip(), FUNCTIONS
             )
@@ -293,28 +301,30 @@ class Plasticity(ByValue):
                 named[variable] = formula
         return tuple(found)
 
-    def _check_names(self, line: str, expression: str, readable: Iterable[str]) -> None:
+    def _check_names(
+        self, line: str, expression: str, readable: Iterable[str], *, ends: bool
+    ) -> None:
         """Refuse a name that no synapse can read, with what it can."""
         called = set(re.findall(r"([A-Za-z_]\w*)\s*\(", expression))
         for name in re.findall(r"\b[A-Za-z_]\w*", expression):
-            if name in readable or name in called or OF_UNIT.fullmatch(name):
-                continue
-            ends = ["x_pre", "delta_post", "and other variables of the two ends with _pre or _post"]
-            raise ModelError(
-                f"{shown(line)} reads {name!r}, which is not at a synapse; allowed: "
-                f"{', '.join([*dict.fromkeys(readable), *ends])}; try parameters= or modulators="
-            )
+            is_of_unit = ends and OF_UNIT.fullmatch(name)
+            if name not in readable and name not in called and not is_of_unit:
+                raise rule_text.unreadable(line, name, readable, ends=ends)
 
     def _check(self) -> None:
+        if not self.equations and not self.after:
+            raise ModelError("a rule has no equations; allowed: lines such as 'dw/dt = ... : 1'")
         for line in self.equations:
-            match = EQUATION.fullmatch(line) or DEFINITION.fullmatch(line)
-            if match is None:
-                raise out_of_range("equation", line, "'dw/dt = ... : 1', or 'name = ... : 1'")
-        declared = [EQUATION.fullmatch(line) for line in self.equations]
+            if not any(form.fullmatch(line) for form in (EQUATION, DEFINITION, DECLARATION)):
+                allowed = "'dw/dt = ... : 1', 'name = ... : 1', or 'name : 1'"
+                raise out_of_range("equation", line, allowed, "one on each line")
+        declared = [
+            EQUATION.fullmatch(line) or DECLARATION.fullmatch(line) for line in self.equations
+        ]
         several = [match[1] for match in declared if match]
         for name in several:
             if several.count(name) > 1:
-                raise ModelError(f"d{name}/dt is given twice in a rule; allowed: one equation")
+                raise ModelError(f"{name} is given twice in a rule; allowed: one line for each")
         taken: list[str] = []
         for name in (*self.own_variables, *self.modulators, *self.parameters):
             if name not in self.own_variables or name not in taken:
@@ -338,6 +348,12 @@ class Plasticity(ByValue):
     def _check_all_read(self) -> None:
         """Refuse a parameter or a modulator that nothing reads."""
         text = " ".join((*self.equations, self.after))
+        for line in self.equations:
+            match = DEFINITION.fullmatch(line)
+            if match and len(re.findall(rf"\b{match[1]}\b", text)) < 2:
+                raise ModelError(
+                    f"{shown(line)} is read by no line of the rule; allowed: expressions that are"
+                )
         for key, names in (("parameters", self.constants), ("modulators", self.modulators)):
             for name in names:
                 if not re.search(rf"\b{name}\b", text):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from neurosim.errors import ModelError, number, out_of_range
+from neurosim.errors import ModelError, number, out_of_range, shown
 from neurosim.model import dimensions, formulas
+from neurosim.model.flow import UNITS
 from neurosim.model.frozen import FrozenDict
 
 WEIGHT = "w"
@@ -22,6 +24,7 @@ FUNCTIONS = formulas.FUNCTIONS | {"floor": 1}
 RANDOM = re.compile(r"\b(randn?)\s*\(\s*\)")
 EQUATION = re.compile(r"\s*d\s*(\w+)\s*/\s*dt\s*=([^=:]+):\s*1\s*")
 DEFINITION = re.compile(r"\s*(\w+)\s*=([^=:]+):\s*1\s*")
+DECLARATION = re.compile(r"\s*(\w+)\s*:\s*1\s*")  # of a variable that only assignments move
 ASSIGNMENT = re.compile(r"\s*(\w+)\s*=([^=:]+)")
 OF_UNIT = re.compile(r"([A-Za-z]\w*?)_(pre|post)")
 NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
@@ -47,17 +50,61 @@ PREFIXES = ("rule_", "rand", "force_", "first_", "second_", "rate_", "recorded_"
 
 
 def check_new(name: str, taken: Iterable[str]) -> None:
-    """Refuse a name that the engine, a unit or C++ has."""
-    fits = NAME.fullmatch(name) and len(name) <= MOST_LETTERS
-    reserved = name in TAKEN or name in CPP or keyword.iskeyword(name) or name in FUNCTIONS
-    if not fits or reserved or OF_UNIT.fullmatch(name) or name.startswith(PREFIXES):
-        allowed = (
-            f"at most {MOST_LETTERS} letters, digits and single '_', without _pre and _post at "
-            "the end, and not a name of the engine or of C++"
-        )
-        raise out_of_range("name in a rule", name, allowed)
+    """Refuse a name that the engine, a unit or C++ has.
+
+    Raises
+    ------
+    ModelError
+        The message has the reason.
+    """
     if name in taken:
         raise ModelError(f"{name!r} is given twice in a rule; allowed: one meaning per name")
+    reason = ""
+    if name == WEIGHT:
+        reason = "has its initial value from the projection"
+    elif name in TAKEN or name.startswith(PREFIXES):
+        reason = "is a name of the engine"
+    elif name in FUNCTIONS or name in CPP or keyword.iskeyword(name):
+        reason = "is a function, or a word of Python or C++"
+    elif OF_UNIT.fullmatch(name):
+        reason = "ends with _pre or _post, as variables of units do"
+    elif not NAME.fullmatch(name) or len(name) > MOST_LETTERS:
+        reason = f"does not consist of at most {MOST_LETTERS} letters, digits and single '_'"
+    if reason:
+        raise ModelError(f"{shown(name)} in a rule {reason}; allowed: another name")
+
+
+def unreadable(line: str, name: str, readable: Iterable[str], *, ends: bool) -> ModelError:
+    """Return the error for a name that a line of a rule cannot read.
+
+    Parameters
+    ----------
+    line, name : str
+    readable : iterable of str
+        Names that it can read.
+    ends : bool
+        Whether it may read variables of the two ends.
+    """
+    known = list(dict.fromkeys(readable))
+    if ends:
+        known = list(dict.fromkeys([*known, "x_pre", "x_post", "delta_post"]))
+    hint = "try parameters= or modulators="
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif name in ("rand", "randn"):
+        hint = f"did you mean {name}()?"
+    elif OF_UNIT.fullmatch(name):
+        hint = "try a variable of the rule that an equation moves"
+    elif name in UNITS or name == "Hz":
+        hint = f"try parameters={{'tau': 50*{name}}}"
+    where = "which is not at a synapse"
+    others = " and other variables of the two ends, with _pre or _post" if ends else ""
+    if not ends and OF_UNIT.fullmatch(name):
+        where = "which assignments cannot read"
+    return ModelError(
+        f"{shown(line)} reads {name!r}, {where}; allowed: {', '.join(known)}{others}; {hint}"
+    )
 
 
 def lines(name: str, given: Iterable[Any]) -> tuple[str, ...]:
@@ -72,7 +119,10 @@ def lines(name: str, given: Iterable[Any]) -> tuple[str, ...]:
     for text in given:
         if not isinstance(text, str):
             raise out_of_range(name, text, "text such as 'dw/dt = delta_post*x_pre/tau_w : 1'")
-        found += [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        for line in text.splitlines():
+            code = " ".join(line.partition("#")[0].split())
+            if code:
+                found.append(code)
     for line in found:
         if not line.isascii():  # Python would read letters of other alphabets as Latin ones
             raise out_of_range(name, line, "ASCII text")

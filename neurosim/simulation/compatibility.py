@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,10 @@ from neurosim.model.plasticity import Plasticity
 from neurosim.model.schedules import Growing, LocalPropagation, Pruning, Schedule
 from neurosim.model.transport import Dense, Transport
 
+# variables of units that every rule may read
+OF_INPUTS = ("x",)
+OF_NEURONS = ("x", "lam", "mu", "delta", "g", "a", "sigma", "dsigma", "dL_dx", "feedback")
+OF_OUTPUTS = ("y", "dV_dx", "log_partition", "y_total")
 WHITE = re.compile(r"\bxi(_\w+)?\b")  # white noise in the text of an extension
 RATES = ("x", "lam", "dx", "dlam")  # texts of an extension that need dx/dt and dlam/dt
 BACKENDS = ("auto", "numpy", "cython", "standalone")
@@ -218,6 +223,40 @@ def _check_rules(chosen: Chosen) -> None:
             raise ModelError(
                 f"method = {chosen.method!r} with the rule of {name}, whose equations step once, "
                 f"in order; allowed: {', '.join(map(repr, allowed))}"
+            )
+    for name, rule in rules.items():
+        _check_ends(chosen, name, rule)
+
+
+def _check_ends(chosen: Chosen, name: str, rule: Plasticity) -> None:
+    """Refuse variables that no population has at the ends of a rule's synapses.
+
+    What extensions and imperfections add is checked when a run is built.
+    """
+    net = chosen.net
+    if chosen.imperfections:
+        return
+    ends = {"post": name}
+    if name in net.projections:
+        ends = {"post": net.projections[name].post, "pre": net.projections[name].pre}
+    for variable, end in sorted(rule.ends_read):
+        if end not in ends:
+            continue
+        population = ends[end]
+        known = list(OF_INPUTS if population in net.inputs else OF_NEURONS)
+        if population in net.losses:
+            known += OF_OUTPUTS
+        declared = [_text(e) for e in chosen.extensions if e.population == population]
+        if variable in known or re.search(rf"\b{variable}\b", " ".join(declared)):
+            continue
+        if population in net.neurons and net.populations[population].term.kind != "lin":
+            known += ["G", "dG", "epsilon"]
+        if variable not in known:
+            near = get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}_{end}?" if near else ""
+            raise ModelError(
+                f"the rule of {name} reads {variable}_{end}, which {population} does not have; "
+                f"allowed: {', '.join(f'{own}_{end}' for own in known)}{hint}"
             )
 
 

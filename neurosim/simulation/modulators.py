@@ -59,7 +59,7 @@ class Modulation:
         for name, function in self.functions.items():
             found = np.empty(steps)
             for i, step in enumerate(numbers):
-                found[i] = number(name, function(start + step * session.dt))
+                found[i] = number(f"modulator {name}(t)", function(start + step * session.dt))
             values[name] = found
         session.engine.modulate(values, 1)
 
@@ -128,7 +128,6 @@ def _series(name: str, given: Any, count: int, plan: StepSchedule) -> Array:
         allowed = "a number or a function of time, as nothing is presented in turn"
         raise out_of_range(f"modulator {name}", f"an array of shape {array.shape}", allowed)
     if array.shape != (count,):
-        raise out_of_range(
-            f"modulator {name}", f"an array of shape {array.shape}", f"one of shape {(count,)}"
-        )
+        allowed = f"one of shape {(count,)}, a number per presentation (whole batches only)"
+        raise out_of_range(f"modulator {name}", f"an array of shape {array.shape}", allowed)
     return array

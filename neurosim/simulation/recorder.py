@@ -182,6 +182,7 @@ class Recorder:
         for given in self.recording.variables:
             variable, _, projection = given.partition(":")
             if variable not in of_synapses:
+                self._refuse_fixed(given)
                 variables[given] = self._populations(given)
                 continue
             names = of_synapses[variable]
@@ -213,6 +214,16 @@ class Recorder:
                     "allowed: different names; try another one in the rule"
                 )
         return found
+
+    def _refuse_fixed(self, variable: str) -> None:
+        """Refuse a variable of a rule in a run with fixed weights, where nothing of it moves."""
+        for name, q in self.net.projections.items():
+            if q.own_rule is not None and variable.partition(":")[0] in q.own_rule.own_variables:
+                raise ModelError(
+                    f"record = {variable!r} is a variable of the rule of {name}, which does not "
+                    "move while weights are fixed; allowed: variables of units, and w; try train, "
+                    "or stream(plastic=True)"
+                )
 
     def _check_synapses(self, synaptic: Mapping[str, list[str]]) -> None:
         """Refuse chosen synapses of projections of which nothing is recorded."""

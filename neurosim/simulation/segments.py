@@ -101,7 +101,8 @@ def interruptible(
             run = session.finish(interrupted=True)
             if isinstance(error, DivergenceError):
                 error.run = run
-                error.args = (f"{error}; {advice(session)}",)
+                if error.population in session.net.neurons:  # not in a rule of synapses
+                    error.args = (f"{error}; {advice(session)}",)
             if rows is not None:
                 error.log = Log(partial(history_of, rows), run)
             raise

@@ -22,6 +22,7 @@ from neurosim.errors import DivergenceError, FileError
 from neurosim.model.feedback import MIRROR
 from neurosim.model.methods import ADAPTIVE
 from neurosim.model.network import Network
+from neurosim.model.rule_text import WEIGHT
 from neurosim.model.state import State
 from neurosim.model.weights import synapses, transposed, with_values
 from neurosim.results.format import current_name
@@ -165,11 +166,32 @@ class Session:
             is_last = before + steps >= self.work.steps
             self.engine.load({("run", "last_tick"): stepping.last if is_last else stepping.tick})
         self.engine.run(steps)
+        self._check_rules()
         if number := self.engine.counter("diverged"):
             raise self._diverged(self.net.neurons[number - 1])
         self.state = self._read_state()
         done = self.steps - before >= steps or self.settled
         self.complete = done and not self.stopped
+
+    def _check_rules(self) -> None:
+        """Refuse to go on from variables of user-written rules that are not finite.
+
+        Raises
+        ------
+        DivergenceError
+            The message has the variable and the rule.
+        """
+        for group, rule in self.plan.rules.items():
+            for variable in (*rule.states, WEIGHT):
+                if not np.isfinite(self.engine.value(group, variable)).all():
+                    raise DivergenceError(
+                        f"{variable} of the rule of {rule.target} is not finite after "
+                        f"{self.time:.3g} s; allowed: finite values; try max and min around what "
+                        "log, sqrt or a quotient reads, a smaller dt, or record="
+                        f"{variable!r} to see when",
+                        time=self.time,
+                        population=rule.target,
+                    )
 
     def stop(self) -> None:
         """End the running segment as soon as possible.

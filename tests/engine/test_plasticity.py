@@ -533,9 +533,8 @@ def test_a_rule_reads_what_an_extension_declares() -> None:
     assert np.abs(fatigue[-1]).max() > 1e-3
     expected = 1e-3 * (1 - fatigue)[:, :, None] * X[0] / 0.1
     np.testing.assert_allclose(np.diff(w, axis=0), expected[:-1], rtol=1e-9)
-    without = ns.Simulation(net, FLOW, dt=1e-3)
     with pytest.raises(ns.errors.ModelError, match="reads fatigue_post, which hidden1 does not"):
-        without.train(X, Y, ns.Simultaneous(duration=0.02, reports=1))
+        ns.Simulation(net, FLOW, dt=1e-3)
 
 
 # --- beside everything else a projection can have

@@ -188,6 +188,17 @@ def test_a_name_that_is_not_free_is_refused(name: str) -> None:
         (lambda: Plasticity(3), "equations = 3"),
         (lambda: Plasticity("dw/dt = x_pre*xi/sqrt(tau_w) : 1"), "noise 'x_pre.*factor"),
         (lambda: Plasticity("dw/dt = w*xi*xi : 1"), "noise"),
+        (Plasticity, "a rule has no equations"),
+        (lambda: Plasticity("h = x_pre : 1", f"dw/dt = {RIGHT} : 1"), "read by no line"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*decy : 1", parameters={"decay": 1}), "'decay'?"),
+        (lambda: Plasticity("dw/dt = x_pre/(50*ms) : 1"), "'ms', .*try parameters="),
+        (lambda: Plasticity("dw/dt = w^2/tau_w : 1"), "BitXor is not allowed, try"),
+        (lambda: Plasticity(after="w = x_post"), "'x_post', which assignments cannot read"),
+        (lambda: Plasticity(after="w = w + rand"), "did you mean rand"),
+        (lambda: Plasticity(after="w += 1"), "try w = w"),
+        (lambda: Plasticity(after="w = rand() < 1"), r"'rand\(\) < 1'.*rand\(\), randn\(\)"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*w0 : 1", parameters={"w": 1}), "from the projection"),
+        (lambda: Plasticity(f"dw/dt = {RIGHT}*k : 1", parameters={"k": "2 Hzz"}), "or a rate"),
         (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": [1, 2]}), "c = "),
         (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": "1 kg"}), "c = '1 kg'"),
         (lambda: Plasticity(f"dw/dt = {RIGHT}*c : 1", parameters={"c": np.nan}), "c = nan"),
@@ -212,13 +223,13 @@ def test_messages_name_what_is_wrong(make: Any, words: str) -> None:
     [
         ("dw/dt = y_pre*x_post/tau_w : 1", "reads y_pre, which input does not have"),
         ("dw/dt = lam_pre*x_post/tau_w : 1", "reads lam_pre, which input does not have; .*x_pre"),
+        ("dw/dt = dleta_post*x_pre/tau_w : 1", r"reads dleta_post, .*did you mean delta_post\?"),
     ],
 )
 def test_a_variable_that_an_end_lacks_is_refused_before_the_run(rule: str, words: str) -> None:
     net = ns.Network.mlp([2, 3], loss="mse", plasticity=Plasticity(rule))
-    sim = ns.Simulation(net, ns.Flow.adjoint())
     with pytest.raises(ModelError, match=words):
-        sim.train([[0, 1]], [[0, 1, 1]], ns.Simultaneous(duration=0.01))
+        ns.Simulation(net, ns.Flow.adjoint())
 
 
 @pytest.mark.parametrize(
@@ -251,7 +262,7 @@ def test_what_has_no_meaning_with_a_rule_is_refused() -> None:
         (None, "reads the modulator 'reward', which has no value"),
         ({"reward": [1.0, 2.0]}, "a number or a function of time"),
         ({"reward": "much"}, "reward"),
-        ({"reward": lambda t: "much"}, "reward = 'much'"),
+        ({"reward": lambda t: "much"}, "reward.t. = 'much'"),
     ):
         with pytest.raises(ModelError, match=words):
             sim.train(X, Y, plain, modulators=given)
@@ -271,6 +282,50 @@ def test_a_rule_is_equal_by_value_and_survives_copies() -> None:
         own = make()
         assert Plasticity.from_description(own.describe()) == own
         split(own)
+
+
+def test_a_variable_may_be_moved_by_assignments_alone() -> None:
+    rule = Plasticity(
+        "dw/dt = delta_post*x_pre/tau_w : 1  # the gradient",
+        "moved : 1",
+        "old : 1",
+        after="moved = moved + abs(w - old); old = w",
+    )
+    assert rule.variables == ("w", "moved", "old")
+    net = ns.Network.mlp([2, 2], loss="mse", plasticity=rule)
+    first = net.weights["input->output"].copy()
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.1), dt=1e-3)
+    schedule = ns.Simultaneous(duration=0.02, reports=1)
+    log = sim.train([[0.5, 1.0]], [[1.0, 0.0]], schedule, record=("w", "moved"))
+    w = np.vstack([log.run.traces.w.values, log.run.network.weights["input->output"].ravel()])
+    expected = np.abs(first).ravel() + np.abs(np.diff(w, axis=0))[:-1].sum(axis=0)
+    expected += (w[1] - w[0]) * np.sign(first.ravel())  # the first step is from old = 0
+    expected -= np.abs(w[1] - w[0])
+    np.testing.assert_allclose(log.run.traces.moved.values[-1], expected, rtol=1e-12)
+
+
+def test_a_network_without_a_loss_is_made_by_mlp() -> None:
+    net = ns.Network.mlp([4, 2], loss=None, plasticity="oja", bias_plasticity="none")
+    assert not net.losses
+    with pytest.raises(ModelError, match="exits"):
+        ns.Network.mlp([4, 2, 2], loss=None, exits=0.1)
+
+
+def test_values_that_are_not_finite_end_the_run_by_name() -> None:
+    rule = Plasticity(f"dw/dt = {RIGHT} : 1", "dq/dt = (log(q) - q)/tau_w : 1")
+    net = ns.Network.mlp([4, 3], plasticity=rule)
+    sim = ns.Simulation(net, ns.Flow.augmented(tau_w=0.1), dt=2e-3)
+    with pytest.raises(ns.errors.DivergenceError, match="q of the rule of input->output") as found:
+        sim.train(np.ones((6, 4)), np.arange(6) % 3, ns.Simultaneous(duration=0.04, reports=1))
+    assert "tau_w" not in str(found.value)
+    assert found.value.run is not None
+
+
+def test_a_fixed_run_says_why_it_has_no_variable_of_a_rule() -> None:
+    net = ns.Network.mlp([4, 3], plasticity="eligibility")
+    sim = ns.Simulation(net, ns.Flow.adjoint())
+    with pytest.raises(ModelError, match="'e' is a variable of the rule of input->output"):
+        sim.relax(np.ones((1, 4)), [0], duration=0.01, record="e")
 
 
 def test_none_is_not_plastic() -> None:
