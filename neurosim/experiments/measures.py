@@ -110,8 +110,21 @@ class Case:
 
     @cached_property
     def spectrum(self) -> Stability:
-        """Spectrum of the flow of (x, lam) at the saddle point, over all patterns."""
+        """Spectrum of the flow of (x, lam) at the saddle point, over all patterns.
+
+        Raises
+        ------
+        ModelError
+            The model has extensions, whose spectrum is not known.
+        """
         from neurosim.analysis.stability import stability
+
+        extensions = self.run.settings.get("extensions")
+        if extensions:
+            raise ModelError(
+                f"the spectrum with extensions = {shown(extensions)} is not known; "
+                "allowed: models without; try measure='settle_time'"
+            )
 
         return stability(self.net, self.flow, self.run.X, self.run.Y)
 

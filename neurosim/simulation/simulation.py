@@ -63,7 +63,7 @@ class Simulation(OneRun, BrianObjects, Settable):
     seed : int
         Seed of noise, of imperfections, and of the order of presentations.
     extensions : Extension or sequence of Extension
-        User-supplied terms and equations.
+        User-supplied terms, right-hand sides and equations.
     threads : int
         Threads for the products of whole batches (BLAS); no gain with one pattern at a time.
     precision : "float64" or "float32"

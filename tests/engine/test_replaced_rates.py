@@ -98,6 +98,42 @@ def test_it_is_also_with_adaptive_steps_a_tube_and_learning(backend: str) -> Non
             assert_allclose(ends[1].network.weights[name], w, rtol=0, atol=1e-12)
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "float32": {"precision": "float32"},
+    "events": {"transport": "events"},
+    "prospective": {"prospective": True},
+    "estimated rates": {"prospective": 5e-3},
+    "delay": {"imperfections": [ns.Delay(steps=3)]},
+    "own times": {"imperfections": [ns.TimeConstants(spread=0.2)]},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_it_is_whatever_carries_the_messages(name: str) -> None:
+    net, X, Y = problem()
+    runs = []
+    for extensions in ((), everywhere(net)):
+        sim = ns.Simulation(
+            net, ns.Flow.rotated(1.2), backend="numpy", extensions=extensions, **OTHERS[name]
+        )
+        runs.append(sim.relax(X, Y, duration=50 * DT))
+    assert largest(*runs) <= (1e-6 if name == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_noise_may_stand_in_a_right_hand_side(backend: str) -> None:
+    """The same numbers are drawn as where noise is a term."""
+    net, X, Y = problem()
+    noise = "0.1*sqrt(2/tau_x)*xi"
+    runs = []
+    for own in (Extension("hidden1", x=noise), Extension("hidden1", dx=f"{DX} + {noise}")):
+        sim = ns.Simulation(net, ns.Flow.damped(), backend=backend, seed=4, extensions=own)
+        runs.append(sim.relax(X, Y, duration=50 * DT))
+    assert largest(*runs) <= 1e-14
+    plain = ns.Simulation(net, ns.Flow.damped(), backend=backend).relax(X, Y, duration=50 * DT)
+    assert largest(runs[0], plain) > 0.01
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_right_hand_side_takes_the_place_of_the_flow_s(backend: str) -> None:
     """x and lam of hidden1 decay to 0.3 and 0.4, whatever the rest of the network does."""

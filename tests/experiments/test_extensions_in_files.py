@@ -136,6 +136,19 @@ def test_a_sweep_over_a_parameter_measures_each_point(tmp_path: Any) -> None:
     assert (found.alignment.sel({key: 0.3}) < 1 - 1e-5).all()
 
 
+def test_residuals_of_a_sweep_are_those_of_the_extended_flow(tmp_path: Any) -> None:
+    """The flow's own right-hand side does not vanish where this network rests."""
+    path = tmp_path / "own.toml"
+    path.write_text(text_of(ADAPTING))
+    key = "extension.0.parameters.strength"
+    with pytest.warns(ns.MeasureWarning, match="the spectrum with extensions = .* is not known"):
+        found = ns.sweep(
+            str(path), {key: [0.3]}, measure=["residual", "max_step"], duration="3 s", jobs=1
+        )
+    assert 0 < float(found["residual"][0]) < 1e-4  # of the flow alone 0.05 and more
+    assert np.isnan(found["max_step"][0])
+
+
 def test_the_command_checks_it(tmp_path: Any) -> None:
     from typer.testing import CliRunner
 
@@ -360,6 +373,12 @@ def test_hostile_text_is_refused_by_name(key: str, text: str) -> None:
         modelfile.loads(given)
     assert len(str(refused.value)) < 2500
     assert "allowed: " in str(refused.value)
+
+
+def test_a_comment_is_refused_as_such() -> None:
+    own = {"population": "hidden1", "equations": "c : 1 # text"}
+    with pytest.raises(ModelError, match="contains '#'; allowed: letters"):
+        modelfile.loads(text_of(own))
 
 
 WRONG_VALUES = [
