@@ -10,6 +10,7 @@ in NumPy. Start at `read_equations` and `read_expression`.
 from __future__ import annotations
 
 import ast
+import builtins
 import keyword
 import operator
 import re
@@ -56,8 +57,9 @@ LINE = re.compile(
     r"\s*(?:d(?P<state>\w+)\s*/\s*dt\s*=(?P<rate>[^=]*)|(?P<name>\w+)\s*(?:=(?P<value>[^=]*))?)"
     r":\s*(?P<unit>\w+)\s*(?:\((?P<flags>[a-z ,]*)\))?\s*"
 )
-# names that Brian2, the engine or C++ give a meaning
+# names that Brian2, the engine, Python, Cython or C++ give a meaning
 TAKEN = {
+    *dir(builtins),  # Cython's code calls some
     *READABLE,
     *UNITS,
     *FUNCTIONS,

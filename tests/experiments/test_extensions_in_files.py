@@ -284,6 +284,8 @@ LINES = [
     "import : 1",
     "None : 1",
     "exp : 1",
+    "len : 1",
+    "range : 1",
     "ms : 1",
     "N : 1",
     "i : 1",
