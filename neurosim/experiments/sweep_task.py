@@ -129,10 +129,12 @@ class _BuiltPoint:
 
     @property
     def net(self) -> Network:
+        """Network of the simulation."""
         return self.simulation.net
 
     @property
     def can_share_a_network(self) -> bool:
+        """Whether points of its structure can be relaxed as one network."""
         return can_share_a_network(self.spec, self.net)
 
 
