@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from neurosim import reference
 from neurosim.data.patterns import pair
-from neurosim.errors import DataError, ModelError, number, out_of_range
+from neurosim.errors import DataError, ModelError, number, out_of_range, shown
 from neurosim.model.arrays import validated
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
@@ -228,12 +228,12 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             if given:
                 name = min(given)
                 raise ModelError(
-                    f"{name} = {given[name]!r} beside a Flow, which has its own; allowed: None"
+                    f"{name} = {shown(given[name])} beside a Flow, which has its own; allowed: None"
                 )
             return self.flow
         if not isinstance(self.flow, str):
             raise ModelError(
-                f"flow = {self.flow!r}; allowed: a Flow, or a preset's name, e.g. 'augmented'"
+                f"flow = {shown(self.flow)}; allowed: a Flow, or a preset's name, e.g. 'augmented'"
             )
         if self.flow != "local_propagation":  # its tau_w follows from the rate
             given.setdefault("tau_w", TAU_W)
@@ -396,14 +396,14 @@ class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
             self.classes_ = np.unique(y if classes is None else classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise DataError(
-                f"classes = {classes!r}; allowed: those of the first call, {self.classes_}"
+                f"classes = {shown(classes)}; allowed: those of the first call, {self.classes_}"
             )
         if len(self.classes_) < 2:
             raise DataError(f"y has 1 class, {self.classes_[0]!r}; allowed: at least 2 classes")
         unexpected = set(np.unique(y).tolist()) - set(self.classes_.tolist())
         if unexpected:
             label = min(unexpected, key=str)
-            raise DataError(f"y holds {label!r}; allowed: the classes {self.classes_}")
+            raise DataError(f"y holds {shown(label)}; allowed: the classes {self.classes_}")
         return X, np.searchsorted(self.classes_, y)
 
     def _outputs(self, targets: Array) -> int:

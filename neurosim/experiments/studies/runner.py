@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurosim.disk import replacing
+from neurosim.disk import check_readable, replacing
 from neurosim.engine.signals import whole_runs
-from neurosim.errors import ConvergenceError, DivergenceError, FileError
+from neurosim.errors import ConvergenceError, DivergenceError, FileError, shown
 from neurosim.experiments.pool import open_pool
 from neurosim.experiments.shares import Report, ignore
 from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
+from neurosim.results.checksums import ENDING, check_seal, sealed
 from neurosim.simulation.progress import bar
 from neurosim.simulation.trials import without_trials
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 REASON = "reason"  # why a cell has no numbers
 SECONDS = "seconds"  # wall-clock time of a cell
+LARGEST = 2**20  # bytes of a stored result
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _keep(path: Path, cell: Cell, result: CellResult) -> None:
     text = json.dumps({"cell": cell, "numbers": result.numbers, REASON: result.reason})
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_bytes(sealed(text.encode()))
 
 
 def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
@@ -136,7 +138,7 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
 
     rows = []
     for cell in study.cells:
-        result = _read(folder / study.path(cell))
+        result = _read(folder / study.path(cell), cell)
         if result is not None:
             rows.append({**cell, **_numbers(result)})
     if not rows:
@@ -165,16 +167,49 @@ def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**numbers, REASON: result[REASON]}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a stored result; None if the file does not exist."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+def _read(path: Path, cell: Cell) -> dict[str, Any] | None:
+    """Return the stored result of a cell; None if the file does not exist.
+
+    Raises
+    ------
+    FileError
+        The file is damaged, or is not the result of this cell.
+    """
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
+    check_readable(path)
+    try:
+        return _checked(path, cell)
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(
             f"{path} is not a result of the study ({error}); try removing it"
         ) from error
+
+
+def _checked(path: Path, cell: Cell) -> dict[str, Any]:
+    """Return a stored result, with or without the checksum that 0.1.0 does not write.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or is not the result of this cell.
+    """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{size} bytes; allowed: at most {LARGEST}")
+    content = path.read_bytes()
+    if check_seal(path):
+        content = content[:-ENDING]
+    found = json.loads(content)
+    if not isinstance(found, dict) or found.get("cell") != json.loads(json.dumps(cell)):
+        raise ValueError("it is the result of another cell")
+    numbers, reason = found.get("numbers"), found.get(REASON)
+    if not isinstance(numbers, dict) or not isinstance(reason, str):
+        raise ValueError(f"it has no numbers, or no {REASON!r}")
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise ValueError(f"{name} = {shown(value)}, which is not a number")
+    return found
 
 
 def write(

@@ -4,6 +4,8 @@ tables.
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import neurosim as ns
 from neurosim.cli import app
 from neurosim.experiments import studies
 from neurosim.experiments.studies import local_propagation as lp
+from neurosim.results import checksums
 
 WINE = ['study.models=["lp/wine-1"]']
 SMALL = [
@@ -97,8 +100,65 @@ def test_a_cell_that_diverges_is_a_result(tmp_path: Path, monkeypatch: pytest.Mo
     assert float(test.sel(fold=0)) == 0.5
     assert np.isnan(float(test.sel(fold=1)))
     assert data["reason"].squeeze().sel(fold=1) == "DivergenceError: x left its bound"
-    (tmp_path / study.path(study.cells[0])).write_text("{")
-    with pytest.raises(ns.FileError, match="is not a result of the study"):
+
+
+def kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[Path]]:
+    """Return a study with two cells that are kept, and their files."""
+    monkeypatch.setattr(
+        lp.LocalPropagationStudy, "measure", lambda _, cell: {"test": 0.1234567 + cell["fold"]}
+    )
+    study = studies.load("lp", [*SMALL, 'study.constraints=["backprop"]'])
+    studies.run(study, folder)
+    return study, [folder / study.path(cell) for cell in study.cells]
+
+
+def test_a_flipped_bit_in_a_cell_never_gives_other_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, files = kept(tmp_path, monkeypatch)
+    whole, _ = studies.gather(study, tmp_path)
+    rng = np.random.default_rng(3)
+    intact, refused = files[0].read_bytes(), 0
+    for _ in range(100):
+        data = bytearray(intact)
+        data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+        files[0].write_bytes(data)
+        try:
+            assert studies.gather(study, tmp_path)[0].identical(whole)
+        except ns.FileError:
+            refused += 1
+    assert refused > 90
+    for cut in range(0, len(intact), 7):
+        files[0].write_bytes(intact[:cut])
+        with pytest.raises(ns.FileError):
+            studies.gather(study, tmp_path)
+
+
+def test_a_cell_that_is_swapped_or_strange_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, files = kept(tmp_path, monkeypatch)
+    whole, _ = studies.gather(study, tmp_path)
+    one, other = (file.read_bytes() for file in files)
+    files[0].write_bytes(one[: -checksums.ENDING])  # as 0.1.0 wrote it
+    assert studies.gather(study, tmp_path)[0].identical(whole)
+    cell = json.loads(one[: -checksums.ENDING])
+    for content, words in (
+        (other, "it is the result of another cell"),
+        (b"{", "is not a result of the study"),
+        (b"[" * 10**5, "is not a result of the study"),
+        (b"[3]", "it is the result of another cell"),
+        (b" " * 2**21, "2097152 bytes; allowed: at most 1048576"),
+        (json.dumps({**cell, "numbers": 3}).encode(), "it has no numbers"),
+        (json.dumps({**cell, "reason": None}).encode(), "it has no numbers, or no 'reason'"),
+        (json.dumps({**cell, "numbers": {"test": "1"}}).encode(), "test = '1', which is not a num"),
+    ):
+        files[0].write_bytes(content)
+        with pytest.raises(ns.FileError, match=words):
+            studies.gather(study, tmp_path)
+    files[0].unlink()
+    os.mkfifo(files[0])
+    with pytest.raises(ns.FileError, match="is a pipe; allowed: a file"):
         studies.gather(study, tmp_path)
 
 
