@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_run(stream=folder / "recording.zarr")
     sim = ns.Simulation(run.network, run.flow, backend="numpy")
     sim.save_weights(folder / "weights.npz")
+    ns.save(trained(checkpoint=folder / "checkpoint.npz"), folder / "log.nc")
     grid = {"flow.rho": [1.0, 2.0], "network.seed": [3, 4]}
     ns.sweep("xor", grid, measure=["settle_time"], out=folder / "sweep.zarr", duration=0.02)
     return folder
+
+
+def trained(**given: Any) -> ns.Log:
+    net = ns.Network.mlp([2, 3, 1], loss="mse", seed=1)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), backend="numpy")
+    schedule = ns.Simultaneous(duration=6 * ms, reports=2)
+    return sim.train(np.eye(2), np.ones((2, 1)), schedule, **given)
 
 
 def read_weights(path: Path) -> Any:
@@ -52,7 +61,9 @@ def read_weights(path: Path) -> Any:
 READERS: dict[str, Callable[[Path], Any]] = {
     "run.nc": ns.load,
     "recording.zarr": lambda path: ns.load(path).traces.load(),
+    "log.nc": ns.load,
     "weights.npz": read_weights,
+    "checkpoint.npz": lambda path: trained(resume=path),
     "sweep.zarr": sweep_store.read,
 }
 
@@ -64,6 +75,8 @@ def content(found: Any) -> Any:
         listed = {name: np.asarray(array).tobytes() for name, array in arrays.items()}
         assert found.traces is not None
         return listed, content(found.traces), found.time, found.steps, found.flow
+    if isinstance(found, ns.Log):
+        return content(found.history), content(replace(found.run, traces=xr.Dataset()))
     if isinstance(found, xr.Dataset):
         variables = {name: repr(v.values.tolist()) for name, v in found.variables.items()}
         return variables, {key: str(value) for key, value in found.attrs.items()}
