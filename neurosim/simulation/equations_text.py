@@ -12,18 +12,24 @@ DIRECTIONS = ("x", "delta")  # messages forward, and back
 
 def equations_text(chosen: Chosen) -> str:
     """Return the equations of all populations and projections, one paragraph for each."""
-    plan = Plan(
+    plan = plan_of(chosen)
+    populations = [_population(plan, name) for name in plan.net.neurons]
+    projections = [_projection(plan, name) for name in plan.net.projections]
+    return "\n\n".join([*populations, *projections])
+
+
+def plan_of(chosen: Chosen, *, learns: bool = False) -> Plan:
+    """Return the plan of a simulation of one pattern, from which its equations are printed."""
+    return Plan(
         chosen.net,
         1,
         chosen.dt,
         chosen.method,
         extensions=chosen.extensions,
         transports=chosen.transports,
+        learns=learns,
         imperfections=chosen.imperfections,
     )
-    populations = [_population(plan, name) for name in plan.net.neurons]
-    projections = [_projection(plan, name) for name in plan.net.projections]
-    return "\n\n".join([*populations, *projections])
 
 
 def _population(plan: Plan, name: str) -> str:

@@ -28,17 +28,17 @@ from neurosim.simulation import compatibility, resizing, running
 from neurosim.simulation.arguments import Settable
 from neurosim.simulation.backend import choose_backend
 from neurosim.simulation.brian_objects import BrianObjects
-from neurosim.simulation.equations_text import equations_text
 from neurosim.simulation.one_run import OneRun
 from neurosim.simulation.opening import is_one_program, setting_of
 from neurosim.simulation.options import RelaxOptions, RunOptions, Setting, TrainOptions
+from neurosim.simulation.printed import Printed
 from neurosim.simulation.world import World
 
 Array = np.ndarray
 
 
 @checked_methods("__init__", "relax", "train", "stream", "interact", "predict")
-class Simulation(OneRun, BrianObjects, Settable):
+class Simulation(OneRun, BrianObjects, Settable, Printed):
     """A network and a flow on Brian2.
 
     Times are numbers in s, Brian2 quantities such as ``2 * ms``, or text such as ``"2 ms"``.
@@ -132,10 +132,6 @@ class Simulation(OneRun, BrianObjects, Settable):
         step, backend = f"dt={self.dt:g} s", f"{self.backend}: {self.backend_reason}"
         return f"Simulation({self.net!r}, {self.flow!r}, {step}, {self.method}, {backend})"
 
-    @property
-    def equations(self) -> str:
-        """The ODEs of every population and projection, in Brian2's notation."""
-        return equations_text(self)
 
     def relax(
         self,

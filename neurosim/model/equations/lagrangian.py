@@ -129,6 +129,9 @@ def shared(net: Network, flow: Flow, name: str, dt: float) -> dict[str, float]:
     return values
 
 
+RHO_LAM = "max(rho, kappa*dt/tau_lam)"  # as text, for print
+
+
 def rho_lam(flow: Flow, name: str, dt: float) -> float:
     """Return the rho that determines the slack of a tube, unit 1: max(rho, kappa dt/tau_lam).
 
@@ -172,11 +175,12 @@ def projection(q: Projection, x: str = "x", delta: str = "delta") -> str:
     lines = ["w : 1 (constant)"]
     if q.plastic and q.own_rule is not None:
         lines = _rule(q.own_rule, q.decay)
-        lines[-1] += _proximal_steps(q)
+        lines[-1] += _as_comment(proximal_steps(q))
     elif q.plastic:
         penalty = f" - {q.decay!r}*w" if q.decay else ""
         product = f"mean({delta}_post*{x}_pre)"
-        lines = [f"dw/dt = plastic*({product}{penalty})/tau_w : 1{_proximal_steps(q)}"]
+        steps = proximal_steps(q)
+        lines = [f"dw/dt = plastic*({product}{penalty})/tau_w : 1{_as_comment(steps)}"]
     if q.feedback == KOLEN_POLLACK and q.plastic:
         product = f"mean({x}_pre*{delta}_post)"
         lines.append(f"dback/dt = plastic*({product} - {q.decay!r}*back)/tau_w : 1")
@@ -208,15 +212,21 @@ def _rule(rule: Plasticity, decay: float = 0.0, *, of_biases: bool = False) -> l
     return found
 
 
-def _proximal_steps(q: Projection) -> str:
-    """Return the proximal steps of l1, row_l1 and column_l1 as a comment, or "" without them."""
+def proximal_steps(q: Projection) -> list[str]:
+    """Return the values that the proximal steps of l1, row_l1 and column_l1 give w, in order."""
     steps = []
     if q.l1:
-        steps.append(f"w = sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)")
+        steps.append(f"sign(w)*max(abs(w) - {q.l1!r}*dt/tau_w, 0)")
     for penalty, group in ((q.row_l1, "w_to_post"), (q.column_l1, "w_from_pre")):
         if penalty:
-            steps.append(f"w *= max(1 - {penalty!r}*dt/tau_w/norm({group}), 0)")
-    return f"  # then {', '.join(steps)}" if steps else ""
+            steps.append(f"w*max(1 - {penalty!r}*dt/tau_w/norm({group}), 0)")
+    return steps
+
+
+def _as_comment(steps: list[str]) -> str:
+    """Return proximal steps as a comment; "" without them."""
+    assignments = ", ".join(f"w = {step}" for step in steps)
+    return f"  # then {assignments}" if steps else ""
 
 
 def bias(population: Population, delta: str = "delta") -> str:
