@@ -14,7 +14,7 @@ from brian2.core.variables import ArrayVariable
 from brian2.groups.group import Group
 from brian2.utils.stringtools import get_identifiers
 
-from neurosim.engine.names import DECAYS, OWN
+from neurosim.engine.names import DECAYS, OWN, SAMPLE_WEIGHT
 from neurosim.engine.plan import Plan, moves_activity
 from neurosim.engine.statements import Statement, Text
 from neurosim.model.methods import ADAM, ADAPTIVE
@@ -117,6 +117,10 @@ def _step(plan: Plan, population: str) -> Iterator[Statement]:
         yield "received_delta", "sent_delta"
     yield from _thresholds(plan, text, population, BACKWARD)
     yield "feedback", ""
+    weighted = plan.weighted_messages(population)
+    if weighted:
+        yield SAMPLE_WEIGHT, ""  # as other data, it is clamped when a run or presentation begins
+        yield from weighted
     yield from text.with_helpers((f"_rate_{v}", rate) for v, rate in text.rates.items())
     for variable, increment in moves_activity(plan, population):
         yield variable, f"{variable} + {increment}"

@@ -9,6 +9,7 @@ MOMENTS = ("first", "second")  # running means of a force and of its square
 MEMORY = "memory"
 # Of a population: its state proper, and data
 OWN = ("x", "lam", "y")
+SAMPLE_WEIGHT = "sample_weight"  # of a population: the weight of each pattern in plasticity, data
 # beta_1^n and beta_2^n: Adam divides the running means, which start at 0, by 1 minus these
 DECAYS = ("first_lacks", "second_lacks")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.engine.draws import Draw, Row, all_named, row_of
-from neurosim.engine.names import projection_group
+from neurosim.engine.names import SAMPLE_WEIGHT, projection_group
 from neurosim.engine.plasticity import SynapseRule, rules_of
 from neurosim.errors import ModelError, shown
 from neurosim.model.equations import events, lagrangian
@@ -100,6 +100,8 @@ class Plan:
         Matrices that a projection holds, one for each equal share of `patterns`, in order.
     imperfections : Imperfections
         What messages, plasticity and units lack or add.
+    weighted : bool
+        Whether every pattern has a weight in plasticity: delta is multiplied by `sample_weight`.
     """
 
     net: Network
@@ -117,6 +119,7 @@ class Plan:
     points: int = 0
     weight_sets: int = 1
     imperfections: Imperfections = NONE
+    weighted: bool = False
 
     # --- messages
 
@@ -151,7 +154,12 @@ class Plan:
         return self.imperfections.received(variable)
 
     def plasticity_reads(self, projection: str, variable: str) -> str:
-        """Return the variable that plasticity reads as x or delta, maybe low-pass filtered."""
+        """Return the variable that plasticity reads as x or delta, maybe filtered or weighted."""
+        found = self.plastic_message(projection, variable)
+        return self._weighted(found) if variable == BACKWARD else found
+
+    def plastic_message(self, projection: str, variable: str) -> str:
+        """Return `plasticity_reads` without the weights of the patterns."""
         if self.imperfections.of(LowPass):
             return f"slow_{variable}"
         if variable == BACKWARD and self.event_source(projection, BACKWARD) is None:
@@ -162,7 +170,18 @@ class Plan:
         """Return the variable that biases read as delta: that of the first incoming projection."""
         for q in self.net.incoming(population):
             return self.plasticity_reads(q.name, BACKWARD)
-        return BACKWARD
+        return self._weighted(BACKWARD)
+
+    def weighted_messages(self, population: str) -> list[tuple[str, str]]:
+        """Return the statements of the messages that plasticity reads with weights of patterns."""
+        if not self.weighted or self.net.populations[population].clamped:
+            return []
+        incoming = self.net.incoming(population)
+        messages = [self.plastic_message(q.name, BACKWARD) for q in incoming] or [BACKWARD]
+        return [(self._weighted(v), f"{SAMPLE_WEIGHT}*{v}") for v in dict.fromkeys(messages)]
+
+    def _weighted(self, message: str) -> str:
+        return f"weighted_{message}" if self.weighted else message
 
     def sent(self, population: str, variable: str) -> list[tuple[str, str]]:
         """Return the statements of dense messages that are not just x or delta."""
@@ -295,6 +314,9 @@ class Plan:
         if any(source.adaptive for source in sources):
             more += ADAPTIVE_EQUATIONS
         more += imperfections.equations(clamped)
+        weighted = self.weighted_messages(population)
+        if weighted:
+            more += [f"{name} : 1" for name in (SAMPLE_WEIGHT, *dict(weighted))]
         if clamped:
             return "\n".join([lagrangian.clamped(), *more])
         return lagrangian.population(

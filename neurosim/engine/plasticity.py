@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neurosim.engine.draws import NORMAL, Draw
-from neurosim.engine.names import LENGTH, bias_group, projection_group
+from neurosim.engine.names import LENGTH, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.errors import ModelError
 from neurosim.model.equations.plasticity import POST, PRE, SHARE, Direct, Split, at, split
 from neurosim.model.network import Network
@@ -36,9 +36,10 @@ class Planned(Protocol):
     @property
     def patterns(self) -> int: ...
 
-    def plasticity_reads(self, projection: str, variable: str) -> str: ...
+    @property
+    def weighted(self) -> bool: ...
 
-    def bias_plasticity_reads(self, population: str) -> str: ...
+    def plastic_message(self, projection: str, variable: str) -> str: ...
 
     def variables(self, population: str) -> Mapping[str, bool]: ...
 
@@ -125,13 +126,14 @@ class SynapseRule:
 
         `x_pre` and `delta_post` are the messages as the synapse receives them.
         """
-        if (name, end) == (BACKWARD, POST):
-            if self.of_biases:
-                return self.plan.bias_plasticity_reads(self.target)
-            return self.plan.plasticity_reads(self.target, BACKWARD)
-        if (name, end) == (FORWARD, PRE):
-            return self.plan.plasticity_reads(self.target, FORWARD)
-        return name
+        message = {POST: BACKWARD, PRE: FORWARD}[end]
+        if name != message:
+            return name
+        if not self.of_biases:
+            return self.plan.plastic_message(self.target, message)
+        for q in self.plan.net.incoming(self.target):
+            return self.plan.plastic_message(q.name, message)
+        return message
 
     def check(self) -> None:
         """Refuse variables that the two ends do not have.
@@ -195,8 +197,15 @@ class SynapseRule:
     @property
     def transient(self) -> tuple[str, ...]:
         """Arrays of each synapse that every step writes before it reads them."""
-        places = [at(*read) for read in self.split.at_synapses]
+        places: dict[str, None] = {}
+        for move in self.split.moves:
+            if move.direct is not None:
+                places |= {at(*read): None for read in self.reads(move.direct)}
         return (*self.split.arrays, *places)
+
+    def reads(self, direct: Direct) -> tuple[tuple[str, str], ...]:
+        """Return the variables of the two ends that a sum reads at every synapse."""
+        return (*direct.read, (SAMPLE_WEIGHT, POST)) if self.plan.weighted else direct.read
 
     @property
     def sums(self) -> tuple[Sum, ...]:
@@ -206,7 +215,7 @@ class SynapseRule:
         for product in self.split.products:
             factors: list[Factor | None] = []
             for end, text in ((POST, product.post), (PRE, product.pre)):
-                if not text:
+                if not text and not (end == POST and self.plan.weighted):
                     factors.append(None)
                     continue
                 if (end, text) not in known:
@@ -227,12 +236,21 @@ class SynapseRule:
 
     def _factor(self, end: str, text: str, number: int) -> Factor:
         population = self.ends[end]
+        if end == POST and self.plan.weighted:
+            return self._weighted_factor(population, text, number)
         match = OF_UNIT.fullmatch(text)
         if match:
             variable = self.variable(match[1], end)
             if self.plan.variables(population)[variable]:  # an array
                 return Factor(population, variable, "")
         return Factor(population, f"{FACTOR}{number}_{self.group}", self.at_population(text))
+
+    def _weighted_factor(self, population: str, text: str, number: int) -> Factor:
+        """Return f times the weight of each pattern."""
+        if not text:
+            return Factor(population, SAMPLE_WEIGHT, "")
+        expression = f"{SAMPLE_WEIGHT}*({self.at_population(text)})"
+        return Factor(population, f"{FACTOR}{number}_{self.group}", expression)
 
     def at_population(self, text: str) -> str:
         """Return an expression in one end's variables, with the names of its population."""
@@ -277,7 +295,10 @@ class SynapseRule:
 
     def summed(self, direct: Direct) -> Statement:
         """Return the statement that adds one pattern to a sum that does not separate."""
-        return direct.array, f"{direct.array} + {_in_steps(direct.expression)}"
+        summand = _in_steps(direct.expression)
+        if self.plan.weighted:
+            summand = f"{at(SAMPLE_WEIGHT, POST)}*({summand})"
+        return direct.array, f"{direct.array} + {summand}"
 
 
 def _in_steps(text: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
+from neurosim.data.sample_weights import of_mean_one, sample_weights, weighted_mean
 from neurosim.errors import ConvergenceError, unknown
 from neurosim.model.display import short_repr
 from neurosim.model.network import Network
@@ -120,7 +121,9 @@ def forward(net: Network, X: Any) -> dict[str, Array]:
 
 
 @checked
-def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
+def backprop(
+    net: Network, X: Any, Y: Any, through: str = "weights", *, sample_weight: Any = None
+) -> Adjoint:
     """Return outputs, adjoint and gradients of the mean loss over a batch, by backpropagation.
 
     On a cycle the adjoint is implicit: per pattern (I - Wᵀ D) lam = -dV/dx with D = diag sigma'(a).
@@ -134,6 +137,8 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
         Matrices that errors go back through: Wᵀ, which is backpropagation; or the feedback weights
         B where the feedback is not symmetric. lam is then where a flow through B rests, and the
         "gradients" are the directions that plasticity follows there.
+    sample_weight : (patterns,), optional
+        Weights of the patterns in the mean; lam of a pattern does not depend on its weight.
 
     Returns
     -------
@@ -142,7 +147,7 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     Raises
     ------
     DataError
-        X or Y do not fit the network.
+        X, Y or the weights do not fit the network or its patterns.
     ModelError
         An unknown `through`.
     ConvergenceError
@@ -156,7 +161,8 @@ def backprop(net: Network, X: Any, Y: Any, through: str = "weights") -> Adjoint:
     True
     """
     clamped, Y, back = _encoded(net, X, Y, through)
-    return backprop_encoded(net, strong_components(net), clamped, Y, back)
+    weights = sample_weights(sample_weight, n_patterns(clamped))
+    return backprop_encoded(net, strong_components(net), clamped, Y, back, weights)
 
 
 @checked
@@ -234,6 +240,7 @@ def backprop_encoded(
     clamped: Mapping[str, Array],
     Y: Mapping[str, Array],
     back: BackwardWeights | None = None,
+    weights: Array | None = None,
 ) -> Adjoint:
     """Return `backprop` of encoded data and known components, for loops over many batches."""
     back = back or net.weights.__getitem__
@@ -243,20 +250,20 @@ def backprop_encoded(
         w = net.weights[name]
         decay = q.decay * synapses(w)
         slope = decay + penalty_subgradient(net, name)
-        product = hebbian(w, delta[q.post], x[q.pre])
+        product = hebbian(w, counted(delta[q.post], weights), x[q.pre])
         grad_w[name] = with_values(w, slope - product)
     losses = []
     for n, loss in net.losses.items():
         by_pattern = loss_value(loss, x[n], Y[n])
-        losses.append(by_pattern.mean())
+        losses.append(weighted_mean(by_pattern, weights))
     lam_in_order = {}
     grad_b = {}
     activity = []
     for n in net.neurons:
         lam_in_order[n] = lam[n]
-        grad_b[n] = -delta[n].mean(axis=0)
+        grad_b[n] = -weighted_mean(delta[n], weights)
         by_pattern = activity_penalty(net, n, x[n])
-        activity.append(by_pattern.mean())
+        activity.append(weighted_mean(by_pattern, weights))
     return Adjoint(
         x=x,
         lam=lam_in_order,
@@ -265,6 +272,13 @@ def backprop_encoded(
         loss=float(sum(losses)),
         penalty=penalty(net) + float(sum(activity)),
     )
+
+
+def counted(delta: Array, weights: Array | None) -> Array:
+    """Return delta times the weight of its pattern, where patterns have weights, of mean 1."""
+    if weights is None:
+        return delta
+    return np.asarray(delta * of_mean_one(weights)[:, None])
 
 
 def _adjoint(

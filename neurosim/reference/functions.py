@@ -19,6 +19,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from neurosim.arguments import checked
 from neurosim.data.patterns import targets
+from neurosim.data.sample_weights import sample_weights, weighted_mean
 from neurosim.model import expressions
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss
@@ -185,7 +186,7 @@ def violation(net: Network, population: str, outputs: Mapping[str, Array]) -> Ar
 
 
 @checked
-def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
+def loss(net: Network, outputs: Mapping[str, Array], Y: Any, *, sample_weight: Any = None) -> float:
     """Mean of V over the patterns, summed over the losses with their weights.
 
     Parameters
@@ -194,6 +195,8 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     outputs : mapping of str to array, (patterns, units), unit 1
         At least of every population with a loss, as `forward` returns them.
     Y : array (patterns,) or (patterns, units), or mapping by population with a loss
+    sample_weight : (patterns,), optional
+        Weights of the patterns in the mean.
 
     Returns
     -------
@@ -202,7 +205,7 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     Raises
     ------
     DataError
-        Y does not fit the network.
+        Y or the weights do not fit the network or its patterns.
     """
     if not net.losses:
         return 0.0
@@ -210,8 +213,11 @@ def loss(net: Network, outputs: Mapping[str, Array], Y: Any) -> float:
     count = len(np.atleast_1d(first))
     check_arrays("outputs", outputs, {n: (count, net.populations[n].size) for n in net.losses})
     encoded = targets(net, Y, count)
-    means = [loss_value(v, outputs[n], encoded[n]).mean() for n, v in net.losses.items()]
-    return float(sum(means))
+    weights = sample_weights(sample_weight, count)
+    total = 0.0
+    for n, v in net.losses.items():
+        total += float(weighted_mean(loss_value(v, outputs[n], encoded[n]), weights))
+    return total
 
 
 def loss_value(loss: Loss, x: Array, y: Array) -> Array:

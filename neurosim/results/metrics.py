@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.data.sample_weights import weighted_mean
 from neurosim.model.weights import Weights
 
 Array = np.ndarray
 
 
-def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
+def accuracy(
+    outputs: Array, classes: Array, middle: float = 0.0, weights: Array | None = None
+) -> float:
     """Return the share of patterns whose largest output is that of their class.
 
     Parameters
@@ -21,6 +24,8 @@ def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
     classes : (patterns,) of int
     middle : float, unit 1
         0 by default.
+    weights : (patterns,), optional
+        Weights of the patterns in the share; all count alike by default.
 
     Examples
     --------
@@ -28,9 +33,11 @@ def accuracy(outputs: Array, classes: Array, middle: float = 0.0) -> float:
     0.5
     """
     if outputs.shape[1] > 1:
-        return float(np.mean(outputs.argmax(axis=1) == classes))
-    above = outputs[:, 0] > middle
-    return float(np.mean(above == (classes > 0)))
+        right = outputs.argmax(axis=1) == classes
+    else:
+        above = outputs[:, 0] > middle
+        right = above == (classes > 0)
+    return float(weighted_mean(right, weights))
 
 
 def middle(Y: Any) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.data.archives import read_arrays, write_arrays
+from neurosim.engine.names import SAMPLE_WEIGHT
 from neurosim.errors import FileError
 from neurosim.model import imperfections as circuit
 from neurosim.model.equations.imperfections import Imperfections
@@ -213,11 +214,13 @@ def _stated(thing: Any) -> dict[str, Any]:
 
 
 def _digest(session: Session) -> str:
-    """Return a digest of the data of a training."""
+    """Return a digest of the data of a training, and of the weights of its patterns, if any."""
     digest = hashlib.sha256()
     for arrays in (session.clamped, session.targets):
         for name, values in arrays.items():
             digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
+    if session.work.sample_weight is not None:
+        digest.update(SAMPLE_WEIGHT.encode() + session.work.sample_weight.tobytes())
     return digest.hexdigest()
 
 

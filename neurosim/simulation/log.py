@@ -1,6 +1,6 @@
 """Measure the rows of a training's log, and turn them into a dataset.
 
-Above `session` and `reference`, below `running`. Start at `LogRows`.
+Above `opening` and `reference`, below `running`. Start at `LogRows`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from neurosim import reference
 from neurosim.data import patterns as data
 from neurosim.errors import ConvergenceError, StabilityWarning, warn
 from neurosim.model.network import Network
-from neurosim.reference.functions import net_input, sigma
+from neurosim.reference.functions import net_input, rows_of, sigma
 from neurosim.results import metrics
 from neurosim.results.metrics import angle, cosine, middle
+from neurosim.simulation.opening import Data
 from neurosim.simulation.session import Session
 
 Array = np.ndarray
@@ -32,10 +33,11 @@ class LogRows:
     Parameters
     ----------
     net : Network
-    clamped, targets : dict of str to array, (patterns, units)
-        Data that the network is trained on; the first `MOST_PATTERNS` are measured.
+    given : Data
+        Data that the network is trained on. The first `MOST_PATTERNS` of those whose weight is not
+        0 are measured; loss and accuracy are means in which each pattern counts by its weight.
     validation : (X, Y), optional
-        Held-out data, all of which are measured.
+        Held-out data, all of which are measured, and count alike.
 
     Raises
     ------
@@ -43,17 +45,18 @@ class LogRows:
         Validation data that do not fit the network.
     """
 
-    def __init__(
-        self, net: Network, clamped: Patterns, targets: Patterns, validation: tuple[Any, Any] | None
-    ) -> None:
+    def __init__(self, net: Network, given: Data, validation: tuple[Any, Any] | None) -> None:
         self.net, self.warned = net, False
-        self.training = _first(clamped), _first(targets)
-        self.sets: dict[str, tuple[Patterns, Patterns]] = {"": self.training}
+        rows, weights = _measured_rows(given)
+        self.training = rows_of(given.clamped, rows), rows_of(given.targets, rows)
+        self.sets: dict[str, tuple[Patterns, Patterns, Array | None]] = {
+            "": (*self.training, weights)
+        }
         if validation is not None:
             X, Y = data.pair("validation", validation)
             held_out = data.patterns(net, X)
             count = len(next(iter(held_out.values())))
-            self.sets["validation_"] = held_out, data.targets(net, Y, count)
+            self.sets["validation_"] = held_out, data.targets(net, Y, count), None
 
     def row(self, session: Session) -> Row:
         """Return one row of the log.
@@ -70,23 +73,23 @@ class LogRows:
 
     def _measured(self, session: Session) -> Row:
         found = {"time": session.time}
-        for prefix, (X, Y) in self.sets.items():
-            for name, value in self._fit(X, Y).items():
+        for prefix, (X, Y, weights) in self.sets.items():
+            for name, value in self._fit(X, Y, weights).items():
                 found[prefix + name] = value
         found |= self._unsettled(session)
         found["max_step"] = session.stable_step()
         return found | self._angles()
 
-    def _fit(self, X: Patterns, Y: Patterns) -> Row:
+    def _fit(self, X: Patterns, Y: Patterns, weights: Array | None) -> Row:
         """Return the loss of the forward pass and, for a classifier, its accuracy."""
         net, name = self.net, self.net.output
         if not net.losses:
             return {}
         outputs = reference.forward(net, X)
-        found = {"loss": reference.loss(net, outputs, Y)}
+        found = {"loss": reference.loss(net, outputs, Y, sample_weight=weights)}
         classes = data.labels(Y[name], net.populations[name].size)
         if classes is not None:
-            found["accuracy"] = metrics.accuracy(outputs[name], classes, middle(Y[name]))
+            found["accuracy"] = metrics.accuracy(outputs[name], classes, middle(Y[name]), weights)
         return found
 
     def _unsettled(self, session: Session) -> Row:
@@ -171,5 +174,13 @@ def _unit(column: str) -> str:
     return "degree" if column.startswith("angle.") else "1"
 
 
+def _measured_rows(given: Data) -> tuple[Any, Array | None]:
+    """Return which patterns a row of the log is measured on, and their weights, if any."""
+    if given.sample_weight is None:
+        return slice(MOST_PATTERNS), None
+    rows = np.flatnonzero(given.sample_weight)[:MOST_PATTERNS]
+    return rows, given.sample_weight[rows]
+
+
 def _first(values: Patterns) -> Patterns:
-    return {n: v[:MOST_PATTERNS] for n, v in values.items()}
+    return rows_of(values, slice(MOST_PATTERNS))

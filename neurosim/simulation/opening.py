@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from neurosim.data import patterns as data
+from neurosim.data.sample_weights import sample_weights
 from neurosim.model import transport as transports
 from neurosim.model.methods import ADAM
 from neurosim.model.network import Network
@@ -49,11 +50,12 @@ class Simulated(compatibility.Chosen, Protocol):
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs and targets, (patterns, units) by population, and the number of patterns."""
+    """Inputs and targets, (patterns, units) by population; the patterns' number and weights."""
 
     clamped: Arrays
     targets: Arrays
     count: int
+    sample_weight: Array | None = None  # (patterns,), as the user gave them
 
 
 def setting_of(sim: Simulated) -> Setting:
@@ -95,7 +97,9 @@ def _described(sim: Simulated) -> dict[str, Any]:
     }
 
 
-def read_data(net: Network, X: Any, Y: Any, *, copied: bool = False) -> Data:
+def read_data(
+    net: Network, X: Any, Y: Any, *, sample_weight: Any = None, copied: bool = False
+) -> Data:
     """Validate a network's parameters, and validate and encode user-supplied data.
 
     X is copied only if asked for, since it may be large. Y is encoded, which makes a copy.
@@ -105,12 +109,13 @@ def read_data(net: Network, X: Any, Y: Any, *, copied: bool = False) -> Data:
     ModelError
         Weights or biases that do not fit the network.
     DataError
-        X or Y that do not fit the network.
+        X or Y that do not fit the network, or weights of patterns that do not fit X.
     """
     net.check_parameters()
     clamped = data.patterns(net, X, copy=copied)
     count = len(next(iter(clamped.values())))
-    return Data(clamped, data.targets(net, Y, count), count)
+    weights = sample_weights(sample_weight, count)
+    return Data(clamped, data.targets(net, Y, count), count, weights)
 
 
 def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session:
@@ -141,7 +146,7 @@ def open_session(sim: Simulated, given: Data, start: Any, work: Work) -> Session
     patterns = len(next(iter(first.values())))
     setting = sim.setting(None if work.interactive else work.steps, patterns)
     if work.descent is not None:
-        net = _mean_loss(sim.net, patterns) if work.descent.mean else sim.net
+        net = _mean_loss(sim.net, _total(work, patterns)) if work.descent.mean else sim.net
         described = {**setting.described, "method": ADAM}
         setting = replace(setting, net=net, method=ADAM, described=described)
     before = steps_before(start)
@@ -174,7 +179,14 @@ def may_divide(sim: Simulated) -> bool:
     return not sim.factories
 
 
-def _mean_loss(net: Network, count: int) -> Network:
+def _total(work: Work, patterns: int) -> float:
+    """Return the number of patterns, each counted by its weight."""
+    if work.sample_weight is None:
+        return patterns
+    return float(work.sample_weight.sum())
+
+
+def _mean_loss(net: Network, count: float) -> Network:
     """Return a network on the same weights whose losses are divided by the number of patterns."""
     losses = {n: replace(v, weight=v.weight / count) for n, v in net.losses.items()}
     return net.sharing(losses=losses)

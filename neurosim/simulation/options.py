@@ -116,6 +116,8 @@ class Work:
         Steps of Adam in place of the flows.
     interactive : bool
         Whether a world writes the frames while the run goes on.
+    sample_weight : (patterns,) array, optional
+        Factor of each pattern's plasticity, unit 1.
     """
 
     steps: int
@@ -125,6 +127,7 @@ class Work:
     stepping: Stepping = Stepping()
     descent: LocalPropagation | None = None
     interactive: bool = False
+    sample_weight: Array | None = None
 
     @property
     def batch(self) -> int | None:
@@ -227,6 +230,7 @@ class TrainOptions(RunOptions):
     checkpoint: str | Path | None = None
     resume: str | Path | None = None
     visit: Callable[[Run], Any] | None = None
+    sample_weight: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

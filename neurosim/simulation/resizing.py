@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from neurosim.data.sample_weights import weighted_mean
 from neurosim.errors import NeurosimError
 from neurosim.model.extension import Extension
 from neurosim.model.network import Network
-from neurosim.model.schedules import Growing, Pruning
+from neurosim.model.schedules import Growing, Pruning, Simultaneous
 from neurosim.model.state import State
 from neurosim.model.weights import synapses
 from neurosim.results.operations import SynapticOperations, synaptic_operations
@@ -47,7 +48,15 @@ class Trainer(Protocol):
     lock: Any
 
     def train(
-        self, X: Any, Y: Any, schedule: Any, *, validation: Any, start: Any, progress: bool
+        self,
+        X: Any,
+        Y: Any,
+        schedule: Any,
+        *,
+        sample_weight: Any,
+        validation: Any,
+        start: Any,
+        progress: bool,
     ) -> Log:
         """Train by a schedule that keeps the network's size."""
 
@@ -62,6 +71,7 @@ def train(
     Y: Any,
     schedule: Pruning | Growing,
     *,
+    sample_weight: Any,
     validation: Any,
     start: Any,
     progress: bool,
@@ -71,7 +81,7 @@ def train(
     Parameters
     ----------
     sim : Trainer
-    X, Y, schedule, validation, start, progress
+    X, Y, schedule, sample_weight, validation, start, progress
         As in `Simulation.train`.
 
     Returns
@@ -85,7 +95,7 @@ def train(
           messages every present synapse counts at every step, forward, backward and for plasticity;
           with events, only the operations that events have caused.
     """
-    course = _Course(sim, X, Y, validation, progress, start)
+    course = _Course(sim, X, Y, sample_weight, validation, progress, start)
     try:
         if isinstance(schedule, Pruning):
             _prune(course, schedule)
@@ -103,9 +113,17 @@ class _Course:
     """A training so far: the rows of its log, its cost, and the state to go on from."""
 
     def __init__(
-        self, sim: Trainer, X: Any, Y: Any, validation: Any, progress: bool, start: Any
+        self,
+        sim: Trainer,
+        X: Any,
+        Y: Any,
+        sample_weight: Any,
+        validation: Any,
+        progress: bool,
+        start: Any,
     ) -> None:
         self.sim, self.X, self.Y = sim, X, Y
+        self.sample_weight = sample_weight
         self.validation, self.progress = validation, progress
         self.state: Any = start
         self.rows: list[Row] = []
@@ -118,6 +136,7 @@ class _Course:
             self.X,
             self.Y,
             schedule,
+            sample_weight=self.sample_weight,
             validation=self.validation,
             start=self.state,
             progress=self.progress,
@@ -142,6 +161,13 @@ class _Course:
         self.time += run.time
         self.operations += cost
         self.run = run
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights of the patterns, (patterns,), after training has validated them."""
+        if self.sample_weight is None:
+            return None
+        return np.asarray(self.sample_weight, dtype=float)
 
     def replace_network(self, found: Reshaped) -> None:
         """Go on with another network, from the state of the present one."""
@@ -208,7 +234,7 @@ def _prune(course: _Course, schedule: Pruning) -> None:
 
 def _without_idle_neurons(course: _Course, schedule: Pruning) -> Reshaped:
     """Return the network without its dead neurons and without those that are straw at rest."""
-    net, support = course.sim.net, None
+    net, support, weights = course.sim.net, None, course.weights
     if schedule.support is not None:
         rest = course.sim.relax(
             course.X,
@@ -218,11 +244,20 @@ def _without_idle_neurons(course: _Course, schedule: Pruning) -> Reshaped:
             start="forward",
         )
         course.operations += _done(synaptic_operations(rest))
-        tolerance = schedule.support
-        found = {n: np.abs(rest.lam[n]) > tolerance for n in hidden(net)}
-        support = missable(net, found, course.X, schedule.within)
-    threshold = None if schedule.freeze else 0.0
-    return pruned(net, support, course.X, dead=schedule.dead, synapses=threshold, within=np.inf)
+        found = {}
+        for n in hidden(net):
+            counted = rest.lam[n] if weights is None else rest.lam[n][weights > 0]
+            found[n] = np.abs(counted) > schedule.support
+        support = missable(net, found, course.X, schedule.within, weights)
+    return pruned(
+        net,
+        support,
+        course.X,
+        dead=schedule.dead,
+        synapses=None if schedule.freeze else 0.0,
+        within=np.inf,
+        weights=weights,
+    )
 
 
 def _thaw(course: _Course, frozen: _Frozen) -> None:
@@ -270,8 +305,9 @@ def _grow(course: _Course, schedule: Growing) -> None:
         done += rows
         if not growing or done == base.rows:
             continue
-        burdens = _measured(course.run, BURDEN)
-        pulls = _measured(course.run, PULL)[sim.net.output]
+        weights = course.weights if isinstance(base, Simultaneous) else None
+        burdens = _measured(course.run, BURDEN, weights)
+        pulls = _measured(course.run, PULL, weights)[sim.net.output]
         pull = float(np.mean(pulls))
         stalls = pull > (1 - schedule.drop) * before
         unhelpful = unhelpful + 1 if stalls else 0
@@ -315,14 +351,17 @@ def _measuring_burdens(sim: Trainer) -> Iterator[None]:
         vars(sim).update(extensions=own)
 
 
-def _measured(run: Run | None, variable: str) -> dict[str, Array]:
-    """Return burdens or pulls at the end of a run, (units,) by population, mean over patterns."""
+def _measured(run: Run | None, variable: str, weights: Array | None = None) -> dict[str, Array]:
+    """Return burdens or pulls at the end of a run, (units,) by population, mean over patterns.
+
+    `weights`, (patterns,), are those of patterns that were simulated all at once.
+    """
     assert run is not None
     found = {}
     for name, values in run.auxiliary.items():
         population, _, own = name.rpartition(".")
         if own == variable:
-            found[population] = values.mean(axis=0)
+            found[population] = weighted_mean(values, weights)
     return found
 
 

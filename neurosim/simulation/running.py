@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.data.sample_weights import of_mean_one
 from neurosim.errors import number, out_of_range, whole, yes_or_no
 from neurosim.model.flow import seconds
 from neurosim.model.schedules import LocalPropagation, Plain, Presentations, StepSchedule, split
@@ -79,15 +80,22 @@ def train(sim: Simulated, X: Any, Y: Any, schedule: Plain, options: TrainOptions
     options.refuse_unrecorded()
     # functions of the user's own run between the steps, and may change X
     calls = options.visit is not None or bool(sim.factories)
-    given = read_data(sim.net, X, Y, copied=calls)
-    log = LogRows(sim.net, given.clamped, given.targets, options.validation)
+    given = read_data(sim.net, X, Y, sample_weight=options.sample_weight, copied=calls)
+    log = LogRows(sim.net, given, options.validation)
     descent = schedule if isinstance(schedule, LocalPropagation) else None
     keeps_best = descent is not None and descent.best and options.validation is not None
     best = BestWeights(sim.net, keeps_best)
     plan = StepSchedule.of(schedule, sim.dt, given.count, sim.seed)
     plan = plan.after(steps_before(options.start))
     recording = options.recording(sim.dt, plan.batch or given.count)
-    work = Work(steps=plan.total, plastic=True, recording=recording, schedule=plan, descent=descent)
+    work = Work(
+        steps=plan.total,
+        plastic=True,
+        recording=recording,
+        schedule=plan,
+        descent=descent,
+        sample_weight=_factors(given.sample_weight, descent),
+    )
     modulators = modulation(sim.net, options.modulators, plan)
     session = open_session(sim, given, options.start, work)
     one_program = is_one_program(sim)
@@ -192,6 +200,17 @@ def interact(
     run = session.finish(interrupted=session.stopped)
     shown = {"per_frame": plan.length * sim.dt, "frames": loop.shown}
     return replace(run, settings=run.settings | shown)
+
+
+def _factors(weights: Array | None, descent: LocalPropagation | None) -> Array | None:
+    """Return the factors of the patterns' plasticity, (patterns,); None without weights.
+
+    Plasticity is a mean over the patterns, so that its factors have the mean 1; that of Local
+    Propagation is a sum.
+    """
+    if weights is None or descent is not None:
+        return weights
+    return of_mean_one(weights)
 
 
 def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:

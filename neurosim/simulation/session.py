@@ -16,7 +16,7 @@ import numpy as np
 from neurosim.engine.draws import noise_key
 from neurosim.engine.engine import BEFORE
 from neurosim.engine.loading import Key, initial_values
-from neurosim.engine.names import DECAYS, MEMORY, bias_group, projection_group
+from neurosim.engine.names import DECAYS, MEMORY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import DivergenceError, FileError
 from neurosim.model.feedback import MIRROR
@@ -361,6 +361,7 @@ class Session:
             transports=setting.transports,
             learns=self.plastic,
             imperfections=setting.imperfections,
+            weighted=self.work.sample_weight is not None,
         )
 
     def _constants(self) -> dict[Key, Any]:
@@ -381,10 +382,24 @@ class Session:
         return values | initial_values(self.plan, self.flow, self.setting.dt, self.engine)
 
     def _data(self) -> dict[Key, Array]:
-        """Return inputs and targets of all patterns, by the engine's keys."""
+        """Return inputs, targets and weights of all patterns, by the engine's keys."""
         x = {(n, "x"): values for n, values in self.clamped.items()}
         y = {(n, "y"): values for n, values in self.targets.items()}
-        return x | y
+        return x | y | self._sample_weights()
+
+    def _sample_weights(self) -> dict[Key, Array]:
+        """Return the weights of patterns, by population that learns; empty without weights.
+
+        They are (patterns, 1) where patterns are presented, else (patterns, units).
+        """
+        weights = self.work.sample_weight
+        if weights is None:
+            return {}
+        found = {}
+        for n in self.net.neurons:
+            columns = 1 if self.plan.presentation else self.net.populations[n].size
+            found[n, SAMPLE_WEIGHT] = np.repeat(weights[:, None], columns, axis=1)
+        return found
 
     def _by_population(self, variable: str, populations: Iterable[str]) -> Patterns:
         """Return the engine's values of one variable, (patterns, units) by population."""

@@ -231,6 +231,7 @@ class Simulation(OneRun, BrianObjects, Settable, Printed):
         Y: Any,
         schedule: Schedule,
         *,
+        sample_weight: Any = None,
         validation: tuple[Any, Any] | None = None,
         record: str | Iterable[str] = (),
         every: Any = None,
@@ -253,8 +254,14 @@ class Simulation(OneRun, BrianObjects, Settable, Printed):
         schedule : Simultaneous, Presentations, LocalPropagation, Pruning or Growing
             How patterns are presented, and for how long. With the last two the network changes its
             size, so nothing can be recorded and no checkpoint can be written.
+        sample_weight : (patterns,), optional
+            Weight of every pattern in plasticity, >= 0, unit 1; all count alike by default. What
+            a pattern adds to plasticity is multiplied by its weight over the mean of all weights;
+            its x and lam do not depend on it. With all patterns at once, 2 is the same as its row
+            twice, 0 as no such row; in batches of one, 2 is a step of twice the length. Loss and
+            accuracy of the log are means with these weights; its other columns are not.
         validation : (X, Y), optional
-            Held-out data, whose loss and accuracy go into the log.
+            Held-out data, whose loss and accuracy go into the log; they all count alike.
         patterns, start
             As in `relax`, for the patterns that are simulated at once.
         checkpoint : str or Path, optional
@@ -279,7 +286,8 @@ class Simulation(OneRun, BrianObjects, Settable, Printed):
         Raises
         ------
         DataError, ModelError, ConvergenceError, DivergenceError
-            As in `relax`; the error's `log` holds the log until then.
+            As in `relax`; the error's `log` holds the log until then. DataError also for weights
+            of patterns that are not finite, below 0, or all 0.
         FileError
             A checkpoint that cannot be read or written, or that belongs to another training.
 
@@ -306,10 +314,12 @@ class Simulation(OneRun, BrianObjects, Settable, Printed):
             resume=resume,
             visit=visit,
             modulators=modulators,
+            sample_weight=sample_weight,
         )
         compatibility.check_schedule(self, schedule, options.given(), is_one_program(self))
         if isinstance(schedule, Pruning | Growing):
             given = {"validation": validation, "start": start, "progress": progress}
+            given["sample_weight"] = sample_weight
             return resizing.train(self, X, Y, schedule, **given)
         return running.train(self, X, Y, schedule, options)
 

@@ -16,6 +16,7 @@ import numpy as np
 from neurosim import reference
 from neurosim.arguments import checked
 from neurosim.data import patterns as data
+from neurosim.data.sample_weights import weighted_mean, weighted_spread
 from neurosim.errors import ModelError, number, out_of_range, unknown, whole
 from neurosim.model.arrays import refuse_lossy
 from neurosim.model.display import short_repr
@@ -174,8 +175,12 @@ def pruned(
     dead: float = 1e-3,
     synapses: float | None = 0.0,
     within: float = 1e-2,
+    weights: Array | None = None,
 ) -> Reshaped:
-    """Prune, and return where each unit comes from; `synapses` = None keeps all of them."""
+    """Prune, and return where each unit comes from; `synapses` = None keeps all of them.
+
+    `weights`, (patterns,), are those of the patterns in X, see `Simulation.train`.
+    """
     number("dead", dead, least=0)
     if synapses is not None:
         number("synapses", synapses, least=0)
@@ -193,7 +198,7 @@ def pruned(
     before = reference.forward(net, _zeros(net) if X is None else X)
     held = {}
     for n, x in before.items():
-        held[n] = x.mean(axis=0)
+        held[n] = weighted_mean(x, weights)
         held[n][kept[n]] = 0.0
     small = _without(net, kept, held, synapses)
     origin = {n: kept[n] for n in small.populations}
@@ -203,8 +208,9 @@ def pruned(
         return found
     after = reference.forward(small, X)
     outputs = [n for n in net.neurons if _keeps_its_size(net, n)]
-    change = max(_largest(after[n] - before[n]) for n in outputs)
-    scales = [_largest(before[n]) for n in outputs]
+    counted = slice(None) if weights is None else weights > 0
+    change = max(_largest((after[n] - before[n])[counted]) for n in outputs)
+    scales = [_largest(before[n][counted]) for n in outputs]
     allowed = within * max(1.0, *scales)
     if change > allowed:
         fewer = _size(net) - _size(small)
@@ -217,7 +223,9 @@ def pruned(
     return replace(found, change=change)
 
 
-def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, Array]:
+def missable(
+    net: Network, support: Arrays, X: Any, within: float, weights: Array | None = None
+) -> dict[str, Array]:
     """Return support with only as many straw neurons as may be removed within a bound.
 
     The bound is on the sum of what hidden neurons send: its standard deviation over X times the
@@ -229,6 +237,7 @@ def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, 
     support : {population: bool (patterns, units)}
     X : (patterns, features)
     within : float, unit 1
+    weights : (patterns,), optional
 
     Returns
     -------
@@ -243,7 +252,7 @@ def missable(net: Network, support: Arrays, X: Any, within: float) -> dict[str, 
         for q in net.outgoing(n):
             squares += sums_of_squares(net.weights[q.name], 0)
         norm = np.sqrt(squares)
-        size = x[n].std(axis=0) * norm
+        size = weighted_spread(x[n], weights) * norm
         sent[n] = np.where(straw[n], size, np.inf)
     every = np.concatenate([np.zeros(0), *sent.values()])
     missed = np.empty(every.size, dtype=bool)

@@ -137,6 +137,7 @@ class Messages:
         self.kept = [product for product in self.products if product.kept]
         self._sent = [*actions.sent, *_delays(groups, FORWARD)]
         self._late = [*actions.late, *_delays(groups, BACKWARD)]
+        self._weighted = actions.weighted
         self._forward_events = _senders(groups, FORWARD, products)
         self._backward_events = _senders(groups, BACKWARD, products)
         # actions of all populations, and of those whose net input may move at every step
@@ -170,6 +171,8 @@ class Messages:
             action()
         for _, action in self._feedback:
             action()
+        for action in self._weighted:
+            action()
 
     def forward(self) -> None:
         """Compute the net inputs, the early messages, and the sums that losses read."""
@@ -198,6 +201,8 @@ class Messages:
                 action()
             for product in outgoing:
                 product.feedback_stale = False
+        for action in self._weighted:
+            action()
 
     def input_changed(self) -> None:
         """Invalidate the kept products."""

@@ -87,7 +87,7 @@ class RuleSteps:
         """Return the sum over patterns of an expression that does not separate."""
         total = live(self.group, direct.array)
         places: list[tuple[Array, Array, Array]] = []
-        for name, end in direct.read:
+        for name, end in self.rule.reads(direct):
             values = units(self.groups, self.rule.ends[end], self.rule.variable(name, end))
             places.append((live(self.group, at(name, end)), values, self.ends[end]))
         statements = [self.rule.summed(direct)]

@@ -49,6 +49,8 @@ class Actions:
         By population: early messages, which follow from its net input alone.
     sent, late : list
         Altered messages forward, before net inputs are computed; late messages, after that.
+    weighted : list
+        Messages that plasticity reads with weights of patterns.
     rates : list
         Rates of change, where the plan keeps them.
     update, multipliers : list
@@ -63,6 +65,7 @@ class Actions:
     early: dict[str, ActionList] = field(default_factory=dict)
     sent: ActionList = field(default_factory=list)
     late: ActionList = field(default_factory=list)
+    weighted: ActionList = field(default_factory=list)
     rates: ActionList = field(default_factory=list)
     update: ActionList = field(default_factory=list)
     multipliers: ActionList = field(default_factory=list)
@@ -113,6 +116,7 @@ class ActionMaker:
                 actions.late += self._assignments(name, late)
             else:
                 self._add_step(name, stepped_text, late, actions)
+            actions.weighted += self._assignments(name, self.plan.weighted_messages(name))
             actions.copies += self._assignments(name, self.plan.sampled(name))
         if self.plan.method == ADAM:
             self._add_descents(actions)

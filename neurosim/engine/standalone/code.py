@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosim.engine.names import GUARD_EVERY, bias_group, projection_group
+from neurosim.engine.names import GUARD_EVERY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.program import recorded_groups
 from neurosim.engine.standalone.rules import ModulatorCode, RuleCode, modulator_codes, rule_code
 from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING, KOLEN_POLLACK, SIGN, SYMMETRIC
 from neurosim.model.methods import ADAM, ADAPTIVE, SEMI_IMPLICIT, STAGED
-from neurosim.model.network import Network
 from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 
@@ -68,6 +67,7 @@ class ProjectionCode:
     exact_plasticity: bool  # whether W moves by integrals between events, see ns_events.h
     learns_on_way_back: bool  # whether W moves in the pass that carries messages back through it
     rule: RuleCode | None  # in place of the built-in one
+    sample_weight: str | None  # variable of the weights of patterns, if they have any
 
     # Observers and processes
     copy: str | None  # variable of a copy of W that samples read, if W itself is not up to date
@@ -155,7 +155,8 @@ class DataSourceCode:
 
     variable: str  # variable in which rows are clamped
     file: str  # file of all rows
-    n: int  # numbers in a row
+    n: int  # numbers of the variable per pattern
+    repeats: bool  # whether a row of the file is one number, which all of them take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +240,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
         noise=_noise(plan),
         recorded=_recorded(plan, projections),
-        data_sources=_data_sources(plan.net),
+        data_sources=_data_sources(plan),
         modulators=modulator_codes(plan),
         adaptive=plan.method == ADAPTIVE,
         alternates=plan.method == SEMI_IMPLICIT,
@@ -352,6 +353,7 @@ def _projection(
         exact_plasticity=events and _has_exact_plasticity(plan, projection),
         learns_on_way_back=undisturbed and not clamped and _learns_on_way_back(plan, name),
         rule=rule_code(plan, group),
+        sample_weight=_if(plan.weighted, f"{SAMPLE_WEIGHT}_{post}"),
         copy=None,
         memory=0,
     )
@@ -421,7 +423,7 @@ def _learns_on_way_back(plan: Plan, projection: str) -> bool:
     if plan.event_sources or plan.back(projection) != "w" or plan.has_own_rule(projection):
         return False
     for variable in (FORWARD, BACKWARD):
-        if plan.plasticity_reads(projection, variable) != plan.received(projection, variable):
+        if plan.plastic_message(projection, variable) != plan.received(projection, variable):
             return False
     return True
 
@@ -476,11 +478,18 @@ def _recorded(plan: Plan, projections: Sequence[ProjectionCode]) -> tuple[Record
     return tuple(found)
 
 
-def _data_sources(net: Network) -> tuple[DataSourceCode, ...]:
+def _data_sources(plan: Plan) -> tuple[DataSourceCode, ...]:
+    net = plan.net
     shown = [("x", name) for name in net.inputs] + [("y", name) for name in net.losses]
+    if plan.weighted:
+        shown += [(SAMPLE_WEIGHT, name) for name in net.neurons]
     found = []
     for variable, name in shown:
-        file = f"data/{name}_{variable}.bin"
-        size = net.populations[name].size
-        found.append(DataSourceCode(variable=f"{variable}_{name}", file=file, n=size))
+        source = DataSourceCode(
+            variable=f"{variable}_{name}",
+            file=f"data/{name}_{variable}.bin",
+            n=net.populations[name].size,
+            repeats=variable == SAMPLE_WEIGHT,
+        )
+        found.append(source)
     return tuple(found)

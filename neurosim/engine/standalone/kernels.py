@@ -102,8 +102,11 @@ class Kernels(Group):  # type: ignore[misc]
         blocks.messages()
         if self.plan.event_sources:
             self._kernel("send_events_forward", "before_start", RECEIVE_ORDER[FORWARD], blocks)
-            self._kernel("send_events_backward", "before_start", RECEIVE_ORDER[BACKWARD])
+            after = Blocks(self)
+            after.weighted()
+            self._kernel("send_events_backward", "before_start", RECEIVE_ORDER[BACKWARD], after)
         else:
+            blocks.weighted()
             self._kernel("messages", "before_start", 0, blocks)
 
     def _add_recording(self) -> None:
@@ -120,6 +123,7 @@ class Kernels(Group):  # type: ignore[misc]
         method, blocks = self.plan.method, Blocks(self)
         if method in STAGED:
             blocks.messages(stages=True)
+            blocks.weighted()
             blocks.rates(stages=True)
             own = {"states": self._states()}
             if method == ADAPTIVE:
@@ -263,6 +267,11 @@ class Blocks:
             self.add("sent", name, self.plan.sent(name, FORWARD))
             self.add("early", name, text.with_helpers(text.early))
             self.add("late", name, late, only_plastic=only_plastic)
+
+    def weighted(self) -> None:
+        """Add the messages that plasticity reads with weights of patterns."""
+        for name in self.plan.net.populations:
+            self.add("weighted", name, self.plan.weighted_messages(name))
 
     def rates(self, stages: bool = False) -> None:
         """Add the right-hand sides, which are evaluated into arrays."""

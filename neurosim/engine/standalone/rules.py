@@ -101,7 +101,7 @@ def _rule_steps(rule: SynapseRule, gate_is_open: bool) -> tuple[RuleStepCode, ..
         direct, places = None, []
         if step.direct is not None:
             direct = f"{step.direct.array}_{rule.group}"
-            for name, end in step.direct.read:
+            for name, end in rule.reads(step.direct):
                 variable = f"{rule.variable(name, end)}_{rule.ends[end]}"
                 places.append((f"{at(name, end)}_{rule.group}", variable, end))
         kind = rule_block(rule.group, gate_is_open, number)

@@ -51,6 +51,7 @@
     {{net_inputs()}}
     {{late_messages()}}
     {{feedback(learns)}}
+    {{all_statements('weighted')}}
 {% endmacro %}
 
 {# Messages forward that are not just x. #}
@@ -128,7 +129,7 @@
         {{learning_rate(q)}}
         ns::backward_and_learn<{{q.m}}, {{q.n}}, {{q.adds_feedback | lower}}>(
             {{array('w_' + q.name)}}, {{array(q.received_delta)}}, {{array(q.received_x)}},
-            {{array('feedback_' + q.pre)}}, _keep, _rate);
+            {{array('feedback_' + q.pre)}}, _keep, {{rate_of_the_pattern(q)}});
         {{proximal(q, '_rate')}}
     } else
     {% endif %}
@@ -369,6 +370,12 @@ ns::event_products<{{q.id}},
         const {{real}} _keep = 1 - _rate * {{array('l2_' + q.name)}}[0];
 {% endmacro %}
 
+{# h / tau_w, times the weight of the only pattern where patterns have weights. For kernels that read
+   messages as received; all others read messages that are weighted already. #}
+{% macro rate_of_the_pattern(q) %}
+_rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
+{% endmacro %}
+
 {# Where plastic, one Euler step of every weight and bias by the messages of this step. #}
 {% macro learn() %}
     {{broadcast()}}
@@ -409,7 +416,7 @@ ns::event_products<{{q.id}},
             {% else %}
             {{event_products(q)}}.learn(
                 {{array('w_' + q.name)}}, {{array(q.received_x)}}, {{array(q.received_delta)}},
-                _rate);
+                {{rate_of_the_pattern(q)}});
             {% endif %}
         } else
         {% endif %}

@@ -18,8 +18,12 @@
         {
             static const {{real}}* _data = (const {{real}}*)ns::mapped("{{d.file}}");
             for (int _k = 0; _k < {{K}}; _k++)
+                {% if d.repeats %}
+                std::fill_n({{array(d.variable)}} + (size_t)_k * {{d.n}}, {{d.n}}, _data[_rows[_k]]);
+                {% else %}
                 std::memcpy({{array(d.variable)}} + (size_t)_k * {{d.n}},
                             _data + (size_t)_rows[_k] * {{d.n}}, {{d.n}} * sizeof({{real}}));
+                {% endif %}
         }
         {% endfor %}
         if (_phase == 0) {

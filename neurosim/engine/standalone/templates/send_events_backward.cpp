@@ -8,4 +8,5 @@
 {% block maincode %}
     {{_parts.receive_events('delta')}}
     {{_parts.feedback(learns=false)}}
+    {{_parts.all_statements('weighted')}}
 {% endblock %}
