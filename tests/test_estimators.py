@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris, make_regression
 from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import neurosim as ns
@@ -142,6 +143,107 @@ def test_validation_patterns_are_held_out_and_measured() -> None:
     model = ns.SaddleClassifier(**QUICK, validation=0.2).fit(X, y)
     assert len(model.log_.run.x["output"]) == 120
     assert 0 <= float(model.log_.history.validation_accuracy[-1]) <= 1
+
+
+# --- weights of patterns and classes
+
+
+def iris() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return iris with whole weights of patterns, 0 to 3."""
+    X, y = load_iris(return_X_y=True)
+    return X, y, np.random.default_rng(0).integers(0, 4, size=len(X))
+
+
+def test_class_weights_multiply_the_weights_of_patterns() -> None:
+    X, y, weights = iris()
+    labels = np.array(["a", "b", "c"])[y]
+    by_class = {"a": 0.5, "c": 3}
+    factors = np.array([0.5, 1.0, 3.0])[y]
+    one = ns.SaddleClassifier(**QUICK, class_weight=by_class).fit(X, labels, sample_weight=weights)
+    two = ns.SaddleClassifier(**QUICK).fit(X, labels, sample_weight=weights * factors)
+    assert_array_equal(one.decision_function(X), two.decision_function(X))
+    plain = ns.SaddleClassifier(**QUICK).fit(X, labels, sample_weight=weights)
+    assert np.abs(one.decision_function(X) - plain.decision_function(X)).max() > 0.1
+
+
+def test_balanced_classes_count_repeated_rows() -> None:
+    """scikit-learn's own weights of the repeated rows are the yardstick."""
+    X, y, weights = iris()
+    weights[y == 0] = np.minimum(weights[y == 0], 1)
+    rows = np.repeat(np.arange(len(X)), weights)
+    by_class = compute_class_weight("balanced", classes=np.arange(3), y=y[rows])
+    assert by_class.max() > 1.5 * by_class.min()
+    one = ns.SaddleClassifier(**QUICK, class_weight="balanced").fit(X, y, sample_weight=weights)
+    two = ns.SaddleClassifier(**QUICK, class_weight="balanced").fit(X[rows], y[rows])
+    three = ns.SaddleClassifier(**QUICK).fit(X[rows], y[rows], sample_weight=by_class[y[rows]])
+    for other in (two, three):
+        assert_allclose(one.decision_function(X), other.decision_function(X), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("estimator", [ns.SaddleClassifier, ns.SaddleRegressor])
+def test_an_epoch_of_partial_fit_takes_weights(estimator: type) -> None:
+    X, y, weights = iris()
+    rows = np.repeat(np.arange(len(X)), weights)
+    schedule = ns.Simultaneous(duration=0.2, reports=2)
+    one, two = (estimator(**QUICK | {"schedule": schedule}) for _ in range(2))
+    for _ in range(2):
+        one.partial_fit(X, y, sample_weight=weights)
+        two.partial_fit(X[rows], y[rows])
+    assert_allclose(one.predict(X), two.predict(X), rtol=1e-8, atol=1e-8)
+    for name, w in one.network_.weights.items():
+        assert_allclose(w, two.network_.weights[name], rtol=1e-8, atol=1e-8)
+
+
+def test_a_row_without_weight_leaves_no_trace_whatever_its_values() -> None:
+    X, y = load_iris(return_X_y=True)
+    X = X[:, :2]
+    far = np.vstack([X, [1e25, -1e25]])
+    weights = np.r_[np.ones(150), 0]
+    one = ns.SaddleClassifier(**QUICK).fit(X, y)
+    two = ns.SaddleClassifier(**QUICK).fit(far, np.r_[y, 0], sample_weight=weights)
+    assert_allclose(one.scale_, two.scale_, rtol=1e-14)
+    assert_allclose(one.decision_function(X), two.decision_function(X), rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_patterns_that_are_held_out_leave_with_them() -> None:
+    X, y, weights = iris()
+    weights = weights + 0.5
+    model = ns.SaddleClassifier(**QUICK, validation=0.4).fit(X, y, sample_weight=weights)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    rows, _ = train_test_split(np.arange(150), test_size=0.4, random_state=seed, stratify=y)
+    mean = np.average(X, axis=0, weights=weights)
+    variance = np.cov(X.T, aweights=weights, ddof=0).diagonal()
+    Z = (X - mean) / np.sqrt(variance)
+    net = ns.Network.mlp([4, 8, 3], seed=seed)
+    ns.Simulation(net, ns.Flow.augmented(tau_w=20e-3), backend="numpy").train(
+        Z[rows], y[rows], QUICK["schedule"], sample_weight=weights[rows]
+    )
+    assert_allclose(
+        model.decision_function(X), ns.Simulation(net, ns.Flow.adjoint()).predict(Z), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"class_weight": "even"}, "class_weight = 'even'; allowed: None, 'balanced' or a dict"),
+        ({"class_weight": [1, 2, 3]}, r"class_weight = \[1, 2, 3\]; allowed: None, 'balanced'"),
+        ({"class_weight": {7: 1}}, r"class_weight has 7; allowed: the classes \[0 1 2\]"),
+        ({"class_weight": {0: -1}}, r"class_weight\[0\] = -1; allowed: a finite number >= 0"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, "times class_weight is zero for all 150 patterns"),
+    ],
+)
+def test_class_weights_that_mean_nothing_are_refused(given: dict[str, Any], message: str) -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        ns.SaddleClassifier(**QUICK | given).fit(X, y)
+
+
+def test_a_part_of_the_data_is_not_balanced() -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ns.ModelError, match="class_weight = 'balanced' with partial_fit"):
+        ns.SaddleClassifier(**QUICK, class_weight="balanced").partial_fit(X, y)
+    assert not hasattr(ns.SaddleRegressor(), "class_weight")
 
 
 @pytest.mark.parametrize(

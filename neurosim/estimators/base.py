@@ -1,25 +1,21 @@
-"""Train classifiers and regressors by the saddle flows, with scikit-learn's interface.
-
-Above `simulation`. Every parameter is a plain value or an immutable object, so that pipelines,
-`clone` and `GridSearchCV` work as with any other estimator. Start at `SaddleClassifier`.
-"""
+"""Parameters and training that the classifier and the regressor share. Start at `Saddle.fit`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from neurosim import reference
 from neurosim.data.patterns import pair
+from neurosim.data.sample_weights import weighted_mean, weighted_spread
 from neurosim.errors import DataError, ModelError, number, out_of_range, shown
 from neurosim.model.arrays import validated
 from neurosim.model.feedback import SYMMETRIC
@@ -31,14 +27,29 @@ from neurosim.model.weights import NORMAL
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
-Split = tuple[Array, Array | None, Array, Array | None]  # X, held-out X, targets, held-out targets
+# X, held-out X, targets, held-out targets
+Split = tuple[Array, Array | None, Array, Array | None]
 
 DEFAULT_SCHEDULE = Simultaneous(duration=3.0, reports=10)  # 300 times tau_x, 3000 steps
 TAU_W = 20e-3  # s, twice the default tau_x
 PRESET_ARGUMENTS = ("rho", "theta", "rate", "ratio", "tau_x", "tau_lam", "tau_w")
 
 
-class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
+@dataclass(frozen=True)
+class Given:
+    """Patterns (patterns, features), their targets, and their weights, if any."""
+
+    X: Any
+    targets: Any
+    weights: Array | None
+
+    def rows(self, rows: Array) -> Given:
+        """Return the patterns of these numbers."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Given(self.X[rows], self.targets[rows], weights)
+
+
+class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
     """Base class of the classifier and the regressor: their parameters and their training."""
 
     network_: Network
@@ -96,7 +107,14 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         self.standardise, self.validation = standardise, validation
         self.random_state, self.verbose = random_state, verbose
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        validation: tuple[Any, Any] | None = None,
+        *,
+        sample_weight: Any = None,
+    ) -> Self:
         """Draw new weights and train them on X and y for the whole schedule.
 
         Parameters
@@ -105,17 +123,21 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         y : (patterns,), or (patterns, outputs) for a regressor
         validation : (X, y), optional
             Patterns for the validation columns of the log, in place of a share of X and y.
+        sample_weight : (patterns,), optional
+            Weight of every pattern, >= 0: in plasticity, as in `Simulation.train`, and in the mean
+            and spread of `standardise`. Patterns that are held out are measured without weights.
 
         Raises
         ------
         DataError
-            Labels of fewer than two classes, or fewer patterns than a batch holds.
+            Labels of fewer than two classes, fewer patterns than a batch holds, or weights that are
+            not finite, below 0, or all 0.
         ModelError
             A parameter out of range, or an argument of a preset beside a `Flow`.
         """
-        X, targets = self._read(X, y, first=True)
-        self._begin(X, targets)
-        self._learn(X, targets, self._schedule(), start="zero", validation=validation)
+        given = self._read(X, y, sample_weight, first=True)
+        self._begin(given)
+        self._learn(given, self._schedule(), start="zero", validation=validation)
         return self
 
     def prepared(
@@ -132,39 +154,35 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         split : tuple of array or None
             X, held-out X, targets and held-out targets; None for those of an empty share.
         """
-        X, targets = self._read(X, y, first=True)
-        self._begin(X, targets)
-        return self.network_, self._split(X, targets, validation)
+        given = self._read(X, y, None, first=True)
+        self._begin(given)
+        learnt, held_out = self._split(given, validation)
+        return self.network_, (learnt.X, held_out.X, learnt.targets, held_out.targets)
 
-    def _continue(self, X: Any, y: Any, **kept: Any) -> Self:
+    def _continue(self, X: Any, y: Any, sample_weight: Any, **kept: Any) -> Self:
         """Continue training from the present weights for one row of the log."""
         first = not hasattr(self, "network_")
-        X, targets = self._read(X, y, first=first, **kept)
+        given = self._read(X, y, sample_weight, first=first, **kept)
         if first:
-            self._begin(X, targets)
-        self._learn(X, targets, one_report(self._schedule()), start="forward")
+            self._begin(given)
+        self._learn(given, one_report(self._schedule()), start="forward")
         return self
 
-    def _begin(self, X: Array, targets: Array) -> None:
+    def _begin(self, given: Given) -> None:
         """Measure mean and spread of the inputs, and draw the network's initial weights."""
         random = check_random_state(self.random_state)
         self._seed = int(random.randint(2**31 - 1))
         self.mean_, self.scale_ = 0.0, 1.0
         if self.standardise:
-            self.mean_, self.scale_ = _mean_and_spread(X)
-        sizes = [X.shape[1], *_hidden_sizes(self.hidden), self._outputs(targets)]
+            self.mean_, self.scale_ = mean_and_spread(given.X, given.weights)
+        sizes = [given.X.shape[1], *_hidden_sizes(self.hidden), self._outputs(given.targets)]
         own = self.get_params(deep=False)
         options = {name: own[name] for name in signature(Network.mlp).parameters if name in own}
         options["loss"] = self.loss or self._default_loss
         self.network_ = Network.mlp(sizes, seed=self._seed, **options)
 
     def _learn(
-        self,
-        X: Array,
-        targets: Array,
-        schedule: Any,
-        start: str,
-        validation: tuple[Any, Any] | None = None,
+        self, given: Given, schedule: Any, start: str, validation: tuple[Any, Any] | None = None
     ) -> None:
         """Train the network in place, and keep the log."""
         simulation = Simulation(
@@ -177,38 +195,42 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
             precision=self.precision,
             threads=self.threads,
         )
-        X, held_out, targets, held_out_targets = self._split(X, targets, validation)
-        if isinstance(schedule, Presentations) and schedule.batch > len(X):
+        learnt, held_out = self._split(given, validation)
+        count = len(learnt.X)
+        if isinstance(schedule, Presentations) and schedule.batch > count:
             raise DataError(
-                f"n_samples = {len(X)}; allowed: at least schedule.batch = {schedule.batch}"
+                f"n_samples = {count}; allowed: at least schedule.batch = {schedule.batch}"
             )
         self.log_ = simulation.train(
-            X,
-            targets,
+            learnt.X,
+            learnt.targets,
             schedule,
-            validation=None if held_out is None else (held_out, held_out_targets),
+            sample_weight=learnt.weights,
+            validation=None if held_out.X is None else (held_out.X, held_out.targets),
             start=start,
             progress=bool(self.verbose),
         )
 
-    def _split(self, X: Array, targets: Array, validation: tuple[Any, Any] | None) -> Split:
-        """Scale the inputs, and separate the patterns that are held out, if any."""
-        scaled = self._scaled(X)
+    def _split(self, given: Given, validation: tuple[Any, Any] | None) -> tuple[Given, Given]:
+        """Scale the inputs; return the patterns to learn and those that are held out, if any."""
+        given = replace(given, X=self._scaled(given.X))
         if validation is not None:
-            held_out, held_out_targets = self._read(*pair("validation", validation), first=False)
-            return scaled, self._scaled(held_out), targets, held_out_targets
+            found = self._read(*pair("validation", validation), None, first=False)
+            return given, replace(found, X=self._scaled(found.X))
         if self.validation:
-            return self._hold_out(scaled, targets)
-        return scaled, None, targets, None
+            return self._hold_out(given)
+        return given, Given(None, None, None)
 
-    def _hold_out(self, X: Array, targets: Array) -> Split:
+    def _hold_out(self, given: Given) -> tuple[Given, Given]:
         """Hold out a share of the patterns, stratified where there are classes."""
         share = number("validation", self.validation, least=0, below=1, try_="0.25")
-        classes = targets if targets.ndim == 1 else None
-        X, held_out, targets, held_out_targets = train_test_split(
-            X, targets, test_size=share, random_state=self._seed, stratify=classes
+        learnt, held_out = train_test_split(
+            np.arange(len(given.X)),
+            test_size=share,
+            random_state=self._seed,
+            stratify=given.targets if given.targets.ndim == 1 else None,
         )
-        return X, held_out, targets, held_out_targets
+        return given.rows(learnt), given.rows(held_out)
 
     def _scaled(self, X: Array) -> Array:
         """Return inputs shifted and scaled as in training."""
@@ -247,15 +269,15 @@ class _Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         return np.asarray(outputs[self.network_.output])
 
     @abstractmethod
-    def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return checked X and targets; with `first`, fix the classes and scales of later calls."""
+    def _read(self, X: Any, y: Any, sample_weight: Any, *, first: bool, **kept: Any) -> Given:
+        """Return checked data; with `first`, fix the classes and scales of later calls."""
 
     @abstractmethod
     def _outputs(self, targets: Array) -> int:
         """Return the number of output units."""
 
 
-# Docstring of both classes; losses and targets are filled in below.
+# Docstring of both classes, which fill in losses, targets and parameters of their own.
 PARAMETERS = """
 
     Parameters
@@ -297,7 +319,7 @@ PARAMETERS = """
     validation : float
         Share of the patterns, in [0, 1), that is held out. The log has accuracy or loss on it, and
         `LocalPropagation` keeps the weights that did best on it.
-    random_state : int, RandomState or None
+{own}    random_state : int, RandomState or None
         Seed of the weights, of the patterns held out, and of the order of presentations.
     verbose : bool
         Whether to show a progress bar with the time left, on standard error.
@@ -314,177 +336,11 @@ PARAMETERS = """
 """
 
 
-class SaddleClassifier(ClassifierMixin, _Saddle):  # type: ignore[misc]
-    """Classifier trained by the saddle flow of neurons, multiplier units and synapses."""
-
-    __doc__ += PARAMETERS.format(
-        losses='"cross_entropy" by default, or as in `Network.mlp`; there is one output per class.',
-        targets="",
-    )
-    __doc__ += """    classes_ : (classes,)
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> X, y = load_iris(return_X_y=True)
-    >>> short = Simultaneous(duration=0.5)
-    >>> SaddleClassifier(schedule=short, random_state=0).fit(X, y).score(X, y) > 0.8
-    True
-    """
-
-    _default_loss = "cross_entropy"
-
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Continue training from the present weights for one row of the log.
-
-        With `Presentations` that is one epoch; with `Simultaneous` it is duration / reports.
-
-        Parameters
-        ----------
-        X : (patterns, features)
-        y : (patterns,)
-        classes : (classes,), optional
-            All classes of this call and of later ones; needed in the first call unless y holds
-            them all.
-
-        Raises
-        ------
-        DataError
-            A label that is not among the classes, or classes other than those of the first call.
-        """
-        return self._continue(X, y, classes=classes)
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the outputs of the forward pass, (patterns, classes).
-
-        With two classes return the second output minus the first, (patterns,).
-        """
-        outputs = self._forward(X)
-        if len(self.classes_) == 2:
-            return np.asarray(outputs[:, 1] - outputs[:, 0])
-        return outputs
-
-    def predict(self, X: Any) -> Array:
-        """Return the class of the largest output, (patterns,)."""
-        decision = self.decision_function(X)
-        if decision.ndim == 2:
-            return np.asarray(self.classes_[decision.argmax(axis=1)])
-        second = decision > 0  # of two classes
-        return np.asarray(self.classes_[second.astype(int)])
-
-    def _has_probabilities(self) -> bool:
-        """Whether the outputs are logits, so that their softmax is a probability."""
-        return (self.loss or self._default_loss) == "cross_entropy"
-
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> Array:
-        """Return the softmax of the outputs, (patterns, classes).
-
-        Available only with loss="cross_entropy".
-        """
-        outputs = self._forward(X)
-        odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-    def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return X, and each label as its index in `classes_`."""
-        X, y = validated(self, X, y, text=True, reset=first)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        classes = kept.get("classes")
-        if first:
-            self.classes_ = np.unique(y if classes is None else classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise DataError(
-                f"classes = {shown(classes)}; allowed: those of the first call, {self.classes_}"
-            )
-        if len(self.classes_) < 2:
-            raise DataError(f"y has 1 class, {self.classes_[0]!r}; allowed: at least 2 classes")
-        unexpected = set(np.unique(y).tolist()) - set(self.classes_.tolist())
-        if unexpected:
-            label = min(unexpected, key=str)
-            raise DataError(f"y holds {shown(label)}; allowed: the classes {self.classes_}")
-        return X, np.searchsorted(self.classes_, y)
-
-    def _outputs(self, targets: Array) -> int:
-        """Return the number of classes."""
-        return len(self.classes_)
-
-
-class SaddleRegressor(RegressorMixin, _Saddle):  # type: ignore[misc]
-    """Regressor trained by the saddle flow of neurons, multiplier units and synapses."""
-
-    __doc__ += PARAMETERS.format(
-        losses='"mse" by default, "eps_insensitive", or a formula in `x` and `y`.',
-        targets=" and targets",
-    )
-    __doc__ += """
-    Examples
-    --------
-    >>> X = np.linspace(-2, 2, 50)[:, None]
-    >>> short = Simultaneous(duration=1.0)
-    >>> model = SaddleRegressor(schedule=short, random_state=0).fit(X, np.sin(X[:, 0]))
-    >>> model.predict([[0.5]]).round(1)
-    array([0.5])
-    """
-
-    _default_loss = "mse"
-    _y_mean: Any
-    _y_scale: Any
-
-    def partial_fit(self, X: Any, y: Any) -> Self:
-        """Continue training from the present weights for one row of the log.
-
-        With `Presentations` that is one epoch; with `Simultaneous` it is duration / reports.
-
-        Parameters
-        ----------
-        X : (patterns, features)
-        y : (patterns,) or (patterns, outputs)
-
-        Raises
-        ------
-        DataError
-            Another number of outputs than in the first call.
-        """
-        return self._continue(X, y)
-
-    def predict(self, X: Any) -> Array:
-        """Return outputs on the scale of the targets, (patterns,) or (patterns, outputs)."""
-        outputs: Array = self._forward(X) * self._y_scale + self._y_mean
-        if self._flat:
-            return outputs[:, 0]
-        return outputs
-
-    def _read(self, X: Any, y: Any, *, first: bool, **kept: Any) -> tuple[Array, Array]:
-        """Return X, and targets on the scale of the network's outputs."""
-        X, y = validated(self, X, y, reset=first, multi_output=True, y_numeric=True)
-        flat = np.ndim(y) == 1
-        y = np.asarray(y, dtype=float).reshape(len(X), -1)
-        if first:
-            self._flat, self._n_outputs = flat, y.shape[1]
-            self._y_mean, self._y_scale = 0.0, 1.0
-            if self.standardise:
-                self._y_mean, self._y_scale = _mean_and_spread(y)
-        if y.shape[1] != self._n_outputs:
-            raise DataError(
-                f"y has {y.shape[1]} outputs; allowed: {self._n_outputs}, as in the first call"
-            )
-        return X, (y - self._y_mean) / self._y_scale
-
-    def _outputs(self, targets: Array) -> int:
-        """Return the number of targets."""
-        return int(targets.shape[1])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-
-def _mean_and_spread(values: Array) -> tuple[Array, Array]:
+def mean_and_spread(values: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return mean and spread by column; a spread that is 0 to within rounding becomes 1."""
-    mean, spread = values.mean(axis=0), values.std(axis=0)
+    if weights is not None:
+        values, weights = values[weights > 0], weights[weights > 0]
+    mean, spread = weighted_mean(values, weights), weighted_spread(values, weights)
     largest = np.abs(values).max(axis=0, initial=0.0)
     tiny = 10 * np.finfo(float).eps * largest
     return mean, np.where(spread > tiny, spread, 1.0)
