@@ -127,7 +127,7 @@ class _Equations:
         """Return the equations of a population as Brian2 reads them."""
         from neurosim.engine.quiet import brian2
 
-        self.plan.check_extensions()
+        self.plan.check_texts()
         return brian2.Equations(self.plan.equations(name))
 
     def _names(self, name: str, declared: Any) -> Names:

@@ -132,7 +132,6 @@ class Simulation(OneRun, BrianObjects, Settable, Printed):
         step, backend = f"dt={self.dt:g} s", f"{self.backend}: {self.backend_reason}"
         return f"Simulation({self.net!r}, {self.flow!r}, {step}, {self.method}, {backend})"
 
-
     def relax(
         self,
         X: Any,
