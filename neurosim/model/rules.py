@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from neurosim.errors import number, out_of_range, unknown
+from neurosim.errors import ModelError, number, out_of_range, unknown
 from neurosim.model.plasticity import Plasticity
 
 NONE = "none"  # the rule of weights that do not learn
@@ -334,7 +334,10 @@ def rule_of(name: str, given: Any) -> Plasticity | None:
         return given
     if isinstance(given, Mapping):
         if "rule" not in given:
-            return Plasticity.from_description(given)
+            try:
+                return Plasticity.from_description(given)
+            except ModelError as error:
+                raise ModelError(f"{name}: {error}") from error
         options = {key: value for key, value in given.items() if key != "rule"}
         return _from_library(name, given["rule"], options)
     if given == NONE and isinstance(given, str):

@@ -6,6 +6,7 @@ The LaTeX is made from the equations that the engine uses. Above `equations_text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from neurosim.errors import yes_or_no
 from neurosim.model import typeset
 from neurosim.model.equations import lagrangian
 from neurosim.model.equations.events import EventSource
+from neurosim.model.plasticity import Plasticity
+from neurosim.model.rule_text import EQUATION, RANDOM
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 from neurosim.model.typeset import ATOM, PRODUCT, SUM, Names, Piece, upright
 from neurosim.simulation.compatibility import Chosen
@@ -214,6 +217,10 @@ class _Equations:
         return rf"{received}\left(t\right)", rf"{sent}\left(t - {delay}\right)"
 
     def _biases(self, name: str) -> Iterator[Line]:
+        own = self.net.populations[name]
+        if own.plastic_bias and own.own_bias_rule is not None:
+            yield from self._rule(own.own_bias_rule, name, "i")
+            return
         delta = self.plan.bias_plasticity_reads(name)
         text = lagrangian.bias(self.net.populations[name], delta)
         values = self._plasticity_values(name)
@@ -231,12 +238,50 @@ class _Equations:
         own = {"w_to_post": (r"w_{i\cdot}", ATOM), "w_from_pre": (r"w_{\cdot j}", ATOM)}
         own["back"] = "B_{ji}", ATOM
         names = Names("ij", SYNAPTIC, values, own)
-        yield from _declarations(lagrangian.projection(q, *reads), names)
+        if q.plastic and q.own_rule is not None:
+            yield from self._rule(q.own_rule, q.post, "ij")
+        else:
+            yield from _declarations(lagrangian.projection(q, *reads), names)
         for text in lagrangian.proximal_steps(q):
             left, right = typeset.equation("w", text, names)
             yield _assigned(left, right)
         if self.plan.dale and q.plastic:
             yield _assigned("w_{ij}", r"w_{ij}\,\left[w_{ij}\,s_{j} \geq 0\right]")
+
+    def _rule(self, rule: Plasticity, post: str, index: str) -> Iterator[Line]:
+        """Yield the lines of a user-written rule; angle brackets are the mean over patterns."""
+        ends = {"post": "i", "pre": "j"}
+        own = {}
+        for variable, end in rule.ends_read:
+            own[f"{variable}_{end}"] = typeset.symbol(variable, ends[end])
+        if index == "i":
+            own["x_pre"] = "1", ATOM  # biases are weights from a unit whose output is 1
+        values = self._plasticity_values(post)
+        for name, value in rule.constants.items() if self.filled else ():
+            is_time = str(rule.parameters[name]).endswith(" s")
+            values[name] = typeset.time(value) if is_time else value
+        shared = SYNAPTIC | set(rule.constants) | set(rule.modulators) | {"t", "dt"}
+        names = Names(index, frozenset(shared), values, own)
+        differ = {f"{name}_{end}" for name, end in rule.ends_read}  # between patterns
+        for line in rule.equations:
+            left, _, right = line.rpartition(":")[0].partition("=")
+            text = right.strip()
+            if not text:
+                continue
+            reads = differ & set(re.findall(r"\w+", text))
+            match = EQUATION.fullmatch(line)
+            if match is not None and reads:
+                text = f"mean({text})"
+            if match is None:
+                if reads:
+                    differ.add(left.strip())
+                yield typeset.equation(left.strip(), text, names)
+            else:
+                yield typeset.differential(match[1], text, names)
+        for line in rule.after.split("; ") if rule.after else ():
+            variable, _, right = line.partition("=")
+            text = RANDOM.sub(r"\1_1_of_w", right)
+            yield _assigned(*typeset.equation(variable.strip(), text, names))
 
     def _plasticity_values(self, post: str) -> dict[str, float | str]:
         if not self.filled:

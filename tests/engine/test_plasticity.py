@@ -619,7 +619,7 @@ def test_rules_of_w_are_integrated_by_scipy_too(feedback: str) -> None:
     assert 1.85 < errors[0] / errors[1] < 2.15
 
 
-def test_the_reference_refuses_rules_that_are_no_function_of_w() -> None:
+def test_the_reference_refuses_rules_of_more_than_w() -> None:
     net = Network.mlp([3, 2], loss="mse", plasticity="momentum")
     with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
         ns.reference.solve_ivp(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)

@@ -267,3 +267,17 @@ def test_an_extension_that_brian2_cannot_read_is_refused() -> None:
     sim = simulation(extensions=ns.Extension("hidden1", x="(x"))
     with pytest.raises(ns.ModelError, match="the extension of hidden1 makes no equations"):
         sim.latex()
+
+
+@pytest.mark.parametrize("values", [False, True])
+@pytest.mark.parametrize("name", ns.rules.LIBRARY)
+def test_learning_rules(name: str, values: bool) -> None:
+    rule = ns.rules.LIBRARY[name]()
+    net = ns.Network.mlp([2, 2], loss="mse", plasticity=rule, bias_plasticity="momentum")
+    found = lines(ns.Simulation(net, ns.Flow.augmented()), values)
+    assert any("w_{ij}" in line and r"\mathrm{d}" in line for line in found)
+    if rule.gradient_decay is None:
+        for own in rule.own_variables:
+            assert any(own in line or "mathrm" in line for line in found), own
+    averaged = any(r"\left\langle" in line for line in found)
+    assert averaged
