@@ -85,8 +85,8 @@ class Plasticity(ByValue):
     `_post`: `x_pre`, `delta_post`, `lam_post`, `mu_post`, `g_post`, `a_post`, `sigma_post`,
     `dsigma_post`, and what an `Extension` declares; the time `t`, the step `dt`, `tau_w`;
     parameters and modulators. So a rule is local by construction. `x_pre` and `delta_post` are the
-    messages as the synapse receives them. Functions are those of activations, and ``floor``; there
-    are no comparisons (``floor(rand() + p)`` is 1 with probability p). ``xi`` is white noise, one
+    messages as the synapse receives them. Functions are those of activations, and ``floor``,
+    without comparisons (``floor(rand() + p)`` is 1 with probability p). ``xi`` is white noise, one
     number per synapse and step, the same in all lines.
 
     Weights are shared by the patterns of a batch: a right-hand side is evaluated for each pattern
