@@ -277,7 +277,8 @@ def test_an_input_can_have_equations_of_its_own() -> None:
     on = sim.relax(X, Y, duration=50 * ms, start=run)
     assert_allclose(on.auxiliary["input.I"], 1 - 0.9**100, rtol=1e-12)
     with pytest.raises(
-        ns.ModelError, match="input, which is clamped: it may have equations, but no term"
+        ns.ModelError,
+        match=r"of input, which is clamped, so that it has no dx.dt .*allowed: equations",
     ):
         ns.Simulation(net, ns.Flow.adjoint(), extensions=ns.Extension("input", x="1/(10*ms)"))
 
