@@ -197,7 +197,7 @@ def differential(variable: str, text: str, names: Names) -> tuple[str, str]:
         case ast.BinOp(left=left, op=ast.Div(), right=ast.Name(id=tau)) if tau.startswith("tau"):
             rate = rf"{names(tau)[0]}\,{rate}"
             tree = left
-    return rate, _Typesetter(names).text(tree)
+    return rate, _typeset(tree, text, names)
 
 
 def expression(text: str, names: Callable[[str], Piece] | Names) -> str:
@@ -220,7 +220,14 @@ def expression(text: str, names: Callable[[str], Piece] | Names) -> str:
     >>> expression("a*int(a > 0)/(1 + rho)", Names(shared=frozenset({"rho"})))
     '\\frac{a_{i}\\,\\left[a_{i} > 0\\right]}{1 + \\rho}'
     """
-    return _Typesetter(names).text(_parsed(text))
+    return _typeset(_parsed(text), text, names)
+
+
+def _typeset(tree: ast.expr, text: str, names: Callable[[str], Piece] | Names) -> str:
+    try:
+        return _Typesetter(names).text(tree)
+    except RecursionError as error:
+        raise _unprintable(text) from error
 
 
 def _parsed(text: str) -> ast.expr:
@@ -345,13 +352,13 @@ class _Typesetter:
             return self.piece(left)
         if self.value(left) == 0:
             return (f"-{self.within(right, PRODUCT)}", SUM) if is_difference else self.piece(right)
-        first, second = self.within(left, SUM), self.within(right, PRODUCT)
-        if is_difference:
-            return f"{first} - {second}", SUM
-        text, level = self.piece(right)
-        if level == SUM and not text.startswith("-"):
-            second = text
-        return f"{first} + {second}", SUM
+        first = self.within(left, SUM)
+        second, level = self.piece(right)
+        sign = "-" if is_difference else "+"
+        adds_a_sum = level == SUM and not is_difference and not second.startswith("-")
+        if level < PRODUCT and not adds_a_sum:
+            second = rf"\left({second}\right)"
+        return f"{first} {sign} {second}", SUM
 
     def product(self, left: ast.expr, right: ast.expr) -> Piece:
         """Return the LaTeX of a product; factors of 1 are left out, a sign goes to the front."""

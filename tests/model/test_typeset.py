@@ -194,6 +194,16 @@ def test_numbers_keep_six_digits_and_odd_names_stay_readable() -> None:
     assert symbol("my_long_name")[0] == r"\mathrm{my}_{\mathrm{long\_name}}"
 
 
+def test_long_and_deep_text() -> None:
+    """The work does not double with each bracket, and what is too deep is refused."""
+    deep = "a + (" * 40 + "a" + ")" * 40
+    assert expression(deep, Names()) == " + ".join(["a_{i}"] * 41)
+    deep = "a - (" * 40 + "a" + ")" * 40
+    assert expression(deep, Names()).count(r"\left(") == 39
+    with pytest.raises(ns.ModelError, match="cannot be typeset"):
+        expression("+".join(["a"] * 5000), Names())
+
+
 @pytest.mark.parametrize(
     "text", ["a b", "a.b", "a[0]", "f(x=1)", "'a'", "lambda: 0", "a in b", "a @ b"]
 )
