@@ -626,3 +626,28 @@ def test_the_reference_refuses_rules_of_more_than_w() -> None:
     state = ns.Simulation(net, FLOW).relax(np.ones((1, 3)), np.ones((1, 2)), duration=0.01)
     with pytest.raises(ns.errors.ModelError, match="derivatives the reference does not take"):
         ns.stability(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), at=state, plastic=True)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "standalone"])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_weights_of_patterns_are_repetitions_under_any_rule(mixed: bool, backend: str) -> None:
+    """A pattern of weight 2 counts as two, squares of messages and means of one end included."""
+    first = "delta_post**2*x_pre + x_post*(x_pre - x_post*w) + 0.2*x_pre"
+    if mixed:
+        first = "max(x_pre - w, 0.1)*delta_post"
+    rule = Plasticity("du/dt = (x_post - u)/tau_w : 1", f"dw/dt = ({first})/tau_w : 1")
+    biases = Plasticity("dw/dt = x_post**2*x_pre/tau_w : 1")
+    rng = np.random.default_rng(0)
+    X, Y, counts = rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), np.array([1, 3, 0, 2])
+    trained = []
+    for repeated in (False, True):
+        net = Network.mlp([3, 4, 2], loss="mse", seed=1, plasticity=rule, bias_plasticity=biases)
+        sim = ns.Simulation(net, FLOW, dt=1e-3, backend=backend)
+        schedule = ns.Simultaneous(duration=0.05, reports=1)
+        if repeated:
+            sim.train(np.repeat(X, counts, axis=0), np.repeat(Y, counts, axis=0), schedule)
+        else:
+            sim.train(X, Y, schedule, sample_weight=counts)
+        trained.append({**net.weights, **net.biases})
+    for name, w in trained[0].items():
+        np.testing.assert_allclose(w, trained[1][name], rtol=1e-11, atol=1e-13)
