@@ -358,7 +358,8 @@ class Plan:
         """
         for population in dict.fromkeys(e.population for e in self.extensions):
             self._parsed(population)
-        for rule in self.rules.values():
+        more = self.extensions or self.imperfections  # else `compatibility` has checked the names
+        for rule in self.rules.values() if more else ():
             rule.check()
 
     def _parsed(self, population: str) -> Any:

@@ -39,7 +39,6 @@ from neurosim.model.transport import Dense, Transport
 # variables of units that every rule may read
 OF_INPUTS = ("x",)
 OF_NEURONS = ("x", "lam", "mu", "delta", "g", "a", "sigma", "dsigma", "dL_dx", "feedback")
-OF_OUTPUTS = ("y", "dV_dx", "log_partition", "y_total")
 WHITE = re.compile(r"\bxi(_\w+)?\b")  # white noise in the text of an extension
 RATES = ("x", "lam", "dx", "dlam")  # texts of an extension that need dx/dt and dlam/dt
 BACKENDS = ("auto", "numpy", "cython", "standalone")
@@ -245,7 +244,9 @@ def _check_ends(chosen: Chosen, name: str, rule: Plasticity) -> None:
         population = ends[end]
         known = list(OF_INPUTS if population in net.inputs else OF_NEURONS)
         if population in net.losses:
-            known += OF_OUTPUTS
+            term = net.losses[population].term
+            known += ["y", "dV_dx"]
+            known += ["log_partition"] * term.partition + ["y_total"] * term.total
         declared = [_text(e) for e in chosen.extensions if e.population == population]
         if variable in known or re.search(rf"\b{variable}\b", " ".join(declared)):
             continue
