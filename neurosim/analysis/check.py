@@ -180,7 +180,7 @@ def _of_extended(row: Row) -> Row:
     if row.passed:
         return replace(row, name=name)
     value = f"off by {row.value:.3g}"
-    return Row(name, value, f"{row.allowed}: rest is not backpropagation's", None)
+    return Row(name, value, f"{row.allowed} where rest is backpropagation's", None)
 
 
 def _variables(net: Network) -> list[str]:

@@ -159,7 +159,7 @@ def test_the_command_checks_it(tmp_path: Any) -> None:
     found = CliRunner().invoke(app, ["check", str(path)], env={"COLUMNS": "250"})
     assert found.exit_code == 0, found.output
     assert "off by" in found.output
-    assert "rest is not backpropagation's" in found.output
+    assert "where rest is backpropagation's" in found.output
 
 
 # --- hostile text
