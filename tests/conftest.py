@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,49 +39,52 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def is_slow(test: str, case: dict[str, Any]) -> bool:
     """Return whether another case of the test covers this one at less cost."""
-    is_compiled = case.get("backend") == COMPILED
-    slow = False
-    match test:
-        case "test_shortcuts_change_nothing":
-            # each schedule stays with one variant, each variant and method with one schedule
-            kept = [
-                ("simultaneous", "l2", "euler"),
-                ("online", "l1", "euler"),
-                ("batches", "sparse", "euler"),
-                ("online, gated", "l2", "exponential_euler"),
-                ("batches, gated", "sparse", "heun"),
-            ]
-            slow = is_compiled and (case["schedule"], case["variant"], case["method"]) not in kept
-        case "test_fixed_steps_settle_too_and_only_when_asked":
-            # a flow's gains are values of a program, not its structure
-            slow = case["preset"] != "augmented" or (is_compiled and case["method"] != "euler")
-        case "test_an_adaptive_run_settles_whatever_the_tolerance":
-            slow = is_compiled and case["widths"] not in [(5, 4, 3), (2, 1)]
-        case "test_adaptive_backends_agree" | "test_adaptive_steps_err_as_little_as_asked":
-            slow = case["preset"] == "damped"
-        case "test_a_training_on_disk_is_the_one_in_memory":
-            slow = is_compiled and (case["chunk"] != 2500 or case["schedule"] != "online")
-        case "test_a_relaxation_on_disk_is_the_one_in_memory":
-            slow = is_compiled and case["own"] != {}
-        case "test_float32_is_close_and_has_its_own_type":
-            slow = is_compiled
-        case "test_halving_the_step_shows_the_order":
-            slow = is_compiled and case["method"] != "heun"
-        case "test_compiled_backends_take_the_same_step":
-            slow = not is_compiled  # Cython, whose modules take long to build
-        case "test_the_text_of_the_built_in_rule_is_the_built_in_rule":
-            slow = case["backend"] != "numpy" and (case["kind"], case["patterns"]) != ("skips", 6)
-            slow = slow or case["backend"] == "cython"
-        case "test_and_on_compiled_backends":
-            slow = not (is_compiled and case["mixed"])
-        case "test_all_three_flows_are_those_of_a_plain_loop":
-            slow = is_compiled and case["count"] == 3
-        case "test_messages_arrive_after_their_delay":
-            slow = is_compiled and case["count"] == 1
-        case "test_slow_digits_are_followed_for_few_operations":
-            slow = case["seed"] > 0
-        case "test_variables_are_recorded_under_their_old_names":
-            slow = is_compiled
-        case "test_a_stream_is_its_frames_one_after_the_other":
-            slow = is_compiled and case["transport"] == "dense"
-    return slow
+    if test in SLOW and SLOW[test](case):
+        return True
+    return case.get("backend") == COMPILED and test in SLOW_COMPILED and SLOW_COMPILED[test](case)
+
+
+def _shortcuts(case: dict[str, Any]) -> bool:
+    """Keep each schedule with one variant, each variant and method with one schedule."""
+    kept = [
+        ("simultaneous", "l2", "euler"),
+        ("online", "l1", "euler"),
+        ("batches", "sparse", "euler"),
+        ("online, gated", "l2", "exponential_euler"),
+        ("batches, gated", "sparse", "heun"),
+    ]
+    return (case["schedule"], case["variant"], case["method"]) not in kept
+
+
+SLOW: dict[str, Callable[[dict[str, Any]], bool]] = {
+    # a flow's gains are values of a program, not its structure
+    "test_fixed_steps_settle_too_and_only_when_asked": lambda c: c["preset"] != "augmented",
+    "test_adaptive_backends_agree": lambda c: c["preset"] == "damped",
+    "test_adaptive_steps_err_as_little_as_asked": lambda c: c["preset"] == "damped",
+    "test_slow_digits_are_followed_for_few_operations": lambda c: c["seed"] > 0,
+    # Cython's modules take long to build
+    "test_compiled_backends_take_the_same_step": lambda c: c["backend"] == "cython",
+    "test_and_on_compiled_backends": lambda c: c["backend"] == "cython" or not c["mixed"],
+    "test_the_text_of_the_built_in_rule_is_the_built_in_rule": lambda c: c["backend"] == "cython",
+}
+# of compiled programs
+SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "test_shortcuts_change_nothing": _shortcuts,
+    "test_fixed_steps_settle_too_and_only_when_asked": lambda c: c["method"] != "euler",
+    "test_an_adaptive_run_settles_whatever_the_tolerance": lambda c: (
+        c["widths"] not in [(5, 4, 3), (2, 1)]
+    ),
+    "test_a_training_on_disk_is_the_one_in_memory": lambda c: (
+        (c["chunk"], c["schedule"]) != (2500, "online")  # cuts the recording often
+    ),
+    "test_a_relaxation_on_disk_is_the_one_in_memory": lambda c: c["own"] != {},
+    "test_float32_is_close_and_has_its_own_type": lambda _: True,
+    "test_halving_the_step_shows_the_order": lambda c: c["method"] != "heun",
+    "test_the_text_of_the_built_in_rule_is_the_built_in_rule": lambda c: (
+        (c["kind"], c["patterns"]) != ("skips", 6)
+    ),
+    "test_all_three_flows_are_those_of_a_plain_loop": lambda c: c["count"] == 3,
+    "test_messages_arrive_after_their_delay": lambda c: c["count"] == 1,
+    "test_variables_are_recorded_under_their_old_names": lambda _: True,
+    "test_a_stream_is_its_frames_one_after_the_other": lambda c: c["transport"] == "dense",
+}
