@@ -55,11 +55,12 @@ class Modulation:
         values = {}
         for name, own in self.values.items():
             values[name] = own[numbers // self.length]
-        start = session.time_before
+        clock = session.engine.counter("step")  # counts on where a run goes on from another
         for name, function in self.functions.items():
             found = np.empty(steps)
-            for i, step in enumerate(numbers):
-                found[i] = number(f"modulator {name}(t)", function(start + step * session.dt))
+            for i in range(steps):
+                time = (clock + i) * session.dt
+                found[i] = number(f"modulator {name}(t)", function(time))
             values[name] = found
         session.engine.modulate(values, 1)
 

@@ -136,11 +136,6 @@ class Session:
         return self.steps * self.dt
 
     @property
-    def time_before(self) -> float:
-        """Time that equations read at the first step, s; above 0 where a run goes on."""
-        return self.engine.counter("origin") * self.dt
-
-    @property
     def settled(self) -> bool:
         """Whether the state rests, to within `Stepping.settle`."""
         return bool(self.engine.counter("settled"))

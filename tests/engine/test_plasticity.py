@@ -490,6 +490,43 @@ def test_a_training_in_parts_is_the_whole(backend: str, tmp_path: Any) -> None:
         assert np.array_equal(sim.net.weights[name], w)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "standalone"])
+def test_modulators_go_on_too(backend: str, tmp_path: Any) -> None:
+    """From a checkpoint with a number per presentation, from a run with a function of time."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(8, 4)), rng.normal(size=(8, 3))
+
+    def simulation() -> ns.Simulation:
+        net = Network.mlp([4, 5, 3], loss="mse", seed=1, plasticity="three_factor")
+        return ns.Simulation(net, FLOW, dt=1e-3, backend=backend)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(run: Any) -> None:
+        if run.steps == 160:
+            raise StoppedError
+
+    schedule = ns.Presentations(batch=2, present=0.02, plastic_from=0.5, epochs=3)
+    rewards = {"reward": np.linspace(0, 1, 12)}
+    whole, parts, resumed = simulation(), simulation(), simulation()
+    whole.train(X, Y, schedule, modulators=rewards)
+    path = tmp_path / "c.npz"
+    with pytest.raises(StoppedError):
+        parts.train(X, Y, schedule, modulators=rewards, checkpoint=path, visit=stop)
+    resumed.train(X, Y, schedule, modulators=rewards, resume=path)
+    for name, w in whole.net.weights.items():
+        assert np.array_equal(resumed.net.weights[name], w)
+    of_time = {"reward": lambda t: np.sin(50 * t)}
+    whole, parts = simulation(), simulation()
+    whole.train(X, Y, ns.Simultaneous(duration=0.1, reports=2), modulators=of_time)
+    half = ns.Simultaneous(duration=0.05, reports=1)
+    log = parts.train(X, Y, half, modulators=of_time)
+    parts.train(X, Y, half, modulators=of_time, start=log.run)
+    for name, w in whole.net.weights.items():
+        assert np.array_equal(parts.net.weights[name], w)
+
+
 def test_values_of_parameters_need_no_other_program() -> None:
     from neurosim.engine.plan import Plan
     from neurosim.engine.standalone.key import structure_key
