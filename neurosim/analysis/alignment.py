@@ -6,12 +6,13 @@ Above `results` and `reference`. Start at `alignment`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neurosim.arguments import checked
 from neurosim.errors import DataError
+from neurosim.model.network import Network
 from neurosim.model.values import ByValue
 from neurosim.model.weights import synapses
 from neurosim.reference import Adjoint, right_hand_side
@@ -68,7 +69,9 @@ def alignment(run: Run | Inferred, ref: Adjoint) -> Alignment:
 
     The run's weight gradient is the direction that its plasticity would descend: -tau_w dw/dt of
     the reference's right-hand side, plus the subgradients of l1 and the group penalties, which the
-    right-hand side leaves out. It has no entry for projections that do not learn.
+    right-hand side leaves out. Of a projection with a learning rule of its own it is the gradient
+    that the messages hold, as the built-in rule would take it. It has no entry for projections that
+    do not learn.
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ def _gradient(run: Run | Inferred) -> dict[str, Array]:
     """
     if isinstance(run, Inferred):
         return {name: synapses(g) for name, g in run.grad_w.items()}
-    net = run.network
+    net = _with_built_in_rules(run.network)
     rates = right_hand_side(net, run.flow, run.x, run.lam, run.X, run.Y)
     gradient = {}
     for name, q in net.projections.items():
@@ -117,6 +120,16 @@ def _gradient(run: Run | Inferred) -> dict[str, Array]:
             descent = run.flow.time("tau_w", q.post) * synapses(rates.w[name])
             gradient[name] = penalty_subgradient(net, name) - descent
     return gradient
+
+
+def _with_built_in_rules(net: Network) -> Network:
+    """Return a network on the same parameters in which plasticity is the built-in rule."""
+    projections, populations = {}, {}
+    for name, q in net.projections.items():
+        projections[name] = q if q.own_rule is None else replace(q, plasticity=None)
+    for name, p in net.populations.items():
+        populations[name] = p if p.own_bias_rule is None else replace(p, bias_plasticity=None)
+    return net.sharing(projections=projections, populations=populations)
 
 
 def _largest(difference: Array) -> float:

@@ -420,6 +420,23 @@ def test_a_model_file_has_rules(tmp_path: Path) -> None:
     assert swept.sizes["network.plasticity.parameters.tau_e"] == 2
 
 
+def test_models_with_rules_are_checked_at_rest() -> None:
+    """The messages hold backpropagation's gradient, whatever a rule makes of them."""
+    from neurosim.analysis.check import check
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(3, 4)), rng.normal(size=(3, 2))
+    for rule in ("three_factor", "oja"):
+        net = ns.Network.mlp([4, 5, 2], loss="mse", seed=1, plasticity=rule, bias_plasticity="bcm")
+        report = check(net, ns.Flow.augmented(), X, Y)
+        assert report.passed
+        assert len(report.rows) == 7
+    hebbian = ns.Network.mlp([4, 2], loss=None, plasticity="oja", bias_plasticity="none")
+    report = check(hebbian, ns.Flow.adjoint(), X, None)
+    assert report.passed
+    assert not any("gradient at rest" in row.name for row in report.rows)
+
+
 def test_a_hebbian_model_is_reported_without_accuracy(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
