@@ -111,7 +111,9 @@ def speed(run: Run, extensions: Sequence[Extension] = ()) -> float:
         for key, values in extended.initial().items():
             own[key] = np.reshape(run.auxiliary.get(key, values), values.shape)
         return extended.speed(Extended(run.x, run.lam, own))
-    rates = reference.right_hand_side(run.network, run.flow, run.x, run.lam, run.X, run.Y)
+    rates = reference.right_hand_side(
+        run.network, run.flow, run.x, run.lam, run.X, run.Y, plastic=False
+    )
     neurons = run.network.neurons
     time = run.flow.time
     speeds = [np.abs(rates.x[n]).max() * time("tau_x", n) for n in neurons]

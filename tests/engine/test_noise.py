@@ -269,7 +269,7 @@ def numbers_of(sim: ns.Simulation, array: str, steps: int) -> np.ndarray:
     plan = sim.last_session.plan
     row = plan.row
     rows = rows_of(row, noise_key(sim.seed), 0, steps)
-    place = next(p for p in row.places if (p.population, p.array) == ("h", array))
+    place = next(p for p in row.places if (p.group, p.array) == ("h", array))
     return rows[:, place.first : place.first + place.size].reshape(steps, plan.patterns, -1)
 
 
