@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from neurosim.experiments import modelfile
-from tests.helpers.odd_models import FAULTS, REFUSED, SUCCESS, key_trials, mutations, table_of
+from tests.helpers.odd_models import (
+    FAULTS,
+    REFUSED,
+    SUCCESS,
+    key_trials,
+    mutations,
+    study_trials,
+    table_of,
+)
 
 MUTATIONS = 24  # of each packaged model file
 COLUMNS = (SUCCESS, REFUSED, *FAULTS)
@@ -32,9 +40,13 @@ def mutated() -> str:
 
 def keys() -> str:
     """Return the outcomes of every key with every odd value."""
-    counts, faults = table_of(key_trials())
-    rows = [f"| keys | trials | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
-    return "\n".join(["", *rows, _row("all", counts), *faults])
+    rows = [f"\n| keys of | trials | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    found = []
+    for name, trials in (("models", key_trials()), ("studies", study_trials())):
+        counts, faults = table_of(trials)
+        rows.append(_row(name, counts))
+        found += faults
+    return "\n".join([*rows, *found])
 
 
 ROWS = {"mutated_model_files": mutated, "odd_values_of_keys": keys}

@@ -11,7 +11,15 @@ from neurosim.experiments import designs, modelfile
 from neurosim.model.extension import Extension
 from neurosim.model.network import Network
 from neurosim.simulation.simulation import Simulation
-from tests.helpers.odd_models import LAYERS, SIMULTANEOUS, TRAINED, key_trials, mutations, table_of
+from tests.helpers.odd_models import (
+    LAYERS,
+    SIMULTANEOUS,
+    TRAINED,
+    key_trials,
+    mutations,
+    study_trials,
+    table_of,
+)
 from tests.helpers.odd_models import toml as written
 
 SAMPLE = 250
@@ -26,6 +34,7 @@ def test_mutated_model_files_end_in_success_or_a_named_error() -> None:
 
 def test_odd_values_of_keys_end_in_success_or_a_named_error() -> None:
     trials = random.Random(0).sample(list(key_trials()), SAMPLE)
+    trials += random.Random(0).sample(list(study_trials()), SAMPLE)
     _, faults = table_of(trials)
     assert not faults
 

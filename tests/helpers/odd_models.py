@@ -2,7 +2,7 @@
 
 A trial reads, builds and, for a moment, runs a model. It ends in success, or in neurosim's own
 error that names the key; `TRACEBACK`, `HANG`, `NAMELESS` and `ACCEPTED` (nonsense) are faults.
-Start at `mutations`, `key_trials` and `outcome`.
+Start at `mutations`, `key_trials`, `study_trials` and `outcome`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import datetime
 import json
 import random
 import signal
+import tempfile
 import tomllib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from neurosim.errors import ConvergenceError, DivergenceError, NeurosimError
-from neurosim.experiments import modelfile
+from neurosim.experiments import modelfile, studies
 from neurosim.experiments.kinds import IMPERFECTIONS, TRANSPORTS
 from neurosim.experiments.schema import TABLES
 from neurosim.model.flow import seconds
@@ -53,6 +55,7 @@ class Trial:
     text: str
     words: tuple[str, ...]
     nonsense: bool = False
+    is_study: bool = False
 
 
 class _Late(BaseException):
@@ -70,7 +73,10 @@ def outcome(trial: Trial) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _use(trial.text)
+            if trial.is_study:
+                _use_study(trial.text)
+            else:
+                _use(trial.text)
     except (DivergenceError, ConvergenceError) as error:  # what a run of these values comes to
         return REFUSED, str(error)
     except NeurosimError as error:
@@ -107,6 +113,15 @@ def _use(text: str) -> None:
         return
     if work < 1e6:
         model.run(simulation, data)
+
+
+def _use_study(text: str) -> None:
+    """Read a study, list its cells, and name the file of one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "study.toml")
+        path.write_text(text, "utf-8")
+        study = studies.load(path)
+        study.path(study.cells[0])
 
 
 def short(schedule: Any, dt: float, count: int) -> bool:
@@ -236,6 +251,15 @@ def key_trials() -> Iterator[Trial]:
         base = _with(LAYERS, simulation=simulation)
         for key in ("kind", *table.model_fields):
             yield from _trials(base, ("simulation", "imperfections", 0), key)
+
+
+def study_trials() -> Iterator[Trial]:
+    """Yield every key of [study] of every packaged study with every odd value."""
+    for name, path in studies.built_in().items():
+        base = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key in base["study"]:
+            for trial in _trials(base, ("study",), key):
+                yield replace(trial, about=f"{name}: {trial.about}", is_study=True)
 
 
 def _trials(base: Mapping[str, Any], place: Place, key: str) -> Iterator[Trial]:
