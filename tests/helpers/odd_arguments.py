@@ -19,6 +19,9 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+import neurosim.engine.quiet  # before Brian2, which takes over the process otherwise
+
+import brian2
 import numpy as np
 import xarray as xr
 
@@ -74,6 +77,18 @@ ODD: dict[str, Callable[[], Any]] = {
     "array of NaN": lambda: np.full((4, 5), np.nan),
     "array of objects": lambda: np.array([object(), None]),
     "array of text": lambda: np.array(["a", "b"]),
+    "masked array": lambda: np.ma.array(np.ones((4, 5)), mask=np.eye(4, 5)),
+    "complex array": lambda: np.full((4, 5), 1j),
+    "quantity": lambda: brian2.Quantity(np.ones((4, 5)), brian2.volt.dim),
+    "read-only array": lambda: np.broadcast_to(1.0, (4, 5)),
+    "big-endian array": lambda: np.ones((4, 5), ">f8"),
+    "strided array": lambda: np.ones((8, 10))[::2, ::-2],
+    "one row": lambda: np.ones((1, 5)),
+    "half precision": lambda: np.ones((4, 5), np.float16),
+    "long doubles": lambda: np.ones((4, 5), np.longdouble),
+    "unsigned": lambda: np.ones(4, np.uint8),
+    "records": lambda: np.ones((4, 5)).astype([("a", float)]),
+    "dates": lambda: np.ones(4, "M8[D]"),
     "empty array": lambda: np.zeros((0, 5)),
     "0-d array": lambda: np.array(1.0),
     "dataset": xr.Dataset,
