@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_regression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.utils.class_weight import compute_class_weight
@@ -52,6 +53,14 @@ def test_the_arguments_are_those_of_the_network(estimator: type) -> None:
 @parametrize_with_checks([ns.SaddleClassifier(**QUICK), ns.SaddleRegressor(**QUICK)])
 def test_scikit_learn_accepts_the_estimators(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_rules_reach_the_network() -> None:
+    X, y = load_iris(return_X_y=True)
+    model = ns.SaddleClassifier(plasticity="momentum", **QUICK).fit(X, y)
+    for q in model.network_.projections.values():
+        assert q.plasticity == ns.rules.momentum()
+    assert clone(model).plasticity == "momentum"
 
 
 def test_the_defaults_learn_iris() -> None:

@@ -75,6 +75,8 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         activity_l1: float = 0.0,
         feedback: str = SYMMETRIC,
         feedback_decay: float | None = None,
+        plasticity: Any = None,
+        bias_plasticity: Any = None,
         flow: Any = "augmented",
         rho: float | None = None,
         theta: float | None = None,
@@ -100,6 +102,7 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         self.plastic_bias, self.bias_init = plastic_bias, bias_init
         self.l1, self.l2, self.activity_l1 = l1, l2, activity_l1
         self.feedback, self.feedback_decay = feedback, feedback_decay
+        self.plasticity, self.bias_plasticity = plasticity, bias_plasticity
         self.flow, self.rho, self.theta, self.rate, self.ratio = flow, rho, theta, rate, ratio
         self.tau_x, self.tau_lam, self.tau_w = tau_x, tau_lam, tau_w
         self.schedule, self.dt, self.method, self.backend = schedule, dt, method, backend
@@ -303,6 +306,8 @@ PARAMETERS = """
         Penalties on the weights and on the hidden units' outputs, as in `Network.mlp`.
     feedback, feedback_decay
         Kind and decay of the feedback weights, as in `Network.mlp`.
+    plasticity, bias_plasticity
+        Learning rules of weights and biases, as in `Network.mlp`.
     flow : Flow or str
         A `Flow`, or the name of a preset. Deep nets need a larger `rho`.
     rho, theta, rate, ratio, tau_x, tau_lam, tau_w : optional

@@ -69,6 +69,8 @@ class SaddleClassifier(ClassifierMixin, Saddle):  # type: ignore[misc]
         activity_l1: float = 0.0,
         feedback: str = SYMMETRIC,
         feedback_decay: float | None = None,
+        plasticity: Any = None,
+        bias_plasticity: Any = None,
         flow: Any = "augmented",
         rho: float | None = None,
         theta: float | None = None,

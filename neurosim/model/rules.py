@@ -340,7 +340,7 @@ def rule_of(name: str, given: Any) -> Plasticity | None:
                 raise ModelError(f"{name}: {error}") from error
         options = {key: value for key, value in given.items() if key != "rule"}
         return _from_library(name, given["rule"], options)
-    if given == NONE and isinstance(given, str):
+    if isinstance(given, str) and given == NONE:
         return None
     return _from_library(name, given, {})
 

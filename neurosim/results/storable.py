@@ -32,7 +32,7 @@ RESERVED = (
     *file_attributes("run"),
 )
 TYPES = "biufcUS"  # of variables, as NumPy's kinds of dtypes
-ALLOWED = "text, a number, an array or list of numbers, or a list of two or more texts"
+ALLOWED = "text, a number, a 1-d array or list of numbers, or a list of two or more texts"
 
 
 def check_storable(name: str, dataset: xr.Dataset) -> None:
@@ -89,7 +89,8 @@ def _can_be_stored(value: Any) -> bool:
     if isinstance(value, list | tuple) and any(isinstance(item, str) for item in value):
         return len(value) > 1 and all(map(_is_text, value))
     try:
-        return np.asarray(value).dtype.kind in "iufc"
+        array = np.asarray(value)  # whose second dimension an attribute would lose
+        return array.dtype.kind in "iufc" and array.ndim < 2
     except ValueError:  # rows of unequal length
         return False
 
