@@ -57,10 +57,10 @@ def test_scikit_learn_accepts_the_estimators(estimator: Any, check: Any) -> None
 
 def test_rules_reach_the_network() -> None:
     X, y = load_iris(return_X_y=True)
-    model = ns.SaddleClassifier(plasticity="momentum", **QUICK).fit(X, y)
+    model = ns.SaddleClassifier(plasticity="eligibility", **QUICK).fit(X, y)
     for q in model.network_.projections.values():
-        assert q.plasticity == ns.rules.momentum()
-    assert clone(model).plasticity == "momentum"
+        assert q.plasticity == ns.rules.eligibility()
+    assert clone(model).plasticity == "eligibility"
 
 
 def test_the_defaults_learn_iris() -> None:
