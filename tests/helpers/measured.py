@@ -159,14 +159,18 @@ def _radius(step: Array) -> float:
 def unstable_step(net: ns.Network, flow: ns.Flow, X: Any, Y: Any, method: str, near: float) -> Any:
     """Find the step at which the engine's step becomes unstable for some pattern, s, by bisection.
 
-    It is sought between 0.5 and 1.5 times `near`; NaN where a quarter or half of `near` is unstable
-    already, or where 1.5 times `near` is not.
+    It is sought between 0.5 and 1.5 times `near`, or less where longer steps are stable again (of
+    exponential Euler they may be). NaN where a quarter or half of `near` is unstable already, or
+    where no longer step is.
     """
 
     def excess(h: float) -> float:
         return float(radii(net, flow, X, Y, h, method).max()) - 1 - 1e-7
 
-    low, high = 0.5 * near, 1.5 * near
-    if excess(low / 2) > 0 or excess(low) > 0 or excess(high) <= 0:
+    low = 0.5 * near
+    if excess(low / 2) > 0 or excess(low) > 0:
         return np.nan
-    return brentq(excess, low, high, xtol=1e-3 * near)
+    for factor in (1.5, 1.25, 1.1, 1.02):
+        if excess(factor * near) > 0:
+            return brentq(excess, low, factor * near, xtol=1e-3 * near)
+    return np.nan
