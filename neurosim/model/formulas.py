@@ -79,6 +79,8 @@ def parse(
         raise ModelError(
             f"{what} = {str(text)[:40]!r}...; allowed: a formula of at most {MAX_LENGTH} characters"
         )
+    if "#" in text:  # Python would drop a comment without a word
+        raise _not_plain(what, text, names, "it has a comment", functions)
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

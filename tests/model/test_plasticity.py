@@ -271,6 +271,12 @@ def test_what_has_no_meaning_with_a_rule_is_refused() -> None:
         sim.train(X, Y, shown, modulators={"reward": [1.0]})
 
 
+@pytest.mark.parametrize("text", ["x # y", "x\n#include <stdlib.h>"])
+def test_a_comment_in_a_formula_is_not_dropped(text: str) -> None:
+    with pytest.raises(ModelError, match=r"loss = .* it has a comment"):
+        ns.Loss("output", text).term  # noqa: B018
+
+
 def test_a_rule_is_equal_by_value_and_survives_copies() -> None:
     rule = rules.three_factor("20 ms")
     assert rule == rules.three_factor("20 ms")
