@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
-    from neurosim.model import rules
+    from neurosim.model import rules, sites
     from neurosim.model.extension import Extension
     from neurosim.model.flow import Flow
     from neurosim.model.imperfections import (
@@ -151,6 +151,7 @@ _MODULES = {
     "plot": "neurosim.plot",
     "reference": "neurosim.reference",
     "rules": "neurosim.model.rules",
+    "sites": "neurosim.model.sites",
 }
 # name in 0.1.0: module
 _ALIASES = {
@@ -238,6 +239,7 @@ __all__ = [
     "rivals",
     "rules",
     "save",
+    "sites",
     "stability",
     "streams",
     "support_neurons",

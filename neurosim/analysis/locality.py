@@ -122,7 +122,7 @@ def _own_values(net: Network, flow: Flow, n: str, step: _NudgedStep) -> list[Arr
     """
     received = np.zeros_like(step.x[n])
     for q in net.outgoing(n):
-        W = dense(net.weights[q.name])
+        W = dense(net.matrix(q.name))
         received = received + step.delta[q.post] @ W
     tau_x = flow.time("tau_x", n)
     tau_lam = flow.time("tau_lam", n)
@@ -149,7 +149,7 @@ def _beyond(net: Network, n: str, moved: Sequence[Variable]) -> Array:
     beyond = np.ones((len(moved), size), dtype=bool)
     has_synapse = {}
     for q in net.incoming(n):
-        W = dense(net.weights[q.name])
+        W = dense(net.matrix(q.name))
         has_synapse[q.pre] = W != 0
     for row, (variable, population, unit) in enumerate(moved):
         if population == n:
@@ -239,7 +239,8 @@ def _weight_changes(
 ) -> tuple[float, float]:
     """Return the largest change of a weight that its ends do not explain, and the largest change.
 
-    Both are times tau_w/dt, unit 1, over the plastic projections.
+    Both are times tau_w/dt, unit 1, over the plastic projections. Shared weights are those of every
+    pair of units: the ends of one pair do not explain a change that is a sum over all sites.
 
     Parameters
     ----------
@@ -255,8 +256,8 @@ def _weight_changes(
     for name, q in net.projections.items():
         if not q.plastic:
             continue
-        old = dense(net.weights[name])
-        new = dense(after.weights[name])
+        old = dense(net.matrix(name))
+        new = dense(after.matrix(name))
         share = dt / flow.time("tau_w", q.post)
         rate = (new - old) / share
         pre = x[q.pre]

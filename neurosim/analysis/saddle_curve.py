@@ -17,16 +17,10 @@ from neurosim.errors import ConvergenceError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.state import State
-from neurosim.reference.functions import (
-    BackwardWeights,
-    dense,
-    dsigma,
-    net_input,
-    output_slope,
-    violation,
-)
+from neurosim.reference.functions import BackwardWeights, dense, dsigma, net_input, violation
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.linear_algebra import solve
+from neurosim.reference.losses import output_slope
 
 Array = np.ndarray
 Family = Callable[[float], tuple[Network, Flow]]  # the parameter -> network and flow
@@ -120,7 +114,7 @@ class SaddleCurve:
         """
         net = self.network(z[-1])
         x = self.outputs(z)
-        matrix = matrix or net.weights.__getitem__
+        matrix = matrix or net.matrix
         rows = []
         for post in self.neurons:
             activation = net.populations[post].activation

@@ -6,6 +6,7 @@ simulates or differentiates; independent of any flow. Start at `patterns` and `t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from neurosim.model.populations import Loss
 
 Array = np.ndarray
 SIGNS_AND_ZERO = (-1, 0, 1)
+NO_TARGET = -1  # the label of a site without a target
+WITHOUT_TARGET = ("cross_entropy", "squared_hinge")  # losses that vanish where all targets are 0
 
 
 # X
@@ -30,8 +33,9 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
     ----------
     net : Network
     X : array (patterns, features), or mapping of population to array (patterns, units)
-        If several populations are clamped, an array has their columns side by side, in the order of
-        the network. Lists and SciPy sparse arrays are accepted too.
+        Units with sites may have their axes: (patterns, *shape). If several populations are
+        clamped, an array has their columns side by side, in the order of the network. Lists and
+        SciPy sparse arrays are accepted too.
     copy : bool
         Whether to copy the data; if False, arrays may share memory with X and must not be changed.
 
@@ -57,8 +61,9 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
             "clamped; try Population(name, size, clamped=True)"
         )
     if isinstance(X, Mapping):
-        return _patterns_by_population(sizes, X, copy)
-    whole = _matrix("X", X, sum(sizes.values()), ", ".join(sizes), copy)
+        return _patterns_by_population(net, sizes, X, copy)
+    shape = net.populations[net.inputs[0]].shape if len(sizes) == 1 else None
+    whole = _matrix("X", X, sum(sizes.values()), ", ".join(sizes), copy, shape)
     arrays: dict[str, Array] = {}
     start = 0
     for name, size in sizes.items():
@@ -69,7 +74,7 @@ def patterns(net: Network, X: Any, *, copy: bool = True) -> dict[str, Array]:
 
 
 def _patterns_by_population(
-    sizes: Mapping[str, int], X: Mapping[str, Any], copy: bool
+    net: Network, sizes: Mapping[str, int], X: Mapping[str, Any], copy: bool
 ) -> dict[str, Array]:
     """Return the arrays of a mapping that has exactly the populations of `sizes`."""
     if set(X) != set(sizes):
@@ -79,17 +84,27 @@ def _patterns_by_population(
         )
     arrays: dict[str, Array] = {}
     for name, size in sizes.items():
-        arrays[name] = _matrix(f"X[{name!r}]", X[name], size, name, copy)
+        shape = net.populations[name].shape
+        arrays[name] = _matrix(f"X[{name!r}]", X[name], size, name, copy, shape)
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         raise DataError(f"X has {counts} patterns; allowed: equally many for each population")
     return arrays
 
 
-def _matrix(name: str, value: Any, columns: int, populations: str, copy: bool) -> Array:
-    """Return a float array after checking its shape, (patterns, columns), patterns >= 1."""
+def _matrix(
+    name: str,
+    value: Any,
+    columns: int,
+    populations: str,
+    copy: bool,
+    sites: tuple[int, ...] | None,
+) -> Array:
+    """Return a float array (patterns, columns), patterns >= 1, maybe given with axes of sites."""
     array = _numbers(name, value, copy)
     shape = array.shape
+    if sites is not None and shape[1:] == sites and shape[0] > 0:
+        return array.reshape(shape[0], columns)
     if array.ndim == 2 and shape[1] == columns and shape[0] > 0:
         return array
     hint = ""
@@ -97,6 +112,8 @@ def _matrix(name: str, value: Any, columns: int, populations: str, copy: bool) -
         hint = f"; one pattern is {name}[None, :]"
     elif array.ndim == 2 and shape[0] == columns:
         hint = f"; try {name}.T"
+    elif sites is not None:
+        hint = f"; or (patterns, {', '.join(map(str, sites))})"
     raise DataError(
         f"{name} has shape {shape}; allowed: (patterns, {columns}), at least one pattern "
         f"and one column per unit of {populations}{hint}"
@@ -122,8 +139,9 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
     ----------
     net : Network
     Y : array, mapping of population to array, or None
-        Labels (patterns,) or targets (patterns, units). A single array is used for every loss. None
-        is allowed if no loss needs a target.
+        Labels (patterns,) or targets (patterns, units); for units with sites labels (patterns,
+        *sites), where -1 stands for no target, or targets (patterns, *shape). A single array is
+        used for every loss. None is allowed if no loss needs a target.
     n_patterns : int
         Number of patterns in X.
 
@@ -145,7 +163,10 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
     encoded: dict[str, Array] = {}
     for name, loss in net.losses.items():
         size = net.populations[name].size
-        if name in targeted:
+        shape = net.populations[name].shape
+        if name in targeted and shape is not None:
+            encoded[name] = _encode_sites(loss, shape, given[name], n_patterns)
+        elif name in targeted:
             encoded[name] = _encode(loss, size, given[name], n_patterns)
         else:
             encoded[name] = np.zeros((n_patterns, size))
@@ -197,6 +218,45 @@ def _encode(loss: Loss, size: int, Y: Any, n_patterns: int) -> Array:
     if loss.kind == "cross_entropy":
         _check_shares(name, array)
     return array
+
+
+def _encode_sites(loss: Loss, shape: tuple[int, ...], Y: Any, n_patterns: int) -> Array:
+    """Return the targets of a loss on units with sites, (patterns, units); 0 where there is none.
+
+    Every site is encoded as a pattern of its own.
+    """
+    name = f"Y for {loss.population}"
+    array = _numbers(name, Y)
+    sites, features = shape[:-1], shape[-1]
+    units = math.prod(shape)
+    allowed = [(n_patterns, *shape), (n_patterns, units)]
+    if features > 1:
+        allowed.insert(0, (n_patterns, *sites))
+    if array.shape not in allowed:
+        raise DataError(
+            f"{name} has shape {array.shape}; allowed: {', '.join(map(str, allowed))}, labels by "
+            "site or targets by unit"
+        )
+    if array.shape == (n_patterns, *sites) and features > 1:
+        flat = array.reshape(-1)
+        known = flat != NO_TARGET
+        if not known.all() and loss.kind not in WITHOUT_TARGET:
+            raise DataError(
+                f"{name} holds {NO_TARGET} for sites without a target; allowed with the loss "
+                f"{loss.kind!r}: a target for every site; try {' or '.join(WITHOUT_TARGET)}"
+            )
+        rows = np.zeros((flat.size, features))
+        rows[known] = _one_hot(name, flat[known], features)
+    else:
+        rows = array.reshape(-1, features)
+        known = np.ones(len(rows), dtype=bool)
+        if loss.kind in WITHOUT_TARGET:
+            known = np.any(rows != 0, axis=1)
+    if loss.kind == "squared_hinge":
+        rows[known] = _signs(name, rows[known])
+    if loss.kind == "cross_entropy":
+        _check_shares(name, rows[known])
+    return rows.reshape(n_patterns, units)
 
 
 def _one_hot(name: str, values: Array, size: int) -> Array:

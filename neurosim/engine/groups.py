@@ -20,7 +20,15 @@ from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
-from neurosim.engine.names import DECAYS, LENGTH, MOMENT, MOMENTS, bias_group, projection_group
+from neurosim.engine.names import (
+    DECAYS,
+    LENGTH,
+    MOMENT,
+    MOMENTS,
+    TABLE_ARRAYS,
+    bias_group,
+    projection_group,
+)
 from neurosim.engine.plan import Plan
 from neurosim.engine.plasticity import SynapseRule
 from neurosim.errors import ModelError
@@ -93,7 +101,8 @@ class Synapses(Group):  # type: ignore[misc]
         if signs:
             self.variables.add_array("sign", size=signs)
         for variable, count in (arrays or {}).items():
-            self.variables.add_array(variable, size=count)
+            whole = variable in TABLE_ARRAYS and not variable.endswith("value")
+            self.variables.add_array(variable, size=count, dtype=np.int32 if whole else None)
         if rule is not None:
             self._add_rule(rule, size)
         if rows:
@@ -260,7 +269,7 @@ class Groups:
         )
 
     def _biases(self, population: str) -> Synapses:
-        size = self.plan.net.populations[population].size * self.plan.weight_sets
+        size = self.plan.net.biases[population].size * self.plan.weight_sets
         moments = self.plan.method == ADAM
         group = bias_group(population)
         rule = self.plan.rules.get(group)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.names import bias_group, projection_group
+from neurosim.engine.mixing import table_values
+from neurosim.engine.names import TABLE_ARRAYS, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.errors import ModelError, shown, unknown
 from neurosim.model.arrays import real_array
@@ -99,7 +100,18 @@ def initial_values(plan: Plan, flow: Flow, dt: float, engine: Engine) -> dict[Ke
         _put(values, extension.population, _extension_values(extension, engine))
     for group, rule in plan.rules.items():
         _put(values, group, rule.values)
-    return values | _imperfection_values(plan, flow)
+    return values | shared_tables(plan, engine) | _imperfection_values(plan, flow)
+
+
+def shared_tables(plan: Plan, engine: Engine) -> dict[Key, Any]:
+    """Return the tables of shared weights, for an engine that reads them."""
+    values: dict[Key, Any] = {}
+    for name in plan.net.projections:
+        between = plan.net.between(name)
+        group = projection_group(name)
+        if between is not None and engine.has(group, TABLE_ARRAYS[0]):
+            _put(values, group, table_values(between))
+    return values
 
 
 def _imperfection_values(plan: Plan, flow: Flow) -> dict[Key, Any]:

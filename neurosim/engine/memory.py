@@ -14,7 +14,7 @@ from brian2.core.variables import ArrayVariable
 from brian2.groups.group import Group
 from brian2.utils.stringtools import get_identifiers
 
-from neurosim.engine.names import DECAYS, OWN, SAMPLE_WEIGHT
+from neurosim.engine.names import DECAYS, OWN, SAMPLE_WEIGHT, TABLE_ARRAYS
 from neurosim.engine.plan import Plan, moves_activity
 from neurosim.engine.statements import Statement, Text
 from neurosim.model.methods import ADAM, ADAPTIVE
@@ -27,7 +27,7 @@ Key = tuple[str, str]  # group and variable
 TRANSIENT = ("_", "rate_", "recorded_", "force_", "copy", "rule_")
 # Of synapses: parameters (as are all single numbers), and the choice of a shortcut, which every
 # segment makes anew
-CONSTANT = ("tau_w", "lazy", "row", "col", "sign", "back_size", *PENALTIES)
+CONSTANT = ("tau_w", "lazy", "row", "col", "sign", "back_size", *TABLE_ARRAYS, *PENALTIES)
 
 
 def arrays_of(groups: Mapping[str, Group]) -> Iterator[tuple[Key, ArrayVariable]]:

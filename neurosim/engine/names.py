@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 GUARD_EVERY = 10  # steps between two checks whether the state has left its bound, or rests
 LENGTH, MOMENT = "step_length", "stage_time"  # length of a step; time of a stage within it; s
 MOMENTS = ("first", "second")  # running means of a force and of its square
 # Array of a projection in which a compiled program leaves what it keeps beside the weights
 MEMORY = "memory"
+# Of shared weights: the tables of `Mixing` that a compiled program reads, as compressed rows
+TABLES = ("ahead", "back_again", "outer")
+TABLE_ARRAYS = tuple(f"{table}_{part}" for table, part in product(TABLES, ("row", "col", "value")))
 # Of a population: its state proper, and data
 OWN = ("x", "lam", "y")
 SAMPLE_WEIGHT = "sample_weight"  # of a population: the weight of each pattern in plasticity, data

@@ -340,12 +340,12 @@ class Plan:
     @property
     def partitions(self) -> tuple[str, ...]:
         """Populations whose loss reads log sum exp(x), the normaliser of the softmax."""
-        return tuple(n for n, loss in self.net.losses.items() if loss.term.partition)
+        return tuple(n for n in self.net.losses if self.net.loss_term(n).partition)
 
     @property
     def totals(self) -> tuple[str, ...]:
         """Populations whose loss reads the sum of their targets."""
-        return tuple(n for n, loss in self.net.losses.items() if loss.term.total)
+        return tuple(n for n in self.net.losses if self.net.loss_term(n).total)
 
     def check_texts(self) -> None:
         """Refuse extensions that Brian2 cannot read, and rules that read what is not there.
@@ -469,7 +469,8 @@ class Plan:
         each_step_counts = each_step_counts or self.has_own_rule(projection)
         if not input_is_constant or not linear or each_step_counts:
             return False
-        dense = isinstance(self.net.weights[projection], np.ndarray)
+        w = self.net.weights[projection]
+        dense = isinstance(w, np.ndarray) and w.ndim == 2
         return dense and self.patterns <= self.net.populations[q.pre].size
 
 

@@ -110,8 +110,16 @@ class SynapseRule:
         """Number of synapses; at least 1, as Brian2 has no empty arrays."""
         net = self.plan.net
         if self.of_biases:
-            return net.populations[self.target].size
+            return net.biases[self.target].size
         return max(synapses(net.weights[self.target]).size, 1)
+
+    @property
+    def sites(self) -> int:
+        """Number of sites that share the biases; 1 where the synapses are weights."""
+        if not self.of_biases:
+            return 1
+        net = self.plan.net
+        return int(net.populations[self.target].size // net.biases[self.target].size)
 
     @property
     def ends(self) -> dict[str, str]:

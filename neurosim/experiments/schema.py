@@ -7,12 +7,11 @@ Keys are the arguments of constructors; a key that is left out has the construct
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationInfo
 
 from neurosim.data import datasets, files
 from neurosim.disk import is_within
@@ -20,21 +19,26 @@ from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.experiments.extensions import checked_extension
 from neurosim.experiments.keys import arguments, takes
 from neurosim.experiments.kinds import checked_imperfections, checked_transport
+from neurosim.experiments.network_tables import (
+    ConvolutionalTable,
+    GraphTable,
+    LossTable,
+    NetworkTable,
+    PopulationTable,
+    ProjectionTable,
+    RecurrentTable,
+    Table,
+)
 from neurosim.model import schedules
 from neurosim.model.extension import Extension, check_replaced
 from neurosim.model.flow import Flow, seconds
 from neurosim.model.network import Network
-from neurosim.model.populations import Loss, Population, Projection
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     from neurosim.model.state import State
 
 Array = np.ndarray
-
-MAX_UNITS = 100_000
-MAX_LAYERS = 1000
-MAX_SYNAPSES = 50_000_000  # 0.4 GB of weights
 
 
 def _time(value: Any, info: ValidationInfo) -> Any:
@@ -91,140 +95,11 @@ Time = Annotated[Any, BeforeValidator(_time), IN_SECONDS]
 Times = Annotated[Any, BeforeValidator(_time_or_times), IN_SECONDS]
 
 
-class _Table(BaseModel):
-    """Base of the tables of a model file.
-
-    Keys that a file does not set are None and are not passed on. So defaults stand in one place, in
-    the constructors.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    def given(self, *names: str) -> dict[str, Any]:
-        """Return the keys that the file sets, all or the named ones, as keyword arguments."""
-        keys = self.model_dump(exclude_none=True)
-        if not names:
-            return keys
-        return {key: value for key, value in keys.items() if key in names}
-
-
-MATRIX = list[list[float]]  # rows of numbers
-
-
-@takes(Population)
-class PopulationTable(_Table):
-    """``[[network.populations]]``: the arguments of `Population`."""
-
-
-@takes(
-    Projection,
-    written={"weights": MATRIX, "mask": list[list[int]], "feedback_weights": MATRIX},
-)
-class ProjectionTable(_Table):
-    """``[[network.projections]]``: the arguments of `Projection`; a mask is rows of 0 and 1."""
-
-
-@takes(Loss)
-class LossTable(_Table):
-    """``[[network.losses]]``: the arguments of `Loss`."""
-
-
-GRAPH = ("populations", "projections", "losses")  # keys of a network that is built as a graph
-Graph = tuple[dict[str, int], list[tuple[str, str]]]  # sizes by name, and (pre, post)
-
-
-@takes(Network.mlp, optional=("sizes",))
-class NetworkTable(_Table):
-    """``[network]``: layers by the arguments of `Network.mlp`, or the lists of `Network`."""
-
-    model_config = ConfigDict(title="network")
-
-    populations: list[PopulationTable] | None = None
-    projections: list[ProjectionTable] | None = None
-    losses: list[LossTable] | None = None
-
-    def build(self) -> Network:
-        """Return the network, with its initial weights.
-
-        Raises
-        ------
-        ModelError
-            Keys of both ways to build, or of neither; too many units or synapses.
-        """
-        keys = self.given()
-        if "sizes" not in keys and self.populations is None:
-            raise ModelError(
-                f"network.sizes is missing beside {', '.join(keys) or 'no other key'}; "
-                "allowed: sizes = [64, 32, 10], or [[network.populations]]"
-            )
-        if "sizes" in keys:
-            _check_size(*_layers(keys["sizes"], keys.get("depth")))
-            mixed = set(GRAPH) & set(keys)
-            if mixed:
-                raise ModelError(
-                    f"network.{min(mixed)} beside network.sizes; "
-                    "allowed: one of the two ways to build"
-                )
-            return Network.mlp(**keys)
-        _check_size(*self._graph())
-        mixed = set(keys) - {*GRAPH, "seed"}
-        if mixed:
-            raise ModelError(
-                f"network.{min(mixed)} beside [[network.populations]]; allowed there: seed, "
-                f"and {min(mixed)!r} only in the population, projection or loss it is about"
-            )
-        return self._build_graph()
-
-    def _build_graph(self) -> Network:
-        populations = [Population(**table.given()) for table in self.populations or ()]
-        projections = [Projection(**table.given()) for table in self.projections or ()]
-        losses = [Loss(**table.given()) for table in self.losses or ()]
-        return Network(populations, projections, losses, **self.given("seed"))
-
-    def _graph(self) -> Graph:
-        """Return the sizes of the populations by name, and which of them are connected."""
-        populations = [table.given() for table in self.populations or ()]
-        projections = [table.given() for table in self.projections or ()]
-        sizes = {population["name"]: population["size"] for population in populations}
-        return sizes, [(projection["pre"], projection["post"]) for projection in projections]
-
-
-def _layers(sizes: list[int], depth: int | None) -> Graph:
-    """Return the sizes of the layers by number, and which of them are connected."""
-    hidden = sizes[1:-1]
-    count = len(sizes) if depth is None else depth + 1
-    if count > MAX_LAYERS:
-        allowed = f"at most {MAX_LAYERS} in a model file"
-        raise out_of_range("layers of network", count, allowed, "Network.mlp(...) in Python")
-    if depth is not None:
-        hidden = sizes[1:2] * (max(depth, 1) - 1)
-    layers = [*sizes[:1], *hidden, *sizes[-1:]]
-    named = {str(number): size for number, size in enumerate(layers)}
-    return named, list(pairwise(named))
-
-
-def _check_size(sizes: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> None:
-    """Refuse a network that is larger than a model file may make it."""
-    if len(sizes) > MAX_LAYERS:
-        allowed = f"at most {MAX_LAYERS} in a model file"
-        raise out_of_range("populations of network", len(sizes), allowed, "Network(...) in Python")
-    units = sum(max(size, 0) for size in sizes.values())
-    if units > MAX_UNITS:
-        allowed = f"at most {MAX_UNITS} in a model file"
-        raise out_of_range("units of network", units, allowed, "Network(...) in Python")
-    synapses = 0
-    for pre, post in pairs:
-        synapses += sizes.get(pre, 0) * sizes.get(post, 0)
-    if synapses > MAX_SYNAPSES:
-        allowed = f"at most {MAX_SYNAPSES} in a model file"
-        raise out_of_range("synapses of network", synapses, allowed, "Network(...) in Python")
-
-
 TAUS = {"tau_x": Times, "tau_lam": Times, "tau_w": Times}
 
 
 @takes(Flow, Flow.rotated, Flow.local_propagation, omit=("times", "step"), written=TAUS)
-class FlowTable(_Table):
+class FlowTable(Table):
     """``[flow]``: the arguments of `Flow`, or a preset and its arguments."""
 
     model_config = ConfigDict(title="flow")
@@ -264,7 +139,7 @@ OF_PRESETS = {"theta": "rotated", "rate": "local_propagation", "ratio": "local_p
         "stream": WrittenPath,
     },
 )
-class SimulationTable(_Table):
+class SimulationTable(Table):
     """``[simulation]``: the arguments of `Simulation` and of `relax`."""
 
     model_config = ConfigDict(title="simulation")
@@ -275,7 +150,7 @@ class SimulationTable(_Table):
 
 
 @takes(Extension, written={"parameters": dict[str, Any]})
-class ExtensionTable(_Table):
+class ExtensionTable(Table):
     """``[[extension]]``: the arguments of `Extension`, whose texts are plain formulas."""
 
     model_config = ConfigDict(title="extension")
@@ -308,7 +183,7 @@ def extensions_of_tables(tables: Iterable[ExtensionTable]) -> tuple[Extension, .
     *files.READERS.values(),
     omit=("name", "path"),
 )
-class DataTable(_Table):
+class DataTable(Table):
     """``[data]``: the arguments of `datasets.load`, of built-in data sets and of data files."""
 
     model_config = ConfigDict(title="data")
@@ -317,14 +192,14 @@ class DataTable(_Table):
 
 
 @takes(schedules.Pruning, omit=("schedule",), written={"rest": Time})
-class PruningTable(_Table):
+class PruningTable(Table):
     """``[train.pruning]``: the arguments of `Pruning`; its schedule is that of ``[train]``."""
 
     model_config = ConfigDict(title="train.pruning")
 
 
 @takes(schedules.Growing, omit=("schedule",))
-class GrowingTable(_Table):
+class GrowingTable(Table):
     """``[train.growing]``: the arguments of `Growing`; its schedule is that of ``[train]``."""
 
     model_config = ConfigDict(title="train.growing")
@@ -343,7 +218,7 @@ OF_SCHEDULES: dict[str, Any] = {
     optional=("duration",),
     written={"duration": Time, "present": Time},
 )
-class TrainTable(_Table):
+class TrainTable(Table):
     """``[train]``: a schedule and its arguments."""
 
     model_config = ConfigDict(title="train")
@@ -400,7 +275,7 @@ class TrainTable(_Table):
 RESIZING = ("pruning", "growing")
 
 
-class StartTable(_Table):
+class StartTable(Table):
     """``[start]``: how far from the saddle point outputs and multipliers start.
 
     Each output starts away from its value there by `x` times a draw from N(0, 1), each multiplier
@@ -435,7 +310,7 @@ class StartTable(_Table):
         return State(x, lam)
 
 
-class StreamTable(_Table):
+class StreamTable(Table):
     """``[stream]``: the patterns are frames, shown one after the other to one set of neurons."""
 
     model_config = ConfigDict(title="stream")
@@ -444,7 +319,7 @@ class StreamTable(_Table):
     plastic: bool | None = None
 
 
-class OutputTable(_Table):
+class OutputTable(Table):
     """``[output]``: folder of the results, and formats of the pictures, of `neurosim run`."""
 
     model_config = ConfigDict(title="output")
@@ -453,7 +328,7 @@ class OutputTable(_Table):
     formats: list[Literal["png", "pdf", "svg"]] | None = None
 
 
-class Tables(_Table):
+class Tables(Table):
     """All tables of a model file."""
 
     network: NetworkTable
@@ -467,12 +342,15 @@ class Tables(_Table):
     output: OutputTable = OutputTable()
 
 
-TABLES: dict[tuple[str, ...], type[_Table]] = {
+TABLES: dict[tuple[str, ...], type[Table]] = {
     (): Tables,
     ("network",): NetworkTable,
     ("network", "populations"): PopulationTable,
     ("network", "projections"): ProjectionTable,
     ("network", "losses"): LossTable,
+    ("network", "convolutional"): ConvolutionalTable,
+    ("network", "recurrent"): RecurrentTable,
+    ("network", "graph"): GraphTable,
     ("flow",): FlowTable,
     ("simulation",): SimulationTable,
     ("extension",): ExtensionTable,

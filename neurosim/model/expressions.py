@@ -124,7 +124,8 @@ CONSTRAINTS = {
     FREE: ("0.0", "0.0"),  # x = sigma(a) at every moment: there is nothing to violate
 }
 
-LOSSES = ("mse", "cross_entropy", "squared_hinge", EPS_INSENSITIVE, "policy")
+CROSS_ENTROPY, POLICY = "cross_entropy", "policy"
+LOSSES = ("mse", CROSS_ENTROPY, "squared_hinge", EPS_INSENSITIVE, POLICY)
 
 
 def activation(name: str) -> Activation:
@@ -176,10 +177,10 @@ def loss(kind: str, epsilon: float = 0.0) -> LossTerm:
     """
     if kind == "mse":
         return LossTerm(kind, "0.5*(x - y)**2", "x - y")
-    if kind == "cross_entropy":
+    if kind == CROSS_ENTROPY:
         value, slope = "y*(log_partition - x)", "exp(x - log_partition) - y"
         return LossTerm(kind, value, slope, partition=True)
-    if kind == "policy":
+    if kind == POLICY:
         value, slope = "y*(log_partition - x)", "y_total*exp(x - log_partition) - y"
         return LossTerm(kind, value, slope, partition=True, total=True)
     if kind == "squared_hinge":

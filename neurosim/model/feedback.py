@@ -71,14 +71,13 @@ def checked_feedback(name: str, given: Any, w: Weights) -> Weights:
     """
     from scipy.sparse import csr_array
 
-    shape = w.shape[::-1]
-    allowed = f"(n_pre, n_post) = {shape}"
+    shape = (*w.shape[:-2], w.shape[-1], w.shape[-2])
+    layout = "(n_pre, n_post)" if len(shape) == 2 else "(terms, pre features, post features)"
+    allowed = f"{layout} = {shape}"
     dense = real_array(name, given, error=ModelError, allowed=allowed, booleans=False)
     if dense.shape != shape:
         hint = transpose_hint(dense.shape, shape)
-        raise ModelError(
-            f"{name} has shape {dense.shape}; allowed: (n_pre, n_post) = {shape}{hint}"
-        )
+        raise ModelError(f"{name} has shape {dense.shape}; allowed: {allowed}{hint}")
     if isinstance(w, np.ndarray):
         return dense
     exists = transposed(csr_array((np.ones(w.nnz), w.indices, w.indptr), shape=w.shape))

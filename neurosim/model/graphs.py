@@ -131,6 +131,7 @@ def summary(
     projections: Mapping[str, Projection],
     losses: Mapping[str, Loss],
     n_parameters: int,
+    cyclic: bool,
 ) -> str:
     """Return sizes, counts and losses of a network in one line, as its `repr` has them."""
     kinds = [f"{loss.kind} on {name}" for name, loss in losses.items()]
@@ -140,7 +141,7 @@ def summary(
         f"{n_parameters} parameters",
         ", ".join(kinds) or "no loss",
     ]
-    if order(populations, projections) is None:
+    if cyclic:
         parts.append("cyclic")
     return ", ".join(parts)
 
@@ -149,11 +150,15 @@ def _shape_summary(
     populations: Mapping[str, Population], projections: Mapping[str, Projection]
 ) -> str:
     """Return the sizes as ``"64-32-10"`` if the graph is a chain, else their number and sum."""
-    sizes = [population.size for population in populations.values()]
+    sizes = []
+    for p in populations.values():
+        axes = (p.size,) if p.shape is None else p.shape
+        sizes.append("x".join(map(str, axes)))
     ends = [(q.pre, q.post) for q in projections.values()]
     if ends == list(pairwise(populations)):
-        return "-".join(map(str, sizes))
-    return f"{len(sizes)} populations, {sum(sizes)} units"
+        return "-".join(sizes)
+    units = sum(population.size for population in populations.values())
+    return f"{len(sizes)} populations, {units} units"
 
 
 def describe(

@@ -1,21 +1,22 @@
 """A network as a directed graph: populations, projections, losses, and their parameters.
 
-Contains no flow and runs nothing. Start at `Network.mlp` for layers, at `Network` for any other
-graph.
+Contains no flow and runs nothing. `builders` has the layered nets and others of a known structure.
+Start at `Network`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim.arguments import checked_methods
 from neurosim.errors import choice, whole
-from neurosim.model import graphs, layers
+from neurosim.model import expressions, graphs, shared
+from neurosim.model.builders import Builders
+from neurosim.model.expressions import CROSS_ENTROPY, POLICY, LossTerm
 from neurosim.model.feedback import (
     SIGN,
     SYMMETRIC,
@@ -24,7 +25,7 @@ from neurosim.model.feedback import (
     scaled_signs,
     size_of,
 )
-from neurosim.model.parts import Parts, copied
+from neurosim.model.parts import copied
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import (
     NORMAL,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-@checked_methods("mlp", "residual", "from_description", "from_networkx", "replace_with")
-class Network(Parts):
+@checked_methods("from_description", "from_networkx", "replace_with")
+class Network(Builders):
     """A directed graph of populations with weights and biases.
 
     Parameters
@@ -65,9 +66,11 @@ class Network(Parts):
     losses : dict of str to Loss
         By population.
     weights : dict of str to array or csr_array, (n_post, n_pre), unit 1
-        By projection. What is written into these mappings is checked, and arrays are copied.
+        By projection; (terms, post features, pre features) where sites share them. What is written
+        into these mappings is checked, and arrays are copied.
     biases : dict of str to array, (n,), unit 1
-        By population, for those that are not clamped.
+        By population, for those that are not clamped; (features,) where all incoming weights are
+        shared.
     feedback : dict of str to array or csr_array, (n_pre, n_post), unit 1
         B by projection, for those whose feedback is not symmetric; sparse where the weights are.
 
@@ -96,6 +99,7 @@ class Network(Parts):
         self._projections = graphs.by_name("projection", projections, Projection, "name")
         self._losses = graphs.by_name("loss", losses, Loss, "population")
         graphs.check(self._populations, self._projections, self._losses)
+        self._connect()
         rng = np.random.default_rng(whole("seed", seed, 0))
         self._weights = {}
         for name, projection in self._projections.items():
@@ -103,7 +107,7 @@ class Network(Parts):
         self._biases = {}
         for name in self.neurons:
             population = self._populations[name]
-            self._biases[name] = np.full(population.size, population.bias_init)
+            self._biases[name] = np.full(self._bias_size(name), population.bias_init)
         self._feedback = {}
         for number, name in enumerate(self._projections):
             if self._projections[name].feedback == SYMMETRIC:
@@ -112,195 +116,6 @@ class Network(Parts):
             sequence = np.random.SeedSequence(seed, spawn_key=(number,))
             self._feedback[name] = self._initial_feedback(name, np.random.default_rng(sequence))
         self._made = True
-
-    @classmethod
-    def mlp(
-        cls,
-        sizes: Sequence[int],
-        activation: str = "tanh",
-        output: str = "linear",
-        loss: str | None = "cross_entropy",
-        *,
-        gain: float = 1.0,
-        init: str = NORMAL,
-        seed: int = 0,
-        constraint: str | Mapping[str, str] = "lin",
-        epsilon: float | Mapping[str, float] = 0.0,
-        free_output: bool = False,
-        loss_epsilon: float = 0.0,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        group_l1: float = 0.0,
-        activity_l1: float = 0.0,
-        plastic_bias: bool = True,
-        bias_init: float = 0.0,
-        depth: int | None = None,
-        feedback: str | Mapping[str, str] = SYMMETRIC,
-        feedback_decay: float | None = None,
-        exits: float | Mapping[str, float] = 0.0,
-        skips: int = 0,
-        plasticity: Any = None,
-        bias_plasticity: Any = None,
-    ) -> Network:
-        """Build layers `input`, `hidden1`, ..., `output`; w ~ N(0, gain²/n_pre), b = bias_init.
-
-        Parameters
-        ----------
-        sizes : sequence of int
-            Units per layer, input first, at least two layers; with `depth` [input, hidden, output].
-        activation : str
-            Activation of the hidden layers, see `Population`.
-        output : str
-            Activation of the output.
-        loss : str, optional
-            Loss on the output, see `Loss`; None for a network that learns by Hebbian rules.
-        gain : float
-            Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
-        init : "normal" or "orthogonal"
-            Distribution of the weights that are drawn, see `Projection`.
-        seed : int
-            Seed of the weights that are drawn, >= 0.
-        constraint : str or {population: str}
-            Constraint of the hidden layers and the output, see `Population`; populations that a
-            mapping leaves out have lin.
-        epsilon : float or {population: float}
-            Tolerance of the constraints, >= 0; beside a mapping of constraints one number is for
-            those that have a tolerance.
-        free_output : bool
-            Whether the output's constraint is "none", as in Local Propagation.
-        loss_epsilon : float
-            Tolerance of the loss eps_insensitive, >= 0.
-        l1, l2 : float
-            Penalties on the weights of every projection, >= 0, see `Projection`.
-        group_l1 : float
-            Penalty on each hidden neuron, >= 0: `row_l1` of its incoming and `column_l1` of its
-            outgoing projections.
-        activity_l1 : float
-            Penalty on the hidden layers' outputs, >= 0, see `Population`.
-        plastic_bias : bool
-            Whether biases learn; with False they stay at `bias_init`.
-        bias_init : float
-            Initial biases of the hidden layers, the exits and the output.
-        depth : int, optional
-            Number of weight layers, >= 1; there are depth - 1 hidden layers of one size.
-        feedback : str or {projection: str}
-            Kind of the feedback weights, see `Projection`, of every projection that is not from the
-            input; symmetric for those that a mapping leaves out.
-        feedback_decay : float, optional
-            Decay of the projections whose feedback is kolen_pollack, >= 0; 0.01 if None.
-        exits : float or {population: float}
-            Weight of the loss on each hidden layer's early exit, >= 0; 0 is without an exit.
-        skips : int
-            With k >= 2, add projections from each layer to the k-th layer after it; 0 for none.
-        plasticity, bias_plasticity : rule or {projection: rule}, optional
-            Learning rules of weights and of biases, see `Projection`; the built-in one by default.
-
-        Notes
-        -----
-        The exit of `hidden<i>` is an additional readout `exit<i>` with the output's size,
-        activation, constraint and loss. Exits do not change the weights that a seed draws for the
-        layers. With skips all weights into a layer have the same spread: N(0, gain²/n), where n is
-        the number of all its presynaptic units.
-
-        Examples
-        --------
-        >>> Network.mlp([64, 32, 10])
-        Network(64-32-10, 2 projections, 2410 parameters, cross_entropy on output)
-        """
-        size = layers.layer_sizes(sizes, depth)
-        names = list(size)
-        hidden = names[1:-1]
-        layers.check_penalties(hidden, group_l1=group_l1, activity_l1=activity_l1)
-        options = layers.constraint_options(names[1:], constraint, epsilon, free_output)
-        exit_weights = layers.exit_weights(exits, hidden)
-        readouts = [*map(layers.exit_of, exit_weights), "output"]
-        populations = [Population("input", size["input"], "linear", clamped=True)]
-        biases: dict[str, Any] = {"plastic_bias": plastic_bias, "bias_init": bias_init}
-        biases["bias_plasticity"] = bias_plasticity
-        for name in hidden:
-            own = options[name] | biases | {"activity_l1": activity_l1}
-            populations.append(Population(name, size[name], activation, **own))
-        for name in readouts:
-            own = options["output"] | biases
-            populations.append(Population(name, size["output"], output, **own))
-        exit_ends = [(name, layers.exit_of(name)) for name in exit_weights]
-        ends = [*pairwise(names), *layers.skip_ends(skips, names), *exit_ends]
-        feedback_options = layers.feedback_options(feedback, feedback_decay, ends)
-        rules = layers.rules(plasticity, ends)
-        projections = []
-        for pre, post in ends:
-            penalties: dict[str, Any] = {"l1": l1, "l2": l2}
-            if post in hidden:
-                penalties["row_l1"] = group_l1
-            if pre in hidden:
-                penalties["column_l1"] = group_l1
-            spread = gain * layers.gain_share(pre, post, ends, populations)
-            own = feedback_options[pre, post] | rules[pre, post] | penalties
-            projections.append(Projection(pre, post, gain=spread, init=init, **own))
-        losses = layers.losses(loss, loss_epsilon, exit_weights)
-        return cls(populations, projections, losses, seed=seed)
-
-    @classmethod
-    def residual(
-        cls,
-        sizes: Sequence[int],
-        depth: int,
-        activation: str = "tanh",
-        output: str = "linear",
-        loss: str = "cross_entropy",
-        *,
-        gain: float = 1.0,
-        scale: float | None = None,
-        plastic_bias: bool = True,
-        seed: int = 0,
-    ) -> Network:
-        """Build a residual net: blocks x_l = x_(l-1) + scale sigma(W_l x_(l-1) + b_l).
-
-        Parameters
-        ----------
-        sizes : [input, width, output]
-            Units of the input, of every hidden layer, and of the output.
-        depth : int
-            Number of plastic weight layers, >= 3: a linear layer (`hidden1`), depth - 2 blocks, and
-            the output.
-        activation : str
-            Activation of the branches, see `Population`.
-        output : str
-            Activation of the output.
-        loss : str
-            Loss on the output, see `Loss`.
-        gain : float
-            Spread of the weights that are drawn, in units of 1/sqrt(n_pre), >= 0.
-        scale : float, optional
-            Factor of a branch's output, >= 0; 1/sqrt(depth) by default, with which outputs and
-            adjoints stay bounded as the depth grows.
-        plastic_bias : bool
-            Whether biases learn; with False they stay 0.
-        seed : int
-            Seed of the weights that are drawn, >= 0.
-
-        Notes
-        -----
-        The sum of a stream and a branch is not an activation of one net input, so each block is two
-        populations. `branch2`, ... have the outputs sigma(W x + b). `hidden2`, ... are linear and
-        receive the previous stream and the branch through fixed synapses (`plastic=False`) of
-        weight 1 and `scale`. Each population has an ordinary constraint, so every flow, message
-        transport and analysis applies. Per block a message needs two steps through the branch and
-        one through the stream.
-
-        References
-        ----------
-        He et al., CVPR 2016; the scale: Hayou et al., AISTATS 2021, arXiv 2010.12859.
-
-        Examples
-        --------
-        >>> Network.residual([8, 4, 2], depth=3)
-        Network(5 populations, 22 units, 5 projections, 78 parameters, cross_entropy on output)
-        """
-        populations = layers.residual_populations(sizes, depth, activation, output, plastic_bias)
-        width = populations[1].size
-        projections = layers.residual_projections(width, int(depth), gain, scale)
-        return cls(populations, projections, [Loss("output", loss)], seed=seed)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -322,10 +137,24 @@ class Network(Parts):
         compared = [name for name, loss in self.losses.items() if loss.term.targeted]
         return list(compared or self.losses or self.neurons)[-1]
 
+    def loss_term(self, population: str) -> LossTerm:
+        """Return the loss of a population and its slope as text.
+
+        A site without a target has y = 0 in all its features. The slope of cross_entropy is then
+        0 only if it is multiplied by the sum of the targets, as that of policy is.
+        """
+        loss = self.losses[population]
+        if loss.kind == CROSS_ENTROPY and self.populations[population].sites:
+            return expressions.loss(POLICY, loss.epsilon)
+        return loss.term
+
     @property
     def n_parameters(self) -> int:
-        """Number of synapses that exist plus number of biases."""
-        n_weights = sum(synapses(w).size for w in self.weights.values())
+        """Number of weights plus number of biases; the means of pools do not count."""
+        n_weights = 0
+        for name, q in self.projections.items():
+            if q.over is None or q.over.weighted:
+                n_weights += synapses(self.weights[name]).size
         n_biases = sum(b.size for b in self.biases.values())
         return n_weights + n_biases
 
@@ -344,9 +173,83 @@ class Network(Parts):
 
         Returns
         -------
-        list of str, or None if the graph has a cycle
+        list of str, or None if the graph has a cycle, one that time unrolls included
         """
         return graphs.order(self.populations, self.projections)
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether the graph has a cycle that time does not unroll."""
+        import networkx as nx
+
+        graph = nx.DiGraph((q.pre, q.post) for q in self.projections.values())
+        for members in nx.strongly_connected_components(graph):
+            names = sorted(members)
+            closed = len(names) > 1 or graph.has_edge(names[0], names[0])
+            if closed and self.causal_order(names) is None:
+                return True
+        return False
+
+    def causal_order(self, names: Sequence[str]) -> list[str] | None:
+        """Return populations that reach each other in the order of one time step, if time unrolls.
+
+        Time is the first axis of sites, and a projection over `Lag` reads an earlier time.
+
+        Returns
+        -------
+        list of str, or None if they form a cycle
+        """
+        return shared.causal_order(names, self.populations, self.projections, self._between)
+
+    def between(self, projection: str) -> shared.Between | None:
+        """Return how sites are connected by a projection that shares weights; None for others."""
+        choice("projection", projection, self.projections)
+        return self._between[projection] if self.projections[projection].shares else None
+
+    def unrolled(self) -> Network:
+        """Return the same network without sharing: every pair of units has a weight of its own.
+
+        Weights are sparse, biases are per unit, and populations keep their shapes. The function and
+        the gradient by outputs are the same; its weights would learn apart.
+        """
+        projections = []
+        for name, q in self.projections.items():
+            feedback = None
+            if q.draws_feedback:
+                feedback = transposed(self.matrix(name, self.returning(name)))
+            own = {"weights": self.matrix(name), "feedback_weights": feedback, "over": None}
+            if feedback is not None:
+                own["feedback_size"] = None
+            projections.append(replace(q, **own, shared=True, init=NORMAL))
+        twin = type(self)(list(self.populations.values()), projections, list(self.losses.values()))
+        for name, bias in self.biases.items():
+            twin.biases[name] = np.tile(bias, self.populations[name].size // bias.size)
+        return twin
+
+    def connections(self, projection: str) -> int:
+        """Return the number of pairs of units that a projection connects, by term if shared."""
+        connected = self.between(projection)
+        if connected is None:
+            return int(self.weights[projection].size)
+        return connected.entries * connected.post_features * connected.pre_features
+
+    def matrix(self, projection: str, weights: Weights = None) -> Weights:
+        """Return the matrix from all units to all units, (n_post, n_pre).
+
+        Parameters
+        ----------
+        projection : str
+        weights : array or csr_array, optional
+            In the layout of the weights, and in their place.
+
+        Returns
+        -------
+        array or csr_array, (n_post, n_pre)
+            The weights themselves where no sites share them, else sum_o A_o (x) W_o.
+        """
+        own = self.weights[projection] if weights is None else weights
+        connected = self.between(projection)
+        return own if connected is None else connected.unrolled(own)
 
     def copy(self) -> Network:
         """Return the same graph with copies of its weights, biases and feedback weights."""
@@ -363,7 +266,7 @@ class Network(Parts):
         -------
         array or csr_array, (n_post, n_pre), unit 1
             W itself, not a copy, if the feedback is symmetric, else Bᵀ; for sign computed from the
-            present weights.
+            present weights. Shared ones are (terms, post features, pre features).
         """
         choice("projection", projection, self.projections)
         q, w = self.projections[projection], self.weights[projection]
@@ -402,7 +305,7 @@ class Network(Parts):
                 self._feedback[name] = checked_feedback(f"feedback[{name!r}]", given, weights)
         self.follow_signs()
         for name in self.neurons:
-            size = self.populations[name].size
+            size = self._bias_size(name)
             self._biases[name] = checked_bias(name, self.biases.get(name), size)
 
     def to_networkx(self) -> nx.DiGraph:
@@ -470,12 +373,29 @@ class Network(Parts):
         return net
 
     def __repr__(self) -> str:
-        summary = graphs.summary(self.populations, self.projections, self.losses, self.n_parameters)
+        parts = self.populations, self.projections, self.losses
+        summary = graphs.summary(*parts, self.n_parameters, self.cyclic)
         return f"Network({summary})"
+
+    def _connect(self) -> None:
+        """Compute the matrices between sites of the projections that have some."""
+        self._between = {}
+        for name, q in self._projections.items():
+            if q.over is not None:
+                ends = self._populations[q.pre], self._populations[q.post]
+                self._between[name] = shared.between(q, *ends)
+
+    def _bias_size(self, name: str) -> int:
+        """Return the number of biases of a population."""
+        population = self._populations[name]
+        of_features = shared.shares_biases(name, list(self._projections.values()))
+        return population.features if of_features else population.size
 
     def _initial_weights(self, q: Projection, rng: np.random.Generator) -> Weights:
         if q.weights is not None:
             return self._checked(q, q.weights).copy()
+        if q.over is not None:
+            return shared.drawn(q, self._between[q.name], rng)
         shape = self._shape(q)
         mask = checked_mask(q.name, q.mask, shape)
         return random_weights(shape, mask, q.gain, rng, q.init)
@@ -492,6 +412,8 @@ class Network(Parts):
         return random_feedback(w, size, rng)
 
     def _checked(self, q: Projection, weights: Weights) -> Weights:
+        if q.over is not None:
+            return shared.checked(q, self._between[q.name], weights)
         shape = self._shape(q)
         return checked_weights(q.name, weights, shape, checked_mask(q.name, q.mask, shape))
 

@@ -16,13 +16,17 @@ from neurosim.errors import ModelError, ReadOnlyError, unknown
 from neurosim.model import graphs
 from neurosim.model.frozen import ReadOnly
 from neurosim.model.populations import Loss, Population, Projection
+from neurosim.model.shared import Between
 from neurosim.model.weights import Weights
 
 Array = np.ndarray
 KINDS = {"populations": Population, "projections": Projection, "losses": Loss}
 KEYS = {"populations": "name", "projections": "name", "losses": "population"}
 # arguments that determine the parameters, which exist already when a part is replaced
-FIXED = {"populations": ("size", "clamped", "bias_init"), "projections": ("feedback", "init")}
+FIXED = {
+    "populations": ("size", "shape", "clamped", "bias_init"),
+    "projections": ("feedback", "init", "over", "shared"),
+}
 GIVEN = ("weights", "feedback_weights")  # arguments of a projection that are read only at first
 
 
@@ -39,6 +43,7 @@ class Parts(ReadOnly):
     _weights: dict[str, Weights]
     _biases: dict[str, Array]
     _feedback: dict[str, Weights]
+    _between: dict[str, Between]  # by projection with `over`
 
     @property
     def populations(self) -> MutableMapping[str, Population]:

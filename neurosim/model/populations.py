@@ -5,6 +5,7 @@ Below `network`, which connects them and draws the weights. Start at `Population
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +17,14 @@ from neurosim.errors import ModelError, number, out_of_range, unknown, whole, ye
 from neurosim.model import expressions, rules
 from neurosim.model.arrays import own, refuse_lossy
 from neurosim.model.feedback import DECAY, DERIVED, KINDS, KOLEN_POLLACK, SYMMETRIC
+from neurosim.model.overs import over_of
 from neurosim.model.plasticity import Plasticity
 from neurosim.model.weights import INITS, NORMAL, Weights
 
 PENALTIES = ("l1", "l2", "row_l1", "column_l1")  # terms of R(w), for each projection
 FEEDBACK = ("feedback", "feedback_size", "feedback_decay")  # arguments of a projection
 # of a projection, stored beside ends and weights
-OPTIONS = (*PENALTIES, *FEEDBACK, "plastic", "plasticity")
+OPTIONS = (*PENALTIES, *FEEDBACK, "plastic", "plasticity", "over", "shared")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # names of the engine's own objects
 RESERVED = frozenset(
@@ -48,8 +50,9 @@ class Population:
     ----------
     name : str
         A letter, then letters, digits and underscores; not in `RESERVED`, nor transport_...
-    size : int
-        Number of units, >= 1.
+    size : int or tuple of int
+        Number of units, >= 1. A tuple is a shape, features last and sites before: (8, 8, 16) has 16
+        features at each of 8 x 8 sites. The attribute is the number of all units.
     activation : str
         tanh, sigmoid, relu, softplus, linear, or a formula in `a` such as ``"a/(1+abs(a))"``.
     constraint : str
@@ -68,6 +71,9 @@ class Population:
         Rule of the biases, see `Projection`; its `x_pre` is 1. The built-in one by default.
     bias_init : float
         Initial bias of all units, finite; must be 0 for a clamped population.
+    shape : tuple of int, optional
+        Sites and features, where `size` is a tuple; None for units without sites. Units are in
+        row-major order, so the features of a site are neighbours.
 
     Raises
     ------
@@ -99,7 +105,7 @@ class Population:
     """
 
     name: str
-    size: int
+    size: Any
     activation: str = "tanh"
     constraint: str = "lin"
     clamped: bool = False
@@ -108,13 +114,14 @@ class Population:
     plastic_bias: bool = True
     bias_init: float = 0.0
     bias_plasticity: Any = None
+    shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not _is_free_name(self.name):
             used = ", ".join(sorted(RESERVED))
             allowed = f"a letter, then letters, digits, '_'; not {used}, transport_..."
             raise out_of_range("population name", self.name, allowed)
-        object.__setattr__(self, "size", whole(f"size of {self.name}", self.size, 1))
+        self._set_size()
         if isinstance(self.epsilon, np.number):
             object.__setattr__(self, "epsilon", float(self.epsilon))
         try:
@@ -137,10 +144,38 @@ class Population:
             _set_rule(self, "bias_plasticity", "plastic_bias")
 
     @property
+    def sites(self) -> tuple[int, ...]:
+        """Sites along each axis; () for units without sites."""
+        return () if self.shape is None else self.shape[:-1]
+
+    @property
+    def features(self) -> int:
+        """Units at each site; all units where there are no sites."""
+        found: int = self.size if self.shape is None else self.shape[-1]
+        return found
+
+    @property
     def own_bias_rule(self) -> Plasticity | None:
         """Rule of the biases; None for the built-in one, which has no decay."""
         rule: Plasticity | None = self.bias_plasticity
         return None if rule is None or rule.gradient_decay == 0 else rule
+
+    def _set_size(self) -> None:
+        """Set `size` to the number of units, and `shape` where there are sites."""
+        key = f"size of {self.name}"
+        several = isinstance(self.size, list | tuple)
+        shape = self.size if several else self.shape
+        if shape is None:
+            object.__setattr__(self, "size", whole(key, self.size, 1))
+            return
+        axes = tuple(whole(key, axis, 1) for axis in shape)
+        if not axes:
+            raise out_of_range(key, shape, "a whole number, or sites and features", "(8, 8, 16)")
+        units = math.prod(axes)
+        if not several and self.size != units:
+            raise out_of_range(key, self.size, f"{units}, as its shape is {axes}")
+        object.__setattr__(self, "size", units)
+        object.__setattr__(self, "shape", axes if len(axes) > 1 else None)
 
     @property
     def free(self) -> bool:
@@ -181,6 +216,12 @@ class Projection:
     row_l1, column_l1 : float
         Group penalties, >= 0: row_l1 Σ_i ||w_i.||, where a group is all synapses into postsynaptic
         unit i, and column_l1 Σ_j ||w_.j||, where it is all synapses out of presynaptic unit j.
+    over : object of `neurosim.sites`, str or dict, optional
+        What the weights are shared over, such as ``sites.Conv(3)``; a name or a dict with `kind` as
+        in model files. By default the weights are dense and unshared, whatever the shapes.
+    shared : bool
+        With False, every site has weights of its own where `over` connects it: local receptive
+        fields.
     feedback : "symmetric", "random", "sign", "kolen_pollack" or "mirror"
         Kind of the matrix that carries messages back.
     feedback_weights : array or SciPy sparse array, (n_pre, n_post), optional
@@ -207,6 +248,10 @@ class Projection:
 
     Notes
     -----
+    Shared weights are (terms, post features, pre features), drawn N(0, gain² / (terms x pre
+    features)), and their B is (terms, pre features, post features). A group of a group penalty is
+    then a feature.
+
     l1, row_l1 and column_l1 act as proximal steps, in this order. These set single weights or
     whole groups exactly to 0 (Yuan & Lin, J. R. Stat. Soc. B 68, 2006).
 
@@ -237,10 +282,13 @@ class Projection:
     feedback_decay: float | None = None
     plastic: bool = True
     plasticity: Any = None
+    over: Any = None
+    shared: bool = True
 
     def __post_init__(self) -> None:
         if self.plasticity is not None:
             _set_rule(self, "plasticity", "plastic")
+        self._set_over()
         for key in ("weights", "mask", "feedback_weights"):
             value, booleans = getattr(self, key), key == "mask"
             refuse_lossy(f"{key} of {self.name}", value, error=ModelError, booleans=booleans)
@@ -257,6 +305,11 @@ class Projection:
         for key in ("feedback_decay", "feedback_size"):
             if getattr(self, key) is not None:
                 self._keep_number(key)
+
+    @property
+    def shares(self) -> bool:
+        """Whether sites share the weights, which are (terms, post features, pre features)."""
+        return self.over is not None and self.over.weighted and self.shared
 
     @property
     def name(self) -> str:
@@ -276,6 +329,9 @@ class Projection:
             options["plastic"] = False
         if self.plasticity is not None:
             options["plasticity"] = self.plasticity.describe()
+        if self.over is not None:
+            options["over"] = self.over.describe()
+            options["shared"] = self.shared
         return options
 
     @property
@@ -307,6 +363,26 @@ class Projection:
             return {}
         given = {key: getattr(self, key) for key in FEEDBACK}
         return {key: value for key, value in given.items() if value is not None}
+
+    def _set_over(self) -> None:
+        """Replace what was given as `over` by its object, and refuse what does not go with it."""
+        object.__setattr__(self, "over", over_of(f"over of {self.name}", self.over))
+        yes_or_no(f"shared of {self.name}", self.shared)
+        if self.over is None:
+            if not self.shared:
+                raise out_of_range(f"shared of {self.name}", False, "True where over is None")
+            return
+        if self.mask is not None:
+            raise ModelError(
+                f"mask of {self.name} beside over = {self.over.kind}, which says which synapses "
+                "exist; allowed: one of them"
+            )
+        if not self.over.weighted:
+            if self.feedback != SYMMETRIC:
+                raise out_of_range(
+                    f"feedback of {self.name}", self.feedback, f"{SYMMETRIC!r} without weights"
+                )
+            object.__setattr__(self, "plastic", False)
 
     def _check_init(self) -> None:
         if self.init not in INITS:

@@ -55,7 +55,8 @@ def with_values(weights: Weights, values: Array) -> Weights:
 def synapse_indices(weights: Weights) -> tuple[Array, Array]:
     """Return the postsynaptic and the presynaptic unit of every synapse, row by row.
 
-    The order is that of ``synapses(weights).ravel()``.
+    The order is that of ``synapses(weights).ravel()``. Of shared weights, (terms, post features,
+    pre features), they are the features.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def synapse_indices(weights: Weights) -> tuple[Array, Array]:
     array([0, 1, 2, 0, 1, 2])
     """
     if isinstance(weights, np.ndarray):
-        post, pre = np.indices(weights.shape)
+        post, pre = np.indices(weights.shape)[-2:]
         return post.ravel(), pre.ravel()
     partners = np.diff(weights.indptr)
     return np.repeat(np.arange(weights.shape[0]), partners), weights.indices.copy()
@@ -102,10 +103,11 @@ def at_synapses(weights: Weights, matrix: Array) -> Array:
 def transposed(matrix: Weights) -> Weights:
     """Return the transpose as a copy with the same storage.
 
-    It turns feedback weights B, (n_pre, n_post), into the layout of W, and back.
+    It turns feedback weights B, (n_pre, n_post), into the layout of W, and back; shared ones term
+    by term.
     """
     if isinstance(matrix, np.ndarray):
-        return np.ascontiguousarray(matrix.T)
+        return np.ascontiguousarray(matrix.swapaxes(-1, -2))
     from scipy.sparse import csr_array
 
     transpose = csr_array(matrix.T)
@@ -143,14 +145,14 @@ def random_weights(
     """
     normal = rng.normal(size=shape)
     if init == ORTHOGONAL:
-        return gain * _orthogonal(normal)
+        return gain * orthogonal(normal)
     if mask is None:
         return normal * (gain / math.sqrt(shape[1]))
     partners = np.maximum(mask.sum(axis=1), 1)[:, None]
     return _masked(normal * gain / np.sqrt(partners), mask)
 
 
-def _orthogonal(normal: Array) -> Array:
+def orthogonal(normal: Array) -> Array:
     """Return the orthogonal factor of a normal matrix, with signs that make it unique."""
     is_wide = normal.shape[0] < normal.shape[1]
     factor, triangle = np.linalg.qr(normal.T if is_wide else normal)

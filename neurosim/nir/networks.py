@@ -75,6 +75,7 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
             f"feedback of {name} = {kind!r}, for which NIR has no node; allowed: {SYMMETRIC!r}"
         )
     _check_sources(net)
+    _refuse_sites(net)
     nir = _nir()
     flow = flow or Flow.augmented()
     nodes: dict[str, Any] = {}
@@ -97,6 +98,16 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
         edges.append((name, output))
     metadata = {KEY: json.dumps(_description(net))}
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata)
+
+
+def _refuse_sites(net: Network) -> None:
+    """Refuse weights that sites share."""
+    for name, q in net.projections.items():
+        if q.shares:
+            raise ModelError(
+                f"{name} shares its weights over {q.over.kind}, which is not written as a node of "
+                "NIR; allowed: weights of one pair of units each; try net.unrolled()"
+            )
 
 
 def _check_sources(net: Network) -> None:

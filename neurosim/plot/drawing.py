@@ -267,7 +267,7 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
     for name, q in net.projections.items():
         pre, start = drawing.units[q.pre]
         post, end = drawing.units[q.post]
-        block = net.weights[name][post][:, pre]
+        block = net.matrix(name)[post][:, pre]
         if not isinstance(block, np.ndarray):
             block = block.toarray()
         i, j = np.nonzero(block)

@@ -6,7 +6,7 @@ Start at `backprop` and `solve_ivp`.
 
 from neurosim.reference.backpropagation import Adjoint, backprop, forward, multipliers
 from neurosim.reference.descent import adam, sgd
-from neurosim.reference.functions import loss
+from neurosim.reference.losses import loss
 from neurosim.reference.ode import Rates, lagrangian, right_hand_side
 from neurosim.reference.trajectory import Trajectory, solve_ivp
 

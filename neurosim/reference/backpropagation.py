@@ -26,19 +26,19 @@ from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     BackwardWeights,
-    activity_penalty,
     dense,
     dsigma,
     hebbian,
-    loss_value,
     n_patterns,
     net_input,
-    output_slope,
+    of_biases,
     penalty,
     penalty_subgradient,
     received,
     sigma,
 )
+from neurosim.reference.in_time import InTime
+from neurosim.reference.losses import activity_penalty, loss_value, output_slope
 
 Array = np.ndarray
 # populations that reach each other, and whether they form a cycle (one that reaches itself does)
@@ -225,7 +225,10 @@ def _forward(
     """Return the outputs of all populations, in the order of the network."""
     x = dict(clamped)
     for names, cyclic in components:
-        if cyclic:
+        order = net.causal_order(names) if cyclic else None
+        if order is not None:
+            x |= InTime(net, order).forward(x)
+        elif cyclic:
             x |= _Loop(net, names).fixed_point(x)
         elif names[0] not in clamped:
             n = names[0]
@@ -250,18 +253,18 @@ def backprop_encoded(
         w = net.weights[name]
         decay = q.decay * synapses(w)
         slope = decay + penalty_subgradient(net, name)
-        product = hebbian(w, counted(delta[q.post], weights), x[q.pre])
+        product = hebbian(net, name, counted(delta[q.post], weights), x[q.pre])
         grad_w[name] = with_values(w, slope - product)
     losses = []
     for n, loss in net.losses.items():
-        by_pattern = loss_value(loss, x[n], Y[n])
+        by_pattern = loss_value(loss, x[n], Y[n], net.populations[n].features)
         losses.append(weighted_mean(by_pattern, weights))
     lam_in_order = {}
     grad_b = {}
     activity = []
     for n in net.neurons:
         lam_in_order[n] = lam[n]
-        grad_b[n] = -weighted_mean(delta[n], weights)
+        grad_b[n] = -of_biases(net, n, counted(delta[n], weights))
         by_pattern = activity_penalty(net, n, x[n])
         activity.append(weighted_mean(by_pattern, weights))
     return Adjoint(
@@ -303,7 +306,10 @@ def _adjoint(
         for n in names:
             slope = output_slope(net, n, x[n], Y)
             lam[n] = -slope + received(net, n, delta, back)
-        if cyclic:
+        order = net.causal_order(names) if cyclic else None
+        if order is not None:
+            lam |= InTime(net, order).backward(slopes, lam, back)
+        elif cyclic:
             lam |= _Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
             delta[n] = slopes[n] * lam[n]
@@ -404,7 +410,7 @@ class _Loop:
             n_post = self.net.populations[post].size
             n_pre = self.net.populations[pre].size
             return np.zeros((n_post, n_pre))
-        return dense(matrix(name))
+        return dense(self.net.matrix(name, matrix(name)))
 
     def _iterate(self, x: Array, drive: Array) -> Array:
         """Iterate x <- sigma(W x + drive) until it settles.

@@ -31,14 +31,13 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.reference.functions import (
     dsigma,
-    loss_slope,
     n_patterns,
     net_input,
-    output_slope,
     received,
     sigma,
     violation_at,
 )
+from neurosim.reference.losses import loss_slope, output_slope
 from neurosim.reference.ode import messages_at, rates_at
 from neurosim.reference.trajectory import sharpness
 
@@ -223,7 +222,9 @@ class ExtendedFlow:
             }
             if n in net.losses:
                 units[n]["y"] = self.targets[n]
-                units[n]["dV_dx"] = loss_slope(net.losses[n], x, self.targets[n])
+                units[n]["dV_dx"] = loss_slope(
+                    net.losses[n], x, self.targets[n], population.features
+                )
         return units
 
     def solve(self, start: Extended, duration: float) -> Extended:

@@ -1,8 +1,8 @@
 """The paper's functions in plain NumPy, one function for each formula.
 
 Written from the paper, without the engine's equation text, in the paper's order: net input, sigma
-and violation; loss and penalties; the products that carry messages back and move weights. The
-constraint functions G are in `constraints`. Start at `net_input`.
+and violation; the products that carry messages back and move weights; penalties on weights. The
+constraint functions G are in `constraints`, the loss V is in `losses`. Start at `net_input`.
 
 References
 ----------
@@ -15,16 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit
 
-from neurosim.arguments import checked
-from neurosim.data.patterns import targets
-from neurosim.data.sample_weights import sample_weights, weighted_mean
 from neurosim.model import expressions
 from neurosim.model.network import Network
-from neurosim.model.populations import Loss
-from neurosim.model.weights import Weights, at_synapses, synapse_indices, synapses
-from neurosim.reference.linear_algebra import check_arrays
+from neurosim.model.weights import Weights, synapse_indices, synapses
+from neurosim.reference import sites
 
 Array = np.ndarray
 # Name of a projection -> the matrix, (n_post, n_pre), through which its messages go back.
@@ -47,10 +43,39 @@ def net_input(net: Network, population: str, x: Mapping[str, Array]) -> Array:
     -------
     array, (patterns, units), unit 1
     """
-    a = np.tile(net.biases[population], (n_patterns(x), 1))
+    b = net.biases[population]
+    sites = net.populations[population].size // len(b)  # that share the biases
+    a = np.tile(b, (n_patterns(x), sites))
     for q in net.incoming(population):
-        a += x[q.pre] @ net.weights[q.name].T
+        a += product(net, q.name, x[q.pre])
     return a
+
+
+def product(net: Network, projection: str, x: Array) -> Array:
+    """W x of one projection.
+
+    Parameters
+    ----------
+    net : Network
+    projection : str
+    x : array, (..., n_pre), unit 1
+
+    Returns
+    -------
+    array, (..., n_post), unit 1
+    """
+    w = net.weights[projection]
+    connected = net.between(projection)
+    if connected is not None:
+        return sites.product(connected, w, x)
+    return times(x, w.T)
+
+
+def times(v: Array, matrix: Any) -> Array:
+    """Product v @ matrix over the last axis, for any leading axes; the matrix may be sparse."""
+    *leading, units = v.shape
+    found = v.reshape(-1, units) @ matrix
+    return np.asarray(found.reshape(*leading, matrix.shape[1]))
 
 
 def sigma(activation: str, a: Array) -> Array:
@@ -182,175 +207,6 @@ def violation(net: Network, population: str, outputs: Mapping[str, Array]) -> Ar
     return violation_at(net.populations[population].activation, outputs[population], a)
 
 
-# --- V and the penalty on outputs
-
-
-@checked
-def loss(net: Network, outputs: Mapping[str, Array], Y: Any, *, sample_weight: Any = None) -> float:
-    """Mean of V over the patterns, summed over the losses with their weights.
-
-    Parameters
-    ----------
-    net : Network
-    outputs : mapping of str to array, (patterns, units), unit 1
-        At least of every population with a loss, as `forward` returns them.
-    Y : array (patterns,) or (patterns, units), or mapping by population with a loss
-    sample_weight : (patterns,), optional
-        Weights of the patterns in the mean.
-
-    Returns
-    -------
-    float, unit 1
-
-    Raises
-    ------
-    DataError
-        Y or the weights do not fit the network or its patterns.
-    """
-    if not net.losses:
-        return 0.0
-    first = outputs.get(next(iter(net.losses)), ())
-    count = len(np.atleast_1d(first))
-    check_arrays("outputs", outputs, {n: (count, net.populations[n].size) for n in net.losses})
-    encoded = targets(net, Y, count)
-    weights = sample_weights(sample_weight, count)
-    total = 0.0
-    for n, v in net.losses.items():
-        total += float(weighted_mean(loss_value(v, outputs[n], encoded[n]), weights))
-    return total
-
-
-def loss_value(loss: Loss, x: Array, y: Array) -> Array:
-    """V for each pattern, times the loss's weight.
-
-    Parameters
-    ----------
-    loss : Loss
-    x, y : array, (patterns, units), unit 1
-        Outputs and encoded targets.
-
-    Returns
-    -------
-    array, (patterns,), unit 1
-    """
-    match loss.kind:
-        case "mse":
-            terms = (x - y) ** 2 / 2
-        case "cross_entropy" | "policy":
-            terms = -y * log_softmax(x, axis=1)
-        case "squared_hinge":
-            terms = np.maximum(0.0, 1 - y * x) ** 2 / 2
-        case "eps_insensitive":
-            terms = np.maximum(0.0, np.abs(x - y) - loss.epsilon)
-        case formula:
-            terms = _shaped_like(x, expressions.numpy_function(formula, ("x", "y"))(x, y))
-    return np.asarray(loss.weight * terms.sum(axis=1))
-
-
-def loss_slope(loss: Loss, x: Array, y: Array) -> Array:
-    """dV/dx, times the loss's weight; 0 at kinks.
-
-    Parameters
-    ----------
-    loss : Loss
-    x, y : array, (patterns, units), unit 1
-        Outputs and encoded targets.
-
-    Returns
-    -------
-    array, (patterns, units), unit 1
-    """
-    match loss.kind:
-        case "mse":
-            slope = x - y
-        case "cross_entropy" | "policy":
-            slope = softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y
-        case "squared_hinge":
-            slope = -y * np.maximum(0.0, 1 - y * x)
-        case "eps_insensitive":
-            slope = np.where(np.abs(x - y) > loss.epsilon, np.sign(x - y), 0.0)
-        case formula:
-            slope = _shaped_like(x, expressions.numpy_derivative(formula, ("x", "y"), "x")(x, y))
-    return np.asarray(loss.weight * slope)
-
-
-def loss_curvature(loss: Loss, x: Array, y: Array, dx: Array) -> Array:
-    """Change of dV/dx along dx, times the loss's weight.
-
-    Parameters
-    ----------
-    loss : Loss
-    x, y : array, (patterns, units), unit 1
-        Outputs and encoded targets.
-    dx : array, (..., patterns, units), unit 1
-        Directions.
-
-    Returns
-    -------
-    array of the shape of `dx`, unit 1
-
-    Raises
-    ------
-    ModelError
-        A user-supplied formula whose second derivative is not a plain formula.
-    """
-    match loss.kind:
-        case "mse":
-            change = dx
-        case "cross_entropy" | "policy":
-            p = softmax(x, axis=1)
-            change = y.sum(axis=1, keepdims=True) * p * (dx - (p * dx).sum(axis=-1, keepdims=True))
-        case "squared_hinge":
-            change = y**2 * (y * x < 1) * dx
-        case "eps_insensitive":
-            change = np.zeros_like(dx)
-        case formula:
-            change = expressions.numpy_derivative(formula, ("x", "y"), "x", 2)(x, y) * dx
-    return np.asarray(loss.weight * change)
-
-
-def activity_penalty(net: Network, population: str, x: Array) -> Array:
-    """Penalty on the outputs of a population, activity_l1 Σ|x|, for each pattern.
-
-    Parameters
-    ----------
-    net : Network
-    population : str
-    x : array, (patterns, units), unit 1
-
-    Returns
-    -------
-    array, (patterns,), unit 1
-    """
-    return np.asarray(net.populations[population].activity_l1 * np.abs(x).sum(axis=1))
-
-
-def output_slope(
-    net: Network, population: str, x: Array, Y: Mapping[str, Array], side: Array | None = None
-) -> Array:
-    """Slope of a population's loss and of the penalty on its outputs, dV/dx + activity_l1 sign(x).
-
-    Parameters
-    ----------
-    net : Network
-    population : str
-    x : array, (patterns, units), unit 1
-    Y : mapping of str to array, (patterns, units)
-        Encoded targets, by population with a loss.
-    side : array, (patterns, units) or (1, units), optional
-        Outputs that decide on the side of the penalty's kink at 0; by default x.
-
-    Returns
-    -------
-    array, (patterns, units), unit 1
-    """
-    sign = np.sign(x if side is None else side)
-    slope: Array = net.populations[population].activity_l1 * sign
-    if population not in net.losses:
-        return slope
-    return np.asarray(slope + loss_slope(net.losses[population], x, Y[population]))
-
-
 # --- the products of a projection
 
 
@@ -376,25 +232,74 @@ def received(
     back = back or net.returning
     total: Array = np.zeros((n_patterns(delta), net.populations[population].size))
     for q in net.outgoing(population):
-        total += delta[q.post] @ back(q.name)
+        total += returned(net, q.name, delta[q.post], back(q.name))
     return total
 
 
-def hebbian(weights: Weights, delta: Array, x: Array) -> Array:
-    """Mean over the patterns of delta_i x_j at every synapse.
+def returned(net: Network, projection: str, delta: Array, back: Weights) -> Array:
+    """Wᵀ delta of one projection.
 
     Parameters
     ----------
-    weights : array or csr_array, (n_post, n_pre)
-        Weights whose synapses are the ones that exist.
-    delta : array, (patterns, n_post), unit 1
-    x : array, (patterns, n_pre), unit 1
+    net : Network
+    projection : str
+    delta : array, (..., n_post), unit 1
+    back : array or csr_array
+        W, or Bᵀ, in the layout of the weights.
 
     Returns
     -------
-    array, laid out as `synapses` of the weights, unit 1
+    array, (..., n_pre), unit 1
     """
-    return at_synapses(weights, (delta / len(x)).T @ x)
+    connected = net.between(projection)
+    if connected is not None:
+        return sites.returned(connected, back, delta)
+    return times(delta, back)
+
+
+def hebbian(net: Network, projection: str, delta: Array, x: Array) -> Array:
+    """Mean over the patterns of delta_i x_j at every synapse; shared ones sum over the sites.
+
+    Parameters
+    ----------
+    net : Network
+    projection : str
+        Its weights say which synapses exist.
+    delta : array, (..., patterns, n_post), unit 1
+    x : array, (..., patterns, n_pre), unit 1
+        One of the two may have leading axes.
+
+    Returns
+    -------
+    array, (..., synapses as `synapses` of the weights lays them out), unit 1
+    """
+    w = net.weights[projection]
+    connected = net.between(projection)
+    if connected is not None:
+        return sites.gradient(connected, delta, x)
+    mean = np.swapaxes(delta / x.shape[-2], -1, -2) @ x
+    if isinstance(w, np.ndarray):
+        return np.asarray(mean)
+    post, pre = synapse_indices(w)
+    return np.asarray(mean[..., post, pre])
+
+
+def of_biases(net: Network, population: str, delta: Array) -> Array:
+    """Mean over the patterns of delta for every bias; shared ones sum over the sites.
+
+    Parameters
+    ----------
+    net : Network
+    population : str
+    delta : array, (..., patterns, units), unit 1
+
+    Returns
+    -------
+    array, (..., biases), unit 1
+    """
+    mean = delta.mean(axis=-2)
+    size = len(net.biases[population])
+    return np.asarray(mean.reshape(*mean.shape[:-1], -1, size).sum(axis=-2))
 
 
 # --- R(w)
@@ -436,7 +341,7 @@ def penalty_subgradient(net: Network, projection: str) -> Array:
         norms = _norms(weights, side)
         inverse = np.divide(factor, norms, out=np.zeros_like(norms), where=norms > 0)
         if isinstance(weights, np.ndarray):
-            slope = slope + w * np.expand_dims(inverse, 1 - side)
+            slope = slope + w * np.expand_dims(inverse, 1 - side)  # the same for every term
         else:
             slope = slope + w * inverse[synapse_indices(weights)[side]]
     return slope
@@ -450,7 +355,8 @@ def _norms(weights: Weights, side: int) -> Array:
     array, (n_post,) or (n_pre,), unit 1
     """
     if isinstance(weights, np.ndarray):
-        return np.asarray(np.sqrt(np.square(weights).sum(axis=1 - side)))
+        squares = np.square(weights).sum(axis=-1 - side)
+        return np.asarray(np.sqrt(squares.reshape(-1, squares.shape[-1]).sum(axis=0)))
     unit = synapse_indices(weights)[side]
     squares = np.bincount(unit, np.square(weights.data), minlength=weights.shape[side])
     return np.sqrt(squares)

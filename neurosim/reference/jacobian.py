@@ -17,14 +17,17 @@ from neurosim.errors import ModelError
 from neurosim.model.feedback import KOLEN_POLLACK, SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.model.weights import Weights, synapse_indices, synapses, with_values
+from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     ddsigma,
     dsigma,
-    loss_curvature,
+    hebbian,
     net_input,
+    of_biases,
+    times,
     violation_at,
 )
+from neurosim.reference.losses import loss_curvature
 from neurosim.reference.ode import Rates, right_hand_side
 from neurosim.reference.plasticity import check_built_in
 
@@ -90,7 +93,9 @@ class Linearised:
         self.X = X
         self.Y = Y
         self.plastic = plastic
-        self.back = {name: net.returning(name) for name in net.projections}
+        # of all units: faster than term by term, in the many products here
+        self.ahead = {name: net.matrix(name) for name in net.projections}
+        self.back = {name: net.matrix(name, net.returning(name)) for name in net.projections}
         self.weights: dict[str, Weights] = {}
         self.biases: dict[str, Array] = {}
         if plastic:
@@ -148,7 +153,7 @@ class Linearised:
             try:
                 self.bend[n] = ddsigma(activation, a) * mu
                 if n in net.losses:
-                    loss_curvature(net.losses[n], x, self.Y[n], x)
+                    self._curvature(n, x)
             except ModelError:
                 self.exact = False
 
@@ -295,26 +300,27 @@ class Linearised:
         """da of a population, (m, patterns, units); 0 where nothing that moves projects to it."""
         total: Any = 0.0
         for q in self.net.incoming(n):
-            w = self.net.weights[q.name]
             if q.pre in moved.x:
-                total = total + _product(moved.x[q.pre], w.T)
+                total = total + times(moved.x[q.pre], self.ahead[q.name].T)
             if q.name in moved.w:
                 x = self.outputs[q.pre]
-                changes = _changes(w, moved.w[q.name])
+                changes = self._changes(q.name, moved.w[q.name])
                 by_weights = [x @ dw.T for dw in changes]
                 total = total + np.stack(by_weights)
         if n in moved.b:
-            total = total + moved.b[n][:, None, :]
+            db = moved.b[n]
+            sites = self.net.populations[n].size // db.shape[-1]
+            total = total + np.tile(db, sites)[:, None, :]
         return total
 
     def _back(self, n: str, ddelta: Mapping[str, Array], moved: Rates) -> Any:
         """d(Wᵀ delta) of a population, or d(B delta); (m, patterns, units)."""
         total: Any = 0.0
         for q in self.net.outgoing(n):
-            total = total + _product(ddelta[q.post], self.back[q.name])
+            total = total + times(ddelta[q.post], self.back[q.name])
             if q.name in moved.w and q.feedback == SYMMETRIC:
                 delta = self.delta[q.post]
-                changes = _changes(self.net.weights[q.name], moved.w[q.name])
+                changes = self._changes(q.name, moved.w[q.name])
                 by_weights = [delta @ dw for dw in changes]
                 total = total + np.stack(by_weights)
         return total
@@ -323,21 +329,28 @@ class Linearised:
         """d(dV/dx) of a population, (m, patterns, units)."""
         if n not in self.net.losses:
             return 0.0
-        return loss_curvature(self.net.losses[n], self.outputs[n], self.Y[n], dx)
+        features = self.net.populations[n].features
+        return loss_curvature(self.net.losses[n], self.outputs[n], self.Y[n], dx, features)
+
+    def _changes(self, name: str, dw: Array) -> Iterable[Any]:
+        """Return the change of the weights in each direction, as matrices (n_post, n_pre)."""
+        w = self.weights[name]
+        if isinstance(w, np.ndarray) and w.ndim == 2:
+            return dw
+        return [self.net.matrix(name, with_values(w, row)) for row in dw]
 
     def _learn(self, rates: Rates, ddelta: Mapping[str, Array], moved: Rates) -> None:
         """Add the rates of weights and biases."""
-        for name, w in self.weights.items():
+        for name in self.weights:
             q = self.net.projections[name]
-            product = _outer(w, ddelta[q.post], self.outputs[q.pre])
+            change = hebbian(self.net, name, ddelta[q.post], self.outputs[q.pre])
             if q.pre in moved.x:
-                by_x = _outer(w, self.delta[q.post], moved.x[q.pre])
-                product = product + by_x
+                change = change + hebbian(self.net, name, self.delta[q.post], moved.x[q.pre])
             decay = q.decay * moved.w[name]
             tau_w = self.flow.time("tau_w", q.post)
-            rates.w[name] = (product - decay) / tau_w
+            rates.w[name] = (change - decay) / tau_w
         for n in self.biases:
-            rates.b[n] = ddelta[n].mean(axis=1) / self.flow.time("tau_w", n)
+            rates.b[n] = of_biases(self.net, n, ddelta[n]) / self.flow.time("tau_w", n)
 
     def _differences(self, directions: Array) -> Array:
         """Apply J to each row by central differences, (m, size), 1/s."""
@@ -468,33 +481,3 @@ def _as_batch(by_population: Mapping[str, Array]) -> dict[str, Array]:
         units = v.shape[-1]
         joined[n] = v.reshape(-1, units)
     return joined
-
-
-def _product(v: Array, matrix: Any) -> Array:
-    """Return v @ matrix over the last axis, for any leading axes; the matrix may be sparse."""
-    *leading, units = v.shape
-    product = v.reshape(-1, units) @ matrix
-    goals = matrix.shape[1]
-    return np.asarray(product.reshape(*leading, goals))
-
-
-def _changes(w: Weights, dw: Array) -> Iterable[Any]:
-    """Return the change of the weights in each direction, as matrices with the same storage."""
-    if isinstance(w, np.ndarray):
-        return dw
-    return [with_values(w, row) for row in dw]
-
-
-def _outer(w: Weights, delta: Array, x: Array) -> Array:
-    """Mean over the patterns of delta_i x_j at every synapse.
-
-    delta is (..., patterns, n_post) and x is (..., patterns, n_pre); one of them may have a leading
-    axis of directions.
-    """
-    count = x.shape[-2]
-    by_unit = np.swapaxes(delta, -1, -2)
-    product = by_unit @ x / count
-    if isinstance(w, np.ndarray):
-        return np.asarray(product)
-    post, pre = synapse_indices(w)
-    return np.asarray(product[..., post, pre])

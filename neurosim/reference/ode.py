@@ -28,13 +28,11 @@ from neurosim.model.weights import Weights, at_synapses, synapses, transposed, w
 from neurosim.reference import plasticity
 from neurosim.reference.constraints import constraint, multiplier_terms
 from neurosim.reference.functions import (
-    activity_penalty,
     dsigma,
     hebbian,
-    loss_value,
     n_patterns,
     net_input,
-    output_slope,
+    of_biases,
     penalty,
     received,
     sigma,
@@ -42,6 +40,7 @@ from neurosim.reference.functions import (
     violation_at,
 )
 from neurosim.reference.linear_algebra import check_arrays
+from neurosim.reference.losses import activity_penalty, loss_value, output_slope
 
 Array = np.ndarray
 
@@ -229,7 +228,7 @@ def _move_weights(
         if q.plastic and q.own_rule is not None:
             descent = tau * at_synapses(w, plasticity.rate(net, name, x, delta, tau))
         else:
-            descent = hebbian(w, delta[q.post], x[q.pre])
+            descent = hebbian(net, name, delta[q.post], x[q.pre])
         rates.w[name] = with_values(w, (descent - q.decay * synapses(w)) / tau * q.plastic)
         if q.feedback == KOLEN_POLLACK:
             B = net.feedback[name]
@@ -242,7 +241,7 @@ def _move_weights(
         if p.plastic_bias and p.own_bias_rule is not None:
             rates.b[n] = plasticity.rate(net, n, x, delta, tau)
             continue
-        descent = delta[n].mean(axis=0) / tau
+        descent = of_biases(net, n, delta[n]) / tau
         rates.b[n] = descent * p.plastic_bias
 
 
@@ -280,11 +279,13 @@ def lagrangian(
     outputs = all_outputs(net, clamped, x)
     total = count * penalty(net)
     for name, y in targets(net, Y, count).items():
-        total += loss_value(net.losses[name], outputs[name], y).sum()
+        features = net.populations[name].features
+        total += loss_value(net.losses[name], outputs[name], y, features).sum()
     for name in net.neurons:
         population = net.populations[name]
-        a = net.biases[name] + sum(
-            outputs[q.pre] @ net.weights[q.name].T for q in net.incoming(name)
+        sites = population.size // len(net.biases[name])
+        a = np.tile(net.biases[name], sites) + sum(
+            outputs[q.pre] @ net.matrix(q.name).T for q in net.incoming(name)
         )
         g = violation_at(population.activation, outputs[name], a)
         activity = activity_penalty(net, name, outputs[name]).sum()

@@ -23,7 +23,8 @@ from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference import ode
 from neurosim.reference.backpropagation import forward
-from neurosim.reference.functions import n_patterns, output_slope
+from neurosim.reference.functions import n_patterns
+from neurosim.reference.losses import output_slope
 
 Array = np.ndarray
 # least rho of a tube's slack: the smaller it is, the more sharply multipliers stop at zero

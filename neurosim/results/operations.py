@@ -18,6 +18,7 @@ from neurosim.errors import DataError, ModelError
 from neurosim.model.equations.events import EventSource, event_sources
 from neurosim.model.feedback import KOLEN_POLLACK
 from neurosim.model.network import Network
+from neurosim.model.shared import Between
 from neurosim.model.transport import FORWARD, Dense, Spikes, Transport, resolve
 from neurosim.model.values import ByValue
 from neurosim.model.weights import synapses
@@ -269,7 +270,7 @@ def _synapses_per_event(net: Network, source: EventSource) -> Array:
     total = np.zeros(net.populations[source.population].size)
     for name in source.projections:
         if source.variable == FORWARD or not _from_clamped(net, name):
-            total += _fans(net.weights[name], source.variable)
+            total += _fans(net, name, source.variable)
     return total
 
 
@@ -277,14 +278,22 @@ def _plastic_synapses_per_event(net: Network, source: EventSource) -> Array:
     """Return how many synapses an event of each unit updates, (units,)."""
     total = np.zeros(net.populations[source.population].size)
     for name in source.projections:
-        count = _synapse_count(net, name)
+        count = net.connections(name)
         per_synapse = _plastic_synapses(net, name) / max(count, 1)
-        total += per_synapse * _fans(net.weights[name], source.variable)
+        total += per_synapse * _fans(net, name, source.variable)
     return total
 
 
-def _fans(weights: Any, variable: str) -> Array:
-    """Return the fan-out of presynaptic units for x, the fan-in of postsynaptic ones for delta."""
+def _fans(net: Network, projection: str, variable: str) -> Array:
+    """Return the fan-out of presynaptic units for x, the fan-in of postsynaptic ones for delta.
+
+    Of shared weights every site counts that an event reaches: a convolution's fan-out is its
+    kernel's.
+    """
+    connected = net.between(projection)
+    if connected is not None:
+        return _fans_of_sites(connected, variable)
+    weights = net.weights[projection]
     n_post, n_pre = weights.shape
     fans: Array
     if variable == FORWARD and isinstance(weights, np.ndarray):
@@ -298,6 +307,17 @@ def _fans(weights: Any, variable: str) -> Array:
     return fans.astype(float)
 
 
+def _fans_of_sites(connected: Between, variable: str) -> Array:
+    """Return `_fans` of shared weights."""
+    axis, reached, own = 0, connected.post_features, connected.pre_features
+    if variable != FORWARD:
+        axis, reached, own = 1, own, reached
+    fans: Any = 0
+    for matrix in connected.matrices:
+        fans = fans + np.asarray((matrix != 0).sum(axis=axis)).ravel()
+    return np.repeat(np.asarray(fans, dtype=float) * reached, own)
+
+
 # Synapses of a projection
 
 
@@ -307,14 +327,9 @@ def _from_clamped(net: Network, projection: str) -> bool:
     return bool(net.populations[pre].clamped)
 
 
-def _synapse_count(net: Network, projection: str) -> int:
-    """Return the number of synapses of a projection."""
-    return synapses(net.weights[projection]).size
-
-
 def _synapses_both_ways(net: Network, projection: str) -> int:
     """Return the number of synapses that a dense step uses, forward and backward."""
-    count = _synapse_count(net, projection)
+    count = net.connections(projection)
     if _from_clamped(net, projection):
         return count
     return 2 * count
@@ -323,9 +338,10 @@ def _synapses_both_ways(net: Network, projection: str) -> int:
 def _plastic_synapses(net: Network, projection: str) -> int:
     """Return the number of synapses that learning updates.
 
-    Feedback weights count, too, where they learn by the same rule as the weights.
+    Feedback weights count, too, where they learn by the same rule as the weights. Shared weights
+    count at every pair of sites, as each adds to their change.
     """
-    count = _synapse_count(net, projection)
+    count = net.connections(projection)
     if net.projections[projection].feedback == KOLEN_POLLACK:
         return 2 * count
     return count
@@ -333,13 +349,13 @@ def _plastic_synapses(net: Network, projection: str) -> int:
 
 def _pairs(net: Network, projection: str) -> int:
     """Return the number of pairs of units that a projection could connect."""
-    n_post, n_pre = net.weights[projection].shape
-    return int(n_post * n_pre)
+    q = net.projections[projection]
+    return int(net.populations[q.post].size * net.populations[q.pre].size)
 
 
 def _nonzero(net: Network, projection: str) -> int:
     """Return the number of synapses with a weight that is not 0."""
-    values = synapses(net.weights[projection])
+    values = synapses(net.matrix(projection))
     return int(np.count_nonzero(values))
 
 
@@ -351,7 +367,7 @@ def _effective(run: Run, projection: str) -> float:
     pre = net.projections[projection].pre
     inputs = np.asarray(run.X[pre])
     live = (inputs != 0).mean(axis=0)  # share of patterns in which a unit is not 0
-    nonzero = net.weights[projection] != 0
+    nonzero = net.matrix(projection) != 0
     fan_out = np.asarray(nonzero.sum(axis=0), dtype=float)
     return float(fan_out.ravel() @ live)
 
@@ -365,7 +381,7 @@ def _footprint(run: Run, sources: tuple[EventSource, ...]) -> int:
     for bias in net.biases.values():
         parameters += bias.size
     for projection in (*net.projections, *net.feedback):
-        parameters += _synapse_count(net, projection)
+        parameters += synapses(net.weights[projection]).size
     index = 0
     for weights in net.weights.values():
         if not isinstance(weights, np.ndarray):

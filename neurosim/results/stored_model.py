@@ -66,7 +66,7 @@ def parameter_variables(net: Network) -> dict[str, Variable]:
     variables: dict[str, Variable] = {}
     for name, weights in net.weights.items():
         if isinstance(weights, np.ndarray):
-            variables[name] = (_post_and_pre(net, name), weights)
+            variables[name] = (_dimensions(net, name), weights)
             continue
         synapse, row = f"synapse.{name}", f"row.{name}"
         variables[f"{name}.data"] = ((synapse,), weights.data)
@@ -77,23 +77,27 @@ def parameter_variables(net: Network) -> dict[str, Variable]:
             continue
         key = f"{FEEDBACK}{name}"
         if isinstance(feedback, np.ndarray):
-            post, pre = _post_and_pre(net, name)
-            variables[key] = ((pre, post), feedback)
+            *term, post, pre = _dimensions(net, name)
+            variables[key] = ((*term, pre, post), feedback)
         else:
             values = transposed(feedback).data
             variables[key] = ((f"synapse.{name}",), values)
     for name, bias in net.biases.items():
-        variables[name] = ((f"post.{name}",), bias)
+        shares = len(bias) < net.populations[name].size
+        variables[name] = ((f"feature.{name}" if shares else f"post.{name}",), bias)
     return variables
 
 
-def _post_and_pre(net: Network, name: str) -> tuple[str, str]:
-    """Return the dimensions of a dense matrix of weights.
+def _dimensions(net: Network, name: str) -> tuple[str, ...]:
+    """Return the dimensions of a dense matrix of weights, or of shared weights.
 
     Their prefixes differ, since xarray does not allow one dimension twice, and a projection may
     lead from a population to itself.
     """
     projection = net.projections[name]
+    if projection.shares:
+        own = (f"feature.{projection.post}", f"pre_feature.{projection.pre}")
+        return (f"term.{name}", *own)
     return f"post.{projection.post}", f"pre.{projection.pre}"
 
 

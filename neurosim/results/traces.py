@@ -349,6 +349,11 @@ def places_of_synapses(name: str, weights: Weights, post: Array, pre: Array) -> 
     DataError
         A synapse that does not exist.
     """
+    if len(weights.shape) > 2:
+        raise DataError(
+            f"synapses of {name}, whose sites share their weights, {weights.shape}; allowed: all "
+            "of them; try record='w' without synapses"
+        )
     all_post, all_pre = synapse_indices(weights)
     columns = weights.shape[1]
     places = {

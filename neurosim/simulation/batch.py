@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.engine.loading import Key, parameters
+from neurosim.engine.loading import Key, parameters, shared_tables
 from neurosim.engine.names import GUARD_EVERY
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.points import MOVING, SETTLED
@@ -133,6 +133,7 @@ def relax(
     for name, value in numbers.items():
         engine.load({("run", name): value})
     engine.load(_stacked(batch, count, sets, 0.0 if plan.method in STAGED else plan.dt))
+    engine.load(shared_tables(plan, engine))
     for variable, given in (("x", clamped), ("y", targets)):
         for n, values in given.items():
             engine.load({(n, variable): np.tile(values, (len(batch), 1))})
@@ -152,14 +153,14 @@ def relax(
 def same_structure(one: Network, other: Network) -> bool:
     """Return whether two networks differ at most in the values of their weights and biases.
 
-    If either has a sparse projection, the values must be equal, too.
+    If either has sparse or shared weights, the values must be equal, too.
     """
     if one is other:
         return True
     if one.describe() != other.describe():
         return False
     weights = [*one.weights.values(), *other.weights.values()]
-    if all(isinstance(w, np.ndarray) for w in weights):
+    if all(isinstance(w, np.ndarray) and w.ndim == 2 for w in weights):
         return True
     return _weights_key(one) == _weights_key(other)
 

@@ -17,10 +17,11 @@ import numpy as np
 from neurosim.engine.draws import CALL
 from neurosim.errors import ModelError, choice, shown, unknown
 from neurosim.model.equations.imperfections import Imperfections
+from neurosim.model.equations.plasticity import split
 from neurosim.model.extension import TEXTS, Extension, check_replaced
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
 from neurosim.model.flow import OTHERS, Flow
-from neurosim.model.imperfections import LowPass, StateNoise
+from neurosim.model.imperfections import Dale, LowPass, StateNoise
 from neurosim.model.methods import (
     ADAPTIVE,
     EULER,
@@ -160,6 +161,12 @@ def check_schedule(
             f"{', '.join(rules[with_states[0]].own_variables)} at each synapse, which "
             f"{type(schedule).__name__} would start anew; allowed: rules of w alone"
         )
+    with_sites = [n for n, p in chosen.net.populations.items() if p.sites]
+    if isinstance(schedule, Pruning | Growing) and with_sites:
+        raise ModelError(
+            f"{type(schedule).__name__} with {with_sites[0]}, which has sites; allowed: populations "
+            "without sites; try ns.prune after training"
+        )
     if isinstance(schedule, Pruning | Growing) and given:
         raise ModelError(
             f"{given[0]} does not go with {type(schedule).__name__}: the units are not the same "
@@ -224,7 +231,22 @@ def _check_rules(chosen: Chosen) -> None:
                 f"in order; allowed: {', '.join(map(repr, allowed))}"
             )
     for name, rule in rules.items():
+        _check_separates(chosen.net, name, rule)
         _check_ends(chosen, name, rule)
+
+
+def _check_separates(net: Network, name: str, rule: Plasticity) -> None:
+    """Refuse a rule that is not made of products where sites share weights or biases."""
+    if name in net.projections:
+        is_shared = net.projections[name].shares
+    else:
+        is_shared = net.biases[name].size < net.populations[name].size
+    if is_shared and not split(rule, name not in net.projections).separates:
+        raise ModelError(
+            f"the rule of {name}, whose sites share their weights, does not separate into products "
+            "f(post) g(pre), which are summed over the sites; allowed: a rule that does; try "
+            "shared=False"
+        )
 
 
 def _check_ends(chosen: Chosen, name: str, rule: Plasticity) -> None:
@@ -244,7 +266,7 @@ def _check_ends(chosen: Chosen, name: str, rule: Plasticity) -> None:
         population = ends[end]
         known = list(OF_INPUTS if population in net.inputs else OF_NEURONS)
         if population in net.losses:
-            term = net.losses[population].term
+            term = net.loss_term(population)
             known += ["y", "dV_dx"]
             known += ["log_partition"] * term.partition + ["y_total"] * term.total
         declared = [_text(e) for e in chosen.extensions if e.population == population]
@@ -321,6 +343,12 @@ def _check_imperfections(chosen: Chosen, method: str) -> None:
     own, net, names = chosen.imperfections, chosen.net, chosen.imperfections.words
     if not own:
         return
+    for name, q in net.projections.items():
+        if q.shares and own.of(Dale) is not None:
+            raise ModelError(
+                f"dale with {name}, whose sites share their weights: a weight belongs to many "
+                "neurons; allowed: weights of one pair of units; try shared=False"
+            )
     if free := [n for n in net.neurons if net.populations[n].free]:
         raise ModelError(
             f"{names} with {free[0]}, which has no constraint and no state; "

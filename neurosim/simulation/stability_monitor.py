@@ -144,8 +144,9 @@ class StabilityMonitor:
 
     @property
     def small_enough(self) -> bool:
-        """Whether the network has at most `MOST_SYNAPSES` synapses."""
-        return sum(int(w.size) for w in self.plan.net.weights.values()) <= MOST_SYNAPSES
+        """Whether the network has at most `MOST_SYNAPSES` connections between units."""
+        net = self.plan.net
+        return sum(net.connections(name) for name in net.projections) <= MOST_SYNAPSES
 
 
 def divergence_bound(clamped: Patterns, targets: Patterns) -> float:

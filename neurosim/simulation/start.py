@@ -48,7 +48,7 @@ def initial_state(net: Network, start: Any, clamped: Arrays) -> State:
         zero[n] = np.broadcast_to(0.0, shape)  # takes no memory
     forward: Arrays = {}
     at_forward = isinstance(start, str) and start == FORWARD
-    if at_forward or net.order() is None:
+    if at_forward or net.cyclic:
         # A cyclic graph has its forward pass computed for any start: if the graph does not
         # contract, this raises ConvergenceError before anything runs.
         forward = reference.forward(net, clamped)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurosim.errors import ModelError
+from neurosim.model.network import Network
 from neurosim.model.weights import Weights
 
 Array = np.ndarray
@@ -16,9 +18,12 @@ SPARSE_BELOW = 0.25
 
 
 def taken(w: Weights, post: Array, pre: Array, share: Array) -> Weights:
-    """Return a copy of rows `post` and columns `pre`, each of these columns times its share."""
+    """Return a copy of rows `post` and columns `pre`, each of these columns times its share.
+
+    Rows and columns of shared weights are features.
+    """
     if isinstance(w, np.ndarray):
-        part = w[np.ix_(post, pre)]
+        part = w[..., post, :][..., pre]
         return np.ascontiguousarray(part * share)
     rows = w[post]
     part = rows[:, pre].tocsr()
@@ -70,6 +75,26 @@ def add_noise(w: Weights, first: int, size: float, rng: np.random.Generator) -> 
 
 
 def sums_of_squares(w: Weights, axis: int) -> Array:
-    """Return the sums of squares along an axis, flat."""
-    sums = (w * w).sum(axis=axis)
-    return np.asarray(sums, dtype=float).ravel()
+    """Return the sums of squares along the rows (1) or columns (0), of all terms, flat."""
+    sums = np.asarray((w * w).sum(axis=axis - 2), dtype=float)
+    if len(w.shape) > 2:
+        sums = sums.sum(axis=0)
+    return np.asarray(sums.ravel())
+
+
+def own_squares(w: Weights) -> Array:
+    """Return the squares of the weights from a unit to itself, or a feature, of all terms."""
+    if len(w.shape) == 2:
+        return np.asarray(w.diagonal() ** 2)
+    squares = np.square(np.diagonal(w, axis1=1, axis2=2))
+    return np.asarray(squares.sum(axis=0))
+
+
+def no_sites(net: Network, what: str) -> None:
+    """Refuse populations with sites, whose units cannot go or come one by one."""
+    for n, p in net.populations.items():
+        if p.sites:
+            raise ModelError(
+                f"{what} with {n}, which has sites {p.sites}: its units are not of one kind each; "
+                "allowed: populations without sites"
+            )

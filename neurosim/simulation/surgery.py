@@ -25,8 +25,17 @@ from neurosim.model.populations import Projection
 from neurosim.model.state import State
 from neurosim.model.weights import Weights, at_synapses, transposed, with_values
 from neurosim.model.weights import synapses as synapse_values
+from neurosim.simulation.reachable import driven_units, keeps_its_size, read_units
 from neurosim.simulation.start import steps_before
-from neurosim.simulation.submatrices import add_noise, put, sums_of_squares, taken, thinned
+from neurosim.simulation.submatrices import (
+    add_noise,
+    no_sites,
+    own_squares,
+    put,
+    sums_of_squares,
+    taken,
+    thinned,
+)
 
 Array = np.ndarray
 Arrays = Mapping[str, Array]
@@ -125,6 +134,7 @@ def prune(
     output is constant, or if its norms of incoming and outgoing weights have a product of at most
     `dead`. Its mean output over X stays, as a part of its children's biases, even of those that do
     not learn; this is exact where the output is constant. A population without units goes, too.
+    Where there are sites, whole features go, with the mean over the sites.
 
     Parameters
     ----------
@@ -188,13 +198,15 @@ def pruned(
         number("within", within, least=0)
     net.check_parameters()
     straw = _straw(net, {} if support is None else support)
-    driven = _driven(net)
-    read = _read(net)
-    kept = {}
+    driven = driven_units(net)
+    read = read_units(net)
+    useful = {}
     for n in net.populations:
-        useful = driven[n] & read[n] & ~straw[n]
-        useful &= ~_dead(net, n, dead)
-        kept[n] = np.flatnonzero(useful | _keeps_its_size(net, n))
+        stays = driven[n] & read[n] & ~straw[n]
+        stays &= ~_dead(net, n, dead)
+        useful[n] = _whole_features(net, n, stays | keeps_its_size(net, n))
+    _keep_pools_whole(net, useful)
+    kept = {n: np.flatnonzero(units) for n, units in useful.items()}
     before = reference.forward(net, _zeros(net) if X is None else X)
     held = {}
     for n, x in before.items():
@@ -207,7 +219,7 @@ def pruned(
     if X is None:
         return found
     after = reference.forward(small, X)
-    outputs = [n for n in net.neurons if _keeps_its_size(net, n)]
+    outputs = [n for n in net.neurons if keeps_its_size(net, n)]
     counted = slice(None) if weights is None else weights > 0
     change = max(_largest((after[n] - before[n])[counted]) for n in outputs)
     scales = [_largest(before[n][counted]) for n in outputs]
@@ -250,7 +262,7 @@ def missable(
     for n in hidden(net):
         squares = np.zeros(net.populations[n].size)
         for q in net.outgoing(n):
-            squares += sums_of_squares(net.weights[q.name], 0)
+            squares += _at_units(net, n, sums_of_squares(net.weights[q.name], 0))
         norm = np.sqrt(squares)
         size = weighted_spread(x[n], weights) * norm
         sent[n] = np.where(straw[n], size, np.inf)
@@ -321,6 +333,7 @@ def grown(
             if not isinstance(i, int | np.integer) or not 0 <= i < size:
                 raise out_of_range(f"unit of {n} to split", i, f"0 to {size - 1}")
     net.check_parameters()
+    no_sites(net, "grow")
     origin, share = {}, {}
     for n, p in net.populations.items():
         copies = np.asarray(units.get(n, ()), dtype=int)
@@ -349,15 +362,7 @@ def grown(
 
 def hidden(net: Network) -> tuple[str, ...]:
     """Return the populations whose number of units may change."""
-    return tuple(n for n in net.neurons if not _keeps_its_size(net, n))
-
-
-def _keeps_its_size(net: Network, population: str) -> bool:
-    """Return whether a population is an input, is predicted, or is compared with targets."""
-    if net.populations[population].clamped or population == net.output:
-        return True
-    loss = net.losses.get(population)
-    return loss is not None and loss.term.targeted
+    return tuple(n for n in net.neurons if not keeps_its_size(net, n))
 
 
 def _zeros(net: Network) -> Arrays:
@@ -369,7 +374,7 @@ def _zeros(net: Network) -> Arrays:
 def _check_hidden(net: Network, population: str, what: str) -> None:
     if population not in net.populations:
         raise unknown(what, population, hidden(net))
-    if _keeps_its_size(net, population):
+    if keeps_its_size(net, population):
         raise ModelError(
             f"{what} = {population!r}; allowed: {', '.join(hidden(net))}: inputs and outputs keep "
             "their size"
@@ -402,47 +407,37 @@ def _dead(net: Network, population: str, threshold: float) -> Array:
     outgoing = np.zeros(size)
     for name, q in net.projections.items():
         w = net.weights[name]
-        from_itself = w.diagonal() ** 2 if q.pre == q.post else 0.0
+        from_itself: Any = own_squares(w) if q.pre == q.post else 0.0
         if q.post == population:
-            incoming += sums_of_squares(w, 1) - from_itself
+            incoming += _at_units(net, population, sums_of_squares(w, 1) - from_itself)
         if q.pre == population:
-            outgoing += sums_of_squares(w, 0) - from_itself
+            outgoing += _at_units(net, population, sums_of_squares(w, 0) - from_itself)
     product = np.maximum(incoming * outgoing, 0)  # rounding may leave it below 0
-    dead: Array = np.sqrt(product) <= threshold
-    return dead
+    return np.asarray(np.sqrt(product) <= threshold)
 
 
-def _driven(net: Network) -> dict[str, Array]:
-    """Return the units that an input reaches; the output of the others is constant."""
-    found = {}
-    for n, p in net.populations.items():
-        found[n] = np.full(p.size, p.clamped)
-    return _reachable(net, found, forward=True)
+def _whole_features(net: Network, population: str, useful: Array) -> Array:
+    """Return the units that stay: where there are sites, all those of a feature or none."""
+    p = net.populations[population]
+    if not p.sites:
+        return useful
+    some = useful.reshape(-1, p.features).any(axis=0)
+    return np.tile(some, p.size // p.features)
 
 
-def _read(net: Network) -> dict[str, Array]:
-    """Return the units that reach an output."""
-    found = {}
-    for n, p in net.populations.items():
-        found[n] = np.full(p.size, _keeps_its_size(net, n))
-    return _reachable(net, found, forward=False)
+def _keep_pools_whole(net: Network, useful: dict[str, Array]) -> None:
+    """Let a feature stay on both sides of a pool, or on none."""
+    pools = [q for q in net.projections.values() if q.over is not None and not q.over.weighted]
+    for q in (*pools, *reversed(pools)):
+        pre = useful[q.pre].reshape(-1, net.populations[q.pre].features)[0]
+        post = useful[q.post].reshape(-1, net.populations[q.post].features)[0]
+        for n in (q.pre, q.post):
+            useful[n] = _at_units(net, n, pre & post)
 
 
-def _reachable(net: Network, found: dict[str, Array], forward: bool) -> dict[str, Array]:
-    """Return the units that can be reached from these along synapses that are not 0."""
-    links = {name: abs(w) > 0 for name, w in net.weights.items()}
-    before = -1
-    now = _count(found)
-    while now > before:
-        for name, q in net.projections.items():
-            start, end, link = q.pre, q.post, links[name]
-            if not forward:
-                start, end, link = end, start, link.T
-            paths = link @ found[start].astype(float)
-            found[end] = found[end] | (paths > 0)
-        before = now
-        now = _count(found)
-    return found
+def _at_units(net: Network, population: str, values: Array) -> Array:
+    """Return values of features, or of units, as values of all units."""
+    return np.tile(values, net.populations[population].size // len(values))
 
 
 def _size(net: Network) -> int:
@@ -451,10 +446,6 @@ def _size(net: Network) -> int:
 
 def _largest(values: Array) -> float:
     return float(np.abs(values).max())
-
-
-def _count(units: Arrays) -> int:
-    return sum(int(chosen.sum()) for chosen in units.values())
 
 
 # Building the other network
@@ -466,25 +457,38 @@ def _without(net: Network, kept: Arrays, held: Arrays, synapses: float | None) -
     biases = {n: net.biases[n].copy() for n in net.neurons}
     projections = []
     for name, q in net.projections.items():
-        biases[q.post] += net.weights[name] @ held[q.pre]
+        fold = net.matrix(name) @ held[q.pre]
+        biases[q.post] += fold.reshape(-1, len(biases[q.post])).mean(axis=0)
         if not {q.pre, q.post} <= left:
             continue
         post, pre = kept[q.post], kept[q.pre]
+        if q.shares:
+            post, pre = _features(net, q.post, post), _features(net, q.pre, pre)
         share = np.ones(len(pre))
         w = taken(net.weights[name], post, pre, share)
         back = taken(net.returning(name), post, pre, share)
-        if synapses is not None:
+        if synapses is not None and q.over is None:
             w = thinned(w, synapses)
         if synapses is None or np.any(synapse_values(w)):
             projections.append(_changed(q, w, back))
     populations = []
     for n, p in net.populations.items():
         if n in left:
-            populations.append(replace(p, size=len(kept[n])))
+            size: Any = len(kept[n])
+            if p.sites:
+                size = (*p.sites, len(_features(net, n, kept[n])))
+            populations.append(replace(p, size=size, shape=None))
     losses = [loss for n, loss in net.losses.items() if n in left]
     small = Network(populations, projections, losses)
-    small.biases = {n: biases[n][kept[n]] for n in small.neurons}
+    for n in small.neurons:
+        shares = len(biases[n]) < net.populations[n].size
+        small.biases[n] = biases[n][_features(net, n, kept[n]) if shares else kept[n]]
     return small
+
+
+def _features(net: Network, population: str, units: Array) -> Array:
+    """Return the features whose units are kept at every site."""
+    return units[units < net.populations[population].features]
 
 
 def _changed(q: Projection, w: Weights, back: Weights) -> Projection:

@@ -17,7 +17,7 @@ import numpy as np
 from neurosim.model.feedback import MIRROR
 from neurosim.model.network import Network
 from neurosim.model.weights import synapses, transposed, with_values
-from neurosim.reference.functions import hebbian, sigma
+from neurosim.reference.functions import hebbian, product, sigma
 
 NOISE = 0.5  # standard deviation of the noise that presynaptic units send
 PATTERNS = 64  # of noise per batch
@@ -52,7 +52,7 @@ def mirror(net: Network, seed: Sequence[int]) -> None:
         activation = net.populations[q.post].activation
         for _ in range(ROUNDS):
             noise = rng.normal(scale=NOISE, size=(PATTERNS, net.populations[q.pre].size))
-            response = sigma(activation, noise @ w.T)
-            correlation = hebbian(w, response - response.mean(axis=0), noise)
+            response = sigma(activation, product(net, name, noise))
+            correlation = hebbian(net, name, response - response.mean(axis=0), noise)
             back += RATE * (correlation / NOISE**2 - back)
         net.feedback[name] = transposed(with_values(w, back))

@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 
 import neurosim as ns
 from neurosim.reference import rivals
-from neurosim.reference.functions import loss_value, sigma
+from neurosim.reference.functions import sigma
+from neurosim.reference.losses import loss_value
 from neurosim.results.metrics import cosine
 from tests.helpers.problems import random_problem
 

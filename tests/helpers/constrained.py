@@ -16,7 +16,8 @@ from brian2 import ms
 import neurosim as ns
 from neurosim.data.patterns import patterns
 from neurosim.model.expressions import constraint
-from neurosim.reference.functions import dsigma, loss_slope, net_input, received, violation
+from neurosim.reference.functions import dsigma, net_input, received, violation
+from neurosim.reference.losses import loss_slope
 from tests.helpers.problems import Problem, random_problem
 
 EPSILON = 0.3

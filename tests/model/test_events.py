@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
 from neurosim.reference import backprop
-from neurosim.reference.functions import dsigma, loss_slope, sigma
+from neurosim.reference.functions import dsigma, sigma
+from neurosim.reference.losses import loss_slope
 from tests.evidence.learning import by_events
 from tests.helpers import problems
 

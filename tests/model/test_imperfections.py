@@ -15,7 +15,8 @@ import neurosim as ns
 from neurosim.data.patterns import patterns, targets
 from neurosim.experiments import modelfile
 from neurosim.model.equations.imperfections import resolve
-from neurosim.reference.functions import dsigma, loss_slope, sigma
+from neurosim.reference.functions import dsigma, sigma
+from neurosim.reference.losses import loss_slope
 from neurosim.simulation.session import divergence_bound
 from tests.helpers import problems
 

@@ -12,7 +12,7 @@ from neurosim.errors import ConvergenceError, DataError, ModelError
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import synapses
-from neurosim.reference import backprop, forward, functions, loss, multipliers, sgd
+from neurosim.reference import backprop, forward, functions, loss, losses, multipliers, sgd
 from neurosim.reference.functions import penalty
 from tests.helpers import problems
 
@@ -75,7 +75,7 @@ def test_lam_is_the_pull_of_losses_and_children(problem):
     for n in net.neurons:
         pull = np.zeros_like(ref.lam[n])
         if n in net.losses:
-            pull -= functions.loss_slope(net.losses[n], ref.x[n], Y[n])
+            pull -= losses.loss_slope(net.losses[n], ref.x[n], Y[n])
         for q in net.outgoing(n):
             a = functions.net_input(net, q.post, ref.x)
             slope = functions.dsigma(net.populations[q.post].activation, a)
@@ -136,12 +136,12 @@ def test_losses_equal_the_text_that_is_simulated(kind):
         "y_total": y.sum(1, keepdims=True),
     }
     assert_allclose(
-        functions.loss_value(net.losses["output"], x, y),
+        losses.loss_value(net.losses["output"], x, y),
         eval(term.value, names).sum(axis=1),
         atol=1e-13,
     )
     assert_allclose(
-        functions.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13
+        losses.loss_slope(net.losses["output"], x, y), eval(term.slope, names), atol=1e-13
     )
 
 

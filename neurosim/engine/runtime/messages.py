@@ -156,7 +156,8 @@ class Messages:
             if outgoing:
                 action = _feedback(groups, name, outgoing)
                 self._feedback.append((outgoing, action))
-        # (x, log sum exp x) and (y, sum y), over units, for the losses that read these sums
+        # (x, log sum exp x) and (y, sum y), over the units of a pattern or site, for the losses
+        # that read these sums
         self._partitions = _pairs(groups, plan.partitions, "x", "log_partition")
         self._totals = _pairs(groups, plan.totals, "y", "y_total")
 
@@ -223,8 +224,13 @@ class Messages:
 def _pairs(
     groups: Groups, populations: Iterable[str], values: str, total: str
 ) -> list[tuple[Array, Array]]:
-    """Return, for each population, the arrays of a variable and of its sum over units."""
-    return [(units(groups, n, values), units(groups, n, total)) for n in populations]
+    """Return, for each population, the arrays of a variable and of its sum over features."""
+    found = []
+    for n in populations:
+        features = groups.plan.net.populations[n].features
+        pair = units(groups, n, values), units(groups, n, total)
+        found.append((pair[0].reshape(-1, features), pair[1].reshape(-1, features)))
+    return found
 
 
 def _delays(groups: Groups, direction: str) -> list[Action]:
@@ -253,9 +259,12 @@ def _net_input(
     """Return an action that computes a = b + W x, then the early messages."""
     a = rows_of(groups, population, "a")
     b = live(groups.biases[population], "w")
+    rows = a
     if a.ndim == 3:
         b = b.reshape(len(a), 1, -1)
-    drives = [product.drive for product in incoming if product.kept]
+    else:
+        rows = a.reshape(-1, len(b))  # of patterns, or of sites that share the biases
+    drives = [product.drive.reshape(rows.shape) for product in incoming if product.kept]
     others = [product for product in incoming if not product.kept]
     only = incoming[0] if len(incoming) == 1 else None
     if isinstance(only, DenseProduct) and not only.kept:
@@ -271,11 +280,11 @@ def _net_input(
 
     def general() -> None:
         if drives:
-            np.add(drives[0], b, a)
+            np.add(drives[0], b, rows)
             for drive in drives[1:]:
-                np.add(a, drive, a)
+                np.add(rows, drive, rows)
         else:
-            a[:] = b
+            rows[:] = b
         for product in others:
             product.forward()
         early()

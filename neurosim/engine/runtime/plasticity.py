@@ -14,6 +14,7 @@ import numpy as np
 from neurosim.engine.names import LENGTH
 from neurosim.engine.plasticity import Factor, Step, Sum, SynapseRule
 from neurosim.engine.runtime.arrays import CLOCK, Action, each, live, units
+from neurosim.engine.runtime.shared_sums import SharedSums
 from neurosim.model.equations.plasticity import POST, PRE, Direct, at
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ class RuleSteps:
         self.size = len(live(self.group, "w"))
         self.ends = _ends_of_synapses(groups, rule)
         self.is_dense, self.columns = True, 1
+        self.shared: SharedSums | None = None
         if not rule.of_biases:
             w = groups.plan.net.weights[rule.target]
-            self.is_dense, self.columns = isinstance(w, np.ndarray), w.shape[1]
+            self.is_dense, self.columns = isinstance(w, np.ndarray), w.shape[-1]
+            between = groups.plan.net.between(rule.target)
+            if between is not None:
+                self.shared = SharedSums(between, self.patterns, w.dtype)
         self.scalars, self.arrays = self._values()
         factors = maker.factors(rule)
         sums = [self._sum(one) for one in rule.sums]
@@ -106,6 +111,8 @@ class RuleSteps:
         """Return the sum over patterns of f(post) g(pre), at every synapse."""
         total = live(self.group, one.array)
         post, pre = self._factor(one.post), self._factor(one.pre)
+        if self.shared is not None:
+            return partial(self.shared.write, total, post, pre)
         if post is not None and pre is not None:
             return self._product(total, post, pre)
         if post is not None:
@@ -133,7 +140,10 @@ class RuleSteps:
     def _factor(self, factor: Factor | None) -> Array | None:
         if factor is None:
             return None
-        return units(self.groups, factor.population, factor.array)
+        values = units(self.groups, factor.population, factor.array)
+        if self.rule.of_biases:  # of sites that share them, too
+            return values.reshape(-1, self.size)
+        return values
 
     def _product(self, total: Array, post: Array, pre: Array) -> Action:
         if self.is_dense:
@@ -156,6 +166,8 @@ def _ends_of_synapses(groups: Groups, rule: SynapseRule) -> dict[str, Array]:
         return {POST: np.arange(size)}
     net = groups.plan.net
     w = net.weights[rule.target]
+    if net.between(rule.target) is not None:
+        return {}  # a rule that does not separate is refused
     if isinstance(w, np.ndarray):
         post, pre = np.divmod(np.arange(size), w.shape[1])
         return {POST: post, PRE: pre}

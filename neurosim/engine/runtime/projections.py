@@ -429,8 +429,11 @@ class Bias:
         group = groups.biases[population]
         self.values = live(group, "w")
         self.tau_w = single(group, "tau_w")
-        self.delta = units(groups, population, plan.bias_plasticity_reads(population))
-        ones = np.ones(plan.patterns, dtype=plan.precision)
+        delta = units(groups, population, plan.bias_plasticity_reads(population))
+        # (patterns, units), or (patterns x sites, features) where sites share the biases
+        self.delta = delta.reshape(-1, len(self.values) // plan.weight_sets)
+        self.patterns = plan.patterns
+        ones = np.ones(len(self.delta), dtype=plan.precision)
         h = dt / self.tau_w / plan.patterns
         # one Euler step: b += dt/tau_w (mean over the batch of delta)
         row = self.values[None]
@@ -438,19 +441,12 @@ class Bias:
 
     def rate(self) -> Array:
         """Return db/dt, 1/s."""
-        change: Array = self.delta.mean(axis=0) / self.tau_w
+        change: Array = self.delta.sum(axis=0) / (self.patterns * self.tau_w)
         return change
 
     def sum_change(self, force: Array) -> None:
         """Write delta of every unit, summed over the batch, into `force`."""
         self.delta.sum(axis=0, out=force)
-
-
-def make_product(groups: Groups, name: str, *, dt: float, defers: bool, moves: bool) -> Product:
-    """Return the dense or sparse product of a projection; arguments as in `Product`."""
-    dense = isinstance(groups.plan.net.weights[name], np.ndarray)
-    kind = DenseProduct if dense else SparseProduct
-    return kind(groups, name, dt=dt, defers=defers, moves=moves)
 
 
 def share_left(norms: Array, threshold: float) -> Array:

@@ -18,9 +18,10 @@ from neurosim.engine.runtime.noise import Noise
 from neurosim.engine.runtime.plasticity import RuleSteps
 from neurosim.engine.runtime.points import Points
 from neurosim.engine.runtime.presenter import Presenter
-from neurosim.engine.runtime.projections import Bias, make_product
+from neurosim.engine.runtime.projections import Bias
 from neurosim.engine.runtime.rates import Rates
 from neurosim.engine.runtime.records import Recorder
+from neurosim.engine.runtime.shared_products import make_product
 from neurosim.engine.runtime.steppers import Stepper
 from neurosim.engine.runtime.steppers.adam import Adam
 from neurosim.engine.runtime.steppers.adaptive import DormandPrince

@@ -14,13 +14,16 @@ import numpy as np
 
 from neurosim.engine.names import GUARD_EVERY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
+from neurosim.engine.standalone.noise import NoiseCode, noise_code
 from neurosim.engine.standalone.program import recorded_groups
 from neurosim.engine.standalone.rules import ModulatorCode, RuleCode, modulator_codes, rule_code
+from neurosim.engine.standalone.shared import SharedCode, shared_code
 from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING, KOLEN_POLLACK, SIGN, SYMMETRIC
 from neurosim.model.methods import ADAM, ADAPTIVE, SEMI_IMPLICIT, STAGED
 from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
+from neurosim.model.weights import synapses
 
 # bytes of weights above which they no longer stay in the processor's caches until the next step
 FAR = 2**20
@@ -43,6 +46,7 @@ class ProjectionCode:
     id: int  # number of its buffers and flags; id + 1 and id + 2 are its own as well
     size: int  # synapses
     sparse: bool  # whether its weights are compressed rows
+    shared: SharedCode | None  # how sites share its weights, if they do
 
     # Messages
     events: bool  # whether its messages are events
@@ -80,6 +84,8 @@ class PopulationCode:
 
     name: str  # the population; suffix of the names of its variables
     n: int  # units
+    features: int  # units at each site, which one softmax is over
+    n_biases: int  # biases; fewer than units where sites share them
     bias: str  # Brian2 group of its biases
     free: bool  # whether it has no constraint
     has_partition: bool  # whether its loss reads log sum exp(x)
@@ -120,25 +126,6 @@ class DelayLineCode:
     name: str  # direction and population; suffix of the names of its variables
     steps: int  # steps from sending to arrival
     n: int  # units of all patterns
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawCode:
-    """The random numbers of one step that one array holds."""
-
-    variable: str
-    n: int  # numbers
-    first: int  # place of the first of them in the row of all numbers
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseCode:
-    """The random numbers of one step, see `engine/draws.py`."""
-
-    pairs: int  # pairs of normal numbers
-    uniforms: int  # uniform numbers
-    blocks: int  # blocks of words of the generator
-    draws: tuple[DrawCode, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +225,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         projections=projections,
         event_sources=tuple(_event_source(plan, source) for source in plan.event_sources),
         delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
-        noise=_noise(plan),
+        noise=noise_code(plan),
         recorded=_recorded(plan, projections),
         data_sources=_data_sources(plan),
         modulators=modulator_codes(plan),
@@ -255,17 +242,6 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
     )
 
 
-def _noise(plan: Plan) -> NoiseCode | None:
-    row = plan.row
-    draws = []
-    for place in row.places:
-        variable = f"{place.array}_{place.group}"
-        draws.append(DrawCode(variable=variable, n=place.size, first=place.first))
-    if not draws:
-        return None
-    return NoiseCode(pairs=row.pairs, uniforms=row.uniforms, blocks=row.blocks, draws=tuple(draws))
-
-
 def added_arrays(program: ProgramCode) -> dict[str, dict[str, int]]:
     """Return the sizes of the arrays that a program adds to synapses, by group and variable."""
     found: dict[str, dict[str, int]] = {}
@@ -275,6 +251,8 @@ def added_arrays(program: ProgramCode) -> dict[str, dict[str, int]]:
             own["copy"] = q.size
         if q.memory:
             own["memory"] = q.memory
+        if q.shared:
+            own.update(q.shared.tables)
     return found
 
 
@@ -283,7 +261,7 @@ def _populations_added_to(plan: Plan) -> set[str]:
     found = set()
     for name in plan.net.neurons:
         for projection in plan.net.outgoing(name):
-            if _is_sparse(plan, projection.name) or _sends_events(plan, projection.name):
+            if not _is_dense(plan, projection.name) or _sends_events(plan, projection.name):
                 found.add(name)
     return found
 
@@ -294,6 +272,8 @@ def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
     return PopulationCode(
         name=name,
         n=population.size,
+        features=population.features,
+        n_biases=plan.net.biases[name].size,
         bias=bias_group(name),
         free=population.free,
         has_partition=name in plan.partitions,
@@ -333,8 +313,9 @@ def _projection(
         m=m,
         n=n,
         id=id,
-        size=net.weights[name].nnz if sparse else m * n,
+        size=synapses(net.weights[name]).size,
         sparse=sparse,
+        shared=shared_code(net.between(name), plan.patterns),
         events=events,
         received_x=f"{plan.received(name, FORWARD)}_{pre}",
         received_delta=f"{plan.received(name, BACKWARD)}_{post}",
@@ -384,6 +365,11 @@ def _is_sparse(plan: Plan, projection: str) -> bool:
     return not isinstance(plan.net.weights[projection], np.ndarray)
 
 
+def _is_dense(plan: Plan, projection: str) -> bool:
+    """Return whether weights are a matrix: neither sparse nor shared."""
+    return not _is_sparse(plan, projection) and plan.net.between(projection) is None
+
+
 def _sends_events(plan: Plan, projection: str) -> bool:
     return plan.event_source(projection, FORWARD) is not None
 
@@ -399,7 +385,7 @@ def _collects_changes(plan: Plan, projection: str) -> bool:
         return False
     if plan.has_own_rule(projection):
         return False
-    if _is_sparse(plan, projection) or _sends_events(plan, projection):
+    if not _is_dense(plan, projection) or _sends_events(plan, projection):
         return False
     size = plan.net.weights[projection].size * np.dtype(plan.precision).itemsize
     return bool(size > FAR)
@@ -411,14 +397,14 @@ def _has_exact_plasticity(plan: Plan, projection: Projection) -> bool:
         return False
     if not (plan.learns and plan.patterns == 1 and plan.shortcuts):
         return False
-    if _is_sparse(plan, projection.name) or plan.dale:
+    if not _is_dense(plan, projection.name) or plan.dale:
         return False
     return projection.feedback not in FOLLOWING
 
 
 def _learns_on_way_back(plan: Plan, projection: str) -> bool:
     """Return whether dense weights of one pattern may move while messages go back through them."""
-    if plan.patterns > 1 or _is_sparse(plan, projection) or not _adds_every_step(plan):
+    if plan.patterns > 1 or not _is_dense(plan, projection) or not _adds_every_step(plan):
         return False
     if plan.event_sources or plan.back(projection) != "w" or plan.has_own_rule(projection):
         return False

@@ -40,7 +40,8 @@ class StandaloneEngine(ProgramEngine):
         about = f"{sizes}, {plan.patterns} pattern(s), {plan.method}"
         self.device = brian.Device(self.directory, about)
         self.device.folder = self.folder  # a user-supplied monitor reads it for as long as it lives
-        if plan.patterns > 1:
+        shares = any(q.shares for q in plan.net.projections.values())
+        if plan.patterns > 1 or shares:
             self.device.link_blas()
         with (
             brian.scope(self.device, precision=plan.precision),

@@ -14,7 +14,7 @@ from brian2.utils.stringtools import word_substitute
 
 from neurosim.engine import brian, integrators
 from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
-from neurosim.engine.names import DECAYS
+from neurosim.engine.names import DECAYS, TABLE_ARRAYS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.plasticity import PARAMETER, SynapseRule
 from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode
@@ -43,7 +43,7 @@ CLOCK = ("t", "dt", "t_in_timesteps")
 OF_ADAM = ("force_w", "first_w", "second_w")
 OF_FEEDBACK = ("back", "back_size")
 OF_SPARSE = ("row", "col")
-OF_PROGRAM = ("copy", "memory")
+OF_PROGRAM = ("copy", "memory", *TABLE_ARRAYS)
 OF_SYNAPSES = (
     "w",
     "tau_w",
@@ -226,7 +226,7 @@ class Kernels(Group):  # type: ignore[misc]
             if q.feedback_learns:
                 found.append({"variable": f"back_{q.name}", **own})
         for p in self.program.populations:
-            found.append({"variable": f"b_{p.name}", "n": p.n, "biases_of": p})
+            found.append({"variable": f"b_{p.name}", "n": p.n_biases, "biases_of": p})
         return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurosim.engine.plan import Plan
 from neurosim.engine.plasticity import FIRST, SynapseRule
+from neurosim.engine.standalone.shared import SharedCode, shared_code
 from neurosim.model.equations.plasticity import POST, PRE, at
 
 
@@ -41,6 +42,8 @@ class RuleCode:
     m: int  # postsynaptic units
     n: int  # presynaptic units; 1 for biases
     sparse: bool  # whether the synapses are compressed rows
+    shared: SharedCode | None  # how sites share the weights, if they do
+    sites: int  # that share the biases; 1 for weights
     factors: str  # kind of the blocks that evaluate f and g
     sums: tuple[SumCode, ...]
     open: tuple[RuleStepCode, ...]  # while weights are plastic
@@ -87,6 +90,8 @@ def rule_code(plan: Plan, group: str) -> RuleCode | None:
         m=net.populations[rule.ends[POST]].size,
         n=1 if rule.of_biases else net.populations[rule.ends[PRE]].size,
         sparse=_is_sparse(plan, rule),
+        shared=None if rule.of_biases else shared_code(net.between(rule.target), plan.patterns),
+        sites=rule.sites,
         factors=f"factors_{group}",
         sums=tuple(sums),
         open=_rule_steps(rule, True),

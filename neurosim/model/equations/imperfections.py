@@ -397,7 +397,7 @@ def _fixed_signs(net: Network, population: str) -> tuple[Array, Array]:
     negative = positive.copy()
     for q in net.outgoing(population):
         if not q.plastic:
-            w = net.weights[q.name]
+            w = net.matrix(q.name)
             _, pre = synapse_indices(w)
             values = synapses(w).ravel()
             positive[pre[values > 0]] = True

@@ -290,12 +290,12 @@ def _free(pull: list[str]) -> list[str]:
 
 def _loss(net: Network, name: str) -> list[str]:
     """Return the equation of dV/dx for a population's loss, and the variables in it."""
-    loss = net.losses[name]
+    loss, term = net.losses[name], net.loss_term(name)
     scale = "" if loss.weight == 1 else f"{float(loss.weight)!r}*"
-    lines = [f"dV_dx = {scale}({loss.term.slope}) : 1", "y : 1"]
-    if loss.term.partition:
+    lines = [f"dV_dx = {scale}({term.slope}) : 1", "y : 1"]
+    if term.partition:
         lines.append("log_partition : 1")
-    if loss.term.total:
+    if term.total:
         lines.append("y_total : 1")
     return lines
 

@@ -93,7 +93,8 @@ def equilibrium_propagation(
     grad_w = {}
     for name, w in plastic(net, net.weights).items():
         q = net.projections[name]
-        contrast = hebbian(w, up[q.post], up[q.pre]) - hebbian(w, down[q.post], down[q.pre])
+        nudged_up = hebbian(net, name, up[q.post], up[q.pre])
+        contrast = nudged_up - hebbian(net, name, down[q.post], down[q.pre])
         grad_w[name] = with_values(w, penalty_slope(net, name) - contrast / (2 * beta))
     grad_b = {n: -(up[n] - down[n]).mean(axis=0) / (2 * beta) for n in frame.order}
     total = steps + 2 * nudged_steps

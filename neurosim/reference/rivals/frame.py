@@ -22,11 +22,11 @@ from neurosim.reference.functions import (
     dsigma,
     hebbian,
     n_patterns,
-    output_slope,
     penalty_subgradient,
     plastic,
     sigma,
 )
+from neurosim.reference.losses import output_slope
 
 Array = np.ndarray
 Arrays = dict[str, Array]
@@ -150,6 +150,7 @@ class Frame:
                 f"the network has a cycle, {cycle}; allowed for rivals: acyclic networks; "
                 "try ns.Simulation"
             )
+        _refuse_shared(net)
         if isinstance(functions, str):
             raise out_of_range(
                 "functions", functions, "a collection of populations", f"[{functions!r}]"
@@ -223,7 +224,7 @@ class Frame:
         grad_w = {}
         for name, w in plastic(self.net, self.net.weights).items():
             q = self.net.projections[name]
-            slope = penalty_slope(self.net, name) - hebbian(w, delta[q.post], x[q.pre])
+            slope = penalty_slope(self.net, name) - hebbian(self.net, name, delta[q.post], x[q.pre])
             grad_w[name] = with_values(w, slope)
         grad_b = {n: -delta[n].mean(axis=0) for n in self.order}
         return grad_w, grad_b
@@ -266,6 +267,22 @@ def _product(values: Array, matrix: Any) -> Array:
     if isinstance(matrix, float):
         return np.asarray(values * matrix)
     return np.asarray(values @ matrix)
+
+
+def _refuse_shared(net: Network) -> None:
+    """Refuse weights that sites share, which rivals would move one by one.
+
+    Raises
+    ------
+    ModelError
+        The name of the projection.
+    """
+    for name, q in net.projections.items():
+        if q.shares:
+            raise ModelError(
+                f"{name} shares its weights over {q.over.kind}; allowed for rivals: weights of "
+                "their own; try shared=False"
+            )
 
 
 def _scalar(weights: Weights) -> Weights | float:

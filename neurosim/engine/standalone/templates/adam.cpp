@@ -18,8 +18,8 @@
         {% endfor %}
         {% for p in populations %}
         {% set force = array('force_w_' + p.bias) %}
-        std::memset({{force}}, 0, {{p.n}} * sizeof({{real}}));
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>({{force}}, {{array(p.plasticity_delta)}}, 1, 1);
+        std::memset({{force}}, 0, {{p.n_biases}} * sizeof({{real}}));
+        ns::outer_bias<{{K * p.n // p.n_biases}}, {{p.n_biases}}, {{real}}>({{force}}, {{array(p.plasticity_delta)}}, 1, 1);
         {% endfor %}
         {{_parts.all_statements('weights')}}
         {% for q in projections %}

@@ -1,5 +1,6 @@
 {# Headers that every template of the engine includes. #}
 #include "ns_kernels.h"
+#include "ns_shared.h"
 #include "ns_events.h"
 #include "ns_noise.h"
 #include "ns_points.h"

@@ -143,11 +143,11 @@
 {# Sums over the units of a pattern, where a loss reads them. #}
 {% macro normalisers() %}
     {% for p in populations if p.has_partition %}
-    ns::log_partition<{{K}}, {{p.n}}>(
+    ns::log_partition<{{K * p.n // p.features}}, {{p.features}}>(
         {{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
     {% endfor %}
     {% for p in populations if p.has_target_total %}
-    ns::total<{{K}}, {{p.n}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
+    ns::total<{{K * p.n // p.features}}, {{p.features}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
     {% endfor %}
 {% endmacro %}
 
@@ -159,13 +159,20 @@
 {% endmacro %}
 {% macro of_set(size) %}{% if weight_sets > 1 %} + _s * {{size}}{% endif %}{% endmacro %}
 
-{# a = b of every pattern. #}
+{# a = b of every pattern, or of every site where sites share the biases. #}
 {% macro biases(p) %}
     {% set patterns = K // weight_sets %}
-    {{each_set()}} ns::spread_biases<{{patterns}}, {{p.n}}>(
-        {{array('b_' + p.name)}}{{of_set(p.n)}},
+    {{each_set()}} ns::spread_biases<{{patterns * p.n // p.n_biases}}, {{p.n_biases}}>(
+        {{array('b_' + p.name)}}{{of_set(p.n_biases)}},
         {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
 {% endmacro %}
+
+{# The fixed entries of shared weights, see ns_shared.h. #}
+{% macro table(group, name) %}
+ns::Table<{{real}}>{
+            {{array(name + '_row_' + group)}}, {{array(name + '_col_' + group)}},
+            {{array(name + '_value_' + group)}}}
+{%- endmacro %}
 
 {# Adds W x ('forward') or delta W ('backward') of `given` to `result`. #}
 {% macro product(direction, q, given, result) %}
@@ -176,6 +183,14 @@
     {% endif %}
     {% if q.collects_changes %}
     {{collected_changes(q)}}.forward({{matrix}}, {{given}}, {{result}});
+    {% elif q.shared %}
+    {% set s, to = q.shared, 'ahead' if direction == 'forward' else 'back' %}
+    {% set read, written = s.pre_sites, s.post_sites %}
+    {% if direction == 'backward' %}{% set read, written = written, read %}{% endif %}
+    ns::shared_product<{{K}}, {{read}}, {{written}}, {{s.terms}}, {{s.post}}, {{s.pre}},
+        {{(direction == 'backward') | lower}}, {{s[to].first | lower}}, {{s[to].block}}, {{real}}>(
+        {{matrix}}, {{table(q.name, 'ahead' if direction == 'forward' else 'back_again')}}, {{given}},
+        {{result}});
     {% elif q.sparse %}
     ns::{{direction}}_rows<{{K}}, {{q.m}}, {{q.n}}>(
         {{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
@@ -205,8 +220,8 @@
         {{learnt_net_input(q)}}
         {% elif first %}
         {% set patterns = K // weight_sets %}
-        {{each_set()}} ns::spread_biases<{{patterns}}, {{p.n}}>(
-            {{array('b_' + p.name)}}{{of_set(p.n)}}, {{kept_drive(q)}}{{of_set(patterns * q.m)}},
+        {{each_set()}} ns::spread_biases<{{patterns * p.n // p.n_biases}}, {{p.n_biases}}>(
+            {{array('b_' + p.name)}}{{of_set(p.n_biases)}}, {{kept_drive(q)}}{{of_set(patterns * q.m)}},
             {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
         {% else %}
         ns::blend<{{real}}>({{K * q.m}}, 1, 1, {{kept_drive(q)}}, {{array('a_' + p.name)}});
@@ -309,7 +324,7 @@ ns::event_products<{{q.id}},
         const auto& _arrived = _sent;
         {% endif %}
         {% for q in projections if q.name in o.projections %}
-        {% if q.sparse %}
+        {% if q.sparse or q.shared %}
         {% set direction = 'forward' if variable == 'x' else 'backward' %}
         if (_arrived.count) {{event_products(q)}}.{{direction}}.stale = true;
         {% elif variable == 'x' %}
@@ -434,7 +449,7 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
         {{rule_step(p.rule, p.rule.open)}}
         {% endfor %}
         {% for p in populations if not p.rule %}
-        ns::outer_bias<{{K}}, {{p.n}}, {{real}}>(
+        ns::outer_bias<{{K * p.n // p.n_biases}}, {{p.n_biases}}, {{real}}>(
             {{array('b_' + p.name)}}, {{array(p.plasticity_delta)}}, 1,
             {{array('step_length')}}[0] / {{array('tau_w_' + p.bias)}}[0] / {{K}});
         {% endfor %}
@@ -472,7 +487,8 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
     for (int _k = 0; _k < {{K}}; _k++) {
         {% for here, there, end in step.places %}
         {
-            const {{real}}* _values = {{array(there)}} + (size_t)_k * {{r.m if end == 'post' else r.n}};
+            const {{real}}* _values =
+                {{array(there)}} + (size_t)_k * {{r.m if end == 'post' else r.n}};
             {{at_synapses(r, array(here), '_values', end)}}
         }
         {% endfor %}
@@ -486,7 +502,18 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
 
 {# The sum over the patterns of f g; where one of them is 1, of the other alone. #}
 {% macro rule_sum(r, s) %}
-    {% if s.post and s.pre and r.sparse %}
+    {% if s.post and s.pre and r.shared %}
+    {{shared_outer(r.shared, r.group, array(s.array), array(s.post) ~ ', ' ~ array(s.pre), 0, 1)}}
+    {% elif r.shared %}
+    {% set c = r.shared %}
+    {
+        {% set units = r.m if s.post else r.n %}
+        {{real}}* _sum = ns::total_of_patterns<{{K}}, {{units}}>({{array(s.post or s.pre)}});
+        ns::shared_spread<{{c.pre_sites}}, {{c.post_sites}}, {{c.terms}}, {{c.post}}, {{c.pre}},
+            {{c.ahead.first | lower}}, {{'true' if s.post else 'false'}}, {{real}}>(
+            {{array(s.array)}}, {{table(r.group, 'outer')}}, _sum);
+    }
+    {% elif s.post and s.pre and r.sparse %}
     ns::outer_rows<{{K}}, {{r.m}}, {{r.n}}, {{real}}>(
         {{array(s.array)}}, {{array('row_' + r.group)}}, {{array('col_' + r.group)}},
         {{array(s.post)}}, {{array(s.pre)}}, 0, 1);
@@ -495,8 +522,8 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
         {{array(s.array)}}, {{array(s.post)}}, {{array(s.pre)}}, 0, 1);
     {% else %}
     {
-        {% set units, end = (r.m, 'post') if s.post else (r.n, 'pre') %}
-        {{real}}* _sum = ns::total_of_patterns<{{K}}, {{units}}>({{array(s.post or s.pre)}});
+        {% set units, end = (r.m // r.sites, 'post') if s.post else (r.n, 'pre') %}
+        {{real}}* _sum = ns::total_of_patterns<{{K * r.sites}}, {{units}}>({{array(s.post or s.pre)}});
         {{at_synapses(r, array(s.array), '_sum', end)}}
     }
     {% endif %}
@@ -504,7 +531,7 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
 
 {# The value of one end's unit, at each of its synapses. #}
 {% macro at_synapses(r, here, values, end) %}
-    for (int _i = 0, _s = 0; _i < {{r.m}}; _i++)
+    for (int _i = 0, _s = 0; _i < {{r.m // r.sites}}; _i++)
         {% if r.sparse %}
         for (_s = {{array('row_' + r.group)}}[_i]; _s < {{array('row_' + r.group)}}[_i + 1]; _s++)
             {{here}}[_s] = {{values}}[{{'_i' if end == 'post' else array('col_' + r.group) + '[_s]'}}];
@@ -529,7 +556,9 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
 {# result = keep result + rate delta x^T, summed over the patterns. #}
 {% macro outer(q, result, keep, rate) %}
     {% set messages = array(q.plasticity_delta) ~ ', ' ~ array(q.plasticity_x) %}
-    {% if q.sparse %}
+    {% if q.shared %}
+    {{shared_outer(q.shared, q.name, result, messages, keep, rate)}}
+    {% elif q.sparse %}
     ns::outer_rows<{{K}}, {{q.m}}, {{q.n}}, {{real}}>(
         {{result}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{messages}},
         {{keep}}, {{rate}});
@@ -538,13 +567,24 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
     {% endif %}
 {% endmacro %}
 
+{# The same of shared weights, summed over the sites, too. #}
+{% macro shared_outer(s, group, result, messages, keep, rate) %}
+    ns::shared_outer<{{K}}, {{s.pre_sites}}, {{s.post_sites}}, {{s.terms}}, {{s.post}}, {{s.pre}},
+        {{s.ahead.first | lower}}, {{s.ahead.block if s.ahead.first else s.back.block}}, {{real}}>(
+        {{result}}, {{table(group, 'outer')}}, {{messages}}, {{keep}}, {{rate}});
+{% endmacro %}
+
 {# After a step of the weights: proximal steps of penalties with a kink at 0 (weight by weight, then
    row by row, then column by column); then Dale's law. #}
 {% macro proximal(q, rate) %}
     {% set w = array('w_' + q.name) %}
     ns::shrink<{{real}}>({{q.size}}, {{w}}, {{rate}} * {{array('l1_' + q.name)}}[0]);
     {% for side, penalty in (('rows', 'row_l1_'), ('columns', 'column_l1_')) %}
-    {% if q.sparse %}
+    {% if q.shared %}
+    ns::shrink_features<{{q.shared.terms}}, {{q.shared.post}}, {{q.shared.pre}},
+        {{(side == 'rows') | lower}}, {{real}}>(
+        {{w}}, {{rate}} * {{array(penalty + q.name)}}[0]);
+    {% elif q.sparse %}
     ns::shrink_sparse_{{side}}<{{q.m}}, {{q.n}}, {{real}}>(
         {{w}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}},
         {{rate}} * {{array(penalty + q.name)}}[0]);

@@ -48,7 +48,7 @@
             {% else %}
             {% set tau = array('tau_w_' + s.biases_of.bias) ~ '[0]' %}
             std::memset({{rate}}, 0, {{s.n}} * sizeof({{real}}));
-            ns::outer_bias<{{K}}, {{s.n}}, {{real}}>(
+            ns::outer_bias<{{K * s.biases_of.n // s.n}}, {{s.n}}, {{real}}>(
                 {{rate}}, {{array(s.biases_of.plasticity_delta)}}, 1, 1 / {{tau}} / {{K}});
             {% endif %}
         }
