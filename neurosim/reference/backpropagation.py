@@ -1,7 +1,7 @@
 """Backpropagation in plain NumPy, with the implicit adjoint on cyclic graphs.
 
-Above `functions`, whose formulas are not shared with the engine. Start at `backprop`; `_Loop`
-solves the cycles.
+Above `functions`, whose formulas are not shared with the engine. `loops` and `in_time` solve the
+cycles. Start at `backprop`.
 
 References
 ----------
@@ -10,7 +10,7 @@ Cycles: Almeida 1987; Pineda, Phys. Rev. Lett. 59, 2229 (1987): recurrent backpr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +19,13 @@ import numpy as np
 from neurosim.arguments import checked
 from neurosim.data.patterns import patterns, targets
 from neurosim.data.sample_weights import of_mean_one, sample_weights, weighted_mean
-from neurosim.errors import ConvergenceError, unknown
+from neurosim.errors import unknown
 from neurosim.model.display import short_repr
 from neurosim.model.network import Network
 from neurosim.model.values import ByValue
 from neurosim.model.weights import Weights, synapses, with_values
 from neurosim.reference.functions import (
     BackwardWeights,
-    dense,
     dsigma,
     hebbian,
     n_patterns,
@@ -38,6 +37,7 @@ from neurosim.reference.functions import (
     sigma,
 )
 from neurosim.reference.in_time import InTime
+from neurosim.reference.loops import Loop
 from neurosim.reference.losses import activity_penalty, loss_value, output_slope
 
 Array = np.ndarray
@@ -45,11 +45,6 @@ Array = np.ndarray
 Component = tuple[list[str], bool]
 
 THROUGH = ("weights", "feedback")  # matrices that errors can go back through
-MAX_ITERATIONS = 10_000  # of x <- sigma(W x + b); enough for a rate of 0.998
-TOLERANCE = 1e-10  # of a change in x, relative to 1 + |x|
-SAME = 1e-5  # two fixed points closer than this, relative to 1 + |x|, are one
-NEWTON = 2  # steps after the iteration; each squares an error of 1e-7 at most
-LARGEST_STACK = 2**23  # numbers in the stack of matrices that is solved at once: 64 MB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -229,7 +224,7 @@ def _forward(
         if order is not None:
             x |= InTime(net, order).forward(x)
         elif cyclic:
-            x |= _Loop(net, names).fixed_point(x)
+            x |= Loop(net, names).fixed_point(x)
         elif names[0] not in clamped:
             n = names[0]
             a = net_input(net, n, x)
@@ -298,7 +293,7 @@ def _adjoint(
         a = net_input(net, n, x)
         slopes[n] = dsigma(net.populations[n].activation, a)
     lam: dict[str, Array] = {}
-    # Children come first. Within a cycle the messages are still 0: `_Loop.adjoint` solves for them.
+    # Children come first. Within a cycle the messages are still 0: `Loop.adjoint` solves for them.
     delta = {n: np.zeros_like(x[n]) for n in net.neurons}
     for names, cyclic in reversed(components):
         if names[0] in clamped:
@@ -310,190 +305,7 @@ def _adjoint(
         if order is not None:
             lam |= InTime(net, order).backward(slopes, lam, back)
         elif cyclic:
-            lam |= _Loop(net, names).adjoint(slopes, lam, back)
+            lam |= Loop(net, names).adjoint(slopes, lam, back)
         for n in names:
             delta[n] = slopes[n] * lam[n]
     return x, lam, delta
-
-
-class _Loop:
-    """Populations that reach each other, as one system x = sigma(W x + drive).
-
-    x and drive are (patterns, units of all populations), W is (units, units).
-    """
-
-    def __init__(self, net: Network, names: list[str]) -> None:
-        self.net = net
-        self.names = names
-        sizes = [net.populations[n].size for n in names]
-        ends = np.cumsum(sizes)
-        self.cuts = ends[:-1]
-        self.W = self._joined(net.weights.__getitem__)
-
-    def fixed_point(self, x: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs of the loop, given those of the populations that drive it.
-
-        Raises
-        ------
-        ConvergenceError
-            The loop does not contract.
-        """
-        net = self.net
-        count = n_patterns(x)
-        # with the loop's own outputs at 0, net inputs are the drive
-        outputs = dict(x)
-        for n in self.names:
-            size = net.populations[n].size
-            outputs[n] = np.zeros((count, size))
-        drive = np.hstack([net_input(net, n, outputs) for n in self.names])
-        rest = self._iterate(np.zeros_like(drive), drive)
-        scale = 1 + np.abs(rest).max()
-        self._check_unique(rest, drive, scale)
-        for _ in range(NEWTON):
-            a = rest @ self.W.T + drive
-            slopes = self._apply(dsigma, a)
-            residual = self._apply(sigma, a) - rest
-            rest = rest + self._solve(self.W, slopes, residual)
-        a = rest @ self.W.T + drive
-        residual = self._apply(sigma, a) - rest
-        left = np.abs(residual).max()
-        if not left <= 1e-12 * scale:
-            raise self._refusal(
-                f"Newton's method leaves the point where the iteration settled by {left:.2g}"
-            )
-        return self._split(rest)
-
-    def _check_unique(self, rest: Array, drive: Array, scale: float) -> None:
-        """Refuse a loop that settles elsewhere from far away: all high, all low, mixed signs.
-
-        Raises
-        ------
-        ConvergenceError
-            Another fixed point.
-        """
-        rng = np.random.default_rng(0)
-        signs = rng.choice([-1.0, 1.0], size=drive.shape[1])
-        for far in (1.0, -1.0, signs):
-            start = 2 * scale * far + 0 * drive
-            other = self._iterate(start, drive)
-            distance = np.abs(other - rest).max()
-            if distance > SAME * scale:
-                raise self._refusal(f"it has more than one fixed point, {distance:.2g} apart")
-
-    def adjoint(
-        self, slopes: Mapping[str, Array], pull: Mapping[str, Array], back: BackwardWeights
-    ) -> dict[str, Array]:
-        """Solve (I - Wᵀ D) lam = pull for lam, one system per pattern; `back` stands for W.
-
-        Raises
-        ------
-        ConvergenceError
-            The matrix is singular.
-        """
-        D = np.hstack([slopes[n] for n in self.names])
-        right = np.hstack([pull[n] for n in self.names])
-        W = self._joined(back)
-        lam = self._solve(W, D, right, transposed=True)
-        return self._split(lam)
-
-    def _joined(self, matrix: BackwardWeights) -> Array:
-        """Return the matrices between all populations as one, (units, units)."""
-        rows = []
-        for post in self.names:
-            rows.append([self._block(matrix, pre, post) for pre in self.names])
-        return np.block(rows)
-
-    def _block(self, matrix: BackwardWeights, pre: str, post: str) -> Array:
-        """Return the matrix from one population to another, (n_post, n_pre); 0 without synapses."""
-        name = f"{pre}->{post}"
-        if name not in self.net.weights:
-            n_post = self.net.populations[post].size
-            n_pre = self.net.populations[pre].size
-            return np.zeros((n_post, n_pre))
-        return dense(self.net.matrix(name, matrix(name)))
-
-    def _iterate(self, x: Array, drive: Array) -> Array:
-        """Iterate x <- sigma(W x + drive) until it settles.
-
-        Raises
-        ------
-        ConvergenceError
-            It grows without bound, or still changes after `MAX_ITERATIONS`.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            for step in range(MAX_ITERATIONS):
-                previous = x
-                a = x @ self.W.T + drive
-                x = self._apply(sigma, a)
-                change = np.abs(x - previous).max()
-                if not np.isfinite(change):
-                    raise self._refusal(
-                        f"x <- sigma(W x + b) grows without bound, in {step + 1} iterations"
-                    )
-                scale = 1 + np.abs(x).max()
-                if change <= TOLERANCE * scale:
-                    return x
-        raise self._refusal(
-            f"x <- sigma(W x + b) still changes by {change:.2g} after {MAX_ITERATIONS} iterations"
-        )
-
-    def _solve(self, W: Array, slopes: Array, right: Array, transposed: bool = False) -> Array:
-        """Return (I - D W)⁻¹ right, or with the transpose, one system per pattern.
-
-        Raises
-        ------
-        ConvergenceError
-            The matrix is singular.
-        """
-        size = len(W)
-        result = np.empty_like(right)
-        step = max(1, LARGEST_STACK // size**2)
-        for first in range(0, len(right), step):
-            part = slice(first, first + step)
-            matrices = np.eye(size) - slopes[part, :, None] * W
-            if transposed:
-                matrices = matrices.transpose(0, 2, 1)
-            try:
-                solution = np.linalg.solve(matrices, right[part, :, None])
-            except np.linalg.LinAlgError as error:
-                raise self._refusal(f"I - D W is singular at its fixed point ({error})") from error
-            result[part] = solution[..., 0]
-        return result
-
-    def _apply(self, function: Callable[[str, Array], Array], a: Array) -> Array:
-        """Apply sigma or a derivative of it to the net inputs of all populations."""
-        parts = np.split(a, self.cuts, axis=1)
-        values = []
-        for n, part in zip(self.names, parts, strict=True):
-            activation = self.net.populations[n].activation
-            values.append(function(activation, part))
-        return np.hstack(values)
-
-    def _split(self, values: Array) -> dict[str, Array]:
-        """Return (patterns, units of all populations) by population."""
-        parts = np.split(values, self.cuts, axis=1)
-        found = {}
-        for n, part in zip(self.names, parts, strict=True):
-            found[n] = np.ascontiguousarray(part)
-        return found
-
-    def _refusal(self, why: str) -> ConvergenceError:
-        """Return the error for a loop that does not contract, with advice on its weights."""
-        norm = np.linalg.norm(self.W, 2)
-        eigenvalues = np.linalg.eigvals(self.W)
-        radius = np.abs(eigenvalues).max()
-        sampled = np.linspace(-20, 20, 2001)
-        steepest = 0.0
-        for n in self.names:
-            slopes = dsigma(self.net.populations[n].activation, sampled)
-            steepest = max(steepest, np.abs(slopes).max())
-        gain = steepest * norm
-        hint = "another bias"
-        if gain > 1:
-            hint = f"its weights times less than {1 / gain:.3g}"
-        return ConvergenceError(
-            f"the cycle through {', '.join(self.names)} does not contract: {why}. "
-            f"Its weights have spectral norm {norm:.3g} and radius {radius:.3g}, its activations "
-            f"slopes up to {steepest:.3g}; allowed: cycles where x <- sigma(W x + b) settles at "
-            f"one point from any start; try {hint}"
-        )

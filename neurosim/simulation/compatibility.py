@@ -164,8 +164,8 @@ def check_schedule(
     with_sites = [n for n, p in chosen.net.populations.items() if p.sites]
     if isinstance(schedule, Pruning | Growing) and with_sites:
         raise ModelError(
-            f"{type(schedule).__name__} with {with_sites[0]}, which has sites; allowed: populations "
-            "without sites; try ns.prune after training"
+            f"{type(schedule).__name__} with {with_sites[0]}, which has sites; allowed: "
+            "populations without sites; try ns.prune after training"
         )
     if isinstance(schedule, Pruning | Growing) and given:
         raise ModelError(

@@ -27,6 +27,7 @@ from neurosim.experiments.studies.study import Study
 
 # module and class by kind
 KINDS = {
+    "conv": ("convolution", "ConvolutionStudy"),
     "exits": ("exits", "ExitsStudy"),
     "hebb": ("hebb", "HebbStudy"),
     "imperfections": ("imperfections", "ImperfectionsStudy"),
@@ -35,6 +36,7 @@ KINDS = {
     "prospective": ("prospective", "ProspectiveStudy"),
     "rivals": ("rivals", "RivalsStudy"),
     "skips": ("skips", "SkipsStudy"),
+    "time": ("recurrence", "TimeStudy"),
     "transport": ("weight_transport", "WeightTransportStudy"),
 }
 
