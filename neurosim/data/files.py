@@ -1,4 +1,4 @@
-"""Read data files: ``.npz``, ``.csv`` and KEEL's ``.dat``.
+"""Read data files: ``.npz``, ``.csv``, KEEL's ``.dat``; choose the reader by the name of a file.
 
 Below `datasets` and `packaged`; `labels` reads the targets. Nothing in a file is ever executed.
 What could be read in two ways is refused unless the caller states which is meant. Start at `read`.
@@ -14,24 +14,38 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.data import cifar
 from neurosim.data.archives import read_arrays
+from neurosim.data.content import MAX_BYTES
+from neurosim.data.content import named as _named
+from neurosim.data.idx import is_idx, read_idx
+from neurosim.data.image_sets import read_folder
 from neurosim.data.labels import Labels, is_missing, is_number, numbered
+from neurosim.data.parquet import read_parquet
+from neurosim.data.parts import Parts
+from neurosim.data.series import read_series
 from neurosim.errors import DataError, FileError, NeurosimError, out_of_range, yes_or_no
 
 Array = np.ndarray
 XAndY = tuple[Any, Any]
 Rows = list[list[str]]
-Reader = Callable[..., XAndY]
-MAX_NUMBERS = 100_000_000  # in one data set: 0.8 GB
-MAX_BYTES = 8 * MAX_NUMBERS
+Reader = Callable[..., XAndY | Parts]
+ALLOWED = (
+    "a built-in name, a file that ends in .npz, .csv, .parquet, .ts or .bin, an idx file such as "
+    "train-images-idx3-ubyte.gz, or a folder of one data set"
+)
+GRAPHS = "datasets.lpgnn(path), as graphs go into a network, too"
+# names of the arrays for training and for test, the second ones those of Keras
+ARRAYS = (("X", "y", "X_test", "y_test"), ("x_train", "y_train", "x_test", "y_test"))
 
 
-def read(path: Path, **stated: Any) -> XAndY:
+def read(path: Path, **stated: Any) -> XAndY | Parts:
     """Return X and y of a data file; y is of an integer type if it holds class labels.
 
     Parameters
     ----------
     path : Path
+        A file, or a folder that holds one data set.
     **stated
         `labels`, and `header` for ``.csv``; see `read_npz` and `read_csv`.
 
@@ -46,11 +60,13 @@ def read(path: Path, **stated: Any) -> XAndY:
     ModelError
         A suffix that is not in `READERS`.
     """
+    if path.is_dir():
+        return read_folder(path)
     reader = reader_of(path)
     if not path.exists():
         raise FileNotFoundError(str(path))
     if not path.is_file():  # a pipe would be waited for, a device may not end
-        kind = "a folder, a pipe or a device"
+        kind = "a pipe or a device"
         raise FileError(f"cannot read {_named(path)}: it is {kind}; allowed: a file")
     try:
         return reader(path, **stated)
@@ -61,23 +77,45 @@ def read(path: Path, **stated: Any) -> XAndY:
 
 
 def reader_of(path: Path) -> Reader:
-    """Return the function that reads files of a suffix.
+    """Return the function that reads files of a name.
 
     Raises
     ------
+    FileError
+        The name of a pickle, which could run any program.
     ModelError
         A suffix that is not in `READERS`.
     """
+    if path.is_dir():
+        return read_folder
+    if is_idx(path):
+        return read_idx
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise out_of_range(
-            "data.name", str(path), "a built-in name, or a file that ends in .npz or .csv"
-        )
+        if path.name in cifar.PICKLES or path.suffix.lower() in PICKLES:
+            cifar.refuse_pickle(path)
+        if path.suffix.lower() == ".mat":
+            raise out_of_range("data.name", str(path), ALLOWED, GRAPHS)
+        raise out_of_range("data.name", str(path), ALLOWED)
     return reader
 
 
-def read_npz(path: Path, labels: Labels = None) -> XAndY:
-    """Read the arrays X and y of a NumPy archive.
+def is_known(path: Path) -> bool:
+    """Return whether a name alone tells that it is the path of a data file.
+
+    Examples
+    --------
+    >>> is_known(Path("train-images-idx3-ubyte.gz")), is_known(Path("moons"))
+    (True, False)
+    """
+    return path.suffix.lower() in (*READERS, *PICKLES, ".mat") or is_idx(path)
+
+
+def read_npz(path: Path, labels: Labels = None) -> XAndY | Parts:
+    """Read the arrays X and y of a NumPy archive, and X_test and y_test if it has them.
+
+    The names that Keras uses are read, too: x_train, y_train, x_test, y_test. X is
+    (patterns, features) or (patterns, *sites, features), unscaled.
 
     Parameters
     ----------
@@ -87,15 +125,37 @@ def read_npz(path: Path, labels: Labels = None) -> XAndY:
         type of y decides, see `neurosim.data.labels.numbered`.
     """
     arrays = read_arrays(path, MAX_BYTES)
-    if "X" not in arrays or "y" not in arrays:
+    names = ARRAYS[0]
+    if "X" not in arrays and "x_train" in arrays:
+        names = ARRAYS[1]
+    if not set(names[:2]) <= set(arrays):
         raise FileError(
             f"{_named(path)} holds {sorted(arrays)}; "
             "allowed: arrays 'X' and 'y'; try numpy.savez(path, X=X, y=y)"
         )
-    X = arrays["X"]
-    if X.dtype.kind not in "biuf":
-        raise DataError(f"X of {_named(path)} has type {X.dtype}; allowed: real numbers")
-    return X, numbered(_named(path), arrays["y"], labels)
+    X, y, X_test, y_test = (arrays.get(name) for name in names)
+    if (X_test is None) != (y_test is None):
+        raise FileError(
+            f"{_named(path)} holds {sorted(arrays)}; allowed: both {names[2]!r} and {names[3]!r}, "
+            "or neither"
+        )
+    _check_numbers(path, names[0], X)
+    if y is None or X_test is None or y_test is None:
+        return X, numbered(_named(path), arrays[names[1]], labels)
+    _check_numbers(path, names[2], X_test)
+    if y.shape[1:] != y_test.shape[1:]:
+        raise DataError(
+            f"{_named(path)} has {names[1]} of shape {y.shape} and {names[3]} of shape "
+            f"{y_test.shape}; allowed: equal ones but for the number of patterns"
+        )
+    Y = numbered(_named(path), np.concatenate([y, y_test]), labels)
+    return Parts(X, Y[: len(y)], X_test, Y[len(y) :])
+
+
+def _check_numbers(path: Path, name: str, array: Any) -> None:
+    """Refuse an array of text or complex numbers."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name} of {_named(path)} has type {array.dtype}; allowed: real numbers")
 
 
 def read_csv(path: Path, header: bool | None = None, labels: Labels = None) -> XAndY:
@@ -249,9 +309,11 @@ def read_keel(path: Path) -> XAndY:
     return np.array(X, dtype=float), numbered(_named(path), np.array(names))
 
 
-READERS: dict[str, Reader] = {".npz": read_npz, ".csv": read_csv}
-
-
-def _named(path: Path) -> str:
-    """Return the name of a file for error messages."""
-    return f"data file {str(path)!r}"
+READERS: dict[str, Reader] = {
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+    ".ts": read_series,
+    ".bin": cifar.read_cifar,
+}
+PICKLES = (".pkl", ".pickle", ".joblib")

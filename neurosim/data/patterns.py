@@ -114,6 +114,8 @@ def _matrix(
         hint = f"; try {name}.T"
     elif sites is not None:
         hint = f"; or (patterns, {', '.join(map(str, sites))})"
+    elif array.ndim > 2 and array[0].size == columns:
+        hint = f"; try {name}.reshape(len({name}), -1), or flat=True of datasets.load"
     raise DataError(
         f"{name} has shape {shape}; allowed: (patterns, {columns}), at least one pattern "
         f"and one column per unit of {populations}{hint}"

@@ -48,6 +48,7 @@ def test_patterns_are_copied_unless_they_are_only_read() -> None:
         (NO_INPUT, np.ones((3, 2)), "none of the populations a, b is clamped; try Population"),
         (NET, np.ones((4, 6)), r"\(patterns, 4\).* per unit of input; try X.T"),
         (NET, np.ones(4), r"one pattern is X\[None, :\]"),
+        (NET, np.ones((3, 2, 2, 1)), r"try X.reshape\(len\(X\), -1\), or flat=True"),
         (NET, [[1, 2], [3]], "rows of equal length"),
         (TWO_INPUTS, np.ones((2, 2)), r"\(patterns, 3\).* per unit of a, b"),
         (TWO_INPUTS, {"a": np.ones((2, 1))}, "X has the keys a; allowed: .*no other, a, b"),
