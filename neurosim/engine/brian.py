@@ -145,16 +145,27 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         return super().code_object(owner, name, *args, **kwds)
 
     def begin_at(self, now: str, start: str) -> None:
-        """Start the clock `now` at the time in the array `start`, not at 0; both are C++ names."""
+        """Start the clock `now`, a C++ name, at a C++ expression of seconds, not at 0."""
         found = False
         for i, (kind, given) in enumerate(self.main_queue):
             if kind.startswith("set_by") and given[0] == now:
-                self.main_queue[i] = ("insert_code", f"{now}[0] = {start}[0];")
+                self.main_queue[i] = ("insert_code", f"{now}[0] = {start};")
                 found = True
         if not found:
             raise BackendError(
                 f"this version of Brian2 does not set {now} when a run begins; try backend='numpy'"
             )
+
+    def begin_other_clocks(self, network: Any, own: str, start: str) -> None:
+        """Start the clocks of user-supplied objects at their first tick from `start` on.
+
+        Brian2's program counts their ticks from there, but would leave their time at 0. `own` is
+        the C++ name of the time of the simulation's clock, `start` an expression of seconds.
+        """
+        for clock in sorted(network._clocks, key=lambda found: str(found.name)):
+            now, step = (self.get_array_name(clock.variables[name]) for name in ("t", "dt"))
+            if now != own:
+                self.begin_at(now, f"ns::first_tick({start}, {step}[0])")
 
     def run_for(self, duration: str) -> None:
         """Let the network run for a C++ expression of seconds, not for the constant of its run."""

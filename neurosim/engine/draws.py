@@ -161,6 +161,27 @@ def row_of(draws: Iterable[tuple[str, Draw, int]]) -> Row:
     return Row(pairs, uniforms, tuple(places))
 
 
+def step_seed(key: int, step: int) -> int:
+    """Return the seed of the random numbers that user-supplied objects draw in a step; 31 bit.
+
+    Parameters
+    ----------
+    key : int
+        See `noise_key`.
+    step : int
+        Steps since the beginning, those of earlier runs included.
+
+    References
+    ----------
+    SplitMix64: Steele, Lea & Flood, OOPSLA 2014; the template ``seed.cpp`` computes the same.
+    """
+    mask = 2**64 - 1
+    z = (key + (step + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return (z ^ (z >> 31)) >> 33
+
+
 def noise_key(seed: int) -> int:
     """Return the part of the generator's key that follows from the seed of a simulation, 63 bit."""
     word = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]

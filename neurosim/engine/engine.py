@@ -18,6 +18,8 @@ from neurosim.model.methods import ADAPTIVE
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
+    from neurosim.engine.added import Added
+
 Array = np.ndarray
 Key = tuple[str, str]  # group and variable
 Factory = Callable[["BrianNetwork"], Any]  # returns user-supplied objects for the network
@@ -47,6 +49,8 @@ class Engine(ABC):
         the run.
     constants : set of (group, variable)
         Values loaded as parameters of the equations, or as their initial values.
+    added : Added or None
+        User-supplied objects; None where Brian2 is not imported.
     """
 
     network: BrianNetwork
@@ -58,6 +62,7 @@ class Engine(ABC):
         self.settings: dict[str, float] = {}
         self.first_sample = 0
         self.constants: set[Key] = set()
+        self.added: Added | None = None
 
     def load(self, values: Mapping[Key, Any]) -> None:
         """Set arrays by (group, variable); a single number fills the whole array."""

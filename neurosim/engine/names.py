@@ -6,6 +6,7 @@ from itertools import product
 
 GUARD_EVERY = 10  # steps between two checks whether the state has left its bound, or rests
 LENGTH, MOMENT = "step_length", "stage_time"  # length of a step; time of a stage within it; s
+FIRST = -1_000_000  # order in a slot of what comes before all else
 MOMENTS = ("first", "second")  # running means of a force and of its square
 # Array of a projection in which a compiled program leaves what it keeps beside the weights
 MEMORY = "memory"

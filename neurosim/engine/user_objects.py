@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.engine.added import Added
 from neurosim.engine.engine import Factory
 from neurosim.errors import ModelError, shown
 
@@ -28,8 +29,8 @@ HOOKS = ("before_run", "after_run")  # methods that Brian2 calls at both ends of
 
 def add_user_objects(
     network: BrianNetwork, factories: Sequence[Factory], groups: Groups, compiled: bool = False
-) -> None:
-    """Call user-supplied functions of a network, and add the objects that they return.
+) -> Added:
+    """Call user-supplied functions of a network, add the objects that they return, and return them.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ def add_user_objects(
         clock; a value assigned to a group of the simulation; with `compiled` an object that a
         compiled program cannot run as its user wrote it.
     """
+    added: list[Any] = []
     for factory in factories:
         before = _objects(network)
         changed = _watched_program(groups) if compiled else _watched(groups)
@@ -72,6 +74,21 @@ def add_user_objects(
             _check_clock(factory, item, default)
             if compiled:
                 _check_compiled(item)
+        added += found
+    return Added(added, _known_value if compiled else _copy, compiled)
+
+
+def _copy(array: Any) -> Array:
+    """Return a copy of an array of Brian2's runtime mode."""
+    return np.array(array.get_value())
+
+
+def _known_value(array: Any) -> Array | None:
+    """Return a copy of an array of a compiled program; None if its code computes the values."""
+    from brian2.devices.device import get_device
+
+    found = get_device().array_cache.get(array)
+    return None if found is None else np.array(found)
 
 
 @contextlib.contextmanager

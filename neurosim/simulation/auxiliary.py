@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.engine.added import LOST
 from neurosim.engine.loading import Key
 from neurosim.engine.names import MEMORY, projection_group
 from neurosim.engine.plan import Plan
@@ -37,6 +38,10 @@ def read_auxiliary(plan: Plan, engine: Engine) -> dict[str, Array]:
     found = {TIME: np.array([[_time(plan, engine)]])}
     lines = _lines(plan)
     places = {place for _, place in lines.values()}
+    added = engine.added
+    if added is not None:
+        for name in added.lost:
+            found[f"{name}.{LOST}"] = np.ones((1, 1))
     for key in engine.memory:
         group, variable = key
         values = engine.value(*key)
@@ -44,6 +49,10 @@ def read_auxiliary(plan: Plan, engine: Engine) -> dict[str, Array]:
             steps, place = lines[key]
             values = _in_flight(plan, values, steps, int(engine.value(*place)[0]))
         elif key in places or (variable == MEMORY and values[0] == 0):
+            continue
+        if added is not None and group in added.groups:
+            if not added.is_initial(key, values):
+                found[f"{group}.{variable}"] = values.astype(float).reshape(1, -1)
             continue
         shared = group not in plan.net.populations or values.size < plan.patterns
         rows = 1 if shared else plan.patterns
@@ -56,7 +65,14 @@ def resumed(plan: Plan, engine: Engine, stored: Arrays) -> dict[Key, Any]:
 
     Counts of events are left out, and so are variables of another name or shape, since the model
     may have changed in between.
+
+    Raises
+    ------
+    ModelError
+        A user-supplied object whose state is not kept, or that is another one.
     """
+    if engine.added is not None:
+        engine.added.check(stored)
     lines = _lines(plan)
     found: dict[Key, Any] = _clock(plan, float(np.ravel(stored.get(TIME, 0.0))[0]))
     now = found["run", "step"] * plan.dt

@@ -52,6 +52,12 @@ class BrianObjects:
         or a clock. Nothing is left out: what the backend cannot run is refused by name when the
         network is built, and with "auto", which then chooses "numpy", `backend_reason` says why.
 
+        A run that goes on from another one (`start`), or from a checkpoint, goes on with their
+        state. Their random numbers follow from the simulation's seed and the number of the step, so
+        two halves equal the whole. Monitors record anew in each run. What cannot be kept is refused
+        by name: spikes under way in synapses with a delay, and on "standalone" the variables of
+        synapses.
+
         Parameters
         ----------
         factory : callable
@@ -63,7 +69,8 @@ class BrianObjects:
         ModelError
             When the network is built: nothing was returned; an object that was made outside of
             `factory` without a dt; values assigned to the groups of the simulation, which a run
-            loads itself; Python code on "standalone".
+            loads itself; Python code on "standalone". When a run goes on: an object whose state
+            was not kept, or one that has another size or other synapses than before.
 
         Notes
         -----

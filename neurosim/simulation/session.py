@@ -307,6 +307,8 @@ class Session:
         ------
         FileError
             The arrays belong to another model.
+        ModelError
+            A user-supplied object whose state is not kept, or that is another one.
         """
         state: dict[Key, Array] = {}
         for name, values in snapshot.items():
@@ -314,6 +316,8 @@ class Session:
                 group, variable = current_name(name).split(".")[:2]
                 state[group, variable] = values
         self.initial = None
+        if self.engine.added is not None:
+            self.engine.added.check_checkpoint(snapshot)
         self.engine.load(self._checked(state, complete))
         for number in range(len(self.plan.recorded)):
             name = f"{RECORD}{number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -324,3 +325,184 @@ def test_groups_are_as_documented(backend: str) -> None:
     assert abs(moved - run.network.weights["hidden1->output"]).max() < 0.1
     x_last = np.asarray(network["hidden1"].variables["x"].get_value()).reshape(5, 3)
     np.testing.assert_array_equal(x_last, run.x["hidden1"])
+
+
+# Going on
+
+
+DRAWING = """
+dv/dt = (1 - v)/(20*ms) + 0.5*xi/sqrt(20*ms) : 1 (unless refractory)
+current : 1
+"""
+
+
+def moving_objects(network: Any) -> Any:
+    """Neurons that draw noise and are refractory, a slower clock, Poisson spikes."""
+    neurons = brian2.NeuronGroup(
+        3,
+        DRAWING,
+        threshold="v > 0.4",
+        reset="v = 0",
+        refractory=5 * ms,
+        method="euler",
+    )
+    neurons.v, neurons.current = [0.1, 0.2, 0.3], 2
+    neurons.run_regularly("current = current + rand()", dt=6 * ms)
+    network["hidden1"].run_regularly("x += 0.01*rand()", dt=4 * ms)
+    watch = brian2.StateMonitor(neurons, "v", record=True, name="own")
+    return [neurons, brian2.PoissonGroup(3, 100 * brian2.Hz), watch]
+
+
+def learning_synapses(network: Any) -> Any:
+    """Synapses whose weights move, with the objects above."""
+    neurons, poisson, watch = moving_objects(network)
+    learning = brian2.Synapses(
+        neurons, network["hidden1"], "w : 1", on_pre="x_post += 0.01*w\nw += 0.1"
+    )
+    learning.connect(i=[0, 1, 2], j=[0, 1, 2])
+    learning.w = 1
+    driven = brian2.Synapses(poisson, neurons, on_pre="v_post += 0.1")
+    driven.connect(j="i")
+    return [neurons, poisson, watch, learning, driven]
+
+
+def with_objects(factory: Callable[[Any], Any], backend: str = "numpy") -> ns.Simulation:
+    sim = ns.Simulation(NET, ns.Flow.damped(), dt=DT * ms, backend=backend)
+    sim.add(factory)
+    return sim
+
+
+def assert_same_end(one: ns.Run, other: ns.Run) -> None:
+    assert one.auxiliary.keys() == other.auxiliary.keys()
+    for name, values in one.auxiliary.items():
+        np.testing.assert_array_equal(values, other.auxiliary[name], err_msg=name)
+    for name, values in one.x.items():
+        np.testing.assert_array_equal(values, other.x[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("backend", "factory"),
+    [
+        ("numpy", learning_synapses),
+        pytest.param("standalone", moving_objects, marks=pytest.mark.compiler),
+    ],
+)
+def test_two_halves_equal_the_whole(backend: str, factory: Any, tmp_path: Any) -> None:
+    """To the last bit, in memory and through a file, also between two ticks of a slower clock."""
+    whole = with_objects(factory, backend).relax(X, Y, duration=80 * ms)
+    sim = with_objects(factory, backend)
+    half = sim.relax(X, Y, duration=50 * ms)
+    ns.save(half, tmp_path / "half.nc")
+    later = sim.relax(X, Y, duration=30 * ms, start=half)
+    assert_same_end(later, whole)
+    stored = ns.load(tmp_path / "half.nc")
+    later = with_objects(factory, backend).relax(X, Y, duration=30 * ms, start=stored)
+    assert_same_end(later, whole)
+    assert len(sim.network["own"].t) == 15  # monitors record anew
+    assert not np.array_equal(half.auxiliary["#0 NeuronGroup.v"], [[0.1, 0.2, 0.3]])
+
+
+def test_a_checkpoint_keeps_the_state_of_objects(tmp_path: Any) -> None:
+    path = tmp_path / "checkpoint.npz"
+    schedule = ns.Simultaneous(duration=40 * ms, reports=4)
+    net = NET.copy()
+
+    def trained(**keys: Any) -> ns.Run:
+        sim = ns.Simulation(net.copy(), ns.Flow.damped(), dt=DT * ms, backend="numpy")
+        sim.add(learning_synapses)
+        return sim.train(X, Y, schedule, **keys).run
+
+    whole = trained()
+
+    interrupted = ns.Simulation(net.copy(), ns.Flow.damped(), dt=DT * ms, backend="numpy")
+    interrupted.add(learning_synapses)
+    calls = []
+
+    @interrupted.add
+    def interrupting(network: Any) -> Any:
+        @brian2.network_operation(when="end")
+        def count() -> None:
+            calls.append(None)
+            if len(calls) == 13:
+                signal.raise_signal(signal.SIGINT)
+
+        return count
+
+    interrupted.train(X, Y, schedule, checkpoint=path)
+    resumed = trained(resume=path)
+    assert_same_end(resumed, whole)
+
+
+def delayed(network: Any) -> Any:
+    neurons = brian2.NeuronGroup(2, "v : 1", threshold="v > 1", name="slow_neurons")
+    synapses = brian2.Synapses(neurons, neurons, on_pre="v += 1", delay=5 * ms, name="slow")
+    synapses.connect()
+    return [neurons, synapses]
+
+
+def test_what_is_not_kept_is_refused_by_name() -> None:
+    sim = with_objects(delayed)
+    half = sim.relax(X, Y, duration=20 * ms)
+    with pytest.raises(
+        ns.ModelError, match=r"SynapticPathway 'slow_pre', whose state is lost.*way"
+    ):
+        sim.relax(X, Y, duration=20 * ms, start=half)
+    anew = sim.relax(X, Y, duration=20 * ms, start=ns.State(half.x, half.lam))
+    assert anew.steps == 10
+
+
+@pytest.mark.compiler
+def test_synapses_of_a_compiled_program_are_refused_by_name() -> None:
+    def synapses(network: Any) -> Any:
+        neurons = brian2.NeuronGroup(2, "v : 1", threshold="v > 1", reset="v = 0")
+        own = brian2.Synapses(neurons, neurons, "w : 1", on_pre="w += 1", name="own_synapses")
+        own.connect()
+        return [neurons, own]
+
+    sim = with_objects(synapses, "standalone")
+    half = sim.relax(X, Y, duration=20 * ms)
+    with pytest.raises(ns.ModelError, match=r"Synapses 'own_synapses'.*w.*try backend='numpy'"):
+        sim.relax(X, Y, duration=20 * ms, start=half)
+
+
+def test_other_objects_than_before_are_refused() -> None:
+    def counted(size: int, j: int = 0) -> Callable[[Any], Any]:
+        def factory(network: Any) -> Any:
+            neurons = brian2.NeuronGroup(
+                size, "dv/dt = 1/second : 1", threshold="v > 1", method="euler"
+            )
+            synapses = brian2.Synapses(neurons, neurons, "w : 1", on_pre="w += 1")
+            synapses.connect(i=0, j=j)
+            return [neurons, synapses]
+
+        return factory
+
+    half = with_objects(counted(2)).relax(X, Y, duration=20 * ms)
+    with pytest.raises(ns.ModelError, match=r"v of NeuronGroup .* has 3 entries, and had 2 in"):
+        with_objects(counted(3)).relax(X, Y, duration=20 * ms, start=half)
+    with pytest.raises(ns.ModelError, match="has other synapses than in the earlier run"):
+        with_objects(counted(2, 1)).relax(X, Y, duration=20 * ms, start=half)
+    without = ns.Simulation(NET, ns.Flow.damped(), dt=DT * ms, backend="numpy")
+    assert without.relax(X, Y, duration=20 * ms, start=half).steps == 10
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
+)
+def test_a_run_goes_on_with_another_parameter(backend: str) -> None:
+    """What nothing moved is as the function of `add` sets it; what moved goes on."""
+
+    def factory(rate: float) -> Callable[[Any], Any]:
+        def objects(network: Any) -> Any:
+            neurons = brian2.NeuronGroup(
+                1, "dv/dt = r/second : 1\nr : 1", method="euler", name="rising"
+            )
+            neurons.r = rate
+            return neurons
+
+        return objects
+
+    half = with_objects(factory(1.0), backend).relax(X, Y, duration=20 * ms)
+    sim = with_objects(factory(2.0), backend)
+    sim.relax(X, Y, duration=20 * ms, start=half)
+    assert sim.network["rising"].v[0] == pytest.approx(0.06)

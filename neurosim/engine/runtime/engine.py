@@ -14,7 +14,6 @@ from typing import Any
 
 import neurosim.engine.quiet  # noqa: F401
 
-import brian2
 import numpy as np
 from brian2 import second
 from brian2.core.base import BrianObject
@@ -25,7 +24,7 @@ from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, Key, World
 from neurosim.engine.groups import RECEIVE_ORDER, Groups
 from neurosim.engine.memory import state_of
-from neurosim.engine.names import LENGTH
+from neurosim.engine.names import FIRST, LENGTH
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.arrays import counters, live
 from neurosim.engine.runtime.presenter import Presenter
@@ -54,7 +53,6 @@ class RuntimeEngine(Engine):
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
         self.target = target
-        self.has_user_objects = bool(factories)
         self._stopped = False
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
@@ -62,20 +60,28 @@ class RuntimeEngine(Engine):
             self.maker = ActionMaker(self.groups, target, counters(self.groups))
             self.presenter = Presenter(self.groups)
             self.recorder = Recorder(self.groups)
-            self.slots = [Step(self.groups.clock, *slot) for slot in slots(plan)]
+            self.slots = [Step(self.groups.clock, *slot) for slot in slots(plan, bool(factories))]
             self.network = BrianNetwork(*self.groups.objects, *self.slots, name="neurosim_network")
-            add_user_objects(self.network, factories, self.groups)
+            self.added = add_user_objects(self.network, factories, self.groups)
             brian.adopt(self.network)
 
     @cached_property
     def remembered(self) -> Mapping[Key, bool]:
-        return state_of(self.plan, self.groups.by_name)
+        assert self.added is not None
+        return {**state_of(self.plan, self.groups.by_name), **self.added.state}
+
+    def _group(self, name: str) -> Any:
+        """Return a group of the simulation, or a user-supplied one by its place."""
+        assert self.added is not None
+        if name in self.added.groups:
+            return self.added.groups[name]
+        return self.network[name]
 
     def has(self, group: str, variable: str) -> bool:
-        return variable in self.groups.by_name[group].variables
+        return variable in self._group(group).variables
 
     def size(self, group: str, variable: str) -> int:
-        return int(self.groups.by_name[group].variables[variable].size)
+        return int(self._group(group).variables[variable].size)
 
     def stop(self) -> None:
         self._stopped = True
@@ -84,12 +90,12 @@ class RuntimeEngine(Engine):
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
         super().load(values)
         for (group, variable), value in values.items():
-            live(self.network[group], variable)[:] = np.ravel(value)
+            live(self._group(group), variable)[:] = np.ravel(value)
         if ("run", "step") in values:
             self.network.t_ = self.settings["step"] * self.plan.dt
 
     def value(self, group: str, variable: str) -> Array:
-        return live(self.network[group], variable).copy()
+        return live(self._group(group), variable).copy()
 
     def present(self, data: Mapping[tuple[str, str], Array], order: Array) -> None:
         self.presenter.load(data, order)
@@ -114,8 +120,6 @@ class RuntimeEngine(Engine):
             machine.stopped = lambda: self._stopped
             for step in self.slots:
                 step.bind(machine)
-            if self.has_user_objects:
-                brian2.seed(self.objects_seed)
             with brian.quick_run():
                 begin = perf_counter()
                 try:
@@ -150,9 +154,14 @@ class Step(BrianObject):  # type: ignore[misc]
         self.run = getattr(machine, self.method)
 
 
-def slots(plan: Plan) -> list[tuple[str, str, int]]:
-    """Return the methods of `Machine` that make a step: name, slot in the schedule, order in it."""
+def slots(plan: Plan, seeds: bool) -> list[tuple[str, str, int]]:
+    """Return the methods of `Machine` that make a step: name, slot in the schedule, order in it.
+
+    `seeds` is whether each step seeds the random numbers that user-supplied objects draw.
+    """
     found = []
+    if seeds:
+        found.append(("seed_objects", "before_start", FIRST))
     if plan.event_sources:
         if plan.presentation:
             found.append(("present", "before_start", -20))

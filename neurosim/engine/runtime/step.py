@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import neurosim.engine.quiet  # noqa: F401
+
+import brian2
 import numpy as np
 
+from neurosim.engine.draws import step_seed
 from neurosim.engine.groups import Groups
 from neurosim.engine.names import GUARD_EVERY, MOMENT, bias_group, projection_group
 from neurosim.engine.runtime.arrays import Action, live, units
@@ -125,6 +129,14 @@ class Machine:
         return Euler(actions, self.messages, biases, self.traces)
 
     # --- called by Brian2 in every step
+
+    def seed_objects(self) -> None:
+        """Seed the random numbers of user-supplied objects, by the seed and the step's number.
+
+        So their draws do not depend on how a run is divided.
+        """
+        before = int(self.numbers["steps_before"][0]) - self.origin
+        brian2.seed(step_seed(int(self.numbers["noise_key"][0]), before + self.step_number))
 
     def send(self) -> None:
         """Present the next rows where they are due, and send the messages forward and back."""

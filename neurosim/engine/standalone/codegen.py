@@ -51,9 +51,9 @@ class StandaloneEngine(ProgramEngine):
             clock = brian.make_clock(plan.dt if factories else 1e-3)
             program = program_code(plan, undisturbed=not factories)
             self.groups = Groups(plan, clock, brian.CodeObject, added_arrays(program))
-            self.kernels = Kernels(self.groups, program)
+            self.kernels = Kernels(self.groups, program, seeds=bool(factories))
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")
-            add_user_objects(self.network, factories, self.groups, compiled=True)
+            self.added = add_user_objects(self.network, factories, self.groups, compiled=True)
             brian.adopt(self.network)
             with writing_temporary(self.directory):
                 self._generate()
@@ -78,7 +78,8 @@ class StandaloneEngine(ProgramEngine):
         device.insert_code("before_start", "ns::end_in_order();")
         device.insert_code("main", "\n".join(begin))
         self.network.run(second, namespace={})
-        device.begin_at(time, name["start"])
+        device.begin_at(time, f"{name['start']}[0]")
+        device.begin_other_clocks(self.network, time, f"{name['start']}[0]")
         # one step more than asked for, as the step counter ends the run
         device.run_for(f"({name['n_steps']}[0] + 1.0) * {name['step_dt']}[0]")
         last = [f"_run_{kernel.codeobj.name}();" for kernel in self.kernels.last]
@@ -94,6 +95,13 @@ class StandaloneEngine(ProgramEngine):
             dtype, kept = np.dtype(found.dtype).str, not found.read_only
             arrays[".".join(key)] = Slot(found.size, dtype, file, kept)
         state = state_of(self.plan, self.groups.by_name)
+        assert self.added is not None
+        for key in self.added.state:
+            found = self.added.array(*key)
+            own = f"{found.owner.name}.{found.name}"
+            file, dtype = self.device.get_array_filename(found), np.dtype(found.dtype).str
+            arrays[".".join(key)] = Slot(found.size, dtype, file, True, own)
+        state |= self.added.state
         return Layout(arrays, {".".join(key): moves for key, moves in state.items()})
 
     def remember(self, key: str) -> None:

@@ -14,7 +14,7 @@ from brian2.utils.stringtools import word_substitute
 
 from neurosim.engine import brian, integrators
 from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
-from neurosim.engine.names import DECAYS, TABLE_ARRAYS
+from neurosim.engine.names import DECAYS, FIRST, TABLE_ARRAYS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.plasticity import PARAMETER, SynapseRule
 from neurosim.engine.standalone.code import BlockCode, ProgramCode, StateCode
@@ -64,6 +64,8 @@ class Kernels(Group):  # type: ignore[misc]
     ----------
     groups : Groups
     program : ProgramCode
+    seeds : bool
+        Whether each step seeds the random numbers that user-supplied objects draw.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class Kernels(Group):  # type: ignore[misc]
 
     add_to_magic_network = False
 
-    def __init__(self, groups: Groups, program: ProgramCode) -> None:
+    def __init__(self, groups: Groups, program: ProgramCode, seeds: bool = False) -> None:
         super().__init__(name="transport", clock=groups.clock, when="groups")
         self.groups, self.plan = groups, groups.plan
         self.program = program
@@ -83,6 +85,8 @@ class Kernels(Group):  # type: ignore[misc]
         self.variables.create_clock_variables(self._clock)
         self._refer_to_everything()
         self._enable_group_attributes()
+        if seeds:
+            self._kernel("seed", "before_start", FIRST)
         if self.plan.presentation:
             self._kernel("present", "before_start", -20)
         self._add_messages()

@@ -54,6 +54,7 @@ class Slot:
     dtype: str  # of an entry, in NumPy's notation, e.g. "<f8"
     file: str  # name of the file in which the program leaves it
     kept: bool  # whether the next segment begins with its values
+    added: str = ""  # name in the program, if the array is of a user-supplied object
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ class ProgramEngine(Engine):
     def _kept_arguments(self) -> list[str]:
         """Return the arguments that make this segment begin where the last one ended.
 
-        Arrays of zeros are omitted, since all arrays of a program are 0 at its start.
+        Arrays of zeros are omitted, since all arrays of a program are 0 at its start but those of
+        user-supplied objects.
         """
         arguments: list[str] = []
         if not self.segments:
@@ -206,22 +208,22 @@ class ProgramEngine(Engine):
             group, _, variable = name.partition(".")
             if not slot.kept or (group, variable) in self.pending:
                 continue
-            if self._left(slot).any():
+            if slot.added or self._left(slot).any():
                 file = (self.results / slot.file).relative_to(self.directory)
-                arguments.append(f"{name}={file}")
+                arguments.append(f"{slot.added or name}={file}")
         return arguments
 
     def _pending_arguments(self, folder: Path) -> list[str]:
         """Write loaded values into files of a folder; return the arguments that name the files."""
         arguments = []
         for key, value in self.pending.items():
-            if not np.any(value):
-                continue
             slot, name = self._slot(*key), ".".join(key)
-            file = folder / name
+            if not (slot.added or np.any(value)):
+                continue
+            file = folder / name.replace(" ", "_")
             with writing_temporary(file):
                 _filled(slot, value).astype(slot.dtype, copy=False).tofile(file)
-            arguments.append(f"{name}={file.relative_to(self.directory)}")
+            arguments.append(f"{slot.added or name}={file.relative_to(self.directory)}")
         self.pending = {}
         return arguments
 

@@ -62,6 +62,12 @@ inline void end_with_parent() {
 // Lets the clocks of a network tick as long as their time is before `end`. User-supplied objects
 // may have clocks of their own; one within 1e-4 of its step counts as being at `end`, as in Brian2's
 // runtime mode.
+//
+// A run that goes on begins at their first tick that is not before its start.
+inline double first_tick(double start, double step) {
+    const double ticks = start / step, nearest = std::round(ticks);
+    return (std::fabs(ticks - nearest) <= 1e-4 ? nearest : std::ceil(ticks)) * step;
+}
 template <class Network> void tick_until(Network& network, double end) {
     for (auto& object : network.objects) {
         auto& clock = *object.first;
