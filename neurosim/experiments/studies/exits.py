@@ -19,7 +19,7 @@ from neurosim.analysis.stability import critical_rho, stability
 from neurosim.data import datasets
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
-from neurosim.experiments.studies.shared import TAU, new_table
+from neurosim.experiments.studies.shared import TAU, check_data, new_table
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -93,6 +93,16 @@ class ExitsStudy(Study[ExitsSettings]):
             for flow, offset, seed, weight in cells
         ]
 
+    def check(self) -> None:
+        """Build the network with every weight of the exits, and the patterns."""
+        super().check()
+        own = self.settings
+        for weight, offset in product(own.exits, own.offsets):
+            check_data(self._network(weight, 0), *digit(offset, 0))
+
+    def _network(self, weight: float, seed: int) -> Network:
+        return Network.mlp(**self.network_keys("exits", "seed"), exits=weight, seed=seed)
+
     def measure(self, cell: Cell) -> Numbers:
         """Return the time to rest, and the stability of the saddle point.
 
@@ -106,8 +116,7 @@ class ExitsStudy(Study[ExitsSettings]):
         """
         flow = FLOWS[cell["flow"]]
         cap = self.settings.cap
-        shape = self.network_keys()
-        net = Network.mlp(**shape, exits=cell["exits"], seed=cell["seed"])
+        net = self._network(cell["exits"], cell["seed"])
         X, Y = digit(cell["offset"], cell["seed"])
         time = settling(net, flow, X, Y, cap)
         rate = stability(net, flow, X, Y).slowest_rate

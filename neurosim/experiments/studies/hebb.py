@@ -110,6 +110,11 @@ class HebbStudy(Study[HebbSettings]):
             ]
         return cells
 
+    def check(self) -> None:
+        """Load the patterns, as many as are asked for."""
+        super().check()
+        datasets.load("mnist_5k", test=0.2, seed=0, patterns=self.settings.patterns or None)
+
     def measure(self, cell: Cell) -> Numbers:
         """Return the accuracies at the rate that did best on held-out patterns.
 

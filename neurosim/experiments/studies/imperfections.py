@@ -9,7 +9,7 @@ cells of `rho_bias` are not trainings: see `bias`. Start at `ImperfectionsStudy`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim import reference
 from neurosim.analysis.alignment import alignment
-from neurosim.errors import ModelError, number, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, unknown, whole
 from neurosim.experiments.studies.shared import (
     HELD_OUT,
     TAU,
@@ -70,6 +70,35 @@ QUICK = {
 LARGEST_DT = 10.0  # tau, of a recipe
 
 
+def _whole_steps(steps: float) -> int:
+    """Return a delay in steps.
+
+    Raises
+    ------
+    ModelError
+        A fraction of a step, or none.
+    """
+    if not float(steps).is_integer() or steps < 1:
+        raise out_of_range("level of delay", steps, "a whole number of steps >= 1")
+    return int(steps)
+
+
+def check_levels(key: str, levels: Mapping[str, Sequence[float]]) -> None:
+    """Refuse levels that their imperfection does not take; `key` is their table.
+
+    Raises
+    ------
+    ModelError
+        The message has the table and the kind.
+    """
+    for kind, of_kind in levels.items():
+        for level in of_kind:
+            try:
+                KINDS[kind].at_level(level)
+            except ModelError as error:
+                raise ModelError(f"study.{key}.{kind}: {error}") from error
+
+
 class Kind(NamedTuple):
     """A kind of imperfection: the imperfections at a level, and the unit of the level."""
 
@@ -85,7 +114,7 @@ KINDS: dict[str, Kind] = {
         lambda sd: [imperfections.MessageNoise(sd), imperfections.LowPass(2 * TAU)], "(sd, 1)"
     ),
     "time_constants": Kind(lambda spread: [imperfections.TimeConstants(spread)], "(sd of log τ)"),
-    "delay": Kind(lambda steps: [imperfections.Delay(int(steps))], "(steps)"),
+    "delay": Kind(lambda steps: [imperfections.Delay(_whole_steps(steps))], "(steps)"),
     "lost_held": Kind(lambda share: [imperfections.LostMessages(share)], "(share)"),
     "lost_zero": Kind(lambda share: [imperfections.LostMessages(share, "zero")], "(share)"),
     "box": Kind(
@@ -123,11 +152,11 @@ class ImperfectionsSettings(StudySettings):
         for kind, levels in self.levels.items():
             if kind not in (*KINDS, BIAS):
                 raise unknown("study.levels key", kind, (*KINDS, BIAS))
-            for level in levels:
-                if kind == BIAS:
+            if kind == BIAS:
+                for level in levels:
                     number(f"study.levels.{BIAS}", level, least=0)
-                else:
-                    KINDS[kind].at_level(level)  # refuses a level out of range
+            else:
+                check_levels("levels", {kind: levels})
         for flow, recipe in self.recipes.items():
             _check_recipe(flow, recipe)
 

@@ -117,6 +117,16 @@ class LocalPropagationSettings(StudySettings):
     mean_loss: bool
     grid: Annotated[dict[str, Annotated[list[NotNegative], filled]], one_of(GRID)]
 
+    def __post_init__(self) -> None:
+        if BACKPROP in self.constraints and "rate" not in self.grid:
+            raise ModelError(
+                f"study.grid.rate is missing beside constraint {BACKPROP!r}, which reads it; "
+                "allowed: a list of rates; try [0.001]"
+            )
+        for key in ("rate", "ratio"):
+            for value in self.grid.get(key, ()):
+                number(f"study.grid.{key}", value, above=0)
+
 
 class LocalPropagationStudy(Study[LocalPropagationSettings]):
     """Test accuracy by model and constraint function."""
@@ -139,6 +149,18 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
                     labels = {"model": model, "constraint": kind}
                     cells += [{**labels, "fold": fold, **point} for fold in range(own.folds)]
         return cells
+
+    def check(self) -> None:
+        """Load every model, its data and its schedule, and build its estimators."""
+        super().check()
+        own = self.settings
+        for model in own.models:
+            schedule = self._schedule(model)
+            data = modelfile.load(model, ["data.test=0", "data.standardise=false"]).data()
+            train, test = split(data.Y, 0)
+            held = None if own.held_out else (data.X[test], data.Y[test])
+            made = estimator(model, "lin", {}, schedule, 0, own.held_out)
+            made.prepared(data.X[train], data.Y[train], held)
 
     def measure(self, cell: Cell) -> Numbers:
         """Return the accuracies of one training.

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from neurosim.experiments.studies.imperfections import CLEAN, KINDS, SIZES, at_best_rate, split
+from neurosim.experiments.studies.imperfections import (
+    CLEAN,
+    KINDS,
+    SIZES,
+    at_best_rate,
+    check_levels,
+    split,
+)
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
 from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
 from neurosim.experiments.studies.study import (
@@ -70,6 +77,9 @@ class ProspectiveSettings(StudySettings):
     saddle: Annotated[list[str], one_of(FLOWS)]
     tau_w: Annotated[list[Positive], filled]
     conditions: Annotated[dict[str, list[NotNegative]], one_of(KINDS)]
+
+    def __post_init__(self) -> None:
+        check_levels("conditions", self.conditions)
 
 
 class ProspectiveStudy(Study[ProspectiveSettings]):

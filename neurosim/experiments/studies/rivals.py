@@ -26,7 +26,7 @@ from neurosim.data import datasets
 from neurosim.errors import DivergenceError, unknown
 from neurosim.experiments.studies import rivals_display
 from neurosim.experiments.studies.rivals_display import START, TRAIN, residual
-from neurosim.experiments.studies.shared import BACKPROP, HELD_OUT
+from neurosim.experiments.studies.shared import BACKPROP, HELD_OUT, check_data
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -187,6 +187,17 @@ class RivalsStudy(Study[RivalsSettings]):
             for back, rate, seed in product(backs, rates, range(own.seeds)):
                 cells.append({**labels, "feedback": back, "rate": rate, "seed": seed})
         return cells
+
+    def check(self) -> None:
+        """Build every network, and load its data."""
+        super().check()
+        own = self.settings
+        names = {START: own.nets, TRAIN: own.trained}
+        for net in dict.fromkeys(name for part in own.parts for name in names[part]):
+            for way in own.methods:
+                if _options(way, net) is not None:
+                    found, data = _problem(way, net, 0)
+                    check_data(found, data.X, data.Y)
 
     def measure(self, cell: Cell) -> Numbers:
         """Return the cosines of a network's start, or the accuracies of a training.

@@ -98,12 +98,19 @@ def run(
         states why a cell has no numbers.
     missing : int
         Number of cells without a result: 0 unless the study was stopped.
+
+    Raises
+    ------
+    ModelError, DataError, FileError
+        Settings with which some cell could not be measured; see `Study.check`.
     """
     paths = [folder / study.path(cell) for cell in study.cells]
     pending = []
     for index, cell in enumerate(study.cells):
         if not paths[index].exists():
             pending.append(StudyTask(study, index, cell))
+    if pending:
+        study.check()
     shows = progress and bool(pending)
     done = len(paths) - len(pending)
     with (

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.data.patterns import patterns, targets
 from neurosim.model.flow import Flow
+from neurosim.model.network import Network
 
 if TYPE_CHECKING:
     import xarray as xr
     from rich.table import Table
+
+Array = np.ndarray
 
 TAU = 10e-3  # s, time constant of outputs
 HELD_OUT = 0.2  # share of the training part that is held out to choose settings
@@ -65,6 +69,18 @@ def spread_note(data: xr.Dataset) -> str:
         f"a ± b: mean and standard deviation (divided by n) over n = {' x '.join(repeats)}; "
         "(n=...) where an entry has fewer, as of runs that diverged; one run has no ±"
     )
+
+
+def check_data(net: Network, X: Array, Y: Array) -> None:
+    """Refuse patterns and targets that do not fit a network.
+
+    Raises
+    ------
+    DataError
+        Another number of inputs, or targets that the loss cannot read.
+    """
+    patterns(net, X[:1])
+    targets(net, Y, len(Y))
 
 
 def new_table(*headings: str, **options: Any) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from neurosim import reference
-from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import TAU, check_data, mean_and_spread, new_table
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -79,14 +79,25 @@ class SkipsStudy(Study[SkipsSettings]):
             for depth, speed, wiring, seed in cells
         ]
 
+    def check(self) -> None:
+        """Build every wiring at every depth, and the targets of a stream."""
+        super().check()
+        own = self.settings
+        for wiring, depth in product(own.wirings, own.depths):
+            net = self._network(wiring, depth, 0)
+            ends = net.populations["input"].size, net.populations["output"].size
+            check_data(net, *turning(own.speeds[0], *ends, 0))
+
+    def _network(self, wiring: str, depth: int, seed: int) -> Network:
+        shape = self.network_keys("depth", "seed", "skips", "exits")
+        return Network.mlp(**shape, **WIRINGS[wiring], depth=depth, seed=seed)
+
     def measure(self, cell: Cell) -> Numbers:
         """Return the `cosine` of the whole gradient to backpropagation's, mean over the samples.
 
         Backpropagation's gradient is that of the frame shown last.
         """
-        wiring = WIRINGS[cell["wiring"]]
-        shape = self.network_keys() | wiring
-        net = Network.mlp(**shape, depth=cell["depth"], seed=cell["seed"])
+        net = self._network(cell["wiring"], cell["depth"], cell["seed"])
         inputs = net.populations["input"].size
         outputs = net.populations["output"].size
         X, Y = turning(cell["speed"], inputs, outputs, cell["seed"])

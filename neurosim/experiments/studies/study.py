@@ -19,7 +19,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, ValidationInfo
 from pydantic.dataclasses import dataclass
 
 import neurosim.plot.library  # noqa: F401  before a study imports Matplotlib
-from neurosim.errors import ModelError, number, out_of_range, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, shown, unknown, whole
 from neurosim.experiments.refusals import explained
 
 if TYPE_CHECKING:
@@ -192,6 +192,18 @@ class Study(ABC, Generic[Settings]):
     def make_cells(self) -> list[Cell]:
         """Return the labels of all cells."""
 
+    def check(self) -> None:
+        """Build what the cells will build, before any of them is measured.
+
+        A subclass overrides it where values may fit their types, but not each other or the data.
+
+        Raises
+        ------
+        ModelError, DataError, FileError
+            What no cell, or only some, could be measured with.
+        """
+        _ = self.cells
+
     @abstractmethod
     def measure(self, cell: Cell) -> Numbers:
         """Return the numbers of one cell.
@@ -223,17 +235,28 @@ class Study(ABC, Generic[Settings]):
         text = json.dumps([cell, tables, self.quick], sort_keys=True, default=str)
         return Path("cells", f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json")
 
-    def network_keys(self) -> dict[str, Any]:
+    def network_keys(self, *own: str) -> dict[str, Any]:
         """Return the keys of the study's ``[network]``.
+
+        Parameters
+        ----------
+        *own : str
+            Keys that the study sets itself.
 
         Raises
         ------
         ModelError
-            The file does not have that table.
+            The file does not have that table, or has one of the study's own keys.
         """
         if "network" not in self.tables:
             raise ModelError(
                 f"network is missing in study {self.name!r}; "
                 "allowed: a table, e.g. sizes = [64, 16, 10]"
             )
+        for key in own:
+            if key in self.tables["network"]:
+                raise ModelError(
+                    f"network.{key} = {shown(self.tables['network'][key])} in study {self.name!r}, "
+                    "which sets it itself; allowed: other keys of [network]; try to remove it"
+                )
         return dict(self.tables["network"])

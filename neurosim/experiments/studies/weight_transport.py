@@ -19,7 +19,13 @@ from neurosim import reference
 from neurosim.data import datasets
 from neurosim.errors import ModelError, StabilityWarning, out_of_range
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
-from neurosim.experiments.studies.shared import HELD_OUT, TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import (
+    HELD_OUT,
+    TAU,
+    check_data,
+    mean_and_spread,
+    new_table,
+)
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -122,19 +128,36 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
             for network, kind, flow, tau_w, seed in cells
         ]
 
+    def check(self) -> None:
+        """Load the data, and build every network with every kind of feedback and every flow."""
+        super().check()
+        own = self.settings
+        learnt, _, _ = split(self.tables.get("data", {"name": "digits"}), 0)
+        for network, kind in product(own.networks, own.feedback):
+            net = self._network(network, kind, 0)
+            check_data(net, *learnt)
+            for flow, tau_w in product(own.flows, own.tau_w):
+                self._simulation(net, flow, tau_w, 0)
+
+    def _network(self, network: str, kind: str, seed: int) -> Network:
+        own = self.settings
+        decay = own.feedback_decay if kind == feedback.KOLEN_POLLACK else None
+        sizes = sizes_of(network)
+        return Network.mlp(sizes, seed=seed, feedback=kind, feedback_decay=decay)
+
+    def _simulation(self, net: Network, name: str, tau_w: float, seed: int) -> Simulation:
+        flow = ALL_FLOWS[name](tau_x=TAU, tau_w=tau_w * TAU)
+        return Simulation(net, flow, dt=FLOWS[name].dt * TAU, seed=seed)
+
     def measure(self, cell: Cell) -> Numbers:
         """Return accuracies (`validation`, `test`) and final angles (see `angles`)."""
         own = self.settings
         seed = int(cell["seed"])
         data = self.tables.get("data", {"name": "digits"})
         learnt, held, tested = split(data, seed)
-        kind = cell["feedback"]
-        decay = own.feedback_decay if kind == feedback.KOLEN_POLLACK else None
-        sizes = sizes_of(cell["network"])
-        net = Network.mlp(sizes, seed=seed, feedback=kind, feedback_decay=decay)
+        net = self._network(cell["network"], cell["feedback"], seed)
+        sim = self._simulation(net, cell["flow"], cell["tau_w"], seed)
         pace = FLOWS[cell["flow"]]
-        flow = ALL_FLOWS[cell["flow"]](tau_x=TAU, tau_w=cell["tau_w"] * TAU)
-        sim = Simulation(net, flow, dt=pace.dt * TAU, seed=seed)
         schedule = Presentations(
             batch=32, present=pace.present * TAU, plastic_from=0.5, epochs=own.epochs
         )

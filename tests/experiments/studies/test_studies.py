@@ -21,6 +21,7 @@ import neurosim as ns
 from neurosim.cli import app
 from neurosim.experiments import studies
 from neurosim.experiments.studies import local_propagation as lp
+from neurosim.experiments.studies import runner
 from neurosim.results import checksums
 
 WINE = ['study.models=["lp/wine-1"]']
@@ -367,6 +368,45 @@ def test_what_the_user_sets_wins_over_quick() -> None:
 def test_what_a_study_does_not_read_is_refused(name: str, given: list[str], words: str) -> None:
     with pytest.raises(ns.ModelError, match=words):
         studies.load(name, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("transport", ["data.name=xor"], "no classes or no test patterns"),
+        ("transport", ["data.name=iris"], r"allowed: \(patterns, 64\)"),
+        ("transport", ["study.networks=['64-8-10', '63-8-10']"], r"allowed: \(patterns, 63\)"),
+        ("transport", ["study.networks=['64-8-10', '64-8-9']"], "Y for output holds label 9"),
+        (
+            "prospective",
+            ["study.conditions={delay=[2.5]}"],
+            "level of delay = 2.5; allowed: a whole",
+        ),
+        ("prospective", ["study.conditions={lost_zero=[3.0]}"], "study.conditions.lost_zero.* 3.0"),
+        ("imperfections", ["study.levels={delay=[0.0]}"], "study.levels.delay: level of delay = 0"),
+        ("skips", ["network.seed=3"], "network.seed = 3 in study 'skips', which sets it itself"),
+        ("skips", ["network.exits=0.3"], "network.exits = 0.3 in study 'skips'"),
+        ("skips", ["network.loss='cross_entropy'"], "allowed for cross_entropy"),
+        ("exits", ["network.exits=2"], "network.exits = 2 in study 'exits'"),
+        ("exits", ["network.sizes=[3, 4, 10]"], r"allowed: \(patterns, 3\)"),
+        ("hebb", ["study.patterns=1"], "data.patterns = 1"),
+        ("rivals", ["study.trained=['64-32-9']", "study.nets=[]"], "Y for output holds label 9"),
+        ("rivals", ["study.nets=['64-8-10', '63-8-10']", "study.trained=[]"], "patterns, 63"),
+        ("lp", ["study.grid={rho=[1.0]}"], "study.grid.rate is missing beside constraint"),
+        ("lp", ["study.grid={rate=[0.0]}"], "study.grid.rate = 0.0; allowed: .* > 0"),
+    ],
+)
+def test_all_settings_are_checked_before_anything_is_measured(
+    name: str, given: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those with which only the last of the cells could not be measured."""
+
+    def measured(task: Any, report: Any = None) -> None:
+        raise AssertionError(f"{task.cell} was measured")
+
+    monkeypatch.setattr(runner.StudyTask, "work", measured)
+    with pytest.raises(ns.NeurosimError, match=words):
+        studies.run(studies.load(name, given), tmp_path)
 
 
 def test_a_path_starts_where_the_one_who_wrote_it_stands(
