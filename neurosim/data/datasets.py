@@ -185,7 +185,11 @@ def load(
     source = BUILT_IN.get(key)
     if source is None:
         if not is_path(key):
-            raise unknown("data.name", key, (*BUILT_IN, "the path of a data file or its folder"))
+            raise unknown(
+                "data.name",
+                key,
+                (*BUILT_IN, "the path of a data file, or of its folder, such as ./images"),
+            )
         files.reader_of(Path(key))
         source = partial(_from_file, Path(key))
     chosen = (test, seed, patterns, scale, offset, standardise, flat)
@@ -216,6 +220,11 @@ def _load(
     X_test, Y_test = None, None
     if parts.X_test is not None and test is None:
         X_test, Y_test = _clean(f"{key} (test)", parts.X_test, parts.Y_test)
+        if X_test.shape[1:] != X.shape[1:]:
+            raise DataError(
+                f"data {key!r} have test patterns of shape {X_test.shape[1:]}; "
+                f"allowed: {X.shape[1:]}, as the others"
+            )
     classes = _classes(parts, Y, Y_test, options.get("labels"))
     if patterns is not None and patterns < len(X):
         surplus = (len(X) - patterns) / len(X)

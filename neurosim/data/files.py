@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,17 @@ def read(path: Path, **stated: Any) -> XAndY | Parts:
     ModelError
         A suffix that is not in `READERS`.
     """
-    if path.is_dir():
-        return read_folder(path)
-    reader = reader_of(path)
-    if not path.exists():
-        raise FileNotFoundError(str(path))
-    if not path.is_file():  # a pipe would be waited for, a device may not end
-        kind = "a pipe or a device"
-        raise FileError(f"cannot read {_named(path)}: it is {kind}; allowed: a file")
     try:
+        reader = reader_of(path)
+        if not path.exists():
+            raise FileNotFoundError(str(path))
+        # a pipe would be waited for, a device may not end
+        if not path.is_file() and not path.is_dir():
+            kind = "a pipe or a device"
+            raise FileError(f"cannot read {_named(path)}: it is {kind}; allowed: a file")
         return reader(path, **stated)
+    except FileNotFoundError:
+        raise
     except NeurosimError:
         raise
     except (OSError, zipfile.BadZipFile, csv.Error, ValueError, EOFError) as error:
@@ -86,8 +88,9 @@ def reader_of(path: Path) -> Reader:
     ModelError
         A suffix that is not in `READERS`.
     """
-    if path.is_dir():
-        return read_folder
+    with suppress(OSError):  # a name that is too long is reported when it is read
+        if path.is_dir():
+            return read_folder
     if is_idx(path):
         return read_idx
     reader = READERS.get(path.suffix.lower())

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neurosim.arguments import checked
 from neurosim.data.content import named
 from neurosim.data.mat import read_mat
-from neurosim.errors import DataError, FileError, choice, whole
+from neurosim.errors import DataError, FileError, choice, shown, whole
 from neurosim.model.arrays import check_finite, real_array, refuse_lossy
 from neurosim.model.display import short_repr
 
@@ -139,6 +141,8 @@ class GraphData:
         """
         from scipy import sparse
 
+        if not isinstance(graphs, Iterable):
+            raise DataError(f"graphs = {shown(graphs)}; allowed: a list of numbers; try [0]")
         last = int(self.graph.max())
         chosen = [whole("graphs", number, 0, last) for number in graphs]
         if not chosen or len(set(chosen)) < len(chosen):
@@ -286,15 +290,17 @@ def graph_from_networkx(
     import networkx as nx
     from scipy import sparse
 
+    if not isinstance(graphs, nx.Graph | Iterable):
+        raise DataError(f"graphs = {shown(graphs)}; allowed: one networkx graph, or several")
     listed = [graphs] if isinstance(graphs, nx.Graph) else list(graphs)
     for graph in listed:
         if not isinstance(graph, nx.Graph) or graph.is_multigraph() or not len(graph):
             raise DataError(
-                f"graphs holds {str(graph)[:80]!r}; allowed: networkx.Graph or DiGraph with at "
+                f"graphs holds {shown(graph)}; allowed: networkx.Graph or DiGraph with at "
                 "least one node; try networkx.Graph(multigraph)"
             )
     if not listed:
-        raise DataError(f"graphs = {graphs!r}; allowed: at least one graph")
+        raise DataError(f"graphs = {shown(graphs)}; allowed: at least one graph")
     blocks = []
     names: list[Any] = []
     nodes: list[dict[str, Any]] = []
@@ -316,12 +322,28 @@ def graph_from_networkx(
 
 def _check_weights(graph: Any, weight: str) -> None:
     """Refuse a weight that only some edges have."""
-    having = [pair for *pair, value in graph.edges(data=weight) if value is not None]
+    having = []
+    for *pair, value in graph.edges(data=weight):
+        if value is not None:
+            having.append(_real(f"{weight!r} of edge {tuple(pair)}", value))
     if having and len(having) < graph.number_of_edges():
         raise DataError(
             f"{len(having)} of {graph.number_of_edges()} edges have the attribute {weight!r}; "
             "allowed: all of them, or none"
         )
+
+
+def _real(name: str, value: Any) -> float:
+    """Return a number as a float.
+
+    Raises
+    ------
+    DataError
+        Anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise DataError(f"{name} = {shown(value)}; allowed: a number")
+    return float(value)
 
 
 def _attribute(nodes: list[dict[str, Any]], names: list[Any], name: str | None) -> Array | None:
@@ -343,13 +365,16 @@ def _targets(nodes: list[dict[str, Any]], name: str | None) -> list[Any] | None:
         return None
     labels = []
     for node in nodes:
-        label = node.get(name, NO_TARGET)
-        if name in node and label == NO_TARGET:
-            raise DataError(f"attribute {name!r} of a node is -1; allowed: 0, 1, ..., or none")
+        label = float(NO_TARGET)
+        if name in node:
+            label = _real(f"attribute {name!r} of a node", node[name])
+            if label == NO_TARGET:
+                raise DataError(f"attribute {name!r} of a node is -1; allowed: 0, 1, ..., or none")
         labels.append(label)
     return labels
 
 
+@checked
 def lpgnn(path: str | Path) -> dict[str, GraphData]:
     """Read the subgraph or clique sets of LP-GNN, a MATLAB file.
 

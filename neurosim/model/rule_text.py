@@ -141,9 +141,15 @@ def parts(after: str) -> list[str]:
 
 
 def names(key: str, given: Any) -> tuple[str, ...]:
-    """Return names as a tuple; one name may stand alone."""
+    """Return names as a tuple; one name may stand alone.
+
+    Raises
+    ------
+    ModelError
+        Something else, such as a mapping, whose values would be dropped.
+    """
     names = (given,) if isinstance(given, str) else given
-    if not isinstance(names, Iterable):
+    if not isinstance(names, Iterable) or isinstance(names, Mapping):
         raise out_of_range(key, given, "names")
     found = tuple(names)
     for name in found:

@@ -359,6 +359,9 @@ def test_npz_with_test_patterns(tmp_path: Path, names: tuple[str, ...]) -> None:
     assert data.Y_test is not None
     assert data.Y_test.tolist() == [2, 0]
     assert data.classes == 3  # one of them only among the test patterns
+    np.savez(tmp_path / "d.npz", **(kept | {names[2]: X[:2, :2]}))
+    with pytest.raises(DataError, match=r"test patterns of shape \(2, 3\); allowed: \(4, 3\)"):
+        datasets.load(tmp_path / "d.npz")
     kept.pop(names[3])
     np.savez(tmp_path / "d.npz", **kept)
     with pytest.raises(FileError, match=f"both '{names[2]}' and '{names[3]}', or neither"):
@@ -575,6 +578,14 @@ def test_too_large_files(
     monkeypatch.setattr(content, "MAX_BYTES", 50)
     with pytest.raises(FileError, match="bytes; allowed: at most 50"):
         datasets.load(tmp_path / name)
+
+
+def test_paths_that_the_system_refuses(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="File name too long"):
+        datasets.load(tmp_path / f"{'a' * 300}.ts")
+    (tmp_path / "loop.ts").symlink_to(tmp_path / "loop.ts")
+    with pytest.raises(FileError, match=r"loop\.ts"):
+        datasets.load(tmp_path / "loop.ts")
 
 
 def test_graphs_and_other_suffixes_are_refused(tmp_path: Path) -> None:

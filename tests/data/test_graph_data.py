@@ -108,6 +108,8 @@ def test_refused_normalisations() -> None:
         directed.normalised("row")
     with pytest.raises(DataError, match="weight -1; allowed: >= 0"):
         datasets.graph_from_scipy([[0, -1], [-1, 0]]).normalised()
+    with pytest.raises(DataError, match=r"graphs = 0; allowed: a list of numbers; try \[0\]"):
+        directed.select(0)  # type: ignore[arg-type]
     for graphs in ([], [0, 0]):
         with pytest.raises(DataError, match="each once"):
             directed.select(graphs)
@@ -164,9 +166,13 @@ def test_refused_networkx_graphs() -> None:
     with pytest.raises(DataError, match="is -1; allowed"):
         datasets.graph_from_networkx(path)
     path.nodes[0]["y"] = "red"
-    with pytest.raises(DataError, match="Y"):
+    with pytest.raises(DataError, match="attribute 'y' of a node = 'red'; allowed: a number"):
         datasets.graph_from_networkx(path)
-    for graphs in (nx.MultiGraph([(0, 1)]), [nx.Graph()], [3], []):
+    path = nx.path_graph(2)
+    path.edges[0, 1]["weight"] = "heavy"
+    with pytest.raises(DataError, match=r"'weight' of edge \(0, 1\) = 'heavy'; allowed: a number"):
+        datasets.graph_from_networkx(path)
+    for graphs in (nx.MultiGraph([(0, 1)]), [nx.Graph()], [3], [], None, 5):
         with pytest.raises(DataError, match="graphs"):
             datasets.graph_from_networkx(graphs)
 
@@ -228,6 +234,8 @@ def test_refused_lpgnn_sets(tmp_path: Path, change: dict[str, Any], words: str) 
 
 def test_other_mat_files(tmp_path: Path) -> None:
     path = tmp_path / "d.mat"
+    with pytest.raises(ModelError, match="path = None; allowed: "):
+        datasets.lpgnn(None)  # type: ignore[arg-type]
     with pytest.raises(FileError, match="does not exist"):
         datasets.lpgnn(path)
     sets = {name: lpgnn_set(0) for name in SETS}

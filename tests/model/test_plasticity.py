@@ -184,6 +184,10 @@ def test_a_name_that_is_not_free_is_refused(name: str) -> None:
         (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", modulators="r"), "'r' is read by no line"),
         (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", gated="e"), "gated = 'e'; allowed: w"),
         (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", reset="w"), "reset = 'w'"),
+        (
+            lambda: Plasticity(f"dw/dt = r*{RIGHT} : 1", modulators={"r": 1.0}),
+            "modulators = {.r.: 1.0}; allowed: names",
+        ),
         (lambda: Plasticity(f"dw/dt = {RIGHT} : 1", after="e = 1"), "after = 'e = 1'; allowed"),
         (lambda: Plasticity(3), "equations = 3"),
         (lambda: Plasticity("dw/dt = x_pre*xi/sqrt(tau_w) : 1"), "noise 'x_pre.*factor"),
