@@ -108,23 +108,15 @@ class GraphData:
         choice("kind", kind, NORMALISATIONS)
         matrix = self.adjacency
         if loops:
-            matrix = matrix + sparse.eye_array(matrix.shape[0], format="csr")
+            matrix = matrix + sparse.eye_array(len(self.X), format="csr")
         if matrix.nnz and matrix.data.min() < 0:
             raise DataError(f"adjacency has the weight {matrix.data.min():g}; allowed: >= 0")
-        degrees = np.asarray(matrix.sum(axis=1)).ravel()
-        power = -1.0 if kind == "mean" else -0.5
-        factors = np.zeros(len(degrees))
-        connected = degrees > 0
-        factors[connected] = degrees[connected] ** power
-        scaled = sparse.diags_array(factors) @ matrix
-        if kind == "symmetric":
-            if abs(matrix - matrix.T).max() > 0:
-                raise DataError(
-                    "adjacency is not symmetric, beside kind = 'symmetric'; allowed: an undirected "
-                    "graph; try kind='mean'"
-                )
-            scaled = scaled @ sparse.diags_array(factors)
-        return sparse.csr_array(scaled)
+        if kind == "symmetric" and (matrix != matrix.T).nnz:
+            raise DataError(
+                "adjacency is not symmetric, beside kind = 'symmetric'; allowed: an undirected "
+                "graph; try kind='mean'"
+            )
+        return sparse.csr_array(_divided(matrix, kind))
 
     def select(self, graphs: Iterable[int]) -> GraphData:
         """Return some of the graphs, numbered anew in the given order.
@@ -331,6 +323,20 @@ def _check_weights(graph: Any, weight: str) -> None:
             f"{len(having)} of {graph.number_of_edges()} edges have the attribute {weight!r}; "
             "allowed: all of them, or none"
         )
+
+
+def _divided(matrix: Any, kind: str) -> Any:
+    """Return D⁻¹ A or D^(-1/2) A D^(-1/2), see `GraphData.normalised`."""
+    from scipy import sparse
+
+    degrees = np.asarray(matrix.sum(axis=1)).ravel()
+    connected = np.flatnonzero(degrees)
+    factors = np.zeros(len(degrees))
+    if kind == "mean":
+        factors[connected] = 1 / degrees[connected]
+        return sparse.diags_array(factors) @ matrix
+    factors[connected] = 1 / np.sqrt(degrees[connected])
+    return sparse.diags_array(factors) @ matrix @ sparse.diags_array(factors)
 
 
 def _real(name: str, value: Any) -> float:

@@ -72,6 +72,14 @@ def test_graphs_from_networkx(seed: int, count: int, directed: bool) -> None:
     again = data.select(order)
     blocks = [data.adjacency[data.graph == n][:, data.graph == n] for n in order]
     assert_array_equal(again.adjacency.toarray(), sparse.block_diag(blocks).toarray())
+    nodes = np.concatenate([np.flatnonzero(data.graph == n) for n in order])
+    assert_array_equal(again.X, data.X[nodes])
+    if data.Y is None:
+        assert again.Y is None
+    else:
+        assert_array_equal(again.Y, data.Y[nodes])
+    sizes = [len(graphs[n]) for n in order]
+    assert_array_equal(again.graph, np.repeat(np.arange(count), sizes))
     assert again.names == sum((data.select([n]).names for n in order), ())
 
 
@@ -97,7 +105,16 @@ def test_normalised(seed: int, loops: bool) -> None:
         mean[post, pre] = dense[post, pre] / dense[post].sum()
         symmetric[post, pre] = dense[post, pre] / np.sqrt(dense[post].sum() * dense[pre].sum())
     assert_allclose(data.normalised(loops=loops).toarray(), mean, atol=1e-15)
+    if not loops:
+        assert_array_equal(data.normalised().toarray(), data.normalised("mean").toarray())
+        assert_allclose(data.normalised().toarray(), mean, atol=1e-15)
     assert_allclose(data.normalised("symmetric", loops=loops).toarray(), symmetric, atol=1e-15)
+
+
+def test_a_mean_is_over_the_arcs_that_arrive() -> None:
+    directed = datasets.graph_from_scipy([[0, 1, 3], [0, 0, 2], [0, 0, 0]])
+    mean = [[0, 0.25, 0.75], [0, 0, 1], [0, 0, 0]]
+    assert_allclose(directed.normalised().toarray(), mean, atol=1e-15)
 
 
 def test_refused_normalisations() -> None:
