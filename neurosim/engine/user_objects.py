@@ -46,8 +46,8 @@ def add_user_objects(
     ------
     ModelError
         A function that returns something else, or adds nothing; an object of Brian2's default
-        clock; a value assigned to a group of the simulation; with `compiled` an object that a
-        compiled program cannot run as its user wrote it.
+        clock, or with the name of another group; a value assigned to a group of the simulation;
+        with `compiled` an object that a compiled program cannot run as its user wrote it.
     """
     added: list[Any] = []
     for factory in factories:
@@ -71,6 +71,7 @@ def add_user_objects(
                 "Brian2 object or a list of them; try returning it"
             )
         for item in found:
+            _check_name(factory, item, groups)
             _check_clock(factory, item, default)
             if compiled:
                 _check_compiled(item)
@@ -201,6 +202,16 @@ def _flat(factory: Factory, made: Any) -> list[Any]:
     for one in made:
         found += _flat(factory, one)
     return found
+
+
+def _check_name(factory: Factory, item: Any, groups: Groups) -> None:
+    """Refuse an object with the name of a group of the simulation, by which that is found."""
+    own = groups.by_name.get(item.name)
+    if own is not None and own is not item:
+        raise ModelError(
+            f"{_named(item)} of {_called(factory)} of sim.add has the name of a group of the "
+            f"simulation; allowed: another name; try name='my_{item.name}'"
+        )
 
 
 def _check_clock(factory: Factory, item: Any, default: Clock) -> None:

@@ -506,3 +506,11 @@ def test_a_run_goes_on_with_another_parameter(backend: str) -> None:
     sim = with_objects(factory(2.0), backend)
     sim.relax(X, Y, duration=20 * ms, start=half)
     assert sim.network["rising"].v[0] == pytest.approx(0.06)
+
+
+def test_a_name_of_the_simulations_own_is_refused() -> None:
+    def same_name(network: Any) -> Any:
+        return brian2.NeuronGroup(2, "v : 1", name="hidden1")
+
+    with pytest.raises(ns.ModelError, match=r"NeuronGroup 'hidden1' .*try name='my_hidden1'"):
+        relaxed(same_name, "numpy")
