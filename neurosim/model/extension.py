@@ -170,12 +170,12 @@ def check_replaced(extensions: Sequence[Extension]) -> None:
     ModelError
         The message has the population and both texts.
     """
-    for e in extensions:
+    for place, e in enumerate(extensions):
         for state in STATES:
             text = getattr(e, f"d{state}")
             if not text.strip():
                 continue
-            for other in extensions:
+            for other_place, other in enumerate(extensions):
                 added = getattr(other, state)
                 twice = getattr(other, f"d{state}")
                 own = f"d{state} = {shown(text)} of an extension of {e.population}"
@@ -185,7 +185,8 @@ def check_replaced(extensions: Sequence[Extension]) -> None:
                         f"flow's own d{state}/dt, or {state} added to it; try one d{state} with "
                         "both"
                     )
-                if other is not e and other.population == e.population and twice.strip():
+                is_other = other_place != place  # the same object may stand twice
+                if is_other and other.population == e.population and twice.strip():
                     raise ModelError(
                         f"{own} beside d{state} = {shown(twice)}; allowed: one d{state} of a "
                         "population; try their sum"

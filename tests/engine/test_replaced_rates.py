@@ -365,6 +365,12 @@ def test_what_has_no_meaning_is_refused(given_: list[dict[str, str]], words: str
         relax()
 
 
+def test_one_extension_given_twice_is_refused() -> None:
+    twice = [Extension("hidden1", dx="-x/tau_x")] * 2
+    with pytest.raises(ns.ModelError, match="allowed: one dx of a population"):
+        ns.Simulation(problem()[0], ns.Flow.damped(), extensions=twice)
+
+
 def test_a_population_without_states_is_refused() -> None:
     net, _, _ = problem()
     free = ns.Network.mlp([3, 4, 2], loss="mse", free_output=True)
