@@ -192,8 +192,10 @@ class RivalsStudy(Study[RivalsSettings]):
         """Build every network, and load its data."""
         super().check()
         own = self.settings
-        names = {START: own.nets, TRAIN: own.trained}
-        for net in dict.fromkeys(name for part in own.parts for name in names[part]):
+        names: list[str] = []
+        for part in own.parts:
+            names += own.nets if part == START else own.trained
+        for net in dict.fromkeys(names):
             for way in own.methods:
                 if _options(way, net) is not None:
                     found, data = _problem(way, net, 0)
