@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from neurosim.errors import ModelError, out_of_range
@@ -144,8 +143,6 @@ class NetworkTable(Table):
             )
         given = dict(keys[name])
         _check_sites(name, given)
-        if name == "graph":
-            given["adjacency"] = np.array(given["adjacency"], dtype=float)
         build: Any = getattr(Network, name)
         network: Network = build(**given, **self.given("seed"))
         return network
@@ -163,7 +160,8 @@ class NetworkTable(Table):
         sizes = {population["name"]: _units(population["size"]) for population in populations}
         pairs = []
         for projection in projections:
-            over = over_of("over", projection.get("over"))
+            name = f"{projection['pre']}->{projection['post']}"
+            over = over_of(f"over of {name}", projection.get("over"))
             if over is None:  # dense
                 pairs.append((projection["pre"], projection["post"]))
         return sizes, pairs

@@ -87,9 +87,17 @@ class LogRows:
             return {}
         outputs = reference.forward(net, X)
         found = {"loss": reference.loss(net, outputs, Y, sample_weight=weights)}
-        classes = data.labels(Y[name], net.populations[name].size)
+        p = net.populations[name]
+        x, y = outputs[name], Y[name]
+        if p.sites:  # each site with a target counts as a pattern
+            x, y = x.reshape(-1, p.features), y.reshape(-1, p.features)
+            known = np.any(y != 0, axis=1)
+            if weights is not None:
+                weights = np.repeat(weights, p.size // p.features)[known]
+            x, y = x[known], y[known]
+        classes = data.labels(y, p.features) if len(y) else None
         if classes is not None:
-            found["accuracy"] = metrics.accuracy(outputs[name], classes, middle(Y[name]), weights)
+            found["accuracy"] = metrics.accuracy(x, classes, middle(y), weights)
         return found
 
     def _unsettled(self, session: Session) -> Row:

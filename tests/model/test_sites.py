@@ -232,8 +232,8 @@ def test_refuses_what_shared_weights_cannot_honour() -> None:
         ns.Simulation(net, ns.Flow.adjoint(), imperfections=[ns.Dale()])
     with pytest.raises(ns.ModelError, match="grow with input"):
         ns.grow(net, {"one": [0]})
+    sim = ns.Simulation(net, ns.Flow.adjoint())
     with pytest.raises(ns.ModelError, match="Pruning with input"):
-        sim = ns.Simulation(net, ns.Flow.adjoint())
         sim.train(X, Y, ns.Pruning(schedule=ns.Simultaneous(duration="10 ms")))
     with pytest.raises(ns.ModelError, match="input->one shares its weights"):
         ns.rivals.predictive_coding(net, X, Y)
