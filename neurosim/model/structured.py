@@ -14,6 +14,7 @@ from neurosim.errors import ModelError, choice, out_of_range, whole
 from neurosim.model import sites
 from neurosim.model.layers import INPUT, OUTPUT, Ends
 from neurosim.model.populations import Population
+from neurosim.model.site_matrices import checked_matrix
 
 LAST, EVERY = "last", "every"
 Overs = dict[Ends, sites.Over | None]  # what a projection shares weights over; None where dense
@@ -123,7 +124,7 @@ def graph(
     """
     from scipy.sparse import csr_array
 
-    given = sites.Graph(adjacency).terms[0]
+    given = checked_matrix("adjacency", adjacency)
     nodes = given.shape[0]
     if given.shape[0] != given.shape[1] or not given.nnz:
         raise ModelError(

@@ -28,6 +28,7 @@ BOUND = 1e6
 PATTERNS = 2  # patterns that the monitor linearises
 # Synapses of the largest network that is monitored: the search takes some 250 products with them.
 MOST_SYNAPSES = 3_000_000
+MOST_UNITS = 5_000  # of the largest network; the search orthogonalises vectors of x and lam
 SLACK = 1.02  # there is no warning up to this multiple of the stable step
 
 
@@ -48,10 +49,10 @@ class StabilityMonitor:
     def check(self, state: State, X: Patterns, Y: Patterns) -> float:
         """Return the largest stable step at a state, s; NaN where it is not computed.
 
-        It is computed only with method "euler", for networks of up to `MOST_SYNAPSES` synapses, and
-        where the flow can be linearised. It is that of the flow's own right-hand sides: where an
-        extension replaces one, it is not computed, and a term that an extension adds is left out.
-        Of the batch, `PATTERNS` patterns are linearised.
+        It is computed only with method "euler", for networks of up to `MOST_SYNAPSES` synapses and
+        `MOST_UNITS` units, and where the flow can be linearised. It is that of the flow's own
+        right-hand sides: where an extension replaces one, it is not computed, and a term that an
+        extension adds is left out. Of the batch, `PATTERNS` patterns are linearised.
 
         Parameters
         ----------
@@ -144,8 +145,10 @@ class StabilityMonitor:
 
     @property
     def small_enough(self) -> bool:
-        """Whether the network has at most `MOST_SYNAPSES` connections between units."""
+        """Whether the network has at most `MOST_UNITS`, and `MOST_SYNAPSES` between them."""
         net = self.plan.net
+        if sum(net.populations[n].size for n in net.neurons) > MOST_UNITS:
+            return False
         return sum(net.connections(name) for name in net.projections) <= MOST_SYNAPSES
 
 

@@ -230,9 +230,10 @@ def test_patterns_are_spread_over_the_batch():
     assert stable.step == pytest.approx(min(steps), rel=1e-6)
 
 
-def test_networks_too_large_to_monitor_run_without_the_monitor(monkeypatch):
+@pytest.mark.parametrize("limit", ["MOST_SYNAPSES", "MOST_UNITS"])
+def test_networks_too_large_to_monitor_run_without_the_monitor(monkeypatch, limit):
     """A pass through 1e8 synapses takes seconds; the search for the mode takes hundreds of them."""
-    monkeypatch.setattr("neurosim.simulation.stability_monitor.MOST_SYNAPSES", 10)
+    monkeypatch.setattr(f"neurosim.simulation.stability_monitor.{limit}", 5)
     net, X, Y = problems.random_problem([4, 4, 3], 0, patterns=3)
     sim = Simulation(net, Flow.augmented(), dt=30e-3, backend="numpy")
     monkeypatch.setattr("neurosim.simulation.stable_step.stable_step", None)

@@ -29,6 +29,7 @@ from neurosim.experiments.studies.study import Study
 KINDS = {
     "conv": ("convolution", "ConvolutionStudy"),
     "exits": ("exits", "ExitsStudy"),
+    "graphs": ("graphs", "GraphsStudy"),
     "hebb": ("hebb", "HebbStudy"),
     "imperfections": ("imperfections", "ImperfectionsStudy"),
     "local_propagation": ("local_propagation", "LocalPropagationStudy"),

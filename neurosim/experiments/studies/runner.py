@@ -140,6 +140,8 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
     ------
     FileError
         No cell has a result yet, or a file is not a result.
+    ConvergenceError
+        Every cell with a result diverged.
     """
     import pandas as pd
 
@@ -151,6 +153,11 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
     if not rows:
         raise FileError(
             f"no cell of study {study.name!r} is in {str(folder)!r} yet; try without --show"
+        )
+    if not any(set(row) - {*study.cells[0], REASON} for row in rows):
+        reasons = dict.fromkeys(str(row[REASON]) for row in rows)
+        raise ConvergenceError(
+            f"no cell of study {study.name!r} has numbers: {'; '.join(reasons)}; try other settings"
         )
     labels = list(study.cells[0])
     data = pd.DataFrame(rows).set_index(labels).to_xarray()

@@ -1,0 +1,100 @@
+"""Studies of convolution, time and graphs: small cells, and what they are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neurosim as ns
+from neurosim.experiments import studies
+from neurosim.experiments.studies import graphs, recurrence, runner
+from neurosim.experiments.studies.structured import EXACT, accuracy
+
+SMALL = ["study.seeds=1", "study.epochs=1", "study.patterns=64"]
+
+
+def test_convolution_cells_learn_by_backpropagation() -> None:
+    study = studies.load("conv", [*SMALL, f'study.flows=["{EXACT}"]', "study.channels=[2, 3]"])
+    cells = {(c["weights"], c["feedback"]): c for c in study.cells}
+    found = study.measure(cells["shared", "symmetric"])
+    apart = study.measure(cells["own", "random"])
+    assert found["angle"] < 1e-4
+    assert apart["angle"] > 30
+    assert found["connections"] == apart["connections"]
+    # a weight per feature pair and site of the kernel, and biases per feature
+    assert found["parameters"] == 9 * 2 + 2 + 9 * 2 * 3 + 3 + 48 * 10 + 10
+    assert 0 <= found["test"] <= 1
+
+
+def test_time_cells_learn_by_backpropagation_through_time() -> None:
+    study = studies.load("time", [*SMALL, f'study.flows=["{EXACT}"]', "study.hidden=6"])
+    tasks = {c["task"] for c in study.cells}
+    assert tasks == {"rows 8", "recall 8", "recall 16"}
+    cell = next(c for c in study.cells if c["task"] == "recall 8" and c["feedback"] == "symmetric")
+    assert study.measure(cell)["angle"] < 1e-4
+
+
+def test_the_symbol_to_recall_is_at_the_first_step_alone() -> None:
+    X, Y = recurrence.recall(50, 6, seed=1)
+    np.testing.assert_array_equal(X[:, 0, :-1].argmax(axis=1), Y)
+    assert not X[:, 1:, :-1].any()
+    assert X[:, 1:, -1].std() > 0.3
+
+
+def test_every_graph_has_the_same_subgraph() -> None:
+    data = graphs.subgraphs(5, 8, 4, seed=2)
+    assert data.Y is not None
+    found = []
+    for graph in range(5):
+        nodes = np.flatnonzero((data.graph == graph) & (data.Y == 1))
+        assert len(nodes) == 4
+        found.append(data.adjacency.toarray()[np.ix_(nodes, nodes)].sum())
+    assert len(set(found)) == 1
+
+
+def test_adam_in_turns_is_adam_at_every_third_step() -> None:
+    X, Y = np.random.default_rng(0).normal(size=(6, 3)), [0, 1, 0, 1, 1, 0]
+    moved = {}
+    for name, rule in (("turns", graphs.in_turns(3)), ("every", "adam")):
+        net = ns.Network.mlp([3, 2], plasticity=rule, plastic_bias=False, seed=1)
+        flow = ns.Flow.adjoint(tau_x=0.01, tau_w=1.0)
+        sim = ns.Simulation(net, flow, dt=0.01, backend="numpy")
+        # with one layer the state rests after two steps, and follows w at once
+        steps = 9 if name == "turns" else 3
+        before = net.weights["input->output"].copy()
+        rest = sim.relax(X, Y, duration=0.1)
+        sim.train(X, Y, ns.Simultaneous(duration=steps * 0.01), start=rest)
+        moved[name] = net.weights["input->output"] - before
+    assert np.abs(moved["turns"]).max() == pytest.approx(0.03, rel=0.05)
+    np.testing.assert_allclose(moved["turns"], moved["every"], rtol=0.02)
+
+
+def test_graph_cells_have_accuracies(tmp_path: Any) -> None:
+    study = studies.load("graphs", ["study.steps=12", "study.checks=3", "study.seeds=1"])
+    found = study.measure(study.cells[0])
+    assert set(found) == {"validation", "test", "chance"}
+    assert found["chance"] == 0.5
+
+
+def test_accuracy_counts_sites_with_targets() -> None:
+    net = ns.Network.recurrent(2, 3, 4, 2, read="every", seed=0)
+    X = np.random.default_rng(0).normal(size=(4, 2, 3))
+    x = ns.reference.forward(net, X)["output"].reshape(4, 2, 2).argmax(axis=-1)
+    Y = x.copy()
+    Y[:, 0] = -1
+    assert accuracy(net, X, Y) == 1.0
+    Y[:2, 1] = 1 - Y[:2, 1]
+    assert accuracy(net, X, Y) == 0.5
+
+
+def test_a_study_without_any_number_says_why(tmp_path: Any, monkeypatch: Any) -> None:
+    study = studies.load("conv", SMALL, quick=True)
+
+    def diverges(self: Any, cell: Any) -> Any:
+        raise ns.ConvergenceError("x left its bound")
+
+    monkeypatch.setattr(type(study), "measure", diverges)
+    with pytest.raises(ns.ConvergenceError, match=r"has numbers: .*x left its bound"):
+        runner.run(study, tmp_path)
