@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import neurosim.engine.quiet  # noqa: F401
@@ -24,6 +25,7 @@ from neurosim.errors import ModelError
 Statement = tuple[str, str]  # target and expression
 Statements = tuple[Statement, ...]
 Step = tuple[list[Statement], list[Statement]]  # assignments, then increments
+KEPT = 256  # texts whose statements are kept
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,11 @@ def _all_at_stage(statements: Statements) -> Statements:
     return tuple((name, _at_stage(expression)) for name, expression in statements)
 
 
+@lru_cache(maxsize=KEPT)
 def take_apart(text: str) -> Text:
     r"""Parse a population's equations into statements.
+
+    The same text gives the same object, as a plan asks for its texts many times.
 
     Parameters
     ----------
