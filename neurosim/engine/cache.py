@@ -242,9 +242,3 @@ def _contents(entry: Path) -> dict[str, list[Any]]:
     """Return the records of an entry's files, except the seal."""
     files = [file for file in files_below(entry) if file.name != SEAL]
     return {file.relative_to(entry).as_posix(): _file_record(file) for file in files}
-
-
-def _use(entry: Path) -> None:
-    """Set the time at which an entry was last used to now."""
-    with suppress(OSError):  # it belongs to another user, or has been removed
-        os.utime(entry / SEAL)

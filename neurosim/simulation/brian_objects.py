@@ -1,4 +1,4 @@
-"""The Brian2 network of a simulation, and user-supplied objects in it.
+"""User-supplied objects in the Brian2 network of a simulation.
 
 Below `simulation`. Start at `BrianObjects.add`, which documents the groups of the network.
 """
@@ -9,17 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from neurosim.arguments import checked_methods
-from neurosim.errors import ModelError
 
 if TYPE_CHECKING:
     from brian2.core.network import Network as BrianNetwork
 
-    from neurosim.simulation.session import Session
-
 
 @checked_methods("add")
 class BrianObjects:
-    """The part of a `Simulation` that shows its Brian2 network.
+    """The part of a `Simulation` that adds user-supplied Brian2 objects to its network.
 
     Attributes
     ----------
@@ -28,22 +25,6 @@ class BrianObjects:
     """
 
     factories: tuple[Callable[[BrianNetwork], Any], ...]
-    last_session: Session | None
-
-    @property
-    def network(self) -> BrianNetwork:
-        """The Brian2 network of the last run; ``network["hidden1"]`` is a `NeuronGroup`."""
-        if self.last_session is None:
-            raise ModelError(
-                f"sim.network is built by relax or train, and {self!r} has not been run yet; "
-                "to add Brian2 objects before the first run, use sim.add(...)"
-            )
-        return self.last_session.engine.network
-
-    @property
-    def loop_time(self) -> float:
-        """Time that the last run spent on its steps, s; without building, compiling, reading."""
-        return self.last_session.engine.loop_time if self.last_session else 0.0
 
     def add(self, factory: Callable[[BrianNetwork], Any]) -> None:
         """Put Brian2 objects into every network that this simulation builds.
