@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import time
 import tomllib
@@ -11,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.mutants import Mutant, Site, mutants_of, sample, sites_of
 from tests.mutation.runner import KILLED, SURVIVED, TIMEOUT, Job, import_libraries
 
 HERE = Path(__file__).parent
@@ -45,17 +44,21 @@ def main() -> int:
     targets = tomllib.loads((HERE / "targets.toml").read_text())
     chosen = asked.modules or list(targets)
     mutants: list[Mutant] = []
-    for module in chosen:
-        mutants += mutants_of(module, targets[module].get("functions", ()))
-    if asked.sample is not None and asked.sample < len(mutants):
-        mutants = random.Random(asked.seed).sample(mutants, asked.sample)
+    if asked.sample is None:
+        for module in chosen:
+            mutants += mutants_of(module, targets[module].get("functions", ()))
+    else:
+        sites: list[Site] = []
+        for module in chosen:
+            sites += sites_of(module, targets[module].get("functions", ()))
+        mutants = sample(sites, asked.sample, asked.seed)
     if asked.list:
         for mutant in mutants:
             print(mutant.operator, mutant.key)
         print(Counter(m.module for m in mutants), len(mutants))
         return 0
     import_libraries()
-    for module in chosen:
+    for module in dict.fromkeys(mutant.module for mutant in mutants):
         sound = Job(None, targets[module]["tests"], 1e9)
         while (ended := sound.poll()) is None:
             time.sleep(0.05)

@@ -1,11 +1,13 @@
 """List the mutants of a module: one for each place where a mutation operator applies.
 
-Messages, checks of arguments, annotations and imports are left out. Start at `mutants_of`.
+Messages, checks of arguments, annotations and imports are left out. Start at `mutants_of`, which
+lists all of a module, and `sample`, which draws from several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +65,57 @@ def path_of(module: str) -> Path:
     return ROOT / f"{module.replace('.', '/')}.py"
 
 
+@dataclass(frozen=True)
+class Site:
+    """A place where a mutation operator applies; the attributes are those of `Mutant`."""
+
+    module: str
+    operator: str
+    occurrence: int
+    function: str
+
+    def mutant(self) -> Mutant | None:
+        """Return the mutant, or None if the change leaves the text as it is."""
+        source = path_of(self.module).read_text()
+        mutated = mutate_code(source, operators()[self.operator], self.occurrence)
+        if mutated is None:
+            return None
+        for old, new in zip(source.splitlines(), mutated.splitlines(), strict=False):
+            if old != new:
+                return Mutant(
+                    self.module,
+                    self.operator,
+                    self.occurrence,
+                    self.function,
+                    old.strip(),
+                    new.strip(),
+                )
+        return None
+
+
 def mutants_of(module: str, functions: Sequence[str] = ()) -> list[Mutant]:
     """List the mutants of a module, or of some of its functions, classes and module-level names."""
-    source = path_of(module).read_text()
-    tree = get_ast(source)
-    lines = source.splitlines()
+    made = [site.mutant() for site in sites_of(module, functions)]
+    return [mutant for mutant in made if mutant is not None]
+
+
+def sample(sites: Iterable[Site], count: int, seed: int) -> list[Mutant]:
+    """Draw `count` mutants, or all if there are fewer; only those that are drawn are made."""
+    waiting = list(sites)
+    random.Random(seed).shuffle(waiting)
+    found: list[Mutant] = []
+    for site in waiting:
+        if len(found) == count:
+            break
+        mutant = site.mutant()
+        if mutant is not None:
+            found.append(mutant)
+    return found
+
+
+def sites_of(module: str, functions: Sequence[str] = ()) -> list[Site]:
+    """List the sites of a module, or of some of its functions, classes and module-level names."""
+    tree = get_ast(path_of(module).read_text())
     found = []
     for name, operator in operators().items():
         occurrence = 0
@@ -76,27 +124,9 @@ def mutants_of(module: str, functions: Sequence[str] = ()) -> list[Mutant]:
                 where = _place(node)
                 wanted = not functions or where.split(".")[0] in functions
                 if wanted and not _is_check(node):
-                    mutant = _described(module, name, occurrence, where, source, lines)
-                    if mutant is not None:
-                        found.append(mutant)
+                    found.append(Site(module, name, occurrence, where))
                 occurrence += 1
     return found
-
-
-def _described(
-    module: str, operator: str, occurrence: int, where: str, source: str, lines: list[str]
-) -> Mutant | None:
-    mutated = mutate_code(source, operators()[operator], occurrence)
-    if mutated is None:
-        return None
-    changed = [
-        (old.strip(), new.strip())
-        for old, new in zip(lines, mutated.splitlines(), strict=False)
-        if old != new
-    ]
-    if not changed:
-        return None
-    return Mutant(module, operator, occurrence, where, *changed[0])
 
 
 def _place(node: Any) -> str:
