@@ -16,8 +16,7 @@ from tests.helpers.problems import random_problem, random_state
 
 BACKENDS = [
     "numpy",
-    # Cython compiles every expression by itself, some seconds each
-    pytest.param("cython", marks=[pytest.mark.compiler, pytest.mark.slow]),
+    pytest.param("cython", marks=pytest.mark.compiler),
     pytest.param("standalone", marks=pytest.mark.compiler),
 ]
 NOISE = ns.Extension(
@@ -58,20 +57,21 @@ def targets(labels: np.ndarray) -> dict:
     return {"b": np.eye(4)[labels], "out": labels}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def optimised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile as users do, whatever the other tests compile with."""
     monkeypatch.delenv("NEUROSIM_OPTIMIZE", raising=False)
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize(
     ("compiled", "method"),
     [
         ("standalone", "euler"),
         ("standalone", "semi_implicit"),
-        pytest.param("cython", "euler", marks=pytest.mark.slow),
-        pytest.param("cython", "semi_implicit", marks=pytest.mark.slow),
+        ("cython", "euler"),
+        ("cython", "semi_implicit"),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 4, None])

@@ -99,7 +99,7 @@ def _slope(net: ns.Network, flow: ns.Flow, n: str, outputs: dict, lam: dict) -> 
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize("compiled", ["standalone", pytest.param("cython", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", ["standalone", "cython"])
 def test_the_same_numbers_on_every_backend_and_of_lin_by_another_name(compiled: str) -> None:
     """Four constraint functions in one network, weights moving; G = g as a formula is `lin`."""
     found, method = {}, "exponential_euler"

@@ -230,19 +230,19 @@ def test_an_adaptive_run_settles_whatever_the_tolerance(
 @pytest.mark.compiler
 @pytest.mark.parametrize("preset", FLOWS)
 @pytest.mark.parametrize("settle", [None, 1e-6])
-def test_adaptive_backends_agree(settle: float | None, preset: str) -> None:
-    for seed in range(3):
-        net, X, Y = graph(seed)
-        runs = [
-            ns.Simulation(net, FLOWS[preset](), backend=backend).relax(
-                X, Y, duration=60 * TAU, adaptive=True, tolerance=1e-6, settle=settle
-            )
-            for backend in ("numpy", "standalone")
-        ]
-        assert runs[0].steps == runs[1].steps
-        assert runs[0].time == pytest.approx(runs[1].time, rel=1e-9)
-        assert runs[0].settled == runs[1].settled
-        assert state_gap(*runs) < 1e-9
+@pytest.mark.parametrize("seed", range(3))
+def test_adaptive_backends_agree(seed: int, settle: float | None, preset: str) -> None:
+    net, X, Y = graph(seed)
+    runs = [
+        ns.Simulation(net, FLOWS[preset](), backend=backend).relax(
+            X, Y, duration=60 * TAU, adaptive=True, tolerance=1e-6, settle=settle
+        )
+        for backend in ("numpy", "standalone")
+    ]
+    assert runs[0].steps == runs[1].steps
+    assert runs[0].time == pytest.approx(runs[1].time, rel=1e-9)
+    assert runs[0].settled == runs[1].settled
+    assert state_gap(*runs) < 1e-9
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -306,9 +306,9 @@ def test_fixed_steps_settle_too_and_only_when_asked(method: str, preset: str, ba
     assert not short.settled
     assert short.steps == 20
     if backend == "numpy" or method == "euler":  # another program
-        whole = sim.relax(X, Y, duration=300 * TAU)
+        whole = sim.relax(X, Y, duration=run.time + 5 * TAU)
         assert not whole.settled
-        assert whole.steps == 3000
+        assert whole.steps == run.steps + 50
 
 
 # shortcuts

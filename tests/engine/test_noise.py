@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")
 TAU = 10e-3  # s
 BACKENDS = [
     "numpy",
-    pytest.param("cython", marks=[pytest.mark.compiler, pytest.mark.slow]),
+    pytest.param("cython", marks=pytest.mark.compiler),
     pytest.param("standalone", marks=pytest.mark.compiler),
 ]
 METHODS = ("euler", "semi_implicit", "exponential_euler")
@@ -137,7 +137,7 @@ IN_PARTS: list[Any] = [("numpy", case) for case in CASES]
 IN_PARTS += [
     pytest.param("standalone", case, marks=pytest.mark.compiler) for case in ("all", "events")
 ]
-IN_PARTS.append(pytest.param("cython", "all", marks=[pytest.mark.compiler, pytest.mark.slow]))
+IN_PARTS.append(pytest.param("cython", "all", marks=pytest.mark.compiler))
 
 
 @pytest.mark.parametrize(("backend", "case"), IN_PARTS)

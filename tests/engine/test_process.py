@@ -73,7 +73,7 @@ def said_by(code: str, folder: Path) -> str:
     [
         "numpy",
         pytest.param("standalone", marks=[pytest.mark.compiler, pytest.mark.slow]),
-        pytest.param("cython", marks=[pytest.mark.compiler, pytest.mark.slow]),
+        pytest.param("cython", marks=pytest.mark.compiler),
     ],
 )
 def test_a_run_leaves_the_process_as_it_was(backend: str, tmp_path: Path) -> None:

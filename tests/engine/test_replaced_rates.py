@@ -214,7 +214,7 @@ def extensions(draw: st.DrawFn, net: ns.Network) -> list[Extension]:
     return found
 
 
-@settings(max_examples=25, deadline=None)  # every example builds a simulation
+@settings(max_examples=15, deadline=None)  # every example builds a simulation
 @given(data=st.data(), seed=SEEDS)
 def test_a_step_anywhere_is_that_of_the_reference(data: st.DataObject, seed: int) -> None:
     net, X, Y = data.draw(dags())

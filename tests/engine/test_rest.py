@@ -15,7 +15,7 @@ from tests.helpers.stepping import dense
 TAU = 10e-3  # s
 # every example builds a simulation; reproducible, so that CI does not search
 PROOF = settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -74,7 +74,7 @@ def test_mixed_flows_settle_on_the_same_point(problem: Problem, preset) -> None:
     assert_rest(run, ns.reference.backprop(net, X, Y), 1e-6)
 
 
-@pytest.mark.parametrize("layers", range(2, 21))
+@pytest.mark.parametrize("layers", [*range(2, 8), 12, 20])
 def test_adjoint_at_dt_tau_is_backpropagation_in_2l_steps(layers: int) -> None:
     net, X, Y = random_problem([5, *[6] * (layers - 1), 3], seed=layers)
     run = ns.Simulation(net, ns.Flow.adjoint(), dt=TAU).relax(X, Y, duration=2 * layers * TAU)
@@ -120,7 +120,7 @@ def test_the_trajectory_is_scipys_to_first_order(preset, plastic: bool, method: 
     end = 2 * TAU
     truth = ns.reference.solve_ivp(net, flow, X, Y, duration=end, plastic=plastic, start=start)
     errors = []
-    for steps in (80, 160, 320, 640, 1280):
+    for steps in (80, 160, 320):
         own = net.copy()
         sim = ns.Simulation(own, flow, dt=end / steps, method=method)
         if plastic:

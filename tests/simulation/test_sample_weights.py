@@ -19,7 +19,7 @@ from tests.helpers.problems import dags, dense, random_problem, rings
 
 BACKENDS = [
     "numpy",
-    pytest.param("cython", marks=[pytest.mark.compiler, pytest.mark.slow]),
+    pytest.param("cython", marks=pytest.mark.compiler),
     pytest.param("standalone", marks=pytest.mark.compiler),
 ]
 METHODS = ("euler", "semi_implicit", "exponential_euler", "heun", "rk4")
@@ -74,7 +74,7 @@ def repeated(X: Any, Y: Any, times: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     problem=dags(l1=True) | rings(l1=True),
     times=counts,
