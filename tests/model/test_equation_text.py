@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.model.equations import lagrangian
+from neurosim.model.feedback import KINDS
 from tests.helpers.problems import random_problem, random_state
 
 Array = np.ndarray
@@ -61,3 +62,24 @@ def test_the_printed_learning_rule_is_that_of_the_reference(kind: str, l2: float
         bias = lagrangian.bias(net.populations[q.post])
         found = evaluated(right_side(bias, "b"), delta=delta, tau_w=0.05)
         assert_allclose(found, rates.b[q.post], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_printed_feedback_weights_are_those_of_the_network(kind: str) -> None:
+    """They learn, follow from the weights, stand still, or are the weights."""
+    net = ns.Network.mlp([3, 4, 2], loss="mse", feedback=kind, seed=3)
+    name = "hidden1->output"
+    lines = lagrangian.projection(net.projections[name]).splitlines()
+    found = [line for line in lines if line.startswith(("back", "dback"))]
+    if kind == "symmetric":
+        assert found == []
+        return
+    (line,) = found
+    assert line.startswith("dback/dt = ") == (kind == "kolen_pollack")
+    if kind == "sign":
+        B = net.feedback[name].T
+        expression = line.partition(" = ")[2].partition(" : 1")[0]
+        back = evaluated(expression, sign=np.sign, w=net.weights[name], back_size=abs(B))
+        assert_allclose(back, B, rtol=0, atol=1e-15)
+    elif kind in ("random", "mirror"):
+        assert line == f"back : 1 (constant)  # {kind}"
