@@ -35,7 +35,8 @@ HOMES = MappingProxyType(
     }
 )
 MODULES = MappingProxyType({"nx": "networkx", "xr": "xarray"})
-UNCHECKED = ("BrianNetwork",)  # too slow to import for a check
+# too slow to import for a check, or imported in a circle
+UNCHECKED = ("BrianNetwork", "Live")
 SCALARS: Mapping[Any, tuple[Any, str]] = MappingProxyType(
     {
         bool: (bool | np.bool_, "True or False"),

@@ -51,6 +51,11 @@ class Engine(ABC):
         Values loaded as parameters of the equations, or as their initial values.
     added : Added or None
         User-supplied objects; None where Brian2 is not imported.
+    may_defer : bool
+        Whether changes of weights may be deferred at all. A live simulation does without, so that
+        its numbers do not depend on how a run is divided into segments.
+    held : dict of (group, variable) to (places, values)
+        Entries that keep their values while all others move; none by default.
     """
 
     network: BrianNetwork
@@ -63,6 +68,8 @@ class Engine(ABC):
         self.first_sample = 0
         self.constants: set[Key] = set()
         self.added: Added | None = None
+        self.may_defer = True
+        self.held: Mapping[Key, tuple[Array, Array]] = {}
 
     def load(self, values: Mapping[Key, Any]) -> None:
         """Set arrays by (group, variable); a single number fills the whole array."""
@@ -194,7 +201,7 @@ class Engine(ABC):
         plan = self.plan
         moves = plan.presentation or self.settings.get("plastic")
         proximal = plan.net.projections[projection].proximal
-        if not moves or proximal or not plan.may_defer(projection):
+        if not (moves and self.may_defer) or proximal or not plan.may_defer(projection):
             return False
         steps = float(n_steps)  # between two times at which the weights are brought up to date
         if plan.presentation:  # no segment divides one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -364,10 +364,8 @@ class Plan:
 
     def _parsed(self, population: str) -> Any:
         """Return the equations of one population as Brian2 reads them."""
-        from brian2 import Equations
-
         try:
-            return Equations(self._text(population))
+            return _equations(self._text(population))
         except Exception as error:  # of Brian2's own kinds, of Python's parser and of SymPy
             own = self.extension(population)
             given = {key: getattr(own, key) for key in TEXTS}
@@ -472,6 +470,14 @@ class Plan:
         w = self.net.weights[projection]
         dense = isinstance(w, np.ndarray) and w.ndim == 2
         return dense and self.patterns <= self.net.populations[q.pre].size
+
+
+@lru_cache(maxsize=256)  # every segment of a run asks for them
+def _equations(text: str) -> Any:
+    """Return equations as Brian2 reads them."""
+    from brian2 import Equations
+
+    return Equations(text)
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:

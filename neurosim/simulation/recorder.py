@@ -137,22 +137,29 @@ class Recorder:
         """Return a dataset of all samples, or None if nothing is recorded."""
         if not self.recording.variables:
             return None
+        return self.dataset(self._times(engine.samples), self.rows(engine), settings)
+
+    def dataset(self, times: Array, samples: list[Array], settings: Mapping[str, Any]) -> Any:
+        """Return a dataset of samples at these times (s).
+
+        `samples` has one array of (samples, entries) per recorded variable.
+        """
         units: dict[str, dict[str, Array]] = {}
         synaptic: dict[str, dict[str, Array]] = {}
-        patterns, samples = len(self.recording.patterns), engine.samples
-        for recorded, rows in zip(self.recorded, self.rows(engine), strict=True):
+        patterns = len(self.recording.patterns)
+        for recorded, rows in zip(self.recorded, samples, strict=True):
             for part in recorded.parts:
                 values = rows[:, part.position]
                 if recorded.variable in self._synaptic:
                     synaptic.setdefault(recorded.variable, {})[part.name] = values
                 else:
-                    shape = samples, patterns, values.shape[1] // patterns
+                    shape = len(times), patterns, values.shape[1] // patterns
                     units.setdefault(recorded.variable, {})[part.name] = values.reshape(shape)
         return build_traces(
             self.net,
             self.flow,
             settings,
-            self._times(samples),
+            times,
             units,
             pattern=self.recording.patterns,
             units=self.recording.units,

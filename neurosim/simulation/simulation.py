@@ -30,6 +30,7 @@ from neurosim.simulation.backend import choose_backend
 from neurosim.simulation.brian_objects import BrianObjects
 from neurosim.simulation.one_run import OneRun
 from neurosim.simulation.opening import is_one_program, setting_of
+from neurosim.simulation.opens_live import OpensLive
 from neurosim.simulation.options import RelaxOptions, RunOptions, Setting, TrainOptions
 from neurosim.simulation.printed import Printed
 from neurosim.simulation.world import World
@@ -38,7 +39,7 @@ Array = np.ndarray
 
 
 @checked_methods("__init__", "relax", "train", "stream", "interact", "predict")
-class Simulation(OneRun, BrianObjects, Settable, Printed):
+class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
     """A network and a flow on Brian2.
 
     Times are numbers in s, Brian2 quantities such as ``2 * ms``, or text such as ``"2 ms"``.

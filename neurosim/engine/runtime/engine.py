@@ -115,7 +115,13 @@ class RuntimeEngine(Engine):
         ):
             defers = {n: self.defers(n, n_steps) for n in self.plan.net.projections}
             machine = Machine(
-                self.groups, self.maker, self.presenter, self.recorder, defers, self.network.stop
+                self.groups,
+                self.maker,
+                self.presenter,
+                self.recorder,
+                defers,
+                self.network.stop,
+                self.held,
             )
             machine.stopped = lambda: self._stopped
             for step in self.slots:
@@ -132,6 +138,10 @@ class RuntimeEngine(Engine):
     def recorded(self, number: int, first: int, last: int) -> Array:
         rows = self.recorder.rows(number, first - self.first_sample, last - self.first_sample)
         return rows.astype(self.plan.precision, copy=False)
+
+    def drain(self) -> list[Array]:
+        """Return the rows of every recorded variable since the last call, and forget them."""
+        return self.recorder.drain()
 
     @contextlib.contextmanager
     def _scope(self) -> Iterator[None]:

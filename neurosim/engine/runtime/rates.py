@@ -33,6 +33,7 @@ class Rates:
         self._residual = numbers["residual"]
         self._settle = numbers["settle"]
         self._settled = numbers["settled"]
+        self.held: list[tuple[Array, Array]] = []  # rates that stay 0: array, places
         self.states: list[tuple[Array, Array]] = []
         self.owners: list[int] = []
         self._scaled: list[tuple[Array, Array]] = []  # (dz/dt, tau) of outputs and multipliers
@@ -49,6 +50,8 @@ class Rates:
         """Evaluate the right-hand sides at the current state, with the messages last sent."""
         for action in self._actions:
             action()
+        for rate, places in self.held:
+            rate[places] = 0.0
         self._evaluations[0] += 1
 
     def residuals(self, points: int = 1) -> Array:

@@ -79,6 +79,14 @@ class Recorder:
         for column in self.columns:
             column.rows.clear()
 
+    def drain(self) -> list[Array]:
+        """Return the rows taken since the last call, (samples, entries) per variable."""
+        found = []
+        for column in self.columns:
+            found.append(np.reshape(column.rows, (len(column.rows), column.recorded.size)))
+            column.rows.clear()
+        return found
+
     def rows(self, number: int, first: int, last: int) -> Array:
         """Return rows `first` to `last` - 1 of one recorded variable, (samples, entries)."""
         column = self.columns[number]

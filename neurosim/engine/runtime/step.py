@@ -17,6 +17,7 @@ from neurosim.engine.draws import step_seed
 from neurosim.engine.groups import Groups
 from neurosim.engine.names import GUARD_EVERY, MOMENT, bias_group, projection_group
 from neurosim.engine.runtime.arrays import Action, live, units
+from neurosim.engine.runtime.held import NONE_HELD, Held, hold
 from neurosim.engine.runtime.messages import Messages
 from neurosim.engine.runtime.noise import Noise
 from neurosim.engine.runtime.plasticity import RuleSteps
@@ -53,6 +54,8 @@ class Machine:
         By projection: whether changes of its weights are deferred (`Engine.defers`).
     stop : callable
         Ends the run with this step.
+    held : dict of (group, variable) to (places, values)
+        Entries that keep their values, see `held`.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Machine:
         recorder: Recorder,
         defers: Mapping[str, bool],
         stop: Action,
+        held: Held = NONE_HELD,
     ) -> None:
         plan = groups.plan
         self.numbers = maker.numbers
@@ -108,6 +112,7 @@ class Machine:
         self.messages = Messages(groups, actions, self.products)
         self.noise = Noise(groups, self.numbers)
         self.rates = Rates(groups, actions, self.numbers)
+        hold(groups, held, actions, self.rates)
         self.points = Points(groups, self.numbers, self.rates) if plan.points else None
         self.stepper = self._make_stepper(groups, actions)
         self.states = [(units(groups, n, "x"), units(groups, n, "lam")) for n in plan.net.neurons]
