@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UnsettledWarning,
     )
     from neurosim.estimators import SaddleClassifier, SaddleRegressor
+    from neurosim.experiments.live_files import to_model, to_script
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
     from neurosim.model import rules, sites
@@ -107,6 +108,7 @@ _HOMES = {
         "UnsettledWarning",
     ),
     "neurosim.estimators": ("SaddleClassifier", "SaddleRegressor"),
+    "neurosim.experiments.live_files": ("to_model", "to_script"),
     "neurosim.experiments.sweep": ("sweep",),
     "neurosim.experiments.tuning": ("Tuned", "tune"),
     "neurosim.model.extension": ("Extension",),
@@ -246,7 +248,9 @@ __all__ = [
     "sweep",
     "synaptic_operations",
     "tasks",
+    "to_model",
     "to_nir",
+    "to_script",
     "tune",
 ]
 

@@ -17,7 +17,7 @@ from neurosim.arguments import checked
 from neurosim.data.patterns import patterns as read_patterns
 from neurosim.data.patterns import targets
 from neurosim.data.states import checked_state
-from neurosim.errors import ModelError, unknown, whole
+from neurosim.errors import ModelError, out_of_range, unknown, whole
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER
 from neurosim.model.network import Network
@@ -27,6 +27,7 @@ from neurosim.reference import backprop
 from neurosim.reference.functions import n_patterns, rows_of
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.spectrum import ROUNDING, Modes, largest_step, modes
+from neurosim.simulation.live import Live
 
 Array = np.ndarray
 
@@ -104,9 +105,9 @@ class Stability(ByValue):
 
 @checked
 def stability(
-    net: Network,
-    flow: Flow,
-    X: Any,
+    net: Network | Live,
+    flow: Flow | None = None,
+    X: Any = None,
     Y: Any = None,
     *,
     at: Any = None,
@@ -121,13 +122,15 @@ def stability(
 
     Parameters
     ----------
-    net : Network
+    net : Network or Live
+        A live simulation stands for its present network, flow, inputs and targets, which are then
+        not given.
     flow : Flow
     X, Y : array or mapping
         Inputs and targets, as in `Simulation.relax`.
     at : a run, or anything with `.x` and `.lam`, optional
-        The state; by default the saddle point, from backpropagation (on a cycle from the implicit
-        adjoint).
+        The state, such as the live simulation itself; by default the saddle point, from
+        backpropagation (on a cycle from the implicit adjoint).
     plastic : bool
         Whether weights and biases move too, which couple all patterns. With frozen weights, the
         default, each pattern has modes of its own.
@@ -160,6 +163,7 @@ def stability(
     >>> stability(net, Flow.adjoint(), np.zeros((1, 4)), np.zeros((1, 2))).slowest_rate
     100.0
     """
+    net, flow, X, Y = _model(net, flow, X, Y)
     clamped, encoded, state = _state(net, X, Y, at)
     if plastic:
         if patterns is not None:
@@ -283,6 +287,20 @@ def _state(
         refuse_other_constraints(net)
         at = backprop(net, clamped, encoded, through="feedback")
     return clamped, encoded, checked_state(net, "at", at, count, "None for the saddle point, ")
+
+
+def _model(
+    net: Network | Live, flow: Flow | None, X: Any, Y: Any
+) -> tuple[Network, Flow, Any, Any]:
+    """Return a model as four parts, from these or from a live simulation."""
+    if isinstance(net, Live):
+        for name, value in (("flow", flow), ("X", X), ("Y", Y)):
+            if value is not None:
+                raise out_of_range(name, value, "None beside a live simulation, which has its own")
+        return net.network, net.flow, net.X, net.Y
+    if flow is None:
+        raise out_of_range("flow", flow, "a Flow", "Flow.augmented()")
+    return net, flow, X, Y
 
 
 def _of_pattern(

@@ -422,6 +422,11 @@ def dump(model: ModelFile | Tables) -> str:
     return toml_writer.write(model.tables if isinstance(model, ModelFile) else model)
 
 
+def tables_of(raw: Mapping[str, Any]) -> Tables:
+    """Return raw tables as checked ones, or raise `ModelError`."""
+    return _validated(dict(raw))
+
+
 def check_tables(raw: Mapping[str, Any]) -> None:
     """Check the tables that are present; none is required.
 

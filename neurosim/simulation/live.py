@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -43,11 +43,8 @@ from neurosim.simulation.live_units import (
     without_units,
 )
 from neurosim.simulation.live_view import LiveView
-from neurosim.simulation.opening import read_data, setting_of
+from neurosim.simulation.opening import Simulated, read_data, setting_of
 from neurosim.simulation.options import RunOptions, steps_of
-
-if TYPE_CHECKING:
-    from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 Units = Mapping[str, Any]  # one index or several, by population
@@ -85,7 +82,7 @@ class Live(LiveView):
 
     def __init__(
         self,
-        sim: Simulation,
+        sim: Simulated,
         X: Any,
         Y: Any = None,
         *,
@@ -109,6 +106,14 @@ class Live(LiveView):
         self._initial = own.net.copy()
         self._journal = Journal()
         self._first = self._choices
+        self._arguments = {
+            "plastic": plastic,
+            "patterns": list(rows),
+            "start": start,
+            "record": self._options.record,
+            "every": None if every is None else seconds(every, "every"),
+            "keep": self._keep,
+        }
         self._begin()
 
     def _begin(self) -> None:

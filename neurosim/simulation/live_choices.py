@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,25 +13,22 @@ from neurosim.errors import DataError, ModelError, out_of_range, whole
 from neurosim.model.feedback import MIRROR
 from neurosim.simulation.live_units import Held
 from neurosim.simulation.modulators import modulators_of
-from neurosim.simulation.opening import Data
-
-if TYPE_CHECKING:
-    from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.opening import Data, Simulated
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a live simulation keeps beside its session; `held` is by population and variable."""
+    """Choices that a live simulation keeps; `held` is by population and variable."""
 
-    sim: Simulation
+    sim: Simulated
     rows: tuple[int, ...]
     plastic: bool
     held: Held = field(default_factory=dict)
 
 
-def own_simulation(sim: Simulation) -> Simulation:
+def own_simulation(sim: Simulated) -> Simulated:
     """Return a copy on weights of its own, with a backend that can stay open.
 
     Raises
@@ -55,7 +52,7 @@ def own_simulation(sim: Simulation) -> Simulation:
     return own
 
 
-def check_learns(sim: Simulation) -> None:
+def check_learns(sim: Simulated) -> None:
     """Refuse learning that a live simulation cannot do."""
     for name, q in sim.net.projections.items():
         if q.feedback == MIRROR:

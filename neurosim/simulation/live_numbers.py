@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from math import atan2, cos, hypot, sin
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from neurosim.model.flow import DEFAULT_TIMES, OTHERS, Flow, plain, seconds
 from neurosim.model.imperfections import Delay
 from neurosim.model.populations import PENALTIES
 from neurosim.model.transport import Dense
-
-if TYPE_CHECKING:
-    from neurosim.simulation.simulation import Simulation
+from neurosim.simulation.opening import Simulated
 
 GAINS = ("kappa", "gamma", "rho")
 THETA = "flow.theta"
@@ -39,7 +37,7 @@ Numbers = dict[str, float]
 Value = int | float  # what a key holds
 
 
-def numbers_of(sim: Simulation) -> Numbers:
+def numbers_of(sim: Simulated) -> Numbers:
     """Return all numbers that `changed` can set, with their present values.
 
     Times are in s, angles in radians, and all else has unit 1 or, in extensions, the base unit of
@@ -60,7 +58,7 @@ def numbers_of(sim: Simulation) -> Numbers:
     return found
 
 
-def changed(sim: Simulation, key: str, value: Any) -> Simulation:
+def changed(sim: Simulated, key: str, value: Any) -> Simulated:
     """Return a copy of the simulation in which one number is another.
 
     Parameters
@@ -102,7 +100,7 @@ def different(before: Numbers, after: Numbers) -> Numbers:
     return found
 
 
-def _argument(sim: Simulation, key: str, value: float) -> tuple[str, Any]:
+def _argument(sim: Simulated, key: str, value: float) -> tuple[str, Any]:
     """Return the argument of a simulation that a key belongs to, with the number in it."""
     path = key.split(".")
     if key in WHOLE_ARGUMENTS:
@@ -121,7 +119,7 @@ def _argument(sim: Simulation, key: str, value: float) -> tuple[str, Any]:
     return "transport", _transport_with(sim, key, value)
 
 
-def _parts(sim: Simulation) -> dict[str, Any]:
+def _parts(sim: Simulated) -> dict[str, Any]:
     """Return the dataclasses that hold numbers, by the beginning of their keys."""
     found: dict[str, Any] = {}
     for i, population in enumerate(sim.net.populations.values()):
@@ -152,7 +150,7 @@ def _constants(extension: Extension) -> dict[str, Any]:
     return found
 
 
-def _rules(sim: Simulation) -> dict[str, Any]:
+def _rules(sim: Simulated) -> dict[str, Any]:
     """Return the message transports that are not dense, by the beginning of their keys."""
     distinct = set(sim.transports.values())
     if len(distinct) == 1:
@@ -243,7 +241,7 @@ def _flow_with(flow: Flow, path: list[str], value: float) -> Flow:
     return replace(flow, **{name: given})
 
 
-def _net_with(sim: Simulation, path: list[str], value: float) -> Any:
+def _net_with(sim: Simulated, path: list[str], value: float) -> Any:
     """Return the network with a number in one part, or in all that have it."""
     net = sim.net
     if len(path) == 1:
@@ -264,14 +262,14 @@ def _net_with_part(net: Any, path: list[str], value: float) -> Any:
     return net.sharing(**{kind: parts})
 
 
-def _extensions_with(sim: Simulation, place: int, name: str, value: float) -> list[Any]:
+def _extensions_with(sim: Simulated, place: int, name: str, value: float) -> list[Any]:
     extensions = list(sim.extensions)
     own = extensions[place]
     extensions[place] = replace(own, parameters={**own.parameters, name: value})
     return extensions
 
 
-def _transport_with(sim: Simulation, key: str, value: float) -> Any:
+def _transport_with(sim: Simulated, key: str, value: float) -> Any:
     """Return the message transport with one number in it."""
     for place, rule in _rules(sim).items():
         if not key.startswith(f"{place}."):

@@ -16,7 +16,7 @@ from neurosim.engine.plan import Plan
 from neurosim.model.state import State
 from neurosim.model.transport import BACKWARD, FORWARD
 from neurosim.simulation.auxiliary import CLAMPED_AT, going_on
-from neurosim.simulation.opening import Data, setting_of
+from neurosim.simulation.opening import Data, Simulated, setting_of
 from neurosim.simulation.options import Recording, Setting, Work
 from neurosim.simulation.session import Session
 from neurosim.simulation.stability_monitor import StabilityMonitor, divergence_bound
@@ -24,7 +24,6 @@ from neurosim.simulation.start import initial_state, steps_before
 
 if TYPE_CHECKING:
     from neurosim.engine.runtime.engine import RuntimeEngine
-    from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 STATE = ("w", "back", "row", "col")  # of synapses: loaded with the parameters, but they move
@@ -132,7 +131,7 @@ class LiveSession(Session):
 
 
 def open_live(
-    sim: Simulation,
+    sim: Simulated,
     given: Data,
     start: Any,
     recording: Recording,

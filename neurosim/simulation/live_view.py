@@ -26,7 +26,6 @@ from neurosim.simulation.options import Recording
 if TYPE_CHECKING:
     import xarray as xr
 
-    from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
 
@@ -42,6 +41,10 @@ class LiveView:
     _samples: Samples
     _session: LiveSession
     _steps: int
+    _first: Choices
+    _initial: Network
+    _arguments: dict[str, Any]
+    source: Any = None  # the model file that it was opened from, if any
 
     @property
     def network(self) -> Network:
@@ -55,11 +58,27 @@ class LiveView:
         return self._choices.sim.flow
 
     @property
-    def simulation(self) -> Simulation:
+    def simulation(self) -> Any:
         """A copy of the simulation with all present choices, and with the present weights."""
         twin = copy.copy(self._choices.sim)
         twin.net = self.network
         return twin
+
+    @property
+    def opened(self) -> tuple[Any, dict[str, Any]]:
+        """The simulation at the start, with its initial weights, and the arguments of `live`."""
+        twin = copy.copy(self._first.sim)
+        twin.net = twin.net.sharing(
+            weights=self._initial.weights,
+            biases=self._initial.biases,
+            feedback=self._initial.feedback,
+        ).copy()
+        return twin, dict(self._arguments)
+
+    @property
+    def data(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """All inputs and targets, (rows, units) by population."""
+        return dict(self._given.clamped), dict(self._given.targets)
 
     @property
     def dt(self) -> float:
