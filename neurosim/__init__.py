@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from neurosim.experiments.live_files import to_model, to_script
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
+    from neurosim.explore.explorer import explore
     from neurosim.model import rules, sites
     from neurosim.model.extension import Extension
     from neurosim.model.flow import Flow
@@ -111,6 +112,7 @@ _HOMES = {
     "neurosim.experiments.live_files": ("to_model", "to_script"),
     "neurosim.experiments.sweep": ("sweep",),
     "neurosim.experiments.tuning": ("Tuned", "tune"),
+    "neurosim.explore.explorer": ("explore",),
     "neurosim.model.extension": ("Extension",),
     "neurosim.model.flow": ("Flow",),
     "neurosim.model.imperfections": (
@@ -229,6 +231,7 @@ __all__ = [
     "attractors",
     "continuation",
     "critical_rho",
+    "explore",
     "from_nir",
     "grow",
     "kkt",

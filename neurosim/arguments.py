@@ -30,13 +30,13 @@ HOMES = MappingProxyType(
         "Axes": "matplotlib.axes",
         "Figure": "matplotlib.figure",
         "Inferred": "neurosim.reference.rivals",
+        "Live": "neurosim.simulation.live",
         "Plausibility": "neurosim.analysis.plausibility",
         "Support": "neurosim.analysis.support",
     }
 )
 MODULES = MappingProxyType({"nx": "networkx", "xr": "xarray"})
-# too slow to import for a check, or imported in a circle
-UNCHECKED = ("BrianNetwork", "Live")
+UNCHECKED = ("BrianNetwork",)  # too slow to import for a check
 SCALARS: Mapping[Any, tuple[Any, str]] = MappingProxyType(
     {
         bool: (bool | np.bool_, "True or False"),

@@ -194,6 +194,26 @@ def check(
     raise typer.Exit(0 if report.passed else FAILED)
 
 
+@app.command(epilog="Example: neurosim explore deep --set flow.rho=4")
+def explore(
+    model: Annotated[
+        str, typer.Argument(help="A model file, the name of a built-in model, or a run.nc.")
+    ] = "deep",
+    set_: Set = None,
+    data: Annotated[str | None, typer.Option(help="A .csv or .npz file, or a data set.")] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0: any free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Show a model while it runs, on a page in the browser, and change it there."""
+    from neurosim.explore import commands
+
+    _show_own_warnings()
+    overrides = list(set_ or [])
+    if data is not None:
+        overrides.append(f"data.name={data}")
+    commands.run(model, overrides, port=port, browser=browser)
+
+
 @app.command(epilog="Example: neurosim plot runs/xor/log.nc --out xor.svg")
 def plot(
     file: Annotated[Path, typer.Argument(help="A run.nc or log.nc, or the folder of a sweep.")],

@@ -17,6 +17,7 @@ from neurosim.model.network import Network
 from neurosim.results.runs import Run
 from neurosim.simulation.live_choices import Choices
 from neurosim.simulation.live_journal import Action, Journal
+from neurosim.simulation.live_moments import Moments
 from neurosim.simulation.live_numbers import numbers_of
 from neurosim.simulation.live_samples import Samples
 from neurosim.simulation.live_session import LiveSession
@@ -43,6 +44,7 @@ class LiveView:
     _steps: int
     _first: Choices
     _initial: Network
+    _moments: Moments
     _arguments: dict[str, Any]
     source: Any = None  # the model file that it was opened from, if any
 
@@ -211,5 +213,15 @@ class LiveView:
 
     def as_run(self) -> Run:
         """Return the present state and the kept samples as a run, for measures, files and plots."""
+        return replace(self.as_plain_run(), traces=self.traces())
+
+    def as_plain_run(self) -> Run:
+        """Return `as_run` without traces."""
+        self._session.read_weights()
         run = self._session.snapshot_run()
-        return replace(run, traces=self.traces(), time=self.time, steps=self._steps)
+        return replace(run, time=self.time, steps=self._steps)
+
+    @property
+    def oldest(self) -> float:
+        """The earliest time to which `Live.rewind` can go back, s."""
+        return self._moments.kept[0].time
