@@ -43,34 +43,32 @@ KINDS: dict[str, Kind] = {
     "weight": Kind(NETWORK, "V", 0, 4, False, "Factor of the loss."),
     "l1": Kind(LEARNING, "l1", 0, 0.1, False, "Penalty Σ|w| on weights."),
     "l2": Kind(LEARNING, "l2", 0, 0.1, False, "Penalty Σw²/2 on weights."),
-    "row_l1": Kind(LEARNING, "l1 rows", 0, 0.1, False, "Group penalty on the weights onto a unit."),
+    "row_l1": Kind(LEARNING, "l1 r", 0, 0.1, False, "Group penalty on the weights onto a unit."),
     "column_l1": Kind(
-        LEARNING, "l1 columns", 0, 0.1, False, "Group penalty on the weights out of a unit."
+        LEARNING, "l1 c", 0, 0.1, False, "Group penalty on the weights out of a unit."
     ),
     "feedback_decay": Kind(
         LEARNING, "c", 0, 0.2, False, "Decay of W and B that lets them align (Kolen-Pollack)."
     ),
     "feedback_size": Kind(NETWORK, "|B|", 0, 2, False, "Size of the feedback weights."),
     "theta": Kind(MESSAGES, "θ", 1e-5, 0.3, True, "Change that a unit sends as an event, x."),
-    "backward": Kind(MESSAGES, "θ back", 1e-5, 0.3, True, "Change that a unit sends back, δ."),
-    "quantum": Kind(MESSAGES, "quantum", 1e-3, 0.3, True, "Change of x that one spike stands for."),
-    "top": Kind(MESSAGES, "θ max", 1e-4, 1, True, "Upper bound of the adaptive threshold."),
-    "floor": Kind(MESSAGES, "θ min", 1e-8, 0.1, True, "Lower bound of the adaptive threshold."),
+    "backward": Kind(MESSAGES, "θδ", 1e-5, 0.3, True, "Change that a unit sends back, δ."),
+    "quantum": Kind(MESSAGES, "q", 1e-3, 0.3, True, "Change of x that one spike stands for."),
+    "top": Kind(MESSAGES, "θ↑", 1e-4, 1, True, "Upper bound of the adaptive threshold."),
+    "floor": Kind(MESSAGES, "θ↓", 1e-8, 0.1, True, "Lower bound of the adaptive threshold."),
     "fall": Kind(MESSAGES, "fall", 0, 30, False, "Time in τx in which the upper bound falls."),
     "fade": Kind(MESSAGES, "fade", 0.5, 0.999, False, "How a unit's remembered speed fades."),
-    "refractory": Kind(MESSAGES, "refractory", 0, 0.05, False, "Time of rest after a spike."),
-    "max_rate": Kind(MESSAGES, "max rate", 1, 1000, True, "Largest spike rate of a unit, 1/s."),
+    "refractory": Kind(MESSAGES, "rest", 0, 0.05, False, "Time of rest after a spike."),
+    "max_rate": Kind(MESSAGES, "rate", 1, 1000, True, "Largest spike rate of a unit, 1/s."),
     "sd": Kind(IMPERFECTIONS, "σ", 0, 0.5, False, "Standard deviation of the noise."),
     "correlation": Kind(IMPERFECTIONS, "τ", 1e-3, 1, True, "Correlation time of the noise."),
     "share": Kind(IMPERFECTIONS, "p", 0, 1, False, "Share of messages that are lost."),
     "spread": Kind(IMPERFECTIONS, "spread", 0, 1, False, "Spread of the units' time constants."),
     "half_width": Kind(
-        IMPERFECTIONS, "half-width", 0.1, 5, False, "Half-width of the surrogate derivative."
+        IMPERFECTIONS, "width", 0.1, 5, False, "Half-width of the surrogate derivative."
     ),
     "time": Kind(IMPERFECTIONS, "τ", 1e-3, 1, True, "Time constant of the filter."),
-    "prospective": Kind(
-        MESSAGES, "look-ahead", 1e-4, 0.1, True, "Time over which rates are estimated."
-    ),
+    "prospective": Kind(MESSAGES, "ahead", 1e-4, 0.1, True, "Time over which rates are estimated."),
 }
 UNKNOWN = Kind(NETWORK, "", -2, 2, False, "Parameter of an extension.")
 IN_SECONDS = ("tau_x", "tau_lam", "tau_w", "dt", "refractory", "correlation", "time", "prospective")
@@ -163,5 +161,5 @@ def _label(key: str, sim: Any) -> str:
     if parts[0] == "flow" and len(parts) > 2:
         return parts[2]
     if key.startswith("simulation.transport."):
-        return " ".join(parts[2:-1])
+        return " ".join(part for part in parts[2:-1] if part != "theta")
     return ""

@@ -87,6 +87,7 @@ class Playback(Exploration):
             "populations": populations,
             "projections": [],
             "neurons": [population["name"] for population in populations],
+            "recorded": [population["name"] for population in populations],
             "rows": len(traces.pattern),
             "models": [],
             "tours": [],

@@ -236,7 +236,7 @@ async def _serve(broadcast: Broadcast, connection: WebSocket) -> None:
                 broadcast.wake.set()
             elif command:
                 await broadcast.do(page, command)
-    except (WebSocketDisconnect, RuntimeError):
+    except WebSocketDisconnect:
         pass
     finally:
         broadcast.leave(page)

@@ -24,7 +24,7 @@ from neurosim.explore.opening import Opened, open_model
 from neurosim.explore.tours import TOURS, described
 from neurosim.model.flow import PRESETS, Flow
 from neurosim.simulation.live import Live
-from neurosim.simulation.live_numbers import different
+from neurosim.simulation.live_numbers import THETA, different
 
 Array = np.ndarray
 Command = Mapping[str, Any]
@@ -94,6 +94,7 @@ class Exploration:
             "populations": populations,
             "projections": self._projections(net),
             "neurons": list(net.neurons),
+            "recorded": live.recorded,
             "rows": live.count,
             "models": sorted(modelfile.built_in()) if self.can_change else [],
             "tours": [described(name) for name in TOURS] if self.can_change else [],
@@ -300,8 +301,10 @@ class Exploration:
         numbers = command.get("numbers") or {}
         known = self.live.numbers
         given = {key: value for key, value in numbers.items() if key in known}
-        for key, value in different(known, given).items():
-            self.live.set(key, value)
+        # as in `different`; the keys of controls may stand for several others
+        for key, value in sorted(given.items(), key=lambda item: item[1] == 0):
+            if value != known[key] and key != THETA:
+                self.live.set(key, value)
         patterns = command.get("patterns")
         if patterns is not None and list(patterns) != list(self.live.patterns):
             self.live.show(patterns)

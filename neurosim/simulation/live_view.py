@@ -205,11 +205,19 @@ class LiveView:
             By recorded variable, the units of all populations side by side as in `traces`.
         """
         times, rows = self._samples.last(since)
-        shape = len(times), len(self.patterns), -1
+        count = len(self.patterns)
         found = {}
         for recorded, values in zip(self._session.recorder.recorded, rows, strict=True):
-            found[recorded.variable] = values.reshape(shape)
+            found[recorded.variable] = values.reshape(len(times), count, values.shape[1] // count)
         return times, found
+
+    @property
+    def recorded(self) -> list[str]:
+        """The populations whose units `samples` holds, in their order side by side."""
+        named: set[str] = set()
+        for recorded in self._session.recorder.recorded:
+            named |= {part.name for part in recorded.parts}
+        return [n for n in self._choices.sim.net.populations if n in named]
 
     def as_run(self) -> Run:
         """Return the present state and the kept samples as a run, for measures, files and plots."""

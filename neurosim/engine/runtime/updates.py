@@ -92,6 +92,7 @@ class ActionMaker:
         self.target = target
         self.numbers = numbers
         self.texts = {n: self.plan.text(n) for n in self.plan.net.populations}
+        self._answers: dict[Any, Any] = {}  # of `_ask`
         self.known: dict[Any, Functions] = {}  # of the last segment; keys as in `_compiled`
         self.made: dict[Any, Functions] = {}  # of this segment
 
@@ -116,11 +117,18 @@ class ActionMaker:
                 actions.late += self._assignments(name, late)
             else:
                 self._add_step(name, stepped_text, late, actions)
-            actions.weighted += self._assignments(name, self.plan.weighted_messages(name))
-            actions.copies += self._assignments(name, self.plan.sampled(name))
+            actions.weighted += self._assignments(name, self._ask("weighted_messages", name))
+            actions.copies += self._assignments(name, self._ask("sampled", name))
         if self.plan.method == ADAM:
             self._add_descents(actions)
         return actions
+
+    def _ask(self, question: str, *given: Any) -> Any:
+        """Return the answer of a method of the plan; a plan never changes, so it is asked once."""
+        key = question, *given
+        if key not in self._answers:
+            self._answers[key] = getattr(self.plan, question)(*given)
+        return self._answers[key]
 
     def factors(self, rule: SynapseRule) -> ActionList:
         """Return functions that evaluate the factors of a rule into arrays of its populations."""
@@ -144,7 +152,7 @@ class ActionMaker:
     def _add_messages(self, name: str, text: Text, actions: Actions) -> None:
         """Add altered messages forward, and the early messages."""
         early = text.with_helpers(text.early)
-        altered = self.plan.sent(name, FORWARD)
+        altered = self._ask("sent", name, FORWARD)
         actions.early[name] = self._assignments(name, early)
         actions.sent += self._assignments(name, altered)
 
@@ -159,15 +167,15 @@ class ActionMaker:
 
     def _late(self, name: str, text: Text, learns: bool) -> Statements:
         """Return the statements of late messages, or none if nothing reads them."""
-        if not learns and not self.plan.late_is_read(name):
+        if not learns and not self._ask("late_is_read", name):
             return []
-        altered = self.plan.sent(name, BACKWARD)
+        altered = self._ask("sent", name, BACKWARD)
         return text.with_helpers([*text.late, *altered])
 
     def _add_step(self, name: str, text: Text, late: Statements, actions: Actions) -> None:
         """Add the late messages and the step of the state."""
         plan = self.plan
-        leaks = plan.leaks(name)
+        leaks = self._ask("leaks", name)
         now = list(text.rates)
         afterwards = []  # variables that read the violation of the new outputs
         if plan.method == SEMI_IMPLICIT and "lam" in now:

@@ -98,7 +98,7 @@ export class Plane {
     }
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const value of ticks(this.bottom, this.top, Math.max(2, h / 40))) {
+    for (const value of ticks(Math.min(this.bottom, this.top), Math.max(this.bottom, this.top), Math.max(2, h / 40))) {
       line(pen, x, this.v(value), x + w, this.v(value));
       pen.fillText(label(value), x - 5, this.v(value));
     }

@@ -7,7 +7,9 @@ const FINE = 1000; // steps of a slider
 /** @param {number} value @returns {string} */
 export function short(value) {
   if (!Number.isFinite(value)) return "–";
-  return String(Number(value.toPrecision(4)));
+  const size = Math.abs(value);
+  const rounded = Number(value.toPrecision(4));
+  return size > 0 && (size < 1e-3 || size >= 1e5) ? rounded.toExponential().replace("e+", "e") : String(rounded);
 }
 
 /** @param {Control} control @returns {{ scale: number, unit: string }} how it is written */

@@ -1,6 +1,6 @@
 // The page: connects, keeps the last samples, builds controls and views from the model, draws each frame.
 
-import { category } from "./colours.js";
+import { category, ink } from "./colours.js";
 import { Connection, withToken } from "./connection.js";
 import { Controls, short } from "./controls.js";
 import { csv, save } from "./downloads.js";
@@ -111,7 +111,7 @@ export class App {
     this.reference = null;
     this.chosen = "";
     by("keep").setAttribute("aria-pressed", "false");
-    this.units = model.neurons.flatMap((population) => {
+    this.units = model.recorded.flatMap((population) => {
       const size = model.populations.find((own) => own.name === population)?.size ?? 0;
       return Array.from({ length: size }, (_, index) => ({ population, index }));
     });
@@ -221,7 +221,8 @@ export class App {
 
   /** @param {number} unit @returns {string} */
   colour(unit) {
-    return category(this.model.neurons.indexOf(this.units[unit]?.population));
+    const place = this.model.neurons.indexOf(this.units[unit]?.population);
+    return place < 0 ? ink("soft") : category(place); // of inputs, which send events too
   }
 
   /** @param {number} unit @returns {boolean} */
@@ -317,13 +318,16 @@ export class App {
       ["▶", `Move ${title} back`, () => this.move(name, 1)],
       ["×", `Hide ${title}`, () => this.toggle(name)],
     ];
+    const group = document.createElement("div");
+    group.className = "save";
+    head.append(group);
     for (const [text, label, act] of buttons) {
       const button = document.createElement("button");
       button.textContent = text;
       button.title = label;
       button.setAttribute("aria-label", label);
       button.onclick = act;
-      head.append(button);
+      group.append(button);
     }
   }
 

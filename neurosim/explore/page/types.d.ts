@@ -14,7 +14,7 @@ export interface Settings {
 }
 export interface Model extends Settings {
   name: string; title: string; playback: boolean; populations: Population[]; projections: Projection[];
-  neurons: string[]; rows: number; models: string[]; tours: Tour[]; presets: string[]; tour: string | null;
+  neurons: string[]; recorded: string[]; rows: number; models: string[]; tours: Tour[]; presets: string[]; tour: string | null;
   steps: number; method: string; events: boolean;
 }
 export interface Header {

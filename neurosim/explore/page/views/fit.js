@@ -2,6 +2,7 @@
 
 import uPlot from "../vendor/uPlot.js";
 import { category, ink } from "../colours.js";
+import { short } from "../controls.js";
 import { chart } from "../svg.js";
 
 /** @typedef {import("../main.js").App} App */
@@ -44,7 +45,7 @@ export class Fit {
     const { fit } = this.app;
     made.setData(/** @type {any} */ ([fit.times, ...KINDS.map(([name, , log]) => log ? fit.values[name].map((value) => (value === null || value < 1e-16 ? null : value)) : fit.values[name])]));
     const now = this.app.lastMeasures;
-    const parts = KINDS.filter(([name]) => name in now).map(([name, label]) => `${label} ${now[name] === null ? "–" : Number(now[name].toPrecision(3))}`);
+    const parts = KINDS.filter(([name]) => name in now).map(([name, label]) => `${label} ${now[name] === null ? "–" : short(Number(now[name].toPrecision(3)))}`);
     this.caption.textContent = parts.join(" · ");
   }
 
@@ -61,7 +62,7 @@ export class Fit {
         scales: { x: { time: false }, log: { distr: 3, log: 10 }, share: { range: [-0.05, 1.05] } },
         axes: [
           { ...axis, label: "time (s)", size: 24, space: 70 },
-          { ...axis, scale: "log", label: "loss, violation, error (1)", size: 50, space: 30, values: (/** @type {any} */ u, /** @type {number[]} */ marks) => marks.map((value) => (value === null || Math.abs(Math.log10(value) % 1) > 1e-6 ? "" : value.toExponential(0))) },
+          { ...axis, scale: "log", label: "loss, violation, error (1)", size: 50, splits: powers, values: (/** @type {any} */ u, /** @type {number[]} */ marks) => marks.map((value) => value.toExponential(0)) },
           { ...axis, scale: "share", side: 1, label: "cosine, accuracy (1)", size: 34, grid: { show: false }, space: 30 },
         ],
         series: [{}, ...KINDS.map(([, label, log], place) => ({ label, stroke: category(place), width: 1.6, scale: log ? "log" : "share", points: { show: false }, dash: log ? [] : [6, 3] }))],
@@ -99,6 +100,19 @@ export class Fit {
     const rows = fit.times.map((time, k) => [time, ...KINDS.map(([name]) => fit.values[name][k] ?? "")]);
     return { columns: ["time (s)", ...KINDS.map(([name]) => name)], rows };
   }
+}
+
+/**
+ * Powers of ten between the bounds, at most six.
+ * @param {any} u @param {number} axis @param {number} low @param {number} high @returns {number[]}
+ */
+function powers(u, axis, low, high) {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  const step = Math.max(1, Math.ceil((last - first + 1) / 6));
+  const found = [];
+  for (let power = first; power <= last; power += step) found.push(10 ** power);
+  return found;
 }
 
 export class FitSamples {

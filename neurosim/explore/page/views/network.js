@@ -34,7 +34,7 @@ export class NetworkView {
   /** Lay out all units of populations with a state. */
   layOut() {
     const { neurons } = this.app.model;
-    const inputs = this.app.model.populations.filter((own) => own.clamped);
+    const inputs = this.app.model.populations.filter((own) => own.clamped && !neurons.includes(own.name));
     const columns = [...inputs.map((own) => own.name), ...neurons];
     const { width, height } = this.sheet;
     const gap = width / columns.length;
@@ -76,6 +76,7 @@ export class NetworkView {
       for (const place of this.columns?.[own.name] ?? []) dot(pen, place.x, place.y, Math.min(radius, 4));
     }
     for (const { unit, x, y } of this.places) {
+      if (!Number.isFinite(samples.last(this.variable, unit))) continue;
       pen.fillStyle = diverging(samples.last(this.variable, unit) / most);
       dot(pen, x, y, radius);
       pen.strokeStyle = ink("soft");

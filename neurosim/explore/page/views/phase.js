@@ -28,13 +28,15 @@ export class Phase {
   layOut() {
     this.tools.replaceChildren();
     this.menus = [];
-    const units = this.app.units.slice(0, 400);
-    [["h", "x", 0], ["v", "lam", 0]].forEach(([axis, variable, unit]) => {
+    const units = this.app.units.map((own, place) => ({ ...own, place }));
+    const moving = units.filter((own) => this.app.model.neurons.includes(own.population)).slice(0, 400);
+    const first = moving[0]?.place ?? 0;
+    [["h", "x", first], ["v", "lam", first]].forEach(([axis, variable, unit]) => {
       const menu = document.createElement("select");
       menu.setAttribute("aria-label", axis === "h" ? "horizontal axis" : "vertical axis");
       for (const name of ["x", "lam"]) {
         if (!(name in this.app.samples.series) && this.app.samples.width) continue;
-        units.forEach((own, place) => menu.append(new Option(`${name === "lam" ? "λ" : "x"} ${own.population}[${own.index}]`, `${name}:${place}`)));
+        for (const own of moving) menu.append(new Option(`${name === "lam" ? "λ" : "x"} ${own.population}[${own.index}]`, `${name}:${own.place}`));
       }
       menu.value = `${variable}:${unit}`;
       menu.onchange = () => {
@@ -63,7 +65,7 @@ export class Phase {
 
   fitBounds() {
     const { count } = this.app.samples;
-    const [[l, r], [b, t]] = this.series().map((own) => {
+    const found = this.series().map((own) => {
       let [low, high] = [Infinity, -Infinity];
       for (let k = 0; k < count; k += 1) {
         low = Math.min(low, own[k]);
@@ -73,10 +75,12 @@ export class Phase {
       const pad = Math.max(0.25 * (high - low), 0.02 + 0.02 * Math.abs(high));
       return [low - pad, high + pad];
     });
+    const [l, r] = found[0];
+    const [b, t] = found[1];
     const old = this.bounds;
     const inside = old && l + 0.1 * (r - l) >= old[0] && r - 0.1 * (r - l) <= old[1] && b + 0.1 * (t - b) >= old[2] && t - 0.1 * (t - b) <= old[3];
     const wide = old && (old[1] - old[0] > 3 * (r - l) || old[3] - old[2] > 3 * (t - b));
-    if (!inside || wide) this.bounds = [l, r, b, t];
+    if (!inside || wide) this.bounds = /** @type {[number, number, number, number]} */ ([l, r, b, t]);
   }
 
   draw() {

@@ -30,7 +30,7 @@ export class Raster {
     }
     const first = samples.times[0];
     const last = samples.times[Math.max(samples.count - 1, 0)];
-    const plane = new Plane(this.sheet, [first, last > first ? last : first + 1e-3, samples.width, 0], "time (s)", "unit");
+    const plane = new Plane(this.sheet, [first, last > first ? last : first + 1e-3, samples.width, 0], "time (s)", "unit, inputs above");
     plane.axes();
     const tall = Math.max(1, plane.box.h / samples.width - 0.5);
     plane.within(() => {

@@ -48,7 +48,8 @@ export class Traces {
     const found = [];
     for (let unit = 0; unit < this.app.samples.width; unit += 1) {
       const own = this.app.units[unit];
-      if (own && !this.hidden.has(own.population)) found.push(unit);
+      const moves = own && this.app.model.neurons.includes(own.population);
+      if (moves && !this.hidden.has(own.population)) found.push(unit);
     }
     return found;
   }
