@@ -208,10 +208,7 @@ def explore(
     from neurosim.explore import commands
 
     _show_own_warnings()
-    overrides = list(set_ or [])
-    if data is not None:
-        overrides.append(f"data.name={data}")
-    commands.run(model, overrides, port=port, browser=browser)
+    commands.run(model, set_ or [], data, port=port, browser=browser)
 
 
 @app.command(epilog="Example: neurosim plot runs/xor/log.nc --out xor.svg")

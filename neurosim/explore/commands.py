@@ -14,15 +14,17 @@ from neurosim.explore.session import Exploration
 SAVED = ".nc"
 
 
-def run(source: str, overrides: Sequence[str], *, port: int, browser: bool) -> None:
+def run(source: str, sets: Sequence[str], data: str | None, *, port: int, browser: bool) -> None:
     """Serve a model or a saved run until Ctrl-C.
 
     Parameters
     ----------
     source : str
         A model file, the name of a built-in model, or the path of a ``.nc`` file.
-    overrides : sequence of str
-        As in `modelfile.load`.
+    sets : sequence of str
+        Overrides, as in `modelfile.load`.
+    data : str, optional
+        Name of a data set or file, in place of the model's own.
     port : int
     browser : bool
 
@@ -31,6 +33,9 @@ def run(source: str, overrides: Sequence[str], *, port: int, browser: bool) -> N
     FileError, ModelError, DataError
         A source that cannot be opened; overrides beside a saved run.
     """
+    overrides = list(sets)
+    if data is not None:
+        overrides.append(f"data.name={data}")
     if source.endswith(SAVED):
         if overrides:
             raise ModelError(f"--set {overrides[0]} beside {source!r}, which is a saved run")

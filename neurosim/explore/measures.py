@@ -5,15 +5,17 @@ Start at `measures`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from neurosim import reference
-from neurosim.analysis.stability import stability
+from neurosim.analysis.stability import Stability, stability
 from neurosim.data.patterns import labels
 from neurosim.errors import ModelError, NeurosimError, number, unknown, whole
+from neurosim.model.state import State
 from neurosim.reference.functions import violation
 from neurosim.reference.ode import rates_at
 from neurosim.results.metrics import cosine
@@ -60,10 +62,11 @@ def measures(live: Live) -> dict[str, float]:
     return found
 
 
-def spectrum(live: Live) -> dict[str, Any]:
-    """Return the modes at the saddle point of the present patterns, and a sentence about them.
+def spectrum(live: Live) -> Callable[[], dict[str, Any]]:
+    """Return a function that finds the modes of the saddle point, and a sentence about them.
 
-    Where a constraint is not lin, they are those at the present state.
+    It needs the live simulation no longer, which may go on meanwhile. The saddle point is that of
+    the present patterns; where a constraint is not lin, the modes are those at the present state.
 
     Raises
     ------
@@ -75,17 +78,29 @@ def spectrum(live: Live) -> dict[str, Any]:
     if size > MOST_STATES:
         raise ModelError(f"spectrum of {size} states; allowed: at most {MOST_STATES}")
     lin = all(net.populations[n].constraint == "lin" for n in net.neurons)
-    found = stability(live, at=None if lin else live, patterns=1)
-    method = live.simulation.method
+    at = None if lin else State(live.x, live.lam)
+    model = net, live.flow, live.X, live.Y
+    method, dt = live.simulation.method, live.dt
+
+    def found() -> dict[str, Any]:
+        with threadpool_limits(1, "blas"):  # threads of BLAS would take the cores of the page
+            modes = stability(*model, at=at, patterns=1)
+            return _spectrum(modes, method, dt)
+
+    return found
+
+
+def _spectrum(found: Stability, method: str, dt: float) -> dict[str, Any]:
+    """Return modes as the page draws them."""
     step = float(found.max_step[method if method in found.max_step else "euler"])
     place = max(found.participation, key=lambda name: float(found.participation[name][0]))
     return {
         "re": found.eigenvalues.real.tolist(),
         "im": found.eigenvalues.imag.tolist(),
-        "dt": live.dt,
+        "dt": dt,
         "method": method,
         "max_step": step,
-        "text": sentence(found, place, step, live.dt),
+        "text": sentence(found, place, step, dt),
     }
 
 

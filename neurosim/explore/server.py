@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from neurosim.explore.frames import as_json
-from neurosim.explore.session import Exploration
+from neurosim.explore.session import LATER, Exploration, completed
 from neurosim.results.files import save
 
 PAGE = files("neurosim.explore") / "page"
@@ -103,6 +103,8 @@ class Broadcast:
         async with self.lock:
             answers = await run_in_threadpool(self.exploration.do, page.name, command)
         for answer in answers:
+            if LATER in answer:
+                answer = await run_in_threadpool(completed, answer)
             for_all = answer["type"] in ("settings", "model")
             for other in list(self.pages) if for_all else [page]:
                 await self._send(other, as_json(answer))

@@ -29,11 +29,24 @@ from neurosim.simulation.live_numbers import THETA, different
 Array = np.ndarray
 Command = Mapping[str, Any]
 
+LATER = "later"  # key of an answer: a function that completes it while the simulation goes on
 MOST_STEPS = 100_000  # of one frame
 FIRST_SAMPLES = 1000  # that a page gets when it connects
 MEASURE_SHARE = 0.2  # of the time that measures may take
 DRAWN_SYNAPSES = 2000  # up to which weights are sent to be drawn
 LONGEST_FRAME = 0.2  # s of computing, after which a frame is cut short
+
+
+def completed(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer with what takes long; an error in its place."""
+    compute = answer.pop(LATER, None)
+    if compute is None:
+        return answer
+    try:
+        found: dict[str, Any] = compute()
+    except (NeurosimError, ArithmeticError, ValueError) as error:
+        return {"type": "error", "about": answer["type"], "text": str(error)}
+    return answer | found
 
 
 class Exploration:
@@ -312,7 +325,7 @@ class Exploration:
         return self._changed()
 
     def _spectrum(self, command: Command) -> dict[str, Any]:
-        return {"type": "spectrum", **measures.spectrum(self.live)}
+        return {"type": "spectrum", LATER: measures.spectrum(self.live)}
 
     def _field(self, command: Command) -> dict[str, Any]:
         return {"type": "field", **measures.field(self.live, command)}

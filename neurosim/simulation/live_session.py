@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 STATE = ("w", "back", "row", "col")  # of synapses: loaded with the parameters, but they move
+# choices of a setting that a plan is made from, beside the network and extensions
+OF_PLANS = ("dt", "method", "transports", "imperfections")
 
 
 class LiveSession(Session):
@@ -41,6 +43,10 @@ class LiveSession(Session):
 
     def fits(self, setting: Setting) -> bool:
         """Return whether `adopt` can take these choices: they differ in numbers alone."""
+        now = self.setting
+        same = setting.net is now.net and setting.extensions is now.extensions
+        if same and all(getattr(setting, name) == getattr(now, name) for name in OF_PLANS):
+            return True  # only the flow differs, which is not part of a plan
         return bool(_structure(self._planned(setting)) == _structure(self.plan))
 
     def adopt(self, setting: Setting) -> None:
@@ -160,6 +166,7 @@ def open_live(
 
 def _structure(plan: Plan) -> Any:
     """Return all of a plan that a change of numbers leaves as it is."""
+    plan = replace(plan, recorded=())
     texts: dict[str, Any] = {}
     for n in plan.net.populations:
         messages = plan.sent(n, FORWARD), plan.sent(n, BACKWARD)

@@ -8,6 +8,7 @@ from tests.evidence import (
     constraints,
     endings,
     events,
+    explorer,
     feedback,
     imperfections,
     integration,
@@ -40,6 +41,7 @@ ROWS = (
     | endings.ROWS
     | planted.ROWS
     | rules.ROWS
+    | explorer.ROWS
 )
 
 

@@ -306,7 +306,7 @@ def test_measures_and_spectrum_are_those_of_the_analysis() -> None:
     found = measures(live)
     assert found["cosine"] == pytest.approx(min(compared.cosine.values()))
     assert found["error"] == pytest.approx(max(compared.error.values()))
-    modes = spectrum(live)
+    modes = spectrum(live)()
     stable = ns.stability(live.network, live.flow, live.X, live.Y)
     np.testing.assert_array_equal(modes["re"], stable.eigenvalues.real)
     assert f"dt may be at most {1e3 * stable.max_step['euler']:.3g} ms" in modes["text"]

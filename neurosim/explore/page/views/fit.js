@@ -62,7 +62,7 @@ export class Fit {
         scales: { x: { time: false }, log: { distr: 3, log: 10 }, share: { range: [-0.05, 1.05] } },
         axes: [
           { ...axis, label: "time (s)", size: 24, space: 70 },
-          { ...axis, scale: "log", label: "loss, violation, error (1)", size: 50, splits: powers, values: (/** @type {any} */ u, /** @type {number[]} */ marks) => marks.map((value) => value.toExponential(0)) },
+          { ...axis, scale: "log", label: "loss, violation, error (1)", size: 50, splits: powers, values: (/** @type {any} */ u, /** @type {number[]} */ marks) => marks.map((value) => (value ? value.toExponential(0) : "")) },
           { ...axis, scale: "share", side: 1, label: "cosine, accuracy (1)", size: 34, grid: { show: false }, space: 30 },
         ],
         series: [{}, ...KINDS.map(([, label, log], place) => ({ label, stroke: category(place), width: 1.6, scale: log ? "log" : "share", points: { show: false }, dash: log ? [] : [6, 3] }))],

@@ -30,6 +30,7 @@ export class Spectrum {
     this.found = null;
     this.version = -1;
     this.asked = 0;
+    this.pending = false; // an answer has not come yet
     caption.textContent = "computing the modes …";
     this.tools = tools;
   }
@@ -37,7 +38,8 @@ export class Spectrum {
   draw() {
     const now = performance.now();
     const stale = this.version !== this.app.version || (this.app.model.plastic && now - this.asked > 2000);
-    if (stale && now - this.asked > 150) {
+    if (stale && !this.pending && now - this.asked > 150) {
+      this.pending = true;
       this.version = this.app.version;
       this.asked = now;
       this.app.send({ type: "spectrum" });
@@ -48,6 +50,7 @@ export class Spectrum {
   /** @param {any} message */
   answer(message) {
     if (message.type !== "spectrum") return;
+    this.pending = false;
     this.found = message;
     this.caption.textContent = message.text;
     this.caption.title = message.text;
@@ -56,6 +59,7 @@ export class Spectrum {
 
   /** @param {string} text */
   refused(text) {
+    this.pending = false;
     this.caption.textContent = text;
   }
 
