@@ -143,7 +143,7 @@ def hopf() -> str:
     data = spec.data()
     # of the first pattern, which the tour shows
     branch = ns.continuation(
-        spec.network(), spec.flow(), data.X[:1], data.Y[:1], over="theta", start=1.2, stop=0.6
+        spec.network(), spec.flow(), data.X[:1], data.Y[:1], over="flow.theta", start=1.2, stop=0.6
     )
     predicted = branch.hopf[0].parameter
     live = open_model("basin", {"start.x": 1e-4, "start.lam": 1e-4}).live

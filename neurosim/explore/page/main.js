@@ -204,6 +204,7 @@ export class App {
     by("clock").textContent = `${frame.t.toFixed(3)} s`;
     by("play").textContent = frame.playing ? "Pause" : "Play";
     by("play").setAttribute("aria-pressed", String(frame.playing));
+    if (document.activeElement !== by("speed")) by("speed").value = String(Math.log10(frame.speed));
     by("speed-text").textContent = `${frame.speed} step${frame.speed === 1 ? "" : "s"} a frame`;
     const span = short(1000 * frame.stands_for * this.model.dt);
     by("frame-note").textContent = `step ${frame.step} · a frame stands for ${frame.stands_for} steps, ${span} ms`;
