@@ -73,7 +73,6 @@ class Explorer:
     def stop(self) -> None:
         """Stop the server."""
         self._server.should_exit = True
-        self._server.force_exit = True
         if threading.current_thread() is not self._thread:
             self._thread.join(5)
         self._socket.close()
@@ -133,7 +132,10 @@ def explore(
     Examples
     --------
     >>> net = Network.mlp([2, 4, 1], loss="mse")
-    >>> page = explore(net, Flow.augmented(), [[0, 1]], [[1]], browser=False, block=False)
+    >>> page = explore(  # doctest: +ELLIPSIS
+    ...     net, Flow.augmented(), [[0, 1]], [[1]], browser=False, block=False
+    ... )
+    http://127.0.0.1:...
     >>> page.url.startswith("http://127.0.0.1:")
     True
     >>> page.stop()

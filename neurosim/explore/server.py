@@ -194,6 +194,8 @@ def application(
         ready()
         yield
         task.cancel()
+        async with broadcast[0].lock:  # a thread may still run a frame
+            pass
 
     async def index(request: Request) -> Response:
         text = (PAGE / "index.html").read_text(encoding="utf-8")

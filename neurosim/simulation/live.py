@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from neurosim.arguments import checked_methods
-from neurosim.errors import DataError, DivergenceError, ModelError, number, out_of_range, whole
+from neurosim.errors import (
+    DataError,
+    DivergenceError,
+    ModelError,
+    number,
+    out_of_range,
+    shown,
+    whole,
+)
 from neurosim.model.flow import seconds
 from neurosim.model.network import Network
 from neurosim.model.schedules import MOST_STEPS
@@ -54,7 +62,7 @@ RING_BYTES = 8_000_000
 FEWEST_SAMPLES, MOST_SAMPLES = 1000, 20_000  # by default
 
 
-@checked_methods("run", "set", "place", "clamp", "release", "plastic", "rewind")
+@checked_methods("set", "show", "kick", "place", "clamp", "release", "plastic")
 class Live(LiveView):
     """A simulation that stays open; `Simulation.live` opens it and documents the arguments.
 
@@ -190,8 +198,8 @@ class Live(LiveView):
         rows = checked_rows(given, self._given.count)
         if len(rows) != len(self.patterns):
             raise DataError(
-                f"pattern = {pattern!r} has {len(rows)} rows; allowed: {len(self.patterns)}, as "
-                "many as are simulated; try another sim.live(..., patterns=...)"
+                f"pattern = {shown(pattern)} has {len(rows)} rows; allowed: {len(self.patterns)}, "
+                "as many as are simulated; try another sim.live(..., patterns=...)"
             )
         self._session.show(of_rows(self._given, rows))
         self._choices = replace(self._choices, rows=rows)
@@ -273,7 +281,7 @@ class Live(LiveView):
         sim = self._choices.sim
         if sim.imperfections.prospective:
             raise ModelError(
-                f"clamp({units!r}) with prospective = {sim.imperfections.prospective!r}: the "
+                f"clamp({shown(units)}) with prospective = {sim.imperfections.prospective!r}: the "
                 "message of a held unit would run ahead of it; allowed: prospective=False"
             )
         chosen = chosen_units(sim.net, units)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, ModelError, out_of_range, whole
+from neurosim.errors import DataError, ModelError, out_of_range, shown, whole
 from neurosim.model.feedback import MIRROR
 from neurosim.simulation.live_units import Held
 from neurosim.simulation.modulators import modulators_of
@@ -82,7 +82,7 @@ def checked_rows(patterns: Sequence[int] | None, count: int) -> tuple[int, ...]:
         return tuple(range(count))
     rows = [] if isinstance(patterns, str) else list(patterns)
     if not rows:
-        raise DataError(f"patterns = {patterns!r}; allowed: at least one row, or None for all")
+        raise DataError(f"patterns = {shown(patterns)}; allowed: at least one row, or None for all")
     try:
         return tuple(whole("patterns", row, 0, count - 1) for row in rows)
     except ModelError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.errors import DataError, number, unknown, whole
+from neurosim.errors import DataError, number, shown, unknown, whole
 from neurosim.model.network import Network
 from neurosim.model.state import State
 
@@ -35,7 +35,7 @@ def chosen_units(net: Network, units: Mapping[str, Any] | None) -> Chosen:
     if units is None:
         return {n: list(range(net.populations[n].size)) for n in with_state}
     if not isinstance(units, Mapping):
-        raise DataError(f"units = {units!r}; allowed: a mapping such as {{'hidden1': [0, 2]}}")
+        raise DataError(f"units = {shown(units)}; allowed: a mapping such as {{'hidden1': [0, 2]}}")
     for name in units:
         if name not in with_state:
             raise DataError(f"{unknown('population of units', name, with_state)}")

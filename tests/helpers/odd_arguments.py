@@ -27,6 +27,7 @@ import xarray as xr
 
 import neurosim as ns
 from neurosim import plot
+from neurosim.simulation.live import Live
 
 LONGEST = 20  # seconds of one call
 
@@ -329,6 +330,11 @@ def methods() -> Iterator[Entry]:
     yield Entry("Simulation.add", on("add"), {"factory": lambda network: []})
     yield Entry("Simulation.save_weights", on("save_weights"), {"path": temporary("w.npz")})
     yield Entry("Simulation.load_weights", on("load_weights"), {"path": "nowhere.npz"})
+    yield Entry("Simulation.live", on("live"), data)
+    for name, given in LIVE.items():
+        yield Entry(f"Live.{name}", bound(live, name), dict(given))
+    yield Entry("to_model", ns.to_model, {"live": live(), "data": "own.csv"})
+    yield Entry("to_script", ns.to_script, {"live": live()})
     yield Entry("Branch.at", known.branch.at, {"parameter": 1.5})
     yield Entry("Support.shares", known.support.shares)
     yield Entry("Flow.time", known.flow.time, {"name": "tau_x", "population": "output"})
@@ -343,6 +349,29 @@ def methods() -> Iterator[Entry]:
     yield Entry("Simultaneous.part", brief.part, {"first": 0, "rows": 1})
     yield Entry("Delay.whole", ns.Delay(2).whole, {"dt": 1e-3})
     yield Entry("Events.threshold", ns.Events().threshold, {"variable": "x", "population": "a"})
+
+
+# methods of a live simulation, with arguments that they accept
+LIVE: dict[str, dict[str, Any]] = {
+    "run": {"duration": 2e-3},
+    "set": {"key": "flow.rho", "value": 2.0},
+    "show": {"pattern": [1]},
+    "kick": {"x": 0.1, "units": {"hidden1": [0]}},
+    "place": {"x": {"hidden1": {0: 0.5}}},
+    "clamp": {"units": {"hidden1": [0]}, "x": 0.5},
+    "release": {"units": {"hidden1": [0]}},
+    "plastic": {"on": True},
+    "rewind": {"duration": 1e-3},
+    "traces": {"last": 1e-3},
+}
+
+
+def live() -> Live:
+    """Return a live simulation that has run for some steps."""
+    known = things()
+    found = simulation().live(known.X, known.Y, patterns=[0])
+    found.run("4 ms")
+    return found
 
 
 def bound(make: Callable[[], Any], method: str) -> Callable[..., Any]:
