@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,8 @@ def to_model(live: Live, *, data: Any = None) -> str:
             "allowed: the name of a data set or the path of a file, e.g. 'own.csv'"
         )
     if data is not None:
+        if not isinstance(data, str | Path | Mapping):
+            raise out_of_range("data", data, "a name, a path or the keys of [data]", "'own.csv'")
         raw["data"] = dict(data) if isinstance(data, Mapping) else {"name": str(data)}
     if not isinstance(source, ModelFile):
         raw["network"] = graph_of(first.net)

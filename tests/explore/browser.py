@@ -110,6 +110,12 @@ def open_model(page: Any, name: str) -> None:
     assert page.evaluate("explorer.model.name") == name
 
 
+def close_dialog(page: Any) -> None:
+    """Press Escape, and wait until the page takes keys again."""
+    page.keyboard.press("Escape")
+    until(page, "!document.querySelector('dialog[open]')")
+
+
 def show_views(page: Any, *names: str) -> None:
     page.evaluate("names => { explorer.shown = names; explorer.layOut(); }", list(names))
 
@@ -203,11 +209,11 @@ def test_a_session_as_python_and_as_a_model_file(page: Any) -> None:
     names: dict[str, Any] = {}
     exec(page.inner_text("#text-body"), names)
     assert names["live"].flow.rho == 5
-    page.keyboard.press("Escape")
+    close_dialog(page)
     page.click("#model-file")
     page.wait_for_selector("#text-dialog[open]")
     assert modelfile.loads(page.inner_text("#text-body")).flow().rho == 5
-    page.keyboard.press("Escape")
+    close_dialog(page)
 
 
 def test_each_tour_is_walked(page: Any) -> None:
@@ -261,7 +267,7 @@ def test_units_keys_and_playback(page: Any) -> None:
     until(page, "explorer.samples.count <= 1")
     page.keyboard.press("?")
     page.wait_for_selector("#keys[open]")
-    page.keyboard.press("Escape")
+    close_dialog(page)
     page.keyboard.press("Space")
     until(page, "explorer.playing")
     page.click("#keep")
