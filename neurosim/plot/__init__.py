@@ -5,16 +5,18 @@ which the colour-blind can tell apart. Start at `summary`; `style` is the look t
 """
 
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
-from neurosim.plot.canvas import style
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.chosen import quick
 from neurosim.plot.feedback import feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
 from neurosim.plot.library import matplotlib as _  # noqa: F401
 from neurosim.plot.messages import cost, events, events_over_traces, operations
+from neurosim.plot.moving import animate
 from neurosim.plot.overview import summary
+from neurosim.plot.page import PALETTE, style
+from neurosim.plot.phase import phase_portrait
 from neurosim.plot.plausibility import plausibility
-from neurosim.plot.runs import agreement, phase_portrait, traces, violation, weights
+from neurosim.plot.runs import agreement, parity, traces, violation, weights
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
 from neurosim.plot.sweeps import (
@@ -30,6 +32,7 @@ __all__ = [
     "PALETTE",
     "accuracies",
     "agreement",
+    "animate",
     "architecture",
     "before_and_after",
     "bifurcation",
@@ -48,10 +51,12 @@ __all__ = [
     "operations",
     "operations_done",
     "parallel_coordinates",
+    "parity",
     "participation",
     "phase_diagram",
     "phase_portrait",
     "plausibility",
+    "quick",
     "sensitivity",
     "spectrum",
     "style",

@@ -11,11 +11,19 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import DASHED, GREY, given_axes, marker_for, new_figure, styled
-from neurosim.plot.drawing import PALETTE, add_legend_line
+from neurosim.plot.canvas import DASHED, GREY, largest_size, marker_for
+from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
 from neurosim.plot.legends import add_legend
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    given_axes,
+    new_figure,
+    small_font,
+    styled,
+)
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
@@ -28,13 +36,15 @@ BLUE, GREEN = PALETTE[0], PALETTE[2]
 
 
 @styled
-def architecture(log: Log) -> Figure:
+def architecture(log: Log, *, figsize: Size | None = None) -> Figure:
     """Draw hidden neurons, accuracy and operations over the time of a training that changed them.
 
     Parameters
     ----------
     log : Log
         Returned by `train` with a schedule `Pruning` or `Growing`.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -44,7 +54,7 @@ def architecture(log: Log) -> Figure:
     _check_sizes(log)
     scored = any(str(name).endswith("accuracy") for name in log.history)
     height, panels = (6.4, 3) if scored else (4.6, 2)
-    figure = new_figure(5.2, height)
+    figure = new_figure(5.2, height, figsize)
     axes = figure.subplots(panels, 1, sharex=True)
     neurons(log, axes[0])
     if scored:
@@ -57,7 +67,7 @@ def architecture(log: Log) -> Figure:
 
 
 @styled
-def neurons(log: Log, ax: Axes | None = None) -> Axes:
+def neurons(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the number of hidden neurons, without frozen ones, over simulated time.
 
     The number in a row of the log holds from the time of the row before to its own.
@@ -68,6 +78,8 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
         Returned by `train` with a schedule `Pruning` or `Growing`.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -75,25 +87,29 @@ def neurons(log: Log, ax: Axes | None = None) -> Axes:
         The network was neither pruned nor grown.
     """
     _check_sizes(log)
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     time, size = log.history["time"].values, log.history["neurons"].values
     ax.stairs(size, _from_zero(time), color=BLUE, linewidth=1.4, baseline=None)
     ends = ((0.0, size[0], "left"), (time[-1], size[-1], "right"))
     for at, count, side in ends:
+        if not np.isfinite(count):
+            continue
         ax.annotate(
             f"{count:.0f}",
             (at, count),
             xytext=(0, 3),
             textcoords="offset points",
             ha=side,
-            fontsize=8,
+            fontsize=small_font(),
         )
-    ax.set(xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, 1.12 * size.max()))
+    ax.set(
+        xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, 1.12 * (largest_size(size) or 1.0))
+    )
     return ax
 
 
 @styled
-def operations_done(log: Log, ax: Axes | None = None) -> Axes:
+def operations_done(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the synaptic operations per pattern since the start of a training.
 
     A dashed line shows those of a network that has its largest size throughout.
@@ -104,6 +120,8 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
         Returned by `train` with a schedule `Pruning` or `Growing`.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -111,22 +129,22 @@ def operations_done(log: Log, ax: Axes | None = None) -> Axes:
         The network was neither pruned nor grown.
     """
     _check_sizes(log)
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     time = _from_zero(log.history["time"].values)
     done = _from_zero(log.history["operations"].values)
-    fastest = float(np.max(np.diff(done) / np.diff(time)))
+    fastest = largest_size(np.diff(done) / np.diff(time))
     marker = marker_for(len(time), most=31)
     ax.plot(time, 1e-6 * done, color=GREEN, marker=marker, markersize=3)
     ax.plot(time, 1e-6 * fastest * time, color=GREY, linestyle=DASHED)
     add_legend_line(ax, "done", color=GREEN)
     add_legend_line(ax, "at the largest size throughout", color=GREY, linestyle=DASHED)
-    ax.set(xlabel="time (s)", ylabel="operations per pattern (10⁶)", ylim=(0, None))
+    ax.set(xlabel="time (s)", ylabel="operations (10⁶)", ylim=(0, None))
     add_legend(ax)
     return ax
 
 
 @styled
-def before_and_after(before: Network, after: Network) -> Figure:
+def before_and_after(before: Network, after: Network, *, figsize: Size | None = None) -> Figure:
     """Draw two networks side by side, such as one before and after pruning.
 
     See `network` for what is drawn.
@@ -134,8 +152,11 @@ def before_and_after(before: Network, after: Network) -> Figure:
     Parameters
     ----------
     before, after : Network
+    figsize : (float, float), optional
+        Size of the new figure, inches.
+
     """
-    figure = new_figure(8.4, 4.2)
+    figure = new_figure(8.4, 4.2, figsize)
     left, right = figure.subplots(1, 2)
     for ax, net, name in ((left, before, "before"), (right, after, "after")):
         network(net, ax=ax)

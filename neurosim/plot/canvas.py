@@ -1,29 +1,31 @@
-"""Style, axes, legends and colours that all pictures share, and recorded values as arrays.
+"""Recorded values as arrays, and the lines, scales and colours of populations in all pictures.
 
-Start at `styled`.
+Start at `recorded_of` and `draw_lines`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from neurosim.arguments import checked
 from neurosim.errors import DataError, shown
 from neurosim.model.network import Network
-from neurosim.plot.drawing import PALETTE, palette_color
+from neurosim.plot.library import matplotlib as mpl
+from neurosim.plot.names import wrapped
+from neurosim.plot.page import (
+    distinct_color,
+    palette,
+    title_font,
+)
 from neurosim.results.format import current_name
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import VARIABLES, with_current_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 Array = np.ndarray
@@ -32,25 +34,6 @@ R = TypeVar("R")
 
 GREY = "#7F7F7F"
 DASHED = (0, (3, 1.5))
-STYLE: Any = MappingProxyType(  # typed Any: matplotlib's stubs require literal keys
-    {
-        "font.size": 9,
-        "axes.labelsize": 9,
-        "axes.titlesize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.8,
-        "lines.linewidth": 1.2,
-        "figure.dpi": 120,
-        "savefig.dpi": 300,
-        "pdf.fonttype": 42,  # keeps text as text
-        "svg.fonttype": "none",
-    }
-)
 SYMBOLS = MappingProxyType(
     {
         "x": "output x",
@@ -62,73 +45,12 @@ SYMBOLS = MappingProxyType(
     }
 )
 
+NARROW = 5  # ratio of the ends of a logarithmic axis below which its ticks are even steps
+LONG = 5.0  # s, from which times are drawn in s
+MOST_CAPTION_LINES = 2
 MOST_LINES = 32  # per population or projection; more could not be told apart
 ROUNDING = 1e-17  # below it differences of float64 are rounding
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Return a context in which Matplotlib draws in the style of all pictures.
-
-    All other settings stay as they are. Matplotlib's own context would also undo what a backend
-    sets when its first figure is made, after which a notebook shows no figures.
-
-    Examples
-    --------
-    >>> import matplotlib.pyplot as plt
-    >>> with style():
-    ...     figure, ax = plt.subplots()
-    >>> plt.close(figure)
-    """
-    import matplotlib as mpl
-
-    before = {name: mpl.rcParams[name] for name in STYLE}
-    mpl.rcParams.update(STYLE)
-    try:
-        yield
-    finally:
-        mpl.rcParams.update(before)
-
-
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that it checks its arguments and draws in the style of all pictures.
-
-    NumPy's warnings about numbers that are not finite are off, since runs that diverged are drawn
-    too. A picture that fails leaves no figure behind.
-    """
-
-    draw = checked(function)
-
-    @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        import matplotlib.pyplot as plt
-
-        before = plt.get_fignums()
-        try:
-            with style(), np.errstate(over="ignore", invalid="ignore"):
-                return draw(*args, **kwargs)
-        except BaseException:
-            for number in set(plt.get_fignums()) - set(before):
-                plt.close(number)
-            raise
-
-    return inner
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return a new pyplot figure, inches, that a notebook shows once."""
-    from neurosim.plot.shown import shown_figure
-
-    return shown_figure(width, height)
-
-
-def given_axes(ax: Axes | None, size: tuple[float, float] = (4.8, 3.2)) -> Axes:
-    """Return the given axes, or those of a new pyplot figure of `size` (inches)."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
+LEAST_LOSS = 1e-34  # the same for losses, which are squares
 
 
 # Recorded values
@@ -202,9 +124,20 @@ def row_of(run: Run, pattern: int | None) -> int:
     return int(recorded.index(pattern))
 
 
-def milliseconds(run: Run) -> Array:
-    """Return the times of the samples, (time,), in ms."""
-    return np.asarray(1e3 * traces_of(run, "time")["time"].values)
+def times_of(run: Run) -> Array:
+    """Return the times of the samples, (time,), in the unit of `time_label`."""
+    seconds = np.asarray(traces_of(run, "time")["time"].values, dtype=float)
+    return seconds if _is_long(seconds) else 1e3 * seconds
+
+
+def time_label(run: Run) -> str:
+    """Return the label of a time axis: in ms, or in s for a long run."""
+    seconds = np.asarray(traces_of(run, "time")["time"].values, dtype=float)
+    return "time (s)" if _is_long(seconds) else "time (ms)"
+
+
+def _is_long(seconds: Array) -> bool:
+    return bool(seconds.size and seconds[-1] >= LONG)
 
 
 def refuse_stream(run: Run) -> None:
@@ -320,14 +253,16 @@ def draw_lines(
     alone : bool
         Whether the axes hold no other lines.
     """
-    if alone and len(labels) <= len(PALETTE):
-        for line, label, own_color in zip(values.T, labels, PALETTE, strict=False):
-            ax.plot(time, line, color=own_color, linewidth=1.2, label=label)
+    marker = marker_for(len(time), most=1)
+    if alone and len(labels) <= len(palette()):
+        for line, label, own_color in zip(values.T, labels, palette(), strict=False):
+            ax.plot(time, line, color=own_color, marker=marker, label=label)
         return
     label = total
     alpha = float(np.clip(8 / len(labels), 0.35, 1.0))
+    thin = 2 / 3 * mpl.rcParams["lines.linewidth"]
     for line in values.T:
-        ax.plot(time, line, color=color, alpha=alpha, linewidth=0.8, label=label)
+        ax.plot(time, line, color=color, marker=marker, alpha=alpha, linewidth=thin, label=label)
         label = "_"
 
 
@@ -363,13 +298,12 @@ def span_of(time: Array) -> tuple[float, float]:
     return first - margin, last + margin
 
 
-def log_scale(ax: Axes) -> None:
-    """Make the y axis logarithmic if any value is positive; cut it off below `ROUNDING`.
+def log_scale(ax: Axes, floor: float = ROUNDING) -> None:
+    """Make the y axis logarithmic if any value is positive; cut it off below a floor.
 
-    Where nothing can be drawn, a note says so in the empty axes.
+    Where nothing can be drawn, a note says so in the empty axes. Ticks of less than two powers of
+    ten are plain numbers.
     """
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator
-
     drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size == 0:
@@ -380,11 +314,23 @@ def log_scale(ax: Axes) -> None:
         return
     low, high = drawn.min(), drawn.max()
     ax.set_yscale("log")
-    if low < ROUNDING < high:
-        ax.set_ylim(bottom=ROUNDING)
-    if high < 100 * low:  # one or two powers of ten are too few ticks
-        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+    if low < floor < high:
+        ax.set_ylim(bottom=floor)
+    if high < 100 * low:
+        plain_ticks(ax.yaxis)
+
+
+def plain_ticks(axis: Any) -> None:
+    """Write short numbers at the ticks of a logarithmic axis that spans few powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    if high < NARROW * low:
+        axis.set_major_locator(MaxNLocator(4))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def add_note(ax: Axes, note: str) -> None:
@@ -398,14 +344,32 @@ def color_of(net: Network, population: str) -> str:
     neurons = net.neurons
     if population not in neurons:
         return GREY
-    return palette_color(neurons.index(population))
+    return distinct_color(neurons.index(population), len(neurons))
+
+
+def text_color(background: Any) -> str:
+    """Return black or white, whichever reads better on a colour."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(background)
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2  # WCAG 2
+    return "white" if luminance < 0.18 else "black"
 
 
 # Captions
 
 
-def caption(run: Run) -> str:
-    """Return two lines that describe a run: its network; its flow, step and time."""
+def caption(run: Run, end: str, width: float) -> str:
+    """Return lines that describe a run: its network; its flow, step and time.
+
+    Parameters
+    ----------
+    run : Run
+    end : str
+        Words at the end.
+    width : float
+        Of a line, points.
+    """
     flow = run.flow
     parts = [
         f"κ = {flow.kappa:.3g}",
@@ -418,7 +382,10 @@ def caption(run: Run) -> str:
     parts.append(f"{run.time:g} s in {run.steps} steps")
     if run.interrupted:
         parts.append("interrupted")
-    return f"{run.network!r}\n{', '.join(parts)}"
+    lines = []
+    for text in (repr(run.network), ", ".join(parts) + end):
+        lines += wrapped(text, width, MOST_CAPTION_LINES, title_font())
+    return "\n".join(line.strip() for line in lines)
 
 
 def last_part(result: Run | Log) -> str:

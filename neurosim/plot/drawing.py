@@ -14,6 +14,12 @@ import numpy as np
 
 from neurosim.model.network import Network
 from neurosim.plot.names import shortened_all, text_width, wrapped
+from neurosim.plot.page import (
+    PALETTE,
+    line_height,
+    size_in_points,
+    small_font,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,15 +30,16 @@ Units = tuple[Array, Array]  # indices, (drawn,), and places, (drawn, 2)
 Lines = list[str]  # of a label
 Anchor = tuple[float, float, str, str]  # of a name, with its horizontal and vertical alignment
 
-# Okabe & Ito 2008 without yellow, which is too pale for a line on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MOST_UNITS = 40  # of a population that is drawn whole; of a larger one, SHOWN are drawn
 SHOWN = 24
 MOST_EDGES = 3000  # in all: the strongest of each projection
-FONT, LINE = 8, 10  # size of a name and height of its lines, points
 NARROW = 45  # points; in narrower columns names stand upright
 MOST_NAME_LINES = 3
+LEAST_TOP = 0.4  # of the highest unit, above which a name is one of the top row
 LEAST_HEIGHT = 0.4  # of the columns, however few units they have
+OFFSET = 8  # points between units and names
+NO_NAME = 0.07  # gap between two populations without a name between them
+BOTH_ENDS = 0.8  # of UPRIGHT, where names stand above and below
 UPRIGHT, BESIDE = 0.4, 0.28  # largest share of the height or width that names take
 # behind a name, so that it can be read over lines
 BACKGROUND = {
@@ -41,11 +48,6 @@ BACKGROUND = {
     "alpha": 0.75,
     "pad": 0.8,
 }
-
-
-def palette_color(i: int) -> str:
-    """Return a colour of the palette, which repeats."""
-    return PALETTE[i % len(PALETTE)]
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def _layers(net: Network) -> list[list[str]]:
 def columns(net: Network, width: float, height: float) -> Drawing:
     """Place an acyclic graph: one column per depth, heights 0 to 1.
 
+    The name of the first population of a column stands above it, that of the last below it.
+
     Parameters
     ----------
     net : Network
@@ -126,10 +130,11 @@ def columns(net: Network, width: float, height: float) -> Drawing:
     """
     layers = _layers(net)
     texts, upright = _column_names(net, layers, width, height)
-    # Between two populations of one depth, in which the name of the lower one stands.
-    gap = (2 * LINE + 6 + LINE * max(map(len, texts.values()))) / height
+    # Between two populations of one depth, where the name of one in the middle stands.
+    lines = max(map(len, texts.values()))
+    named = (2 * line_height() + 6 + line_height() * lines) / height
     if upright:
-        gap = UPRIGHT / 2
+        named = UPRIGHT / 2
     units: dict[str, Units] = {}
     labels: dict[str, Anchor] = {}
     dots: list[Place] = []
@@ -138,23 +143,24 @@ def columns(net: Network, width: float, height: float) -> Drawing:
         x = float(depth)
         rows = {name: _rows(net.populations[name].size) for name in names}
         count = len(names) - 1
-        own_gap = min(gap, 0.6 / max(count, 1))
-        gaps = own_gap * count
+        gap = NO_NAME if count == 1 else min(named, 0.6 / max(count, 1))
+        gaps = gap * count
         total = sum(int(own[-1]) for own in rows.values())
         step = min((1 - gaps) / max(total, 1), 0.065)
-        height = step * total + gaps
-        y = 0.5 + height / 2
-        for name, own in rows.items():
+        y = 0.5 + (step * total + gaps) / 2
+        for place, (name, own) in enumerate(rows.items()):
             size = net.populations[name].size
             heights = y - step * own
             depths = np.full(len(own), x)
-            places = np.column_stack([depths, heights])
-            units[name] = _shown(size), places
-            labels[name] = (x, y, "center", "bottom")
+            units[name] = _shown(size), np.column_stack([depths, heights])
+            below = 0 < place == count
+            labels[name] = (x, float(heights[-1]), "center", "top")
+            if not below:
+                labels[name] = (x, y, "center", "bottom")
             if size > MOST_UNITS:
                 middle = SHOWN // 2 + 0.5
                 dots.append((x, y - step * middle))
-            y -= step * int(own[-1]) + own_gap
+            y -= step * int(own[-1]) + gap
         spacing = min(spacing, step)
     return Drawing(units, labels, spacing, dots, texts, upright=upright)
 
@@ -170,21 +176,24 @@ def _column_names(
     if room >= NARROW:
         found = {}
         for name, (first, second) in lines.items():
-            found[name] = [*wrapped(first, room, MOST_NAME_LINES, FONT), second]
+            found[name] = [*wrapped(first, room, MOST_NAME_LINES, small_font()), second]
         return found, False
     found = {}
-    most = int(np.clip(room // LINE, 1, MOST_NAME_LINES))
+    most = int(np.clip(room // line_height(), 1, MOST_NAME_LINES))
+    end = UPRIGHT  # share of the height for the names above all columns
+    if any(len(names) > 1 for names in layers):
+        end = UPRIGHT * BOTH_ENDS
     for names in layers:
         for place, name in enumerate(names):
-            share = UPRIGHT
-            if place > 0:  # below another population
+            share = end
+            if 0 < place < len(names) - 1:  # between two others
                 share = 0.75 * min(UPRIGHT / 2, 0.6 / (len(names) - 1)) * (1 - UPRIGHT)
-            found[name] = wrapped(", ".join(lines[name]), share * height, most, FONT)
+            found[name] = wrapped(", ".join(lines[name]), share * height, most, small_font())
     if most == 1:
-        highest = [names[0] for names in layers]
-        texts = [", ".join(lines[name]) for name in highest]
-        short = shortened_all(texts, UPRIGHT * height, FONT)
-        found |= {name: [text] for name, text in zip(highest, short, strict=True)}
+        for chosen in ([names[0] for names in layers], [n[-1] for n in layers if len(n) > 1]):
+            texts = [", ".join(lines[name]) for name in chosen]
+            short = shortened_all(texts, end * height, small_font())
+            found |= {name: [text] for name, text in zip(chosen, short, strict=True)}
     return found, True
 
 
@@ -222,7 +231,7 @@ def rings(net: Network, width: float) -> Drawing:
     texts = {}
     for name in net.populations:
         first, second = _label_lines(net, name)
-        texts[name] = [*wrapped(first, BESIDE * width, MOST_NAME_LINES, FONT), second]
+        texts[name] = [*wrapped(first, BESIDE * width, MOST_NAME_LINES, small_font()), second]
     return Drawing(units, labels, spacing, texts=texts, rings=True)
 
 
@@ -341,20 +350,26 @@ def draw_labels(ax: Axes, drawing: Drawing, top: float) -> None:
     top : float
         Height of the highest point of a line, from `draw_synapses`.
     """
+    highest = float(drawing.places()[:, 1].max())
     if drawing.rings:
         _limit_rings(ax, drawing)
     else:
         _limit_columns(ax, drawing, top)
     for name, (x, y, horizontal, vertical) in drawing.labels.items():
+        offset = 0.0
+        if not drawing.rings:
+            offset = 8.0 if vertical == "bottom" else -8.0
+            if vertical == "bottom" and top > highest and y > LEAST_TOP * highest:
+                y = top  # above the arcs, which would cross it
         ax.annotate(
             "\n".join(drawing.texts[name]),
             (x, y),
-            xytext=(0, 0 if drawing.rings else 8),
+            xytext=(0, offset),
             textcoords="offset points",
             ha=horizontal,
             va=vertical,
             rotation=90 if drawing.upright else 0,
-            fontsize=FONT,
+            fontsize=small_font(),
             zorder=4,
             bbox=BACKGROUND,
         )
@@ -374,20 +389,13 @@ def _label_lines(net: Network, name: str) -> Lines:
 def _name_size(drawing: Drawing) -> tuple[float, float]:
     """Return the width of the longest line and the height of the highest name, in points."""
     lines = max(map(len, drawing.texts.values()))
-    return _longest(drawing.texts), 4.0 + LINE * lines
+    return _longest(drawing.texts), 4.0 + line_height() * lines
 
 
 def _longest(texts: Mapping[str, Lines]) -> float:
     """Return the width of the longest line, in points."""
     lines = chain.from_iterable(texts.values())
-    return max(text_width(line, FONT) for line in lines)
-
-
-def size_in_points(ax: Axes) -> tuple[float, float]:
-    """Return width and height of axes."""
-    width = 72 * ax.bbox.width / ax.figure.dpi
-    height = 72 * ax.bbox.height / ax.figure.dpi
-    return width, height
+    return max(text_width(line, small_font()) for line in lines)
 
 
 def _limit_rings(ax: Axes, drawing: Drawing) -> None:
@@ -406,90 +414,20 @@ def _limit_rings(ax: Axes, drawing: Drawing) -> None:
 
 
 def _limit_columns(ax: Axes, drawing: Drawing, top: float) -> None:
-    """Leave room for names above the columns."""
+    """Leave room for names above the columns, and below those of several populations."""
     _, height = size_in_points(ax)
     last = max(x for x, *_ in drawing.labels.values())
     longest, lines = _name_size(drawing)
-    needed = longest if drawing.upright else lines
+    needed = (longest if drawing.upright else lines) + OFFSET
     room = min(needed / height, 0.6)
     bottom = min(float(drawing.places()[:, 1].min()), 0.5 - LEAST_HEIGHT / 2) - 0.05
-    above = (top + 0.04 - bottom) * room / (1 - room)
+    below = 0.0
+    if any(vertical == "top" for *_, vertical in drawing.labels.values()):
+        room = min(room, 0.35)
+        below = room
+    span = (top + 0.04 - bottom) / (1 - room - below)
     ax.set_xlim(-0.5, last + 0.5)
-    ax.set_ylim(bottom, top + 0.04 + above)
-
-
-def draw_units(ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array] | None) -> None:
-    """Draw the units, in the colour of their multiplier where it is given.
-
-    Parameters
-    ----------
-    lam : {population: (units,)}, optional
-        Multipliers of one pattern.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    largest = _largest_finite(lam or {})
-    colormap = ScalarMappable(Normalize(-largest, largest), "PRGn")
-    area = _unit_area(ax, drawing)
-    for name, (index, places) in drawing.units.items():
-        face: Any = "white"
-        marker = "o"
-        if net.populations[name].clamped:
-            face, marker = "#D9D9D9", "s"
-        elif lam is not None:
-            face = colormap.to_rgba(lam[name][index])
-        ax.scatter(
-            places[:, 0],
-            places[:, 1],
-            s=area,
-            marker=marker,
-            c=face,
-            edgecolors="#404040",
-            linewidths=0.5,
-            zorder=3,
-        )
-    for x, y in drawing.dots:
-        ax.text(
-            x,
-            y,
-            "⋮",
-            ha="center",
-            va="center",
-            fontsize=10,
-            zorder=3,
-        )
-    if lam is not None:
-        ax.figure.colorbar(
-            colormap,
-            ax=ax,
-            label="multiplier λ (1)",
-            shrink=0.6,
-            aspect=22,
-            pad=0.02,
-        )
-
-
-def _largest_finite(lam: Mapping[str, Array]) -> float:
-    """Return the largest finite |λ|; 1 where all are zero."""
-    largest = 0.0
-    for own in lam.values():
-        finite = np.nan_to_num(own, posinf=0.0, neginf=0.0)
-        largest = max(largest, float(np.abs(finite).max()))
-    return largest or 1.0
-
-
-def _unit_area(ax: Axes, drawing: Drawing) -> float:
-    """Return the area of a unit's mark, in points²: neighbours do not touch."""
-    bottom, top = ax.get_ylim()
-    scale = ax.bbox.height / (top - bottom)  # pixels per unit of data coordinates
-    if drawing.rings:
-        left, right = ax.get_xlim()
-        across = ax.bbox.width / (right - left)
-        scale = min(scale, across)
-    apart = 0.72 * drawing.spacing * scale * 72 / ax.figure.dpi  # points
-    diameter = float(np.clip(apart, 2.5, 12))
-    return diameter**2
+    ax.set_ylim(bottom - below * span, top + 0.04 + room * span)
 
 
 def add_legend_line(ax: Axes, label: str, **line: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from neurosim.errors import DataError
-from neurosim.plot.canvas import DASHED, GREY, color_of, given_axes, marker_for, styled
+from neurosim.plot.canvas import DASHED, GREY, color_of, largest_size, marker_for
 from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
+from neurosim.plot.page import (
+    Size,
+    given_axes,
+    styled,
+)
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ ANGLE = "angle."  # in a log's history, before the name of a population or proje
 
 
 @styled
-def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
+def feedback_angles(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the angles of λ to backpropagation's and of feedback weights B to Wᵀ over training.
 
     Full lines are λ at rest with the weights of each row, on training patterns. Dashed lines are
@@ -31,6 +34,8 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
         The training of a network with feedback weights.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -43,7 +48,7 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
             f"history holds {sorted(map(str, log.history))}, no angles; "
             "try a network with feedback='kolen_pollack'"
         )
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     time = log.history["time"].values
     marker = marker_for(len(time), most=31)
     highest = 90.0
@@ -57,7 +62,7 @@ def feedback_angles(log: Log, ax: Axes | None = None) -> Axes:
         else:
             ax.plot(time, angles, **line)
             add_legend_line(ax, pre, color=color)
-        highest = max(highest, float(np.nanmax(angles)))
+        highest = max(highest, largest_size(angles))
     add_legend_line(ax, "λ to backpropagation's", color=GREY)
     add_legend_line(ax, "B to Wᵀ", color=GREY, linestyle=DASHED)
     ax.set(xlabel="time (s)", ylabel="angle (°)", ylim=(0, 1.05 * highest))

@@ -8,15 +8,14 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import given_axes, styled
-from neurosim.plot.drawing import (
-    columns,
-    draw_labels,
-    draw_synapses,
-    draw_units,
-    rings,
+from neurosim.plot.drawing import Drawing, columns, draw_labels, draw_synapses, rings
+from neurosim.plot.page import (
+    Size,
+    given_axes,
     size_in_points,
+    styled,
 )
+from neurosim.plot.units import draw_units
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -26,7 +25,14 @@ Array = np.ndarray
 
 
 @styled
-def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | None = None) -> Axes:
+def network(
+    net: Network,
+    run: Run | None = None,
+    pattern: int = 0,
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
+) -> Axes:
     """Draw the graph: columns by depth, or rings on a circle where it is cyclic.
 
     Lines are synapses. Their width and opacity show |w| relative to the strongest of the
@@ -43,6 +49,8 @@ def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | N
         Row of the batch whose multipliers are drawn.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -53,14 +61,30 @@ def network(net: Network, run: Run | None = None, pattern: int = 0, ax: Axes | N
     if run is not None:
         lam = _multipliers(net, run, pattern)
         net = run.network
-    ax = given_axes(ax, (5.2, 3.8))
+    ax = given_axes(ax, figsize, (5.2, 3.8))
+    draw_network(ax, net, lam)
+    return ax
+
+
+def draw_network(
+    ax: Axes, net: Network, lam: dict[str, Array] | None, largest: float | None = None
+) -> Drawing:
+    """Draw a network into axes, and return where its units are.
+
+    Parameters
+    ----------
+    lam : {population: (units,)}, optional
+        Multipliers of one pattern.
+    largest : float, optional
+        The |λ| of the darkest colours; by default the largest one.
+    """
     width, height = size_in_points(ax)
     drawing = rings(net, width) if net.order() is None else columns(net, width, height)
     ax.set_axis_off()
     top = draw_synapses(ax, net, drawing)
     draw_labels(ax, drawing, top)
-    draw_units(ax, net, drawing, lam)
-    return ax
+    draw_units(ax, net, drawing, lam, largest)
+    return drawing
 
 
 def _multipliers(net: Network, run: Run, pattern: int) -> dict[str, Array]:

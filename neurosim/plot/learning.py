@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import DASHED, GREY, given_axes, log_scale, marker_for, styled
-from neurosim.plot.drawing import PALETTE, add_legend_line
+from neurosim.plot.canvas import DASHED, GREY, LEAST_LOSS, log_scale, marker_for
+from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    given_axes,
+    styled,
+)
 from neurosim.results.runs import Log
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ DISTANCES = {"violation": "violation", "cosine": "1 − cos(λ, λ$_{BP}$)"}
 
 
 @styled
-def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
+def learning_curve(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw loss (left, logarithmic) and accuracy (right) over simulated time.
 
     Full lines are training, dashed ones validation.
@@ -33,6 +39,8 @@ def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
     log : Log
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Returns
     -------
@@ -45,11 +53,11 @@ def learning_curve(log: Log, ax: Axes | None = None) -> Axes:
         The log holds no loss.
     """
     _check_column(log, "loss", "loss" in log.history)
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     for prefix, line in LINES.items():
         _draw_column(ax, log, f"{prefix}loss", color=BLUE, linestyle=line)
-    ax.set(xlabel="time (s)", ylabel="loss, mean over patterns (1)")
-    log_scale(ax)
+    ax.set(xlabel="time (s)", ylabel="loss per pattern (1)")
+    log_scale(ax, LEAST_LOSS)
     scored = _scored(log)
     if scored:
         _add_accuracies(ax, log, scored)
@@ -76,7 +84,7 @@ def _add_accuracies(ax: Axes, log: Log, prefixes: list[str]) -> None:
 
 
 @styled
-def accuracies(log: Log, ax: Axes | None = None) -> Axes:
+def accuracies(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw accuracy over simulated time.
 
     Full lines are training, dashed ones validation.
@@ -86,6 +94,8 @@ def accuracies(log: Log, ax: Axes | None = None) -> Axes:
     log : Log
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def accuracies(log: Log, ax: Axes | None = None) -> Axes:
     """
     scored = _scored(log)
     _check_column(log, "accuracy", bool(scored))
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     for prefix in scored:
         _draw_accuracy(ax, log, prefix)
     ax.set(xlabel="time (s)", ylabel="accuracy (%)", ylim=(None, 101))

@@ -16,22 +16,32 @@ from neurosim.plot.canvas import (
     GREY,
     add_note,
     color_of,
-    given_axes,
     log_scale,
-    milliseconds,
-    new_figure,
+    marker_for,
+    plain_ticks,
     population_label,
     positive,
     recorded_names,
     recorded_of,
     row_of,
     span_of,
-    styled,
+    time_label,
+    times_of,
     traces_of,
 )
-from neurosim.plot.drawing import FONT, PALETTE
+from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend, share_legend
 from neurosim.plot.names import shortened_all
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    given_axes,
+    line_height,
+    new_figure,
+    size_in_points,
+    small_font,
+    styled,
+)
 from neurosim.plot.runs import final_reference, traces
 from neurosim.results.runs import Run
 
@@ -49,11 +59,14 @@ FAMILIES = (
 )
 SYMBOLS = {"events_delta": "δ", "events_x": "x"}  # of recorded counts, from the bottom up
 WIDEST_NAMES = 0.35  # of the width of the axes
+ROOM = 0.75  # of axes before they are laid out, which a legend or labels may narrow
 MANY = 5000  # events from which marks are stored as pixels
 
 
 @styled
-def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes:
+def events(
+    run: Run, pattern: int | None = None, ax: Axes | None = None, *, figsize: Size | None = None
+) -> Axes:
     """Draw a mark for each event of one pattern: forward messages above, backward ones below.
 
     Events are counted in the recorded events_x and events_delta. Where not every step was recorded,
@@ -66,6 +79,8 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
         Index in the batch; by default the first that was recorded.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -76,8 +91,8 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     if not recorded & set(SYMBOLS):
         traces_of(run, "events_x")  # raises the error
     row = row_of(run, pattern)
-    time = milliseconds(run)
-    ax = given_axes(ax)
+    time = times_of(run)
+    ax = given_axes(ax, figsize)
     rows = []
     for variable, symbol in SYMBOLS.items():
         if variable in recorded:
@@ -104,15 +119,19 @@ def events(run: Run, pattern: int | None = None, ax: Axes | None = None) -> Axes
     if not any(counts.any() for _, _, counts in rows):
         add_note(ax, "no events")
     room = WIDEST_NAMES * 72 * ax.bbox.width / ax.figure.dpi
-    ax.set_yticks(places, shortened_all(labels, room, FONT))
+    step = ROOM * size_in_points(ax)[1] / max(len(places), 1)  # points per name
+    every = int(np.ceil(line_height() / step))
+    ax.set_yticks(places[::every], shortened_all(labels[::every], room, small_font()))
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="time (ms)", ylabel="unit that sends")
+    ax.set(xlabel=time_label(run), ylabel="unit that sends")
     ax.set(xlim=span_of(time), ylim=(-least / 4, base))
     return ax
 
 
 @styled
-def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
+def events_over_traces(
+    run: Run, pattern: int | None = None, *, figsize: Size | None = None
+) -> Figure:
     """Draw the events, x and lam of one pattern above each other, over the same time.
 
     Parameters
@@ -120,13 +139,15 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
     run : Run
     pattern : int, optional
         Index in the batch; by default the first that was recorded.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
     DataError
         x, lam, or both events_x and events_delta were not recorded.
     """
-    figure = new_figure(5.2, 6.6)
+    figure = new_figure(5.2, 6.6, figsize)
     axes = figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1.0, 1.0))
     events(run, pattern, axes[0])
     traces(run, "x", pattern=pattern, ax=axes[1])
@@ -138,16 +159,19 @@ def events_over_traces(run: Run, pattern: int | None = None) -> Figure:
 
 
 @styled
-def operations(run: Run, ax: Axes | None = None) -> Axes:
+def operations(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the synaptic operations of messages per pattern since the start.
 
-    Recorded events are compared with dense messages.
+    Full lines are messages forward, dashed ones messages back. Recorded events are compared with
+    dense messages.
 
     Parameters
     ----------
     run : Run
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -157,25 +181,32 @@ def operations(run: Run, ax: Axes | None = None) -> Axes:
     from neurosim.results.operations import operations_by_event, synaptic_operations
 
     spent = operations_by_event(run)
-    total, time, ax = synaptic_operations(run), milliseconds(run), given_axes(ax)
-    until = time / 1e3 + run.settings["dt"]  # s, after the step of each sample
+    total, time, ax = synaptic_operations(run), times_of(run), given_axes(ax, figsize)
+    seconds = traces_of(run, "time")["time"].values
+    until = seconds + run.settings["dt"]  # after the step of each sample
     dense = total.dense * until / run.time
-    ax.plot(time, dense, color="black", linestyle=":", label="dense")
+    marker = marker_for(len(time), most=1)
+    ax.plot(time, dense, color="black", marker=marker, linestyle=":", label="dense")
+    named = set()
     for label, values in spent.items():
         symbol, name = label.split(maxsplit=1)
         line = "-" if symbol == "x" else DASHED
         color = color_of(run.network, name)
-        ax.plot(time, positive(values), color=color, linestyle=line, label=label)
+        own = "_" if name in named else name
+        named.add(name)
+        ax.plot(time, positive(values), color=color, marker=marker, linestyle=line, label=own)
     effective = np.sum(list(spent.values()), axis=0)
-    ax.plot(time, positive(effective), color="black", label="events, all")
-    ax.set(xlabel="time (ms)", ylabel="synaptic operations per pattern (1)")
+    ax.plot(time, positive(effective), color="black", marker=marker, label="all events")
+    add_legend_line(ax, "x forward", color=GREY)
+    add_legend_line(ax, "δ back", color=GREY, linestyle=DASHED)
+    ax.set(xlabel=time_label(run), ylabel="operations per pattern (1)")
     log_scale(ax)
     add_legend(ax)
     return ax
 
 
 @styled
-def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
+def cost(runs: Iterable[Run], ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the largest error of λ against backpropagation over the synaptic operations of each run.
 
     Parameters
@@ -184,6 +215,8 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         Relaxations that differ in their threshold, which is written beside each point.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -193,7 +226,7 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
     points = sorted(_cost_of(run) for run in runs)
     if not points:
         raise DataError(f"runs = {points}; allowed: runs of relax with different thresholds")
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     for family, line, color in FAMILIES:
         own = [point for point in points if _family(point[2]) == family]
         spent = positive(np.array([point[0] for point in own]))
@@ -201,8 +234,10 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         ax.plot(spent, errors, line, color=color, markersize=4)
     log_scale(ax)
     for effective, error, label, _ in points:
+        if not error > 0:  # nor NaN, of a run that diverged
+            continue
         place = effective, error
-        ax.annotate(label, place, xytext=(4, 4), textcoords="offset points", fontsize=8)
+        ax.annotate(label, place, xytext=(4, 4), textcoords="offset points", fontsize=small_font())
     dense = points[0][3]
     ax.axvline(dense, color=GREY, linestyle=DASHED)
     ax.annotate(
@@ -214,12 +249,15 @@ def cost(runs: Iterable[Run], ax: Axes | None = None) -> Axes:
         ha="right",
         va="top",
         rotation=90,
-        fontsize=8,
+        fontsize=small_font(),
         color=GREY,
     )
     ax.set(xscale="log", xlabel="synaptic operations per pattern (1)")
     ax.set(ylabel="max |λ − λ$_{BP}$| (1)")
-    ax.margins(0.12)
+    ax.margins(0.15)
+    low, high = ax.get_xlim()
+    if high < 100 * low:
+        plain_ticks(ax.xaxis)
     return ax
 
 

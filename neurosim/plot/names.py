@@ -13,14 +13,20 @@ BREAKS = re.compile(r"(?<=[_\s.>])|(?<=[a-z0-9])(?=[A-Z])")  # where a name may 
 ELLIPSIS = "…"
 
 
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
     """Return the width of a text in Matplotlib's font, in points."""
+    import matplotlib as mpl
+
+    return _width(text, size, tuple(mpl.rcParams["font.family"]))
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str, size: float, family: tuple[str, ...]) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=size), ismath=False
+        text, FontProperties(family=list(family), size=size), ismath=False
     )
     return float(width)
 

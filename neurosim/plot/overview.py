@@ -11,24 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 from neurosim.errors import ConvergenceError, DataError
 from neurosim.plot.architecture import neurons, operations_done
-from neurosim.plot.canvas import caption, last_part, new_figure, styled
+from neurosim.plot.canvas import caption, last_part
 from neurosim.plot.feedback import ANGLE, feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import diagnostics, learning_curve
 from neurosim.plot.legends import share_legend
 from neurosim.plot.messages import events, operations
-from neurosim.plot.runs import agreement, traces, violation
+from neurosim.plot.page import (
+    Size,
+    new_figure,
+    styled,
+    title_font,
+)
+from neurosim.plot.runs import agreement, parity, traces, violation
 from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Panel = Callable[..., Any]  # takes ax=
 MOST_PANELS = 4
+NARROW = 5  # inches, below which panels stand above each other
 
 
 @styled
-def summary(result: Run | Log) -> Figure:
+def summary(result: Run | Log, *, figsize: Size | None = None) -> Figure:
     """Draw the network beside up to four panels that suit a run or a log, in one figure.
 
     Panels for which nothing was recorded are left out.
@@ -36,6 +44,9 @@ def summary(result: Run | Log) -> Figure:
     Parameters
     ----------
     result : Run or Log
+    figsize : (float, float), optional
+        Size of the new figure, inches.
+
     """
     if isinstance(result, Log):
         run = result.run
@@ -43,19 +54,31 @@ def summary(result: Run | Log) -> Figure:
     else:
         run = result
         panels = [panel for panel in _candidates(run) if _can_draw(panel)][:MOST_PANELS]
-    columns = 1 + (len(panels) + 1) // 2
-    rows, height = (2, 5.6) if len(panels) > 1 else (1, 3.8)
-    figure = new_figure(1.2 + 3.3 * columns, height)
-    grid = figure.add_gridspec(rows, columns, width_ratios=[1.35, *[1.0] * (columns - 1)])
-    network(run.network, run, ax=figure.add_subplot(grid[:, 0]))
-    places = [(i % 2, 1 + i // 2) for i in range(len(panels))]
-    axes = [figure.add_subplot(grid[place]) for place in places]
+    figure, first, axes = _laid_out(len(panels), figsize)
+    network(run.network, run, ax=first)
     for ax, panel in zip(axes, panels, strict=True):
         panel(ax=ax)
     if panels and isinstance(result, Run):
         share_legend(figure, axes, run.network)
-    figure.suptitle(caption(run) + last_part(result), fontsize=9)
+    room = 0.95 * 72 * figure.get_figwidth()
+    figure.suptitle(caption(run, last_part(result), room), fontsize=title_font())
     return figure
+
+
+def _laid_out(panels: int, figsize: Size | None) -> tuple[Figure, Axes, list[Axes]]:
+    """Return a figure, the axes of the network and those of the panels beside or below it."""
+    columns = 1 + (panels + 1) // 2
+    rows, height = (2, 5.6) if panels > 1 else (1, 3.8)
+    figure = new_figure(1.2 + 3.3 * columns, height, figsize)
+    if figure.get_figwidth() < NARROW:
+        ratios = [1.5, *[1.0] * panels]
+        stacked = figure.subplots(1 + panels, 1, height_ratios=ratios, squeeze=False)
+        return figure, stacked[0, 0], list(stacked[1:, 0])
+    ratios = [1.35, *[1.0] * (columns - 1)]
+    grid = figure.add_gridspec(rows, columns, width_ratios=ratios)
+    first = figure.add_subplot(grid[:, 0])
+    places = [(i % 2, 1 + i // 2) for i in range(panels)]
+    return figure, first, [figure.add_subplot(grid[place]) for place in places]
 
 
 def _candidates(run: Run) -> list[Panel]:
@@ -67,22 +90,20 @@ def _candidates(run: Run) -> list[Panel]:
         partial(operations, run),
         partial(violation, run),
         partial(agreement, run),
+        partial(parity, run),
     ]
 
 
 def _panels_of_log(log: Log) -> list[Panel]:
     """Return the panels of a log, and of its run where the log has too few."""
     found: list[Panel] = [partial(learning_curve, log)]
-    most = 2
     if "neurons" in log.history:
         found += [partial(neurons, log), partial(operations_done, log)]
-        most = MOST_PANELS
     found.append(partial(diagnostics, log))
     if any(str(name).startswith(ANGLE) for name in log.history):
         found.append(partial(feedback_angles, log))
-        most = max(most, 3)
     drawn = [panel for panel in (*found, *_candidates(log.run)) if _can_draw(panel)]
-    return drawn[:most]
+    return drawn[:MOST_PANELS]
 
 
 def _can_draw(panel: Panel) -> bool:

@@ -5,35 +5,65 @@ Start at `plausibility`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import new_figure, styled
+from neurosim.plot.canvas import text_color
+from neurosim.plot.library import matplotlib as mpl
+from neurosim.plot.names import shortened_all, text_width
+from neurosim.plot.page import (
+    LINE_SPACING,
+    Size,
+    figure_of,
+    shown_axes,
+    size_in_points,
+    small_font,
+    styled,
+)
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from neurosim.analysis.plausibility import Plausibility
 
 Array = np.ndarray
+WORDS = {
+    "reads beyond its synapses (share)": "unit reads beyond its synapses (share)",
+    "of these, error only": "of these, zero without an error",
+    "without phases (%)": "accuracy without phases (%)",
+    "clocked switches per presentation": "switches by a clock, per presentation",
+}
+MOST_LABEL = 0.45  # of the width of a figure
 WORST = 0.1  # accuracy lost at the far end of the scale
 
 
 @styled
-def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
+def plausibility(
+    found: Mapping[str, Plausibility] | Plausibility,
+    *,
+    figsize: Size | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw scorecards as a grid, with one cell per entry, coloured by how much is kept.
 
-    For an accuracy, the colour shows how much is lost against the same training without
-    imperfections, up to 10 points. For an imperfection, it shows the share of the levels that cost
-    no more than 3 points. Counts have no colour.
+    Accuracies are means over the seeds ± standard deviation. Their colour shows how much is lost
+    against the same training without imperfections, up to 10 points. An imperfection has the
+    largest level that costs no more than 3 points; the colour shows the share of such levels.
+    Counts have no colour.
 
     Parameters
     ----------
     found : {flow: Plausibility} or Plausibility
         As `neurosim.plausibility` returns them.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
@@ -48,24 +78,72 @@ def plausibility(found: Mapping[str, Plausibility] | Plausibility) -> Figure:
         )
     texts = [card.rows() for card in cards.values()]
     names = _all_names(texts)
-    kept = np.zeros((len(names), len(cards)))
-    for column, card in enumerate(cards.values()):
-        kept[:, column] = [_kept(card, name) for name in names]
-    figure = new_figure(3.4 + 1.15 * len(cards), 0.6 + 0.26 * len(names))
-    ax = figure.subplots()
-    image = ax.imshow(kept, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    for (row, column), share in np.ndenumerate(kept):
-        entry = texts[column].get(names[row], "-")
-        color = "w" if share < 0.5 else "k"  # cells without a colour are white
-        ax.text(column, row, entry, ha="center", va="center", color=color, size=8)
-    ax.set_xticks(range(len(cards)), list(cards))
-    ax.set_yticks(range(len(names)), names)
+    line = LINE_SPACING * small_font() / 72
+    entries = chain.from_iterable(rows.values() for rows in texts)
+    cell = 1.1 * max(text_width(entry, small_font()) for entry in entries) / 72
+    size = 3.2 + (cell + 0.1) * len(cards), 2.2 + 1.7 * line * len(names)
+    ax = shown_axes(ax, size, figsize)
+    grids = {
+        "accuracy kept (share)": (_kept_accuracy, "Blues"),
+        "levels tolerated (share)": (_tolerated, "Oranges"),
+    }
+    for label, (measure, shades) in grids.items():
+        _draw_grid(ax, cards, names, measure, shades, label)
+    short = shortened_all(list(cards), 72 * cell, small_font())
+    upright = any(text_width(name, small_font()) > 72 * cell for name in cards)
+    ax.set_xticks(range(len(cards)), list(cards) if upright else short)
+    if upright:
+        ax.tick_params(axis="x", labelrotation=90)
+    tolerated = set(chain.from_iterable(card.tolerance for card in cards.values()))
+    labels = [_row_label(name, tolerated) for name in names]
+    most = MOST_LABEL * 72 * figure_of(ax).get_figwidth()
+    ax.set_yticks(range(len(names)), shortened_all(labels, most, small_font()))
+    for column, rows in enumerate(texts):
+        for row, name in enumerate(names):
+            _write(ax, column, row, rows.get(name, "-"), list(cards.values())[column], name)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=ax, shrink=0.5, ticks=[0, 0.5, 1])
-    bar.set_label("kept: accuracy (0 at 10 points lost), or share of the levels")
-    return figure
+    return figure_of(ax)
+
+
+def _draw_grid(
+    ax: Axes,
+    cards: Mapping[str, Plausibility],
+    names: list[str],
+    measure: Callable[[Plausibility, str], float],
+    shades: str,
+    label: str,
+) -> None:
+    """Draw the cells for which a measure is a number, with a colour bar if there are any."""
+    kept = np.zeros((len(names), len(cards)))
+    for column, card in enumerate(cards.values()):
+        kept[:, column] = [measure(card, name) for name in names]
+    image = ax.imshow(kept, cmap=shades, vmin=0, vmax=1, aspect="auto")
+    if np.isfinite(kept).any():
+        place: Any = {"location": "bottom", "shrink": 0.7, "aspect": 30, "pad": 0.02}
+        bar = figure_of(ax).colorbar(image, ax=ax, ticks=[0, 0.5, 1], **place)
+        bar.set_label(label)
+
+
+def _write(ax: Axes, column: int, row: int, text: str, card: Plausibility, name: str) -> None:
+    """Write an entry into its cell, in black or white, whichever reads better."""
+    shades = {_kept_accuracy: "Blues", _tolerated: "Oranges"}
+    color = "black"
+    if text_width(text, small_font()) > size_in_points(ax)[0] / max(len(ax.get_xticks()), 1):
+        text, _, _ = text.partition(" ±")
+    for measure, name_of_map in shades.items():
+        kept = measure(card, name)
+        if np.isfinite(kept):
+            color = text_color(mpl.colormaps[name_of_map](kept))
+    ax.text(column, row, text, ha="center", va="center", color=color, size=small_font())
+
+
+def _row_label(name: str, tolerated: Collection[str]) -> str:
+    """Return what a row shows, in words."""
+    if name in tolerated:
+        return f"tolerated {name}"
+    return WORDS.get(name, name)
 
 
 def _all_names(texts: list[dict[str, str]]) -> list[str]:
@@ -76,11 +154,16 @@ def _all_names(texts: list[dict[str, str]]) -> list[str]:
     return list(names)
 
 
-def _kept(card: Plausibility, name: str) -> float:
-    """Return how much is kept, 0 to 1; NaN for an entry that is a count."""
-    if name in card.trained:
-        lost = card.accuracy - card.trained[name]
-        return float(np.clip(1 - lost / WORST, 0, 1))
-    if name in card.tolerance:
-        return card.tolerance[name].share
-    return float("nan")
+def _kept_accuracy(card: Plausibility, name: str) -> float:
+    """Return how much accuracy is kept, 0 to 1; NaN for another entry."""
+    if name not in card.trained:
+        return float("nan")
+    lost = card.accuracy - card.trained[name]
+    return float(np.clip(1 - lost / WORST, 0, 1))
+
+
+def _tolerated(card: Plausibility, name: str) -> float:
+    """Return the share of tolerated levels of an imperfection; NaN for another entry."""
+    if name not in card.tolerance:
+        return float("nan")
+    return card.tolerance[name].share

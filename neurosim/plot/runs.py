@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim.errors import DataError, shown, unknown
+from neurosim.model.flow import seconds
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
     MOST_LINES,
+    add_note,
     axis_label,
     chosen_lines,
     color_of,
     count_label,
     draw_lines,
     evenly_spread,
-    given_axes,
+    largest_size,
     log_scale,
-    milliseconds,
+    marker_for,
     population_label,
     positive,
     recorded_of,
@@ -28,12 +30,17 @@ from neurosim.plot.canvas import (
     refuse_stream,
     row_of,
     span_of,
-    styled,
+    time_label,
+    times_of,
     traces_of,
 )
-from neurosim.plot.drawing import FONT, add_legend_line, size_in_points
+from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
-from neurosim.plot.names import shortened, text_width
+from neurosim.plot.page import (
+    Size,
+    given_axes,
+    styled,
+)
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -42,6 +49,9 @@ if TYPE_CHECKING:
     from neurosim.reference import Adjoint
 
 Array = np.ndarray
+
+MOST_MARKS = 200
+MOST_POINTS = 2000  # of a population in a parity picture
 
 DISTANCES = {"error": "max |λ − λ$_{BP}$|", "cosine": "1 − cos(λ, λ$_{BP}$)"}
 
@@ -54,7 +64,9 @@ def traces(
     units: Iterable[int] | None = None,
     *,
     pattern: int | None = None,
+    marks: Any = None,
     ax: Axes | None = None,
+    figsize: Size | None = None,
 ) -> Axes:
     """Draw a recorded variable over time, one line per unit.
 
@@ -69,8 +81,12 @@ def traces(
         Units of that population; by default all, but at most `canvas.MOST_LINES`, spread evenly.
     pattern : int, optional
         Index in the batch; by default the first that was recorded.
+    marks : time, optional
+        Interval, s, at which upright lines are drawn, such as the length of a presentation.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -90,23 +106,47 @@ def traces(
     chosen = {}
     for name in names:
         chosen[name] = chosen_lines(units, recorded_units(run, name), f"units of {name}")
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     for name, own in chosen.items():
         trace = values[name][:, row]
         indices = recorded_units(run, name)[own]
         size = run.network.populations[name].size
         draw_lines(
             ax,
-            milliseconds(run),
+            times_of(run),
             trace[:, own],
             labels=[f"{name}[{unit}]" for unit in indices],
             total=count_label(name, len(own), size, "units"),
             color=color_of(run.network, name),
             alone=len(names) == 1,
         )
-    ax.set(xlabel="time (ms)", ylabel=axis_label(variable))
+    ax.set(xlabel=time_label(run), ylabel=axis_label(variable))
+    if marks is not None:
+        _draw_marks(ax, run, seconds(marks, "marks"))
     add_legend(ax)
     return ax
+
+
+def _draw_marks(ax: Axes, run: Run, interval: float) -> None:
+    """Draw upright lines every `interval`, s, over the time of the samples.
+
+    Raises
+    ------
+    DataError
+        There would be more than `MOST_MARKS`.
+    """
+    stored = traces_of(run, "time")["time"].values
+    count = int((stored[-1] - stored[0]) / interval) + 1
+    if count > MOST_MARKS:
+        raise DataError(
+            f"marks = {interval:g} s would be {count} lines; allowed: {MOST_MARKS}; "
+            f"try a longer interval, or a part of the run: traces.sel(time=slice(...))"
+        )
+    first = np.ceil(stored[0] / interval) * interval
+    places = np.arange(first, stored[-1] + interval / 2, interval)
+    scale = times_of(run)[-1] / stored[-1] if stored[-1] else 1.0
+    for place in places:
+        ax.axvline(scale * place, color="0.8", linewidth=0.6, zorder=0)
 
 
 @styled
@@ -115,6 +155,8 @@ def weights(
     projection: str,
     synapses: Iterable[tuple[int, int]] | None = None,
     ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
 ) -> Axes:
     """Draw the recorded weights of a projection over time, one line per synapse.
 
@@ -127,6 +169,8 @@ def weights(
         By default all that were recorded, but at most `canvas.MOST_LINES`, spread evenly.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -146,18 +190,18 @@ def weights(
         chosen = evenly_spread(len(here), MOST_LINES)
     else:
         chosen = _places_of(synapses, pairs, projection)
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     name = projection.replace("->", "→")
     draw_lines(
         ax,
-        milliseconds(run),
+        times_of(run),
         stored["w"].values[:, here[chosen]],
         labels=[f"{name} [{post[i]}, {pre[i]}]" for i in chosen],
         total=count_label(name, len(chosen), len(here), "synapses"),
         color=color_of(run.network, run.network.projections[projection].post),
         alone=True,
     )
-    ax.set(xlabel="time (ms)", ylabel=axis_label("w"))
+    ax.set(xlabel=time_label(run), ylabel=axis_label("w"))
     add_legend(ax)
     return ax
 
@@ -186,73 +230,7 @@ def _places_of(
 
 
 @styled
-def phase_portrait(
-    run: Run, population: str, unit: int = 0, pattern: int | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draw the path of one unit in the plane of its output and its multiplier.
-
-    Start and end are marked.
-
-    Parameters
-    ----------
-    run : Run
-    population : str
-    unit : int
-        Index in the population.
-    pattern : int, optional
-        Index in the batch; by default the first that was recorded.
-    ax : Axes, optional
-        By default those of a new figure.
-
-    Raises
-    ------
-    DataError, ModelError
-        x or lam of that unit was not recorded.
-    """
-    x = _trace_of_unit(run, "x", population, unit, pattern)
-    lam = _trace_of_unit(run, "lam", population, unit, pattern)
-    ax = given_axes(ax, (3.6, 3.2))
-    color = color_of(run.network, population)
-    ax.plot(x, lam, color=color, label="_")
-    end = milliseconds(run)[-1]
-    for moment, face, label in ((0, "white", "start"), (-1, color, f"end, {end:g} ms")):
-        ax.plot(
-            x[moment],
-            lam[moment],
-            "o",
-            color=color,
-            markerfacecolor=face,
-            markersize=7,
-            label=label,
-            zorder=3,
-        )
-    room = min(size_in_points(ax)) - text_width("multiplier λ of [000] (1)", FONT + 1)
-    name = shortened(population, room, FONT + 1)
-    ax.set_xlabel(f"output x of {name}[{unit}] (1)")
-    ax.set_ylabel(f"multiplier λ of {name}[{unit}] (1)")
-    add_legend(ax)
-    return ax
-
-
-def _trace_of_unit(
-    run: Run, variable: str, population: str, unit: int, pattern: int | None
-) -> Array:
-    """Return the recorded values of one unit and pattern, (time,).
-
-    Raises
-    ------
-    DataError, ModelError
-        They were not recorded.
-    """
-    values = recorded_of(run, variable)
-    if population not in values:
-        raise unknown(f"population with a trace of {variable}", population, values)
-    (place,) = chosen_lines([unit], recorded_units(run, population), f"unit of {population}")
-    return values[population][:, row_of(run, pattern), place]
-
-
-@styled
-def violation(run: Run, ax: Axes | None = None) -> Axes:
+def violation(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the root mean square (full) and the largest (dashed) |g| over time, by population.
 
     g is the recorded one, if any. Otherwise it is computed from the recorded x and the weights at
@@ -263,6 +241,8 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
     run : Run
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -271,18 +251,20 @@ def violation(run: Run, ax: Axes | None = None) -> Axes:
         a recorded unit has all its presynaptic units recorded.
     """
     g = _violations(run)
-    ax = given_axes(ax)
-    time = milliseconds(run)
+    ax = given_axes(ax, figsize)
+    time = times_of(run)
+    marker = marker_for(len(time), most=1)
     for name, values in g.items():
         color, size = color_of(run.network, name), np.abs(values)
         mean = np.sqrt(np.mean(size**2, axis=(1, 2)))
         largest = size.max(axis=(1, 2))
         label = population_label(run.network, name, values.shape[2])
-        ax.plot(time, positive(mean), color=color, label=label)
-        ax.plot(time, positive(largest), color=color, linestyle=DASHED, label="_", alpha=0.8)
+        ax.plot(time, positive(mean), color=color, marker=marker, label=label)
+        dashed: Any = {"linestyle": DASHED, "label": "_", "alpha": 0.8}
+        ax.plot(time, positive(largest), color=color, marker=marker, **dashed)
     add_legend_line(ax, "rms", color=GREY)
     add_legend_line(ax, "largest", color=GREY, linestyle=DASHED)
-    ax.set(xlabel="time (ms)", ylabel="violation |x − σ(a)| (1)", xlim=span_of(time))
+    ax.set(xlabel=time_label(run), ylabel="violation |x − σ(a)| (1)", xlim=span_of(time))
     log_scale(ax)
     add_legend(ax)
     return ax
@@ -302,7 +284,7 @@ def _violations(run: Run) -> dict[str, Array]:
         return recorded_of(run, "g")
     refuse_stream(run)
     x, net = recorded_of(run, "x"), run.network
-    if _plastic(run):
+    if is_plastic(run):
         raise DataError(
             f"the weights moved while x of {list(x)} was recorded, so that g is unknown; "
             "try record=('g',)"
@@ -344,7 +326,12 @@ def _recorded_outputs(run: Run, x: dict[str, Array]) -> dict[str, Array]:
 
 @styled
 def agreement(
-    run: Run, measure: str = "error", ref: Adjoint | None = None, ax: Axes | None = None
+    run: Run,
+    measure: str = "error",
+    ref: Adjoint | None = None,
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
 ) -> Axes:
     """Draw the distance of the recorded multipliers to backpropagation's over time, by population.
 
@@ -358,6 +345,8 @@ def agreement(
         `reference.backprop` with the weights at the end of the run.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -370,7 +359,9 @@ def agreement(
         raise unknown("measure", measure, DISTANCES)
     lam = recorded_of(run, "lam")
     truth = _reference(run) if ref is None else ref
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
+    time = times_of(run)
+    marker = marker_for(len(time), most=1)
     for name, values in lam.items():
         exact = _exact_of_recorded(run, name, truth)
         if measure == "error":
@@ -379,9 +370,52 @@ def agreement(
             distance = _one_minus_cosine(values, exact)
         color = color_of(run.network, name)
         label = population_label(run.network, name, values.shape[2])
-        ax.plot(milliseconds(run), positive(distance), color=color, label=label)
-    ax.set(xlabel="time (ms)", ylabel=f"{DISTANCES[measure]} (1)", xlim=span_of(milliseconds(run)))
+        ax.plot(time, positive(distance), color=color, marker=marker, label=label)
+    ax.set(xlabel=time_label(run), ylabel=f"{DISTANCES[measure]} (1)", xlim=span_of(time))
     log_scale(ax)
+    add_legend(ax)
+    return ax
+
+
+@styled
+def parity(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
+    """Draw every final multiplier over backpropagation's with the final weights, by population.
+
+    On the grey diagonal they are equal. Needs no traces.
+
+    Parameters
+    ----------
+    run : Run
+    ax : Axes, optional
+        By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
+
+    Raises
+    ------
+    DataError
+        The run is a stream.
+    ConvergenceError
+        A cyclic graph does not contract, so that backpropagation is not defined.
+    """
+    truth = final_reference(run)
+    ax = given_axes(ax, figsize, (3.6, 3.2))
+    largest = 0.0
+    for name in run.network.neurons:
+        exact, found = np.ravel(truth.lam[name]), np.ravel(run.lam[name])
+        chosen = evenly_spread(len(exact), MOST_POINTS)
+        label = name if len(chosen) == len(exact) else f"{name}, {len(chosen)} of {len(exact)}"
+        color = color_of(run.network, name)
+        look: Any = {"color": color, "markersize": 3, "alpha": 0.6, "rasterized": True}
+        ax.plot(exact[chosen], found[chosen], "o", label=label, **look)
+        largest = max(largest, largest_size(exact))
+    reach = 1.1 * largest or 1.0
+    ax.plot([-reach, reach], [-reach, reach], color=GREY, linewidth=0.8, zorder=1)
+    ax.set(xlabel="λ of backpropagation (1)", ylabel="multiplier λ (1)")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    ax.locator_params(nbins=5)
+    if not any(np.isfinite(own).any() for own in run.lam.values()):
+        add_note(ax, "no finite multiplier")
     add_legend(ax)
     return ax
 
@@ -405,7 +439,7 @@ def _exact_of_recorded(run: Run, population: str, ref: Adjoint) -> Array:
     return ref.lam[population][:, recorded_units(run, population)]
 
 
-def _plastic(run: Run) -> bool:
+def is_plastic(run: Run) -> bool:
     """Return whether the weights moved, so that the final ones are not those of earlier times."""
     if run.settings.get("plastic", False):
         return True
@@ -422,9 +456,9 @@ def _reference(run: Run) -> Adjoint:
     """
     from neurosim.reference import backprop
 
-    if _plastic(run):
+    if is_plastic(run):
         raise DataError(
-            f"the weights moved while lam was recorded at {len(milliseconds(run))} times; "
+            f"the weights moved while lam was recorded at {len(times_of(run))} times; "
             "allowed: fixed weights; try ref=..., or relax(start=run) and draw that"
         )
     refuse_stream(run)

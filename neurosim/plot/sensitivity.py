@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import new_figure, styled
-from neurosim.plot.drawing import PALETTE
+from neurosim.plot.legends import add_legend
+from neurosim.plot.names import shortened_all
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    figure_of,
+    given_axes,
+    small_font,
+    styled,
+)
 from neurosim.plot.sweep_axes import (
     POINT,
-    SYMBOLS,
     WIDTHS,
     checked_width,
     chosen_measure,
@@ -21,16 +28,19 @@ from neurosim.plot.sweep_axes import (
     is_numeric,
     is_seed,
     parameters,
+    symbol_of,
     to_unit_range,
 )
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = np.ndarray
 Function = Callable[[Array], Array]  # (parameters, n) in the unit cube -> (n,)
 
+MOST_LABEL = 0.4  # of the width of a figure
 DRAWS = 512  # per parameter
 LEAST_KNOWN = 10  # smallest number of points with a value; half of all are needed too
 MOST_RADIAL = 2000  # points, from which on the value of the nearest one is taken
@@ -38,7 +48,12 @@ MOST_RADIAL = 2000  # points, from which on the value of the nearest one is take
 
 @styled
 def sensitivity(
-    data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[1]
+    data: xr.Dataset,
+    measure: str | None = None,
+    *,
+    width: float = WIDTHS[1],
+    figsize: Size | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw the Sobol indices of a measure, first-order and total.
 
@@ -54,6 +69,10 @@ def sensitivity(
         By default the settling time, or else the first measure.
     width : float
         Width of the figure, inches.
+    figsize : (float, float), optional
+        Width and height of the figure instead, inches.
+    ax : Axes, optional
+        By default those of a new figure.
 
     Raises
     ------
@@ -66,17 +85,18 @@ def sensitivity(
     width = checked_width(width)
     names, first, total = sobol(data, measure)
     height = 1.1 + 0.36 * len(names)
-    figure = new_figure(width, height)
-    ax = figure.subplots()
+    ax = given_axes(ax, figsize, (width, height))
     rows = np.arange(len(names))
     ax.barh(rows - 0.18, first, height=0.34, color=PALETTE[0], label="alone")
     ax.barh(rows + 0.18, total, height=0.34, color=PALETTE[4], label="with interactions")
-    ax.set_yticks(rows, [SYMBOLS.get(name, name) for name in names])
+    room = MOST_LABEL * 72 * figure_of(ax).get_figwidth()
+    labels = shortened_all([symbol_of(name) for name in names], room, small_font())
+    ax.set_yticks(rows, labels)
     ax.invert_yaxis()
-    ax.set_xlabel(f"variance of {SYMBOLS.get(measure, measure)} (share)")
+    ax.set_xlabel(f"variance of {symbol_of(measure)} (share)")
     ax.set_xlim(min(0, first.min()), None)
-    figure.legend(loc="outside upper center", ncols=2, columnspacing=1, handlelength=1)
-    return figure
+    add_legend(ax)
+    return figure_of(ax)
 
 
 def sobol(data: xr.Dataset, measure: str, seed: int = 0) -> tuple[list[str], Array, Array]:

@@ -15,17 +15,28 @@ from neurosim.analysis.cycles import Cycle
 from neurosim.analysis.stability import Stability
 from neurosim.errors import out_of_range, unknown, whole
 from neurosim.model.methods import EULER
-from neurosim.plot.canvas import GREY, given_axes, styled
-from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.canvas import GREY
 from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened_all
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    distinct_color,
+    given_axes,
+    line_height,
+    size_in_points,
+    small_font,
+    styled,
+)
 from neurosim.reference.spectrum import AMPLIFICATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
 
 Array = np.ndarray
 
+SHADE = 0.15  # opacity of a stability region
 FINE = 300  # points per side on which a stability region is drawn
 NAMES = {
     "flow.theta": "θ (rad)",
@@ -42,7 +53,12 @@ BIFURCATIONS = {"hopf": ("Hopf point", PALETTE[1]), "fold": ("fold", PALETTE[2])
 
 @styled
 def spectrum(
-    spec: Stability, dt: float | None = None, method: str = EULER, ax: Axes | None = None
+    spec: Stability,
+    dt: float | None = None,
+    method: str = EULER,
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
 ) -> Axes:
     """Draw every mode in the complex plane, over the region in which an integrator is stable.
 
@@ -57,6 +73,8 @@ def spectrum(
         An integrator whose region depends on the eigenvalue alone.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -67,7 +85,7 @@ def spectrum(
         raise unknown("method", method, tuple(AMPLIFICATION))
     if dt is not None and not 0 < dt < np.inf:
         raise out_of_range("dt", dt, "a finite time > 0, in s", "1e-3")
-    ax = given_axes(ax, (4.8, 3.6))
+    ax = given_axes(ax, figsize, (4.8, 3.6))
     step = spec.max_step[method] if dt is None else dt
     s = spec.eigenvalues
     main = np.argmax(list(spec.participation.values()), axis=0)
@@ -78,22 +96,26 @@ def spectrum(
                 own.real,
                 own.imag,
                 ".",
-                color=palette_color(i),
+                color=distinct_color(i, len(spec.participation)),
                 markersize=5,
                 label=place,
                 zorder=3,
             )
     ax.axvline(0, color="black", linewidth=0.8, zorder=1)
     ax.margins(0.08)
+    region = []
     if 0 < step < np.inf:
-        _shade_region(ax, method, step)
+        region = [_shade_region(ax, method, step)]
     ax.set(xlabel="growth Re s (1/s)", ylabel="angular frequency Im s (1/s)")
-    add_legend(ax)
+    add_legend(ax, others=region)
     return ax
 
 
-def _shade_region(ax: Axes, method: str, step: float) -> None:
-    """Shade where |R(h s)| <= 1, in the window that the modes need."""
+def _shade_region(ax: Axes, method: str, step: float) -> Patch:
+    """Shade where |R(h s)| <= 1, in the window that the modes need; return its legend entry."""
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Patch
+
     left, right = ax.get_xlim()
     low, high = ax.get_ylim()
     high = max(high, 1.2 / step)
@@ -105,16 +127,18 @@ def _shade_region(ax: Axes, method: str, step: float) -> None:
     amplification = np.polynomial.polynomial.polyval(step * s, AMPLIFICATION[method])
     excess = np.abs(amplification) - 1
     plane = growth, frequency, excess
-    ax.contourf(*plane, levels=[-1, 0], colors=[PALETTE[0]], alpha=0.15, zorder=0)
+    ax.contourf(*plane, levels=[-1, 0], colors=[PALETTE[0]], alpha=SHADE, zorder=0)
     ax.contour(*plane, levels=[0], colors=[PALETTE[0]], linewidths=0.8, zorder=1)
     ax.set_xlim(left, right)
     ax.set_ylim(low, high)
     name = f"{method}, dt = {1e3 * step:.3g} ms"
-    ax.fill_between([left], [0.0], [0.0], color=PALETTE[0], alpha=0.25, label=name)
+    return Patch(facecolor=to_rgba(PALETTE[0], SHADE), edgecolor=PALETTE[0], label=name)
 
 
 @styled
-def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> Axes:
+def participation(
+    spec: Stability, modes: int = 12, ax: Axes | None = None, *, figsize: Size | None = None
+) -> Axes:
     """Draw where the slowest modes are: shares by population, one row per mode or conjugate pair.
 
     Parameters
@@ -124,6 +148,8 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
         Largest number of rows, slowest modes first.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -131,18 +157,24 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
         `modes` is not a whole number >= 1.
     """
     modes = whole("modes", modes, 1)
-    ax = given_axes(ax, (4.8, 3.6))
+    ax = given_axes(ax, figsize, (4.8, 3.6))
     rows = np.flatnonzero(spec.eigenvalues.imag >= 0)[:modes]
     shares = np.array([own[rows] for own in spec.participation.values()]).T
     image = ax.imshow(shares, aspect="auto", cmap="cividis", vmin=0)
     room = 0.4 * size_in_points(ax)[1]
-    places = shortened_all(list(spec.participation), room, FONT)
-    ax.set_xticks(range(shares.shape[1]), places, rotation=30, ha="right")
+    places = shortened_all(list(spec.participation), room, small_font())
+    apart = size_in_points(ax)[0] / max(shares.shape[1], 1)
+    angle: Any = {"rotation": 30, "ha": "right"}
+    if 3 * line_height() > apart:
+        angle = {"rotation": 90}
+    ax.set_xticks(range(shares.shape[1]), places, **angle)
     names = []
     for damping, frequency in zip(spec.damping[rows], spec.frequency[rows], strict=True):
-        names.append(f"{damping:.3g}/s, {frequency:.3g} Hz")
-    ax.set_yticks(range(len(rows)), names)
-    ax.set(xlabel="population", ylabel="mode: damping, frequency")
+        change = "decays" if damping >= 0 else "grows"
+        names.append(f"{change} {abs(damping):.3g}/s, {frequency:.3g} Hz")
+    every = int(np.ceil(line_height() * len(rows) / size_in_points(ax)[1]))
+    ax.set_yticks(range(0, len(rows), every), names[::every])
+    ax.set(xlabel="population", ylabel="mode")
     for side in ax.spines.values():
         side.set_visible(False)
     ax.figure.colorbar(image, ax=ax, label="share of the mode (1)")
@@ -150,7 +182,9 @@ def participation(spec: Stability, modes: int = 12, ax: Axes | None = None) -> A
 
 
 @styled
-def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
+def branch(
+    found: Branch, modes: int = 8, ax: Axes | None = None, *, figsize: Size | None = None
+) -> Axes:
     """Draw the damping of the slowest modes along a branch, with its bifurcations.
 
     Parameters
@@ -160,6 +194,8 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
         Largest number of modes, slowest first.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -167,10 +203,10 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
         `modes` is not a whole number >= 1.
     """
     modes = whole("modes", modes, 1)
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     shared = min(len(values) for values in found.eigenvalues)
     look: Any = {"color": PALETTE[0], "linewidth": 1.4, "zorder": 3}
-    labels = ["slowest mode", "next modes"]
+    labels = ["mode that decays least or grows most", "next modes"]
     for i in range(min(modes, shared)):
         damping = [-values[i].real for values in found.eigenvalues]
         label = labels[i] if i < len(labels) else "_"
@@ -178,13 +214,19 @@ def branch(found: Branch, modes: int = 8, ax: Axes | None = None) -> Axes:
         look = {"color": GREY, "linewidth": 0.8, "zorder": 2}
     ax.axhline(0, color="black", linewidth=0.8)
     _mark(ax, found.bifurcations)
-    ax.set(xlabel=_parameter_name(found), ylabel="damping −Re s (1/s)")
+    ax.set(xlabel=_parameter_name(found), ylabel="decay −Re s (1/s), below 0 growth")
     add_legend(ax)
     return ax
 
 
 @styled
-def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = None) -> Axes:
+def bifurcation(
+    found: Branch,
+    cycles: Sequence[Cycle] = (),
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
+) -> Axes:
     """Draw the amplitude of the outputs on the attractors of a flow, over the parameter.
 
     The small cycle of the first Hopf point at which the saddle becomes unstable is drawn with the
@@ -198,8 +240,10 @@ def bifurcation(found: Branch, cycles: Sequence[Cycle] = (), ax: Axes | None = N
         From `attractors` or `limit_cycle`; those that diverged are left out.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
     """
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     _draw_saddle(ax, found)
     drawn = [cycle for cycle in cycles if np.isfinite(cycle.amplitude)]
     for kind, mark in MARKS.items():
@@ -246,7 +290,9 @@ def _draw_saddle(ax: Axes, found: Branch) -> None:
 def _draw_predicted(ax: Axes, found: Branch, point: Bifurcation, top: float | None) -> None:
     """Draw the amplitude of the cycle that a Hopf point predicts, up to the top of the axes."""
     values = found.parameter
-    near = np.linspace(values.min(), values.max(), 1000)
+    away = np.geomspace(1e-6, 1.0, 1000) * np.ptp(values)
+    near = np.concatenate([point.parameter - away[::-1], point.parameter + away])
+    near = near[(near >= values.min()) & (near <= values.max())]
     amplitude = np.array([point.amplitude(value) for value in near])
     if top is not None:
         amplitude[amplitude > top] = np.nan

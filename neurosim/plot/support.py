@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.plot.canvas import GREY, color_of, given_axes, largest_size, new_figure, styled
-from neurosim.plot.drawing import FONT, PALETTE, palette_color, size_in_points
+from neurosim.plot.canvas import GREY, color_of, largest_size, plain_ticks
 from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened
+from neurosim.plot.page import (
+    PALETTE,
+    Size,
+    distinct_color,
+    given_axes,
+    new_figure,
+    size_in_points,
+    styled,
+    title_font,
+)
 from neurosim.reference.functions import violation
 from neurosim.results.runs import Run
 
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BINS = 41
+NARROW = 6  # inches, below which three pictures stand above each other
 BELOW = 32  # points between a map and its legend, for the ticks and the label
 SIDES = {
     "support, λ < 0": PALETTE[0],
@@ -34,7 +44,9 @@ SIDES = {
 
 
 @styled
-def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) -> Figure:
+def support_summary(
+    run: Run, population: str | None = None, tol: float = 1e-4, *, figsize: Size | None = None
+) -> Figure:
     """Draw the support map, multipliers and conditions of one population, side by side.
 
     Parameters
@@ -45,6 +57,8 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
         By default the first that is not clamped.
     tol : float
         Largest |λ| of a straw neuron, as in `neurosim.support_neurons`.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -55,16 +69,19 @@ def support_summary(run: Run, population: str | None = None, tol: float = 1e-4) 
 
     name = population or run.network.neurons[0]
     found = support_neurons(run, tol)
-    figure = new_figure(11, 3.8)
-    left, middle, right = figure.subplots(1, 3)
-    support_map(found, name, left)
-    multipliers(found, None, middle)
-    conditions(run, name, tol, right)
+    figure = new_figure(11, 3.8, figsize)
+    shape = (1, 3) if figure.get_figwidth() > NARROW else (3, 1)
+    first, second, third = figure.subplots(*shape)
+    support_map(found, name, first)
+    multipliers(found, None, second)
+    conditions(run, name, tol, third)
     return figure
 
 
 @styled
-def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes:
+def support_map(
+    found: Support, population: str, ax: Axes | None = None, *, figsize: Size | None = None
+) -> Axes:
     """Draw which unit of a population is support for which pattern, and the sign of λ.
 
     λ < 0 at the lower wall of the tube, and λ > 0 at the upper one. Rows are patterns, those with
@@ -76,6 +93,8 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     population : str
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -92,7 +111,7 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     rows = np.argsort(-own.sum(axis=1), kind="stable")
     columns = np.argsort(-own.sum(axis=0), kind="stable")
     sides = np.where(own, np.sign(found.lam[population]), 0)
-    ax = given_axes(ax, (4.0, 4.4))
+    ax = given_axes(ax, figsize, (4.0, 4.4))
     width, height = size_in_points(ax)
     ax.imshow(
         sides[np.ix_(rows, columns)],
@@ -111,13 +130,19 @@ def support_map(found: Support, population: str, ax: Axes | None = None) -> Axes
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     share = f"{own.mean():.0%} support, |λ| > {found.tol:g}"
-    ax.set_title(f"{shortened(population, width, FONT + 1)}\n{share}{_rest_note(found)}")
-    ax.set(xlabel="unit, most often support first", ylabel="pattern, most support neurons first")
+    ax.set_title(f"{shortened(population, width, title_font())}\n{share}{_rest_note(found)}")
+    ax.set(xlabel="unit (most often support first)", ylabel="pattern (most support first)")
     return ax
 
 
 @styled
-def multipliers(found: Support, population: str | None = None, ax: Axes | None = None) -> Axes:
+def multipliers(
+    found: Support,
+    population: str | None = None,
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
+) -> Axes:
     """Draw a histogram of the multipliers, with straw neurons as one bar in the middle.
 
     Counts are on a logarithmic axis.
@@ -129,6 +154,8 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
         By default all, each in its own colour.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -140,7 +167,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     if population is not None and population not in found:
         raise unknown("population", population, found)
     names = list(found) if population is None else [population]
-    ax = given_axes(ax)
+    ax = given_axes(ax, figsize)
     largest = largest_size(np.concatenate([np.ravel(found.lam[name]) for name in names]))
     largest = max(largest, found.tol) or 1.0
     edges = np.linspace(-largest, largest, BINS + 1)
@@ -148,7 +175,7 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
     places = list(found)
     for i, name in enumerate(names):
         own = found[name]
-        color = palette_color(places.index(name))
+        color = distinct_color(places.index(name), len(places))
         ax.hist(
             found.lam[name][own],
             bins=list(edges),
@@ -167,14 +194,25 @@ def multipliers(found: Support, population: str | None = None, ax: Axes | None =
             label="_",
         )
     straw = Patch(color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
-    ax.set(xlabel="multiplier λ (1)", ylabel="pairs of neuron and pattern (1)")
+    ax.set(xlabel="multiplier λ (1)", ylabel="neurons × patterns (1)")
     ax.set(xlim=(-1.05 * largest, 1.05 * largest), yscale="log", ylim=(0.7, None))
+    ax.locator_params(axis="x", nbins=5)
+    low, high = ax.get_ylim()
+    if high < 100 * low:
+        plain_ticks(ax.yaxis)
     add_legend(ax, others=[straw])
     return ax
 
 
 @styled
-def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = None) -> Axes:
+def conditions(
+    run: Run,
+    population: str,
+    tol: float = 1e-4,
+    ax: Axes | None = None,
+    *,
+    figsize: Size | None = None,
+) -> Axes:
     """Draw the multiplier over the violation of every unit and pattern.
 
     At a solution all points lie on the grey line: λ = 0 within the tube, and at a wall λ has the
@@ -189,6 +227,8 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
         Largest |λ| of a straw neuron, as in `neurosim.support_neurons`.
     ax : Axes, optional
         By default those of a new figure.
+    figsize : (float, float), optional
+        Size of the new figure, inches.
 
     Raises
     ------
@@ -203,7 +243,7 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
     found = support_neurons(run, tol)
     g = violation(net, population, {**run.X, **run.x})
     lam, width = run.lam[population], net.populations[population].epsilon
-    ax = given_axes(ax, (4.2, 3.4))
+    ax = given_axes(ax, figsize, (4.2, 3.4))
     high = 1.15 * max(largest_size(lam), tol)
     reach = 1.4 * max(largest_size(g), width, tol)
     ax.plot(
@@ -223,10 +263,11 @@ def conditions(run: Run, population: str, tol: float = 1e-4, ax: Axes | None = N
     ):
         label = f"{name}, {own.mean():.0%}"
         ax.plot(g[own], lam[own], "o", color=color, markersize=3, alpha=alpha, label=label)
-    name = shortened(population, size_in_points(ax)[0], FONT + 1)
+    name = shortened(population, size_in_points(ax)[0], title_font())
     ax.set_title(f"{name}\nε = {width:g}{_rest_note(found)}")
     ax.set(xlabel="violation g (1)", ylabel="multiplier λ (1)")
     ax.set(xlim=(-reach, reach), ylim=(-high, high))
+    ax.locator_params(axis="x", nbins=5)
     ax.legend(loc="upper left")
     return ax
 

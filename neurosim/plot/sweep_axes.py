@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError, number, unknown
-from neurosim.plot.canvas import GREY, evenly_spread, finite_or_nan, new_figure
-from neurosim.plot.drawing import FONT, size_in_points
+from neurosim.plot.canvas import evenly_spread, finite_or_nan, plain_ticks
 from neurosim.plot.names import shortened
+from neurosim.plot.page import (
+    WIDEST,
+    Size,
+    checked_size,
+    new_figure,
+    size_in_points,
+    title_font,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,15 +34,6 @@ Array = np.ndarray
 
 # Width in inches of a figure over one or two columns of a page.
 WIDTHS = MappingProxyType({1: 3.5, 2: 7.2})
-OUTCOMES = MappingProxyType(
-    {
-        "settled": "#009E73",
-        "settling": "#56B4E9",
-        "ringing": "#E69F00",
-        "diverged": "#882255",
-        "failed": GREY,
-    }
-)
 SYMBOLS = MappingProxyType(
     {
         "flow.theta": "angle θ",
@@ -50,14 +48,18 @@ SYMBOLS = MappingProxyType(
         "start.lam": "initial offset of λ from the saddle point",
         "simulation.dt": "dt",
         "settle_time": "settling time",
+        "network.seed": "seed of the weights",
+        "simulation.seed": "seed of the simulation",
+        "flow.tau_w": "τw",
+        "flow.preset": "flow",
+        "network.feedback": "feedback weights",
     }
 )
+TIMES = ("dt", "duration", "present", "every", "per_frame")
 POINT = "point"  # the only dimension of a sweep whose points were drawn
-WIDEST = 100  # inches
-MOST_TICKS = 5  # values of a parameter that all have a tick
 MOST_PANELS = 6
 MANY_CELLS = 10_000  # from which a mesh is stored as pixels
-FEW = 6  # most values of a parameter for which each has a tick
+FEW = 6  # most ticks of a parameter
 EVEN = 1e-9  # relative deviation up to which steps, or ratios, count as equal
 
 
@@ -166,12 +168,26 @@ def chosen_axes(
     return x, y, panel
 
 
-def label_of(data: xr.Dataset, name: str) -> str:
-    """Return symbol and unit of a parameter or measure."""
+def symbol_of(name: str) -> str:
+    """Return the symbol of a parameter or measure, or its name in words."""
     _, _, own = name.rpartition(".")
-    symbol = SYMBOLS.get(name, own.replace("_", " "))
-    unit = data[name].attrs.get("units", "1")
-    return f"{symbol} ({unit})"
+    return SYMBOLS.get(name, own.replace("_", " "))
+
+
+def unit_of(data: xr.Dataset, name: str) -> str:
+    """Return the unit of a parameter or measure: "1" for numbers, "" for names."""
+    if "units" in data[name].attrs:
+        return str(data[name].attrs["units"])
+    if data[name].dtype.kind not in "fiub":
+        return ""
+    _, _, own = name.rpartition(".")
+    return "s" if own in TIMES or own.startswith("tau") else "1"
+
+
+def label_of(data: xr.Dataset, name: str) -> str:
+    """Return symbol and unit of a parameter or measure; names have no unit."""
+    unit = unit_of(data, name)
+    return f"{symbol_of(name)} ({unit})" if unit else symbol_of(name)
 
 
 def shown_value(value: Any) -> str:
@@ -179,6 +195,27 @@ def shown_value(value: Any) -> str:
     if isinstance(value, int | float | np.number):
         return f"{value:.3g}"
     return str(value)
+
+
+def repeats_note(values: xr.DataArray, kept: Sequence[str], how: str) -> str:
+    """Return in words what a picture has reduced, such as "median over 3 seeds"; "" if nothing.
+
+    Parameters
+    ----------
+    values : xarray.DataArray
+        Measure or outcome.
+    kept : sequence of str
+        Dimensions that the picture shows.
+    how : str
+        Reduction.
+    """
+    folded = []
+    for name in map(str, values.dims):
+        count = values.sizes[name]
+        if name in kept or name == POINT or count == 1:
+            continue
+        folded.append(f"{count} seeds" if is_seed(name) else f"{count} values of {symbol_of(name)}")
+    return f"{how} over {' and '.join(folded)}" if folded else ""
 
 
 # Scales
@@ -248,7 +285,7 @@ def checked_width(width: float) -> float:
 
 
 def make_panels(
-    data: xr.Dataset, panel: str | None, width: float
+    data: xr.Dataset, panel: str | None, width: float, figsize: Size | None = None
 ) -> tuple[Figure, Array, list[xr.Dataset]]:
     """Return a figure, its axes, and the part of the sweep in each; at most `MOST_PANELS`.
 
@@ -259,8 +296,10 @@ def make_panels(
         Parameter with one panel per value; by default one panel for all.
     width : float
         Width of the figure, inches.
+    figsize : (float, float), optional
+        Width and height instead, inches.
     """
-    width = checked_width(width)
+    width = checked_width(width) if figsize is None else checked_size(figsize)[0]
     parts = split(data, panel)
     parts = [parts[i] for i in evenly_spread(len(parts), MOST_PANELS)]
     count = len(parts)
@@ -271,7 +310,7 @@ def make_panels(
     row_height = 0.7 * width
     if columns > 1:
         row_height = 0.82 * (width / columns)
-    figure = new_figure(width, 0.55 + rows * row_height)
+    figure = new_figure(width, 0.55 + rows * row_height, figsize)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     axes, unused = np.split(np.ravel(grid), [count])
     for ax in unused:
@@ -295,10 +334,12 @@ def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
         return [("", data)]
     if by not in data.dims:
         raise unknown("dimension", by, [str(d) for d in data.dims])
-    name = SYMBOLS.get(by, by)
+    name, unit = symbol_of(by), unit_of(data, by)
     parts = []
     for value in data[by].values:
         title = f"{name}: {shown_value(value)}"
+        if unit not in ("", "1"):
+            title += f" {unit}"
         parts.append((title, data.sel({by: value})))
     return parts
 
@@ -306,10 +347,11 @@ def split(data: xr.Dataset, by: str | None) -> list[tuple[str, xr.Dataset]]:
 def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
     """Label the x axis of the lowest panel of each column, and the y axis of the first column.
 
-    Ticks are the values of a parameter where these are few, and labels are shortened to the panel.
+    Labels are shortened to the panel. Points that were drawn have plain numbers as ticks.
     """
-    for name, axis in ((x, ax.xaxis), (y, ax.yaxis)):
-        _tick_values(axis, data[name])
+    if POINT in data.dims:
+        _scale_of_points(ax.xaxis, ax.set_xscale, data[x])
+        _scale_of_points(ax.yaxis, ax.set_yscale, data[y])
     width, height = size_in_points(ax)
     own = ax.get_subplotspec()
     assert own is not None
@@ -319,19 +361,20 @@ def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
         if place is not None and place.colspan == own.colspan:
             rows.append(place.rowspan.start)
     if own.rowspan.start == max(rows):
-        ax.set_xlabel(shortened(label_of(data, x), 1.2 * width, FONT + 1))
+        ax.set_xlabel(shortened(label_of(data, x), 1.2 * width, title_font()))
     if own.is_first_col():
-        ax.set_ylabel(shortened(label_of(data, y), 1.2 * height, FONT + 1))
+        ax.set_ylabel(shortened(label_of(data, y), 1.2 * height, title_font()))
 
 
-def _tick_values(axis: Any, values: xr.DataArray) -> None:
-    """Put the ticks of a logarithmic axis at the values, if they are few."""
-    from matplotlib.ticker import NullFormatter
+def tick_values(axis: Any, coordinate: xr.DataArray) -> None:
+    """Put the ticks at values of a parameter: at all of them, or at some that are spread evenly."""
+    from matplotlib.ticker import NullFormatter, NullLocator
 
-    different = np.unique(values.values)
-    if axis.get_scale() == "log" and len(different) <= MOST_TICKS:
-        axis.set_ticks(different, [shown_value(value) for value in different])
-        axis.set_minor_formatter(NullFormatter())
+    values = np.unique(coordinate.values)
+    chosen = values[evenly_spread(len(values), FEW)]
+    axis.set_ticks(chosen, [shown_value(value) for value in chosen])
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 # Cells
@@ -404,47 +447,20 @@ def _edges_between(places: Array) -> Array:
     return np.concatenate([[first], middle, [last]])
 
 
+def _scale_of_points(axis: Any, set_scale: Callable[[str], None], coordinate: xr.DataArray) -> None:
+    """Scale an axis of drawn points, with plain numbers at the ticks of a logarithmic one."""
+    if not is_logarithmic(coordinate):
+        return
+    set_scale("log")
+    plain_ticks(axis)
+
+
 def _scale_axis(axis: Any, set_scale: Callable[[str], None], coordinate: xr.DataArray) -> None:
     """Set the scale and the ticks of an axis to suit the values of its parameter."""
     names = [shown_value(v) for v in coordinate.values]
     if not _is_rising(coordinate):
         axis.set_ticks(range(len(names)), names)
-    elif is_logarithmic(coordinate):
+        return
+    if is_logarithmic(coordinate):
         set_scale("log")
-    elif len(names) <= FEW:  # a tick between the values, or beyond the last, would mislead
-        axis.set_ticks(coordinate.values, names)
-
-
-# Outcomes
-
-
-def outcomes_in(data: xr.Dataset) -> list[str]:
-    """Return the outcomes that occur in a sweep, in the order of `OUTCOMES`.
-
-    Raises
-    ------
-    DataError
-        The dataset is not a sweep.
-    """
-    if "outcome" not in data:
-        raise DataError(
-            f"data holds {list(map(str, data.data_vars))}, no outcome; "
-            "allowed: the dataset of neurosim.sweep"
-        )
-    return [outcome for outcome in OUTCOMES if (data["outcome"] == outcome).any()]
-
-
-def add_outcome_legend(figure: Figure, shown: Sequence[str], boundary: bool = False) -> None:
-    """Add a legend of the outcomes above a figure, and of the predicted boundary if drawn."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = []
-    for outcome in shown:
-        color = OUTCOMES[outcome]
-        handles.append(Patch(facecolor=color, edgecolor="0.3", linewidth=0.4, label=outcome))
-    if boundary:
-        handles.append(Line2D([], [], color="black", linewidth=1.6, label="predicted boundary"))
-    narrow = figure.get_size_inches()[0] < WIDTHS[2]
-    columns = 3 if narrow else len(handles)
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.4)
+    tick_values(axis, coordinate)  # a tick between the values, or beyond the last, would mislead

@@ -1,49 +1,44 @@
-"""Pictures of sweeps: which points settle, ring or diverge, and any measure over parameters.
+"""Pictures of sweeps: which points settle, ring or diverge, and any measure over two parameters.
 
 Every function takes the dataset of a sweep. Start at `sweep`, which chooses a picture; what the
-pictures share is in `sweep_axes`.
+pictures share is in `sweep_axes`. `sweep_lines` has those over one parameter, or over many.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from inspect import signature
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neurosim.errors import DataError, unknown
-from neurosim.plot.canvas import evenly_spread, finite_or_nan, new_figure, styled
-from neurosim.plot.drawing import palette_color
+from neurosim.plot.canvas import finite_or_nan, plain_ticks, text_color
+from neurosim.plot.outcomes import OUTCOMES, add_outcome_legend, outcomes_in
+from neurosim.plot.page import (
+    Size,
+    small_font,
+    styled,
+)
 from neurosim.plot.sensitivity import sensitivity, sobol
 from neurosim.plot.sweep_axes import (
-    MOST_PANELS,
-    OUTCOMES,
     POINT,
     WIDTHS,
     add_labels,
-    add_outcome_legend,
-    checked_width,
     chosen_axes,
     chosen_measure,
     draw_cells,
     field_over,
-    first_parameter,
-    is_geometric,
-    is_logarithmic,
     is_numeric,
     is_seed,
-    known_parameter,
     label_of,
     make_panels,
-    outcomes_in,
     parameters,
     reduce_to_plane,
-    split,
-    to_unit_range,
+    repeats_note,
+    shown_value,
 )
+from neurosim.plot.sweep_lines import lines, parallel_coordinates
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,8 +60,9 @@ __all__ = [
 
 Array = np.ndarray
 
-MOST_LINES = 400  # of parallel coordinates
-MISSING = 1.12  # height at which parallel coordinates draw a measure that is not a number
+FEW_CELLS = 30  # of which each has its value written in it
+LEAST_POINTS = 6  # through which a boundary is drawn
+BLANK = "#D9D9D9"  # a cell or point without a number
 WIDE = 30  # ratio of the largest to the smallest value from which colours are logarithmic
 
 
@@ -109,18 +105,19 @@ def sweep(data: xr.Dataset, kind: str | None = None, *, columns: int = 2, **opti
 def choose(data: xr.Dataset, measure: str | None = None) -> str:
     """Return the kind of picture that suits a sweep, by the number of parameters that vary.
 
-    A measure that is asked for is drawn over one parameter as lines. Where none is asked for, and
-    the one that lines would draw has no number, the picture shows the outcomes.
+    A measure that is asked for is drawn over one parameter as lines, over two or more as a heat
+    map. Where none is asked for, the picture shows the outcomes, unless all are the same and the
+    measure has numbers.
     """
-    varied = len(parameters(data))
-    if POINT in data.dims and varied != 2:
-        return "parallel_coordinates"
-    if varied > 1:
-        return "phase_diagram"
+    varied = [name for name in parameters(data) if not is_seed(name)] or parameters(data)
     values = finite_or_nan(data[chosen_measure(data, measure)].values)
-    if measure is None and np.isnan(values).all():
+    has_numbers = not np.isnan(values).all()
+    if POINT in data.dims and len(varied) != 2:
         return "parallel_coordinates"
-    return "lines"
+    if len(varied) > 1:
+        differ = len(outcomes_in(data)) > 1
+        return "phase_diagram" if not has_numbers or (differ and measure is None) else "heat_map"
+    return "lines" if has_numbers or measure is not None else "parallel_coordinates"
 
 
 @styled
@@ -131,11 +128,14 @@ def phase_diagram(
     panel: str | None = None,
     *,
     width: float = WIDTHS[2],
+    figsize: Size | None = None,
 ) -> Figure:
     """Draw the outcome over two parameters, with one panel per value of a third.
 
-    Where several points share a cell, such as repeats, the most frequent outcome is drawn. If
-    `growth` was measured, a line marks its zero: the boundary that the spectrum predicts.
+    Where several points share a cell, such as repeats, the most frequent outcome is drawn. Cells
+    whose points are not done are blank. If `growth` was measured, a line marks its zero: the
+    boundary that the spectrum predicts. For points that were drawn or refined without it, the line
+    is estimated between those that settled and the others.
 
     Parameters
     ----------
@@ -145,6 +145,8 @@ def phase_diagram(
         Parameters; by default those with the most values.
     width : float
         Width of the figure, inches.
+    figsize : (float, float), optional
+        Width and height of the figure instead, inches.
 
     Raises
     ------
@@ -155,17 +157,21 @@ def phase_diagram(
     """
     x, y, panel = chosen_axes(data, x, y, panel)
     shown = outcomes_in(data)
-    figure, axes, parts = make_panels(data, panel, width)
+    figure, axes, parts = make_panels(data, panel, width, figsize)
+    boundary = "predicted boundary" if "growth" in data else "estimated boundary"
     boundaries = 0
     for ax, part in zip(axes, parts, strict=True):
         if POINT in part.dims:
             _scatter_outcomes(ax, part, x, y, shown)
+            boundaries += draw_boundary_of_points(ax, part, x, y)
         else:
             _draw_outcomes(ax, part, x, y)
             if "growth" in part:
                 boundaries += _draw_boundary(ax, part, x, y)
         add_labels(ax, data, x, y)
-    add_outcome_legend(figure, shown, boundary=boundaries > 0)
+    kept = [x, y] if panel is None else [x, y, panel]
+    note = repeats_note(data["outcome"], kept, "most frequent outcome")
+    add_outcome_legend(figure, shown, boundary if boundaries else "", note)
     return figure
 
 
@@ -221,6 +227,34 @@ def _draw_boundary(ax: Axes, part: xr.Dataset, x: str, y: str) -> bool:
     return True
 
 
+def draw_boundary_of_points(ax: Axes, part: xr.Dataset, x: str, y: str) -> bool:
+    """Draw the boundary between drawn points; return whether there is one.
+
+    It is where the predicted growth is zero, if that was measured, or else half way between points
+    that settled and others.
+    """
+    if not (is_numeric(part[x]) and is_numeric(part[y])):
+        return False
+    if "growth" in part:
+        level = part["growth"].values.astype(float)
+    else:
+        level = np.where(part["outcome"].values == "settled", -1.0, 1.0)
+    known = np.isfinite(level)
+    level = level[known]
+    if level.size < LEAST_POINTS or not level.min() < 0 < level.max():
+        return False
+    places = np.column_stack([part[x].values[known], part[y].values[known]]).astype(float)
+    places, first = np.unique(places, axis=0, return_index=True)
+    level = level[first]
+    if min(len(np.unique(places[:, 0])), len(np.unique(places[:, 1]))) < 2:
+        return False
+    size = np.abs(level)
+    squashed = np.sign(level) * np.log1p(size / np.median(size))
+    look: Any = {"levels": [0.0], "colors": "black", "linewidths": 1.6}
+    ax.tricontour(places[:, 0], places[:, 1], squashed, **look)
+    return True
+
+
 @styled
 def heat_map(
     data: xr.Dataset,
@@ -230,6 +264,7 @@ def heat_map(
     panel: str | None = None,
     *,
     width: float = WIDTHS[2],
+    figsize: Size | None = None,
 ) -> Figure:
     """Draw a measure over two parameters, with one panel per value of a third.
 
@@ -246,6 +281,8 @@ def heat_map(
         Parameters; by default those with the most values.
     width : float
         Width of the figure, inches.
+    figsize : (float, float), optional
+        Width and height of the figure instead, inches.
 
     Raises
     ------
@@ -256,19 +293,50 @@ def heat_map(
     """
     x, y, panel = chosen_axes(data, x, y, panel)
     measure = chosen_measure(data, measure)
-    figure, axes, parts = make_panels(data, panel, width)
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Patch
+
+    figure, axes, parts = make_panels(data, panel, width, figsize)
     fields = [field_over(part, measure, x, y) for part in parts]
     shades: Any = {"cmap": "viridis", "norm": _color_norm(fields, measure)}
     drawn: Any = None
     for ax, part, values in zip(axes, parts, fields, strict=True):
         if POINT in part.dims:
-            drawn = ax.scatter(part[x], part[y], c=values, s=16, **shades)
+            drawn = ax.scatter(part[x], part[y], c=values, s=16, plotnonfinite=False, **shades)
+            _mark_missing(ax, part, x, y, values)
         else:
             drawn = draw_cells(ax, part, x, y, values, **shades)
-        ax.set_facecolor("0.9")
+            ax.set_facecolor(BLANK)
+            if values.size <= FEW_CELLS:
+                _write_values(ax, part, x, y, values, drawn)
         add_labels(ax, data, x, y)
-    figure.colorbar(drawn, ax=list(axes), label=label_of(data, measure), aspect=30, pad=0.02)
+    kept = [x, y] if panel is None else [x, y, panel]
+    note = repeats_note(data[measure], kept, "median")
+    label = f"{label_of(data, measure)}\n{note}" if note else label_of(data, measure)
+    bar = figure.colorbar(drawn, ax=list(axes), label=label, aspect=30, pad=0.02)
+    if isinstance(shades["norm"], LogNorm):
+        plain_ticks(bar.ax.yaxis)
+    if not all(np.isfinite(values).all() for values in fields):
+        blank = Patch(facecolor=BLANK, edgecolor="0.5", linewidth=0.4, label="no number")
+        figure.legend(handles=[blank], loc="outside upper right", handlelength=1.4)
     return figure
+
+
+def _mark_missing(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array) -> None:
+    """Mark drawn points without a number."""
+    missing = part.isel(point=~np.isfinite(values))
+    ax.scatter(missing[x], missing[y], s=16, color=BLANK, edgecolors="0.5", linewidths=0.4)
+
+
+def _write_values(ax: Axes, part: xr.Dataset, x: str, y: str, values: Array, drawn: Any) -> None:
+    """Write the value of each cell into it where cells are few and both parameters are names."""
+    if is_numeric(part[x]) or is_numeric(part[y]):
+        return
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = text_color(drawn.to_rgba(value))
+            text = shown_value(value)
+            ax.text(column, row, text, ha="center", va="center", color=color, fontsize=small_font())
 
 
 def _color_norm(fields: Sequence[Array], measure: str) -> Any:
@@ -303,143 +371,6 @@ def _finite(values: Array, measure: str) -> Array:
             "try another --measure, or kind='parallel_coordinates', which draws outcomes"
         )
     return np.asarray(finite)
-
-
-@styled
-def lines(
-    data: xr.Dataset, measure: str | None = None, x: str | None = None, *, width: float = WIDTHS[1]
-) -> Figure:
-    """Draw a measure over one parameter, with one colour per value of a second.
-
-    Lines are medians over all other parameters. If only seeds are among these, a band shows the
-    range over the repeats. At most `sweep_axes.MOST_PANELS` values of the second are drawn.
-
-    Parameters
-    ----------
-    data : xarray.Dataset
-        Result of `neurosim.sweep`.
-    measure : str, optional
-        By default the settling time, or else the first measure.
-    x : str, optional
-        Parameter; by default the one with the most values.
-    width : float
-        Width of the figure, inches.
-
-    Raises
-    ------
-    DataError
-        The measure has no number, the sweep has no parameter, or a value on a logarithmic scale is
-        not above 0.
-    ModelError
-        The sweep has no such parameter or measure.
-    """
-    measure = chosen_measure(data, measure)
-    _finite(data[measure].values, measure)
-    width = checked_width(width)
-    varied = parameters(data)
-    x = known_parameter(data, x or first_parameter(data))
-    figure = new_figure(width, 0.72 * width)
-    ax = figure.subplots()
-    other = None
-    for name in varied:
-        if name != x and not is_seed(name) and name in data.dims:
-            other = name
-            break
-    series = split(data, other)
-    for i, place in enumerate(evenly_spread(len(series), MOST_PANELS, rounded=False)):
-        label, part = series[place]
-        _draw_line(ax, part, measure, x, color=palette_color(i), label=label)
-    if is_logarithmic(data[x]):
-        ax.set_xscale("log")
-    ax.set(xlabel=label_of(data, x), ylabel=label_of(data, measure))
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize=7)
-    return figure
-
-
-def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, label: str) -> None:
-    """Draw the median of a measure over x, and its range if only repeats are left."""
-    ordered = part.sortby(x)
-    values = ordered[measure]
-    rest = [str(d) for d in values.dims if d not in (x, POINT)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # raised where all values are NaN
-        low, middle, high = (values.quantile(share, rest).values for share in (0.0, 0.5, 1.0))
-    ax.plot(ordered[x], middle, marker="o", markersize=3, color=color, label=label)
-    varied = [d for d in rest if values.sizes[d] > 1]
-    if varied and all(is_seed(d) for d in varied):
-        repeats = prod(values.sizes[d] for d in varied)
-        known = ax.get_legend_handles_labels()[1]
-        band = f"range of {repeats} repeats"
-        style: Any = {"color": color, "alpha": 0.2, "linewidth": 0}
-        ax.fill_between(ordered[x], low, high, label="_" if band in known else band, **style)
-
-
-@styled
-def parallel_coordinates(
-    data: xr.Dataset, measure: str | None = None, *, width: float = WIDTHS[2]
-) -> Figure:
-    """Draw one line per point through all parameters to the measure, in the colour of its outcome.
-
-    Parameters
-    ----------
-    data : xarray.Dataset
-        Result of `neurosim.sweep`.
-    measure : str, optional
-        By default the settling time, or else the first measure.
-    width : float
-        Width of the figure, inches.
-
-    Raises
-    ------
-    ModelError
-        The sweep has no such measure.
-    """
-    from matplotlib.collections import LineCollection
-
-    measure = chosen_measure(data, measure)
-    varied = parameters(data) or [first_parameter(data)]
-    width = checked_width(width)
-    names = [name for name in varied if is_numeric(data[name])]
-    flat = data
-    if POINT not in data.dims:
-        flat = data.stack(point=list(data.dims))
-    flat = flat.isel(point=evenly_spread(flat.sizes[POINT], MOST_LINES, rounded=False))
-    figure = new_figure(width, 0.42 * width)
-    ax = figure.subplots()
-    columns = [flat[name].values.astype(float) for name in (*names, measure)]
-    logarithmic = [is_logarithmic(data[name]) for name in names]
-    logarithmic.append(is_geometric(columns[-1]))
-    scaled = [to_unit_range(*pair) for pair in zip(columns, logarithmic, strict=True)]
-    missing = np.isnan(scaled[-1])
-    scaled[-1][missing] = MISSING
-    heights = np.array(scaled).T  # (points, axes)
-    shown = outcomes_in(flat)
-    places = np.arange(len(columns))
-    for outcome in reversed(shown):
-        own = heights[(flat["outcome"] == outcome).values]
-        segments = [np.column_stack([places, row]) for row in own]
-        color = OUTCOMES[outcome]
-        ax.add_collection(LineCollection(segments, colors=color, linewidths=0.8, alpha=0.55))
-    for place, name in enumerate([*names, measure]):
-        _draw_parallel_axis(ax, place, label_of(data, name), columns[place])
-    if np.isnan(columns[-1]).any():
-        ax.annotate("none", (len(names) + 0.04, MISSING), va="center", fontsize=7)
-    ax.set(xlim=(-0.3, len(columns) - 0.5), ylim=(-0.22, 1.18))
-    ax.axis("off")
-    add_outcome_legend(figure, shown)
-    return figure
-
-
-def _draw_parallel_axis(ax: Axes, place: int, name: str, column: Array) -> None:
-    """Draw one upright axis, with its name and the limits of its values."""
-    ax.plot([place, place], [0, 1], color="0.3", linewidth=0.8)
-    finite = column[np.isfinite(column)]
-    if finite.size:
-        low, high = finite.min(), finite.max()
-        ax.annotate(f"{low:.3g}", (place, -0.03), ha="center", va="top", fontsize=7)
-        ax.annotate(f"{high:.3g}", (place, 1.03), ha="center", va="bottom", fontsize=7)
-    ax.annotate(name, (place, -0.14), ha="center", va="top", fontsize=8, annotation_clip=False)
 
 
 KINDS: dict[str, Callable[..., Any]] = {

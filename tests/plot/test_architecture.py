@@ -30,7 +30,7 @@ def test_size_accuracy_and_operations_have_a_panel_each(log: ns.Log) -> None:
     before = plt.get_fignums()
     figure = plot.architecture(log)
     labels = [re.sub(r" \(.*", "", ax.get_ylabel()) for ax in figure.axes]
-    assert labels == ["hidden neurons", "accuracy", "operations per pattern"]
+    assert labels == ["hidden neurons", "accuracy", "operations"]
     assert figure.axes[-1].get_xlabel() == "time (s)"
     assert plt.get_fignums() == [*before, figure.number]
 
@@ -54,7 +54,7 @@ def test_operations_are_beside_those_of_the_largest_size(log: ns.Log) -> None:
 def test_a_summary_shows_the_sizes_and_names_the_part_of_its_run(log: ns.Log) -> None:
     figure = plot.summary(log)
     labels = [ax.get_ylabel() for ax in figure.axes]
-    assert {"hidden neurons (1)", "operations per pattern (10⁶)"} <= set(labels)
+    assert {"hidden neurons (1)", "operations (10⁶)"} <= set(labels)
     assert "the last part of 0.1 s" in figure.get_suptitle()
 
 

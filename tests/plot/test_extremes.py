@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 
 import neurosim as ns
 from neurosim import plot
-from neurosim.plot.drawing import FONT
 from neurosim.plot.names import shortened, shortened_all, text_width, wrapped
+from neurosim.plot.page import STYLE
 
+FONT = STYLE["legend.fontsize"]
 LONG = "layer_23_excitatory_left_hemisphere"
 LONGER = "layer_5_inhibitory_right_hemisphere_" + "b" * 20
 SIZES = {"long": (5, 8, 6, 3), "one": (1, 1, 1, 1), "many": (5, 1000, 4, 3)}
@@ -149,7 +150,10 @@ def test_populations_keep_different_names(count: int) -> None:
 
 
 def test_names_are_broken_and_shortened_to_their_room() -> None:
-    assert wrapped(LONG, 100, 3, FONT) == ["layer_23_excitatory_left_", "hemisphere"]
+    assert wrapped(LONG, 100, 3, FONT) == [
+        "layer_23_excitatory_left_",
+        "hemisphere",
+    ]
     for width in (30, 60, 90, 200):
         for lines in (1, 2, 3):
             found = wrapped(LONGER, width, lines, FONT)

@@ -30,6 +30,8 @@ from neurosim.data.patterns import patterns, targets
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
+from neurosim.plot.canvas import color_of
+from neurosim.plot.phase import field_of
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import build_traces
 from tests.helpers.problems import random_problem
@@ -163,11 +165,55 @@ def test_pictures_leave_the_users_style_alone(run: Run, ax: Axes) -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_all_pictures_share_one_look(run: Run) -> None:
-    with mpl.rc_context({"font.size": 25, "legend.fontsize": 25, "axes.spines.top": True}):
+def test_settings_of_matplotlib_that_the_user_changed_are_kept(run: Run) -> None:
+    plain = plot.violation(run)
+    assert not plain.spines["top"].get_visible()
+    assert {t.get_fontsize() for t in plain.get_legend().get_texts()} == {8}
+    colors = mpl.cycler(color=["#123456", "#654321"])
+    with mpl.rc_context({"legend.fontsize": 15, "axes.linewidth": 3, "axes.prop_cycle": colors}):
         ax = plot.violation(run)
-    assert not ax.spines["top"].get_visible()
-    assert {t.get_fontsize() for t in ax.get_legend().get_texts()} == {8}
+        assert {t.get_fontsize() for t in ax.get_legend().get_texts()} == {15}
+    assert ax.spines["left"].get_linewidth() == 3
+    assert {line.get_color() for line in curves(ax)} == {"#123456", "#654321"}
+    with mpl.rc_context({"font.size": 18}):  # scales what the style would set
+        assert plot.violation(run).get_legend().get_texts()[0].get_fontsize() == 16
+
+
+def test_a_figure_has_the_size_that_is_asked_for(run: Run) -> None:
+    assert list(plot.violation(run, figsize=(3.5, 2)).figure.get_size_inches()) == [3.5, 2]
+    assert list(plot.summary(run, figsize=(9, 4)).get_size_inches()) == [9, 4]
+    with pytest.raises(ns.ModelError, match=r"figsize\[0\] = -1; allowed: "):
+        plot.violation(run, figsize=(-1, 2))
+    with pytest.raises(ns.ModelError, match="with ax=; allowed: one of the two"):
+        plot.violation(run, Figure().add_subplot(), figsize=(3, 2))
+
+
+def test_a_title_stands_above_the_legend(run: Run) -> None:
+    ax = plot.violation(run)
+    ax.set_title("set by the user, afterwards")
+    ax.figure.canvas.draw()
+    assert not ax.title.get_window_extent().overlaps(ax.get_legend().get_window_extent())
+
+
+def test_a_legend_in_plain_axes_stands_above_the_curves(run: Run) -> None:
+    """They may be at the edge of the figure, or below a title that is there."""
+    figure = Figure(figsize=(5, 3.5))
+    ax = plot.violation(run, figure.add_subplot())
+    figure.canvas.draw()
+    legend_box = ax.get_legend().get_window_extent()
+    assert ax.bbox.y0 < legend_box.y0 < legend_box.y1 <= ax.bbox.y1 + 1
+    for line in curves(ax):
+        assert line.get_window_extent().y1 < legend_box.y0
+
+
+@pytest.mark.parametrize("count", [7, 8, 20])
+def test_populations_have_different_colours(count: int) -> None:
+    net = Network.mlp([2, *[2] * (count - 1), 2])
+    colors = [color_of(net, name) for name in net.neurons]
+    assert len(set(colors)) == count
+    rgb = np.array([to_rgb(color) for color in colors])
+    distance = np.linalg.norm(rgb[:, None] - rgb[None], axis=2)
+    assert distance[~np.eye(count, dtype=bool)].min() > 0.05
 
 
 # What is drawn is what was recorded
@@ -216,12 +262,63 @@ def test_weights_are_drawn_by_synapse(learning: Run, ax: Axes) -> None:
 def test_phase_portraits_mark_start_and_end(run: Run, ax: Axes) -> None:
     plot.phase_portrait(run, "output", 1, pattern=3, ax=ax)
     x, lam = (run.traces[v].values[:, 1, 5] for v in ("x", "lam"))
-    way, start, end = curves(ax)
+    way, start, end, target = curves(ax)
     np.testing.assert_array_equal(way.get_xydata(), np.column_stack([x, lam]))
     np.testing.assert_array_equal(start.get_xydata(), [[x[0], lam[0]]])
     np.testing.assert_array_equal(end.get_xydata(), [[x[-1], lam[-1]]])
     assert start.get_markerfacecolor() != end.get_markerfacecolor()
-    assert legend(ax) == ["start", "end, 200 ms"]
+    assert legend(ax) == ["start", "end, 200 ms", "backpropagation"]
+    truth = reference.backprop(run.network, run.X, run.Y)
+    right = [[truth.x["output"][3, 1], truth.lam["output"][3, 1]]]
+    np.testing.assert_allclose(target.get_xydata(), right)
+    plot.phase_portrait(run, "output", [0, 2], pattern=3, ax=ax)
+    paths = [line for line in ax.lines if line.get_gid() == "path"]
+    assert len({line.get_color() for line in paths}) == 3
+    assert ax.get_xlabel() == "output x (1)"
+
+
+def test_the_field_is_made_of_derivatives_of_the_lagrangian(run: Run) -> None:
+    """By finite differences of the scalar L, which shares no formula with the rates."""
+    dx, dlam = field_of(run, "hidden1", 0, np.array([0.2, 0.3]), np.array([-0.1, 0.4]), 0)
+    row = ROWS[0]
+    X = {name: own[[row]] for name, own in run.X.items()}
+    Y = {name: own[[row]] for name, own in run.Y.items()}
+
+    def lagrangian(x: float, lam: float) -> float:
+        states = {name: own[[row]] for name, own in run.x.items()}
+        multipliers = {name: own[[row]] for name, own in run.lam.items()}
+        states["hidden1"][0, 0], multipliers["hidden1"][0, 0] = x, lam
+        return float(reference.lagrangian(run.network, run.flow, states, multipliers, X, Y))
+
+    step, flow = 1e-6, run.flow
+    by_x = (lagrangian(0.3 + step, 0.4) - lagrangian(0.3 - step, 0.4)) / (2 * step)
+    g = (lagrangian(0.3, 0.4 + step) - lagrangian(0.3, 0.4 - step)) / (2 * step)
+    rate = (-flow.kappa * by_x - flow.gamma * g) / flow.tau_x
+    rate_lam = (flow.kappa * g - flow.gamma * by_x) / flow.tau_lam
+    np.testing.assert_allclose([dx[1, 1], dlam[1, 1]], [rate, rate_lam], rtol=1e-5)
+
+
+def test_a_run_can_be_animated(run: Run, tmp_path: Any) -> None:
+    short = dataclasses.replace(run, traces=run.traces.isel(time=slice(0, 30, 10)))
+    path = tmp_path / "run.gif"
+    plot.animate(short, path, figsize=(5, 4))
+    assert path.read_bytes().startswith(b"GIF8")
+    with pytest.raises(ns.FileError, match=r"allowed: \.gif, \.mp4, \.html"):
+        plot.animate(short, tmp_path / "run.png")
+    with pytest.raises(
+        ns.ModelError, match=r"panel = 'netwerk'; allowed: .*did you mean 'network'"
+    ):
+        plot.animate(short, panels=["netwerk"])
+
+
+def test_one_call_chooses_a_picture(run: Run, log: Log) -> None:
+    assert plot.quick(run).get_ylabel() == "output x (1)"
+    without = dataclasses.replace(run, traces=None)
+    assert plot.quick(without).get_xlabel() == "λ of backpropagation (1)"
+    assert plot.quick(log).get_ylabel() == "loss per pattern (1)"
+    assert plot.quick(run.network).axison is False
+    with pytest.raises(ns.ModelError, match="result = 3; allowed: Run, Log"):
+        plot.quick(3)
 
 
 def test_violation_is_x_less_sigma(run: Run, ax: Axes) -> None:
@@ -421,7 +518,7 @@ def test_a_summary_shows_all_that_was_recorded(run: Run, log: Log) -> None:
     } <= labels
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["hidden1", "output"]
     assert "κ = 1, γ = 1, ρ = 0, dt = 1 ms, 0.2 s in 200 steps" in figure.get_suptitle()
-    assert {"loss, mean over patterns (1)", "accuracy (%)", "distance (1)"} <= {
+    assert {"loss per pattern (1)", "accuracy (%)", "distance (1)"} <= {
         a.get_ylabel() for a in plot.summary(log).axes
     }
     assert len(plt.get_fignums()) == 2  # as plt.show() needs

@@ -51,7 +51,7 @@ def test_rows_of_participation_are_modes(spec):
     ax = ns.plot.participation(spec, modes=3)
     (image,) = ax.get_images()
     assert_allclose(image.get_array().sum(axis=1), 1)
-    slowest = f"{spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
+    slowest = f"decays {spec.slowest_rate:.3g}/s, {spec.frequency[0]:.3g} Hz"
     assert ax.get_yticklabels()[0].get_text() == slowest
     assert [t.get_text() for t in ax.get_xticklabels()] == list(spec.participation)
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import neurosim as ns
 from neurosim.cli import app
 from neurosim.plot import sweeps as pictures
-from neurosim.plot.sweep_axes import outcomes_in
+from neurosim.plot.outcomes import outcomes_in
 
 mpl.use("Agg")
 
@@ -60,7 +60,12 @@ def test_a_picture_is_chosen_by_what_was_varied() -> None:
     data = made()
     assert pictures.choose(data) == "phase_diagram"
     assert pictures.choose(data.isel({"network.gain": [0], "network.seed": [0]})) == "lines"
-    assert pictures.choose(points(data)) == "parallel_coordinates"
+    assert pictures.choose(points(data)) == "phase_diagram"
+    third = points(data).assign_coords(more=("point", range(70)))
+    assert pictures.choose(third) == "parallel_coordinates"
+    assert pictures.choose(data, "growth") == "heat_map"
+    settled = (data.outcome.dims, np.full(data.outcome.shape, "settled"))
+    assert pictures.choose(data.assign(outcome=settled)) == "heat_map"
     assert pictures.parameters(data) == ["flow.theta", "network.gain", "network.seed"]
 
 
@@ -140,7 +145,7 @@ def test_the_command_line_sweeps_and_draws(tmp_path: Path) -> None:
     assert "4: " in found.output
     found = CliRunner().invoke(app, ["plot", str(out), "--out", str(picture)])
     assert found.exit_code == 0, found.output
-    assert "drawn as phase_diagram; other pictures: --kind heat_map, lines" in found.output
+    assert "drawn as lines; other pictures: --kind phase_diagram, heat_map" in found.output
     assert picture.read_bytes().startswith(b"%PDF")
 
 
@@ -173,7 +178,8 @@ def test_lines_state_their_repeats_and_refuse_a_measure_without_numbers() -> Non
     """Without a number they were empty axes, or an error of Matplotlib's."""
     data = made()
     ax = pictures.lines(data.isel({"network.gain": [0]})).axes[0]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["range of 2 repeats"]
+    said = " ".join(ax.get_legend().get_title().get_text().split())
+    assert said == "median over 2 seeds, band: range; 10 of 14 points have a number"
     unsettled = data.assign(settle_time=np.nan * data.settle_time)
     with pytest.raises(ns.DataError, match="settle_time has no number at any of 70 points"):
         pictures.lines(unsettled)
@@ -186,12 +192,13 @@ def test_a_sweep_of_which_nothing_settles_is_drawn_by_its_outcomes(points_of_rho
     data = made((points_of_rho, 1, 1))
     data = data.assign(settle_time=np.nan * data.settle_time)
     figure, outcomes = ns.plot.sweep(data), outcomes_in(data)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == outcomes
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == outcomes
     drawn = [c for c in figure.axes[0].collections if len(c.get_paths())]
     assert sum(len(c.get_paths()) for c in drawn) == points_of_rho
     for c in drawn:
-        assert all(len(path.vertices) == 2 for path in c.get_paths())  # from rho to "none"
-    assert "none" in [text.get_text() for text in figure.axes[0].texts]
+        assert all(len(path.vertices) == 2 for path in c.get_paths())  # from rho to "no number"
+    assert "no number" in [text.get_text() for text in figure.axes[0].texts]
     assert pictures.choose(data, "growth") == "lines"
     with pytest.raises(ns.DataError, match=r"settle_time has no number .*'parallel_coordinates'"):
         ns.plot.sweep(data, measure="settle_time")

@@ -239,7 +239,7 @@ def _named(offset: float) -> str:
 
 def _draw_pairs(ax: Any, own: xr.Dataset, cap: float) -> None:
     """Draw a point per network, with lines of equal and of half the time, and at the cap."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     plain = own.time.sel(exits=own.exits[0])
     weights = own.exits.values[1:]

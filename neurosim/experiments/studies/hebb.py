@@ -230,7 +230,7 @@ class HebbStudy(Study[HebbSettings]):
 
 
 def _draw_rule(ax: Any, own: xr.DataArray, rule: str, number: int) -> None:
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     if rule in (PIXELS, WHOLE):
         line = "--" if rule == PIXELS else ":"

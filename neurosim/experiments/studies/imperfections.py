@@ -398,7 +398,7 @@ def _entry(kind: str, own: xr.Dataset) -> str:
 
 
 def _draw_loss(ax: Any, own: xr.DataArray) -> None:
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     levels = [f"{level:g}" for level in own.level.values]
     for i, flow in enumerate(own.flow.values):

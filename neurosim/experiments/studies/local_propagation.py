@@ -394,7 +394,7 @@ def _best(own: xr.DataArray) -> xr.DataArray | None:
 
 def _draw_folds(ax: Any, own: xr.DataArray, published: Published) -> None:
     """Draw a dot per fold of every constraint function, and a dash at the published mean."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     names = [BACKPROP, *KINDS]
     known = [float(published.backprop.split()[0])]

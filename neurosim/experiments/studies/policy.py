@@ -397,7 +397,7 @@ def _cart_entries(own: xr.Dataset) -> list[str]:
 
 def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
     """Draw a dot per seed, and a dash at their mean."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     label: str | None = "mean of the seeds"
     percents = own.best.transpose("who", "seed").values * 100
@@ -413,7 +413,7 @@ def _draw_bandit(ax: Any, own: xr.Dataset) -> None:
 
 def _draw_carts(ax: Any, own: xr.Dataset) -> None:
     """Draw a dot per seed that solved the task, and a cross per seed that did not."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     looks = ((1, PALETTE[0], "o", "solved"), (0, PALETTE[1], "x", "not solved"))
     for solved, colour, marker, name in looks:

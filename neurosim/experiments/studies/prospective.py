@@ -196,7 +196,7 @@ def _draw_seeds(
     ax: Any, found: xr.DataArray, conditions: list[tuple[str, float]], number: int
 ) -> None:
     """Draw a dot per seed and a dash at their mean, beside those of other ways of sending."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     name = str(found.messages.values)
     label: str | None = SHOWN.get(name, name)

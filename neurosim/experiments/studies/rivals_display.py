@@ -204,7 +204,7 @@ def _name_restless(ax: Any, methods: Sequence[str]) -> None:
 
 def _look(methods: Sequence[str], method: str) -> dict[str, Any]:
     """Return colour and marker of a method."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     i = list(methods).index(method)
     colour = PALETTE[i % len(PALETTE)]
@@ -213,7 +213,7 @@ def _look(methods: Sequence[str], method: str) -> dict[str, Any]:
 
 def _draw_by_depth(ax: Any, start: xr.Dataset, depth: int, methods: Sequence[str]) -> None:
     """Draw the mean over the seeds, a line per method; the band is the spread."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     layers = np.arange(1, depth + 1)
     every = max(depth // 8, 1)

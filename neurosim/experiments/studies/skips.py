@@ -195,7 +195,7 @@ def _vector(net: Network, weights: dict[str, Any], biases: dict[str, Array]) -> 
 
 
 def _draw_cosines(ax: Any, data: xr.DataArray) -> None:
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     for i, wiring in enumerate(data.wiring.values):
         own = data.sel(wiring=wiring).dropna("speed", how="all")

@@ -272,7 +272,7 @@ def _entry(seeds: xr.Dataset) -> str:
 
 def _draw_by_flow(ax: Any, values: xr.DataArray, label: str) -> None:
     """Draw mean and spread over the seeds, kinds of feedback side by side."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot.page import PALETTE
 
     kinds = values.feedback.values
     flows = [str(flow) for flow in values.flow.values]
