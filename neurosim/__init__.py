@@ -3,6 +3,30 @@
 Public names are loaded on first use, so that ``import neurosim`` stays quick and does not import
 Brian2. CONTRIBUTING lists the subpackages ("rooms"). Modules that moved since 0.1.0 can still be
 imported under their old names, which `_ALIASES` lists.
+
+Networks
+    Network, Population, Projection, Loss, Plasticity, Extension, to_nir, from_nir, prune,
+    grow
+Flows and simulations
+    Flow, Simulation, State, Dense, Events, Spikes, Adaptive
+Schedules of training
+    Simultaneous, Presentations, LocalPropagation, Pruning, Growing
+Imperfections
+    Dale, Delay, Derivative, LostMessages, LowPass, MessageNoise, Prospective, Quantised,
+    StateNoise, TimeConstants
+Results
+    Run, Log, save, load, synaptic_operations, SynapticOperations
+Analysis
+    alignment, Alignment, at_rest, kkt, Kkt, support_neurons, Support, SupportOverTraining,
+    stability, Stability, critical_rho, continuation, Branch, Bifurcation, limit_cycle,
+    attractors, Cycle, plausibility, Plausibility
+Experiments
+    sweep, tune, Tuned
+Estimators
+    SaddleClassifier, SaddleRegressor
+Errors and warnings
+    NeurosimError, ModelError, DataError, BackendError, ConvergenceError, DivergenceError,
+    FileError, StabilityWarning, UnsettledWarning, MeasureWarning
 """
 
 import sys

@@ -14,6 +14,7 @@ import numpy as np
 
 from neurosim.errors import ModelError, ReadOnlyError, unknown
 from neurosim.model import graphs
+from neurosim.model.display import html_table
 from neurosim.model.frozen import ReadOnly
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.shared import Between
@@ -118,6 +119,17 @@ class Parts(ReadOnly):
 
     def __copy__(self) -> Self:
         return self.sharing()
+
+    def _repr_html_(self) -> str:
+        rows = {}
+        for name, population in vars(self)["_populations"].items():
+            kind = "clamped" if population.clamped else population.activation
+            rows[name] = f"{population.size} units, {kind}"
+        for name, loss in vars(self)["_losses"].items():
+            rows[f"loss on {name}"] = str(loss.kind)
+        for name, weights in vars(self)["_weights"].items():
+            rows[name] = f"{weights.shape[0]} × {weights.shape[1]} weights"
+        return html_table(repr(self), rows)
 
 
 class _View(MutableMapping[str, Any]):

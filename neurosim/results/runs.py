@@ -22,6 +22,7 @@ from neurosim.model.state import State
 from neurosim.model.values import ByValue
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 Array = np.ndarray
@@ -100,6 +101,47 @@ class Run(ByValue):
             names = [str(name) for name in self.traces.data_vars if "." not in str(name)]
             summary["traces"] = f"{', '.join(names)} at {self.traces.sizes['time']} times"
         return summary
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a table for pandas: of the traces, or of the final states if nothing was recorded.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per time (s), pattern and unit, or per time and synapse; or one row per
+            population, pattern and unit with the final x and lam.
+
+        Raises
+        ------
+        DataError
+            Variables of units and of synapses were recorded, which have no rows in common; try
+            ``run.traces[["w"]].to_dataframe()``.
+
+        Examples
+        --------
+        >>> import neurosim as ns
+        >>> net = ns.Network.mlp([2, 3, 1], loss="mse", seed=0)
+        >>> sim = ns.Simulation(net, ns.Flow.augmented(), backend="numpy")
+        >>> sim.relax([[1.0, 0.0]], [[1.0]], duration=0.01).to_dataframe().shape
+        (4, 5)
+        """
+        if self.traces is not None:
+            table: pd.DataFrame = self.traces.to_dataframe()
+            return table
+        import pandas as pd
+
+        tables = []
+        for name in self.x:
+            patterns, units = np.indices(self.x[name].shape)
+            columns = {
+                "population": name,
+                "pattern": patterns.ravel(),
+                "unit": units.ravel(),
+                "x": self.x[name].ravel(),
+                "lam": self.lam[name].ravel(),
+            }
+            tables.append(pd.DataFrame(columns))
+        return pd.concat(tables, ignore_index=True)
 
     @property
     def settled(self) -> bool:

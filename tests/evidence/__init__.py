@@ -1,1 +1,1 @@
-"""Measure the figures of the README again: ``python -m tests.evidence [NAME ...]``."""
+"""Measure the figures of the findings again: ``python -m tests.evidence [NAME ...]``."""

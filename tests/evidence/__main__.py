@@ -1,4 +1,4 @@
-"""The command ``python -m tests.evidence``: measure rows of the README and print them."""
+"""The command ``python -m tests.evidence``: measure rows of the findings and print them."""
 
 from __future__ import annotations
 

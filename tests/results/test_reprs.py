@@ -58,5 +58,27 @@ def test_a_notebook_shows_a_table(way: str) -> None:
     assert html.count("<table") == (1 if way == "run" else 2)
 
 
+def test_a_notebook_shows_the_parts_of_a_network() -> None:
+    html = ns.Network.mlp([3, 2, 2], seed=0)._repr_html_()
+    assert "3-2-2" in html
+    assert "<td>hidden1</td><td style='text-align: left'>2 units, tanh</td>" in html
+    assert "input-&gt;hidden1" in html
+
+
+@pytest.mark.parametrize("recorded", [(), ("x", "lam")])
+def test_a_run_is_a_table_for_pandas(recorded: Any) -> None:
+    net = ns.Network.mlp([3, 2, 2], seed=0)
+    sim = ns.Simulation(net, ns.Flow.adjoint(), backend="numpy")
+    run = sim.relax(X[:4, :3], Y[:4], duration=0.02, record=recorded)
+    table = run.to_dataframe()
+    if not recorded:
+        row = table[(table.population == "output") & (table.pattern == 2) & (table.unit == 1)]
+        assert row.lam.item() == run.lam["output"][2, 1]
+        assert len(table) == 4 * 4
+    else:
+        assert len(table) == 20 * 4 * 4
+        assert {"x", "lam"} <= set(table.columns)
+
+
 def test_text_in_a_table_is_escaped() -> None:
     assert "<script>" not in html_table("<script>", {"<script>": "<script>"})

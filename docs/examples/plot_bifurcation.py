@@ -1,0 +1,20 @@
+"""
+Bifurcation diagram
+===================
+
+Amplitude of a simulated cycle beyond the first Hopf point.
+"""
+
+import neurosim as ns
+
+import numpy as np
+
+rng = np.random.default_rng(2)
+net = ns.Network.mlp([4, 4, 4, 4, 3], loss="mse", gain=1.2, seed=2)
+X, Y = rng.normal(size=(1, 4)), rng.normal(size=(1, 3))
+branch = ns.continuation(
+    net, ns.Flow.adjoint(), X, Y, over="flow.theta", start=1.5, stop=0.3, points=8
+)
+at = branch.hopf[0].parameter
+cycles = [ns.limit_cycle(branch, at - 0.04)]
+ns.plot.bifurcation(branch, cycles)

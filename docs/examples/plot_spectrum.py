@@ -1,0 +1,16 @@
+"""
+Spectrum
+========
+
+Modes at the saddle point, and the region of stable steps.
+"""
+
+import neurosim as ns
+
+data = ns.datasets.load("xor")
+net = ns.Network.mlp([2, 4, 1], loss="mse", seed=1)
+sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0), dt="1 ms", backend="numpy")
+run = sim.relax(data.X, data.Y, duration="400 ms", record=("x", "lam"))
+spec = ns.stability(net, ns.Flow.augmented(), data.X, data.Y)
+ns.plot.spectrum(spec)
+ns.plot.participation(spec)

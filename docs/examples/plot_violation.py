@@ -1,0 +1,14 @@
+"""
+Violation of the constraints
+============================
+
+How far each population is from the forward pass.
+"""
+
+import neurosim as ns
+
+data = ns.datasets.load("xor")
+net = ns.Network.mlp([2, 4, 1], loss="mse", seed=1)
+sim = ns.Simulation(net, ns.Flow.augmented(rho=1.0), dt="1 ms", backend="numpy")
+run = sim.relax(data.X, data.Y, duration="400 ms", record=("x", "lam"))
+ns.plot.violation(run)
