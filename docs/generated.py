@@ -88,6 +88,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "command-line.md", _command_line()
     yield "variables.md", _variables()
     yield "glossary.md", _glossary()
+    yield "models.md", _models()
 
 
 def _file(name: str, value: Any) -> str:
@@ -239,3 +240,29 @@ def _glossary() -> str:
         about = meaning + (f" Not: {others}." if others else "")
         lines += [term, f": {about or 'As in the field.'}", ""]
     return "\n".join(lines) + "\n"
+
+
+def _models() -> str:
+    """Return all built-in model files but the grids of studies, each as it is."""
+    from neurosim.experiments import modelfile
+
+    lines = ["# The built-in models", ""]
+    lines.append(
+        "`neurosim run NAME` runs one, `neurosim models NAME` prints it. Pictures of those"
+    )
+    lines += ["that run in seconds are in the [gallery](../../gallery/index.rst).", ""]
+    for name, path in modelfile.built_in().items():
+        if "/" in name:
+            continue
+        text = path.read_text(encoding="utf-8")
+        lines += [
+            f"## {name}",
+            "",
+            modelfile.headline(text),
+            "",
+            "```toml",
+            text.rstrip(),
+            "```",
+            "",
+        ]
+    return "\n".join(lines)

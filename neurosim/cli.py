@@ -398,12 +398,17 @@ def sweep(
 
 
 @app.command()
-def models() -> None:
-    """List the built-in models."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="Print this model file.")] = None,
+) -> None:
+    """List the built-in models, or print one of them."""
     from neurosim.experiments import modelfile
 
-    for name, path in modelfile.built_in().items():
-        typer.echo(f"{name:18}{modelfile.headline(path.read_text(encoding='utf-8'))}")
+    if name is not None:
+        typer.echo(modelfile.text_of(modelfile.find(name)).rstrip())
+        return
+    for own, path in modelfile.built_in().items():
+        typer.echo(f"{own:18}{modelfile.headline(path.read_text(encoding='utf-8'))}")
 
 
 @app.command(epilog="Example: NEUROSIM_CACHE_SIZE='200 MB' neurosim cache --trim")

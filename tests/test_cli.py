@@ -78,6 +78,13 @@ def test_version_and_help() -> None:
         assert call(command, "--help").exit_code == 0
 
 
+def test_a_model_file_is_printed() -> None:
+    assert call("models", "xor").output == Path("models/xor.toml").read_text()
+    wrong = call("models", "xro")
+    assert wrong.exit_code != 0
+    assert "xor" in wrong.output
+
+
 def test_models_are_listed_with_what_they_show() -> None:
     listed = call("models").output.splitlines()
     assert [line.split()[0] for line in listed] == list(modelfile.built_in())

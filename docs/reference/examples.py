@@ -36,9 +36,17 @@ decaying = ns.Network.mlp([2, 4, 1], loss="mse", plasticity=rule)
 
 # %% Extension
 adaptation = ns.Extension(
-    "hidden1", x="-c/tau_x", equations="dc/dt = (x - c)/tau_c : 1", parameters={"tau_c": "100 ms"}
+    "hidden1",
+    x="-c/tau_x",
+    equations="""
+    dc/dt = (strength*x - c)/tau_c : 1
+    strength : 1 (shared)
+    tau_c : second (shared)
+    """,
+    parameters={"strength": 0.2, "tau_c": 0.1},
 )
 adapting = ns.Simulation(net, flow, extensions=[adaptation], backend="numpy")
+adapted = adapting.relax(X, Y, duration="10 ms", record=("x", "c"))
 
 # %% to_nir
 graph_of_nodes = ns.to_nir(net)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tests.evidence import (
+    boundary,
     constraints,
     endings,
     events,
@@ -42,6 +43,7 @@ ROWS = (
     | planted.ROWS
     | rules.ROWS
     | explorer.ROWS
+    | boundary.ROWS
 )
 
 
