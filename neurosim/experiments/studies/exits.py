@@ -247,10 +247,10 @@ def _draw_pairs(ax: Any, own: xr.Dataset, cap: float) -> None:
         look = {"color": colour, "ms": 4, "alpha": 0.8, "label": f"exits of weight {weight:g}"}
         ax.plot(plain, own.time.sel(exits=weight), marker, **look)
     low = 0.7 * float(own.time.min())
-    for share, line in ((1.0, "-"), (0.5, ":")):
+    for share, line, label in ((1.0, "-", "equal time"), (0.5, ":", "half the time")):
         ends = [share * low, share * cap]
-        ax.plot([low, cap], ends, line, color="0.6", lw=0.8, zorder=0)
-    ax.axhline(cap, color="0.8", lw=0.8, zorder=0)
+        ax.plot([low, cap], ends, line, color="0.6", lw=0.8, zorder=0, label=label)
+    ax.axhline(cap, color="0.8", lw=0.8, zorder=0, label="not settled at the end")
     ax.axvline(cap, color="0.8", lw=0.8, zorder=0)
     limits = (low, 1.3 * cap)
     ax.set(xscale="log", yscale="log", xlim=limits, ylim=limits)

@@ -256,7 +256,7 @@ class ImperfectionsStudy(Study[ImperfectionsSettings]):
             for ax in panels[-1]:
                 ax.set_xlabel("level")
             handles, labels = panels.flat[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+            figure.legend(handles, labels, loc="outside upper center", ncols=3)
         return figure
 
 
@@ -406,7 +406,7 @@ def _draw_loss(ax: Any, own: xr.DataArray) -> None:
         colour = PALETTE[i % len(PALETTE)]
         mean = own.sel(flow=flow).mean("seed")
         ax.plot(levels, mean, line, color=colour, ms=4, label=str(flow))
-    ax.axhline(3, color="0.6", lw=0.8, ls="--")
+    ax.axhline(3, color="0.6", lw=0.8, ls="--", label="3 points: tolerated")
     ax.set_yscale("symlog", linthresh=3)
     ax.set_ylim(-3, 95)
     ax.set_yticks([0, 3, 10, 30, 90], ["0", "3", "10", "30", "90"])

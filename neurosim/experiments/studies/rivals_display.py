@@ -213,6 +213,8 @@ def _look(methods: Sequence[str], method: str) -> dict[str, Any]:
 
 def _draw_by_depth(ax: Any, start: xr.Dataset, depth: int, methods: Sequence[str]) -> None:
     """Draw the mean over the seeds, a line per method; the band is the spread."""
+    from matplotlib.ticker import MaxNLocator
+
     from neurosim.plot.page import PALETTE
 
     layers = np.arange(1, depth + 1)
@@ -231,6 +233,7 @@ def _draw_by_depth(ax: Any, start: xr.Dataset, depth: int, methods: Sequence[str
         high = middle + spread
         ax.fill_between(layers, low, high, color=look["color"], alpha=0.15, lw=0)
     ax.set(xlabel="layer of weights", ylabel="cosine of dW to BP (1)", ylim=(-0.25, 1.05))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_by_cosine(ax: Any, trained: xr.Dataset, methods: Sequence[str]) -> None:

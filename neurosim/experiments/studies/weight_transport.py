@@ -271,7 +271,7 @@ def _entry(seeds: xr.Dataset) -> str:
 
 
 def _draw_by_flow(ax: Any, values: xr.DataArray, label: str) -> None:
-    """Draw mean and spread over the seeds, kinds of feedback side by side."""
+    """Draw mean and range over the seeds, kinds of feedback side by side."""
     from neurosim.plot.page import PALETTE
 
     kinds = values.feedback.values
@@ -280,10 +280,11 @@ def _draw_by_flow(ax: Any, values: xr.DataArray, label: str) -> None:
         own = values.sel(feedback=kind)
         offset = 0.13 * (i - (len(kinds) - 1) / 2)
         places = np.arange(len(flows)) + offset
+        middle = own.mean("seed")
         ax.errorbar(
             places,
-            own.mean("seed"),
-            own.std("seed"),
+            middle,
+            np.stack([middle - own.min("seed"), own.max("seed") - middle]),
             fmt="osD^v"[i % 5],
             color=colour,
             markersize=4,
