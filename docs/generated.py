@@ -168,8 +168,43 @@ def _model_files() -> str:
             unit = ", s" if IN_SECONDS in field.metadata else ""
             needed = ", required" if field.is_required() else ""
             about = field.description or "A table or list of its own, see the how-to guides."
-            lines += [f"`{key}` ({_kind(field.annotation)}{unit}{needed})", f": {about}", ""]
+            default = _default(place, key)
+            lines += [
+                f"`{key}` ({_kind(field.annotation)}{unit}{needed}{default})",
+                f": {about}",
+                "",
+            ]
     return "\n".join(lines) + "\n"
+
+
+def _default(place: tuple[str, ...], key: str) -> str:
+    """Return the default of a key in words, as the constructors that take it have it; "" if none."""
+    import inspect
+
+    ns = neurosim
+    simulation = (ns.Simulation, ns.Simulation.relax, ns.Simulation.train)
+    schedules = (ns.Presentations, ns.Simultaneous, ns.LocalPropagation, ns.Simulation.train)
+    takers: dict[tuple[str, ...], tuple[Any, ...]] = {
+        ("network",): (ns.Network.mlp,),
+        ("network", "populations"): (ns.Population,),
+        ("network", "projections"): (ns.Projection,),
+        ("network", "losses"): (ns.Loss,),
+        ("flow",): (ns.Flow,),
+        ("simulation",): simulation,
+        ("train",): schedules,
+        ("train", "pruning"): (ns.Pruning,),
+        ("train", "growing"): (ns.Growing,),
+        ("stream",): (ns.Simulation.stream,),
+        ("data",): (module_named("datasets").load,),
+    }
+    for taker in takers.get(place, ()):
+        parameter = inspect.signature(taker).parameters.get(key)
+        if parameter is None or parameter.default in (inspect.Parameter.empty, None):
+            continue
+        text = repr(parameter.default)
+        if len(text) <= 40 and "object at" not in text and "<" not in text:
+            return f", default {text}"
+    return ""
 
 
 def _kind(annotation: Any) -> str:
@@ -181,6 +216,9 @@ def _kind(annotation: Any) -> str:
     words = {"str": "string", "bool": "boolean", "float": "number", "int": "integer"}
     for old, new in words.items():
         text = re.sub(rf"\b{old}\b", new, text)
+    if text.startswith("Union["):
+        parts = re.split(r", (?![^\[]*\])", text.removeprefix("Union[").removesuffix("]"))
+        text = " or ".join(part for part in parts if part != "NoneType")
     return "any" if len(text) > 60 or "function" in text else text.replace("Any", "any")
 
 

@@ -79,7 +79,10 @@ def test_version_and_help() -> None:
 
 
 def test_a_model_file_is_printed() -> None:
-    assert call("models", "xor").output == Path("models/xor.toml").read_text()
+    assert (
+        call("models", "xor").output
+        == (Path(__file__).parents[1] / "models" / "xor.toml").read_text()
+    )
     wrong = call("models", "xro")
     assert wrong.exit_code != 0
     assert "xor" in wrong.output

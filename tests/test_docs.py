@@ -16,6 +16,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import neurosim as ns
+from tests.evidence.__main__ import differences
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -86,6 +87,12 @@ def test_no_internal_link_is_dead() -> None:
             if not (path.exists() or made or path.parts[-2] == "gallery"):
                 dead.append(f"{page.name}: {target}")
     assert dead == []
+
+
+def test_a_figure_that_changes_is_seen() -> None:
+    kept = {"same": "1", "moved": "1"}
+    found = {"same": "1", "moved": "2", "more": "3"}
+    assert differences(kept, found) == ["changed: moved: 1 -> 2", "new: more: 3"]
 
 
 @pytest.mark.slow

@@ -7,11 +7,14 @@ A measure over one parameter, and over all.
 
 import neurosim as ns
 
+from neurosim.experiments import modelfile
+
+model = modelfile.load("phase_diagram", ["simulation.duration='1 s'"])
 data = ns.sweep(
-    "xor",
+    model,
     {
-        "flow.rho": [0.25, 0.5, 1, 2, 4],
-        "network.gain": [0.5, 1.0, 2.0, 3.0],
+        "flow.theta": [0.3, 0.6, 0.9, 1.2, 1.5],
+        "network.gain": [0.75, 1.0, 1.25, 1.5],
         "network.seed": range(2),
     },
     measure=["settle_time", "growth"],

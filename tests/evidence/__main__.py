@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
 
+from neurosim import __version__
 from tests.evidence import (
     boundary,
     constraints,
@@ -48,7 +55,7 @@ ROWS = (
 
 
 def main() -> None:
-    """Measure and print the rows that are named, or all."""
+    """Measure and print rows; keep them, or compare them with kept ones."""
     parser = argparse.ArgumentParser("python -m tests.evidence")
     parser.add_argument(
         "names",
@@ -57,8 +64,44 @@ def main() -> None:
         choices=[[], *ROWS],
         help=f"{', '.join(ROWS)}; all by default",
     )
-    for name in parser.parse_args().names or ROWS:
-        print(f"{name}: {ROWS[name]()}", flush=True)
+    parser.add_argument("--json", type=Path, help="keep the figures, with date, commit and machine")
+    parser.add_argument("--compare", type=Path, help="print which figures differ from kept ones")
+    given = parser.parse_args()
+    found = {}
+    for name in given.names or ROWS:
+        found[name] = str(ROWS[name]())
+        print(f"{name}: {found[name]}", flush=True)
+    if given.json is not None:
+        text = json.dumps({"about": about(), "figures": found}, indent=1, ensure_ascii=False)
+        given.json.write_text(text + "\n", encoding="utf-8")
+    if given.compare is not None:
+        kept = json.loads(given.compare.read_text(encoding="utf-8"))
+        for line in differences(kept["figures"], found):
+            print(line)
+
+
+def about() -> dict[str, str]:
+    """Return date, version, commit and machine of figures."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": __version__,
+        "commit": commit or "unknown",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+    }
+
+
+def differences(kept: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Return a line for each figure that is not what it was; those that were not kept are new."""
+    lines = []
+    for name, text in found.items():
+        if name not in kept:
+            lines.append(f"new: {name}: {text}")
+        elif kept[name] != text:
+            lines.append(f"changed: {name}: {kept[name]} -> {text}")
+    return lines
 
 
 if __name__ == "__main__":
