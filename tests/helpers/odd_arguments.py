@@ -231,6 +231,7 @@ def plots() -> Iterator[Entry]:
         "before_and_after": {"before": known.net, "after": known.net},
         "cost": {"runs": [known.run, known.events]},
         "summary": {"result": known.run},
+        "quick": {"result": known.run},
     }
     by_name["support_map"]["found"] = known.support
     usual = {
