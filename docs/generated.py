@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 EXAMPLES = HERE / "reference" / "examples.py"
 TOPIC = re.compile(r"^(\w[\w ]*)\n((?:    .+\n)+)", re.MULTILINE)
 CELL = re.compile(r"^# %% (\S+)\n(.*?)(?=^# %% |\Z)", re.DOTALL | re.MULTILINE)
-MODULES = ("plot", "reference", "rivals", "rules", "streams", "tasks", "datasets", "hebb")
+MODULES = ("plot", "reference", "rivals", "rules", "sites", "streams", "tasks", "datasets", "hebb")
 
 
 def examples() -> dict[str, str]:

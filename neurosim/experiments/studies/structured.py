@@ -107,7 +107,7 @@ def angle_to_backpropagation(net: Network, X: Array, Y: Array) -> float:
 
 def draw_groups(ax: Any, values: xr.DataArray, group: str, along: str) -> None:
     """Draw mean and spread over the seeds along one label, a colour per value of another."""
-    from neurosim.plot.drawing import PALETTE
+    from neurosim.plot import PALETTE
 
     names = [str(name) for name in values[along].values]
     groups = values[group].values
