@@ -21,7 +21,7 @@ Analysis
     stability, Stability, critical_rho, continuation, Branch, Bifurcation, limit_cycle,
     attractors, Cycle, plausibility, Plausibility
 Experiments
-    sweep, tune, Tuned
+    sweep, tune, Tuned, explore, to_model, to_script
 Estimators
     SaddleClassifier, SaddleRegressor
 Errors and warnings

@@ -359,3 +359,16 @@ iris = ns.datasets.load("iris")
 from neurosim.hebb import HebbianLayer
 
 layer = HebbianLayer(10)
+
+# %% explore
+page = ns.explore(net, flow, X, Y, browser=False, block=False)
+page.stop()
+
+# %% to_script
+live = ns.Simulation(net, flow, dt="1 ms").live(X, Y)
+live.run("5 ms")
+live.set("flow.rho", 2.0)
+script = ns.to_script(live)
+
+# %% to_model
+model_file = ns.to_model(live)
