@@ -83,3 +83,15 @@ def test_the_printed_feedback_weights_are_those_of_the_network(kind: str) -> Non
         assert_allclose(back, B, rtol=0, atol=1e-15)
     elif kind in ("random", "mirror"):
         assert line == f"back : 1 (constant)  # {kind}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "separates"),
+    [("x_post*x_pre/tau_w", True), ("x_post*max(x_pre - w, 0.1)/tau_w", False)],
+)
+def test_a_rule_that_does_not_separate_says_so(rule: str, separates: bool) -> None:
+    plasticity = ns.Plasticity(f"dw/dt = {rule} : 1")
+    net = ns.Network.mlp([3, 4, 2], loss="mse", plasticity=plasticity)
+    text = lagrangian.projection(net.projections["input->hidden1"])
+    assert f"dw/dt = {rule} : 1" in text
+    assert ("does not separate" in text) is not separates

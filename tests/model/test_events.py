@@ -338,6 +338,28 @@ def test_the_trajectory_tends_to_the_dense_one(flow, loss):
     assert (np.array(errors) <= 8 * np.array(thetas)).all()
 
 
+def test_adaptive_thresholds_are_those_of_the_formula():
+    """`Adaptive` states it: a remembered speed, between a floor and a roof that falls."""
+    net, X, Y = problems.random_problem([6, 5, 3], 0, patterns=2)
+    flow = ns.Flow.augmented(tau_x=10e-3, tau_lam=20e-3)
+    rule = ns.Events(ns.Adaptive(top=0.2, floor=1e-3, fall=3.0, fade=0.7))
+    sim = ns.Simulation(net, flow, transport=rule, dt=1e-3, backend="numpy")
+    run = sim.relax(X, Y, duration=60e-3, record=("x", "lam", "activity", "theta"))
+    here = run.traces.population == "hidden1"
+    found = {v: run.traces[v].sel(unit=here).values for v in ("x", "lam", "activity", "theta")}
+    speed = np.hypot(10 * np.diff(found["x"], axis=0), 20 * np.diff(found["lam"], axis=0))
+    r = np.full_like(speed[0], 0.2)
+    kept = 0
+    for step, now in enumerate(speed):
+        roof = max(0.2 * np.exp(-step * 1e-3 / 30e-3), 1e-3)
+        assert np.abs(found["activity"][step] - r).max() < 1e-12
+        assert np.abs(found["theta"][step] - np.clip(r, 1e-3, roof)).max() < 1e-12
+        faded = 0.7 ** (1e-3 / 2e-3) * r
+        kept += int((faded > now).sum())
+        r = np.maximum(now, faded)
+    assert 10 < kept < 0.9 * speed.size  # both terms of the maximum count
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_goes_on_where_another_stopped(backend):
     net, X, Y = problems.random_problem([6, 5, 3], 5, patterns=3)
