@@ -95,3 +95,11 @@ def test_a_rule_that_does_not_separate_says_so(rule: str, separates: bool) -> No
     text = lagrangian.projection(net.projections["input->hidden1"])
     assert f"dw/dt = {rule} : 1" in text
     assert ("does not separate" in text) is not separates
+
+
+def test_the_proximal_step_of_a_rule_stands_after_all_of_it() -> None:
+    plasticity = ns.Plasticity("dw/dt = x_post*x_pre/tau_w : 1")
+    net = ns.Network.mlp([3, 4, 2], loss="mse", l1=0.01, plasticity=plasticity)
+    lines = lagrangian.projection(net.projections["input->hidden1"]).splitlines()
+    then = "# then w = sign(w)*max(abs(w) - 0.01*dt/tau_w, 0)"
+    assert [line.endswith(then) for line in lines] == [False, False, True]
