@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from neurosim.experiments.live_files import to_model, to_script
     from neurosim.experiments.sweep import sweep
     from neurosim.experiments.tuning import Tuned, tune
-    from neurosim.explore.explorer import explore
+    from neurosim.explorer.explorer import explore
     from neurosim.model import rules, sites
     from neurosim.model.extension import Extension
     from neurosim.model.flow import Flow
@@ -136,7 +136,7 @@ _HOMES = {
     "neurosim.experiments.live_files": ("to_model", "to_script"),
     "neurosim.experiments.sweep": ("sweep",),
     "neurosim.experiments.tuning": ("Tuned", "tune"),
-    "neurosim.explore.explorer": ("explore",),
+    "neurosim.explorer.explorer": ("explore",),
     "neurosim.model.extension": ("Extension",),
     "neurosim.model.flow": ("Flow",),
     "neurosim.model.imperfections": (

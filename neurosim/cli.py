@@ -144,7 +144,7 @@ def run(
     output.write_run(spec, simulation, result, folder)
     from neurosim.experiments import report  # only now, so that the run begins sooner
 
-    _print(report.rows(spec, data, result, seconds), title=spec.name)
+    output.print_rows(report.rows(spec, data, result, seconds), title=spec.name)
     typer.echo(f"results, weights and figures in {folder}")
     if result.interrupted:
         reached = report.last(result).time
@@ -205,7 +205,7 @@ def explore(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Show a model while it runs, on a page in the browser, and change it there."""
-    from neurosim.explore import commands
+    from neurosim.explorer import commands
 
     _show_own_warnings()
     commands.run(model, set_ or [], data, port=port, browser=browser)
@@ -393,7 +393,7 @@ def sweep(
         settle=settle,
         progress=True,
     )
-    _print(sweeps.summary(found), title=spec.name)
+    output.print_rows(sweeps.summary(found), title=spec.name)
     typer.echo(f"results in {folder}; neurosim plot {folder} draws them")
 
 
@@ -491,15 +491,3 @@ def _show_own_warnings() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     _note(f"warning: {message}")
-
-
-def _print(rows: dict[str, str], title: str) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, show_header=False, title=title, title_justify="left")
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    Console().print(table)

@@ -360,6 +360,12 @@ from neurosim.hebb import HebbianLayer
 
 layer = HebbianLayer(10)
 
+# %% sites
+over = ns.sites.Conv(3, stride=2)
+image = ns.Population("image", (8, 8, 1), clamped=True)
+maps = ns.Population("maps", (4, 4, 6))
+convolution = ns.Network([image, maps], [ns.Projection("image", "maps", over=over)])
+
 # %% explore
 page = ns.explore(net, flow, X, Y, browser=False, block=False)
 page.stop()
@@ -371,4 +377,4 @@ live.set("flow.rho", 2.0)
 script = ns.to_script(live)
 
 # %% to_model
-model_file = ns.to_model(live)
+model_file = ns.to_model(live, data="own.csv")

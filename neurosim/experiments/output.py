@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -210,3 +210,16 @@ def draw_without_display() -> None:
     from neurosim.plot.library import matplotlib
 
     matplotlib.use("Agg")
+
+
+def print_rows(rows: Mapping[str, str], title: str) -> None:
+    """Print rows of a report as a table without headings."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_header=False, title=title, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    Console().print(table)

@@ -130,6 +130,7 @@ class Builders(Parts):
 
         Examples
         --------
+        >>> from neurosim.model.network import Network
         >>> Network.mlp([64, 32, 10])
         Network(64-32-10, 2 projections, 2410 parameters, cross_entropy on output)
         """
@@ -220,6 +221,7 @@ class Builders(Parts):
 
         Examples
         --------
+        >>> from neurosim.model.network import Network
         >>> Network.residual([8, 4, 2], depth=3)
         Network(5 populations, 22 units, 5 projections, 78 parameters, cross_entropy on output)
         """
@@ -280,6 +282,7 @@ class Builders(Parts):
 
         Examples
         --------
+        >>> from neurosim.model.network import Network
         >>> Network.convolutional((8, 8, 1), [8, 16], stride=[1, 2])
         Network(8x8x1-8x8x8-4x4x16-10, 3 projections, 3818 parameters, cross_entropy on output)
         """
@@ -350,6 +353,7 @@ class Builders(Parts):
 
         Examples
         --------
+        >>> from neurosim.model.network import Network
         >>> Network.recurrent(8, 8, 32, 10)
         Network(3 populations, 330 units, 3 projections, 1642 parameters, cross_entropy on output)
         """
@@ -415,6 +419,7 @@ class Builders(Parts):
 
         Examples
         --------
+        >>> from neurosim.model.network import Network
         >>> Network.graph([[0, 1], [1, 0]], features=2, state=3, outputs=2, edge=4)
         Network(4 populations, 22 units, 4 projections, 55 parameters, cross_entropy on output, \
 cyclic)

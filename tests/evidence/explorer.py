@@ -1,6 +1,6 @@
 """Figures of the explorer: frames, latency, memory, the Hopf point, start. Start at `ROWS`.
 
-Those of the page need Playwright and Chromium, as `tests/explore/browser.py` does.
+Those of the page need Playwright and Chromium, as `tests/explorer/browser.py` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 import neurosim as ns
 from neurosim.experiments import modelfile
-from neurosim.explore.opening import open_model
+from neurosim.explorer.opening import open_model
 
 LARGE = """
 [network]
@@ -45,7 +45,7 @@ def page_of(*arguments: str) -> Iterator[Any]:
     """Open the page of a command in headless Chromium."""
     from playwright.sync_api import sync_playwright
 
-    from tests.explore.browser import CHROMIUM, opened, start
+    from tests.explorer.browser import CHROMIUM, opened, start
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -63,7 +63,7 @@ def page_of(*arguments: str) -> Iterator[Any]:
 
 def _frames_per_second(page: Any) -> float:
     """Count the frames drawn once every trace has 1000 points, 1/s."""
-    from tests.explore.browser import until
+    from tests.explorer.browser import until
 
     page.evaluate("() => { explorer.shown = ['traces']; explorer.layOut(); }")
     until(page, "explorer.samples.count === 1000")
@@ -171,7 +171,7 @@ def start_up() -> str:
     """Time from the command to the first frame that is drawn, with a warm cache."""
     from playwright.sync_api import sync_playwright
 
-    from tests.explore.browser import CHROMIUM, start, until
+    from tests.explorer.browser import CHROMIUM, start, until
 
     times = []
     with sync_playwright() as driver:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from neurosim.cli import app
 from neurosim.errors import ModelError
-from neurosim.explore import commands
+from neurosim.explorer import commands
 
 MODEL = """
 [network]

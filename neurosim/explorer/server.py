@@ -27,11 +27,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from neurosim.explore.frames import as_json
-from neurosim.explore.session import LATER, Exploration, completed
+from neurosim.explorer.frames import as_json
+from neurosim.explorer.session import LATER, Exploration, completed
 from neurosim.results.files import save
 
-PAGE = files("neurosim.explore") / "page"
+PAGE = files("neurosim.explorer") / "page"
 SHORTEST_FRAME = 1 / 60  # s
 MOST_MESSAGE = 100_000  # bytes of a command
 MOST_PAGES = 8

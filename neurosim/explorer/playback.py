@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import FileError
-from neurosim.explore.opening import Opened
-from neurosim.explore.session import Command, Exploration
+from neurosim.explorer.opening import Opened
+from neurosim.explorer.session import Command, Exploration
 from neurosim.results.files import load
 from neurosim.results.runs import Run
 

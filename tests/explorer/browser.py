@@ -1,7 +1,7 @@
 """The explorer in a real browser: every control, view and download, tours, divergence, reload.
 
 It needs Playwright and Chromium, and is not collected by default; the integration installs them and
-runs ``python -m pytest tests/explore/browser.py``. ``CHROMIUM`` names the browser.
+runs ``python -m pytest tests/explorer/browser.py``. ``CHROMIUM`` names the browser.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ import neurosim as ns
 from neurosim.errors import DivergenceError, ModelError, NeurosimError, unknown, whole
 from neurosim.experiments import modelfile
 from neurosim.experiments.live_files import to_model, to_script
-from neurosim.explore import measures
-from neurosim.explore.controls import controls_of
-from neurosim.explore.frames import packed
-from neurosim.explore.opening import Opened, open_model
-from neurosim.explore.tours import TOURS, described
+from neurosim.explorer import measures
+from neurosim.explorer.controls import controls_of
+from neurosim.explorer.frames import packed
+from neurosim.explorer.opening import Opened, open_model
+from neurosim.explorer.tours import TOURS, described
 from neurosim.model.flow import PRESETS, Flow
 from neurosim.simulation.live import Live
 from neurosim.simulation.live_numbers import THETA, different

@@ -15,14 +15,14 @@ from starlette.websockets import WebSocketDisconnect
 import neurosim as ns
 from neurosim.errors import FileError, ModelError
 from neurosim.experiments import modelfile
-from neurosim.explore.controls import controls_of
-from neurosim.explore.explorer import Explorer, explore
-from neurosim.explore.measures import field, measures, spectrum
-from neurosim.explore.opening import open_model, open_simulation
-from neurosim.explore.playback import open_run
-from neurosim.explore.server import application
-from neurosim.explore.session import Exploration
-from neurosim.explore.tours import TOURS
+from neurosim.explorer.controls import controls_of
+from neurosim.explorer.explorer import Explorer, explore
+from neurosim.explorer.measures import field, measures, spectrum
+from neurosim.explorer.opening import open_model, open_simulation
+from neurosim.explorer.playback import open_run
+from neurosim.explorer.server import application
+from neurosim.explorer.session import Exploration
+from neurosim.explorer.tours import TOURS
 from tests.helpers.problems import random_problem
 
 HOST = "127.0.0.1:8000"

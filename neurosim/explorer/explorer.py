@@ -15,8 +15,8 @@ from html import escape
 from typing import Any
 
 from neurosim.errors import ModelError, whole
-from neurosim.explore.opening import open_simulation
-from neurosim.explore.session import Exploration
+from neurosim.explorer.opening import open_simulation
+from neurosim.explorer.session import Exploration
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.simulation.simulation import Simulation
@@ -196,7 +196,7 @@ def _server(
     try:
         import uvicorn
 
-        from neurosim.explore.server import MOST_MESSAGE, application
+        from neurosim.explorer.server import MOST_MESSAGE, application
     except ImportError as error:
         raise ModelError(
             f"the explorer needs the package {error.name}; try pip install 'neurosim[explore]'"

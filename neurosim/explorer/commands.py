@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurosim.errors import ModelError
-from neurosim.explore.explorer import start
-from neurosim.explore.opening import open_model
-from neurosim.explore.playback import open_run
-from neurosim.explore.session import Exploration
+from neurosim.explorer.explorer import start
+from neurosim.explorer.opening import open_model
+from neurosim.explorer.playback import open_run
+from neurosim.explorer.session import Exploration
 
 SAVED = ".nc"
 

@@ -1,6 +1,6 @@
-"""Take screenshots of every view: ``python -m tests.explore.screenshots FOLDER``.
+"""Take screenshots of every view: ``python -m tests.explorer.screenshots FOLDER``.
 
-Light and dark, 1280 x 800 and 1920 x 1080; it needs what `tests/explore/browser.py` needs.
+Light and dark, 1280 x 800 and 1920 x 1080; it needs what `tests/explorer/browser.py` needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.explore.browser import CHROMIUM, opened, start, until
+from tests.explorer.browser import CHROMIUM, opened, start, until
 
 SIZES = ((1280, 800), (1920, 1080))
 # name, model or tour, views, command sent after 3 s
@@ -24,7 +24,7 @@ SCENES = (
 
 def main() -> None:
     """Take all screenshots, or those of the scenes that are named."""
-    parser = argparse.ArgumentParser("python -m tests.explore.screenshots")
+    parser = argparse.ArgumentParser("python -m tests.explorer.screenshots")
     parser.add_argument("folder", type=Path)
     parser.add_argument("scenes", nargs="*")
     asked = parser.parse_args()
