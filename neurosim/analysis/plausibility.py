@@ -16,7 +16,7 @@ import numpy as np
 
 from neurosim import reference
 from neurosim.analysis.locality import locality
-from neurosim.analysis.trainings import Trial, with_feedback
+from neurosim.analysis.trainings import Trial, with_feedback, with_own_weights
 from neurosim.arguments import checked
 from neurosim.data.patterns import labels, targets
 from neurosim.data.patterns import patterns as read_patterns
@@ -154,6 +154,10 @@ class Plausibility(ByValue):
         Standard deviations over the seeds of the accuracies in `trained`, which are means.
     modulators : tuple of str
         Numbers from outside that learning rules broadcast to all synapses.
+    agreeing, shared : int
+        Synapses of all sites that must agree, and the weights that they share; 0 without sharing.
+    unshared : float
+        Accuracy after training with weights of each site's own; NaN without sharing.
     """
 
     foreign: float
@@ -169,6 +173,9 @@ class Plausibility(ByValue):
     tolerance: dict[str, Tolerance]
     spread: dict[str, float]
     modulators: tuple[str, ...] = ()
+    agreeing: int = 0
+    shared: int = 0
+    unshared: float = float("nan")
 
     __repr__ = short_repr
 
@@ -178,6 +185,8 @@ class Plausibility(ByValue):
         found = {"accuracy (%)": self.accuracy, "without phases (%)": self.ungated}
         for kind, share in self.transport.items():
             found[f"feedback {kind.replace('_', '-')} (%)"] = share
+        if self.shared:
+            found["weights not shared (%)"] = self.unshared
         return found
 
     def rows(self) -> dict[str, str]:
@@ -192,6 +201,8 @@ class Plausibility(ByValue):
             "negative messages, back (%)": f"{100 * self.signed['back']:.0f}",
             "clocked switches per presentation": f"{self.switches}",
         }
+        if self.shared:
+            found["synapses that must agree"] = f"{self.agreeing} on {self.shared} weights"
         if self.modulators:
             found["broadcast to all synapses"] = ", ".join(self.modulators)
         for name, share in self.trained.items():
@@ -344,6 +355,8 @@ def _measured(trial: Trial, levels: Mapping[str, Sequence[float]], costs: float)
     learns_alike = all(q.own_rule is None for q in net.projections.values())
     for kind in (RANDOM, KOLEN_POLLACK) if learns_alike else (RANDOM,):
         transport[kind] = trial.accuracies(with_feedback(net, kind))
+    sharing = _sharing(net)
+    apart = [trial.accuracies(with_own_weights(net))] if sharing["shared"] else []
     tolerance = {}
     for name, tried in levels.items():
         tolerance[name] = _tolerance(trial, best, LEVELS[name][0], tried, costs)
@@ -361,9 +374,18 @@ def _measured(trial: Trial, levels: Mapping[str, Sequence[float]], costs: float)
         tolerance=tolerance,
         spread={},
         modulators=modulators_of(net),
+        unshared=float(apart[0].mean()) if apart else float("nan"),
+        **sharing,
     )
-    spreads = [float(found.std()) for found in (best, ungated, *transport.values())]
+    spreads = [float(found.std()) for found in (best, ungated, *transport.values(), *apart)]
     return replace(card, spread=dict(zip(card.trained, spreads, strict=True)))
+
+
+def _sharing(net: Network) -> dict[str, int]:
+    """Return how many synapses of all sites must agree, and on how many weights."""
+    names = [name for name, q in net.projections.items() if q.shares]
+    agreeing = sum(net.connections(name) for name in names)
+    return {"agreeing": agreeing, "shared": sum(net.weights[name].size for name in names)}
 
 
 def _tolerance(

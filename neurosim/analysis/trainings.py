@@ -67,10 +67,28 @@ def with_feedback(net: Network, kind: str) -> Network:
     """
     clamped, projections = set(net.inputs), []
     for q in net.projections.values():
-        projections.append(q if q.pre in clamped else replace(q, feedback=kind))
+        has_weights = q.over is None or q.over.weighted
+        sends_back = q.pre not in clamped and has_weights
+        projections.append(replace(q, feedback=kind) if sends_back else q)
     twin = Network(list(net.populations.values()), projections, list(net.losses.values()))
     for name, w in net.weights.items():
         twin.weights[name] = w.copy()
     for name, b in net.biases.items():
         twin.biases[name] = b.copy()
+    return twin
+
+
+def with_own_weights(net: Network) -> Network:
+    """Return the same network and outputs, in which no sites share weights: each pair learns."""
+    projections = []
+    for name, q in net.projections.items():
+        if q.shares:
+            q = replace(q, shared=False, weights=net.matrix(name), feedback_weights=None)
+        projections.append(q)
+    twin = Network(list(net.populations.values()), projections, list(net.losses.values()))
+    for name, w in net.weights.items():
+        if not net.projections[name].shares:
+            twin.weights[name] = w.copy()
+    for name, b in net.biases.items():
+        twin.biases[name] = np.tile(b, twin.biases[name].size // b.size)
     return twin

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,9 @@ class Between:
             total = total + csr_array(kron(matrix, term, format="csr"))
         return csr_array(total)
 
+    @cached_property
     def support(self) -> Weights:
-        """Return a csr_array of ones, (n_post, n_pre), where the sites of two units connect."""
+        """A csr_array of ones, (n_post, n_pre), where the sites of two units connect."""
         from scipy.sparse import csr_array, kron
 
         total = abs(self.matrices[0])
@@ -140,7 +142,7 @@ def drawn(q: Projection, connected: Between, rng: np.random.Generator) -> Weight
         return np.stack(factors) * (q.gain / math.sqrt(terms))
     if q.init != NORMAL:
         raise out_of_range(f"init of {q.name}", q.init, f"{NORMAL!r} where shared=False")
-    found = connected.support()
+    found = connected.support.copy()
     partners = np.maximum(np.diff(found.indptr), 1)
     spread = np.repeat(q.gain / np.sqrt(partners), np.diff(found.indptr))
     found.data[:] = rng.normal(size=found.nnz) * spread
@@ -167,7 +169,7 @@ def checked(q: Projection, connected: Between, given: Any) -> Weights:
         if found.shape != connected.shape:
             raise ModelError(f"{name} have shape {found.shape}; allowed: {allowed}")
         return np.require(found, requirements=["C", "W"])
-    support = connected.support()
+    support = connected.support
     matrix = given if issparse(given) else np.asarray(given)
     if matrix.shape != support.shape:
         raise ModelError(
@@ -176,7 +178,8 @@ def checked(q: Projection, connected: Between, given: Any) -> Weights:
     matrix = csr_array(matrix, dtype=float)
     if not np.isfinite(matrix.data).all():
         raise ModelError(f"{name} hold NaN or infinity; allowed: finite numbers")
-    same = matrix.nnz == support.nnz and np.array_equal(matrix.indices, support.indices)
+    same = np.array_equal(matrix.indptr, support.indptr)
+    same = same and np.array_equal(matrix.indices, support.indices)
     if not same:
         outside = abs(matrix) - abs(matrix) * support
         if outside.count_nonzero():
@@ -185,7 +188,7 @@ def checked(q: Projection, connected: Between, given: Any) -> Weights:
                 "connects no sites; allowed: weights where it does"
             )
         values = matrix.toarray()[support.nonzero()]
-        matrix = support
+        matrix = support.copy()
         matrix.data[:] = values
     if not q.over.weighted:
         means = connected.unrolled(np.eye(connected.pre_features)[None])

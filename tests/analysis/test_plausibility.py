@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris
 import neurosim as ns
 from neurosim.analysis import locality as steps
 from neurosim.analysis import plausibility as scoring
+from neurosim.analysis.trainings import with_feedback, with_own_weights
 from neurosim.model.imperfections import Derivative, StateNoise
 
 TAU = 10e-3
@@ -181,3 +182,36 @@ def test_every_level_can_be_made() -> None:
         assert len({repr(make(level)) for level in levels}) == len(levels)
     assert isinstance(scoring.LEVELS["state noise (sd)"][0](0.1), StateNoise)
     assert isinstance(scoring.LEVELS["box for σ′ (half-width)"][0](0.3), Derivative)
+
+
+def test_shared_weights_are_counted_and_their_synapses_are_not_local(iris: tuple[Any, ...]) -> None:
+    net = ns.Network.convolutional((4, 1), [2], kernel=3, outputs=3, seed=0)
+    schedule = ns.Presentations(batch=25, present=4 * TAU, epochs=1)
+    card = ns.plausibility(
+        net,
+        ns.Flow.adjoint(tau_w=10 * TAU),
+        *iris[:2],
+        test=iris[2:],
+        schedule=schedule,
+        levels={"message noise (sd)": [1e-9]},
+        backend="numpy",
+    )
+    # four sites read themselves, three their left and three their right neighbour
+    assert (card.agreeing, card.shared) == (10 * 2, 3 * 2)
+    assert card.rows()["synapses that must agree"] == "20 on 6 weights"
+    assert card.foreign_synapse > 0.1
+    assert 0.2 < card.unshared <= 1
+    assert "weights not shared (%)" in card.spread
+
+
+def test_without_sharing_the_outputs_are_the_same() -> None:
+    net = ns.Network.convolutional((4, 4, 1), [2, 3], pool=[2, 1], outputs=3, seed=0)
+    for bias in net.biases.values():
+        bias[:] = np.random.default_rng(0).normal(size=bias.size)
+    apart = with_own_weights(net)
+    assert not any(q.shares for q in apart.projections.values())
+    X = np.random.default_rng(1).normal(size=(2, 4, 4, 1))
+    expected = ns.reference.forward(net, X)
+    for n, x in ns.reference.forward(apart, X).items():
+        np.testing.assert_allclose(x, expected[n], atol=1e-14)
+    assert with_feedback(net, "random").projections["pool1->hidden2"].feedback == "random"

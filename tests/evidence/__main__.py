@@ -27,6 +27,7 @@ from tests.evidence import (
     planted,
     rivals,
     rules,
+    shared,
     stability,
     sweeps,
     tasks,
@@ -49,6 +50,7 @@ ROWS = (
     | endings.ROWS
     | planted.ROWS
     | rules.ROWS
+    | shared.ROWS
     | explorer.ROWS
     | boundary.ROWS
 )
