@@ -67,7 +67,7 @@ def test_every_public_function_and_class_is_tried() -> None:
     results |= {"Stability", "State", "Support", "SynapticOperations", "Tuned"}
     elsewhere = {"Plasticity", "SaddleClassifier", "SaddleRegressor", "from_nir", "to_nir", "tune"}
     elsewhere.add("explore")  # starts a server
-    modules = {"plot", "reference", "rivals", "rules", "streams", "tasks"}
+    modules = {"plot", "reference", "rivals", "rules", "sites", "streams", "tasks"}
     errors = {n for n in ns.__all__ if n.endswith(("Error", "Warning"))}
     assert set(ns.__all__) - tried == (results | elsewhere | modules | errors) - tried
 

@@ -542,7 +542,7 @@ def test_pictures_of_events():
         .mean()
         * 5
     )
-    assert drawn["x input"][-1, 1] == pytest.approx(recorded)
+    assert drawn["input"][-1, 1] == pytest.approx(recorded)
     curve = ns.plot.cost([run, sim.relax(X, Y, duration=40e-3)], ax=Figure().add_subplot())
     assert "θ = 0.02" in [text.get_text() for text in curve.texts]
     assert len(ns.plot.summary(run).axes) >= 5

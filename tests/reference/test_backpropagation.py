@@ -58,8 +58,9 @@ def test_gradients_of_cycles(problem, seed):
 
 @pytest.mark.parametrize("name", ["loss_slope", "dsigma", "received", "hebbian"])
 def test_a_planted_error_is_seen(name, monkeypatch):
-    right = getattr(functions, name)
-    for module in ("functions", "backpropagation"):
+    home = losses if name == "loss_slope" else functions
+    right = getattr(home, name)
+    for module in ("functions", "losses", "backpropagation"):
         monkeypatch.setattr(
             f"neurosim.reference.{module}.{name}", lambda *a: 1.001 * right(*a), raising=False
         )
