@@ -75,7 +75,7 @@ class Data:
 
     Attributes
     ----------
-    X, X_test : (patterns, features) or (patterns, *sites, features), unit 1
+    X, X_test : (patterns, features) or (patterns, sites..., features), unit 1
         Images are (patterns, height, width, channels), series (patterns, time, dimensions).
         `X_test` is None if no patterns were held out.
     Y, Y_test : (patterns,) or (patterns, outputs)
