@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.engine.liveness import VALUES, direct_populations, live_phases, tracks
 from neurosim.engine.names import OWN, bias_group, projection_group
 from neurosim.engine.plan import Plan
+from neurosim.model.equations.lagrangian import GAINS, TIMES
 from neurosim.model.methods import ADAPTIVE
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ Factory = Callable[["BrianNetwork"], Any]  # returns user-supplied objects for t
 # Writes the rows of the next presentation; returns False where there are none
 World = Callable[[], bool]
 BEFORE = ("run", "steps_before")
+GAINS_AND_TIMES = (*GAINS, *TIMES)
 
 
 class Engine(ABC):
@@ -44,6 +47,8 @@ class Engine(ABC):
         Time spent stepping, summed over all segments, s.
     settings : dict of str to float
         Values loaded into the group "run", by variable.
+    gains : dict of (population, variable) to float
+        Gains and time constants that all units of a population share, as loaded.
     first_sample : int
         Number of the first sample that this engine takes; above 0 where an earlier engine began
         the run.
@@ -65,6 +70,7 @@ class Engine(ABC):
         self.threads = threads
         self.loop_time = 0.0
         self.settings: dict[str, float] = {}
+        self.gains: dict[Key, float] = {}
         self.first_sample = 0
         self.constants: set[Key] = set()
         self.added: Added | None = None
@@ -76,6 +82,8 @@ class Engine(ABC):
         for (group, variable), value in values.items():
             if group == "run":
                 self.settings[variable] = float(np.ravel(value)[0])
+            elif variable in GAINS_AND_TIMES and np.size(value) == 1:
+                self.gains[group, variable] = float(np.ravel(value)[0])
         if ("run", "step") in values:
             every = self.settings.get("record_steps", 1)
             done = self.settings["step"] - self.settings.get("origin", 0)
@@ -189,6 +197,19 @@ class Engine(ABC):
         for name in net.populations:
             own += [(name, variable) for variable in OWN if self.has(name, variable)]
         return {key: self.value(*key) for key in [*own, *self.memory]}
+
+    def live(self) -> dict[Key, Any]:
+        """Return what the steps of the next segment must compute, see `liveness`."""
+        if not tracks(self.plan):
+            return {}
+        direct = direct_populations(self.plan, self.gains)
+        gate = int(self.settings.get("gate_steps", 0))
+        found = live_phases(self.plan, direct, gate, int(self.settings.get("present_steps", 1)))
+        values: dict[Key, Any] = {("run", "direct"): found.direct}
+        for number, value in enumerate(VALUES):
+            values["run", f"{value}_from"] = found.first[:, number]
+        values["run", "live_until"] = found.until
+        return values
 
     def defers(self, projection: str, n_steps: int) -> bool:
         """Return whether weights from a clamped input are brought up to date only when read.

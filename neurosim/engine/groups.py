@@ -29,6 +29,7 @@ from neurosim.engine.names import (
     bias_group,
     projection_group,
 )
+from neurosim.engine.liveness import VALUES, tracks
 from neurosim.engine.plan import Plan
 from neurosim.engine.plasticity import SynapseRule
 from neurosim.errors import ModelError
@@ -149,6 +150,7 @@ class Counters(Group):  # type: ignore[misc]
         "record_steps",
         "modulator_first",
         "modulator_steps",
+        "live_until",
         "evaluations",
         "accepted",
         "noise_key",
@@ -159,8 +161,11 @@ class Counters(Group):  # type: ignore[misc]
     # step at which a point ended; MOVING, SETTLED, or the number of the population that left its
     # bound
     OF_POINTS = ("ended_at", "ending")
+    # by population, see `liveness`: whether it is direct, and the first step of a presentation at
+    # which each of its values is computed
+    OF_POPULATIONS = ("direct", *(f"{value}_from" for value in VALUES))
 
-    def __init__(self, clock: Clock, points: int = 0) -> None:
+    def __init__(self, clock: Clock, points: int = 0, populations: int = 0) -> None:
         super().__init__(name="run", clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", 1)
@@ -172,6 +177,9 @@ class Counters(Group):  # type: ignore[misc]
             for name in self.OF_POINTS:
                 self.variables.add_array(name, size=points, dtype=np.int64)
             self.variables.add_array("residuals", size=points, dtype=np.float64)
+        if populations:
+            for name in self.OF_POPULATIONS:
+                self.variables.add_array(name, size=populations, dtype=np.int64)
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
@@ -222,7 +230,8 @@ class Groups:
         self.arrays = arrays or {}
         self.clock = clock
         self.codeobj_class = codeobj_class
-        self.counters = Counters(clock, plan.points)
+        tracked = len(plan.net.neurons) if tracks(plan) else 0
+        self.counters = Counters(clock, plan.points, tracked)
         self.populations = {n: self._population(n) for n in plan.net.populations}
         self.synapses = {name: self._synapses(name) for name in plan.net.projections}
         self.biases = {n: self._biases(n) for n in plan.net.neurons}

@@ -108,6 +108,7 @@ class RuntimeEngine(Engine):
 
     def run(self, n_steps: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
+        self.load(self.live())
         with (
             self._scope(),
             _blas().limit(limits=self.threads, user_api="blas"),

@@ -37,8 +37,8 @@ def hold(groups: Groups, held: Held, actions: Actions, rates: Rates) -> None:
     for (population, variable), (places, values) in held.items():
         group = groups.populations[population]
         restore = partial(np.put, live(group, variable), places, values)
-        actions.update.append(restore)
+        actions.update[population].append(restore)
         if actions.multipliers:
-            actions.multipliers.append(restore)
+            actions.multipliers.setdefault(population, []).append(restore)
         if groups.plan.keeps_rates:
             rates.held.append((live(group, f"rate_{variable}"), places))

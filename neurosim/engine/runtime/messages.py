@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class Messages:
         self.products = list(products.values())
         self.kept = [product for product in self.products if product.kept]
         self._sent = [*actions.sent, *_delays(groups, FORWARD)]
-        self._late = [*actions.late, *_delays(groups, BACKWARD)]
+        self._late = [*chain(*actions.late.values()), *_delays(groups, BACKWARD)]
         self._weighted = actions.weighted
         self._forward_events = _senders(groups, FORWARD, products)
         self._backward_events = _senders(groups, BACKWARD, products)
@@ -178,8 +179,7 @@ class Messages:
     def forward(self) -> None:
         """Compute the net inputs, the early messages, and the sums that losses read."""
         for product in self.kept:
-            if product.state is STALE:
-                product.renew()
+            product.refresh()
         for action in self._all_inputs if self.moved else self._moving_inputs:
             action()
         self.moved = False

@@ -117,8 +117,10 @@ class Product(ABC):
 
     # --- products with the weights
 
-    def renew(self) -> None:
-        """Recompute the kept product W x."""
+    def refresh(self) -> None:
+        """Recompute the kept product W x if it is stale."""
+        if self.state is not STALE:
+            return
         self._write_drive()
         if self.deferred is not None:
             self.deferred.renew()

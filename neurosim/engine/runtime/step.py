@@ -15,6 +15,7 @@ import numpy as np
 
 from neurosim.engine.draws import step_seed
 from neurosim.engine.groups import Groups
+from neurosim.engine.liveness import tracks
 from neurosim.engine.names import GUARD_EVERY, MOMENT, bias_group, projection_group
 from neurosim.engine.runtime.arrays import Action, live, units
 from neurosim.engine.runtime.held import NONE_HELD, Held, hold
@@ -26,12 +27,14 @@ from neurosim.engine.runtime.presenter import Presenter
 from neurosim.engine.runtime.projections import Bias
 from neurosim.engine.runtime.rates import Rates
 from neurosim.engine.runtime.records import Recorder
+from neurosim.engine.runtime.rest import Rest
 from neurosim.engine.runtime.shared_products import make_product
 from neurosim.engine.runtime.steppers import Stepper
 from neurosim.engine.runtime.steppers.adam import Adam
 from neurosim.engine.runtime.steppers.adaptive import DormandPrince
 from neurosim.engine.runtime.steppers.euler import Euler, SemiImplicit
 from neurosim.engine.runtime.steppers.runge_kutta import RungeKutta
+from neurosim.engine.runtime.tracked import Direct, TrackedMessages, Tracker
 from neurosim.engine.runtime.updates import ActionMaker, Actions, present
 from neurosim.model.methods import ADAM, ADAPTIVE, RUNGE_KUTTA, SEMI_IMPLICIT
 
@@ -98,7 +101,15 @@ class Machine:
             for name in plan.net.projections
         }
         self.biases = {name: Bias(groups, name, plan.dt) for name in plan.net.neurons}
-        actions = maker.make(self.learning or plan.presentation)
+        # with held entries, states do not follow from the messages
+        self.tracker: Tracker | None = None
+        self.rest: Rest | None = None
+        if tracks(plan) and not held:
+            if self.numbers["direct"].any():
+                self.tracker = Tracker(groups, self.numbers)
+            elif not plan.rules:  # traces of rules move on
+                self.rest = Rest(_states(groups))
+        actions = maker.make(self.learning or plan.presentation, self._direct())
         rules = {group: RuleSteps(groups, maker, rule) for group, rule in plan.rules.items()}
         for name, product in self.products.items():
             product.rule = rules.get(projection_group(name))
@@ -109,7 +120,7 @@ class Machine:
         self.rules = list(rules.values())
         self.traces = present([rule.closed for rule in self.rules])
         self.copies = actions.copies
-        self.messages = Messages(groups, actions, self.products)
+        self.messages = self._make_messages(groups, actions)
         self.noise = Noise(groups, self.numbers)
         self.rates = Rates(groups, actions, self.numbers)
         hold(groups, held, actions, self.rates)
@@ -120,6 +131,17 @@ class Machine:
     def _number(self, name: str) -> int:
         return int(self.numbers[name][0])
 
+    def _direct(self) -> list[str]:
+        """Return the populations whose states do not depend on their old values."""
+        if self.tracker is None:
+            return []
+        return [name for name, p in self.tracker.populations.items() if p.direct]
+
+    def _make_messages(self, groups: Groups, actions: Actions) -> Messages:
+        if self.tracker is None:
+            return Messages(groups, actions, self.products)
+        return TrackedMessages(groups, actions, self.products, self.tracker)
+
     def _make_stepper(self, groups: Groups, actions: Actions) -> Stepper:
         method = groups.plan.method
         biases = list(self.biases.values())
@@ -129,6 +151,8 @@ class Machine:
             return RungeKutta(groups, self.messages, biases, self.rates, self.numbers)
         if method == ADAM:
             return Adam(groups, actions, self.messages, self.products, self.biases)
+        if isinstance(self.messages, TrackedMessages):
+            return Direct(groups, actions, self.messages, biases, method == SEMI_IMPLICIT)
         if method == SEMI_IMPLICIT:
             return SemiImplicit(actions, self.messages, biases, self.traces)
         return Euler(actions, self.messages, biases, self.traces)
@@ -147,6 +171,8 @@ class Machine:
         """Present the next rows where they are due, and send the messages forward and back."""
         if self.presents:
             self.present()
+        if self.rest is not None and self.rest.is_reached:
+            return
         self.noise.draw(self.step_number)
         self.messages.send()
 
@@ -163,6 +189,8 @@ class Machine:
         """Clamp the next rows when a presentation begins; open or close the gate of plasticity."""
         shown = self.step_number - self.first_step
         phase = shown % self.present_steps
+        if self.tracker is not None:
+            self.tracker.phase = phase
         self.learning = phase >= self.gate
         self.numbers["plastic"][0] = self.learning
         if phase == 0 or self.ticks == 0:
@@ -172,6 +200,13 @@ class Machine:
                     rule.start_presentation()
             self.presenter.show(shown // self.present_steps, self.now)
             self.messages.input_changed()
+            if self.rest is not None:
+                self.rest.end()
+            if self.tracker is not None:
+                left = self.last_tick - self.ticks
+                is_whole = phase == 0 and left >= self.present_steps
+                is_last = left == self.present_steps or self.world is not None
+                self.tracker.begin(is_whole, is_last)
 
     def record(self) -> None:
         """Take a sample where one is due."""
@@ -189,7 +224,19 @@ class Machine:
         if self.checks_rest and self.step_number % GUARD_EVERY == 0 and self._rests():
             return
         self.presenter.broadcast(self.step_number)
-        self.stepper.step(self.learning)
+        if self.rest is None:
+            self.stepper.step(self.learning)
+        else:
+            self._step_until_rest(self.rest)
+
+    def _step_until_rest(self, rest: Rest) -> None:
+        """Move the state unless it rests; weights that learn end the rest."""
+        if self.learning:
+            rest.end()
+        if not rest.is_reached:
+            self.stepper.step(self.learning)
+            if not self.learning:
+                rest.look(self.step_number)
 
     def finish(self) -> None:
         """Count the step; stop if the state has settled or left its bound."""
@@ -242,3 +289,11 @@ class Machine:
                 # `not ... <`, as any comparison with NaN is false
                 if not max(z.max(), -z.min()) < bound and not self.diverged[0]:
                     self.diverged[0] = number
+
+
+def _states(groups: Groups) -> list[Array]:
+    """Return views of all outputs and multipliers."""
+    found = []
+    for name in groups.plan.net.neurons:
+        found += [live(groups.populations[name], variable) for variable in ("x", "lam")]
+    return found

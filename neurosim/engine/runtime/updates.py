@@ -6,7 +6,7 @@ The functions are NumPy calls (`ufuncs`) or Brian2's Cython code objects. Above 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,14 +47,19 @@ class Actions:
         Every state variable.
     early : dict of str to list
         By population: early messages, which follow from its net input alone.
-    sent, late : list
-        Altered messages forward, before net inputs are computed; late messages, after that.
+    sent : list
+        Altered messages forward, before net inputs are computed.
+    late : dict of str to list
+        By population: late messages, after net inputs are computed.
     weighted : list
         Messages that plasticity reads with weights of patterns.
     rates : list
         Rates of change, where the plan keeps them.
-    update, multipliers : list
-        The step of the state; that of multipliers that move afterwards (semi-implicit).
+    update, multipliers : dict of str to list
+        By population: the step of the state; that of multipliers that move afterwards
+        (semi-implicit).
+    alone : dict of (population, variable) to list
+        The step of each state of a direct population (`liveness`).
     copies : list
         Evaluation of what a sample needs (`Plan.sampled`).
     descents : list
@@ -64,11 +69,12 @@ class Actions:
     states: list[tuple[str, str]] = field(default_factory=list)
     early: dict[str, ActionList] = field(default_factory=dict)
     sent: ActionList = field(default_factory=list)
-    late: ActionList = field(default_factory=list)
+    late: dict[str, ActionList] = field(default_factory=dict)
     weighted: ActionList = field(default_factory=list)
     rates: ActionList = field(default_factory=list)
-    update: ActionList = field(default_factory=list)
-    multipliers: ActionList = field(default_factory=list)
+    update: dict[str, ActionList] = field(default_factory=dict)
+    multipliers: dict[str, ActionList] = field(default_factory=dict)
+    alone: dict[tuple[str, str], ActionList] = field(default_factory=dict)
     copies: ActionList = field(default_factory=list)
     descents: ActionList = field(default_factory=list)
 
@@ -96,7 +102,7 @@ class ActionMaker:
         self.known: dict[Any, Functions] = {}  # of the last segment; keys as in `_compiled`
         self.made: dict[Any, Functions] = {}  # of this segment
 
-    def make(self, learns: bool) -> Actions:
+    def make(self, learns: bool, direct: Collection[str] = ()) -> Actions:
         """Return the functions of all populations and weights.
 
         Parameters
@@ -104,6 +110,8 @@ class ActionMaker:
         learns : bool
             Whether weights may move in this segment; else messages that only they read are left
             out.
+        direct : collection of str
+            Populations whose states do not depend on their old values, see `liveness`.
         """
         self.known = self.made
         self.made = {}
@@ -114,7 +122,9 @@ class ActionMaker:
             self._add_rates(name, stepped_text, actions)
             late = self._late(name, stepped_text, learns)
             if self.plan.method in STAGED:
-                actions.late += self._assignments(name, late)
+                actions.late[name] = self._assignments(name, late)
+            elif name in direct:
+                self._add_direct_step(name, stepped_text, late, actions)
             else:
                 self._add_step(name, stepped_text, late, actions)
             actions.weighted += self._assignments(name, self._ask("weighted_messages", name))
@@ -188,11 +198,18 @@ class ActionMaker:
         increments += moves_activity(plan, name)
         phases: list[Phase] = [(late, []), (assigned, increments)]
         first, second = self._functions(name, phases)
-        actions.late += present([first])
-        actions.update += present([second])
+        actions.late[name] = present([first])
+        actions.update[name] = present([second])
         if afterwards:
             phase = stepped(text, afterwards, leaks)
-            actions.multipliers += present(self._functions(name, [phase]))
+            actions.multipliers[name] = present(self._functions(name, [phase]))
+
+    def _add_direct_step(self, name: str, text: Text, late: Statements, actions: Actions) -> None:
+        """Add the late messages and the step of each state, which share no values."""
+        actions.late[name] = self._assignments(name, late)
+        for variable in text.rates:
+            phase = stepped(text, [variable], {})
+            actions.alone[name, variable] = present(self._functions(name, [phase]))
 
     def _add_descents(self, actions: Actions) -> None:
         """Add Adam's steps of the weights of every projection, then of all biases."""

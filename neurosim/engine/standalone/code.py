@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from neurosim.engine.liveness import may_be_direct, tracks
 from neurosim.engine.names import GUARD_EVERY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
 from neurosim.engine.standalone.noise import NoiseCode, noise_code
@@ -41,6 +42,8 @@ class ProjectionCode:
     name: str  # its Brian2 group; suffix of the names of its variables
     pre: str  # presynaptic population
     post: str  # postsynaptic population
+    pre_number: int  # presynaptic population in the order of the network, from 1; 0 if clamped
+    post_number: int  # postsynaptic population in that order
     m: int  # postsynaptic units
     n: int  # presynaptic units
     id: int  # number of its buffers and flags; id + 1 and id + 2 are its own as well
@@ -83,6 +86,7 @@ class PopulationCode:
     """One population that is not clamped."""
 
     name: str  # the population; suffix of the names of its variables
+    number: int  # in the order of the network, from 1
     n: int  # units
     features: int  # units at each site, which one softmax is over
     n_biases: int  # biases; fewer than units where sites share them
@@ -91,6 +95,7 @@ class PopulationCode:
     has_partition: bool  # whether its loss reads log sum exp(x)
     has_target_total: bool  # whether its loss reads the sum of its targets
     clears_feedback: bool  # whether its feedback is set to 0 first, and all projections add to it
+    may_be_direct: bool  # whether gains exist with which no state depends on its old value
     may_rest: bool  # whether its net input stands still until weights, inputs or an event change it
     adaptive_threshold: bool  # whether its thresholds follow the time since a pattern was clamped
     plasticity_delta: str  # variable of delta that its biases learn by
@@ -197,6 +202,7 @@ class ProgramCode:
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
     own_times: bool  # whether every unit has time constants of its own
+    tracks: bool  # whether a value is computed only where what it follows from has changed
     undisturbed: bool  # whether only the engine reads the network between two steps
     fold_every: int  # steps after which weights that move by integrals are brought up to date
     collected: int  # changes of weights that are collected before they are added
@@ -236,6 +242,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         dale=plan.dale,
         prospective=plan.imperfections.prospective is not None,
         own_times=plan.imperfections.own_times,
+        tracks=tracks(plan),
         undisturbed=undisturbed,
         fold_every=FOLD_EVERY,
         collected=COLLECTED,
@@ -271,6 +278,7 @@ def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
     population = plan.net.populations[name]
     return PopulationCode(
         name=name,
+        number=plan.net.neurons.index(name) + 1,
         n=population.size,
         features=population.features,
         n_biases=plan.net.biases[name].size,
@@ -279,6 +287,7 @@ def _population(plan: Plan, name: str, clears_feedback: bool) -> PopulationCode:
         has_partition=name in plan.partitions,
         has_target_total=name in plan.totals,
         clears_feedback=clears_feedback,
+        may_be_direct=may_be_direct(plan, name),
         may_rest=name in plan.resting,
         adaptive_threshold=any(source.adaptive for source in sources),
         plasticity_delta=f"{plan.bias_plasticity_reads(name)}_{name}",
@@ -310,6 +319,8 @@ def _projection(
         name=group,
         pre=pre,
         post=post,
+        pre_number=0 if clamped else net.neurons.index(pre) + 1,
+        post_number=net.neurons.index(post) + 1,
         m=m,
         n=n,
         id=id,

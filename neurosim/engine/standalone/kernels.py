@@ -14,6 +14,7 @@ from brian2.utils.stringtools import word_substitute
 
 from neurosim.engine import brian, integrators
 from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
+from neurosim.engine.liveness import may_be_direct
 from neurosim.engine.names import DECAYS, FIRST, TABLE_ARRAYS
 from neurosim.engine.plan import moves_activity
 from neurosim.engine.plasticity import PARAMETER, SynapseRule
@@ -32,6 +33,7 @@ from neurosim.errors import ModelError
 from neurosim.model.methods import (
     ADAM,
     ADAPTIVE,
+    EULER,
     RUNGE_KUTTA,
     SEMI_IMPLICIT,
     STAGED,
@@ -302,6 +304,10 @@ class Blocks:
                 if "x" in part:
                     increments += moves_activity(self.plan, name)
                 self.add("update", name, in_place(assigned, increments))
+            if method == EULER and text.rates and may_be_direct(self.plan, name):
+                for variable in ("x", "lam"):
+                    own = in_place(*stepped(text, [variable], leaks))
+                    self.add(f"update_{variable}", name, own)
             if later:
                 self.add("early", name, text.with_helpers(text.early))
                 self.add("multipliers", name, in_place(*stepped(text, later, leaks)))

@@ -180,6 +180,7 @@ class ProgramEngine(Engine):
         self.pending |= {("run", name): value for name, value in settings.items()}
         for name in self.plan.net.projections:
             self.pending[projection_group(name), "lazy"] = self.defers(name, n_steps)
+        self.pending |= self.live()
         # new files in a new folder: ext4 flushes an overwritten file to disk at once, which takes
         # 2 ms per file
         folder, before = self.directory / f"segment{self.segments}", self.results

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Adam:
             force = live(groups.biases[name], "force_w")
             self.sums.append(partial(bias.sum_change, force))
         self.descents = actions.descents
-        self.update = actions.update
+        self.update = list(chain(*actions.update.values()))
 
     def step(self, learning: bool) -> None:
         """Move the weights where they learn, then the state."""

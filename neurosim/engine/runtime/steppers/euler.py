@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from neurosim.engine.runtime.arrays import Action
 from neurosim.engine.runtime.messages import Messages
@@ -28,7 +29,7 @@ class Euler:
         self.traces = traces
         self.learn = [product.learn for product in messages.products]
         self.learn += [bias.learn for bias in biases]
-        self.update = actions.update
+        self.update = list(chain(*actions.update.values()))
 
     def step(self, learning: bool) -> None:
         """Move the weights where they learn, then the state."""
@@ -51,7 +52,7 @@ class SemiImplicit(Euler):
         traces: Sequence[Action],
     ) -> None:
         super().__init__(actions, messages, biases, traces)
-        self.multipliers = actions.multipliers
+        self.multipliers = list(chain(*actions.multipliers.values()))
 
     def step(self, learning: bool) -> None:
         """Move weights and outputs, recompute the net inputs, then move the multipliers."""

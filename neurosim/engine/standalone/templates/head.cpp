@@ -1,6 +1,7 @@
 {# Headers that every template of the engine includes. #}
 #include "ns_kernels.h"
 #include "ns_shared.h"
+#include "ns_versions.h"
 #include "ns_events.h"
 #include "ns_noise.h"
 #include "ns_points.h"

@@ -25,6 +25,41 @@
     {% endfor %}
 {% endmacro %}
 
+{# All blocks of one kind and one population. #}
+{% macro statements_of(kind, p) %}
+    {% for b in blocks if b.kind == kind and b.owner == p.name %}
+    {{statements(b)}}
+    {% endfor %}
+{% endmacro %}
+
+{# --- What has changed ---------------------------------------------------------------------- #}
+
+{# A condition: the sources of a value have changed, and the value is read. Where nothing is tracked,
+   always true. See ns_versions.h and liveness.py. #}
+{% macro due(p, value, sources, moved=false) %}
+{% set v = 'ns::versions<' ~ p.number ~ '>()' %}
+{% set from = array(value ~ '_from') ~ '[' ~ (p.number - 1) ~ ']' %}
+{% if moved %}
+ns::presentation().moves({{from}}, {{array('live_until')}}[0])
+{%- else %}
+ns::presentation().sends({{from}})
+{%- endif %} && ns::renew({{v}}.{{value}}_of, {{sources}}, {{v}}.{{value}})
+{%- endmacro %}
+
+{# Sums of the versions that the messages and the states of a population follow from. #}
+{% macro sources_of_net_input(p) %}
+ns::weights_version() + ns::data_version()
+{%- for q in projections if q.post == p.name and q.pre_number %} + ns::versions<{{q.pre_number}}>().x{% endfor %}
+{%- endmacro %}
+{% macro sources_of_feedback(p) %}
+ns::weights_version()
+{%- for q in projections if q.pre == p.name %} + ns::versions<{{q.post_number}}>().delta{% endfor %}
+{%- endmacro %}
+{% macro sources_of_state(p) %}
+{% set v = 'ns::versions<' ~ p.number ~ '>()' %}
+ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
+{%- endmacro %}
+
 {# --- Noise --------------------------------------------------------------------------------- #}
 
 {# The random numbers of this step, into the arrays that statements read. #}
@@ -63,7 +98,15 @@
 
 {# Messages backward, computed by multiplier units. #}
 {% macro late_messages() %}
-    {% for b in blocks if b.kind == 'late' %}
+    {% for p in populations if tracks %}
+    {% for b in blocks if b.kind == 'late' and b.owner == p.name %}
+    {% set v = 'ns::versions<' ~ p.number ~ '>()' %}
+    if ({% if b.only_plastic %}{{array('plastic')}}[0] && {% endif %}
+            {{due(p, 'delta', v ~ '.a + ' ~ v ~ '.x + ' ~ v ~ '.lam')}})
+        {{statements(b)}}
+    {% endfor %}
+    {% endfor %}
+    {% for b in blocks if b.kind == 'late' and not tracks %}
     {% if b.only_plastic %}if ({{array('plastic')}}[0]) {% endif %}{{statements(b)}}
     {% endfor %}
     {{delayed('delta')}}
@@ -79,8 +122,9 @@
 {% endmacro %}
 
 {# Net inputs, early messages, and the sums that losses read. Skipped for populations whose net
-   input is unchanged: neither weights nor inputs have moved, and no event has arrived. #}
-{% macro net_inputs() %}
+   input is unchanged: neither weights nor inputs have moved, and no event has arrived. `again`: once
+   more within a step, for the multipliers. #}
+{% macro net_inputs(again=false) %}
     {% for q in projections if q.keeps_product and not q.drives_alone %}
     if (ns::flag<{{q.id}}>() && !{{product_is_transient(q)}}) {
         {{real}}* _drive = {{kept_drive(q)}};
@@ -89,7 +133,9 @@
     }
     {% endfor %}
     {% for p in populations %}
-    {% if p.may_rest %}
+    {% if tracks %}
+    if ({{due(p, 'a', sources_of_net_input(p), again)}}) {
+    {% elif p.may_rest %}
     if (ns::flag<0>(){{events_have_changed(p)}}) {
     {% endif %}
     {% for q in projections if q.post == p.name and q.keeps_product %}
@@ -104,10 +150,8 @@
     {{product('forward', q, array(q.received_x), array('a_' + q.post))}}
     {% endif %}
     {% endfor %}
-    {% for b in blocks if b.kind == 'early' and b.owner == p.name %}
-    {{statements(b)}}
-    {% endfor %}
-    {% if p.may_rest %}
+    {{statements_of('early', p)}}
+    {% if tracks or p.may_rest %}
     }
     {% endif %}
     {% endfor %}
@@ -117,7 +161,11 @@
 
 {# Sums of messages sent back. With one pattern, weights may move in the pass that reads them. #}
 {% macro feedback(learns) %}
+    {% for p in populations if tracks %}
+    const bool _due_{{p.number}} = {{due(p, 'feedback', sources_of_feedback(p), true)}};
+    {% endfor %}
     {% for p in populations if p.clears_feedback %}
+    {% if tracks %}if (_due_{{p.number}}) {% endif %}
     std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
     {% endfor %}
     {% for q in projections if q.sends_back %}
@@ -133,7 +181,7 @@
         {{proximal(q, '_rate')}}
     } else
     {% endif %}
-    {
+    {% if tracks %}if (_due_{{q.pre_number}}) {% endif %}{
         {{product('backward', q, array(q.received_delta), array('feedback_' + q.pre))}}
     }
     {% endif %}
@@ -396,6 +444,7 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
     {{broadcast()}}
     if ({{array('plastic')}}[0]) {
         ns::flag<0>() = 1;
+        ns::weights_version()++;
         {% for q in projections if not q.learns_on_way_back %}
         {
         {{learning_rate(q)}}
@@ -680,6 +729,78 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
         {{array('memory_' + q.name)}}, {{array('w_' + q.name)}}, {{array(q.received_x)}},
         {{array(q.received_delta)}});
     {% endfor %}
+{% endmacro %}
+
+{# --- States ---------------------------------------------------------------------------------- #}
+
+{# A step of all states by the messages. A direct population forgets its states first: then they
+   follow from the messages without rounding, and repeat bit for bit. lam moves before x, whose old
+   value it reads. #}
+{% macro move_states() %}
+    {% if not tracks %}
+    {{all_statements('update')}}
+    {% endif %}
+    {% for p in populations if tracks %}
+    {
+        ns::Versions& _v = ns::versions<{{p.number}}>();
+        {% if p.may_be_direct %}
+        if ({{array('direct')}}[{{p.number - 1}}]) {
+            {% if not alternates %}
+            if ({{due(p, 'lam', sources_of_state(p), true)}}) {
+                {{forget('lam', p)}}
+                {{statements_of('update_lam', p)}}
+            }
+            {% endif %}
+            if ({{due(p, 'x', '_v.a', true)}}) {
+                {{forget('x', p)}}
+                {{statements_of('update' if alternates else 'update_x', p)}}
+            }
+        } else
+        {% endif %}
+        if (ns::differ(_v.x_of, {{sources_of_state(p)}} + _v.lam)) {
+            {{watched(p, 'update', ('x',) if alternates else ('x', 'lam'))}}
+        }
+    }
+    {% endfor %}
+{% endmacro %}
+
+{# A step of the multipliers, by the violation of the new outputs. #}
+{% macro move_multipliers() %}
+    {% if not tracks %}
+    {{all_statements('multipliers')}}
+    {% endif %}
+    {% for p in populations if tracks %}
+    {
+        ns::Versions& _v = ns::versions<{{p.number}}>();
+        {% if p.may_be_direct %}
+        if ({{array('direct')}}[{{p.number - 1}}]) {
+            if ({{due(p, 'lam', sources_of_state(p), true)}}) {
+                {{forget('lam', p)}}
+                {{statements_of('multipliers', p)}}
+            }
+        } else
+        {% endif %}
+        if (ns::differ(_v.lam_of, {{sources_of_state(p)}} + _v.lam)) {
+            {{watched(p, 'multipliers', ('lam',))}}
+        }
+    }
+    {% endfor %}
+{% endmacro %}
+
+{% macro forget(variable, p) %}
+std::memset({{array(variable ~ '_' ~ p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
+{%- endmacro %}
+
+{# Statements that move states, whose versions grow only if an entry changes. #}
+{% macro watched(p, kind, states) %}
+            {% for state in states %}
+            auto& _watch_{{state}} = ns::watch<{{10 * p.number + loop.index}}, {{real}}, {{p.n * K}}>();
+            _watch_{{state}}.begin({{array(state ~ '_' ~ p.name)}});
+            {% endfor %}
+            {{statements_of(kind, p)}}
+            {% for state in states %}
+            if (_watch_{{state}}.changed({{array(state ~ '_' ~ p.name)}})) _v.{{state}}++;
+            {% endfor %}
 {% endmacro %}
 
 {# --- Rates of change and rest --------------------------------------------------------------- #}

@@ -10,6 +10,15 @@
     const int64_t _shown = {{array('step')}}[0] - {{array('first_step')}}[0];
     const int64_t _length = {{array('present_steps')}}[0], _phase = _shown % _length;
     {{array('plastic')}}[0] = _phase >= {{array('gate_steps')}}[0];
+    {% if tracks %}
+    ns::Presentation& _presentation = ns::presentation();
+    _presentation.phase = _phase;
+    if (_phase == 0 || {{array('ticks')}}[0] == 0) {
+        const int64_t _left = {{array('n_steps')}}[0] - {{array('ticks')}}[0];
+        _presentation.skips_before = _phase == 0 && _left >= _length;
+        _presentation.skips_after = _phase == 0 && _left > _length;
+    }
+    {% endif %}
     if (_phase == 0 || {{array('ticks')}}[0] == 0) {
         {{_parts.materialize()}}
         static const int64_t* _order = (const int64_t*)ns::mapped("data/order.bin");
@@ -38,6 +47,7 @@
         {{array('clamped_at_' + p.name)}}[0] = {{array('t')}}[0];
         {% endfor %}
         ns::flag<0>() = 1;
+        ns::data_version()++;
         {% for q in projections if q.keeps_product %}
         ns::flag<{{q.id}}>() = 1;
         {% endfor %}

@@ -23,9 +23,9 @@
     }
     {% endif %}
     {{_parts.learn()}}
-    {{_parts.all_statements('update')}}
+    {{_parts.move_states()}}
     {% if alternates %}
-    {{_parts.net_inputs()}}
-    {{_parts.all_statements('multipliers')}}
+    {{_parts.net_inputs(again=true)}}
+    {{_parts.move_multipliers()}}
     {% endif %}
 {% endblock %}
