@@ -33,6 +33,7 @@ from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
 from brian2.equations.equations import EquationError
 from brian2.groups.group import CodeRunner, Group
+from brian2.groups.neurongroup import NeuronGroup
 from brian2.parsing.rendering import CPPNodeRenderer
 from brian2.units import second
 from brian2.units.fundamentalunits import DimensionMismatchError
@@ -471,8 +472,13 @@ def adopt(network: Any) -> None:
 
 
 def keep_code(objects: Iterable[Any]) -> None:
-    """Keep the generated code, which `Network.run` would regenerate at every call, in 30 ms."""
+    """Keep the generated code, which `Network.run` would regenerate at every call, in 30 ms.
+
+    The equations have been checked by then as well.
+    """
     for item in objects:
+        if isinstance(item, NeuronGroup):
+            item.before_run = _nothing
         for own in (item, *item.contained_objects):
             if isinstance(own, CodeRunner):
                 own.before_run = _nothing

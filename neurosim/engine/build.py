@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from neurosim.engine import compiler
 from neurosim.engine.engine import Engine, Factory
@@ -13,7 +14,15 @@ from neurosim.engine.standalone.program import KeptProgram
 from neurosim.errors import BackendError
 
 if TYPE_CHECKING:
+    from neurosim.engine.runtime.engine import RuntimeEngine
     from neurosim.engine.standalone.codegen import StandaloneEngine
+
+
+# Engines whose runs are over, by structure and backend; making one takes most of a short run. The
+# last ones are kept, if their arrays are small.
+Structure = tuple[str, str]
+_idle: OrderedDict[Structure, RuntimeEngine] = OrderedDict()
+MOST_IDLE, MOST_BYTES = 4, 2**24
 
 
 def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: int = 1) -> Engine:
@@ -44,7 +53,29 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
         return _kept_or_made(plan, factories, threads)
     from neurosim.engine.runtime.engine import RuntimeEngine
 
-    return RuntimeEngine(plan, factories, threads, target=backend)
+    key = None if factories else structure_key(plan)
+    idle = _idle.pop((key, backend), None) if key is not None else None
+    if idle is not None:
+        idle.begin_anew(plan, threads)
+        return idle
+    made = RuntimeEngine(plan, factories, threads, target=backend)
+    made.structure = key
+    return made
+
+
+def give_back(engine: Engine) -> None:
+    """Keep an engine whose run is over for the next run of the same structure.
+
+    The caller must not use the engine any more.
+    """
+    key = getattr(engine, "structure", None)
+    if key is None:
+        return
+    kept = cast("RuntimeEngine", engine)
+    if kept.bytes <= MOST_BYTES:
+        _idle[key, kept.target] = kept
+        while len(_idle) > MOST_IDLE:
+            _idle.popitem(last=False)
 
 
 def _kept_or_made(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:

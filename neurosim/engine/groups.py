@@ -20,6 +20,7 @@ from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
 
+from neurosim.engine.liveness import VALUES, tracks
 from neurosim.engine.names import (
     DECAYS,
     LENGTH,
@@ -29,7 +30,6 @@ from neurosim.engine.names import (
     bias_group,
     projection_group,
 )
-from neurosim.engine.liveness import VALUES, tracks
 from neurosim.engine.plan import Plan
 from neurosim.engine.plasticity import SynapseRule
 from neurosim.errors import ModelError

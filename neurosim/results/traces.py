@@ -7,7 +7,7 @@ at `build_traces`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,13 +200,11 @@ def unit_coordinates(pattern: Array, units: Mapping[str, Array]) -> dict[str, An
     units : {population: (units,) of int}
         Index of the recorded units.
     """
-    names = np.array(list(units), dtype=str)
-    sizes = [len(chosen) for chosen in units.values()]
     none = np.arange(0)  # np.concatenate refuses an empty list
     index = np.concatenate([none, *units.values()])
     return {
         "pattern": ("pattern", pattern, {"long_name": "index in the batch"}),
-        "population": ("unit", np.repeat(names, sizes)),
+        "population": ("unit", _repeated(units, units.values())),
         "index": ("unit", index),
     }
 
@@ -219,18 +217,21 @@ def synapse_coordinates(synapses: Mapping[str, Synapses]) -> dict[str, Any]:
     synapses : {projection: (post, pre)}
         Indices of the units at both ends of each recorded synapse.
     """
-    names = np.array(list(synapses), dtype=str)
     all_post = [post for post, _ in synapses.values()]
     all_pre = [pre for _, pre in synapses.values()]
-    sizes = [len(post) for post in all_post]
-    repeated = np.repeat(names, sizes)
-    if not repeated.size:
-        repeated = repeated.astype("<U1")  # files keep no text length of an empty array
     return {
-        "projection": ("synapse", repeated),
+        "projection": ("synapse", _repeated(synapses, all_post)),
         "post": ("synapse", np.concatenate(all_post)),
         "pre": ("synapse", np.concatenate(all_pre)),
     }
+
+
+def _repeated(names: Iterable[str], members: Iterable[Array]) -> Array:
+    """Return each name as often as it has members; as in files, no wider than the longest."""
+    found: list[str] = []
+    for name, own in zip(names, members, strict=True):
+        found += [name] * len(own)
+    return np.array(found, dtype=str)
 
 
 def attributes(variable: str) -> dict[str, str]:

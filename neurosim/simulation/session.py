@@ -281,8 +281,13 @@ class Session:
 
     def finish(self, interrupted: bool) -> Run:
         """Return the final state as a run with its traces."""
+        from neurosim.engine.build import give_back
+
         run = self.snapshot_run(interrupted)
-        return self.recorder.with_traces(run, self.engine, self._settings())
+        run = self.recorder.with_traces(run, self.engine, self._settings())
+        if not interrupted:
+            give_back(self.engine)
+        return run
 
     def snapshot(self) -> dict[str, Array]:
         """Return all arrays that the run needs to go on, for a checkpoint."""

@@ -5,6 +5,7 @@ Above `stable_step` and `remedies`, below `session`. Start at `StabilityMonitor`
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 
@@ -14,14 +15,18 @@ from neurosim.engine.plan import Plan
 from neurosim.errors import StabilityWarning, shown, warn
 from neurosim.model.flow import Flow
 from neurosim.model.methods import EULER, EXPONENTIAL_EULER
+from neurosim.model.network import Network
 from neurosim.model.state import State
+from neurosim.model.weights import synapses
 from neurosim.simulation import stable_step as stability
 from neurosim.simulation.remedies import Change, diagnosis
+from neurosim.simulation.stable_step import StableStep
 
 Array = np.ndarray
 Patterns = Mapping[str, Array]
 
 logger = logging.getLogger("neurosim")
+_known: dict[bytes, StableStep] = {}  # by the digest of network, flow, state and data
 
 # A run counts as diverged once |x| or |lam| exceeds this, times the largest input or target.
 BOUND = 1e6
@@ -29,6 +34,7 @@ PATTERNS = 2  # patterns that the monitor linearises
 # Synapses of the largest network that is monitored: the search takes some 250 products with them.
 MOST_SYNAPSES = 3_000_000
 MOST_UNITS = 5_000  # of the largest network; the search orthogonalises vectors of x and lam
+MOST_KNOWN = 8  # stable steps that are kept, as many short runs start from the same state
 SLACK = 1.02  # there is no warning up to this multiple of the stable step
 
 
@@ -82,15 +88,30 @@ class StabilityMonitor:
         """
         try:
             with np.errstate(all="ignore"):
-                found = stability.stable_step(
-                    self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
-                )
+                found = self._stable_step(state, X, Y)
                 if self.dt <= SLACK * found.step or self.warned:
                     return found.step, ""
                 return found.step, stability.remedy(self.plan.net, self.flow, self.dt, found)
         except Exception as error:
             logger.info("the stable step is unknown here: %s: %s", type(error).__name__, error)
             return None
+
+    def _stable_step(self, state: State, X: Patterns, Y: Patterns) -> StableStep:
+        """Return the stable step, which is computed once for the same network, state and data."""
+        net = self.plan.net
+        key = b""
+        if not any(q.over for q in net.projections.values()):  # their tables are not digested
+            key = _digest(net, self.flow, state.x, state.lam, X, Y)
+        found = _known.pop(key, None) if key else None
+        if found is None:
+            found = stability.stable_step(
+                self.plan.net, self.flow, state.x, state.lam, X, Y, patterns=PATTERNS
+            )
+        if key:
+            _known[key] = found  # as the last one used
+        while len(_known) > MOST_KNOWN:
+            _known.pop(next(iter(_known)), None)
+        return found
 
     def diagnosis(
         self, state: State, X: Patterns, Y: Patterns, plastic: bool
@@ -166,3 +187,20 @@ def divergence_bound(clamped: Patterns, targets: Patterns) -> float:
 
 def _rows(values: Patterns, rows: Array) -> dict[str, Array]:
     return {n: v[rows] for n, v in values.items()}
+
+
+def _digest(net: Network, flow: Flow, *patterns: Patterns) -> bytes:
+    """Return a digest of all that a linearisation reads."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((net.populations, net.projections, net.losses, flow)).encode())
+    arrays = [net.biases, net.feedback, *patterns]
+    for name, w in net.weights.items():
+        if not isinstance(w, np.ndarray):
+            arrays.append({f"{name} row": w.indptr, f"{name} column": w.indices})
+        arrays.append({name: synapses(w)})
+    for own in arrays:
+        for name, values in own.items():
+            numbers = np.ascontiguousarray(synapses(values))
+            digest.update(f"{name} {numbers.dtype} {numbers.shape}".encode())
+            digest.update(numbers)
+    return digest.digest()

@@ -24,6 +24,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from scipy import sparse
 
 import neurosim as ns
 from neurosim.data.patterns import patterns, targets
@@ -31,6 +32,7 @@ from neurosim.disk import reading, replacing
 from neurosim.experiments.output import save_figure
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
+from neurosim.model.populations import Population, Projection
 from neurosim.model.weights import synapse_indices
 from neurosim.results.files import load_weights, save_weights
 from neurosim.results.format import FORMAT
@@ -242,6 +244,19 @@ def test_traces_that_do_not_fit_are_refused(recorded: Any, weights: Any, words: 
 
 
 # There and back
+
+
+def test_the_longest_name_need_not_have_synapses(tmp_path: Path) -> None:
+    """Files keep text as wide as its longest entry."""
+    projections = [
+        Projection("in0", "n0", weights=np.ones((1, 1))),
+        Projection("n0", "long_name", weights=sparse.csr_array((1, 1))),
+    ]
+    units = [Population("in0", 1, clamped=True), Population("n0", 1), Population("long_name", 1)]
+    net = Network(units, projections, losses=[ns.Loss("long_name", "mse")])
+    run = made_run((net, np.ones((1, 1)), {"long_name": np.ones((1, 1))}), Flow.adjoint(), 0)
+    ns.save(run, tmp_path / "run.nc")
+    assert bits(ns.load(tmp_path / "run.nc")) == bits(run)
 
 
 @given(

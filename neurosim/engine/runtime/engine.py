@@ -23,7 +23,7 @@ from threadpoolctl import ThreadpoolController
 from neurosim.engine import brian
 from neurosim.engine.engine import Engine, Factory, Key, World
 from neurosim.engine.groups import RECEIVE_ORDER, Groups
-from neurosim.engine.memory import state_of
+from neurosim.engine.memory import arrays_of, state_of
 from neurosim.engine.names import FIRST, LENGTH
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.arrays import counters, live
@@ -50,6 +50,8 @@ class RuntimeEngine(Engine):
     target : "numpy" or "cython"
     """
 
+    structure: str | None = None  # key of the structure, where the engine may serve other runs
+
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
         self.target = target
@@ -65,6 +67,32 @@ class RuntimeEngine(Engine):
             self.added = add_user_objects(self.network, factories, self.groups)
             brian.adopt(self.network)
 
+    def begin_anew(self, plan: Plan, threads: int) -> None:
+        """Become the engine of another run of the same structure, as if it had just been built.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of the same structure (`standalone.key.structure_key`).
+        threads : int
+        """
+        added = self.added
+        super().__init__(plan, threads)
+        self.added = added
+        self._stopped = False
+        self.groups.plan = self.maker.plan = plan
+        for _, array in arrays_of(self.groups.by_name):
+            if not array.read_only:
+                array.get_value()[:] = 0
+        self.network.t_ = 0.0
+        self.presenter = Presenter(self.groups)
+        self.recorder = Recorder(self.groups)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all arrays."""
+        return sum(int(a.get_value().nbytes) for _, a in arrays_of(self.groups.by_name))
+
     @cached_property
     def remembered(self) -> Mapping[Key, bool]:
         assert self.added is not None
@@ -75,7 +103,8 @@ class RuntimeEngine(Engine):
         assert self.added is not None
         if name in self.added.groups:
             return self.added.groups[name]
-        return self.network[name]
+        found = self.groups.by_name.get(name)
+        return self.network[name] if found is None else found
 
     def has(self, group: str, variable: str) -> bool:
         return variable in self._group(group).variables
