@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ class Device(CPPStandaloneDevice):  # type: ignore[misc]
         self.library_dirs.append(blas.get_lib_dir())
         self.runtime_library_dirs.append(blas.get_lib_dir())
         self.libraries.append(blas.get_library())
+
+    def add_flags(self, flags: Sequence[str]) -> None:
+        """Compile and link with these flags, too."""
+        self.extra_compile_args += flags
+        self.extra_link_args += flags
 
     def code_object(self, owner: Any, name: str, *args: Any, **kwds: Any) -> Any:
         """Make a code object whose name is unique within this device, not in the process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from neurosim.engine import compiler
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from neurosim.engine.standalone.codegen import StandaloneEngine
 
 
-# Engines whose runs are over, by structure and backend; making one takes most of a short run. The
-# last ones are kept, if their arrays are small.
-Structure = tuple[str, str]
+# Engines whose runs are over, by structure, backend and step; making one takes most of a short run.
+# The last ones are kept, if their arrays are small.
+Structure = tuple[str, str, float]
 _idle: OrderedDict[Structure, RuntimeEngine] = OrderedDict()
+_lock = Lock()
 MOST_IDLE, MOST_BYTES = 4, 2**24
 
 
@@ -54,7 +56,8 @@ def build(plan: Plan, backend: str, factories: Sequence[Factory] = (), threads: 
     from neurosim.engine.runtime.engine import RuntimeEngine
 
     key = None if factories else structure_key(plan)
-    idle = _idle.pop((key, backend), None) if key is not None else None
+    with _lock:
+        idle = _idle.pop((key, backend, plan.dt), None) if key is not None else None
     if idle is not None:
         idle.begin_anew(plan, threads)
         return idle
@@ -73,14 +76,15 @@ def give_back(engine: Engine) -> None:
         return
     kept = cast("RuntimeEngine", engine)
     if kept.bytes <= MOST_BYTES:
-        _idle[key, kept.target] = kept
-        while len(_idle) > MOST_IDLE:
-            _idle.popitem(last=False)
+        with _lock:
+            _idle[key, kept.target, kept.plan.dt] = kept
+            while len(_idle) > MOST_IDLE:
+                _idle.popitem(last=False)
 
 
 def _kept_or_made(plan: Plan, factories: Sequence[Factory], threads: int) -> Engine:
     """Return the kept program of this structure, else one that Brian2 generates."""
-    key = None if factories else structure_key(plan)
+    key = None if factories else structure_key(plan, compiler.parallel_loops(threads))
     if key is not None:
         kept = KeptProgram.recall(key, plan, threads, make_program)
         if kept:

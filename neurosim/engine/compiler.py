@@ -14,7 +14,10 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from neurosim.errors import BackendError, out_of_range
@@ -89,3 +92,19 @@ def processor() -> str:
 def wide_vectors() -> list[str]:
     """Return the flag for vectors of 512 bits where the processor has them; GCC prefers 256."""
     return ["-mprefer-vector-width=512"] if "avx512f" in processor().split() else []
+
+
+def parallel_loops(threads: int) -> list[str]:
+    """Return the flags for loops on several threads; none for one, or where OpenMP is missing."""
+    if threads == 1:
+        return []
+    return list(_openmp(tuple(compiler_command() or [])))
+
+
+@lru_cache(maxsize=8)
+def _openmp(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the flag of OpenMP if a compiler accepts it."""
+    flag = "-fopenmp"
+    tried = [*command, flag, "-E", "-x", "c++", os.devnull]
+    done = subprocess.run(tried, capture_output=True, check=False) if command else None
+    return (flag,) if done is not None and done.returncode == 0 else ()

@@ -1,4 +1,4 @@
-"""Which values of a presentation reach its weights, and from which step on.
+"""Find the values of a presentation that reach its weights, and from which step on.
 
 Explicit Euler with h gamma/tau = 1 and kappa = 0 makes each output and each multiplier a function
 of the messages alone: x = sigma(a) and lam = feedback - dV/dx - rho g. Such a population is
@@ -26,7 +26,7 @@ VALUES = ("a", "delta", "feedback", "x", "lam")
 
 @dataclass(frozen=True)
 class Live:
-    """What the steps of a presentation must compute.
+    """The steps of a presentation that compute each value.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class _Reader:
         """Go through the presentation until its end agrees with its beginning."""
         known = -1
         while known != np.count_nonzero(self.states):
-            known = np.count_nonzero(self.states)
+            known = int(np.count_nonzero(self.states))
             self.states[:, :, -1] |= self.states[:, :, 0]
             for step in reversed(range(self.length)):
                 self._read_step(step)

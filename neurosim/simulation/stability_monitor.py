@@ -202,5 +202,5 @@ def _digest(net: Network, flow: Flow, *patterns: Patterns) -> bytes:
         for name, values in own.items():
             numbers = np.ascontiguousarray(synapses(values))
             digest.update(f"{name} {numbers.dtype} {numbers.shape}".encode())
-            digest.update(numbers)
+            digest.update(numbers.tobytes())
     return digest.digest()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neurosim as ns
-from neurosim.simulation import stable_step
+from neurosim.simulation import stability_monitor, stable_step
 
 X = np.random.default_rng(0).normal(size=(4, 5))
 Y = np.arange(4) % 3
@@ -33,6 +33,7 @@ def test_a_monitor_that_fails_changes_nothing_but_the_step_that_it_reports(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
+    monkeypatch.setattr(stability_monitor, "_known", {})  # of the first training
     monkeypatch.setattr(stable_step, "stable_step", fail)
     found = trained()
     for name in right.run.x:

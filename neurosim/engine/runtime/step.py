@@ -101,23 +101,9 @@ class Machine:
             for name in plan.net.projections
         }
         self.biases = {name: Bias(groups, name, plan.dt) for name in plan.net.neurons}
-        # with held entries, states do not follow from the messages
-        self.tracker: Tracker | None = None
-        self.rest: Rest | None = None
-        if tracks(plan) and not held:
-            if self.numbers["direct"].any():
-                self.tracker = Tracker(groups, self.numbers)
-            elif not plan.rules:  # traces of rules move on
-                self.rest = Rest(_states(groups))
+        self.tracker, self.rest = self._shortcuts(groups, held)
         actions = maker.make(self.learning or plan.presentation, self._direct())
-        rules = {group: RuleSteps(groups, maker, rule) for group, rule in plan.rules.items()}
-        for name, product in self.products.items():
-            product.rule = rules.get(projection_group(name))
-        for name, bias in self.biases.items():
-            own = rules.get(bias_group(name))
-            if own is not None:
-                bias.learn = own.open
-        self.rules = list(rules.values())
+        self.rules = self._bind_rules(groups, maker)
         self.traces = present([rule.closed for rule in self.rules])
         self.copies = actions.copies
         self.messages = self._make_messages(groups, actions)
@@ -130,6 +116,26 @@ class Machine:
 
     def _number(self, name: str) -> int:
         return int(self.numbers[name][0])
+
+    def _shortcuts(self, groups: Groups, held: Held) -> tuple[Tracker | None, Rest | None]:
+        """Return what decides which work a step leaves out, if anything does."""
+        plan = groups.plan
+        if held or not tracks(plan):  # held states do not follow from the messages
+            return None, None
+        if self.numbers["direct"].any():
+            return Tracker(groups, self.numbers), None
+        return None, None if plan.rules else Rest(_states(groups))  # traces of rules move on
+
+    def _bind_rules(self, groups: Groups, maker: ActionMaker) -> list[RuleSteps]:
+        """Let user-written rules move the weights and biases that they are of."""
+        rules = {group: RuleSteps(groups, maker, rule) for group, rule in groups.plan.rules.items()}
+        for name, product in self.products.items():
+            product.rule = rules.get(projection_group(name))
+        for name, bias in self.biases.items():
+            own = rules.get(bias_group(name))
+            if own is not None:
+                bias.learn = own.open
+        return list(rules.values())
 
     def _direct(self) -> list[str]:
         """Return the populations whose states do not depend on their old values."""

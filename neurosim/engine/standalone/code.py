@@ -26,6 +26,8 @@ from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 from neurosim.model.weights import synapses
 
+# entries of a loop from which several threads save more than it takes to wake them
+PARALLEL = 2**13
 # bytes of weights above which they no longer stay in the processor's caches until the next step
 FAR = 2**20
 # changes of such weights that are collected before they are added
@@ -203,12 +205,13 @@ class ProgramCode:
     prospective: bool  # whether messages are ahead of the state
     own_times: bool  # whether every unit has time constants of its own
     tracks: bool  # whether a value is computed only where what it follows from has changed
+    parallel: int  # entries from which a loop runs on several threads; 0: none does
     undisturbed: bool  # whether only the engine reads the network between two steps
     fold_every: int  # steps after which weights that move by integrals are brought up to date
     collected: int  # changes of weights that are collected before they are added
 
 
-def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
+def program_code(plan: Plan, undisturbed: bool, parallel: bool = False) -> ProgramCode:
     """Gather the facts about a plan that its program depends on.
 
     Parameters
@@ -217,6 +220,8 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
     undisturbed : bool
         Whether only the engine reads the network between two steps, so that weights may lack
         changes there.
+    parallel : bool
+        Whether long loops over units run on several threads.
     """
     names = plan.net.neurons
     adding = _populations_added_to(plan)
@@ -243,6 +248,7 @@ def program_code(plan: Plan, undisturbed: bool) -> ProgramCode:
         prospective=plan.imperfections.prospective is not None,
         own_times=plan.imperfections.own_times,
         tracks=tracks(plan),
+        parallel=PARALLEL if parallel else 0,
         undisturbed=undisturbed,
         fold_every=FOLD_EVERY,
         collected=COLLECTED,

@@ -18,6 +18,7 @@ from brian2.devices.device import get_device
 
 from neurosim.disk import writing_temporary
 from neurosim.engine import brian, cache
+from neurosim.engine.compiler import parallel_loops
 from neurosim.engine.engine import Factory
 from neurosim.engine.groups import Groups
 from neurosim.engine.memory import arrays_of, state_of
@@ -43,13 +44,15 @@ class StandaloneEngine(ProgramEngine):
         shares = any(q.shares for q in plan.net.projections.values())
         if plan.patterns > 1 or shares:
             self.device.link_blas()
+        flags = parallel_loops(threads)
+        self.device.add_flags(flags)
         with (
             brian.scope(self.device, precision=plan.precision),
             brian.explained(bool(plan.extensions)),
         ):
             # the step is an argument of the program, but user-supplied objects may compute with it
             clock = brian.make_clock(plan.dt if factories else 1e-3)
-            program = program_code(plan, undisturbed=not factories)
+            program = program_code(plan, undisturbed=not factories, parallel=bool(flags))
             self.groups = Groups(plan, clock, brian.CodeObject, added_arrays(program))
             self.kernels = Kernels(self.groups, program, seeds=bool(factories))
             self.network = BrianNetwork(*self.groups.objects, self.kernels, name="neurosim_network")

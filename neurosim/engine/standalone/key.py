@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -38,8 +38,8 @@ class _NoKeyError(Exception):
     """A value that cannot be part of a key."""
 
 
-def structure_key(plan: Plan) -> str | None:
-    """Return the key of a plan's structure, 24 hex digits.
+def structure_key(plan: Plan, flags: Sequence[str] = ()) -> str | None:
+    """Return the key of a plan's structure and of further compiler flags, 24 hex digits.
 
     Return None if the program may depend on functions that a user has registered with Brian2, or
     on values that cannot be part of a key.
@@ -48,7 +48,8 @@ def structure_key(plan: Plan) -> str | None:
         return None
     delays = [source.delay_steps(plan.dt) for source in plan.event_sources]
     try:
-        parts = [_plain(plan), _plain((delays, plan.lines)), _preferences(), *_surroundings()]
+        parts = [_plain(plan), _plain((delays, plan.lines, *flags)), _preferences()]
+        parts += _surroundings()
     except _NoKeyError:
         return None
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

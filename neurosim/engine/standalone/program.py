@@ -254,6 +254,8 @@ class ProgramEngine(Engine):
         environment = {
             **os.environ,
             "OPENBLAS_NUM_THREADS": str(self.threads),
+            "OMP_NUM_THREADS": str(self.threads),
+            "OMP_WAIT_POLICY": "passive",  # threads that spin take the cores from those of BLAS
             "LD_BIND_NOW": "1",
             PARENT: str(os.getpid()),  # the program ends with it
         }

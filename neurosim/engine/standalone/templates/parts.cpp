@@ -9,7 +9,11 @@
         const size_t _vectorisation_idx = -1;
         {{scalar_code[b.name]|autoindent}}
         {% if vector_code[b.name] %}
+        {% if parallel and b.n >= parallel %}
+        _Pragma("omp parallel for simd schedule(static)")
+        {% else %}
         _Pragma("GCC ivdep")
+        {% endif %}
         for (int _idx = 0; _idx < {{b.n}}; _idx++) {
             const size_t _vectorisation_idx = _idx;
             {{vector_code[b.name]|autoindent}}
