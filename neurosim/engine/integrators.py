@@ -35,6 +35,11 @@ DORMAND_PRINCE = (
 # which keeps the quotient finite
 ADAM = (0.9, 0.999, 1e-8)
 
+# Anderson acceleration: changes of a pattern that extrapolate; growth of its step after which they
+# are forgotten
+ANDERSON_DEPTH = 10
+ANDERSON_RESTART = 100.0
+
 # Largest error of one adaptive step, as a share of the remaining motion max |tau dz/dt|. With 0.1
 # and 0.05 some nets take steps beyond their stable length near rest, and the residual hovers at ten
 # times the tolerance.

@@ -223,9 +223,8 @@ def _max_step(case: Case) -> float:
 def _method(case: Case) -> str:
     """Return the method whose stability function the run's method has."""
     method = str(case.run.settings.get("method", methods.EULER))
-    if method == methods.ADAPTIVE:
-        return methods.RK4
-    return method
+    others = {methods.ADAPTIVE: methods.RK4, methods.ANDERSON: methods.EULER}
+    return others.get(method, method)
 
 
 def _growth(case: Case) -> float:

@@ -200,7 +200,12 @@ def plan(
             f"model {model.name!r} has [stream]; allowed in a sweep: models that relax, "
             "or train first"
         )
-    given = model.tables.simulation.given("settle", "duration")
+    given = model.tables.simulation.given("settle", "duration", "accelerate")
+    if "accelerate" in given:
+        raise ModelError(
+            f"simulation.accelerate = {given['accelerate']!r} in a sweep, whose measures are of "
+            "the flow in time; allowed: plain steps; try to remove it"
+        )
     if settle is None:
         settle = given.get("settle", DEFAULT_SETTLE)
     if duration is None:

@@ -18,12 +18,14 @@ from neurosim.engine.draws import CALL
 from neurosim.errors import ModelError, choice, shown, unknown
 from neurosim.model.equations.imperfections import Imperfections
 from neurosim.model.equations.plasticity import split
+from neurosim.model.expressions import FREE
 from neurosim.model.extension import TEXTS, Extension, check_replaced
 from neurosim.model.feedback import KINDS, KOLEN_POLLACK, MIRROR
 from neurosim.model.flow import OTHERS, Flow
 from neurosim.model.imperfections import Dale, LowPass, StateNoise
 from neurosim.model.methods import (
     ADAPTIVE,
+    ANDERSON,
     EULER,
     EXPONENTIAL_EULER,
     FIXED_STEP,
@@ -112,6 +114,32 @@ def check_adaptive(chosen: Chosen) -> None:
     _check_events(chosen, ADAPTIVE)
     _check_imperfections(chosen, ADAPTIVE)
     _check_constraints(chosen, ADAPTIVE)
+
+
+def check_accelerated(chosen: Chosen) -> None:
+    """Refuse acceleration where steps are not plain Euler steps of outputs and multipliers.
+
+    Raises
+    ------
+    ModelError
+        Another method; events, imperfections, extensions, or populations without a constraint.
+    """
+    name = f"accelerate = {ANDERSON!r}"
+    events = [q for q, transport in chosen.transports.items() if not isinstance(transport, Dense)]
+    free = [n for n in chosen.net.neurons if chosen.net.populations[n].free]
+    if chosen.method != EULER:
+        raise ModelError(f"{name} with method = {chosen.method!r}; allowed: {EULER!r}")
+    if events:
+        raise ModelError(f"{name} with events of {', '.join(events)}; try transport='dense'")
+    if chosen.imperfections:
+        raise ModelError(f"{name} with {chosen.imperfections!r}; try it without imperfections")
+    if chosen.extensions:
+        raise ModelError(f"{name} with {chosen.extensions[0]!r}; try it without extensions")
+    if free:
+        raise ModelError(
+            f"{name} with constraint = {FREE!r} of {', '.join(free)}; allowed: 'lin' and others "
+            "that keep x as a state"
+        )
 
 
 def check_interactive(backend: str) -> None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.errors import ModelError, out_of_range, shown, whole, yes_or_no
+from neurosim.errors import ModelError, choice, out_of_range, shown, whole, yes_or_no
 from neurosim.model.equations.imperfections import NONE, Imperfections
 from neurosim.model.flow import Flow, seconds
+from neurosim.model.methods import ADAPTIVE, ANDERSON
 from neurosim.model.network import Network
 from neurosim.model.schedules import MOST_STEPS, LocalPropagation, StepSchedule
 from neurosim.model.transport import Transport
@@ -84,12 +85,20 @@ class Stepping:
         Time in which an adaptive run is counted, in place of a step; also its longest step.
     last : float, s
         Length of the last tick, at most `tick`.
+    accelerate : "anderson", optional
+        How steps are extrapolated to the state at rest.
     """
 
     settle: float = 0.0
     tolerance: float | None = None
     tick: float = 0.0
     last: float = 0.0
+    accelerate: str | None = None
+
+    @property
+    def method(self) -> str | None:
+        """The method in place of the simulation's own, if another one is used."""
+        return ADAPTIVE if self.adaptive else self.accelerate
 
     @property
     def adaptive(self) -> bool:
@@ -212,6 +221,7 @@ class RelaxOptions(RunOptions):
     adaptive: bool = False
     tolerance: float = TOLERANCE
     settle: float | None = None
+    accelerate: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -219,6 +229,21 @@ class RelaxOptions(RunOptions):
             raise ModelError(
                 f"tolerance = {self.tolerance!r} with fixed steps, which have none; "
                 f"allowed: {TOLERANCE}; try adaptive=True"
+            )
+        if self.accelerate is not None:
+            self._refuse_beside_acceleration(choice("accelerate", self.accelerate, (ANDERSON,)))
+
+    def _refuse_beside_acceleration(self, kind: str) -> None:
+        """Refuse options of a flow in time, which accelerated steps are not."""
+        if self.adaptive:
+            raise ModelError(
+                f"accelerate = {kind!r} beside adaptive = True; allowed: one of them; "
+                "try adaptive=False"
+            )
+        if self.record:
+            raise ModelError(
+                f"record = {shown(self.record)} with accelerate = {kind!r}: the states on the way "
+                "are not those of the flow; allowed: nothing recorded; try accelerate=None"
             )
 
 

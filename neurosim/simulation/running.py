@@ -62,7 +62,8 @@ def relax(sim: Simulated, X: Any, Y: Any, options: RelaxOptions) -> Run:
     recording = options.recording(sim.dt, given.count)
     work = Work(steps=steps, recording=recording, stepping=stepping)
     session = open_session(sim, given, options.start, work)
-    parts = PARTS if options.progress and may_divide(sim) else 1
+    divided = options.progress and may_divide(sim) and options.accelerate is None
+    parts = PARTS if divided else 1
     with interruptible(session, "relaxing", steps, progress=options.progress) as advance:
         session.stable_step()
         for segment in segments(session, split(steps, parts)):
@@ -223,8 +224,11 @@ def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     if options.settle is not None:
         settle = number("settle", options.settle, above=0, try_="1e-6")
     tolerance = number("tolerance", options.tolerance, above=0, try_="1e-6")
+    if options.accelerate is not None:
+        compatibility.check_accelerated(sim)
     if not options.adaptive:
-        return steps_of("duration", options.duration, sim.dt), Stepping(settle)
+        steps = steps_of("duration", options.duration, sim.dt)
+        return steps, Stepping(settle, accelerate=options.accelerate)
     compatibility.check_adaptive(sim)
     duration = seconds(options.duration, "duration")
     if options.record:

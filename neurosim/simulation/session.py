@@ -356,7 +356,7 @@ class Session:
             self.net,
             self.work.batch or len(next(iter(self.clamped.values()))),
             stepping.tick if stepping.adaptive else setting.dt,
-            ADAPTIVE if stepping.adaptive else setting.method,
+            stepping.method or setting.method,
             presentation=self.work.batch is not None,
             extensions=setting.extensions,
             precision=setting.precision,
@@ -441,6 +441,8 @@ class Session:
             chosen["plastic_steps"] = self._plastic_steps()
         if stepping.settle:
             chosen |= {"settle": stepping.settle, "settled": self.settled}
+        if stepping.accelerate:
+            chosen["method"] = stepping.method
         if stepping.adaptive:
             evaluations = self.engine.counter("evaluations")
             chosen |= {

@@ -148,6 +148,7 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
         adaptive: bool = False,
         tolerance: float = 1e-6,
         settle: float | None = None,
+        accelerate: str | None = None,
         progress: bool = False,
     ) -> Run:
         """Let outputs and multipliers flow with the weights fixed.
@@ -183,6 +184,11 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
         settle : float, unit 1, optional
             Stop once max |tau dz/dt| over all outputs and multipliers z is below it
             (`run.settled`). By default the run lasts for `duration`.
+        accelerate : "anderson", optional
+            Extrapolate Euler steps to rest by Anderson acceleration (Walker & Ni 2011), pattern by
+            pattern. The steps are no longer the flow's, so nothing is recorded and `duration` only
+            counts them; where they end, the state rests as that of the flow. For `method="euler"`
+            and dense messages; nothing of it is kept for a later run.
         progress : bool
             Show a progress bar with the time left, on standard error.
 
@@ -222,6 +228,7 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
             adaptive=adaptive,
             tolerance=tolerance,
             settle=settle,
+            accelerate=accelerate,
         )
         return running.relax(self, X, Y, options)
 

@@ -32,11 +32,12 @@ from neurosim.engine.runtime.shared_products import make_product
 from neurosim.engine.runtime.steppers import Stepper
 from neurosim.engine.runtime.steppers.adam import Adam
 from neurosim.engine.runtime.steppers.adaptive import DormandPrince
+from neurosim.engine.runtime.steppers.anderson import Anderson
 from neurosim.engine.runtime.steppers.euler import Euler, SemiImplicit
 from neurosim.engine.runtime.steppers.runge_kutta import RungeKutta
 from neurosim.engine.runtime.tracked import Direct, TrackedMessages, Tracker
 from neurosim.engine.runtime.updates import ActionMaker, Actions, present
-from neurosim.model.methods import ADAM, ADAPTIVE, RUNGE_KUTTA, SEMI_IMPLICIT
+from neurosim.model.methods import ADAM, ADAPTIVE, ANDERSON, RUNGE_KUTTA, SEMI_IMPLICIT
 
 Array = np.ndarray
 
@@ -157,11 +158,18 @@ class Machine:
             return RungeKutta(groups, self.messages, biases, self.rates, self.numbers)
         if method == ADAM:
             return Adam(groups, actions, self.messages, self.products, self.biases)
+        return self._make_euler_stepper(groups, actions)
+
+    def _make_euler_stepper(self, groups: Groups, actions: Actions) -> Stepper:
+        """Return the stepper of a method that evaluates each right-hand side once a step."""
+        method = groups.plan.method
+        biases = list(self.biases.values())
         if isinstance(self.messages, TrackedMessages):
             return Direct(groups, actions, self.messages, biases, method == SEMI_IMPLICIT)
-        if method == SEMI_IMPLICIT:
-            return SemiImplicit(actions, self.messages, biases, self.traces)
-        return Euler(actions, self.messages, biases, self.traces)
+        if method == ANDERSON:
+            return Anderson(groups, actions, self.messages, biases, self.traces)
+        plain = SemiImplicit if method == SEMI_IMPLICIT else Euler
+        return plain(actions, self.messages, biases, self.traces)
 
     # --- called by Brian2 in every step
 

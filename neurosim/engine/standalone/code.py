@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from neurosim.engine.integrators import ANDERSON_DEPTH, ANDERSON_RESTART
 from neurosim.engine.liveness import may_be_direct, tracks
 from neurosim.engine.names import GUARD_EVERY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
@@ -21,19 +22,18 @@ from neurosim.engine.standalone.rules import ModulatorCode, RuleCode, modulator_
 from neurosim.engine.standalone.shared import SharedCode, shared_code
 from neurosim.model.equations.events import EventSource
 from neurosim.model.feedback import FOLLOWING, KOLEN_POLLACK, SIGN, SYMMETRIC
-from neurosim.model.methods import ADAM, ADAPTIVE, SEMI_IMPLICIT, STAGED
+from neurosim.model.methods import ADAM, ADAPTIVE, ANDERSON, SEMI_IMPLICIT, STAGED
 from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 from neurosim.model.weights import synapses
 
-# entries of a loop from which several threads save more than it takes to wake them
+# entries of a loop from which several threads pay
 PARALLEL = 2**13
 # bytes of weights above which they no longer stay in the processor's caches until the next step
 FAR = 2**20
 # changes of such weights that are collected before they are added
 COLLECTED = 16
-# steps after which weights that move by integrals (see ns_events.h) are brought up to date
-FOLD_EVERY = 10000
+FOLD_EVERY = 10000  # steps after which integrals (see ns_events.h) are added to the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +204,7 @@ class ProgramCode:
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
     own_times: bool  # whether every unit has time constants of its own
+    anderson: tuple[int, float] | None  # depth and restart, if steps are extrapolated to rest
     tracks: bool  # whether a value is computed only where what it follows from has changed
     parallel: int  # entries from which a loop runs on several threads; 0: none does
     undisturbed: bool  # whether only the engine reads the network between two steps
@@ -247,6 +248,7 @@ def program_code(plan: Plan, undisturbed: bool, parallel: bool = False) -> Progr
         dale=plan.dale,
         prospective=plan.imperfections.prospective is not None,
         own_times=plan.imperfections.own_times,
+        anderson=(ANDERSON_DEPTH, ANDERSON_RESTART) if plan.method == ANDERSON else None,
         tracks=tracks(plan),
         parallel=PARALLEL if parallel else 0,
         undisturbed=undisturbed,

@@ -768,6 +768,31 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
     {% endfor %}
 {% endmacro %}
 
+{# A step that is extrapolated to the state at rest, see ns_anderson.h. #}
+{% macro accelerated_step() %}
+    {
+    {% set own = namespace(size=0, from=0) %}
+    {% for p in populations %}{% set own.size = own.size + 2 * p.n %}{% endfor %}
+    auto& _anderson = ns::anderson<{{real}}, {{K}}, {{own.size}}, {{anderson[0]}}>();
+    {{each_state('_anderson.before')}}
+    {{move_states()}}
+    {{each_state('_anderson.after')}}
+    _anderson.extrapolate({{anderson[1]}});
+    {{each_state('_anderson.write')}}
+    }
+{% endmacro %}
+
+{# Calls a function with the array of each state, its units, and its place among all. #}
+{% macro each_state(function) %}
+    {% set own = namespace(from=0) %}
+    {% for p in populations %}
+    {% for v in ('x', 'lam') %}
+    {{function}}({{array(v + '_' + p.name)}}, {{p.n}}, {{own.from}});
+    {% set own.from = own.from + p.n %}
+    {% endfor %}
+    {% endfor %}
+{% endmacro %}
+
 {# A step of the multipliers, by the violation of the new outputs. #}
 {% macro move_multipliers() %}
     {% if not tracks %}

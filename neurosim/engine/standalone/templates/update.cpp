@@ -23,7 +23,11 @@
     }
     {% endif %}
     {{_parts.learn()}}
+    {% if anderson %}
+    {{_parts.accelerated_step()}}
+    {% else %}
     {{_parts.move_states()}}
+    {% endif %}
     {% if alternates %}
     {{_parts.net_inputs(again=true)}}
     {{_parts.move_multipliers()}}
