@@ -30,6 +30,7 @@ NAMES = (
     "training",
     "recording",
     "rules",
+    "sites",
 )
 
 
