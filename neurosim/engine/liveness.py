@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from neurosim.engine.plan import Plan
+from neurosim.engine.plasticity import SynapseRule
 from neurosim.model.expressions import LIN
 from neurosim.model.methods import EXPONENTIAL_EULER, ONE_EVALUATION, SEMI_IMPLICIT
 
 Array = np.ndarray
 # What a step computes of a population: its messages, then its state
 VALUES = ("a", "delta", "feedback", "x", "lam")
+MESSAGES = ("x", "delta", "weighted_delta")  # that the built-in rule reads
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,18 @@ def may_be_direct(plan: Plan, population: str) -> bool:
 
 def reads_weights_only(plan: Plan) -> bool:
     """Return whether nothing but plasticity reads states between the first and the last step."""
-    read = plan.recorded or plan.settles or plan.rules
+    own_rules = any(not _reads_messages_only(rule) for rule in plan.rules.values())
+    read = plan.recorded or plan.settles or own_rules
     return plan.presentation and not read and tracks(plan)
+
+
+def _reads_messages_only(rule: SynapseRule) -> bool:
+    """Return whether a user-written rule reads delta and x alone, and rests while the gate does."""
+    ends = [end for found in rule.sums for end in (found.post, found.pre) if end is not None]
+    messages = all(not end.expression and end.array in MESSAGES for end in ends)
+    open_steps = rule.steps(gate_is_open=True)
+    separates = all(step.direct is None for step in open_steps)
+    return messages and separates and not rule.steps(gate_is_open=False)
 
 
 def direct_populations(plan: Plan, values: Mapping[tuple[str, str], Any]) -> Array:

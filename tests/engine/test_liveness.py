@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import neurosim as ns
-from neurosim.engine.liveness import VALUES, direct_populations, live_phases
+from neurosim.engine.liveness import (
+    VALUES,
+    direct_populations,
+    live_phases,
+    reads_weights_only,
+)
 from neurosim.engine.plan import Plan
 from neurosim.engine.runtime.rest import Rest
 from neurosim.engine.runtime.tracked import TrackedMessages
+from neurosim.model import rules
 from neurosim.model.weights import synapses
 from tests.helpers.problems import Problem, dags, random_problem, rings
 
@@ -161,6 +167,28 @@ def test_a_chain_is_read_from_the_arrival_of_the_wave() -> None:
     assert_array_equal(first["delta"], 2 * layers - number)
     assert_array_equal(first["lam"], 2 * layers - 1 - number)
     assert found.until == 2 * layers
+
+
+@pytest.mark.parametrize("backend", ["numpy", "standalone"])
+@pytest.mark.parametrize("rule", [rules.adam(), rules.momentum(), rules.oja()])
+def test_rules_of_messages_read_no_more_than_the_built_in_one(
+    rule: ns.Plasticity, backend: str
+) -> None:
+    """Oja's rule reads x of its own end at every plastic step, too; the numbers are the same."""
+    net = ns.Network.mlp(WIDTHS, loss="cross_entropy", plasticity=rule, seed=1)
+    _, X, Y = random_problem(WIDTHS, seed=1, patterns=6, loss="cross_entropy")
+    plain = trained((net, X, Y), DIRECT, shortcuts=False, backend="numpy")
+    assert_same(trained((net, X, Y), DIRECT, backend=backend), plain, 1e-12)
+
+
+def test_a_rule_that_reads_more_leaves_nothing_out() -> None:
+    def plan(rule: ns.Plasticity) -> Plan:
+        net = ns.Network.mlp(WIDTHS, plasticity=rule)
+        return Plan(net, 2, TAU, presentation=True, learns=True)
+
+    assert reads_weights_only(plan(rules.adam()))
+    assert not reads_weights_only(plan(rules.oja()))
+    assert not reads_weights_only(plan(rules.eligibility()))  # its trace runs on
 
 
 def test_only_an_exact_step_is_direct() -> None:
