@@ -76,6 +76,7 @@ def give_back(engine: Engine) -> None:
         return
     kept = cast("RuntimeEngine", engine)
     if kept.bytes <= MOST_BYTES:
+        kept.forget()
         with _lock:
             _idle[key, kept.target, kept.plan.dt] = kept
             while len(_idle) > MOST_IDLE:

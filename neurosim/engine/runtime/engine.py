@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from time import perf_counter
 from typing import Any
@@ -85,6 +86,12 @@ class RuntimeEngine(Engine):
             if not array.read_only:
                 array.get_value()[:] = 0
         self.network.t_ = 0.0
+        self.presenter = Presenter(self.groups)
+        self.recorder = Recorder(self.groups)
+
+    def forget(self) -> None:
+        """Release the data and the samples of a run that is over."""
+        self.plan = self.groups.plan = self.maker.plan = replace(self.plan, recorded=())
         self.presenter = Presenter(self.groups)
         self.recorder = Recorder(self.groups)
 
