@@ -47,15 +47,41 @@ class Live:
 
 
 def tracks(plan: Plan) -> bool:
-    """Return whether values are computed again only where what they follow from has changed.
+    """Return whether values are computed again only where what they follow from has changed."""
+    return plan.shortcuts and not untracked(plan)
 
-    Events, delays, noise and user-supplied equations are not tracked, nor are stages of a step and
-    populations without a constraint.
-    """
-    altered = plan.extensions or plan.imperfections or plan.event_sources
-    batch = plan.points or plan.weight_sets > 1
+
+def untracked(plan: Plan) -> list[str]:
+    """Return what a plan has that is not tracked, in words."""
     free = any(plan.net.populations[name].free for name in plan.net.neurons)
-    return plan.shortcuts and plan.method in ONE_EVALUATION and not (altered or batch or free)
+    found = {
+        f"method {plan.method}": plan.method not in ONE_EVALUATION,
+        "events": plan.event_sources,
+        "imperfections": plan.imperfections,
+        "extensions": plan.extensions,
+        "several parameter points": plan.points or plan.weight_sets > 1,
+        "populations without a constraint": free,
+    }
+    return [name for name, is_there in found.items() if is_there]
+
+
+def in_words(plan: Plan, direct: Array) -> str:
+    """Return which work a run leaves out, and what keeps it from leaving out more.
+
+    Parameters
+    ----------
+    plan : Plan
+    direct : array of int, (neurons,)
+        As `direct_populations` returns it.
+    """
+    if not plan.shortcuts:
+        return "none: switched off, or user-supplied objects may read anything"
+    if not tracks(plan):
+        return f"products of inputs that stand still are kept; no more with {untracked(plan)}"
+    kept = "what has not changed is kept"
+    if reads_weights_only(plan) and direct.any():
+        return f"{kept}; what no plastic step reads is left out"
+    return kept
 
 
 def may_be_direct(plan: Plan, population: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from neurosim.engine.draws import noise_key
 from neurosim.engine.engine import BEFORE
+from neurosim.engine.liveness import direct_populations, in_words
 from neurosim.engine.loading import Key, initial_values
 from neurosim.engine.names import DECAYS, MEMORY, SAMPLE_WEIGHT, bias_group, projection_group
 from neurosim.engine.plan import Plan
@@ -436,6 +437,7 @@ class Session:
             "backend": self.setting.backend,
             "plastic": self.plastic,
             "duration": self.time,
+            "shortcuts": in_words(self.plan, direct_populations(self.plan, self.engine.gains)),
         }
         if self.plastic:
             chosen["plastic_steps"] = self._plastic_steps()

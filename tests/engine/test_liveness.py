@@ -235,3 +235,20 @@ def test_the_state_steps_by_its_old_value_unless_direct() -> None:
     problem = random_problem(WIDTHS, seed=9, patterns=6, loss="cross_entropy")
     plain = trained(problem, MIXED, shortcuts=False, backend="numpy")
     assert_same(trained(problem, MIXED, backend="numpy"), plain, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "what no plastic step reads is left out"),
+        ({"dt": TAU / 2}, "what has not changed is kept"),
+        ({"record": "x"}, "what has not changed is kept"),
+        ({"shortcuts": False}, "none: switched off"),
+        ({"transport": ns.Events(0.01)}, "no more with ['events']"),
+        ({"method": "rk4", "imperfections": [ns.Derivative("box")]}, "['method rk4', 'imperf"),
+    ],
+)
+def test_a_run_says_which_shortcuts_it_took(options: dict[str, Any], said: str) -> None:
+    problem = random_problem(WIDTHS, seed=9, patterns=6, loss="cross_entropy")
+    text = trained(problem, DIRECT, backend="numpy", **options).settings["shortcuts"]
+    assert said in text

@@ -15,7 +15,7 @@ from tests.helpers.problems import random_problem
 
 NET, X, Y = random_problem([4, 5, 3], seed=1, patterns=3)
 CASES = [
-    *product((ns.Flow.damped(), ns.Flow.adjoint()), ("1 ms", "5 ms"), ({}, {"record": "x"})),
+    *product((ns.Flow.damped(), ns.Flow.adjoint()), ("1 ms", "3 ms"), ({}, {"record": "x"})),
     (ns.Flow.damped(), "1 ms", {"transport": ns.Events(0.01), "record": ("x", "delta")}),
     (ns.Flow.damped(), "1 ms", {"imperfections": [ns.MessageNoise(0.1)]}),
     (ns.Flow.damped(), "2 ms", {"method": "rk4"}),
