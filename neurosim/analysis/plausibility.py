@@ -18,8 +18,8 @@ from neurosim import reference
 from neurosim.analysis.locality import locality
 from neurosim.analysis.trainings import Trial, with_feedback, with_own_weights
 from neurosim.arguments import checked
-from neurosim.data.patterns import labels, targets
 from neurosim.data.patterns import patterns as read_patterns
+from neurosim.data.patterns import targets
 from neurosim.errors import (
     DataError,
     ModelError,
@@ -39,6 +39,7 @@ from neurosim.model.schedules import Presentations
 from neurosim.model.state import State
 from neurosim.model.values import ByValue
 from neurosim.reference.functions import dsigma, n_patterns, net_input, violation_at
+from neurosim.results.metrics import share_correct
 from neurosim.results.runs import Run
 from neurosim.simulation.modulators import modulators_of
 from neurosim.simulation.simulation import Simulation
@@ -261,8 +262,9 @@ def plausibility(
         Is not changed: every training starts from a copy. Its feedback is symmetric.
     flow : Flow
     X, Y : array (patterns, features), class labels or one-hot targets
+        As in `Simulation.train`; labels may stand at sites, with -1 for no target.
     test : (X, Y)
-        Patterns on which accuracy is measured.
+        Patterns on which accuracy is measured, by site where the output has sites.
     schedule : Presentations, optional
         Schedule of every training; by default batches of 32 for 6 tau_x, three epochs, plastic in
         the second half.
@@ -295,9 +297,9 @@ def plausibility(
         An unknown imperfection; a network with feedback weights; a loss that cannot be trained.
     """
     targets(net, Y, n_patterns(read_patterns(net, X)))  # refuses what does not fit the network
-    read_patterns(net, test[0])
-    classes = labels(test[1], net.populations[net.output].size)
-    if classes is None:
+    tested = n_patterns(read_patterns(net, test[0]))
+    any_output = np.zeros((tested, net.populations[net.output].size))
+    if share_correct(net, any_output, test[1]) is None:
         shape = np.shape(test[1])
         raise DataError(
             f"the targets, {shape}, are not classes; allowed: class labels or one-hot rows, from "
@@ -316,7 +318,7 @@ def plausibility(
         net,
         flow,
         (real_array("X", X), real_array("Y", Y)),
-        (real_array("X of test", test[0]), classes),
+        (real_array("X of test", test[0]), real_array("Y of test", test[1])),
         schedule or Presentations(batch=32, present=6 * tau, epochs=3),
         {"dt": 0.2 * tau if dt is None else dt, "seed": seed, "backend": backend},
         whole("seeds", seeds, 1),

@@ -15,7 +15,7 @@ from neurosim.errors import DivergenceError
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.schedules import Presentations
-from neurosim.results.metrics import accuracy
+from neurosim.results.metrics import share_correct
 from neurosim.simulation.simulation import Simulation
 
 Array = np.ndarray
@@ -56,8 +56,11 @@ class Trial:
         try:
             simulation.train(*self.train, schedule, modulators=self.modulators)
         except DivergenceError:
-            return 1 / int(trained.populations[trained.output].size)
-        return float(accuracy(simulation.predict(self.test[0]), self.test[1]))
+            classes = max(2, trained.populations[trained.output].features)
+            return 1 / classes
+        share = share_correct(trained, simulation.predict(self.test[0]), self.test[1])
+        assert share is not None  # as the scorecard has checked
+        return share
 
 
 def with_feedback(net: Network, kind: str) -> Network:

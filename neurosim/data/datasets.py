@@ -443,12 +443,12 @@ def _clean(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
         raise DataError(
             f"data {name!r} are not numbers: {error}; allowed: numbers, and names only as classes"
         ) from error
-    are_arrays = X.ndim >= 2 and Y.ndim in (1, 2)
+    are_arrays = X.ndim >= 2 and Y.ndim >= 1
     if not are_arrays or X.size == 0 or len(Y) != len(X):
         raise DataError(
             f"data {name!r} have X of shape {X.shape} and y of shape {Y.shape}; "
-            "allowed: (patterns, features) or (patterns, *sites, features), and (patterns,) or "
-            "(patterns, outputs), equally many patterns"
+            "allowed: (patterns, features) or (patterns, *sites, features), and (patterns,), "
+            "(patterns, *sites) or (patterns, outputs), equally many patterns"
         )
     _check_size(name, X)
     check_finite(f"X of data {name!r}", X)

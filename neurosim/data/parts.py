@@ -21,7 +21,7 @@ class Parts:
     ----------
     X, X_test : (patterns, features) or (patterns, *sites, features)
         `X_test` is None where no test patterns were published.
-    Y, Y_test : (patterns,) or (patterns, outputs)
+    Y, Y_test : (patterns,), (patterns, *sites) or (patterns, outputs)
     scale : float
         X becomes X / scale, unless the user states another scale.
     classes : int or None

@@ -175,6 +175,49 @@ def targets(net: Network, Y: Any, n_patterns: int) -> dict[str, Array]:
     return encoded
 
 
+def targets_by_site(net: Network, Y: Any, n_patterns: int) -> tuple[Array, Array]:
+    """Return the targets of the output with one row per site, and which sites have one.
+
+    Parameters
+    ----------
+    net : Network
+    Y : array, or mapping of population to array
+        As `targets` takes it; of a mapping only the output's entry is read.
+    n_patterns : int
+        Number of patterns in X.
+
+    Returns
+    -------
+    rows : (patterns * sites, features)
+        Encoded for the loss on the output; labels of an output without a loss are one-hot.
+    known : bool array, (patterns * sites,)
+        Whether a row is a target. Without sites all are.
+
+    Raises
+    ------
+    DataError
+        Y does not fit the output.
+
+    Examples
+    --------
+    >>> net = Network.recurrent(3, 1, 4, 2, read="every")
+    >>> rows, known = targets_by_site(net, [[1, -1, 0]], n_patterns=1)
+    >>> rows[known].argmax(axis=1), known
+    (array([1, 0]), array([ True, False,  True]))
+    """
+    name = net.output
+    p = net.populations[name]
+    given = Y[name] if isinstance(Y, Mapping) else Y
+    unchanged = Loss(name, "mse")  # encodes labels, and leaves targets as they are
+    loss = net.losses.get(name, unchanged)
+    may_lack = name not in net.losses or loss.kind in WITHOUT_TARGET
+    if loss.kind == "cross_entropy":
+        loss = unchanged  # rows that are not shares are not classes, which the caller finds
+    if p.shape is None:
+        return _encode(loss, p.size, given, n_patterns), np.ones(n_patterns, dtype=bool)
+    return _rows_by_site(loss, p.shape, given, n_patterns, may_lack=may_lack)
+
+
 def _given_targets(net: Network, Y: Any, targeted: list[str]) -> Mapping[str, Any]:
     """Return the user-supplied targets by population, for every loss that needs some."""
     if not targeted:
@@ -227,11 +270,22 @@ def _encode_sites(loss: Loss, shape: tuple[int, ...], Y: Any, n_patterns: int) -
 
     Every site is encoded as a pattern of its own.
     """
+    may_lack = loss.kind in WITHOUT_TARGET
+    rows, _ = _rows_by_site(loss, shape, Y, n_patterns, may_lack=may_lack)
+    return rows.reshape(n_patterns, math.prod(shape))
+
+
+def _rows_by_site(
+    loss: Loss, shape: tuple[int, ...], Y: Any, n_patterns: int, *, may_lack: bool
+) -> tuple[Array, Array]:
+    """Return targets by site, (patterns * sites, features), and which of the rows are targets.
+
+    `may_lack` allows sites without a target, whose labels are -1 or whose rows are 0.
+    """
     name = f"Y for {loss.population}"
     array = _numbers(name, Y)
     sites, features = shape[:-1], shape[-1]
-    units = math.prod(shape)
-    allowed = [(n_patterns, *shape), (n_patterns, units)]
+    allowed = [(n_patterns, *shape), (n_patterns, math.prod(shape))]
     if features > 1:
         allowed.insert(0, (n_patterns, *sites))
     if array.shape not in allowed:
@@ -242,7 +296,7 @@ def _encode_sites(loss: Loss, shape: tuple[int, ...], Y: Any, n_patterns: int) -
     if array.shape == (n_patterns, *sites) and features > 1:
         flat = array.reshape(-1)
         known = flat != NO_TARGET
-        if not known.all() and loss.kind not in WITHOUT_TARGET:
+        if not known.all() and not may_lack:
             raise DataError(
                 f"{name} holds {NO_TARGET} for sites without a target; allowed with the loss "
                 f"{loss.kind!r}: a target for every site; try {' or '.join(WITHOUT_TARGET)}"
@@ -252,13 +306,13 @@ def _encode_sites(loss: Loss, shape: tuple[int, ...], Y: Any, n_patterns: int) -
     else:
         rows = array.reshape(-1, features)
         known = np.ones(len(rows), dtype=bool)
-        if loss.kind in WITHOUT_TARGET:
+        if may_lack:
             known = np.any(rows != 0, axis=1)
     if loss.kind == "squared_hinge":
         rows[known] = _signs(name, rows[known])
     if loss.kind == "cross_entropy":
         _check_shares(name, rows[known])
-    return rows.reshape(n_patterns, units)
+    return rows, known
 
 
 def _one_hot(name: str, values: Array, size: int) -> Array:

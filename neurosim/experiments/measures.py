@@ -18,13 +18,11 @@ import numpy as np
 from neurosim import reference
 from neurosim.analysis.alignment import Alignment, alignment
 from neurosim.data.datasets import Data
-from neurosim.data.patterns import labels
 from neurosim.errors import DataError, MeasureWarning, ModelError, out_of_range, shown, unknown
 from neurosim.model import methods
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
-from neurosim.results.metrics import accuracy as share_correct
-from neurosim.results.metrics import middle
+from neurosim.results.metrics import share_correct
 from neurosim.results.operations import synaptic_operations
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.batch import End
@@ -198,14 +196,14 @@ def _loss(case: Case) -> float:
 
 def _accuracy(case: Case) -> float:
     X, Y = case.data.validation or (case.data.X, case.data.Y)
-    output = case.net.output
-    classes = labels(Y, case.net.populations[output].size)
-    if classes is None:
+    net = case.net
+    share = share_correct(net, reference.forward(net, X)[net.output], Y)
+    if share is None:
         raise ModelError(
             f"accuracy needs classes as targets, not an array of shape {np.shape(Y)}; "
             "try measure='loss'"
         )
-    return share_correct(reference.forward(case.net, X)[output], classes, middle(Y))
+    return share
 
 
 def _slowest_rate(case: Case) -> float:

@@ -16,13 +16,12 @@ from neurosim.analysis import rest
 from neurosim.analysis.alignment import alignment
 from neurosim.analysis.rest import REST, frozen
 from neurosim.analysis.support import Support, at_rest, kkt, support_neurons
-from neurosim.data.patterns import labels
 from neurosim.disk import replacing
 from neurosim.errors import ConvergenceError, DivergenceError, ModelError, UnsettledWarning
 from neurosim.experiments.output import save_figure
 from neurosim.model.network import Network
 from neurosim.results import operations
-from neurosim.results.metrics import accuracy, middle
+from neurosim.results.metrics import share_correct
 from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:
@@ -131,10 +130,10 @@ def _performance(net: Network, data: Data, *, learned: bool) -> dict[str, str]:
         except ConvergenceError:
             return {"loss": "none: the cyclic graph has no single fixed point"}
         losses.append(f"{reference.loss(net, outputs, Y):.3g} {name}")
-        compared = learned and bool(net.losses)
-        classes = labels(Y, net.populations[net.output].size) if compared else None
-        if classes is not None:
-            share = accuracy(outputs[net.output], classes, middle(Y))
+        share = None
+        if learned and net.losses:
+            share = share_correct(net, outputs[net.output], Y)
+        if share is not None:
             shares.append(f"{100 * share:.1f} % {name}")
     found = {}
     if net.losses:

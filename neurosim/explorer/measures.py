@@ -13,12 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from neurosim import reference
 from neurosim.analysis.stability import Stability, stability
-from neurosim.data.patterns import labels
 from neurosim.errors import ModelError, NeurosimError, number, unknown, whole
 from neurosim.model.state import State
 from neurosim.reference.functions import violation
 from neurosim.reference.ode import rates_at
-from neurosim.results.metrics import cosine
+from neurosim.results.metrics import cosine, share_correct
 from neurosim.simulation.live import Live
 
 Array = np.ndarray
@@ -49,10 +48,11 @@ def measures(live: Live) -> dict[str, float]:
     if not net.losses:
         return found
     found["loss"] = reference.loss(net, outputs, Y)
-    classes = labels(Y[net.output], net.populations[net.output].size) if net.output in Y else None
-    if classes is not None and outputs[net.output].shape[1] > 1:
-        right = outputs[net.output].argmax(axis=1) == classes
-        found["accuracy"] = float(right.mean())
+    share = None
+    if net.output in Y and outputs[net.output].shape[1] > 1:
+        share = share_correct(net, outputs[net.output], Y)
+    if share is not None:
+        found["accuracy"] = share
     try:
         exact = reference.multipliers(net, X, Y)
     except NeurosimError:  # a cycle that no longer contracts

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.data.patterns import labels, targets_by_site
 from neurosim.data.sample_weights import weighted_mean
+from neurosim.model.network import Network
 from neurosim.model.weights import Weights
 
 Array = np.ndarray
@@ -38,6 +40,44 @@ def accuracy(
         above = outputs[:, 0] > middle
         right = above == (classes > 0)
     return float(weighted_mean(right, weights))
+
+
+def share_correct(net: Network, x: Array, Y: Any, weights: Array | None = None) -> float | None:
+    """Return the accuracy of a network's output; None if the targets are not classes.
+
+    Where the output has sites, each site with a target counts as a pattern.
+
+    Parameters
+    ----------
+    net : Network
+    x : (patterns, units), unit 1
+        Outputs of `net.output`.
+    Y : array, or mapping of population to array
+        Labels or targets as in `Simulation.train`; -1 at a site stands for none.
+    weights : (patterns,), optional
+        Weights of the patterns in the share; all count alike by default.
+
+    Raises
+    ------
+    DataError
+        Y does not fit the output.
+
+    Examples
+    --------
+    >>> net = Network.recurrent(3, 1, 4, 2, read="every")
+    >>> x = np.array([[0.1, 0.9, 0.8, 0.2, 0.3, 0.7]])  # class 1, 0 and 1
+    >>> share_correct(net, x, [[1, -1, 0]])
+    0.5
+    """
+    features = net.populations[net.output].features
+    rows, known = targets_by_site(net, Y, len(x))
+    targets = rows[known]
+    classes = labels(targets, features) if len(targets) else None
+    if classes is None:
+        return None
+    if weights is not None:
+        weights = np.repeat(weights, known.size // len(x))[known]
+    return accuracy(x.reshape(-1, features)[known], classes, middle(targets), weights)
 
 
 def middle(Y: Any) -> float:

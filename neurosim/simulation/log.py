@@ -16,7 +16,7 @@ from neurosim.errors import ConvergenceError, StabilityWarning, warn
 from neurosim.model.network import Network
 from neurosim.reference.functions import net_input, rows_of, sigma
 from neurosim.results import metrics
-from neurosim.results.metrics import angle, cosine, middle
+from neurosim.results.metrics import angle, cosine
 from neurosim.simulation.opening import Data
 from neurosim.simulation.session import Session
 
@@ -87,17 +87,9 @@ class LogRows:
             return {}
         outputs = reference.forward(net, X)
         found = {"loss": reference.loss(net, outputs, Y, sample_weight=weights)}
-        p = net.populations[name]
-        x, y = outputs[name], Y[name]
-        if p.sites:  # each site with a target counts as a pattern
-            x, y = x.reshape(-1, p.features), y.reshape(-1, p.features)
-            known = np.any(y != 0, axis=1)
-            if weights is not None:
-                weights = np.repeat(weights, p.size // p.features)[known]
-            x, y = x[known], y[known]
-        classes = data.labels(y, p.features) if len(y) else None
-        if classes is not None:
-            found["accuracy"] = metrics.accuracy(x, classes, middle(y), weights)
+        share = metrics.share_correct(net, outputs[name], Y, weights)
+        if share is not None:
+            found["accuracy"] = share
         return found
 
     def _unsettled(self, session: Session) -> Row:
