@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from neurosim.data import datasets, files
 from neurosim.disk import is_within
-from neurosim.errors import ModelError, out_of_range, unknown, whole
+from neurosim.errors import ModelError, number, out_of_range, shown, unknown, whole
 from neurosim.experiments.extensions import checked_extension
 from neurosim.experiments.keys import arguments, takes
 from neurosim.experiments.kinds import checked_imperfections, checked_transport
@@ -77,6 +84,21 @@ def _transport(value: Any) -> Any:
 
 def _imperfections(value: Any) -> Any:
     return checked_imperfections(value, ("simulation", "imperfections"))
+
+
+def _modulators(value: Any) -> Any:
+    """Check the modulators of learning rules: for each name a number, or a list of numbers."""
+    key = "simulation.modulators"
+    if not isinstance(value, Mapping):
+        allowed = "a table with a number, or a list of one per presentation, for each name"
+        raise out_of_range(key, value, allowed, "{reward = 1.0}")
+    for name, given in value.items():
+        if given == []:
+            raise out_of_range(f"{key}.{name}", given, "a number, or one number per presentation")
+        several = isinstance(given, list)
+        for place, one in enumerate(given if several else [given]):
+            number(f"{key}.{name}[{place}]" if several else f"{key}.{name}", one)
+    return value
 
 
 def _switch_or_time(value: Any, info: ValidationInfo) -> Any:
@@ -146,7 +168,13 @@ class SimulationTable(Table):
 
     duration: Time = None
     start: Literal["zero", "forward"] | None = None
-    modulators: dict[str, float] | None = None  # of learning rules
+    modulators: Annotated[dict[str, float | list[float]] | None, BeforeValidator(_modulators)] = (
+        Field(
+            default=None,
+            description="Values of the modulators that learning rules read, beside [train] or "
+            "[stream]: a number, or a list of one per presentation or frame.",
+        )
+    )
 
 
 @takes(Extension, written={"parameters": dict[str, Any]})
@@ -171,8 +199,8 @@ def extensions_of_tables(tables: Iterable[ExtensionTable]) -> tuple[Extension, .
         A text that is not a plain formula, or two that do not go together.
     """
     found = []
-    for number, table in enumerate(tables):
-        found.append(checked_extension(table.given(), f"extension[{number}]"))
+    for place, table in enumerate(tables):
+        found.append(checked_extension(table.given(), f"extension[{place}]"))
     check_replaced(found)
     return tuple(found)
 
@@ -340,6 +368,17 @@ class Tables(Table):
     stream: StreamTable | None = None
     start: StartTable | None = None
     output: OutputTable = OutputTable()
+
+    @model_validator(mode="after")
+    def _modulators_are_read(self) -> Self:
+        """Refuse modulators where nothing learns."""
+        given = self.simulation.modulators
+        if given is not None and self.train is None and self.stream is None:
+            raise ModelError(
+                f"simulation.modulators = {shown(given)} without [train] or [stream], which read "
+                "it; allowed: beside one of them; try to remove it"
+            )
+        return self
 
 
 TABLES: dict[tuple[str, ...], type[Table]] = {
