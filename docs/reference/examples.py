@@ -335,6 +335,8 @@ warnings.simplefilter("ignore", ns.MeasureWarning)  # of a measure that failed a
 
 # %% plot
 ax = ns.plot.quick(run)  # the kind that suits; ns.plot.traces(run, "lam", "hidden1") to choose
+images = ns.Network.convolutional((4, 4, 1), [3], outputs=2)
+ax = ns.plot.kernels(images, "input->hidden1")  # feature_maps and graph_nodes take a run
 
 # %% reference
 truth = ns.reference.backprop(net, X, Y)  # .x .lam by population, .grad_w by projection, .loss

@@ -6,6 +6,7 @@ which the colour-blind can tell apart. Start at `summary`; `style` is the look t
 
 from neurosim.plot.architecture import architecture, before_and_after, neurons, operations_done
 from neurosim.plot.chosen import quick
+from neurosim.plot.feature_maps import feature_maps, kernels
 from neurosim.plot.feedback import feedback_angles
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies, learning_curve
@@ -17,6 +18,7 @@ from neurosim.plot.page import PALETTE, style
 from neurosim.plot.phase import phase_portrait
 from neurosim.plot.plausibility import plausibility
 from neurosim.plot.runs import agreement, parity, traces, violation, weights
+from neurosim.plot.site_graph import graph_nodes
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
 from neurosim.plot.sweeps import (
@@ -41,8 +43,11 @@ __all__ = [
     "cost",
     "events",
     "events_over_traces",
+    "feature_maps",
     "feedback_angles",
+    "graph_nodes",
     "heat_map",
+    "kernels",
     "learning_curve",
     "lines",
     "multipliers",

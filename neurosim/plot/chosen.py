@@ -11,7 +11,8 @@ from neurosim.analysis.support import Support
 from neurosim.errors import ModelError, shown
 from neurosim.model.network import Network
 from neurosim.plot.architecture import neurons
-from neurosim.plot.canvas import recorded_names
+from neurosim.plot.canvas import recorded_names, recorded_of
+from neurosim.plot.feature_maps import feature_maps
 from neurosim.plot.graph import network
 from neurosim.plot.learning import learning_curve
 from neurosim.plot.messages import events
@@ -34,7 +35,9 @@ def quick(result: Any, ax: Axes | None = None, *, figsize: Size | None = None) -
     ============ ======================================================
     result       picture
     ============ ======================================================
-    Run          events, else traces of what was recorded, else parity
+    Run          events, else feature maps of recorded populations that
+                 all lie on sites, else traces of what was recorded,
+                 else parity
     Log          learning curve, else the number of neurons
     Network      network
     Stability    spectrum
@@ -106,6 +109,11 @@ def _of_run(run: Run, options: dict[str, Any]) -> Axes:
     recorded = recorded_names(run)
     if recorded & {"events_x", "events_delta"}:
         return events(run, **options)
+    for variable in ("x", "lam"):
+        names = list(recorded_of(run, variable)) if variable in recorded else []
+        axes = [len(run.network.populations[name].sites) for name in names]
+        if names and all(count in (1, 2) for count in axes):
+            return feature_maps(run, names[0], variable, **options)
     for variable in ("x", "lam", "delta", "a"):
         if variable in recorded:
             return traces(run, variable, **options)

@@ -45,6 +45,11 @@ def hidden(run: ns.Run) -> str:
     return run.network.neurons[0]
 
 
+def second(drawn: Subject) -> str:
+    """Return the projection onto the second layer of maps."""
+    return list(drawn.on_sites.network.projections)[1]
+
+
 # kind: whether it takes axes, and how a subject is drawn
 KINDS: dict[str, tuple[bool, Draw]] = {
     "network": (True, lambda s, **o: plot.network(s.run.network, s.run, **o)),
@@ -85,6 +90,19 @@ KINDS: dict[str, tuple[bool, Draw]] = {
     ),
     "multipliers": (True, lambda s, **o: plot.multipliers(ns.support_neurons(s.tubes), **o)),
     "conditions": (True, lambda s, **o: plot.conditions(s.tubes, hidden(s.tubes), **o)),
+    "feature_maps": (True, lambda s, **o: plot.feature_maps(s.on_sites, **o)),
+    "feature_maps of lam": (
+        True,
+        lambda s, **o: plot.feature_maps(s.on_sites, s.on_sites.network.neurons[1], "lam", **o),
+    ),
+    "kernels": (True, lambda s, **o: plot.kernels(s.on_sites.network, second(s), **o)),
+    "kernels of an image": (
+        True,
+        lambda s, **o: plot.kernels(
+            s.on_sites.network, next(iter(s.on_sites.network.projections)), **o
+        ),
+    ),
+    "graph_nodes": (True, lambda s, **o: plot.graph_nodes(s.on_graph, feature=1, **o)),
     "summary": (False, lambda s, **o: plot.summary(s.run, **o)),
     "summary of a log": (False, lambda s, **o: plot.summary(s.log, **o)),
     "architecture": (False, lambda s, **o: plot.architecture(s.log, **o)),

@@ -28,6 +28,7 @@ import xarray as xr
 import neurosim as ns
 from neurosim import plot
 from neurosim.simulation.live import Live
+from tests.helpers import pictured
 
 LONGEST = 20  # seconds of one call
 
@@ -121,6 +122,8 @@ class Things:
     log: ns.Log
     resized: ns.Log
     angles: ns.Log
+    on_sites: ns.Run
+    on_graph: ns.Run
     sweep: xr.Dataset
     branch: ns.Branch
     support: ns.Support
@@ -182,6 +185,8 @@ def things() -> Things:
         log=log,
         resized=resized,
         angles=angles,
+        on_sites=pictured.relaxed_on_sites(pictured.convolutional("one")),
+        on_graph=pictured.relaxed_on_sites(pictured.graph_net("one")),
         sweep=swept(),
         branch=ns.continuation(net, flow, X, Y, over="flow.rho", start=1.0, stop=2.0, points=3),
         support=ns.support_neurons(run),
@@ -232,6 +237,9 @@ def plots() -> Iterator[Entry]:
         "cost": {"runs": [known.run, known.events]},
         "summary": {"result": known.run},
         "quick": {"result": known.run},
+        "feature_maps": {"run": known.on_sites},
+        "kernels": {"net": known.on_sites.network, "projection": "input->hidden1"},
+        "graph_nodes": {"run": known.on_graph},
     }
     by_name["support_map"]["found"] = known.support
     usual = {

@@ -130,6 +130,18 @@ class Subject:
         return trained(network_of(self.case), self.case)
 
     @cached_property
+    def on_sites(self) -> ns.Run:
+        """A relaxation of convolutional layers; on one axis of sites if `one`."""
+        run = relaxed_on_sites(convolutional(self.case))
+        return spoilt_end(run) if self.case == "diverged" else run
+
+    @cached_property
+    def on_graph(self) -> ns.Run:
+        """A relaxation of a graph net; of two nodes if `one`."""
+        run = relaxed_on_sites(graph_net(self.case))
+        return spoilt_end(run) if self.case == "diverged" else run
+
+    @cached_property
     def spec(self) -> ns.Stability:
         """The spectrum of the flow at rest."""
         net = network_of(self.case)
@@ -191,6 +203,63 @@ def relaxed(net: ns.Network, *, theta: float = 0.01, one: bool = False, **option
         )
         duration = 1e-3 if one else 0.3
         return sim.relax(X, targets, duration=duration, record=RECORD, **options)
+
+
+def convolutional(case: str) -> ns.Network:
+    """Return an image, maps of a 3 x 3 kernel, maps of another one, and a readout."""
+    names = LONG_NAMES if case == "long" else ("input", "hidden1", "hidden2", "output")
+    features = 12 if case == "twelve" else 5
+    sites = (20,) if case == "one" else (8, 10)
+    sizes = [(*sites, 1), (*sites, features), (*sites, 4), 3]
+    populations = [ns.Population(names[0], sizes[0], clamped=True)]
+    for name, size in zip(names[1:], sizes[1:], strict=True):
+        populations.append(ns.Population(name, size))
+    projections = []
+    for place, (a, b) in enumerate(pairwise(names)):
+        over = ns.sites.Conv(3) if place < 2 else None
+        projections.append(ns.Projection(a, b, over=over))
+    return ns.Network(populations, projections, [ns.Loss(names[-1], "mse")], seed=0)
+
+
+def graph_net(case: str) -> ns.Network:
+    """Return a graph net whose state has features on the nodes of two rings with chords."""
+    nodes = {"one": 2, "twelve": 120}.get(case, 14)
+    A = np.zeros((nodes, nodes))
+    for node in range(nodes - 1):
+        A[node, node + 1] = A[node + 1, node] = 1
+    A[nodes - 1, 0] = A[3 % nodes, nodes // 2] = 1
+    net = ns.Network.graph(A, features=2, state=3, outputs=2, edge=4, gain=0.3)
+    if case != "long":
+        return net
+    renamed = {"input": LONG_NAMES[0], "state": LONG, "edge": "edges", "output": "motor"}
+    populations = [replace(p, name=renamed[n]) for n, p in net.populations.items()]
+    projections = []
+    for q in net.projections.values():
+        projections.append(replace(q, pre=renamed[q.pre], post=renamed[q.post]))
+    return ns.Network(populations, projections, [ns.Loss("motor", "mse")], seed=0)
+
+
+def relaxed_on_sites(net: ns.Network) -> ns.Run:
+    """Return a relaxation of a net whose populations lie on sites, with x recorded."""
+    X, Y = rows(net, 2)
+    if net.losses[net.output].kind == "cross_entropy":
+        Y = np.zeros((2, *net.populations[net.output].sites))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.StabilityWarning)
+        warnings.simplefilter("ignore", ns.UnsettledWarning)
+        sim = ns.Simulation(net, ns.Flow.damped(), backend="numpy", dt=1e-3)
+        return sim.relax(X, Y, duration=0.2, record=("x",), every=0.05)
+
+
+def spoilt_end(run: ns.Run) -> ns.Run:
+    """Return a run whose final values are partly not finite."""
+    x, lam = {}, {}
+    for name in run.x:
+        x[name], lam[name] = run.x[name].copy(), run.lam[name].copy()
+        for values in (x[name], lam[name]):
+            values[:, ::3] = np.inf
+            values[:, ::7] = np.nan
+    return replace(run, x=x, lam=lam)
 
 
 def spoilt(run: ns.Run) -> ns.Run:
