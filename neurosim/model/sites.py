@@ -150,6 +150,16 @@ class Conv(Over):
             terms = [kron(outer, inner) for outer, inner in product(terms, shifts)]
         return tuple(terms)
 
+    def numbers(self, pre: Shape) -> list[tuple[int, int, int]]:
+        """Return kernel, stride and padding of every axis, as numbers.
+
+        Examples
+        --------
+        >>> Conv((3, 5)).numbers((8, 8))
+        [(3, 1, 1), (5, 1, 2)]
+        """
+        return [(kernel, stride, padding) for _, kernel, stride, padding in self._axes(pre)]
+
     def _axes(self, pre: Shape) -> list[tuple[int, int, int, int]]:
         """Return size, kernel, stride and padding of every axis."""
         _require_axes(self.kind, pre)

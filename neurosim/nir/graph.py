@@ -6,6 +6,7 @@ describe. Start at `read_graph`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,16 +17,31 @@ import numpy as np
 
 from neurosim.errors import ModelError, unknown
 from neurosim.model.populations import RESERVED
+from neurosim.model.sites import Over
+from neurosim.nir.convolutions import (
+    CONVOLUTIONS,
+    FLATTEN,
+    POOL,
+    check_flatten,
+    features_last,
+    flat_order,
+    read_convolution,
+    read_pool,
+    units_of,
+)
+from neurosim.nir.fields import checked_shape, numbers, time_constant
 
 if TYPE_CHECKING:
     import nir
 
 Array = np.ndarray
+Shape = tuple[int, ...]
 Ends = tuple[str, str]  # names of the presynaptic and the postsynaptic population
 
 INPUT, OUTPUT, INTEGRATOR = "Input", "Output", "LI"  # kinds of NIR nodes
 LINEAR, AFFINE = "Linear", "Affine"
-WEIGHTED = (LINEAR, AFFINE)
+DENSE = (LINEAR, AFFINE)
+WEIGHTED = (*DENSE, *CONVOLUTIONS, POOL)  # what stands between two populations
 # the fields of each kind that are read; `metadata` of a node are remarks
 READ = {
     INPUT: ("input_type",),
@@ -33,6 +49,12 @@ READ = {
     INTEGRATOR: ("tau", "r", "v_leak"),
     LINEAR: ("weight",),
     AFFINE: ("weight", "bias"),
+    **dict.fromkeys(
+        CONVOLUTIONS,
+        ("input_shape", "weight", "stride", "padding", "dilation", "groups", "bias"),
+    ),
+    POOL: ("kernel_size", "stride", "padding"),
+    FLATTEN: ("input_type", "start_dim", "end_dim"),
 }
 DERIVED = ("input_type", "output_type", "metadata")
 
@@ -44,10 +66,15 @@ class ReadGraph:
     Attributes
     ----------
     sizes : {population: units}
+    shapes : {population: (*sites, features)}
+        Of those on sites.
     clamped : set of populations
         Those of input nodes.
     weights : {(pre, post): (n_post, n_pre)}
-        Sums over parallel paths; r of the integrators included.
+        Sums over parallel paths; r of the integrators included. (terms, post features, pre
+        features) of a convolution.
+    overs : {(pre, post): object of `sites`}
+        Of convolutions and pools; the latter have no weights.
     biases : {population: (units,)}
     times : {population: s}
         Time constants of the integrators.
@@ -56,8 +83,10 @@ class ReadGraph:
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     clamped: set[str] = field(default_factory=set)
     weights: dict[Ends, Array] = field(default_factory=dict)
+    overs: dict[Ends, Over] = field(default_factory=dict)
     biases: dict[str, Array] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
@@ -71,7 +100,7 @@ class ReadGraph:
 
         graph = nx.DiGraph()
         graph.add_nodes_from(self.sizes)
-        graph.add_edges_from(self.weights)
+        graph.add_edges_from({*self.weights, *self.overs})
         names = sorted(self.sizes)
         if nx.is_directed_acyclic_graph(graph):
             names = list(nx.lexicographical_topological_sort(graph))
@@ -88,8 +117,29 @@ class ReadGraph:
                 f"NIR weights from {pre!r} to {post!r} have shape {weight.shape}; "
                 f"allowed: {expected}, by the sizes of both"
             )
+        self._refuse_both(pre, post, None)
         before = self.weights.get((pre, post))
         self.weights[pre, post] = weight if before is None else before + weight
+
+    def add_over(self, pre: str, post: str, over: Over, weight: Array | None) -> None:
+        """Add a convolution with its weights, or a pool."""
+        self._refuse_both(pre, post, over)
+        before = self.weights.get((pre, post))
+        if before is None and (pre, post) in self.overs:
+            raise ModelError(f"NIR pools from {pre!r} to {post!r} twice; allowed: once")
+        self.overs[pre, post] = over
+        if weight is not None:
+            self.weights[pre, post] = weight if before is None else before + weight
+
+    def _refuse_both(self, pre: str, post: str, over: Over | None) -> None:
+        """Refuse parallel paths of two kinds."""
+        known = (pre, post) in self.weights or (pre, post) in self.overs
+        before = self.overs.get((pre, post))
+        if known and before != over:
+            raise ModelError(
+                f"NIR nodes of two kinds lead from {pre!r} to {post!r}, over {before} and {over}; "
+                "allowed: parallel paths of one kind"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,6 +148,65 @@ class _Edges:
 
     before: dict[str, list[str]]
     after: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A graph as it was given: nodes, kinds and edges by node, and names of its populations."""
+
+    nodes: Mapping[str, Any]
+    kinds: dict[str, str]
+    edges: _Edges
+    names: dict[str, str]
+
+    def source(self, name: str) -> str:
+        """Return the one population before a node, behind a flattening one."""
+        sources = self.edges.before[name]
+        if len(sources) == 1 and self.kinds[sources[0]] == FLATTEN:
+            return self.source(sources[0])
+        if len(sources) != 1 or sources[0] not in self.names:
+            raise ModelError(
+                f"NIR node {name!r} has the sources {sources}; "
+                "allowed: one input, integrator or linear population"
+            )
+        return sources[0]
+
+    def is_flattened(self, name: str) -> bool:
+        """Return whether a node reads a flattening one."""
+        return [self.kinds[before] for before in self.edges.before[name]] == [FLATTEN]
+
+    def shape(self, name: str, beyond: tuple[str, ...] = ()) -> Shape:
+        """Return the shape of a population's node, (units,) or (features, *sites).
+
+        `beyond` has the nodes whose shapes depend on it.
+
+        Raises
+        ------
+        ModelError
+            Another shape, or one that depends on itself.
+        """
+        node, kind = self.nodes[name], self.kinds[name]
+        if name in beyond:
+            raise ModelError(
+                f"NIR node {name!r} is in a cycle of nodes without a shape; allowed: an integrator "
+                "in every cycle"
+            )
+        if kind == INPUT:
+            return checked_shape(name, node.input_type["input"])
+        if kind == INTEGRATOR:
+            return checked_shape(name, np.shape(node.v_leak))
+        if kind in DENSE:
+            return checked_shape(name, np.shape(node.weight)[:-1])
+        before = self.shape(self.source(name), (*beyond, name))
+        features = before[0]
+        over: Over
+        if kind == POOL:
+            over = read_pool(name, node)
+        else:
+            over, weight = read_convolution(name, node, before)
+            features = weight.shape[1]
+        after = over.post_sites(before[1:])
+        return (features, *(after or ()))
 
 
 def read_graph(graph: nir.NIRGraph) -> ReadGraph:
@@ -113,21 +222,27 @@ def read_graph(graph: nir.NIRGraph) -> ReadGraph:
     kinds = {name: _kind(name, node) for name, node in nodes.items()}
     edges = _edges(kinds, graph.edges)
     names = population_names(_of_populations(kinds, edges))
+    given = _Given(nodes, kinds, edges, names)
     read = ReadGraph()
     gains: dict[str, Array] = {}  # r of the integrators
     for node_name, name in names.items():
-        _read_population(read, gains, name, node_name, nodes[node_name])
+        _read_population(read, gains, given, name, node_name)
     for node_name in sorted(nodes):
-        if kinds[node_name] in WEIGHTED:
-            _read_weights(read, gains, names, edges, node_name, nodes[node_name])
+        if kinds[node_name] == FLATTEN:
+            _check_flattened(given, node_name)
+        if kinds[node_name] in DENSE:
+            _read_weights(read, gains, given, node_name)
+        elif kinds[node_name] in WEIGHTED:
+            _read_over(read, gains, given, node_name)
     for node_name, name in names.items():
         if kinds[node_name] == INTEGRATOR:
             for pre in edges.before[node_name]:
                 if pre in names:  # an edge without a linear node on it
+                    _check_same_shape(given, pre, node_name)
                     read.add(names[pre], name, np.diag(gains[name]))
     for node_name, kind in kinds.items():
         if kind == OUTPUT:
-            read.outputs.append(_output(read, names, edges, node_name, nodes[node_name]))
+            read.outputs.append(_output(read, given, node_name))
     return read
 
 
@@ -172,7 +287,8 @@ def _edges(kinds: Mapping[str, str], pairs: Iterable[Any]) -> _Edges:
 def _of_populations(kinds: Mapping[str, str], edges: _Edges) -> list[str]:
     """Return the nodes that become populations.
 
-    Those are inputs, integrators, and linear nodes that not only integrators follow.
+    Those are inputs, integrators, and linear nodes, convolutions and pools that not only
+    integrators follow.
     """
     found = []
     for name, kind in kinds.items():
@@ -215,51 +331,49 @@ def _identifier(name: str) -> str:
 
 
 def _read_population(
-    read: ReadGraph, gains: dict[str, Array], name: str, node_name: str, node: Any
+    read: ReadGraph, gains: dict[str, Array], given: _Given, name: str, node_name: str
 ) -> None:
-    """Enter size, biases and time constant of a node that becomes a population."""
-    kind = type(node).__name__
+    """Enter size, shape, biases and time constant of a node that becomes a population."""
+    node, kind = given.nodes[node_name], given.kinds[node_name]
+    shape = given.shape(node_name)
+    read.sizes[name] = math.prod(shape)
+    if len(shape) > 1:
+        read.shapes[name] = features_last(shape)
     if kind == INPUT:
-        read.sizes[name] = _units(node_name, node.input_type["input"])
         read.clamped.add(name)
     elif kind == INTEGRATOR:
-        leak = _numbers(node_name, "v_leak", node.v_leak)
-        size = _units(node_name, leak.shape)
-        read.sizes[name] = size
-        read.biases[name] = leak
-        gains[name] = _numbers(node_name, "r", node.r, size)
-        read.times[name] = _time_constant(node_name, _numbers(node_name, "tau", node.tau, size))
+        leak = numbers(node_name, "v_leak", node.v_leak)
+        read.biases[name] = units_of(leak)
+        gains[name] = units_of(numbers(node_name, "r", node.r, shape))
+        tau = numbers(node_name, "tau", node.tau, shape)
+        read.times[name] = time_constant(node_name, tau.reshape(-1))
     else:
-        weight = _numbers(node_name, "weight", node.weight)
-        read.sizes[name] = _units(node_name, weight.shape[:-1])
         read.biases[name] = np.zeros(read.sizes[name])
         gains[name] = np.ones(read.sizes[name])
 
 
 def _read_weights(
-    read: ReadGraph,
-    gains: Mapping[str, Array],
-    names: Mapping[str, str],
-    edges: _Edges,
-    node_name: str,
-    node: Any,
+    read: ReadGraph, gains: Mapping[str, Array], given: _Given, node_name: str
 ) -> None:
     """Enter the weights and biases of a linear node, times r of the integrators after it."""
-    weight = _numbers(node_name, "weight", node.weight)
+    node, names = given.nodes[node_name], given.names
+    weight = numbers(node_name, "weight", node.weight)
     if weight.ndim != 2:
         raise ModelError(f"weight of NIR node {node_name!r} has shape {weight.shape}; allowed: 2-D")
     bias = np.zeros(len(weight))
     if type(node).__name__ == AFFINE:
-        bias = _numbers(node_name, "bias", node.bias, len(weight))
-    sources = edges.before[node_name]
-    if len(sources) != 1:
-        raise ModelError(
-            f"NIR node {node_name!r} has the sources {sources}; "
-            "allowed: one input, integrator or linear population"
-        )
-    pre = names[sources[0]]
-    for target in [node_name] if node_name in names else edges.after[node_name]:
+        bias = numbers(node_name, "bias", node.bias, bias.shape)
+    source = given.source(node_name)
+    pre = names[source]
+    if pre in read.shapes:
+        weight = _in_order_of_units(given, node_name, source, weight)
+    for target in [node_name] if node_name in names else given.edges.after[node_name]:
         post = names[target]
+        if post in read.shapes:
+            raise ModelError(
+                f"NIR node {target!r} after {node_name!r} has the shape {given.shape(target)}; "
+                "allowed: one dimension, (units,), after a linear node"
+            )
         r = gains[post]
         if len(r) == len(weight):  # else `add` refuses
             read.biases[post] = read.biases[post] + r * bias
@@ -268,61 +382,102 @@ def _read_weights(
             read.add(pre, post, weight)
 
 
-def _output(
-    read: ReadGraph, names: Mapping[str, str], edges: _Edges, node_name: str, node: Any
-) -> str:
-    """Return the population before an output node."""
-    sources = edges.before[node_name]
-    if len(sources) != 1:
-        raise ModelError(f"NIR output {node_name!r} has the sources {sources}; allowed: one node")
-    name = names[sources[0]]
-    size = _units(node_name, node.output_type["output"])
-    if size != read.sizes[name]:
+def _in_order_of_units(given: _Given, node_name: str, source: str, weight: Array) -> Array:
+    """Return weights whose columns are units with features last, not NIR's flattened array."""
+    shape = given.shape(source)
+    if not given.is_flattened(node_name):
         raise ModelError(
-            f"NIR output {node_name!r} has {size} units, {name!r} before it {read.sizes[name]}; "
+            f"NIR node {node_name!r} reads {source!r}, which has the shape {shape}; allowed: one "
+            "dimension, (units,); try a Flatten node between them"
+        )
+    order = flat_order(features_last(shape))
+    if weight.shape[1] != len(order):
+        return weight  # which `add` refuses
+    found = np.empty_like(weight)
+    found[:, order] = weight
+    return found
+
+
+def _read_over(read: ReadGraph, gains: Mapping[str, Array], given: _Given, node_name: str) -> None:
+    """Enter a convolution or a pool, times r of the integrators after it."""
+    node, names, kind = given.nodes[node_name], given.names, given.kinds[node_name]
+    source = given.source(node_name)
+    if given.is_flattened(node_name):
+        raise ModelError(f"NIR node {node_name!r} reads a Flatten node; allowed: sites")
+    before = given.shape(source)
+    over: Over
+    weight: Array | None = None
+    features = before[0]
+    if kind == POOL:
+        over = read_pool(node_name, node)
+    else:
+        over, weight = read_convolution(node_name, node, before)
+        weight = numbers(node_name, "weight", weight)
+        features = weight.shape[1]
+    after = (features, *(over.post_sites(before[1:]) or ()))
+    for target in [node_name] if node_name in names else given.edges.after[node_name]:
+        post = names[target]
+        if given.shape(target) != after:
+            raise ModelError(
+                f"NIR node {target!r} after {node_name!r} has the shape {given.shape(target)}; "
+                f"allowed: {after}"
+            )
+        r = _gain_by_feature(target, gains[post].reshape(-1, features))
+        if weight is None:
+            if (r != 1).any():
+                raise ModelError(f"r of NIR node {target!r} = {r[0]:g} after a pool; allowed: 1")
+            read.add_over(names[source], post, over, None)
+            continue
+        bias = numbers(node_name, "bias", node.bias, (features,))
+        read.biases[post] = read.biases[post] + np.tile(r * bias, math.prod(after[1:]))
+        read.add_over(names[source], post, over, r[None, :, None] * weight)
+
+
+def _gain_by_feature(node_name: str, r: Array) -> Array:
+    """Return r of an integrator by feature; `r` is (sites, features)."""
+    if (r != r[0]).any():
+        raise ModelError(
+            f"r of NIR node {node_name!r} is {r.min():g} to {r.max():g}; allowed: one number per "
+            "feature, as its sites share their weights"
+        )
+    return np.asarray(r[0])
+
+
+def _check_flattened(given: _Given, node_name: str) -> None:
+    """Refuse a flattening node that is not between a population and linear nodes."""
+    source = given.source(node_name)
+    check_flatten(node_name, given.nodes[node_name], given.shape(source))
+    for target in given.edges.after[node_name]:
+        if given.kinds[target] not in DENSE:
+            raise ModelError(
+                f"NIR node {target!r} of kind {given.kinds[target]} reads the Flatten node "
+                f"{node_name!r}; allowed: {', '.join(DENSE)}"
+            )
+
+
+def _check_same_shape(given: _Given, pre: str, post: str) -> None:
+    """Refuse an edge without a node between populations of different shapes."""
+    shapes = given.shape(pre), given.shape(post)
+    if shapes[0] != shapes[1] and max(map(len, shapes)) > 1:
+        raise ModelError(f"NIR edge {pre!r} -> {post!r} of shapes {shapes}; allowed: equal shapes")
+
+
+def _output(read: ReadGraph, given: _Given, node_name: str) -> str:
+    """Return the population before an output node."""
+    sources = given.edges.before[node_name]
+    if len(sources) != 1 or sources[0] not in given.names:
+        raise ModelError(f"NIR output {node_name!r} has the sources {sources}; allowed: one node")
+    name = given.names[sources[0]]
+    shape = checked_shape(node_name, given.nodes[node_name].output_type["output"])
+    expected = given.shape(sources[0])
+    if len(shape) == len(expected) == 1 and shape != expected:
+        raise ModelError(
+            f"NIR output {node_name!r} has {shape[0]} units, {name!r} before it {expected[0]}; "
             "allowed: equally many"
         )
+    if shape != expected:
+        raise ModelError(
+            f"NIR output {node_name!r} has the shape {shape}, {name!r} before it {expected}; "
+            "allowed: the same"
+        )
     return name
-
-
-def _units(node_name: str, shape: Any) -> int:
-    """Return the number of units of a node with a shape of one dimension."""
-    sizes = np.atleast_1d(np.asarray(shape))
-    if sizes.shape != (1,):
-        raise ModelError(
-            f"NIR node {node_name!r} has the shape {tuple(sizes.tolist())}; "
-            "allowed: one dimension, (units,)"
-        )
-    return int(sizes[0])
-
-
-def _time_constant(node_name: str, tau: Array) -> float:
-    """Return the one time constant of an integrator's units."""
-    if (tau != tau[0]).any() or tau[0] <= 0:
-        raise ModelError(
-            f"tau of NIR node {node_name!r} is {tau.min():g} to {tau.max():g} s; allowed: one time "
-            "> 0 for all units of a population; try a node for each time"
-        )
-    return float(tau[0])
-
-
-def _numbers(node_name: str, key: str, value: Any, size: int | None = None) -> Array:
-    """Return a field as finite floats, (size,) if that is given.
-
-    Raises
-    ------
-    ModelError
-        Values that are masked, complex, not numbers or not finite, or another shape.
-    """
-    shown = f"{key} of NIR node {node_name!r}"
-    array = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "biuf":
-        raise ModelError(f"{shown} is a {type(value).__name__} of {array.dtype}; allowed: floats")
-    array = array.astype(float)
-    if not np.isfinite(array).all():
-        raise ModelError(f"{shown} holds values that are not finite; allowed: finite numbers")
-    if size is not None and array.ndim == 0:
-        array = np.full(size, array)
-    if size is not None and array.shape != (size,):
-        raise ModelError(f"{shown} has shape {array.shape}; allowed: ({size},)")
-    return array

@@ -1,7 +1,8 @@
 """Convert networks to NIR, the format in which neuromorphic tools exchange graphs, and back.
 
 A population becomes NIR's leaky integrator, tau dv/dt = v_leak - v + r I with r = 1, whose v_leak
-is the bias: at rest v is the net input. A projection becomes a linear node. The graph's metadata
+is the bias: at rest v is the net input. A projection becomes a linear node, one over `sites.Conv`
+or `sites.Pool` a convolution or a pool of NIR, whose features come first. The graph's metadata
 hold as JSON what NIR cannot express: activations, constraints, losses, penalties, and which
 synapses can be absent. So a network is the same after a round trip. `neurosim.nir.graph` reads the
 nodes and edges. Start at `to_nir`.
@@ -14,7 +15,7 @@ Pedersen et al. 2024, Neuromorphic intermediate representation, doi:10.1038/s414
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,16 @@ from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.populations import OPTIONS, Loss, Population, Projection
+from neurosim.model.sites import Conv, Pool
 from neurosim.model.weights import Weights, synapse_indices
+from neurosim.nir.convolutions import (
+    array_of,
+    features_first,
+    flat_order,
+    shaped_populations,
+    written_convolution,
+    written_pool,
+)
 from neurosim.nir.graph import ReadGraph, read_graph
 
 if TYPE_CHECKING:
@@ -61,7 +71,8 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
     BackendError
         The package `nir` is not installed.
     ModelError
-        A projection whose feedback is not symmetric, or a population that nothing projects to.
+        A projection whose feedback is not symmetric or whose weights are shared over something
+        other than `sites.Conv`, or a population that nothing projects to.
 
     Examples
     --------
@@ -75,39 +86,78 @@ def to_nir(net: Network, flow: Flow | None = None) -> nir.NIRGraph:
             f"feedback of {name} = {kind!r}, for which NIR has no node; allowed: {SYMMETRIC!r}"
         )
     _check_sources(net)
-    _refuse_sites(net)
     nir = _nir()
     flow = flow or Flow.augmented()
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
+    shaped = shaped_populations(net)
+    shapes: dict[str, tuple[int, ...]] = {}  # of nodes, features first
     for name, population in net.populations.items():
-        size = population.size
+        own = population.shape if name in shaped else None
+        shapes[name] = (population.size,) if own is None else features_first(own)
         if population.clamped:
-            nodes[name] = nir.Input(input_type={"input": np.array([size])})
-        else:
-            tau = np.full(size, flow.time("tau_x", name))
-            nodes[name] = nir.LI(tau=tau, r=np.ones(size), v_leak=net.biases[name].copy())
-    for name, projection in net.projections.items():
-        nodes[name] = nir.Linear(weight=_dense_copy(net.weights[name]))
-        edges.append((projection.pre, name))
-        edges.append((name, projection.post))
+            nodes[name] = nir.Input(input_type={"input": np.array(shapes[name])})
+            continue
+        tau = np.full(shapes[name], flow.time("tau_x", name))
+        leak = np.tile(net.biases[name], population.size // net.biases[name].size)
+        if own is not None:
+            leak = array_of(leak, own)
+        nodes[name] = nir.LI(tau=tau, r=np.ones(shapes[name]), v_leak=leak)
+    for projection in net.projections.values():
+        _add_projection(nir, net, projection, shaped, nodes, edges)
     for name in net.losses or [net.output]:
         output = _free_name(f"{name}_output", nodes)
-        size = net.populations[name].size
-        nodes[output] = nir.Output(output_type={"output": np.array([size])})
+        nodes[output] = nir.Output(output_type={"output": np.array(shapes[name])})
         edges.append((name, output))
     metadata = {KEY: json.dumps(_description(net))}
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=metadata)
 
 
-def _refuse_sites(net: Network) -> None:
-    """Refuse weights that sites share."""
-    for name, q in net.projections.items():
-        if q.shares:
+def _add_projection(
+    nir: Any,
+    net: Network,
+    q: Projection,
+    shaped: Collection[str],
+    nodes: dict[str, Any],
+    edges: list[tuple[str, str]],
+) -> None:
+    """Add the node of a projection and its edges, with a flattening node where one is needed.
+
+    Raises
+    ------
+    ModelError
+        Weights shared over something for which NIR has no node, or dense ones onto the sites of a
+        convolution.
+    """
+    name, before = q.name, q.pre
+    if q.shares and not isinstance(q.over, Conv):
+        raise ModelError(
+            f"{name} shares its weights over {q.over.kind}, which is not written as a node of "
+            "NIR; allowed: sites.Conv, sites.Pool, and weights of one pair of units each; "
+            "try net.unrolled()"
+        )
+    if q.shares:
+        nodes[name] = written_convolution(nir, net, q)
+    elif isinstance(q.over, Pool) and {q.pre, q.post} <= set(shaped):
+        nodes[name] = written_pool(nir, net, q)
+    else:
+        weight = _dense_copy(net.weights[name])
+        if q.post in shaped:
             raise ModelError(
-                f"{name} shares its weights over {q.over.kind}, which is not written as a node of "
-                "NIR; allowed: weights of one pair of units each; try net.unrolled()"
+                f"{name} has weights of one pair of units each, but {q.post} has the sites of a "
+                "convolution, and no node of NIR comes between; allowed: sites.Conv into it; try "
+                "net.unrolled()"
             )
+        shape = net.populations[q.pre].shape
+        if q.pre in shaped and shape is not None:
+            weight = weight[:, flat_order(shape)].copy()
+            before = _free_name(f"{name}_flat", nodes)
+            first = np.array(features_first(shape))
+            nodes[before] = nir.Flatten(input_type={"input": first}, start_dim=0)
+            edges.append((q.pre, before))
+        nodes[name] = nir.Linear(weight=weight)
+    edges.append((before, name))
+    edges.append((name, q.post))
 
 
 def _check_sources(net: Network) -> None:
@@ -149,7 +199,10 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 
 
 def from_nir(graph: nir.NIRGraph) -> Network:
-    """Return the network of a NIR graph of inputs, leaky integrators, and linear or affine nodes.
+    """Return the network of a NIR graph of inputs, leaky integrators, and linear nodes.
+
+    Linear nodes are Linear, Affine, Conv1d, Conv2d and AvgPool2d, with Flatten before the first
+    two. What a convolution reads lies on sites: (features, *sites) in NIR, features last here.
 
     Every field of a node is read or refused. At rest an integrator has v = v_leak + r I, so r
     scales the weights and biases before it. Time constants belong to a flow: `time_constants` reads
@@ -179,9 +232,28 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     read = read_graph(graph)
     description = _read_metadata(graph.metadata)
     net = _described_network(read, description) if description else _plain_network(read)
-    net.biases = {name: read.biases[name] for name in net.neurons}
+    net.biases = {name: _biases(net, name, read.biases[name]) for name in net.neurons}
     net.check_parameters()
     return net
+
+
+def _biases(net: Network, name: str, units: Array) -> Array:
+    """Return the biases of a population, per feature where its sites share them.
+
+    Raises
+    ------
+    ModelError
+        Sites that share their biases, and have different ones.
+    """
+    if net.biases[name].size == units.size:
+        return units
+    by_site = units.reshape(-1, net.biases[name].size)
+    if (by_site != by_site[0]).any():
+        raise ModelError(
+            f"v_leak of the NIR node of {name!r} is different at its sites; allowed: one number "
+            "per feature, as the sites share the weights into them"
+        )
+    return np.array(by_site[0])
 
 
 def time_constants(graph: nir.NIRGraph) -> dict[str, float]:
@@ -217,10 +289,15 @@ def _plain_network(read: ReadGraph) -> Network:
             "to_nir"
         )
     populations = [
-        Population(name, read.sizes[name], "linear", clamped=name in read.clamped)
+        Population(
+            name, read.shapes.get(name, read.sizes[name]), "linear", clamped=name in read.clamped
+        )
         for name in read.in_order()
     ]
-    projections = [Projection(*ends, read.weights[ends]) for ends in sorted(read.weights)]
+    projections = []
+    for ends in sorted({*read.weights, *read.overs}):
+        weights, over = read.weights.get(ends), read.overs.get(ends)
+        projections.append(Projection(*ends, weights, over=over))
     return Network(populations, projections)
 
 
@@ -264,7 +341,9 @@ def _described_network(read: ReadGraph, description: Described) -> Network:
         projections = []
         for given in description["projections"]:
             projections.append(_projection(read, given))
-        _check_same("projections", map("->".join, read.weights), [q.name for q in projections])
+        of_graph = map("->".join, {*read.weights, *read.overs})
+        _check_same("projections", of_graph, [q.name for q in projections])
+        _check_overs(read, populations, projections)
         losses = [Loss(**loss) for loss in description["losses"]]
         net = Network(populations, projections, losses)
         compared = list(net.losses or [net.output])
@@ -286,6 +365,34 @@ def _check_same(what: str, of_graph: Iterable[str], of_metadata: Iterable[str]) 
         )
 
 
+def _check_overs(
+    read: ReadGraph, populations: Iterable[Population], projections: Iterable[Projection]
+) -> None:
+    """Refuse metadata with other convolutions and pools than the graph has."""
+    sites = {p.name: p.sites for p in populations}
+    for q in projections:
+        there, here = q.over, read.overs.get((q.pre, q.post))
+        if here is None and q.shares:
+            raise ModelError(f"{_DO_NOT_FIT}: {q.name} is over {there} there only; {_WITHOUT}")
+        if here is None:
+            continue
+        pre = sites[q.pre]
+        alike = type(there) is type(here) and _same_matrices(there, here, pre)
+        if not alike:
+            raise ModelError(
+                f"{_DO_NOT_FIT}: {q.name} is over {there} there, over {here} in the graph; "
+                f"{_WITHOUT}"
+            )
+
+
+def _same_matrices(there: Any, here: Any, pre: tuple[int, ...]) -> bool:
+    """Return whether two say the same of which site reads which."""
+    first, second = there.matrices(pre), here.matrices(pre)
+    if len(first) != len(second) or first[0].shape != second[0].shape:
+        return False
+    return all((a != b).nnz == 0 for a, b in zip(first, second, strict=True))
+
+
 def _population(read: ReadGraph, given: Described) -> Population:
     """Return a population of the metadata, whose size and kind are those of the graph."""
     population = Population(**given)
@@ -298,6 +405,11 @@ def _population(read: ReadGraph, given: Described) -> Population:
                 f"{_DO_NOT_FIT}: size and clamped of {name} are {there} there, {here} in the "
                 f"graph; {_WITHOUT}"
             )
+    if name in read.shapes and read.shapes[name] != population.shape:
+        raise ModelError(
+            f"{_DO_NOT_FIT}: shape of {name} is {population.shape} there, {read.shapes[name]} in "
+            f"the graph; {_WITHOUT}"
+        )
     return population
 
 
@@ -310,8 +422,10 @@ def _projection(read: ReadGraph, given: Described) -> Projection:
     if left or kept.get("feedback", SYMMETRIC) != SYMMETRIC:
         wrong = min(left) if left else "feedback"
         raise ModelError(f"{_DO_NOT_FIT}: {wrong} = {given[wrong]!r} of {ends}; {_WITHOUT}")
-    if weight is None:
+    if weight is None and ends not in read.overs:
         return Projection(*ends)  # refused, since the graph does not have it
+    if weight is None or ends in read.overs:
+        return Projection(*ends, weight, **kept)
     return Projection(*ends, _stored(weight, given), **kept)
 
 
