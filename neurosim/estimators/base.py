@@ -17,6 +17,7 @@ from neurosim import reference
 from neurosim.data.patterns import pair
 from neurosim.data.sample_weights import weighted_mean, weighted_spread
 from neurosim.errors import DataError, ModelError, number, out_of_range, shown
+from neurosim.estimators.networks import built, check_fits, flat, pattern_shape, refuse_beside
 from neurosim.model.arrays import validated
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.flow import Flow
@@ -95,6 +96,7 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         validation: float = 0.0,
         random_state: Any = None,
         verbose: bool = False,
+        network: Any = None,
     ) -> None:
         self.hidden, self.activation, self.loss = hidden, activation, loss
         self.gain, self.init = gain, init
@@ -109,6 +111,7 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         self.precision, self.threads = precision, threads
         self.standardise, self.validation = standardise, validation
         self.random_state, self.verbose = random_state, verbose
+        self.network = network
 
     def fit(
         self,
@@ -123,6 +126,7 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         Parameters
         ----------
         X : (patterns, features)
+            With `network` also (patterns, rows, columns) or (patterns, *shape of its input).
         y : (patterns,), or (patterns, outputs) for a regressor
         validation : (X, y), optional
             Patterns for the validation columns of the log, in place of a share of X and y.
@@ -176,6 +180,9 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         random = check_random_state(self.random_state)
         self._seed = int(random.randint(2**31 - 1))
         self.mean_, self.scale_ = 0.0, 1.0
+        if self.network is not None:
+            self._begin_given(given)
+            return
         if self.standardise:
             self.mean_, self.scale_ = mean_and_spread(given.X, given.weights)
         sizes = [given.X.shape[1], *_hidden_sizes(self.hidden), self._outputs(given.targets)]
@@ -183,6 +190,36 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         options = {name: own[name] for name in signature(Network.mlp).parameters if name in own}
         options["loss"] = self.loss or self._default_loss
         self.network_ = Network.mlp(sizes, seed=self._seed, **options)
+
+    def _begin_given(self, given: Given) -> None:
+        """Build the network that was given; measure mean and spread by feature over its sites."""
+        own = self.get_params(deep=False)
+        parameters = signature(type(self)).parameters
+        names = ["hidden", *(name for name in signature(Network.mlp).parameters if name in own)]
+        refuse_beside(self.network, own, {name: parameters[name].default for name in names})
+        outputs = self._outputs(given.targets)
+        net = built(self.network, pattern_shape(self._shape), outputs, self._seed)
+        check_fits(net, self._shape)
+        self.network_ = net
+        if not self.standardise:
+            return
+        features = net.populations[net.inputs[0]].features
+        sites = given.X.shape[1] // features
+        rows = given.X.reshape(-1, features)
+        weights = None if given.weights is None else np.repeat(given.weights, sites)
+        mean, spread = mean_and_spread(rows, weights)
+        self.mean_, self.scale_ = np.tile(mean, sites), np.tile(spread, sites)
+
+    def _as_rows(self, X: Any, *, first: bool) -> Any:
+        """Return inputs as rows; with `first`, keep the shape of a pattern, else check it."""
+        if self.network is None:
+            return X
+        shape = tuple(np.shape(X)[1:])
+        if first:
+            self._shape = shape
+        else:
+            check_fits(self.network_, shape)
+        return flat(X)
 
     def _learn(
         self, given: Given, schedule: Any, start: str, validation: tuple[Any, Any] | None = None
@@ -267,9 +304,14 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
     def _forward(self, X: Any) -> Array:
         """Return the outputs of a forward pass, (patterns, outputs)."""
         check_is_fitted(self)
-        X = validated(self, X, reset=False)
+        X = validated(self, self._as_rows(X, first=False), reset=False)
         outputs = reference.forward(self.network_, self._scaled(X))
         return np.asarray(outputs[self.network_.output])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = self.network is not None
+        return tags
 
     @abstractmethod
     def _read(self, X: Any, y: Any, sample_weight: Any, *, first: bool, **kept: Any) -> Given:
@@ -328,6 +370,13 @@ PARAMETERS = """
         Seed of the weights, of the patterns held out, and of the order of presentations.
     verbose : bool
         Whether to show a progress bar with the time left, on standard error.
+    network : Network or callable, optional
+        What is trained in place of `Network.mlp`: a copy of a network with its weights, or what a
+        function of `shape`, `outputs` and `seed` returns, such as
+        ``functools.partial(Network.convolutional, channels=[8])``; `shape` is that of a pattern, to
+        which two axes (rows, columns) get a third of 1. X may then have axes of sites, and mean and
+        spread are by feature over all sites. The arguments from `hidden` to `bias_plasticity` must
+        have their defaults.
 
     Attributes
     ----------

@@ -17,6 +17,7 @@ from neurosim.estimators.base import PARAMETERS, Given, Saddle
 from neurosim.model.arrays import validated
 from neurosim.model.feedback import SYMMETRIC
 from neurosim.model.methods import EULER
+from neurosim.model.network import Network
 from neurosim.model.weights import NORMAL
 
 Array = np.ndarray
@@ -90,6 +91,7 @@ class SaddleClassifier(ClassifierMixin, Saddle):  # type: ignore[misc]
         class_weight: Any = None,
         random_state: Any = None,
         verbose: bool = False,
+        network: Any = None,
     ) -> None:
         parameters = locals()
         for name in ("self", "class_weight", "__class__"):
@@ -148,13 +150,16 @@ class SaddleClassifier(ClassifierMixin, Saddle):  # type: ignore[misc]
 
     def _has_probabilities(self) -> bool:
         """Whether the outputs are logits, so that their softmax is a probability."""
+        net = getattr(self, "network_", self.network)
+        if self.network is not None and isinstance(net, Network):
+            return bool(net.losses) and net.losses[net.output].kind == "cross_entropy"
         return (self.loss or self._default_loss) == "cross_entropy"
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """Return the softmax of the outputs, (patterns, classes).
 
-        Available only with loss="cross_entropy".
+        Available only with the loss "cross_entropy".
         """
         outputs = self._forward(X)
         odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
@@ -162,7 +167,7 @@ class SaddleClassifier(ClassifierMixin, Saddle):  # type: ignore[misc]
 
     def _read(self, X: Any, y: Any, sample_weight: Any, *, first: bool, **kept: Any) -> Given:
         """Return X, each label as its index in `classes_`, and the weights of the patterns."""
-        X, y = validated(self, X, y, text=True, reset=first)
+        X, y = validated(self, self._as_rows(X, first=first), y, text=True, reset=first)
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         classes = kept.get("classes")

@@ -66,7 +66,9 @@ class SaddleRegressor(RegressorMixin, Saddle):  # type: ignore[misc]
 
     def _read(self, X: Any, y: Any, sample_weight: Any, *, first: bool, **kept: Any) -> Given:
         """Return X, targets on the scale of the network's outputs, and the weights."""
-        X, y = validated(self, X, y, reset=first, multi_output=True, y_numeric=True)
+        X, y = validated(
+            self, self._as_rows(X, first=first), y, reset=first, multi_output=True, y_numeric=True
+        )
         flat = np.ndim(y) == 1
         y = np.asarray(y, dtype=float).reshape(len(X), -1)
         weights = sample_weights(sample_weight, len(X))
