@@ -11,7 +11,6 @@ integration runs one of each test, ``-m slow --slow-sample 0``.
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import random
@@ -55,12 +54,6 @@ def pytest_configure(config: pytest.Config) -> None:
         compiler = compiler_with_header(cache.mkdir("precompiled"))
         if compiler is not None:
             os.environ["CXX"] = compiler
-
-
-def pytest_collection_finish() -> None:
-    """Exempt what the imports have made from garbage collection, which visits it in vain."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
