@@ -33,7 +33,7 @@ def _trained(net: Network, X: Any, Y: Any, backend: str, **options: Any) -> Netw
     """Return a copy of a net after 20 steps of all three flows at once."""
     twin = net.copy()
     flow = options.pop("flow", ns.Flow.rotated(1.3, tau_w=50 * ms))
-    schedule = options.pop("schedule", ns.Simultaneous(duration=20 * ms))
+    schedule = options.pop("schedule", ns.Simultaneous(duration=20 * ms, reports=2))
     sim = ns.Simulation(twin, flow, backend=backend, dt=1 * ms, **options)
     sim.train(X, Y, schedule)
     return twin
@@ -99,7 +99,7 @@ def test_euler_steps_approach_scipy_with_weights_moving(kind: str) -> None:
     for dt in (0.2, 0.1):
         twin = net.copy()
         sim = ns.Simulation(twin, flow, dt=dt * ms, backend="numpy")
-        sim.train(X, Y, ns.Simultaneous(duration=12 * ms))
+        sim.train(X, Y, ns.Simultaneous(duration=12 * ms, reports=1))
         off = [np.abs(twin.weights[q] - exact.weights[q]).max() for q in net.projections]
         off += [np.abs(twin.biases[n] - exact.biases[n]).max() for n in net.neurons]
         errors.append(np.array(off))
@@ -195,7 +195,7 @@ def test_shared_feedback_weights_of_kolen_pollack_approach_the_weights() -> None
     name = "pool->two"
     before = np.abs(net.feedback[name].swapaxes(1, 2) - net.weights[name])
     sim = ns.Simulation(net, ns.Flow.adjoint(tau_w=20 * ms), dt=2 * ms, backend="numpy")
-    sim.train(X, Y, ns.Simultaneous(duration=100 * ms))
+    sim.train(X, Y, ns.Simultaneous(duration=100 * ms, reports=1))
     after = np.abs(net.feedback[name].swapaxes(1, 2) - net.weights[name])
     # both decay by the same factor and move by the same products, so the difference only decays
     np.testing.assert_allclose(after, before * (1 - 2.0 * 2 / 20) ** 50, rtol=1e-9)
@@ -295,7 +295,7 @@ def test_compiled_rules_agree(rule: str) -> None:
 def test_group_penalties_are_of_features() -> None:
     net = shared_nets.network("conv", 6, row_l1=4.0)
     X, Y = shared_nets.data(net, 6)
-    after = _trained(net, X, Y, "numpy", schedule=ns.Simultaneous(duration=300 * ms))
+    after = _trained(net, X, Y, "numpy", schedule=ns.Simultaneous(duration=300 * ms, reports=1))
     w = after.weights["pool->two"]
     norms = np.sqrt(np.square(w).sum(axis=(0, 2)))
     assert (norms == 0).all()
@@ -312,16 +312,16 @@ def test_going_on_from_a_file_equals_never_having_stopped(kind: str, tmp_path: P
     X, Y = shared_nets.data(net, 8)
     flow = ns.Flow.rotated(1.3, tau_w=50 * ms)
     whole = ns.Simulation(net.copy(), flow, dt=1 * ms, backend="numpy")
-    whole.train(X, Y, ns.Simultaneous(duration=20 * ms))
+    whole.train(X, Y, ns.Simultaneous(duration=20 * ms, reports=2))
     half = ns.Simulation(net.copy(), flow, dt=1 * ms, backend="numpy")
-    log = half.train(X, Y, ns.Simultaneous(duration=10 * ms), record=("x", "w"))
+    log = half.train(X, Y, ns.Simultaneous(duration=10 * ms, reports=1), record=("x", "w"))
     ns.save(log.run, tmp_path / "half.nc")
     loaded = ns.load(tmp_path / "half.nc")
     assert loaded.network.populations == net.populations
     for name in net.projections:
         assert loaded.network.projections[name].over == net.projections[name].over
     again = ns.Simulation(loaded.network, flow, dt=1 * ms, backend="numpy")
-    again.train(X, Y, ns.Simultaneous(duration=10 * ms), start=loaded)
+    again.train(X, Y, ns.Simultaneous(duration=10 * ms, reports=1), start=loaded)
     _assert_same(again.net, whole.net, 0.0)
 
 
