@@ -277,7 +277,7 @@ def test_a_bar_moves_while_the_first_task_runs(
         "xor",
         {"flow.tau_x": [0.01, 0.02]},
         measure=measure,
-        duration=1.0,
+        duration=0.4,
         settle=1e-12,
         overrides=settings,
         jobs=jobs,
@@ -483,7 +483,10 @@ def test_a_saddle_point_beside_a_limit_cycle_has_a_basin() -> None:
     settle.
     """
     found = ns.sweep(
-        "basin", {"start.x": [0.01, 0.5]}, measure="slowest_rate", overrides=["start.lam=0"]
+        "basin",
+        {"start.x": [0.01, 0.5]},
+        measure="slowest_rate",
+        overrides=["start.lam=0", "simulation.dt='4 ms'"],
     )
     assert list(found.outcome.values) == ["settled", "ringing"]
     assert (found.slowest_rate > 0).all()

@@ -74,7 +74,7 @@ def repeated(X: Any, Y: Any, times: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     problem=dags(l1=True) | rings(l1=True),
     times=counts,
@@ -88,7 +88,7 @@ def test_weights_are_numbers_of_rows(
     net, X, Y = problem
     times = times[: len(X)]
     assume(sum(times) > 0)
-    schedule = ns.Simultaneous(duration=15 * DT, reports=3)
+    schedule = ns.Simultaneous(duration=15 * DT, reports=2)
     one, log = trained(net, flow, (X, Y), schedule, times, method=method)
     two, expected = trained(net, flow, repeated(X, Y, times), schedule, method=method)
     assert_close(one, two)
