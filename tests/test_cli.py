@@ -29,6 +29,7 @@ from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
 
 QUICK = ("--backend", "numpy", "--set", "train.duration=100 ms", "--set", "train.reports=2")
+ONE_PICTURE = (*QUICK, "--set", "output.formats=['svg']")
 RELAX = ("--backend", "numpy", "--set", "simulation.duration=400 ms")
 DIVERGENT = (
     "ring",
@@ -119,7 +120,7 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
 
 
 def test_the_effective_model_gives_the_same_result(tmp_path: Path) -> None:
-    call("run", "xor", *QUICK, "--seed", "3", "--out", "first")
+    call("run", "xor", *ONE_PICTURE, "--seed", "3", "--out", "first")
     call("run", "first/model.toml", "--out", "second")
     first, second = (files.load(tmp_path / n / "log.nc") for n in ("first", "second"))
     assert isinstance(first, Log)
@@ -206,8 +207,7 @@ def test_check_exits_with_1_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_plot() -> None:
-    call("run", "xor", *QUICK)
-    Path("runs/xor/summary.png").unlink()
+    call("run", "xor", *ONE_PICTURE)
     result = call("plot", "runs/xor/log.nc")
     assert result.exit_code == 0, result.output
     assert Path("runs/xor/log.png").stat().st_size > 10_000
@@ -441,8 +441,8 @@ def test_what_was_written_before_the_disk_filled_up_stays(monkeypatch: pytest.Mo
 def test_what_fits_is_kept_where_a_result_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files, between that of the log and that of its samples."""
     monkeypatch.setattr(logging, "raiseExceptions", False)  # the limit holds for log files, too
-    recorded = [*QUICK, "--set", "simulation.record=['x', 'w']", "--set", "simulation.every=2 ms"]
-    assert call("run", "xor", *QUICK, "--out", "small").exit_code == 0
+    recorded = [*ONE_PICTURE, "--set", "simulation.record=['x', 'w']", "--set", "simulation.every=2 ms"]
+    assert call("run", "xor", *ONE_PICTURE, "--out", "small").exit_code == 0
     assert call("run", "xor", *recorded, "--out", "large").exit_code == 0
     sizes = [Path(folder, "log.nc").stat().st_size for folder in ("small", "large")]
     assert sizes[1] > sizes[0] + 4000
@@ -470,9 +470,9 @@ def test_a_training_that_diverges_keeps_its_history() -> None:
 
 
 def test_a_training_goes_on_from_a_checkpoint() -> None:
-    whole = call("run", "xor", *QUICK, "--out", "whole", "--checkpoint", "c.npz")
+    whole = call("run", "xor", *ONE_PICTURE, "--out", "whole", "--checkpoint", "c.npz")
     assert whole.exit_code == 0, whole.output
-    again = call("run", "xor", *QUICK, "--out", "again", "--resume", "c.npz")
+    again = call("run", "xor", *ONE_PICTURE, "--out", "again", "--resume", "c.npz")
     assert again.exit_code == 0, again.output
     found = [files.load(f"{folder}/log.nc") for folder in ("whole", "again")]
     assert found[0].history.identical(found[1].history)

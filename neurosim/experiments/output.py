@@ -112,11 +112,9 @@ def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder
         with _noted(lost):
             files.save(_without_traces(result), folder / name)
             lost[-1] = FileError(f"{lost[-1]} ({folder / name} is without its traces)")
-    for path in pictures:
-        with _noted(lost):
-            save_summary(result, [path])
-    if lost:
-        raise FileError("; ".join(dict.fromkeys(str(error) for error in lost))) from lost[0]
+    with _noted(lost):
+        save_summary(result, pictures)
+    _raise_all(lost)
 
 
 @contextmanager
@@ -126,6 +124,12 @@ def _noted(lost: list[FileError]) -> Iterator[None]:
         yield
     except FileError as error:
         lost.append(error)
+
+
+def _raise_all(lost: Sequence[FileError]) -> None:
+    """Raise one error with the messages of all, each once; nothing if there are none."""
+    if lost:
+        raise FileError("; ".join(dict.fromkeys(str(error) for error in lost))) from lost[0]
 
 
 def _write_model(spec: ModelFile, path: Path) -> None:
@@ -173,21 +177,25 @@ def pictures_beside(file: Path) -> list[Path]:
 def save_figure(figure: Any, paths: Sequence[Path]) -> None:
     """Write a figure to every path, in the format of its suffix, and close it.
 
+    If a file cannot be written, the others still are.
+
     Raises
     ------
     ModelError
         An unknown format.
     FileError
-        A file that cannot be written.
+        Files that cannot be written.
     """
     import matplotlib.pyplot as plt
 
+    lost: list[FileError] = []
     for path, suffix in zip(paths, formats_of(paths), strict=True):
-        with replacing(path) as new:
+        with _noted(lost), replacing(path) as new:
             figure.savefig(new, format=suffix, dpi=DPI)
         # no new layout, so that every format has the same picture
         figure.set_layout_engine("none")
     plt.close(figure)
+    _raise_all(lost)
 
 
 def formats_of(paths: Sequence[Path]) -> list[str]:
