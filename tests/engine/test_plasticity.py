@@ -182,7 +182,7 @@ def random_rule(first: str, second: str) -> Plasticity:
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 @settings(
     deadline=None,
-    max_examples=20,
+    max_examples=14,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.generate],
 )
@@ -198,7 +198,7 @@ def test_what_separates_is_a_loop_over_synapses(
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 @settings(
     deadline=None,
-    max_examples=12,
+    max_examples=10,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.generate],
 )
