@@ -182,5 +182,9 @@ SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_all_three_flows_are_those_of_a_plain_loop": lambda c: c["count"] == 3,
     "test_messages_arrive_after_their_delay": lambda c: c["count"] == 1,
     "test_variables_are_recorded_under_their_old_names": lambda _: True,
+    "test_threads_change_nothing": lambda c: c["batch"] is None,
+    "test_adaptive_steps_err_as_little_as_asked": lambda c: len(c["widths"]) > 3,
+    "test_presentations_move_weights_as_by_hand": lambda c: c["batch"] == 2,
+    "test_digits_settle_to_a_millionth_in_600_steps": lambda c: c["loss"] == "mse",
     "test_a_stream_is_its_frames_one_after_the_other": lambda c: c["transport"] == "dense",
 }

@@ -91,7 +91,7 @@ def test_it_is_also_with_adaptive_steps_a_tube_and_learning(backend: str) -> Non
             twin = at.copy()
             sim = ns.Simulation(twin, flow, backend=backend, extensions=extensions)
             runs.append(sim.relax(X, Y, duration=0.03, adaptive=True))
-            ends.append(sim.train(X, Y, ns.Simultaneous(duration=0.05)).run)
+            ends.append(sim.train(X, Y, ns.Simultaneous(duration=0.05, reports=2)).run)
         assert largest(*runs) <= 1e-12
         assert largest(*ends) <= 1e-12
         for name, w in ends[0].network.weights.items():

@@ -77,7 +77,9 @@ def ended(process: subprocess.Popen[str], number: int, folder: Path, sign: str) 
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_a_run_of_the_command_line_that_is_terminated_is_written(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -207,7 +209,7 @@ def test_a_point_of_a_sweep_is_measured_whole_or_not_at_all(
         signal.raise_signal(signal.SIGINT)
 
     options = {"measure": "accuracy", "out": tmp_path / "s.zarr"}
-    model = modelfile.load("xor", ["train.duration=100 ms", "simulation.backend=numpy"])
+    model = modelfile.load("xor", ["train.duration=100 ms", "train.reports=2", "simulation.backend=numpy"])
     with monkeypatch.context() as patch:
         patch.setattr(Session, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):

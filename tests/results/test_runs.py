@@ -265,7 +265,7 @@ def test_the_longest_name_need_not_have_synapses(tmp_path: Path) -> None:
     seed=SEEDS,
     recorded=st.booleans(),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_run_comes_back_bit_by_bit(
     tmp_path_factory: pytest.TempPathFactory,
     problem: Problem,

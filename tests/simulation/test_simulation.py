@@ -283,7 +283,7 @@ def test_the_network_is_there_after_a_run() -> None:
 )
 def test_a_simulation_is_copied_and_pickled_after_a_run(backend: str, tmp_path: Path) -> None:
     original = ns.Simulation(NET.copy(), ns.Flow.damped(), backend=backend)
-    log = original.train(X, Y, ns.Simultaneous(duration=0.02))
+    log = original.train(X, Y, ns.Simultaneous(duration=0.02, reports=2))
     streamed = original.relax(X, Y, duration=0.02, record="x", stream=tmp_path / "run.zarr")
     for made in (pickle.loads(pickle.dumps(original)), copy.deepcopy(original)):
         with pytest.raises(ns.ModelError, match="has not been run yet"):
@@ -347,7 +347,7 @@ def test_a_result_never_changes_because_its_path_is_written_again(
     runs = {
         "relax": lambda: made.relax(X, Y, duration=0.02, record="x", stream=path),
         "train": lambda: (
-            made.train(X, Y, ns.Simultaneous(duration=0.02), record="x", stream=path).run
+            made.train(X, Y, ns.Simultaneous(duration=0.02, reports=2), record="x", stream=path).run
         ),
         "stream": lambda: made.stream(X, Y, per_frame=0.01, record="x", stream=path),
         "again": lambda: made.relax(2 * X, Y, duration=0.02, record="x", stream=str(path)),
