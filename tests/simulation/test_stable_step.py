@@ -67,7 +67,7 @@ def test_euler_is_stable_below_and_diverges_above(flow, seed):
     assert growth(net, flow, X, Y, 1.05 * stable.step, 2000) > 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(problem=problems.rings(activations=["tanh", "softplus", "linear"]))
 def test_euler_on_cycles(problem):
     net, X, Y = problem

@@ -37,7 +37,7 @@ def hold(groups: Groups, held: Held, actions: Actions, rates: Rates) -> None:
     for (population, variable), (places, values) in held.items():
         group = groups.populations[population]
         restore = partial(np.put, live(group, variable), places, values)
-        actions.update[population].append(restore)
+        actions.update.setdefault(population, []).append(restore)
         if actions.multipliers:
             actions.multipliers.setdefault(population, []).append(restore)
         if groups.plan.keeps_rates:
