@@ -441,7 +441,13 @@ def test_what_was_written_before_the_disk_filled_up_stays(monkeypatch: pytest.Mo
 def test_what_fits_is_kept_where_a_result_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files, between that of the log and that of its samples."""
     monkeypatch.setattr(logging, "raiseExceptions", False)  # the limit holds for log files, too
-    recorded = [*ONE_PICTURE, "--set", "simulation.record=['x', 'w']", "--set", "simulation.every=2 ms"]
+    recorded = [
+        *ONE_PICTURE,
+        "--set",
+        "simulation.record=['x', 'w']",
+        "--set",
+        "simulation.every=2 ms",
+    ]
     assert call("run", "xor", *ONE_PICTURE, "--out", "small").exit_code == 0
     assert call("run", "xor", *recorded, "--out", "large").exit_code == 0
     sizes = [Path(folder, "log.nc").stat().st_size for folder in ("small", "large")]

@@ -209,7 +209,9 @@ def test_a_point_of_a_sweep_is_measured_whole_or_not_at_all(
         signal.raise_signal(signal.SIGINT)
 
     options = {"measure": "accuracy", "out": tmp_path / "s.zarr"}
-    model = modelfile.load("xor", ["train.duration=100 ms", "train.reports=2", "simulation.backend=numpy"])
+    model = modelfile.load(
+        "xor", ["train.duration=100 ms", "train.reports=2", "simulation.backend=numpy"]
+    )
     with monkeypatch.context() as patch:
         patch.setattr(Session, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
