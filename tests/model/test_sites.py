@@ -245,12 +245,13 @@ def test_refuses_what_shared_weights_cannot_honour() -> None:
 
 def test_what_messages_advise_holds() -> None:
     pytest.importorskip("nir")
-    net = Network.convolutional((4, 4, 1), [2], outputs=3, seed=0)
-    X = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
-    with pytest.raises(ns.ModelError, match=r"try net.unrolled\(\)"):
+    net = Network.graph(np.eye(4), 1, 2, 3, seed=0)
+    X = np.random.default_rng(0).normal(size=(2, 4, 1))
+    with pytest.raises(ns.ModelError, match=r"net.unrolled\(\)"):
         ns.to_nir(net)
     back = ns.from_nir(ns.to_nir(net.unrolled()))
     expected = ns.reference.forward(net, X)["output"]
     np.testing.assert_allclose(ns.reference.forward(back, X)["output"], expected, atol=1e-14)
     apart = Network.convolutional((4, 4, 1), [2], outputs=3, seed=0, shared=False)
+    X = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
     assert ns.rivals.predictive_coding(apart, X, [0, 1]).method == "predictive_coding"
