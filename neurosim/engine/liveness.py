@@ -100,8 +100,9 @@ def reads_weights_only(plan: Plan) -> bool:
 
 def _reads_messages_only(rule: SynapseRule) -> bool:
     """Return whether a user-written rule reads delta and x alone, and rests while the gate does."""
-    ends = [end for found in rule.sums for end in (found.post, found.pre) if end is not None]
-    messages = all(not end.expression and end.array in MESSAGES for end in ends)
+    ends = [*(found.post for found in rule.sums), *(found.pre for found in rule.sums)]
+    read = [end for end in ends if end is not None]
+    messages = all(not end.expression and end.array in MESSAGES for end in read)
     open_steps = rule.steps(gate_is_open=True)
     separates = all(step.direct is None for step in open_steps)
     return messages and separates and not rule.steps(gate_is_open=False)
