@@ -10,7 +10,7 @@ from brian2 import StateMonitor, ms
 from numpy.testing import assert_allclose
 
 import neurosim as ns
-from neurosim.engine import compiler
+from neurosim.engine import build, compiler
 from neurosim.engine.runtime.step import Machine
 from tests.helpers.problems import random_problem, random_state
 
@@ -397,6 +397,21 @@ def test_networks_without_a_reference_are_not_kept() -> None:
         net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
         ns.Simulation(net, ns.Flow.adjoint(), backend="numpy").relax(X, Y, duration=20 * ms)
     assert sum(isinstance(o, Machine) for o in gc.get_objects()) < 10
+
+
+def test_an_idle_engine_serves_runs_with_its_own_step_only() -> None:
+    """The step is no part of a program's structure, but it is part of Brian2's clock."""
+    net, X, Y = random_problem([4, 3, 2], seed=0)
+
+    def relaxed(dt: float) -> np.ndarray:
+        sim = ns.Simulation(net, ns.Flow.damped(), dt=dt, backend="numpy")
+        return sim.relax(X, Y, duration=20 * ms).x["hidden1"]
+
+    build._idle.clear()
+    alone = relaxed(2 * ms)
+    build._idle.clear()
+    relaxed(1 * ms)
+    assert np.array_equal(relaxed(2 * ms), alone)
 
 
 @pytest.mark.compiler
