@@ -16,17 +16,14 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.helpers.traced import FirstCases
-
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 
-first_cases = FirstCases()
 COMPILED = "standalone"
 CYTHON = "cython"  # compiles every expression as a module, some seconds each
 
@@ -70,14 +67,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = sampled(items, seed)
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = [item for item in items if item in kept]
-    first_cases.collect([item for item in items if item.get_closest_marker("slow") is None])
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Measure coverage in the first case of each test alone."""
-    with first_cases.traced(item):
-        return (yield)
 
 
 def sampled(items: list[pytest.Item], seed: int) -> set[pytest.Item]:
