@@ -1,6 +1,6 @@
 """Convolutions and pools of a NIR graph: fields read as `sites.Conv` and `sites.Pool`, and written.
 
-NIR's arrays are (features, *sites), neurosim's units have their features last. Below `graph`. Start
+NIR's arrays are (features, sites), neurosim's units have their features last. Below `graph`. Start
 at `read_convolution`.
 """
 
@@ -26,7 +26,7 @@ CONVOLUTIONS = {CONV1: 1, CONV2: 2}  # axes of sites
 
 
 def features_last(shape: Shape) -> Shape:
-    """Return (*sites, features) of (features, *sites).
+    """Return (sites, features) of (features, sites).
 
     Examples
     --------
@@ -37,17 +37,17 @@ def features_last(shape: Shape) -> Shape:
 
 
 def features_first(shape: Shape) -> Shape:
-    """Return (features, *sites) of (*sites, features)."""
+    """Return (features, sites) of (sites, features)."""
     return (shape[-1], *shape[:-1])
 
 
 def units_of(array: Array) -> Array:
-    """Return an array (features, *sites) as units, features last, (units,)."""
+    """Return an array (features, sites) as units, features last, (units,)."""
     return np.moveaxis(array, 0, -1).reshape(-1)
 
 
 def array_of(units: Array, shape: Shape) -> Array:
-    """Return units as an array (features, *sites); `shape` is (*sites, features)."""
+    """Return units as an array (features, sites); `shape` is (sites, features)."""
     return np.moveaxis(units.reshape(shape), -1, 0).copy()
 
 
@@ -74,7 +74,7 @@ def read_convolution(node_name: str, node: Any, before: Shape) -> tuple[Conv, Ar
     node_name : str
     node : nir.Conv1d or nir.Conv2d
     before : tuple of int
-        Shape of what the node reads, (features, *sites).
+        Shape of what the node reads, (features, sites).
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _whole(shown: str, given: Any, axes: int, least: int | None = None) -> Shape
 
 
 def shaped_populations(net: Network) -> set[str]:
-    """Return the populations that are written as (features, *sites): all ends of convolutions.
+    """Return the populations that are written as (features, sites): all ends of convolutions.
 
     A pool on two axes hands this on from one of its ends to the other.
     """

@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 def checked_shape(node_name: str, shape: Any) -> Shape:
-    """Return the shape of a node, (units,) or (features, *sites)."""
+    """Return the shape of a node, (units,) or (features, sites)."""
     sizes = np.atleast_1d(np.asarray(shape))
     if sizes.ndim != 1 or len(sizes) not in (1, 2, 3) or (sizes < 1).any():
         raise ModelError(

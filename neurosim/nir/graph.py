@@ -66,7 +66,7 @@ class ReadGraph:
     Attributes
     ----------
     sizes : {population: units}
-    shapes : {population: (*sites, features)}
+    shapes : {population: (sites, features)}
         Of those on sites.
     clamped : set of populations
         Those of input nodes.
@@ -176,7 +176,7 @@ class _Given:
         return [self.kinds[before] for before in self.edges.before[name]] == [FLATTEN]
 
     def shape(self, name: str, beyond: tuple[str, ...] = ()) -> Shape:
-        """Return the shape of a population's node, (units,) or (features, *sites).
+        """Return the shape of a population's node, (units,) or (features, sites).
 
         `beyond` has the nodes whose shapes depend on it.
 

@@ -202,7 +202,7 @@ def from_nir(graph: nir.NIRGraph) -> Network:
     """Return the network of a NIR graph of inputs, leaky integrators, and linear nodes.
 
     Linear nodes are Linear, Affine, Conv1d, Conv2d and AvgPool2d, with Flatten before the first
-    two. What a convolution reads lies on sites: (features, *sites) in NIR, features last here.
+    two. What a convolution reads lies on sites: (features, sites) in NIR, features last here.
 
     Every field of a node is read or refused. At rest an integrator has v = v_leak + r I, so r
     scales the weights and biases before it. Time constants belong to a flow: `time_constants` reads
