@@ -1,6 +1,6 @@
-"""Digits 64-32-10, an epoch of presentations (adjoint, dt = tau), against SGD in PyTorch.
+"""An epoch of presentations (adjoint, dt = tau), against SGD in PyTorch.
 
-Only training is timed.
+Digits with 64-32-10, and random patterns with larger nets. Only training is timed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 from sklearn.datasets import load_digits
 
 import neurosim as ns
@@ -15,6 +16,7 @@ from tests.benchmarks.peers import Peer, interpreter, missing
 from tests.benchmarks.timing import Row, Setting, in_turns
 
 PATTERNS = 1437
+LARGE = ([784, 512, 512, 10], [784, *[256] * 9, 10])
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -42,6 +44,33 @@ def measure(setting: Setting) -> Iterator[Row]:
                 samples["PyTorch"],
                 note=note,
             )
+        for widths in () if setting.quick else LARGE:
+            asked = partial(torch, "train", batch=64, epochs=3, patterns=1024, widths=widths)
+            samples = in_turns(
+                {
+                    "neurosim": lambda w=widths: of_random_patterns(w),
+                    "PyTorch": lambda a=asked: a()["seconds"],
+                },
+                setting.repeat,
+            )
+            name = f"an epoch of {'-'.join(map(str, widths))}, batches of 64"
+            yield Row(name, samples["neurosim"], "PyTorch", samples["PyTorch"], "<= 1.2")
+
+
+def of_random_patterns(widths: list[int], batch: int = 64, epochs: int = 3) -> float:
+    """Return seconds per epoch of 1,024 random patterns."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((1024, widths[0])), rng.integers(widths[-1], size=1024)
+    net = ns.Network.mlp(widths, loss="cross_entropy", seed=0)
+    sim = ns.Simulation(net, ns.Flow.adjoint(tau_w="0.1 s"), dt="10 ms", backend="standalone")
+    steps = 2 * len(widths) - 1  # 2 L + 1
+    share = (steps - 1) / steps
+    sim.train(
+        X,
+        Y,
+        ns.Presentations(batch=batch, present=steps * 10e-3, plastic_from=share, epochs=epochs),
+    )
+    return sim.loop_time / epochs
 
 
 def learnt(batch: int, epochs: int) -> tuple[float, float]:
