@@ -71,7 +71,7 @@ def give_back(engine: Engine) -> None:
 
     The caller must not use the engine any more.
     """
-    key = getattr(engine, "structure", None)
+    key = engine.structure
     if key is None:
         return
     kept = cast("RuntimeEngine", engine)

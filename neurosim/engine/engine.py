@@ -64,6 +64,7 @@ class Engine(ABC):
     """
 
     network: BrianNetwork
+    structure: str | None = None  # key of the structure, where the engine may serve other runs
 
     def __init__(self, plan: Plan, threads: int) -> None:
         self.plan = plan

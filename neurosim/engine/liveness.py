@@ -77,7 +77,8 @@ def in_words(plan: Plan, direct: Array) -> str:
     if not plan.shortcuts:
         return "none: switched off, or user-supplied objects may read anything"
     if not tracks(plan):
-        return f"products of inputs that stand still are kept; no more with {untracked(plan)}"
+        more = ", ".join(untracked(plan))
+        return f"products of inputs that stand still are kept; no more with {more}"
     kept = "what has not changed is kept"
     if reads_weights_only(plan) and direct.any():
         return f"{kept}; what no plastic step reads is left out"

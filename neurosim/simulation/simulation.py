@@ -72,7 +72,8 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
     shortcuts : bool
         Skip work whose result is known, such as the product of an input that stands still; results
         are equal to within rounding. Always off where `add` adds user-supplied objects.
-        `run.settings["shortcuts"]` says which were taken.
+        `run.settings["shortcuts"]` says which were taken. After Ctrl-C within a presentation, x and
+        lam may be those of an earlier step.
     imperfections : sequence of imperfections
         What the circuit lacks or adds: `StateNoise`, `MessageNoise`, `LostMessages`, `Quantised`,
         `Delay`, `TimeConstants`, `Derivative`, `Dale`, and the remedy `LowPass`; at most one of

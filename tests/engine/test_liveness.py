@@ -244,8 +244,11 @@ def test_the_state_steps_by_its_old_value_unless_direct() -> None:
         ({"dt": TAU / 2}, "what has not changed is kept"),
         ({"record": "x"}, "what has not changed is kept"),
         ({"shortcuts": False}, "none: switched off"),
-        ({"transport": ns.Events(0.01)}, "no more with ['events']"),
-        ({"method": "rk4", "imperfections": [ns.Derivative("box")]}, "['method rk4', 'imperf"),
+        ({"transport": ns.Events(0.01)}, "no more with events"),
+        (
+            {"method": "rk4", "imperfections": [ns.Derivative("box")]},
+            "no more with method rk4, imperfections",
+        ),
     ],
 )
 def test_a_run_says_which_shortcuts_it_took(options: dict[str, Any], said: str) -> None:

@@ -51,8 +51,6 @@ class RuntimeEngine(Engine):
     target : "numpy" or "cython"
     """
 
-    structure: str | None = None  # key of the structure, where the engine may serve other runs
-
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
         self.target = target
