@@ -33,6 +33,7 @@ LATER = "later"  # key of an answer: a function that completes it while the simu
 MOST_STEPS = 100_000  # of one frame
 FIRST_SAMPLES = 1000  # that a page gets when it connects
 MEASURE_SHARE = 0.2  # of the time that measures may take
+FIRST_MEASURE = 0.1  # s after the first frame, which does not wait for it
 DRAWN_SYNAPSES = 2000  # up to which weights are sent to be drawn
 LONGEST_FRAME = 0.2  # s of computing, after which a frame is cut short
 
@@ -74,7 +75,7 @@ class Exploration:
         self.steps = opened.steps
         self.notice: dict[str, Any] | None = None
         self._measured: dict[str, float] = {}
-        self._next_measure = 0.0
+        self._next_measure: float | None = None
         self._last_run = 0
         self.epoch += 1
         self.version += 1
@@ -366,7 +367,9 @@ class Exploration:
     def _measures(self) -> dict[str, float]:
         """Return the measures at the present state, unless they would slow the run down."""
         now = perf_counter()
-        if now >= self._next_measure:
+        if self._next_measure is None:
+            self._next_measure = now + FIRST_MEASURE
+        elif now >= self._next_measure:
             self._measured = measures.measures(self.live)
             if self.opened.has_events:
                 self._measured |= _operations(self.live)

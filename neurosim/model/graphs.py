@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,18 @@ def _check_projection(q: Projection, populations: Mapping[str, Population]) -> N
             f"feedback of {q.name} = {q.feedback!r}, but nothing is sent back to {q.pre}, "
             f"which is clamped; allowed: {SYMMETRIC!r}"
         )
+
+
+def has_cycle(projections: Mapping[str, Projection]) -> bool:
+    """Whether the graph has a cycle, found without the slow import of NetworkX."""
+    sorter = TopologicalSorter[str]()
+    for q in projections.values():
+        sorter.add(q.post, q.pre)
+    try:
+        sorter.prepare()
+    except CycleError:
+        return True
+    return False
 
 
 def order(

@@ -180,6 +180,8 @@ class Network(Builders):
     @property
     def cyclic(self) -> bool:
         """Whether the graph has a cycle that time does not unroll."""
+        if not graphs.has_cycle(self.projections):
+            return False
         import networkx as nx
 
         graph = nx.DiGraph((q.pre, q.post) for q in self.projections.values())

@@ -1,8 +1,8 @@
 // Colours that colour-blind readers can tell apart (Okabe & Ito), and a scale from blue over white to red.
 
 const CATEGORIES = {
-  light: ["#0072b2", "#d55e00", "#007a5a", "#9b4f83", "#8a6d00", "#2b7fb8", "#5c5c5c"],
-  dark: ["#56b4e9", "#ff9a57", "#2fd0a3", "#e69fc8", "#f0e442", "#8fd0ff", "#b8bec6"],
+  light: ["#0072b2", "#d55e00", "#007a5a", "#9b4f83", "#8a6d00", "#5c5c5c", "#3a9bdc"],
+  dark: ["#56b4e9", "#ff9a57", "#2fd0a3", "#e69fc8", "#f0e442", "#b8bec6", "#8fd0ff"],
 };
 
 /** @returns {"light" | "dark"} */

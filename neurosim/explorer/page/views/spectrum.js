@@ -38,7 +38,8 @@ export class Spectrum {
   draw() {
     const now = performance.now();
     const stale = this.version !== this.app.version || (this.app.model.plastic && now - this.asked > 2000);
-    if (stale && !this.pending && now - this.asked > 150) {
+    // not before the first frame, which would wait for it
+    if (stale && this.app.drawn && !this.pending && now - this.asked > 150) {
       this.pending = true;
       this.version = this.app.version;
       this.asked = now;

@@ -6,6 +6,7 @@ import { chart } from "../svg.js";
 
 /** @typedef {import("../main.js").App} App */
 
+const NEAR = 0.25; // pixels
 const NAMES = /** @type {Record<string, string>} */ ({ x: "x (1)", lam: "λ (1)" });
 
 export class Traces {
@@ -79,14 +80,7 @@ export class Traces {
     const soft = ink("soft");
     const grid = { stroke: ink("grid"), width: 1 };
     const axis = { stroke: soft, grid, ticks: { show: false }, font: '11px system-ui, "DejaVu Sans", sans-serif', labelFont: '11px system-ui, "DejaVu Sans", sans-serif', labelSize: 14, gap: 3 };
-    const chosen = this.app.chosenNumber();
-    const many = units.length > 60;
-    const series = units.map((unit) => ({
-      stroke: this.app.colour(unit),
-      width: unit === chosen ? 2.5 : 1,
-      alpha: chosen >= 0 && unit !== chosen ? 0.25 : many ? 0.75 : 0.95,
-      points: { show: false },
-    }));
+    const series = units.map(() => ({ paths: () => null, points: { show: false } }));
     const last = panel.variable === "lam";
     panel.chart = new uPlot(
       /** @type {any} */ ({
@@ -100,7 +94,10 @@ export class Traces {
           { ...axis, label: NAMES[panel.variable], size: 44, space: 28 },
         ],
         series: [{}, ...series],
-        hooks: { drawClear: [(/** @type {uPlot} */ u) => this.reference(u, panel.variable, units)] },
+        hooks: {
+          drawClear: [(/** @type {uPlot} */ u) => this.reference(u, panel.variable, units)],
+          draw: [(/** @type {uPlot} */ u) => this.lines(u, panel.variable, units)],
+        },
         padding: [8, 12, 0, 0],
       }),
       /** @type {any} */ ([[], ...units.map(() => [])]),
@@ -108,6 +105,38 @@ export class Traces {
     );
     panel.chart.root.setAttribute("role", "img");
     panel.chart.root.setAttribute("aria-label", `${panel.variable} of ${units.length} units over time`);
+  }
+
+  /**
+   * Draw the lines. uPlot makes a path and a clip of each; one path per colour takes half the time.
+   * @param {uPlot} u @param {string} variable @param {number[]} units
+   */
+  lines(u, variable, units) {
+    const { samples } = this.app;
+    const chosen = this.app.chosenNumber();
+    /** @type {Map<string, number[]>} */
+    const byColour = new Map();
+    for (const unit of units) {
+      if (unit === chosen) continue;
+      const colour = this.app.colour(unit);
+      const own = byColour.get(colour);
+      if (own) own.push(unit);
+      else byColour.set(colour, [unit]);
+    }
+    const pen = u.ctx;
+    pen.save();
+    pen.beginPath();
+    pen.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+    pen.clip();
+    pen.lineWidth = devicePixelRatio;
+    pen.globalAlpha = chosen >= 0 ? 0.25 : units.length > 60 ? 0.75 : 0.95;
+    for (const [colour, own] of byColour) stroke(u, samples, variable, own, colour);
+    if (units.includes(chosen)) {
+      pen.lineWidth = 2.5 * devicePixelRatio;
+      pen.globalAlpha = 0.95;
+      stroke(u, samples, variable, [chosen], this.app.colour(chosen));
+    }
+    pen.restore();
   }
 
   /** Draw the kept run. @param {uPlot} u @param {string} variable @param {number[]} units */
@@ -119,18 +148,11 @@ export class Traces {
     pen.beginPath();
     pen.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
     pen.clip();
-    pen.strokeStyle = ink("reference");
     pen.lineWidth = devicePixelRatio;
     pen.globalAlpha = 0.7;
-    for (const unit of units.slice(0, 64)) {
-      const own = kept.series[variable][unit];
-      if (!own) continue;
-      pen.beginPath();
-      for (let k = 0; k < kept.count; k += 1) {
-        pen.lineTo(u.valToPos(kept.times[k], "x", true), u.valToPos(own[k], "y", true));
-      }
-      pen.stroke();
-    }
+    const width = kept.series[variable].length;
+    const own = units.filter((unit) => unit < width).slice(0, 64);
+    stroke(u, kept, variable, own, ink("reference"));
     pen.restore();
   }
 
@@ -175,6 +197,54 @@ export class Traces {
     }
     return { columns, rows };
   }
+}
+
+/**
+ * Draw the samples of units as one path; a value that is not finite leaves a gap. A sample that lies
+ * within a quarter of a pixel of the line between its neighbours is left out, as the canvas pays for each.
+ * @param {uPlot} u @param {import("../samples.js").Samples} samples @param {string} variable @param {number[]} units @param {string} colour
+ */
+function stroke(u, samples, variable, units, colour) {
+  const { count } = samples;
+  const left = u.valToPos(0, "x", true);
+  const perSecond = u.valToPos(1, "x", true) - left;
+  const bottom = u.valToPos(0, "y", true);
+  const perOne = u.valToPos(1, "y", true) - bottom;
+  const across = new Float64Array(count);
+  for (let k = 0; k < count; k += 1) across[k] = left + perSecond * samples.times[k];
+  const pen = u.ctx;
+  pen.strokeStyle = colour;
+  pen.beginPath();
+  for (const unit of units) {
+    const own = samples.series[variable][unit];
+    let gap = true;
+    let [x0, y0, x1, y1] = [0, 0, 0, 0]; // the last vertex, the last sample
+    let [lowest, steepest] = [-Infinity, Infinity]; // slopes that pass near every sample since the vertex
+    for (let k = 0; k < count; k += 1) {
+      const x = across[k];
+      const y = bottom + perOne * own[k];
+      if (!Number.isFinite(y)) {
+        if (!gap) pen.lineTo(x1, y1);
+        gap = true;
+        continue;
+      }
+      if (gap) {
+        pen.moveTo(x, y);
+        [x0, y0, lowest, steepest, gap] = [x, y, -Infinity, Infinity, false];
+      } else {
+        const slope = (y - y0) / (x - x0);
+        if (slope < lowest || slope > steepest) {
+          pen.lineTo(x1, y1);
+          [x0, y0, lowest, steepest] = [x1, y1, -Infinity, Infinity];
+        }
+        lowest = Math.max(lowest, (y - y0 - NEAR) / (x - x0));
+        steepest = Math.min(steepest, (y - y0 + NEAR) / (x - x0));
+      }
+      [x1, y1] = [x, y];
+    }
+    if (!gap) pen.lineTo(x1, y1);
+  }
+  pen.stroke();
 }
 
 /** @param {number} low @param {number} high @returns {[number, number]} */
