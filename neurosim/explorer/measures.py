@@ -21,6 +21,7 @@ from neurosim.results.metrics import cosine, share_correct
 from neurosim.simulation.live import Live
 
 Array = np.ndarray
+ROUNDING = 1e-12  # adjoints below this have no direction
 MOST_STATES = 600  # of which a spectrum is computed
 MOST_GRID = 31  # arrows per side of a vector field
 
@@ -32,8 +33,8 @@ def measures(live: Live) -> dict[str, float]:
     -------
     dict of str to float, unit 1
         violation, the root mean square of g; with a loss also loss and, with labels, accuracy of
-        the outputs as they are, cosine, the smallest of lam and the adjoint over populations, and
-        error, the largest |lam - adjoint|.
+        the outputs as they are, cosine, the smallest of lam and the adjoint over populations (NaN
+        where every adjoint is rounding), and error, the largest |lam - adjoint|.
     """
     net, X, Y = live.network, live.X, live.Y
     x, lam = live.x, live.lam
@@ -57,7 +58,9 @@ def measures(live: Live) -> dict[str, float]:
         exact = reference.multipliers(net, X, Y)
     except NeurosimError:  # a cycle that no longer contracts
         return found
-    found["cosine"] = min(float(cosine(lam[n], exact[n])) for n in net.neurons)
+    sized = [n for n in net.neurons if np.abs(exact[n]).max() > ROUNDING]
+    cosines = [float(cosine(lam[n], exact[n])) for n in sized]
+    found["cosine"] = min(cosines, default=float("nan"))
     found["error"] = max(float(np.abs(lam[n] - exact[n]).max()) for n in net.neurons)
     return found
 

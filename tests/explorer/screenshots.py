@@ -48,12 +48,16 @@ def main() -> None:
             page.wait_for_timeout(2500)
             page.evaluate("command => explorer.send(command)", command)
             page.wait_for_timeout(4500)
+            again = command["type"] == "kick"
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 for theme in ("light", "dark"):
                     if page.evaluate("document.documentElement.dataset.theme") != theme:
                         page.click("#theme")
                     page.wait_for_timeout(1200)
+                    if again:  # what it moves has left the window
+                        page.evaluate("command => explorer.send(command)", command)
+                        page.wait_for_timeout(300)
                     page.screenshot(path=asked.folder / f"{name}-{theme}-{width}.png")
         browser.close()
     process.terminate()

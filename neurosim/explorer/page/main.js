@@ -239,7 +239,7 @@ export class App {
   /** @param {number} unit */
   choose(unit) {
     this.chosen = unit < 0 ? "" : this.unitName(unit);
-    by("unit-name").textContent = this.chosen || "no unit chosen";
+    by("unit-name").textContent = this.chosen || "no unit";
     by("clamp").disabled = !this.chosen || this.model.playback;
     for (const view of this.views.values()) view.draw();
   }

@@ -91,7 +91,7 @@ export class Traces {
         scales: { x: { time: false }, y: { range: (/** @type {any} */ u, /** @type {number} */ low, /** @type {number} */ high) => padded(low, high) } },
         axes: [
           { ...axis, label: last ? "time (s)" : "", size: last ? 24 : 18, labelSize: last ? 14 : 0, space: 70 },
-          { ...axis, label: NAMES[panel.variable], size: 44, space: 28 },
+          { ...axis, label: NAMES[panel.variable], size: 44, space: 28, values: written },
         ],
         series: [{}, ...series],
         hooks: {
@@ -245,6 +245,13 @@ function stroke(u, samples, variable, units, colour) {
     if (!gap) pen.lineTo(x1, y1);
   }
   pen.stroke();
+}
+
+/** @param {uPlot} _ @param {number[]} ticks @returns {string[]} */
+function written(_, ticks) {
+  const largest = Math.max(...ticks.map(Math.abs));
+  const plain = largest >= 0.01 && largest < 10000;
+  return ticks.map((tick) => (tick === 0 ? "0" : plain ? String(Number(tick.toPrecision(6))) : tick.toExponential(1)));
 }
 
 /** @param {number} low @param {number} high @returns {[number, number]} */
