@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neurosim.engine.quiet import OURS
+from neurosim.engine.quiet import OURS, own_deprecations_ignored
 
 import numpy as np
 from brian2 import prefs
@@ -327,6 +327,7 @@ def scope(
     earlier, environment = set(BrianObject.__instances__()), dict(os.environ)
     set_device("runtime" if device is None else device, build_on_run=False)
     modules = contextlib.ExitStack()
+    modules.enter_context(own_deprecations_ignored())
     try:
         if target == "cython":
             modules.enter_context(kept_modules())

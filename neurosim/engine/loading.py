@@ -141,9 +141,9 @@ def _extension_values(e: Extension, engine: Engine) -> dict[str, Array]:
     ModelError
         Parameters that are unknown, missing or of another shape.
     """
-    from neurosim.engine.quiet import brian2
+    from neurosim.engine.quiet import equations
 
-    own = brian2.Equations(e.equations if e.equations.strip() else [])
+    own = equations(e.equations)
     allowed = own.parameter_names | own.diff_eq_names
     found = {}
     for name, value in e.parameters.items():

@@ -475,9 +475,9 @@ class Plan:
 @lru_cache(maxsize=256)  # every segment of a run asks for them
 def _equations(text: str) -> Any:
     """Return equations as Brian2 reads them."""
-    from brian2 import Equations
+    from neurosim.engine.quiet import equations
 
-    return Equations(text)
+    return equations(text)
 
 
 def moves_activity(plan: Plan, population: str) -> tuple[tuple[str, str], ...]:

@@ -25,6 +25,7 @@ from typing import Any
 
 from neurosim import folder_settings
 
+OF_BRIAN2 = r"(brian2|pyparsing|sympy|Cython|setuptools)(\.|$)"  # modules
 OURS = "brian2" not in sys.modules  # whether neurosim, not the user, imports Brian2
 
 
@@ -33,15 +34,27 @@ def _imported() -> ModuleType:
     if not OURS:
         return import_module("brian2")
     hook, show = sys.excepthook, warnings.showwarning
-    with _handlers_kept(), folder_settings.ignored():
+    with _handlers_kept(), folder_settings.ignored(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the user can do nothing about those of its own imports
         module = import_module("brian2")
-    sys.excepthook = hook
-    if warnings.showwarning is not show:
-        logging.captureWarnings(False)
+        sys.excepthook = hook
+        if warnings.showwarning is not show:
+            logging.captureWarnings(False)
     logger = import_module("brian2.utils.logger")
     atexit.unregister(logger.clean_up_logging)  # it would shut down all logging of the process
     _free_logging(logger.BrianLogger)
     return module
+
+
+@contextmanager
+def own_deprecations_ignored() -> Iterator[None]:
+    """Ignore what Brian2's own code is warned of by the packages it calls, as nobody else can act.
+
+    Where the user turns warnings into errors, as test suites do, they would end the run.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=OF_BRIAN2)
+        yield
 
 
 @contextmanager
@@ -78,6 +91,12 @@ def _free_logging(settings: Any) -> None:
     settings.file_handler = settings.tmp_log = settings.tmp_script = None
     # so that objects that live until the process ends log nothing then
     weakref.finalize(settings, setattr, settings, "initialized", False)
+
+
+def equations(text: str) -> Any:
+    """Return equations as Brian2 reads them."""
+    with own_deprecations_ignored():
+        return brian2.Equations(text)
 
 
 brian2 = _imported()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import neurosim.engine.quiet  # noqa: F401
+from neurosim.engine.quiet import equations as as_equations
 
 from brian2 import Equations
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, SUBEXPRESSION
@@ -129,7 +129,7 @@ def take_apart(text: str) -> Text:
     >>> text.early
     (('sigma', 'tanh(a)'),)
     """
-    equations = Equations(text)
+    equations = as_equations(text)
     for name in {LENGTH, MOMENT} & set(equations):
         raise ModelError(
             f"an extension has a variable {name!r}; this name is reserved; try another name"

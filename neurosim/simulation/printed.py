@@ -128,10 +128,10 @@ class _Equations:
 
     def _declared(self, name: str) -> Any:
         """Return the equations of a population as Brian2 reads them."""
-        from neurosim.engine.quiet import brian2
+        from neurosim.engine.quiet import equations
 
         self.plan.check_texts()
-        return brian2.Equations(self.plan.equations(name))
+        return equations(self.plan.equations(name))
 
     def _names(self, name: str, declared: Any) -> Names:
         shared = [e.varname for e in declared.values() if "shared" in e.flags]

@@ -106,6 +106,23 @@ warnings.warn("of the user")
     assert log.read_text() == "at the end\n"
 
 
+def test_a_run_where_warnings_are_errors(tmp_path: Path) -> None:
+    """The deprecations that Brian2's own code is warned of do not end the run."""
+    code = """
+warnings.simplefilter("error")
+sim = run("numpy")
+assert "tanh" in sim.equations
+try:
+    warnings.warn("of the user", DeprecationWarning)
+except DeprecationWarning:
+    pass
+else:
+    raise AssertionError("the user's own filter is gone")
+"""
+    (tmp_path / "temporary").mkdir()
+    said_by(code, tmp_path / "temporary")
+
+
 def test_what_the_user_lets_brian2_do_stays_and_a_failed_build_is_silent(tmp_path: Path) -> None:
     code = """
 import brian2
