@@ -408,7 +408,7 @@ def parity(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> 
         color = color_of(run.network, name)
         look: Any = {"color": color, "markersize": 3, "alpha": 0.6, "rasterized": True}
         ax.plot(exact[chosen], found[chosen], "o", label=label, **look)
-        largest = max(largest, largest_size(exact))
+        largest = max(largest, largest_size(exact), largest_size(found))
     reach = 1.1 * largest or 1.0
     ax.plot([-reach, reach], [-reach, reach], color=GREY, linewidth=0.8, zorder=1)
     ax.set(xlabel="λ of backpropagation (1)", ylabel="multiplier λ (1)")

@@ -179,3 +179,13 @@ def test_the_histogram_spans_the_multipliers(runs: dict[str, ns.Run]) -> None:
     reach = max(np.abs(plot.multipliers(found).get_xlim()))
     assert largest < 0.3
     assert largest < reach < 1.2 * largest
+
+
+def test_parity_shows_multipliers_beyond_the_exact_ones() -> None:
+    """A run that has not settled may have larger multipliers than backpropagation."""
+    run = relaxed("long")
+    far = {name: 5 * lam for name, lam in run.lam.items()}
+    ax = plot.parity(replace(run, lam=far))
+    low, high = ax.get_ylim()
+    for line in ax.lines:
+        assert np.all((low <= line.get_ydata()) & (line.get_ydata() <= high))
