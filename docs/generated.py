@@ -6,6 +6,7 @@ public is left out.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import Any
 import neurosim
 
 HERE = Path(__file__).parent
+EVIDENCE = HERE / "findings" / "evidence.json"
 EXAMPLES = HERE / "reference" / "examples.py"
 TOPIC = re.compile(r"^(\w[\w ]*)\n((?:    .+\n)+)", re.MULTILINE)
 CELL = re.compile(r"^# %% (\S+)\n(.*?)(?=^# %% |\Z)", re.DOTALL | re.MULTILINE)
@@ -89,6 +91,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "variables.md", _variables()
     yield "glossary.md", _glossary()
     yield "models.md", _models()
+    yield "evidence.md", _evidence()
 
 
 def _file(name: str, value: Any) -> str:
@@ -278,6 +281,23 @@ def _glossary() -> str:
         about = meaning + (f" Not: {others}." if others else "")
         lines += [term, f": {about or 'As in the field.'}", ""]
     return "\n".join(lines) + "\n"
+
+
+def _evidence() -> str:
+    """Return the kept figures of `python -m tests.evidence`, each with where it was measured."""
+    lines = ["# Figures as they were measured", ""]
+    lines += [
+        "`python -m tests.evidence NAME` measures a row again, and `--compare",
+        "docs/findings/evidence.json` prints what has changed since.",
+        "",
+    ]
+    for name, row in json.loads(EVIDENCE.read_text(encoding="utf-8")).items():
+        where = f"{row['date']}, version {row['version']}, commit {row['commit']}"
+        where += f", {row['machine']}, Python {row['python']}"
+        lines += [f"## {name}", "", "```text"]
+        lines += row["figures"].strip().replace("; ", "\n").splitlines()
+        lines += ["```", "", f"Measured {where}.", ""]
+    return "\n".join(lines)
 
 
 def _models() -> str:

@@ -1,3 +1,3 @@
 """The version of neurosim, for the package, its files and its wheel."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -66,20 +66,38 @@ def main() -> None:
         choices=[[], *ROWS],
         help=f"{', '.join(ROWS)}; all by default",
     )
-    parser.add_argument("--json", type=Path, help="keep the figures, with date, commit and machine")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="keep the figures with date, commit and machine; those of other rows in the file stay",
+    )
     parser.add_argument("--compare", type=Path, help="print which figures differ from kept ones")
     given = parser.parse_args()
+    earlier = read(given.compare) if given.compare is not None else {}
     found = {}
     for name in given.names or ROWS:
         found[name] = str(ROWS[name]())
         print(f"{name}: {found[name]}", flush=True)
-    if given.json is not None:
-        text = json.dumps({"about": about(), "figures": found}, indent=1, ensure_ascii=False)
-        given.json.write_text(text + "\n", encoding="utf-8")
+        if given.json is not None:  # at once, as all of them take hours
+            keep(given.json, name, found[name])
     if given.compare is not None:
-        kept = json.loads(given.compare.read_text(encoding="utf-8"))
-        for line in differences(kept["figures"], found):
+        for line in differences(earlier, found):
             print(line)
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return kept figures by row."""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return {name: row["figures"] for name, row in figures.items()}
+
+
+def keep(path: Path, name: str, figures: str) -> None:
+    """Write one row into a file of kept figures, in the order of `ROWS`."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept[name] = {"figures": figures, **about()}
+    order = [row for row in ROWS if row in kept]
+    text = json.dumps({row: kept[row] for row in order}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def about() -> dict[str, str]:
