@@ -45,6 +45,13 @@ def checked_matrix(key: str, given: Any) -> Matrix:
 
     if isinstance(given, str | Mapping):
         raise out_of_range(key, given, "a matrix (post sites, pre sites)")
+    if hasattr(given, "adjacency"):  # a graph of NetworkX, as an array its nodes alone
+        raise out_of_range(
+            key,
+            given,
+            "a matrix (post sites, pre sites)",
+            "datasets.graph_from_networkx(graph).adjacency",
+        )
     if not issparse(given):
         given = real_array(key, given, error=ModelError, allowed="numbers (post sites, pre sites)")
     if given.ndim != 2 or 0 in given.shape:

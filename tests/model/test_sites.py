@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -187,6 +188,7 @@ REFUSED = [
     (lambda: sites.Terms([np.eye(2), np.eye(3)]), "one shape"),
     (lambda: sites.Graph(np.full((2, 2), np.nan)), "terms holds nan"),
     (lambda: sites.Graph([[1, 1j]]), "imaginary|complex"),
+    (lambda: sites.Graph(nx.path_graph(4)), "terms = .*try datasets.graph_from_networkx"),
     (lambda: _pair("convolution"), "kind of over"),
     (lambda: _pair({"kind": "conv", "size": 3}), "argument of conv"),
     (lambda: _pair({"kind": "conv"}), "kernel"),
