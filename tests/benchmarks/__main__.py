@@ -23,6 +23,7 @@ NAMES = (
     "runtime",
     "events",
     "relaxation",
+    "rest",
     "plain_brian2",
     "scaling",
     "start",
