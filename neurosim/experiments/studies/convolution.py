@@ -16,10 +16,11 @@ from neurosim.errors import ModelError
 from neurosim.experiments.studies.shared import mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
-    PACES,
+    WAYS,
     Course,
     accuracy,
     angle_to_backpropagation,
+    check_rule,
     draw_groups,
     trained,
 )
@@ -58,13 +59,15 @@ class ConvolutionSettings(StudySettings):
 
     shape: Annotated[list[Count], filled]
     channels: Annotated[list[Count], filled]
-    kernel: Count
+    kernel: Annotated[list[Count], filled]
     stride: Annotated[list[Count], filled]
+    padding: str | int
     activation: str
+    gain: Positive
     rule: str
     weights: Annotated[list[str], one_of((SHARED, OWN))]
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
-    flows: Annotated[list[str], one_of(PACES)]
+    flows: Annotated[list[str], one_of(WAYS)]
     rate: Positive
     patterns: Count
     batch: Count
@@ -91,6 +94,15 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             cells.append({"weights": weights, "feedback": kind, "flow": flow, "seed": seed})
         return cells
 
+    def check(self) -> None:
+        """Load the patterns and build the networks, before any of them learns."""
+        super().check()
+        own = self.settings
+        check_rule(own.rule, own.flows)
+        learnt, _ = self._patterns(0)
+        for weights, kind in product(own.weights, own.feedback):
+            self.network(weights, kind, 0, int(learnt[1].max()) + 1)
+
     def network(self, weights: str, kind: str, seed: int, classes: int) -> Network:
         """Return the initial network of a cell."""
         own = self.settings
@@ -100,7 +112,9 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             own.kernel,
             own.stride,
             classes,
+            padding=own.padding,
             activation=own.activation,
+            gain=own.gain,
             shared=weights == SHARED,
             feedback=kind,
             plasticity=own.rule,
@@ -116,7 +130,7 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
         classes = int(learnt[1].max()) + 1
         net = self.network(cell["weights"], cell["feedback"], seed, classes)
         path = len(own.channels) + 1
-        course = Course(cell["flow"], path, own.rate, own.batch, own.epochs, seed)
+        course = Course(cell["flow"], path, own.rate, own.batch, own.epochs, seed, own.rule)
         X, Y = learnt
         X_test, Y_test = tested
         trained(net, X, Y, course)
@@ -137,7 +151,7 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             Data without classes or test patterns, or images of another shape.
         """
         given = self.tables.get("data", {"name": "digits"})
-        found = datasets.load(**{"test": 0.2, **given, "seed": seed})
+        found = datasets.load(**{**given, "seed": seed})
         if found.validation is None or not found.classes:
             raise ModelError(
                 f"data = {given} of the study have no classes or no test patterns; try name = "

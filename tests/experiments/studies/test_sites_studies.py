@@ -78,6 +78,16 @@ def test_graph_cells_have_accuracies(tmp_path: Any) -> None:
     assert found["chance"] == 0.5
 
 
+def test_constraints_of_graph_cells_are_those_of_the_states_alone() -> None:
+    study = studies.load("graphs", ["study.seeds=1", "study.epsilon=0.02"])
+    assert [cell["constraint"] for cell in study.cells] == ["lin", "lin_eps", "abs_eps"]
+    data = graphs.subgraphs(2, 8, 4, seed=0)
+    net = study._network(data, "abs_eps", 0)
+    kinds = {n: net.populations[n].constraint for n in net.neurons}
+    assert kinds == {"edge": "lin", "state": "abs_eps", "output": "lin"}
+    assert net.populations["state"].epsilon == 0.02
+
+
 def test_accuracy_counts_sites_with_targets() -> None:
     net = ns.Network.recurrent(2, 3, 4, 2, read="every", seed=0)
     X = np.random.default_rng(0).normal(size=(4, 2, 3))
