@@ -31,6 +31,7 @@ KINDS = {
     "exits": ("exits", "ExitsStudy"),
     "graphs": ("graphs", "GraphsStudy"),
     "hebb": ("hebb", "HebbStudy"),
+    "hebb_conv": ("hebb_convolution", "HebbConvolutionStudy"),
     "imperfections": ("imperfections", "ImperfectionsStudy"),
     "local_propagation": ("local_propagation", "LocalPropagationStudy"),
     "policy": ("policy", "PolicyStudy"),

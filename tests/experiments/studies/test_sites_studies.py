@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,31 @@ def test_a_study_without_any_number_says_why(tmp_path: Any, monkeypatch: Any) ->
     monkeypatch.setattr(type(study), "measure", diverges)
     with pytest.raises(ns.ConvergenceError, match=r"has numbers: .*x left its bound"):
         runner.run(study, tmp_path)
+
+
+def small_images(folder: Path) -> Path:
+    """Write 60 images of 12 x 12 pixels with three classes, each a bar at a place of its own."""
+    rng = np.random.default_rng(0)
+    Y = np.arange(60) % 3
+    X = 0.1 * rng.random((60, 12, 12, 1))
+    for row, kind in enumerate(Y):
+        X[row, 1 + 3 * kind : 4 + 3 * kind] += rng.random()
+    np.savez(folder / "bars.npz", X=X, y=Y)
+    return folder / "bars.npz"
+
+
+@pytest.mark.parametrize("rule", ["oja", "whole"])
+def test_a_readout_learns_from_convolutions(tmp_path: Path, rule: str) -> None:
+    given = [f"data.name={small_images(tmp_path)}", f'study.rules=["{rule}"]', "study.seeds=1"]
+    own = ["study.kernel=[3]", "study.pool=[2]", "study.units=[6]", "study.whole_epochs=15"]
+    own.append("study.readout_epochs=30")
+    study = studies.load("hebb_conv", [*given, *own, "study.rate=0.03"], quick=True)
+    study.check()
+    assert study.measure(study.cells[0])["test"] > 0.6
+
+
+def test_lists_of_hebbian_convolutions_have_a_number_per_layer(tmp_path: Path) -> None:
+    given = [f"data.name={small_images(tmp_path)}", "study.pool=[2, 2]"]
+    study = studies.load("hebb_conv", given, quick=True)
+    with pytest.raises(ns.ModelError, match=r"study.pool = \[2, 2\]; allowed: a list of 1"):
+        study.check()
