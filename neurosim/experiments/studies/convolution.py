@@ -28,6 +28,7 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Positive,
     Study,
@@ -64,6 +65,7 @@ class ConvolutionSettings(StudySettings):
     padding: str | int
     activation: str
     gain: Positive
+    l2: NotNegative
     rule: str
     weights: Annotated[list[str], one_of((SHARED, OWN))]
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
@@ -115,6 +117,7 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             padding=own.padding,
             activation=own.activation,
             gain=own.gain,
+            l2=own.l2,
             shared=weights == SHARED,
             feedback=kind,
             plasticity=own.rule,

@@ -1,7 +1,8 @@
 """Graphs: states of nodes, multipliers and weights that move at once, as in LP-GNN.
 
 A cell is one training on one set of graphs. The states settle while the weights learn: a step of
-Adam follows three steps of `adjoint` with dt = tau. Start at `GraphsStudy`.
+Adam follows three steps of `adjoint` with dt = tau, or 15 of `rotated(75°)` with 0.2 tau where the
+states have a tolerance. Start at `GraphsStudy`.
 
 References
 ----------
@@ -21,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from neurosim.data import datasets
 from neurosim.data.graph_data import NO_TARGET, GraphData
 from neurosim.errors import StabilityWarning
-from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import FLOWS, TAU, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import draw_groups
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -36,19 +37,19 @@ from neurosim.experiments.studies.study import (
     one_of,
 )
 from neurosim.model import rules
-from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.plasticity import Plasticity
-from neurosim.model.schedules import Simultaneous
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
-STATE_STEPS = 3  # steps of the states for each one of the weights
 RANDOM = "random"  # the set that is generated here
-CONSTRAINTS = ("lin", "lin_eps", "abs_eps")  # of LP-GNN, on the states of nodes
+SADDLE = ("rotated(75°)", 15, 0.2)
+# of LP-GNN, on the states of nodes: flow, its steps for each one of the weights, and dt/tau; on
+# which side of a tolerance a multiplier lies is determined only with kappa > 0
+FLOW_OF = {"lin": ("adjoint", 3, 1.0), "lin_eps": SADDLE, "abs_eps": SADDLE}
 QUICK = {"sets": [RANDOM], "constraints": ["lin"], "steps": 200, "checks": 4, "seeds": 1}
 
 
@@ -61,7 +62,7 @@ class GraphsSettings(StudySettings):
 
     folder: str
     sets: Annotated[list[str], filled]
-    constraints: Annotated[list[str], filled, one_of(CONSTRAINTS)]
+    constraints: Annotated[list[str], filled, one_of(FLOW_OF)]
     epsilon: NotNegative
     state: Count
     edge: Count
@@ -99,24 +100,28 @@ class GraphsStudy(Study[GraphsSettings]):
         parts = self._parts(cell["set"], seed)
         joined, part = _joined(parts)
         net = self._network(joined, cell["constraint"], seed)
-        dt = TAU
-        sim = Simulation(net, Flow.adjoint(tau_x=TAU, tau_w=dt / own.rate), dt=dt, seed=seed)
+        name, turn, pace = FLOW_OF[cell["constraint"]]
+        dt = pace * TAU
+        flow = FLOWS[name](tau_x=TAU, tau_w=dt / own.rate)
+        sim = Simulation(net, flow, dt=dt, seed=seed)
         X, Y = joined.patterns
         assert Y is not None
         learnt = np.where(part == 0, Y, NO_TARGET)
-        every = max(1, own.steps // own.checks) * STATE_STEPS
+        every = max(1, own.steps // own.checks) * turn
         none: dict[str, list[int]] = {n: [] for n in net.populations if n != "output"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StabilityWarning)
-            log = sim.train(
+            # as one long frame: a log would solve for the fixed point of the whole graph
+            run = sim.stream(
                 X,
                 learnt,
-                Simultaneous(duration=STATE_STEPS * own.steps * dt, reports=1),
+                per_frame=turn * own.steps * dt,
+                plastic=True,
                 record="x",
                 every=every * dt,
                 units=none,
             )
-        traces = log.run.traces
+        traces = run.traces
         assert traces is not None
         x = traces["x"].values.reshape(-1, len(part), 2)
         right = x.argmax(axis=-1) == Y
@@ -138,7 +143,7 @@ class GraphsStudy(Study[GraphsSettings]):
     def _network(self, data: GraphData, constraint: str, seed: int) -> Network:
         """Return the initial network; its weights do not depend on the graphs."""
         own = self.settings
-        rule = in_turns(STATE_STEPS)
+        rule = in_turns(FLOW_OF[constraint][1])
         epsilon = 0.0 if constraint == "lin" else own.epsilon
         return Network.graph(
             data.normalised("mean"),
@@ -167,7 +172,7 @@ class GraphsStudy(Study[GraphsSettings]):
         return shown
 
     def figure(self, data: xr.Dataset) -> Any:
-        """Draw test accuracy by set, a colour per constraint, with the share of the larger class."""
+        """Draw test accuracy by set, a colour per constraint, and the share of the larger class."""
         import xarray as xr
         from matplotlib.figure import Figure
 
@@ -187,8 +192,9 @@ class GraphsStudy(Study[GraphsSettings]):
 def in_turns(steps: int) -> Plasticity:
     """Return Adam that steps at the last of so many steps, while the state moves at all of them."""
     adam = rules.adam()
-    number = "floor(t/dt + 0.5)"
-    turn = f"floor(({number} - {steps}*floor({number}/{steps}))/{steps - 1})"
+    # half a step later than the step's number, so that no rounding passes a multiple of `steps`
+    number = "(floor(t/dt + 0.5) + 0.5)"
+    turn = f"floor(({number} - {steps}*floor({number}/{steps}))/{steps - 0.75})"
     lines = []
     for equation in adam.equations:
         left, _, right = equation.partition(" = ")

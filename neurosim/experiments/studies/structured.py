@@ -57,7 +57,7 @@ class Pace:
 
 PACES = {
     EXACT: Pace("adjoint", 1.0, 1.0, last=True),
-    "rotated(85°), last step": Pace("rotated(85°)", 0.8, 2.0, last=True),
+    "rotated(89°), last step": Pace("rotated(89°)", 0.5, 2.0, last=True),
     "adjoint": Pace("adjoint", 0.2, 2.0, last=False),
     "rotated(75°)": Pace("rotated(75°)", 0.2, 2.0, last=False),
     "damped": Pace("damped", 0.2, 2.0, last=False),

@@ -11,7 +11,14 @@ import pytest
 import neurosim as ns
 from neurosim.experiments import studies
 from neurosim.experiments.studies import graphs, recurrence, runner
-from neurosim.experiments.studies.structured import EXACT, accuracy
+from neurosim.experiments.studies.shared import BACKPROP
+from neurosim.experiments.studies.structured import (
+    DESCENTS,
+    EXACT,
+    Course,
+    accuracy,
+    trained,
+)
 
 SMALL = ["study.seeds=1", "study.epochs=1", "study.patterns=64"]
 
@@ -72,11 +79,23 @@ def test_adam_in_turns_is_adam_at_every_third_step() -> None:
     np.testing.assert_allclose(moved["turns"], moved["every"], rtol=0.02)
 
 
+def test_adam_in_turns_of_any_length_keeps_its_moments_positive() -> None:
+    X, Y = np.random.default_rng(0).normal(size=(6, 3)), [0, 1, 0, 1, 1, 0]
+    for steps in (10, 15):  # the third multiple of either was once passed by rounding
+        net = ns.Network.mlp([3, 2], plasticity=graphs.in_turns(steps), plastic_bias=False, seed=1)
+        before = net.weights["input->output"].copy()
+        sim = ns.Simulation(net, ns.Flow.adjoint(tau_x=0.01, tau_w=0.2), dt=0.002, backend="numpy")
+        sim.train(X, Y, ns.Simultaneous(duration=10 * steps * 0.002))
+        moved = np.abs(net.weights["input->output"] - before).max()
+        assert 0.05 < moved < 0.11  # at most the rate .01 in each of ten turns
+
+
 def test_graph_cells_have_accuracies(tmp_path: Any) -> None:
     study = studies.load("graphs", ["study.steps=12", "study.checks=3", "study.seeds=1"])
-    found = study.measure(study.cells[0])
-    assert set(found) == {"validation", "test", "chance"}
-    assert found["chance"] == 0.5
+    for cell in study.cells[:2]:  # lin, by adjoint, and lin_eps, by a flow with kappa > 0
+        found = study.measure(cell)
+        assert set(found) == {"validation", "test", "chance"}
+        assert found["chance"] == 0.5
 
 
 def test_constraints_of_graph_cells_are_those_of_the_states_alone() -> None:
@@ -87,6 +106,28 @@ def test_constraints_of_graph_cells_are_those_of_the_states_alone() -> None:
     kinds = {n: net.populations[n].constraint for n in net.neurons}
     assert kinds == {"edge": "lin", "state": "abs_eps", "output": "lin"}
     assert net.populations["state"].epsilon == 0.02
+
+
+def test_backpropagation_is_given_the_batches_of_the_exact_flow() -> None:
+    found = {}
+    for flow in (EXACT, BACKPROP):
+        for rule in DESCENTS:
+            net = ns.Network.convolutional(
+                (6, 1), [3], outputs=2, plasticity=rule, bias_plasticity=rule, seed=1
+            )
+            X, Y = np.random.default_rng(0).normal(size=(20, 6, 1)), np.arange(20) % 2
+            trained(net, X, Y, Course(flow, 2, 0.05, 6, 3, 4, rule))
+            found[flow, rule] = net.weights
+    for rule in DESCENTS:
+        for name, weights in found[EXACT, rule].items():
+            np.testing.assert_allclose(weights, found[BACKPROP, rule][name], atol=1e-6)
+
+
+def test_backpropagation_has_two_rules() -> None:
+    given = ['study.flows=["backprop"]', 'study.rule="momentum"']
+    for name in ("conv", "time"):
+        with pytest.raises(ns.ModelError, match=r"study.rule .*'momentum'; allowed"):
+            studies.load(name, [*SMALL, *given]).check()
 
 
 def test_accuracy_counts_sites_with_targets() -> None:
