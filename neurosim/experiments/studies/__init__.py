@@ -40,6 +40,7 @@ KINDS = {
     "skips": ("skips", "SkipsStudy"),
     "time": ("recurrence", "TimeStudy"),
     "transport": ("weight_transport", "WeightTransportStudy"),
+    "video": ("video", "VideoStudy"),
 }
 
 

@@ -178,3 +178,20 @@ def test_lists_of_hebbian_convolutions_have_a_number_per_layer(tmp_path: Path) -
     study = studies.load("hebb_conv", given, quick=True)
     with pytest.raises(ns.ModelError, match=r"study.pool = \[2, 2\]; allowed: a list of 1"):
         study.check()
+
+
+def test_a_still_video_has_the_gradient_of_backpropagation() -> None:
+    study = studies.load("video", ["study.speeds=[1e-9]", "study.depth=3"], quick=True)
+    for cell in study.cells:
+        assert study.measure(cell)["cosine"] == pytest.approx(1, abs=1e-6)
+
+
+def test_skips_of_a_video_shorten_the_shortest_way() -> None:
+    study = studies.load("video", quick=True)
+    plain, skips = (study.network(wiring, 0) for wiring in ("plain", "skips"))
+    more = set(skips.projections) - set(plain.projections)
+    assert more == {"hidden1->hidden3", "hidden3->hidden5", "hidden5->hidden7"}
+    cosines = {cell["wiring"]: study.measure(cell)["cosine"] for cell in study.cells}
+    assert cosines["skips"] > cosines["plain"]
+    with pytest.raises(ns.ModelError, match=r"study.depth = 2; allowed"):
+        studies.load("video", ["study.depth=2"]).check()
