@@ -345,7 +345,9 @@ class HebbianConvolution:
                 "try a smaller kernel or pool"
             )
         shape = self.kernel, self.kernel
-        return np.lib.stride_tricks.sliding_window_view(X, shape, axis=(1, 2))
+        # NumPy's stubs know one axis alone
+        windows = np.lib.stride_tricks.sliding_window_view(X, shape, axis=(1, 2))  # type: ignore[call-overload]
+        return np.asarray(windows)
 
 
 def oja(weights: Array, x: Array, y: Array) -> Array:

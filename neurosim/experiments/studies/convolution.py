@@ -43,14 +43,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SHARED, OWN = "shared", "own"  # weights of all sites, or of each
-QUICK = {
-    "weights": [SHARED, OWN],
-    "feedback": ["symmetric", "random"],
-    "flows": [EXACT],
-    "patterns": 300,
-    "epochs": 2,
-    "seeds": 1,
-}
+QUICK = {"flows": [EXACT], "patterns": 300, "epochs": 2, "seeds": 1}
 MOST_JUDGED = 200  # patterns whose multipliers are compared with backpropagation's
 
 
