@@ -17,7 +17,9 @@ from neurosim.experiments.studies.shared import mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
     WAYS,
+    Activation,
     Course,
+    Rule,
     accuracy,
     angle_to_backpropagation,
     check_rule,
@@ -56,10 +58,10 @@ class ConvolutionSettings(StudySettings):
     kernel: Annotated[list[Count], filled]
     stride: Annotated[list[Count], filled]
     padding: str | int
-    activation: str
+    activation: Activation
     gain: Positive
     l2: NotNegative
-    rule: str
+    rule: Rule
     weights: Annotated[list[str], one_of((SHARED, OWN))]
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
     flows: Annotated[list[str], one_of(WAYS)]

@@ -22,6 +22,7 @@ from neurosim.experiments.studies.structured import (
     EXACT,
     WAYS,
     Course,
+    Rule,
     accuracy,
     angle_to_backpropagation,
     check_rule,
@@ -67,7 +68,7 @@ class TimeSettings(StudySettings):
     tasks: Annotated[list[str], one_of((ROWS, RECALL))]
     steps: Annotated[list[Count], filled]
     hidden: Count
-    rule: str
+    rule: Rule
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
     flows: Annotated[list[str], one_of(WAYS)]
     rate: Positive

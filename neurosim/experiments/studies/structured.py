@@ -8,14 +8,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, ValidationInfo
 
 from neurosim.data.patterns import patterns, targets
 from neurosim.errors import StabilityWarning, unknown
 from neurosim.experiments.studies.shared import BACKPROP, FLOWS, TAU
+from neurosim.model import rules
 from neurosim.model.network import Network
+from neurosim.model.populations import Population
 from neurosim.model.schedules import Presentations, StepSchedule
 from neurosim.reference.backpropagation import backprop_encoded, strong_components
 from neurosim.reference.descent import Adam, moving_arrays
@@ -63,6 +66,21 @@ PACES = {
     "damped": Pace("damped", 0.2, 2.0, last=False),
 }
 WAYS = (*PACES, BACKPROP)
+
+
+def _known_rule(value: str, info: ValidationInfo) -> str:
+    rules.rule_of(f"study.{info.field_name}", value)
+    return value
+
+
+def _known_activation(value: str, info: ValidationInfo) -> str:
+    Population(str(info.field_name), 1, value)
+    return value
+
+
+# types of settings
+Rule = Annotated[str, AfterValidator(_known_rule)]
+Activation = Annotated[str, AfterValidator(_known_activation)]
 
 
 @dataclass(frozen=True)
