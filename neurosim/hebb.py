@@ -1,6 +1,7 @@
 """Learn features by Hebbian rules: first layers without an error signal, for a separate readout.
 
-Plain NumPy, independent of the flows, with scikit-learn's interface. Start at `HebbianLayer`.
+Plain NumPy, independent of the flows, with scikit-learn's interface. Start at `HebbianLayer`;
+`HebbianConvolution` applies one to every patch of an image.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from neurosim.errors import number, unknown, whole
+from neurosim.errors import DataError, number, unknown, whole
 from neurosim.model.arrays import validated
 
 Array = np.ndarray
@@ -20,6 +21,9 @@ OJA, BCM, RANDOM = "oja", "bcm", "random"
 RULES = (OJA, BCM, RANDOM)
 STARTS = ("patterns", "random")
 SMALLEST_NORM = 1e-12  # divisor of rows whose norm is smaller
+FLAT = 0.01  # variance of a patch below which it counts as nearly flat
+SMALLEST_VARIANCE = 0.1  # added to variances of patches along each direction before whitening
+AT_ONCE = 2**22  # numbers of patches that are held at once: 32 MB
 
 
 class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -232,6 +236,118 @@ class HebbianLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.weights_[moved] = _normalised(self.weights_[moved])
             mean = (won @ y**2) / won.sum(axis=1)
             self.threshold_[moved] += self.pace * (mean - self.threshold_[moved])
+
+
+class HebbianConvolution:
+    """A `HebbianLayer` that reads every patch of an image with the same weights, then a mean.
+
+    Parameters
+    ----------
+    layer : HebbianLayer
+        Learns from patches that are drawn from all places of all images.
+    kernel : int
+        Height and width of a patch, >= 1.
+    pool : int
+        Height and width of the block of places over which outputs are averaged, >= 1; places
+        beyond the last whole block are left out.
+    patches : int
+        Number of patches to learn from, >= 1.
+    whiten : bool
+        Whether patches are decorrelated, by the covariance of those to learn from, before the
+        layer reads them.
+
+    References
+    ----------
+    Convolutional layers by winner-take-all and BCM: Nimmo & Mondragon, arXiv 2501.17266.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
+    >>> conv = HebbianConvolution(HebbianLayer(6, active=2), kernel=3, pool=2, patches=100)
+    >>> conv.fit(X).transform(X).shape
+    (20, 3, 3, 6)
+    """
+
+    def __init__(
+        self,
+        layer: HebbianLayer,
+        kernel: int,
+        pool: int,
+        patches: int = 20_000,
+        whiten: bool = False,
+    ) -> None:
+        self.layer = layer
+        self.whiten = whiten
+        self.kernel = whole("kernel", kernel, 1)
+        self.pool = whole("pool", pool, 1)
+        self.patches = whole("patches", patches, 1)
+
+    def fit(self, X: Array) -> HebbianConvolution:
+        """Train the layer on patches.
+
+        Parameters
+        ----------
+        X : (patterns, height, width, channels)
+
+        Raises
+        ------
+        DataError
+            Images that have no patch, or too few places for a block.
+        """
+        windows = self._windows(X)
+        rng = check_random_state(self.layer.random_state)
+        count, height, width = windows.shape[:3]
+        chosen = rng.randint(0, (count, height, width), size=(self.patches, 3))
+        image, row, column = chosen.T
+        drawn = self._evened(windows[image, row, column])
+        drawn = drawn[drawn.any(axis=1)]
+        features = drawn.shape[1]
+        self._mean = drawn.mean(axis=0)
+        self._matrix = np.eye(features)
+        if self.whiten:
+            variances, directions = np.linalg.eigh(np.cov(drawn.T))
+            self._matrix = directions / np.sqrt(variances + SMALLEST_VARIANCE) @ directions.T
+        self.layer.fit((drawn - self._mean) @ self._matrix)
+        return self
+
+    def transform(self, X: Array) -> Array:
+        """Return the outputs, (patterns, blocks, blocks, units)."""
+        windows = self._windows(X)
+        height, width = windows.shape[1:3]
+        features = int(np.prod(windows.shape[3:]))
+        rows, columns = height // self.pool, width // self.pool
+        used = windows[:, : rows * self.pool, : columns * self.pool]
+        images = max(1, AT_ONCE // (height * width * features))
+        parts = []
+        for first in range(0, len(X), images):
+            shown = used[first : first + images]
+            seen = (self._evened(shown.reshape(-1, features)) - self._mean) @ self._matrix
+            outputs = self.layer.transform(seen)
+            blocks = outputs.reshape(len(shown), rows, self.pool, columns, self.pool, -1)
+            parts.append(blocks.mean(axis=(2, 4)))
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _evened(patches: Array) -> Array:
+        """Return patches as rows of mean 0 and spread 1; flat ones stay near 0."""
+        rows = patches.reshape(len(patches), -1)
+        centred = rows - rows.mean(axis=1, keepdims=True)
+        variance = (centred**2).mean(axis=1, keepdims=True)
+        return np.asarray(centred / np.sqrt(variance + FLAT))
+
+    def _windows(self, X: Array) -> Array:
+        """Return a view of all patches, (patterns, rows, columns, channels, kernel, kernel)."""
+        least = self.kernel + self.pool - 1
+        if X.ndim != 4 or min(X.shape[1:3]) < least:
+            raise DataError(
+                f"X has shape {X.shape}; allowed: (patterns, height, width, channels), at least "
+                f"{least} high and wide for patches of {self.kernel} and blocks of {self.pool}; "
+                "try a smaller kernel or pool"
+            )
+        shape = self.kernel, self.kernel
+        # NumPy's stubs know one axis alone
+        windows = np.lib.stride_tricks.sliding_window_view(X, shape, axis=(1, 2))  # type: ignore[call-overload]
+        return np.asarray(windows)
 
 
 def oja(weights: Array, x: Array, y: Array) -> Array:

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import neurosim as ns
-from neurosim.hebb import HebbianLayer, bcm, most_active, oja
+from neurosim.hebb import HebbianConvolution, HebbianLayer, bcm, most_active, oja
 
 RNG = np.random.default_rng(0)
 SPREADS = np.array([2.0, 1.2, 1.0, 0.8, 0.6, 0.4])
@@ -97,3 +97,38 @@ def test_it_is_a_transformer_as_scikit_learn_asks():
 def test_what_cannot_be_is_refused(key, value):
     with pytest.raises(ns.ModelError, match=key):
         HebbianLayer(**{key: value}).fit(X)
+
+
+def test_a_convolution_applies_the_layer_to_every_patch():
+    images = RNG.normal(size=(5, 6, 7, 2))
+    layer = HebbianLayer(4, "bcm", active=2, epochs=2, rate=0.5)
+    conv = HebbianConvolution(layer, kernel=3, pool=2, patches=60).fit(images)
+    found = conv.transform(images)
+    assert found.shape == (5, 2, 2, 4)
+    expected = np.zeros((5, 2, 2, 4))
+    for row in range(4):
+        for column in range(4):
+            patch = images[:, row : row + 3, column : column + 3].transpose(0, 3, 1, 2)
+            seen = patch.reshape(5, -1) - patch.reshape(5, -1).mean(axis=1, keepdims=True)
+            seen /= np.sqrt(seen.var(axis=1, keepdims=True) + 0.01)
+            expected[:, row // 2, column // 2] += layer.transform(seen - conv._mean) / 4
+    assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_convolution_refuses_images_without_a_patch():
+    conv = HebbianConvolution(HebbianLayer(4), kernel=5, pool=3)
+    with pytest.raises(ns.DataError, match="at least 7 high and wide"):
+        conv.fit(RNG.normal(size=(3, 6, 9, 1)))
+
+
+def test_whitened_patches_have_no_correlations():
+    images = RNG.normal(size=(200, 6, 6, 1)).cumsum(axis=1).cumsum(axis=2)
+    conv = HebbianConvolution(HebbianLayer(4, epochs=1), kernel=3, pool=1, whiten=True)
+    conv.fit(images)
+    patches = conv._evened(conv._windows(images).reshape(-1, 9))
+    before = np.cov(patches.T)
+    after = conv._matrix @ before @ conv._matrix
+    variances = np.linalg.eigvalsh(before)
+    # the covariance C becomes C / (C + 0.1)
+    assert_allclose(np.linalg.eigvalsh(after), variances / (variances + 0.1), atol=0.02)
+    assert variances.max() > 3

@@ -10,6 +10,8 @@ import numpy as np
 
 import neurosim as ns
 from neurosim.model.network import Network
+from neurosim.results.metrics import cosine
+from tests.evidence.events import spread
 from tests.helpers import shared_nets
 
 Array = np.ndarray
@@ -22,6 +24,13 @@ FLOWS = {
 }
 RATE = 0.1  # dt/tau_w of the convolutional net
 BATCH = 32
+EVENTS = {
+    "theta .01": ns.Events(0.01),
+    "theta .003": ns.Events(0.003),
+    "adaptive": ns.Events("adaptive"),
+}
+EVENT_STEPS = 300  # of 0.2 tau
+CLOSE = 0.999  # cosine of lam to backpropagation's, the smallest over the populations
 
 
 def rest(count: int = 100) -> str:
@@ -126,8 +135,56 @@ def learnt(seed: int, epochs: int) -> tuple[float, float]:
     return scores[0], scores[1]
 
 
+def by_events(seeds: int = 5) -> str:
+    """Return cosine and savings of events on the convolutional net, over random weights.
+
+    Operations are compared with dense messages over the same steps, and with dense messages until
+    their cosine has reached that of the events, or `CLOSE` if that is less.
+    """
+    lines = [""]
+    for name in ("adjoint", "augmented(2)"):
+        measured = [_events_of(seed, FLOWS[name]) for seed in range(seeds)]
+        for way in EVENTS:
+            cosines, savings, stopped = zip(*(found[way] for found in measured), strict=True)
+            lines.append(
+                f"{name}, {way}: cosine {spread(cosines)}, times fewer operations "
+                f"{spread(savings)}, than dense stopped at its cosine {spread(stopped)}"
+            )
+    return "\n  ".join(lines)
+
+
+def _events_of(seed: int, flow: ns.Flow) -> dict[str, tuple[float, float, float]]:
+    """Return cosine, saving and saving against a stopped dense run, by kind of events."""
+    data = ns.datasets.load("digits", test=0.2, seed=seed)
+    X, Y = data.X[:BATCH], data.Y[:BATCH]
+    net = Network.convolutional((8, 8, 1), [8, 16], stride=[1, 2], seed=seed)
+    exact = ns.reference.backprop(net, X, Y).lam
+    dt, duration = 0.2 * TAU, EVENT_STEPS * 0.2 * TAU
+    dense = ns.Simulation(net, flow, dt=dt, backend="numpy")
+    traces = dense.relax(X, Y, duration=duration, record="lam").traces
+    assert traces is not None
+    lam = traces["lam"].values
+    cuts = np.cumsum([net.populations[n].size for n in net.neurons])[:-1]
+    course = [_smallest_cosine(np.split(at, cuts, axis=1), list(exact.values())) for at in lam]
+    found = {}
+    for way, transport in EVENTS.items():
+        sim = ns.Simulation(net, flow, transport=transport, dt=dt, backend="numpy")
+        run = sim.relax(X, Y, duration=duration)
+        close = _smallest_cosine([run.lam[n] for n in exact], list(exact.values()))
+        saving = ns.synaptic_operations(run).saving
+        near = np.flatnonzero(np.array(course) >= min(close, CLOSE))
+        steps = int(near[0]) if near.size else EVENT_STEPS
+        found[way] = close, saving, saving * steps / EVENT_STEPS
+    return found
+
+
+def _smallest_cosine(ours: list[Array], exact: list[Array]) -> float:
+    return min(cosine(a, b) for a, b in zip(ours, exact, strict=True))
+
+
 ROWS = {
     "shared weights at rest": rest,
     "through time": through_time,
     "convolution": convolution,
+    "convolution by events": by_events,
 }

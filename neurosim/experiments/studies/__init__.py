@@ -31,6 +31,7 @@ KINDS = {
     "exits": ("exits", "ExitsStudy"),
     "graphs": ("graphs", "GraphsStudy"),
     "hebb": ("hebb", "HebbStudy"),
+    "hebb_conv": ("hebb_convolution", "HebbConvolutionStudy"),
     "imperfections": ("imperfections", "ImperfectionsStudy"),
     "local_propagation": ("local_propagation", "LocalPropagationStudy"),
     "policy": ("policy", "PolicyStudy"),
@@ -39,6 +40,7 @@ KINDS = {
     "skips": ("skips", "SkipsStudy"),
     "time": ("recurrence", "TimeStudy"),
     "transport": ("weight_transport", "WeightTransportStudy"),
+    "video": ("video", "VideoStudy"),
 }
 
 

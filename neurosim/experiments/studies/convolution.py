@@ -16,10 +16,13 @@ from neurosim.errors import ModelError
 from neurosim.experiments.studies.shared import mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
-    PACES,
+    WAYS,
+    Activation,
     Course,
+    Rule,
     accuracy,
     angle_to_backpropagation,
+    check_rule,
     draw_groups,
     trained,
 )
@@ -27,6 +30,7 @@ from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Positive,
     Study,
@@ -41,14 +45,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SHARED, OWN = "shared", "own"  # weights of all sites, or of each
-QUICK = {
-    "weights": [SHARED, OWN],
-    "feedback": ["symmetric", "random"],
-    "flows": [EXACT],
-    "patterns": 300,
-    "epochs": 2,
-    "seeds": 1,
-}
+QUICK = {"flows": [EXACT], "patterns": 300, "epochs": 2, "seeds": 1}
 MOST_JUDGED = 200  # patterns whose multipliers are compared with backpropagation's
 
 
@@ -58,13 +55,16 @@ class ConvolutionSettings(StudySettings):
 
     shape: Annotated[list[Count], filled]
     channels: Annotated[list[Count], filled]
-    kernel: Count
+    kernel: Annotated[list[Count], filled]
     stride: Annotated[list[Count], filled]
-    activation: str
-    rule: str
+    padding: str | int
+    activation: Activation
+    gain: Positive
+    l2: NotNegative
+    rule: Rule
     weights: Annotated[list[str], one_of((SHARED, OWN))]
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
-    flows: Annotated[list[str], one_of(PACES)]
+    flows: Annotated[list[str], one_of(WAYS)]
     rate: Positive
     patterns: Count
     batch: Count
@@ -91,6 +91,15 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             cells.append({"weights": weights, "feedback": kind, "flow": flow, "seed": seed})
         return cells
 
+    def check(self) -> None:
+        """Load the patterns and build the networks, before any of them learns."""
+        super().check()
+        own = self.settings
+        check_rule(own.rule, own.flows)
+        learnt, _ = self._patterns(0)
+        for weights, kind in product(own.weights, own.feedback):
+            self.network(weights, kind, 0, int(learnt[1].max()) + 1)
+
     def network(self, weights: str, kind: str, seed: int, classes: int) -> Network:
         """Return the initial network of a cell."""
         own = self.settings
@@ -100,7 +109,10 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             own.kernel,
             own.stride,
             classes,
+            padding=own.padding,
             activation=own.activation,
+            gain=own.gain,
+            l2=own.l2,
             shared=weights == SHARED,
             feedback=kind,
             plasticity=own.rule,
@@ -116,7 +128,7 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
         classes = int(learnt[1].max()) + 1
         net = self.network(cell["weights"], cell["feedback"], seed, classes)
         path = len(own.channels) + 1
-        course = Course(cell["flow"], path, own.rate, own.batch, own.epochs, seed)
+        course = Course(cell["flow"], path, own.rate, own.batch, own.epochs, seed, own.rule)
         X, Y = learnt
         X_test, Y_test = tested
         trained(net, X, Y, course)
@@ -137,7 +149,7 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
             Data without classes or test patterns, or images of another shape.
         """
         given = self.tables.get("data", {"name": "digits"})
-        found = datasets.load(**{"test": 0.2, **given, "seed": seed})
+        found = datasets.load(**{**given, "seed": seed})
         if found.validation is None or not found.classes:
             raise ModelError(
                 f"data = {given} of the study have no classes or no test patterns; try name = "

@@ -1,7 +1,8 @@
 """Graphs: states of nodes, multipliers and weights that move at once, as in LP-GNN.
 
 A cell is one training on one set of graphs. The states settle while the weights learn: a step of
-Adam follows three steps of `adjoint` with dt = tau. Start at `GraphsStudy`.
+Adam follows three steps of `adjoint` with dt = tau, or 15 of `rotated(75°)` with 0.2 tau where the
+states have a tolerance. Start at `GraphsStudy`.
 
 References
 ----------
@@ -21,40 +22,48 @@ from pydantic.dataclasses import dataclass
 from neurosim.data import datasets
 from neurosim.data.graph_data import NO_TARGET, GraphData
 from neurosim.errors import StabilityWarning
-from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import FLOWS, TAU, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import draw_groups
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
     Count,
+    NotNegative,
     Numbers,
     Positive,
     Study,
     StudySettings,
     filled,
+    one_of,
 )
 from neurosim.model import rules
-from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.model.plasticity import Plasticity
-from neurosim.model.schedules import Simultaneous
 from neurosim.simulation.simulation import Simulation
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = np.ndarray
-STATE_STEPS = 3  # steps of the states for each one of the weights
 RANDOM = "random"  # the set that is generated here
-QUICK = {"sets": [RANDOM], "steps": 200, "checks": 4, "seeds": 1}
+SADDLE = ("rotated(75°)", 15, 0.2)
+# of LP-GNN, on the states of nodes: flow, its steps for each one of the weights, and dt/tau; on
+# which side of a tolerance a multiplier lies is determined only with kappa > 0
+FLOW_OF = {"lin": ("adjoint", 3, 1.0), "lin_eps": SADDLE, "abs_eps": SADDLE}
+QUICK = {"sets": [RANDOM], "constraints": ["lin"], "steps": 200, "checks": 4, "seeds": 1}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GraphsSettings(StudySettings):
-    """Settings of the study; `sets` are files of `folder` without ``.mat``, or "random"."""
+    """Settings of the study; `sets` are files of `folder` without ``.mat``, or "random".
+
+    `constraints` are constraint functions of the states, with the tolerance `epsilon`.
+    """
 
     folder: str
     sets: Annotated[list[str], filled]
+    constraints: Annotated[list[str], filled, one_of(FLOW_OF)]
+    epsilon: NotNegative
     state: Count
     edge: Count
     gain: Positive
@@ -65,17 +74,20 @@ class GraphsSettings(StudySettings):
 
 
 class GraphsStudy(Study[GraphsSettings]):
-    """Accuracy on the nodes of unseen graphs, by set."""
+    """Accuracy on the nodes of unseen graphs, by set and constraint function."""
 
     question = "Can states of a graph, multipliers and weights move at once, and learn?"
     settings_type = GraphsSettings
-    varied = ("sets",)
+    varied = ("sets", "constraints")
     quick_settings = QUICK
 
     def make_cells(self) -> list[Cell]:
         """Return every training; the seed is that of the weights, and of a generated set."""
         own = self.settings
-        return [{"set": name, "seed": seed} for name, seed in product(own.sets, range(own.seeds))]
+        cells: list[Cell] = []
+        for name, constraint, seed in product(own.sets, own.constraints, range(own.seeds)):
+            cells.append({"set": name, "constraint": constraint, "seed": seed})
+        return cells
 
     def measure(self, cell: Cell) -> Numbers:
         """Return the test accuracy at the check with the best validation accuracy.
@@ -87,25 +99,29 @@ class GraphsStudy(Study[GraphsSettings]):
         seed = int(cell["seed"])
         parts = self._parts(cell["set"], seed)
         joined, part = _joined(parts)
-        net = self._network(joined, seed)
-        dt = TAU
-        sim = Simulation(net, Flow.adjoint(tau_x=TAU, tau_w=dt / own.rate), dt=dt, seed=seed)
+        net = self._network(joined, cell["constraint"], seed)
+        name, turn, pace = FLOW_OF[cell["constraint"]]
+        dt = pace * TAU
+        flow = FLOWS[name](tau_x=TAU, tau_w=dt / own.rate)
+        sim = Simulation(net, flow, dt=dt, seed=seed)
         X, Y = joined.patterns
         assert Y is not None
         learnt = np.where(part == 0, Y, NO_TARGET)
-        every = max(1, own.steps // own.checks) * STATE_STEPS
+        every = max(1, own.steps // own.checks) * turn
         none: dict[str, list[int]] = {n: [] for n in net.populations if n != "output"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StabilityWarning)
-            log = sim.train(
+            # as one long frame: a log would solve for the fixed point of the whole graph
+            run = sim.stream(
                 X,
                 learnt,
-                Simultaneous(duration=STATE_STEPS * own.steps * dt, reports=1),
+                per_frame=turn * own.steps * dt,
+                plastic=True,
                 record="x",
                 every=every * dt,
                 units=none,
             )
-        traces = log.run.traces
+        traces = run.traces
         assert traces is not None
         x = traces["x"].values.reshape(-1, len(part), 2)
         right = x.argmax(axis=-1) == Y
@@ -124,10 +140,11 @@ class GraphsStudy(Study[GraphsSettings]):
             }
         return datasets.lpgnn(Path(self.settings.folder) / f"{name}.mat")
 
-    def _network(self, data: GraphData, seed: int) -> Network:
+    def _network(self, data: GraphData, constraint: str, seed: int) -> Network:
         """Return the initial network; its weights do not depend on the graphs."""
         own = self.settings
-        rule = in_turns(STATE_STEPS)
+        rule = in_turns(FLOW_OF[constraint][1])
+        epsilon = 0.0 if constraint == "lin" else own.epsilon
         return Network.graph(
             data.normalised("mean"),
             data.X.shape[1],
@@ -135,6 +152,8 @@ class GraphsStudy(Study[GraphsSettings]):
             2,
             edge=own.edge,
             gain=own.gain,
+            constraint={"state": constraint},
+            epsilon={"state": epsilon},
             plasticity=rule,
             bias_plasticity=rule,
             seed=seed,
@@ -142,26 +161,29 @@ class GraphsStudy(Study[GraphsSettings]):
 
     def table(self, data: xr.Dataset) -> Any:
         """Return accuracies (%), mean ± spread over seeds, beside the larger class."""
-        shown = new_table("set", "validation (%)", "test (%)", "larger class (%)", title="graphs")
-        for name in data.set.values:
-            own = data.sel(set=name)
+        shown = new_table(
+            "set", "constraint", "validation (%)", "test (%)", "larger class (%)", title="graphs"
+        )
+        for name, constraint in product(data.set.values, data.constraint.values):
+            own = data.sel(set=name, constraint=constraint)
             scores = [mean_and_spread(own[key], 1, 100) for key in ("validation", "test")]
-            shown.add_row(str(name), *scores, f"{100 * float(own.chance.mean()):.1f}")
+            larger = f"{100 * float(own.chance.mean()):.1f}"
+            shown.add_row(str(name), str(constraint), *scores, larger)
         return shown
 
     def figure(self, data: xr.Dataset) -> Any:
-        """Draw test accuracy by set, with the share of the larger class."""
+        """Draw test accuracy by set, a colour per constraint, and the share of the larger class."""
         import xarray as xr
         from matplotlib.figure import Figure
 
         from neurosim.plot import style
 
-        shown = xr.concat([data.test, data.chance], "what")
-        shown = shown.assign_coords(what=["test", "larger class"])
+        larger = data.chance.isel(constraint=[0]).assign_coords(constraint=["larger class"])
+        shown = xr.concat([data.test, larger], "constraint")
         with style():
-            figure = Figure(figsize=(1.2 + 1.2 * data.sizes["set"], 3.0), layout="constrained")
+            figure = Figure(figsize=(1.8 + 1.4 * data.sizes["set"], 3.0), layout="constrained")
             ax = figure.subplots()
-            draw_groups(ax, 100 * shown, "what", "set")
+            draw_groups(ax, 100 * shown, "constraint", "set")
             ax.set(ylabel="accuracy (%)", xlabel="set of graphs")
             figure.legend(loc="outside upper center", ncols=2)
         return figure
@@ -170,8 +192,9 @@ class GraphsStudy(Study[GraphsSettings]):
 def in_turns(steps: int) -> Plasticity:
     """Return Adam that steps at the last of so many steps, while the state moves at all of them."""
     adam = rules.adam()
-    number = "floor(t/dt + 0.5)"
-    turn = f"floor(({number} - {steps}*floor({number}/{steps}))/{steps - 1})"
+    # half a step later than the step's number, so that no rounding passes a multiple of `steps`
+    number = "(floor(t/dt + 0.5) + 0.5)"
+    turn = f"floor(({number} - {steps}*floor({number}/{steps}))/{steps - 0.75})"
     lines = []
     for equation in adam.equations:
         left, _, right = equation.partition(" = ")

@@ -20,10 +20,12 @@ from neurosim.data import datasets
 from neurosim.experiments.studies.shared import mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
-    PACES,
+    WAYS,
     Course,
+    Rule,
     accuracy,
     angle_to_backpropagation,
+    check_rule,
     draw_groups,
     trained,
 )
@@ -66,9 +68,9 @@ class TimeSettings(StudySettings):
     tasks: Annotated[list[str], one_of((ROWS, RECALL))]
     steps: Annotated[list[Count], filled]
     hidden: Count
-    rule: str
+    rule: Rule
     feedback: Annotated[list[str], one_of(feedback.KINDS)]
-    flows: Annotated[list[str], one_of(PACES)]
+    flows: Annotated[list[str], one_of(WAYS)]
     rate: Positive
     patterns: Count
     batch: Count
@@ -96,6 +98,11 @@ class TimeStudy(Study[TimeSettings]):
             cells.append({"task": task, "feedback": kind, "flow": flow, "seed": seed})
         return cells
 
+    def check(self) -> None:
+        """Refuse a rule that backpropagation does not have."""
+        super().check()
+        check_rule(self.settings.rule, self.settings.flows)
+
     def measure(self, cell: Cell) -> Numbers:
         """Return the accuracy at the last step, and the final angle of lam."""
         own = self.settings
@@ -113,7 +120,7 @@ class TimeStudy(Study[TimeSettings]):
             bias_plasticity=own.rule,
             seed=seed,
         )
-        course = Course(cell["flow"], steps + 1, own.rate, own.batch, own.epochs, seed)
+        course = Course(cell["flow"], steps + 1, own.rate, own.batch, own.epochs, seed, own.rule)
         trained(net, X, Y, course)
         return {
             "test": accuracy(net, X_test, Y_test),

@@ -30,6 +30,7 @@ FLOWS: dict[str, Callable[..., Flow]] = {
     "adjoint": Flow.adjoint,
     "damped": Flow.damped,
     "rotated(75°)": partial(Flow.rotated, radians(75)),
+    "rotated(89°)": partial(Flow.rotated, radians(89)),
     "augmented(1)": partial(Flow.augmented, 1),
     "augmented(2)": partial(Flow.augmented, 2),
 }

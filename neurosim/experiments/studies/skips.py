@@ -109,8 +109,8 @@ class SkipsStudy(Study[SkipsSettings]):
         for sample in range(FRAMES // 2, FRAMES, EVERY):
             # a sample is taken at the end of the frame before it
             frame = X[[sample - 1]], Y[[sample - 1]]
-            x, lam = _state(traces, net, sample)
-            found.append(_gradient_cosine(net, flow, x, lam, *frame))
+            x, lam = state_at(traces, net, sample)
+            found.append(gradient_cosine(net, flow, x, lam, *frame))
         return {"cosine": float(np.mean(found))}
 
     def table(self, data: xr.Dataset) -> Any:
@@ -148,7 +148,7 @@ class SkipsStudy(Study[SkipsSettings]):
             figure = Figure(figsize=(2.9 * data.depth.size + 0.4, 2.9), layout="constrained")
             panels = figure.subplots(1, data.depth.size, squeeze=False, sharey=True)[0]
             for ax, depth in zip(panels, data.depth.values, strict=True):
-                _draw_cosines(ax, data.cosine.sel(depth=depth))
+                draw_cosines(ax, data.cosine.sel(depth=depth))
                 ax.set_title(f"{depth} layers of weights")
             panels[0].set_ylabel("cosine of the gradient (1)")
             handles, labels = panels[0].get_legend_handles_labels()
@@ -168,7 +168,7 @@ def turning(speed: float, inputs: int, outputs: int, seed: int) -> tuple[Array, 
     return 0.5 * np.sin(time + phases_of_X), 0.5 * np.sin(time + phases_of_Y)
 
 
-def _state(traces: xr.Dataset, net: Network, sample: int) -> tuple[State, State]:
+def state_at(traces: xr.Dataset, net: Network, sample: int) -> tuple[State, State]:
     """Return x and lam of a recorded sample, by population."""
     x: State = {}
     lam: State = {}
@@ -179,7 +179,7 @@ def _state(traces: xr.Dataset, net: Network, sample: int) -> tuple[State, State]
     return x, lam
 
 
-def _gradient_cosine(net: Network, flow: Flow, x: State, lam: State, X: Array, Y: Array) -> float:
+def gradient_cosine(net: Network, flow: Flow, x: State, lam: State, X: Array, Y: Array) -> float:
     """Return the cosine of a state's weight gradient to backpropagation's."""
     rates = reference.right_hand_side(net, flow, x, lam, X, Y)
     exact = reference.backprop(net, X, Y)
@@ -194,7 +194,8 @@ def _vector(net: Network, weights: dict[str, Any], biases: dict[str, Array]) -> 
     return np.concatenate([np.ravel(part) for part in parts])
 
 
-def _draw_cosines(ax: Any, data: xr.DataArray) -> None:
+def draw_cosines(ax: Any, data: xr.DataArray) -> None:
+    """Draw mean and spread of cosines over the speed of a stream, a line per wiring."""
     from neurosim.plot.page import PALETTE
 
     for i, wiring in enumerate(data.wiring.values):

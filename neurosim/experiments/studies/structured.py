@@ -1,4 +1,4 @@
-"""Train a network with sites by a flow, for studies of convolution, time and graphs.
+"""Train a network with sites by a flow or by backpropagation, for studies of what shares weights.
 
 Below `convolution`, `recurrence` and `graphs`. Start at `trained`.
 """
@@ -6,15 +6,23 @@ Below `convolution`, `recurrence` and `graphs`. Start at `trained`.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, ValidationInfo
 
-from neurosim.errors import StabilityWarning
-from neurosim.experiments.studies.shared import FLOWS, TAU
+from neurosim.data.patterns import patterns, targets
+from neurosim.errors import StabilityWarning, unknown
+from neurosim.experiments.studies.shared import BACKPROP, FLOWS, TAU
+from neurosim.model import rules
 from neurosim.model.network import Network
-from neurosim.model.schedules import Presentations
+from neurosim.model.populations import Population
+from neurosim.model.schedules import Presentations, StepSchedule
+from neurosim.reference.backpropagation import backprop_encoded, strong_components
+from neurosim.reference.descent import Adam, moving_arrays
+from neurosim.reference.functions import rows_of
 from neurosim.results.metrics import angle
 from neurosim.simulation.simulation import Simulation
 
@@ -23,12 +31,56 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 EXACT = "adjoint, last step"  # weights move in the step at which adjoint is backpropagation
+ADAM = "adam"
+DESCENTS = ("gradient", ADAM)  # rules that backpropagation has too
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a flow is stepped while a batch is shown.
+
+    Attributes
+    ----------
+    flow : str
+        A key of `FLOWS`.
+    step : float
+        dt/tau.
+    shown : float
+        Time for which a batch is shown, in tau, for each of the 2 path + 1 steps that `adjoint`
+        needs with dt = tau.
+    last : bool
+        Whether weights move in the last step alone, and not through the second half.
+    """
+
+    flow: str
+    step: float
+    shown: float
+    last: bool
+
+
 PACES = {
-    EXACT: "adjoint",
-    "adjoint": "adjoint",
-    "rotated(75°)": "rotated(75°)",
-    "damped": "damped",
+    EXACT: Pace("adjoint", 1.0, 1.0, last=True),
+    "rotated(89°), last step": Pace("rotated(89°)", 0.5, 2.0, last=True),
+    "adjoint": Pace("adjoint", 0.2, 2.0, last=False),
+    "rotated(75°)": Pace("rotated(75°)", 0.2, 2.0, last=False),
+    "damped": Pace("damped", 0.2, 2.0, last=False),
 }
+WAYS = (*PACES, BACKPROP)
+
+
+def _known_rule(value: str, info: ValidationInfo) -> str:
+    rules.rule_of(f"study.{info.field_name}", value)
+    return value
+
+
+def _known_activation(value: str, info: ValidationInfo) -> str:
+    Population(str(info.field_name), 1, value)
+    return value
+
+
+# types of settings
+Rule = Annotated[str, AfterValidator(_known_rule)]
+Activation = Annotated[str, AfterValidator(_known_activation)]
 
 
 @dataclass(frozen=True)
@@ -38,12 +90,14 @@ class Course:
     Attributes
     ----------
     flow : str
-        One of `PACES`.
+        One of `WAYS`.
     path : int
         Projections on the longest path from an input to a loss.
     rate : float
         dt/tau_w: the step of a rule, in each step in which weights move.
     batch, epochs, seed : int
+    rule : str
+        Rule of learning of the network; one of `DESCENTS` with backpropagation.
     """
 
     flow: str
@@ -52,22 +106,23 @@ class Course:
     batch: int
     epochs: int
     seed: int
+    rule: str
 
 
-def trained(net: Network, X: Array, Y: Array, course: Course) -> Simulation:
-    """Train a network in place, and return its simulation.
+def trained(net: Network, X: Array, Y: Array, course: Course) -> None:
+    """Train a network in place, by a flow or by backpropagation on the same batches.
 
     With `EXACT` a presentation has 2 path + 1 steps of dt = tau, and weights move in the last one,
-    by exactly backpropagation's gradient. Other flows take steps of 0.2 tau through twice as much
-    time, and weights move in the second half.
+    by exactly backpropagation's gradient.
     """
-    exact = course.flow == EXACT
-    dt = TAU if exact else 0.2 * TAU
-    steps = 2 * course.path + 1
-    if not exact:
-        steps = 10 * steps
-    plastic_steps = 1 if exact else steps // 2
-    flow = FLOWS[PACES[course.flow]](tau_x=TAU, tau_w=dt / course.rate)
+    if course.flow == BACKPROP:
+        descend(net, X, Y, course)
+        return
+    pace = PACES[course.flow]
+    dt = pace.step * TAU
+    steps = round(pace.shown * (2 * course.path + 1) / pace.step)
+    plastic_steps = 1 if pace.last else steps // 2
+    flow = FLOWS[pace.flow](tau_x=TAU, tau_w=dt / course.rate)
     sim = Simulation(net, flow, dt=dt, seed=course.seed)
     schedule = Presentations(
         batch=course.batch,
@@ -79,7 +134,42 @@ def trained(net: Network, X: Array, Y: Array, course: Course) -> Simulation:
         # the accuracy shows whether the step is stable
         warnings.simplefilter("ignore", StabilityWarning)
         sim.train(X, Y, schedule)
-    return sim
+
+
+def descend(net: Network, X: Array, Y: Array, course: Course) -> None:
+    """Train a network in place by backpropagation, on the batches that a flow would be shown."""
+    clamped = patterns(net, X)
+    encoded = targets(net, Y, len(X))
+    schedule = Presentations(batch=course.batch, present=TAU, epochs=course.epochs)
+    plan = StepSchedule.of(schedule, TAU, len(X), course.seed)
+    components = strong_components(net)
+    moving = moving_arrays(net, net.weights, net.biases)
+    adam = Adam(moving, course.rate) if course.rule == ADAM else None
+    for epoch in range(course.epochs):
+        order = plan.order(epoch)
+        for first in range(0, len(order), course.batch):
+            rows = order[first : first + course.batch]
+            found = backprop_encoded(
+                net, components, rows_of(clamped, rows), rows_of(encoded, rows)
+            )
+            gradients = moving_arrays(net, found.grad_w, found.grad_b)
+            if adam is not None:
+                adam(gradients)
+                continue
+            for z, gradient in zip(moving, gradients, strict=True):
+                z -= course.rate * gradient
+
+
+def check_rule(rule: str, flows: Sequence[str]) -> None:
+    """Refuse backpropagation with a rule that only flows have.
+
+    Raises
+    ------
+    ModelError
+        Another rule than those of `DESCENTS`.
+    """
+    if BACKPROP in flows and rule not in DESCENTS:
+        raise unknown(f"study.rule with {BACKPROP!r} among study.flows", rule, DESCENTS)
 
 
 def accuracy(net: Network, X: Array, Y: Array) -> float:

@@ -58,6 +58,8 @@ def test_a_misspelt_key_is_refused(
         ("imperfections", "study.tau_w=[-1]", "study.tau_w = -1"),
         ("hebb", "study.units=[0]", "study.units = 0"),
         ("policy", "study.tau_w=-1", "study.tau_w = -1"),
+        ("time", "study.rule=adamm", "study.rule = 'adamm'; allowed"),
+        ("mnist1d", "study.activation=rellu", "activation = 'rellu'; allowed"),
         ("rivals", "study.rates=[inf]", "study.rates = inf"),
         ("transport", "study.feedback_decay=nan", "study.feedback_decay = nan"),
         ("transport", "data.name=digitz", "data.name = 'digitz'"),
