@@ -99,6 +99,7 @@ def limit_of_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 def test_a_program_ends_with_its_parent_whatever_the_signal(tmp_path: Path) -> None:
     folder = tmp_path / "temporary"

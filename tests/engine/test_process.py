@@ -106,6 +106,7 @@ warnings.warn("of the user")
     assert log.read_text() == "at the end\n"
 
 
+@pytest.mark.slow
 def test_what_the_user_lets_brian2_do_stays_and_a_failed_build_is_silent(tmp_path: Path) -> None:
     code = """
 import brian2
