@@ -5,12 +5,15 @@ optimisation and from a precompiled header, which takes less time; `test_backend
 users do.
 
 A case is slow where a quicker one of the same test makes the same claim about the same code
-(`is_slow`), or the same statements are compiled by Cython. ``-m slow`` runs them all. The
-integration runs one of each test, ``-m slow --slow-sample 0``.
+(`is_slow`), or the same statements are compiled by Cython. Of the tests in `CROSSINGS`, which cross
+arguments, as many cases are fast as it takes to have every value of every argument
+(`beyond_the_cover`). ``-m slow`` runs all others, and the integration a sample of them,
+``-m slow --slow-sample 0``: one case of each test of which nothing is fast, and a few others.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import random
@@ -21,11 +24,15 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.examples import all_asked
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 
 COMPILED = "standalone"
 CYTHON = "cython"  # compiles every expression as a module, some seconds each
+TESTS_RUN = pytest.StashKey[int]()
+DRAWN = {"other": 12, CYTHON: 2}  # tests in the sample of slow ones that have fast cases too
 
 # A shell starts what it runs in the background with signals ignored, and children inherit that.
 if threading.current_thread() is threading.main_thread():
@@ -40,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--slow-sample",
         type=int,
         metavar="SEED",
-        help="run one slow case per test, and one by Cython per file, drawn with this seed",
+        help="of the slow tests run a sample, drawn with this seed (`sampled`)",
     )
 
 
@@ -48,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the workers, which inherit the environment, compile from the precompiled header."""
     from tests.helpers.precompiled import compiler_with_header
 
+    gc.disable()  # until all tests are collected, as nothing is freed before
     is_worker = hasattr(config, "workerinput")
     cache = getattr(config, "cache", None)  # None with -p no:cacheprovider
     if not is_worker and cache is not None:
@@ -60,7 +68,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the slow cases of parametrised tests, and draw from them."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and is_slow(getattr(item, "originalname", ""), callspec.params):
+        if callspec is not None and is_slow(getattr(item, "originalname", ""), callspec):
+            item.add_marker(pytest.mark.slow)
+    if not all_asked():
+        for item in beyond_the_cover(items):
             item.add_marker(pytest.mark.slow)
     seed = config.getoption("--slow-sample", default=None)
     if seed is not None:
@@ -69,32 +80,90 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item in kept]
 
 
-def sampled(items: list[pytest.Item], seed: int) -> set[pytest.Item]:
-    """Return the items that are not slow, one slow case per test, and one by Cython per file."""
+def pytest_collection_finish() -> None:
+    """Exclude what libraries and tests have made from the collections of many small networks.
+
+    They would take a third of the time of such tests.
+    """
+    gc.enable()
+    gc.freeze()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Count the tests that have run."""
+    session.config.stash[TESTS_RUN] = 0
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Exclude what tests keep as well, now and then."""
+    item.config.stash[TESTS_RUN] += 1
+    if item.config.stash[TESTS_RUN] % 50 == 0:
+        gc.collect()
+        gc.freeze()
+
+
+def place(item: pytest.Item) -> str:
+    """Return the file and the name of a test, without its case."""
+    return item.nodeid.partition("[")[0]
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Return whether a case is in the suite that runs by default."""
+    return item.get_closest_marker("slow") is None
+
+
+def beyond_the_cover(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return cases of `CROSSINGS` whose values of arguments are all in cases that stay fast."""
     cases: dict[str, list[pytest.Item]] = {}
-    kept = set()
     for item in items:
-        if item.get_closest_marker("slow") is None:
-            kept.add(item)
+        if getattr(item, "originalname", "") in CROSSINGS and is_fast(item):
+            cases.setdefault(place(item), []).append(item)
+    beyond = []
+    for own in cases.values():
+        values = {item: {(k, repr(v)) for k, v in item.callspec.params.items()} for item in own}
+        missing, left = set().union(*values.values()), list(own)
+        while missing:
+            best = max(left, key=lambda item, v=values, m=missing: len(v[item] & m))
+            missing -= values[best]
+            left.remove(best)
+        beyond += left
+    return beyond
+
+
+def sampled(items: list[pytest.Item], seed: int) -> set[pytest.Item]:
+    """Return what is fast, a case per test of which nothing is, and `DRAWN` others, by Cython too.
+
+    Claims of the others are tested in fast cases as well.
+    """
+    kept = {item for item in items if is_fast(item)}
+    fast = {place(item) for item in kept}
+    cases: dict[str, dict[str, list[pytest.Item]]] = {"alone": {}, "other": {}, CYTHON: {}}
+    for item in items:
+        if item in kept:
             continue
-        callspec = getattr(item, "callspec", None)
-        place = item.nodeid.partition("[")[0]
-        if callspec is not None and by_cython(callspec.params):
-            place = f"{CYTHON} {place.partition('::')[0]}"
-        cases.setdefault(place, []).append(item)
-    for place, own in cases.items():
-        kept.add(random.Random(f"{seed} {place}").choice(own))
+        kind = "alone"
+        if place(item) in fast:
+            kind = CYTHON if by_cython(getattr(item, "callspec", None)) else "other"
+        cases[kind].setdefault(place(item), []).append(item)
+    for kind, own in cases.items():
+        places = sorted(own)
+        if kind in DRAWN:
+            drawn = random.Random(f"{seed} {kind}")
+            places = drawn.sample(places, min(DRAWN[kind], len(places)))
+        kept |= {random.Random(f"{seed} {name}").choice(own[name]) for name in places}
     return kept
 
 
-def by_cython(case: dict[str, Any]) -> bool:
-    """Return whether a case runs on Brian2's Cython backend."""
-    return CYTHON in [value for value in case.values() if isinstance(value, str)]
+def by_cython(callspec: Any) -> bool:
+    """Return whether a case, if it is one of several, runs on Brian2's Cython backend."""
+    values = [] if callspec is None else callspec.params.values()
+    return CYTHON in [value for value in values if isinstance(value, str)]
 
 
-def is_slow(test: str, case: dict[str, Any]) -> bool:
+def is_slow(test: str, callspec: Any) -> bool:
     """Return whether another case of the test covers this one at less cost."""
-    if by_cython(case) or (test in SLOW and SLOW[test](case)):
+    case = callspec.params
+    if by_cython(callspec) or (test in SLOW and SLOW[test](case)):
         return True
     return case.get("backend") == COMPILED and test in SLOW_COMPILED and SLOW_COMPILED[test](case)
 
@@ -157,6 +226,7 @@ SLOW: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_the_trajectory_tends_to_the_dense_one": lambda c: c["loss"] == "cross_entropy",
     "test_three_factors_learn_a_bandit": lambda c: c["seed"] > 0,
     "test_and_on_compiled_backends": lambda c: not c["mixed"],
+    "test_a_script_that_is_terminated_ends_in_order": lambda c: c["kind"] == "relax",
 }
 # of compiled programs
 SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -187,4 +257,42 @@ SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_presentations_move_weights_as_by_hand": lambda c: c["batch"] == 2,
     "test_digits_settle_to_a_millionth_in_600_steps": lambda c: c["loss"] == "mse",
     "test_a_stream_is_its_frames_one_after_the_other": lambda c: c["transport"] == "dense",
+    "test_a_checkpoint_goes_on_with_the_weights": lambda c: (
+        type(c["schedule"]).__name__ != "Presentations"
+    ),
+}
+# tests that cross arguments, each of which may meet the others in any case
+CROSSINGS = {
+    "test_a_full_disk_leaves_the_older_file",
+    "test_a_noisy_run_in_parts_is_the_whole",
+    "test_a_recording_that_would_fill_its_place_is_refused",
+    "test_a_relaxation_on_disk_is_the_one_in_memory",
+    "test_a_rule_goes_with_everything_that_the_built_in_one_goes_with",
+    "test_a_summary_takes_whatever_there_is",
+    "test_a_training_on_disk_is_the_one_in_memory",
+    "test_adaptive_backends_agree",
+    "test_adaptive_runs_record_at_the_times_asked_for",
+    "test_all_three_flows_are_those_of_a_plain_loop",
+    "test_an_adaptive_run_settles_whatever_the_tolerance",
+    "test_digits_settle_to_a_millionth_in_600_steps",
+    "test_events_go_on",
+    "test_every_flow_passes",
+    "test_exponential_euler_is_exact_where_only_the_leak_moves",
+    "test_files_keep_B",
+    "test_fixed_steps_settle_too_and_only_when_asked",
+    "test_float32_is_close_and_has_its_own_type",
+    "test_halving_the_step_shows_the_order",
+    "test_it_rests_in_fewer_steps",
+    "test_messages_arrive_after_their_delay",
+    "test_nor_in_compiled_programs",
+    "test_recording_does_not_choose_the_shortcut",
+    "test_rules_of_messages_read_no_more_than_the_built_in_one",
+    "test_rules_sum_over_sites",
+    "test_saddle_flows_settle_on_backpropagation",
+    "test_shortcuts_change_nothing",
+    "test_steps_of_random_graphs_and_cycles_against_the_engine",
+    "test_the_flow_written_out_is_the_flow",
+    "test_the_text_of_the_built_in_rule_is_the_built_in_rule",
+    "test_the_trajectory_is_scipys_to_first_order",
+    "test_weights_of_patterns_are_repetitions_under_any_rule",
 }

@@ -46,6 +46,7 @@ def pictures(outputs: list[nbformat.NotebookNode]) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_progress_tables_and_each_picture_once() -> None:
     """Without ipywidgets: the cells' outputs are those of a plain Jupyter."""
     model = """

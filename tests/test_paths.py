@@ -46,8 +46,9 @@ def started(
 
 @pytest.mark.parametrize(
     "backend",
-    ["numpy", pytest.param("standalone", marks=[pytest.mark.compiler, pytest.mark.slow])],
+    ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)],
 )
+@pytest.mark.slow
 def test_spaces_and_letters_beyond_ascii(backend: str, tmp_path: Path) -> None:
     folder = tmp_path / "Ordner für ‘alles’ $HOME"
     temporary = folder / "vorläufig 1"
@@ -75,6 +76,7 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     assert files.load(tmp_path / "o" / "log.nc").history.time.size == 2
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_recording(tmp_path: Path) -> None:
     """One of them writes it; the other one says who does, or keeps the first under another name."""
     more = "--backend", "numpy", "--out", "o", "--set", "simulation.stream=r"

@@ -8,7 +8,6 @@ Tested with Brian2 2.9, 2.10 and 2.11. Start at `scope` and `Device`.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import re
@@ -27,7 +26,7 @@ from brian2.codegen.codeobject import create_runner_codeobj
 from brian2.codegen.generators.cpp_generator import CPPCodeGenerator
 from brian2.core.base import BrianObject, BrianObjectException
 from brian2.core.clocks import Clock
-from brian2.core.variables import ArrayVariable, Variables
+from brian2.core.variables import Variables
 from brian2.devices.cpp_standalone.codeobject import CPPStandaloneCodeObject
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 from brian2.devices.device import reset_device, set_device
@@ -59,9 +58,6 @@ from neurosim.errors import BackendError, ModelError
 # loggers whose warnings are suppressed: about NaN, which the stability monitor reports, and about
 # objects left over after an error
 QUIET = ("groups.group", "core.base")
-GARBAGE = 2**25  # bytes of new networks after which dead networks are collected
-LEAST = 2**22  # bytes counted for the Python objects of a network, besides its arrays
-_made: list[int] = []  # bytes of each network made since the last collection
 LOCK = threading.RLock()  # Brian2's device, preferences and seed are global: one thread at a time
 
 
@@ -398,23 +394,6 @@ def explained(extended: bool) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def quick_run() -> Iterator[None]:
-    """Exclude existing objects from the garbage collection that `Network.run` starts.
-
-    A collection takes 60 to 160 ms in a large process. Where the user has frozen objects, all stay
-    as they are, as unfreezing releases all.
-    """
-    ours = gc.get_freeze_count() == 0
-    if ours:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if ours:
-            gc.unfreeze()
-
-
 def code_object(
     group: Group, statements: Iterable[tuple[str, str]], dt: float, run: Group
 ) -> Callable[[], None]:
@@ -448,23 +427,6 @@ def code_object(
         additional_variables=more,
     )
     return made
-
-
-def tidy(groups: Iterable[Group]) -> None:
-    """Count the memory of a new network; collect dead networks after GARBAGE bytes of new ones.
-
-    Dead networks are reference cycles of few objects and much memory, and `quick_run` keeps the
-    automatic collections from finding them in time.
-    """
-    size = LEAST
-    for group in groups:
-        for variable in group.variables.values():
-            if isinstance(variable, ArrayVariable):
-                size += variable.size * np.dtype(variable.dtype).itemsize
-    _made.append(size)
-    if sum(_made) > GARBAGE:
-        _made.clear()
-        gc.collect()
 
 
 def adopt(network: Any) -> None:

@@ -16,6 +16,7 @@ from neurosim.model.flow import Flow
 from neurosim.model.network import Network
 from neurosim.results.metrics import cosine
 from neurosim.results.runs import Run
+from tests.helpers.examples import some
 from tests.helpers.problems import (
     SEEDS,
     Problem,
@@ -60,7 +61,7 @@ def test_backpropagation_agrees_with_itself(problem: Problem, flow: Flow) -> Non
 
 
 @given(problem=st.one_of(dags(l1=True), rings(l1=True)), flow=flows(), seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 def test_the_runs_own_gradient_is_that_of_l(problem: Problem, flow: Flow, seed: int) -> None:
     """Central differences of L at a state away from rest, so that a wrong rho is seen."""
     net, X, Y = problem

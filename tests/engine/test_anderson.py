@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim.experiments import modelfile
+from tests.helpers.examples import some
 from tests.helpers.problems import Problem, dags, kink_distance, random_problem, rings
 
 TAU = 10e-3  # s
@@ -33,7 +34,9 @@ def error(run: ns.Run, problem: Problem) -> float:
     return max(float(np.abs(run.lam[n] - exact.lam[n]).max()) for n in run.lam)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=some(20), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(problem=st.one_of(dags(), rings()), flow=st.sampled_from(FLOWS))
 def test_a_state_that_rests_is_that_of_the_flow(problem: Problem, flow: ns.Flow) -> None:
     net, X, Y = problem

@@ -99,6 +99,7 @@ def limit_of_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 def test_a_program_ends_with_its_parent_whatever_the_signal(tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
@@ -182,8 +183,11 @@ def test_a_system_without_a_temporary_folder_is_named(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.compiler
-def test_a_full_temporary_folder_ends_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_temporary_folder_ends_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its program cannot say so: its arrays end early in silence, and its message is lost."""
+    monkeypatch.setenv("NEUROSIM_CACHE", str(tmp_path))  # nothing is kept that need not be built
     net, X = ns.Network.mlp([5, 4, 3], seed=0), np.ones((40, 5))
     sim = ns.Simulation(net, ns.Flow.augmented(1.0), backend="standalone")
 

@@ -23,6 +23,7 @@ from tests.helpers.constrained import (
     scipy_minimum,
     sliding_error,
 )
+from tests.helpers.examples import some
 from tests.helpers.problems import (
     SEEDS,
     Problem,
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarnin
 
 
 @settings(
-    max_examples=20,
+    max_examples=some(20),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

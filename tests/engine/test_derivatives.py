@@ -13,6 +13,7 @@ import neurosim as ns
 from neurosim.data.patterns import patterns
 from neurosim.engine import build
 from neurosim.model.equations import lagrangian
+from tests.helpers.examples import some
 from tests.helpers.problems import (
     SEEDS,
     Problem,
@@ -82,7 +83,7 @@ def compare(found: Stepped, truth: Stepped) -> None:
             )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(), rings()), flow=flows(), seed=SEEDS)
 def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, seed: int) -> None:
     net, X, Y = problem

@@ -24,6 +24,7 @@ from neurosim.engine.runtime.rest import Rest
 from neurosim.engine.runtime.tracked import TrackedMessages
 from neurosim.model import rules
 from neurosim.model.weights import synapses
+from tests.helpers.examples import some
 from tests.helpers.problems import Problem, dags, random_problem, rings
 
 TAU = 10e-3  # s
@@ -31,7 +32,7 @@ WIDTHS = [5, 7, 6, 4, 3]
 DIRECT = ns.Flow.adjoint(tau_x=TAU, tau_w=10 * TAU)
 MIXED = ns.Flow.adjoint(tau_x={"hidden2": 2 * TAU}, tau_w=10 * TAU)
 PROOF = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=some(25), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -15,6 +15,7 @@ from neurosim.analysis.locality import locality
 from neurosim.data.patterns import patterns
 from neurosim.errors import ModelError
 from neurosim.model.expressions import LOSSES
+from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, Problem, dags, random_state, rings
 from tests.helpers.stepping import dense, step
 
@@ -68,7 +69,7 @@ def slopes(values: np.ndarray) -> np.ndarray:
     return (values[1::2] - values[2::2]) / (2 * H)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(activations=SMOOTH), rings(activations=SMOOTH)), seed=SEEDS)
 def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
     problem: Problem, seed: int
@@ -115,7 +116,7 @@ def test_a_unit_moves_by_its_own_state_its_parents_and_its_childrens_messages(
     assert strongest > 1  # the Jacobian is not all zero: the mask above excludes something
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(activations=SMOOTH), rings(activations=SMOOTH)), seed=SEEDS)
 def test_a_synapse_moves_by_its_two_ends(problem: Problem, seed: int) -> None:
     """Its change is the mean over patterns of delta_post x_pre, as sent in this step."""

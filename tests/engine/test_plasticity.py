@@ -18,6 +18,7 @@ from neurosim.model.plasticity import Plasticity
 from neurosim.model.weights import at_synapses, synapse_indices, synapses
 from neurosim.reference.plasticity import one_step
 from tests.evidence.rules import best_choices, oja_errors
+from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, random_graph
 
 Array = np.ndarray
@@ -182,7 +183,7 @@ def random_rule(first: str, second: str) -> Plasticity:
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 @settings(
     deadline=None,
-    max_examples=14,
+    max_examples=some(14),
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.generate],
 )
@@ -198,7 +199,7 @@ def test_what_separates_is_a_loop_over_synapses(
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
 @settings(
     deadline=None,
-    max_examples=10,
+    max_examples=some(10),
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.generate],
 )

@@ -123,6 +123,7 @@ else:
     said_by(code, tmp_path / "temporary")
 
 
+@pytest.mark.slow
 def test_what_the_user_lets_brian2_do_stays_and_a_failed_build_is_silent(tmp_path: Path) -> None:
     code = """
 import brian2

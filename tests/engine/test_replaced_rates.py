@@ -17,6 +17,7 @@ from neurosim.analysis.rest import settle, speed
 from neurosim.model.extension import Extension
 from neurosim.model.extension_text import READABLE, printed, read_expression
 from neurosim.reference.extended import Extended, ExtendedFlow, unread
+from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, dags, flows, random_problem, random_state
 
 BACKENDS = [
@@ -214,7 +215,7 @@ def extensions(draw: st.DrawFn, net: ns.Network) -> list[Extension]:
     return found
 
 
-@settings(max_examples=15, deadline=None)  # every example builds a simulation
+@settings(max_examples=some(15), deadline=None)  # every example builds a simulation
 @given(data=st.data(), seed=SEEDS)
 def test_a_step_anywhere_is_that_of_the_reference(data: st.DataObject, seed: int) -> None:
     net, X, Y = data.draw(dags())

@@ -9,13 +9,14 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
 import neurosim as ns
+from tests.helpers.examples import some
 from tests.helpers.problems import Problem, dags, kink_distance, random_problem, random_state, rings
 from tests.helpers.stepping import dense
 
 TAU = 10e-3  # s
 # every example builds a simulation; reproducible, so that CI does not search
 PROOF = settings(
-    max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=some(20), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -54,7 +55,7 @@ def test_on_contractive_cycles_the_multipliers_are_the_implicit_adjoint(problem:
     assert_rest(run, ns.reference.backprop(net, X, Y), 1e-6)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(PROOF, max_examples=some(10))
 @given(
     problem=st.one_of(dags(), rings()),
     preset=st.sampled_from([ns.Flow.damped, lambda: ns.Flow.rotated(1.3, 0.5)]),

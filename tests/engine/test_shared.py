@@ -18,6 +18,7 @@ from neurosim.model import sites
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from tests.helpers import shared_nets
+from tests.helpers.examples import some
 
 SEEDS = st.integers(0, 10_000)
 KINDS = st.sampled_from(shared_nets.KINDS)
@@ -52,7 +53,7 @@ def _assert_same(one: Network, other: Network, atol: float) -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=some(25),
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
@@ -147,11 +148,12 @@ def test_compiled_descent_of_local_propagation_agrees() -> None:
     _assert_same(here, _trained(net, X, Y, "standalone", **options), 1e-10)
 
 
-def test_brian_codegen_agrees() -> None:
+@pytest.mark.parametrize("backend", ["cython"])
+def test_brian_codegen_agrees(backend: str) -> None:
     net = shared_nets.network("mixed", 3)
     X, Y = shared_nets.data(net, 3)
     here = _trained(net, X, Y, "numpy")
-    _assert_same(here, _trained(net, X, Y, "cython"), 1e-12)
+    _assert_same(here, _trained(net, X, Y, backend), 1e-12)
 
 
 @pytest.mark.parametrize("kind", ["conv", "lag", "graph"])

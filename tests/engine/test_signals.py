@@ -77,9 +77,8 @@ def ended(process: subprocess.Popen[str], number: int, folder: Path, sign: str) 
         process.kill()
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_of_the_command_line_that_is_terminated_is_written(
     number: signal.Signals, tmp_path: Path
 ) -> None:

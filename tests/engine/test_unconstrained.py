@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 import neurosim as ns
 from neurosim.data.patterns import patterns
 from tests.engine.test_derivatives import compare, differentiated
+from tests.helpers.examples import some
 from tests.helpers.problems import (
     SEEDS,
     Problem,
@@ -41,7 +42,7 @@ def changed(problem: Problem, alpha: float, *, free: bool) -> Problem:
     return net, X, Y
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=dags(), flow=flows(), alpha=st.sampled_from([0.0, 0.1]), seed=SEEDS)
 def test_every_rate_is_a_derivative_of_l(
     problem: Problem, flow: ns.Flow, alpha: float, seed: int

@@ -461,6 +461,7 @@ def test_a_cluster_gives_the_same_and_survives_a_worker(
     xr.testing.assert_equal(found[[*MEASURES, "outcome"]], rhos[[*MEASURES, "outcome"]])
 
 
+@pytest.mark.slow
 def test_a_point_that_keeps_killing_workers_is_recorded_as_failed(cluster: Any) -> None:
     always = partial(kills, at=1.5, flag="")
     values = {"flow.rho": [1.0, 1.5]}

@@ -14,6 +14,7 @@ from matplotlib.mathtext import MathTextParser
 
 import neurosim as ns
 from neurosim.model.typeset import Names, differential, equation, expression, number, symbol
+from tests.helpers.examples import some
 
 VALUES = {"a": 1.7, "b": -0.6, "c": 2.3}
 TOKEN = re.compile(r"\\(?:left|right)[(|)]|\\[A-Za-z]+|\\,|[A-Za-z^{}+\-]|[\d.]+")
@@ -117,7 +118,7 @@ def minimal(text: str) -> str:
     return ast.unparse(ast.parse(text, mode="eval"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300), deadline=None)
 @given(trees())
 def test_latex_means_what_the_text_means(text: str) -> None:
     text = minimal(text)

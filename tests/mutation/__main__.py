@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import tomllib
@@ -10,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.examples import VARIABLE
 from tests.mutation.mutants import Mutant, Site, mutants_of, sample, sites_of
 from tests.mutation.runner import KILLED, SURVIVED, TIMEOUT, Job, import_libraries
 
@@ -57,6 +59,7 @@ def main() -> int:
             print(mutant.operator, mutant.key)
         print(Counter(m.module for m in mutants), len(mutants))
         return 0
+    os.environ.setdefault(VARIABLE, "all")
     import_libraries()
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         sound = Job(None, targets[module]["tests"], 1e9)

@@ -15,6 +15,7 @@ from neurosim.model.weights import synapses
 from neurosim.reference import backprop, forward, functions, loss, losses, multipliers, sgd
 from neurosim.reference.functions import penalty
 from tests.helpers import problems
+from tests.helpers.examples import some
 
 NUDGE = 1e-5
 
@@ -48,7 +49,7 @@ def test_gradients_of_acyclic_graphs(problem, seed):
     assert gradient_error(net, X, Y, seed) < 1e-6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(problem=problems.rings(l1=True), seed=problems.SEEDS)
 def test_gradients_of_cycles(problem, seed):
     net, X, Y = problem

@@ -19,6 +19,7 @@ from neurosim.model.weights import synapses
 from neurosim.reference import backprop, forward, lagrangian, right_hand_side, solve_ivp
 from neurosim.reference import ode as ode_module
 from tests.helpers import problems
+from tests.helpers.examples import some
 
 NUDGE = 1e-5
 
@@ -84,7 +85,7 @@ def assume_smooth(net, X, Y, x) -> None:
         assume(False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(
     problem=st.one_of(problems.dags(), problems.rings()), flow=problems.flows(), seed=problems.SEEDS
 )

@@ -29,6 +29,7 @@ from neurosim.results.format import FORMAT
 from neurosim.results.recording import Store, read_traces
 from neurosim.results.runs import Run
 from neurosim.results.traces import build_traces
+from tests.helpers.examples import some
 from tests.helpers.problems import Problem, dags, random_targets, rings
 from tests.results.test_runs import bits, made_run, room_for
 
@@ -178,7 +179,7 @@ def choices(draw: st.DrawFn) -> Choice:
     chunk=st.integers(1, 600),
     dtype=st.sampled_from(["float64", "float32"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 def test_a_recording_is_the_traces_of_the_same_arrays(
     tmp_path_factory: pytest.TempPathFactory,
     chosen: Choice,

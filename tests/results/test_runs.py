@@ -38,6 +38,7 @@ from neurosim.results.files import load_weights, save_weights
 from neurosim.results.format import FORMAT
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import build_traces
+from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
@@ -265,7 +266,7 @@ def test_the_longest_name_need_not_have_synapses(tmp_path: Path) -> None:
     seed=SEEDS,
     recorded=st.booleans(),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some(10), deadline=None)
 def test_a_run_comes_back_bit_by_bit(
     tmp_path_factory: pytest.TempPathFactory,
     problem: Problem,

@@ -15,6 +15,7 @@ import neurosim as ns
 from neurosim.engine.standalone import code
 from neurosim.model.weights import synapses
 from neurosim.simulation.surgery import missable, pruned
+from tests.helpers.examples import some
 from tests.helpers.problems import dags, dense, random_problem, rings
 
 BACKENDS = [
@@ -74,7 +75,7 @@ def repeated(X: Any, Y: Any, times: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     problem=dags(l1=True) | rings(l1=True),
     times=counts,

@@ -19,6 +19,7 @@ from neurosim.reference import backprop, right_hand_side
 from neurosim.simulation.simulation import Simulation
 from neurosim.simulation.stable_step import remedy, stable_step
 from tests.helpers import problems
+from tests.helpers.examples import some
 
 
 def growth(net, flow, X, Y, dt: float, steps: int) -> float:
@@ -67,7 +68,7 @@ def test_euler_is_stable_below_and_diverges_above(flow, seed):
     assert growth(net, flow, X, Y, 1.05 * stable.step, 2000) > 1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=some(10), deadline=None)
 @given(problem=problems.rings(activations=["tanh", "softplus", "linear"]))
 def test_euler_on_cycles(problem):
     net, X, Y = problem

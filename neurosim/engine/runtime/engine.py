@@ -21,7 +21,7 @@ from brian2.core.base import BrianObject
 from brian2.core.network import Network as BrianNetwork
 from threadpoolctl import ThreadpoolController
 
-from neurosim.engine import brian
+from neurosim.engine import brian, garbage
 from neurosim.engine.engine import Engine, Factory, Key, World
 from neurosim.engine.groups import RECEIVE_ORDER, Groups
 from neurosim.engine.memory import arrays_of, state_of
@@ -57,7 +57,7 @@ class RuntimeEngine(Engine):
         self._stopped = False
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
-            brian.tidy(self.groups.objects)
+            garbage.tidy(self.groups.objects)
             self.maker = ActionMaker(self.groups, target, counters(self.groups))
             self.presenter = Presenter(self.groups)
             self.recorder = Recorder(self.groups)
@@ -161,7 +161,7 @@ class RuntimeEngine(Engine):
             machine.stopped = lambda: self._stopped
             for step in self.slots:
                 step.bind(machine)
-            with brian.quick_run():
+            with garbage.quick_run():
                 begin = perf_counter()
                 try:
                     self.network.run(n_steps * self.plan.dt * second, namespace={})

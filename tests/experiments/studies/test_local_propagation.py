@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import neurosim as ns
+from tests.helpers.examples import some
 
 Array = np.ndarray
 
@@ -138,7 +139,7 @@ def problem(
     return net, rng.normal(size=(7, widths[0])), rng.integers(widths[-1], size=7)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=some(12), deadline=None)
 @given(
     kind=st.sampled_from(["lin", "lin_eps", "abs", "abs_eps"]),
     hidden=st.lists(st.integers(1, 6), min_size=1, max_size=3),
@@ -240,10 +241,11 @@ def test_the_published_rates_are_time_constants() -> None:
 
 
 @pytest.mark.compiler
-def test_cython_takes_the_same_steps() -> None:
+@pytest.mark.parametrize("compiled", ["cython"])
+def test_cython_takes_the_same_steps(compiled: str) -> None:
     """Its code objects read Adam's corrections, which are numbers of the whole run."""
     found = []
-    for backend in ("numpy", "cython"):
+    for backend in ("numpy", compiled):
         net, X, Y = problem("lin", [3, 2], 0)
         sim = ns.Simulation(net, ns.Flow.local_propagation(), backend=backend)
         found.append(sim.train(X, Y, ns.LocalPropagation(epochs=12, reports=1)).run)
