@@ -2,7 +2,7 @@
 Model tube
 ==========
 
-Digits within a tolerance: a tube |g| <= 0.05 around every constraint, and its support neurons. The file is ``models/tube.toml``.
+Digits within a tolerance: a tube ``|g| <= 0.05`` around every constraint, and its support neurons. The file is ``models/tube.toml``.
 """
 
 import neurosim as ns
