@@ -36,7 +36,15 @@ from neurosim.data.image_sets import IMAGE_SETS
 from neurosim.data.packaged import CARRIED, KEEL, PACKAGED, read_packaged
 from neurosim.data.parts import Parts, parts_of
 from neurosim.data.splits import split, standardised
-from neurosim.errors import DataError, FileError, number, out_of_range, unknown, yes_or_no
+from neurosim.errors import (
+    DataError,
+    FileError,
+    ModelError,
+    number,
+    out_of_range,
+    unknown,
+    yes_or_no,
+)
 from neurosim.keeping import cache_directory, read_sealed, temporary, trim, use, write_sealed
 from neurosim.model.arrays import check_finite, refuse_lossy
 from neurosim.model.display import short_repr
@@ -402,7 +410,8 @@ def _keywords_of(
     allowed = options(name)
     for key in given:
         if key not in allowed:
-            raise unknown(f"a key of data ({name})", key, (*allowed, *KEYWORDS))
+            refusal = unknown(f"a key of data ({name})", key, (*allowed, *KEYWORDS))
+            raise ModelError(f"{refusal}{_other_owner(key)}")
     keywords = dict(given)
     takes = inspect.signature(source).parameters
     if "seed" in takes:
@@ -410,6 +419,17 @@ def _keywords_of(
     if "patterns" in takes and patterns is not None:
         keywords["patterns"] = patterns
     return keywords
+
+
+def _other_owner(key: str) -> str:
+    """Return what to add to a message about a key that another data set has."""
+    owners = [name for name in BUILT_IN if key in options(name)]
+    if not owners:
+        return ""
+    return (
+        f"; {key!r} is a key of {', '.join(owners)}, whose keys must go where another data set "
+        "takes its place, e.g. --set 'data={name=\"own.csv\"}'"
+    )
 
 
 def _check(

@@ -6,6 +6,7 @@ Slow imports stand inside the functions: the cyclic garbage collector rests whil
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ def run(source: str, sets: Sequence[str], data: str | None, *, port: int, browse
     sets : sequence of str
         Overrides, as in `modelfile.load`.
     data : str, optional
-        Name of a data set or file, in place of the model's own.
+        Name of a data set or file, in place of the model's table ``[data]``, whose keys are of
+        another set; ``--set data.KEY=VALUE`` gives its own.
     port : int
     browser : bool
 
@@ -39,8 +41,10 @@ def run(source: str, sets: Sequence[str], data: str | None, *, port: int, browse
         A source that cannot be opened; overrides beside a saved run.
     """
     overrides = list(sets)
+    if data is not None and source.endswith(SAVED):
+        raise ModelError(f"--data {data} beside {source!r}, which is a saved run with its own data")
     if data is not None:
-        overrides.append(f"data.name={data}")
+        overrides.insert(0, f"data={{name = {json.dumps(data)}}}")
     with _without_collection():
         from neurosim.explorer.explorer import start
 

@@ -77,7 +77,7 @@ def _standing(tolerance: float = 1e-9) -> Callable[[int, dict[str, Array]], bool
 def test_pc_alm_ends_at_the_adjoint_of_a_linear_network(widths: list[int], seed: int) -> None:
     """Its paper's theorem; nonlinear networks can ring at rho = 1, as `Flow.augmented(1)` does."""
     net, X, Y = random_problem(widths, seed, activation="linear", patterns=2)
-    found = rivals.pc_alm(net, X, Y, steps=3000, watch=_standing(1e-11))
+    found = rivals.pc_alm(net, X, Y, steps=30_000, watch=_standing(1e-11))
     ref = ns.reference.backprop(net, X, Y)
     near = ns.alignment(found, ref)
     assert near.max_error < 1e-6
