@@ -231,6 +231,6 @@ def test_many_runs_of_one_process_leave_no_files_threads_and_folders() -> None:
 @pytest.mark.slow
 @pytest.mark.compiler
 def test_what_is_ended_at_a_random_moment_goes_on_as_if_undisturbed() -> None:
-    """`python -m tests.evidence kills` has twenty of each."""
-    found = endings.kills(count=1, seed=1)
-    assert found.count(" 0 faults") == 16, found
+    """Each kind of work, and each signal, once; `python -m tests.evidence kills` crosses them."""
+    found = endings.kills(count=1, seed=1, crossed=False)
+    assert found.count(" 0 faults") == 4, found

@@ -19,6 +19,7 @@ import neurosim as ns
 from neurosim import disk
 from neurosim.data.archives import read_arrays
 
+KINDS = ("checkpoint", "recording", "sweep", "build")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE = 60.0  # s
 # Every kind leaves its numbers in result.npz, goes on from what an earlier process has left, and
@@ -51,18 +52,22 @@ write_arrays("result.npz", numbers)
 """
 
 
-def kills(count: int = 20, seed: int = 0) -> str:
-    """End processes at random moments, let others go on, and compare with undisturbed ones."""
+def kills(count: int = 20, seed: int = 0, crossed: bool = True) -> str:
+    """End processes at random moments, let others go on, and compare with undisturbed ones.
+
+    Every signal meets every kind of work, or one each in random order where they are not `crossed`.
+    """
     found = []
     draw = random.Random(seed)
-    for kind in ("checkpoint", "recording", "sweep", "build"):
+    one_each = draw.sample(SIGNALS, len(KINDS))
+    for kind, own in zip(KINDS, one_each, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             undisturbed = Path(folder)
             _started(kind, undisturbed).wait()
             begun, ended = (
                 (undisturbed / name).stat().st_mtime for name in ("begun", "result.npz")
             )
-            for number in SIGNALS:
+            for number in SIGNALS if crossed else (own,):
                 faults: list[str] = []
                 for _ in range(count):
                     faults += _killed(kind, number, undisturbed, draw.uniform(0, ended - begun))
