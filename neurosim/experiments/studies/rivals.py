@@ -126,7 +126,8 @@ class RivalsSettings(StudySettings):
 
     The networks `nets` are compared at their start; the networks `trained` are trained. `steps` (at
     the start) and `training_steps` are those of inference on layers; `rates` are those of SGD on
-    digits.
+    digits. Residual networks learn `images`, the name of a data set of 784 inputs and ten classes;
+    `activation` is that of their branches.
     """
 
     seeds: Count
@@ -140,6 +141,8 @@ class RivalsSettings(StudySettings):
     training_steps: Count
     epochs: Count
     residual_epochs: Count
+    images: str = "mnist_5k"
+    activation: str = "tanh"
 
 
 class RivalsStudy(Study[RivalsSettings]):
@@ -198,7 +201,7 @@ class RivalsStudy(Study[RivalsSettings]):
         for net in dict.fromkeys(names):
             for way in own.methods:
                 if _options(way, net) is not None:
-                    found, data = _problem(way, net, 0)
+                    found, data = self._problem(way, net, 0)
                     check_data(found, data.X, data.Y)
 
     def measure(self, cell: Cell) -> Numbers:
@@ -218,7 +221,7 @@ class RivalsStudy(Study[RivalsSettings]):
         return self._train(cell)
 
     def _start(self, way: str, name: str, seed: int) -> Numbers:
-        net, data = _problem(way, name, seed)
+        net, data = self._problem(way, name, seed)
         batch = slice(self.settings.batch)
         X = data.X[batch]
         Y = data.Y[batch]
@@ -248,7 +251,7 @@ class RivalsStudy(Study[RivalsSettings]):
         own = self.settings
         way = cell["method"]
         name = cell["net"]
-        net, data = _problem(way, name, cell["seed"], cell["feedback"])
+        net, data = self._problem(way, name, cell["seed"], cell["feedback"])
         X = data.X
         Y = data.Y
         held = None
@@ -281,6 +284,24 @@ class RivalsStudy(Study[RivalsSettings]):
             numbers |= {"cosine": float(np.mean(looks)), "lowest": float(np.min(looks))}
         numbers["test"] = _accuracy(way, learnt, data.X_test, data.Y_test)
         return numbers
+
+    def _problem(
+        self, way: str, net: str, seed: int, back: str = feedback.SYMMETRIC
+    ) -> tuple[Network, datasets.Data]:
+        """Return network and data of a cell.
+
+        For equilibrium propagation the output is bounded, the loss is mse, and the weights are
+        small enough for it to settle.
+        """
+        more: dict[str, Any] = {}
+        if residual(net):
+            more = {"activation": self.settings.activation}
+        if WAYS[way].method == EQUILIBRIUM:
+            more |= {"output": "tanh", "loss": "mse", "gain": 0.4}
+        found = network(net, seed, back, **more)
+        if residual(net):
+            return found, _data(self.settings.images, 0)
+        return found, _data("digits", seed)
 
     def _inference_options(self, way: str, name: str) -> dict[str, Any]:
         """Return the options of inference during training, beside those of the method."""
@@ -319,7 +340,8 @@ def network(net: str, seed: int, back: str = feedback.SYMMETRIC, **more: Any) ->
 
 @cache
 def _data(name: str, seed: int) -> datasets.Data:
-    return datasets.load(name, test=0.2, seed=seed)
+    """Return a data set with its published test patterns, or with a fifth of all for test."""
+    return datasets.load(name, seed=seed)
 
 
 def _options(way: str, net: str) -> Options | None:
@@ -338,23 +360,6 @@ def _options(way: str, net: str) -> Options | None:
 def _functions(depth: int) -> list[str]:
     """Return the populations that are functions if a block is one constraint."""
     return ["output", *(f"branch{i}" for i in range(2, depth))]
-
-
-def _problem(
-    way: str, net: str, seed: int, back: str = feedback.SYMMETRIC
-) -> tuple[Network, datasets.Data]:
-    """Return network and data of a cell.
-
-    For equilibrium propagation the output is bounded, the loss is mse, and the weights are small
-    enough for it to settle.
-    """
-    more: dict[str, Any] = {}
-    if WAYS[way].method == EQUILIBRIUM:
-        more = {"output": "tanh", "loss": "mse", "gain": 0.4}
-    found = network(net, seed, back, **more)
-    if residual(net):
-        return found, _data("mnist_5k", 0)
-    return found, _data("digits", seed)
 
 
 def _infer(way: str, net: str, **more: Any) -> Callable[..., Any]:
