@@ -341,7 +341,7 @@ def network(net: str, seed: int, back: str = feedback.SYMMETRIC, **more: Any) ->
 @cache
 def _data(name: str, seed: int) -> datasets.Data:
     """Return a data set with its published test patterns, or with a fifth of all for test."""
-    return datasets.load(name, seed=seed)
+    return datasets.load(name, seed=seed, flat=True)
 
 
 def _options(way: str, net: str) -> Options | None:
