@@ -25,7 +25,8 @@ import generated  # noqa: E402  the generator of the reference
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*/*.md")), DOCS / "index.md"]
 PAGES = [page for page in PAGES if "generated" not in page.parts and "gallery" not in page.parts]
-BLOCK = re.compile(r"^```(?:python|\{code-cell\})\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# the cells of tutorials are executed where the site is built
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.(?:md|rst|png|toml))(?:#[^)]*)?\)")
 MOST_WORDS, MOST_CELL = 600, 60
 

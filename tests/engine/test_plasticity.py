@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import neurosim as ns
+from neurosim.engine.plasticity import SynapseRule
 from neurosim.model import rules
 from neurosim.model.equations.plasticity import split
 from neurosim.model.network import Network
@@ -689,3 +691,16 @@ def test_weights_of_patterns_are_repetitions_under_any_rule(mixed: bool, backend
         trained.append({**net.weights, **net.biases})
     for name, w in trained[0].items():
         np.testing.assert_allclose(w, trained[1][name], rtol=1e-11, atol=1e-13)
+
+
+def test_a_group_has_as_many_synapses_as_there_are() -> None:
+    """Also with one of them; without any, Brian2's arrays have one entry."""
+    for mask, count in (([[1]], 1), ([[0, 1]], 1), ([[0, 0]], 1), ([[1, 1]], 2)):
+        width = len(mask[0])
+        net = ns.Network(
+            [ns.Population("i", width, clamped=True), ns.Population("o", 1)],
+            [ns.Projection("i", "o", mask=np.array(mask), plasticity=rules.oja())],
+            [ns.Loss("o")],
+        )
+        rule = SynapseRule(SimpleNamespace(net=net), net.projections["i->o"].own_rule, "i->o")
+        assert (rule.size, rule.sites) == (count, 1), mask

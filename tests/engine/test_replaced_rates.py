@@ -306,6 +306,30 @@ def test_rest_of_an_extended_network_is_found() -> None:
     assert speed(moving, [DENDRITE]) == pytest.approx(0.01 * max(abs(p).max() for p in parts))
 
 
+def test_speed_counts_states_of_the_user_by_tau_x() -> None:
+    net, X, Y = problem()
+    text = "dfree/dt = -free/tau_f : 1\ntau_f : second (shared)"
+    own = Extension("hidden1", equations=text, parameters={"tau_f": 0.02})
+    derived = ExtendedFlow(net, ns.Flow.damped(), [own], X, Y)
+    x, lam = random_state(net, 0, len(X))
+    at_rest = derived.speed(Extended(x, lam, {"hidden1.free": np.zeros((3, 4))}))
+    far = Extended(x, lam, {"hidden1.free": np.full((3, 4), -100.0)})
+    assert at_rest < 20
+    assert derived.speed(far) == pytest.approx(100 / 0.02 * 0.01)
+
+
+def test_a_sign_before_a_name_is_read() -> None:
+    """By the reference, as by Brian2."""
+    net, X, Y = problem()
+    x, lam = random_state(net, 0, len(X))
+    plain = ExtendedFlow(net, ns.Flow.damped(), [], X, Y).rates(Extended(x, lam, {}))
+    for text, sign in (("+x/tau_x", 1), ("-x/tau_x", -1), ("-(-x)/tau_x", 1)):
+        own = Extension("hidden1", x=text)
+        found = ExtendedFlow(net, ns.Flow.damped(), [own], X, Y).rates(Extended(x, lam, {}))
+        added = found.x["hidden1"] - plain.x["hidden1"]
+        assert_allclose(added, sign * x["hidden1"] / 0.01, atol=1e-10)
+
+
 def test_the_stable_step_is_left_out() -> None:
     net, X, Y = problem()
     flow = ns.Flow.augmented(1.0, tau_w=0.1)

@@ -650,6 +650,9 @@ def test_fixed_weights_keep_their_values_and_determine_signs():
             np.testing.assert_array_equal(w, before.weights[name].toarray())
     assert signs["input->hidden1"] == {-1.0, 1.0}
     assert signs["hidden2->branch3"] == {1.0}
+    every = sim.imperfections.signs(net)
+    assert {float(sign) for own in every.values() for sign in own} == {-1.0, 1.0}
+    np.testing.assert_array_equal(every["hidden1"], 1.0)
     mixed = ns.Projection("i", "o", [[1.0, 0.0], [-1.0, 1.0]], plastic=False)
     ends = [ns.Population("i", 2, clamped=True), ns.Population("o", 2)]
     graph = ns.Network(ends, [mixed], [ns.Loss("o")])

@@ -180,6 +180,7 @@ REFUSED = [
     (lambda: _pair("pointwise", pre=16, post=(4, 4, 2)), "sites of hidden"),
     (lambda: _pair(sites.Conv(3), pre=16), "no sites"),
     (lambda: _pair(sites.Conv(99)), "kernel = 99"),
+    (lambda: sites.Conv(8).post_sites((3,)), "kernel = 8.*1 to 7 over 3 sites"),
     (lambda: sites.Conv(0), "kernel = 0"),
     (lambda: sites.Conv(3, padding="full"), "padding = 'full'"),
     (lambda: sites.Conv(2.5), "kernel = 2.5"),

@@ -216,6 +216,23 @@ def test_a_cycle_that_does_not_contract_is_refused(weight, activation, why):
         assert f"times less than {1 / abs(weight):.3g}" in message
 
 
+def test_a_cycle_that_settles_elsewhere_from_mixed_signs_is_refused():
+    """Two units that inhibit each other: from equal states they settle at 0, else apart."""
+    W = np.zeros((4, 4))
+    W[2:, 2:] = [[1.0, -0.9], [-0.9, 1.0]]
+    net = Network(
+        [Population("in", 4, clamped=True), Population("own", 4), Population("out", 1)],
+        [
+            Projection("in", "own", np.zeros((4, 4))),
+            Projection("own", "own", W),
+            Projection("own", "out"),
+        ],
+        [Loss("out")],
+    )
+    with pytest.raises(ConvergenceError, match="more than one fixed point"):
+        forward(net, np.zeros((1, 4)))
+
+
 def test_a_scaled_cycle_as_the_refusal_says_contracts():
     net = ring(2.0 * 0.499)
     assert np.isfinite(forward(net, np.full((1, 2), 0.01))["right"]).all()

@@ -12,6 +12,7 @@ from neurosim.model import sites
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.reference.jacobian import Linearised
+from neurosim.reference.sites import product, returned
 from tests.helpers import shared_nets
 
 SEEDS = st.integers(0, 10_000)
@@ -44,6 +45,25 @@ def test_agrees_with_unshared_matrices(kind: str, seed: int) -> None:
                 columns = slice(pre * between.pre_features, (pre + 1) * between.pre_features)
                 summed += matrix[post, pre] * slope[rows, columns]
             np.testing.assert_allclose(found.grad_w[name][o], summed, atol=1e-9)
+
+
+def test_products_have_any_leading_axes() -> None:
+    over = sites.Conv(3)
+    between = Network(
+        [Population("input", (5, 2), clamped=True), Population("hidden", (5, 4))],
+        [Projection("input", "hidden", over=over)],
+        [Loss("hidden")],
+    ).between("input->hidden")
+    assert between is not None
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 4, 2))
+    for function, units in ((product, 10), (returned, 20)):
+        values = rng.normal(size=(3, 2, units))
+        found = function(between, w, values)
+        assert found.shape == (3, 2, 30 - units)
+        for own, row in zip(found, values, strict=True):
+            np.testing.assert_array_equal(own, function(between, w, row))
+        np.testing.assert_allclose(function(between, w, values[0, 0]), found[0, 0], atol=1e-14)
 
 
 @settings(max_examples=15, deadline=None)
