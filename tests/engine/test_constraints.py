@@ -149,6 +149,14 @@ def test_a_tube_rests_where_scipy_finds_the_minimum(
         assert_allclose(run.x["output"], x["output"], atol=1e-5)
 
 
+def test_a_population_without_constraint_adds_nothing_to_l() -> None:
+    free = ns.Population("o", 2, constraint="none")
+    g = np.array([[0.3, -2.0]])
+    G, slope = ns.reference.constraints.constraint(free, g, np.ones_like(g), 1.0)
+    np.testing.assert_array_equal(G, np.zeros((1, 2)))
+    np.testing.assert_array_equal(slope, np.zeros((1, 2)))
+
+
 def test_two_hidden_layers_in_a_tube_rest_where_scipy_cannot_move() -> None:
     """From the forward pass with rho escalated; SLSQP, started there, stays."""
     net, X, Y = random_problem([5, 6, 6, 3], seed=11, patterns=3)

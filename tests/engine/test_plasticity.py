@@ -663,6 +663,11 @@ def test_the_reference_refuses_rules_of_more_than_w() -> None:
     net = Network.mlp([3, 2], loss="mse", plasticity="momentum")
     with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
         ns.reference.solve_ivp(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)
+    for factor in ("t/tau_w", "dt/tau_w"):  # a rate that is no function of the state
+        of_time = ns.Plasticity(f"dw/dt = {factor}*x_post*x_pre/tau_w : 1")
+        own = Network.mlp([3, 2], loss="mse", plasticity=of_time)
+        with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
+            ns.reference.solve_ivp(own, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)
     state = ns.Simulation(net, FLOW).relax(np.ones((1, 3)), np.ones((1, 2)), duration=0.01)
     with pytest.raises(ns.errors.ModelError, match="derivatives the reference does not take"):
         ns.stability(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), at=state, plastic=True)

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import neurosim as ns
+from neurosim.model import rules
 from neurosim.model.equations import lagrangian
 from neurosim.model.feedback import KINDS
 from tests.helpers.problems import random_problem, random_state
@@ -103,3 +104,11 @@ def test_the_proximal_step_of_a_rule_stands_after_all_of_it() -> None:
     lines = lagrangian.projection(net.projections["input->hidden1"]).splitlines()
     then = "# then w = sign(w)*max(abs(w) - 0.01*dt/tau_w, 0)"
     assert [line.endswith(then) for line in lines] == [False, False, True]
+
+
+def test_the_printed_rule_of_biases_has_no_decay() -> None:
+    """Decay is of weights; the text says it where there is some."""
+    net = ns.Network.mlp([3, 4, 2], l2=0.3, plasticity=rules.oja(), bias_plasticity=rules.oja())
+    assert "and dw/dt -=" not in lagrangian.bias(net.populations["hidden1"])
+    sim = ns.Simulation(net, ns.Flow.damped())
+    assert sim.equations.count("and dw/dt -= 0.3*w/tau_w") == 2

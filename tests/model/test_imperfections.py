@@ -655,6 +655,9 @@ def test_fixed_weights_keep_their_values_and_determine_signs():
     np.testing.assert_array_equal(every["hidden1"], 1.0)
     mixed = ns.Projection("i", "o", [[1.0, 0.0], [-1.0, 1.0]], plastic=False)
     ends = [ns.Population("i", 2, clamped=True), ns.Population("o", 2)]
+    apart = ns.Projection("i", "o", [[-3.0, 0.5], [-1.0, 0.0]], plastic=False)
+    graph = ns.Network(ends, [apart], [ns.Loss("o")])
+    np.testing.assert_array_equal(sim.imperfections.signs(graph)["i"], [-1.0, 1.0])
     graph = ns.Network(ends, [mixed], [ns.Loss("o")])
     with pytest.raises(ns.ModelError, match="dale with unit 0 of i, whose fixed weights"):
         ns.Simulation(graph, ns.Flow.damped(), imperfections=[ns.Dale()]).train(
