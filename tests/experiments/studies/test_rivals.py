@@ -78,6 +78,31 @@ def test_blocks_are_one_constraint_for_those_whose_papers_say_so() -> None:
     assert "functions" not in (study._options("damped", "residual 5") or {})
 
 
+def test_residual_networks_learn_the_images_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Y = np.arange(100) % 10
+    X = rng.random((100, 28, 28, 1)) * 0.1
+    X[np.arange(100), Y] = 1.0  # a bright row for each class
+    np.savez(tmp_path / "bars.npz", X=X, y=Y)
+    more = [
+        'study.trained=["residual 4"]',
+        f"study.images='{tmp_path / 'bars.npz'}'",
+        "study.batch=8",
+        "study.residual_epochs=12",
+        "study.seeds=1",
+        'study.methods=["backprop", "adjoint"]',
+    ]
+    found = studies.load("pc_alm", more)
+    assert found._problem("adjoint", "residual 4", 0)[0].populations["branch2"].activation == "relu"
+    data, missing = studies.run(found, tmp_path / "out")
+    assert missing == 0
+    test = data.test.sel(part="train", net="residual 4", feedback="symmetric").squeeze()
+    accuracy = {str(m): float(test.sel({"method": m})) for m in data.method.values}
+    assert accuracy["backprop"] == accuracy["adjoint"] > 0.8
+    cosine = data.cosine.sel({"method": "adjoint"}).max()
+    assert float(cosine) == pytest.approx(1, abs=1e-5)  # in single precision
+
+
 def test_what_finds_no_rest_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     data = SimpleNamespace(X=rng.random((8, 784)), Y=rng.integers(10, size=8))
