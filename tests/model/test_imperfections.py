@@ -607,8 +607,14 @@ def test_prospective_messages_learn_without_phases():
     assert learnt(True) > learnt(False) + 0.2
 
 
-@pytest.mark.parametrize("name", ["imperfections", "prospective"])
-def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "cost", "words"),
+    [
+        ("imperfections", 0.02, ["86.0", "1 of 4"]),  # two steps of delay cost 4 points
+        ("prospective", 0.01, ["85.0"]),
+    ],
+)
+def test_the_studies_report_their_cells(name, cost, words, monkeypatch, tmp_path):
     """Cells, table and figure, on made-up numbers; unknown flows and conditions are refused."""
     from neurosim.experiments import studies
 
@@ -617,19 +623,19 @@ def test_the_studies_report_their_cells(name, monkeypatch, tmp_path):
     monkeypatch.setattr(
         type(study),
         "measure",
-        lambda _, cell: {**numbers, "accuracy": 0.9 - 0.01 * cell["level"]},
+        lambda _, cell: {**numbers, "accuracy": 0.9 - cost * cell["level"]},
     )
     data, missing = studies.run(study, tmp_path)
     assert missing == 0
     text = studies.write(study, data, tmp_path, ["png"])[1].read_text()
-    assert "90.0" in text
-    assert ("88.0" if name == "imperfections" else "85.0") in text  # two, five steps of delay
-    for override, words in (
+    for shown in ["90.0", *words]:
+        assert shown in text
+    for override, named in (
         ("study.flows=['adjont']", "adjoint"),
         ("study.conditions={noise = [1]}", "message_noise"),
     ):
         if override.split("=")[0].split(".")[1] in study.tables["study"]:
-            with pytest.raises(ns.ModelError, match=words):
+            with pytest.raises(ns.ModelError, match=named):
                 studies.load(name, [override]).cells  # noqa: B018
 
 
