@@ -153,11 +153,14 @@ def draw_rest(found: Numbers) -> Any:
     """Draw errors over depth, and loss and gradient of XOR by seed."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.4), layout="constrained")
     layers = [int(name) for name in found["depths"]]
-    left.semilogy(layers, list(found["depths"].values()), "o-", ms=3, color=PALETTE[0])
-    epsilon = np.finfo(float).eps
+    errors = 1e16 * np.array(list(found["depths"].values()))
+    left.plot(layers, errors, "o", ms=4, color=PALETTE[0])
+    epsilon = 1e16 * np.finfo(float).eps
     left.axhline(epsilon, color="0.6", lw=0.8)
     left.annotate("spacing of doubles at 1", (layers[-1], epsilon), (0, -3), **BELOW)
-    left.set(xlabel="weight layers", ylabel="largest error of λ (1)", ylim=(1e-17, 1e-14))
+    top = 1.1 * max(errors.max(), epsilon)
+    left.set(xlabel="weight layers", ylabel="largest error of λ (1e-16)", ylim=(-0.3, top))
+    left.set_xticks(range(2, layers[-1] + 1, 3))
     left.set_title("2L steps of adjoint, dt = τ")
     ends = np.array(found["xor"])
     for i, name in enumerate(("loss", "norm of the gradient")):
