@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from statistics import median, quantiles
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ import neurosim
 
 HERE = Path(__file__).parent
 EVIDENCE = HERE / "findings" / "evidence.json"
+BENCHMARKS = HERE / "findings" / "benchmarks.json"
 EXAMPLES = HERE / "reference" / "examples.py"
 TOPIC = re.compile(r"^(\w[\w ]*)\n((?:    .+\n)+)", re.MULTILINE)
 CELL = re.compile(r"^# %% (\S+)\n(.*?)(?=^# %% |\Z)", re.DOTALL | re.MULTILINE)
@@ -92,6 +94,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "glossary.md", _glossary()
     yield "models.md", _models()
     yield "evidence.md", _evidence()
+    yield "benchmarks.md", benchmarks(BENCHMARKS)
 
 
 def _file(name: str, value: Any) -> str:
@@ -292,12 +295,58 @@ def _evidence() -> str:
         "",
     ]
     for name, row in json.loads(EVIDENCE.read_text(encoding="utf-8")).items():
-        where = f"{row['date']}, version {row['version']}, commit {row['commit']}"
-        where += f", {row['machine']}, Python {row['python']}"
         lines += [f"## {name}", "", "```text"]
         lines += row["figures"].strip().replace("; ", "\n").splitlines()
-        lines += ["```", "", f"Measured {where}.", ""]
+        lines += ["```", "", f"Measured on {_where(row)}.", ""]
     return "\n".join(lines)
+
+
+def benchmarks(path: Path) -> str:
+    """Return the kept rows of `python -m tests.benchmarks` as tables, beside the last release's."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    lines = ["# Benchmarks as they were measured", ""]
+    lines += [
+        "`python -m tests.benchmarks NAME --json docs/findings/benchmarks.json` measures a table",
+        "again, and prints which ratios have left the quartiles that were kept. A ratio is time (or",
+        "memory) of neurosim over that of the yardstick, median of paired samples. Nothing is kept",
+        "while others use more than 0.1 cores of the machine.",
+        "",
+    ]
+    if not kept:
+        lines += ["Nothing is kept yet.", ""]
+    for name, entry in kept.items():
+        lines += [f"## {name}", "", *_benchmark(entry), ""]
+        lines += [f"Measured on {_where(entry)}; others used {entry['others']:.2f} cores.", ""]
+        if "released" in entry:
+            lines += [f"Before: {_where(entry['released'])}.", ""]
+    return "\n".join(lines)
+
+
+def _benchmark(entry: dict[str, Any]) -> list[str]:
+    """Return the table of a benchmark; a row without a yardstick has its own median."""
+    released = {}
+    for row in entry.get("released", {"rows": []})["rows"]:
+        released[row["what"], row["yardstick"]] = row["ratio"]
+    head = ["what", "against", "ratio", "lower quartile", "upper quartile", "samples", "before"]
+    lines = [_row(*head), _row(*["---"] * len(head))]
+    for row in entry["rows"]:
+        ratio = row["ratio"]
+        if ratio is None:
+            value = f"{median(row['ours']):.3g} {row['unit']}"
+            cells = [value, "", "", str(len(row["ours"]))]
+        else:
+            low, _, high = quantiles(row["ratios"], n=4, method="inclusive")
+            cells = [f"{ratio:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(row["ratios"]))]
+        before = released.get((row["what"], row["yardstick"]))
+        shown = "" if before is None else f"{before:.3g}"
+        lines.append(_row(row["what"], row["yardstick"], *cells, shown))
+    return lines
+
+
+def _where(row: dict[str, Any]) -> str:
+    """Return where figures were measured."""
+    where = f"{row['date']}, version {row['version']}, commit {row['commit']}"
+    return where + f", {row['machine']}, Python {row['python']}"
 
 
 def _models() -> str:

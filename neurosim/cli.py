@@ -296,6 +296,9 @@ def study(
     show: Annotated[
         bool, typer.Option("--show", help="Show the results so far; measure nothing.")
     ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Folder for numbers, table and picture of a page.")
+    ] = None,
 ) -> None:
     """Answer a question that takes many trainings, with table, figure and data.
 
@@ -324,7 +327,7 @@ def study(
             _note(f"without numbers: {reason}")
     if missing:
         _note(f"{missing} of {len(chosen.cells)} cells are missing")
-    for path in studies.write(chosen, data, folder):
+    for path in studies.write(chosen, data, folder, page=page):
         typer.echo(str(path))
 
 

@@ -90,6 +90,14 @@ def test_no_internal_link_is_dead() -> None:
     assert dead == []
 
 
+def test_the_page_on_citing_has_the_entry_of_the_repository() -> None:
+    entry = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    page = (DOCS / "howto" / "cite.md").read_text(encoding="utf-8")
+    for name, pattern in (("title", r'^title: "(.+)"'), ("version", r"^version: (.+)")):
+        (value,) = re.findall(pattern, entry, re.MULTILINE)
+        assert f"{name} = {{{value}}}" in page
+
+
 def test_a_figure_that_changes_is_seen() -> None:
     kept = {"same": "1", "moved": "1"}
     found = {"same": "1", "moved": "2", "more": "3"}

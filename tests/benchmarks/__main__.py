@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import traceback
@@ -13,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks import kept
 from tests.benchmarks.processes import CORES
 from tests.benchmarks.timing import Row, Setting
 
@@ -65,12 +65,18 @@ def arguments() -> argparse.Namespace:
         help="small sizes and short samples, to check that everything works",
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write every sample to this file, too"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="keep the samples of each benchmark with date, commit and machine, and print what "
+        "has changed since; not with --quick, nor while others use the machine",
     )
     found = parser.parse_args()
     for name in found.names:
         if name not in NAMES:
             parser.error(f"NAME = {name!r}; allowed: {', '.join(NAMES)}")
+    if found.json and found.quick:
+        parser.error("--json with --quick; allowed: one of them, as small sizes say nothing")
     return found
 
 
@@ -81,19 +87,23 @@ def main() -> int:
     setting = Setting.quickly(asked.repeat or 2) if asked.quick else Setting(asked.repeat or 7)
     console = Console()
     console.width = max(console.width, 160)
-    rows: list[Row] = []
     failed = False
     for name in asked.names or NAMES:
         found: list[Row] = []
+        broken = False
+        watch = kept.Watch()
         try:
             found.extend(importlib.import_module(f"tests.benchmarks.{name}").measure(setting))
         except Exception:  # the others still run
             traceback.print_exc()
-            failed = True
+            failed = broken = True
+        others = watch.others()
         console.print(table(name, found))
-        rows += found
-        if asked.json:
-            asked.json.write_text(json.dumps([row.as_dict() for row in rows], indent=1))
+        if asked.json and not broken:
+            earlier = kept.read(asked.json).get(name, {"rows": []})
+            for line in kept.differences(earlier["rows"], [row.as_dict() for row in found]):
+                console.print(line, markup=False)
+            console.print(kept.keep(asked.json, name, found, others, NAMES), markup=False)
     return int(failed)
 
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 
-from neurosim import __version__
 from tests.evidence import (
     boundary,
     constraints,
@@ -32,6 +27,7 @@ from tests.evidence import (
     sweeps,
     tasks,
 )
+from tests.helpers.provenance import about
 
 ROWS = (
     learning.ROWS
@@ -98,19 +94,6 @@ def keep(path: Path, name: str, figures: str) -> None:
     order = [row for row in ROWS if row in kept]
     text = json.dumps({row: kept[row] for row in order}, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def about() -> dict[str, str]:
-    """Return date, version, commit and machine of figures."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "version": __version__,
-        "commit": commit or "unknown",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-    }
 
 
 def differences(kept: dict[str, str], found: dict[str, str]) -> list[str]:

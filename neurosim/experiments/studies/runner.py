@@ -19,6 +19,7 @@ from neurosim.engine.signals import whole_runs
 from neurosim.errors import ConvergenceError, DivergenceError, FileError, shown
 from neurosim.experiments.pool import open_pool
 from neurosim.experiments.shares import Report, ignore
+from neurosim.experiments.studies.page import write_page
 from neurosim.experiments.studies.shared import WIDTH, spread_note
 from neurosim.experiments.studies.study import Cell, Study
 from neurosim.results.checksums import ENDING, check_seal, sealed
@@ -143,8 +144,6 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
     ConvergenceError
         Every cell with a result diverged.
     """
-    import pandas as pd
-
     rows = []
     for cell in study.cells:
         result = _read(folder / study.path(cell), cell)
@@ -159,8 +158,15 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
         raise ConvergenceError(
             f"no cell of study {study.name!r} has numbers: {'; '.join(reasons)}; try other settings"
         )
+    return as_dataset(study, rows), len(study.cells) - len(rows)
+
+
+def as_dataset(study: Study[Any], rows: Sequence[Mapping[str, Any]]) -> xr.Dataset:
+    """Return results as a dataset; each row has labels, numbers and reason of a cell."""
+    import pandas as pd
+
     labels = list(study.cells[0])
-    data = pd.DataFrame(rows).set_index(labels).to_xarray()
+    data: xr.Dataset = pd.DataFrame(rows).set_index(labels).to_xarray()
     data.attrs = {
         "study": study.name,
         "quick": int(study.quick),
@@ -170,7 +176,7 @@ def gather(study: Study[Any], folder: Path) -> tuple[xr.Dataset, int]:
         values = dict.fromkeys(cell[label] for cell in study.cells)
         data = data.reindex({label: list(values)})
     data[REASON] = data[REASON].fillna("")
-    return data, len(study.cells) - len(rows)
+    return data
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,9 +233,16 @@ def _checked(path: Path, cell: Cell) -> dict[str, Any]:
 
 
 def write(
-    study: Study[Any], data: xr.Dataset, folder: Path, formats: Sequence[str] = ("png", "pdf")
+    study: Study[Any],
+    data: xr.Dataset,
+    folder: Path,
+    formats: Sequence[str] = ("png", "pdf"),
+    page: Path | None = None,
 ) -> list[Path]:
-    """Write the data (netCDF), the table as text, and the figure; return their paths."""
+    """Write the data (netCDF), the table as text, and the figure; return their paths.
+
+    A folder `page` gets what a page of the documentation includes, too: see `write_page`.
+    """
     from rich.console import Console
 
     stem = study.name + ("-quick" if study.quick else "")
@@ -247,4 +260,7 @@ def write(
             figure.savefig(temporary, format=path.suffix[1:], dpi=150)
         # no new layout, so that every format has the same picture
         figure.set_layout_engine("none")
-    return [data_path, table_path, *pictures]
+    written = [data_path, table_path, *pictures]
+    if page is not None:
+        written += write_page(study, data, page)
+    return written

@@ -120,6 +120,7 @@ class SkipsStudy(Study[SkipsSettings]):
             "rad per frame",
             "wiring",
             "cosine to backpropagation",
+            "over plain, mean",
             "over plain, worst net",
         )
         for depth, speed in product(data.depth.values, data.speed.values):
@@ -134,7 +135,8 @@ class SkipsStudy(Study[SkipsSettings]):
                     f"{speed:g}",
                     str(wiring),
                     mean_and_spread(cosines, 3),
-                    f"{mean_gain:+.3f}, {worst_gain:+.3f}",
+                    f"{mean_gain:+.3f}",
+                    f"{worst_gain:+.3f}",
                 )
         return shown
 
