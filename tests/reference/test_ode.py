@@ -125,7 +125,7 @@ def test_l2_is_a_penalty_on_weights():
         assert_allclose(decaying.w[name], free.w[name] - 0.3 * w / 0.2, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(problem=st.one_of(problems.dags(), problems.rings()))
 def test_backpropagation_is_where_every_flow_rests(problem):
     """Blind to rho, kappa and gamma, as g = 0; `test_the_flow_is_the_gradient_of_L` sees them."""
@@ -143,7 +143,7 @@ def test_backpropagation_is_where_every_flow_rests(problem):
             assert_allclose(descent, synapses(ref.grad_w[name]), atol=1e-11)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=some(8), deadline=None)
 @given(
     problem=st.one_of(
         problems.dags(activations=["tanh", "softplus"]), problems.rings(activations=["tanh"])
