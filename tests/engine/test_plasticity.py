@@ -648,11 +648,11 @@ def test_rules_of_w_are_integrated_by_scipy_too(feedback: str) -> None:
     )
     rng = np.random.default_rng(3)
     X, Y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
-    exact = ns.reference.solve_ivp(net, FLOW, X, Y, 0.05, plastic=True)
+    exact = ns.reference.solve_ivp(net, FLOW, X, Y, 0.02, plastic=True)
     errors = []
     for dt in (1e-3, 5e-4):
         own = net.copy()
-        ns.Simulation(own, FLOW, dt=dt).train(X, Y, ns.Simultaneous(duration=0.05, reports=1))
+        ns.Simulation(own, FLOW, dt=dt).train(X, Y, ns.Simultaneous(duration=0.02, reports=1))
         differences = [np.abs(own.weights[n] - w).max() for n, w in exact.weights.items()]
         differences += [np.abs(own.biases[n] - b).max() for n, b in exact.biases.items()]
         errors.append(max(differences))

@@ -237,7 +237,7 @@ def test_all_three_flows_at_once_learn_xor():
     X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) - 0.5, np.array([[0.0], [1], [1], [0]])
     before = net.copy()
     learnt = solve_ivp(
-        net, Flow.augmented(tau_w=0.01), X, Y, duration=5, plastic=True, rtol=1e-6, atol=1e-8
+        net, Flow.augmented(tau_w=0.01), X, Y, duration=2, plastic=True, rtol=1e-6, atol=1e-8
     )
     trained = net.copy()
     trained.weights, trained.biases = learnt.weights, learnt.biases
