@@ -97,7 +97,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Exclude what tests keep as well, now and then."""
     item.config.stash[TESTS_RUN] += 1
-    if item.config.stash[TESTS_RUN] % 50 == 0:
+    if item.config.stash[TESTS_RUN] % 10 == 0:
         gc.collect()
         gc.freeze()
 
@@ -215,9 +215,8 @@ SLOW: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_optimisers_are_those_of_the_textbook": lambda c: c["name"] == "momentum",
     "test_rules_of_w_are_integrated_by_scipy_too": lambda c: c["feedback"] == "symmetric",
     "test_a_readout_learns_from_convolutions": lambda c: c["rule"] == "whole",
-    "test_recorded_weights_are_a_copy": lambda c: (
-        (c["transport"], c["schedule"]) != ("events", "online")
-    ),
+    # fast on NumPy; `recording_does_not_choose_the_shortcut` has a program
+    "test_recorded_weights_are_a_copy": lambda _: True,
     "test_weights_are_numbers_of_rows_whatever_messages_are": _numbers_of_rows,
     # more draws of the same; the evidence commands have fresh ones
     "test_slow_digits_are_followed_for_few_operations": lambda c: c["seed"] > 0,
@@ -237,6 +236,8 @@ SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
         type(c["schedule"]).__name__ != "Presentations"
     ),
     "test_events_of_every_change_move_weights_as_dense_messages": lambda c: c["batch"] == 4,
+    "test_a_constant_current_shifts_the_rest_point_as_computed": lambda _: True,
+    "test_a_dendrite_against_a_loop_by_hand": lambda _: True,
     "test_fixed_steps_settle_too_and_only_when_asked": lambda c: c["method"] != "euler",
     "test_every_path_moves_weights_alike": lambda c: c["path"] not in ("spikes", "on the way back"),
     "test_it_is_also_with_adaptive_steps_a_tube_and_learning": lambda _: True,
@@ -259,12 +260,16 @@ SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_variables_are_recorded_under_their_old_names": lambda _: True,
     "test_threads_change_nothing": lambda c: c["batch"] is None,
     "test_adaptive_steps_err_as_little_as_asked": lambda c: len(c["widths"]) > 3,
-    "test_presentations_move_weights_as_by_hand": lambda c: c["batch"] == 2,
+    "test_presentations_move_weights_as_by_hand": lambda c: c["batch"] > 1,
     "test_digits_settle_to_a_millionth_in_600_steps": lambda c: c["loss"] == "mse",
     "test_a_stream_is_its_frames_one_after_the_other": lambda c: c["transport"] == "dense",
-    "test_a_checkpoint_goes_on_with_the_weights": lambda c: (
-        type(c["schedule"]).__name__ != "Presentations"
-    ),
+    # `compiled_programs_go_on` and three more have what a program leaves for the next run
+    "test_a_checkpoint_goes_on_with_the_weights": lambda _: True,
+    "test_a_run_goes_on_where_another_stopped": lambda _: True,
+    "test_a_run_goes_on_with_another_parameter": lambda _: True,
+    "test_a_run_that_is_over_is_resumed_as_it_ended": lambda _: True,
+    "test_messages_on_their_way_are_carried_over": lambda _: True,
+    "test_modulators_go_on_too": lambda _: True,
 }
 # tests that cross arguments, each of which may meet the others in any case
 CROSSINGS = {
@@ -280,6 +285,7 @@ CROSSINGS = {
     "test_all_three_flows_are_those_of_a_plain_loop",
     "test_an_adaptive_run_settles_whatever_the_tolerance",
     "test_digits_settle_to_a_millionth_in_600_steps",
+    "test_euler_is_stable_below_and_diverges_above",
     "test_events_go_on",
     "test_every_flow_passes",
     "test_exponential_euler_is_exact_where_only_the_leak_moves",
@@ -289,6 +295,7 @@ CROSSINGS = {
     "test_halving_the_step_shows_the_order",
     "test_it_rests_in_fewer_steps",
     "test_messages_arrive_after_their_delay",
+    "test_noise_on_states_has_its_size",
     "test_nor_in_compiled_programs",
     "test_recording_does_not_choose_the_shortcut",
     "test_rules_of_messages_read_no_more_than_the_built_in_one",

@@ -68,11 +68,15 @@ def test_spaces_and_letters_beyond_ascii(backend: str, tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    process = started(
-        tmp_path, "--backend", "numpy", "--out", "o", HOME="/proc/none", NEUROSIM_CACHE=""
-    )
-    _, err = process.communicate(timeout=300)
+    """Results still go to the folder and to standard output."""
+    options = ("--backend", "numpy", "--out", "o", "--set", "output.formats=['svg']")
+    process = started(tmp_path, *options, HOME="/proc/none", NEUROSIM_CACHE="")
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
+    assert out.strip().splitlines()[-1].startswith("lam is within ")
+    assert "Traceback" not in err
+    written = {path.name for path in (tmp_path / "o").iterdir()}
+    assert written == {"log.nc", "weights.npz", "model.toml", "summary.svg"}
     assert files.load(tmp_path / "o" / "log.nc").history.time.size == 2
 
 

@@ -131,7 +131,8 @@ def test_the_model_of_a_stream(tmp_path):
     from neurosim.cli import app
     from neurosim.experiments import modelfile
 
-    keys = [f"--set={key}" for key in ("data.patterns=30", "stream.plastic=true", "data.dwell=10")]
+    given = ("data.patterns=30", "stream.plastic=true", "data.dwell=10", "output.formats=['svg']")
+    keys = [f"--set={key}" for key in given]
     printed = CliRunner().invoke(
         app, ["run", "stream", *keys, "--out", str(tmp_path)], env={"COLUMNS": "200"}
     )

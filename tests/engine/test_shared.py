@@ -76,7 +76,7 @@ def test_rest_is_backpropagation(kind: str, seed: int, flow: ns.Flow) -> None:
         np.testing.assert_allclose(run.lam[n], expected.lam[n], atol=1e-6)
 
 
-@pytest.mark.parametrize("steps", [8, 16, 32])
+@pytest.mark.parametrize("steps", [8, 16, pytest.param(32, marks=pytest.mark.slow)])
 def test_recurrent_nets_are_backpropagation_through_time(steps: int) -> None:
     net = Network.recurrent(steps, 8, 32, 10, seed=steps)
     rng = np.random.default_rng(steps)

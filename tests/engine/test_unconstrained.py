@@ -74,7 +74,7 @@ def outputs_of(net: ns.Network, x: Any, X: Any, names: list[str]) -> dict[str, A
 
 
 @pytest.mark.parametrize("free", [True, False])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=some(8), deadline=None)
 @given(
     widths=st.lists(st.integers(1, 5), min_size=3, max_size=5),
     alpha=st.sampled_from([0.0, 0.2]),

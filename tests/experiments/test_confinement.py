@@ -26,6 +26,8 @@ record = ["x"]
 backend = "numpy"
 [data]
 name = "xor"
+[output]
+formats = ["svg"]
 """
 
 

@@ -22,7 +22,7 @@ from tests.helpers.odd_models import (
 )
 from tests.helpers.odd_models import toml as written
 
-SAMPLE = 250
+SAMPLE = 80
 
 
 def test_mutated_model_files_end_in_success_or_a_named_error() -> None:

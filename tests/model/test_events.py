@@ -498,7 +498,8 @@ def test_models_by_events_run_and_are_checked(tmp_path):
     from neurosim.cli import app
 
     wide = {"COLUMNS": "200"}
-    result = CliRunner().invoke(app, ["run", "spikes", "--out", str(tmp_path)], env=wide)
+    options = ["--out", str(tmp_path), "--set", "output.formats=['svg']"]
+    result = CliRunner().invoke(app, ["run", "spikes", *options], env=wide)
     assert result.exit_code == 0
     assert "events of hidden1" in result.output
     assert "AC" in result.output

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.model import expressions
+from tests.helpers.examples import some
 
 POINTS = np.array([-30.0, -3.0, -0.7, -0.01, 0.02, 0.9, 4.0, 30.0])
 LEAVES = st.one_of(
@@ -115,7 +116,7 @@ def test_slopes_of_losses_are_derivatives(kind: str) -> None:
     assert_allclose(python(term.slope, x=x, y=y, **extra), numeric, atol=1e-8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(text=FORMULAS)
 def test_a_formula_keeps_its_meaning(text: str) -> None:
     """Value and slope of the printed text, against Python's reading of the user-supplied one."""

@@ -19,6 +19,7 @@ from neurosim.reference.functions import dsigma, sigma
 from neurosim.reference.losses import loss_slope
 from neurosim.simulation.session import divergence_bound
 from tests.helpers import problems
+from tests.helpers.examples import some
 
 # undamped flows for a few steps
 pytestmark = pytest.mark.filterwarnings("ignore::neurosim.StabilityWarning")
@@ -234,7 +235,7 @@ CIRCUITS = st.builds(
 )
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=some(6), deadline=None)
 @given(problems.dags(activations=("tanh", "sigmoid", "linear")), problems.flows(), CIRCUITS)
 def test_any_circuit_is_that_of_a_plain_loop(problem, flow, circuit):
     net, X, Y = problem

@@ -454,7 +454,8 @@ def test_a_hebbian_model_is_reported_without_accuracy(tmp_path: Path) -> None:
 
     path = tmp_path / "oja.toml"
     path.write_text(HEBBIAN)
-    found = CliRunner().invoke(app, ["run", str(path), "--out", str(tmp_path / "o")])
+    options = ["--out", str(tmp_path / "o"), "--set", "output.formats=['svg']"]
+    found = CliRunner().invoke(app, ["run", str(path), *options])
     assert found.exit_code == 0, found.output
     assert "accuracy" not in found.output
     assert "the network has no loss" in found.output

@@ -16,6 +16,7 @@ from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.reference.jacobian import Linearised
 from tests.helpers import problems
+from tests.helpers.examples import some
 
 
 def linearised(problem, flow, seed, plastic) -> Linearised:
@@ -29,7 +30,7 @@ def linearised(problem, flow, seed, plastic) -> Linearised:
 PROBLEMS = st.one_of(problems.dags(), problems.rings())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(problem=PROBLEMS, flow=problems.flows(), plastic=st.booleans(), seed=problems.SEEDS)
 def test_derivatives_are_central_differences_of_the_reference(problem, flow, plastic, seed):
     linear = linearised(problem, flow, seed, plastic)

@@ -14,12 +14,13 @@ from neurosim.model.populations import Loss, Population, Projection
 from neurosim.reference.jacobian import Linearised
 from neurosim.reference.sites import product, returned
 from tests.helpers import shared_nets
+from tests.helpers.examples import some
 
 SEEDS = st.integers(0, 10_000)
 KINDS = st.sampled_from(shared_nets.KINDS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(KINDS, SEEDS)
 def test_agrees_with_unshared_matrices(kind: str, seed: int) -> None:
     net = shared_nets.network(kind, seed)
@@ -66,7 +67,7 @@ def test_products_have_any_leading_axes() -> None:
         np.testing.assert_allclose(function(between, w, values[0, 0]), found[0, 0], atol=1e-14)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some(15), deadline=None)
 @given(KINDS, SEEDS)
 def test_gradients_are_central_differences(kind: str, seed: int) -> None:
     net = shared_nets.network(kind, seed)
@@ -88,7 +89,7 @@ def test_gradients_are_central_differences(kind: str, seed: int) -> None:
         assert slopes[place] == pytest.approx((losses[0] - losses[1]) / 2e-5, abs=1e-7)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some(15), deadline=None)
 @given(KINDS, SEEDS)
 def test_right_hand_side_descends_the_lagrangian(kind: str, seed: int) -> None:
     net = shared_nets.network(kind, seed)

@@ -23,7 +23,7 @@ from neurosim.experiments import sweep_store
 from neurosim.results import checksums, recording, zarr
 from neurosim.results.checksums import CHECKSUMS, SEALED
 
-FLIPS = 40  # single bits per kind of file
+FLIPS = 24  # single bits per kind of file
 
 
 def small_run(**recorded: Any) -> ns.Run:

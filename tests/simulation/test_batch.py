@@ -15,6 +15,7 @@ from neurosim.simulation import batch
 from neurosim.simulation.batch import End, Point
 from neurosim.simulation.options import Setting
 from tests.helpers.constrained import constrained
+from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem
 
 DT = 2e-3
@@ -88,7 +89,7 @@ def redrawn(net: ns.Network, seed: int) -> ns.Network:
     return twin
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=some(6), deadline=None)
 @given(
     problem=dags(),
     some=st.lists(flows(), min_size=1, max_size=3),

@@ -462,7 +462,7 @@ def test_the_log_measures_patterns_that_count() -> None:
 
 
 @given(problem=dags() | rings(), times=counts)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 def test_gradients_of_the_reference_count_patterns(problem: Any, times: list[int]) -> None:
     net, X, Y = problem
     times = times[: len(X)]

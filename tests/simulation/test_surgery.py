@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 
 import neurosim as ns
 from neurosim.simulation.surgery import grown, hidden, pruned
+from tests.helpers.examples import some
 from tests.helpers.problems import dags, random_problem, rings
 
 BACKENDS = ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
@@ -38,7 +39,7 @@ def cut(net: ns.Network, population: str, unit: int, side: str) -> None:
                 w.data[w.indices == unit] = 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
 def test_what_is_constant_or_unread_goes_and_predictions_stay(problem: Any, seed: int) -> None:
     """Skips, sparse projections, inner losses, cycles; dead=0 removes what has no effect at all."""
@@ -155,7 +156,7 @@ def test_dead_synapses_go_and_what_is_left_is_sparse_where_that_is_worth_it() ->
     assert np.count_nonzero(many) == 40
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(problem=st.one_of(dags(), rings()), seed=st.integers(0, 1000))
 def test_a_split_neuron_sends_what_it_sent_and_its_multiplier_is_shared(
     problem: Any, seed: int

@@ -25,10 +25,11 @@ from tests.helpers.problems import random_problem
 BACKENDS = ["numpy", pytest.param("standalone", marks=pytest.mark.compiler)]
 
 
-def test_xor_reaches_the_saddle_point() -> None:
-    """2-4-1, all three flows at once, ten seeds; one of them may fail."""
-    solved = [(loss, gradient) for loss, gradient in evidence.xor() if loss < 1e-6]
-    assert len(solved) >= 9
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(10), marks=pytest.mark.slow)])
+def test_xor_reaches_the_saddle_point(seeds: range) -> None:
+    """2-4-1, all three flows at once; of ten seeds one may fail."""
+    solved = [(loss, gradient) for loss, gradient in evidence.xor(seeds) if loss < 1e-6]
+    assert len(solved) >= 0.9 * len(seeds)
     assert max(gradient for _, gradient in solved) < 1e-6
 
 
