@@ -163,7 +163,7 @@ class Run(ByValue):
         >>> X, Y = [[1.0, 0.0], [0.0, 0.0]], [[1.0], [0.0]]
         >>> run = sim.relax(X, Y, duration=1, settle=1e-6, settle_each=True)
         >>> run.settle_times.round(3)
-        array([0.18, 0.  ])
+        array([0.2, 0. ])
         """
         if "settle_steps" not in self.settings:
             return None
