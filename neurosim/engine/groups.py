@@ -15,7 +15,7 @@ import numpy as np
 from brian2 import NeuronGroup
 from brian2.core.base import BrianObject
 from brian2.core.clocks import Clock
-from brian2.core.variables import Variables
+from brian2.core.variables import ArrayVariable, Variables
 from brian2.groups.group import Group
 from brian2.groups.neurongroup import Thresholder
 from brian2.units import second
@@ -133,6 +133,10 @@ class Counters(Group):  # type: ignore[misc]
     clock : Clock
     points : int
         Parameter points that end separately; 0: one simulation.
+    populations : int
+        Populations whose values are tracked, see `liveness`.
+    patterns : int
+        Patterns that settle one by one; 0: all at once.
     """
 
     add_to_magic_network = False
@@ -154,6 +158,7 @@ class Counters(Group):  # type: ignore[misc]
         "evaluations",
         "accepted",
         "noise_key",
+        "active",
     )
     FLAGS = ("plastic", "diverged", "settled", "ended", "seed")
     TIMES = ("start", "step_dt", "elapsed", MOMENT, "step_size", "seconds", "began", "last_tick")
@@ -165,7 +170,9 @@ class Counters(Group):  # type: ignore[misc]
     # which each of its values is computed
     OF_POPULATIONS = ("direct", *(f"{value}_from" for value in VALUES))
 
-    def __init__(self, clock: Clock, points: int = 0, populations: int = 0) -> None:
+    def __init__(
+        self, clock: Clock, points: int = 0, populations: int = 0, patterns: int = 0
+    ) -> None:
         super().__init__(name="run", clock=clock, when="groups")
         self.variables = Variables(self)
         self.variables.add_constant("N", 1)
@@ -180,6 +187,8 @@ class Counters(Group):  # type: ignore[misc]
         if populations:
             for name in self.OF_POPULATIONS:
                 self.variables.add_array(name, size=populations, dtype=np.int64)
+        if patterns:
+            self.variables.add_array("settled_at", size=patterns, dtype=np.int64)
         self.variables.create_clock_variables(self._clock)
         self._enable_group_attributes()
 
@@ -231,7 +240,8 @@ class Groups:
         self.clock = clock
         self.codeobj_class = codeobj_class
         tracked = len(plan.net.neurons) if tracks(plan) else 0
-        self.counters = Counters(clock, plan.points, tracked)
+        settling = plan.patterns if plan.settles_each else 0
+        self.counters = Counters(clock, plan.points, tracked, settling)
         self.populations = {n: self._population(n) for n in plan.net.populations}
         self.synapses = {name: self._synapses(name) for name in plan.net.projections}
         self.biases = {n: self._biases(n) for n in plan.net.neurons}
@@ -331,3 +341,13 @@ class Groups:
             for variable in states:
                 for moment in MOMENTS:
                     group.variables.add_array(f"{moment}_{variable}", size=size)
+
+
+def arrays_by_pattern(group: Group) -> list[str]:
+    """Return the variables of a population that have an entry for each unit, and may be written."""
+    found = []
+    for name, variable in group.variables.items():
+        is_own = isinstance(variable, ArrayVariable) and variable.owner.name == group.name
+        if is_own and not variable.read_only and variable.size == len(group):
+            found.append(name)
+    return found

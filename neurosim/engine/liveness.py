@@ -61,6 +61,7 @@ def untracked(plan: Plan) -> list[str]:
         "extensions": plan.extensions,
         "several parameter points": plan.points or plan.weight_sets > 1,
         "populations without a constraint": free,
+        "patterns that settle one by one": plan.settles_each,
     }
     return [name for name, is_there in found.items() if is_there]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 GUARD_EVERY = 10  # steps between two checks whether the state has left its bound, or rests
+MOVING = -1  # step at which a pattern settled, before it has; see `Plan.settles_each`
 LENGTH, MOMENT = "step_length", "stage_time"  # length of a step; time of a stage within it; s
 FIRST = -1_000_000  # order in a slot of what comes before all else
 MOMENTS = ("first", "second")  # running means of a force and of its square

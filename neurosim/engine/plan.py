@@ -86,6 +86,8 @@ class Plan:
     precision : "float64" or "float32"
     settles : bool
         Whether the run ends once the state rests.
+    settles_each : bool
+        Whether every pattern that rests leaves the steps at once.
     shortcuts : bool
         Whether work that cannot change the result is skipped: repeated products of clamped
         inputs, messages that nothing reads.
@@ -113,6 +115,7 @@ class Plan:
     recorded: tuple[Recorded, ...] = ()
     precision: str = "float64"
     settles: bool = False
+    settles_each: bool = False
     shortcuts: bool = True
     transports: Mapping[str, Transport] = field(default_factory=dict)
     learns: bool = False

@@ -404,4 +404,5 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
 # keys of [simulation] that the constructor takes, and those that `train` and `relax` take
 OF_SIMULATION = tuple(argument.name for argument in arguments(Simulation))
 OF_TRAIN = ("record", "every", "start", "patterns", "units", "stream", "modulators")
-OF_RELAX = (*OF_TRAIN[:-1], "duration", "adaptive", "tolerance", "settle", "accelerate")
+OF_SETTLING = ("settle", "accelerate", "settle_each")
+OF_RELAX = (*OF_TRAIN[:-1], "duration", "adaptive", "tolerance", *OF_SETTLING)

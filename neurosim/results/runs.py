@@ -149,6 +149,29 @@ class Run(ByValue):
         return bool(self.settings.get("settled", False))
 
     @property
+    def settle_times(self) -> Array | None:
+        """Time at which each pattern settled, s, (patterns,), of ``relax(settle_each=True)``.
+
+        NaN for patterns that did not; None for other runs. From its time on, the traces of a
+        pattern hold the state that it keeps.
+
+        Examples
+        --------
+        >>> import neurosim as ns
+        >>> net = ns.Network.mlp([2, 3, 1], loss="mse", seed=0)
+        >>> sim = ns.Simulation(net, ns.Flow.adjoint(), dt="2 ms", backend="numpy")
+        >>> X, Y = [[1.0, 0.0], [0.0, 0.0]], [[1.0], [0.0]]
+        >>> run = sim.relax(X, Y, duration=1, settle=1e-6, settle_each=True)
+        >>> run.settle_times.round(3)
+        array([0.2, 0. ])
+        """
+        if "settle_steps" not in self.settings:
+            return None
+        steps = np.array(self.settings["settle_steps"])
+        dt = float(self.settings["dt"])
+        return np.where(steps < 0, np.nan, steps * dt)
+
+    @property
     def state(self) -> State:
         """The final outputs and multipliers."""
         return State(self.x, self.lam, self.steps_before + self.steps)

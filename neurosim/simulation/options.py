@@ -87,6 +87,8 @@ class Stepping:
         Length of the last tick, at most `tick`.
     accelerate : "anderson", optional
         How steps are extrapolated to the state at rest.
+    settle_each : bool
+        Whether each pattern stops by itself once it rests.
     """
 
     settle: float = 0.0
@@ -94,6 +96,7 @@ class Stepping:
     tick: float = 0.0
     last: float = 0.0
     accelerate: str | None = None
+    settle_each: bool = False
 
     @property
     def method(self) -> str | None:
@@ -222,6 +225,7 @@ class RelaxOptions(RunOptions):
     tolerance: float = TOLERANCE
     settle: float | None = None
     accelerate: str | None = None
+    settle_each: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,6 +236,26 @@ class RelaxOptions(RunOptions):
             )
         if self.accelerate is not None:
             self._refuse_beside_acceleration(choice("accelerate", self.accelerate, (ANDERSON,)))
+        if yes_or_no("settle_each", self.settle_each):
+            self._refuse_beside_settling()
+
+    def _refuse_beside_settling(self) -> None:
+        """Refuse options with which patterns do not settle, or not one by one."""
+        if self.settle is None:
+            raise ModelError(
+                "settle_each = True without settle, by which each pattern is judged; "
+                "allowed: both; try settle=1e-6"
+            )
+        if self.adaptive:
+            raise ModelError(
+                "settle_each = True beside adaptive = True, whose steps follow from all patterns; "
+                "allowed: fixed steps; try adaptive=False"
+            )
+        if self.accelerate is not None:
+            raise ModelError(
+                f"settle_each = True beside accelerate = {self.accelerate!r}; "
+                "allowed: one of them; try accelerate=None"
+            )
 
     def _refuse_beside_acceleration(self, kind: str) -> None:
         """Refuse options of a flow in time, which accelerated steps are not."""

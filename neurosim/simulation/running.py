@@ -41,6 +41,7 @@ from neurosim.simulation.options import (
 )
 from neurosim.simulation.segments import interruptible, segments
 from neurosim.simulation.session import Session
+from neurosim.simulation.settling import check_settling
 from neurosim.simulation.start import steps_before
 from neurosim.simulation.world import World, WorldLoop
 
@@ -226,9 +227,12 @@ def _stepping(sim: Simulated, options: RelaxOptions) -> tuple[int, Stepping]:
     tolerance = number("tolerance", options.tolerance, above=0, try_="1e-6")
     if options.accelerate is not None:
         compatibility.check_accelerated(sim)
+    if options.settle_each:
+        check_settling(sim, sim.backend, bool(sim.factories))
     if not options.adaptive:
         steps = steps_of("duration", options.duration, sim.dt)
-        return steps, Stepping(settle, accelerate=options.accelerate)
+        each = options.settle_each
+        return steps, Stepping(settle, accelerate=options.accelerate, settle_each=each)
     compatibility.check_adaptive(sim)
     duration = seconds(options.duration, "duration")
     if options.record:

@@ -17,7 +17,14 @@ from neurosim.engine.draws import noise_key
 from neurosim.engine.engine import BEFORE
 from neurosim.engine.liveness import direct_populations, in_words
 from neurosim.engine.loading import Key, initial_values
-from neurosim.engine.names import DECAYS, MEMORY, SAMPLE_WEIGHT, bias_group, projection_group
+from neurosim.engine.names import (
+    DECAYS,
+    MEMORY,
+    MOVING,
+    SAMPLE_WEIGHT,
+    bias_group,
+    projection_group,
+)
 from neurosim.engine.plan import Plan
 from neurosim.errors import DivergenceError, FileError
 from neurosim.model.feedback import MIRROR
@@ -362,6 +369,7 @@ class Session:
             extensions=setting.extensions,
             precision=setting.precision,
             settles=stepping.settle > 0,
+            settles_each=stepping.settle_each,
             shortcuts=setting.shortcuts and not setting.factories,
             transports=setting.transports,
             learns=self.plastic,
@@ -383,6 +391,8 @@ class Session:
             "noise_key": noise_key(self.setting.seed),
             **dict.fromkeys(DECAYS, 1.0),
         }
+        if stepping.settle_each:
+            numbers["settled_at"] = MOVING
         values: dict[Key, Any] = {("run", name): value for name, value in numbers.items()}
         return values | initial_values(self.plan, self.flow, self.setting.dt, self.engine)
 
@@ -443,6 +453,8 @@ class Session:
             chosen["plastic_steps"] = self._plastic_steps()
         if stepping.settle:
             chosen |= {"settle": stepping.settle, "settled": self.settled}
+        if stepping.settle_each:
+            chosen["settle_steps"] = self._settle_steps()
         if stepping.accelerate:
             chosen["method"] = stepping.method
         if stepping.adaptive:
@@ -453,6 +465,12 @@ class Session:
                 "evaluations": evaluations,
             }
         return {**self.setting.described, **chosen}
+
+    def _settle_steps(self) -> list[int]:
+        """Return the step of this run at which each pattern settled, or `MOVING`."""
+        settled_at = self.engine.value("run", "settled_at")
+        steps = settled_at - self.engine.counter("origin")
+        return [int(step) for step in np.where(settled_at == MOVING, MOVING, steps)]
 
     def _steps_taken(self) -> int:
         if self.work.stepping.adaptive:

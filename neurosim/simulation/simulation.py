@@ -151,6 +151,7 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
         tolerance: float = 1e-6,
         settle: float | None = None,
         accelerate: str | None = None,
+        settle_each: bool = False,
         progress: bool = False,
     ) -> Run:
         """Let outputs and multipliers flow with the weights fixed.
@@ -191,6 +192,11 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
             pattern. The steps are no longer the flow's, so nothing is recorded and `duration` only
             counts them; where they end, the state rests as that of the flow. For `method="euler"`
             and dense messages; nothing of it is kept for a later run.
+        settle_each : bool
+            Judge each pattern by itself: where max |tau dz/dt| over its own outputs and multipliers
+            is below `settle`, it keeps that state and leaves the work of later steps. The run
+            stops once all have settled; `run.settle_times` has the time of each. Samples taken
+            later hold the state that it keeps. For fixed steps and dense messages.
         progress : bool
             Show a progress bar with the time left, on standard error.
 
@@ -231,6 +237,7 @@ class Simulation(OpensLive, OneRun, BrianObjects, Settable, Printed):
             tolerance=tolerance,
             settle=settle,
             accelerate=accelerate,
+            settle_each=settle_each,
         )
         return running.relax(self, X, Y, options)
 

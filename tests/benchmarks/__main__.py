@@ -24,6 +24,7 @@ NAMES = (
     "events",
     "relaxation",
     "rest",
+    "settling",
     "plain_brian2",
     "scaling",
     "start",

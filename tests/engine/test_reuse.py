@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from brian2 import second
 
 import neurosim as ns
 from neurosim.engine import build
+from neurosim.engine.runtime.engine import RuntimeEngine
 from neurosim.simulation import stability_monitor, stable_step
 from tests.helpers.problems import random_problem
 
@@ -45,6 +47,29 @@ def test_engines_that_are_used_again_give_the_same_numbers() -> None:
             assert run.traces.identical(first[number].traces)
     assert len(engines) < 2 * len(CASES)
     assert len(build._idle) <= build.MOST_IDLE
+
+
+def test_steps_without_brian2s_loop_are_those_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for with_loop in (False, True):
+        build._idle.clear()
+        sim = ns.Simulation(NET.copy(), ns.Flow.damped(), dt="3 ms", backend="numpy")
+        if with_loop:
+            monkeypatch.setattr(RuntimeEngine, "_run_slots", brian2s_loop)
+        run = sim.relax(X, Y, duration="90 ms", record=("x", "lam"), progress=True)
+        longer = sim.relax(X, Y, duration="1 s", settle=1e-3, start=run)
+        found.append((run, longer, float(sim.network.t)))
+    (run, longer, t), (other, other_longer, other_t) = found
+    assert run.traces.identical(other.traces)
+    assert longer.steps == other_longer.steps
+    assert t == pytest.approx(other_t, rel=1e-12)
+    for name in NET.neurons:
+        np.testing.assert_array_equal(longer.lam[name], other_longer.lam[name])
+
+
+def brian2s_loop(engine: RuntimeEngine, n_steps: int) -> None:
+    """Run the steps by `Network.run`."""
+    engine.network.run(n_steps * engine.plan.dt * second, namespace={})
 
 
 def test_an_idle_engine_holds_no_data_and_no_samples() -> None:

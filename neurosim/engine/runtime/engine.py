@@ -1,7 +1,7 @@
 """Engine of Brian2's runtime mode: `step.Machine`, called from Brian2's schedule.
 
-Messages are sent in a slot before the one in which the state moves (`slots`). Start at
-`RuntimeEngine`.
+Where only `Machine` takes part in a step, the slots are called without Brian2's loop. Messages are
+sent in a slot before the one in which the state moves (`slots`). Start at `RuntimeEngine`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from neurosim.engine.groups import RECEIVE_ORDER, Groups
 from neurosim.engine.memory import arrays_of, state_of
 from neurosim.engine.names import FIRST, LENGTH
 from neurosim.engine.plan import Plan
-from neurosim.engine.runtime.arrays import counters, live
+from neurosim.engine.runtime.arrays import counters, live, single
 from neurosim.engine.runtime.presenter import Presenter
 from neurosim.engine.runtime.records import Recorder
 from neurosim.engine.runtime.step import Machine
@@ -54,7 +54,7 @@ class RuntimeEngine(Engine):
     def __init__(self, plan: Plan, factories: Sequence[Factory], threads: int, target: str) -> None:
         super().__init__(plan, threads)
         self.target = target
-        self._stopped = False
+        self._stopped = self._ended = False
         with self._scope():
             self.groups = Groups(plan, brian.make_clock(plan.dt))
             garbage.tidy(self.groups.objects)
@@ -64,6 +64,8 @@ class RuntimeEngine(Engine):
             self.slots = [Step(self.groups.clock, *slot) for slot in slots(plan, bool(factories))]
             self.network = BrianNetwork(*self.groups.objects, *self.slots, name="neurosim_network")
             self.added = add_user_objects(self.network, factories, self.groups)
+            # whether no object of Brian2 or of the user takes part in a step
+            self.plain = not (factories or plan.event_sources or plan.extensions)
             brian.adopt(self.network)
 
     def begin_anew(self, plan: Plan, threads: int) -> None:
@@ -93,7 +95,7 @@ class RuntimeEngine(Engine):
         self.presenter = Presenter(self.groups)
         self.recorder = Recorder(self.groups)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Memory of all arrays."""
         return sum(int(a.get_value().nbytes) for _, a in arrays_of(self.groups.by_name))
@@ -118,7 +120,7 @@ class RuntimeEngine(Engine):
         return int(self._group(group).variables[variable].size)
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped = self._ended = True
         self.network.stop()
 
     def load(self, values: Mapping[tuple[str, str], Any]) -> None:
@@ -143,8 +145,11 @@ class RuntimeEngine(Engine):
     def run(self, n_steps: int) -> None:
         self.load({("run", "n_steps"): n_steps, ("run", "ticks"): 0, ("run", LENGTH): self.plan.dt})
         self.load(self.live())
+        # Brian2's own loop is needed only where its objects take part in a step
+        plain = self.target == "numpy" and self.plain
+        scope = contextlib.nullcontext() if plain else self._scope()
         with (
-            self._scope(),
+            scope,
             _blas().limit(limits=self.threads, user_api="blas"),
             np.errstate(all="ignore"),
         ):
@@ -155,20 +160,46 @@ class RuntimeEngine(Engine):
                 self.presenter,
                 self.recorder,
                 defers,
-                self.network.stop,
+                self.end,
                 self.held,
             )
             machine.stopped = lambda: self._stopped
             for step in self.slots:
                 step.bind(machine)
-            with garbage.quick_run():
-                begin = perf_counter()
-                try:
-                    self.network.run(n_steps * self.plan.dt * second, namespace={})
-                finally:
-                    machine.close()
-                    self.loop_time += perf_counter() - begin
-        brian.keep_code(self.groups.objects)
+            begin = perf_counter()
+            try:
+                if plain:
+                    self._run_slots(n_steps)
+                else:
+                    with garbage.quick_run():
+                        begin = perf_counter()
+                        self.network.run(n_steps * self.plan.dt * second, namespace={})
+            finally:
+                machine.close()
+                self.loop_time += perf_counter() - begin
+        if not plain:
+            brian.keep_code(self.groups.objects)
+
+    def end(self) -> None:
+        """End the segment with this step."""
+        self._ended = True
+        self.network.stop()
+
+    def _run_slots(self, n_steps: int) -> None:
+        """Run steps as `Network.run` does, without its preparations, which take milliseconds."""
+        clock = self.groups.clock
+        timestep, t, dt = live(clock, "timestep"), live(clock, "t"), single(clock, "dt")
+        first = round(self.network.t_ / dt)
+        timestep[0], t[0] = first, first * dt
+        parts = [slot.run for slot in self.slots]
+        self._ended = False
+        while timestep[0] < first + n_steps and not self._ended:
+            self.network.t_ = t[0]
+            for part in parts:
+                part()
+            timestep[0] += 1
+            t[0] = timestep[0] * dt
+        self.network.t_ = t[0]
 
     def recorded(self, number: int, first: int, last: int) -> Array:
         rows = self.recorder.rows(number, first - self.first_sample, last - self.first_sample)

@@ -185,6 +185,11 @@ class Messages:
         self.moved = False
         self._normalise()
 
+    def repeat_late(self) -> None:
+        """Compute the late messages again, since updates read values that were found on the way."""
+        for action in self._late:
+            action()
+
     def send_events(self, t: float, learning: bool) -> None:
         """Send the events of neurons; compute net inputs and late messages."""
         for sender in self._forward_events:

@@ -6,8 +6,9 @@ Above `arrays`, below `messages` and the steppers. Start at `Product`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -114,6 +115,15 @@ class Product(ABC):
             self.sign_size = single(group, "back_size")
         self.deferred = DeferredChange(self) if defers else None
         self.rule: RuleSteps | None = None  # in place of the built-in one
+
+    def of_first(self, patterns: int) -> Self:
+        """Return the same projection for the first patterns alone, with fixed weights."""
+        first = copy(self)
+        first.x, first.delta = self.x[:patterns], self.delta[:patterns]
+        first.a, first.drive = self.a[:patterns], self.drive[:patterns]
+        if self.feedback is not None:
+            first.feedback = self.feedback[:patterns]
+        return first
 
     # --- products with the weights
 
@@ -258,6 +268,12 @@ class DenseProduct(Product):
         self._accumulate_drive = accumulate(self.a, 1.0, self.x, self.w.T)
         self._accumulate_change = accumulate(self.w, h, delta.T, x)
         self._accumulate_change_back = accumulate(self.back, h, delta.T, x)
+
+    def of_first(self, patterns: int) -> Self:
+        """Return the same projection for the first patterns alone, with fixed weights."""
+        first = super().of_first(patterns)
+        first._accumulate_drive = accumulate(first.a, 1.0, first.x, self.w.T)
+        return first
 
     def _write_drive(self) -> None:
         np.matmul(self.x, self.transposed, self.drive)

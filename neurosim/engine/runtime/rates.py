@@ -62,6 +62,16 @@ class Rates:
             np.maximum(largest, motion.max(axis=1), out=largest)
         return largest
 
+    def resting(self, patterns: int) -> Array:
+        """Return which patterns rest by the rates last evaluated, (patterns,)."""
+        moving: Array = np.zeros(patterns)
+        for rate, tau in self._scaled:
+            # counted by a product, since maxima over short rows are slow; nan is not at rest
+            moves = ~(np.abs(rate * tau) < self._settle[0]).reshape(patterns, -1)
+            moving = moving + moves.astype(float) @ np.ones(moves.shape[1])
+        resting: Array = moving == 0
+        return resting
+
     def rest(self) -> bool:
         """Return whether the state rests by the rates last evaluated; set `settled`."""
         self._residual[0] = self.residuals()[0]

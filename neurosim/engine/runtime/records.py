@@ -5,6 +5,7 @@ Above `arrays`, below `step`. Start at `Recorder`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ from neurosim.engine.plan import Recorded
 from neurosim.engine.runtime.arrays import live
 
 Array = np.ndarray
+# Returns where entries are now, from their places in an array of (patterns, units), and the units
+Places = Callable[[Array, int], Array]
 
 
 @dataclass
@@ -23,15 +26,17 @@ class _Column:
     """One recorded variable: the arrays that hold its values, and the rows taken so far."""
 
     recorded: Recorded
-    # per population or projection: its array, indices into that, indices into a row
-    parts: list[tuple[Array, Any, Any]]
+    # per population or projection: its array, indices into that, indices into a row, and the units
+    # of a pattern (0: not by pattern)
+    parts: list[tuple[Array, Any, Any, int]]
     rows: list[Array] = field(default_factory=list)
 
-    def take(self) -> None:
+    def take(self, places: Places | None) -> None:
         """Append a row of the current values."""
         row = np.full(self.recorded.size, np.nan)
-        for values, source, position in self.parts:
-            row[position] = values[source]
+        for values, source, position, units in self.parts:
+            now = source if places is None or not units else places(source, units)
+            row[position] = values[now]
         self.rows.append(row)
 
 
@@ -43,10 +48,13 @@ class Recorder:
     weights : dict of str to array
         By projection: a copy of recorded weights whose changes may be deferred. The machine brings
         the copy up to date before each sample, and never the weights themselves.
+    places : callable or None
+        Where entries of populations are now, if patterns are not in the order of the data.
     """
 
     def __init__(self, groups: Groups) -> None:
         self.columns: list[_Column] = []
+        self.places: Places | None = None
         self.weights: dict[str, Array] = {}
         for recorded in groups.plan.recorded:
             parts = []
@@ -56,7 +64,9 @@ class Recorder:
                 is_weight = part.name in groups.synapses and recorded.variable == "w"
                 if is_weight and groups.plan.may_defer(part.name):
                     values = self.weights[part.name] = values.copy()
-                parts.append((values, part.source, part.position))
+                own = groups.plan.net.populations.get(part.name)
+                units = own.size if own is not None else 0
+                parts.append((values, part.source, part.position, units))
             self.columns.append(_Column(recorded, parts))
         self.written = 0  # samples passed to `Recorded.write`
         self.writes = any(r.write is not None for r in groups.plan.recorded)
@@ -64,7 +74,7 @@ class Recorder:
     def take(self) -> None:
         """Take one sample of every variable."""
         for column in self.columns:
-            column.take()
+            column.take(self.places)
         if self.writes and any(self._is_full(column) for column in self.columns):
             self.flush()
 

@@ -7,6 +7,8 @@ Elementwise work is done by functions made from the equations (`updates`), produ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
 
 import neurosim.engine.quiet  # noqa: F401
 
@@ -24,10 +26,11 @@ from neurosim.engine.runtime.noise import Noise
 from neurosim.engine.runtime.plasticity import RuleSteps
 from neurosim.engine.runtime.points import Points
 from neurosim.engine.runtime.presenter import Presenter
-from neurosim.engine.runtime.projections import Bias
+from neurosim.engine.runtime.projections import Bias, Product
 from neurosim.engine.runtime.rates import Rates
 from neurosim.engine.runtime.records import Recorder
 from neurosim.engine.runtime.rest import Rest
+from neurosim.engine.runtime.settling import FirstPatterns, Settling
 from neurosim.engine.runtime.shared_products import make_product
 from neurosim.engine.runtime.steppers import Stepper
 from neurosim.engine.runtime.steppers.adam import Adam
@@ -36,7 +39,7 @@ from neurosim.engine.runtime.steppers.anderson import Anderson
 from neurosim.engine.runtime.steppers.euler import Euler, SemiImplicit
 from neurosim.engine.runtime.steppers.runge_kutta import RungeKutta
 from neurosim.engine.runtime.tracked import Direct, TrackedMessages, Tracker
-from neurosim.engine.runtime.updates import ActionMaker, Actions, present
+from neurosim.engine.runtime.updates import ActionMaker, Actions, of_first_patterns, present
 from neurosim.model.methods import ADAM, ADAPTIVE, ANDERSON, RUNGE_KUTTA, SEMI_IMPLICIT
 
 Array = np.ndarray
@@ -113,7 +116,8 @@ class Machine:
         hold(groups, held, actions, self.rates)
         self.points = Points(groups, self.numbers, self.rates) if plan.points else None
         self.stepper = self._make_stepper(groups, actions)
-        self.states = [(units(groups, n, "x"), units(groups, n, "lam")) for n in plan.net.neurons]
+        self.states = _outputs_and_multipliers(groups)
+        self.settling = self._settle_each(groups, actions) if plan.settles_each else None
 
     def _number(self, name: str) -> int:
         return int(self.numbers[name][0])
@@ -170,6 +174,46 @@ class Machine:
             return Anderson(groups, actions, self.messages, biases, self.traces)
         plain = SemiImplicit if method == SEMI_IMPLICIT else Euler
         return plain(actions, self.messages, biases, self.traces)
+
+    # --- patterns that settle one by one
+
+    def _settle_each(self, groups: Groups, actions: Actions) -> Settling:
+        """Return the order of the patterns, without those that have settled."""
+        settling = Settling(groups, self.numbers["settled_at"])
+        for product in self.messages.kept:
+            product.refresh()  # of all patterns, as in the first segment
+            settling.follow(product.drive)
+        self.recorder.places = settling.places
+        self._narrow = partial(self._keep_first, groups, actions, dict(self.products))
+        settling.resume()
+        if 0 < settling.active < settling.count:
+            self._narrow(settling.active)
+        return settling
+
+    def _keep_first(
+        self, groups: Groups, actions: Actions, products: Mapping[str, Product], patterns: int
+    ) -> None:
+        """Let the step be that of the first patterns alone; the arguments are those of all."""
+        first = cast(Groups, FirstPatterns(groups, patterns))
+        own = of_first_patterns(actions, patterns, groups.plan.patterns)
+        self.products = {name: product.of_first(patterns) for name, product in products.items()}
+        moved = self.messages.moved
+        self.messages = Messages(first, own, self.products)
+        self.messages.moved = moved
+        self.rates = Rates(first, own, self.numbers)
+        self.stepper = self._make_stepper(first, own)
+        self.states = _outputs_and_multipliers(first)
+
+    def _end_settled(self, settling: Settling) -> bool:
+        """Leave out the patterns that rest by the rates last evaluated; return whether all do."""
+        which = self.rates.resting(settling.active)
+        if which.any():
+            settling.settle(which, self.step_number)
+            self.settled[0] = settling.active == 0
+            if settling.active:
+                self._narrow(settling.active)
+                self.messages.repeat_late()
+        return bool(self.settled[0])
 
     # --- called by Brian2 in every step
 
@@ -280,6 +324,8 @@ class Machine:
     def close(self) -> None:
         """Bring weights, samples and counters up to date at the end of a segment."""
         self._materialize()
+        if self.settling is not None:
+            self.settling.restore()
         self.recorder.flush()
         self.numbers["step"][0] = self.step_number
         self.numbers["ticks"][0] = self.ticks
@@ -290,6 +336,8 @@ class Machine:
 
     def _rests(self) -> bool:
         self.rates.evaluate()
+        if self.settling is not None:
+            return self._end_settled(self.settling)
         if self.points is None:
             return self.rates.rest()
         self.settled[0] = self.points.end_settled(self.step_number)
@@ -303,6 +351,12 @@ class Machine:
                 # `not ... <`, as any comparison with NaN is false
                 if not max(z.max(), -z.min()) < bound and not self.diverged[0]:
                     self.diverged[0] = number
+
+
+def _outputs_and_multipliers(groups: Groups) -> list[tuple[Array, Array]]:
+    """Return views of x and lam of every population, (patterns, units)."""
+    names = groups.plan.net.neurons
+    return [(units(groups, n, "x"), units(groups, n, "lam")) for n in names]
 
 
 def _states(groups: Groups) -> list[Array]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import neurosim.engine.quiet  # noqa: F401
@@ -18,6 +20,7 @@ import numpy as np
 from brian2.core.functions import DEFAULT_CONSTANTS, DEFAULT_FUNCTIONS
 from brian2.core.namespace import DEFAULT_UNITS
 
+from neurosim.engine.runtime.arrays import each
 from neurosim.engine.runtime.nodes import (
     CONDITIONS,
     LOGICAL,
@@ -140,6 +143,8 @@ class Compiler:
         names = {f"np_{name}": ufunc for name, ufunc in vars(np).items() if _is_ufunc(ufunc)}
         names |= {f"v_{name}": array for name, array in arrays.items()}
         names |= writer.names
+        names["bounds"] = first, last, self.size
+        names["long"] = [name for name in names if _has_size(names[name], last - first)]
         made: list[Function | None] = []
         for lines in sources:
             # constants that overflow are written as inf or nan
@@ -222,9 +227,35 @@ def _one_after_the_other(functions: Sequence[Function | None]) -> Function | Non
     own = [function for function in functions if function is not None]
     if len(own) <= 1:
         return own[0] if own else None
+    return partial(each, own)
 
-    def all_pieces() -> None:
-        for function in own:
-            function()
 
-    return all_pieces
+def of_first(function: Any, patterns: int, of: int) -> Function:
+    """Return a function of `Compiler.functions` for the first of all patterns alone.
+
+    Parameters
+    ----------
+    function : callable
+    patterns, of : int
+        Number of these patterns, and of all.
+    """
+    pieces = function.args[0] if isinstance(function, partial) else [function]
+    found = []
+    for piece in pieces:
+        first, last, size = piece.__globals__["bounds"]
+        entries = size // of * patterns
+        if first < entries:
+            found.append(_shortened(piece, min(entries, last) - first))
+    return found[0] if len(found) == 1 else partial(each, found)
+
+
+def _has_size(value: Any, size: int) -> bool:
+    return isinstance(value, np.ndarray) and value.size == size
+
+
+def _shortened(piece: Any, left: int) -> Function:
+    """Return a piece for the first `left` entries of its arrays."""
+    scope = dict(piece.__globals__)
+    for name in scope["long"]:
+        scope[name] = scope[name][:left]
+    return FunctionType(piece.__code__, scope)

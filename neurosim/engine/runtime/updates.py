@@ -79,6 +79,29 @@ class Actions:
     descents: ActionList = field(default_factory=list)
 
 
+def of_first_patterns(actions: Actions, patterns: int, of: int) -> Actions:
+    """Return the actions of a step of the first patterns alone, made of those of all patterns.
+
+    Parameters
+    ----------
+    actions : Actions
+    patterns, of : int
+        Number of these patterns, and of all.
+    """
+    from neurosim.engine.runtime.ufuncs import of_first
+
+    def shortened(functions: ActionList) -> ActionList:
+        return [of_first(function, patterns, of) for function in functions]
+
+    found = Actions(states=actions.states)
+    for name in ("sent", "weighted", "rates"):
+        setattr(found, name, shortened(getattr(actions, name)))
+    for name in ("early", "late", "update", "multipliers"):
+        by_population = getattr(actions, name)
+        setattr(found, name, {key: shortened(own) for key, own in by_population.items()})
+    return found
+
+
 class ActionMaker:
     """Make the functions of each segment, with its gains and time constants as numbers.
 

@@ -27,12 +27,9 @@ from neurosim.model.populations import Projection
 from neurosim.model.transport import BACKWARD, FORWARD, Spikes
 from neurosim.model.weights import synapses
 
-# entries of a loop from which several threads pay
-PARALLEL = 2**13
-# bytes of weights above which they no longer stay in the processor's caches until the next step
-FAR = 2**20
-# changes of such weights that are collected before they are added
-COLLECTED = 16
+PARALLEL = 2**13  # entries of a loop from which several threads pay
+FAR = 2**20  # bytes of weights that no longer stay in the processor's caches until the next step
+COLLECTED = 16  # changes of such weights that are collected before they are added
 FOLD_EVERY = 10000  # steps after which integrals (see ns_events.h) are added to the weights
 
 
@@ -141,6 +138,7 @@ class RecordedCode:
 
     number: int  # of its files
     arrays: tuple[str, ...]  # variables that a sample is read from
+    units: tuple[int, ...]  # numbers of each pattern in them; 0: not by pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +198,7 @@ class ProgramCode:
     adaptive: bool  # whether a tolerance determines the length of steps
     alternates: bool  # whether multipliers move after outputs, by recomputed net inputs
     settles: bool  # whether the run ends once the state rests; False for adaptive steps
+    settles_each: bool  # whether every pattern that rests leaves the steps at once
     guard_every: int  # steps between two checks whether the state has left its bound, or rests
     dale: bool  # whether a unit's outgoing weights keep one sign
     prospective: bool  # whether messages are ahead of the state
@@ -224,7 +223,6 @@ def program_code(plan: Plan, undisturbed: bool, parallel: bool = False) -> Progr
     parallel : bool
         Whether long loops over units run on several threads.
     """
-    names = plan.net.neurons
     adding = _populations_added_to(plan)
     projections = _projections(plan, adding, undisturbed)
     dense_lines = plan.lines if plan.imperfections.alters_messages else ()
@@ -233,7 +231,7 @@ def program_code(plan: Plan, undisturbed: bool, parallel: bool = False) -> Progr
         weight_sets=plan.weight_sets,
         points=plan.points,
         real="float" if plan.precision == "float32" else "double",
-        populations=tuple(_population(plan, name, name in adding) for name in names),
+        populations=tuple(_population(plan, name, name in adding) for name in plan.net.neurons),
         projections=projections,
         event_sources=tuple(_event_source(plan, source) for source in plan.event_sources),
         delay_lines=tuple(_delay_line(plan, *line) for line in dense_lines),
@@ -244,6 +242,7 @@ def program_code(plan: Plan, undisturbed: bool, parallel: bool = False) -> Progr
         adaptive=plan.method == ADAPTIVE,
         alternates=plan.method == SEMI_IMPLICIT,
         settles=plan.settles and plan.method != ADAPTIVE,
+        settles_each=plan.settles_each,
         guard_every=GUARD_EVERY,
         dale=plan.dale,
         prospective=plan.imperfections.prospective is not None,
@@ -473,13 +472,14 @@ def _recorded(plan: Plan, projections: Sequence[ProjectionCode]) -> tuple[Record
     copies = {q.name: q.copy for q in projections}
     found = []
     for number, recorded in enumerate(plan.recorded):
-        arrays = []
+        arrays, units = [], []
         for name in recorded_groups(recorded.parts):
             group = projection_group(name)
             array = plan.array_name(name, recorded.variable)
             own_copy = copies.get(group) if array == "w" else None
             arrays.append(own_copy or f"{array}_{group}")
-        found.append(RecordedCode(number=number, arrays=tuple(arrays)))
+            units.append(plan.net.populations[name].size if name in plan.net.populations else 0)
+        found.append(RecordedCode(number=number, arrays=tuple(arrays), units=tuple(units)))
     return tuple(found)
 
 

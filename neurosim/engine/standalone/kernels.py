@@ -13,7 +13,7 @@ from brian2.groups.group import Group
 from brian2.utils.stringtools import word_substitute
 
 from neurosim.engine import brian, integrators
-from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses
+from neurosim.engine.groups import RECEIVE_ORDER, Groups, Synapses, arrays_by_pattern
 from neurosim.engine.liveness import may_be_direct
 from neurosim.engine.names import DECAYS, FIRST, TABLE_ARRAYS
 from neurosim.engine.plan import moves_activity
@@ -153,6 +153,7 @@ class Kernels(Group):  # type: ignore[misc]
     ) -> Any:
         """Add the code object of a template, which reads the program, the blocks and `more`."""
         given = {"array": self._array_name, "blocks": (), **vars(self.program), **more}
+        given["of_patterns"] = self._of_patterns()
         code: dict[str, str] = {}
         if blocks is not None:
             given["blocks"], code = blocks.found, blocks.code
@@ -209,6 +210,15 @@ class Kernels(Group):  # type: ignore[misc]
             )
         self.variables.add_reference(name, group, variable)
 
+    def _of_patterns(self) -> list[tuple[str, int]]:
+        """Return the arrays with a row for each pattern, and its numbers in them."""
+        found = []
+        for name, group in self.groups.populations.items() if self.plan.settles_each else ():
+            units = self.plan.net.populations[name].size
+            for variable in arrays_by_pattern(group):
+                found.append((f"{variable}_{name}", units))
+        return found
+
     def _states(self) -> list[StateCode]:
         """List the state variables that a method with stages keeps copies of."""
         sizes: list[dict[str, Any]] = []
@@ -237,8 +247,9 @@ class Kernels(Group):  # type: ignore[misc]
 
 
 def _leaves_something(program: ProgramCode) -> bool:
-    """Return whether a process leaves a memory, or weights that may lack changes."""
-    return any(q.defers_changes or q.memory for q in program.projections)
+    """Return whether a process leaves a memory, late weights, or patterns out of order."""
+    keeps = any(q.defers_changes or q.memory for q in program.projections)
+    return keeps or program.settles_each
 
 
 def _dormand_prince() -> dict[str, Any]:

@@ -28,7 +28,7 @@ HEADERS = (
 OWN_HEADERS = (
     "objects.h network.h brianlib/common_math.h brianlib/stdint_compat.h "
     "ns_kernels.h ns_shared.h ns_versions.h ns_events.h ns_noise.h ns_points.h ns_present.h "
-    "ns_record.h ns_anderson.h"
+    "ns_record.h ns_anderson.h ns_settling.h"
 )
 OBJECTS = "objects.cpp"  # the arrays
 RUN_ONCE = ("synapses_classes", "run", "main")  # other sources that need no optimisation

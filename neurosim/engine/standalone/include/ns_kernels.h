@@ -6,7 +6,7 @@
 // patterns, OpenBLAS where it is linked (NS_BLAS). Sparse weights are compressed rows: w, with
 // `row` (M + 1) and `col`, as in SciPy. Buffers and flags of a program are identified by number:
 // flag 0 is set if any net input must be recomputed, the flag of a projection if its kept product
-// must be.
+// must be. `rows` is how many patterns, the first ones, a kernel takes; see ns_settling.h.
 #ifndef NS_KERNELS_H
 #define NS_KERNELS_H
 #include <algorithm>
@@ -67,23 +67,24 @@ template <class T> inline void blend(size_t n, T s, T h, const T* NS_R x, T* NS_
 }
 
 // a = b for every pattern; with `drive`, the kept product of a clamped input, a = b + drive
-template <int K, int M, class T> inline void spread_biases(const T* NS_R b, T* NS_R a) {
-    for (int k = 0; k < K; k++)
+template <int K, int M, class T>
+inline void spread_biases(const T* NS_R b, T* NS_R a, int rows = K) {
+    for (int k = 0; k < rows; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i];
 }
 template <int K, int M, class T>
-inline void spread_biases(const T* NS_R b, const T* NS_R drive, T* NS_R a) {
-    for (int k = 0; k < K; k++)
+inline void spread_biases(const T* NS_R b, const T* NS_R drive, T* NS_R a, int rows = K) {
+    for (int k = 0; k < rows; k++)
         for (int i = 0; i < M; i++) a[(size_t)k * M + i] = b[i] + drive[(size_t)k * M + i];
 }
 
 // a += x W^T
 template <int K, int M, int N, class T>
-inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a) {
+inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a, int rows = K) {
 #ifdef NS_BLAS
-    if (K > 1) return gemm(NO, YES, K, M, N, T(1), x, N, W, N, T(1), a, M);
+    if (K > 1) return gemm(NO, YES, rows, M, N, T(1), x, N, W, N, T(1), a, M);
 #endif
-    for (int k = 0; k < K; k++) {
+    for (int k = 0; k < rows; k++) {
         const T* NS_R xk = x + (size_t)k * N;
         T* NS_R ak = a + (size_t)k * M;
         int i = 0;
@@ -112,16 +113,16 @@ inline void forward(const T* NS_R W, const T* NS_R x, T* NS_R a) {
 
 // feedback (+)= delta W
 template <int K, int M, int N, bool ADD, class T>
-inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f) {
+inline void backward(const T* NS_R W, const T* NS_R d, T* NS_R f, int rows = K) {
 #ifdef NS_BLAS
     const int strip = 256;  // patterns, whose feedback stays in the cache until it is complete
-    for (int from = 0; K > 1 && from < K; from += strip)
-        gemm(NO, NO, std::min(strip, K - from), N, M, T(1), d + (size_t)from * M, M, W, N, T(ADD),
+    for (int from = 0; K > 1 && from < rows; from += strip)
+        gemm(NO, NO, std::min(strip, rows - from), N, M, T(1), d + (size_t)from * M, M, W, N, T(ADD),
              f + (size_t)from * N, N);
     if (K > 1) return;
 #endif
-    if (!ADD) std::memset(f, 0, (size_t)K * N * sizeof(T));
-    for (int k = 0; k < K; k++) {
+    if (!ADD) std::memset(f, 0, (size_t)rows * N * sizeof(T));
+    for (int k = 0; k < rows; k++) {
         T* NS_R fk = f + (size_t)k * N;
         int i = 0;
         for (; i + 2 <= M; i += 2) {
@@ -333,8 +334,8 @@ template <int K, int M, class T> inline void outer_bias(T* NS_R b, const T* NS_R
 // The same products on compressed rows.
 template <int K, int M, int N, class T>
 inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
-                         const T* NS_R x, T* NS_R a) {
-    for (int k = 0; k < K; k++)
+                         const T* NS_R x, T* NS_R a, int rows = K) {
+    for (int k = 0; k < rows; k++)
         for (int i = 0; i < M; i++) {
             T s = 0;
             for (int p = row[i]; p < row[i + 1]; p++) s += w[p] * x[(size_t)k * N + col[p]];
@@ -343,8 +344,8 @@ inline void forward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t
 }
 template <int K, int M, int N, class T>
 inline void backward_rows(const T* NS_R w, const int32_t* NS_R row, const int32_t* NS_R col,
-                          const T* NS_R d, T* NS_R f) {
-    for (int k = 0; k < K; k++)
+                          const T* NS_R d, T* NS_R f, int rows = K) {
+    for (int k = 0; k < rows; k++)
         for (int i = 0; i < M; i++)
             for (int p = row[i]; p < row[i + 1]; p++)
                 f[(size_t)k * N + col[p]] += w[p] * d[(size_t)k * M + i];
@@ -442,8 +443,9 @@ inline void shift(const T* NS_R b, T s, T* NS_R then, T* NS_R a) {
 }
 
 // log sum_j exp(x_j) of each pattern, written to each of its units
-template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* NS_R z) {
-    for (int k = 0; k < K; k++) {
+template <int K, int M, class T>
+inline void log_partition(const T* NS_R x, T* NS_R z, int rows = K) {
+    for (int k = 0; k < rows; k++) {
         const T* NS_R xk = x + (size_t)k * M;
         T top = xk[0], sum = 0;
         for (int i = 1; i < M; i++) top = xk[i] > top ? xk[i] : top;
@@ -454,8 +456,9 @@ template <int K, int M, class T> inline void log_partition(const T* NS_R x, T* N
 }
 
 // sum_j y_j of each pattern, written to each of its units
-template <int K, int M, class T> inline void total(const T* NS_R y, T* NS_R z) {
-    for (int k = 0; k < K; k++) {
+template <int K, int M, class T>
+inline void total(const T* NS_R y, T* NS_R z, int rows = K) {
+    for (int k = 0; k < rows; k++) {
         T sum = 0;
         for (int i = 0; i < M; i++) sum += y[(size_t)k * M + i];
         for (int i = 0; i < M; i++) z[(size_t)k * M + i] = sum;

@@ -58,16 +58,22 @@ template <class T> class Recorder {
         std::fclose(file);
         data.resize(size * rows);
     }
-    // Stores sample `number`.
-    void sample(int64_t number, const std::vector<const T*>& arrays) {
-        if (number / rows != chunk) {
+    // Stores sample `number`. Where patterns are not in their order (ns_settling.h), `rows` is where
+    // they are, and `units` the numbers of each pattern in each array; 0: not by pattern.
+    void sample(int64_t number, const std::vector<const T*>& arrays,
+                const std::vector<int64_t>& units = {}, const int64_t* rows = nullptr) {
+        if (number / this->rows != chunk) {
             write();
-            open(number / rows);
+            open(number / this->rows);
         }
-        T* row = data.data() + (number % rows) * size;
+        T* row = data.data() + (number % this->rows) * size;
         for (const Part& p : parts) {
             const T* values = arrays[p.array];
-            for (int64_t i = 0; i < p.count; i++) row[p.position[i]] = values[p.source[i]];
+            const int64_t n = rows ? units[p.array] : 0;
+            for (int64_t i = 0; i < p.count; i++) {
+                const int64_t from = p.source[i];
+                row[p.position[i]] = values[n ? rows[from / n] * n + from % n : from];
+            }
         }
         filled++;
     }

@@ -5,6 +5,7 @@
 #include "ns_events.h"
 #include "ns_noise.h"
 #include "ns_points.h"
+#include "ns_settling.h"
 #include "ns_anderson.h"
 #include "network.h"
 #include <algorithm>

@@ -14,13 +14,26 @@
         {% else %}
         _Pragma("GCC ivdep")
         {% endif %}
-        for (int _idx = 0; _idx < {{b.n}}; _idx++) {
+        for (int _idx = 0; _idx < {{entries(b)}}; _idx++) {
             const size_t _vectorisation_idx = _idx;
             {{vector_code[b.name]|autoindent}}
         }
         {% endif %}
     }
 {% endmacro %}
+
+{# The entries that a block takes. Patterns that have settled leave all blocks but those of samples. #}
+{% macro entries(b) %}
+{% if settles_each and b.kind != 'copies' %}(int){{array('active')}}[0] * {{b.n // K}}{% else %}{{b.n}}{% endif %}
+{%- endmacro %}
+
+{# The entries of the patterns that a step takes, with so many units each. #}
+{% macro entries_of(n) %}
+{% if settles_each %}{{array('active')}}[0] * {{n}}{% else %}{{n * K}}{% endif %}
+{%- endmacro %}
+
+{# A last argument of kernels: the patterns that they take, if not all. #}
+{% macro rows() %}{% if settles_each %}, (int){{array('active')}}[0]{% endif %}{% endmacro %}
 
 {# All blocks of one kind. #}
 {% macro all_statements(kind) %}
@@ -129,6 +142,13 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
    input is unchanged: neither weights nor inputs have moved, and no event has arrived. `again`: once
    more within a step, for the multipliers. #}
 {% macro net_inputs(again=false) %}
+    {{kept_drives()}}
+    {{inputs_of(populations, again)}}
+    {{normalisers()}}
+{% endmacro %}
+
+{# The kept products that do not make a net input alone. #}
+{% macro kept_drives() %}
     {% for q in projections if q.keeps_product and not q.drives_alone %}
     if (ns::flag<{{q.id}}>() && !{{product_is_transient(q)}}) {
         {{real}}* _drive = {{kept_drive(q)}};
@@ -136,7 +156,11 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
         {{fresh_product(q, '_drive')}}
     }
     {% endfor %}
-    {% for p in populations %}
+{% endmacro %}
+
+{# The net inputs and the early messages of some populations. #}
+{% macro inputs_of(chosen, again) %}
+    {% for p in chosen %}
     {% if tracks %}
     if ({{due(p, 'a', sources_of_net_input(p), again)}}) {
     {% elif p.may_rest %}
@@ -160,7 +184,6 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
     {% endif %}
     {% endfor %}
     ns::flag<0>() = 0;
-    {{normalisers()}}
 {% endmacro %}
 
 {# Sums of messages sent back. With one pattern, weights may move in the pass that reads them. #}
@@ -170,7 +193,8 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
     {% endfor %}
     {% for p in populations if p.clears_feedback %}
     {% if tracks %}if (_due_{{p.number}}) {% endif %}
-    std::memset({{array('feedback_' + p.name)}}, 0, {{p.n * K}} * sizeof({{real}}));
+    std::memset({{array('feedback_' + p.name)}}, 0,
+                {{entries_of(p.n)}} * sizeof({{real}}));
     {% endfor %}
     {% for q in projections if q.sends_back %}
     {% if q.events %}
@@ -196,10 +220,10 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
 {% macro normalisers() %}
     {% for p in populations if p.has_partition %}
     ns::log_partition<{{K * p.n // p.features}}, {{p.features}}>(
-        {{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}});
+        {{array('x_' + p.name)}}, {{array('log_partition_' + p.name)}}{{rows()}});
     {% endfor %}
     {% for p in populations if p.has_target_total %}
-    ns::total<{{K * p.n // p.features}}, {{p.features}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}});
+    ns::total<{{K * p.n // p.features}}, {{p.features}}>({{array('y_' + p.name)}}, {{array('y_total_' + p.name)}}{{rows()}});
     {% endfor %}
 {% endmacro %}
 
@@ -216,7 +240,7 @@ ns::data_version() + {{v}}.a + {{v}}.feedback + {{v}}.x
     {% set patterns = K // weight_sets %}
     {{each_set()}} ns::spread_biases<{{patterns * p.n // p.n_biases}}, {{p.n_biases}}>(
         {{array('b_' + p.name)}}{{of_set(p.n_biases)}},
-        {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
+        {{array('a_' + p.name)}}{{of_set(patterns * p.n)}}{{rows()}});
 {% endmacro %}
 
 {# The fixed entries of shared weights, see ns_shared.h. #}
@@ -245,13 +269,13 @@ ns::Table<{{real}}>{
         {{result}});
     {% elif q.sparse %}
     ns::{{direction}}_rows<{{K}}, {{q.m}}, {{q.n}}>(
-        {{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}});
+        {{matrix}}, {{array('row_' + q.name)}}, {{array('col_' + q.name)}}, {{given}}, {{result}}{{rows()}});
     {% else %}
     {% set patterns = K // weight_sets %}
     {% set adds = ', ' ~ q.adds_feedback | lower if direction == 'backward' else '' %}
     {{each_set()}} ns::{{direction}}<{{patterns}}, {{q.m}}, {{q.n}}{{adds}}>(
         {{matrix}}{{of_set(q.m * q.n)}}, {{given}}{{of_set(patterns * read)}},
-        {{result}}{{of_set(patterns * written)}});
+        {{result}}{{of_set(patterns * written)}}{{rows()}});
     {% endif %}
 {% endmacro %}
 
@@ -274,9 +298,9 @@ ns::Table<{{real}}>{
         {% set patterns = K // weight_sets %}
         {{each_set()}} ns::spread_biases<{{patterns * p.n // p.n_biases}}, {{p.n_biases}}>(
             {{array('b_' + p.name)}}{{of_set(p.n_biases)}}, {{kept_drive(q)}}{{of_set(patterns * q.m)}},
-            {{array('a_' + p.name)}}{{of_set(patterns * p.n)}});
+            {{array('a_' + p.name)}}{{of_set(patterns * p.n)}}{{rows()}});
         {% else %}
-        ns::blend<{{real}}>({{K * q.m}}, 1, 1, {{kept_drive(q)}}, {{array('a_' + p.name)}});
+        ns::blend<{{real}}>({{entries_of(q.m)}}, 1, 1, {{kept_drive(q)}}, {{array('a_' + p.name)}});
         {% endif %}
     }
 {% endmacro %}
@@ -712,6 +736,7 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
 
 {# At the first step of a process: goes on from the memory that the last one left. #}
 {% macro restore() %}
+    {{resume_settling()}}
     if ({{array('ticks')}}[0] == 0) {
         {% for q in projections if q.collects_changes %}
         {{collected_changes(q)}}.restore({{array('memory_' + q.name)}}, {{array('w_' + q.name)}});
@@ -724,6 +749,7 @@ _rate{% if q.sample_weight %} * {{array(q.sample_weight)}}[0]{% endif %}
 
 {# After the last step of a process: leaves its memory, and weights that are up to date. #}
 {% macro save() %}
+    {{restore_order()}}
     {{materialize()}}
     {% for q in projections if q.collects_changes %}
     {{collected_changes(q)}}.save({{array('memory_' + q.name)}}, {{array('w_' + q.name)}});
@@ -874,6 +900,61 @@ std::memset({{array(variable ~ '_' ~ p.name)}}, 0, {{p.n * K}} * sizeof({{real}}
         {% endfor %}
         {% endfor %}
     }
+{% endmacro %}
+
+{# Lets the patterns that rest leave the step; ends the run where all do. #}
+{% macro end_settled_patterns() %}
+    {
+        auto& _settling = ns::settling<{{K}}>();
+        int64_t& _active = {{array('active')}}[0];
+        _settling.begin();
+        {% for p in populations if not p.free %}
+        {% for v in ('x', 'lam') %}
+        _settling.look<{{p.n}}>(
+            {{array('rate_' + v + '_' + p.name)}}, {{array('tau_' + v + '_' + p.name)}}[0],
+            {{array('settle')}}[0], _active);
+        {% endfor %}
+        {% endfor %}
+        _active = _settling.settle({{array('step')}}[0], _active, {{array('settled_at')}});
+        if (_active == 0) { {{array('settled')}}[0] = 1; return; }
+        {{exchange_rows()}}
+    }
+{% endmacro %}
+
+{# Exchanges the rows of all that is kept of each pattern. #}
+{% macro exchange_rows() %}
+        {% for name, n in of_patterns %}
+        _settling.exchange<{{n}}>({{array(name)}});
+        {% endfor %}
+        {% for q in projections if q.keeps_product and not q.drives_alone %}
+        _settling.exchange<{{q.m}}>({{kept_drive(q)}});
+        {% endfor %}
+{% endmacro %}
+
+{# At the first step of a process: leaves out the patterns that settled in earlier ones. Products that
+   are kept are of all patterns, as in the first process. #}
+{% macro resume_settling() %}
+    {% if settles_each %}
+    if ({{array('ticks')}}[0] == 0) {
+        auto& _settling = ns::settling<{{K}}>();
+        {{array('active')}}[0] = {{K}};
+        {{kept_drives()}}
+        {{inputs_of(populations | selectattr('may_rest') | list, false)}}
+        {{array('active')}}[0] = _settling.resume({{array('settled_at')}});
+        {{exchange_rows()}}
+    }
+    {% endif %}
+{% endmacro %}
+
+{# After the last step of a process: brings the patterns back into the order of the data. #}
+{% macro restore_order() %}
+    {% if settles_each %}
+    {
+        auto& _settling = ns::settling<{{K}}>();
+        _settling.restore();
+        {{exchange_rows()}}
+    }
+    {% endif %}
 {% endmacro %}
 
 {# max |tau dz/dt| over outputs and multipliers. Declares `_residual`. #}

@@ -23,7 +23,10 @@
         {{_parts.all_statements('copies')}}
         {% for r in recorded %}
         _recorder_{{r.number}}.sample(
-            _step / _every, { {% for name in r.arrays %}{{array(name)}}, {% endfor %} });
+            _step / _every, { {% for name in r.arrays %}{{array(name)}}, {% endfor %} }
+            {%- if settles_each %},
+            { {{r.units | join(', ')}} }, ns::settling<{{K}}>().rows()
+            {%- endif %});
         {% endfor %}
     }
 {% endblock %}

@@ -31,6 +31,8 @@
             if (_some_ended) {
                 {{_parts.derivatives()}}
             }
+            {% elif settles_each %}
+            {{_parts.end_settled_patterns()}}
             {% else %}
             {{_parts.residual()}}
             if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
@@ -55,20 +57,21 @@
         {% endfor %}
         {% for s in states %}
         {% if s.projection or s.biases_of %}if (_learning) {% endif %}{
+            const size_t _n = {% if settles_each %}{{array('active')}}[0] * {{s.n // K}}{% else %}{{s.n}}{% endif %};
             {{real}} *__restrict _now = {{array(s.variable)}};
             {{real}} *__restrict _start = _y_{{s.id}}, *__restrict _sum = _s_{{s.id}};
             const {{real}}* __restrict _rate = {{_parts.rate_of(s)}};
             if (_stage == 0) {
-                std::memcpy(_start, _now, {{s.n}} * sizeof({{real}}));
-                std::memset(_sum, 0, {{s.n}} * sizeof({{real}}));
+                std::memcpy(_start, _now, _n * sizeof({{real}}));
+                std::memset(_sum, 0, _n * sizeof({{real}}));
             }
             const {{real}} _weight = _b[_stage];
-            for (size_t i = 0; i < {{s.n}}; i++) _sum[i] += _weight * _rate[i];
+            for (size_t i = 0; i < _n; i++) _sum[i] += _weight * _rate[i];
             if (_stage < {{n_stages - 1}}) {
                 const {{real}} _far = _h * _c[_stage + 1];
-                for (size_t i = 0; i < {{s.n}}; i++) _now[i] = _start[i] + _far * _rate[i];
+                for (size_t i = 0; i < _n; i++) _now[i] = _start[i] + _far * _rate[i];
             } else {
-                for (size_t i = 0; i < {{s.n}}; i++) _now[i] = _start[i] + _h * _sum[i];
+                for (size_t i = 0; i < _n; i++) _now[i] = _start[i] + _h * _sum[i];
             }
         }
         {% endfor %}

@@ -16,6 +16,8 @@
         {% if points %}
         {{_parts.end_settled_points()}}
         if (_all_ended) { {{array('settled')}}[0] = 1; return; }
+        {% elif settles_each %}
+        {{_parts.end_settled_patterns()}}
         {% else %}
         {{_parts.residual()}}
         if (_residual < {{array('settle')}}[0]) { {{array('settled')}}[0] = 1; return; }
