@@ -1,4 +1,4 @@
-"""What patterns that settle one by one cannot be combined with.
+"""Refuse what patterns that settle one by one cannot be combined with.
 
 Beside `compatibility`, below `running`. Start at `check_settling`.
 """

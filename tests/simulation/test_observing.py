@@ -67,6 +67,15 @@ def test_recorded_weights_are_a_copy(transport: str, schedule: str) -> None:
     assert recorded(drawn, "w", 1) == []
 
 
+@compiled
+@pytest.mark.slow
+def test_what_is_recorded_is_not_compiled_into_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled as by users: whether a function is inlined must not depend on what is recorded."""
+    monkeypatch.setenv("NEUROSIM_OPTIMIZE", "3")
+    more = {"imperfection": "derivative", "network": "tube", "backend": "standalone", "seed": 77}
+    assert recorded(case("spikes", "online", **more), "mu", 1) == []
+
+
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("standalone", marks=compiled)])
 def test_a_sample_of_the_weights_is_what_a_shorter_run_ends_with(backend: str) -> None:
     """Copies have the changes that the weights lack."""

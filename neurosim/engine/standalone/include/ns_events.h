@@ -36,6 +36,14 @@
 #include <immintrin.h>
 #endif
 #define NS_R __restrict
+// A function with loops over numbers is compiled apart from its callers. Whether a compiler would
+// put it into them depends on all else in the program, such as what is recorded; and the last bits
+// of the numbers depend on that.
+#if defined(__GNUC__) && !defined(__clang__)
+#define NS_APART __attribute__((noipa))
+#else
+#define NS_APART __attribute__((noinline))
+#endif
 namespace ns {
 
 // Appends to the `found` places in `index` those where `value` is above 0, counted from `begin`.
@@ -77,8 +85,8 @@ template <class T> struct Events {
 // Units in `sending` (its last entry is their number) send their present value, or move the value
 // last sent towards it by one quantum.
 template <class T, int SIZE>
-inline Events<T> send(const int32_t* sending, const T* now, T* sent, T* events, T* plastic_events,
-                      bool plastic, T quantum) {
+NS_APART inline Events<T> send(const int32_t* sending, const T* now, T* sent, T* events,
+                               T* plastic_events, bool plastic, T quantum) {
     static std::vector<T> from(SIZE), to(SIZE);
     const int count = sending[SIZE];
     for (int e = 0; e < count; e++) {
@@ -93,7 +101,7 @@ inline Events<T> send(const int32_t* sending, const T* now, T* sent, T* events, 
 
 // Values sent STEPS steps ago arrive; `line` is a ring of the values sent since, oldest at `at`.
 template <class T, int SIZE, int STEPS>
-inline Events<T> arrive(T* line, int32_t& at, const T* sent, T* received) {
+NS_APART inline Events<T> arrive(T* line, int32_t& at, const T* sent, T* received) {
     static std::vector<int32_t> unit(SIZE);
     static std::vector<T> from(SIZE), to(SIZE);
     T* slot = line + (size_t)at * SIZE;
@@ -141,8 +149,8 @@ template <class T> inline void transpose(int rows, int columns, const T* NS_R fr
 // to date; with these writes more than MOVED lines per pass gain nothing.
 const int BLOCK = 4, MOVED = 2;
 template <int LENGTH, int COUNT, bool MOVES, class T>
-inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,
-                      const T* NS_R integral) {
+NS_APART inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,
+                               const T* NS_R integral) {
     T* line[COUNT];
     T change[COUNT], late = 0;
     for (int e = 0; e < COUNT; e++) {
@@ -166,7 +174,8 @@ inline void add_lines(T* NS_R sum, T* const* given, const T* from, const T* to,
 // Each event adds its unit's line of the matrix, times its change, to the sum of its pattern;
 // `units` is the number of units per pattern.
 template <int LENGTH, bool MOVES, class T>
-inline void receive(const Events<T>& events, int units, T* matrix, T* sums, const T* integral) {
+NS_APART inline void receive(const Events<T>& events, int units, T* matrix, T* sums,
+                             const T* integral) {
     const int most = MOVES ? MOVED : BLOCK;
     T* line[BLOCK];
     for (int e = 0, next; e < events.count; e = next) {
@@ -203,7 +212,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     Direction()
         : sum((size_t)K * LENGTH), integral(EXACT ? LENGTH : 0), base(EXACT ? UNITS : 0) {}
 
-    void receive(const Events<T>& events, T* lines, bool moved) {
+    NS_APART void receive(const Events<T>& events, T* lines, bool moved) {
         if (EXACT && moved && !resting)
             ns::receive<LENGTH, true>(events, UNITS, lines, sum.data(), integral.data());
         else
@@ -215,7 +224,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     }
 
     // `sum` holds fresh products with `last`, the values last sent.
-    void refreshed(const T* last) {
+    NS_APART void refreshed(const T* last) {
         stale = false;
         squares = 0;
         if (EXACT)
@@ -223,7 +232,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     }
 
     // result += A + I S
-    void add_to(T* NS_R result, bool moved) const {
+    NS_APART void add_to(T* NS_R result, bool moved) const {
         const T *NS_R kept = sum.data(), *NS_R grown = integral.data();
         if (EXACT && moved)
             for (int i = 0; i < LENGTH; i++) result[i] += kept[i] + squares * grown[i];
@@ -242,7 +251,7 @@ template <class T, int K, int LENGTH, int UNITS, bool EXACT> struct Direction {
     }
 
     // Brings the lines up to date whose units have sent events while weights were fixed.
-    void resume(const T* last, T* lines) {
+    NS_APART void resume(const T* last, T* lines) {
         const T* NS_R grown = integral.data();
         T late = 0;
         for (int j = 0; j < UNITS; j++) {
@@ -338,7 +347,7 @@ struct EventProducts {
     }
 
     // One Euler step of w += rate d x^T.
-    void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
+    NS_APART void learn(const T* W, const T* NS_R x, const T* NS_R d, T rate) {
         if (!transposed) fill_columns(W);
         for (int i = 0; i < M; i++) forward.integral[i] += rate * d[i];
         if (V_MOVES)
@@ -347,7 +356,7 @@ struct EventProducts {
     }
 
     // Writes the present weights into `to`: the array W itself, or a copy of it.
-    void add_integrals(T* to, const T* x, const T* d) const {
+    NS_APART void add_integrals(T* to, const T* x, const T* d) const {
         if (!EXACT || !moved) return;
         if (V_MOVES) {
             outer<1, M, N, T>(to, backward.resting ? backward.base.data() : d,
