@@ -26,7 +26,6 @@ import pytest
 
 from tests.helpers.examples import all_asked
 
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process compiles all that it imports
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 
