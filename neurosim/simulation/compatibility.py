@@ -125,21 +125,32 @@ def check_accelerated(chosen: Chosen) -> None:
         Another method; events, imperfections, extensions, or populations without a constraint.
     """
     name = f"accelerate = {ANDERSON!r}"
-    events = [q for q, transport in chosen.transports.items() if not isinstance(transport, Dense)]
     free = [n for n in chosen.net.neurons if chosen.net.populations[n].free]
     if chosen.method != EULER:
         raise ModelError(f"{name} with method = {chosen.method!r}; allowed: {EULER!r}")
+    refuse_more_than_the_flow(name, chosen)
+    if free:
+        raise ModelError(
+            f"{name} with constraint = {FREE!r} of {', '.join(free)}; allowed: 'lin' and others "
+            "that keep x as a state"
+        )
+
+
+def refuse_more_than_the_flow(name: str, chosen: Chosen) -> None:
+    """Refuse what takes part in a step beside the flow itself; messages begin with `name`.
+
+    Raises
+    ------
+    ModelError
+        Events, imperfections or extensions.
+    """
+    events = [q for q, transport in chosen.transports.items() if not isinstance(transport, Dense)]
     if events:
         raise ModelError(f"{name} with events of {', '.join(events)}; try transport='dense'")
     if chosen.imperfections:
         raise ModelError(f"{name} with {chosen.imperfections!r}; try it without imperfections")
     if chosen.extensions:
         raise ModelError(f"{name} with {chosen.extensions[0]!r}; try it without extensions")
-    if free:
-        raise ModelError(
-            f"{name} with constraint = {FREE!r} of {', '.join(free)}; allowed: 'lin' and others "
-            "that keep x as a state"
-        )
 
 
 def check_interactive(backend: str) -> None:

@@ -6,8 +6,7 @@ Beside `compatibility`, below `running`. Start at `check_settling`.
 from __future__ import annotations
 
 from neurosim.errors import ModelError
-from neurosim.model.transport import Dense
-from neurosim.simulation.compatibility import Chosen
+from neurosim.simulation.compatibility import Chosen, refuse_more_than_the_flow
 
 
 def check_settling(chosen: Chosen, backend: str, has_objects: bool) -> None:
@@ -27,14 +26,8 @@ def check_settling(chosen: Chosen, backend: str, has_objects: bool) -> None:
         steps whole populations.
     """
     name = "settle_each = True"
-    events = [q for q, transport in chosen.transports.items() if not isinstance(transport, Dense)]
     shared = [q for q in chosen.net.projections if chosen.net.between(q) is not None]
-    if events:
-        raise ModelError(f"{name} with events of {', '.join(events)}; try transport='dense'")
-    if chosen.imperfections:
-        raise ModelError(f"{name} with {chosen.imperfections!r}; try it without imperfections")
-    if chosen.extensions:
-        raise ModelError(f"{name} with {chosen.extensions[0]!r}; try it without extensions")
+    refuse_more_than_the_flow(name, chosen)
     if has_objects:
         raise ModelError(
             f"{name} with objects of sim.add, which may read any pattern; try it without them"
