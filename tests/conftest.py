@@ -2,7 +2,7 @@
 
 Workers share the cores, so each calls BLAS on one thread. Programs are compiled without
 optimisation and from a precompiled header, which takes less time; `test_backends` compiles them as
-users do.
+users do. Processes of tests keep the bytecode that they compile, so that the next ones need not.
 
 A case is slow where a quicker one of the same test makes the same claim about the same code
 (`is_slow`), or the same statements are compiled by Cython. Of the tests in `CROSSINGS`, which cross
@@ -18,6 +18,7 @@ import math
 import os
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,10 @@ from typing import Any
 import pytest
 
 from tests.helpers.examples import all_asked
+from tests.helpers.limits import NO_BYTECODE
 
+os.environ.pop(NO_BYTECODE, None)
+sys.dont_write_bytecode = False
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 

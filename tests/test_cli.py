@@ -8,7 +8,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from neurosim.experiments import modelfile
 from neurosim.results import files
 from neurosim.results.runs import Log, Run
 from neurosim.simulation.simulation import Simulation
+from tests.helpers.limits import limit_of_files
 
 QUICK = ("--backend", "numpy", "--set", "train.duration=100 ms", "--set", "train.reports=2")
 ONE_PICTURE = (*QUICK, "--set", "output.formats=['svg']")
@@ -459,12 +459,8 @@ def test_what_fits_is_kept_where_a_result_is_too_large(
     assert call("run", "xor", *recorded, "--out", "large").exit_code == 0
     sizes = [Path(folder, "log.nc").stat().st_size for folder in (trained, "large")]
     assert sizes[1] > sizes[0] + 4000
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[1] - 1, before[1]))
-    try:
+    with limit_of_files(sizes[1] - 1):
         message = refused(call("run", "xor", *recorded))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "log.nc cannot be written: File too large" in message
     assert "runs/xor/log.nc is without its traces" in message
     assert names("runs/xor") >= {"log.nc", "weights.npz", "model.toml"}

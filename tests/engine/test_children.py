@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from neurosim import disk
 from neurosim.engine.children import Job
 from neurosim.engine.standalone.program import ProgramEngine
 from neurosim.errors import BackendError, FileError
+from tests.helpers.limits import limit_of_files
 
 PATIENCE = 60.0  # s
 LONG = """
@@ -86,17 +85,6 @@ def programs(folder: Path) -> list[int]:
     listed = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True)
     lines = [line.split() for line in listed.stdout.splitlines()]
     return [int(line[0]) for line in lines if line[1].startswith(str(folder))]
-
-
-@contextmanager
-def limit_of_files(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

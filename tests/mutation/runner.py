@@ -104,7 +104,11 @@ class Job:
 
 def _test(mutant: Mutant | None, tests: Sequence[str]) -> int:
     import pytest
+    from hypothesis import Phase, settings
 
+    # One failure kills a mutant; the smallest failing example, which takes longer, is not needed.
+    settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
+    settings.load_profile("mutants")
     if mutant is not None:
         sys.meta_path.insert(0, _Mutated(mutant.module, mutant.source()))  # type: ignore[arg-type]
     options = [

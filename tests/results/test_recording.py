@@ -30,8 +30,9 @@ from neurosim.results.recording import Store, read_traces
 from neurosim.results.runs import Run
 from neurosim.results.traces import build_traces
 from tests.helpers.examples import some
+from tests.helpers.limits import limit_of_files
 from tests.helpers.problems import Problem, dags, random_targets, rings
-from tests.results.test_runs import bits, made_run, room_for
+from tests.results.test_runs import bits, made_run
 
 Array = np.ndarray
 AT_ONCE = 4  # patterns
@@ -521,14 +522,14 @@ def test_a_full_disk_leaves_what_was_recorded(tmp_path: Path) -> None:
     chosen = small(2000)
     path = tmp_path / "run.zarr"
     with (
-        room_for(100),
+        limit_of_files(100),
         pytest.raises(ns.FileError, match=r"run\.zarr cannot be written: File too large"),
     ):
         chosen.open(path)
     store = chosen.open(path)  # what was begun counts as a recording
     store.rows = 500  # any number will do for the writer
     rows = chosen.rows(store)
-    with room_for(10_000):
+    with limit_of_files(10_000):
         with pytest.raises(ns.FileError, match=r"run\.zarr cannot be written: File too large"):
             write(store, rows)
         with pytest.raises(ns.FileError, match="cannot be written"):
@@ -542,7 +543,7 @@ def test_a_disk_that_fills_up_at_the_end_costs_nothing(tmp_path: Path) -> None:
     store = chosen.open(tmp_path / "run.zarr")
     write(store, chosen.rows(store))
     store.flush()
-    with room_for(100), pytest.raises(ns.FileError, match="cannot be written"):
+    with limit_of_files(100), pytest.raises(ns.FileError, match="cannot be written"):
         store.finish(final(chosen), 200)
     np.testing.assert_array_equal(read_traces(store.path).x, chosen.traces().x)
     store.finish(final(chosen), 200)  # room again

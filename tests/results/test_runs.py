@@ -8,13 +8,11 @@ import errno
 import io
 import json
 import os
-import resource
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +37,7 @@ from neurosim.results.format import FORMAT
 from neurosim.results.runs import Log, Run
 from neurosim.results.traces import build_traces
 from tests.helpers.examples import some
+from tests.helpers.limits import limit_of_files
 from tests.helpers.problems import SEEDS, Problem, dags, fitted, flows, random_problem, rings
 
 Array = np.ndarray
@@ -418,17 +417,6 @@ def test_a_parameter_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> N
 # Writing harms nothing
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes: the system refuses the write, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 WRITERS: dict[str, Callable[[Path], None]] = {
     "run": lambda path: ns.save(small_run(seed=1), path),
     "log": lambda path: ns.save(small_log(), path),
@@ -444,7 +432,7 @@ def test_a_full_disk_leaves_the_older_file(
     path = tmp_path / "result"
     path.write_bytes(b"older")
     with (
-        room_for(size),
+        limit_of_files(size),
         pytest.raises(ns.FileError, match=r"result cannot be written: File too large"),
     ):
         write(path)
