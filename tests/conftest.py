@@ -169,7 +169,9 @@ def is_slow(test: str, callspec: Any) -> bool:
     case = callspec.params
     if by_cython(callspec) or (test in SLOW and SLOW[test](case)):
         return True
-    return case.get("backend") == COMPILED and test in SLOW_COMPILED and SLOW_COMPILED[test](case)
+    if case.get("backend") != COMPILED:
+        return False
+    return test not in FAST_COMPILED or not FAST_COMPILED[test](case)
 
 
 def _shortcuts(case: dict[str, Any]) -> bool:
@@ -215,7 +217,7 @@ SLOW: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_the_same_numbers_on_every_backend": lambda c: (
         (c["batch"], c["method"]) != (1, "semi_implicit")
     ),
-    "test_compiled_programs_go_on": lambda c: c["transport"] == "adaptive",
+    "test_compiled_programs_go_on": lambda c: c["transport"] != "delayed",
     "test_optimisers_are_those_of_the_textbook": lambda c: c["name"] == "momentum",
     "test_rules_of_w_are_integrated_by_scipy_too": lambda c: c["feedback"] == "symmetric",
     "test_a_readout_learns_from_convolutions": lambda c: c["rule"] == "whole",
@@ -223,57 +225,59 @@ SLOW: dict[str, Callable[[dict[str, Any]], bool]] = {
     "test_recorded_weights_are_a_copy": lambda _: True,
     "test_weights_are_numbers_of_rows_whatever_messages_are": _numbers_of_rows,
     # more draws of the same; the evidence commands have fresh ones
-    "test_slow_digits_are_followed_for_few_operations": lambda c: c["seed"] > 0,
+    "test_slow_digits_are_followed_for_few_operations": lambda c: (
+        c["seed"] > 0 or c["flow"].kappa == 0
+    ),
     "test_digits_relax_to_backpropagation_by_events": lambda c: c["seed"] > 0,
     "test_the_same_accuracy_costs_dense_messages_ten_times_more": lambda c: (
         c["seed"] > 0 or c["epochs"] == 3
     ),
     "test_the_trajectory_tends_to_the_dense_one": lambda c: c["loss"] == "cross_entropy",
-    "test_three_factors_learn_a_bandit": lambda c: c["seed"] > 0,
+    "test_three_factors_learn_a_bandit": lambda _: True,
+    "test_a_driver_that_is_killed_goes_on_where_it_was": lambda c: c["flushes"] > 0,
     "test_presentations_agree_between_backends": lambda c: c["count"] == 1,
     "test_and_on_compiled_backends": lambda c: not c["mixed"],
     "test_a_script_that_is_terminated_ends_in_order": lambda c: c["kind"] == "relax",
 }
-# of compiled programs
-SLOW_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "test_a_resumed_run_equals_the_uninterrupted_one": lambda c: (
-        type(c["schedule"]).__name__ != "Presentations"
-    ),
-    "test_events_of_every_change_move_weights_as_dense_messages": lambda c: c["batch"] == 4,
-    "test_a_constant_current_shifts_the_rest_point_as_computed": lambda _: True,
-    "test_a_dendrite_against_a_loop_by_hand": lambda _: True,
-    "test_fixed_steps_settle_too_and_only_when_asked": lambda c: c["method"] != "euler",
-    "test_every_path_moves_weights_alike": lambda c: c["path"] not in ("spikes", "on the way back"),
-    "test_it_is_also_with_adaptive_steps_a_tube_and_learning": lambda _: True,
-    "test_the_flow_written_out_is_the_flow": _written_out,
-    "test_exponential_euler_takes_an_euler_step_and_says_so": lambda _: True,
-    "test_an_adaptive_run_settles_whatever_the_tolerance": lambda c: (
-        c["widths"] not in [(5, 4, 3), (2, 1)]
-    ),
+
+
+def _every(_: dict[str, Any]) -> bool:
+    return True
+
+
+# compiled cases that are fast; the other ones claim of a program what the same case on NumPy claims
+FAST_COMPILED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    # NumPy and C++ give the same
+    "test_the_same_numbers_on_every_backend": _every,
+    "test_the_same_numbers_on_every_backend_and_of_lin_by_another_name": _every,
+    "test_compiled_backends_take_the_same_step": _every,
+    "test_all_noise_is_the_same_on_every_backend": _every,
+    "test_and_on_compiled_backends": _every,
+    "test_every_backend_runs_it": _every,
+    # one of each kind of code that is generated
+    "test_both_backends_let_patterns_leave_one_by_one": lambda c: c["method"] == "rk4",
+    "test_shortcuts_change_nothing": _every,
+    "test_recording_does_not_choose_the_shortcut": _every,
+    "test_all_three_flows_are_those_of_a_plain_loop": lambda c: c["count"] == 1,
+    "test_every_path_moves_weights_alike": lambda c: c["path"] == "spikes",
+    "test_all_that_is_not_random_at_once": _every,
+    "test_it_rests_in_fewer_steps": _every,
+    "test_adaptive_steps_err_as_little_as_asked": lambda c: len(c["widths"]) == 3,
+    "test_threads_change_nothing": lambda c: c["batch"] is not None,
+    "test_objects_of_many_kinds_are_honoured": _every,
+    "test_presentations_equal_a_loop_by_hand": _every,
+    # files and what a program leaves for the next run
     "test_a_training_on_disk_is_the_one_in_memory": lambda c: (
-        (c["chunk"], c["schedule"]) != (2500, "online")  # cuts the recording often
+        (c["chunk"], c["schedule"]) == (2500, "online")  # cuts the recording often
     ),
-    "test_a_relaxation_on_disk_is_the_one_in_memory": lambda c: c["own"] != {},
-    "test_float32_is_close_and_has_its_own_type": lambda _: True,
-    "test_halving_the_step_shows_the_order": lambda c: c["method"] != "heun",
-    "test_the_text_of_the_built_in_rule_is_the_built_in_rule": lambda c: (
-        (c["kind"], c["patterns"]) != ("skips", 6)
+    "test_a_noisy_run_in_parts_is_the_whole": _every,
+    "test_a_resumed_run_equals_the_uninterrupted_one": lambda c: (
+        type(c["schedule"]).__name__ == "Presentations"
     ),
-    "test_all_three_flows_are_those_of_a_plain_loop": lambda c: c["count"] == 3,
-    "test_messages_arrive_after_their_delay": lambda c: c["count"] == 1,
-    "test_variables_are_recorded_under_their_old_names": lambda _: True,
-    "test_threads_change_nothing": lambda c: c["batch"] is None,
-    "test_adaptive_steps_err_as_little_as_asked": lambda c: len(c["widths"]) > 3,
-    "test_presentations_move_weights_as_by_hand": lambda c: c["batch"] > 1,
-    "test_digits_settle_to_a_millionth_in_600_steps": lambda c: c["loss"] == "mse",
-    "test_a_stream_is_its_frames_one_after_the_other": lambda c: c["transport"] == "dense",
-    # `compiled_programs_go_on` and three more have what a program leaves for the next run
-    "test_a_checkpoint_goes_on_with_the_weights": lambda _: True,
-    "test_a_run_goes_on_where_another_stopped": lambda _: True,
-    "test_a_run_goes_on_with_another_parameter": lambda _: True,
-    "test_a_run_that_is_over_is_resumed_as_it_ended": lambda _: True,
-    "test_messages_on_their_way_are_carried_over": lambda _: True,
-    "test_modulators_go_on_too": lambda _: True,
+    # refused before anything is compiled
+    "test_it_is_refused_before_anything_is_compiled": _every,
+    "test_values_of_the_simulation_s_own_groups_are_refused": _every,
+    "test_a_step_that_is_not_the_simulation_s_is_refused": _every,
 }
 # tests that cross arguments, each of which may meet the others in any case
 CROSSINGS = {

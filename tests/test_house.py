@@ -6,6 +6,8 @@ import pytest
 
 from tests.house import Measures, measure
 
+pytestmark = pytest.mark.slow  # the integration runs the command itself
+
 
 @pytest.fixture(scope="module")
 def measures() -> Measures:

@@ -67,6 +67,7 @@ def test_spaces_and_letters_beyond_ascii(backend: str, tmp_path: Path) -> None:
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     """Results still go to the folder and to standard output."""
     options = ("--backend", "numpy", "--out", "o", "--set", "output.formats=['svg']")

@@ -99,6 +99,7 @@ def test_a_run_of_the_command_line_that_is_terminated_is_written(
 
 
 @pytest.mark.parametrize(("kind", "sign"), [("train", "sign"), ("relax", "sign/x/0.*")])
+@pytest.mark.slow
 def test_a_script_that_is_terminated_ends_in_order(kind: str, sign: str, tmp_path: Path) -> None:
     """Its `finally` blocks run, its folders go, its checkpoint or recording is complete."""
     process = started(tmp_path, "-c", RUNS, kind)

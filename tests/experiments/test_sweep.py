@@ -431,6 +431,7 @@ def rhos() -> xr.Dataset:
     return ns.sweep("xor", RHOS, measure=MEASURES, overrides=RELAXING)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path, rhos: xr.Dataset) -> None:
     once = partial(kills, at=1.5, flag=str(tmp_path / "flag"))
     measures = {"mine": once, **dict(zip(MEASURES, MEASURES, strict=True))}
@@ -449,6 +450,7 @@ def cluster() -> Iterator[Any]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_and_survives_a_worker(
     tmp_path: Path, rhos: xr.Dataset, cluster: Any
 ) -> None:

@@ -28,6 +28,7 @@ name = "xor"
 """
 
 
+@pytest.mark.slow
 def test_the_url_is_one_line_that_answers_and_ctrl_c_stops_it(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(MODEL)
     rows = ["a,b,y", "0.1,0.2,0.5", "0.3,0.4,-0.5"]
