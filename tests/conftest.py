@@ -69,8 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow cases of parametrised tests, and draw from them."""
+    """Mark the slow cases of parametrised tests, and draw from them; trace no property test."""
     for item in items:
+        if hasattr(getattr(item, "function", None), "hypothesis"):
+            item.add_marker("no_cover")  # its many examples reach the same lines
         callspec = getattr(item, "callspec", None)
         if callspec is not None and is_slow(getattr(item, "originalname", ""), callspec):
             item.add_marker(pytest.mark.slow)

@@ -9,6 +9,7 @@ from brian2 import ms
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.optimize import minimize_scalar
 
 import neurosim as ns
 from neurosim.data.patterns import patterns
@@ -40,6 +41,25 @@ from tests.helpers.stepping import DT, dense, step
 SMOOTH = ("g + g**3", "sqrt(epsilon**2 + g**2) - epsilon")
 KINDS = ("lin", "lin_eps", "abs", "abs_eps", "squared", "tube", *SMOOTH)
 pytestmark = pytest.mark.filterwarnings("ignore::neurosim.errors.StabilityWarning")
+
+
+@given(width=st.floats(0.01, 1), g=st.floats(-2, 2), lam=st.floats(-2, 2), rho=st.floats(0.1, 10))
+def test_a_tube_takes_the_slack_that_minimises_its_terms(
+    width: float, g: float, lam: float, rho: float
+) -> None:
+    """lam (g - s) + (rho/2)(g - s)² over |s| <= width, by golden sections."""
+    population = ns.Population("tubes", 1, constraint="tube", epsilon=width)
+    found, slope = ns.reference.constraints.constraint(
+        population, np.array([[g]]), np.array([[lam]]), rho
+    )
+
+    def terms(slack: float) -> float:
+        return lam * (g - slack) + rho / 2 * (g - slack) ** 2
+
+    best = minimize_scalar(terms, bounds=(-width, width), options={"xatol": 1e-12})
+    assert_allclose(found, g - best.x, atol=1e-5)
+    if abs(abs(best.x) - width) > 1e-4:
+        assert slope == 0
 
 
 @settings(
