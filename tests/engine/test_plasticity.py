@@ -660,14 +660,21 @@ def test_rules_of_w_are_integrated_by_scipy_too(feedback: str) -> None:
 
 
 def test_the_reference_refuses_rules_of_more_than_w() -> None:
-    net = Network.mlp([3, 2], loss="mse", plasticity="momentum")
-    with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
-        ns.reference.solve_ivp(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)
-    for factor in ("t/tau_w", "dt/tau_w"):  # a rate that is no function of the state
-        of_time = ns.Plasticity(f"dw/dt = {factor}*x_post*x_pre/tau_w : 1")
-        own = Network.mlp([3, 2], loss="mse", plasticity=of_time)
+    """Each reads or has one thing beside w, x, delta and parameters."""
+    rules: list[Any] = [
+        "momentum",
+        Plasticity("du/dt = -u/tau_w : 1", "dw/dt = -w/tau_w : 1"),
+        Plasticity("dw/dt = reward*x_pre/tau_w : 1", modulators="reward"),
+        Plasticity("dw/dt = -w/tau_w : 1", after=rounding(0.1)),
+        Plasticity("dw/dt = -w/tau_w + sqrt(2/tau_w)*xi : 1"),
+        Plasticity("dw/dt = t/tau_w*x_post*x_pre/tau_w : 1"),
+        Plasticity("dw/dt = dt/tau_w*x_post*x_pre/tau_w : 1"),
+    ]
+    for rule in rules:
+        own = Network.mlp([3, 2], loss="mse", plasticity=rule)
         with pytest.raises(ns.errors.ModelError, match="no rate for the rule of input->output"):
             ns.reference.solve_ivp(own, FLOW, np.ones((1, 3)), np.ones((1, 2)), 0.01, plastic=True)
+    net = Network.mlp([3, 2], loss="mse", plasticity="momentum")
     state = ns.Simulation(net, FLOW).relax(np.ones((1, 3)), np.ones((1, 2)), duration=0.01)
     with pytest.raises(ns.errors.ModelError, match="derivatives the reference does not take"):
         ns.stability(net, FLOW, np.ones((1, 3)), np.ones((1, 2)), at=state, plastic=True)

@@ -12,8 +12,10 @@ import pytest
 from brian2 import ms, second
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 import neurosim as ns
+from neurosim.engine.mixing import Mixing
 from neurosim.model import sites
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
@@ -74,6 +76,23 @@ def test_rest_is_backpropagation(kind: str, seed: int, flow: ns.Flow) -> None:
     for n in net.neurons:
         np.testing.assert_allclose(run.x[n], expected.x[n], atol=1e-6)
         np.testing.assert_allclose(run.lam[n], expected.lam[n], atol=1e-6)
+
+
+@pytest.mark.parametrize(("features", "first"), [((64, 16), True), ((8, 2), False)])
+def test_the_cheaper_order_is_taken(features: tuple[int, int], first: bool) -> None:
+    """One site reads 20; a number that is mixed costs 8 times what one of a product costs.
+
+    Mixed first, 64 features cost 20 · 64 · 8 + 1,024, else 20 · 1,024 + 20 · 16 · 8; with 8
+    features the mixing prevails: 20 · 8 · 8 + 16 against 20 · 16 + 20 · 2 · 8.
+    """
+    read, written = features
+    over = sites.Graph(sparse.csr_array(np.ones((1, 20))))
+    populations = [Population("a", (20, read), clamped=True), Population("b", (1, written))]
+    loss = Loss("b", "mse", 1.0)
+    net = Network(populations, [Projection("a", "b", over=over)], [loss])
+    between = net.between("a->b")
+    assert between is not None
+    assert Mixing(between).mixes_first is first
 
 
 @pytest.mark.parametrize("steps", [8, 16, pytest.param(32, marks=pytest.mark.slow)])

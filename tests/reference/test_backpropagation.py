@@ -12,7 +12,7 @@ from neurosim.errors import ConvergenceError, DataError, ModelError
 from neurosim.model.network import Network
 from neurosim.model.populations import Loss, Population, Projection
 from neurosim.model.weights import synapses
-from neurosim.reference import backprop, forward, functions, loss, losses, multipliers, sgd
+from neurosim.reference import backprop, forward, functions, loops, loss, losses, multipliers, sgd
 from neurosim.reference.functions import penalty
 from tests.helpers import problems
 from tests.helpers.examples import some
@@ -156,6 +156,19 @@ def test_patterns_do_not_see_each_other(problem):
         alone = backprop(net, X[[k]], {n: y[[k]] for n, y in Y.items()})
         for n in net.neurons:
             assert_allclose(alone.lam[n], whole.lam[n][[k]], rtol=0, atol=1e-14)
+
+
+@given(problem=problems.rings())
+@settings(max_examples=some(20), deadline=None)
+def test_the_matrix_of_a_large_cycle_is_sparse_and_gives_the_same(problem):
+    net, X, Y = problem
+    plain = backprop(net, X, Y)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "MOST_DENSE", 1)
+        large = backprop(net, X, Y)
+    for name, values in plain.lam.items():
+        assert_allclose(large.lam[name], values, rtol=0, atol=1e-9)
+        assert_allclose(large.x[name], plain.x[name], rtol=0, atol=1e-9)
 
 
 def test_sparse_gradients_keep_the_synapses():

@@ -103,9 +103,7 @@ class EventSource:
         return f"sent_{self.name}"
 
     def delay_steps(self, dt: float) -> int:
-        """Return the delay in steps of `dt` s: 0 without a delay, else at least 1."""
-        if not self.rule.delay:
-            return 0
+        """Return the delay of a rule that has one, in steps of `dt` s: at least 1."""
         return delay_steps(self.rule.delay, dt)
 
     @property
