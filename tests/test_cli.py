@@ -32,6 +32,7 @@ from tests.helpers.limits import limit_of_files
 
 QUICK = ("--backend", "numpy", "--set", "train.duration=100 ms", "--set", "train.reports=2")
 ONE_PICTURE = (*QUICK, "--set", "output.formats=['svg']")
+NO_PICTURE = (*QUICK, "--set", "output.formats=[]")
 RELAX = ("--backend", "numpy", "--set", "simulation.duration=400 ms")
 DIVERGENT = (
     "ring",
@@ -131,7 +132,7 @@ def test_training_leaves_everything_and_ends_with_one_line(tmp_path: Path) -> No
 
 
 def test_the_effective_model_gives_the_same_result(tmp_path: Path) -> None:
-    call("run", "xor", *ONE_PICTURE, "--seed", "3", "--out", "first")
+    call("run", "xor", *NO_PICTURE, "--seed", "3", "--out", "first")
     call("run", "first/model.toml", "--out", "second")
     first, second = (files.load(tmp_path / n / "log.nc") for n in ("first", "second"))
     assert isinstance(first, Log)
@@ -183,7 +184,7 @@ coding = "labels"
 
 
 def test_seed_and_set_and_backend_reach_the_model() -> None:
-    result = call("run", "xor", *ONE_PICTURE, "--seed", "7", "--set", "flow.rho=2")
+    result = call("run", "xor", *NO_PICTURE, "--seed", "7", "--set", "flow.rho=2")
     assert result.exit_code == 0, result.output
     model = tomllib.loads(Path("runs/xor/model.toml").read_text())
     assert [model[table]["seed"] for table in ("network", "data", "simulation")] == [7, 7, 7]
@@ -194,6 +195,8 @@ def test_seed_and_set_and_backend_reach_the_model() -> None:
 
 def test_formats_of_figures(trained: Path) -> None:
     assert names(trained) == TRAINED - FIGURES | {"summary.svg"}
+    assert call("run", "xor", *NO_PICTURE, "--out", "without").exit_code == 0
+    assert names("without") == TRAINED - FIGURES
 
 
 def test_check_passes() -> None:
@@ -450,7 +453,7 @@ def test_what_fits_is_kept_where_a_result_is_too_large(
     """A limit on the size of files, between that of the log and that of its samples."""
     monkeypatch.setattr(logging, "raiseExceptions", False)  # the limit holds for log files, too
     recorded = [
-        *ONE_PICTURE,
+        *NO_PICTURE,
         "--set",
         "simulation.record=['x', 'w']",
         "--set",
@@ -479,9 +482,9 @@ def test_a_training_that_diverges_keeps_its_history() -> None:
 
 
 def test_a_training_goes_on_from_a_checkpoint() -> None:
-    whole = call("run", "xor", *ONE_PICTURE, "--out", "whole", "--checkpoint", "c.npz")
+    whole = call("run", "xor", *NO_PICTURE, "--out", "whole", "--checkpoint", "c.npz")
     assert whole.exit_code == 0, whole.output
-    again = call("run", "xor", *ONE_PICTURE, "--out", "again", "--resume", "c.npz")
+    again = call("run", "xor", *NO_PICTURE, "--out", "again", "--resume", "c.npz")
     assert again.exit_code == 0, again.output
     found = [files.load(f"{folder}/log.nc") for folder in ("whole", "again")]
     assert found[0].history.identical(found[1].history)
@@ -527,9 +530,9 @@ def test_an_interrupted_run_is_written_and_reported(monkeypatch: pytest.MonkeyPa
         return Log(log.history, replace(log.run, interrupted=True))
 
     monkeypatch.setattr(Simulation, "train", interrupted)
-    result = call("run", "xor", *ONE_PICTURE)
+    result = call("run", "xor", *NO_PICTURE)
     assert result.exit_code == 130
-    assert names("runs/xor") == TRAINED - FIGURES | {"summary.svg"}
+    assert names("runs/xor") == TRAINED - FIGURES
     assert "interrupted at 0.1 s of simulated time: results until then are in runs/xor" in words(
         result.output
     )

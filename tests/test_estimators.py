@@ -305,3 +305,12 @@ def test_user_supplied_validation_patterns() -> None:
         model.fit(X, y, validation=X)
     with pytest.raises(ns.DataError, match="y holds 7; allowed: the classes"):
         model.fit(X, y, validation=(X[:2], [0, 7]))
+
+
+def test_an_empty_name_is_refused_and_no_default() -> None:
+    X, y = np.random.default_rng(0).normal(size=(10, 3)), np.arange(10) % 2
+    with pytest.raises(ns.ModelError, match="loss"):
+        ns.SaddleClassifier(loss="", hidden=2).fit(X, y)
+    run = ns.Simulation(ns.Network.mlp([3, 2, 2]), ns.Flow.augmented()).relax(X, y, duration=0.1)
+    with pytest.raises(ns.ModelError, match="population"):
+        ns.plot.support_summary(run, "")

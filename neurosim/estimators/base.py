@@ -188,7 +188,7 @@ class Saddle(BaseEstimator, ABC):  # type: ignore[misc]
         sizes = [given.X.shape[1], *_hidden_sizes(self.hidden), self._outputs(given.targets)]
         own = self.get_params(deep=False)
         options = {name: own[name] for name in signature(Network.mlp).parameters if name in own}
-        options["loss"] = self.loss or self._default_loss
+        options["loss"] = self._default_loss if self.loss is None else self.loss
         self.network_ = Network.mlp(sizes, seed=self._seed, **options)
 
     def _begin_given(self, given: Given) -> None:

@@ -98,7 +98,9 @@ def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder
     from neurosim.results.runs import Run
 
     name = "run.nc" if isinstance(result, Run) else "log.nc"
-    formats = spec.tables.output.formats or FORMATS
+    formats = spec.tables.output.formats
+    if formats is None:
+        formats = FORMATS
     pictures = [folder / f"summary.{suffix}" for suffix in formats]
     lost: list[FileError] = []
     with _noted(lost):
@@ -112,8 +114,9 @@ def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder
         with _noted(lost):
             files.save(_without_traces(result), folder / name)
             lost[-1] = FileError(f"{lost[-1]} ({folder / name} is without its traces)")
-    with _noted(lost):
-        save_summary(result, pictures)
+    if pictures:
+        with _noted(lost):
+            save_summary(result, pictures)
     _raise_all(lost)
 
 

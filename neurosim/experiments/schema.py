@@ -348,7 +348,10 @@ class StreamTable(Table):
 
 
 class OutputTable(Table):
-    """``[output]``: folder of the results, and formats of the pictures, of `neurosim run`."""
+    """``[output]``: folder of the results, and formats of the pictures, of `neurosim run`.
+
+    With no format in the list no picture is drawn.
+    """
 
     model_config = ConfigDict(title="output")
 

@@ -67,7 +67,7 @@ def support_summary(
     """
     from neurosim.analysis.support import support_neurons
 
-    name = population or run.network.neurons[0]
+    name = run.network.neurons[0] if population is None else population
     found = support_neurons(run, tol)
     figure = new_figure(11, 3.8, figsize)
     shape = (1, 3) if figure.get_figwidth() > NARROW else (3, 1)

@@ -415,6 +415,7 @@ def test_an_idle_engine_serves_runs_with_its_own_step_only() -> None:
 
 
 @pytest.mark.compiler
+@pytest.mark.slow
 def test_single_precision_leaves_the_time_alone() -> None:
     """As a float, .1 is later than the step at .1 s."""
     found = []

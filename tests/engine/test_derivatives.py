@@ -83,7 +83,7 @@ def compare(found: Stepped, truth: Stepped) -> None:
             )
 
 
-@settings(max_examples=some(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=some(18), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problem=st.one_of(dags(), rings()), flow=flows(), seed=SEEDS)
 def test_every_rate_is_a_derivative_of_l(problem: Problem, flow: ns.Flow, seed: int) -> None:
     net, X, Y = problem

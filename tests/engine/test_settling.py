@@ -76,7 +76,7 @@ def slow_and_fast(seed: int, patterns: int = 6, loss: str = "mse") -> Problem:
 
 
 @settings(
-    max_examples=some(30), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=some(15), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 @given(
     problem=st.one_of(dags(), rings()),

@@ -452,6 +452,7 @@ def test_what_is_not_kept_is_refused_by_name() -> None:
 
 
 @pytest.mark.compiler
+@pytest.mark.slow
 def test_synapses_of_a_compiled_program_are_refused_by_name() -> None:
     def synapses(network: Any) -> Any:
         neurons = brian2.NeuronGroup(2, "v : 1", threshold="v > 1", reset="v = 0")

@@ -158,6 +158,7 @@ def test_signs_are_those_of_the_weights_at_every_moment(method: str) -> None:
 
 
 @pytest.mark.compiler
+@pytest.mark.slow
 def test_the_program_computes_the_same() -> None:
     """All kinds that move step by step, and one that rests, in one network."""
     kinds = {

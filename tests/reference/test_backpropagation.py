@@ -171,6 +171,15 @@ def test_the_matrix_of_a_large_cycle_is_sparse_and_gives_the_same(problem):
         assert_allclose(large.x[name], plain.x[name], rtol=0, atol=1e-9)
 
 
+def test_a_penalty_is_the_sum_of_its_terms():
+    """l1 |w| + (l2/2) w², and 0 without either."""
+    own = Projection("a", "b", np.array([[0.5, -2.0]]), l1=0.1, l2=0.2)
+    populations = [Population("a", 2, clamped=True), Population("b", 1)]
+    net = Network(populations, [own], [Loss("b", "mse", 1.0)])
+    assert penalty(net) == pytest.approx(0.1 * 2.5 + 0.1 * 4.25, rel=1e-15)
+    assert penalty(Network.mlp([2, 1], seed=0)) == 0
+
+
 def test_sparse_gradients_keep_the_synapses():
     mask = np.array([[1, 0, 1], [0, 1, 1]])
     net = Network(

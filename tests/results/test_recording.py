@@ -180,7 +180,7 @@ def choices(draw: st.DrawFn) -> Choice:
     chunk=st.integers(1, 600),
     dtype=st.sampled_from(["float64", "float32"]),
 )
-@settings(max_examples=some(60), deadline=None)
+@settings(max_examples=some(30), deadline=None)
 def test_a_recording_is_the_traces_of_the_same_arrays(
     tmp_path_factory: pytest.TempPathFactory,
     chosen: Choice,

@@ -343,6 +343,7 @@ def test_every_path_moves_weights_alike(path: str, backend: str) -> None:
 
 
 @pytest.mark.compiler
+@pytest.mark.slow
 def test_weights_too_large_for_the_caches() -> None:
     """The program collects the changes of such weights, and adds several at a time."""
     net, X, Y = random_problem([640, 220, 3], 9, patterns=7, loss="cross_entropy")

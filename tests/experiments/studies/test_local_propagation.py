@@ -169,6 +169,7 @@ def test_the_engine_does_what_was_published(
 
 
 @pytest.mark.compiler
+@pytest.mark.slow
 def test_a_compiled_program_takes_the_same_steps() -> None:
     net, X, Y = problem("abs_eps", [4, 5, 4, 3], 1, alpha=1e-3, c=1e-3)
     twin = net.copy()
