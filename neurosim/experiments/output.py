@@ -98,9 +98,8 @@ def write_run(spec: ModelFile, simulation: Simulation, result: Run | Log, folder
     from neurosim.results.runs import Run
 
     name = "run.nc" if isinstance(result, Run) else "log.nc"
-    formats = spec.tables.output.formats
-    if formats is None:
-        formats = FORMATS
+    asked = spec.tables.output.formats
+    formats = FORMATS if asked is None else asked
     pictures = [folder / f"summary.{suffix}" for suffix in formats]
     lost: list[FileError] = []
     with _noted(lost):

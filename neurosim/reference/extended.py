@@ -258,7 +258,7 @@ class ExtendedFlow:
         Own states count by the tau_x of their population.
         """
         rates = self.rates(state)
-        found = [0.0]
+        found: list[float] = []
         for z, by_population in zip(STATES, (rates.x, rates.lam), strict=True):
             for n, rate in by_population.items():
                 found.append(float(np.abs(rate).max()) * self.flow.time(f"tau_{z}", n))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 import tomllib
@@ -11,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.examples import VARIABLE
 from tests.mutation.mutants import Mutant, Site, mutants_of, sample, sites_of
 from tests.mutation.runner import KILLED, SURVIVED, TIMEOUT, Job, import_libraries
 
@@ -34,6 +32,9 @@ def main() -> int:
         "--sample", type=int, help="number of mutants, drawn with --seed; all by default"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--after", type=int, default=0, help="leave out so many, to go on after them; 0 by default"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="number of processes; 2 by default")
     parser.add_argument(
         "--limit",
@@ -54,20 +55,22 @@ def main() -> int:
         for module in chosen:
             sites += sites_of(module, targets[module].get("functions", ()))
         mutants = sample(sites, asked.sample, asked.seed)
+    mutants = mutants[asked.after :]
     if asked.list:
         for mutant in mutants:
             print(mutant.operator, mutant.key)
         print(Counter(m.module for m in mutants), len(mutants))
         return 0
-    os.environ.setdefault(VARIABLE, "all")
     import_libraries()
+    tests: dict[str, None] = {}
     for module in dict.fromkeys(mutant.module for mutant in mutants):
-        sound = Job(None, targets[module]["tests"], 1e9)
-        while (ended := sound.poll()) is None:
-            time.sleep(0.05)
-        if ended != SURVIVED:
-            print(f"the tests of {module} fail without any mutation")
-            return 2
+        tests |= dict.fromkeys(targets[module]["tests"])
+    sound = Job(None, list(tests), 1e9, thorough=True)
+    while (ended := sound.poll()) is None:
+        time.sleep(0.05)
+    if ended != SURVIVED:
+        print("the tests fail without any mutation")
+        return 2
     outcomes = run(mutants, targets, asked.jobs, asked.limit)
     return report(outcomes)
 
@@ -75,7 +78,10 @@ def main() -> int:
 def run(
     mutants: list[Mutant], targets: dict[str, Any], jobs: int, limit: float
 ) -> list[tuple[Mutant, str]]:
-    """Test every mutant, `jobs` at a time; return (mutant, outcome) in the order of their ends."""
+    """Test every mutant, `jobs` at a time; return (mutant, outcome) in the order of their ends.
+
+    Those that survive the examples of every day are tested with all.
+    """
     waiting, running, outcomes = list(mutants), [], []
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -87,6 +93,9 @@ def run(
             if ended is not None:
                 assert job.mutant is not None
                 running.remove(job)
+                if ended == SURVIVED and not job.thorough:
+                    running.append(Job(job.mutant, job.tests, limit, thorough=True))
+                    continue
                 outcomes.append((job.mutant, ended))
                 if ended == SURVIVED:
                     print(f"survived: {job.mutant.operator}  {job.mutant.key}", flush=True)

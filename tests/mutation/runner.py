@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from typing import Any
 
+from tests.helpers.examples import VARIABLE
 from tests.mutation.mutants import Mutant, path_of
 
 HEAVY = (
@@ -81,13 +82,19 @@ class Job:
         Test files.
     limit : float, s
         Time after which `poll` kills the process.
+    thorough : bool
+        Whether property tests draw all their examples.
     """
 
-    def __init__(self, mutant: Mutant | None, tests: Sequence[str], limit: float) -> None:
-        self.mutant, self.limit, self.started = mutant, limit, time.monotonic()
+    def __init__(
+        self, mutant: Mutant | None, tests: Sequence[str], limit: float, *, thorough: bool = False
+    ) -> None:
+        self.mutant, self.tests, self.limit = mutant, tests, limit
+        self.thorough, self.started = thorough, time.monotonic()
         self.pid = os.fork()
         if not self.pid:
             os.setsid()
+            os.environ[VARIABLE] = "all" if thorough else ""
             os._exit(_test(mutant, tests))
 
     def poll(self) -> str | None:
