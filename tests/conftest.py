@@ -36,7 +36,7 @@ os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 COMPILED = "standalone"
 CYTHON = "cython"  # compiles every expression as a module, some seconds each
 TESTS_RUN = pytest.StashKey[int]()
-DRAWN = {"other": 12, CYTHON: 2}  # tests in the sample of slow ones that have fast cases too
+DRAWN = {"other": 8, CYTHON: 1}  # tests in the sample of slow ones that have fast cases too
 
 # A shell starts what it runs in the background with signals ignored, and children inherit that.
 if threading.current_thread() is threading.main_thread():

@@ -232,6 +232,6 @@ def test_many_runs_of_one_process_leave_no_files_threads_and_folders() -> None:
 @pytest.mark.slow
 @pytest.mark.compiler
 def test_what_is_ended_at_a_random_moment_goes_on_as_if_undisturbed() -> None:
-    """Each kind of work, and each signal, once; `python -m tests.evidence kills` crosses them."""
-    found = endings.kills(count=1, seed=1, crossed=False)
-    assert found.count(" 0 faults") == 4, found
+    """A sample: `python -m tests.evidence kills` crosses all kinds of work and all signals."""
+    found = endings.kills(count=1, seed=1, crossed=False, kinds=("checkpoint", "sweep"))
+    assert found.count(" 0 faults") == 2, found

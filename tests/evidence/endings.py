@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -52,15 +53,17 @@ write_arrays("result.npz", numbers)
 """
 
 
-def kills(count: int = 20, seed: int = 0, crossed: bool = True) -> str:
+def kills(
+    count: int = 20, seed: int = 0, crossed: bool = True, kinds: Sequence[str] = KINDS
+) -> str:
     """End processes at random moments, let others go on, and compare with undisturbed ones.
 
     Every signal meets every kind of work, or one each in random order where they are not `crossed`.
     """
     found = []
     draw = random.Random(seed)
-    one_each = draw.sample(SIGNALS, len(KINDS))
-    for kind, own in zip(KINDS, one_each, strict=True):
+    one_each = draw.sample(SIGNALS, len(kinds))
+    for kind, own in zip(kinds, one_each, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             undisturbed = Path(folder)
             _started(kind, undisturbed).wait()
