@@ -17,7 +17,7 @@ from neurosim.plot.overview import summary
 from neurosim.plot.page import PALETTE, style
 from neurosim.plot.phase import phase_portrait
 from neurosim.plot.plausibility import plausibility
-from neurosim.plot.runs import agreement, parity, traces, violation, weights
+from neurosim.plot.runs import agreement, parity, traces, violation
 from neurosim.plot.site_graph import graph_nodes
 from neurosim.plot.stability import bifurcation, branch, participation, spectrum
 from neurosim.plot.support import conditions, multipliers, support_map, support_summary
@@ -29,6 +29,7 @@ from neurosim.plot.sweeps import (
     sensitivity,
     sweep,
 )
+from neurosim.plot.weights import weights
 
 __all__ = [
     "PALETTE",

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.canvas import DASHED, GREY, largest_size, marker_for
+from neurosim.plot.canvas import DASHED, GREY, largest_size, mark_diverged, marker_for
 from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.graph import network
 from neurosim.plot.learning import accuracies
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+NARROW = 5  # inches, below which two networks stand above each other
 BLUE, GREEN = PALETTE[0], PALETTE[2]
 
 
@@ -86,6 +87,8 @@ def neurons(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) ->
     DataError
         The network was neither pruned nor grown.
     """
+    from matplotlib.ticker import MaxNLocator
+
     _check_sizes(log)
     ax = given_axes(ax, figsize)
     time, size = log.history["time"].values, log.history["neurons"].values
@@ -102,9 +105,11 @@ def neurons(log: Log, ax: Axes | None = None, *, figsize: Size | None = None) ->
             ha=side,
             fontsize=small_font(),
         )
-    ax.set(
-        xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, 1.12 * (largest_size(size) or 1.0))
-    )
+    top = 1.12 * (largest_size(size) or 1.0)
+    ax.set(xlabel="time (s)", ylabel="hidden neurons (1)", ylim=(0, top))
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+    mark_diverged(ax, log)
+    add_legend(ax)
     return ax
 
 
@@ -139,6 +144,7 @@ def operations_done(log: Log, ax: Axes | None = None, *, figsize: Size | None = 
     add_legend_line(ax, "done", color=GREEN)
     add_legend_line(ax, "at the largest size throughout", color=GREY, linestyle=DASHED)
     ax.set(xlabel="time (s)", ylabel="operations (10⁶)", ylim=(0, None))
+    mark_diverged(ax, log)
     add_legend(ax)
     return ax
 
@@ -157,10 +163,12 @@ def before_and_after(before: Network, after: Network, *, figsize: Size | None = 
 
     """
     figure = new_figure(8.4, 4.2, figsize)
-    left, right = figure.subplots(1, 2)
-    for ax, net, name in ((left, before, "before"), (right, after, "after")):
-        network(net, ax=ax)
+    shape = (1, 2) if figure.get_figwidth() > NARROW else (2, 1)
+    first, second = figure.subplots(*shape)
+    for ax, net, name in ((first, before, "before"), (second, after, "after")):
         ax.set_title(f"{name}: {net.n_parameters:,} parameters")
+    network(before, ax=first)
+    network(after, ax=second)
     return figure
 
 

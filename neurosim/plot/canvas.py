@@ -33,7 +33,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 GREY = "#7F7F7F"
+NOT_FINITE = "#B0B0B0"  # of what is not finite, in every picture
 DASHED = (0, (3, 1.5))
+HOLLOW: Any = MappingProxyType({"markerfacecolor": "white"})  # of the second line of a colour
 SYMBOLS = MappingProxyType(
     {
         "x": "output x",
@@ -171,6 +173,20 @@ def positive(values: Array) -> Array:
     return np.where(values > 0, values, np.nan)
 
 
+def finite_samples(values: Array) -> Array:
+    """Return at which samples all values are finite, bool (time,)."""
+    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+
+
+def finite_times(run: Run, row: int) -> Array:
+    """Return at which samples all recorded states of a pattern are finite, bool (time,)."""
+    found = np.ones(len(times_of(run)), dtype=bool)
+    for variable in recorded_names(run) & {"x", "lam", "g"}:
+        for values in recorded_of(run, variable).values():
+            found &= finite_samples(values[:, row])
+    return found
+
+
 # Lines
 
 
@@ -298,16 +314,48 @@ def span_of(time: Array) -> tuple[float, float]:
     return first - margin, last + margin
 
 
-def log_scale(ax: Axes, floor: float = ROUNDING) -> None:
+def mark_not_finite(ax: Axes, time: Array, finite: Array) -> None:
+    """Shade the time from the first sample that is not finite, and show all times.
+
+    Parameters
+    ----------
+    time : (time,)
+        In the unit of the axis.
+    finite : (time,)
+        Whether what is drawn is finite.
+    """
+    if finite.all():
+        return
+    first, last = span_of(time)
+    low, high = ax.get_xlim()
+    last = max(last, high)
+    look: Any = {"color": NOT_FINITE, "alpha": 0.5, "linewidth": 0, "zorder": 0}
+    ax.axvspan(time[np.argmin(finite)], last, label="not finite", **look)
+    ax.set_xlim(min(first, low), last)
+
+
+def mark_diverged(ax: Axes, log: Log) -> None:
+    """Shade the time from which the loss of a training is not finite.
+
+    A loss that is missing in between was not measured there.
+    """
+    if "loss" not in log.history:
+        return
+    finite = np.isfinite(log.history["loss"].values)
+    if not finite[np.argmin(finite) :].any():
+        mark_not_finite(ax, log.history["time"].values, finite)
+
+
+def log_scale(ax: Axes, floor: float = ROUNDING, empty: str = "no value above 0") -> None:
     """Make the y axis logarithmic if any value is positive; cut it off below a floor.
 
-    Where nothing can be drawn, a note says so in the empty axes. Ticks of less than two powers of
-    ten are plain numbers.
+    Where nothing can be drawn, a note in the empty axes says why: `empty`. Ticks of less than two
+    powers of ten are plain numbers.
     """
     drawn = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()])
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size == 0:
-        add_note(ax, "no value above 0")
+        add_note(ax, empty)
         return
     drawn = drawn[drawn > 0]
     if drawn.size == 0:
@@ -320,13 +368,16 @@ def log_scale(ax: Axes, floor: float = ROUNDING) -> None:
         plain_ticks(ax.yaxis)
 
 
-def plain_ticks(axis: Any) -> None:
-    """Write short numbers at the ticks of a logarithmic axis that spans few powers of ten."""
+def plain_ticks(axis: Any, *, integer: bool = False) -> None:
+    """Write short numbers at the ticks of a logarithmic axis that spans few powers of ten.
+
+    Those of counts are integers.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = axis.get_view_interval()
     if high < NARROW * low:
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, integer=integer))
     else:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
@@ -335,7 +386,9 @@ def plain_ticks(axis: Any) -> None:
 
 def add_note(ax: Axes, note: str) -> None:
     """Write in the middle of empty axes why they are empty."""
-    ax.text(0.5, 0.5, note, transform=ax.transAxes, ha="center", va="center", color=GREY)
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # over lines and shades
+    look: Any = {"ha": "center", "va": "center", "color": "0.35", "bbox": behind, "zorder": 5}
+    ax.text(0.5, 0.5, note, transform=ax.transAxes, **look)
     ax.set_yticks([])
 
 

@@ -18,10 +18,11 @@ from neurosim.plot.learning import learning_curve
 from neurosim.plot.messages import events
 from neurosim.plot.page import Size, styled
 from neurosim.plot.plausibility import plausibility
-from neurosim.plot.runs import parity, traces, violation, weights
+from neurosim.plot.runs import parity, traces, violation
 from neurosim.plot.stability import branch, spectrum
 from neurosim.plot.support import support_map
 from neurosim.plot.sweeps import sweep
+from neurosim.plot.weights import weights
 from neurosim.results.runs import Log, Run
 
 if TYPE_CHECKING:

@@ -132,6 +132,9 @@ def columns(net: Network, width: float, height: float) -> Drawing:
     texts, upright = _column_names(net, layers, width, height)
     # Between two populations of one depth, where the name of one in the middle stands.
     lines = max(map(len, texts.values()))
+    every = 1  # column with names
+    if upright:
+        every = int(np.ceil(0.9 * line_height() * len(layers) / width))
     named = (2 * line_height() + 6 + line_height() * lines) / height
     if upright:
         named = UPRIGHT / 2
@@ -153,16 +156,19 @@ def columns(net: Network, width: float, height: float) -> Drawing:
             heights = y - step * own
             depths = np.full(len(own), x)
             units[name] = _shown(size), np.column_stack([depths, heights])
-            below = 0 < place == count
-            labels[name] = (x, float(heights[-1]), "center", "top")
-            if not below:
-                labels[name] = (x, y, "center", "bottom")
             if size > MOST_UNITS:
                 middle = SHOWN // 2 + 0.5
                 dots.append((x, y - step * middle))
+            if depth % every == 0:
+                labels[name] = _anchor(x, y, float(heights[-1]), below=0 < place == count)
             y -= step * int(own[-1]) + gap
         spacing = min(spacing, step)
     return Drawing(units, labels, spacing, dots, texts, upright=upright)
+
+
+def _anchor(x: float, top: float, bottom: float, *, below: bool) -> Anchor:
+    """Return where the name of a population in a column stands: above it or below."""
+    return (x, bottom, "center", "top") if below else (x, top, "center", "bottom")
 
 
 def _column_names(
@@ -178,6 +184,10 @@ def _column_names(
         for name, (first, second) in lines.items():
             found[name] = [*wrapped(first, room, MOST_NAME_LINES, small_font()), second]
         return found, False
+    alone = {name: own[:1] for name, own in lines.items()}
+    upright = {name: [", ".join(own)] for name, own in lines.items()}
+    if _longest(upright) > UPRIGHT * height and _longest(alone) <= room:
+        return alone, False
     found = {}
     most = int(np.clip(room // line_height(), 1, MOST_NAME_LINES))
     end = UPRIGHT  # share of the height for the names above all columns
@@ -190,6 +200,8 @@ def _column_names(
                 share = 0.75 * min(UPRIGHT / 2, 0.6 / (len(names) - 1)) * (1 - UPRIGHT)
             found[name] = wrapped(", ".join(lines[name]), share * height, most, small_font())
     if most == 1:
+        if _longest(found) < _longest(upright):
+            lines = alone  # their sizes do not fit
         for chosen in ([names[0] for names in layers], [n[-1] for n in layers if len(n) > 1]):
             texts = [", ".join(lines[name]) for name in chosen]
             short = shortened_all(texts, end * height, small_font())
@@ -302,15 +314,19 @@ def draw_synapses(ax: Axes, net: Network, drawing: Drawing) -> float:
             zorder=1,
         )
         ax.add_collection(lines)
-    add_legend_line(ax, "w > 0", color=positive)
-    add_legend_line(ax, "w < 0", color=negative)
+    return top
+
+
+def add_sign_legend(ax: Axes) -> None:
+    """Add the legend of the signs of weights below a network."""
+    add_legend_line(ax, "w > 0", color=PALETTE[0])
+    add_legend_line(ax, "w < 0", color=PALETTE[1])
     ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, 0.02),
         ncols=2,
         handlelength=1.6,
     )
-    return top
 
 
 def _bend(drawing: Drawing, pre: str, post: str) -> float:
@@ -416,7 +432,7 @@ def _limit_rings(ax: Axes, drawing: Drawing) -> None:
 def _limit_columns(ax: Axes, drawing: Drawing, top: float) -> None:
     """Leave room for names above the columns, and below those of several populations."""
     _, height = size_in_points(ax)
-    last = max(x for x, *_ in drawing.labels.values())
+    last = float(drawing.places()[:, 0].max())
     longest, lines = _name_size(drawing)
     needed = (longest if drawing.upright else lines) + OFFSET
     room = min(needed / height, 0.6)

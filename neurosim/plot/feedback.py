@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import DASHED, GREY, color_of, largest_size, marker_for
+from neurosim.plot.canvas import (
+    DASHED,
+    GREY,
+    HOLLOW,
+    color_of,
+    largest_size,
+    mark_diverged,
+    marker_for,
+)
 from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
 from neurosim.plot.page import (
@@ -52,20 +60,22 @@ def feedback_angles(log: Log, ax: Axes | None = None, *, figsize: Size | None = 
     time = log.history["time"].values
     marker = marker_for(len(time), most=31)
     highest = 90.0
+    dashed: Any = {"linestyle": DASHED, **HOLLOW}
     for name in names:
         pre, arrow, _ = name.removeprefix(ANGLE).partition("->")
         color = color_of(log.run.network, pre)
         angles = log.history[name].values
         line: Any = {"color": color, "marker": marker, "markersize": 3, "label": "_"}
         if arrow:
-            ax.plot(time, angles, linestyle=DASHED, **line)
+            ax.plot(time, angles, **line, **dashed)
         else:
             ax.plot(time, angles, **line)
             add_legend_line(ax, pre, color=color)
         highest = max(highest, largest_size(angles))
     add_legend_line(ax, "λ to backpropagation's", color=GREY)
-    add_legend_line(ax, "B to Wᵀ", color=GREY, linestyle=DASHED)
+    add_legend_line(ax, "B to Wᵀ", color=GREY, **dashed)
     ax.set(xlabel="time (s)", ylabel="angle (°)", ylim=(0, 1.05 * highest))
     ax.set_yticks(range(0, int(highest) + 1, 30))
+    mark_diverged(ax, log)
     add_legend(ax)
     return ax

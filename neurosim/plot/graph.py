@@ -8,14 +8,22 @@ import numpy as np
 
 from neurosim.errors import DataError
 from neurosim.model.network import Network
-from neurosim.plot.drawing import Drawing, columns, draw_labels, draw_synapses, rings
+from neurosim.plot.drawing import (
+    Drawing,
+    add_sign_legend,
+    columns,
+    draw_labels,
+    draw_synapses,
+    rings,
+)
 from neurosim.plot.page import (
     Size,
     given_axes,
+    lay_out,
     size_in_points,
     styled,
 )
-from neurosim.plot.units import draw_units
+from neurosim.plot.units import add_lam_bar, draw_units
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -78,12 +86,15 @@ def draw_network(
     largest : float, optional
         The |λ| of the darkest colours; by default the largest one.
     """
+    ax.set_axis_off()
+    add_sign_legend(ax)
+    colormap = None if lam is None else add_lam_bar(ax, lam, largest)
+    lay_out(ax)
     width, height = size_in_points(ax)
     drawing = rings(net, width) if net.order() is None else columns(net, width, height)
-    ax.set_axis_off()
     top = draw_synapses(ax, net, drawing)
     draw_labels(ax, drawing, top)
-    draw_units(ax, net, drawing, lam, largest)
+    draw_units(ax, net, drawing, lam, colormap)
     return drawing
 
 

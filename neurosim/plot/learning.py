@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.errors import DataError
-from neurosim.plot.canvas import DASHED, GREY, LEAST_LOSS, log_scale, marker_for
+from neurosim.plot.canvas import (
+    DASHED,
+    GREY,
+    HOLLOW,
+    LEAST_LOSS,
+    add_note,
+    log_scale,
+    mark_diverged,
+    marker_for,
+)
 from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
 from neurosim.plot.page import (
@@ -24,7 +33,11 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 BLUE, RED = PALETTE[:2]
-LINES: dict[str, Any] = {"": "-", "validation_": DASHED}  # by prefix of a column
+LINES: dict[str, Any] = {  # by prefix of a column
+    "": {"linestyle": "-"},
+    "validation_": {"linestyle": DASHED, **HOLLOW},
+}
+FULL = 101  # %, the top of an axis of accuracies
 DISTANCES = {"violation": "violation", "cosine": "1 − cos(λ, λ$_{BP}$)"}
 
 
@@ -55,9 +68,10 @@ def learning_curve(log: Log, ax: Axes | None = None, *, figsize: Size | None = N
     _check_column(log, "loss", "loss" in log.history)
     ax = given_axes(ax, figsize)
     for prefix, line in LINES.items():
-        _draw_column(ax, log, f"{prefix}loss", color=BLUE, linestyle=line)
+        _draw_column(ax, log, f"{prefix}loss", color=BLUE, **line)
     ax.set(xlabel="time (s)", ylabel="loss per pattern (1)")
-    log_scale(ax, LEAST_LOSS)
+    log_scale(ax, LEAST_LOSS, empty="no finite value")
+    mark_diverged(ax, log)
     scored = _scored(log)
     if scored:
         _add_accuracies(ax, log, scored)
@@ -65,7 +79,7 @@ def learning_curve(log: Log, ax: Axes | None = None, *, figsize: Size | None = N
         add_legend_line(ax, "accuracy", color=RED)
     if "validation_loss" in log.history or "validation_accuracy" in log.history:
         add_legend_line(ax, "training", color=GREY)
-        add_legend_line(ax, "validation", color=GREY, linestyle=DASHED)
+        add_legend_line(ax, "validation", color=GREY, **LINES["validation_"])
     add_legend(ax)
     return ax
 
@@ -78,6 +92,8 @@ def _add_accuracies(ax: Axes, log: Log, prefixes: list[str]) -> None:
         _draw_accuracy(right, log, prefix)
     right.set_ylabel("accuracy (%)", color=RED)
     right.tick_params(axis="y", colors=RED)
+    if log.history.sizes["time"] == 1:
+        right.margins(y=0.3)  # or both axes would have their ends at the same heights
     right.set_ylim(top=min(100.5, right.get_ylim()[1]))
     ax.yaxis.label.set_color(BLUE)
     ax.tick_params(axis="y", which="both", colors=BLUE)
@@ -107,11 +123,17 @@ def accuracies(log: Log, ax: Axes | None = None, *, figsize: Size | None = None)
     ax = given_axes(ax, figsize)
     for prefix in scored:
         _draw_accuracy(ax, log, prefix)
-    ax.set(xlabel="time (s)", ylabel="accuracy (%)", ylim=(None, 101))
+    ax.set(xlabel="time (s)", ylabel="accuracy (%)")
+    low = ax.dataLim.y0
+    if np.isfinite(low):
+        ax.set_ylim(low - 0.05 * (FULL - low), FULL)
+    else:
+        add_note(ax, "no finite value")
+    mark_diverged(ax, log)
     if len(scored) == 2:
         add_legend_line(ax, "training", color=RED)
-        add_legend_line(ax, "validation", color=RED, linestyle=DASHED)
-        add_legend(ax)
+        add_legend_line(ax, "validation", color=RED, **LINES["validation_"])
+    add_legend(ax)
     return ax
 
 
@@ -134,6 +156,7 @@ def diagnostics(log: Log, ax: Axes) -> None:
         add_legend_line(ax, DISTANCES[name], color=color)
     ax.set(xlabel="time (s)", ylabel="distance (1)")
     log_scale(ax)
+    mark_diverged(ax, log)
     add_legend(ax)
 
 
@@ -143,7 +166,7 @@ def _scored(log: Log) -> list[str]:
 
 
 def _draw_accuracy(ax: Axes, log: Log, prefix: str) -> None:
-    _draw_column(ax, log, f"{prefix}accuracy", scale=100.0, color=RED, linestyle=LINES[prefix])
+    _draw_column(ax, log, f"{prefix}accuracy", scale=100.0, color=RED, **LINES[prefix])
 
 
 def _draw_column(ax: Axes, log: Log, name: str, *, scale: float = 1.0, **line: Any) -> None:

@@ -6,6 +6,7 @@ Above `canvas`, below every module that draws. Start at `add_legend`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,10 @@ MOST_ENTRIES = 7  # of a legend, beyond which a series of colours is one
 LEAST_SERIES = 4
 MOST_ROOM = 0.5  # of axes for a legend within them
 PLACE = "place of the legend"
+# of a legend within axes, that upright lines would cross
+INSIDE: Any = MappingProxyType(
+    {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
+)
 
 
 def add_legend(
@@ -83,6 +88,7 @@ def add_legend(
         title_fontsize=small_font(),
         alignment="left",
         **_keys(entries),
+        **({} if above else INSIDE),
     )
     for line in legend.legend_handles:
         if line is not None:
@@ -131,7 +137,7 @@ def _keys(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a legend's keys: longer ones where a key has many colours."""
     from matplotlib.legend_handler import HandlerTuple
 
-    if not any(isinstance(handle, tuple) for handle in entries.values()):
+    if not any(type(handle) is tuple for handle in entries.values()):  # not one of bars
         return {"handlelength": 1.6}
     side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
     return {"handlelength": 5.0, "handler_map": side_by_side}

@@ -5,8 +5,8 @@ Start at `events`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from neurosim.errors import DataError
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
+    HOLLOW,
     add_note,
     color_of,
+    finite_times,
     log_scale,
+    mark_not_finite,
     marker_for,
     plain_ticks,
     population_label,
@@ -31,16 +34,18 @@ from neurosim.plot.canvas import (
 )
 from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend, share_legend
-from neurosim.plot.names import shortened_all
+from neurosim.plot.names import shortened_all, text_width
 from neurosim.plot.page import (
     PALETTE,
     Size,
     given_axes,
     line_height,
     new_figure,
+    room_at_left,
     size_in_points,
     small_font,
     styled,
+    tick_font,
 )
 from neurosim.plot.runs import final_reference, traces
 from neurosim.results.runs import Run
@@ -118,13 +123,15 @@ def events(
         base += height + least / 2
     if not any(counts.any() for _, _, counts in rows):
         add_note(ax, "no events")
-    room = WIDEST_NAMES * 72 * ax.bbox.width / ax.figure.dpi
+    room = room_at_left(ax, WIDEST_NAMES)
     step = ROOM * size_in_points(ax)[1] / max(len(places), 1)  # points per name
     every = int(np.ceil(line_height() / step))
-    ax.set_yticks(places[::every], shortened_all(labels[::every], room, small_font()))
+    ax.set_yticks(places[::every], shortened_all(labels[::every], room, tick_font(ax.yaxis)))
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel=time_label(run), ylabel="unit that sends")
-    ax.set(xlim=span_of(time), ylim=(-least / 4, base))
+    ax.set(xlim=span_of(time), ylim=(-least / 2, base))
+    mark_not_finite(ax, time, finite_times(run, row))
+    add_legend(ax)
     return ax
 
 
@@ -190,17 +197,20 @@ def operations(run: Run, ax: Axes | None = None, *, figsize: Size | None = None)
     named = set()
     for label, values in spent.items():
         symbol, name = label.split(maxsplit=1)
-        line = "-" if symbol == "x" else DASHED
+        line: Any = {"linestyle": "-"} if symbol == "x" else {"linestyle": DASHED, **HOLLOW}
         color = color_of(run.network, name)
         own = "_" if name in named else name
         named.add(name)
-        ax.plot(time, positive(values), color=color, marker=marker, linestyle=line, label=own)
+        ax.plot(time, positive(values), color=color, marker=marker, label=own, **line)
     effective = np.sum(list(spent.values()), axis=0)
     ax.plot(time, positive(effective), color="black", marker=marker, label="all events")
-    add_legend_line(ax, "x forward", color=GREY)
-    add_legend_line(ax, "δ back", color=GREY, linestyle=DASHED)
+    add_legend_line(ax, "x forward", color=GREY, marker=marker)
+    add_legend_line(ax, "δ back", color=GREY, marker=marker, linestyle=DASHED, **HOLLOW)
     ax.set(xlabel=time_label(run), ylabel="operations per pattern (1)")
     log_scale(ax)
+    patterns = traces_of(run, "pattern").sizes["pattern"]
+    finite = np.all([finite_times(run, row) for row in range(patterns)], axis=0)
+    mark_not_finite(ax, time, finite)
     add_legend(ax)
     return ax
 
@@ -232,12 +242,8 @@ def cost(runs: Iterable[Run], ax: Axes | None = None, *, figsize: Size | None = 
         spent = positive(np.array([point[0] for point in own]))
         errors = positive(np.array([point[1] for point in own]))
         ax.plot(spent, errors, line, color=color, markersize=4)
-    log_scale(ax)
-    for effective, error, label, _ in points:
-        if not error > 0:  # nor NaN, of a run that diverged
-            continue
-        place = effective, error
-        ax.annotate(label, place, xytext=(4, 4), textcoords="offset points", fontsize=small_font())
+    lost = sum(not np.isfinite(point[1]) for point in points)
+    log_scale(ax, empty="no finite value" if lost else "no value above 0")
     dense = points[0][3]
     ax.axvline(dense, color=GREY, linestyle=DASHED)
     ax.annotate(
@@ -258,7 +264,26 @@ def cost(runs: Iterable[Run], ax: Axes | None = None, *, figsize: Size | None = 
     low, high = ax.get_xlim()
     if high < 100 * low:
         plain_ticks(ax.xaxis)
+    if lost:
+        add_legend(ax, title=f"{lost} of {len(points)} runs have no finite λ")
+    _write_thresholds(ax, points, dense)
     return ax
+
+
+def _write_thresholds(
+    ax: Axes, points: Sequence[tuple[float, float, str, float]], dense: float
+) -> None:
+    """Write the threshold of each point beside it, where it does not cross the dense line."""
+    for effective, error, label, _ in points:
+        if not 0 < error < np.inf:  # nor NaN, of a run that diverged
+            continue
+        (left, _), (line, _) = ax.transData.transform([(effective, error), (dense, error)])
+        room = ROOM * 72 * (line - left) / ax.figure.dpi
+        look: Any = {"xytext": (4, 4)}
+        if 0 < room < text_width(label, small_font()) + 6:
+            look = {"xytext": (-4, -4), "ha": "right", "va": "top"}
+        place = effective, error
+        ax.annotate(label, place, textcoords="offset points", fontsize=small_font(), **look)
 
 
 def _cost_of(run: Run) -> tuple[float, float, str, float]:
@@ -268,7 +293,9 @@ def _cost_of(run: Run) -> tuple[float, float, str, float]:
     truth, spent = final_reference(run), synaptic_operations(run)
     largest = 0.0
     for name in run.network.neurons:
-        largest = max(largest, float(np.abs(run.lam[name] - truth.lam[name]).max()))
+        largest = float(
+            np.maximum(largest, np.abs(run.lam[name] - truth.lam[name]).max())
+        )  # NaN too
     return spent.effective, largest, _threshold(run), spent.dense
 
 

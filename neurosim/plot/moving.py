@@ -12,6 +12,7 @@ from neurosim.disk import replacing
 from neurosim.errors import DataError, FileError, number, unknown
 from neurosim.plot.canvas import (
     evenly_spread,
+    finite_or_nan,
     largest_size,
     recorded_names,
     recorded_of,
@@ -21,9 +22,11 @@ from neurosim.plot.canvas import (
     times_of,
 )
 from neurosim.plot.graph import draw_network
-from neurosim.plot.page import Size, new_figure, styled
+from neurosim.plot.page import Size, checked_size, new_figure, styled
 from neurosim.plot.phase import PATH, phase_portrait
 from neurosim.plot.runs import traces
+from neurosim.plot.tiles import SHADES, shades
+from neurosim.plot.units import LEAST_LAM
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ Update = Callable[[int], None]  # takes the index of a sample
 NEEDED = {"network": {"lam"}, "x": {"x"}, "lam": {"lam"}, "phase": {"x", "lam"}}  # by panel
 SUFFIXES = (".gif", ".mp4", ".html")
 MOST_FRAMES = 150
+NARROW = 5  # inches, below which panels stand above each other
 
 
 @styled
@@ -99,6 +103,8 @@ def animate(
     chosen = _chosen_panels(run, panels)
     rows = min(len(chosen), 2)
     columns = -(-len(chosen) // 2)
+    if figsize is not None and checked_size(figsize)[0] < NARROW:
+        rows, columns = len(chosen), 1
     figure = new_figure(4.2 * columns, 3.2 * rows, figsize)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in grid[len(chosen) :]:
@@ -208,14 +214,15 @@ def _network(ax: Axes, run: Run, row: int) -> Update:
     lam = {name: recorded[name][:, row] for name in run.network.neurons}
     largest = max(largest_size(own) for own in lam.values())
     drawing = draw_network(ax, run.network, {name: own[-1] for name, own in lam.items()}, largest)
-    shades = ScalarMappable(Normalize(-largest, largest), "PRGn")
+    reach = largest if largest >= LEAST_LAM else 1.0
+    colormap = ScalarMappable(Normalize(-reach, reach), shades(SHADES))
     marks = [own for own in ax.collections if isinstance(own, PathCollection)]
     placed = dict(zip(drawing.units, marks, strict=True))
 
     def update(sample: int) -> None:
         for name, own in lam.items():
             index, _ = drawing.units[name]
-            colors: Any = shades.to_rgba(own[sample][index])
+            colors: Any = colormap.to_rgba(finite_or_nan(own[sample][index]))
             placed[name].set_facecolor(colors)
 
     return update

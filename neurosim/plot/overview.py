@@ -55,13 +55,13 @@ def summary(result: Run | Log, *, figsize: Size | None = None) -> Figure:
         run = result
         panels = [panel for panel in _candidates(run) if _can_draw(panel)][:MOST_PANELS]
     figure, first, axes = _laid_out(len(panels), figsize)
-    network(run.network, run, ax=first)
     for ax, panel in zip(axes, panels, strict=True):
         panel(ax=ax)
     if panels and isinstance(result, Run):
         share_legend(figure, axes, run.network)
     room = 0.95 * 72 * figure.get_figwidth()
     figure.suptitle(caption(run, last_part(result), room), fontsize=title_font())
+    network(run.network, run, ax=first)  # the last, as it fits its names into what is left
     return figure
 
 
@@ -71,7 +71,7 @@ def _laid_out(panels: int, figsize: Size | None) -> tuple[Figure, Axes, list[Axe
     rows, height = (2, 5.6) if panels > 1 else (1, 3.8)
     figure = new_figure(1.2 + 3.3 * columns, height, figsize)
     if figure.get_figwidth() < NARROW:
-        ratios = [1.5, *[1.0] * panels]
+        ratios = [2.2, *[1.0] * panels]
         stacked = figure.subplots(1 + panels, 1, height_ratios=ratios, squeeze=False)
         return figure, stacked[0, 0], list(stacked[1:, 0])
     ratios = [1.35, *[1.0] * (columns - 1)]

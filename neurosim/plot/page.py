@@ -33,6 +33,7 @@ RAINBOW = (
     *("#D9AD3C", "#E78C35", "#E4632D", "#DA2222", "#95211B", "#521A13"),
 )
 WIDEST = 100  # inches
+PADS = 10  # points between axes, the names of ticks and a label
 LINE_SPACING = 1.25  # height of a line of text over the size of its font
 STYLE: Any = MappingProxyType(  # typed Any: matplotlib's stubs require literal keys
     {
@@ -212,11 +213,43 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
+def lay_out(ax: Axes) -> None:
+    """Lay out the figure of axes now, where a layout engine is on, so that sizes are final."""
+    figure = figure_of(ax)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
 def size_in_points(ax: Axes) -> Size:
-    """Return width and height of axes, once the figure is laid out where a layout engine is on."""
+    """Return width and height of axes; as they will be drawn only after `lay_out`."""
     width = 72 * ax.bbox.width / ax.figure.dpi
     height = 72 * ax.bbox.height / ax.figure.dpi
     return width, height
+
+
+def room_at_left(ax: Axes, share: float, *, label: bool = True) -> float:
+    """Return the points that names of ticks at the left of axes may take.
+
+    A share of the width where a layout engine makes room. Otherwise what is free up to other axes
+    or the edge of the figure.
+
+    Parameters
+    ----------
+    label : bool
+        Whether the axis has a label too.
+    """
+    figure = figure_of(ax)
+    if figure.get_layout_engine() is not None:
+        return share * size_in_points(ax)[0]
+    left = float(ax.get_position().x0)
+    edge = 0.0
+    for other in figure.axes:
+        right = float(other.get_position().x1)
+        if edge < right <= left:
+            edge = right
+    beside = LINE_SPACING * float(ax.yaxis.label.get_fontsize()) + PADS if label else PADS
+    return float(72 * figure.get_figwidth() * (left - edge) - beside)
 
 
 # Fonts
@@ -238,6 +271,11 @@ def small_font() -> float:
 def title_font() -> float:
     """Return the size of titles and labels of axes, points."""
     return _font("axes.labelsize")
+
+
+def tick_font(axis: Any) -> float:
+    """Return the size of the names of an axis' ticks, points; that of given axes is their own."""
+    return float(axis.get_major_ticks(1)[0].label1.get_fontsize())
 
 
 def line_height() -> float:

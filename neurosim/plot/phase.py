@@ -14,8 +14,10 @@ from neurosim.errors import ConvergenceError, DataError, unknown
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
+    add_note,
     chosen_lines,
     color_of,
+    finite_samples,
     recorded_of,
     recorded_units,
     row_of,
@@ -71,7 +73,8 @@ def phase_portrait(
         By default those of a new figure.
     field : bool
         Whether to draw the vector field of one unit and its nullclines (dx/dt = 0 full, dλ/dt = 0
-        dashed), with all other units held at their final state.
+        dashed), with all other units held at their final state. Where that is not finite, the
+        picture says that there is no field.
     figsize : (float, float), optional
         Size of the new figure, inches.
 
@@ -79,7 +82,7 @@ def phase_portrait(
     ------
     DataError, ModelError
         x or lam of that unit was not recorded; or a field is asked for of several units, of moving
-        weights, of a run with extensions, or of one that diverged.
+        weights, or of a run with extensions.
 
     Examples
     --------
@@ -95,6 +98,7 @@ def phase_portrait(
     if field and len(units) != 1:
         raise DataError(f"field of units = {units}; allowed: one unit; try unit={units[:1]}")
     paths = [_path(run, population, own, pattern) for own in units]
+    ends_well = all(np.isfinite(own).all() for own in (*run.x.values(), *run.lam.values()))
     ax = given_axes(ax, figsize, (3.8, 3.4))
     earlier = [line for line in ax.get_lines() if line.get_gid() == PATH]
     target = _target(run, population, pattern)
@@ -104,10 +108,12 @@ def phase_portrait(
         goal = None if target is None else target[own]
         label = f"{population}[{own}]" if several else "_"
         _draw_path(ax, path, goal, color=color, label=label)
-    if field:
+    if field and ends_well:
         _draw_field(ax, run, population, units[0], row_of(run, pattern))
     _label(ax, "" if several else f"{population}[{units[0]}]")
-    _add_keys(ax, run, target is not None)
+    _add_keys(ax, run, paths, target is not None)
+    if field and not ends_well:
+        add_legend(ax, title="no field, as the end is not finite")
     return ax
 
 
@@ -152,8 +158,9 @@ def _colors(run: Run, population: str, count: int, used: Sequence[str]) -> list[
 
 def _draw_path(ax: Axes, path: Array, goal: Array | None, *, color: str, label: str) -> None:
     """Draw a path with arrows, its start, its end and its goal."""
-    ax.plot(path[:, 0], path[:, 1], color=color, label=label, gid=PATH)
-    finite = path[np.isfinite(path).all(axis=1)]
+    whole = np.where(np.isfinite(path).all(axis=1, keepdims=True), path, np.nan)
+    ax.plot(whole[:, 0], whole[:, 1], color=color, label=label, gid=PATH)
+    finite = path[finite_samples(path)]
     look: Any = {"color": color, "markersize": 6, "label": "_", "zorder": 4}
     if len(finite):
         ax.plot(finite[:1, 0], finite[:1, 1], "o", markerfacecolor="white", **look)
@@ -180,12 +187,24 @@ def _label(ax: Axes, name: str) -> None:
     ax.locator_params(nbins=5)
 
 
-def _add_keys(ax: Axes, run: Run, target: bool) -> None:
-    """Add the legend: the marks once, in grey, and the paths if there are several."""
+def _add_keys(ax: Axes, run: Run, paths: Sequence[Array], target: bool) -> None:
+    """Add the legend: the marks once, in grey, and the paths if there are several.
+
+    The end of a path that diverged is its last finite point.
+    """
+    time = times_of(run)
+    finite = np.all([finite_samples(path) for path in paths], axis=0)
+    kept = np.flatnonzero(finite)
     unit = time_label(run).removeprefix("time (").removesuffix(")")
+    end = f"end, {time[-1]:g} {unit}"
+    if not len(kept):
+        end = "end"
+        add_note(ax, "no finite value")
+    elif kept[-1] < len(time) - 1:
+        end = f"last finite point, {time[kept[-1]]:g} {unit}"
     marks: dict[str, Any] = {
         "start": {"marker": "o", "markerfacecolor": "white"},
-        f"end, {times_of(run)[-1]:g} {unit}": {"marker": "o"},
+        end: {"marker": "o"},
     }
     if target:
         marks["backpropagation"] = {"marker": "X"}

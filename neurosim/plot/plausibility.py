@@ -5,7 +5,7 @@ Start at `plausibility`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,13 @@ from neurosim.plot.page import (
     LINE_SPACING,
     Size,
     figure_of,
+    lay_out,
+    room_at_left,
     shown_axes,
     size_in_points,
     small_font,
     styled,
+    tick_font,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +84,10 @@ def plausibility(
     line = LINE_SPACING * small_font() / 72
     entries = chain.from_iterable(rows.values() for rows in texts)
     cell = 1.1 * max(text_width(entry, small_font()) for entry in entries) / 72
-    size = 3.2 + (cell + 0.1) * len(cards), 2.2 + 1.7 * line * len(names)
+    tolerated = set(chain.from_iterable(card.tolerance for card in cards.values()))
+    labels = [_row_label(name, tolerated) for name in names]
+    beside = max(text_width(label, small_font()) for label in labels) / 72
+    size = 0.4 + max(beside / MOST_LABEL, beside + cell * len(cards)), 2.4 + 1.7 * line * len(names)
     ax = shown_axes(ax, size, figsize)
     grids = {
         "accuracy kept (share)": (_kept_accuracy, "Blues"),
@@ -89,22 +95,24 @@ def plausibility(
     }
     for label, (measure, shades) in grids.items():
         _draw_grid(ax, cards, names, measure, shades, label)
-    short = shortened_all(list(cards), 72 * cell, small_font())
-    upright = any(text_width(name, small_font()) > 72 * cell for name in cards)
-    ax.set_xticks(range(len(cards)), list(cards) if upright else short)
-    if upright:
-        ax.tick_params(axis="x", labelrotation=90)
-    tolerated = set(chain.from_iterable(card.tolerance for card in cards.values()))
-    labels = [_row_label(name, tolerated) for name in names]
-    most = MOST_LABEL * 72 * figure_of(ax).get_figwidth()
-    ax.set_yticks(range(len(names)), shortened_all(labels, most, small_font()))
-    for column, rows in enumerate(texts):
-        for row, name in enumerate(names):
-            _write(ax, column, row, rows.get(name, "-"), list(cards.values())[column], name)
+    figure = figure_of(ax)
+    room = MOST_LABEL * 72 * figure.get_figwidth()
+    if figure.get_layout_engine() is None:
+        room = room_at_left(ax, MOST_LABEL, label=False)
+    ax.set_yticks(range(len(names)), shortened_all(labels, room, tick_font(ax.yaxis)))
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    return figure_of(ax)
+    if any("±" in entry for entry in chain.from_iterable(rows.values() for rows in texts)):
+        ax.set_xlabel("± standard deviation over the seeds")
+        ax.xaxis.set_label_position("bottom")
+    ax.set_xticks(range(len(cards)), list(cards), rotation=90)
+    lay_out(ax)
+    apart = size_in_points(ax)[0] / len(cards)
+    if all(text_width(name, tick_font(ax.xaxis)) < 0.95 * apart for name in cards):
+        ax.tick_params(axis="x", labelrotation=0)
+    _write_entries(ax, list(cards.values()), names, apart)
+    return figure
 
 
 def _draw_grid(
@@ -126,17 +134,41 @@ def _draw_grid(
         bar.set_label(label)
 
 
-def _write(ax: Axes, column: int, row: int, text: str, card: Plausibility, name: str) -> None:
-    """Write an entry into its cell, in black or white, whichever reads better."""
+def _write_entries(
+    ax: Axes, cards: Sequence[Plausibility], names: Sequence[str], apart: float
+) -> None:
+    """Write all entries, in cells `apart` points wide.
+
+    Where they do not fit, deviations are left out; where they still do not, entries stand upright.
+    """
+    entries = []
+    for column, card in enumerate(cards):
+        rows = card.rows()
+        for row, name in enumerate(names):
+            text = rows.get(name, "-")
+            entries.append((column, row, "not finite" if text.startswith("nan") else text))
+    widest = max(text_width(text, small_font()) for _, _, text in entries)
+    if widest > 0.95 * apart:
+        entries = [(column, row, text.partition(" ±")[0]) for column, row, text in entries]
+        ax.set_xlabel("")
+    widest = max(text_width(text, small_font()) for _, _, text in entries)
+    look: Any = {"ha": "center", "va": "center", "fontsize": small_font()}
+    if widest > 0.95 * apart:
+        look |= {"rotation": 90, "fontsize": min(small_font(), apart / LINE_SPACING)}
+    for column, row, text in entries:
+        color = _ink(cards[column], names[row])
+        ax.text(column, row, text, color=color, **look)
+
+
+def _ink(card: Plausibility, name: str) -> str:
+    """Return black or white, whichever reads better in the cell of an entry."""
     shades = {_kept_accuracy: "Blues", _tolerated: "Oranges"}
     color = "black"
-    if text_width(text, small_font()) > size_in_points(ax)[0] / max(len(ax.get_xticks()), 1):
-        text, _, _ = text.partition(" ±")
     for measure, name_of_map in shades.items():
         kept = measure(card, name)
         if np.isfinite(kept):
             color = text_color(mpl.colormaps[name_of_map](kept))
-    ax.text(column, row, text, ha="center", va="center", color=color, size=small_font())
+    return color
 
 
 def _row_label(name: str, tolerated: Collection[str]) -> str:

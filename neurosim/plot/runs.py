@@ -1,4 +1,4 @@
-"""Pictures of one run: traces, weights and the approach to rest. Start at `traces`."""
+"""Pictures of one run: traces and the approach to rest. Start at `traces`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neurosim.model.flow import seconds
 from neurosim.plot.canvas import (
     DASHED,
     GREY,
-    MOST_LINES,
+    HOLLOW,
     add_note,
     axis_label,
     chosen_lines,
@@ -20,8 +20,11 @@ from neurosim.plot.canvas import (
     count_label,
     draw_lines,
     evenly_spread,
+    finite_or_nan,
+    finite_samples,
     largest_size,
     log_scale,
+    mark_not_finite,
     marker_for,
     population_label,
     positive,
@@ -107,8 +110,10 @@ def traces(
     for name in names:
         chosen[name] = chosen_lines(units, recorded_units(run, name), f"units of {name}")
     ax = given_axes(ax, figsize)
+    finite = np.ones(len(times_of(run)), dtype=bool)
     for name, own in chosen.items():
-        trace = values[name][:, row]
+        trace = finite_or_nan(values[name][:, row])
+        finite &= finite_samples(trace[:, own])
         indices = recorded_units(run, name)[own]
         size = run.network.populations[name].size
         draw_lines(
@@ -121,6 +126,7 @@ def traces(
             alone=len(names) == 1,
         )
     ax.set(xlabel=time_label(run), ylabel=axis_label(variable))
+    mark_not_finite(ax, times_of(run), finite)
     if marks is not None:
         _draw_marks(ax, run, seconds(marks, "marks"))
     add_legend(ax)
@@ -150,86 +156,6 @@ def _draw_marks(ax: Axes, run: Run, interval: float) -> None:
 
 
 @styled
-def weights(
-    run: Run,
-    projection: str,
-    synapses: Iterable[tuple[int, int]] | None = None,
-    ax: Axes | None = None,
-    *,
-    figsize: Size | None = None,
-) -> Axes:
-    """Draw the recorded weights of a projection over time, one line per synapse.
-
-    Parameters
-    ----------
-    run : Run
-    projection : str
-        ``"pre->post"``.
-    synapses : iterable of (post, pre), optional
-        By default all that were recorded, but at most `canvas.MOST_LINES`, spread evenly.
-    ax : Axes, optional
-        By default those of a new figure.
-    figsize : (float, float), optional
-        Size of the new figure, inches.
-
-    Raises
-    ------
-    DataError, ModelError
-        Those weights were not recorded.
-    """
-    stored = traces_of(run, "w")
-    projections = stored["projection"].values
-    if projection not in projections:
-        allowed = dict.fromkeys(projections.tolist())
-        raise unknown("projection with a trace of weights", projection, allowed)
-    here = np.flatnonzero(projections == projection)
-    post = stored["post"].values[here].tolist()
-    pre = stored["pre"].values[here].tolist()
-    pairs = list(zip(post, pre, strict=True))
-    if synapses is None:
-        chosen = evenly_spread(len(here), MOST_LINES)
-    else:
-        chosen = _places_of(synapses, pairs, projection)
-    ax = given_axes(ax, figsize)
-    name = projection.replace("->", "→")
-    draw_lines(
-        ax,
-        times_of(run),
-        stored["w"].values[:, here[chosen]],
-        labels=[f"{name} [{post[i]}, {pre[i]}]" for i in chosen],
-        total=count_label(name, len(chosen), len(here), "synapses"),
-        color=color_of(run.network, run.network.projections[projection].post),
-        alone=True,
-    )
-    ax.set(xlabel=time_label(run), ylabel=axis_label("w"))
-    add_legend(ax)
-    return ax
-
-
-def _places_of(
-    synapses: Iterable[tuple[int, int]], recorded: list[tuple[int, int]], projection: str
-) -> Array:
-    """Return where synapses (post, pre) stand among the recorded ones.
-
-    Raises
-    ------
-    DataError
-        A synapse was not recorded.
-    """
-    place = {pair: i for i, pair in enumerate(recorded)}
-    places = []
-    for post, pre in synapses:
-        pair = (int(post), int(pre))
-        if pair not in place:
-            raise DataError(
-                f"synapse (post, pre) = {pair} of {projection} was not recorded; "
-                f"allowed: {recorded[:8]}..."
-            )
-        places.append(place[pair])
-    return np.array(places, dtype=int)
-
-
-@styled
 def violation(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> Axes:
     """Draw the root mean square (full) and the largest (dashed) |g| over time, by population.
 
@@ -254,18 +180,21 @@ def violation(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) 
     ax = given_axes(ax, figsize)
     time = times_of(run)
     marker = marker_for(len(time), most=1)
+    finite = np.ones(len(time), dtype=bool)
     for name, values in g.items():
+        finite &= finite_samples(values)
         color, size = color_of(run.network, name), np.abs(values)
         mean = np.sqrt(np.mean(size**2, axis=(1, 2)))
         largest = size.max(axis=(1, 2))
         label = population_label(run.network, name, values.shape[2])
         ax.plot(time, positive(mean), color=color, marker=marker, label=label)
-        dashed: Any = {"linestyle": DASHED, "label": "_", "alpha": 0.8}
+        dashed: Any = {"linestyle": DASHED, "label": "_", "alpha": 0.8, **HOLLOW}
         ax.plot(time, positive(largest), color=color, marker=marker, **dashed)
-    add_legend_line(ax, "rms", color=GREY)
-    add_legend_line(ax, "largest", color=GREY, linestyle=DASHED)
+    add_legend_line(ax, "rms", color=GREY, marker=marker)
+    add_legend_line(ax, "largest", color=GREY, linestyle=DASHED, marker=marker, **HOLLOW)
     ax.set(xlabel=time_label(run), ylabel="violation |x − σ(a)| (1)", xlim=span_of(time))
-    log_scale(ax)
+    log_scale(ax, empty=_why_empty(finite))
+    mark_not_finite(ax, time, finite)
     add_legend(ax)
     return ax
 
@@ -362,7 +291,9 @@ def agreement(
     ax = given_axes(ax, figsize)
     time = times_of(run)
     marker = marker_for(len(time), most=1)
+    finite = np.ones(len(time), dtype=bool)
     for name, values in lam.items():
+        finite &= finite_samples(values)
         exact = _exact_of_recorded(run, name, truth)
         if measure == "error":
             distance = np.abs(values - exact).max(axis=(1, 2))
@@ -372,7 +303,8 @@ def agreement(
         label = population_label(run.network, name, values.shape[2])
         ax.plot(time, positive(distance), color=color, marker=marker, label=label)
     ax.set(xlabel=time_label(run), ylabel=f"{DISTANCES[measure]} (1)", xlim=span_of(time))
-    log_scale(ax)
+    log_scale(ax, empty=_why_empty(finite))
+    mark_not_finite(ax, time, finite)
     add_legend(ax)
     return ax
 
@@ -414,10 +346,19 @@ def parity(run: Run, ax: Axes | None = None, *, figsize: Size | None = None) -> 
     ax.set(xlabel="λ of backpropagation (1)", ylabel="multiplier λ (1)")
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     ax.locator_params(nbins=5)
-    if not any(np.isfinite(own).any() for own in run.lam.values()):
+    found = np.concatenate([np.ravel(run.lam[name]) for name in run.network.neurons])
+    lost = int(np.count_nonzero(~np.isfinite(found)))
+    if lost == found.size:
         add_note(ax, "no finite multiplier")
-    add_legend(ax)
+        lost = 0
+    title = f"{lost} of {found.size} multipliers are not finite" if lost else ""
+    add_legend(ax, title=title)
     return ax
+
+
+def _why_empty(finite: Array) -> str:
+    """Return why a logarithmic axis of sizes shows nothing."""
+    return "no value above 0" if finite.any() else "no finite value"
 
 
 def _exact_of_recorded(run: Run, population: str, ref: Adjoint) -> Array:

@@ -16,8 +16,9 @@ from neurosim.plot.page import (
     Size,
     figure_of,
     given_axes,
-    small_font,
+    room_at_left,
     styled,
+    tick_font,
 )
 from neurosim.plot.sweep_axes import (
     POINT,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Function = Callable[[Array], Array]  # (parameters, n) in the unit cube -> (n,)
 
-MOST_LABEL = 0.4  # of the width of a figure
+MOST_LABEL = 0.5  # of the width of axes before they are laid out
 DRAWS = 512  # per parameter
 LEAST_KNOWN = 10  # smallest number of points with a value; half of all are needed too
 MOST_RADIAL = 2000  # points, from which on the value of the nearest one is taken
@@ -89,8 +90,8 @@ def sensitivity(
     rows = np.arange(len(names))
     ax.barh(rows - 0.18, first, height=0.34, color=PALETTE[0], label="alone")
     ax.barh(rows + 0.18, total, height=0.34, color=PALETTE[4], label="with interactions")
-    room = MOST_LABEL * 72 * figure_of(ax).get_figwidth()
-    labels = shortened_all([symbol_of(name) for name in names], room, small_font())
+    room = room_at_left(ax, MOST_LABEL, label=False)
+    labels = shortened_all([symbol_of(name) for name in names], room, tick_font(ax.yaxis))
     ax.set_yticks(rows, labels)
     ax.invert_yaxis()
     ax.set_xlabel(f"variance of {symbol_of(measure)} (share)")

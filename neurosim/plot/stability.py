@@ -17,16 +17,20 @@ from neurosim.errors import out_of_range, unknown, whole
 from neurosim.model.methods import EULER
 from neurosim.plot.canvas import GREY
 from neurosim.plot.legends import add_legend
-from neurosim.plot.names import shortened_all
+from neurosim.plot.names import shortened_all, text_width
 from neurosim.plot.page import (
+    LINE_SPACING,
     PALETTE,
     Size,
     distinct_color,
+    figure_of,
     given_axes,
+    lay_out,
     line_height,
+    room_at_left,
     size_in_points,
-    small_font,
     styled,
+    tick_font,
 )
 from neurosim.reference.spectrum import AMPLIFICATION
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 SHADE = 0.15  # opacity of a stability region
+LEAST_BELOW = 60  # points, for names that are not level and a label below them
 FINE = 300  # points per side on which a stability region is drawn
 NAMES = {
     "flow.theta": "θ (rad)",
@@ -161,24 +166,39 @@ def participation(
     rows = np.flatnonzero(spec.eigenvalues.imag >= 0)[:modes]
     shares = np.array([own[rows] for own in spec.participation.values()]).T
     image = ax.imshow(shares, aspect="auto", cmap="cividis", vmin=0)
-    room = 0.4 * size_in_points(ax)[1]
-    places = shortened_all(list(spec.participation), room, small_font())
-    apart = size_in_points(ax)[0] / max(shares.shape[1], 1)
+    ax.figure.colorbar(image, ax=ax, label="share of the mode (1)")
+    for side in ax.spines.values():
+        side.set_visible(False)
+    _name_modes(ax, spec, rows)
+    lay_out(ax)
+    width, height = size_in_points(ax)
+    names = list(spec.participation)
+    apart = width / max(len(names), 1)
     angle: Any = {"rotation": 30, "ha": "right"}
     if 3 * line_height() > apart:
         angle = {"rotation": 90}
-    ax.set_xticks(range(shares.shape[1]), places, **angle)
+    every = int(np.ceil(line_height() / apart))
+    short = shortened_all(names, 0.4 * height, tick_font(ax.xaxis))
+    ax.set_xticks(range(0, len(names), every), short[::every], **angle)
+    below = 72 * figure_of(ax).get_figheight() * ax.get_position().y0
+    if figure_of(ax).get_layout_engine() is not None or below > LEAST_BELOW:
+        ax.set_xlabel("population")  # the names say it where there is no room
+    return ax
+
+
+def _name_modes(ax: Axes, spec: Stability, rows: Array) -> None:
+    """Write what each mode does beside its row, or its number where there is no room."""
     names = []
     for damping, frequency in zip(spec.damping[rows], spec.frequency[rows], strict=True):
         change = "decays" if damping >= 0 else "grows"
         names.append(f"{change} {abs(damping):.3g}/s, {frequency:.3g} Hz")
-    every = int(np.ceil(line_height() * len(rows) / size_in_points(ax)[1]))
+    ax.set_ylabel("mode")
+    if max(text_width(name, tick_font(ax.yaxis)) for name in names) > room_at_left(ax, 1.0):
+        names = [f"{place + 1}" for place in range(len(names))]
+        ax.set_ylabel("mode (slowest first)")
+    height = LINE_SPACING * tick_font(ax.yaxis)
+    every = int(np.ceil(height * len(rows) / size_in_points(ax)[1]))
     ax.set_yticks(range(0, len(rows), every), names[::every])
-    ax.set(xlabel="population", ylabel="mode")
-    for side in ax.spines.values():
-        side.set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label="share of the mode (1)")
-    return ax
 
 
 @styled
@@ -206,7 +226,7 @@ def branch(
     ax = given_axes(ax, figsize)
     shared = min(len(values) for values in found.eigenvalues)
     look: Any = {"color": PALETTE[0], "linewidth": 1.4, "zorder": 3}
-    labels = ["mode that decays least or grows most", "next modes"]
+    labels = ["least stable mode", "next modes"]
     for i in range(min(modes, shared)):
         damping = [-values[i].real for values in found.eigenvalues]
         label = labels[i] if i < len(labels) else "_"

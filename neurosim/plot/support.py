@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurosim.errors import unknown
-from neurosim.plot.canvas import GREY, color_of, largest_size, plain_ticks
+from neurosim.plot.canvas import GREY, NOT_FINITE, add_note, color_of, largest_size, plain_ticks
+from neurosim.plot.drawing import add_legend_line
 from neurosim.plot.legends import add_legend
 from neurosim.plot.names import shortened
 from neurosim.plot.page import (
@@ -34,13 +35,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 BINS = 41
+MOST_TICKS = 10
 NARROW = 6  # inches, below which three pictures stand above each other
-BELOW = 32  # points between a map and its legend, for the ticks and the label
-SIDES = {
-    "support, λ < 0": PALETTE[0],
-    "straw": "#EEEEEE",
-    "support, λ > 0": PALETTE[1],
-}
+SIDES = {"λ < 0": PALETTE[0], "straw": "#EEEEEE", "λ > 0": PALETTE[1], "not finite": NOT_FINITE}
 
 
 @styled
@@ -103,33 +100,31 @@ def support_map(
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator
 
     if population not in found:
         raise unknown("population", population, found)
     own = found[population]
     rows = np.argsort(-own.sum(axis=1), kind="stable")
     columns = np.argsort(-own.sum(axis=0), kind="stable")
+    finite = np.isfinite(found.lam[population])
     sides = np.where(own, np.sign(found.lam[population]), 0)
+    sides[~finite] = 2
     ax = given_axes(ax, figsize, (4.0, 4.4))
-    width, height = size_in_points(ax)
+    width, _ = size_in_points(ax)
     ax.imshow(
         sides[np.ix_(rows, columns)],
         cmap=ListedColormap(list(SIDES.values())),
-        norm=BoundaryNorm([-1.5, -0.5, 0.5, 1.5], 3),
+        norm=BoundaryNorm([-1.5, -0.5, 0.5, 1.5, 2.5], 4),
         aspect="auto",
         interpolation="nearest",
     )
-    ax.legend(
-        handles=[Patch(color=color, label=label) for label, color in SIDES.items()],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -BELOW / height),
-        ncols=3,
-        handlelength=1,
-    )
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    share = f"{own.mean():.0%} support, |λ| > {found.tol:g}"
+    handles = [Patch(color=color, label=label) for label, color in SIDES.items()]
+    add_legend(ax, others=handles[:3] if finite.all() else handles)
+    for axis, count in ((ax.xaxis, own.shape[1]), (ax.yaxis, own.shape[0])):
+        axis.set_ticks(range(0, count, -(-count // MOST_TICKS)))
+    share = _share(own, finite)
+    if finite.any():
+        share += f", |λ| > {found.tol:g}"
     ax.set_title(f"{shortened(population, width, title_font())}\n{share}{_rest_note(found)}")
     ax.set(xlabel="unit (most often support first)", ylabel="pattern (most support first)")
     return ax
@@ -168,39 +163,45 @@ def multipliers(
         raise unknown("population", population, found)
     names = list(found) if population is None else [population]
     ax = given_axes(ax, figsize)
-    largest = largest_size(np.concatenate([np.ravel(found.lam[name]) for name in names]))
+    ax.set(xlabel="multiplier λ (1)", ylabel="neurons × patterns (1)")
+    lam = np.concatenate([np.ravel(found.lam[name]) for name in names])
+    lost = np.count_nonzero(~np.isfinite(lam))
+    if lost == lam.size:
+        add_note(ax, "no finite multiplier")
+        return ax
+    largest = largest_size(lam)
     largest = max(largest, found.tol) or 1.0
     edges = np.linspace(-largest, largest, BINS + 1)
     width = edges[1] - edges[0]
     places = list(found)
     for i, name in enumerate(names):
-        own = found[name]
+        own, finite = found[name], np.isfinite(found.lam[name])
         color = distinct_color(places.index(name), len(places))
         ax.hist(
-            found.lam[name][own],
+            found.lam[name][own & finite],
             bins=list(edges),
             histtype="step",
             color=color,
-            label=f"{name}, {own.mean():.0%} support",
+            label=f"{name}, {_share(own, finite)}",
             linewidth=1.4,
         )
         from_middle = i - (len(names) - 1) / 2  # bars
         ax.bar(
             from_middle * width / len(names),
-            (~own).sum(),
+            (~own & finite).sum(),
             width / len(names),
             color=color,
             alpha=0.4,
             label="_",
         )
     straw = Patch(color=GREY, alpha=0.4, label=f"straw, |λ| ≤ {found.tol:g}")
-    ax.set(xlabel="multiplier λ (1)", ylabel="neurons × patterns (1)")
     ax.set(xlim=(-1.05 * largest, 1.05 * largest), yscale="log", ylim=(0.7, None))
     ax.locator_params(axis="x", nbins=5)
     low, high = ax.get_ylim()
     if high < 100 * low:
-        plain_ticks(ax.yaxis)
-    add_legend(ax, others=[straw])
+        plain_ticks(ax.yaxis, integer=True)
+    title = f"{lost} of {lam.size} multipliers are not finite" if lost else ""
+    add_legend(ax, others=[straw], title=title)
     return ax
 
 
@@ -250,16 +251,15 @@ def conditions(
         [-width, -width, width, width],
         [-high, 0, 0, high],
         label="conditions",
-        color=GREY,
+        color="0.85",
         linewidth=5,
-        alpha=0.3,
         solid_capstyle="butt",
         zorder=0,
     )
-    support = found[population]
+    support, finite = found[population], np.isfinite(lam)
     for own, name, color, alpha in (
-        (support, "support", color_of(net, population), 0.6),
-        (~support, "straw", "black", 0.35),
+        (support & finite, "support", color_of(net, population), 0.6),
+        (~support & finite, "straw", "black", 0.35),
     ):
         label = f"{name}, {own.mean():.0%}"
         ax.plot(g[own], lam[own], "o", color=color, markersize=3, alpha=alpha, label=label)
@@ -268,8 +268,17 @@ def conditions(
     ax.set(xlabel="violation g (1)", ylabel="multiplier λ (1)")
     ax.set(xlim=(-reach, reach), ylim=(-high, high))
     ax.locator_params(axis="x", nbins=5)
-    ax.legend(loc="upper left")
+    if not finite.any():
+        add_note(ax, "no finite multiplier")
+    elif not finite.all():
+        add_legend_line(ax, f"not finite, {(~finite).mean():.0%}", linestyle="none")
+    add_legend(ax)
     return ax
+
+
+def _share(own: Array, finite: Array) -> str:
+    """Return the share of support among finite multipliers, in words."""
+    return f"{own[finite].mean():.0%} support" if finite.any() else "no finite λ"
 
 
 def _rest_note(found: Support) -> str:

@@ -15,13 +15,15 @@ import numpy as np
 
 from neurosim.errors import DataError, number, unknown
 from neurosim.plot.canvas import evenly_spread, finite_or_nan, plain_ticks
-from neurosim.plot.names import shortened
+from neurosim.plot.names import shortened, text_width
 from neurosim.plot.page import (
     WIDEST,
     Size,
     checked_size,
+    line_height,
     new_figure,
     size_in_points,
+    tick_font,
     title_font,
 )
 
@@ -60,6 +62,8 @@ POINT = "point"  # the only dimension of a sweep whose points were drawn
 MOST_PANELS = 6
 MANY_CELLS = 10_000  # from which a mesh is stored as pixels
 FEW = 6  # most ticks of a parameter
+GAP = 4  # points between the labels of neighbouring ticks
+ROOM = 0.7  # of axes before they are laid out, which labels and a colour bar narrow
 EVEN = 1e-9  # relative deviation up to which steps, or ratios, count as equal
 
 
@@ -367,14 +371,34 @@ def add_labels(ax: Axes, data: xr.Dataset, x: str, y: str) -> None:
 
 
 def tick_values(axis: Any, coordinate: xr.DataArray) -> None:
-    """Put the ticks at values of a parameter: at all of them, or at some that are spread evenly."""
+    """Put the ticks at values of a parameter: at all, or at every second, third, ... of them.
+
+    There are at most `FEW`, and their labels do not touch.
+    """
     from matplotlib.ticker import NullFormatter, NullLocator
 
     values = np.unique(coordinate.values)
-    chosen = values[evenly_spread(len(values), FEW)]
-    axis.set_ticks(chosen, [shown_value(value) for value in chosen])
+    for step in range(-(-len(values) // FEW), len(values) + 1):
+        chosen = values[::step]
+        labels = [shown_value(value) for value in chosen]
+        if _fit(axis, chosen, labels):
+            break
+    axis.set_ticks(chosen, labels)
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def _fit(axis: Any, values: Array, labels: Sequence[str]) -> bool:
+    """Return whether labels at the values of an axis stand clear of each other."""
+    if len(values) < 2:
+        return True
+    ends = axis.get_transform().transform(np.array(axis.get_view_interval()))
+    shares = np.diff(axis.get_transform().transform(values.astype(float))) / abs(np.diff(ends))
+    width, height = size_in_points(axis.axes)
+    if axis.axis_name == "x":
+        needed = max(text_width(label, tick_font(axis)) for label in labels) + GAP
+        return bool(ROOM * width * abs(shares).min() >= needed)
+    return bool(ROOM * height * abs(shares).min() >= line_height())
 
 
 # Cells

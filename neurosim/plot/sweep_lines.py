@@ -14,12 +14,14 @@ import numpy as np
 from neurosim.errors import DataError
 from neurosim.plot.canvas import evenly_spread, finite_or_nan, plain_ticks
 from neurosim.plot.legends import add_legend
-from neurosim.plot.names import shortened
+from neurosim.plot.names import text_width, wrapped
 from neurosim.plot.outcomes import OUTCOMES, outcomes_in
 from neurosim.plot.page import (
     Size,
     distinct_color,
     figure_of,
+    lay_out,
+    line_height,
     shown_axes,
     size_in_points,
     small_font,
@@ -52,8 +54,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+NAME_LINES = 4  # of a parameter below its axis
 MOST_CURVES = 12  # values of a second parameter
 MOST_LINES = 400  # of parallel coordinates
+DODGE = 0.5  # of the distance of two names, over which the marks of lines are spread
 MISSING = 1.14  # height at which parallel coordinates draw a measure that is not a number
 
 
@@ -114,7 +118,9 @@ def lines(
     for i, place in enumerate(drawn):
         label, part = series[place]
         label = label.rpartition(": ")[2]
-        _draw_line(ax, part, measure, x, color=distinct_color(i, len(drawn)), label=label)
+        aside = DODGE * (i - (len(drawn) - 1) / 2) / len(drawn)
+        color = distinct_color(i, len(drawn))
+        _draw_line(ax, part, measure, x, color=color, label=label, aside=aside)
     _scale_x(ax, data[x])
     ax.set(xlabel=label_of(data, x), ylabel=label_of(data, measure))
     add_legend(ax, title=_said(data, measure, x, other, len(drawn)))
@@ -134,7 +140,7 @@ def _said(data: xr.Dataset, measure: str, x: str, other: str | None, drawn: int)
     kept = [x] if other is None else [x, other]
     folded = repeats_note(data[measure], kept, "median")
     if folded and _only_seeds(data[measure], kept):
-        folded += ", band: range"
+        folded += ", band: range" if is_numeric(data[x]) else ", bars: range"
     words = [folded]
     finite = np.isfinite(data[measure].values.astype(float))
     if not finite.all():
@@ -165,8 +171,16 @@ def _scale_x(ax: Axes, coordinate: xr.DataArray) -> None:
         tick_values(ax.xaxis, coordinate)
 
 
-def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, label: str) -> None:
-    """Draw the median of a measure over x, and its range if only repeats are left."""
+def _draw_line(
+    ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, label: str, aside: float
+) -> None:
+    """Draw the median of a measure over x, and its range if only repeats are left.
+
+    Parameters
+    ----------
+    aside : float
+        How far marks stand beside the place of a name, so that those of two lines do not coincide.
+    """
     numeric = is_numeric(part[x])
     ordered = part.sortby(x) if numeric else part
     values = ordered[measure].astype(float)
@@ -179,6 +193,9 @@ def _draw_line(ax: Axes, part: xr.Dataset, measure: str, x: str, *, color: str, 
     places = ordered[x].values
     if not numeric:
         look["linestyle"] = "none"
+        names = list(places)
+        places = np.arange(len(names)) + aside
+        ax.set_xticks(range(len(names)), names)
     ax.plot(places, middle, label=label or "_", **look)
     if not _only_seeds(values, [x]):
         return
@@ -238,19 +255,37 @@ def parallel_coordinates(
     scaled[-1][missing] = MISSING
     heights = np.array(scaled).T  # (points, axes)
     note = "" if len(missing) == total else f"{len(missing)} of {total} points"
-    _draw_missing(ax, heights, missing, flat["outcome"].values, outcomes_in(flat), note)
     if not missing.all():
         bar = _draw_measured(ax, heights[~missing], columns[-1][~missing], log=logarithmic[-1])
         bar.set_label(label_of(data, measure))
+    ax.axis("off")
+    lay_out(ax)
+    beside = [f"{value:.3g}" for value in _ends(columns[-1])] + ["no number"] * int(missing.any())
+    _limit_parallel(ax, len(columns), beside)
+    _draw_missing(ax, heights, missing, flat["outcome"].values, outcomes_in(flat), note)
     for place, name in enumerate([*names, measure]):
         last = place == len(names)
         _draw_parallel_axis(ax, place, label_of(data, name), columns[place], last=last)
     if missing.any():
         look: Any = {"va": "center", "fontsize": small_font() - 1, "zorder": 5}
         ax.annotate("no number", (len(names) + 0.05, MISSING), **look)
-    ax.set(xlim=(-0.4, len(columns) - 0.6), ylim=(-0.24, 1.2))
-    ax.axis("off")
     return figure_of(ax)
+
+
+def _ends(column: Array) -> list[float]:
+    """Return the smallest and the largest finite value; none where there is no such value."""
+    finite = column[np.isfinite(column)]
+    return [float(finite.min()), float(finite.max())] if finite.size else []
+
+
+def _limit_parallel(ax: Axes, count: int, beside: Sequence[str]) -> None:
+    """Set limits that leave room for names below the upright axes, and texts beside the last."""
+    width, height = size_in_points(ax)
+    longest = max((text_width(text, small_font()) for text in beside), default=0.0) + 4
+    spaces = count - 1 + 0.4
+    right = max(0.4, spaces * longest / max(width - longest, width / 2))
+    below = NAME_LINES * line_height() / height + 0.14
+    ax.set(xlim=(-0.4, count - 1 + right), ylim=(-below * 1.2 / (1 - below), 1.2))
 
 
 def _draw_measured(ax: Axes, heights: Array, values: Array, *, log: bool) -> Any:
@@ -285,7 +320,13 @@ def _draw_missing(
         own = heights[missing & (outcomes == outcome)]
         color = OUTCOMES[outcome]
         if len(own):
-            look: Any = {"colors": color, "linewidths": 0.8, "alpha": 0.5, "linestyles": "--"}
+            look: Any = {
+                "colors": color,
+                "linewidths": 0.8,
+                "alpha": 0.5,
+                "linestyles": "--",
+                "zorder": 1.9,
+            }
             ax.add_collection(LineCollection(_segments(own), **look))
             handles.append(Line2D([], [], color=color, linestyle="--", label=outcome))
     add_legend(ax, others=handles[::-1], title=note)
@@ -303,8 +344,8 @@ def _draw_parallel_axis(ax: Axes, place: int, name: str, column: Array, *, last:
     Those of the last axis stand beside it, where no line passes.
     """
     ax.plot([place, place], [0, 1], color="0.3", linewidth=0.8, zorder=4)
-    finite = column[np.isfinite(column)]
-    if finite.size:
+    limits = _ends(column)
+    if limits:
         font = small_font() - 1
         below: Size = (place, -0.03)
         above: Size = (place, 1.03)
@@ -312,13 +353,13 @@ def _draw_parallel_axis(ax: Axes, place: int, name: str, column: Array, *, last:
         if last:
             below, above = (place + 0.05, 0.0), (place + 0.05, 1.0)
             sides = ({"va": "center"}, {"va": "center"})
-        ends = zip((finite.min(), finite.max()), (below, above), sides, strict=True)
+        ends = zip(limits, (below, above), sides, strict=True)
         for value, at, side in ends:
             ax.annotate(f"{value:.3g}", at, fontsize=font, zorder=5, **side)
-    axes = ax.get_xlim()[1] - ax.get_xlim()[0]
-    room = size_in_points(ax)[0] / max(axes, place + 1.0)
+    room = 0.95 * size_in_points(ax)[0] / float(np.ptp(ax.get_xlim()))
+    lines = wrapped(name, room, NAME_LINES, small_font())
     ax.annotate(
-        shortened(name, room, small_font()),
+        "\n".join(line.strip() for line in lines),
         (place, -0.14),
         ha="center",
         va="top",

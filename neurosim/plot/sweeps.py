@@ -251,7 +251,9 @@ def draw_boundary_of_points(ax: Axes, part: xr.Dataset, x: str, y: str) -> bool:
     size = np.abs(level)
     squashed = np.sign(level) * np.log1p(size / np.median(size))
     look: Any = {"levels": [0.0], "colors": "black", "linewidths": 1.6}
+    limits = ax.get_xlim(), ax.get_ylim()  # a contour leaves no room around the points
     ax.tricontour(places[:, 0], places[:, 1], squashed, **look)
+    ax.set(xlim=limits[0], ylim=limits[1])
     return True
 
 

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.plot.canvas import finite_or_nan, largest_size
+from neurosim.plot.canvas import NOT_FINITE, finite_or_nan, largest_size
 from neurosim.plot.names import text_width, wrapped
-from neurosim.plot.page import figure_of, line_height, size_in_points, small_font, title_font
+from neurosim.plot.page import (
+    figure_of,
+    lay_out,
+    line_height,
+    size_in_points,
+    small_font,
+    title_font,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray
-NOT_FINITE = "#B0B0B0"
 SHADES = "PRGn"  # of multipliers, as in other pictures: green above 0, purple below
 OTHER_SHADES = "RdBu_r"  # of outputs and weights: red above 0, blue below
 MOST_TITLE_LINES = 2
@@ -131,11 +137,9 @@ def add_title(ax: Axes, *texts: str) -> None:
     for text in filter(None, texts):
         lines += wrapped(text, width, MOST_TITLE_LINES, title_font())
     ax.set_title("\n".join(line.strip() for line in lines))
-    figure = figure_of(ax)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        # equal scales make a second layout differ from the first, which would cut texts off
-        engine.execute(figure)
+    lay_out(
+        ax
+    )  # equal scales make a second layout differ from the first, which would cut texts off
 
 
 def _name_font() -> float:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosim.model.network import Network
+from neurosim.plot.canvas import finite_or_nan, largest_size
 from neurosim.plot.drawing import Drawing
+from neurosim.plot.tiles import SHADES, grey_note, shades
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,19 +19,11 @@ Array = np.ndarray
 LEAST_LAM = 1e-10  # below which multipliers are not coloured
 
 
-def draw_units(
-    ax: Axes,
-    net: Network,
-    drawing: Drawing,
-    lam: Mapping[str, Array] | None,
-    largest: float | None = None,
-) -> None:
-    """Draw the units, in the colour of their multiplier where it is given.
+def add_lam_bar(ax: Axes, lam: Mapping[str, Array], largest: float | None = None) -> Any:
+    """Add the colour bar of multipliers of one pattern, {population: (units,)}; return its colours.
 
     Parameters
     ----------
-    lam : {population: (units,)}, optional
-        Multipliers of one pattern.
     largest : float, optional
         The |λ| of the darkest colours; by default the largest one.
     """
@@ -37,11 +31,32 @@ def draw_units(
     from matplotlib.colors import Normalize
 
     if largest is None:
-        largest = _largest_finite(lam or {})
+        largest = max(largest_size(own) for own in lam.values())
     label = "multiplier λ (1)"
+    note = grey_note(np.concatenate(list(lam.values())))
     if largest < LEAST_LAM:  # only rounding is left, which has no colour
-        largest, label = 1.0, f"multiplier λ (1), all below {LEAST_LAM:g}"
-    colormap = ScalarMappable(Normalize(-largest, largest), "PRGn")
+        largest = 1.0
+        note = note or "all below 10⁻¹⁰"
+    if note:
+        label += f"\n{note}"
+    colormap = ScalarMappable(Normalize(-largest, largest), shades(SHADES))
+    bar: Any = {"label": label, "shrink": 0.6, "aspect": 22, "pad": 0.02}
+    ax.figure.colorbar(colormap, ax=ax, **bar)
+    return colormap
+
+
+def draw_units(
+    ax: Axes, net: Network, drawing: Drawing, lam: Mapping[str, Array] | None, colormap: Any
+) -> None:
+    """Draw the units, in the colour of their multiplier where it is given.
+
+    Parameters
+    ----------
+    lam : {population: (units,)}, optional
+        Multipliers of one pattern.
+    colormap : ScalarMappable, optional
+        Of `add_lam_bar`.
+    """
     area = _unit_area(ax, drawing)
     for name, (index, places) in drawing.units.items():
         face: Any = "white"
@@ -49,7 +64,7 @@ def draw_units(
         if net.populations[name].clamped:
             face, marker = "#D9D9D9", "s"
         elif lam is not None:
-            face = colormap.to_rgba(lam[name][index])
+            face = colormap.to_rgba(finite_or_nan(lam[name][index]))
         ax.scatter(
             places[:, 0],
             places[:, 1],
@@ -70,34 +85,15 @@ def draw_units(
             fontsize=10,
             zorder=3,
         )
-    if lam is not None:
-        ax.figure.colorbar(
-            colormap,
-            ax=ax,
-            label=label,
-            shrink=0.6,
-            aspect=22,
-            pad=0.02,
-        )
-
-
-def _largest_finite(lam: Mapping[str, Array]) -> float:
-    """Return the largest finite |λ|; 1 where all are zero."""
-    largest = 0.0
-    for own in lam.values():
-        finite = np.nan_to_num(own, posinf=0.0, neginf=0.0)
-        largest = max(largest, float(np.abs(finite).max()))
-    return largest
 
 
 def _unit_area(ax: Axes, drawing: Drawing) -> float:
-    """Return the area of a unit's mark, in points²: neighbours do not touch."""
+    """Return the area of a unit's mark, in points²: neighbours do not touch, nor do columns."""
     bottom, top = ax.get_ylim()
     scale = ax.bbox.height / (top - bottom)  # pixels per unit of data coordinates
-    if drawing.rings:
-        left, right = ax.get_xlim()
-        across = ax.bbox.width / (right - left)
-        scale = min(scale, across)
-    apart = 0.72 * drawing.spacing * scale * 72 / ax.figure.dpi  # points
-    diameter = float(np.clip(apart, 2.5, 12))
+    left, right = ax.get_xlim()
+    across = ax.bbox.width / (right - left)
+    apart = drawing.spacing * scale
+    apart = drawing.spacing * min(scale, across) if drawing.rings else min(apart, across)
+    diameter = float(np.clip(0.72 * apart * 72 / ax.figure.dpi, 2.5, 12))  # points
     return diameter**2

@@ -116,7 +116,8 @@ def draw(found: dict[str, list[float]], path: Path) -> None:
             ax.set(title=f"gain {gain:g}", xlabel="weight layers", xticks=DEPTHS, ylim=(0, 92))
         axes[0].set(ylabel="critical θ (°)", yticks=range(0, 91, 30))
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(WIDTHS))
+        title = f"mean over n = {len(own[0])} nets, band: ± standard deviation"
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(WIDTHS), title=title)
         figure.savefig(path, dpi=150)
         plt.close(figure)
 

@@ -117,7 +117,9 @@ def draw_accuracies(found: Numbers) -> Any:
             ax.hlines(values.mean(), x - 0.14, x + 0.14, color=PALETTE[i], lw=1)
     ax.set_xticks(range(len(found)), list(found))
     ax.set(ylabel="test accuracy (%)", xlim=(-0.5, len(found) - 0.5))
-    figure.legend(loc="outside upper center", ncols=2)
+    count = len(next(iter(found.values()))["flows"])
+    title = f"a point per seed (n = {count}), line: mean"
+    figure.legend(loc="outside upper center", ncols=2, title=title)
     return figure
 
 
@@ -159,7 +161,7 @@ def draw_rest(found: Numbers) -> Any:
     left.axhline(epsilon, color="0.6", lw=0.8)
     left.annotate("spacing of doubles at 1", (layers[-1], epsilon), (0, -3), **BELOW)
     top = 1.1 * max(errors.max(), epsilon)
-    left.set(xlabel="weight layers", ylabel="largest error of λ (1e-16)", ylim=(-0.3, top))
+    left.set(xlabel="weight layers", ylabel="largest error of λ (10⁻¹⁶)", ylim=(-0.3, top))
     left.set_xticks(range(2, layers[-1] + 1, 3))
     left.set_title("2L steps of adjoint, dt = τ")
     ends = np.array(found["xor"])

@@ -11,7 +11,9 @@ import argparse
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib as mpl
@@ -48,6 +50,15 @@ def hidden(run: ns.Run) -> str:
 def second(drawn: Subject) -> str:
     """Return the projection onto the second layer of maps."""
     return list(drawn.on_sites.network.projections)[1]
+
+
+def last_frame(drawn: Subject, **options: Any) -> Figure:
+    """Return the last picture of an animation of a few samples."""
+    assert drawn.run.traces is not None
+    few = drawn.run.traces.isel(time=slice(None, None, 75))
+    with TemporaryDirectory() as folder:
+        plot.animate(replace(drawn.run, traces=few), Path(folder) / "run.gif", **options)
+    return plt.gcf()
 
 
 # kind: whether it takes axes, and how a subject is drawn
@@ -106,6 +117,9 @@ KINDS: dict[str, tuple[bool, Draw]] = {
     "summary": (False, lambda s, **o: plot.summary(s.run, **o)),
     "summary of a log": (False, lambda s, **o: plot.summary(s.log, **o)),
     "architecture": (False, lambda s, **o: plot.architecture(s.log, **o)),
+    "quick": (True, lambda s, **o: plot.quick(s.run, **o)),
+    "animate": (False, last_frame),
+    "sweep": (False, lambda s, **o: plot.sweep(s.sweep, **o)),
     "before_and_after": (
         False,
         lambda s, **o: plot.before_and_after(s.run.network, s.run.network, **o),

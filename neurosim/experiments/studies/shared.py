@@ -65,11 +65,19 @@ def spread_note(data: xr.Dataset) -> str:
     data : xarray.Dataset
         Results of a study, whose repeats are along "seed" or "fold".
     """
-    repeats = [f"{data.sizes[name]} {name}s" for name in REPEATS if name in data.sizes]
     return (
-        f"a ± b: mean and standard deviation (divided by n) over n = {' x '.join(repeats)}; "
+        f"a ± b: mean and standard deviation (divided by n) over n = {_repeats(data)}; "
         "(n=...) where an entry has fewer, as of runs that diverged; one run has no ±"
     )
+
+
+def bars_note(data: xr.Dataset) -> str:
+    """Return the words of a picture that define its error bars and give the number of repeats."""
+    return f"mean ± standard deviation over n = {_repeats(data)}"
+
+
+def _repeats(data: xr.Dataset) -> str:
+    return " x ".join(f"{data.sizes[name]} {name}s" for name in REPEATS if name in data.sizes)
 
 
 def check_data(net: Network, X: Array, Y: Array) -> None:

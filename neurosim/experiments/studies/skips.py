@@ -13,7 +13,13 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from neurosim import reference
-from neurosim.experiments.studies.shared import TAU, check_data, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import (
+    TAU,
+    bars_note,
+    check_data,
+    mean_and_spread,
+    new_table,
+)
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -154,7 +160,8 @@ class SkipsStudy(Study[SkipsSettings]):
                 ax.set_title(f"{depth} layers of weights")
             panels[0].set_ylabel("cosine of the gradient (1)")
             handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=4)
+            title = bars_note(data)
+            figure.legend(handles, labels, loc="outside upper center", ncols=4, title=title)
         return figure
 
 

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim.data.streams import moving_digits
 from neurosim.errors import out_of_range
-from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import TAU, bars_note, mean_and_spread, new_table
 from neurosim.experiments.studies.skips import EVERY, draw_cosines, gradient_cosine, state_at
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -145,5 +145,5 @@ class VideoStudy(Study[VideoSettings]):
             draw_cosines(ax, data.cosine)
             ax.set(xlabel="speed of the digits (pixels per frame)")
             ax.set_ylabel("cosine of the gradient (1)")
-            figure.legend(loc="outside upper center", ncols=2)
+            figure.legend(loc="outside upper center", ncols=2, title=bars_note(data))
         return figure
