@@ -82,7 +82,7 @@ def plausibility(
     texts = [card.rows() for card in cards.values()]
     names = _all_names(texts)
     line = LINE_SPACING * small_font() / 72
-    entries = chain.from_iterable(rows.values() for rows in texts)
+    entries = list(chain.from_iterable(rows.values() for rows in texts))
     cell = 1.1 * max(text_width(entry, small_font()) for entry in entries) / 72
     tolerated = set(chain.from_iterable(card.tolerance for card in cards.values()))
     labels = [_row_label(name, tolerated) for name in names]
@@ -103,7 +103,7 @@ def plausibility(
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if any("±" in entry for entry in chain.from_iterable(rows.values() for rows in texts)):
+    if any("±" in entry for entry in entries):
         ax.set_xlabel("± standard deviation over the seeds")
         ax.xaxis.set_label_position("bottom")
     ax.set_xticks(range(len(cards)), list(cards), rotation=90)
