@@ -186,11 +186,12 @@ def oversized(seed: int, penalty: float = 0.01, size: int = 128) -> ns.Simulatio
     return ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU)
 
 
-def pruned(seed: int) -> dict[str, float]:
+def pruned(seed: int) -> dict[str, Any]:
     """Prune 64-128-10: 2,000 steps of 0.2 tau with a penalty on neurons, then 1,000 without.
 
     It is compared with the same net without penalty and removals, and with a net that has from the
-    start as many neurons as were left, each trained for 3,000 steps.
+    start as many neurons as were left, each trained for 3,000 steps. `course` are the neurons after
+    every 100 steps.
     """
     X, Xt, Y, Yt = digits(seed)
     rows = ns.Simultaneous(duration=600 * TAU, reports=30)
@@ -209,6 +210,7 @@ def pruned(seed: int) -> dict[str, float]:
         "operations": float(log.history.operations[-1]),
         "of the whole": cost.dense + cost.dense_plasticity,
         "parameters": sim.net.n_parameters,
+        "course": log.history.neurons.values.tolist(),
     }
 
 
@@ -235,10 +237,14 @@ def straw(seed: int) -> dict[str, float]:
     }
 
 
-def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
-    """Grow 64-4-10 for 2,000 steps of 0.2 tau; compare with 32 hidden neurons from the start."""
+def grown(seed: int, loss: str = "squared_hinge") -> dict[str, Any]:
+    """Grow 64-4-10 for 2,000 steps of 0.2 tau; compare with 32 hidden neurons from the start.
+
+    `course` are the neurons after every 100 steps.
+    """
     X, Xt, Y, Yt = digits(seed)
-    rows, found = ns.Simultaneous(duration=400 * TAU, reports=20), {}
+    rows = ns.Simultaneous(duration=400 * TAU, reports=20)
+    found: dict[str, Any] = {}
     for name, size, schedule in (("grown", 4, ns.Growing(schedule=rows)), ("whole", 32, rows)):
         net = ns.Network.mlp([64, size, 10], loss=loss, seed=seed)
         sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, seed=seed)
@@ -247,15 +253,18 @@ def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
         if name == "grown":
             sizes = log.history.neurons.values
             last = np.flatnonzero(np.diff(sizes)).max()
-            found |= {"neurons": sizes[-1], "steps of growth": 100.0 * (1 + last)}
+            found |= {"neurons": float(sizes[-1]), "steps of growth": 100.0 * (1 + last)}
+            found["course"] = sizes.tolist()
     return found
 
 
-def means(measure: Callable[[int], dict[str, float]], seeds: Iterable[int] = SEEDS) -> str:
+def means(measure: Callable[[int], dict[str, Any]], seeds: Iterable[int] = SEEDS) -> str:
     """Return the mean of each figure over the seeds, and the figure of every seed."""
     found = [measure(seed) for seed in seeds]
     lines = []
     for name in found[0]:
+        if name == "course":
+            continue
         values = [figures[name] for figures in found]
         each = ", ".join(f"{value:.4g}" for value in values)
         lines.append(f"{name} {fmean(values):.4g} ({each})")
