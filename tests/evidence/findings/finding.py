@@ -78,6 +78,13 @@ def extremes(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> li
     return [mean, spread, f"{least:.{digits}f}", f"{most:.{digits}f}", count]
 
 
+def powers(values: Sequence[float]) -> list[str]:
+    """Return the cells of `extremes` for small numbers."""
+    own = np.asarray(values)
+    found = [own.mean(), own.std(ddof=1), own.min(), own.max()]
+    return [*(power(value) for value in found), str(own.size)]
+
+
 def column(rows: Sequence[Numbers], name: str) -> list[float]:
     """Return one number of every row, such as of every seed."""
     return [row[name] for row in rows]
