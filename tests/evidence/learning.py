@@ -103,8 +103,8 @@ def by_events(
     return accuracy(sim.predict(Xt), Yt), (cost.effective + cost.plasticity) / presented
 
 
-def of_events() -> str:
-    """Return accuracy and operations per presentation by message transport, means over seeds."""
+def events() -> dict[str, dict[str, list[float]]]:
+    """Return accuracies and operations per presentation, one per seed, by message transport."""
     ways = {
         "dense": ns.Dense(),
         "theta .01": ns.Events(0.01),
@@ -113,10 +113,19 @@ def of_events() -> str:
         "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
         "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
     }
-    lines = []
+    found = {}
     for name, way in ways.items():
-        scores, operations = zip(*(by_events(seed, way) for seed in SEEDS), strict=True)
-        lines.append(f"{name}: {fmean(scores):.2%}, {fmean(operations):.3g}")
+        own = [by_events(seed, way) for seed in SEEDS]
+        scores, operations = (list(values) for values in zip(*own, strict=True))
+        found[name] = {"accuracy": scores, "operations": operations}
+    return found
+
+
+def of_events() -> str:
+    """Return the figures of `events` as text, means over seeds."""
+    lines = []
+    for name, own in events().items():
+        lines.append(f"{name}: {fmean(own['accuracy']):.2%}, {fmean(own['operations']):.3g}")
     return "; ".join(lines)
 
 
@@ -162,14 +171,22 @@ def followed(flow: ns.Flow, speed: float, seed: int, frames: int = 400) -> tuple
     return float(angles.mean()), once / ns.synaptic_operations(run).effective
 
 
-def of_streams() -> str:
-    """Return angle and saving over three nets, by flow and speed in pixels per frame."""
-    lines = []
+def streams() -> dict[str, dict[str, list[float]]]:
+    """Return angles and savings, one per net, by "flow, speed in pixels per frame"."""
+    found = {}
     for name, flow in (("adjoint", ns.Flow.adjoint()), ("augmented", ns.Flow.augmented())):
         for speed in (0.05, 0.25, 1.0):
             own = [followed(flow, speed, seed) for seed in range(3)]
-            angles, savings = zip(*own, strict=True)
-            lines.append(f"{name}, {speed} px: {fmean(angles):.1f} deg, {fmean(savings):.1f}")
+            angles, savings = (list(values) for values in zip(*own, strict=True))
+            found[f"{name}, {speed:g}"] = {"angle": angles, "saving": savings}
+    return found
+
+
+def of_streams() -> str:
+    """Return the figures of `streams` as text, means over nets."""
+    lines = []
+    for name, own in streams().items():
+        lines.append(f"{name} px: {fmean(own['angle']):.1f} deg, {fmean(own['saving']):.1f}")
     return "; ".join(lines)
 
 

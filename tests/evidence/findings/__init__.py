@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from neurosim.plot import style
-from tests.evidence.findings import all_at_once, rest, size, support
+from tests.evidence.findings import all_at_once, events, rest, size, support
 from tests.evidence.findings.finding import Finding, Numbers
 from tests.helpers.provenance import sentence
 
@@ -23,6 +23,7 @@ COMMAND = "python -m tests.evidence.findings"
 FINDINGS: dict[str, Finding] = {
     "all-at-once": all_at_once.FINDING,
     "rest": rest.FINDING,
+    "events": events.FINDING,
     "size": size.FINDING,
     "support": support.FINDING,
 }
