@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from neurosim.plot import style
-from tests.evidence.findings import all_at_once, events, rest, size, support
+from tests.evidence.findings import all_at_once, events, rest, settling, size, support
 from tests.evidence.findings.finding import Finding, Numbers
 from tests.helpers.provenance import sentence
 
@@ -24,6 +24,7 @@ FINDINGS: dict[str, Finding] = {
     "all-at-once": all_at_once.FINDING,
     "rest": rest.FINDING,
     "events": events.FINDING,
+    "settling": settling.FINDING,
     "size": size.FINDING,
     "support": support.FINDING,
 }
