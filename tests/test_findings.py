@@ -26,7 +26,7 @@ MEASURED = [page for page in FINDINGS if (FOLDER / f"{page}.json").exists()]
 def test_tables_are_those_of_the_kept_numbers(page: str) -> None:
     kept = read(page)
     assert not kept["about"]["commit"].endswith("-dirty")
-    prose = (FOLDER / f"{page}.md").read_text(encoding="utf-8")
+    prose = (FOLDER / f"{FINDINGS[page].page or page}.md").read_text(encoding="utf-8")
     assert f"`{COMMAND} {page}`" in prose
     included = INCLUDED.findall(prose)
     assert f"{page}.png" in included
@@ -48,6 +48,10 @@ def test_tables_of_studies_are_those_of_the_kept_cells(name: str) -> None:
     assert [row["cell"] for row in kept["cells"]] == study.cells
     table = page_table(study, as_dataset(study, rows), kept["about"])
     assert (FOLDER / f"{name}-table.txt").read_text(encoding="utf-8") == table
+
+
+def test_no_file_of_a_page_has_the_name_of_a_study() -> None:
+    assert set(FINDINGS) & set(studies.built_in()) == set()
 
 
 def test_whatever_is_included_is_there() -> None:

@@ -3,7 +3,7 @@
 A page of ``docs/findings`` includes what this command writes beside it: ``PAGE.json``, the numbers
 with date, commit and machine; ``PAGE-*.txt``, its tables; ``PAGE.png``, its picture. ``--draw``
 writes tables and pictures again from the kept numbers. Each page has a module here, which is named
-after it; start at `Finding`.
+after it; a page may have several parts. Start at `Finding`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from neurosim.plot import style
-from tests.evidence.findings import all_at_once, events, rest, settling, size, support
+from tests.evidence.findings import (
+    all_at_once,
+    events,
+    imperfections,
+    rest,
+    settling,
+    size,
+    support,
+)
 from tests.evidence.findings.finding import Finding, Numbers
 from tests.helpers.provenance import sentence
 
@@ -25,6 +33,9 @@ FINDINGS: dict[str, Finding] = {
     "rest": rest.FINDING,
     "events": events.FINDING,
     "settling": settling.FINDING,
+    "stein": imperfections.STEIN,
+    "prospective-messages": imperfections.PROSPECTIVE,
+    "losses": imperfections.LOSSES,
     "size": size.FINDING,
     "support": support.FINDING,
 }

@@ -43,12 +43,15 @@ class Finding:
         Draws numbers into a new figure, and returns it.
     said : function
         Returns what the prose of the page says of the numbers, word for word.
+    page : str
+        The page that includes it; the one of its own name if empty.
     """
 
     measure: Callable[[], Numbers]
     tables: Callable[[Numbers], dict[str, str]]
     draw: Callable[[Numbers], Any]
     said: Callable[[Numbers], list[str]] = nothing
+    page: str = ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -95,10 +98,12 @@ def between(values: Sequence[float]) -> str:
     return f"{min(values):.0f} to {max(values):.0f}"
 
 
-def points(ax: Any, place: float, values: Sequence[float], i: int, **options: Any) -> None:
+def points(
+    ax: Any, place: float, values: Sequence[float], i: int, width: float = 0.2, **options: Any
+) -> None:
     """Draw a point per value and a line at the mean, in colour and shape number i."""
-    offsets = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
     own = np.asarray(values, dtype=float)
+    offsets = width * np.linspace(-0.6, 0.6, own.size)
     color = PALETTE[i]
-    ax.plot(place + np.asarray(offsets), own, MARKERS[i], ms=3.5, color=color, **options)
-    ax.hlines(own.mean(), place - 0.2, place + 0.2, color=color, lw=1)
+    ax.plot(place + offsets, own, MARKERS[i], ms=3.5, color=color, **options)
+    ax.hlines(own.mean(), place - width, place + width, color=color, lw=1)
