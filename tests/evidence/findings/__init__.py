@@ -31,7 +31,9 @@ COMMAND = "python -m tests.evidence.findings"
 FINDINGS: dict[str, Finding] = {
     "all-at-once": all_at_once.FINDING,
     "rest": rest.FINDING,
-    "events": events.FINDING,
+    "events": events.REST,
+    "events-learning": events.LEARNING,
+    "events-streams": events.STREAMS,
     "settling": settling.FINDING,
     "stein": imperfections.STEIN,
     "prospective-messages": imperfections.PROSPECTIVE,

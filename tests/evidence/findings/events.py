@@ -1,4 +1,4 @@
-"""The page on events: what messages on change cost, at rest, in learning and in streams."""
+"""Parts of the page on events: what messages on change cost, at rest, learning, in streams."""
 
 from __future__ import annotations
 
@@ -22,52 +22,39 @@ from tests.evidence.findings.finding import (
     table,
 )
 
-WAYS = {  # of learning: words, words in the picture
-    "dense": ("dense", "dense"),
-    "theta .01": ("θ = 0.01", "θ = 0.01"),
-    "theta .03": ("θ = 0.03", "θ = 0.03"),
-    "adaptive": ("adaptive θ", "adaptive"),
-    "adaptive, down to .03": ("adaptive θ, down to 0.03", "adaptive, ≥ 0.03"),
-    "spikes .1 / .03, one a step": ("spikes of 0.1, back 0.03, one a step", "spikes"),
+WAYS = {  # of learning, in words
+    "dense": "dense",
+    "theta .01": "θ = 0.01",
+    "theta .03": "θ = 0.03",
+    "adaptive": "adaptive θ",
+    "adaptive, down to .03": "adaptive θ, down to 0.03",
+    "spikes .1 / .03, one a step": "spikes of 0.1, back 0.03, one a step",
 }
 THRESHOLDS = {"theta .01": "0.01", "adaptive": "adaptive"}
 
 
-def measure() -> Numbers:
-    """Return the figures of every net: at rest, after training, in learning, in streams."""
-    return {
-        "rest": events.at_rest(),
-        "trained": events.on_trained_nets(),
-        "learning": learning.events(),
-        "streams": learning.streams(),
-    }
+# At rest
 
 
-def tables(found: Numbers) -> dict[str, str]:
-    """Return a table of errors, of savings, of trained nets, of learning and of streams."""
+def at_rest() -> Numbers:
+    """Return cosines, errors and savings of every net, at rest and after training."""
+    return {"rest": events.at_rest(), "trained": events.on_trained_nets()}
+
+
+def tables_at_rest(found: Numbers) -> dict[str, str]:
+    """Return a table of errors, of savings and of trained nets."""
     errors, savings = [], []
     for case, own in found["rest"].items():
         flow, way, loss = case.split(", ")
         cells = [THRESHOLDS[way], f"`{flow}`", loss.replace("_", "-")]
         errors.append([*cells, *powers(own["error"])])
         savings.append([*cells, *extremes(own["saving"])])
-    learnt = []
-    for name, own in found["learning"].items():
-        accuracy, operations = moments(own["accuracy"], 100), moments(own["operations"], 1e-3)
-        learnt.append([WAYS[name][0], *accuracy[:2], *operations])
-    followed = []
-    for case, own in found["streams"].items():
-        flow, speed = case.split(", ")
-        followed.append([speed, f"`{flow}`", *moments(own["angle"])[:2], *moments(own["saving"])])
     head = ["θ", "flow", "loss", *EXTREMES]
-    operations = ["operations (1000)", "sd (1000)", "n"]
-    moving = ["pixels per frame", "flow", "angle (°)", "sd (°)", "times fewer", "sd", "n"]
+    after = ["flow", "epochs of SGD", "quantity", *EXTREMES]
     return {
         "errors": table(head, errors),
         "savings": table(head, savings),
-        "trained": table(["flow", "epochs of SGD", "quantity", *EXTREMES], _trained(found)),
-        "learning": table(["messages", "accuracy (%)", "sd (%)", *operations], learnt),
-        "streams": table(moving, followed),
+        "trained": table(after, _trained(found)),
     }
 
 
@@ -87,39 +74,92 @@ def _trained(found: Numbers) -> list[list[str]]:
     return rows
 
 
-def draw(found: Numbers) -> Any:
-    """Draw errors over savings, accuracies over operations, and angles over savings."""
-    figure, axes = plt.subplots(1, 3, figsize=(7.4, 3.1), layout="constrained")
-    _draw_rest(axes[0], found["rest"])
-    for i, (name, own) in enumerate(found["learning"].items()):
-        x, y = np.array(own["operations"]) / 1e3, 100 * np.array(own["accuracy"])
-        _cross(axes[1], x, y, i, WAYS[name][1])
-    axes[1].set(xscale="log", xlabel="operations per presentation (1000)")
-    axes[1].set(ylabel="test accuracy (%)", title="learning, n = 5")
-    for i, flow in enumerate(("adjoint", "augmented")):
-        cases = [own for case, own in found["streams"].items() if case.split(", ")[0] == flow]
-        for j, own in enumerate(cases):
-            label = flow if j == 0 else None
-            _cross(axes[2], np.array(own["saving"]), np.array(own["angle"]), i, label)
-    axes[2].set(xlabel="operations, times fewer", ylabel="angle of the gradient (°)")
-    axes[2].set(title="streams, n = 3", ylim=(0, None), xlim=(0, None))
-    for ax in axes:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=7)
-    return figure
-
-
-def _draw_rest(ax: Any, found: Numbers) -> None:
+def draw_at_rest(found: Numbers) -> Any:
     """Draw the largest error of λ over the saving, a point per net."""
-    for case, own in found.items():
+    figure, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
+    for case, own in found["rest"].items():
         flow, way, loss = case.split(", ")
         kind = 2 * (flow == "adjoint") + (loss == "mse")
         adaptive = way == "adaptive"
         color, label = PALETTE[kind], f"{flow}, {loss.replace('_', '-')}"
-        look: Any = {"ms": 3, "mew": 0.6, "color": color, "mfc": color if adaptive else "none"}
+        look: Any = {"ms": 4, "mew": 0.7, "color": color, "mfc": color if adaptive else "none"}
         x, y = own["saving"], own["error"]
         ax.semilogy(x, y, MARKERS[kind], label=label if adaptive else None, **look)
-    ax.set(xlabel="operations, times fewer", ylabel="largest error of λ (1)")
-    ax.set(title="at rest, n = 20", xlim=(0, None))
+    ax.set(xlabel="operations, times fewer than dense messages", xlim=(0, None))
+    ax.set(ylabel="largest error of λ (1)", title="open: θ = 0.01; filled: adaptive θ")
+    figure.legend(loc="outside right center")
+    return figure
+
+
+def said_at_rest(found: Numbers) -> list[str]:
+    """Return the least saving, and cosines with a fixed threshold."""
+    savings, cosines = [], []
+    for case, own in found["rest"].items():
+        savings += own["saving"]
+        if "theta" in case:
+            cosines += own["cosine"]
+    return [
+        f"at least {np.floor(min(savings)):.0f} times fewer operations",
+        f"is {fmean(cosines):.4f} on average and {min(cosines):.4f} in the worst of the "
+        f"{len(cosines)} runs",
+    ]
+
+
+# Learning
+
+
+def learning_tables(found: Numbers) -> dict[str, str]:
+    """Return accuracies and operations by messages."""
+    rows = []
+    for name, own in found.items():
+        accuracy, operations = moments(own["accuracy"], 100), moments(own["operations"], 1e-3)
+        rows.append([WAYS[name], *accuracy[:2], *operations])
+    head = ["messages", "accuracy (%)", "sd (%)", "operations (1000)", "sd (1000)", "n"]
+    return {"table": table(head, rows)}
+
+
+def draw_learning(found: Numbers) -> Any:
+    """Draw accuracies over operations."""
+    figure, ax = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
+    for i, (name, own) in enumerate(found.items()):
+        x, y = np.array(own["operations"]) / 1e3, 100 * np.array(own["accuracy"])
+        _cross(ax, x, y, i, WAYS[name])
+    ax.set(xscale="log", xlabel="synaptic operations per presentation (1000)")
+    ax.set(ylabel="test accuracy (%)")
+    figure.legend(loc="outside right center")
+    return figure
+
+
+# Streams
+
+
+def stream_tables(found: Numbers) -> dict[str, str]:
+    """Return angles and savings by speed and flow."""
+    rows = []
+    for case, own in found.items():
+        flow, speed = case.split(", ")
+        rows.append([speed, f"`{flow}`", *moments(own["angle"])[:2], *moments(own["saving"])])
+    head = ["pixels per frame", "flow", "angle (°)", "sd (°)", "times fewer", "sd", "n"]
+    return {"table": table(head, rows)}
+
+
+def draw_streams(found: Numbers) -> Any:
+    """Draw angles and savings over the speed."""
+    figure, axes = plt.subplots(1, 2, figsize=(6.0, 2.5), layout="constrained")
+    for i, flow in enumerate(("adjoint", "augmented")):
+        cases = {case: own for case, own in found.items() if case.split(", ")[0] == flow}
+        speeds = [float(case.split(", ")[1]) for case in cases]
+        for ax, name in zip(axes, ("angle", "saving"), strict=True):
+            values = np.array([own[name] for own in cases.values()])
+            look: Any = {"color": PALETTE[i], "ms": 4, "capsize": 2, "label": flow}
+            spread = values.std(axis=1, ddof=1)
+            ax.errorbar(speeds, values.mean(axis=1), spread, fmt=f"{MARKERS[i]}-", **look)
+    for ax in axes:
+        ax.set(xlabel="pixels per frame", ylim=(0, None))
+    axes[0].set(ylabel="angle of the gradient (°)")
+    axes[1].set(ylabel="operations, times fewer")
+    axes[0].legend()
+    return figure
 
 
 def _cross(ax: Any, x: Any, y: Any, i: int, label: str | None) -> None:
@@ -128,21 +168,6 @@ def _cross(ax: Any, x: Any, y: Any, i: int, label: str | None) -> None:
     ax.errorbar(x.mean(), y.mean(), fmt=MARKERS[i], ms=4, color=PALETTE[i], label=label, **spreads)
 
 
-def said(found: Numbers) -> list[str]:
-    """Return the least savings, the cosines, and that learning does not lose accuracy."""
-    savings, cosines = [], []
-    for case, own in found["rest"].items():
-        savings += own["saving"]
-        if "theta" in case:
-            cosines += own["cosine"]
-    dense = found["learning"]["dense"]
-    for own in found["learning"].values():
-        assert fmean(own["accuracy"]) >= fmean(dense["accuracy"])
-    return [
-        f"at least {np.floor(min(savings)):.0f} times fewer operations",
-        f"is {fmean(cosines):.4f} on average and {min(cosines):.4f} in the worst of the "
-        f"{len(cosines)} runs",
-    ]
-
-
-FINDING = Finding(measure, tables, draw, said)
+REST = Finding(at_rest, tables_at_rest, draw_at_rest, said_at_rest)
+LEARNING = Finding(learning.events, learning_tables, draw_learning, page="events")
+STREAMS = Finding(learning.streams, stream_tables, draw_streams, page="events")
