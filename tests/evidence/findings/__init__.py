@@ -17,6 +17,7 @@ from neurosim.plot import style
 from tests.evidence.findings import (
     all_at_once,
     events,
+    feedback,
     imperfections,
     rest,
     settling,
@@ -35,6 +36,7 @@ FINDINGS: dict[str, Finding] = {
     "events-learning": events.LEARNING,
     "events-streams": events.STREAMS,
     "settling": settling.FINDING,
+    "feedback": feedback.FINDING,
     "stein": imperfections.STEIN,
     "prospective-messages": imperfections.PROSPECTIVE,
     "losses": imperfections.LOSSES,

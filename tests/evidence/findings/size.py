@@ -17,6 +17,7 @@ from tests.evidence.findings.finding import (
     column,
     extremes,
     points,
+    powers,
     table,
 )
 
@@ -33,7 +34,6 @@ STRAW = {
     "support neurons at rest": ("support", 1, 1),
     "neurons with weight": ("not dead", 1, 1),
     "neurons in one of both sets": ("either, not both", 1, 1),
-    "largest change of an output without straw": ("change without straw", 1, 1),
 }
 GROWN = {
     "hidden neurons at the end": ("neurons", 1, 1),
@@ -60,6 +60,9 @@ def tables(found: Numbers) -> dict[str, str]:
         rows = []
         for words, (name, scale, digits) in quantities.items():
             rows.append([words, *extremes(column(found[part], name), scale, digits)])
+        if part == "straw":
+            changes = powers(column(found[part], "change without straw"))
+            rows.append(["largest change of an output without straw", *changes])
         texts[part] = table(["quantity", *EXTREMES], rows)
     return texts
 
