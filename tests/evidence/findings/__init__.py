@@ -21,6 +21,7 @@ from tests.evidence.findings import (
     imperfections,
     rest,
     settling,
+    sites,
     size,
     support,
 )
@@ -40,6 +41,7 @@ FINDINGS: dict[str, Finding] = {
     "stein": imperfections.STEIN,
     "prospective-messages": imperfections.PROSPECTIVE,
     "losses": imperfections.LOSSES,
+    "convolution": sites.FINDING,
     "size": size.FINDING,
     "support": support.FINDING,
 }
