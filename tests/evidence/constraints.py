@@ -186,7 +186,9 @@ def of_support() -> str:
     for epsilon, found in support().items():
         for number, steps in enumerate((2000, 6000)):
             own = [one[number] for one in found]
-            mean = {key: fmean(row[key] for row in own) for key in own[0]}
+            mean = {}
+            for key in own[0]:
+                mean[key] = fmean(row[key] for row in own)
             fastest = max(row["speed"] for row in own)
             lines.append(
                 f"epsilon = {epsilon}, {steps} steps: "

@@ -114,9 +114,9 @@ def on_trained_nets() -> list[dict[str, Any]]:
 def of_trained() -> str:
     """Return the spread of the figures of `on_trained_nets` as text."""
     found = on_trained_nets()
-    errors, savings, stopped = (
-        [row[name] for row in found] for name in ("error", "saving", "stopped")
-    )
+    errors = [row["error"] for row in found]
+    savings = [row["saving"] for row in found]
+    stopped = [row["stopped"] for row in found]
     return (
         f"error of lam {spread(errors)}; times fewer operations than dense over all steps "
         f"{spread(savings)}, than dense stopped once as accurate {spread(stopped)}"

@@ -190,7 +190,10 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
     study = studies.load("transport", ["study.epochs=20"])
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
     rows = [study.measure({**cell, "seed": seed}) for seed in seeds]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    found = {}
+    for key in rows[0]:
+        found[key] = np.array([row[key] for row in rows])
+    return found
 
 
 def kolen_pollack() -> list[dict[str, Any]]:

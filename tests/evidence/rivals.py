@@ -116,7 +116,7 @@ def against_own_gradients(seeds: range = SEEDS) -> dict[str, list[float]]:
                 exact_slope = slope_of_lowest(net, X, Y, own.x, name)
                 near = cosine(own.grad_w[name], exact_slope)
                 found.setdefault("predictive coding", []).append(near)
-    return {name: [float(value) for value in values] for name, values in found.items()}
+    return found
 
 
 def of_own_gradients() -> str:

@@ -51,7 +51,7 @@ def predictions(seeds: range = range(6)) -> dict[str, list[float]]:
                 step = spec.max_step[method]
                 ratio = measured.largest_step(net, flow, X, Y, method, step) / step
                 errors.setdefault(f"largest step of {method}", []).append(abs(ratio - 1))
-    return {name: [float(value) for value in values] for name, values in errors.items()}
+    return errors
 
 
 def of_predictions() -> str:

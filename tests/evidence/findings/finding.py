@@ -1,4 +1,4 @@
-"""What a page of the findings consists of, and cells, tables and marks that pages share."""
+"""The parts of a page of the findings, and cells, tables and marks that pages share."""
 
 from __future__ import annotations
 

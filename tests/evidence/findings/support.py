@@ -82,8 +82,10 @@ def draw(found: Numbers) -> Any:
     for i, (name, own) in enumerate(found["support"].items()):
         epsilons = [float(epsilon) for epsilon in own]
         for ax, key in ((middle, "share"), (right, "accuracy")):
-            values = np.array([[100 * rows[1][key] for rows in one] for one in own.values()])
-            mean, spread = values.mean(axis=1), values.std(axis=1, ddof=1)
+            values = []
+            for one in own.values():
+                values.append([100 * rows[1][key] for rows in one])
+            mean, spread = np.mean(values, axis=1), np.std(values, axis=1, ddof=1)
             look: Any = {"color": PALETTE[i + 2], "ms": 3.5, "capsize": 2, "label": name}
             ax.errorbar(epsilons, mean, spread, fmt=f"{MARKERS[i + 2]}-", **look)
     middle.set(xlabel="ε (1)", ylabel="support neurons (%)", ylim=(0, None))
