@@ -118,6 +118,13 @@ def learning_tables(found: Numbers) -> dict[str, str]:
     return {"table": table(head, rows)}
 
 
+def said_of_learning(found: Numbers) -> list[str]:
+    """Return whether any kind of events has a lower mean accuracy than dense messages."""
+    means = {name: fmean(own["accuracy"]) for name, own in found.items()}
+    worst = min(means.values())
+    return ["learnt no worse" if worst == means["dense"] else "learnt worse by some"]
+
+
 def draw_learning(found: Numbers) -> Any:
     """Draw accuracies over operations."""
     figure, ax = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
@@ -169,5 +176,5 @@ def _cross(ax: Any, x: Any, y: Any, i: int, label: str | None) -> None:
 
 
 REST = Finding(at_rest, tables_at_rest, draw_at_rest, said_at_rest)
-LEARNING = Finding(learning.events, learning_tables, draw_learning, page="events")
+LEARNING = Finding(learning.events, learning_tables, draw_learning, said_of_learning, page="events")
 STREAMS = Finding(learning.streams, stream_tables, draw_streams, page="events")

@@ -90,4 +90,16 @@ def draw(found: Numbers) -> Any:
     return figure
 
 
-FINDING = Finding(measure, tables, draw)
+def said(found: Numbers) -> list[str]:
+    """Return the largest errors of predictions and of onsets."""
+    worst = max(max(errors) for errors in found["predictions"].values())
+    onset = max(abs(row["onset"]) for row in found["hopf"])
+    kinds = [row["kind"] for row in found["hopf"]]
+    return [
+        f"within {100 * worst:.2f} %",
+        f"onset of ringing within {100 * onset:.2f} %",
+        f"{kinds.count('subcritical')} of the {len(kinds)} nets is subcritical",
+    ]
+
+
+FINDING = Finding(measure, tables, draw, said)
