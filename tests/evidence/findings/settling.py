@@ -13,7 +13,7 @@ import numpy as np
 
 from neurosim.plot.page import PALETTE
 from tests.evidence import stability
-from tests.evidence.findings.finding import EXTREMES, Finding, Numbers, column, extremes, table
+from tests.evidence.findings.finding import EXTREMES, Finding, Numbers, column, powers, table
 
 NETS = range(8)  # with a Hopf point
 LARGE = "import json; from tests.evidence import stability; print(json.dumps(stability.large()))"
@@ -44,7 +44,7 @@ def tables(found: Numbers) -> dict[str, str]:
     """Return a table of errors, of Hopf points and of costs."""
     errors = []
     for name, values in found["predictions"].items():
-        errors.append([name, *extremes(values, 100, 3)])
+        errors.append([name, *powers([100 * value for value in values])])
     nets = []
     for row in found["hopf"]:
         cells = [f"{100 * row[name]:+.2f}" for name in ("onset", "small", "period")]
@@ -86,7 +86,8 @@ def draw(found: Numbers) -> Any:
     right.axhline(0, color="0.6", lw=0.8)
     right.set(xlabel="net", ylabel="period, over 1/frequency (%)", xticks=NETS)
     right.set_title("0.5 % of θ beyond the Hopf point")
-    right.legend()
+    right.set_ylim(-1, 10.5)
+    right.legend(loc="upper left")
     return figure
 
 
