@@ -128,7 +128,7 @@ def draw_prospective(found: Numbers) -> Any:
     ax.set(ylabel="test accuracy (%)")
     ax.axhline(10, color="0.6", lw=0.8, zorder=0)
     ax.annotate("chance", (2.4, 10), (0, 2), textcoords="offset points", ha="right", fontsize=7)
-    ax.legend(title="messages", loc="lower left", fontsize=7, title_fontsize=7)
+    ax.legend(title="messages", loc="center left", fontsize=7, title_fontsize=7)
     return figure
 
 
