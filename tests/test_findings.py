@@ -13,18 +13,25 @@ from neurosim.errors import FileError
 from neurosim.experiments import studies
 from neurosim.experiments.studies.page import page_table
 from neurosim.experiments.studies.runner import as_dataset
-from tests.evidence.findings import FINDINGS, FOLDER, read, texts
+from tests.evidence.findings import COMMAND, FINDINGS, FOLDER, read, texts
 
 INCLUDED = re.compile(r"```\{(?:include|image)\} (\S+)\n")
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem in studies.built_in())
 
 
-@pytest.mark.parametrize("page", FINDINGS)
+MEASURED = [page for page in FINDINGS if (FOLDER / f"{page}.json").exists()]
+
+
+@pytest.mark.parametrize("page", MEASURED)
 def test_tables_are_those_of_the_kept_numbers(page: str) -> None:
     kept = read(page)
     assert not kept["about"]["commit"].endswith("-dirty")
-    included = INCLUDED.findall((FOLDER / f"{page}.md").read_text(encoding="utf-8"))
+    prose = (FOLDER / f"{FINDINGS[page].page or page}.md").read_text(encoding="utf-8")
+    assert f"`{COMMAND} {page}`" in prose
+    included = INCLUDED.findall(prose)
     assert f"{page}.png" in included
+    for words in FINDINGS[page].said(kept["found"]):
+        assert words in " ".join(prose.split())
     for name, text in texts(page, kept).items():
         assert name in included
         assert (FOLDER / name).read_text(encoding="utf-8") == text
@@ -41,6 +48,10 @@ def test_tables_of_studies_are_those_of_the_kept_cells(name: str) -> None:
     assert [row["cell"] for row in kept["cells"]] == study.cells
     table = page_table(study, as_dataset(study, rows), kept["about"])
     assert (FOLDER / f"{name}-table.txt").read_text(encoding="utf-8") == table
+
+
+def test_no_file_of_a_page_has_the_name_of_a_study() -> None:
+    assert set(FINDINGS) & set(studies.built_in()) == set()
 
 
 def test_whatever_is_included_is_there() -> None:

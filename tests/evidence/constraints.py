@@ -32,13 +32,13 @@ TAU = 10e-3  # s
 EPSILONS = (0.0, 0.01, 0.05, 0.1)
 
 
-def tube_one_layer(nets: int = 100) -> str:
+def tube_one_layer(nets: int = 100) -> dict[str, list[float]]:
     """Compare random nets of one hidden layer at rest with SLSQP.
 
-    Reported are the largest KKT residual and the largest differences of V and x. Losses are mse and
-    squared hinge; x is compared for mse only.
+    Return the KKT residuals and the differences of V, one per net, and the largest differences of
+    the output x of the nets with mse. Losses are mse and squared hinge.
     """
-    residuals, losses, outputs = [], [], []
+    found: dict[str, list[float]] = {"kkt": [], "V": [], "x": []}
     for loss, epsilon in product(("mse", "squared_hinge"), (0.0, 0.02, 0.1, 0.4)):
         problems = []
         for seed in range(nets // 8 + 1):
@@ -50,18 +50,24 @@ def tube_one_layer(nets: int = 100) -> str:
         run = sim.relax(X, Y, duration=300, settle=1e-9)
         for (net, X, Y), own in zip(problems, taken_apart(run, problems), strict=True):
             x, V = scipy_minimum(net, X, Y)
-            residuals.append(ns.kkt(own).residual)
-            losses.append(abs(ns.reference.loss(net, own.x, Y) - V))
+            found["kkt"].append(float(ns.kkt(own).residual))
+            found["V"].append(float(abs(ns.reference.loss(net, own.x, Y) - V)))
             if loss == "mse":
-                outputs.append(float(np.abs(own.x["output"] - x["output"]).max()))
+                found["x"].append(float(np.abs(own.x["output"] - x["output"]).max()))
+    return found
+
+
+def of_one_layer() -> str:
+    """Return the largest figures of `tube_one_layer` as text."""
+    found = tube_one_layer()
     return (
-        f"{len(losses)} nets: KKT {max(residuals):.1e}, V {max(losses):.1e}, "
-        f"x of the output (mse) {max(outputs):.1e}"
+        f"{len(found['V'])} nets: KKT {max(found['kkt']):.1e}, V {max(found['V']):.1e}, "
+        f"x of the output (mse) {max(found['x']):.1e}"
     )
 
 
-def tube_two_layers(nets: int = 200) -> str:
-    """Measure the KKT residual of 5-6-6-3 nets at rest, and how far SLSQP moves from there.
+def tube_two_layers(nets: int = 200) -> dict[str, list[float]]:
+    """Return the KKT residual of 5-6-6-3 nets at rest, and how far SLSQP moves from there.
 
     Nets have gain 1 and epsilon = 0.05, and relax from the forward pass.
     """
@@ -70,32 +76,48 @@ def tube_two_layers(nets: int = 200) -> str:
         net, X, Y = random_problem([5, 6, 6, 3], seed, patterns=2)
         problems.append((constrained(net, "tube", 0.05), X, Y))
     runs = taken_apart(relaxed_in_stages(*side_by_side(problems), backend="standalone"), problems)
-    residuals, moves = np.array([ns.kkt(run).residual for run in runs]), []
+    residuals, moves = [float(ns.kkt(run).residual) for run in runs], []
     for (net, X, Y), run in zip(problems, runs, strict=True):
         x, _ = scipy_minimum(net, X, Y, run.x)
         moves.append(max(float(np.abs(x[n] - run.x[n]).max()) for n in net.neurons))
-    good, still = np.mean(residuals <= 1e-6), np.mean(np.array(moves) < 1e-5)
+    return {"kkt": residuals, "moves": moves}
+
+
+def of_two_layers() -> str:
+    """Return shares and largest figures of `tube_two_layers` as text."""
+    found = tube_two_layers()
+    residuals, moves = np.array(found["kkt"]), np.array(found["moves"])
+    good, still = np.mean(residuals <= 1e-6), np.mean(moves < 1e-5)
     return (
-        f"KKT <= 1e-6 on {good:.1%} of {nets} nets (worst {residuals.max():.1e}); "
-        f"SLSQP moves by less than 1e-5 on {still:.1%} (worst {max(moves):.1e})"
+        f"KKT <= 1e-6 on {good:.1%} of {residuals.size} nets (worst {residuals.max():.1e}); "
+        f"SLSQP moves by less than 1e-5 on {still:.1%} (worst {moves.max():.1e})"
     )
 
 
-def sliding(seeds: int = 3) -> str:
+def sliding(seeds: int = 3) -> dict[str, dict[str, list[float]]]:
     """Compare the time average of mu with the adjoint at that of x, by constraint and dt / tau.
 
-    The error is the largest over the seeds, relative to the largest multiplier.
+    Errors are one per seed, relative to the largest multiplier.
     """
     steps = {
         "abs": (0.01, 0.003, 0.001),
         "abs_eps": (0.01, 0.005, 0.0025),
         "lin_eps": (0.01, 0.005, 0.0025),
     }
-    lines = []
+    found: dict[str, dict[str, list[float]]] = {}
     for kind, own in steps.items():
+        found[kind] = {}
         for h in own:
-            worst = max(sliding_error(kind, h, seed) for seed in range(seeds))
-            lines.append(f"{kind}, dt = {h:g} tau: {worst:.2%}")
+            found[kind][f"{h:g}"] = [sliding_error(kind, h, seed) for seed in range(seeds)]
+    return found
+
+
+def of_sliding() -> str:
+    """Return the largest errors of `sliding` as text."""
+    lines = []
+    for kind, own in sliding().items():
+        for h, errors in own.items():
+            lines.append(f"{kind}, dt = {h} tau: {max(errors):.2%}")
     return "; ".join(lines)
 
 
@@ -104,12 +126,12 @@ def first(values: dict[str, np.ndarray], patterns: int = 500) -> dict[str, np.nd
     return {name: own[:patterns] for name, own in values.items()}
 
 
-def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
+def support_of(epsilon: float, seed: int, biases: bool = False) -> list[dict[str, float]]:
     """Measure the support neurons of a training after 2,000 and after 6,000 steps of 0.2 tau.
 
-    Digits / 16, 64-32-10 without biases, squared hinge, full batch. Shares are of the hidden
-    neurons, over 500 training patterns at rest with fixed weights; `moving` is the share during
-    training.
+    Digits / 16, 64-32-10 with or without biases, squared hinge, full batch. Shares are of the
+    hidden neurons, over 500 training patterns at rest with fixed weights; `moving` is the share
+    during training.
     """
     X, Y = load_digits(return_X_y=True)
     X, Xt, Y, Yt = train_test_split(X / 16, Y, test_size=0.2, stratify=Y, random_state=seed)
@@ -118,7 +140,7 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
         loss="squared_hinge",
         constraint="tube",
         epsilon=epsilon,
-        plastic_bias=False,
+        plastic_bias=biases,
         seed=seed,
     )
     sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, backend="standalone")
@@ -147,19 +169,29 @@ def support_of(epsilon: float, seed: int) -> list[dict[str, float]]:
     return rows
 
 
-def support(seeds: int = 5) -> str:
-    """Return the figures of `support_of`, mean over the seeds, by epsilon and steps of training."""
-    lines = []
+def support(seeds: int = 5, biases: bool = False) -> dict[str, list[list[dict[str, float]]]]:
+    """Return the rows of `support_of` of every seed, by epsilon."""
+    found: dict[str, list[list[dict[str, float]]]] = {}
     for epsilon in EPSILONS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of states that still move; their speed is printed
-            found = [support_of(epsilon, seed) for seed in range(seeds)]
+            warnings.simplefilter("ignore")  # of states that still move; their speed is kept
+            own = [support_of(epsilon, seed, biases) for seed in range(seeds)]
+        found[f"{epsilon:g}"] = own
+    return found
+
+
+def of_support() -> str:
+    """Return the figures of `support`, mean over the seeds, by epsilon and steps of training."""
+    lines = []
+    for epsilon, found in support().items():
         for number, steps in enumerate((2000, 6000)):
             own = [one[number] for one in found]
-            mean = {key: fmean(row[key] for row in own) for key in own[0]}
+            mean = {}
+            for key in own[0]:
+                mean[key] = fmean(row[key] for row in own)
             fastest = max(row["speed"] for row in own)
             lines.append(
-                f"epsilon = {epsilon:g}, {steps} steps: "
+                f"epsilon = {epsilon}, {steps} steps: "
                 f"support {mean['share']:.3f}, while training {mean['moving']:.2f}; "
                 f"of patterns {mean['patterns']:.2f}, beyond the hinge {mean['hinge']:.2f}; "
                 f"test {mean['accuracy']:.2%}; moving by at most {fastest:.0e}"
@@ -168,8 +200,8 @@ def support(seeds: int = 5) -> str:
 
 
 ROWS: dict[str, Callable[[], Any]] = {
-    "tube_one_layer": tube_one_layer,
-    "tube_two_layers": tube_two_layers,
-    "sliding": sliding,
-    "support": support,
+    "tube_one_layer": of_one_layer,
+    "tube_two_layers": of_two_layers,
+    "sliding": of_sliding,
+    "support": of_support,
 }

@@ -53,23 +53,32 @@ def relaxed(net: ns.Network, flow: ns.Flow, transport: ns.Events) -> tuple[float
     return min(cosines), float(max(errors)), ns.synaptic_operations(run).saving
 
 
-def of_rest() -> str:
-    """Return cosine, error and saving by flow, threshold and loss, over fresh seeds."""
-    lines = []
+def at_rest() -> dict[str, dict[str, list[float]]]:
+    """Return cosines, errors and savings, one per fresh seed, by "flow, threshold, loss"."""
+    found = {}
     ways = {"theta .01": ns.Events(0.01), "adaptive": ns.Events("adaptive")}
     cases = product(FLOWS.items(), ways.items(), ("mse", "cross_entropy"))
     for (flow_name, flow), (way_name, way), loss in cases:
-        found = []
+        own = []
         for seed in FRESH:
             net = ns.Network.mlp([64, 32, 10], loss=loss, seed=seed)
-            found.append(relaxed(net, flow, way))
-        cosines, errors, savings = zip(*found, strict=True)
+            own.append(relaxed(net, flow, way))
+        cosines, errors, savings = (list(values) for values in zip(*own, strict=True))
+        case = f"{flow_name}, {way_name}, {loss}"
+        found[case] = {"cosine": cosines, "error": errors, "saving": savings}
+    return found
+
+
+def of_rest() -> str:
+    """Return the spread of the figures of `at_rest` as text."""
+    lines = [""]
+    for case, own in at_rest().items():
         lines.append(
-            f"{flow_name}, {way_name}, {loss}: "
-            f"cosine {spread(cosines)}, error of lam {spread(errors)}, "
-            f"times fewer operations {spread(savings)}"
+            f"{case}: "
+            f"cosine {spread(own['cosine'])}, error of lam {spread(own['error'])}, "
+            f"times fewer operations {spread(own['saving'])}"
         )
-    return "\n  ".join(["", *lines])
+    return "\n  ".join(lines)
 
 
 def dense_steps(net: ns.Network, flow: ns.Flow, error: float) -> int:
@@ -85,17 +94,29 @@ def dense_steps(net: ns.Network, flow: ns.Flow, error: float) -> int:
     return int(near[0]) if near.size else STEPS
 
 
-def of_trained() -> str:
-    """Return error and savings of adaptive thresholds on random and trained nets, mse."""
+def on_trained_nets() -> list[dict[str, Any]]:
+    """Return error and savings of adaptive thresholds on random and trained nets, mse.
+
+    `stopped` is the saving against dense messages that are stopped once they are as accurate.
+    """
     X, Y = load_digits(return_X_y=True)
     found = []
-    for (_, flow), epochs, seed in product(FLOWS.items(), (0, 3, 20), FRESH):
+    for (name, flow), epochs, seed in product(FLOWS.items(), (0, 3, 20), FRESH):
         net = ns.Network.mlp([64, 32, 10], loss="mse", seed=seed)
         net = ns.reference.sgd(net, X / 16 - 0.3, Y, epochs=epochs, batch=32, rate=0.2, seed=seed)
         _, error, saving = relaxed(net, flow, ns.Events("adaptive"))
         stopped = saving * dense_steps(net, flow, error) / STEPS
-        found.append((error, saving, stopped))
-    errors, savings, stopped = zip(*found, strict=True)
+        row = {"flow": name, "epochs": epochs, "seed": seed}
+        found.append({**row, "error": error, "saving": saving, "stopped": stopped})
+    return found
+
+
+def of_trained() -> str:
+    """Return the spread of the figures of `on_trained_nets` as text."""
+    found = on_trained_nets()
+    errors = [row["error"] for row in found]
+    savings = [row["saving"] for row in found]
+    stopped = [row["stopped"] for row in found]
     return (
         f"error of lam {spread(errors)}; times fewer operations than dense over all steps "
         f"{spread(savings)}, than dense stopped once as accurate {spread(stopped)}"

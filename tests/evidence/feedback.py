@@ -55,10 +55,10 @@ def problem(
 # --- where flows rest
 
 
-def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float]]:
-    """Return by flow: number of nets that settle, number of nets, and largest error of lam.
+def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, dict[str, Any]]:
+    """Return by flow the number of nets, and the largest error of lam of each that settles.
 
-    The error is the difference from the adjoint through B, over the nets that settle.
+    The error is the difference from the adjoint through B.
     """
     flows = {"adjoint": ns.Flow.adjoint(), **FLOWS}
     found: dict[str, list[float]] = {name: [] for name in flows}
@@ -83,14 +83,15 @@ def at_rest(seeds: Iterable[int] = range(40)) -> dict[str, tuple[int, int, float
             if run.settled:
                 errors = [float(np.abs(run.lam[n] - truth.lam[n]).max()) for n in net.neurons]
                 found[name].append(max(errors))
-    return {name: (len(errors), tried, max(errors)) for name, errors in found.items()}
+    return {name: {"nets": tried, "errors": errors} for name, errors in found.items()}
 
 
 def of_rest() -> str:
     """Return the figures of `at_rest` as text, one entry per flow."""
     rows = []
-    for name, (settled, tried, error) in at_rest().items():
-        rows.append(f"{name}: {settled} of {tried} nets settle, lam within {error:.2g}")
+    for name, own in at_rest().items():
+        settled, error = len(own["errors"]), max(own["errors"])
+        rows.append(f"{name}: {settled} of {own['nets']} nets settle, lam within {error:.2g}")
     return "; ".join(rows)
 
 
@@ -149,17 +150,32 @@ def falls(end: batch.End) -> bool:
     return bool(late[-1] < FAR and late[-1] < late[0])
 
 
-def of_stability(nets: int = 20) -> str:
-    """Return the share of stable nets by angle, and how often spectrum and simulation agree."""
-    lines, agree, count = [], 0, 0
+def stable(nets: int = 20) -> list[dict[str, Any]]:
+    """Return, by depth, flow and angle, which nets are stable, by spectrum and by simulation."""
+    found = []
     for depth in (6, 10):
         for name, flow in FLOWS.items():
             predicted, simulated = compared(depth, flow, range(nets))
-            agree, count = agree + int((predicted == simulated).sum()), count + predicted.size
-            means = zip(predicted.mean(1), simulated.mean(1), strict=True)
-            shares = " ".join(f"{p:.2f}/{s:.2f}" for p, s in means)
-            stable = "stable at 0/30/60/90 deg, predicted/simulated"
-            lines.append(f"\n  {depth} layers, {name}: {stable} {shares}")
+            for degrees, own, theirs in zip(ANGLES, predicted, simulated, strict=True):
+                case = {"depth": depth, "flow": name, "angle": degrees}
+                verdicts = {"predicted": own.tolist(), "simulated": theirs.tolist()}
+                found.append({**case, **verdicts})
+    return found
+
+
+def of_stability() -> str:
+    """Return the share of stable nets by angle, and how often spectrum and simulation agree."""
+    shares: dict[tuple[int, str], list[str]] = {}
+    agree, count = 0, 0
+    for row in stable():
+        predicted, simulated = np.array(row["predicted"]), np.array(row["simulated"])
+        agree, count = agree + int((predicted == simulated).sum()), count + predicted.size
+        own = shares.setdefault((row["depth"], row["flow"]), [])
+        own.append(f"{predicted.mean():.2f}/{simulated.mean():.2f}")
+    words = "stable at 0/30/60/90 deg, predicted/simulated"
+    lines = []
+    for (depth, name), cells in shares.items():
+        lines.append(f"\n  {depth} layers, {name}: {words} {' '.join(cells)}")
     return f"agree on {agree} of {count} ({agree / count:.1%})" + "".join(lines)
 
 
@@ -174,32 +190,44 @@ def learnt(flow: str, kind: str, seeds: Iterable[int], tau_w: float) -> dict[str
     study = studies.load("transport", ["study.epochs=20"])
     cell = {"network": "64-32-10", "feedback": kind, "flow": flow, "tau_w": tau_w}
     rows = [study.measure({**cell, "seed": seed}) for seed in seeds]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    found = {}
+    for key in rows[0]:
+        found[key] = np.array([row[key] for row in rows])
+    return found
 
 
-def of_kolen_pollack() -> str:
-    """Return accuracies and angles as text, one line per flow and five seeds.
+def kolen_pollack() -> list[dict[str, Any]]:
+    """Return accuracies and angles of every seed, by flow, kind of feedback and five seeds.
 
     tau_w, 10 or 20 tau, is chosen on patterns held out of the training part.
     """
-    lines = []
+    found = []
     for seeds in (range(5), range(5, 10)):
         for flow in ("adjoint", "damped"):
-            best = {}
             for kind in ("symmetric", "kolen_pollack"):
                 tried = {tau_w: learnt(flow, kind, seeds, tau_w) for tau_w in (10.0, 20.0)}
                 tau_w = max(tried, key=lambda t, tried=tried: tried[t]["validation"].mean())
-                best[kind] = tau_w, tried[tau_w]
-            scores = []
-            for kind, (tau_w, rows) in best.items():
-                scores.append(f"{kind} (tau_w {tau_w:g} tau) {100 * rows['test'].mean():.2f} %")
-            _, own = best["kolen_pollack"]
-            angle = own["angle"]
-            lines.append(
-                f"\n  {flow}, seeds {seeds[0]} to {seeds[-1]}: {', '.join(scores)}; "
-                f"lam within {angle.max():.1f} deg of backpropagation's (mean {angle.mean():.1f}), "
-                f"B of W^T {own['feedback_angle'].max():.1f}"
-            )
+                case = {"flow": flow, "feedback": kind, "seeds": list(seeds), "tau_w": tau_w}
+                numbers = {key: own.tolist() for key, own in tried[tau_w].items()}
+                found.append({**case, **numbers})
+    return found
+
+
+def of_kolen_pollack() -> str:
+    """Return accuracies and angles as text, one line per flow and five seeds."""
+    lines = []
+    found = kolen_pollack()
+    for symmetric, own in zip(found[::2], found[1::2], strict=True):
+        scores = []
+        for row in (symmetric, own):
+            mean = 100 * np.mean(row["test"])
+            scores.append(f"{row['feedback']} (tau_w {row['tau_w']:g} tau) {mean:.2f} %")
+        angle, seeds = np.array(own["angle"]), own["seeds"]
+        lines.append(
+            f"\n  {own['flow']}, seeds {seeds[0]} to {seeds[-1]}: {', '.join(scores)}; "
+            f"lam within {angle.max():.1f} deg of backpropagation's (mean {angle.mean():.1f}), "
+            f"B of W^T {max(own['feedback_angle']):.1f}"
+        )
     return "".join(lines)
 
 

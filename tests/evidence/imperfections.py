@@ -7,6 +7,7 @@ prospective` have measured there are not measured again.
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -19,78 +20,112 @@ from neurosim.model.methods import ONCE_A_STEP, ONE_EVALUATION
 TAU = 10e-3  # s
 HARD = {"message_noise": 1.0, "lost_zero": 0.3, "delay": 5.0}
 ROBUST = ("damped", "rotated")
+SDS = (0.1, 0.3, 1.0)  # of the noise on messages that gives rho g a bias
+KEPT = Path("runs/studies")
 
 
-def measured(name: str, *overrides: str) -> Any:
-    """Run the cells of a study that are missing, and return its data."""
-    return studies.run(studies.load(name, overrides), Path("runs/studies") / name)[0]
+def measured(name: str, *overrides: str, folder: Path = KEPT) -> Any:
+    """Run the cells of a study that are missing in a folder, and return its data."""
+    return studies.run(studies.load(name, overrides), folder / name)[0]
 
 
-def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Return, by flow and imperfection, the accuracy lost and the cosine of lam.
+def losses(folder: Path = KEPT) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return, by flow and imperfection, what is lost and the cosine of lam, one of each seed.
 
-    Three numbers: mean and worst loss over seven seeds, in percentage points, and the mean cosine.
-    The imperfections are message noise of sd 1, 30 % of messages lost and read as zero, and a delay
-    of 5 steps.
+    The loss is of accuracy, in percentage points. The imperfections are message noise of sd 1, 30 %
+    of messages lost and read as zero, and a delay of 5 steps; seeds are seven.
     """
     levels = ", ".join(f"{kind} = [{level}]" for kind, level in HARD.items())
     asked = f"study.flows={list(ROBUST)}", f"study.levels={{{levels}}}", "study.seeds=7"
-    data = measured("imperfections", *asked)
+    data = measured("imperfections", *asked, folder=folder)
     lost, best = 100 * imperfections.lost(data), imperfections.at_best_rate(data)
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for flow in ROBUST:
+        found[flow] = {}
         for kind, level in HARD.items():
             cell = {"imperfection": kind, "level": level, "flow": flow}
             own, cosine = lost.sel(cell), best.cosine.sel(cell)
-            found.setdefault(flow, {})[kind] = (
-                float(own.mean()),
-                float(own.max()),
-                float(cosine.mean()),
-            )
+            found[flow][kind] = {"lost": own.values.tolist(), "cosine": cosine.values.tolist()}
+    return found
+
+
+def robust() -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Return mean and worst of what is lost, and the mean cosine, by flow and imperfection."""
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for flow, kinds in losses().items():
+        found[flow] = {}
+        for kind, own in kinds.items():
+            found[flow][kind] = fmean(own["lost"]), max(own["lost"]), fmean(own["cosine"])
+    return found
+
+
+def bias_ratios(folder: Path = KEPT) -> dict[str, dict[float, dict[str, list[float]]]]:
+    """Return the bias of rho g as ratios to two laws, one of each seed, by flow and sd of noise.
+
+    The noise is on messages. The laws are -rho sd² mean(sigma') w, and Stein's.
+    """
+    flows = ["augmented1", "augmented2"]
+    asked = (f"study.flows={flows}", f"study.levels={{rho_bias = {list(SDS)}}}")
+    data = measured("imperfections", *asked, "study.tau_w=[20.0]", folder=folder)
+    own = data[["law", "stein"]].sel(imperfection=imperfections.BIAS, tau_w=20.0)
+    found: dict[str, dict[float, dict[str, list[float]]]] = {flow: {} for flow in flows}
+    for flow in flows:
+        for sd in SDS:
+            ratios = own.sel(flow=flow, level=sd)
+            found[flow][sd] = {law: ratios[law].values.tolist() for law in ("law", "stein")}
     return found
 
 
 def rho_bias() -> dict[str, dict[float, tuple[float, float]]]:
-    """Return the bias of rho g as a ratio to two laws, by flow and sd of the message noise.
-
-    The laws are -rho sd² mean(sigma') w, and Stein's. Ratios are means over the seeds.
-    """
-    flows = ["augmented1", "augmented2"]
-    levels = "study.levels={rho_bias = [0.1, 0.3, 1.0]}"
-    data = measured("imperfections", f"study.flows={flows}", levels, "study.tau_w=[20.0]")
-    mean = data[["law", "stein"]].sel(imperfection=imperfections.BIAS).mean(("seed", "tau_w"))
-    found: dict[str, dict[float, tuple[float, float]]] = {flow: {} for flow in flows}
-    for flow in flows:
-        for sd in (0.1, 0.3, 1.0):
-            own = mean.sel(flow=flow, level=sd)
-            found[flow][sd] = float(own.law), float(own.stein)
+    """Return the means of `bias_ratios` over the seeds."""
+    found: dict[str, dict[float, tuple[float, float]]] = {}
+    for flow, own in bias_ratios().items():
+        found[flow] = {}
+        for sd, ratios in own.items():
+            found[flow][sd] = fmean(ratios["law"]), fmean(ratios["stein"])
     return found
 
 
-def look_ahead() -> dict[str, Any]:
-    """Return the accuracy with plain and with prospective messages, without and with a delay.
+def accuracies(folder: Path = KEPT) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return accuracies in % with plain and prospective messages, without and with a delay.
 
     The delay is tau in each direction; `adjoint`, 2 tau per pattern. Each accuracy is given at its
-    own best learning rate, and at the one that is best without the delay. For the saddle flows
-    follows the number of trainings that diverged.
+    own best learning rate, and at the one that is best without the delay; one of each seed.
     """
-    data = measured("prospective", "study.conditions={delay = [5]}")
-    best, found = imperfections.at_best_rate(data), {}
-    clean = best.sel(flow="adjoint", condition=imperfections.CLEAN, level=0.0)
+    data = measured("prospective", "study.conditions={delay = [5]}", folder=folder)
+    best = imperfections.at_best_rate(data).sel(flow="adjoint")
+    clean = best.sel(condition=imperfections.CLEAN, level=0.0)
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name, condition, level in (("clean", imperfections.CLEAN, 0.0), ("delay", "delay", 5.0)):
-        own = 100 * best.accuracy.sel(flow="adjoint", condition=condition, level=level).mean("seed")
-        kept = data.accuracy.fillna(0.1).sel(flow="adjoint", condition=condition, level=level)
-        own_rate, clean_rate = {}, {}
-        for way in own.messages.values:
-            own_rate[str(way)] = round(float(own.sel(messages=way)), 1)
-        for way in ("plain", "exact"):
-            at_clean = kept.sel(messages=way, tau_w=clean.tau_w.sel(messages=way))
-            clean_rate[way] = round(100 * float(at_clean.mean()), 1)
-        found[name] = {"at its own rate": own_rate, "at the clean rate": clean_rate}
+        at = {"condition": condition, "level": level}
+        kept = data.accuracy.fillna(imperfections.CHANCE).sel(flow="adjoint", **at)
+        found[name] = {"own rate": {}, "clean rate": {}}
+        for way in [str(way) for way in best.messages.values]:
+            own = 100 * best.accuracy.sel(messages=way, **at)
+            at_clean = 100 * kept.sel(messages=way, tau_w=clean.tau_w.sel(messages=way))
+            found[name]["own rate"][way] = own.values.tolist()
+            found[name]["clean rate"][way] = at_clean.values.tolist()
+    return found
+
+
+def diverged(folder: Path = KEPT) -> dict[str, dict[str, int]]:
+    """Return, by saddle flow, how many trainings with prospective messages diverged."""
+    data = measured("prospective", "study.conditions={delay = [5]}", folder=folder)
+    best, found = imperfections.at_best_rate(data), {}
     for flow in ("rotated", "damped", "augmented2"):
         own = best.sel(flow=flow, messages="exact", condition=imperfections.CLEAN, level=0.0)
         found[flow] = {"diverged": int(own.diverged), "of": int(own.accuracy.count())}
     return found
+
+
+def look_ahead() -> dict[str, Any]:
+    """Return the means of `accuracies` over the seeds, and the figures of `diverged`."""
+    found: dict[str, Any] = {}
+    for name, rates in accuracies().items():
+        found[name] = {}
+        for rate, ways in rates.items():
+            found[name][rate] = {way: round(fmean(own), 1) for way, own in ways.items()}
+    return found | diverged()
 
 
 def noise_size() -> str:

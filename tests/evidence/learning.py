@@ -103,8 +103,8 @@ def by_events(
     return accuracy(sim.predict(Xt), Yt), (cost.effective + cost.plasticity) / presented
 
 
-def of_events() -> str:
-    """Return accuracy and operations per presentation by message transport, means over seeds."""
+def events() -> dict[str, dict[str, list[float]]]:
+    """Return accuracies and operations per presentation, one per seed, by message transport."""
     ways = {
         "dense": ns.Dense(),
         "theta .01": ns.Events(0.01),
@@ -113,10 +113,19 @@ def of_events() -> str:
         "adaptive, down to .03": ns.Events(ns.Adaptive(top=0.4, floor=0.03, fade=0.98)),
         "spikes .1 / .03, one a step": ns.Spikes(0.1, backward=0.03),
     }
-    lines = []
+    found = {}
     for name, way in ways.items():
-        scores, operations = zip(*(by_events(seed, way) for seed in SEEDS), strict=True)
-        lines.append(f"{name}: {fmean(scores):.2%}, {fmean(operations):.3g}")
+        own = [by_events(seed, way) for seed in SEEDS]
+        scores, operations = (list(values) for values in zip(*own, strict=True))
+        found[name] = {"accuracy": scores, "operations": operations}
+    return found
+
+
+def of_events() -> str:
+    """Return the figures of `events` as text, means over seeds."""
+    lines = []
+    for name, own in events().items():
+        lines.append(f"{name}: {fmean(own['accuracy']):.2%}, {fmean(own['operations']):.3g}")
     return "; ".join(lines)
 
 
@@ -162,14 +171,22 @@ def followed(flow: ns.Flow, speed: float, seed: int, frames: int = 400) -> tuple
     return float(angles.mean()), once / ns.synaptic_operations(run).effective
 
 
-def of_streams() -> str:
-    """Return angle and saving over three nets, by flow and speed in pixels per frame."""
-    lines = []
+def streams() -> dict[str, dict[str, list[float]]]:
+    """Return angles and savings, one per net, by "flow, speed in pixels per frame"."""
+    found = {}
     for name, flow in (("adjoint", ns.Flow.adjoint()), ("augmented", ns.Flow.augmented())):
         for speed in (0.05, 0.25, 1.0):
             own = [followed(flow, speed, seed) for seed in range(3)]
-            angles, savings = zip(*own, strict=True)
-            lines.append(f"{name}, {speed} px: {fmean(angles):.1f} deg, {fmean(savings):.1f}")
+            angles, savings = (list(values) for values in zip(*own, strict=True))
+            found[f"{name}, {speed:g}"] = {"angle": angles, "saving": savings}
+    return found
+
+
+def of_streams() -> str:
+    """Return the figures of `streams` as text, means over nets."""
+    lines = []
+    for name, own in streams().items():
+        lines.append(f"{name} px: {fmean(own['angle']):.1f} deg, {fmean(own['saving']):.1f}")
     return "; ".join(lines)
 
 
@@ -186,11 +203,12 @@ def oversized(seed: int, penalty: float = 0.01, size: int = 128) -> ns.Simulatio
     return ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU)
 
 
-def pruned(seed: int) -> dict[str, float]:
+def pruned(seed: int) -> dict[str, Any]:
     """Prune 64-128-10: 2,000 steps of 0.2 tau with a penalty on neurons, then 1,000 without.
 
     It is compared with the same net without penalty and removals, and with a net that has from the
-    start as many neurons as were left, each trained for 3,000 steps.
+    start as many neurons as were left, each trained for 3,000 steps. `course` are the neurons after
+    every 100 steps.
     """
     X, Xt, Y, Yt = digits(seed)
     rows = ns.Simultaneous(duration=600 * TAU, reports=30)
@@ -209,6 +227,7 @@ def pruned(seed: int) -> dict[str, float]:
         "operations": float(log.history.operations[-1]),
         "of the whole": cost.dense + cost.dense_plasticity,
         "parameters": sim.net.n_parameters,
+        "course": log.history.neurons.values.tolist(),
     }
 
 
@@ -235,10 +254,14 @@ def straw(seed: int) -> dict[str, float]:
     }
 
 
-def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
-    """Grow 64-4-10 for 2,000 steps of 0.2 tau; compare with 32 hidden neurons from the start."""
+def grown(seed: int, loss: str = "squared_hinge") -> dict[str, Any]:
+    """Grow 64-4-10 for 2,000 steps of 0.2 tau; compare with 32 hidden neurons from the start.
+
+    `course` are the neurons after every 100 steps.
+    """
     X, Xt, Y, Yt = digits(seed)
-    rows, found = ns.Simultaneous(duration=400 * TAU, reports=20), {}
+    rows = ns.Simultaneous(duration=400 * TAU, reports=20)
+    found: dict[str, Any] = {}
     for name, size, schedule in (("grown", 4, ns.Growing(schedule=rows)), ("whole", 32, rows)):
         net = ns.Network.mlp([64, size, 10], loss=loss, seed=seed)
         sim = ns.Simulation(net, ns.Flow.augmented(tau_w=TAU), dt=0.2 * TAU, seed=seed)
@@ -247,15 +270,18 @@ def grown(seed: int, loss: str = "squared_hinge") -> dict[str, float]:
         if name == "grown":
             sizes = log.history.neurons.values
             last = np.flatnonzero(np.diff(sizes)).max()
-            found |= {"neurons": sizes[-1], "steps of growth": 100.0 * (1 + last)}
+            found |= {"neurons": float(sizes[-1]), "steps of growth": 100.0 * (1 + last)}
+            found["course"] = sizes.tolist()
     return found
 
 
-def means(measure: Callable[[int], dict[str, float]], seeds: Iterable[int] = SEEDS) -> str:
+def means(measure: Callable[[int], dict[str, Any]], seeds: Iterable[int] = SEEDS) -> str:
     """Return the mean of each figure over the seeds, and the figure of every seed."""
     found = [measure(seed) for seed in seeds]
     lines = []
     for name in found[0]:
+        if name == "course":
+            continue
         values = [figures[name] for figures in found]
         each = ", ".join(f"{value:.4g}" for value in values)
         lines.append(f"{name} {fmean(values):.4g} ({each})")

@@ -90,14 +90,23 @@ def through_time() -> str:
     return "\n  ".join(lines)
 
 
-def convolution(seeds: int = 5, epochs: int = 10) -> str:
-    """Return test accuracies of `adjoint` and of backpropagation on the same batches."""
-    lines, differences = [""], []
+def convolution(seeds: int = 5, epochs: int = 10) -> list[dict[str, float]]:
+    """Return test accuracies of `adjoint` and of backpropagation on the same batches, by seed."""
+    found = []
     for seed in range(seeds):
         flowing, exact = learnt(seed, epochs)
-        differences.append(100 * (flowing - exact))
-        lines.append(f"seed {seed}: adjoint {100 * flowing:.2f} %, backprop {100 * exact:.2f} %")
-    largest = max(map(abs, differences))
+        found.append({"adjoint": flowing, "backprop": exact})
+    return found
+
+
+def of_convolution(epochs: int = 10) -> str:
+    """Return the figures of `convolution` as text, in percent."""
+    lines, differences = [""], []
+    for seed, own in enumerate(convolution(epochs=epochs)):
+        flowing, exact = 100 * own["adjoint"], 100 * own["backprop"]
+        differences.append(abs(flowing - exact))
+        lines.append(f"seed {seed}: adjoint {flowing:.2f} %, backprop {exact:.2f} %")
+    largest = max(differences)
     lines.append(f"largest difference {largest:.2f} points; {epochs} epochs, batches of {BATCH}")
     return "\n  ".join(lines)
 
@@ -135,21 +144,32 @@ def learnt(seed: int, epochs: int) -> tuple[float, float]:
     return scores[0], scores[1]
 
 
-def by_events(seeds: int = 5) -> str:
-    """Return cosine and savings of events on the convolutional net, over random weights.
+def by_events(seeds: int = 5) -> dict[str, dict[str, list[float]]]:
+    """Return cosines and savings of events on the convolutional net, by "flow, threshold".
 
-    Operations are compared with dense messages over the same steps, and with dense messages until
-    their cosine has reached that of the events, or `CLOSE` if that is less.
+    There is one number of each net with random weights. `saving` compares operations with dense
+    messages over the same steps, `stopped` with dense messages until their cosine has reached that
+    of the events, or `CLOSE` if that is less.
     """
-    lines = [""]
+    found = {}
     for name in ("adjoint", "augmented(2)"):
         measured = [_events_of(seed, FLOWS[name]) for seed in range(seeds)]
         for way in EVENTS:
-            cosines, savings, stopped = zip(*(found[way] for found in measured), strict=True)
-            lines.append(
-                f"{name}, {way}: cosine {spread(cosines)}, times fewer operations "
-                f"{spread(savings)}, than dense stopped at its cosine {spread(stopped)}"
-            )
+            numbers = zip(*(own[way] for own in measured), strict=True)
+            cosines, savings, stopped = (list(values) for values in numbers)
+            case = {"cosine": cosines, "saving": savings, "stopped": stopped}
+            found[f"{name}, {way}"] = case
+    return found
+
+
+def of_events() -> str:
+    """Return the spread of the figures of `by_events` as text."""
+    lines = [""]
+    for case, own in by_events().items():
+        lines.append(
+            f"{case}: cosine {spread(own['cosine'])}, times fewer operations "
+            f"{spread(own['saving'])}, than dense stopped at its cosine {spread(own['stopped'])}"
+        )
     return "\n  ".join(lines)
 
 
@@ -185,6 +205,6 @@ def _smallest_cosine(ours: list[Array], exact: list[Array]) -> float:
 ROWS = {
     "shared weights at rest": rest,
     "through time": through_time,
-    "convolution": convolution,
-    "convolution by events": by_events,
+    "convolution": of_convolution,
+    "convolution by events": of_events,
 }
