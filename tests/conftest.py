@@ -208,7 +208,7 @@ def _numbers_of_rows(case: dict[str, Any]) -> bool:
 
 
 def _convolution_or_lag(case: dict[str, Any]) -> bool:
-    """Keep the two kinds of sites that differ most: the others are sums of the same products."""
+    """Keep convolutions and lags of the kinds of sites."""
     return case["kind"] not in ("conv", "lag")
 
 

@@ -218,6 +218,9 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)}, extra")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    for kind in given.kinds:
+        if kind not in {*KINDS, "extra"}:
+            parser.error(f"kind {kind!r}; allowed: {', '.join(KINDS)}, extra")
     for kind in given.kinds or [*KINDS, "extra"]:
         cases = EXTRA if kind == "extra" else cases_of(kind)
         found = [written(given.folder, kind, case, draw) for case, draw in cases.items()]
