@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +31,13 @@ from neurosim.plot.units import LEAST_LAM
 from neurosim.results.runs import Run
 
 if TYPE_CHECKING:
-    from matplotlib.animation import FuncAnimation
+    from matplotlib.animation import AbstractMovieWriter
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = np.ndarray
 Update = Callable[[int], None]  # takes the index of a sample
+Show = Callable[[int], list[Any]]  # takes the number of a frame
 
 NEEDED = {"network": {"lam"}, "x": {"x"}, "lam": {"lam"}, "phase": {"x", "lam"}}  # by panel
 SUFFIXES = (".gif", ".mp4", ".html")
@@ -117,6 +120,7 @@ def animate(
             updates.append(_phase(ax, run, unit, pattern))
         else:
             updates.append(_trace(ax, run, panel, pattern))
+    _fix_layout(figure)
     samples = evenly_spread(len(times_of(run)), MOST_FRAMES)
 
     def show(frame: int) -> list[Any]:
@@ -126,7 +130,8 @@ def animate(
 
     moving = FuncAnimation(figure, show, frames=len(samples), interval=round(1e3 / fps))
     if file is not None:
-        _write(moving, file, fps)
+        _write(figure, show, len(samples), file, fps)
+        figure.canvas.draw()  # an animation that was never drawn warns when it is let go
     return moving
 
 
@@ -147,14 +152,34 @@ def _checked_path(path: Path) -> Path:
     return path
 
 
-def _write(moving: FuncAnimation, path: Path, fps: float) -> None:
-    """Write an animation in the format of the suffix."""
+def _fix_layout(figure: Figure) -> None:
+    """Lay out the figure for all frames: nothing moves that is not data, and frames cost less."""
+    import matplotlib as mpl
+
+    figure.draw_without_rendering()
+    with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # "none" would leave an engine, and each frame drawn twice
+
+
+def _write(figure: Figure, show: Show, frames: int, path: Path, fps: float) -> None:
+    """Write frames in the format of the suffix, at the resolution of the figure.
+
+    `FuncAnimation.save` would draw each of them twice.
+    """
+    from matplotlib.animation import FFMpegWriter, HTMLWriter, PillowWriter
+
+    rate = round(fps)
+    writer: AbstractMovieWriter
     if path.suffix == ".html":
-        with replacing(path) as new:
-            new.write_text(moving.to_jshtml(fps=round(fps)), encoding="utf-8")
-        return
-    writer = "pillow" if path.suffix == ".gif" else "ffmpeg"
-    moving.save(path, writer=writer, fps=round(fps))
+        writer = HTMLWriter(fps=rate, embed_frames=True, embed_limit=math.inf)  # drop no frame
+    elif path.suffix == ".gif":
+        writer = PillowWriter(fps=rate)
+    else:
+        writer = FFMpegWriter(fps=rate)
+    with replacing(path) as new, writer.saving(figure, new, figure.dpi):
+        for frame in range(frames):
+            show(frame)
+            writer.grab_frame()
 
 
 def _chosen_panels(run: Run, panels: Iterable[str] | None) -> list[str]:

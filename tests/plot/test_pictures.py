@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import matplotlib as mpl
 import numpy as np
+import PIL.Image
 import pytest
 import xarray as xr
 
@@ -301,14 +304,38 @@ def test_the_field_is_made_of_derivatives_of_the_lagrangian(run: Run) -> None:
 def test_a_run_can_be_animated(run: Run, tmp_path: Any) -> None:
     short = dataclasses.replace(run, traces=run.traces.isel(time=slice(0, 30, 10)))
     path = tmp_path / "run.gif"
-    plot.animate(short, path, figsize=(5, 4))
-    assert path.read_bytes().startswith(b"GIF8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one that is let go
+        plot.animate(short, path, figsize=(5, 4))
+        gc.collect()
+    with PIL.Image.open(path) as image:
+        assert (image.n_frames, image.size) == (3, (600, 480))  # 120 dots per inch
     with pytest.raises(ns.FileError, match=r"allowed: \.gif, \.mp4, \.html"):
         plot.animate(short, tmp_path / "run.png")
     with pytest.raises(
         ns.ModelError, match=r"panel = 'netwerk'; allowed: .*did you mean 'network'"
     ):
         plot.animate(short, panels=["netwerk"])
+
+
+def test_a_file_of_an_animation_has_every_frame(run: Run, tmp_path: Any) -> None:
+    short = dataclasses.replace(run, traces=run.traces.isel(time=slice(0, 30, 10)))
+    path = tmp_path / "run.html"
+    with mpl.rc_context({"animation.embed_limit": 0.01}):  # MB; beyond, frames are dropped
+        plot.animate(short, path, panels=["x"])
+    assert path.read_text(encoding="utf-8").count("data:image/png;base64") == 3
+
+
+def test_an_animation_that_fails_leaves_the_older_file(
+    run: Run, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.gif"
+    path.write_bytes(b"older")
+    monkeypatch.setattr(PIL.Image.Image, "save", Mock(side_effect=OSError(28, "No space left")))
+    with pytest.raises(ns.FileError, match="No space left"):
+        plot.animate(run, path, panels=["x"])
+    assert path.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_one_call_chooses_a_picture(run: Run, log: Log) -> None:
