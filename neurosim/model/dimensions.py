@@ -142,7 +142,7 @@ class _Dimensions:
         if isinstance(node, ast.Constant):
             return Fraction(0) if node.value else ANY
         if isinstance(node, ast.Name):
-            return self.known.get(node.id, Fraction(0))
+            return self.known[node.id]
         if isinstance(node, ast.UnaryOp):
             return self.of(node.operand)
         if isinstance(node, ast.BinOp):

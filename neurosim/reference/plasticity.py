@@ -64,7 +64,8 @@ def rate(
             ends[variable, end] = np.ones((len(x[post]), 1))
     w = net.biases[name][:, None] if pre == "" else _dense(net.weights[name])
     shared = {**rule.constants, "tau_w": tau_w}
-    found = _mean(rule.flow[0].rate, {WEIGHT: w}, ends, shared)
+    (equation,) = rule.flow
+    found = _mean(equation.rate, {WEIGHT: w}, ends, shared)
     return found[:, 0] if pre == "" else found
 
 
