@@ -18,7 +18,7 @@ from neurosim.model.equations.plasticity import split
 from neurosim.model.network import Network
 from neurosim.model.plasticity import Plasticity
 from neurosim.model.weights import at_synapses, synapse_indices, synapses
-from neurosim.reference.plasticity import one_step
+from neurosim.reference.plasticity import one_step, rate
 from tests.evidence.rules import best_choices, oja_errors
 from tests.helpers.examples import some
 from tests.helpers.problems import SEEDS, random_graph
@@ -717,3 +717,22 @@ def test_a_group_has_as_many_synapses_as_there_are() -> None:
         )
         rule = SynapseRule(SimpleNamespace(net=net), net.projections["i->o"].own_rule, "i->o")
         assert (rule.size, rule.sites) == (count, 1), mask
+
+
+def test_the_reference_rate_of_a_rule_that_reads_no_messages() -> None:
+    """Weights decay by w/tau_w, and a step of the assignments alone doubles them."""
+    decay = Plasticity("dw/dt = -w/tau_w : 1")
+    net = Network.mlp([3, 2], loss="mse", seed=1, plasticity=decay)
+    w = net.weights["input->output"]
+    messages = {"input": np.ones((4, 3)), "output": np.ones((4, 2))}
+    found = rate(net, "input->output", messages, messages, 0.1)
+    np.testing.assert_allclose(found, -w / 0.1, rtol=1e-15)
+    doubled = one_step(Plasticity(after="w = 2*w"), {"w": w}, {}, {"tau_w": 0.1}, 1e-3)
+    np.testing.assert_array_equal(doubled["w"], 2 * w)
+
+
+def test_x_pre_is_one_for_biases_alone() -> None:
+    rule = Plasticity("dw/dt = x_post*x_pre/tau_w : 1")
+    for found, pre in ((split(rule), "x_pre"), (split(rule, of_biases=True), "")):
+        (product,) = found.products
+        assert (product.post, product.pre) == ("x_post", pre)

@@ -430,3 +430,25 @@ def test_two_extensions_of_a_population_read_each_other() -> None:
     assert_array_equal(rates.x["hidden1"], (0 - x["hidden1"]) / 0.01)
     for n in net.neurons:
         assert_allclose(run.lam[n], DT * rates.lam[n], rtol=0, atol=1e-15)
+
+
+def test_time_begins_at_zero() -> None:
+    net, X, Y = problem()
+    x, lam = random_state(net, 0, len(X))
+    derived = ExtendedFlow(net, ns.Flow.damped(), [Extension("hidden1", dx="t/tau_x**2")], X, Y)
+    state = Extended(x, lam, {})
+    assert_array_equal(derived.rates(state).x["hidden1"], 0)
+    assert_allclose(derived.rates(state, 0.5).x["hidden1"], 0.5 / 0.01**2, rtol=1e-14)
+
+
+@settings(max_examples=4, deadline=None)
+@given(pulse=st.floats(50, 100), duration=st.floats(0.01, 0.03))
+def test_a_solution_is_an_oscillation_in_closed_form(pulse: float, duration: float) -> None:
+    """x = cos(pulse t), lam = -sin(pulse t)."""
+    net, X, Y = random_problem([2, 1], 0, patterns=1)
+    own = Extension("output", dx=f"lam*({pulse!r}*Hz)", dlam=f"-x*({pulse!r}*Hz)")
+    derived = ExtendedFlow(net, ns.Flow.damped(), [own], X, Y)
+    start = Extended({"output": np.ones((1, 1))}, {"output": np.zeros((1, 1))}, {})
+    end = derived.solve(start, duration)
+    assert_allclose(end.x["output"], np.cos(pulse * duration), rtol=0, atol=1e-8)
+    assert_allclose(end.lam["output"], -np.sin(pulse * duration), rtol=0, atol=1e-8)

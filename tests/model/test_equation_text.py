@@ -112,3 +112,50 @@ def test_the_printed_rule_of_biases_has_no_decay() -> None:
     assert "and dw/dt -=" not in lagrangian.bias(net.populations["hidden1"])
     sim = ns.Simulation(net, ns.Flow.damped())
     assert sim.equations.count("and dw/dt -= 0.3*w/tau_w") == 2
+
+
+def one_layer(loss: ns.Loss, **own: Any) -> ns.Network:
+    """Return two clamped units and four with a loss."""
+    populations = [ns.Population("input", 2, clamped=True), ns.Population("output", 4, **own)]
+    return ns.Network(populations, [ns.Projection("input", "output")], [loss], seed=1)
+
+
+@pytest.mark.parametrize("weight", [0, 0.5, 1, 2])
+def test_a_loss_counts_with_its_weight(weight: float) -> None:
+    """In the slope x - y of half the square, as text."""
+    net = one_layer(ns.Loss("output", "mse", weight))
+    lines = lagrangian.population(net, "output").splitlines()
+    (slope,) = [line for line in lines if line.startswith("dV_dx = ")]
+    expression = slope.partition(" = ")[2].partition(" : 1")[0]
+    assert evaluated(expression, x=0.7, y=-1.1) == pytest.approx(weight * 1.8, rel=1e-15)
+
+
+@pytest.mark.parametrize("constraint", ["lin", "lin_eps", "abs_eps"])
+@pytest.mark.parametrize("kind", ["mse", "eps_insensitive"])
+def test_leaks_are_slopes_of_the_reference_rates(constraint: str, kind: str) -> None:
+    """Of the output units; far from its target the slope of a loss with a tolerance is constant."""
+    own = {} if constraint == "lin" else {"epsilon": 0.3}
+    net = one_layer(ns.Loss("output", kind, 1.7), constraint=constraint, **own)
+    flow = ns.Flow(kappa=0.7, gamma=0.4, rho=1.3, tau_x=0.02, tau_lam=0.05)
+    X, g = np.array([[0.3, -0.8]]), np.array([[0.6, -0.6, 0.1, -0.1]])
+    x = {"output": ns.reference.forward(net, X)["output"] + g}
+    lam = {"output": np.array([[0.2, -0.5, 0.9, -0.4]])}
+    Y = 9 * np.sign(x["output"])
+    dG = 1.0 if constraint == "lin" else np.sign(g) * (abs(g) >= 0.3)
+    gains = {name: getattr(flow, name) for name in ("kappa", "gamma", "rho", "tau_x", "tau_lam")}
+    for name, state in (("x", x), ("lam", lam)):
+        rates = []
+        for nudge in (1e-3, -1e-3):
+            moved = {"x": x, "lam": lam, name: {"output": state["output"] + nudge}}
+            found = ns.reference.right_hand_side(net, flow, moved["x"], moved["lam"], X, Y)
+            rates.append(getattr(found, name)["output"])
+        leak = evaluated(lagrangian.leak(net, "output")[name], dG=dG, **gains)
+        assert_allclose((rates[1] - rates[0]) / 2e-3 - leak, 0, rtol=0, atol=1e-9)
+
+
+def test_a_rule_of_biases_separates_where_x_pre_is_one() -> None:
+    """The greater of x_post and x_pre is a function of one end where x_pre is 1."""
+    rule = ns.Plasticity("dw/dt = max(x_post, x_pre)/tau_w : 1")
+    net = ns.Network.mlp([3, 2], loss="mse", plasticity=rule, bias_plasticity=rule)
+    assert "does not separate" in lagrangian.projection(net.projections["input->output"])
+    assert "does not separate" not in lagrangian.bias(net.populations["output"])

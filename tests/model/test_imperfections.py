@@ -414,6 +414,15 @@ def test_weights_keep_their_neuron_s_sign():
         assert len(set(np.sign(before.weights[name].sum(axis=0)))) == 2
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_as_many_neurons_are_inhibitory_as_asked(share):
+    """All or none exactly, a share by four standard deviations."""
+    net, units = ns.Network.mlp([2000, 1], seed=0), 2000
+    found = resolve([ns.Dale(share)], None, 0).signs(net)["input"]
+    assert set(found) <= {-1.0, 1.0}
+    assert abs(np.mean(found < 0) - share) <= 4 * np.sqrt(share * (1 - share) / units)
+
+
 def test_prospective_messages_of_relaxation_are_those_at_rest():
     """(1 + tau d/dt) x = sigma(a): with kappa = 0 messages are the forward pass, layer by layer."""
     net, X, Y = problems.random_problem([4, 5, 5, 3], seed=6)

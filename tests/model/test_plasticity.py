@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import brian2 as b2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ import neurosim as ns
 from neurosim.errors import ModelError
 from neurosim.experiments import modelfile
 from neurosim.model import rules
+from neurosim.model.dimensions import Quantity, quantity
 from neurosim.model.equations.plasticity import split
 from neurosim.model.plasticity import Plasticity
 
@@ -220,6 +222,27 @@ def test_a_name_that_is_not_free_is_refused(name: str) -> None:
 def test_messages_name_what_is_wrong(make: Any, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "power", "plain"),
+    [
+        (0.1, 0.1, 0, 0.1),
+        ("50 ms", 0.05, 1, "0.05 s"),
+        ("5 Hz", 5.0, -1, "5.0 Hz"),
+        ("2.5 kHz", 2500.0, -1, "2500.0 Hz"),
+        (5 * b2.Hz, 5.0, -1, "5.0 Hz"),
+        (50 * b2.ms, 0.05, 1, "0.05 s"),
+    ],
+)
+def test_times_and_rates_are_read_with_their_units(
+    given: Any, value: float, power: int, plain: Any
+) -> None:
+    found = quantity("k", given)
+    assert found == Quantity(value, power)
+    assert found.plain == plain
+    line = {0: "dw/dt = -k*w/tau_w : 1", 1: "dw/dt = -w/k : 1", -1: "dw/dt = -k*w : 1"}[power]
+    assert Plasticity(line, parameters={"k": given}).constants == {"k": value}
 
 
 @pytest.mark.parametrize(

@@ -258,3 +258,20 @@ def test_what_messages_advise_holds() -> None:
     apart = Network.convolutional((4, 4, 1), [2], outputs=3, seed=0, shared=False)
     X = np.random.default_rng(0).normal(size=(2, 4, 4, 1))
     assert ns.rivals.predictive_coding(apart, X, [0, 1]).method == "predictive_coding"
+
+
+def test_matrices_have_one_column_per_presynaptic_site() -> None:
+    terms = sites.Terms([np.ones((2, 3))])
+    assert terms.post_sites((3,)) is None
+    assert terms.matrices((3,))[0].shape == (2, 3)
+    with pytest.raises(ns.ModelError, match="terms with 3 columns over 2 sites"):
+        terms.post_sites((2,))
+
+
+@pytest.mark.parametrize(("key", "least"), [("kernel", 1), ("stride", 1), ("padding", 0)])
+def test_numbers_of_a_convolution_have_a_least_value(key: str, least: int) -> None:
+    given = {"kernel": 3} | {key: least}
+    assert getattr(sites.Conv(**given), key) == (least,)
+    words = f"{key} = {least - 1}; allowed: a whole number >= {least}"
+    with pytest.raises(ns.ModelError, match=words):
+        sites.Conv(**given | {key: least - 1})

@@ -147,6 +147,34 @@ def test_losses_equal_the_text_that_is_simulated(kind):
     )
 
 
+@pytest.mark.parametrize("kind", [*problems.LOSSES, "log(cosh(x - y))"])
+@pytest.mark.parametrize("features", [None, 0, 2])
+@settings(max_examples=5, deadline=None)
+@given(weight=st.floats(0.5, 2), seed=problems.SEEDS)
+def test_slopes_and_curvatures_of_losses_are_central_differences(kind, features, weight, seed):
+    """One softmax is over `features` units; over all where they are not given."""
+    rng = np.random.default_rng(seed)
+    x, y, dx = rng.normal(scale=2, size=(3, 4, 6))
+    if kind == "squared_hinge":
+        y = np.sign(y)
+    loss, own = Loss("output", kind, weight), () if features is None else (features,)
+    steps = np.array([NUDGE, -NUDGE])
+    kinks = np.stack([abs(x - y) - loss.epsilon, 1 - x * y])
+    assume(np.abs(kinks).min() > 1e-3)
+    V = [losses.loss_value(loss, x + step * dx, y, *own) for step in steps]
+    slopes = [losses.loss_slope(loss, x + step * dx, y, *own) for step in steps]
+    along = (losses.loss_slope(loss, x, y, *own) * dx).sum(axis=1)
+    assert_allclose(along, (V[0] - V[1]) / (2 * NUDGE), rtol=0, atol=1e-7)
+    curvature = losses.loss_curvature(loss, x, y, dx, *own)
+    assert_allclose(curvature, (slopes[0] - slopes[1]) / (2 * NUDGE), rtol=0, atol=1e-7)
+
+
+def test_a_penalty_on_outputs_is_the_sum_of_their_sizes():
+    net = Network([Population("a", 1, clamped=True), Population("b", 2, activity_l1=0.3)], [])
+    found = losses.activity_penalty(net, "b", np.array([[1.0, -2.0], [0.5, 0.0]]))
+    assert_allclose(found, [0.9, 0.15], rtol=1e-15)
+
+
 @settings(max_examples=25, deadline=None)
 @given(problem=problems.dags())
 def test_patterns_do_not_see_each_other(problem):
@@ -238,6 +266,12 @@ def test_a_cycle_that_does_not_contract_is_refused(weight, activation, why):
         assert f"times less than {1 / abs(weight):.3g}" in message
 
 
+def test_smaller_weights_are_advised_only_where_the_gain_is_above_one(monkeypatch):
+    monkeypatch.setattr(loops, "MAX_ITERATIONS", 10)
+    with pytest.raises(ConvergenceError, match=r"after 10 iterations.* another bias$"):
+        forward(ring(0.9, "linear"), np.ones((1, 2)))
+
+
 def test_a_cycle_that_settles_elsewhere_from_mixed_signs_is_refused():
     """Two units that inhibit each other: from equal states they settle at 0, else apart."""
     W = np.zeros((4, 4))
@@ -266,6 +300,15 @@ def test_a_linear_cycle_in_closed_form(weight):
     x, u = forward(ring(weight, "linear"), [[1.0, -3.0]]), np.array([[1.0, -3.0]])
     assert_allclose(x["left"], u / (1 - weight**2), rtol=1e-12)
     assert_allclose(x["right"], weight * u / (1 - weight**2), rtol=1e-12, atol=1e-14)
+
+
+def test_a_cycle_settles_relative_to_its_outputs(monkeypatch):
+    """With outputs of 1e7, changes of 1e-10 are below their rounding error."""
+    monkeypatch.setattr(loops, "MAX_ITERATIONS", 300)
+    u = np.array([[1e6, -3e6]])
+    x = forward(ring(0.9, "linear"), u)
+    assert_allclose(x["left"], u / 0.19, rtol=1e-12)
+    assert_allclose(x["right"], 0.9 * u / 0.19, rtol=1e-12)
 
 
 def test_sgd_learns_xor_and_leaves_the_network_alone():

@@ -125,6 +125,33 @@ def test_l2_is_a_penalty_on_weights():
         assert_allclose(decaying.w[name], free.w[name] - 0.3 * w / 0.2, rtol=1e-12, atol=1e-12)
 
 
+def test_feedback_weights_decay_as_the_weights_do():
+    """Of Kolen and Pollack: tau_w dB/dt = x deltaᵀ - c B, the transpose of dw/dt but for B."""
+    net = Network.mlp([4, 3, 2], loss="mse", seed=1, feedback="kolen_pollack", feedback_decay=0.3)
+    _, X, Y = problems.random_problem([4, 3, 2], 0)
+    x, lam = problems.random_state(net, 0, len(X))
+    rates = right_hand_side(net, Flow(), x, lam, X, Y)
+    name, tau = "hidden1->output", Flow().time("tau_w", "output")
+    product = tau * rates.w[name] + 0.3 * net.weights[name]
+    B = net.feedback[name]
+    assert np.abs(B - net.weights[name].T).max() > 0.1
+    assert_allclose(tau * rates.feedback[name], product.T - 0.3 * B, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [
+        ({"weights": {"input->output": np.zeros((2, 3))}}, r"weights\['input->output'\] has shape"),
+        ({"biases": {"output": np.zeros(3)}}, r"biases\['output'\] has shape \(3,\)"),
+    ],
+)
+def test_parameters_of_another_shape_are_refused(given_, words):
+    net, X, Y = problems.random_problem([4, 2], 0)
+    x, lam = problems.random_state(net, 0, len(X))
+    with pytest.raises(DataError, match=words):
+        right_hand_side(net, Flow(), x, lam, X, Y, **given_)
+
+
 @settings(max_examples=some(25), deadline=None)
 @given(problem=st.one_of(problems.dags(), problems.rings()))
 def test_backpropagation_is_where_every_flow_rests(problem):
