@@ -20,7 +20,8 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,10 @@ os.environ.setdefault("NEUROSIM_OPTIMIZE", "0")
 
 COMPILED = "standalone"
 CYTHON = "cython"  # compiles every expression as a module, some seconds each
+TESTS = Path(__file__).parent
+COSTLY = {"engine", "simulation"}  # folders of tests
 TESTS_RUN = pytest.StashKey[int]()
+NOT_TRACED = pytest.StashKey[set[pytest.Item]]()
 DRAWN = {"other": 8, CYTHON: 1}  # tests in the sample of slow ones that have fast cases too
 
 # A shell starts what it runs in the background with signals ignored, and children inherit that.
@@ -69,16 +73,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow cases of parametrised tests, and draw from them; trace no property test."""
+    """Mark the slow cases of parametrised tests, and draw from them; note what is not traced."""
     for item in items:
-        if hasattr(getattr(item, "function", None), "hypothesis"):
-            item.add_marker("no_cover")  # its many examples reach the same lines
         callspec = getattr(item, "callspec", None)
         if callspec is not None and is_slow(getattr(item, "originalname", ""), callspec):
             item.add_marker(pytest.mark.slow)
     if not all_asked():
         for item in beyond_the_cover(items):
             item.add_marker(pytest.mark.slow)
+    config.stash[NOT_TRACED] = not_traced([item for item in items if is_fast(item)])
     seed = config.getoption("--slow-sample", default=None)
     if seed is not None:
         kept = sampled(items, seed)
@@ -106,6 +109,40 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     if item.config.stash[TESTS_RUN] % 10 == 0:
         gc.collect()
         gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Stop tracing where coverage is measured, but not by this test.
+
+    In a worker of pytest-xdist a second tracer goes on where pytest-cov stops its own, as it does
+    for the mark `no_cover`.
+    """
+    tracer = sys.gettrace()
+    if tracer is None or item not in item.config.stash[NOT_TRACED]:
+        return (yield)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+
+
+def not_traced(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests that coverage leaves out, as they reach lines that others reach.
+
+    In `COSTLY` folders these are property tests, and all cases of a test but its first. Refusals
+    are traced, as each has a line of its own.
+    """
+    first: dict[str, pytest.Item] = {}
+    found = set()
+    for item in items:
+        is_first = first.setdefault(place(item), item) is item
+        is_random = hasattr(getattr(item, "function", None), "hypothesis")
+        is_costly = item.path.relative_to(TESTS).parts[0] in COSTLY
+        if is_costly and (is_random or not is_first) and "refuse" not in item.name:
+            found.add(item)
+    return found
 
 
 def place(item: pytest.Item) -> str:

@@ -61,6 +61,7 @@ def test_a_hopf_point_is_where_the_engine_begins_to_ring():
 
 
 @settings(max_examples=4, deadline=None)
+@example(seed=340)  # two pairs cross within 0.000005 rad of each other
 @example(seed=909)  # two pairs cross within 0.0002 rad of each other
 @given(seed=st.integers(0, 1000))
 def test_every_hopf_point_has_a_pair_on_the_imaginary_axis(seed):
@@ -79,7 +80,13 @@ def test_every_hopf_point_has_a_pair_on_the_imaginary_axis(seed):
             values[np.argmin(np.abs(values - 2j * np.pi * hopf.frequency))].real for values in sides
         ]
         assert (rises[0] - rises[1]) / 2e-5 == pytest.approx(hopf.slope, rel=1e-2)
-        assert hopf.growing == min(int((values.real > 0).sum()) for values in sides)
+        others = [abs(other.parameter - hopf.parameter) for other in branch.hopf if other != hopf]
+        near = 0.1 * min([1e-4, *others])  # where no other pair crosses
+        growing = []
+        for theta in (hopf.parameter - near, hopf.parameter + near):
+            values = ns.stability(net, rotated(theta), X, Y).eigenvalues
+            growing.append(int((values.real > 0).sum()))
+        assert hopf.growing == min(growing)
     assert_allclose(
         branch.slowest_rate[0], ns.stability(net, rotated(1.5), X, Y).slowest_rate, rtol=1e-9
     )

@@ -233,5 +233,5 @@ def test_many_runs_of_one_process_leave_no_files_threads_and_folders() -> None:
 @pytest.mark.compiler
 def test_what_is_ended_at_a_random_moment_goes_on_as_if_undisturbed() -> None:
     """A sample: `python -m tests.evidence kills` crosses all kinds of work and all signals."""
-    found = endings.kills(count=1, seed=1, crossed=False, kinds=("checkpoint", "sweep"))
-    assert found.count(" 0 faults") == 2, found
+    found = endings.kills(count=1, seed=1, crossed=False, kinds=("checkpoint",))
+    assert found.count(" 0 faults") == 1, found
