@@ -12,7 +12,7 @@ from importlib import import_module
 from inspect import Parameter, signature
 from numbers import Integral, Real
 from os import PathLike, fspath
-from types import MappingProxyType, NoneType, UnionType
+from types import MappingProxyType, NoneType, SimpleNamespace, UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -248,5 +248,7 @@ class _Names(dict[str, Any]):
 
 @cache
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a function as types."""
-    return get_type_hints(function, localns=_Names())
+    """Return the annotations of a function's arguments as types."""
+    given = {name: type_ for name, type_ in function.__annotations__.items() if name != "return"}
+    arguments = SimpleNamespace(__annotations__=given)
+    return get_type_hints(arguments, function.__globals__, _Names())

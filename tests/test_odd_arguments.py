@@ -5,9 +5,13 @@ A seeded sample; ``python -m tests.evidence "odd arguments"`` tries them all.
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import matplotlib as mpl
@@ -20,9 +24,11 @@ import matplotlib.pyplot as plt
 
 import neurosim as ns
 from neurosim import plot
+from neurosim.arguments import _hints as hints_of
 from neurosim.arguments import check, checked
 from tests.helpers import odd_arguments as odd
 
+WRAPPERS = {checked(lambda: None).__code__}
 # functions of which every call that is accepted takes long
 SLOW = ("attractors", "continuation", "limit_cycle", "sweep", "at_rest", "plot.", "critical_rho")
 KINDS = {
@@ -53,6 +59,33 @@ def test_a_sample_of_odd_values_ends_in_no_error_but_neurosims(kind: str) -> Non
         for i in rng.permutation(len(cases))[:count]:
             faults.append(odd.trial(entry, *cases[i]))
     assert not [fault for fault in faults if fault]
+
+
+def checked_functions() -> Iterator[tuple[str, Any]]:
+    """Yield every function and method of the package whose arguments `checked` checks."""
+    for module in pkgutil.walk_packages(ns.__path__, "neurosim."):
+        found = vars(importlib.import_module(module.name))
+        for name, value in found.items():
+            members = {name: value}
+            if isinstance(value, type) and value.__module__ == module.name:
+                members |= {f"{name}.{key}": own for key, own in vars(value).items()}
+            for place, member in members.items():
+                function = getattr(member, "__func__", member) if _is_bound(member) else member
+                if isinstance(function, FunctionType) and function.__code__ in WRAPPERS:
+                    yield f"{module.name}:{place}", function.__wrapped__
+
+
+def _is_bound(member: Any) -> bool:
+    return isinstance(member, classmethod | staticmethod)
+
+
+def test_types_of_arguments_are_known_where_they_are_checked() -> None:
+    """A name that is imported for type checking only has to be known to `check`."""
+    names = []
+    for name, function in checked_functions():
+        assert set(hints_of(function)) <= set(signature(function).parameters), name
+        names.append(name)
+    assert len(names) > 100
 
 
 def test_every_picture_is_tried() -> None:

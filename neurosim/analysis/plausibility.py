@@ -159,6 +159,8 @@ class Plausibility(ByValue):
         Synapses of all sites that must agree, and the weights that they share; 0 without sharing.
     unshared : float
         Accuracy after training with weights of each site's own; NaN without sharing.
+    seeds : int
+        Number of trainings of each kind.
     """
 
     foreign: float
@@ -177,6 +179,7 @@ class Plausibility(ByValue):
     agreeing: int = 0
     shared: int = 0
     unshared: float = float("nan")
+    seeds: int = 1
 
     __repr__ = short_repr
 
@@ -220,6 +223,15 @@ class Plausibility(ByValue):
         return table({title or "measured": self})
 
 
+def spread_note(cards: Iterable[Plausibility]) -> str:
+    """Return the words that define ± beside scorecards; empty where none has a spread."""
+    numbers = {card.seeds for card in cards if any(card.spread.values())}
+    if not numbers:
+        return ""
+    n = ", ".join(str(number) for number in sorted(numbers))
+    return f"± standard deviation (divided by n) over n = {n} seeds"
+
+
 def table(found: Mapping[str, Plausibility]) -> Table:
     """Return scorecards side by side, as a table for the terminal.
 
@@ -228,7 +240,9 @@ def table(found: Mapping[str, Plausibility]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    note = spread_note(found.values())
     shown, cards = Table("", *found, box=SIMPLE_HEAD), [card.rows() for card in found.values()]
+    shown.caption = note or None
     names: dict[str, None] = {}  # in the order in which they are met
     for rows in cards:
         names |= dict.fromkeys(rows)
@@ -377,6 +391,7 @@ def _measured(trial: Trial, levels: Mapping[str, Sequence[float]], costs: float)
         spread={},
         modulators=modulators_of(net),
         unshared=float(apart[0].mean()) if apart else float("nan"),
+        seeds=len(best),
         **sharing,
     )
     spreads = [float(found.std()) for found in (best, ungated, *transport.values(), *apart)]

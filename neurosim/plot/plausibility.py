@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurosim.analysis.plausibility import spread_note
 from neurosim.errors import DataError
 from neurosim.plot.canvas import text_color
 from neurosim.plot.library import matplotlib as mpl
@@ -103,8 +104,9 @@ def plausibility(
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if any("±" in entry for entry in entries):
-        ax.set_xlabel("± standard deviation over the seeds")
+    note = spread_note(cards.values())
+    if note:
+        ax.set_xlabel(note)
         ax.xaxis.set_label_position("bottom")
     ax.set_xticks(range(len(cards)), list(cards), rotation=90)
     lay_out(ax)

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim.data import datasets
 from neurosim.errors import ModelError
-from neurosim.experiments.studies.shared import mean_and_spread, new_table
+from neurosim.experiments.studies.shared import bars_note, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
     WAYS,
@@ -203,7 +203,6 @@ class ConvolutionStudy(Study[ConvolutionSettings]):
                 row[0].set(title=str(flow), ylabel="test accuracy (%)")
                 row[1].set(title=str(flow), ylabel="angle of λ to BP's (°)")
             handles, names = panels[0, 0].get_legend_handles_labels()
-            figure.legend(
-                handles, names, loc="outside upper center", ncols=len(names), title="weights"
-            )
+            title = f"weights; {bars_note(data)}"
+            figure.legend(handles, names, loc="outside upper center", ncols=len(names), title=title)
         return figure

@@ -19,7 +19,7 @@ from neurosim.analysis.stability import critical_rho, stability
 from neurosim.data import datasets
 from neurosim.errors import DivergenceError, StabilityWarning
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
-from neurosim.experiments.studies.shared import TAU, check_data, new_table
+from neurosim.experiments.studies.shared import TAU, check_data, dots_note, new_table
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -175,7 +175,8 @@ class ExitsStudy(Study[ExitsSettings]):
             for ax in panels[-1]:
                 ax.set_xlabel("time to rest (τ), without exits")
             handles, labels = panels.flat[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=3)
+            title = dots_note(data)
+            figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title)
         return figure
 
 

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from neurosim.data import datasets
 from neurosim.data.graph_data import NO_TARGET, GraphData
 from neurosim.errors import StabilityWarning
-from neurosim.experiments.studies.shared import FLOWS, TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import FLOWS, TAU, bars_note, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import draw_groups
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -185,7 +185,7 @@ class GraphsStudy(Study[GraphsSettings]):
             ax = figure.subplots()
             draw_groups(ax, 100 * shown, "constraint", "set")
             ax.set(ylabel="accuracy (%)", xlabel="set of graphs")
-            figure.legend(loc="outside upper center", ncols=2)
+            figure.legend(loc="outside upper center", ncols=2, title=bars_note(data))
         return figure
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from neurosim.data import datasets
-from neurosim.experiments.studies.shared import HELD_OUT, TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import HELD_OUT, TAU, dots_note, mean_and_spread, new_table
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -225,7 +225,8 @@ class HebbStudy(Study[HebbSettings]):
             ax.set(xscale="log", xlabel="units of the first layer", ylabel="test accuracy (%)")
             ax.set_xticks(ticks, [f"{units}" for units in ticks])
             ax.minorticks_off()
-            figure.legend(loc="outside upper center", ncols=2)
+            title = f"lines: means; {dots_note(data)}"
+            figure.legend(loc="outside upper center", ncols=2, title=title)
         return figure
 
 

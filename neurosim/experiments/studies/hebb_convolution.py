@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim.data import datasets
 from neurosim.errors import ModelError, out_of_range
-from neurosim.experiments.studies.shared import HELD_OUT, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import HELD_OUT, bars_note, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     ADAM,
     EXACT,
@@ -231,5 +231,5 @@ class HebbConvolutionStudy(Study[HebbConvolutionSettings]):
             ax = figure.subplots()
             draw_groups(ax, 100 * data.test, "patches", "rule")
             ax.set(xlabel="how convolutions learn", ylabel="test accuracy (%)")
-            figure.legend(loc="outside upper center", ncols=2, title="patches")
+            figure.legend(loc="outside upper center", ncols=2, title=f"patches; {bars_note(data)}")
         return figure

@@ -25,6 +25,7 @@ from neurosim.experiments.studies.shared import (
     grid_of_panels,
     mean_and_spread,
     new_table,
+    repeats,
 )
 from neurosim.experiments.studies.study import (
     MOST,
@@ -260,7 +261,8 @@ class ImperfectionsStudy(Study[ImperfectionsSettings]):
             for ax in panels[-1]:
                 ax.set_xlabel("level")
             handles, labels = panels.flat[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=3)
+            title = f"means over n = {repeats(data)}"
+            figure.legend(handles, labels, loc="outside upper center", ncols=3, title=title)
         return figure
 
 

@@ -24,6 +24,7 @@ from neurosim.errors import ModelError, number, out_of_range
 from neurosim.experiments import modelfile
 from neurosim.experiments.studies.shared import (
     BACKPROP,
+    dots_note,
     grid_of_panels,
     mean_and_spread,
     new_table,
@@ -249,7 +250,8 @@ class LocalPropagationStudy(Study[LocalPropagationSettings]):
                 ax.set_ylabel("test accuracy (%)")
             handles, names = panels.flat[0].get_legend_handles_labels()
             unique = dict(zip(names, handles, strict=True))
-            figure.legend(list(unique.values()), list(unique), loc="outside upper center", ncols=2)
+            look = {"loc": "outside upper center", "ncols": 2, "title": dots_note(data)}
+            figure.legend(list(unique.values()), list(unique), **look)
         return figure
 
 

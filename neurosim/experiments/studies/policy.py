@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from neurosim import reference
 from neurosim.data.tasks import Bandit, CartPole, advantages
-from neurosim.experiments.studies.shared import BACKPROP, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import BACKPROP, dots_note, mean_and_spread, new_table
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -162,6 +162,7 @@ class PolicyStudy(Study[PolicySettings]):
                     names.append(f"{flow}, from 0" if start == ZERO else str(flow))
                 ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
                 ax.set_xlim(-0.6, len(names) - 0.4)
+            figure.suptitle(dots_note(data), fontsize="medium")
         return figure
 
 

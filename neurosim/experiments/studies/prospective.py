@@ -24,7 +24,7 @@ from neurosim.experiments.studies.imperfections import (
     split,
 )
 from neurosim.experiments.studies.shared import FLOWS as ALL_FLOWS
-from neurosim.experiments.studies.shared import TAU, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import TAU, dots_note, mean_and_spread, new_table
 from neurosim.experiments.studies.study import (
     STRICT,
     Cell,
@@ -163,7 +163,8 @@ class ProspectiveStudy(Study[ProspectiveSettings]):
                 conditions.append((str(kind), float(level)))
         names = [_condition_name(*condition) for condition in conditions]
         with style():
-            figure = Figure(figsize=(1.0 * len(names) + 1.6, 3.2), layout="constrained")
+            width = max(1.0 * len(names) + 1.6, 4.8)
+            figure = Figure(figsize=(width, 3.2), layout="constrained")
             ax = figure.subplots()
             for i, message in enumerate(data.messages.values):
                 _draw_seeds(ax, found.sel(messages=message), conditions, i)
@@ -173,7 +174,8 @@ class ProspectiveStudy(Study[ProspectiveSettings]):
                 ylabel="test accuracy (%)",
                 xlabel="imperfection and its level (sd, or steps of delay)",
             )
-            figure.legend(loc="outside upper center", ncols=len(data.messages), title="messages")
+            title = f"messages; {dots_note(data)}"
+            figure.legend(loc="outside upper center", ncols=len(data.messages), title=title)
         return figure
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from neurosim.data import datasets
-from neurosim.experiments.studies.shared import mean_and_spread, new_table
+from neurosim.experiments.studies.shared import bars_note, mean_and_spread, new_table
 from neurosim.experiments.studies.structured import (
     EXACT,
     WAYS,
@@ -166,7 +166,8 @@ class TimeStudy(Study[TimeSettings]):
                 ax.set(title=str(kind).replace("_", "-"), xlabel="task and number of steps")
             panels[0, 0].set_ylabel("test accuracy (%)")
             handles, names = panels[0, 0].get_legend_handles_labels()
-            figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+            title = bars_note(data)
+            figure.legend(handles, names, loc="outside upper center", ncols=len(names), title=title)
         return figure
 
 

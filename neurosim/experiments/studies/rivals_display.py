@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosim.experiments.studies.shared import BACKPROP, mean_and_spread, new_table
+from neurosim.experiments.studies.shared import (
+    BACKPROP,
+    bars_note,
+    dots_note,
+    mean_and_spread,
+    new_table,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -172,7 +178,9 @@ def figure(data: xr.Dataset, methods: Sequence[str]) -> Any:
             ax.set_title(f"{net}, trained")
         handles, names = panels[0].get_legend_handles_labels()
         columns = 1 + 3 * len(panels) // 2  # as many as fit above the panels
-        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), columns))
+        title = f"bands: {bars_note(data)}" if deep else dots_note(data)
+        columns = min(len(names), columns)
+        figure.legend(handles, names, loc="outside upper center", ncols=columns, title=title)
     return figure
 
 

@@ -66,18 +66,25 @@ def spread_note(data: xr.Dataset) -> str:
         Results of a study, whose repeats are along "seed" or "fold".
     """
     return (
-        f"a ± b: mean and standard deviation (divided by n) over n = {_repeats(data)}; "
+        f"a ± b: mean and standard deviation (divided by n) over n = {repeats(data)}; "
         "(n=...) where an entry has fewer, as of runs that diverged; one run has no ±"
     )
 
 
 def bars_note(data: xr.Dataset) -> str:
     """Return the words of a picture that define its error bars and give the number of repeats."""
-    return f"mean ± standard deviation over n = {_repeats(data)}"
+    return f"mean ± standard deviation over n = {repeats(data)}"
 
 
-def _repeats(data: xr.Dataset) -> str:
-    return " x ".join(f"{data.sizes[name]} {name}s" for name in REPEATS if name in data.sizes)
+def dots_note(data: xr.Dataset) -> str:
+    """Return the words of a picture with a dot per seed or fold that give their number."""
+    return f"n = {repeats(data)}, a dot each"
+
+
+def repeats(data: xr.Dataset) -> str:
+    """Return the number of seeds or folds as text."""
+    counts = {name: data.sizes[name] for name in REPEATS if name in data.sizes}
+    return " x ".join(f"{n} {name}{'s' * (n != 1)}" for name, n in counts.items())
 
 
 def check_data(net: Network, X: Array, Y: Array) -> None:

@@ -25,6 +25,7 @@ from neurosim.experiments.studies.shared import (
     check_data,
     mean_and_spread,
     new_table,
+    repeats,
 )
 from neurosim.experiments.studies.study import (
     STRICT,
@@ -208,7 +209,8 @@ class WeightTransportStudy(Study[WeightTransportSettings]):
             if bool((best.test.count("seed") == 0).any()):
                 handles.append(Line2D([], [], marker="x", color="0.3", linestyle="none"))
                 names.append("diverges")
-            figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+            title = f"mean, and range over n = {repeats(data)}"
+            figure.legend(handles, names, loc="outside upper center", ncols=len(names), title=title)
         return figure
 
 
