@@ -32,6 +32,9 @@ STUDIES = {
     "transport": "mean, and range over n = {}",
     "video": BARS,
 }
+# drawn by functions that draw one of the others too, or of many panels
+SLOW = {"conv", "fashion", "graphs", "imperfections", "lp", "mnist1d", "rivals", "skips", "time"}
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in STUDIES]
 MARGIN = 0.02  # inches
 # names of numbers that some study measures
 SHARES = ("test", "accuracy", "held_out", "validation", "best", "solved", "chance", "cosine")
@@ -55,7 +58,7 @@ def test_every_study_is_drawn_here() -> None:
     assert set(STUDIES) == set(studies.built_in())
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_picture_of_a_study_names_its_spread_and_n(name: str) -> None:
     study = studies.load(name)
     with warnings.catch_warnings():
