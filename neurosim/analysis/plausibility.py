@@ -229,7 +229,7 @@ def spread_note(cards: Iterable[Plausibility]) -> str:
     if not numbers:
         return ""
     n = ", ".join(str(number) for number in sorted(numbers))
-    return f"± standard deviation (divided by n) over n = {n} seeds"
+    return f"± standard deviation over n = {n} seeds"
 
 
 def table(found: Mapping[str, Plausibility]) -> Table:

@@ -168,8 +168,8 @@ def _write(figure: Figure, show: Show, frames: int, path: Path, fps: float) -> N
     """
     from matplotlib.animation import FFMpegWriter, HTMLWriter, PillowWriter
 
-    rate = round(fps)
     writer: AbstractMovieWriter
+    rate: Any = fps  # Matplotlib's types have whole numbers
     if path.suffix == ".html":
         writer = HTMLWriter(fps=rate, embed_frames=True, embed_limit=math.inf)  # drop no frame
     elif path.suffix == ".gif":

@@ -106,7 +106,7 @@ def plausibility(
     ax.spines[:].set_visible(False)
     note = spread_note(cards.values())
     if note:
-        ax.set_xlabel(note)
+        ax.set_xlabel(note.replace(" over", "\nover"))
         ax.xaxis.set_label_position("bottom")
     ax.set_xticks(range(len(cards)), list(cards), rotation=90)
     lay_out(ax)

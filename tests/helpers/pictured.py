@@ -377,6 +377,7 @@ def scorecard(seed: int, *, nan: bool = False) -> ns.Plausibility:
             ("accuracy (%)", "without phases (%)", "feedback random (%)",
              "feedback kolen-pollack (%)"), 0.01,
         ),
+        seeds=5,
     )  # fmt: skip
 
 

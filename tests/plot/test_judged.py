@@ -201,6 +201,14 @@ def test_entries_of_a_scorecard_stay_in_their_cells(case: str) -> None:
     assert not any(touch(row) for row in rows.values())
 
 
+@pytest.mark.parametrize("figsize", [None, (3.5, 4)])
+def test_a_scorecard_with_a_spread_names_the_number_of_seeds(figsize: Any) -> None:
+    card = next(iter(subject("default").cards.values()))
+    figure = plot.plausibility(card, figsize=figsize)
+    assert "n = 5" in figure.axes[0].get_xlabel()
+    assert not is_cut(figure)
+
+
 def test_the_words_of_a_scorecard_are_whole() -> None:
     ax = plot.plausibility(next(iter(subject("default").cards.values()))).axes[0]
     assert not any("…" in text.get_text() for text in ax.get_yticklabels())

@@ -306,10 +306,11 @@ def test_a_run_can_be_animated(run: Run, tmp_path: Any) -> None:
     path = tmp_path / "run.gif"
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # one that is let go
-        plot.animate(short, path, figsize=(5, 4))
+        plot.animate(short, path, figsize=(5, 4), fps=0.4)
         gc.collect()
     with PIL.Image.open(path) as image:
         assert (image.n_frames, image.size) == (3, (600, 480))  # 120 dots per inch
+        assert image.info["duration"] == 2500  # ms
     with pytest.raises(ns.FileError, match=r"allowed: \.gif, \.mp4, \.html"):
         plot.animate(short, tmp_path / "run.png")
     with pytest.raises(
