@@ -113,10 +113,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Stop tracing where coverage is measured, but not by this test.
+    """Run a test of `not_traced` without the tracer of coverage.py.
 
-    In a worker of pytest-xdist a second tracer goes on where pytest-cov stops its own, as it does
-    for the mark `no_cover`.
+    The mark `no_cover` would not do: pytest-cov stops its own tracer, and in a worker of
+    pytest-xdist a second one goes on.
     """
     tracer = sys.gettrace()
     if tracer is None or item not in item.config.stash[NOT_TRACED]:

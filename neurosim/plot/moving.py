@@ -65,7 +65,8 @@ def animate(
     run : Run
         With recorded x or lam.
     path : str or Path, optional
-        File to write, .gif, .mp4 (which needs ffmpeg) or .html; by default none is written.
+        File to write, .gif, .mp4 (which needs ffmpeg) or .html; by default none is written. Frames
+        have the figure's dots per inch: 120, or your ``figure.dpi``.
     panels : iterable of {"network", "x", "lam", "phase"}, optional
         By default all for which enough was recorded.
     pattern : int, optional
